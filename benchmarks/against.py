@@ -45,7 +45,7 @@ import json, sys, time
 source, benchmarks, threads, words = sys.argv[1:]
 sys.path[:0] = [source, benchmarks]
 try:
-    from segue.allocation import prepare_process
+    from segue.utils.allocation import prepare_process
     prepare_process()  # before PyTorch is imported
 except ImportError:  # an older commit prepares the process itself
     pass

@@ -26,8 +26,8 @@ from tempfile import TemporaryFile
 
 import segue
 from machine import IDLE, Load, busiest, others_use, said
-from segue.allocation import prepare_process
-from segue.video.partial import write_complete
+from segue.utils.allocation import prepare_process
+from segue.utils.files import write_complete
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"

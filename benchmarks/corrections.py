@@ -27,15 +27,15 @@ import cv2
 import numpy as np
 import torch
 
-from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.davis import Sequence as Video
 from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, correct, find_prompter
 from segue.sessions import TrackSession
 from segue.types import Image
+from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue.weights import prepare
-from segue_train.footage import VOID
-from segue_train.prompt_samples import click_on, largest_error
+from segue_train.data.footage import VOID
+from segue_train.data.prompt_samples import click_on, largest_error
 
 CLICKS = 3
 WORSE = 0.005  # J by which a mask must fall to count as worse

@@ -33,8 +33,8 @@ from threading import Lock
 from bench import Origin
 from machine import describe, names_of
 from one_network import Case, Cost, cost
-from segue.allocation import prepare_process
 from segue.registry import MODELS
+from segue.utils.allocation import prepare_process
 
 REAL_TIME = 25
 """Frames a second of a video."""

@@ -37,9 +37,9 @@ import torch
 from foreground_methods import CLASSICAL, CONTRIB, Clocked, clocked
 from machine import describe, names_of
 from memory import resident_peak
-from segue.allocation import prepare_process
-from segue.sessions.foreground import ForegroundSession
+from segue.sessions.foreground.session import ForegroundSession
 from segue.types import Frame, Image
+from segue.utils.allocation import prepare_process
 from segue.video import open_source
 
 MODELS = ("mustan-lite", "mustan2")

@@ -30,13 +30,13 @@ from scipy import ndimage
 from foreground_clips import Labels, Shot, Video, read_videos
 from foreground_methods import session
 from machine import describe
-from segue.datasets.isd import MOVING_BACKGROUND, IsdClip, open_isd
-from segue.datasets.labels import MOTION, STATIC, UNKNOWN
+from segue.datasets.foreground.isd import MOVING_BACKGROUND, IsdClip, open_isd
+from segue.datasets.foreground.labels import MOTION, STATIC, UNKNOWN
 from segue.errors import SegueError
 from segue.jobs.frame_loop import FrameLoop
-from segue.metrics.foreground import Counts, ForegroundAccumulator
-from segue.sessions.empty_scene import Scene, scene_planes
-from segue.sessions.foreground import ForegroundSession, ForegroundWarning
+from segue.metrics.foreground.counts import Counts, ForegroundAccumulator
+from segue.sessions.foreground.background.quantiles import Scene, scene_planes
+from segue.sessions.foreground.session import ForegroundSession, ForegroundWarning
 from segue.types import Frame, Image, IndexMask
 
 BEFORE, AFTER = 100, 60

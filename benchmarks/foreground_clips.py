@@ -18,14 +18,14 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from segue.datasets import open_sbi
-from segue.datasets.cdnet import open_cdnet
-from segue.datasets.foreground import ForegroundSequence, numbered_files
-from segue.datasets.labels import MOTION, OUTSIDE, STATIC, UNKNOWN, read_sbi_labels
+from segue.datasets.foreground.cdnet import open_cdnet
+from segue.datasets.foreground.folder import ForegroundSequence, numbered_files
+from segue.datasets.foreground.labels import MOTION, OUTSIDE, STATIC, UNKNOWN, read_sbi_labels
 from segue.types import Frame, Image
-from segue.video.images import read_image
-from segue_train.cut_outs import CutOut, Mover, draw_mover
-from segue_train.foreground_clips import paint
-from segue_train.warp import Rng
+from segue.video.sources.images import read_image
+from segue_train.data.cut_outs import CutOut, Mover, draw_mover
+from segue_train.data.foreground.clips import paint
+from segue_train.data.warp import Rng
 
 Labels = npt.NDArray[np.uint8]
 Shot = tuple[Image, Labels | None]

@@ -33,15 +33,15 @@ import torch
 from foreground_clips import FPS, Labels, Video, changed, empty_scene, night, read_videos, sbi_videos
 from foreground_scenes import altered, headlights, insects, rain, snow
 from machine import describe
-from segue.datasets.labels import MOTION, OUTSIDE, UNKNOWN
-from segue.sessions.component_tracker import ComponentTracker
-from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
-from segue.sessions.foreground_masks import ForegroundMasks
+from segue.datasets.foreground.labels import MOTION, OUTSIDE, UNKNOWN
+from segue.events.sink import Event, EventSink
+from segue.sessions.foreground.components import ComponentTracker
+from segue.sessions.foreground.masks import ForegroundMasks
+from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
 from segue.types import Frame, Image, Segmentation
 from segue.video import open_source
-from segue.video.events import Event, EventSink
-from segue_train.scenery import Effect
-from segue_train.warp import Rng, Size
+from segue_train.data.foreground.scenery import Effect
+from segue_train.data.warp import Rng, Size
 
 RENEWED = 30.0
 """Seconds after which an effect is drawn anew."""

@@ -14,16 +14,16 @@ import numpy as np
 import torch
 
 from foreground_clips import Video
-from segue.arrays import Float32Array
 from segue.registry import MODELS
-from segue.sessions.empty_scene import Scene
-from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
-from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.foreground.background.quantiles import Scene
+from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
+from segue.sessions.foreground.masks import ForegroundMasks
+from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
+from segue.sessions.foreground.segmenters.subtractors import BackgroundDifference, FrameDifference, Subtractor
+from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
+from segue.sessions.foreground.two_passes import TwoPasses
 from segue.sessions.networks import foreground_segmenter
-from segue.sessions.segmenters import Segmenter, SegmenterInput
-from segue.sessions.subtractors import BackgroundDifference, FrameDifference, Subtractor
-from segue.sessions.two_passes import TwoPasses
-from segue.sessions.video_scenes import LearntBackground, VideoScenes
+from segue.utils.arrays import Float32Array
 from segue.weights import load
 
 TWO_PASSES, FOLLOWED = ", two passes", ", camera followed"

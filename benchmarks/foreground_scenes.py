@@ -3,7 +3,7 @@
 Real videos with labels; versions of them with leaves, water, rain, shadows or other light put in, most of
 which no training shows; and real dynamic backgrounds with movers pasted over them, whose masks are known.
 Everything is drawn from fixed seeds. An effect is a function of a canvas and a time, as those of
-:mod:`segue_train.dynamic_background`.
+:mod:`segue_train.data.foreground.dynamic_background`.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from foreground_clips import (
 )
 from foreground_whole_image import whole_image_videos
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
-from segue.datasets.isd import INDEX, open_isd
-from segue.datasets.labels import MOTION, STATIC, UNKNOWN
+from segue.datasets.foreground.isd import INDEX, open_isd
+from segue.datasets.foreground.labels import MOTION, STATIC, UNKNOWN
 from segue.masks import read_stored_mask
 from segue.types import Image
-from segue.video.images import read_image
-from segue_train import dynamic_background, scenery
-from segue_train.cut_outs import CutOut, cut_outs_of_videos, draw_mover
-from segue_train.dynamic_background import in_front, leaves, swaying
-from segue_train.footage import gather
-from segue_train.foreground_clips import MARGIN, Clip, Sun
-from segue_train.scenery import (
+from segue.video.sources.images import read_image
+from segue_train.data.cut_outs import CutOut, cut_outs_of_videos, draw_mover
+from segue_train.data.footage import gather
+from segue_train.data.foreground import dynamic_background, scenery
+from segue_train.data.foreground.clips import MARGIN, Clip, Sun
+from segue_train.data.foreground.dynamic_background import in_front, leaves, swaying
+from segue_train.data.foreground.scenery import (
     Camera,
     Effect,
     Light,
@@ -60,7 +60,7 @@ from segue_train.scenery import (
     rng_at,
     scaled,
 )
-from segue_train.warp import Rng, Size, log_uniform
+from segue_train.data.warp import Rng, Size, log_uniform
 
 
 def flicker(rng: Rng, size: Size) -> Effect:

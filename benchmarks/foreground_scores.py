@@ -42,13 +42,13 @@ from foreground_scenes import (
     unseen_cut_outs,
 )
 from machine import describe
-from segue.datasets.labels import OUTSIDE, SHADOW, UNKNOWN
-from segue.inputs import sha256
-from segue.metrics.foreground import Counts, ForegroundAccumulator
-from segue.sessions import foreground_masks
-from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
-from segue.sessions.stage_list import STAGES
+from segue.datasets.foreground.labels import OUTSIDE, SHADOW, UNKNOWN
+from segue.metrics.foreground.counts import Counts, ForegroundAccumulator
+from segue.sessions.foreground import masks as foreground_masks
+from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
+from segue.sessions.foreground.stage_list import STAGES
 from segue.types import Segmentation
+from segue.utils.inputs import sha256
 
 Mask = npt.NDArray[np.bool_]
 

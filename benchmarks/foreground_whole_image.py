@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from foreground_clips import Labels, Shot, Video, wide_image
-from segue.datasets.labels import MOTION, STATIC, UNKNOWN
-from segue_train.cut_outs import CutOut, Mover, draw_mover
-from segue_train.foreground_clips import paint
-from segue_train.warp import Rng
+from segue.datasets.foreground.labels import MOTION, STATIC, UNKNOWN
+from segue_train.data.cut_outs import CutOut, Mover, draw_mover
+from segue_train.data.foreground.clips import paint
+from segue_train.data.warp import Rng
 
 Levels = npt.NDArray[np.float32]
 

@@ -44,11 +44,11 @@ def _whole(query: torch.Tensor, key: torch.Tensor, values: torch.Tensor) -> torc
 
 
 FORMS: dict[str, dict[str, object]] = {
-    "winograd": {"segue.layers.winograd.gains": lambda *_: False},
-    "fused": {"segue.layers.running.use_fused": lambda *_: None},
-    "folding": {"segue.layers.running.fold_batch_norms": _no_fold},
-    "linear": {"segue.layers.running.use_fused_linear": lambda *_: None},
-    "composing": {"segue.layers.running.Composable": type("Never", (), {})},
+    "winograd": {"segue.inference.cpu.winograd.gains": lambda *_: False},
+    "fused": {"segue.inference.running.use_fused": lambda *_: None},
+    "folding": {"segue.inference.running.fold_batch_norms": _no_fold},
+    "linear": {"segue.inference.running.use_fused_linear": lambda *_: None},
+    "composing": {"segue.inference.running.Composable": type("Never", (), {})},
     "selection": {"segue.models.memory.table.top_k": lambda scores, count: scores.topk(count, sorted=False)},
     "reading": {"segue.models.sam2.memory.attend_blocks": _whole},
     "strips": {"segue.models.sam2.trunk.strips": lambda x, _: [x]},

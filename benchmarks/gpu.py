@@ -40,8 +40,7 @@ from machine import describe, names_of
 from plain import PlainSTCN, plain_loop
 from sam2 import plain as published_sam2
 from scenes import randomise, scene
-from segue.cache import ASSETS
-from segue.layers.running import choose_precision, inference_copy
+from segue.inference.running import choose_precision, inference_copy
 from segue.masks.files import read_index_mask
 from segue.models.base import Schedule
 from segue.models.cutie import Cutie, CutieSchedule
@@ -52,6 +51,7 @@ from segue.models.stm import STM
 from segue.models.xmem import XMem, XMemSchedule
 from segue.sessions import ForegroundSession, InstanceSession, TrackSession
 from segue.types import Image, IndexMask
+from segue.utils.cache import ASSETS
 from segue.weights import Prepared, prepare
 from tests.clips import clip
 from tests.fill import fill

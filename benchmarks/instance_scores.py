@@ -41,7 +41,6 @@ import torch
 from machine import describe, names_of
 from segue.api.instances import instances
 from segue.api.track import track
-from segue.arrays import UInt8Array
 from segue.datasets.davis import DavisFolder, ImageMaskFolder
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.datasets.ytvis import Video, YTVISDataset
@@ -56,9 +55,10 @@ from segue.sessions.auto import Auto
 from segue.sessions.detecting import detector as make_detector
 from segue.sessions.session import Session
 from segue.types import Frame, Image, Segmentation
-from segue_train.cut_outs import MARGIN, CutOut, cut_outs_of_stills, place
-from segue_train.footage import Footage
-from segue_train.prompt_samples import left_out
+from segue.utils.arrays import UInt8Array
+from segue_train.data.cut_outs import MARGIN, CutOut, cut_outs_of_stills, place
+from segue_train.data.footage import Footage
+from segue_train.data.prompt_samples import left_out
 
 FRAME_RATE = 24.0
 

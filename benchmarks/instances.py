@@ -30,11 +30,11 @@ from torch import Tensor
 
 from machine import describe, names_of
 from memory import resident_peak
-from segue.allocation import prepare_process
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer import encoder as deformable
 from segue.sessions.official import best_entries, encode_frames
+from segue.utils.allocation import prepare_process
 from segue.weights import Prepared, prepare
 
 TOP = 10

@@ -29,18 +29,18 @@ import torch
 
 import segue
 from scenes import randomise
-from segue.allocation import prepare_process
 from segue.api.instances import instances
 from segue.masks import read_index_mask
 from segue.models.base import MemoryNetwork
 from segue.models.memory import LongTermSchedule, LongTermTracker, MemoryTable
 from segue.registry import MODELS
-from segue.sessions.foreground import ForegroundSession
-from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.foreground.masks import ForegroundMasks
+from segue.sessions.foreground.session import ForegroundSession
 from segue.sessions.networks import foreground_segmenter
 from segue.sessions.official import SHORT_SIDE
 from segue.sessions.session import Session
 from segue.types import Frame, Image, IndexMask, Segmentation
+from segue.utils.allocation import prepare_process
 from segue.video import Source, open_sinks, open_source
 
 MODEL = {"track": "stcn-lite", "foreground": "mustan-lite", "instances": "nanodet+stcn-lite"}

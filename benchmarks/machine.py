@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from segue.system import busy_seconds, processor
+from segue.utils.system import busy_seconds, processor
 
 IDLE = 0.1
 """Cores that other programs may use on average on a machine that counts as idle."""

@@ -159,7 +159,7 @@ def _tracked(case: Case, network: Any, filled: int) -> Iterator[Any]:
 
 def main() -> None:
     """Measure the case that the parent process describes."""
-    from segue.allocation import prepare_process
+    from segue.utils.allocation import prepare_process
 
     prepare_process()
     parser = argparse.ArgumentParser(

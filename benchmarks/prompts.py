@@ -41,8 +41,8 @@ from segue.prompts.planes import tight_box
 from segue.prompts.prompter import Prompter
 from segue.types import Image
 from segue.weights import prepare
-from segue_train.footage import VOID, gather, object_ids
-from segue_train.prompt_samples import click_on, largest_error, left_out
+from segue_train.data.footage import VOID, gather, object_ids
+from segue_train.data.prompt_samples import click_on, largest_error, left_out
 
 Mask = npt.NDArray[np.bool_]
 

@@ -30,7 +30,6 @@ from torch import Tensor
 
 from machine import describe, names_of
 from scenes import scene
-from segue.allocation import prepare_process
 from segue.models.cutie import Cutie
 from segue.models.cutie.tracker import aggregate_then_upsample
 from segue.models.geometry import aggregate, padding
@@ -38,6 +37,7 @@ from segue.models.memory.similarity import key_rows
 from segue.models.xmem import XMem, XMemFeatures
 from segue.sessions import TrackSession
 from segue.types import Frame, Image
+from segue.utils.allocation import prepare_process
 
 NETWORKS = {"xmem": XMem, "cutie": Cutie, "cutie-small": lambda: Cutie("small")}
 FILLED = {"xmem": (7, 5000), "cutie": (5, 0), "cutie-small": (5, 0)}

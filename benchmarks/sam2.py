@@ -22,7 +22,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.allocation import prepare_process
 from segue.layers.windows import from_windows, to_windows
 from segue.models.sam2 import SAM2, SIZES, Settings
 from segue.models.sam2.images import video_image, video_logits
@@ -32,6 +31,7 @@ from segue.models.sam2.trunk import Block, WindowAttention
 from segue.models.sam2.values import Encoded, Record
 from segue.sessions import TrackSession
 from segue.types import Frame, PointPrompt
+from segue.utils.allocation import prepare_process
 from segue.weights import prepare
 from tests.clips import clip
 from tests.fill import fill

@@ -54,7 +54,7 @@ if (Path(root) / "graphs.json").is_file():
 else:
     sys.path.insert(0, root + "/src")
     try:
-        from segue.allocation import prepare_process
+        from segue.utils.allocation import prepare_process
         prepare_process()  # before PyTorch is imported
     except ImportError:  # an older checkout prepares the process itself
         pass
@@ -86,7 +86,7 @@ import json, sys, time
 root, folder, count, task, mask = sys.argv[1:]
 sys.path.insert(0, root + "/src")
 try:
-    from segue.allocation import prepare_process
+    from segue.utils.allocation import prepare_process
     prepare_process()
 except ImportError:  # an older checkout prepares the process itself
     pass
@@ -147,7 +147,7 @@ def compare_processor_time(roots: tuple[Path, Path], options: argparse.Namespace
 
 def compare_objects(options: argparse.Namespace) -> None:
     """Time sessions with several numbers of objects, frame by frame in turn, and print a table."""
-    from segue.allocation import prepare_process
+    from segue.utils.allocation import prepare_process
 
     os.environ["OMP_NUM_THREADS"] = "1"
     prepare_process()  # before PyTorch is imported

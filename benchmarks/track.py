@@ -31,11 +31,11 @@ from machine import describe, names_of
 from memory import resident_peak
 from plain import PARTS, Clock, Network, PlainRunner, Runner, SegueRunner
 from scenes import randomise, scene
-from segue.allocation import prepare_process
 from segue.models.base import Schedule
 from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
 from segue.types import IndexMask
+from segue.utils.allocation import prepare_process
 
 GIB, MIB = 1 << 30, 1 << 20
 

@@ -19,12 +19,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import UInt8Array
 from segue.datasets.davis import DavisFolder, Sequence
 from segue.datasets.files import read_index_mask, read_rgb
 from segue.errors import DatasetError
 from segue.metrics.davis import SemiSupervised
 from segue.types import Frame
+from segue.utils.arrays import UInt8Array
 from segue.video import open_source
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))

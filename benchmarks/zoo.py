@@ -28,7 +28,7 @@ from bench import between, written
 from machine import describe
 from one_network import Case, cost
 from segue.registry import MODELS, Entry
-from segue.video.partial import write_complete
+from segue.utils.files import write_complete
 
 TASKS = {
     "track": "track",

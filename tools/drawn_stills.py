@@ -21,16 +21,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segue.arrays import BoolArray, Float32Array
 from segue.datasets.files import read_rgb
-from segue.datasets.foreground import ForegroundSequence
-from segue.datasets.isd import MOVING_BACKGROUND, IsdClip, open_isd
+from segue.datasets.foreground.folder import ForegroundSequence
+from segue.datasets.foreground.isd import MOVING_BACKGROUND, IsdClip, open_isd
 from segue.masks.files import write_index_mask
 from segue.types import Image
-from segue_isd.textures import Textures
-from segue_train.footage import object_ids
-from segue_train.scenery import clouds, procedural
-from segue_train.warp import Rng, log_uniform, picked, random_part
+from segue.utils.arrays import BoolArray, Float32Array
+from segue_isd.render.textures import Textures
+from segue_train.data.footage import object_ids
+from segue_train.data.foreground.scenery import clouds, procedural
+from segue_train.data.warp import Rng, log_uniform, picked, random_part
 
 SIZE = (300, 400)
 """Rows and columns of a drawn still."""

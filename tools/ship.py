@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from segue.inputs import sha256
+from segue.utils.inputs import sha256
 from segue.weights.checkpoint import read_checkpoint
 
 ASSETS = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets"

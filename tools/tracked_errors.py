@@ -21,14 +21,14 @@ import cv2
 import numpy as np
 import torch
 
-from segue.arrays import BoolArray, Float32Array, UInt8Array
 from segue.sessions import TrackSession
 from segue.types import Image
+from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue.weights import prepare
-from segue_train.clips import ClipSampler, ClipShape
-from segue_train.footage import VOID, Footage, gather, object_ids
-from segue_train.prompt_samples import LEAST_PIXELS, left_out
-from segue_train.warp import Rng
+from segue_train.data.clips import ClipSampler, ClipShape
+from segue_train.data.footage import VOID, Footage, gather, object_ids
+from segue_train.data.prompt_samples import LEAST_PIXELS, left_out
+from segue_train.data.warp import Rng
 
 MOST_OVERLAP = 0.97  # IoU with the truth above which a mask is not worth a correction
 LEAST_DEPTH = 0.03  # of the largest error, as a share of the root of the object's area

@@ -23,15 +23,15 @@ from pathlib import Path
 import numpy as np
 
 import segue
-from segue.cache import cache_folder
 from segue.errors import SegueError
 from segue.registry import MODELS
-from segue.reproduce import TABLES
 from segue.types import PointPrompt, Prompt
+from segue.utils.cache import cache_folder
 from segue.video import open_source
 from segue.weights import load
 from segue.weights.download import Remote, fetch
 from segue.weights.loading import get
+from segue_papers import TABLES
 
 
 @dataclass(frozen=True, slots=True)

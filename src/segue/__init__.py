@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from segue.errors import SegueError as SegueError
-from segue.lazy import lazy_names
+from segue.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segue import models as models
@@ -54,7 +54,7 @@ _MODULES = {
     "segue.video": "open_source",
     "segue.weights": "from_pretrained load save_pretrained",
 }
-"""Where the names of this package are; see :func:`segue.lazy.lazy_names`."""
+"""Where the names of this package are; see :func:`segue.utils.lazy.lazy_names`."""
 
 __all__ = ["SegueError", "models", *" ".join(_MODULES.values()).split()]
 

@@ -4,7 +4,7 @@ import os
 import signal
 
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-"""As :func:`segue.system.stop_signals` says, which takes longer to import than to ask for an end."""
+"""As :func:`segue.utils.system.stop_signals` says, which takes longer to import than to ask for an end."""
 
 INTERRUPTED = 130
 """Exit status of a run that was asked to end."""

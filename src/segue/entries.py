@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
     from segue.batch.plan import Task
     from segue.datasets.files import ByName
-    from segue.datasets.foreground import ForegroundFolder
+    from segue.datasets.foreground.folder import ForegroundFolder
     from segue.datasets.inventories import Inventory
     from segue.datasets.ytvis import YTVISDataset
-    from segue.metrics.cdnet import CdnetProtocol
+    from segue.events.rules import EventRules
+    from segue.events.zones import Zone
     from segue.metrics.data_sets import Request
     from segue.metrics.evaluation import Evaluation, Progress
+    from segue.metrics.foreground.cdnet import CdnetProtocol
     from segue.prompts.answers import MakePrompter
     from segue.prompts.detectors import Detector
+    from segue.sinks.base import Sink
     from segue.types import Box, FeatureName, Image, Refinement
-    from segue.video.event_rules import EventRules
-    from segue.video.sinks import Sink
-    from segue.video.zones import Zone
     from segue.weights.download import Remote
 
 NetworkTask = Literal["track", "foreground", "instances", "prompt", "detect", "features"]
@@ -76,7 +76,7 @@ class Entry:
         task: what it is for. The network shows the interface of its task: ``track``
             :class:`segue.models.base.TrackNetwork`, ``foreground``
             :class:`segue.models.base.ForegroundNetwork` or, without weights,
-            :class:`segue.sessions.segmenters.Segmenter`, ``instances``
+            :class:`segue.sessions.foreground.segmenters.base.Segmenter`, ``instances``
             :class:`segue.models.base.InstanceNetwork`, ``prompt`` that of
             :class:`segue.models.segue_prompt.SeguePrompt`; ``detect`` and ``features`` serve detectors.
         build: makes it with fresh weights; its options, by name, are those that training varies.
@@ -281,8 +281,8 @@ class SinkOptions:
         at: tells the date and time of day of a moment of a camera or live stream in seconds; None of others.
         live: the source has no end: what can be written at once is.
         on_clip: called while clips of events are left to encode when all frames are written, see
-            :class:`segue.video.snapshots.Snapshots`.
-        on_event: called with each :class:`segue.video.events.Event` as it becomes known.
+            :class:`segue.events.snapshots.Snapshots`.
+        on_event: called with each :class:`segue.events.sink.Event` as it becomes known.
         name_object: says what is in a box of an image, label and score, or None.
     """
 
@@ -412,7 +412,7 @@ class DatasetEntry:
         videos_of: names of the videos of a part of an edition (a year, else empty), and of those that are
             there; None where it has no parts.
         served: a server scores parts of it, whose annotations are not public, and takes a zip of results.
-        rules: gives the rules of scoring of ``videos``, see :class:`segue.metrics.cdnet.CdnetProtocol`; None
+        rules: gives the rules of scoring of ``videos``, see :class:`.cdnet.CdnetProtocol`; None
             are those of CDnet2014.
         help: help of ``segue eval NAME``.
     """

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeGuard, get_args
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, PrivateAttr
 from pydantic.fields import FieldInfo
 
-from segue.inputs import kind_of, type_name, user_path
+from segue.utils.inputs import kind_of, type_name, user_path
 
 PANELS = ("Source", "Objects and events", "Output", "Model", "Advanced")
 """Groups of options in the help of a command, in their order."""

@@ -23,11 +23,9 @@ import numpy.typing as npt
 from PIL.Image import Image as PillowImage
 from PIL.Image import fromarray
 
-from segue.arrays import BoolArray, IndexMask, as_array
 from segue.conversions.supervision import labels_of
 from segue.entries import SQUARE
 from segue.errors import DatasetError, PromptError, SegueError, SourceError
-from segue.inputs import kind_of, user_path
 from segue.masks import decode_rle, read_index_mask, resize_mask
 from segue.masks.files import MaskStack, index_values, stack_text
 from segue.masks.rle import check_size
@@ -44,6 +42,8 @@ from segue.types import (
     Segmentation,
     check_count,
 )
+from segue.utils.arrays import BoolArray, IndexMask, as_array
+from segue.utils.inputs import kind_of, user_path
 
 EXPECTED = (
     "an index mask (H, W) of whole numbers (0 background, other values ids of objects), a mask (H, W) of "

@@ -37,8 +37,8 @@ from segue.entries import SinkEntry as SinkEntry
 from segue.entries import SinkOptions as SinkOptions
 from segue.entries import WeightFile as WeightFile
 from segue.errors import ArgumentError, CheckpointError, DatasetError, PromptError, SegueError, SinkError
-from segue.hub import video_entry
-from segue.inputs import kind_of
+from segue.models.hub import video_entry
+from segue.utils.inputs import kind_of
 
 AnyEntry = Entry | DetectorEntry | PrompterEntry | SinkEntry | DatasetEntry | CommandEntry
 T = TypeVar("T", bound=AnyEntry)
@@ -220,14 +220,14 @@ def _package(point: EntryPoint) -> str:
 
 _WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".npz"})
 
-_NETWORKS = ("segue.weights.catalogue", "segue.sessions.methods")
+_NETWORKS = ("segue.weights.catalogue", "segue.sessions.foreground.segmenters.methods")
 
 MODELS = Registry(Entry, "segue.models", "network", _NETWORKS, CheckpointError, describe=video_entry)
-DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.detectors",), PromptError)
+DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.prompts.catalogue",), PromptError)
 PROMPTERS = Registry(PrompterEntry, "segue.prompters", "prompter", ("segue.prompts.prompters",), PromptError)
-SINKS = Registry(SinkEntry, "segue.sinks", "format", ("segue.video.outputs",), SinkError)
+SINKS = Registry(SinkEntry, "segue.sinks", "format", ("segue.sinks.outputs",), SinkError)
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.catalogue",), DatasetError)
-COMMANDS = Registry(CommandEntry, "segue.commands", "command", ("segue.commands",), wrap=_command)
+COMMANDS = Registry(CommandEntry, "segue.commands", "command", ("segue.cli.commands",), wrap=_command)
 
 _REGISTRIES: tuple[Registry[Any], ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, COMMANDS)
 

@@ -17,9 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segue.errors import ArgumentError, CheckpointError, ResumeError, SegueError, SinkError, memory_error
-from segue.inputs import check_file, kind_of, parse_json, user_path
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video.partial import replacing
+from segue.utils.files import replacing
+from segue.utils.inputs import check_file, kind_of, parse_json, user_path
 
 FORMAT = "segue-session-20"
 

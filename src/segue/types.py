@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Interval
 
-from segue import arrays
 from segue.errors import PromptError
+from segue.utils import arrays
 
 if TYPE_CHECKING:
     from segue.conversions.composing import Composed

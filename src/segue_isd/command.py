@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from segue.errors import SegueError
-from segue.notices import notice
+from segue.utils.notices import notice
 
 PresetName = Literal["tiny", "smoke", "isd-like", "hard"]
 
@@ -72,8 +72,8 @@ def isd(
         segue synth isd out/isd --frames 150000 --seed 1 --workers 8 --resume
     """
     from segue.reports.terminal import progress
-    from segue_isd.gl import check_opengl
     from segue_isd.presets import PRESETS, composed
+    from segue_isd.render.gl import check_opengl
     from segue_isd.runner import generate
     from segue_isd.writer import write_sheet
 
@@ -113,7 +113,7 @@ def davis(
 
         segue synth davis out/isd/train out/isd-davis
     """
-    from segue.datasets.isd import export_davis, open_isd
+    from segue.datasets.foreground.isd import export_davis, open_isd
 
     if out.exists() and any(out.iterdir()):
         raise SegueError(f"{out}: is not empty; give another folder")

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from segue_isd.casting import CastOptions
-from segue_isd.scene import Scene, SceneOptions, Setting, build_scene, scene_seed
-from segue_isd.templates import TEMPLATES
+from segue_isd.scene.casting import CastOptions
+from segue_isd.scene.scene import Scene, SceneOptions, Setting, build_scene, scene_seed
+from segue_isd.scene.templates import TEMPLATES
 
 COMMON = SceneOptions(
     cast=CastOptions(),

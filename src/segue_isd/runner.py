@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from segue.errors import SinkError
-from segue.system import check_may_start_processes
-from segue.video.partial import locked, write_complete, writing
-from segue_isd.gl import RendererError
-from segue_isd.lights import LIGHTINGS
-from segue_isd.maps import Lens, averaged
+from segue.utils.files import locked, write_complete, writing
+from segue.utils.system import check_may_start_processes
 from segue_isd.presets import Preset
-from segue_isd.renderer import Renderer
-from segue_isd.scene import VERSION, Scene
-from segue_isd.sensor import Sensor
+from segue_isd.render.gl import RendererError
+from segue_isd.render.maps import Lens, averaged
+from segue_isd.render.renderer import Renderer
+from segue_isd.render.sensor import Sensor
+from segue_isd.scene.lights import LIGHTINGS
+from segue_isd.scene.scene import VERSION, Scene
 from segue_isd.writer import META, ClipWriter, youtube_vis
 
 CLASSES = ("person", "bag", "trolley", "wheelchair", "pet", "robot", "ball", "car")

@@ -15,15 +15,15 @@ import numpy.typing as npt
 from PIL import Image as Image
 
 from segue.datasets.files import read_rgb
-from segue.datasets.foreground import numbered_files
-from segue.datasets.labels import read_grey
+from segue.datasets.foreground.folder import numbered_files
+from segue.datasets.foreground.labels import read_grey
 from segue.datasets.ytvis import track_entry, video_entry
 from segue.errors import SinkError
 from segue.masks import encode_objects
-from segue.video.partial import make_folder, prepare, replacing, write_complete, writing
-from segue_isd.maps import Maps, instances, labels
-from segue_isd.parts import MOVING_BACKGROUND
-from segue_isd.scene import VERSION, Scene
+from segue.utils.files import make_folder, prepare, replacing, write_complete, writing
+from segue_isd.render.maps import Maps, instances, labels
+from segue_isd.scene.parts import MOVING_BACKGROUND
+from segue_isd.scene.scene import VERSION, Scene
 
 META = "meta.json"
 """Written last: a clip without it is not complete."""

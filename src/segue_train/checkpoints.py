@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segue.errors import CheckpointError, SinkError
-from segue.inputs import first_line
-from segue.system import replace_file
+from segue.utils.inputs import first_line
+from segue.utils.system import replace_file
 from segue.weights import write_checkpoint
 from segue.weights.checkpoint import OPTIONS
 from segue_train.origin import require_same

@@ -21,7 +21,7 @@ from segue.models.cutie import Cutie
 from segue.models.geometry import aggregate_logits
 from segue.models.memory.selection import far_apart
 from segue.models.xmem import XMem, XMemFeatures
-from segue_train.footage import VOID
+from segue_train.data.footage import VOID
 
 DEEP_SHARE = 0.2  # of the frames but the first, whose value encoder moves the recurrent states on
 Features = TypeVar("Features", bound=QueryFeatures)

@@ -32,11 +32,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
-from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import DatasetError, TrainingError, memory_errors
-from segue.extras import requires_extra
-from segue.system import killed_by, let_signals_through, signals_blocked, stop_signals
-from segue.video.partial import locked
+from segue.utils.cancel import CancelToken, cancel_on_signals
+from segue.utils.extras import requires_extra
+from segue.utils.files import locked
+from segue.utils.system import killed_by, let_signals_through, signals_blocked, stop_signals
 from segue_train import checkpoints
 from segue_train.checkpoints import Progress
 from segue_train.recipe import Batch, Recipe, RunSettings, check_accelerator, devices_of

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import CheckpointError
-from segue.inputs import exists
-from segue.video.identity import SourceIdentity
+from segue.utils.inputs import exists
+from segue.video.sources.identity import SourceIdentity
 
 STARTS = frozenset(
     "start init init_value backbone scaling pool validation_data measure validate_on".split()  # noqa: SIM905

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from segue.errors import TrainingError
-from segue.inputs import check_choice
 from segue.jobs.values import error_text
 from segue.options import option
+from segue.utils.inputs import check_choice
 
 T = TypeVar("T")
 

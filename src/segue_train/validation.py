@@ -10,23 +10,23 @@ import numpy as np
 from torch import nn
 
 from segue.datasets.davis import Sequence
-from segue.datasets.foreground import ForegroundSequence
+from segue.datasets.foreground.folder import ForegroundSequence
 from segue.datasets.instances import DetectedInstance
 from segue.datasets.ytvis import YTVISDataset
 from segue.flow import FlowFiles
 from segue.jobs.frame_loop import FrameLoop
 from segue.masks.tracks import RleTrack
 from segue.metrics import DavisAccumulator
-from segue.metrics.foreground import ForegroundAccumulator
+from segue.metrics.foreground.counts import ForegroundAccumulator
 from segue.metrics.ytvis import YTVISAccumulator
 from segue.models.base import ForegroundNetwork, MemoryNetwork, foreground_capabilities
 from segue.models.seqformer import SeqFormer
 from segue.sessions import TrackSession
-from segue.sessions.foreground import ForegroundSession
+from segue.sessions.foreground.session import ForegroundSession
 from segue.sessions.official import SHORT_SIDE, whole_clip
 from segue.types import Frame
-from segue_train.footage import VOID
-from segue_train.foreground_videos import read_depth
+from segue_train.data.footage import VOID
+from segue_train.data.foreground.videos import read_depth
 
 
 def j_and_f(network: nn.Module, sequences: Iterable[Sequence]) -> float:

@@ -17,16 +17,13 @@ from segue.labels.schema import LabelSchema
 from segue.registry import DETECTORS, MODELS
 from segue.types import Point
 from segue.weights.download import is_available
-from segue_web import messages
-from segue_web.edits import Edits
 from segue_web.exports import FORMATS, export_job, free_path, remove_unfinished, snapshot, steps
 from segue_web.exports.matting import need_matting
-from segue_web.importing import Effect, additions, effects, store, summary
-from segue_web.job_runner import Job, JobRunner
-from segue_web.project import Correction, FrameAnnotation, Project
-from segue_web.review import Review
-from segue_web.server import Backend
-from segue_web.tracking import (
+from segue_web.project.edits import Edits
+from segue_web.project.importing import Effect, additions, effects, store, summary
+from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.project.review import Review
+from segue_web.project.tracking import (
     Corrected,
     Direction,
     corrected_frames,
@@ -34,8 +31,11 @@ from segue_web.tracking import (
     resumed,
     track_job,
 )
+from segue_web.server import messages
+from segue_web.server.job_runner import Job, JobRunner
+from segue_web.server.server import Backend
+from segue_web.server.worker import Worker
 from segue_web.video import Video
-from segue_web.worker import Worker
 
 STEPS = {
     "category": "class",

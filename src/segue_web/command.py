@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from segue.errors import SegueError, SourceError
-from segue.extras import missing_packages
-from segue.inputs import not_there, printable
 from segue.reports.terminal import interruptible
+from segue.utils.extras import missing_packages
+from segue.utils.inputs import not_there, printable
 
 if TYPE_CHECKING:
     from segue.jobs.observer import Observer
     from segue_web.annotate import AnnotateBackend
-    from segue_web.live import LivePage
+    from segue_web.server.live import LivePage
 
 Measure = Literal["davis", "foreground"]
 Tool = Literal["label-studio", "x-anylabeling"]
@@ -105,7 +105,7 @@ def annotate(
     need_web()
     _check_source(video)
     _check_there(*(import_ or ()))
-    from segue.video.images import name_of_source
+    from segue.video.sources.images import name_of_source
 
     name = name_of_source(video)
     videos = _videos_of(video)
@@ -113,7 +113,7 @@ def annotate(
     if videos is not None and (import_ or copy_to is not None):
         raise SegueError(f"{video}: holds several videos; give one of them for --import and --copy-to")
     if copy_to is not None:
-        from segue_web.store import Store
+        from segue_web.project.store import Store
 
         Store.copy(folder, copy_to)
         typer.echo(f"copied: {copy_to}")
@@ -129,8 +129,8 @@ def annotate(
     from segue.prompts import find_prompter
     from segue.registry import MODELS
     from segue.weights import load_for
-    from segue_web import server
     from segue_web.annotate import AnnotateBackend
+    from segue_web.server import server
     from segue_web.video_list import VideoListBackend
 
     with interruptible():
@@ -168,7 +168,7 @@ def _videos_of(place: Path) -> dict[str, Path] | None:
 def _import_into(backend: AnnotateBackend, path: Path) -> None:
     """Import a file into a project, and say what of it became what."""
     from segue.labels.reading import left_out, read_labels
-    from segue_web.importing import additions, effects
+    from segue_web.project.importing import additions, effects
 
     given = read_labels(path, backend.video)
     wanted = effects(backend.project, given)
@@ -240,8 +240,8 @@ def serve(
     """
     need_web()
     from segue.registry import MODELS
-    from segue_web.address import listening
-    from segue_web.guard import LOOPBACK, certificate, quiet_server, refuse_pages
+    from segue_web.server.address import listening
+    from segue_web.server.guard import LOOPBACK, certificate, quiet_server, refuse_pages
     from segue_web.services.assistant import Assistant
 
     if keyfile is not None and certfile is None:
@@ -313,7 +313,7 @@ def view(
     _check_there(results, against)
     if video is not None:
         _check_source(video)
-    from segue_web import server
+    from segue_web.server import server
     from segue_web.video import Video
     from segue_web.viewing import ViewBackend, video_of
 
@@ -322,7 +322,7 @@ def view(
 
 def _check_source(video: Path) -> None:
     """See that a video is there, before PyTorch is imported; it may be a pattern of images."""
-    from segue.video.images import is_source
+    from segue.video.sources.images import is_source
 
     if not is_source(video):
         raise SourceError(not_there(video))
@@ -338,7 +338,7 @@ def _check_there(*places: Path | None) -> None:
 def live_page(observer: Observer, port: int, browser: bool) -> LivePage:
     """The page of a run, which also passes the progress on to an observer."""
     need_web()
-    from segue_web.live import LivePage
+    from segue_web.server.live import LivePage
 
     return LivePage(observer, port=port, browser=browser)
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import cv2
 
 from segue.errors import SourceError
-from segue.notices import notice
+from segue.sinks.base import frame_name
 from segue.types import Frame, Image
-from segue.video.readers import DEFAULT_FPS, DamageError
-from segue.video.sinks import frame_name
-from segue.video.source import letterboxed, open_reader
+from segue.utils.notices import notice
+from segue.video.decoding.readers import DEFAULT_FPS, DamageError
+from segue.video.sources.source import letterboxed, open_reader
 
 if TYPE_CHECKING:
-    from segue.video.frame_index import FrameIndex
+    from segue.video.decoding.frame_index import FrameIndex
 
 CHUNK_BYTES = 256 << 20
 """Decoded frames that :meth:`Video.walk` holds when it runs backwards."""

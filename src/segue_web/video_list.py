@@ -11,16 +11,16 @@ from typing import Any
 
 from segue.batch.plan import check_names, read_tasks
 from segue.errors import PromptError, SegueError, SourceError
-from segue.video.kinds import is_image
-from segue_web import messages
+from segue.video.sources.kinds import is_image
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, complete_folder, free_path, snapshot, write_export
-from segue_web.job_runner import Job
-from segue_web.project import Project
-from segue_web.server import Backend
-from segue_web.store import Progress, Store
+from segue_web.project.project import Project
+from segue_web.project.store import Progress, Store
+from segue_web.server import messages
+from segue_web.server.job_runner import Job
+from segue_web.server.server import Backend
+from segue_web.server.worker import Tools
 from segue_web.video import Video
-from segue_web.worker import Tools
 
 Make = Callable[[Path, Path], AnnotateBackend]
 """Opens a video with its project folder."""
@@ -170,7 +170,7 @@ class VideoListBackend(Backend):
 
 
 def export_of(tools: Tools, path: Path, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
-    """Job of :meth:`segue_web.worker.Worker.steps` that writes an export of a video by its path."""
+    """Job of :meth:`segue_web.server.worker.Worker.steps` that writes an export of a video by its path."""
     video = Video(path)
     try:
         yield from write_export(video, taken, form, target)

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from segue.arrays import BoolArray
-from segue.datasets.labels import MOTION, OUTSIDE, SHADOW, STATIC, UNKNOWN
+from segue.datasets.foreground.labels import MOTION, OUTSIDE, SHADOW, STATIC, UNKNOWN
 from segue.errors import SegueError
 from segue.jobs import VideoJob, read_job
 from segue.jobs.record import RECORD
 from segue.labels.labels import Labels
 from segue.labels.reading import read_labels
 from segue.masks import encode_rle
-from segue.metrics.foreground import Counts, ForegroundAccumulator
+from segue.metrics.foreground.counts import Counts, ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
-from segue.naming import distinct_ends
-from segue.video.images import is_source
-from segue_web import messages
-from segue_web.colours import colour_of
-from segue_web.server import Backend
+from segue.utils.arrays import BoolArray
+from segue.utils.naming import distinct_ends
+from segue.video.sources.images import is_source
+from segue_web.project.colours import colour_of
+from segue_web.server import messages
+from segue_web.server.server import Backend
 from segue_web.video import Video
 
 LABELS = frozenset({SHADOW, OUTSIDE, UNKNOWN, MOTION})

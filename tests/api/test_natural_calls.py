@@ -26,7 +26,7 @@ from segue.masks.rle import encode_rle
 from segue.models.stcn import STCNLite
 from segue.prompt_inputs import PromptWarning
 from segue.types import BoxPrompt, MaskPrompt, Segmentation
-from segue.video.images import write_image
+from segue.video.sources.images import write_image
 from tests.clips import clip
 from tests.lite import lively_lite
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 from segue.batch import Task
 from segue.batch.work import JobConfig, attempt
-from segue.cancel import CancelToken
+from segue.utils.cancel import CancelToken
 
 
 class WorkersHere:

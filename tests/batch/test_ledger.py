@@ -12,7 +12,7 @@ import pytest
 from segue.batch import Ledger, Task
 from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob, Model, VideoSource
-from segue.video.identity import SourceIdentity
+from segue.video.sources.identity import SourceIdentity
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from segue.batch.plan import check_name, check_names, identity_now, in_threads
 from segue.batch.work import JobConfig
 from segue.cli.batch import with_jobs
 from segue.errors import SegueError, SourceError
-from segue.video.identity import SourceIdentity
+from segue.video.sources.identity import SourceIdentity
 
 
 def test_a_folder_stands_for_the_videos_below_it_named_by_their_place(videos: Path) -> None:

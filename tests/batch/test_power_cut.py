@@ -11,8 +11,8 @@ import pytest
 from segue.batch import Task
 from segue.batch.publish import digest_of, is_own
 from segue.batch.work import JobConfig, attempt
-from segue.cancel import CancelToken
 from segue.cli.batch import with_jobs
+from segue.utils.cancel import CancelToken
 from tests.batch.conftest import video
 from tests.power import recorded
 

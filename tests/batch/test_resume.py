@@ -12,7 +12,7 @@ from segue.batch import Ledger, Task, run
 from segue.batch.publish import digest_of, publish
 from segue.batch.run import check_known
 from segue.batch.work import JobConfig
-from segue.video.identity import SourceIdentity
+from segue.video.sources.identity import SourceIdentity
 
 NAMES = ("done", "failed", "running", "queued")
 

@@ -29,7 +29,7 @@ from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY
 from segue.errors import CheckpointError, SegueError, SinkError
 from segue.jobs.values import ForegroundJob, Model, TrackJob, VideoSource
-from segue.video.images import write_image
+from segue.video.sources.images import write_image
 from tests.batch.conftest import Script
 from tests.cli.running import FRAMES
 
@@ -181,7 +181,7 @@ def test_what_lacks_is_found_before_anything_is_made(opened: Any, tmp_path: Path
 
 def test_two_batches_on_one_output_exclude_each_other_until_one_dies(opened: Any, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from segue.video.partial import locked\n"
+        "import sys; from pathlib import Path; from segue.utils.files import locked\n"
         "with locked([Path('out/.segue-batch/ledger.sqlite')]): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

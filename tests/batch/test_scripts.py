@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from segue.masks import write_index_mask
-from segue.video.images import write_image
+from segue.video.sources.images import write_image
 from tests.cli.running import FRAMES, MASKS
 
 SCRIPT = """

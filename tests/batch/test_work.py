@@ -17,12 +17,12 @@ from segue.batch import State, Task, work
 from segue.batch.places import key_of
 from segue.batch.publish import digest_of, is_own
 from segue.batch.work import JobConfig, ProgressRecorder, attempt
-from segue.cancel import CancelToken
 from segue.errors import ResumeError, SourceError
 from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoJob, VideoSource
 from segue.sessions import ForegroundSession
 from segue.types import Frame, MaskPrompt, Segmentation
-from segue.video.images import write_image
+from segue.utils.cancel import CancelToken
+from segue.video.sources.images import write_image
 from tests.batch.conftest import UseRun, results
 
 IMAGES = np.random.default_rng(4).integers(0, 256, (6, 24, 32, 3)).astype(np.uint8)

@@ -19,10 +19,10 @@ from segue.batch.places import SUBFOLDER, key_of
 from segue.batch.run import open_workers, run_batch, write_batch_report
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers
-from segue.cancel import CancelToken
 from segue.errors import SegueError, SinkError
 from segue.jobs.values import ForegroundJob, Model, VideoSource
-from segue.video.identity import SourceIdentity
+from segue.utils.cancel import CancelToken
+from segue.video.sources.identity import SourceIdentity
 from tests.batch.conftest import Script
 from tests.batch.in_workers import dies_of_its_video, sees_or_waits
 

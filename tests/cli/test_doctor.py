@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import segue
-from segue import doctor
+from segue.cli import machine as doctor
 from tests.cli.running import Command
 
 
@@ -82,8 +82,8 @@ def test_the_bundled_video_is_followed() -> None:
 
 
 def test_networks_are_timed_on_request(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segue.timing.NETWORKS", ("nanodet", "stcn-lite"))
-    monkeypatch.setattr("segue.timing.FRAMES", 3)
+    monkeypatch.setattr("segue.cli.timing.NETWORKS", ("nanodet", "stcn-lite"))
+    monkeypatch.setattr("segue.cli.timing.FRAMES", 3)
     outcome = command("doctor", "--no-test", "--bench", "--device", "cpu")
     assert outcome.code == 0
     rows = [line.split(" | ") for line in outcome.out.splitlines() if line.startswith("| ")][2:]

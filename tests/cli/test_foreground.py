@@ -16,11 +16,11 @@ from PIL import Image
 
 from segue.api.foreground import foreground
 from segue.masks import read_index_mask
-from segue.sessions.foreground import ForegroundSession
-from segue.sessions.two_passes import TwoPasses
+from segue.sessions.foreground.session import ForegroundSession
+from segue.sessions.foreground.two_passes import TwoPasses
 from tests.cli.conftest import AtFrame
 from tests.cli.running import Command, Outcome, contents
-from tests.sessions.scenes import square_mask, wall, with_squares
+from tests.sessions.foreground.scenes import square_mask, wall, with_squares
 from tests.video.making import write_video
 
 SIZE = (96, 128)

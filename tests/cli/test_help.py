@@ -17,7 +17,7 @@ from PIL import Image
 from segue.batch.workers import GPU_DEVICES
 from segue.cli.main import load_command
 from segue.registry import COMMANDS, CommandEntry
-from segue.system import LINUX
+from segue.utils.system import LINUX
 from tests.cli.running import Command
 
 LARGE = ("torch", "scipy", "cv2", "av")
@@ -37,7 +37,11 @@ NETWORKS = (
     "sam2.network",
 )
 
-SESSIONS = ("segue.sessions.foreground", "segue.sessions.instances", "segue.sessions.subtractors")
+SESSIONS = (
+    "segue.sessions.foreground.session",
+    "segue.sessions.instances",
+    "segue.sessions.foreground.segmenters.subtractors",
+)
 
 STEPS = """
 import io, json, sys

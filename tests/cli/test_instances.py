@@ -17,9 +17,9 @@ from segue.masks import read_index_mask
 from segue.models.detection.classes import COCO_NAMES
 from segue.sessions import official
 from segue.sessions.instances import InstanceSession
+from segue.sinks.masks import read_records
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video import open_source
-from segue.video.mask_folder import read_records
 from segue.weights import write_checkpoint
 from tests.cli.conftest import AtFrame
 from tests.cli.running import Command, Outcome, contents

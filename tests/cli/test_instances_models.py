@@ -17,7 +17,7 @@ from segue.models.detection import mask_rcnn as detector
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.registry import MODELS
 from segue.sessions import detecting
-from segue.video.mask_folder import read_records
+from segue.sinks.masks import read_records
 from segue.weights.available import default_model
 from segue.weights.download import cached
 from tests.cli.running import FRAMES, Command

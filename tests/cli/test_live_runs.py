@@ -16,9 +16,10 @@ import pytest
 from segue.errors import SinkError
 from segue.jobs.frame_loop import STATE
 from segue.sessions import TrackSession
-from segue.video import live, open_source
-from segue.video.mask_folder import read_marker
-from segue.video.video_sink import OverlayVideoSink
+from segue.sinks.masks import read_marker
+from segue.sinks.overlay import OverlayVideoSink
+from segue.video import open_source
+from segue.video.sources import live
 from tests.cli.conftest import AtFrame
 from tests.cli.running import FRAMES, Command
 

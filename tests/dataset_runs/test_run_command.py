@@ -16,7 +16,7 @@ from PIL import Image
 
 import segue
 from segue.dataset_runs.protocols import check_classes, protocol_of, scored_here, template_for
-from segue.datasets.foreground_sets import open_hofam, read_flow
+from segue.datasets.foreground.sets import open_hofam, read_flow
 from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.errors import ArgumentError, CheckpointError, DatasetError
 from segue.jobs.values import Model

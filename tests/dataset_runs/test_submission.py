@@ -16,7 +16,7 @@ from segue.dataset_runs.submission import write_submission
 from segue.errors import DatasetError
 from segue.masks import encode_rle, read_index_mask, write_index_mask
 from segue.metrics.data_sets import Request, open_ytvos
-from segue.video.mask_folder import RECORDS
+from segue.sinks.masks import RECORDS
 from tests.cli.running import Command
 from tests.clips import clip
 

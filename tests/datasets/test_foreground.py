@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.datasets.cdnet import FOLDS, VIDEOS, only_frames, open_cdnet, read_training_frames, unseen_folds
-from segue.datasets.foreground import open_plain
-from segue.datasets.foreground_sets import (
+from segue.datasets.foreground.cdnet import (
+    FOLDS,
+    VIDEOS,
+    only_frames,
+    open_cdnet,
+    read_training_frames,
+    unseen_folds,
+)
+from segue.datasets.foreground.folder import open_plain
+from segue.datasets.foreground.sets import (
     open_hofam,
     open_limu,
     open_sbi,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.datasets.labels import (
+from segue.datasets.foreground.labels import (
     StaticAs,
     read_binary_labels,
     read_grey,

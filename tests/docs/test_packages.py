@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import segue
-from segue.extras import EXTRAS
+from segue.utils.extras import EXTRAS
 
 SOURCE = Path(segue.__file__).parent.parent
 DISTRIBUTED = {
@@ -171,9 +171,9 @@ OPENERS = re.compile(
     r"\bcv2\.(?:imread|imreadmulti|VideoCapture|VideoWriter|imwrite)\(|\b(?:PillowImage|Image|PIL\.Image)\.open\b"
 )
 READERS = {
-    "segue/video/images.py",  # images
-    "segue/video/given_sources.py",
-    "segue/video/live.py",  # cameras
+    "segue/video/sources/images.py",  # images
+    "segue/video/sources/given.py",
+    "segue/video/sources/live.py",  # cameras
     "segue/masks/files.py",  # masks
     "segue/datasets/files.py",  # images and masks of data sets, as stored
 }

@@ -70,7 +70,7 @@ class Case:
 
 
 def small_training() -> None:
-    from segue_train import foreground_pool
+    from segue_train.data.foreground import pool as foreground_pool
     from segue_train.recipes import mustan_lite
 
     foreground_pool.SHARD = 4

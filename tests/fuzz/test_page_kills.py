@@ -1,6 +1,6 @@
 """The page's server is killed at random: what it had acknowledged is there, and the project opens again.
 
-That its other process may be killed at any time is shown in ``tests/segue_web/test_worker.py``.
+That its other process may be killed at any time is shown in ``tests/segue_web/server/test_worker.py``.
 ``SEGUE_FUZZ_PAGE_KILLS`` sets the number of kills (default 50).
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue_web.project import Project
+from segue_web.project.project import Project
 from segue_web.video import Video
 from tests.segue_web.videos import numbered, write_video
 

@@ -30,7 +30,7 @@ import pytest
 import torch
 
 from segue.cli import main
-from segue.video.event_table import EventTable, Row, event_of, read_events
+from segue.events.table import EventTable, Row, event_of, read_events
 from tests.cli.mjpeg import mjpeg_camera
 
 pytestmark = [

@@ -14,7 +14,7 @@ from segue.jobs.tracking import PeekableFrames, open_track
 from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.types import Image, PointPrompt
 from segue.video import open_source
-from segue.video.images import write_image
+from segue.video.sources.images import write_image
 from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.cancel import Cancelled, CancelToken
 from segue.jobs.running import RunInterrupted, open_job, run_open
 from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoJob, VideoSource
 from segue.models.stcn import STCNLite
 from segue.types import MaskPrompt
+from segue.utils.cancel import Cancelled, CancelToken
 from segue.video import Source, open_source
-from segue.video.readers import SourceImage
+from segue.video.decoding.readers import SourceImage
 from tests.cli.running import FRAMES, MASKS, contents
 from tests.lite import lively_lite
 

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 
-from segue.cancel import CancelToken
 from segue.errors import SegueError
 from segue.jobs.frame_loop import FIRST_PASS, STATE
 from segue.jobs.observer import Observer
@@ -25,6 +24,7 @@ from segue.models.seqformer import SeqFormer
 from segue.options import RuntimeObject
 from segue.sessions import SessionState
 from segue.types import Frame, Segmentation
+from segue.utils.cancel import CancelToken
 from segue.video import open_source
 from tests.cli.running import MASKS
 from tests.jobs.test_cancelled import COUNT, backwards, each_read, images, track, two_passes  # noqa: F401

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 import segue
-from segue.cancel import CancelToken
 from segue.jobs.observer import Observer
 from segue.jobs.record import read_job
 from segue.jobs.running import RunInterrupted, run
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import write_index_mask
 from segue.types import Frame, MaskPrompt, Segmentation
+from segue.utils.cancel import CancelToken
 from segue.video import OverlayVideoSink
 from segue.weights import write_checkpoint
-from segue_web.tracking import Corrected, follow
+from segue_web.project.tracking import Corrected, follow
 from segue_web.video import Video
 from tests.cli.running import FRAMES, MASKS, Command, command_in
 from tests.lite import lively_lite

@@ -12,7 +12,7 @@ import pytest
 from segue import jobs
 from segue.jobs import frame_loop
 from segue.jobs.values import ForegroundJob, ForegroundOptions, Model, Outputs, VideoSource
-from segue.video.images import write_image
+from segue.video.sources.images import write_image
 from tests.kills import dies_at, every_kill
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child process")

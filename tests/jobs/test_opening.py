@@ -25,13 +25,13 @@ from segue.jobs.values import (
 )
 from segue.masks import read_index_mask
 from segue.registry import DETECTORS
-from segue.sessions.foreground import ForegroundWarning
+from segue.sessions.foreground.session import ForegroundWarning
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
 from segue.video import open_source
-from segue.video.images import write_image
+from segue.video.sources.images import write_image
 from tests.clips import clip
 from tests.lite import lively_lite
-from tests.sessions.tiny_foreground import TinyForeground
+from tests.sessions.foreground.tiny_foreground import TinyForeground
 
 FRAMES, MASKS = clip(5, 5, 48, 64, 2)
 

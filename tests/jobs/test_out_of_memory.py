@@ -24,8 +24,8 @@ from segue.jobs.running import open_job, run_open
 from segue.jobs.values import Model
 from segue.models.memory.table import MemoryTable
 from segue.models.stcn import STCNLite
-from segue.sessions.scene_events import SceneEvents
-from segue.video import mask_folder
+from segue.sessions.foreground.camera.scene_events import SceneEvents
+from segue.sinks import masks as mask_folder
 from tests.cli.running import FRAMES, MASKS, contents
 from tests.jobs.test_cancelled import COUNT, backwards, images, track, two_passes  # noqa: F401
 from tests.lite import lively_lite
@@ -70,10 +70,10 @@ PLACES = {
     "network": (STCNLite, "encode_query", track),
     "memory": (MemoryTable, "write", track),
     "masks": (mask_folder, "encode_index_mask", track),
-    "images": ("segue.video.images", "read_image", track),
+    "images": ("segue.video.sources.images", "read_image", track),
     "backwards": (STCNLite, "encode_query", backwards),
     "first pass": (SceneEvents, "look", two_passes),
-    "images of the first pass": ("segue.video.images", "read_image", two_passes),
+    "images of the first pass": ("segue.video.sources.images", "read_image", two_passes),
 }
 
 

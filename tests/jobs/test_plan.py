@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from segue.cli.reproduce import FACE
 from segue.errors import (
     CheckpointError,
     PromptError,
@@ -28,11 +27,12 @@ from segue.jobs.values import (
     checked,
 )
 from segue.masks import write_index_mask
-from segue.reproduce import tables_of
-from segue.reproduce.asked import How
-from segue.reproduce.rows import plan_table
 from segue.types import MaskPrompt
-from segue.video.images import write_image
+from segue.video.sources.images import write_image
+from segue_papers import tables_of
+from segue_papers.asked import How
+from segue_papers.command import FACE
+from segue_papers.rows import plan_table
 from tests.cli.running import FRAMES, MASKS
 
 

@@ -22,7 +22,7 @@ from segue.jobs.running import RunInterrupted
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.masks import write_index_mask
 from segue.types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt
-from segue.video.images import write_image
+from segue.video.sources.images import write_image
 from segue.weights import write_checkpoint
 from tests.cli.running import FRAMES, MASKS
 from tests.jobs.test_faces import files

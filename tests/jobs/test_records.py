@@ -58,7 +58,7 @@ def test_a_record_says_nothing_of_places_and_passwords(tmp_path: Path) -> None:
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     """Images of 40 rows and 60 columns."""
-    from segue.video.images import write_image
+    from segue.video.sources.images import write_image
 
     for t in range(3):
         write_image(tmp_path / "video" / f"{t:03d}.png", np.full((40, 60, 3), t, np.uint8))

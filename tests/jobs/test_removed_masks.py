@@ -10,8 +10,8 @@ import pytest
 
 import segue
 from segue.errors import SinkError
+from segue.sinks.masks import PngSink
 from segue.types import Frame, Segmentation
-from segue.video.mask_folder import PngSink
 from tests.cli.running import FRAMES, MASKS
 from tests.lite import lively_lite
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from segue.cancel import CancelToken
 from segue.errors import PromptError
 from segue.jobs import run
 from segue.jobs.running import RunInterrupted
@@ -15,6 +14,7 @@ from segue.jobs.values import Model, Outputs, TrackJob, TrackOptions, VideoSourc
 from segue.masks import read_index_mask
 from segue.sessions import TrackSession
 from segue.types import Frame, MaskPrompt, Segmentation
+from segue.utils.cancel import CancelToken
 from tests.clips import clip
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.cancel import CancelToken
 from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
 from segue.jobs import frame_loop
 from segue.jobs.frame_loop import FIRST_PASS, STATE, FrameRun, first_pass, forget_state
 from segue.masks import read_index_mask
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, ObjectInfo, Segmentation
+from segue.utils.cancel import CancelToken
 from segue.video import open_sinks, open_source
 
 COUNT = 6

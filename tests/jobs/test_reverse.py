@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import segue
-from segue.cancel import CancelToken
 from segue.errors import ArgumentError, PromptError
 from segue.jobs.observer import Observer
 from segue.jobs.running import RunInterrupted, run
@@ -17,6 +16,7 @@ from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.models.stcn import STCNLite
 from segue.sessions.reverse import first_prompts
 from segue.types import Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
+from segue.utils.cancel import CancelToken
 from segue.video import Source
 from tests.cli.running import FRAMES, MASKS, Command, command_in
 from tests.lite import lively_lite

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.cancel import CancelToken
 from segue.errors import PromptError, SinkError, SourceError
+from segue.events.sink import Event
+from segue.events.zones import Zone
 from segue.jobs import read_job, writing
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
@@ -20,15 +21,14 @@ from segue.jobs.values import ForegroundJob, Model, Outputs, VideoJob, VideoSour
 from segue.masks import read_index_mask
 from segue.options import RuntimeObject
 from segue.sessions.passes import Passes
+from segue.sinks.outputs import default_folder
 from segue.state import SessionState
 from segue.types import Frame, ObjectInfo, Segmentation
+from segue.utils.cancel import CancelToken
 from segue.video import Source, open_source
-from segue.video.events import Event
-from segue.video.images import write_image
-from segue.video.outputs import default_folder
-from segue.video.readers import Reader, SourceImage
-from segue.video.span import Span
-from segue.video.zones import Zone
+from segue.video.decoding.readers import Reader, SourceImage
+from segue.video.sources.images import write_image
+from segue.video.sources.span import Span
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (5, 12, 16, 3)).astype(np.uint8)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import segue
 from segue.models.mustan_lite import MustanLite
-from segue.sessions.two_passes import TwoPasses
+from segue.sessions.foreground.two_passes import TwoPasses
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
 

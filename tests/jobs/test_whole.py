@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.cancel import CancelToken
 from segue.errors import SegueError, SinkError
 from segue.jobs import read_job, run
 from segue.jobs.observer import Observer
@@ -19,7 +18,8 @@ from segue.jobs.values import InstanceOptions, InstancesJob, Model, Outputs, Vid
 from segue.masks.rle import encode_rle
 from segue.models.seqformer import SeqFormer, Size
 from segue.types import Frame, Segmentation
-from segue.video.images import write_image
+from segue.utils.cancel import CancelToken
+from segue.video.sources.images import write_image
 
 NETWORK = SimpleNamespace(short_side=12, score=0.3)
 IMAGES = np.random.default_rng(1).integers(0, 256, (3, 12, 16, 3)).astype(np.uint8)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue.datasets.cdnet import open_cdnet
-from segue.datasets.foreground_sets import open_hofam, open_lasiesta
+from segue.datasets.foreground.cdnet import open_cdnet
+from segue.datasets.foreground.sets import open_hofam, open_lasiesta
 from segue.errors import DatasetError
-from segue.metrics.cdnet import evaluate_foreground
-from segue.metrics.foreground import Empty, ForegroundSettings
+from segue.metrics.foreground.cdnet import evaluate_foreground
+from segue.metrics.foreground.counts import Empty, ForegroundSettings
 from tests.datasets.foreground_videos import Array, drawn_image, save, save_cdnet_video
 from tests.golden_arrays import Golden
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from segue.errors import DatasetError
-from segue.metrics.foreground import Counts, ForegroundAccumulator
+from segue.metrics.foreground.counts import Counts, ForegroundAccumulator
 
 Array = npt.NDArray[np.uint8]
 

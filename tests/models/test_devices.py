@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import segue
 from segue.flow.providers import Farneback
-from segue.layers.running import inference_copy, to_device
+from segue.inference.running import inference_copy, to_device
 from segue.models.deeplab import DeepLabV3
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.nanodet import NanoDetPlus
@@ -33,7 +33,7 @@ from segue.prompts.detectors import DiscoveryDetector, NetworkDetector, Semantic
 from segue.prompts.prompter import Prompter
 from segue.prompts.proposals import Rules
 from segue.sessions import ForegroundSession, InstanceSession, TrackSession
-from segue.sessions.extra_inputs import FlowNetwork, computing_flow
+from segue.sessions.foreground.segmenters.extra_inputs import FlowNetwork, computing_flow
 from segue.sessions.instances import WindowOptions
 from segue.types import BoxPrompt, PointPrompt
 from tests.clips import clip

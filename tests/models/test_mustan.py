@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.layers.folding import fold_batch_norms
+from segue.inference.folding import fold_batch_norms
 from segue.models.base import Features, ForegroundNetwork
 from segue.models.mustan import MUSTAN1, MUSTAN2, WindowNetwork
 from tests.fill import fill

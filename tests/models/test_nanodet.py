@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import segue
-from segue.layers.running import inference_copy
+from segue.inference.running import inference_copy
 from segue.models.detection.classes import COCO_ORDER
 from segue.models.detection.nanodet import (
     STRIDES,

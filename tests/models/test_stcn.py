@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.inference.running import inference_copy
 from segue.layers.attention import affinity, attend, read
-from segue.layers.running import inference_copy
 from segue.models.base import QueryFeatures
 from segue.models.stcn import STCN
 from tests.clips import clip

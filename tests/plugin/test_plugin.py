@@ -253,7 +253,7 @@ def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_p
     assert scored.returncode == 0, scored.stderr
     assert "F" in scored.stdout
 
-    from segue_train.foreground_material import gather_videos
+    from segue_train.data.foreground.material import gather_videos
 
     videos = gather_videos([f"squares={root}"])
     assert [video.name for video in videos.real] == ["walk"]
@@ -273,7 +273,7 @@ def test_videos_with_masks_are_run_and_scored_and_trained_on(command: Command, t
     assert scored.returncode == 0, scored.stderr
     assert json.loads((tmp_path / "scores.json").read_text())["global"]["J&F-Mean"] == 1.0
 
-    from segue_train.footage import gather
+    from segue_train.data.footage import gather
 
     material = gather([f"outlines={root}"], report=lambda _: None)
     assert [(video.name, len(video)) for video in material.videos] == [("walk", 8)]

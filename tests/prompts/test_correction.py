@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segue.arrays import BoolArray, Float32Array
 from segue.errors import PromptError
 from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction, Prompter, correct, resolve_prompts
 from segue.types import Frame, MaskPrompt, PointPrompt
+from segue.utils.arrays import BoolArray, Float32Array
 
 SIZE = (60, 80)
 PLACES = st.tuples(st.integers(0, SIZE[1] - 1), st.integers(0, SIZE[0] - 1))

@@ -15,8 +15,8 @@ from segue.models.dino import DINO
 from segue.prompts.detectors import DiscoveryDetector, discover, pixels_of_patches
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Rules, select
-from segue.reproduce.stcn_report import nearest_detections
 from segue.types import Frame
+from segue_papers.stcn_report import nearest_detections
 from tests.fill import fill_plainly
 from tests.golden_arrays import Golden, best_golden, load_golden
 

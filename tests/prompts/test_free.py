@@ -11,7 +11,7 @@ import segue
 from segue.masks import read_index_mask
 from segue.prompts import ImagePrompts, find_prompter
 from segue.registry import MODELS
-from segue.video.images import write_image
+from segue.video.sources.images import write_image
 from tests.cli.running import command_in
 from tests.clips import clip
 

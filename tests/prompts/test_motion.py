@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from segue.arrays import BoolArray
 from segue.prompts import ImagePrompts, MaskPrediction
 from segue.prompts.motion import MotionPrompter
 from segue.types import Image
+from segue.utils.arrays import BoolArray
 
 SIZE = 180, 320
 BODY = 120, 50, 200, 130  # x0, y0, x1, y1

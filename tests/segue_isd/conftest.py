@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segue_isd.gl import RendererError, check_opengl
+from segue_isd.render.gl import RendererError, check_opengl
 
 
 @pytest.fixture(scope="session")

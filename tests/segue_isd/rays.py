@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from segue_isd.camera import View
-from segue_isd.parts import Part, Shape
+from segue_isd.scene.camera import View
+from segue_isd.scene.parts import Part, Shape
 
 Floats = npt.NDArray[np.float64]
 NEVER = np.inf

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segue.arrays import Float64Array
-from segue.datasets.labels import MOTION, STATIC, UNKNOWN
-from segue_isd.casting import CastOptions
-from segue_isd.maps import Lens, Maps, averaged, labels
+from segue.datasets.foreground.labels import MOTION, STATIC, UNKNOWN
+from segue.utils.arrays import Float64Array
 from segue_isd.presets import COMMON
-from segue_isd.scene import build_scene
+from segue_isd.render.maps import Lens, Maps, averaged, labels
+from segue_isd.scene.casting import CastOptions
+from segue_isd.scene.scene import build_scene
 
 BUSY = replace(COMMON, cast=CastOptions(people=(3, 5), bags=1.0, present=1.0))
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from segue.datasets.davis import DavisFolder
-from segue.datasets.isd import MOVING_BACKGROUND, IsdClip, export_davis, open_isd
+from segue.datasets.foreground.isd import MOVING_BACKGROUND, IsdClip, export_davis, open_isd
 from segue.datasets.ytvis import YTVISDataset
 from segue.errors import DatasetError, SinkError
-from segue.video.partial import locked
+from segue.utils.files import locked
 from segue_isd.command import isd
-from segue_isd.gl import RendererError, check_opengl
 from segue_isd.presets import PRESETS
+from segue_isd.render.gl import RendererError, check_opengl
 from segue_isd.runner import CLASSES, generate
 
 ORDER = replace(PRESETS["tiny"], length=3, size=(48, 64))

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segue.datasets.labels import MOTION, UNKNOWN
-from segue_isd.camera import looking
-from segue_isd.lights import Gains, Light, Lighting
-from segue_isd.maps import Maps, labels
-from segue_isd.parts import Part, Shape, Surface, box, chained, placed, scaled
-from segue_isd.renderer import Renderer
-from segue_isd.scene import Moment, Stage
-from segue_isd.textures import Textures
+from segue.datasets.foreground.labels import MOTION, UNKNOWN
+from segue_isd.render.maps import Maps, labels
+from segue_isd.render.renderer import Renderer
+from segue_isd.render.textures import Textures
+from segue_isd.scene.camera import looking
+from segue_isd.scene.lights import Gains, Light, Lighting
+from segue_isd.scene.parts import Part, Shape, Surface, box, chained, placed, scaled
+from segue_isd.scene.scene import Moment, Stage
 from tests.segue_isd.rays import cast, pixel_rays
 
 pytestmark = pytest.mark.usefixtures("opengl")

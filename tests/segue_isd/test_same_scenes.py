@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue_isd.casting import CastOptions
 from segue_isd.presets import COMMON, HARD
-from segue_isd.scene import build_scene, scene_seed
-from segue_isd.templates import TEMPLATES
-from segue_isd.textures import Textures
+from segue_isd.render.textures import Textures
+from segue_isd.scene.casting import CastOptions
+from segue_isd.scene.scene import build_scene, scene_seed
+from segue_isd.scene.templates import TEMPLATES
 from tests.fingerprint import fingerprint
 
 NUMBERS = Path(__file__).with_name("same_scenes.json")

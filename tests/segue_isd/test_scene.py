@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue_isd.actors import Bag, Person, Spell
-from segue_isd.casting import CastOptions
-from segue_isd.figures import Build, dressed
-from segue_isd.parts import MOVING_BACKGROUND, Shape, Surface
-from segue_isd.paths import Walk
-from segue_isd.patterns import SIDE
 from segue_isd.presets import COMMON, HARD, HELD_OUT, PRESETS, TRAINED, Preset, composed
-from segue_isd.scene import Scene, SceneOptions, build_scene, scene_seed
-from segue_isd.sensor import Sensor, SensorPlan
-from segue_isd.templates import TEMPLATES
-from segue_isd.textures import Textures
+from segue_isd.render.patterns import SIDE
+from segue_isd.render.sensor import Sensor, SensorPlan
+from segue_isd.render.textures import Textures
+from segue_isd.scene.actors import Bag, Person, Spell
+from segue_isd.scene.casting import CastOptions
+from segue_isd.scene.figures import Build, dressed
+from segue_isd.scene.parts import MOVING_BACKGROUND, Shape, Surface
+from segue_isd.scene.paths import Walk
+from segue_isd.scene.scene import Scene, SceneOptions, build_scene, scene_seed
+from segue_isd.scene.templates import TEMPLATES
 
 SIZE = (48, 64)
 LIGHTS = 3  # most that every room of every preset has

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from segue_train import foreground_pool
-from segue_train.clips import ClipShape
 from segue_train.commands import making
+from segue_train.data.clips import ClipShape
+from segue_train.data.foreground import pool as foreground_pool
 from segue_train.recipes import stcn_lite
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segue.datasets.labels import MOTION
+from segue.datasets.foreground.labels import MOTION
 from tests.datasets.foreground_videos import save, save_cdnet_video
 
 

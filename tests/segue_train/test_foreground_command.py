@@ -14,11 +14,11 @@ from segue.datasets.check import check_data
 from segue.errors import CheckpointError, SinkError
 from segue.flow import DIS, Farneback
 from segue.models.mustan_lite import MustanLite
-from segue.sessions.foreground import ForegroundSession
+from segue.sessions.foreground.session import ForegroundSession
 from segue.sessions.networks import foreground_segmenter
 from segue.types import Frame
 from segue.weights import load, load_strict, write_checkpoint
-from segue_train.foreground_material import gather_videos
+from segue_train.data.foreground.material import gather_videos
 from segue_train.recipes import mustan_lite as recipes
 from segue_train.trunks import load_mobilenet
 from tests.segue_train.commands import run

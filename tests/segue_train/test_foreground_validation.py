@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 import segue
-from segue.datasets.foreground import open_plain
-from segue.datasets.labels import MOTION
+from segue.datasets.foreground.folder import open_plain
+from segue.datasets.foreground.labels import MOTION
 from segue.models.mustan_lite import MustanLite
 from segue_train.validation import f_measure
-from tests.segue_train.test_foreground_videos import save_video
+from tests.segue_train.data.test_foreground_videos import save_video
 
 
 class Everything(MustanLite):

@@ -15,10 +15,10 @@ from typing import get_args
 import pytest
 import torch
 
-from segue.datasets.cdnet import open_cdnet
-from segue.datasets.foreground_sets import open_hofam
+from segue.datasets.foreground.cdnet import open_cdnet
+from segue.datasets.foreground.sets import open_hofam
 from segue.weights import read_checkpoint
-from segue_train.footage import gather
+from segue_train.data.footage import gather
 from segue_train.loop import train
 from segue_train.recipe import Precision, Recipe, RunSettings
 from segue_train.recipes.hofam import HofamRecipe

@@ -19,12 +19,12 @@ from segue.models.seqformer import SeqFormer, Size
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.weights import read_checkpoint, write_checkpoint
 from segue.weights.checkpoint import OPTIONS
-from segue_train.instance_augment import InstanceClip, cropped
+from segue_train.data.instance_augment import InstanceClip, cropped
+from segue_train.data.ytvis_clips import coco_channels
 from segue_train.recipes.msstsvis import PublishedRecipe, load_trunk, start_from
-from segue_train.ytvis_clips import coco_channels
 from tests.segue_train.commands import run
+from tests.segue_train.data.test_ytvis_clips import NAMES, small_clip
 from tests.segue_train.instance_sets import save_coco, save_ytvis
-from tests.segue_train.test_ytvis_clips import NAMES, small_clip
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

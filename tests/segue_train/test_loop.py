@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError, DatasetError, OutOfMemoryError, SinkError, TrainingError
-from segue.video.partial import locked
+from segue.utils.files import locked
 from segue.weights import read_checkpoint
 
 loop = pytest.importorskip("segue_train.loop", reason="the extra train is not installed")

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from segue.datasets.foreground import ForegroundSequence, read_video
-from segue.datasets.foreground_sets import open_hofam
+from segue.datasets.foreground.folder import ForegroundSequence, read_video
+from segue.datasets.foreground.sets import open_hofam
 from segue.errors import DatasetError, TrainingError
 from segue.layers.resnet import ResNet18
 from segue.models.fgsegnet import FgSegNetV2

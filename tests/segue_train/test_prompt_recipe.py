@@ -15,8 +15,8 @@ from segue.datasets.davis import ImageMaskFolder
 from segue.errors import DatasetError
 from segue.models.segue_prompt import BOX, NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.planes import tight_box
-from segue_train.footage import VOID, Footage
-from segue_train.prompt_samples import (
+from segue_train.data.footage import VOID, Footage
+from segue_train.data.prompt_samples import (
     ELSEWHERE,
     KEPT,
     MENDED,

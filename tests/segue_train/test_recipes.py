@@ -15,8 +15,8 @@ from segue.cli.options import Options
 from segue.errors import CheckpointError, TrainingError
 from segue.models.stcn import STCN, STCNLite
 from segue.weights import load, write_checkpoint
-from segue_train.clips import ClipBatches, ClipShape
-from segue_train.footage import Material, gather
+from segue_train.data.clips import ClipBatches, ClipShape
+from segue_train.data.footage import Material, gather
 from segue_train.recipe import CommonRecipe, RunSettings
 from segue_train.recipes import stcn
 from segue_train.recipes.cutie import CutieRecipe

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from segue.models.cutie import Cutie
 from segue.models.xmem import XMem
 from segue_train.clip_pass import Draws, cutie_pass, xmem_pass
-from segue_train.losses import (
+from segue_train.losses.masks import (
     bootstrap_fraction,
     bootstrapped_cross_entropy,
     object_dice,

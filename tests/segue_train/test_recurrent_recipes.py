@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from segue.models.cutie import Cutie
 from segue.weights import write_checkpoint
-from segue_train.clips import Clip
-from segue_train.footage import Material, gather
+from segue_train.data.clips import Clip
+from segue_train.data.footage import Material, gather
+from segue_train.data.stcn_data import SampleBatches, VideoSamples, paste
 from segue_train.recipes import stcn
 from segue_train.recipes.cutie import GROWING, CutieRecipe
 from segue_train.recipes.xmem import XMemRecipe
-from segue_train.stcn_data import SampleBatches, VideoSamples, paste
 from tests.segue_train.making import write_all
 
 

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from segue.datasets.foreground import ForegroundSequence, read_video
-from segue.datasets.foreground_sets import open_hofam
+from segue.datasets.foreground.folder import ForegroundSequence, read_video
+from segue.datasets.foreground.sets import open_hofam
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer
 from segue.weights import read_checkpoint
-from segue_train import foreground_pool
-from segue_train.clips import ClipShape
-from segue_train.footage import Material, gather
-from segue_train.foreground_samples import Sample
-from segue_train.instance_clips import NamedFootage
+from segue_train.data.clips import ClipShape
+from segue_train.data.footage import Material, gather
+from segue_train.data.foreground import pool as foreground_pool
+from segue_train.data.foreground.samples import Sample
+from segue_train.data.instance_clips import NamedFootage
+from segue_train.data.warp import Rng
 from segue_train.recipes import mustan_lite, prompt, stcn_lite
 from segue_train.recipes.cutie import CutieRecipe
 from segue_train.recipes.fgsegnet import FgSegNetRecipe
@@ -30,7 +31,6 @@ from segue_train.recipes.mustan import MustanRecipe
 from segue_train.recipes.stcn import STCNRecipe
 from segue_train.recipes.stm import STMRecipe
 from segue_train.recipes.xmem import XMemRecipe
-from segue_train.warp import Rng
 from tests.segue_train.making import write_all
 from tests.segue_train.scenes import save_composites, save_scene
 from tests.segue_train.test_instance_recipe import TINY, SmallClips

@@ -15,15 +15,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from segue_train import dynamic_background, scenery
-from segue_train.clips import ClipBatches, ClipSampler, ClipShape
-from segue_train.cut_outs import cut_outs_of_stills, cut_outs_of_videos
-from segue_train.footage import Footage, Material, gather
-from segue_train.foreground_clips import ClipMaker, scenes_of
-from segue_train.instance_augment import Sizes, augmented, pseudo_clip
-from segue_train.instance_clips import InstanceBatches, InstanceClipSampler
-from segue_train.prompt_samples import PromptBatches, PromptSampler, read_sources
-from segue_train.stcn_data import PastedVideos, SampleBatches, StillSamples, VideoSamples
+from segue_train.data.clips import ClipBatches, ClipSampler, ClipShape
+from segue_train.data.cut_outs import cut_outs_of_stills, cut_outs_of_videos
+from segue_train.data.footage import Footage, Material, gather
+from segue_train.data.foreground import dynamic_background, scenery
+from segue_train.data.foreground.clips import ClipMaker, scenes_of
+from segue_train.data.instance_augment import Sizes, augmented, pseudo_clip
+from segue_train.data.instance_clips import InstanceBatches, InstanceClipSampler
+from segue_train.data.prompt_samples import PromptBatches, PromptSampler, read_sources
+from segue_train.data.stcn_data import PastedVideos, SampleBatches, StillSamples, VideoSamples
 from tests.clips import Bytes, clip
 from tests.fingerprint import fingerprint
 from tests.segue_train.making import write_all

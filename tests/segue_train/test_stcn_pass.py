@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segue.models.stcn import STCN
 from segue_train.clip_pass import clip_logits
-from segue_train.losses import bootstrap_fraction, bootstrapped_cross_entropy
+from segue_train.losses.masks import bootstrap_fraction, bootstrapped_cross_entropy
 from tests.clips import clip
 from tests.fill import fill
 from tests.golden_arrays import Golden

@@ -16,7 +16,7 @@ from segue.layers.colours import normalise
 from segue.models.stm import STM
 from segue.weights import write_checkpoint
 from segue_train.clip_pass import clip_logits, object_masks
-from segue_train.footage import gather
+from segue_train.data.footage import gather
 from segue_train.recipes import stm
 from segue_train.recipes.stm import STMRecipe
 from tests.clips import clip

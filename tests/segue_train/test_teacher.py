@@ -10,8 +10,8 @@ import torch
 
 from segue.errors import CheckpointError
 from segue.weights import load
-from segue_train.clips import ClipBatches, ClipShape
-from segue_train.footage import VOID, Material, gather
+from segue_train.data.clips import ClipBatches, ClipShape
+from segue_train.data.footage import VOID, Material, gather
 from segue_train.recipe import Batch
 from segue_train.recipes.stcn_lite import STCNLiteRecipe
 from segue_train.teacher import Teacher, distillation_loss

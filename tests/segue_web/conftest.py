@@ -20,7 +20,7 @@ def serve_here(command: Command) -> Iterator[ServeHere]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("segue_web.annotate.Worker", WorkerHere)
-        patch.setattr("segue_web.server.LocalServer", ServerHere)
+        patch.setattr("segue_web.server.server.LocalServer", ServerHere)
 
         def start(*arguments: str | Path) -> str:
             ended = command(*arguments, "--no-browser")

@@ -6,8 +6,8 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ClassVar
 
-from segue_web.guard import LocalServer
-from segue_web.worker import Tools, Worker
+from segue_web.server.guard import LocalServer
+from segue_web.server.worker import Tools, Worker
 
 
 class ServerHere(LocalServer):

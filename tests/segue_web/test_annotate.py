@@ -18,14 +18,14 @@ import pytest
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle, write_index_mask
 from segue.prompts import ImagePrompts, MaskPrediction
-from segue.video.images import write_image
-from segue_web import messages
+from segue.video.sources.images import write_image
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot
-from segue_web.project import FrameAnnotation, MarkedMask
-from segue_web.store import StaleError
+from segue_web.project.project import FrameAnnotation, MarkedMask
+from segue_web.project.store import StaleError
+from segue_web.server import messages
+from segue_web.server.worker import Tools, Worker
 from segue_web.video import Video
-from segue_web.worker import Tools, Worker
 from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
 from tests.segue_web.limited_files import files_limited_to
 from tests.segue_web.videos import numbered, write_video
@@ -133,7 +133,7 @@ def test_a_click_means_what_moves_with_it(
     frame: int, shifts: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On the last frame the one before it tells."""
-    monkeypatch.setattr("segue_web.worker.find_prompter", lambda *_, **__: lambda _: Stub())
+    monkeypatch.setattr("segue_web.server.worker.find_prompter", lambda *_, **__: lambda _: Stub())
     for index, shift in enumerate(shifts):
         write_image(tmp_path / "video" / f"{index}.png", scene(shift))
     tools = Tools(tmp_path / "video", None, ("stcn-lite", None), "segue-prompt", None)

@@ -21,8 +21,8 @@ from segue.labels.schema import schema_of
 from segue.masks.outlines import parts_of, single_outline
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
-from segue_web.importing import additions, effects, store
-from segue_web.project import FrameAnnotation, Project
+from segue_web.project.importing import additions, effects, store
+from segue_web.project.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.segue_web.videos import numbered, write_video
 

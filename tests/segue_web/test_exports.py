@@ -29,11 +29,11 @@ from segue.labels.labels import MAX_OBJECTS
 from segue.labels.opening import MAX_BYTES, MAX_ENTRY
 from segue.labels.reading import read_labels
 from segue.masks import encode_rle, write_index_mask
-from segue.video.partial import PartialFile
+from segue.utils.files import PartialFile
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, remove_unfinished, snapshot
-from segue_web.importing import effects
-from segue_web.project import FrameAnnotation, Project
+from segue_web.project.importing import effects
+from segue_web.project.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.segue_web.videos import numbered, write_video
 

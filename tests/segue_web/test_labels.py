@@ -14,8 +14,8 @@ from PIL import Image
 from segue.errors import SegueError
 from segue.labels.reading import read_labels
 from segue.masks import encode_rle
+from segue.sinks.masks import PngSink
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video.mask_folder import PngSink
 
 SIZE = (6, 9)
 VIDEO: Any = SimpleNamespace(size=SIZE, count=3, numbers=None, names=None)

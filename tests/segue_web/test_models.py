@@ -30,7 +30,7 @@ pytest.importorskip("httpx")
 from fastapi.testclient import TestClient
 
 from segue_web.annotate import AnnotateBackend
-from segue_web.server import make_app
+from segue_web.server.server import make_app
 from segue_web.video import Video
 
 FRAMES = clip(7, 4, 48, 72, 2)[0]

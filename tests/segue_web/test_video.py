@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from segue.errors import SourceError
-from segue.video import frame_index, open_source
-from segue.video.images import write_image
+from segue.video import open_source
+from segue.video.decoding import frame_index
+from segue.video.sources.images import write_image
 from segue_web.video import Video
 from tests.segue_web.conftest import ServeHere
 from tests.segue_web.videos import SAMPLE, numbered, write_video

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from segue.errors import SegueError, SourceError
-from segue_web import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import write_export
-from segue_web.project import FrameAnnotation, Project
+from segue_web.project.project import FrameAnnotation, Project
+from segue_web.server import messages
 from segue_web.video import Video
 from segue_web.video_list import VideoListBackend, videos_of
 from tests.segue_web.test_annotate import CircleWorker

@@ -12,8 +12,8 @@ from segue.errors import SegueError
 from segue.labels.labels import Labels
 from segue.masks import encode_objects, measure
 from segue.metrics.davis import DavisAccumulator
-from segue.naming import distinct_ends
-from segue.video.images import write_image
+from segue.utils.naming import distinct_ends
+from segue.video.sources.images import write_image
 from segue_web.video import Video
 from segue_web.viewing import (
     ForegroundComparison,

@@ -23,14 +23,14 @@ from segue.types import Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentati
 from segue.weights import prepare
 from tests.clips import clip
 from tests.lite import lively_lite
-from tests.sessions.scenes import video, wall, with_squares
+from tests.sessions.foreground.scenes import video, wall, with_squares
+from tests.sessions.foreground.test_two_passes import passes, waits_and_leaves
+from tests.sessions.foreground.tiny_foreground import TinyForeground
 from tests.sessions.test_auto import ScriptedDetector
 from tests.sessions.test_detected import GREEN, RED, drawn
 from tests.sessions.test_detected import ScriptedDetector as Finds
 from tests.sessions.test_instances import OPTIONS, TINY
 from tests.sessions.test_recurrent_sessions import SMALL
-from tests.sessions.test_two_passes import passes, waits_and_leaves
-from tests.sessions.tiny_foreground import TinyForeground
 
 FRAMES, MASKS = clip(5, 8, 48, 64, 3)
 FAILURES = 3

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import segue
-from segue.cache import ASSETS
-from segue.layers.running import choose_precision, has_bfloat16, inference_copy
+from segue.inference.running import choose_precision, has_bfloat16, inference_copy
 from segue.models.detection.nanodet import prepare as nanodet_input
 from segue.prompts import Prompter, find_prompter
 from segue.sessions import ForegroundSession, InstanceSession, TrackSession
 from segue.sessions.instances import WindowOptions
+from segue.utils.cache import ASSETS
 from segue.weights import Prepared
 from tests.clips import clip
 from tests.lite import lively_instances

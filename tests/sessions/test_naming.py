@@ -12,7 +12,7 @@ from segue.errors import PromptError
 from segue.jobs.foreground import object_namer
 from segue.sessions.association import name_object
 from segue.types import Box, Frame, ObjectInfo, Segmentation
-from segue.video.images import read_image
+from segue.video.sources.images import read_image
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
 

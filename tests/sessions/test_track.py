@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from segue.errors import CheckpointError, PromptError, SegueError, SinkError, SourceError
-from segue.layers.running import choose_device, has_bfloat16, has_int8
+from segue.inference.running import choose_device, has_bfloat16, has_int8
 from segue.models.base import MemoryNetwork, Schedule
 from segue.models.memory import tracker
 from segue.models.stcn import STCNLite

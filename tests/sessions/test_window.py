@@ -12,12 +12,12 @@ import pytest
 import torch
 
 import segue
-from segue.arrays import UInt8Array
-from segue.cache import ASSETS
 from segue.models.memory.window import Window
 from segue.models.stcn import STCNLite
 from segue.sessions import SessionState, TrackSession
 from segue.types import BoxPrompt, Image, Segmentation
+from segue.utils.arrays import UInt8Array
+from segue.utils.cache import ASSETS
 from segue.weights import load
 
 SAMPLE = ASSETS / "sample" / "video.mp4"

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video import partial
-from segue.video.partial import PartialFile
+from segue.utils import files as partial
+from segue.utils.files import PartialFile
 
 TICKS = 1000
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segue.video import open_source
-from segue.video.hdr import PEAK, WHITE, hlg_to_light, light_to_pq, pq_to_light, to_sdr, tone_curve
+from segue.video.decoding.hdr import PEAK, WHITE, hlg_to_light, light_to_pq, pq_to_light, to_sdr, tone_curve
 
 
 @pytest.mark.parametrize(("nits", "signal"), [(0.1, 0.0623), (100, 0.5081), (203, 0.5807), (1000, 0.7518)])

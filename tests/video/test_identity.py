@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from segue.errors import SourceError
-from segue.video.identity import SourceIdentity
+from segue.video.sources.identity import SourceIdentity
 
 
 def write(path: Path, data: bytes, time: float = 1e9) -> Path:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue import allocation
 from segue.errors import SourceError
+from segue.utils import allocation
 from segue.video import open_source
-from segue.video.images import Range, decode_image, read_image
-from segue.video.source import open_reader
+from segue.video.sources.images import Range, decode_image, read_image
+from segue.video.sources.source import open_reader
 from tests.video.making import corners, drawn_image, level
 
 

@@ -18,11 +18,11 @@ import pytest
 from segue.errors import SourceDamageError, SourceError
 from segue.types import Image
 from segue.video import Reconnect, Source, open_source
-from segue.video import live as live_module
-from segue.video.addresses import stored_address
-from segue.video.live import LiveClock, LiveWarning
-from segue.video.readers import ConnectionChange, DamageError, Reader, SourceImage
-from segue.video.span import Span
+from segue.video.decoding.readers import ConnectionChange, DamageError, Reader, SourceImage
+from segue.video.sources import live as live_module
+from segue.video.sources.addresses import stored_address
+from segue.video.sources.live import LiveClock, LiveWarning
+from segue.video.sources.span import Span
 from tests.video.making import busy_images, drawn_image, level, write_video
 
 QUICK = Reconnect(tries=3, first_delay=0.001, max_delay=0.002, timeout=5.0)

@@ -18,9 +18,9 @@ from PIL import Image
 from segue.errors import SourceError
 from segue.types import Segmentation
 from segue.video import open_sinks, open_source
-from segue.video.decode import Entry
-from segue.video.frame_index import FrameIndex
-from segue.video.source import open_reader
+from segue.video.decoding.decode import Entry
+from segue.video.decoding.frame_index import FrameIndex
+from segue.video.sources.source import open_reader
 from segue_web.video import Video
 from tests.video.making import busy_images, drawn_image, write_video
 

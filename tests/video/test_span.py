@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from segue.errors import SourceError
 from segue.video import open_source, parse_position
-from segue.video.span import parse_duration
+from segue.video.sources.span import parse_duration
 from tests.video.making import drawn_image
 
 

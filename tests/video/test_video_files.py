@@ -13,7 +13,7 @@ import pytest
 
 from segue.errors import SourceError
 from segue.video import DamageWarning, Source, open_source
-from segue.video.decode import turn_upright
+from segue.video.decoding.decode import turn_upright
 from tests.video.making import busy_images, corners, drawn_image, level, write_video
 
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from segue.errors import CheckpointError
-from segue.inputs import sha256
 from segue.registry import MODELS, Entry
+from segue.utils.inputs import sha256
 from segue.weights import convert, load, loading, read_checkpoint
 
 CONTRACTS = Path(__file__).parent.parent / "contracts"

@@ -12,11 +12,11 @@ from segue.api.results import Colour, Layout, Progress, Results, results_of
 from segue.flow.providers import FlowName
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
-from segue.sessions.foreground import ForegroundSession
-from segue.sessions.segmenters import Segmenter
+from segue.sessions.foreground.segmenters.base import Segmenter
+from segue.sessions.foreground.session import ForegroundSession
 from segue.types import FollowCamera
 from segue.video import Source
-from segue.video.given_sources import Capture
+from segue.video.sources.given import Capture
 
 
 def foreground(
@@ -65,7 +65,7 @@ def foreground(
         shadows: mark shadow as 2 if the model detects it; not with ``objects``.
         scene: background image: ``median`` (running median); your own image as a file or RGB (H, W, 3),
             uint8; or the
-            :class:`segue.sessions.video_scenes.VideoScenes` of an earlier run, or their file (.safetensors).
+            :class:`.video_scenes.VideoScenes` of an earlier run, or their file (.safetensors).
         passes: 2 reads the video twice, first to learn the background of each scene; for models that read a
             background, not for cameras and streams. None is 2 for files and folders with mustan-lite, unless
             a scene, depth or ``follow_camera`` is given; else 1.
@@ -74,10 +74,10 @@ def foreground(
         short_side: resize larger frames to this short side in pixels; 0 never; None is the model's value,
             mostly 240.
         without: stages to leave out, such as ``["align", "rain"]``; see
-            :mod:`segue.sessions.stage_list`.
+            :mod:`segue.sessions.foreground.stage_list`.
         follow_camera: for networks with a moving camera: align earlier frames with the current one,
             ``always`` or ``auto`` while the camera pans. None is ``auto`` for mustan-lite in one pass without
-            scene and depth; else ``never``. See :class:`segue.sessions.moving_camera.CameraFollower`.
+            scene and depth; else ``never``. See :class:`.follow.CameraFollower`.
         warm_up: frames at the start of each scene with empty masks.
         fps: read this many frames per second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.

@@ -15,7 +15,7 @@ from segue.sessions.detected import DetectionSession
 from segue.sessions.instances import InstanceSession
 from segue.sessions.networks import check_path
 from segue.video import Source
-from segue.video.given_sources import Capture
+from segue.video.sources.given import Capture
 from segue.weights.available import default_model
 
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from segue.conversions.tables import table_of
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
-from segue.inputs import kind_of, user_path
 from segue.jobs.frame_loop import FrameLoop
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
@@ -27,9 +26,10 @@ from segue.jobs.values import Model, Outputs, VideoJob, checked
 from segue.options import RuntimeObject, by_arguments
 from segue.registry import SINKS
 from segue.sessions.session import Session
+from segue.sinks.outputs import MASKS, format_of
 from segue.types import Frame, Segmentation
+from segue.utils.inputs import kind_of, user_path
 from segue.video import Source, open_sinks, open_source
-from segue.video.outputs import MASKS, format_of
 
 S = TypeVar("S", bound=Session, covariant=True)
 

@@ -20,7 +20,7 @@ from segue.sessions.auto import Auto, AutoSession
 from segue.sessions.detected import DetectionSession
 from segue.types import Box, MemoryPolicy, Point, Prompt
 from segue.video import Source
-from segue.video.given_sources import Capture
+from segue.video.sources.given import Capture
 
 MARKS = ("box", "boxes", "masks", "points", "labels", "negative")
 """Arguments that are prompts of the first frame."""

@@ -12,10 +12,10 @@ from typing import Any, get_args
 from segue.batch.places import without_secrets
 from segue.batch.plan import State, Task, check_name, jobs_of
 from segue.errors import SegueError, SourceError
-from segue.inputs import parse_json
 from segue.jobs.values import VideoJob, from_json, to_json
-from segue.system import sync_folder
-from segue.video.identity import SourceIdentity
+from segue.utils.inputs import parse_json
+from segue.utils.system import sync_folder
+from segue.video.sources.identity import SourceIdentity
 
 STATES: tuple[State, ...] = get_args(State)
 

@@ -16,12 +16,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import SegueError, SinkError, SourceError
-from segue.extras import install_command
-from segue.naming import is_hidden
-from segue.video.addresses import public_address, stored_address
-from segue.video.identity import SourceIdentity
-from segue.video.mask_folder import MARKER, RECORDS
-from segue.video.partial import replacing
+from segue.sinks.masks import MARKER, RECORDS
+from segue.utils.extras import install_command
+from segue.utils.files import replacing
+from segue.utils.naming import is_hidden
+from segue.video.sources.addresses import public_address, stored_address
+from segue.video.sources.identity import SourceIdentity
 
 SUBFOLDER = ".segue-batch"
 """Folder in the output with the ledger, the images of the report and what is under way."""

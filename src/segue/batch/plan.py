@@ -25,14 +25,14 @@ from segue.batch.places import (
     without_secrets,
 )
 from segue.errors import SegueError, SourceError
-from segue.inputs import matching_paths, user_path
 from segue.jobs.values import VideoJob
-from segue.naming import first_few, is_hidden, natural_key
-from segue.notices import notice
-from segue.system import WINDOWS
-from segue.video.addresses import SCHEMES, is_url, public_address
-from segue.video.identity import SourceIdentity
-from segue.video.kinds import IMAGE_SUFFIXES, LIST_SUFFIXES, VIDEO_SUFFIXES, is_video
+from segue.utils.inputs import matching_paths, user_path
+from segue.utils.naming import first_few, is_hidden, natural_key
+from segue.utils.notices import notice
+from segue.utils.system import WINDOWS
+from segue.video.sources.addresses import SCHEMES, is_url, public_address
+from segue.video.sources.identity import SourceIdentity
+from segue.video.sources.kinds import IMAGE_SUFFIXES, LIST_SUFFIXES, VIDEO_SUFFIXES, is_video
 
 LIVE_SCHEMES = SCHEMES - {"http", "https"}
 """Schemes of addresses of streams, which have no end."""

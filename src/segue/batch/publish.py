@@ -15,10 +15,10 @@ from secrets import token_hex
 from segue.batch.places import RESULT, SUBFOLDER, key_of
 from segue.batch.upload import upload
 from segue.errors import SinkError
-from segue.inputs import sha256
-from segue.system import remove_folder, rename, sync_folder, sync_tree
-from segue.video.addresses import is_url
-from segue.video.partial import make_folder, write_complete, writing
+from segue.utils.files import make_folder, write_complete, writing
+from segue.utils.inputs import sha256
+from segue.utils.system import remove_folder, rename, sync_folder, sync_tree
+from segue.video.sources.addresses import is_url
 
 MOVING = f"{SUBFOLDER}/moving"
 """Folder in the output, with one below it for each batch, of results that come and go while others take their

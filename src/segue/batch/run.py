@@ -22,17 +22,17 @@ from segue.batch.publish import MOVING, check_free, digest_of, is_own, stamp_of
 from segue.batch.upload import check_store
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers, OwnProcess, RayTasks, gpus_of
-from segue.cache import cache_folder
-from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError, SinkError
-from segue.inputs import printable, whole_number
 from segue.jobs.plan import check_needs
 from segue.jobs.record import model_digest
 from segue.jobs.values import VideoJob, to_json
-from segue.naming import first_few, natural_key
 from segue.registry import MODELS
-from segue.video.addresses import is_url
-from segue.video.partial import locked, make_folder, prepare, remove_partial, write_complete, writing
+from segue.utils.cache import cache_folder
+from segue.utils.cancel import CancelToken, cancel_on_signals
+from segue.utils.files import locked, make_folder, prepare, remove_partial, write_complete, writing
+from segue.utils.inputs import printable, whole_number
+from segue.utils.naming import first_few, natural_key
+from segue.video.sources.addresses import is_url
 
 LEDGER = "ledger.sqlite"
 """File in the folder of a batch that has the outcome of every video."""

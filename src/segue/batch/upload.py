@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from segue.batch.places import DONE, RESULT, StoreSilentError, file_system, hide_secrets, one_line
 from segue.errors import SegueError, SinkError
-from segue.naming import first_few
+from segue.utils.naming import first_few
 
 CHECK = ".segue.check"
 """Folder in the output of files that are written and removed to see whether that is possible."""

@@ -17,22 +17,22 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from segue import jobs, weights
-from segue.allocation import prepare_process
 from segue.batch.places import fetch, key_of, one_line
 from segue.batch.plan import Task
 from segue.batch.publish import publish
 from segue.batch.upload import UploadError
-from segue.cancel import CancelToken
 from segue.errors import OutOfMemoryError, ResumeError, SegueError, memory_error
 from segue.jobs.observer import Observer
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob
 from segue.masks import overlay
 from segue.options import FilePath, OptionModel, option
-from segue.system import finish_removal, remove_folder
+from segue.sinks.masks import MARKER
 from segue.types import Frame, MaskPrompt, Segmentation
-from segue.video.addresses import is_url
-from segue.video.mask_folder import MARKER
-from segue.video.partial import remove_partial
+from segue.utils.allocation import prepare_process
+from segue.utils.cancel import CancelToken
+from segue.utils.files import remove_partial
+from segue.utils.system import finish_removal, remove_folder
+from segue.video.sources.addresses import is_url
 
 IMAGE_WIDTH = 320
 """Width of the image of a video in the report, in pixels."""

@@ -22,10 +22,10 @@ from segue.batch.places import SUBFOLDER, one_line
 from segue.batch.plan import Task
 from segue.batch.upload import check_store
 from segue.batch.work import MEMORY_ADVICE, JobConfig, attempt, forget_networks, prepare_worker
-from segue.cancel import CancelToken, cancel_on_signals
 from segue.errors import SegueError
-from segue.extras import install_command
-from segue.system import (
+from segue.utils.cancel import CancelToken, cancel_on_signals
+from segue.utils.extras import install_command
+from segue.utils.system import (
     LINUX,
     check_may_start_processes,
     die_with,
@@ -33,7 +33,7 @@ from segue.system import (
     leave_group,
     signals_blocked,
 )
-from segue.video.addresses import is_url
+from segue.video.sources.addresses import is_url
 
 IDENTITY = "identity"
 """File with the identity of a batch, beside its ledger; nodes see by it that they share the output."""

@@ -30,10 +30,10 @@ from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
 from segue.cli.running import parse_job
 from segue.errors import SegueError
-from segue.inputs import printable
 from segue.jobs.values import Job, TrackJob, check_prompts, checked
-from segue.notices import notice
 from segue.reports.terminal import bars, interruptible
+from segue.utils.inputs import printable
+from segue.utils.notices import notice
 
 WORKERS_OWN = ("--output", "-o", "--overwrite", "--resume", "--quiet", "-q")  # each worker sets them
 

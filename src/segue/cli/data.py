@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from segue.datasets.check import DataCheck, check_data
-from segue.inputs import printable
-from segue.naming import first_few
 from segue.registry import DATASETS
 from segue.reports.terminal import Files, print_table, progress
+from segue.utils.inputs import printable
+from segue.utils.naming import first_few
 
 app = typer.Typer(
     help="Data sets: see what is there and what is missing.",

@@ -12,12 +12,12 @@ from segue.errors import SinkError, SourceError
 from segue.jobs.opened import first_frame, open_video
 from segue.jobs.plan import check_detector, check_source
 from segue.jobs.values import DetectorConfig, Outputs, VideoSource, checked
-from segue.notices import notice
 from segue.options import FilePath, OptionModel, option
 from segue.registry import DETECTORS
 from segue.reports.terminal import interruptible, print_table
-from segue.video.outputs import default_folder
-from segue.video.partial import prepare, write_complete
+from segue.sinks.outputs import default_folder
+from segue.utils.files import prepare, write_complete
+from segue.utils.notices import notice
 
 
 class FrameDetector(DetectorConfig):
@@ -71,7 +71,7 @@ def _detect(fields: Values) -> None:
     from segue.masks import overlay
     from segue.masks.files import encode_index_mask
     from segue.reports.files import write_json
-    from segue.video.images import write_image
+    from segue.video.sources.images import write_image
 
     if asked.finding.name is None and asked.finding.text is None:
         notice(DEFAULT_NOTICE)

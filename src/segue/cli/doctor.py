@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from segue.doctor import facts, self_test, summary
-from segue.inputs import printable
+from segue.cli.machine import facts, self_test, summary
+from segue.utils.inputs import printable
 
 
 def doctor(
@@ -35,7 +35,7 @@ def doctor(
             typer.echo(printable(f"self-test: FAILED ({error})"))
             failed = True
     if bench:
-        from segue.timing import table  # late: it imports PyTorch
+        from segue.cli.timing import table  # late: it imports PyTorch
 
         typer.echo()
         for line in table(device):

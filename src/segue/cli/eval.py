@@ -14,11 +14,11 @@ from segue.entries import DatasetEntry, ScoreHelp
 from segue.jobs.values import checked
 from segue.metrics.compare import compare as compare_evaluations
 from segue.metrics.data_sets import MaskRequest, Request, data_sets
-from segue.naming import distinct_ends
 from segue.options import FilePath, OptionModel, option
 from segue.registry import DATASETS
 from segue.reports import comparison_values, evaluation_values, write_comparison, write_csv, write_report
 from segue.reports.terminal import Files, print_comparison, print_evaluation, progress
+from segue.utils.naming import distinct_ends
 
 app = typer.Typer(
     help="Score results of any program; the numbers equal those of the official tools.",

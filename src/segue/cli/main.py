@@ -24,12 +24,12 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 import segue
-from segue.allocation import prepare_process
-from segue.cancel import interrupt_on_signals
 from segue.cli.quiet import quiet_option
 from segue.errors import OutOfMemoryError, SegueError, memory_errors, memory_is_short
-from segue.inputs import printable
 from segue.registry import COMMANDS
+from segue.utils.allocation import prepare_process
+from segue.utils.cancel import interrupt_on_signals
+from segue.utils.inputs import printable
 
 COMMAND_ROOM = 448 << 20
 """Bytes of addresses that OpenCV, NumPy and the others take as they are loaded; PyTorch takes more."""
@@ -102,8 +102,8 @@ def surplus_text(surplus: Sequence[str]) -> str:
     """What to do about words that no argument takes, such as the names that a shell makes of a pattern."""
     from pathlib import Path  # imported late to keep start-up short
 
-    from segue.naming import first_few
-    from segue.video.kinds import is_image
+    from segue.utils.naming import first_few
+    from segue.video.sources.kinds import is_image
 
     text = f"{len(surplus)} words too many ({first_few(surplus, 2)})"
     files = [*map(Path, surplus)]

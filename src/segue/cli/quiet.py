@@ -1,4 +1,4 @@
-"""The option ``--quiet`` of commands; :mod:`segue.notices` obeys it, and needs no Typer."""
+"""The option ``--quiet`` of commands; :mod:`segue.utils.notices` obeys it, and needs no Typer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segue.notices import be_quiet
+from segue.utils.notices import be_quiet
 
 
 def quiet_option() -> Any:

@@ -25,9 +25,9 @@ from segue.dataset_runs.submission import check_served, write_submission
 from segue.jobs.values import VideoJob, checked
 from segue.metrics.data_sets import Request, data_sets
 from segue.metrics.evaluation import Evaluation
-from segue.notices import notice
 from segue.reports import evaluation_values
 from segue.reports.terminal import Files, print_evaluation, progress
+from segue.utils.notices import notice
 
 
 class RunCommand(BatchCommand):

@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segue.cache import ASSETS
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
 from segue.errors import PromptError, SegueError
-from segue.inputs import printable
 from segue.jobs.ahead import open_ahead
 from segue.jobs.observer import Observer
 from segue.jobs.plan import check_needs
@@ -36,20 +34,22 @@ from segue.jobs.values import (
     check_prompts,
     checked,
 )
-from segue.notices import be_quiet, notice
 from segue.options import OptionModel, option
 from segue.prompt_inputs import typed_prompts
 from segue.registry import DETECTORS, MODELS, SINKS
 from segue.reports.terminal import bars, interruptible
 from segue.types import Frame, MaskPrompt, Segmentation
+from segue.utils.cache import ASSETS
+from segue.utils.inputs import printable
+from segue.utils.notices import be_quiet, notice
 from segue.weights.available import DEFAULT_INSTANCES, default_model
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from segue.events.zones import Zone
     from segue.video import Source
-    from segue.video.readers import ConnectionChange
-    from segue.video.zones import Zone
+    from segue.video.decoding.readers import ConnectionChange
 
 # Base of what is wrong with a command line; versions of typer differ in where they keep it.
 COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]

@@ -11,11 +11,11 @@ from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from segue.errors import CheckpointError, SinkError
 from segue.export import EXPORTED
-from segue.hub import PREFIX
-from segue.inputs import check_file
+from segue.models.hub import PREFIX
 from segue.registry import MODELS
 from segue.reports.terminal import bars, print_table
-from segue.video.partial import locked, remove_partial
+from segue.utils.files import locked, remove_partial
+from segue.utils.inputs import check_file
 from segue.weights.available import weight_file
 from segue.weights.described import details_of, state_of
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from segue.arrays import BoolArray
 from segue.conversions.composing import Composed, composed
 from segue.errors import DatasetError
 from segue.masks.rle import decode_rle
 from segue.masks.shapes import Canvas
+from segue.utils.arrays import BoolArray
 
 
 def from_coco(

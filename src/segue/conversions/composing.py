@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from segue.arrays import BoolArray, Box, IndexMask, id_type
 from segue.errors import PromptError
 from segue.masks.measure import measure
 from segue.masks.values import MAX_ID
+from segue.utils.arrays import BoolArray, Box, IndexMask, id_type
 
 Row: TypeAlias = "tuple[int, str | None, float, Box | None, int]"
 """Id, label, score, box and area of an object, as :class:`segue.types.ObjectInfo` has them."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segue.arrays import BoolArray
 from segue.conversions.composing import Composed, composed
 from segue.errors import PromptError, SegueError
-from segue.inputs import is_number, kind_of
 from segue.masks.measure import measure, resize_mask
+from segue.utils.arrays import BoolArray
+from segue.utils.inputs import is_number, kind_of
 
 if TYPE_CHECKING:  # its methods call what is here
     from segue.types import Segmentation

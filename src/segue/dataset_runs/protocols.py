@@ -16,14 +16,13 @@ from segue.batch.plan import Task, jobs_of
 from segue.batch.run import BatchObserver, run_tasks
 from segue.batch.work import JobConfig
 from segue.datasets.catalogue import completed
-from segue.datasets.foreground import ForegroundSequence
-from segue.datasets.foreground_sets import read_flow, read_frame
-from segue.datasets.isd import IsdClip
+from segue.datasets.foreground.folder import ForegroundSequence
+from segue.datasets.foreground.isd import IsdClip
+from segue.datasets.foreground.sets import read_flow, read_frame
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder
 from segue.entries import DatasetJob
 from segue.errors import ArgumentError, DatasetError
-from segue.inputs import kind_of, user_path
 from segue.jobs.plan import check_needs
 from segue.jobs.values import (
     ForegroundJob,
@@ -45,12 +44,13 @@ from segue.metrics.data_sets import (
 )
 from segue.metrics.davis import VOID
 from segue.metrics.evaluation import Evaluation, Progress
-from segue.naming import first_few
 from segue.registry import DATASETS
+from segue.sinks.masks import frame_number
 from segue.types import MaskPrompt
-from segue.video.images import list_images, write_image
-from segue.video.mask_folder import frame_number
-from segue.video.partial import write_complete
+from segue.utils.files import write_complete
+from segue.utils.inputs import kind_of, user_path
+from segue.utils.naming import first_few
+from segue.video.sources.images import list_images, write_image
 from segue.weights.available import default_model
 
 OWN_DEPTH = "own"

@@ -16,9 +16,9 @@ from segue.datasets.ytvis import YTVISDataset, read_results
 from segue.datasets.ytvos import wanted_masks
 from segue.errors import DatasetError
 from segue.metrics.data_sets import Request
-from segue.naming import first_few
 from segue.registry import DATASETS
-from segue.video.partial import replacing
+from segue.utils.files import replacing
+from segue.utils.naming import first_few
 
 
 def check_served(request: Request) -> None:

@@ -3,11 +3,11 @@
 Whatever is missing, damaged or does not fit is a :class:`~segue.errors.DatasetError` that names the file.
 """
 
-from segue.datasets.cdnet import open_cdnet
 from segue.datasets.davis import DavisFolder, ImageMaskFolder, Sequence
-from segue.datasets.foreground import ForegroundFolder, ForegroundSequence, open_plain
-from segue.datasets.foreground_sets import open_hofam, open_lasiesta, open_limu, open_sbi
-from segue.datasets.isd import open_isd
+from segue.datasets.foreground.cdnet import open_cdnet
+from segue.datasets.foreground.folder import ForegroundFolder, ForegroundSequence, open_plain
+from segue.datasets.foreground.isd import open_isd
+from segue.datasets.foreground.sets import open_hofam, open_lasiesta, open_limu, open_sbi
 from segue.datasets.results import Results, open_results
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import CocoImages, YTVISDataset

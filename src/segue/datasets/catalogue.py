@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from segue.datasets import inventories, stills
-from segue.datasets.cdnet import CDNET, VIDEO_KEYS, open_cdnet
 from segue.datasets.davis import DavisFolder
-from segue.datasets.foreground import ForegroundFolder, is_plain, open_plain
-from segue.datasets.foreground_sets import (
+from segue.datasets.foreground.cdnet import CDNET, VIDEO_KEYS, open_cdnet
+from segue.datasets.foreground.folder import ForegroundFolder, is_plain, open_plain
+from segue.datasets.foreground.isd import INDEX, open_isd
+from segue.datasets.foreground.sets import (
     LASIESTA,
     LASIESTA_VIDEOS,
     LIMU,
@@ -26,12 +27,11 @@ from segue.datasets.foreground_sets import (
     open_sbi,
 )
 from segue.datasets.inventories import list_videos
-from segue.datasets.isd import INDEX, open_isd
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import CocoImages, YTVISDataset
 from segue.entries import DatasetEntry, DatasetJob, LabelKind, ScoreHelp
 from segue.errors import DatasetError
-from segue.lazy import LazyCallable
+from segue.utils.lazy import LazyCallable
 
 _TRACKS = DatasetJob("track", LazyCallable("segue.dataset_runs.protocols:mask_videos"), "stcn-lite", "png")
 _CLIPS = DatasetJob("instances", LazyCallable("segue.dataset_runs.protocols:clip_videos"))
@@ -251,7 +251,7 @@ ENTRIES = (
         partial(list_videos, LASIESTA),
         videos=open_lasiesta,
         expected=LASIESTA_VIDEOS,
-        rules=LazyCallable("segue.metrics.cdnet:lasiesta_rules"),
+        rules=LazyCallable("segue.metrics.foreground.cdnet:lasiesta_rules"),
         help=ScoreHelp(
             "LASIESTA: F and the other measures of CDnet2014, overall with a static camera.",
             ("results/ --data LASIESTA --json scores.json",),
@@ -285,7 +285,7 @@ ENTRIES = (
         shadows=True,
         options="sequences threshold training_frames missing workers",
         expected=VIDEO_KEYS,
-        rules=LazyCallable("segue.metrics.cdnet:cdnet_rules"),
+        rules=LazyCallable("segue.metrics.foreground.cdnet:cdnet_rules"),
         help=ScoreHelp(
             "CDnet2014: Re, Sp, FPR, FNR, PWC, Pr and F by video, category and overall.",
             (
@@ -323,7 +323,7 @@ ENTRIES = (
         job=replace(
             _SCENES, videos=LazyCallable("segue.dataset_runs.protocols:composite_videos"), model="hofam"
         ),
-        rules=LazyCallable("segue.metrics.cdnet:hofam_rules"),
+        rules=LazyCallable("segue.metrics.foreground.cdnet:hofam_rules"),
         help=ScoreHelp(
             "Composite images of HOFAM: Mean Dice, recall, precision, F, as its program counts.",
             ("results/ --data demo --report scores.html",),

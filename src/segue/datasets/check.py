@@ -10,8 +10,8 @@ from typing import Any
 from segue.datasets import inventories
 from segue.datasets.inventories import CheckedVideo, Inventory
 from segue.errors import DatasetError
-from segue.inputs import user_path
 from segue.registry import DATASETS, DatasetEntry
+from segue.utils.inputs import user_path
 
 
 @dataclass(frozen=True, slots=True)

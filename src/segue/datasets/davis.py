@@ -17,7 +17,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from segue.arrays import UInt8Array
 from segue.datasets.files import (
     IMAGE_SUFFIXES,
     ByName,
@@ -30,11 +29,12 @@ from segue.datasets.files import (
     subfolders,
 )
 from segue.errors import DatasetError
-from segue.inputs import user_path
 from segue.masks import measure
-from segue.naming import first_few
 from segue.types import Box
 from segue.types import Image as RgbImage
+from segue.utils.arrays import UInt8Array
+from segue.utils.inputs import user_path
+from segue.utils.naming import first_few
 
 _VAL_2016 = """
 blackswan bmx-trees breakdance camel car-roundabout car-shadow cows dance-twirl dog drift-chicane

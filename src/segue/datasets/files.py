@@ -11,14 +11,14 @@ from typing import Generic, TypeVar
 import numpy as np
 from PIL import Image
 
-from segue.arrays import UInt8Array
 from segue.errors import DatasetError, SourceError
-from segue.inputs import check_file
 from segue.masks import StoredMask, read_stored_mask
 from segue.masks.files import IMAGE_ERRORS, open_image, read_levels
-from segue.naming import first_few, is_hidden, natural_key
 from segue.types import Image as RgbImage
-from segue.video.kinds import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from segue.utils.arrays import UInt8Array
+from segue.utils.inputs import check_file
+from segue.utils.naming import first_few, is_hidden, natural_key
+from segue.video.sources.kinds import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 
 Video = TypeVar("Video")
 

@@ -10,18 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from segue.datasets.cdnet import CDNET
 from segue.datasets.davis import DAVIS_2016_VAL, DAVIS_VAL, RESOLUTIONS, DavisFolder
 from segue.datasets.davis import Sequence as LabelledSequence
 from segue.datasets.files import IMAGE_SUFFIXES, files_by_stem, image_size, subfolders
-from segue.datasets.foreground import ForegroundSequence, VideoLayout
-from segue.datasets.isd import INDEX
+from segue.datasets.foreground.cdnet import CDNET
+from segue.datasets.foreground.folder import ForegroundSequence, VideoLayout
+from segue.datasets.foreground.isd import INDEX
 from segue.datasets.json_files import read_members
 from segue.datasets.stills import StillImages, open_stills
 from segue.datasets.ytvis import ANNOTATION_FILES, Video, YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, all_frames_folder
 from segue.errors import DatasetError
-from segue.naming import first_few
+from segue.utils.naming import first_few
 
 Size = tuple[int, int]
 """Height and width in pixels."""

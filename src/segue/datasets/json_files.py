@@ -17,8 +17,8 @@ from typing import Any, NoReturn, TextIO, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from segue.errors import DatasetError
-from segue.inputs import check_file, exists
-from segue.naming import is_hidden
+from segue.utils.inputs import check_file, exists
+from segue.utils.naming import is_hidden
 
 Model = TypeVar("Model", bound=BaseModel)
 Checked = TypeVar("Checked")

@@ -13,11 +13,11 @@ from itertools import takewhile
 from pathlib import Path
 
 from segue.datasets.files import read_mask_file
-from segue.datasets.labels import Labels, read_grey
+from segue.datasets.foreground.labels import Labels, read_grey
 from segue.errors import DatasetError
-from segue.inputs import check_file, exists, user_path
 from segue.masks import StoredMask
-from segue.naming import first_few, is_hidden, natural_key
+from segue.utils.inputs import check_file, exists, user_path
+from segue.utils.naming import first_few, is_hidden, natural_key
 
 MASK_SUFFIXES = frozenset({".png"})
 """Endings of index mask files, which must be stored without loss."""

@@ -24,15 +24,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from segue.arrays import UInt8Array
 from segue.datasets.files import IMAGE_SUFFIXES, ByName, image_size, read_rgb
 from segue.datasets.json_files import Record, entries, validated
 from segue.errors import DatasetError
-from segue.inputs import user_path
 from segue.masks import fill_boxes
-from segue.naming import natural_key
 from segue.types import Box
 from segue.types import Image as RgbImage
+from segue.utils.arrays import UInt8Array
+from segue.utils.inputs import user_path
+from segue.utils.naming import natural_key
 
 MAX_OBJECTS = 254
 """Most objects of a video: 255 means void in an index mask."""

@@ -26,7 +26,6 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from segue.arrays import UInt8Array
 from segue.datasets.davis import ImageMaskFolder
 from segue.datasets.files import (
     IMAGE_SUFFIXES,
@@ -40,9 +39,10 @@ from segue.datasets.files import (
 )
 from segue.datasets.ytvis import CocoImages, OutlinedImages
 from segue.errors import DatasetError
-from segue.inputs import user_path
-from segue.naming import first_few, natural_key
 from segue.types import Image
+from segue.utils.arrays import UInt8Array
+from segue.utils.inputs import user_path
+from segue.utils.naming import first_few, natural_key
 
 VOID = 255
 HALF = 128  # grey level from which on a pixel of a saliency mask is the object

@@ -24,11 +24,11 @@ from segue.datasets.files import read_rgb
 from segue.datasets.instances import ClipInstances, DetectedInstance, Instance, decode_clip
 from segue.datasets.json_files import Record, entries, validated
 from segue.errors import DatasetError
-from segue.inputs import user_path
 from segue.masks.rle import Rle, check_size, rle_area, rle_box
 from segue.masks.tracks import RleTrack
-from segue.naming import first_few
 from segue.types import Image
+from segue.utils.inputs import user_path
+from segue.utils.naming import first_few
 
 ANNOTATION_FILES = (
     "{split}.json",

@@ -28,9 +28,8 @@ from torch.onnx.operators import shape_as_tensor
 
 from segue.errors import SegueError
 from segue.export import EXPORTED
-from segue.extras import install_command
+from segue.inference.folding import fold_batch_norms
 from segue.layers.colours import normalise
-from segue.layers.folding import fold_batch_norms
 from segue.models.base import (
     ForegroundCapabilities,
     ForegroundNetwork,
@@ -44,8 +43,9 @@ from segue.models.memory.table import COARSE_CELLS
 from segue.models.memory.tracker import COARSE_ABOVE
 from segue.models.memory.window import ALIGNED, BAND, LARGEST, OUTSIDE
 from segue.models.stcn import STCN, STCNLite
-from segue.sessions.empty_scene import PLANES
-from segue.video.partial import PartialFile, writing
+from segue.sessions.foreground.background.quantiles import PLANES
+from segue.utils.extras import install_command
+from segue.utils.files import PartialFile, writing
 
 OPSET = 17
 ANYWHERE = 1 << 30

@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from segue.errors import FlowError
 from segue.flow.providers import SCALE, SIDE, Flow, lengths
-from segue.inputs import check_file, user_path
-from segue.naming import natural_key
 from segue.types import Image
+from segue.utils.inputs import check_file, user_path
+from segue.utils.naming import natural_key
 
 SUFFIXES = frozenset({".flo", ".png"})
 MAX_PIXELS = 2**26  # a flow file of more pixels is refused before anything is made room for

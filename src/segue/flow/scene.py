@@ -7,8 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segue.arrays import Float32Array
 from segue.flow.providers import Flow
+from segue.utils.arrays import Float32Array
 
 GRID = 4  # distance of the pixels whose flow tells the movement of the camera
 POINTS = 4  # that tell a movement of the camera, at least

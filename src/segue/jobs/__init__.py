@@ -29,8 +29,8 @@ from segue.jobs.values import (
     from_json,
     to_json,
 )
-from segue.lazy import lazy_names
 from segue.options import RuntimeObject
+from segue.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segue.jobs.running import RunInterrupted, run

@@ -11,17 +11,17 @@ from typing import Any
 
 from segue.entries import SQUARE
 from segue.errors import PromptError
-from segue.inputs import exists
 from segue.jobs.opened import first_frame, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.values import AnyPrompt, InstancesJob, TrackJob, VideoJob
 from segue.masks import resize_mask
 from segue.prompt_inputs import check_pixels, errors_name, fit_mask, read_masks
+from segue.sinks.outputs import free_paths
 from segue.types import Frame, MaskPrompt, Prompt
+from segue.utils.inputs import exists
 from segue.video import Source
-from segue.video.addresses import is_url
-from segue.video.images import match_images
-from segue.video.outputs import free_paths
+from segue.video.sources.addresses import is_url
+from segue.video.sources.images import match_images
 
 
 def open_ahead(job: VideoJob) -> Source | None:

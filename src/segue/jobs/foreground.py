@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from segue.arrays import as_array
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SinkError, SourceError
+from segue.events.best_views import Name
 from segue.flow import FlowFiles
-from segue.inputs import kind_of
 from segue.jobs.opened import OpenJob
 from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.plan import rules_of, zones_of
@@ -27,20 +26,21 @@ from segue.masks.files import read_levels
 from segue.options import unwrap
 from segue.registry import DETECTORS
 from segue.sessions.association import name_object
-from segue.sessions.background import MaskedMedian
-from segue.sessions.backgrounds import Background
 from segue.sessions.detecting import detector
-from segue.sessions.empty_scene import Scene
-from segue.sessions.foreground import SHORT_SIDE, ForegroundSession
-from segue.sessions.foreground_masks import ForegroundMasks
+from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.background.median import MaskedMedian
+from segue.sessions.foreground.background.quantiles import Scene
+from segue.sessions.foreground.background.video_scenes import LEARNT, LearntBackground, VideoScenes
+from segue.sessions.foreground.masks import ForegroundMasks
+from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
+from segue.sessions.foreground.two_passes import TwoPasses
 from segue.sessions.networks import foreground_segmenter
-from segue.sessions.two_passes import TwoPasses
-from segue.sessions.video_scenes import LEARNT, LearntBackground, VideoScenes
 from segue.types import FlowName, Frame, Refinement, Segmentation
+from segue.utils.arrays import as_array
+from segue.utils.inputs import kind_of
 from segue.video import Source
-from segue.video.best_views import Name
-from segue.video.images import list_images, read_image, write_image
-from segue.video.readers import DamageError, as_rgb
+from segue.video.decoding.readers import DamageError, as_rgb
+from segue.video.sources.images import list_images, read_image, write_image
 
 
 class OpenForeground(OpenJob):

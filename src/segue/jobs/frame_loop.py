@@ -13,7 +13,6 @@ from typing import TypeVar, cast
 
 import numpy as np
 
-from segue.cancel import Cancelled, CancelToken, cancel_on_signals
 from segue.errors import PromptError, ResumeError, SourceError
 from segue.jobs.opened import OpenJob
 from segue.masks.values import MAX_ID
@@ -21,6 +20,7 @@ from segue.sessions.passes import Passes
 from segue.sessions.session import Session
 from segue.state import DamagedStateError, SessionState, blaming_state
 from segue.types import Frame, ObjectInfo, Segmentation
+from segue.utils.cancel import Cancelled, CancelToken, cancel_on_signals
 from segue.video import Sink, replayed
 
 STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on

@@ -9,9 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segue.cancel import Cancelled, CancelToken, cancel_on_signals
 from segue.errors import ArgumentError, PromptError, SegueError, SinkError, SourceDamageError
-from segue.inputs import kind_of
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob, first_frame, open_video
 from segue.jobs.record import write_record
@@ -26,10 +24,12 @@ from segue.sessions.detecting import detector
 from segue.sessions.instances import InstanceSession, WindowOptions, allowed_classes
 from segue.sessions.networks import instance_network
 from segue.sessions.official import resized, sure_results, whole_clip
+from segue.sinks.outputs import default_folder, output_paths
 from segue.types import Frame, Image
+from segue.utils.cancel import Cancelled, CancelToken, cancel_on_signals
+from segue.utils.files import prepare, write_complete
+from segue.utils.inputs import kind_of
 from segue.video import Source
-from segue.video.outputs import default_folder, output_paths
-from segue.video.partial import prepare, write_complete
 from segue.weights import Prepared
 
 EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from segue.events.messages.notify import Notifier
+    from segue.events.sink import Event
+    from segue.events.zones import Zone
     from segue.types import Frame, Segmentation
     from segue.video import Source
-    from segue.video.events import Event
-    from segue.video.notify import Notifier
-    from segue.video.readers import ConnectionChange
-    from segue.video.zones import Zone
+    from segue.video.decoding.readers import ConnectionChange
 
 
 class Observer:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segue.errors import SourceError
+from segue.events.best_views import Name
+from segue.events.rules import EventRules
+from segue.events.zones import Zone
 from segue.jobs.values import VideoJob, VideoSource
 from segue.types import Frame, Prompt, Segmentation
 from segue.video import Reconnect, Source, open_source
-from segue.video.best_views import Name
-from segue.video.event_rules import EventRules
-from segue.video.zones import Zone
 
 if TYPE_CHECKING:  # sources are opened before PyTorch is imported
     from segue.models.base import FramePrompts

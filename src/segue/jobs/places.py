@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from segue.events.table import last_object
 from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, VideoJob
+from segue.sinks.outputs import default_folder
+from segue.sinks.rotation import part_path, parts_of
 from segue.video import Source, output_paths
-from segue.video.event_table import last_object
-from segue.video.outputs import default_folder
-from segue.video.rotation import part_path, parts_of
 
 EVENTS = "events"
 

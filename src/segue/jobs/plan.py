@@ -6,17 +6,17 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
-from segue.inputs import exists, not_there
+from segue.events.messages.notify import check_receiver
+from segue.events.rules import EventRules
+from segue.events.zones import Zone
 from segue.jobs.record import named_files
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
 from segue.types import MaskPrompt
-from segue.video.addresses import check_place, is_url
-from segue.video.event_rules import EventRules
-from segue.video.images import is_source
-from segue.video.notify import check_receiver
-from segue.video.span import Span
-from segue.video.zones import Zone
+from segue.utils.inputs import exists, not_there
+from segue.video.sources.addresses import check_place, is_url
+from segue.video.sources.images import is_source
+from segue.video.sources.span import Span
 from segue.weights.available import check_available
 
 NOT_READ = frozenset({"events", "snapshots", "background", "explain", "notify", "prompter"})

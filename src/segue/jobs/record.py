@@ -13,9 +13,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import numpy as np
 from PIL.Image import Image as PillowImage
 
-from segue.arrays import as_array
 from segue.errors import ArgumentError
-from segue.inputs import check_file, exists, sha256, user_path
 from segue.jobs.values import (
     Job,
     Model,
@@ -26,9 +24,11 @@ from segue.jobs.values import (
 from segue.options import FilePath, OptionModel, RuntimeObject, Text
 from segue.registry import MODELS
 from segue.types import MaskPrompt
-from segue.video.addresses import is_url, stored_address
-from segue.video.identity import SourceIdentity
-from segue.video.partial import locked, write_complete
+from segue.utils.arrays import as_array
+from segue.utils.files import locked, write_complete
+from segue.utils.inputs import check_file, exists, sha256, user_path
+from segue.video.sources.addresses import is_url, stored_address
+from segue.video.sources.identity import SourceIdentity
 from segue.weights.download import own_file
 
 J = TypeVar("J", bound=VideoJob)

@@ -7,8 +7,6 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import cast
 
-from segue.allocation import reserve_products
-from segue.cancel import CancelToken, interrupt_on_signals
 from segue.errors import ArgumentError, UndeliveredError, memory_errors
 from segue.jobs.frame_loop import FrameRun, first_pass, forget_state
 from segue.jobs.observer import Observer
@@ -20,8 +18,10 @@ from segue.jobs.writing import JobOutputs
 from segue.sessions.passes import Passes
 from segue.sessions.session import ExplainedSession
 from segue.types import Frame, Segmentation
+from segue.utils.allocation import reserve_products
+from segue.utils.cancel import CancelToken, interrupt_on_signals
 from segue.video import Source
-from segue.video.images import write_image
+from segue.video.sources.images import write_image
 
 
 class RunInterrupted(KeyboardInterrupt):

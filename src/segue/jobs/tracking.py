@@ -11,7 +11,6 @@ from typing import cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from segue.detectors import DEFAULT
 from segue.errors import ArgumentError, PromptError, SourceError
 from segue.jobs.ahead import check_frames, plan_prompts
 from segue.jobs.opened import OpenJob, first_frame
@@ -24,9 +23,9 @@ from segue.jobs.values import (
 )
 from segue.models.base import FramePrompts, Schedule, TrackNetwork
 from segue.models.detection.released import licence_of
-from segue.naming import first_few
 from segue.options import RuntimeObject, unwrap
 from segue.prompts import MakePrompter, MotionPrompter, find_prompter
+from segue.prompts.catalogue import DEFAULT
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Detector, Rules
 from segue.sessions import TrackSession
@@ -37,6 +36,7 @@ from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
 from segue.sessions.review import ReviewList
 from segue.types import ATTENTION_BELOW, Frame, Image, Prompt, Segmentation
+from segue.utils.naming import first_few
 from segue.video import Source
 
 EVERY = 5  # frames from one look for a text to the next

@@ -19,7 +19,6 @@ from pydantic import (
 )
 
 from segue.errors import ArgumentError, PromptError
-from segue.inputs import kind_of, parse_json
 from segue.options import FilePath, OptionModel, RuntimeObject, Text, option
 from segue.types import (
     BoxPrompt,
@@ -32,7 +31,8 @@ from segue.types import (
     Refinement,
     RemovePrompt,
 )
-from segue.video.identity import VideoSource as VideoSource
+from segue.utils.inputs import kind_of, parse_json
+from segue.video.sources.identity import VideoSource as VideoSource
 
 V = TypeVar("V", bound=OptionModel)
 
@@ -160,7 +160,7 @@ DEFAULT_FORMATS = ("png", "overlay")
 def _by_ending(values: Any) -> Any:
     """Outputs whose folder is a file have the format of its ending, unless formats are given."""
     if isinstance(values, Mapping) and values.get("formats") is None:
-        from segue.video.outputs import format_of  # it opens decoders
+        from segue.sinks.outputs import format_of  # it opens decoders
 
         folder = values.get("folder")
         found = format_of(folder) if isinstance(folder, (str, os.PathLike)) else None

@@ -7,21 +7,21 @@ from functools import partial
 from pathlib import Path
 
 from segue.errors import SinkError, SourceError
+from segue.events.counts import ZoneCounts
+from segue.events.messages.home_assistant import HomeAssistant
+from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS, Notifier
+from segue.events.table import Event
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob
 from segue.jobs.places import OutputPlaces
 from segue.jobs.record import result_settings, write_record
 from segue.jobs.values import ForegroundJob
 from segue.sessions.passes import Passes
+from segue.sinks.base import BackgroundSink
+from segue.sinks.rotation import RotatingSink, part_name
 from segue.video import Sink, open_sinks
-from segue.video.event_table import Event
-from segue.video.home_assistant import HomeAssistant
-from segue.video.notify import FILE_SECONDS, LAST_SECONDS, Notifier
-from segue.video.readers import ConnectionChange
-from segue.video.rotation import RotatingSink, part_name
-from segue.video.sinks import BackgroundSink
-from segue.video.span import parse_duration
-from segue.video.zone_counts import ZoneCounts
+from segue.video.decoding.readers import ConnectionChange
+from segue.video.sources.span import parse_duration
 
 
 class JobOutputs:

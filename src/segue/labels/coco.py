@@ -16,7 +16,7 @@ from segue.labels.opening import json_entries
 from segue.labels.schema import OCCLUDED, LabelSchema, schema_of
 from segue.masks.shapes import Canvas
 from segue.masks.tracks import RleTrack
-from segue.naming import first_few, frame_stem, match_frames, natural_key
+from segue.utils.naming import first_few, frame_stem, match_frames, natural_key
 
 OF_SHAPES = {"track_id", "rotation", "keyframe"}
 """Attributes in COCO files of CVAT that are of a shape, not of its object, which the first one names."""

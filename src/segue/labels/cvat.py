@@ -25,7 +25,7 @@ from segue.labels.schema import (
 )
 from segue.labels.text import refuse_entities
 from segue.masks.shapes import Canvas
-from segue.naming import first_few, frame_stem, natural_key
+from segue.utils.naming import first_few, frame_stem, natural_key
 
 MAX_CORNERS = 1 << 20
 """Characters of the corners of a polygon."""

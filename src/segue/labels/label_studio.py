@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import DatasetError
-from segue.inputs import is_number
 from segue.labels.labels import Frames, Labels, by_frame, frame_at, other_videos
 from segue.labels.opening import json_entries
 from segue.labels.schema import (
@@ -27,8 +26,9 @@ from segue.labels.schema import (
 from segue.labels.text import refuse_entities
 from segue.masks.rle import check_size
 from segue.masks.shapes import Canvas
-from segue.naming import natural_key
-from segue.video.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from segue.utils.inputs import is_number
+from segue.utils.naming import natural_key
+from segue.video.sources.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 _OURS = re.compile(r"f[0-9]{1,9}o([0-9]{1,5})")
 """Regions of exports of segue are called by frame and object."""

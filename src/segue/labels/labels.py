@@ -13,7 +13,6 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from segue.arrays import BoolArray, id_type
 from segue.errors import DatasetError
 from segue.labels.schema import (
     CHECKED,
@@ -27,8 +26,9 @@ from segue.labels.schema import (
 )
 from segue.labels.text import without_controls
 from segue.masks import Rle, decode_rle, encode_objects, measure, rle_area
-from segue.naming import frame_stem, match_frames
 from segue.types import IndexMask
+from segue.utils.arrays import BoolArray, id_type
+from segue.utils.naming import frame_stem, match_frames
 
 MAX_OBJECTS = 10_000
 """Objects that are taken from one file; the page has to list them."""
@@ -244,7 +244,7 @@ class Numbering:
 
 
 def by_frame(named: Mapping[str, T], video: Frames) -> dict[int, T]:
-    """Named items by frame; see :func:`segue.naming.match_frames`."""
+    """Named items by frame; see :func:`segue.utils.naming.match_frames`."""
     return dict(zip(match_frames([*named], video.count, video.names), named.values(), strict=True))
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from segue.datasets.json_files import MAX_RATIO, entries
 from segue.errors import DatasetError
-from segue.inputs import check_file
 from segue.masks import StoredMask, read_index_mask
 from segue.masks.values import ColourIds
-from segue.naming import is_hidden, natural_key
+from segue.utils.inputs import check_file
+from segue.utils.naming import is_hidden, natural_key
 
 MAX_MASK_BYTES = 64 << 20
 """Largest mask file in an archive, unpacked."""

@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from segue.datasets.json_files import read_json_text
 from segue.errors import DatasetError, SegueError
-from segue.inputs import check_file, first_line
 from segue.labels import opening
 from segue.labels.coco import read_coco
 from segue.labels.cvat import read_cvat
@@ -32,8 +31,9 @@ from segue.masks import read_index_mask
 from segue.masks.files import MaskStack, open_image, stack_text
 from segue.masks.shapes import Canvas
 from segue.masks.values import ColourIds
-from segue.naming import first_few, frame_stem
-from segue.video.mask_folder import read_records
+from segue.sinks.masks import read_records
+from segue.utils.inputs import check_file, first_line
+from segue.utils.naming import first_few, frame_stem
 
 Colour: TypeAlias = "tuple[int, int, int]"
 

@@ -17,8 +17,8 @@ from pydantic import (
 )
 
 from segue.errors import PromptError, SegueError
-from segue.inputs import check_file
 from segue.labels.text import first_problem, without_controls
+from segue.utils.inputs import check_file
 
 LONGEST_NAME = 80
 """Characters of the name of an object; the page has no room for more."""

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from segue.arrays import UInt8Array
 from segue.datasets.files import IMAGE_SUFFIXES, image_size, read_rgb
 from segue.datasets.inventories import Inventory, check_stills
 from segue.datasets.stills import MOST_OBJECTS
@@ -18,8 +17,9 @@ from segue.labels.labelme import is_labelme, read_labelme
 from segue.labels.labels import Labels, decoded
 from segue.labels.opening import Tree, read_text
 from segue.labels.yolo import has_outlines, is_label, read_outlines
-from segue.naming import first_few, frame_stem
 from segue.types import Image
+from segue.utils.arrays import UInt8Array
+from segue.utils.naming import first_few, frame_stem
 
 _SPLIT = "train"
 """Where some folders are called so, those beside them are for validation and tests."""

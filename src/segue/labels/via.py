@@ -12,11 +12,11 @@ from pydantic import Field, field_validator
 
 from segue.datasets.json_files import Record, validated
 from segue.errors import DatasetError
-from segue.inputs import is_number
 from segue.labels.labels import Frames, Labels, Numbering, by_frame, frame_at, other_videos
 from segue.labels.opening import json_entries
 from segue.masks.shapes import Canvas
-from segue.naming import natural_key
+from segue.utils.inputs import is_number
+from segue.utils.naming import natural_key
 
 _CLASSES = ("label", "class", "category", "name", "type", "object")
 """Attributes that say what an object is, in the order of preference; else the first text does."""

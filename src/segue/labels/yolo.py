@@ -14,11 +14,11 @@ import numpy as np
 import yaml
 
 from segue.errors import DatasetError
-from segue.inputs import first_line
 from segue.labels.labels import Frames, Labels, Numbering, by_frame
 from segue.labels.opening import Tree
 from segue.masks.shapes import Canvas
-from segue.naming import frame_stem
+from segue.utils.inputs import first_line
+from segue.utils.naming import frame_stem
 
 _MOST_LINES = 10_000
 _MOST_YAML = 256 << 10

@@ -1,6 +1,6 @@
 """ImageNet normalisation, and what the past of each pixel says.
 
-The last is ours; for the planes of a scene see :class:`segue.sessions.empty_scene.Scene`.
+The last is ours; for the planes of a scene see :class:`segue.sessions.foreground.background.quantiles.Scene`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from segue.arrays import Float32Array
+from segue.inference.cpu.fused import FusedConv2d
+from segue.inference.cpu.int8 import LEVELS, FineInt8Conv2d
 from segue.layers.activated import ConvNormReLU, Stages
-from segue.layers.fused import FusedConv2d
-from segue.layers.int8 import LEVELS, FineInt8Conv2d
 from segue.layers.residual import norm_relu
+from segue.utils.arrays import Float32Array
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -59,7 +59,7 @@ IMAGE = slice(3, 6)  # the planes of a scene that are its image
 def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tensor:
     """Signed differences of a frame to its past, and what is known of each pixel.
 
-    The frame (N, 3, H, W), the planes (N, 21, H, W), see :class:`segue.sessions.empty_scene.Scene`, and the K
+    The frame (N, 3, H, W), the planes (N, 21, H, W), see :class:`.quantiles.Scene`, and the K
     frames before it are in [0, 1].
     """
     # Plane by plane, where a few planes of many lie side by side in memory.
@@ -138,7 +138,7 @@ class CuesByScene(nn.Module):
     def of_scene(self, planes: Tensor) -> tuple[Tensor, ...]:
         """Bounds of the cues, factor and summand of the noise, and the scene's part, (N, C, h, w).
 
-        ``planes``: (N, 21, H, W) in [0, 1], see :class:`segue.sessions.empty_scene.Scene`. Bounds are packed,
+        ``planes``: (N, 21, H, W) in [0, 1], see :class:`.quantiles.Scene`. Bounds are packed,
         (N, 3, H, W); what gives the levels of the noise is packed, too, (N, 1, H, W).
         """
         known = [_levels_of(scene) for scene in planes.contiguous().numpy()]

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.inference.cpu.fused import FusedConv2d
 from segue.layers.activated import ActivatedConv2d
-from segue.layers.fused import FusedConv2d
 
 Conv = nn.Conv2d | FusedConv2d
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.special import softmax
 
-from segue.arrays import Float64Array, Image, IndexMask
+from segue.utils.arrays import Float64Array, Image, IndexMask
 
 
 @dataclass(frozen=True, slots=True)

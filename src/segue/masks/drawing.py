@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import Box, FloatingArray, Image, IndexMask
 from segue.masks.files import fold_ids
 from segue.masks.measure import measure
 from segue.masks.values import DAVIS_PALETTE
+from segue.utils.arrays import Box, FloatingArray, Image, IndexMask
 
 _PEAKS = np.maximum(DAVIS_PALETTE.max(axis=1, keepdims=True), 1).astype(np.float32)
 _LINE_COLOURS = np.rint(DAVIS_PALETTE * (255.0 / _PEAKS)).astype(np.uint8)

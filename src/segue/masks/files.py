@@ -15,10 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from segue.allocation import is_prepared
-from segue.arrays import IndexMask
 from segue.errors import SinkError, SourceError, UnusableImageError
-from segue.inputs import POINTER, check_file, first_line, is_pointer, user_path
 from segue.masks.values import (
     DAVIS_PALETTE,
     MAX_ID,
@@ -32,6 +29,9 @@ from segue.masks.values import (
     warn_of_void,
     without_void,
 )
+from segue.utils.allocation import is_prepared
+from segue.utils.arrays import IndexMask
+from segue.utils.inputs import POINTER, check_file, first_line, is_pointer, user_path
 
 
 def fold_ids(mask: IndexMask) -> npt.NDArray[np.uint8]:

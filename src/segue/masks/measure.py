@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import Box, IndexMask
+from segue.utils.arrays import Box, IndexMask
 
 
 @dataclass(frozen=True, slots=True)

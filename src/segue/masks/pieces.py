@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import BoolArray
+from segue.utils.arrays import BoolArray
 
 Window = tuple[slice, slice]
 """Rows and columns of a part of an image."""

@@ -15,8 +15,8 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import Box, IndexMask
 from segue.errors import DatasetError
+from segue.utils.arrays import Box, IndexMask
 
 MAX_PIXELS = 2**26
 """Largest image that is accepted, 8192×8192: sizes in files of others must not decide what is allocated."""

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import DatasetError
-from segue.inputs import is_number
 from segue.masks.measure import resize_mask
 from segue.masks.rle import check_size, decode_rle, encode_rle, fill_polygons
 from segue.masks.tracks import RleTrack
+from segue.utils.inputs import is_number
 
 _CORNERS = 96
 """Corners of the polygon that an ellipse is drawn as."""

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import BoolArray, IndexMask
 from segue.errors import SegueError
+from segue.utils.arrays import BoolArray, IndexMask
 
 MAX_ID = 65535
 """Largest id that an index mask file can hold."""

@@ -3,12 +3,12 @@
 Missing or inconsistent data raise a :class:`~segue.errors.DatasetError`.
 """
 
-from segue.metrics.cdnet import evaluate_foreground
 from segue.metrics.compare import Comparison, Interval, compare
 from segue.metrics.davis import DavisAccumulator, UnsupervisedAccumulator
 from segue.metrics.davis_results import evaluate_davis
 from segue.metrics.evaluation import Evaluation, FrameView, Series
-from segue.metrics.foreground import ForegroundAccumulator
+from segue.metrics.foreground.cdnet import evaluate_foreground
+from segue.metrics.foreground.counts import ForegroundAccumulator
 from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.metrics.report import DavisReport
 from segue.metrics.ytvis import YTVISAccumulator, evaluate_ytvis

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from segue.arrays import BoolArray, Float64Array
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.metrics.report import mean_of_known
 from segue.metrics.track_groups import GROUPS, outside
+from segue.utils.arrays import BoolArray, Float64Array
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_DETECTIONS = 100

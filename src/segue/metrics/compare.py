@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from segue.errors import DatasetError
 from segue.metrics.evaluation import Evaluation
-from segue.naming import first_few
+from segue.utils.naming import first_few
 
 RESAMPLES = 10_000
 """Sets of sequences that the bootstrap draws."""

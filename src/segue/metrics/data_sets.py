@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segue.datasets.catalogue import KINDS, completed
-from segue.datasets.cdnet import read_training_frames
 from segue.datasets.davis import DavisFolder, Sequence
 from segue.datasets.files import ByName
-from segue.datasets.foreground import ForegroundFolder
-from segue.datasets.isd import open_isd_part
+from segue.datasets.foreground.cdnet import read_training_frames
+from segue.datasets.foreground.folder import ForegroundFolder
+from segue.datasets.foreground.isd import open_isd_part
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, all_frames_folder, read_categories
 from segue.errors import DatasetError
-from segue.inputs import whole_number
-from segue.metrics import foreground
-from segue.metrics.cdnet import evaluate_foreground, rules_of
 from segue.metrics.davis_results import DavisProtocol, evaluate_davis
 from segue.metrics.evaluation import Evaluation, Progress
+from segue.metrics.foreground import counts as foreground
+from segue.metrics.foreground.cdnet import evaluate_foreground, rules_of
 from segue.metrics.ytvis import evaluate_ytvis
 from segue.metrics.ytvos import evaluate_ytvos
 from segue.options import FilePath, OptionModel, flags_of, offered, option
 from segue.registry import DATASETS, DatasetEntry
+from segue.utils.inputs import whole_number
 
 Year = Literal["2016", "2016-toolkit", "2017"]
 

@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 
 from segue.errors import DatasetError
-from segue.inputs import check_choice
 from segue.masks.values import is_white
 from segue.metrics.measures import (
     DEFAULT_BOUND_TH,
@@ -24,6 +23,7 @@ from segue.metrics.measures import (
 )
 from segue.metrics.report import ObjectScore, Scores, SequenceScore, Statistics, statistics
 from segue.types import IndexMask
+from segue.utils.inputs import check_choice
 
 VOID = 255
 """Index of the pixels that DAVIS leaves unlabelled."""

@@ -14,7 +14,6 @@ from segue.datasets.files import ByName
 from segue.datasets.results import Results, open_results
 from segue.datasets.something import BoxSequence, SomethingElseFolder
 from segue.errors import DatasetError
-from segue.inputs import check_choice, user_path
 from segue.masks.values import is_white
 from segue.metrics.davis import VOID, DavisAccumulator, UnsupervisedAccumulator
 from segue.metrics.evaluation import (
@@ -29,8 +28,9 @@ from segue.metrics.evaluation import (
 )
 from segue.metrics.measures import DEFAULT_BOUND_TH
 from segue.metrics.report import DavisReport, SequenceScore
-from segue.naming import first_few
 from segue.types import IndexMask
+from segue.utils.inputs import check_choice, user_path
+from segue.utils.naming import first_few
 
 DavisProtocol = Literal["2017", "unsupervised", "2016", "2016-toolkit"]
 """``2017``: semi-supervised, each object for itself. ``unsupervised``: proposals, matched with the objects.

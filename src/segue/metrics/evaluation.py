@@ -14,15 +14,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.allocation import prepare_process
 from segue.datasets.results import Results
 from segue.errors import DatasetError, SegueError
-from segue.inputs import check_choice
 from segue.masks.values import is_white
 from segue.metrics.report import Scores
-from segue.naming import first_few, last_number
-from segue.system import check_may_start_processes, let_signals_through, signals_blocked
 from segue.types import Image, IndexMask
+from segue.utils.allocation import prepare_process
+from segue.utils.inputs import check_choice
+from segue.utils.naming import first_few, last_number
+from segue.utils.system import check_may_start_processes, let_signals_through, signals_blocked
 
 Measures = Mapping[str, float]
 """Values by the official name of their column, such as ``J-Mean`` or ``AP50``."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import Float64Array
 from segue.types import IndexMask
+from segue.utils.arrays import Float64Array
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
 """Similarities from which on HOTA takes two masks for one object; it is the mean over them."""

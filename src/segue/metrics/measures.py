@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import UInt8Array
 from segue.errors import DatasetError
 from segue.metrics.report import Scores
 from segue.types import IndexMask
+from segue.utils.arrays import UInt8Array
 
 BinaryMask = npt.NDArray[np.bool_ | np.number]
 """(H, W), any type; every non-zero value is foreground."""

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from segue.arrays import Float64Array
 from segue.masks.tracks import RleTrack
+from segue.utils.arrays import Float64Array
 
 Property = Literal["area", "stillness", "aspect_change"]
 

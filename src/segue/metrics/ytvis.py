@@ -13,14 +13,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from segue.arrays import Float64Array
 from segue.datasets.instances import DetectedInstance, Instance
 from segue.datasets.ytvis import Video, YTVISDataset, read_results
 from segue.errors import DatasetError
 from segue.metrics.average_precision import Matches, TrackScores, match_tracks, score_tracks
 from segue.metrics.evaluation import Evaluation, FrameView, Series
-from segue.naming import first_few
 from segue.types import IndexMask
+from segue.utils.arrays import Float64Array
+from segue.utils.naming import first_few
 
 __all__ = ["TrackScores", "YTVISAccumulator", "evaluate_ytvis"]
 

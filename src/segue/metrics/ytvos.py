@@ -30,8 +30,8 @@ from segue.metrics.evaluation import (
 )
 from segue.metrics.measures import DEFAULT_BOUND_TH, contour_accuracies, count_pairs, region_similarities
 from segue.metrics.report import Scores, mean_of_known
-from segue.naming import first_few
 from segue.types import IndexMask
+from segue.utils.naming import first_few
 
 
 def evaluate_ytvos(

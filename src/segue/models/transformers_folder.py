@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from segue.errors import CheckpointError
-from segue.extras import missing_packages
-from segue.naming import first_few
+from segue.utils.extras import missing_packages
+from segue.utils.naming import first_few
 
 
 def import_transformers() -> Any:

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError, SegueError, memory_error
-from segue.hub import VIDEO_MODELS, model_type
-from segue.inputs import first_line, kind_of
 from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
+from segue.models.hub import VIDEO_MODELS, model_type
 from segue.models.sam2.tracker import ObjectClicks, clicks_by_object, merged
 from segue.models.transformers_folder import import_transformers, loading, require_keys
 from segue.registry import PromptKind
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
+from segue.utils.inputs import first_line, kind_of
 
 SCHEDULE = Schedule(mem_every=1, top_k=None, memory_policy="all")
 """Every frame is remembered at the size of the model; other options are in its configuration."""

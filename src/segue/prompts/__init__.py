@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from segue.lazy import lazy_names
+from segue.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from segue.prompts.annotation import resolve_prompts

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import Float32Array, as_array
 from segue.errors import PromptError
-from segue.inputs import kind_of
 from segue.prompt_inputs import as_box, as_points, check_points, clip_box, points_of
 from segue.prompts.planes import pixels
 from segue.types import Box, Image, Point
+from segue.utils.arrays import Float32Array, as_array
+from segue.utils.inputs import kind_of
 
 Stroke = Sequence[Point]
 PixelWindow = tuple[int, int, int, int]  # a window in whole pixels

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import BoolArray, Float32Array
 from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
 from segue.types import Point
+from segue.utils.arrays import BoolArray, Float32Array
 
 Click = tuple[float, float, bool]
 """A place (x, y) in pixels, and whether it lies on the object."""

@@ -12,11 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from segue.arrays import BoolArray, Float32Array, FloatingArray, as_array
 from segue.conversions.supervision import labels_of
 from segue.errors import PromptError
-from segue.inputs import check_choice, kind_of
-from segue.layers.running import to_device
+from segue.inference.running import to_device
 from segue.masks import fill_boxes
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import suppress
@@ -28,7 +26,9 @@ from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector as Detector
 from segue.prompts.proposals import Proposals, ProposingDetector, Rules, found_in, propose, select
 from segue.types import FeatureName, Frame, Image, Refinement, Segmentation
-from segue.video.readers import FrameLike, as_frame
+from segue.utils.arrays import BoolArray, Float32Array, FloatingArray, as_array
+from segue.utils.inputs import check_choice, kind_of
+from segue.video.decoding.readers import FrameLike, as_frame
 from segue.weights.prepared import Prepared
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from segue.arrays import BoolArray, Float32Array
 from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
 from segue.masks.pieces import Pieces
@@ -22,6 +21,7 @@ from segue.models.geometry import reduced_to
 from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, distinct
 from segue.prompts.planes import tight_box
 from segue.types import Box, Image, Point
+from segue.utils.arrays import BoolArray, Float32Array
 
 LONG_SIDE = 320  # longer side of the images whose flow is computed, in pixels
 LEAST_MOTION = 1.0  # pixels of those that half of the first mask must move against the scene

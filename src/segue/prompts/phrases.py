@@ -9,10 +9,10 @@ from functools import cache
 import cv2
 import numpy as np
 
-from segue.arrays import BoolArray, UInt8Array
 from segue.errors import ArgumentError, PromptError
-from segue.inputs import kind_of
 from segue.types import Image
+from segue.utils.arrays import BoolArray, UInt8Array
+from segue.utils.inputs import kind_of
 
 ARTICLES = frozenset({"a", "an", "the", "all", "any", "every", "each", "some"})
 

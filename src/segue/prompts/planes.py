@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import UInt8Array
 from segue.types import Box, Point
+from segue.utils.arrays import UInt8Array
 
 MOST_ASPECT = 2.0  # longer windows are filled up on their short side: a crop is stretched by no more
 

@@ -12,8 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from segue.arrays import Float32Array
-from segue.layers.running import to_device
+from segue.inference.running import to_device
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import (
     ImagePrompter,
@@ -34,7 +33,8 @@ from segue.prompts.planes import (
     tight_box,
 )
 from segue.types import Box, Frame, Image, Point
-from segue.video.readers import as_rgb
+from segue.utils.arrays import Float32Array
+from segue.video.decoding.readers import as_rgb
 from segue.weights import Prepared, prepare
 
 SIDE = 192

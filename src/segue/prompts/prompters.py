@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from segue.errors import PromptError
-from segue.inputs import user_path
 from segue.prompts.answers import MakePrompter
 from segue.prompts.prompter import Prompter
 from segue.registry import PROMPTERS, PrompterEntry, PrompterOptions
+from segue.utils.inputs import user_path
 from segue.weights import Prepared, prepare
 from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import read_checkpoint

@@ -11,11 +11,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import BoolArray, FloatingArray, id_type
 from segue.errors import PromptError
 from segue.masks import ObjectExtent, measure
 from segue.types import Box, Frame, IndexMask, ObjectInfo, Segmentation
-from segue.video.readers import FrameLike, as_frame
+from segue.utils.arrays import BoolArray, FloatingArray, id_type
+from segue.video.decoding.readers import FrameLike, as_frame
 
 
 class Detector(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.metrics.evaluation import Series
-from segue.video.partial import prepare, write_complete
+from segue.utils.files import prepare, write_complete
 
 POINTS = 240
 """Points of a line at most; of more values in one place the lowest is drawn, so that no dip is lost."""

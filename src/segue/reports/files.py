@@ -12,7 +12,7 @@ import segue
 from segue.errors import SinkError
 from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
 from segue.metrics.evaluation import Evaluation, Measures
-from segue.video.partial import prepare, write_complete
+from segue.utils.files import prepare, write_complete
 
 Pairs = Mapping[str, tuple[float, float]]
 """Values of the first and the second result by name."""

@@ -12,13 +12,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import segue
-from segue.inputs import user_path
 from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
 from segue.metrics.evaluation import Evaluation, Measures
 from segue.reports.charts import bars, drawn, number, pairs, signed, timeline
 from segue.reports.files import Pairs, paired
 from segue.reports.images import COLOURS, closer, colour_errors, data_uri, worst_frames
-from segue.video.partial import prepare, write_complete
+from segue.utils.files import prepare, write_complete
+from segue.utils.inputs import user_path
 
 WORST = 12
 """Images of a page at most."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from segue.errors import SinkError
-from segue.inputs import printable
-from segue.notices import is_quiet, notice
 from segue.options import FilePath, OptionModel, option
-from segue.video.partial import prepare
+from segue.utils.files import prepare
+from segue.utils.inputs import printable
+from segue.utils.notices import is_quiet, notice
 
 # Commands that score nothing show progress, too; what scores is imported where there are scores.
 # Rich is imported where something is shown: what is refused before that ends sooner.

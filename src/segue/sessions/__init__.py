@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from segue.lazy import lazy_names
+from segue.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segue.sessions.foreground import ForegroundSession as ForegroundSession
+    from segue.sessions.foreground.session import ForegroundSession as ForegroundSession
     from segue.sessions.instances import InstanceSession as InstanceSession
     from segue.sessions.review import Doubt as Doubt
     from segue.sessions.review import to_review as to_review
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "segue.state": "SessionState",
-    "segue.sessions.foreground": "ForegroundSession",
+    "segue.sessions.foreground.session": "ForegroundSession",
     "segue.sessions.instances": "InstanceSession",
     "segue.sessions.review": "Doubt to_review",
     "segue.sessions.session": "Session",

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from segue.arrays import BoolArray, Float32Array, FloatingArray
 from segue.masks.values import MAX_ID
 from segue.prompts.proposals import Detector
 from segue.types import Box, Frame, Image
+from segue.utils.arrays import BoolArray, Float32Array, FloatingArray
 
 OVERLAP, APPEARANCE, CLASS = 1.5, 0.5, 0.3
 """Weights of the overlap with the tracked mask or the last place, of the appearance, and of the class."""

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from segue.arrays import BoolArray
 from segue.errors import ArgumentError
-from segue.inputs import check_number, kind_of
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector
@@ -17,6 +15,8 @@ from segue.sessions.association import DetectionTrack, appearance_of
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.track import TrackSession
 from segue.types import Frame, MaskPrompt, Prompt, Segmentation
+from segue.utils.arrays import BoolArray
+from segue.utils.inputs import check_number, kind_of
 
 OVERLAP = 0.5  # share of a found object, or of a known one, from which on both are the same
 PATIENCE = 5  # runs of the detector on which an object is out of sight before it is followed no longer

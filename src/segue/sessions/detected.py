@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import BoolArray, Float32Array
 from segue.errors import PromptError
-from segue.inputs import check_number
 from segue.masks.measure import measure
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector, Proposals, propose
@@ -32,6 +30,8 @@ from segue.sessions.session import FindingSession, one_thread_at_a_time
 from segue.sessions.track import TrackSession
 from segue.state import checkpointed
 from segue.types import Box, Frame, MaskPrompt, Prompt
+from segue.utils.arrays import BoolArray, Float32Array
+from segue.utils.inputs import check_number
 
 Mask = npt.NDArray[np.int32]
 

@@ -12,13 +12,12 @@ from typing import Any, cast
 
 import torch
 
-from segue.detectors import DEFAULT
 from segue.errors import ArgumentError, CheckpointError, PromptError
-from segue.inputs import kind_of
-from segue.layers.running import choose_device
+from segue.inference.running import choose_device
 from segue.models.detection.classes import COCO_ORDER
 from segue.models.detection.released import OWLV2, RELEASED, Released
 from segue.prompts.answers import MakePrompter
+from segue.prompts.catalogue import DEFAULT
 from segue.prompts.detectors import (
     BoxDetector,
     Detector,
@@ -34,6 +33,7 @@ from segue.registry import DETECTORS, DetectorOptions
 from segue.sessions.motion import MotionDetector
 from segue.sessions.track import TrackSession
 from segue.types import FeatureName, Image, Refinement
+from segue.utils.inputs import kind_of
 from segue.weights import Prepared, load, prepare
 
 BOX_MASKS = ("network", "none")  # what may make masks of boxes

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.arrays import id_type
 from segue.flow import DIS, FlowProvider, against_scene
 from segue.masks import measure, resize_mask
 from segue.models.geometry import ResizePadGeometry
@@ -18,7 +17,8 @@ from segue.prompts.prompter import Prompter
 from segue.prompts.proposals import found_in
 from segue.sessions.track import TrackSession
 from segue.types import Frame, Image, IndexMask, Segmentation
-from segue.video.readers import FrameLike, as_frame
+from segue.utils.arrays import id_type
+from segue.video.decoding.readers import FrameLike, as_frame
 
 SHORT_SIDE = 240  # short side to which images are reduced for the flow
 LEAST_SIDE = 16  # images with a shorter side than this many pixels are too small for a flow

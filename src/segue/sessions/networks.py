@@ -12,13 +12,13 @@ from torch import nn
 from segue.errors import ArgumentError
 from segue.flow import flow_provider
 from segue.flow.providers import FlowName
-from segue.inputs import kind_of
 from segue.models.base import ForegroundNetwork, InstanceNetwork, TrackNetwork, foreground_capabilities
 from segue.registry import MODELS, NetworkTask
+from segue.utils.inputs import kind_of
 from segue.weights import Prepared, load_for, prepare
 
 if TYPE_CHECKING:
-    from segue.sessions.segmenters import Segmenter
+    from segue.sessions.foreground.segmenters.base import Segmenter
 
 _INTERFACES: dict[str, tuple[str, tuple[str, ...]]] = {
     "track": ("segue.models.base.TrackNetwork", ("schedule", "tracker")),
@@ -66,7 +66,7 @@ def foreground_segmenter(
     ``flow`` is how a network that looks at flow gets it: the name of a method, a folder of flow files that
     frames bring, or None for the network's own choice.
     """
-    from segue.sessions.segmenters import NetworkSegmenter  # methods need no network
+    from segue.sessions.foreground.segmenters.base import NetworkSegmenter  # methods need no network
 
     if not isinstance(model, (str, nn.Module, Prepared)) and hasattr(model, "step"):
         return cast("Segmenter", model)
@@ -77,7 +77,7 @@ def foreground_segmenter(
         return cast("Segmenter", load_for("foreground", model, weights))
     adapt = None
     if entry is not None and entry.needs_flow:
-        from segue.sessions.extra_inputs import FlowNetwork  # few networks look at flow
+        from segue.sessions.foreground.segmenters.extra_inputs import FlowNetwork  # few networks look at flow
 
         adapt = FlowNetwork
     prepared = prepare(model, weights, task="foreground", device=device, fast=fast, adapt=adapt)

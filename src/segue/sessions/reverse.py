@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from segue.arrays import id_type
 from segue.errors import PromptError, SourceDamageError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle, measure
 from segue.models.base import FramePrompts
@@ -19,6 +18,7 @@ from segue.sessions.passes import Passes
 from segue.sessions.track import TrackSession
 from segue.state import Checkpointable, checkpointed
 from segue.types import Frame, IndexMask, ObjectInfo, Prompt, RemovePrompt, Segmentation
+from segue.utils.arrays import id_type
 from segue.video import Source
 
 CHUNK_BYTES = 128 << 20

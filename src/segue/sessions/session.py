@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, ca
 from segue.errors import PromptError, SegueError, SourceError, memory_errors
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
-from segue.video.readers import FrameLike, as_frame
+from segue.video.decoding.readers import FrameLike, as_frame
 
 if TYPE_CHECKING:
     from typing import Self

@@ -16,10 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from segue.arrays import Float32Array, id_type
 from segue.errors import ArgumentError, PromptError
-from segue.inputs import kind_of
-from segue.layers.running import own_precision, to_cpu, to_device
+from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdWarning, draw
+from segue.inference.running import own_precision, to_cpu, to_device
 from segue.masks import measure
 from segue.models.base import (
     FramePrompts,
@@ -33,12 +32,13 @@ from segue.models.base import (
 from segue.prompt_inputs import PromptsLike, as_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
-from segue.sessions.crowd import CROWD, SPECK, Crowd, CrowdWarning, draw
 from segue.sessions.networks import track_network
 from segue.sessions.session import Session, check_size, one_thread_at_a_time
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Segmentation, check_count
-from segue.video.readers import FrameLike, as_frame
+from segue.utils.arrays import Float32Array, id_type
+from segue.utils.inputs import kind_of
+from segue.video.decoding.readers import FrameLike, as_frame
 from segue.weights.prepared import Prepared
 
 FIRST_WEIGHT = 0.25

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segue.errors import CheckpointError
-from segue.inputs import check_file, exists, user_path
 from segue.registry import DETECTORS, MODELS, TASKS, DetectorEntry, Entry, NetworkTask
+from segue.utils.inputs import check_file, exists, user_path
 from segue.weights.download import cached, is_available
 
 WEIGHT_FILE = "model.safetensors"

@@ -19,10 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segue.errors import CheckpointError
-from segue.inputs import check_file, parse_json, user_path
-from segue.naming import first_few
-from segue.system import replace_file
-from segue.video.partial import PartialFile
+from segue.utils.files import PartialFile
+from segue.utils.inputs import check_file, parse_json, user_path
+from segue.utils.naming import first_few
+from segue.utils.system import replace_file
 from segue.weights.available import weight_file
 from segue.weights.detectron import read_detectron
 from segue.weights.tensorflow import read_npz

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from segue.cache import ASSETS, cache_folder
 from segue.errors import DownloadError
-from segue.inputs import sha256
 from segue.registry import Entry
-from segue.system import replace_file
+from segue.utils.cache import ASSETS, cache_folder
+from segue.utils.inputs import sha256
+from segue.utils.system import replace_file
 
 if TYPE_CHECKING:
     from requests import Response

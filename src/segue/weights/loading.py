@@ -13,12 +13,12 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from segue.cache import cache_folder
 from segue.errors import CheckpointError, DownloadError
-from segue.inputs import sha256, user_path
 from segue.registry import MODELS, Entry, NetworkTask
-from segue.system import rename, sync_folder
-from segue.video.partial import writing
+from segue.utils.cache import cache_folder
+from segue.utils.files import writing
+from segue.utils.inputs import sha256, user_path
+from segue.utils.system import rename, sync_folder
 from segue.weights.available import (
     downloaded,
     entry_for,

@@ -15,13 +15,19 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import torch
 from torch import nn
 
-from segue.allocation import apart_from_heap, release_freed_memory
 from segue.errors import ArgumentError
-from segue.inputs import kind_of
-from segue.layers.compiling import wanted_compilation
-from segue.layers.running import choose_device, choose_precision, dtype_of_maps, inference_copy, own_precision
-from segue.layers.threads import free_threads
+from segue.inference.compiling import wanted_compilation
+from segue.inference.running import (
+    choose_device,
+    choose_precision,
+    dtype_of_maps,
+    inference_copy,
+    own_precision,
+)
+from segue.inference.threads import free_threads
 from segue.registry import NetworkTask
+from segue.utils.allocation import apart_from_heap, release_freed_memory
+from segue.utils.inputs import kind_of
 from segue.weights.available import entry_for
 from segue.weights.identity import network_digest
 from segue.weights.loading import (

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError, DownloadError
-from segue.extras import install_command
-from segue.hub import REPOSITORY
-from segue.inputs import check_file, first_line, parse_json, sha256, user_path
+from segue.models.hub import REPOSITORY
 from segue.registry import MODELS, Entry
-from segue.video.partial import make_folder, write_complete, writing
+from segue.utils.extras import install_command
+from segue.utils.files import make_folder, write_complete, writing
+from segue.utils.inputs import check_file, first_line, parse_json, sha256, user_path
 from segue.weights.available import WEIGHT_FILE
 from segue.weights.cards import files_beside, model_card
 from segue.weights.checkpoint import OPTIONS, Option, are_options, write_checkpoint

@@ -11,16 +11,15 @@ from typing import Any, Literal
 from torch import nn
 
 from segue.cli.options import Options, Values
-from segue.datasets.cdnet import FOLDS, only_frames, read_training_frames
-from segue.datasets.foreground import ForegroundSequence, open_plain, read_video
-from segue.datasets.isd import IsdClip
+from segue.datasets.foreground.cdnet import FOLDS, only_frames, read_training_frames
+from segue.datasets.foreground.folder import ForegroundSequence, open_plain, read_video
+from segue.datasets.foreground.isd import IsdClip
 from segue.errors import DatasetError, TrainingError
 from segue.flow import FlowFiles
 from segue.models.mustan import Refinement
 from segue.models.mustan_lite import MustanLite
-from segue.notices import notice
 from segue.options import FilePath, OptionModel, option
-from segue_train import foreground_material as foreground
+from segue.utils.notices import notice
 from segue_train.commands.making import (
     LITE,
     MOBILENET,
@@ -31,6 +30,7 @@ from segue_train.commands.making import (
     refuse_trained,
     training,
 )
+from segue_train.data.foreground import material as foreground
 from segue_train.recipes import fgsegnet as fgsegnet_recipe
 from segue_train.recipes import hofam as hofam_recipe
 from segue_train.recipes import mustan as mustan_recipe

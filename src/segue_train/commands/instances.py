@@ -13,18 +13,18 @@ from segue.errors import DatasetError
 from segue.models.instance_networks import instance_network
 from segue.models.msstsvis import Parts
 from segue.models.seqformer import SeqFormer, Size
-from segue.notices import notice
 from segue.options import FilePath, OptionModel, option
 from segue.sessions.official import SHORT_SIDE
+from segue.utils.notices import notice
 from segue_train.commands.making import CLASSIFIER, LITE, PAPER, Prepared, training
 from segue_train.commands.objects import LabelledImages
-from segue_train.instance_augment import PUBLISHED, STILLS
-from segue_train.instance_clips import Classed as ClassedItem
-from segue_train.instance_clips import Groups, NamedFootage, annotated_footage, read_class_names
+from segue_train.data.instance_augment import PUBLISHED, STILLS
+from segue_train.data.instance_clips import Classed as ClassedItem
+from segue_train.data.instance_clips import Groups, NamedFootage, annotated_footage, read_class_names
+from segue_train.data.ytvis_clips import COCO_CHANNELS, ClipSource, VideoClips, clip_sources, still_sources
 from segue_train.recipe import devices_of
 from segue_train.recipes import msstsvis as lite_recipe
 from segue_train.recipes.msstsvis import STILL_DROPS, STILL_EPOCHS, PublishedRecipe
-from segue_train.ytvis_clips import COCO_CHANNELS, ClipSource, VideoClips, clip_sources, still_sources
 
 R18_SHORT_SIDE = 180  # at which ``msstsvis-r18`` is validated; it learns at half the published sizes
 

@@ -14,11 +14,11 @@ from typer.core import TyperCommand
 
 from segue.cli.options import Options, Values, command
 from segue.errors import DatasetError, TrainingError
-from segue.extras import missing_packages
 from segue.jobs.values import checked
-from segue.naming import first_few
-from segue.notices import notice
 from segue.options import OptionModel, option
+from segue.utils.extras import missing_packages
+from segue.utils.naming import first_few
+from segue.utils.notices import notice
 from segue_train.origin import origin_of
 from segue_train.recipe import Recipe, RunSettings, check_accelerator
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from segue.cli.options import Options, Values
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.errors import DatasetError, TrainingError
-from segue.notices import notice
 from segue.options import FilePath, option
+from segue.utils.notices import notice
 from segue.weights.available import check_available
 from segue_train.commands.making import (
     LITE,
@@ -26,8 +26,8 @@ from segue_train.commands.making import (
     refuse_trained,
     training,
 )
-from segue_train.footage import Footage, Material, gather, read_subset
-from segue_train.prompt_samples import left_out
+from segue_train.data.footage import Footage, Material, gather, read_subset
+from segue_train.data.prompt_samples import left_out
 from segue_train.recipes import cutie as cutie_recipe
 from segue_train.recipes import prompt as prompt_recipe
 from segue_train.recipes import stcn as stcn_recipe

@@ -19,11 +19,8 @@ from segue.models.cutie import Cutie
 from segue.models.cutie.network import Size
 from segue.options import option
 from segue_train.clip_pass import class_targets, cutie_pass, object_masks, random_draws
-from segue_train.losses import Uniform, point_losses
-from segue_train.photo import Jitter
-from segue_train.recipe import Batch, CommonRecipe, Loss, Objective, checked_dataclass
-from segue_train.recipes.stcn import Stage, StagedRecipe, prepared_frames
-from segue_train.stcn_data import (
+from segue_train.data.photo import Jitter
+from segue_train.data.stcn_data import (
     JUMPS,
     LENGTH,
     OBJECTS,
@@ -34,6 +31,9 @@ from segue_train.stcn_data import (
     frames_near,
     long_enough,
 )
+from segue_train.losses.masks import Uniform, point_losses
+from segue_train.recipe import Batch, CommonRecipe, Loss, Objective, checked_dataclass
+from segue_train.recipes.stcn import Stage, StagedRecipe, prepared_frames
 
 RATE = 1e-4
 AUXILIARY = 0.01

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from segue.datasets.foreground import ForegroundSequence
+from segue.datasets.foreground.folder import ForegroundSequence
 from segue.errors import DatasetError
 from segue.models.fgsegnet import BACKBONE, FgSegNetV2
 from segue.options import option
 from segue.weights import load
-from segue_train.losses import ClassWeight, Kind, fgsegnet_loss, foreground_target, known
+from segue_train.losses.masks import ClassWeight, Kind, fgsegnet_loss, foreground_target, known
 from segue_train.recipe import (
     UNCHECKED,
     Batch,
@@ -141,7 +141,7 @@ def scene_batch(video: ForegroundSequence, i: int) -> Batch:
 def scene_loss(
     network: nn.Module, batch: Batch, progress: float, step: int, kind: Kind, class_weight: ClassWeight
 ) -> Loss:
-    """See :func:`~segue_train.losses.fgsegnet_loss`; it has no parts."""
+    """See :func:`~segue_train.losses.masks.fgsegnet_loss`; it has no parts."""
     probability = torch.sigmoid(network(batch["frames"].float() / 255)[:, 0].float())
     target, counts = foreground_target(batch["labels"]), known(batch["labels"])
     return fgsegnet_loss(probability, target, counts, kind, class_weight), {}

@@ -18,19 +18,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from segue.datasets.foreground import ForegroundSequence
-from segue.datasets.foreground_sets import read_flow, read_frame
-from segue.datasets.labels import MOTION
+from segue.datasets.foreground.folder import ForegroundSequence
+from segue.datasets.foreground.labels import MOTION
+from segue.datasets.foreground.sets import read_flow, read_frame
 from segue.errors import DatasetError
 from segue.flow import FlowFiles, FlowImages
 from segue.flow.providers import GAPS, SINGLE_GAP, FlowName, flow_provider
 from segue.models.hofam import HOFAM
 from segue.options import option
-from segue.sessions.extra_inputs import FlowNetwork, computing_flow
+from segue.sessions.foreground.segmenters.extra_inputs import FlowNetwork, computing_flow
 from segue.types import Image
 from segue.weights import load_strict
-from segue_train.foreground_pool import provider_once
-from segue_train.losses import ClassInScale, hofam_loss
+from segue_train.data.foreground.pool import provider_once
+from segue_train.losses.masks import ClassInScale, hofam_loss
 from segue_train.recipe import (
     UNCHECKED,
     Batch,
@@ -106,7 +106,7 @@ class HofamRecipe(CommonRecipe):
         return Objective(network, self.loss)
 
     def loss(self, network: HOFAM, batch: Batch, progress: float, step: int) -> Loss:
-        """The released loss, see :func:`~segue_train.losses.hofam_loss`."""
+        """The released loss, see :func:`~segue_train.losses.masks.hofam_loss`."""
         logits = network(batch["frames"].float() / 255, batch["flow"].float() / 255)
         probability, labels = torch.sigmoid(logits[:, 0].float()), batch["labels"].float() / 255
         return hofam_loss(probability, labels, class_in_scale=self.class_in_scale, gamma=self.gamma)
@@ -155,7 +155,7 @@ class FlowBatches(Batches):
     batch: int
     gaps: tuple[int, ...]
     files: Mapping[str, FlowFiles]
-    provider: tuple[str, Path | None]  # what :func:`~segue_train.foreground_pool.provider_once` takes
+    provider: tuple[str, Path | None]  # what :func:`~segue_train.data.foreground.pool.provider_once` takes
 
     def batch_of(self, number: int) -> Batch:
         chosen = in_passes(len(self.places), number, self.batch, self.seed)

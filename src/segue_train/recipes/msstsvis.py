@@ -26,13 +26,13 @@ from segue.models.seqformer.encoder import EncoderLayer
 from segue.options import option
 from segue.weights import load, load_strict, read_checkpoint
 from segue.weights.checkpoint import match
-from segue_train import instance_losses
-from segue_train.clips import ClipShape
-from segue_train.instance_clips import UNKNOWN, Groups, InstanceBatches, InstanceClipSampler, targets
-from segue_train.instance_losses import ClipTargets, corners, intersection_union
+from segue_train.data.clips import ClipShape
+from segue_train.data.instance_clips import UNKNOWN, Groups, InstanceBatches, InstanceClipSampler, targets
+from segue_train.data.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid_places
+from segue_train.losses import instances as instance_losses
+from segue_train.losses.instances import ClipTargets, corners, intersection_union
 from segue_train.recipe import UNCHECKED, Batch, CommonRecipe, Loss, checked_dataclass, warmed_cosine
 from segue_train.trunks import load_mobilenet, take
-from segue_train.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid_places
 
 EPOCHS, DROPS = 12, (4 / 12, 10 / 12)
 STILL_EPOCHS, STILL_DROPS = 50, (40 / 50,)  # of the training on COCO, as the authors of SeqFormer stated

@@ -16,16 +16,16 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import nn
 
-from segue.datasets.foreground import ForegroundSequence
+from segue.datasets.foreground.folder import ForegroundSequence
 from segue.errors import TrainingError
-from segue.inputs import whole_number
 from segue.layers.resnet import ResNet18
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.options import option
+from segue.utils.inputs import whole_number
 from segue.weights import load_strict, read_checkpoint
 from segue.weights.checkpoint import Option, match
-from segue_train.foreground_videos import WindowBatches, WindowSampler
-from segue_train.losses import foreground_loss
+from segue_train.data.foreground.videos import WindowBatches, WindowSampler
+from segue_train.losses.masks import foreground_loss
 from segue_train.recipe import UNCHECKED, CommonRecipe, Objective, checked_dataclass
 
 RATE = 1e-4

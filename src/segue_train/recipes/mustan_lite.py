@@ -24,9 +24,9 @@ from segue.flow.providers import FlowName, flow_provider
 from segue.models.base import ForegroundNetwork
 from segue.models.mustan_lite import MustanLite
 from segue.options import option
-from segue.sessions.extra_inputs import computing_flow
-from segue_train.foreground_pool import Pool, PoolBatches
-from segue_train.losses import ClassInScale, foreground_loss
+from segue.sessions.foreground.segmenters.extra_inputs import computing_flow
+from segue_train.data.foreground.pool import Pool, PoolBatches
+from segue_train.losses.masks import ClassInScale, foreground_loss
 from segue_train.recipe import Objective, checked_dataclass, warmed_cosine
 from segue_train.trunks import MobileNetRecipe
 

@@ -19,13 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.arrays import Float32Array, UInt8Array
 from segue.models.segue_prompt import NEGATIVE, POSITIVE, PREVIOUS, SeguePrompt
 from segue.options import option
 from segue.prompts.planes import draw_disk
-from segue_train.footage import VOID, Footage
-from segue_train.losses import dice_distance
-from segue_train.prompt_samples import (
+from segue.utils.arrays import Float32Array, UInt8Array
+from segue_train.data.footage import VOID, Footage
+from segue_train.data.prompt_samples import (
     ONCE,
     CorrectionSampler,
     PromptBatches,
@@ -36,6 +35,7 @@ from segue_train.prompt_samples import (
     piece_at,
     read_sources,
 )
+from segue_train.losses.masks import dice_distance
 from segue_train.recipe import UNCHECKED, Batch, Loss, checked_dataclass, warmed_cosine
 from segue_train.trunks import MobileNetRecipe
 

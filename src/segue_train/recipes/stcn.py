@@ -27,10 +27,10 @@ from segue.options import option
 from segue.weights import read_checkpoint
 from segue.weights.checkpoint import VALUE_STEM, match
 from segue_train.clip_pass import class_targets, clip_logits, object_masks
-from segue_train.footage import Footage
-from segue_train.losses import bootstrap_fraction, bootstrapped_cross_entropy
+from segue_train.data.footage import Footage
+from segue_train.data.stcn_data import SampleBatches, SkipCurriculum, StillSamples, VideoSamples, long_enough
+from segue_train.losses.masks import bootstrap_fraction, bootstrapped_cross_entropy
 from segue_train.recipe import UNCHECKED, Batch, CommonRecipe, Loss, Objective, checked_dataclass
-from segue_train.stcn_data import SampleBatches, SkipCurriculum, StillSamples, VideoSamples, long_enough
 from segue_train.trunks import take
 
 SEED = 14159265

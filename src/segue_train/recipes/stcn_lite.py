@@ -23,13 +23,13 @@ from segue.models.base import Schedule
 from segue.models.stcn import FEATURE_GAIN, STCNLite
 from segue.options import option
 from segue_train.clip_pass import class_targets, clip_logits, object_masks
-from segue_train.clips import ClipBatches, ClipSampler, ClipShape
-from segue_train.footage import VOID, Footage
-from segue_train.losses import dice_loss, hardest_mean
+from segue_train.data.clips import ClipBatches, ClipSampler, ClipShape
+from segue_train.data.footage import VOID, Footage
+from segue_train.data.warp import Rng, picked
+from segue_train.losses.masks import dice_loss, hardest_mean
 from segue_train.recipe import UNCHECKED, Batch, CommonRecipe, Loss, Objective, checked_dataclass
 from segue_train.teacher import Teacher, distillation_loss
 from segue_train.trunks import MobileNetRecipe
-from segue_train.warp import Rng, picked
 
 STEPS = 13_000
 SLOW_FROM = 0.74  # progress from which slow clips are shown; a further training shows them from a tenth on

@@ -21,12 +21,12 @@ from torch import nn
 from segue.models.stm import STM
 from segue.options import option
 from segue.weights import load_strict
-from segue_train.clips import frame_order
+from segue_train.data.clips import frame_order
+from segue_train.data.stcn_data import FRAMES, StillSamples, VideoSamples, long_enough
+from segue_train.data.warp import Rng
 from segue_train.recipe import Objective, checked_dataclass
 from segue_train.recipes.stcn import Stage, StagedRecipe, clip_loss
-from segue_train.stcn_data import FRAMES, StillSamples, VideoSamples, long_enough
 from segue_train.trunks import take
-from segue_train.warp import Rng
 
 
 def growing_gap(epoch: int, epochs: int) -> int:

@@ -19,10 +19,7 @@ from segue.errors import TrainingError
 from segue.models.xmem import XMem
 from segue.options import option
 from segue_train.clip_pass import class_targets, object_masks, random_draws, xmem_pass
-from segue_train.losses import bootstrap_fraction, bootstrapped_cross_entropy, object_dice
-from segue_train.recipe import Batch, Loss, Objective, checked_dataclass
-from segue_train.recipes.stcn import Stage, StagedRecipe, prepared_frames
-from segue_train.stcn_data import (
+from segue_train.data.stcn_data import (
     JUMPS,
     LENGTH,
     OBJECTS,
@@ -31,6 +28,9 @@ from segue_train.stcn_data import (
     frames_near,
     long_enough,
 )
+from segue_train.losses.masks import bootstrap_fraction, bootstrapped_cross_entropy, object_dice
+from segue_train.recipe import Batch, Loss, Objective, checked_dataclass
+from segue_train.recipes.stcn import Stage, StagedRecipe, prepared_frames
 
 _VIDEOS = partial(Stage, objects=OBJECTS, batch=8, references=3)
 STAGES = (

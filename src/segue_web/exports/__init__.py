@@ -8,12 +8,12 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from segue.video.video_sink import PRORES, VP9
+from segue.sinks.overlay import PRORES, VP9
 from segue_web.exports import data_sets, videos
 from segue_web.exports import tools as annotation_tools
 from segue_web.exports.snapshot import Snapshot, Writer, complete_folder, remove_unfinished, snapshot
+from segue_web.server.worker import Tools
 from segue_web.video import Video
-from segue_web.worker import Tools
 
 __all__ = [
     "FORMATS",
@@ -113,7 +113,7 @@ def steps(taken: Snapshot, form: str) -> int:
 
 
 def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
-    """Job of :meth:`segue_web.worker.Worker.steps` that writes an export."""
+    """Job of :meth:`segue_web.server.worker.Worker.steps` that writes an export."""
     return write_export(tools.video, taken, form, target)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SegueError
-from segue.extras import missing_packages
 from segue.types import Image
+from segue.utils.extras import missing_packages
 
 BAND = 0.012
 """Half the width of the band along the edge of a mask in which the transparency is estimated, as a share of

@@ -13,10 +13,10 @@ from segue.errors import SegueError
 from segue.labels.labels import Labels
 from segue.labels.schema import CHECKED, AttributeDefinition
 from segue.masks import Rle, measure
-from segue.system import rename, sync_folder, sync_tree
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video.partial import remove_partial, writing
-from segue_web.project import Project
+from segue.utils.files import remove_partial, writing
+from segue.utils.system import rename, sync_folder, sync_tree
+from segue_web.project.project import Project
 from segue_web.video import Video
 
 DEFAULT_COLOUR = "#35b6f2"

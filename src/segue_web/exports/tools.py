@@ -17,7 +17,7 @@ import numpy.typing as npt
 from segue.labels.schema import CHECKED, OCCLUDED, UNCHECKED, AttributeDefinition
 from segue.labels.text import without_controls
 from segue.masks.outlines import coco_polygons
-from segue.video.partial import write_complete
+from segue.utils.files import write_complete
 from segue_web.exports.snapshot import Snapshot, complete_folder, write_images
 from segue_web.video import Video
 

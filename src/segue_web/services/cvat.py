@@ -10,12 +10,12 @@ import numpy as np
 from cvat_sdk import auto_annotation
 from cvat_sdk.masks import decode_mask, encode_mask
 
-from segue.arrays import BoolArray
 from segue.masks.outlines import single_outline
 from segue.prompts.answers import ImagePrompter, ImagePrompts
 from segue.sessions import TrackSession
 from segue.types import BoxPrompt, Image, MaskPrompt, Prompt
-from segue.video.readers import as_rgb
+from segue.utils.arrays import BoolArray
+from segue.video.decoding.readers import as_rgb
 from segue_web.services.assistant import Assistant, RequestError
 
 

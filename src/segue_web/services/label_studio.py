@@ -15,14 +15,14 @@ import numpy.typing as npt
 from pydantic import AliasPath, ConfigDict, Field, model_validator
 
 from segue.errors import SegueError
-from segue.extras import requires_extra
 from segue.labels.label_studio import decode_brush, frames_in_tag, index_at, tag_position
 from segue.labels.text import refuse_entities
 from segue.masks.outlines import parts_of
 from segue.prompts.answers import ImagePrompts
 from segue.types import Box, BoxPrompt, Image, Point, Prompt, Segmentation
+from segue.utils.extras import requires_extra
 from segue.video import open_source
-from segue.video.images import decode_image
+from segue.video.sources.images import decode_image
 from segue_web.exports.tools import brush_rle
 from segue_web.services.assistant import Assistant, RequestError, image_file
 from segue_web.services.media import Media

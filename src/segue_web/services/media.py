@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from segue.video.notify import NoRedirect
+from segue.events.messages.notify import NoRedirect
 from segue_web.services.assistant import RequestError
 
 LARGEST_MEDIA = 4 << 30

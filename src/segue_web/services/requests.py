@@ -10,9 +10,9 @@ from anyio.to_thread import run_sync
 from pydantic import BaseModel, ConfigDict, Field
 
 from segue.errors import SegueError
-from segue.extras import requires_extra
 from segue.labels.text import first_problem
-from segue_web.guard import refuse_half_requests
+from segue.utils.extras import requires_extra
+from segue_web.server.guard import refuse_half_requests
 
 with requires_extra("web"):
     from fastapi import FastAPI, HTTPException, Request

@@ -19,12 +19,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from segue.errors import SegueError
-from segue.extras import requires_extra
 from segue.masks.outlines import parts_of
 from segue.prompts.answers import ImagePrompts
 from segue.types import Box, Image, Point, PointPrompt, Prompt
-from segue.video.images import decode_image
-from segue.video.partial import writing
+from segue.utils.extras import requires_extra
+from segue.utils.files import writing
+from segue.video.sources.images import decode_image
 from segue_web.services.assistant import Assistant, ImageFile, RequestError
 from segue_web.services.requests import Body, Coordinate, Limits, Pair, Service
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.arrays import BoolArray
-from segue_web.project import Project
+from segue.utils.arrays import BoolArray
+from segue_web.project.project import Project
 from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere

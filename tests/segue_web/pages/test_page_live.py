@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.cancel import CancelToken
+from segue.events.zones import Zone
 from segue.jobs import run
 from segue.jobs.observer import Observer
 from segue.jobs.values import ForegroundJob, ForegroundOptions, Model, Outputs, VideoSource
-from segue.video import live as cameras
-from segue.video.zones import Zone
-from segue_web.live import LivePage
+from segue.utils.cancel import CancelToken
+from segue.video.sources import live as cameras
+from segue_web.server.live import LivePage
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.page import check_accessibility, playwright
-from tests.sessions.scenes import wall, with_squares
+from tests.sessions.foreground.scenes import wall, with_squares
 
 pytestmark = needs_chromium
 

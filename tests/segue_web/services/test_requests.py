@@ -19,7 +19,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from segue_web.guard import refuse_pages
+from segue_web.server.guard import refuse_pages
 from segue_web.services import requests
 from segue_web.services.assistant import RequestError
 from segue_web.services.label_studio import Tags, make_app

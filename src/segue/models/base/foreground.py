@@ -39,11 +39,11 @@ class ForegroundCapabilities:
             theirs.
         explains_flow: it shows what it makes of flow, see :class:`ExplainedFlow`, for ``--explain``.
         temporal_quantiles: of the empty scene it takes all planes, see
-            :class:`segue.sessions.empty_scene.Scene`, not the image alone.
+            :class:`segue.sessions.foreground.background.quantiles.Scene`, not the image alone.
         background_parts: two roles whose features together are those of the background: of the image of the
             empty scene, (N, 3, H, W), which is encoded once while the scene looks the same, and of all its
             planes. None where the background has one role.
-        stages: names of the rules of a session that it runs with, see :mod:`segue.sessions.stage_list`.
+        stages: names of the rules of a session that it runs with, see :mod:`.stage_list`.
         context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past
             says about the frame, (N, h, w) at each scale, for ``--explain``.
         two_passes: it finds more, as was measured, where the empty scene is learnt from the whole video

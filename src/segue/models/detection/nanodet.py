@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.inference.running import to_device
 from segue.layers.activated import ActivatedConv2d
-from segue.layers.running import to_device
 from segue.models.detection.boxes import areas, clip, suppress
 from segue.types import Image
 

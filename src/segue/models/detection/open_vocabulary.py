@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from segue.errors import CheckpointError
-from segue.hub import model_type
 from segue.models.detection.boxes import suppress
+from segue.models.hub import model_type
 from segue.models.transformers_folder import import_transformers, loading, require_keys
 from segue.types import Image
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from segue.extras import missing_packages
+from segue.utils.extras import missing_packages
 
 
 @dataclass(frozen=True, slots=True)

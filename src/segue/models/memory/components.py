@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.arrays import BoolArray
 from segue.types import Image
+from segue.utils.arrays import BoolArray
 
 LIKELY = -2.2
 """Log-odds (probability 0.1) above which a position belongs to a component."""

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.layers.running import own_precision
+from segue.inference.running import own_precision
 from segue.models.memory.rows import Rows
 from segue.models.memory.selection import cell_members, far_apart, largest, top_k
 from segue.models.memory.similarity import MemorySimilarity, key_rows, potentiate, query_rows

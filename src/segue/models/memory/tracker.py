@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.inference.running import to_device
 from segue.layers.pieces import cat
-from segue.layers.running import to_device
 from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry, unpad
 from segue.models.memory.components import EVEN, LIKELY, suppress_distant_components

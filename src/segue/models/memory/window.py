@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.arrays import BoolArray
 from segue.models.base import QueryFeatures, Shape
+from segue.utils.arrays import BoolArray
 
 ALIGNED = 16
 """Windows begin at multiples of so many pixels, the stride of the network, and so do their sides."""

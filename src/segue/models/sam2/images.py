@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.inference.running import to_device
 from segue.layers.colours import normalise_planes
-from segue.layers.running import to_device
 from segue.models.sam2.masks import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
 from segue.types import Box, Image, Point
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segue.layers.running import to_device
+from segue.inference.running import to_device
 from segue.models.sam2.memory import MEMORY_WIDTH, sine_distance
 from segue.models.sam2.values import ABSENT, LOW, MEMORY_FRAMES, Constants, Encoded, Record
 

@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
-from segue.inputs import check_number, kind_of
-from segue.layers.running import to_device
+from segue.inference.running import to_device
 from segue.models.sam2.images import labelled, square_mask, video_image, video_logits
 from segue.models.sam2.network import SAM2
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
 from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Encoded, Record
 from segue.prompt_inputs import as_box, as_masks, as_points
 from segue.types import Box, Point
-from segue.video.readers import as_rgb
+from segue.utils.inputs import check_number, kind_of
+from segue.video.decoding.readers import as_rgb
 
 OVERLAPPED = -10.0
 """Logits are not above this where another object has the pixel."""

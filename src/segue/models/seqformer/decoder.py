@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.inference.cpu.linear import ActivatedLinear
+from segue.inference.running import to_device
 from segue.layers.attention import splat
-from segue.layers.linear import ActivatedLinear
-from segue.layers.running import to_device
 from segue.models.seqformer.encoder import DeformableAttention, Levels
 
 CHANNELS = 8

@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.inference.cpu.linear import Perceptron
+from segue.inference.running import to_device
 from segue.layers.colours import normalise_planes
-from segue.layers.linear import Perceptron
 from segue.layers.pieces import cat, one_by_one
 from segue.layers.resnet import BasicBlock, Bottleneck, ResidualTrunk
-from segue.layers.running import to_device
 from segue.layers.swin import SwinTrunk
 from segue.models.detection.nanodet import NanoDetTrunk
 from segue.models.seqformer.decoder import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from segue.lazy import LazyCallable
 from segue.registry import Entry
+from segue.utils.lazy import LazyCallable
 from segue.weights.download import Remote
 
 _TORCHVISION = "BSD-3-Clause, https://github.com/pytorch/vision"

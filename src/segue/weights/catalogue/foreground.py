@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from segue.lazy import LazyCallable
 from segue.registry import Entry
+from segue.utils.lazy import LazyCallable
 from segue.weights.catalogue.terms import OWN
 
 _MUSTAN_PAPER = "after Pokala et al., 2024 (arXiv 2402.00918)"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from segue.lazy import LazyCallable
 from segue.registry import Entry
+from segue.utils.lazy import LazyCallable
 from segue.weights.catalogue.terms import OWN
 from segue.weights.download import Remote, drive_address
 

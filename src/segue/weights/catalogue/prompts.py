@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from segue.lazy import LazyCallable
 from segue.registry import Entry
+from segue.utils.lazy import LazyCallable
 from segue.weights.catalogue.terms import FREE, OWN
 
 ENTRIES = (

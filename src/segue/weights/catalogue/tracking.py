@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from segue.lazy import LazyCallable
 from segue.models.sam2.sizes import SIZES, SizeName
 from segue.registry import Entry
+from segue.utils.lazy import LazyCallable
 from segue.weights.catalogue.terms import FREE, OWN
 from segue.weights.download import Remote, drive_address
 

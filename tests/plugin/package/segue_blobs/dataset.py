@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segue.datasets.davis import Sequence
 from segue.datasets.files import ByName, subfolders
-from segue.datasets.foreground import open_plain
+from segue.datasets.foreground.folder import open_plain
 from segue.datasets.inventories import CheckedVideo, Inventory
 from segue.datasets.ytvis import YTVISDataset
 from segue.registry import DatasetEntry

@@ -1,0 +1,84 @@
+"""Times networks on this machine's device; ``segue doctor --bench`` prints them."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+import segue
+from segue.inference.running import choose_device
+from segue.masks.files import read_index_mask
+from segue.registry import MODELS
+from segue.types import Frame
+from segue.utils.cache import ASSETS
+from segue.video import open_source
+from segue.weights.download import is_available
+
+NETWORKS = (
+    *("stcn-lite", "mustan-lite", "msstsvis-lite", "nanodet", "segue-prompt"),
+    *("stcn", "cutie", "sam2-tiny"),
+)
+"""The networks in the package, and those that users ask about first."""
+
+FRAMES, FIRST = 20, 8
+"""Frames of the bundled video, and how many of them are not timed: layers and memories are made there."""
+
+BUDGET = 20.0
+"""Seconds of the clock for each network."""
+
+
+def table(device: str | None) -> Iterator[str]:
+    """Lines of a table in Markdown, as the networks are timed."""
+    place = choose_device(device)
+    mask = read_index_mask(ASSETS / "sample" / "first.png")
+    with open_source(ASSETS / "sample" / "video.mp4") as source:
+        frames = list(itertools.islice(source, FRAMES))
+    height, width = frames[0].size
+    yield f"| network, {width}x{height} | ms a frame | frames per second | MiB of the GPU | weights |"
+    yield "| --- | ---: | ---: | ---: | --- |"
+    for name in NETWORKS:
+        if place.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(place)
+        seconds = statistics.fmean(_times(_step(name, mask, str(place)), frames))
+        used = f"{torch.cuda.max_memory_allocated(place) >> 20}" if place.type == "cuda" else ""
+        weights = "random" if _is_random(name) else "its own"
+        yield f"| {name} | {1000 * seconds:.0f} | {1 / seconds:.1f} | {used} | {weights} |"
+
+
+def _is_random(name: str) -> bool:
+    entry = MODELS.find(name)
+    return not entry.bundled and not is_available(entry)
+
+
+def _step(name: str, mask: Any, device: str) -> Callable[[Frame], object]:
+    """What a frame does with a network, ending with a result on the processor."""
+    task = MODELS.find(name).task
+    if task == "detect":
+        return segue.detector(name, device=device)
+    if task == "prompt":
+        return lambda frame: segue.Prompter(frame.image, device=device)(points=[(215, 60)])
+    network: Any = MODELS.find(name).build().eval() if _is_random(name) else name
+    if task == "foreground":
+        return segue.ForegroundSession(network, device=device).step
+    if task == "instances":
+        return segue.InstanceSession(network, device=device).step
+    session = segue.TrackSession(network, device=device)
+    return lambda frame: session.step(frame, None if session.ids else mask)
+
+
+def _times(step: Callable[[Frame], object], frames: list[Frame]) -> list[float]:
+    """Seconds of the clock for frames after the first ones, at least one."""
+    found: list[float] = []
+    begun = time.perf_counter()
+    for frame in frames:
+        start = time.perf_counter()
+        step(frame)
+        found.append(time.perf_counter() - start)
+        if time.perf_counter() - begun > BUDGET and len(found) > 2:
+            break
+    return found[FIRST:] or found[-1:]

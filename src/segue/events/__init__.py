@@ -1,0 +1,1 @@
+"""Objects that come, go, enter zones and cross lines: rules, tables, images and clips."""

@@ -1,0 +1,1 @@
+"""Send events to other programs: a queue on disk, HTTP, MQTT and Home Assistant."""

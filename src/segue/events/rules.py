@@ -1,0 +1,64 @@
+"""Which objects and stays are worth an event."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from segue.errors import SegueError
+from segue.events.zones import Zone
+from segue.types import Box
+from segue.video.sources.span import parse_duration
+
+_HEIGHT = re.compile(r"(?:(\d{1,6}(?:\.\d{1,6})?):)?(\d{1,6}(?:\.\d{1,6})?)")
+
+
+@dataclass(frozen=True, slots=True)
+class EventRules:
+    """Rules for events.
+
+    Attributes:
+        min_seconds: an object is reported when it has been there for so long.
+        loiter: seconds after which somebody in a zone loiters, by the name of the zone.
+        min_heights: row of the image, and the least height in pixels of an object that stands there; two of
+            them follow the perspective. Empty for any height.
+    """
+
+    min_seconds: float = 0.0
+    loiter: Mapping[str, float] = field(default_factory=dict)
+    min_heights: tuple[tuple[float, float], ...] = ()
+
+    @classmethod
+    def parse(
+        cls, min_seconds: float, loiter: Sequence[str], min_heights: Sequence[str], zones: Sequence[Zone]
+    ) -> EventRules:
+        """Read ``door=30s``, and heights such as ``100:12``, or ``20`` for all rows."""
+        regions = {zone.name for zone in zones if not zone.is_line}
+        seconds = {}
+        for text in loiter:
+            name, _, time = text.rpartition("=")
+            if name.strip() not in regions:
+                known = ", ".join(sorted(regions)) or "none is given"
+                raise SegueError(f"--loiter {text}: write ZONE=30s with the name of a --zone ({known})")
+            seconds[name.strip()] = parse_duration(time, "--loiter")
+        heights = []
+        for text in min_heights:
+            match = _HEIGHT.fullmatch(text)
+            if match is None or (match[1] is None and len(min_heights) > 1):
+                raise SegueError(
+                    f"--min-height {text}: write the pixels, such as 20, or ROW:PIXELS twice, such as 100:12 "
+                    "and 460:60"
+                )
+            heights.append((float(match[1] or 0), float(match[2])))
+        if len(heights) > 2 or len({row for row, _ in heights}) < len(heights):
+            raise SegueError("--min-height: give the least height at one or two rows of the image")
+        return cls(min_seconds, seconds, tuple(heights))
+
+    def tall_enough(self, box: Box) -> bool:
+        """Whether an object in a box is tall enough for the place where it stands."""
+        if not self.min_heights:
+            return True
+        (row, least), (other_row, other_least) = self.min_heights[0], self.min_heights[-1]
+        slope = (other_least - least) / (other_row - row) if other_row != row else 0.0
+        return box[3] - box[1] >= least + slope * (box[3] - row)

@@ -1,0 +1,347 @@
+"""Tables of events: objects that come and go, enter zones, and cross lines."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from operator import itemgetter
+from pathlib import Path
+from typing import Literal
+
+from segue.errors import SinkError
+from segue.events.best_views import BestViews, Name
+from segue.events.counts import ZoneCounts, counts_path
+from segue.events.messages.notify import Notifier, NotifyWarning
+from segue.events.rules import EventRules
+from segue.events.snapshots import Snapshots
+from segue.events.table import Event as Event
+from segue.events.table import EventTable, Kind, Row, event_of, read_events
+from segue.events.zones import Zone
+from segue.masks import measure
+from segue.masks.measure import LEAST_SIDE, least_area
+from segue.sinks.base import Sink, Size, known_size, sized_mask
+from segue.sinks.files import SpooledSink
+from segue.types import Frame, Point, Segmentation
+from segue.utils.files import writing
+from segue.video.decoding.readers import ConnectionChange
+
+MIN_FRAMES = 3
+"""Objects that were seen on fewer frames, large enough, are not worth an event."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """State of an object at a zone or line: time of entry; last side of the line."""
+
+    inside: Event | None = None
+    loiters: bool = False  # and has been reported for it
+    frames: int = 0  # in a row on which it was otherwise
+    since: Event | None = None  # the first of these
+    clear: Point | None = None
+
+
+@dataclass(slots=True)
+class _Visit:
+    """An object from its coming to its going, by the events of its first and its last frame."""
+
+    first: Event
+    last: Event
+    frames: int = 0
+    told: bool = False
+    places: dict[str, _Place] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _CutOff:
+    """An object whose end a run that was killed could not tell, by the events of it."""
+
+    first: Event
+    last: Event = field(init=False)
+    inside: dict[str, Event] = field(default_factory=dict)  # zones that it has entered and not left
+    came: int = 0  # less the times that it has left: tables are in no order of time
+
+
+class EventSink(SpooledSink):
+    """Writes what happens to objects; see :class:`Event` for the columns.
+
+    Everything follows from the results alone: an object is there as long as it is listed. Events are in the
+    order of their times, those of a live run in the order in which they are known: an ``enter`` on the third
+    frame on which the object is large enough, and a zone is entered or left after three frames.
+
+    Args:
+        path: file to write, ending in ``.csv`` or ``.json``.
+        size: height and width for boxes and areas; None takes the size of each mask.
+        zones: regions and lines that are watched; ``NAME.counts.csv`` says in the end how often.
+        notify: address that receives each event as soon as it is known, see
+            :class:`segue.events.messages.notify.Notifier`.
+        rules: which objects and stays are worth an event.
+        live: write each event to the file as soon as it is known; else the file appears when it is complete.
+        append: go on after the events that a live file has already.
+        earlier: tables of earlier runs; objects that were there when a run was killed leave in this one.
+        snapshots: takes an image and a clip of each event.
+        on_event: called with each event as soon as it is known.
+        source: name of the source, for the events.
+        at: tells the date and time of day of a moment of the source, or None.
+        name: says what an object without a label is, from the best view of it so far; called at most once for
+            each event.
+
+    Raises:
+        SinkError: the file has another ending, or cannot be written.
+        SegueError: a zone lies outside the image; where the size is not known yet it is raised with the
+            first result.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        size: Size = None,
+        zones: Sequence[Zone] = (),
+        rules: EventRules | None = None,
+        live: bool = False,
+        append: bool = False,
+        earlier: Iterable[Path] = (),
+        notify: str | None = None,
+        snapshots: Snapshots | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        name: Name | None = None,
+        source: str = "",
+        at: Callable[[float], datetime | None] = lambda _: None,
+    ) -> None:
+        path = Path(path)
+        if path.suffix.lower() not in (".csv", ".json"):
+            raise SinkError(f"{path}: events go to a file ending in .csv or .json")
+        self._zones, self._zones_fit = tuple(zones), False
+        known = known_size(size)
+        if known is not None:  # before anything is on the disk
+            self._check_zones(known)
+        self._rules = rules or EventRules()
+        self._visits: dict[int, _Visit] = {}
+        self._live, self._append = live, append
+        self._table: EventTable | None = None
+        self._snapshots, self._on_event = snapshots, on_event
+        self._source, self._at = source, at
+        self._count = 0  # number of the last event
+        self._counts = ZoneCounts(self._zones)
+        self._cut_off: dict[int, _CutOff] = {}  # objects that were there when an earlier run was killed
+        for table in (each for each in earlier if each != path and each.exists()):
+            with writing(table):
+                for row in read_events(table):
+                    self._see_earlier(row)
+        if append and path.exists():
+            with writing(path):
+                for row in read_events(path):
+                    self._count += 1
+                    self._counts.add(row)
+                    self._see_earlier(row)
+        if append and snapshots is not None:
+            self._count = max(self._count, snapshots.last)
+        self._views = None if name is None else BestViews(name)
+        super().__init__(path, size)
+        try:
+            self._notifier = None if notify is None else Notifier(notify)
+        except BaseException:
+            super().abort()
+            raise
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        if self._live and self._table is None:
+            self._file.discard()
+            with writing(self._file.final):
+                self._table = EventTable(self._file.final, append=self._append)
+            self._end_earlier()
+        index, time = segmentation.index, segmentation.time
+        mask = sized_mask(segmentation, self._size)
+        if self._snapshots is not None:
+            self._snapshots.see(frame, segmentation, (mask.shape[0], mask.shape[1]))
+        if not self._zones_fit:  # a camera tells its size with the first frame
+            self._check_zones((mask.shape[0], mask.shape[1]))
+        least = least_area(mask.shape)
+        labels = {item.id: item.label or None for item in segmentation.objects}
+        for number, extent in measure(mask).items():
+            label = labels.get(number)
+            seen = Event("enter", number, index, time, *extent.box, extent.area, 0.0, extent.area, label)
+            seen = replace(seen, zone=self._zones_at(seen.foot))
+            if number not in self._visits and extent.area < least:
+                continue
+            visit = self._visits.setdefault(number, _Visit(seen, seen))
+            if self._views is not None and label is None:
+                self._views.see(frame, number, extent.box, extent.area, mask.shape)
+            largest = max(visit.last.largest, extent.area)
+            visit.last = replace(seen, seconds=round(time - visit.first.time, 6), largest=largest)
+            large = extent.area >= least and self._rules.tall_enough(extent.box)
+            visit.frames += large
+            long = visit.frames >= MIN_FRAMES and visit.last.seconds >= self._rules.min_seconds
+            if large and long and not visit.told:
+                visit.told = True
+                self._emit(replace(visit.first, largest=largest))
+            if visit.told:
+                self._watch(visit, min(mask.shape))
+        for number in sorted(set(self._visits) - set(segmentation.ids)):
+            self._end("leave", number)
+
+    def connection(self, change: ConnectionChange) -> None:
+        kind: Kind = "online" if change.online else "offline"
+        seconds = round(change.seconds, 6)
+        self._emit(Event(kind, 0, change.frame, change.time, 0.0, 0.0, 0.0, 0.0, 0, seconds, 0))
+
+    def hand_over(self, successor: Sink) -> None:
+        """Objects that are there go on in the next part: they neither end nor enter."""
+        if isinstance(successor, EventSink):
+            successor._visits, self._visits = self._visits, {}
+            successor._views, self._views = self._views, None
+
+    def close(self) -> None:
+        if self._table is None:
+            super().close()
+        else:
+            with writing(self._file.final):
+                self._finish()
+                self._table.close()
+            self._release()
+        if self._notifier is not None and (left := self._notifier.close()):
+            message = f"{left} of {self._notifier.total} events not delivered"
+            warnings.warn(message, NotifyWarning, stacklevel=2)
+
+    def abort(self) -> None:
+        """Remove what is half-written; what a live run has written stays, in a complete file."""
+        if self._table is not None:
+            with suppress(OSError):
+                self._table.close()
+        if self._notifier is not None:
+            self._notifier.stop()
+        if self._snapshots is not None:
+            self._snapshots.abort()
+        super().abort()
+
+    def _complete(self) -> None:
+        self._finish()
+        table = EventTable(self._file.path, self._file.final.suffix)
+        for event in sorted(map(json.loads, self._entries()), key=itemgetter("time")):
+            table.add(event)
+        table.close()
+
+    def _see_earlier(self, row: Row) -> None:
+        """Take an event of an earlier run."""
+        event = event_of(row)
+        if not event.object:
+            return
+        known = self._cut_off.setdefault(event.object, _CutOff(event))
+        known.last = event
+        if event.event == "zone-enter":
+            known.inside[event.zone] = event
+        elif event.event == "zone-leave":
+            known.inside.pop(event.zone, None)
+        elif event.event == "enter":
+            known.first, known.came = event, known.came + 1
+        elif event.event in ("leave", "end"):
+            known.came -= 1
+        if not known.came:
+            del self._cut_off[event.object]
+
+    def _end_earlier(self) -> None:
+        """Tell that objects are gone whose end a killed run could not tell: as far as is known of them."""
+        for known in (known for _, known in sorted(self._cut_off.items()) if known.came > 0):
+            last = replace(known.last, direction="", snapshot="", clip="")
+            for zone, inside in known.inside.items():
+                seconds = round(last.time - inside.time, 6)
+                self._emit(replace(last, event="zone-leave", zone=zone, seconds=seconds))
+            seconds = round(last.time - known.first.time, 6)
+            self._emit(replace(last, event="leave", seconds=seconds))
+        self._cut_off = {}
+
+    def _finish(self) -> None:
+        for number in sorted(self._visits):
+            self._end("end", number)
+        if self._snapshots is not None:
+            self._snapshots.close()
+        if self._zones:
+            self._counts.write(counts_path(self._file.final))
+
+    def _end(self, what: Literal["leave", "end"], number: int) -> None:
+        visit = self._visits.pop(number)
+        if visit.told:
+            for name, place in visit.places.items():
+                if place.inside is not None:
+                    self._leave(name, place.inside, visit.last)
+            self._emit(replace(visit.last, event=what))
+        if self._views is not None:
+            self._views.forget(number)
+
+    def _check_zones(self, size: tuple[int, int]) -> None:
+        self._zones = tuple(zone.in_pixels(size) for zone in self._zones)
+        for zone in self._zones:
+            zone.check(size)
+        self._zones_fit = True
+
+    def _zones_at(self, point: Point) -> str:
+        return ";".join(zone.name for zone in self._zones if zone.contains(point))
+
+    def _watch(self, visit: _Visit, side: int) -> None:
+        """Tell what the last step of an object means to zones and lines."""
+        now = visit.last
+        for zone in self._zones:
+            place = visit.places.setdefault(zone.name, _Place())
+            if zone.is_line:
+                if abs(zone.side(now.foot)) > side / LEAST_SIDE:  # else it may tremble on the line
+                    if place.clear is not None and zone.crossed(place.clear, now.foot):
+                        direction = "right" if zone.side(now.foot) > 0 else "left"
+                        self._emit(replace(now, event="cross", zone=zone.name, direction=direction))
+                    place.clear = now.foot
+                continue
+            if zone.contains(now.foot) == (place.inside is not None):
+                place.frames, place.since = 0, None
+                self._see_loiter(zone.name, place, now)
+                continue
+            place.since = place.since or now
+            place.frames += 1
+            if place.frames < MIN_FRAMES:
+                continue
+            since, place.frames, place.since = place.since, 0, None
+            if place.inside is None:
+                place.inside = since
+                self._emit(replace(since, event="zone-enter", zone=zone.name))
+            else:
+                self._leave(zone.name, place.inside, since)
+                place.inside, place.loiters = None, False
+
+    def _see_loiter(self, name: str, place: _Place, now: Event) -> None:
+        limit = self._rules.loiter.get(name)
+        if limit is None or place.inside is None or place.loiters:
+            return
+        seconds = round(now.time - place.inside.time, 6)
+        if seconds >= limit:
+            place.loiters = True
+            self._emit(replace(now, event="loiter", zone=name, seconds=seconds))
+
+    def _leave(self, name: str, inside: Event, now: Event) -> None:
+        dwelt = round(now.time - inside.time, 6)
+        self._emit(replace(now, event="zone-leave", zone=name, seconds=dwelt))
+
+    def _emit(self, event: Event) -> None:
+        self._count += 1
+        if self._views is not None and event.object and event.label is None:
+            label, score = self._views.name(event.object) or (None, None)
+            event = replace(event, label=label, label_score=None if score is None else round(score, 4))
+        if not event.at:  # else it is of an earlier run
+            at = self._at(event.time)
+            when = at.isoformat(timespec="milliseconds") if at else ""
+            event = replace(event, source=self._source, at=when)
+        if self._snapshots is not None and event.object:
+            image, clip = self._snapshots.add(self._count, event)
+            event = replace(event, snapshot=image, clip=clip)
+        if self._table is None:
+            self._put(json.dumps(asdict(event)).encode())
+        else:  # the table comes first: whoever is told of an event finds its row
+            with writing(self._file.final):
+                self._table.add(asdict(event))
+                self._table.flush()
+        self._counts.add(asdict(event))
+        if self._notifier is not None:
+            self._notifier.send(asdict(event))
+        if self._on_event is not None:
+            self._on_event(event)

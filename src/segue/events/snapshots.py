@@ -1,0 +1,240 @@
+"""An image and a short clip of each event."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from segue.entries import SQUARE
+from segue.errors import SinkError
+from segue.sinks.overlay import OverlayVideoSink
+from segue.types import Frame, Image, ObjectInfo, Segmentation
+from segue.utils.files import make_folder, write_complete, writing
+
+if TYPE_CHECKING:
+    from segue.events.sink import Event
+
+BEFORE, AFTER = 3.0, 3.0
+"""Seconds of a clip before and after the moment at which the event is known."""
+
+TOGETHER = 10.0
+"""Seconds from the first event of a clip on in which further ones share it while it is open. So two clips are
+open at most, and a camera before a busy road encodes each frame less than twice on average."""
+
+ROUNDING = 1e-6  # seconds by which times may differ
+
+MOST_FRAMES = 200
+"""Frames that are kept for clips that may begin, at any frame rate."""
+
+WAITING = 16
+"""Clips that may wait to be encoded; a live source drops further ones, a file waits."""
+
+BOX = (40, 90, 255)  # colour of the box around the object, BGR
+
+QUALITY = 90  # of JPEG, in percent
+
+_NAME = r"\d{5,}-[a-z-]+-\d+\.(?:jpg|mp4)"
+_OURS = re.compile(rf"(?P<whole>{_NAME})|\.{_NAME}\.[0-9a-f]{{8}}\.partial")
+"""Files of an earlier run, also those that it was writing when it was killed."""
+
+
+class SnapshotWarning(UserWarning):
+    """Images or clips of a camera were not written: wanted faster than they can be encoded, or no room."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A frame and its result, compressed."""
+
+    index: int
+    time: float
+    jpeg: bytes
+    mask: bytes
+    objects: tuple[ObjectInfo, ...]
+
+    @property
+    def image(self) -> Image:
+        """RGB, (H, W, 3), uint8."""
+        coded = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        return np.asarray(cv2.cvtColor(np.asarray(coded), cv2.COLOR_BGR2RGB), np.uint8)
+
+    def result(self) -> tuple[Frame, Segmentation]:
+        mask = cv2.imdecode(np.frombuffer(self.mask, np.uint8), cv2.IMREAD_UNCHANGED)
+        frame = Frame(self.index, self.time, self.image)
+        return frame, Segmentation(self.index, self.time, np.asarray(mask), self.objects)
+
+
+@dataclass(slots=True)
+class _Clip:
+    """A clip that waits for its last frame; events that are known soon after one another have the same."""
+
+    paths: list[Path]
+    first: float
+    until: float
+    moments: list[_Moment] = field(default_factory=list)
+
+
+class Snapshots:
+    """Writes ``00007-enter-3.jpg`` and ``.mp4``, encoded in a thread, for the seventh event, about object 3.
+
+    With ``append`` those of earlier runs stay, and ``last`` is the number of the last one.
+    A ``live`` run drops clips rather than wait for the encoder, and goes on where images cannot be written.
+    ``on_clip`` is called by :meth:`close` with
+    the number of clips that are encoded, 0 first, and of those that were left, if any.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        fps: float | None = None,
+        *,
+        replace: bool = False,
+        append: bool = False,
+        live: bool = False,
+        on_clip: Callable[[int, int], None] | None = None,
+        pixel_aspect: Fraction = SQUARE,
+        waiting: int = WAITING,
+    ) -> None:
+        with writing(folder):
+            make_folder(folder)
+            there = sorted(folder.iterdir())
+        if there and not (replace or append):
+            raise SinkError(f"{folder}: is not empty; give --overwrite, or another folder")
+        self.last = 0  # number of the last event that has an image or a clip
+        for path in there:
+            if (found := _OURS.fullmatch(path.name)) is None:
+                continue
+            if append and found["whole"]:
+                self.last = max(self.last, int(path.name.partition("-")[0]))
+            else:
+                path.unlink()
+        self._folder, self._fps, self._live, self._on_clip = folder, fps, live, on_clip
+        self._pixel_aspect, self._waiting = pixel_aspect, waiting
+        self._size = (0, 0)
+        self._past: deque[_Moment] = deque(maxlen=MOST_FRAMES)
+        self._open: list[_Clip] = []
+        self._work: list[Future[None]] = []
+        self._left_out, self._reason = 0, ""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
+
+    def see(self, frame: Frame, segmentation: Segmentation, size: tuple[int, int]) -> None:
+        """Take a frame, before the events that are known on it."""
+        moment, self._size = _moment(frame, segmentation), size
+        self._past.append(moment)
+        while self._past[0].time < frame.time - BEFORE - ROUNDING:
+            self._past.popleft()
+        for clip in self._open:
+            clip.moments.append(moment)
+        for clip in [clip for clip in self._open if clip.until <= frame.time + ROUNDING]:
+            self._open.remove(clip)
+            self._encode(clip)
+
+    def add(self, number: int, event: Event) -> tuple[str, str]:
+        """Write the image of an event and begin its clip; gives the names of both."""
+        if not self._past:
+            return "", ""
+        name = f"{number:05d}-{event.event}-{event.object}"
+        moment = next((item for item in self._past if item.index == event.frame), self._past[-1])
+        image = np.ascontiguousarray(moment.image[..., ::-1])
+        thick = max(1, round(min(image.shape[:2]) / 240))
+        down, across = (side / full for side, full in zip(image.shape, self._size, strict=False))
+        start = round(event.x0 * across) - thick, round(event.y0 * down) - thick
+        end = round(event.x1 * across) + thick - 1, round(event.y1 * down) + thick - 1
+        cv2.rectangle(image, start, end, BOX, thick)
+        with self._lenient():
+            write_complete(self._folder / f"{name}.jpg", _jpeg(image))
+        path, now = self._folder / f"{name}.mp4", self._past[-1]
+        if self._open and now.time <= self._open[-1].first + TOGETHER + ROUNDING:
+            self._open[-1].paths.append(path)
+            self._open[-1].until = now.time + AFTER
+        else:
+            self._open.append(_Clip([path], now.time, now.time + AFTER, [*self._past]))
+        return f"{name}.jpg", path.name
+
+    def close(self) -> None:
+        """Complete all clips, with what has come."""
+        for clip in self._open:
+            self._begin(clip)
+        self._open = []
+        left = [work for work in self._work if not work.done()]
+        for done, work in enumerate(left):
+            if self._on_clip is not None:
+                self._on_clip(done, len(left))
+            wait([work])
+        self._thread.shutdown(wait=True)
+        for work in self._work:
+            self._complete(work)
+        if self._left_out:
+            message = f"{self._folder}: {self._left_out} images or clips left out ({self._reason})"
+            warnings.warn(message, SnapshotWarning, stacklevel=2)
+
+    def abort(self) -> None:
+        """End without the clips that are not complete; those that are stay."""
+        self._open = []
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _encode(self, clip: _Clip) -> None:
+        for work in [work for work in self._work if work.done()]:
+            self._work.remove(work)
+            self._complete(work)
+        if len(self._work) >= self._waiting and not self._live:
+            self._work.pop(0).result()
+        self._begin(clip)
+
+    def _begin(self, clip: _Clip) -> None:
+        """Have a clip encoded; a live source drops it where too many wait."""
+        if len(self._work) >= self._waiting and self._live:
+            self._leave_out(len(clip.paths), "they came faster than they are encoded")
+            return
+        self._work.append(
+            self._thread.submit(_write, clip.paths, clip.moments, self._fps, self._pixel_aspect)
+        )
+
+    def _complete(self, work: Future[None]) -> None:
+        with self._lenient():
+            work.result()
+
+    @contextmanager
+    def _lenient(self) -> Iterator[None]:
+        """What cannot be written ends a run with an end, and is counted in a live one."""
+        try:
+            yield
+        except SinkError as error:
+            if not self._live:
+                raise
+            self._leave_out(1, str(error))
+
+    def _leave_out(self, number: int, reason: str) -> None:
+        self._left_out += number
+        self._reason = self._reason or reason
+
+
+def _moment(frame: Frame, segmentation: Segmentation) -> _Moment:
+    image = _jpeg(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+    mask = bytes(cv2.imencode(".png", segmentation.mask)[1].tobytes())
+    return _Moment(segmentation.index, segmentation.time, image, mask, segmentation.objects)
+
+
+def _jpeg(image: object) -> bytes:
+    coded = cv2.imencode(".jpg", np.asarray(image), (cv2.IMWRITE_JPEG_QUALITY, QUALITY))[1]
+    return bytes(coded.tobytes())
+
+
+def _write(paths: list[Path], moments: list[_Moment], fps: float | None, aspect: Fraction) -> None:
+    first, *others = paths
+    with OverlayVideoSink(first, fps, begin=moments[0].time, pixel_aspect=aspect) as sink:
+        for moment in moments:
+            sink.write(*moment.result())
+    for path in others:
+        write_complete(path, first.read_bytes())

@@ -1,0 +1,211 @@
+"""Files of events: a CSV table or a JSON array, written one by one, read again, and continued."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from segue.errors import SinkError
+from segue.masks.values import MAX_ID
+from segue.sinks.files import write_items
+from segue.types import Point
+from segue.utils.system import sync_open_file
+
+Kind = Literal["enter", "leave", "end", "zone-enter", "zone-leave", "loiter", "cross", "offline", "online"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An object appeared, left, or crossed or entered a zone; or a camera was lost or is back.
+
+    Attributes:
+        event: ``enter``; ``leave`` when it has not been seen for a while; ``end`` when it was still there at
+            the end; ``zone-enter`` and ``zone-leave``; ``loiter`` for who stays in a zone; ``cross`` for a
+            line; ``offline`` when a camera or stream is lost, and ``online`` when it is back, with the
+            seconds that it was away.
+        object: its id; 0 for a camera.
+        frame, time: where it was seen first or, for ``leave`` and ``end``, last; for the others where it
+            happened; time in seconds.
+        x0, y0, x1, y1: its box there, in pixels; the far side is exclusive.
+        area: its pixels there.
+        seconds: time since it came, 0 for ``enter``; for ``zone-leave`` and ``loiter`` the time that it was
+            in the zone.
+        largest: largest area so far, in pixels.
+        label: its class, or None if unknown.
+        label_score: score of that class, in [0, 1], if a detector gave it.
+        zone: name of the zone or line; for other events the zone that contains it, if any.
+        at: date and time of day with its zone, as ISO 8601, for cameras and live streams.
+        source: name of the source.
+        snapshot, clip: names of its image and its clip; a clip may be left out where many are wanted at once.
+        direction: ``right`` or ``left`` for ``cross``: the side to which it went, as seen when
+            facing from the first point of the line to the second.
+    """
+
+    event: Kind
+    object: int
+    frame: int
+    time: float
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    area: int
+    seconds: float
+    largest: int
+    label: str | None = None
+    label_score: float | None = None
+    zone: str = ""
+    direction: str = ""
+    at: str = ""
+    source: str = ""
+    snapshot: str = ""
+    clip: str = ""
+
+    @property
+    def foot(self) -> Point:
+        """Middle of the lower side of the box, where somebody stands on the ground."""
+        return (self.x0 + self.x1) / 2, self.y1
+
+
+COLUMNS = tuple(column.name for column in fields(Event))
+
+_NUMBERS: dict[str, type[int] | type[float]] = {
+    **dict.fromkeys(("object", "frame", "area", "largest"), int),
+    **dict.fromkeys(("time", "x0", "y0", "x1", "y1", "seconds", "label_score"), float),
+}
+"""Columns that are numbers."""
+
+Row = dict[str, Any]
+"""An event by its columns; of a CSV table all are texts."""
+
+
+class EventTable:
+    """A file of events that is being written; each event is on the disk after :meth:`flush`.
+
+    Args:
+        path: the file.
+        suffix: ``.csv`` or ``.json``, where the name of the file has another one.
+        append: keep the events that are there; a last one that a crash has cut off is removed.
+
+    Raises:
+        SinkError: what is there is no table of events of this version.
+    """
+
+    def __init__(self, path: Path, suffix: str | None = None, *, append: bool = False) -> None:
+        self._as_json = (suffix or path.suffix).lower() == ".json"
+        end: int | None = None
+        self._any = False
+        for position, row in _complete_rows(path) if append and path.exists() else ():
+            end, self._any = position, bool(row)
+        if end is not None:
+            os.truncate(path, end)
+        self._stream: IO[str] = path.open("w" if end is None else "a", encoding="utf-8", newline="")
+        self._rows = csv.DictWriter(self._stream, COLUMNS)
+        if end is None and self._as_json:
+            self._stream.write("[")
+        elif end is None:
+            self._rows.writeheader()
+        self._stream.flush()
+
+    def add(self, event: Row) -> None:
+        """Write an event."""
+        if not self._as_json:
+            times = {name: f"{event[name]:.3f}" for name in ("time", "seconds")}
+            self._rows.writerow({**event, **times})
+            return
+        if self._any:
+            self._stream.write(",")
+        write_items(self._stream, iter([event]))
+        self._any = True
+
+    def flush(self) -> None:
+        """Return when all events are on the disk."""
+        self._stream.flush()
+        sync_open_file(self._stream.fileno())
+
+    def close(self) -> None:
+        """Complete the file."""
+        if not self._stream.closed:
+            with self._stream:
+                if self._as_json:
+                    self._stream.write("\n]\n")
+
+
+def read_events(path: Path) -> Iterator[Row]:
+    """The events of a table, also of one that a crash has cut off, up to there."""
+    return (row for _, row in _complete_rows(path) if row)
+
+
+def last_object(paths: Iterable[Path]) -> int:
+    """The last id that objects got in tables of events, in their order; 0 where there is none."""
+    last = 0
+    for row in (row for path in paths if path.exists() for row in read_events(path)):
+        number = int(row["object"]) if str(row["object"]).isdecimal() else 0
+        # After the largest id comes 1 again: an id is later if the way on to it is the shorter one.
+        if number and (not last or (number - last) % MAX_ID < MAX_ID // 2):
+            last = number
+    return last
+
+
+def event_of(row: Row) -> Event:
+    """The event of a row of a table."""
+    values: Row = dict(row)
+    for name, kind in _NUMBERS.items():
+        values[name] = None if values[name] in ("", None) else kind(values[name])
+    return Event(**(values | {"label": values["label"] or None}))
+
+
+def _complete_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """The head of a table, without columns, and its events, each with the position behind it in bytes."""
+    with path.open("rb") as stream:
+        yield from (_json_rows if path.suffix.lower() == ".json" else _csv_rows)(stream, path)
+
+
+def _json_rows(stream: IO[bytes], path: Path) -> Iterator[tuple[int, Row]]:
+    position, head = 0, stream.readline()
+    if head.strip() not in (b"", b"["):
+        raise SinkError(_no_table(path))
+    if head:
+        yield 1, {}
+        position = len(head)
+    for line in stream:
+        text = line.rstrip().removesuffix(b",")
+        try:
+            row = json.loads(text)
+        except ValueError:  # the end of the table, or half an event
+            return
+        if not isinstance(row, dict) or {*row} != {*COLUMNS}:
+            raise SinkError(_no_table(path))
+        yield position + len(text), row
+        position += len(line)
+
+
+def _csv_rows(stream: IO[bytes], path: Path) -> Iterator[tuple[int, Row]]:
+    position, whole = 0, True
+
+    def lines() -> Iterator[str]:
+        nonlocal position, whole
+        for line in stream:
+            position, whole = position + len(line), line.endswith(b"\n")
+            yield line.decode("utf-8", "replace")
+
+    rows = csv.reader(lines())
+    head = next(rows, None)
+    if head is None or (not whole and ",".join(COLUMNS).startswith(",".join(head))):
+        return  # a full disk has taken a part of the head
+    if tuple(head) != COLUMNS:
+        raise SinkError(_no_table(path))
+    yield position, {}
+    for row in rows:
+        if len(row) != len(COLUMNS) or not whole:
+            return
+        yield position, dict(zip(COLUMNS, row, strict=True))
+
+
+def _no_table(path: Path) -> str:
+    return f"{path}: is no table of events of this version; move it away, or give another file"

@@ -1,0 +1,95 @@
+"""Hundreds of small objects, such as cells: each keeps its shape and follows the motion around it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from segue.flow import DIS
+from segue.masks import measure
+from segue.models.base import FramePrompts
+from segue.models.geometry import reduced_to
+from segue.state import Checkpointable, checkpointed
+from segue.types import Image
+from segue.utils.arrays import Float32Array, FloatingArray, IndexMask
+
+CROWD = 64
+"""Objects of a session up to which the network follows all of them."""
+
+SPECK = 20
+"""Longer side of an object, in pixels of the network, up to which it belongs to a crowd. Such an object fills
+about one position of its features: its mask there is worse than the one of the frame before."""
+
+FLOW_SIDE = 960
+"""Longer side to which images are reduced for the flow."""
+
+
+class CrowdWarning(UserWarning):
+    """A frame has more objects than is plausible, or than are fast; the message names the frame."""
+
+
+class Crowd(Checkpointable):
+    """The small objects of a session with many: the median flow over each moves it as a whole.
+
+    Attributes:
+        places: rows and columns of the pixels of each object, (n, 2), in pixels of the image.
+    """
+
+    places: dict[int, Float32Array] = checkpointed(dict)
+    _image: Image | None = checkpointed(None)  # the last one, reduced
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._flow = DIS()
+
+    def chosen(
+        self, given: FramePrompts, others: Collection[int], short_side: int | None
+    ) -> dict[int, Float32Array]:
+        """The places of those given objects that belong to it; ``others`` are followed already."""
+        if len({*others, *given.ids}) <= CROWD:
+            return {}
+        mask = given.mask.cpu().numpy()
+        shorter = min(mask.shape)
+        largest = SPECK * max(1.0, shorter / (short_side or shorter))
+        extents = measure(mask)
+        small = {}
+        for i in given.masked:
+            x0, y0, x1, y1 = map(int, extents[i].box)
+            if max(x1 - x0, y1 - y0) <= largest:
+                inside = np.argwhere(mask[y0:y1, x0:x1] == i)
+                small[i] = (inside + np.array((y0, x0))).astype(np.float32)
+        return small
+
+    def moved(self, image: Image) -> dict[int, Float32Array]:
+        """Where the objects are on the next image; nothing changes."""
+        small = reduced_to(image, FLOW_SIDE)
+        if not self.places or self._image is None or self._image.shape != small.shape:
+            return dict(self.places)
+        flow, scale = self._flow(self._image, small), np.array(image.shape[:2]) / small.shape[:2]
+        found = {}
+        for i, pixels in self.places.items():
+            rows, columns = inside_of(pixels / scale, small.shape[:2])
+            found[i] = pixels
+            if len(rows):
+                step = np.median(flow[rows, columns], axis=0)[::-1] * scale
+                found[i] = (pixels + step).astype(np.float32)
+        return found
+
+    def take(self, places: dict[int, Float32Array], image: Image) -> None:
+        """The objects are there on an image."""
+        self.places = places
+        self._image = reduced_to(image, FLOW_SIDE) if places else None
+
+
+def inside_of(pixels: FloatingArray, size: tuple[int, ...]) -> tuple[IndexMask, IndexMask]:
+    """Rows and columns of the nearest pixels, of those that lie inside an image of a height and width."""
+    nearest = np.rint(pixels).astype(np.intp)
+    rows, columns = nearest[((nearest >= 0) & (nearest < size)).all(1)].T
+    return rows, columns
+
+
+def draw(mask: IndexMask, places: Mapping[int, Float32Array]) -> None:
+    """Draw objects over an index mask, (H, W), in place."""
+    for i, pixels in places.items():
+        mask[inside_of(pixels, mask.shape)] = i

@@ -1,0 +1,163 @@
+"""Convolutions of 8-bit integers, for inference on processors with instructions for them.
+
+Weights have a scale for each output channel. A map is quantized as it comes, by its own extremes, so that no
+images are needed beforehand; within an inverted residual block maps stay in 8 bits, by the bounds of ReLU6.
+Rounding follows Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference" (CVPR 2018), section 2.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from segue.errors import SegueError
+from segue.inference.cpu.fused import FusedConv2d
+from segue.inference.cpu.onednn import RELU
+from segue.layers.mobilenet import InvertedResidual
+
+ONEDNN8: Any = torch.ops.onednn
+"""Its operators for 8-bit integers, which torch.compile uses too."""
+
+LEVELS = 255
+"""Steps of an unsigned 8-bit number."""
+
+RELU6_SCALE = 6.0 / LEVELS
+"""Step of maps that stay in 8 bits: they follow a ReLU6."""
+
+
+class Int8Conv2d(nn.Module):
+    """A :class:`FusedConv2d` of 8-bit integers that are summed in 32 bits.
+
+    Attributes:
+        keeps_int8: whether the output is uint8 in steps of :data:`RELU6_SCALE`; for layers with a ReLU6.
+    """
+
+    bias: Tensor | None
+
+    def __init__(self, conv: FusedConv2d, weight: Tensor | None = None) -> None:
+        super().__init__()
+        weight = conv.dense_weight().float() if weight is None else weight
+        scale = weight.abs().amax((1, 2, 3)).clamp(min=torch.finfo(torch.float32).tiny) / 127
+        self._weight = (weight / scale[:, None, None, None]).round().to(torch.int8)
+        self._scale, self._zero = scale, torch.zeros(len(scale), dtype=torch.int8)
+        self.register_buffer("bias", conv.bias)
+        padding, stride, dilation, groups = conv.layout
+        self._is_local = not any(padding)  # each output is made of pixels inside the map alone
+        self._layout = stride, padding, dilation, groups
+        self._activation = conv.activation
+        # Weights and their sums by the first input channel and their number.
+        self._packed: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self.keeps_int8 = False
+
+    def dense_weight(self) -> Tensor:
+        """The weights as they are rounded, (cout, channels of a group, height, width)."""
+        return self._weight * self._scale[:, None, None, None]
+
+    def forward(
+        self,
+        x: Tensor,
+        skip: Tensor | None = None,
+        *,
+        first: int = 0,
+        bias: bool = True,
+        rectify: bool = False,
+        overwrite: bool = False,
+    ) -> Tensor:
+        """As :meth:`FusedConv2d.forward`; ``x`` may be uint8 in steps of :data:`RELU6_SCALE`."""
+        values, step, zero = (x, RELU6_SCALE, 0) if x.dtype == torch.uint8 else quantize(x)
+        (packed, sums), shift = self._pack(values, first), self.bias if bias else None
+        if zero and self._is_local:  # a constant of each output, else oneDNN sums its weights at each call
+            shift = sums * (-step * zero) if shift is None else shift.sub(sums, alpha=step * zero)
+            zero = 0
+        given = values, step, zero, packed, self._scale, self._zero
+        floats = (1.0, 0, torch.float32)
+        if skip is None:
+            out = (RELU6_SCALE, 0, torch.uint8) if self.keeps_int8 else floats
+            after = RELU if rectify else self._activation
+            return cast(Tensor, ONEDNN8.qconv2d_pointwise(*given, shift, *self._layout, *out, *after))
+        total = skip if overwrite else skip.clone(memory_format=torch.channels_last)
+        added: tuple[Any, ...] = (1.0, 0, "sum", 1.0, "relu" if rectify else "none", [], "")
+        return cast(
+            Tensor, ONEDNN8.qconv2d_pointwise.binary(*given, total, shift, *self._layout, *floats, *added)
+        )
+
+    def _pack(self, x: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        """The weights of channels from ``first`` on as oneDNN wants them, and their sum for each output."""
+        kind = first, x.shape[1]
+        if kind not in self._packed:
+            weight, groups = self._weight, self._layout[-1]
+            if groups == 1:
+                weight = weight[:, first : first + x.shape[1]]
+            weight = weight.contiguous()
+            packed = ONEDNN8.qconv_prepack(weight, self._scale, 1.0, 0, *self._layout, list(x.shape))
+            self._packed[kind] = packed, weight.sum((1, 2, 3)) * self._scale
+        return self._packed[kind]
+
+
+class FineInt8Conv2d(nn.Module):
+    """A :class:`FusedConv2d` of whole numbers, (B, C, H, W), uint8, with weights of 16 bits in two parts.
+
+    Differences of large numbers, which a weight of 8 bits would blur, stay exact to 0.00003 of the weights.
+    """
+
+    def __init__(self, conv: FusedConv2d) -> None:
+        super().__init__()
+        weight = conv.dense_weight().float() / RELU6_SCALE
+        self.coarse = Int8Conv2d(conv, weight)
+        self.fine = Int8Conv2d(conv, weight - self.coarse.dense_weight())
+
+    def forward(self, x: Tensor, skip: Tensor, *, rectify: bool = False, overwrite: bool = False) -> Tensor:
+        """As :meth:`FusedConv2d.forward`, onto a map, which ``overwrite`` destroys."""
+        total = self.coarse(x, skip, overwrite=overwrite)
+        return cast(Tensor, self.fine(x, total, bias=False, rectify=rectify, overwrite=True))
+
+
+def quantize(x: Tensor) -> tuple[Tensor, float, int]:
+    """A map (B, C, H, W), float32, as uint8, with the size of a step and the number that stands for 0."""
+    low, high = (float(extreme) for extreme in x.permute(0, 2, 3, 1).reshape(-1).aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise SegueError(
+            "a map of the network holds NaN or infinity, which 8-bit integers do not have; leave out fast"
+        )
+    low, high = min(low, 0.0), max(high, 0.0)
+    step = (high - low) / LEVELS or 1.0
+    zero = round(-low / step)
+    # Five times as fast as to round and convert by operators of plain tensors.
+    quantized = torch.quantize_per_tensor(x, step, zero, torch.quint8)
+    # The same memory as plain numbers; int_repr() would copy it.
+    plain = torch.empty(0, dtype=torch.uint8)
+    plain.set_(quantized.untyped_storage(), quantized.storage_offset(), quantized.shape, quantized.stride())
+    return plain, step, zero
+
+
+@runtime_checkable
+class _TakesInt8(Protocol):
+    """A part of a network that goes over to 8-bit integers in its own way."""
+
+    def use_int8(self) -> None:
+        """Do so, in place."""
+
+
+def use_int8(network: nn.Module, parts: Sequence[str]) -> None:
+    """Replace the fused convolutions inside parts of a network, such as ``decoder.up``, in place."""
+    with warnings.catch_warnings():  # PyTorch says once that its type of quantized tensors will go
+        warnings.simplefilter("ignore")
+        quantize(torch.zeros(1, 1, 1, 1))
+    for name, layer in list(network.named_modules()):
+        inside = any(f"{name}.".startswith(f"{part}.") for part in parts)
+        if inside and isinstance(layer, FusedConv2d):
+            parent, _, child = name.rpartition(".")
+            setattr(network.get_submodule(parent), child, Int8Conv2d(layer))
+    for block in list(network.modules()):
+        if isinstance(block, _TakesInt8):
+            block.use_int8()
+        elif isinstance(block, InvertedResidual):
+            for layer in (block.expand, block.depthwise):
+                if isinstance(layer, Int8Conv2d):
+                    layer.keeps_int8 = True

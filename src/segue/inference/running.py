@@ -1,0 +1,195 @@
+"""Prepare networks for inference: device, precision, and fused layers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from threading import Lock
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from segue.errors import ArgumentError, CheckpointError
+from segue.inference.compiling import compile_parts, wanted_compilation
+from segue.inference.cpu.fused import use_fused
+from segue.inference.cpu.int8 import use_int8
+from segue.inference.cpu.linear import use_fused_linear
+from segue.inference.cpu.onednn import can_fuse
+from segue.inference.folding import fold_batch_norms
+from segue.utils.allocation import apart_from_heap
+
+Network = TypeVar("Network")
+
+
+@runtime_checkable
+class Composable(Protocol):
+    """A part of a network with layers that can be fused for inference."""
+
+    def compose_layers(self) -> None:
+        """Make them one, in place."""
+
+
+def choose_device(device: str | int | torch.device | None) -> torch.device:
+    """The given device; for None and ``auto`` the fastest one: CUDA, Apple's GPU (``mps``), the processor.
+
+    A number, also as text, is that of a GPU.
+    """
+    if device is None or device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if isinstance(device, str) and device.isdecimal():
+        device = int(device)
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (
+        RuntimeError,
+        AssertionError,
+        TypeError,
+        ValueError,
+    ):  # what PyTorch raises depends on how it was built
+        raise ArgumentError(f"device {str(device)!r}: there is no such device here; try cpu") from None
+    return chosen
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32 here: on recent GPUs, with AMX, and with AVX512-BF16."""
+    if device.type == "cuda":  # PyTorch emulates it on older ones
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    units = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, unit, bool)() for unit in units)
+
+
+def has_float16(device: torch.device) -> bool:
+    """Whether float16 is faster than float32 here: on CUDA GPUs with tensor cores, and on Apple's GPUs."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (7, 0)
+    return device.type == "mps"
+
+
+def has_int8() -> bool:
+    """Whether convolutions of 8-bit integers are faster than float32 on this processor: with AVX512-VNNI."""
+    has_instructions = bool(getattr(torch.cpu, "_is_vnni_supported", bool)())
+    has_operators = hasattr(torch.ops.onednn, "qconv2d_pointwise") and hasattr(torch, "quantize_per_tensor")
+    return has_instructions and has_operators and can_fuse()
+
+
+def choose_precision(network: object, device: torch.device, fast: bool) -> torch.dtype:
+    """What convolutions are computed in: float32, or with ``fast`` what is faster on the device.
+
+    On a GPU that is bfloat16, or float16 where the hardware lacks bfloat16; on a processor int8 or bfloat16.
+    int8 is for networks that name, in ``int8_parts``, the parts that lose nothing by it. Networks that find
+    other objects in half precision say so by ``half_precision = False``.
+    """
+    if not fast or not getattr(network, "half_precision", True):
+        return torch.float32
+    integers = device.type == "cpu" and hasattr(network, "int8_parts")
+    if integers and has_int8() and wanted_compilation(device) is None:
+        return torch.int8
+    if has_bfloat16(device):
+        return torch.bfloat16
+    return torch.float16 if has_float16(device) else torch.float32
+
+
+def dtype_of_maps(precision: torch.dtype) -> torch.dtype:
+    """Type of the weights and images of a network whose convolutions are computed in a precision.
+
+    float16 has a narrow range: autocast uses it for convolutions and products alone.
+    """
+    return torch.bfloat16 if precision == torch.bfloat16 else torch.float32
+
+
+class _DefaultType:
+    """The default type of PyTorch, one for the whole process: float32 as long as a session computes."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Nobody computes, as in a fork."""
+        self._lock, self._users, self._of_program = Lock(), 0, torch.float32
+
+    @contextmanager
+    def single(self) -> Iterator[None]:
+        """Inside, it is float32; the last of several threads sets it back."""
+        with self._lock:
+            if not self._users:
+                self._of_program = torch.get_default_dtype()
+                torch.set_default_dtype(torch.float32)
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    torch.set_default_dtype(self._of_program)
+
+
+_DEFAULT_TYPE = _DefaultType()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_DEFAULT_TYPE.reset)
+
+
+@contextmanager
+def own_precision(device: torch.device, precision: torch.dtype = torch.float32) -> Iterator[None]:
+    """Inside, new tensors are float32, and autocast is on for float16 alone, whatever the program has set."""
+    half = precision == torch.float16
+    mixed = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+    with (
+        _DEFAULT_TYPE.single(),
+        torch.autocast(device.type, torch.float16, enabled=half) if mixed or half else nullcontext(),
+    ):
+        yield
+
+
+def inference_copy(network: Network, device: torch.device, precision: torch.dtype) -> Network:
+    """A copy of a network for running, with finite weights, batch norms folded and channels last.
+
+    A network with ``fuses = False`` keeps its layers as they are.
+    """
+    module, dtype = cast(nn.Module, network), dtype_of_maps(precision)
+    for name, value in module.state_dict().items():
+        # NaN and infinity pass into the extremes, which need no map of the size of the weight.
+        extremes = value.aminmax() if value.is_floating_point() and value.numel() else ()
+        if not all(bool(extreme.isfinite()) for extreme in extremes):
+            raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
+    compilation = wanted_compilation(device)
+    with apart_from_heap():
+        if not getattr(module, "fuses", True):
+            return cast(Network, deepcopy(module).to(device, dtype).eval().requires_grad_(False))
+        copy: Any = fold_batch_norms(module)
+        for part in copy.modules():
+            if isinstance(part, Composable):
+                part.compose_layers()
+        copy = copy.to(device, dtype).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        if compilation is not None:
+            compile_parts(copy, compilation)
+        elif device.type == "cpu" and can_fuse() and precision != torch.float16:
+            use_fused(copy)
+            if precision == torch.int8:
+                use_int8(copy, copy.int8_parts)
+            if dtype == torch.float32:
+                use_fused_linear(copy)
+    return cast(Network, copy)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Upload a tensor; on a GPU the processor goes on meanwhile."""
+    if device.type in ("cpu", "mps") or tensor.device.type != "cpu":
+        return tensor.to(device)
+    # PyTorch gives pinned memory to nobody else before the copies from it are done.
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def to_cpu(*tensors: Tensor) -> list[Tensor]:
+    """Download tensors and wait for the device once: the last copy waits for those before it."""
+    *first, last = tensors
+    # Apple's GPU may write into memory that was freed meanwhile (PyTorch issue 139550).
+    return [*(tensor.to("cpu", non_blocking=not tensor.is_mps) for tensor in first), last.cpu()]

@@ -1,0 +1,138 @@
+"""Threads of a network beside other programs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from threading import Lock
+
+import torch
+
+from segue.utils.system import busy_seconds
+
+PERIOD = 1.0
+"""Seconds after which the load is measured anew."""
+
+SHORTEST = 0.2
+"""Seconds of the first measurement at least; the system counts in steps of 10 ms."""
+
+
+class Neighbours:
+    """Cores that other programs use, as they were over the last period.
+
+    Args:
+        busy: processor seconds of all programs so far; None where the system does not tell.
+        own: processor seconds of this process so far.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        busy: Callable[[], float | None] = busy_seconds,
+        own: Callable[[], float] = time.process_time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._busy, self._own, self._clock = busy, own, clock
+        self._lock = Lock()
+        self._cores: float | None = None
+        self._start = self._now()
+
+    def cores(self) -> float:
+        """Number of cores, 0 where it is not known."""
+        with self._lock:
+            least = SHORTEST if self._cores is None else PERIOD
+            seconds = self._clock() - self._start[0]
+            if seconds >= least:
+                before, self._start = self._start, self._now()
+                own = self._start[2] - before[2]
+                busy = None if before[1] is None or self._start[1] is None else self._start[1] - before[1]
+                self._cores = 0.0 if busy is None else max(0.0, busy - own) / seconds
+            return self._cores or 0.0
+
+    def _now(self) -> tuple[float, float | None, float]:
+        return self._clock(), self._busy(), self._own()
+
+
+NEIGHBOURS = Neighbours()
+
+
+class _ThreadCounts:
+    """Numbers of threads of PyTorch for single threads of the process.
+
+    ``torch.set_num_threads`` sets the number of its caller, and that with which every thread begins that uses
+    PyTorch for the first time later on. A thread of this class gives the second one back at once.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, in a fork, which has none of the threads."""
+        self._lock = Lock()  # a thread that begins meanwhile waits until the number of the process is back
+        self._restorer: ThreadPoolExecutor | None = None
+
+    def current(self) -> int:
+        """The number of this thread; its first call takes over that of the process."""
+        with self._lock:
+            return torch.get_num_threads()
+
+    def set(self, count: int) -> None:
+        """Set the number of this thread alone."""
+        with self._lock:
+            others = torch.get_num_threads()
+            if count == others:
+                return
+            torch.set_num_threads(count)
+            with suppress(RuntimeError):  # the interpreter ends, and no thread begins any more
+                if self._restorer is None:
+                    self._restorer = ThreadPoolExecutor(1, "segue-threads")
+                self._restorer.submit(_set_process_threads, others).result()
+
+
+def _set_process_threads(count: int) -> None:
+    torch.set_num_threads(count)  # of this thread, which computes nothing, and of those that begin later
+
+
+_COUNTS = _ThreadCounts()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_COUNTS.reset)
+
+
+def set_own_threads(count: int) -> None:
+    """Set the number of threads of PyTorch for this thread; others, and later ones, keep theirs."""
+    _COUNTS.set(count)
+
+
+@contextmanager
+def own_threads(count: int) -> Iterator[None]:
+    """Inside, this thread has that many threads of PyTorch, and afterwards its own number again."""
+    before = _COUNTS.current()
+    if count == before:
+        yield
+        return
+    try:
+        _COUNTS.set(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def free_threads(neighbours: Neighbours = NEIGHBOURS) -> Iterator[None]:
+    """Inside, PyTorch has no more threads than there are cores that other programs leave, at least one.
+
+    The threads of a layer wait for one another: beside a busy program two threads on two cores are slower
+    than one. Afterwards this thread has the number of the caller again.
+    """
+    threads = _COUNTS.current()
+    chosen = threads
+    if threads > 1:
+        free = round((os.cpu_count() or threads) - neighbours.cores())
+        chosen = max(1, min(threads, free))
+    with own_threads(chosen):
+        yield

@@ -1,0 +1,1 @@
+"""Scores of foreground masks: pixel counts, the rules of CDnet2014, object sizes."""

@@ -1,0 +1,1 @@
+"""Segment what moves: the foreground session and its masks."""

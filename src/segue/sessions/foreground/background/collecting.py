@@ -1,0 +1,184 @@
+"""The background of the first of two passes: it collects frames, and learns the background of each part."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import islice, takewhile
+
+import numpy as np
+import numpy.typing as npt
+
+from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.background.quantiles import Scene
+from segue.sessions.foreground.background.scene_estimation import Probe, Sample, estimate_scene
+from segue.sessions.foreground.background.video_scenes import VideoPart, VideoScenes
+from segue.sessions.foreground.camera.changes import gains_between, reduced, structure
+from segue.sessions.foreground.camera.scene_events import SceneEvents
+from segue.sessions.foreground.stages.base import Change
+from segue.state import checkpointed
+from segue.types import Image
+from segue.utils.arrays import Float32Array
+
+KEEP = 64  # samples of a part at most; when there are more, every second one goes
+KEEP_OF_VIEW = 16  # of these at most help where the camera shows the same view again
+LONGEST = 6000  # frames of a part: what changes in the course of the day is learnt anew
+QUIET = 12  # frames without a change on either side of a cut
+RELIT = 0.4  # logarithm of a gain over the first frame of a part from which on its background is another one
+SETTLED = 0.08  # logarithm of a gain up to which two frames are in the same light
+WAIT = 24  # frames after a frame that tell whether there is a cut, and whether the camera pans
+
+
+@dataclass(slots=True, eq=False)
+class _Seen:
+    """A frame at the working size, and what seems to happen on it."""
+
+    index: int
+    image: Image
+    cut: str  # value of the Change with which a part may begin, or of none
+    pans: bool
+    changes: bool
+    view: int | None  # number of the view of the camera, if it is known
+
+
+class CollectingBackground(Background):
+    """Collects frames of each part of a video, and learns from them what is behind the objects.
+
+    Frames wait: those after a frame tell whether a part begins with it.
+
+    Args:
+        probe: gives the foreground of a sample before a background.
+        offsets: distances of the frames that the model wants beside a frame, such as -3.
+    """
+
+    collects = True
+    scenes: VideoScenes = checkpointed(VideoScenes)
+    view: int | None = checkpointed(None)
+    _waiting: deque[_Seen] = checkpointed(deque)
+    _recent: deque[Image] = checkpointed()
+    _samples: list[Sample] = checkpointed(list)
+    _views: dict[int, list[Sample]] = checkpointed(dict)  # of parts that have ended
+    _references: dict[int, Image] = checkpointed(dict)  # what frames of each view are aligned to
+    _known: tuple[int, ...] = checkpointed(tuple)
+    _view: int | None = checkpointed(None)  # of the part
+    _newest: Image | None = checkpointed(None)  # as it was aligned
+    _frames: int = checkpointed(0)  # of the part
+    _every: int = checkpointed(1)
+    _light: Float32Array | None = checkpointed(None)  # the first frame of the part, reduced
+    _quiet: int = checkpointed(QUIET)  # frames since the last thing that seemed to be a cut
+    state_types = (Sample, _Seen)
+
+    def __init__(self, probe: Probe, offsets: Collection[int]) -> None:
+        self._probe = probe
+        self._offsets = [offset for offset in offsets if offset < 0] or [-1]
+        self.restart()
+
+    def restart(self) -> None:
+        super().restart()
+        self._recent = deque(maxlen=1 - min(self._offsets))
+
+    @property
+    def image(self) -> Image | None:
+        """The frame before, aligned: it fills what a shaken frame does not show."""
+        return self._newest
+
+    def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
+        self._newest = None if view is None else self._references.get(view)
+
+    def observe(self, index: int, image: Image, event: Change, events: SceneEvents) -> None:
+        self.view, self._known = events.views.current, events.views.known
+        self._waiting.append(_Seen(index, image, event.value, events.pans, events.changes, self.view))
+        if event is not Change.none:  # the scene has begun when it settled
+            begun = list(self._waiting)[-1 - events.settled :]
+            for each in begun:
+                each.cut, each.changes, each.view = Change.none.value, False, self.view
+            begun[0].cut = event.value
+        if len(self._waiting) > WAIT:
+            self._learn()
+
+    def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
+        self._newest = self._waiting[-1].image = frame
+        if self.view is not None:
+            self._references.setdefault(self.view, frame)
+            self._references = {
+                view: image for view, image in self._references.items() if view in self._known
+            }
+
+    def finish(self) -> None:
+        """There are no more frames."""
+        while self._waiting:
+            self._learn()
+        self._close()
+
+    def _learn(self) -> None:
+        """Take the frame that has waited longest; it may begin another part."""
+        seen, none, parts = self._waiting.popleft(), Change.none.value, self.scenes.learnt
+        change, clear = Change(seen.cut), all(each.cut == none for each in islice(self._waiting, QUIET - 1))
+        is_cut = seen.cut != none and self._quiet >= QUIET and clear
+        self._quiet = self._quiet + 1 if seen.cut == none else 1
+        following = takewhile(lambda each: each.cut == none, self._waiting)
+        pans = seen.pans or any(each.pans for each in following)
+        seen.changes = seen.changes and not pans
+        relit = self._is_relit(seen.image) and not pans and not seen.changes
+        if not parts:
+            self._begin(seen, Change.none, pans=pans)
+        elif is_cut:
+            self._begin(seen, change, pans=pans)
+        elif parts[-1].pans != pans:  # after a pan, what was known before lies elsewhere
+            self._begin(seen, Change.none if pans else Change.scene, pans=pans)
+        elif parts[-1].changes != seen.changes or self._frames >= LONGEST:
+            self._begin(seen, Change.none, pans=pans)
+        elif relit and self._has_settled(seen.image):
+            self._begin(seen, Change.light, pans=pans)
+        elif relit:  # on its way to another light
+            self._frames += 1
+            return
+        if not pans and not seen.changes:
+            self._view = self._view if seen.view is None else seen.view
+            self._light = reduced(seen.image) if self._light is None else self._light
+            self._sample(seen.image)
+        self._frames += 1
+
+    def _is_relit(self, image: Image) -> bool:
+        """Whether a frame is far brighter or darker than the first one of the part, or of other colours."""
+        return self._light is not None and _light_between(reduced(image), self._light) > RELIT
+
+    def _has_settled(self, image: Image) -> bool:
+        """Whether the frames after a frame are in the same light."""
+        now, following = reduced(image), [each.image for each in islice(self._waiting, QUIET)]
+        same = (_light_between(reduced(each), now) < SETTLED for each in following[:: QUIET // 2])
+        return len(following) == QUIET and all(same)
+
+    def _begin(self, seen: _Seen, change: Change, *, pans: bool) -> None:
+        self._close()
+        planes = Scene.of(seen.image, 1).planes
+        self.scenes.learnt.append(VideoPart(seen.index, change.value, planes, pans, seen.changes))
+        self._frames, self._every, self._samples, self._view, self._light = 0, 1, [], seen.view, None
+        self._recent.clear()
+        if change is Change.back and seen.view in self._views:
+            self._samples = list(self._views[seen.view])
+
+    def _sample(self, image: Image) -> None:
+        """Take a frame of the part for its background."""
+        self._recent.append(image)
+        if self._frames % self._every == 0 and len(self._samples) == KEEP:
+            self._samples, self._every = self._samples[::2], 2 * self._every
+        if self._frames % self._every == 0:
+            last = len(self._recent) - 1
+            context = {offset: self._recent[max(0, last + offset)] for offset in self._offsets}
+            self._samples.append(Sample(image, context))
+
+    def _close(self) -> None:
+        """Learn the background of the part, if it has samples."""
+        if self._samples:
+            self.scenes.learnt[-1].planes = estimate_scene(self._samples, self._probe).planes
+        if self._samples and self._view is not None:
+            self._views[self._view] = self._samples[:: -(-len(self._samples) // KEEP_OF_VIEW)]
+            self._views = {view: samples for view, samples in self._views.items() if view in self._known}
+
+
+def _light_between(image: Float32Array, other: Float32Array) -> float:
+    """Logarithm of the gain between two reduced images, the largest of three colours."""
+    _, altered = structure(image, other)
+    return float(np.abs(np.log(gains_between(image, other, ~altered))).max())

@@ -1,0 +1,216 @@
+"""The background model: quantiles of each pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.background.quantiles import Look, Scene, in_other_light, scene_planes, too_few
+from segue.sessions.foreground.camera.changes import reduced
+from segue.sessions.foreground.camera.step import CameraStep
+from segue.state import checkpointed
+from segue.types import Image
+from segue.utils.arrays import BoolArray, Float32Array
+
+MASK_ABOVE = 0.2  # foreground probability above which a pixel is left out of the background
+
+KEPT = 9  # frames that are kept of a view while the camera shows another one
+
+EXPLAINED, OFF = 0.75, 16.0  # another light explains so many of the pixels, to so many levels
+LESS = 0.35  # of the differences within the image, which a plain colour would leave
+LEAST_GOOD = 0.2  # share of the pixels that are needed to find it
+DARKEST, BRIGHTEST = 2, 250  # levels beyond which pixels may be clipped
+ROUNDS = 3
+EXPLAINS = 0.05  # share of the parts of an image that a small movement explains at least
+MOVED = 0.005  # parts of the longer side by which the camera has moved for the scene to be learnt anew
+
+_GROW = np.ones((5, 5), np.uint8)
+
+_LIKE = 30  # levels up to which a pixel looks like the background
+
+
+@dataclass(frozen=True, slots=True)
+class MedianSettings:
+    """Selection of frames for the background.
+
+    Attributes:
+        every: a frame is kept this many frames after the last one.
+        keep: number of frames kept, at most 255. When there are more, every second one goes and ``every``
+            doubles, so that they stay evenly spread over the past.
+        longest: ``every`` does not grow beyond this; from then on the oldest frame goes. Something that
+            stands still becomes background after about ``keep * longest`` frames.
+        least: a pixel that was background in fewer kept frames takes the median of all of them.
+    """
+
+    every: int = 9
+    keep: int = 35
+    longest: int = 144
+    least: int = 3
+
+
+@dataclass(slots=True, eq=False)
+class _Past:
+    """What is kept of a view while the camera shows another one."""
+
+    frames: list[Image]  # planar, (3, H, W)
+    hidden: list[BoolArray]
+
+
+def colours_between(scene: Image, image: Image) -> Float32Array | None:
+    """Colours of an image of the same scene in another light, (3, 4): an affine map of those of the scene.
+
+    None where no such map explains most of the image.
+    """
+    one, other = (reduced(each).reshape(-1, 3) for each in (scene, image))
+    given = np.column_stack([one, np.ones(len(one), np.float32)])
+    good = ((other > DARKEST) & (other < BRIGHTEST)).all(axis=1)
+    for _ in range(ROUNDS):
+        if good.mean() < LEAST_GOOD:
+            return None
+        found = np.linalg.lstsq(given[good], other[good], rcond=None)[0]
+        residual = np.abs(np.clip(given @ found, 0, 255) - other).max(axis=1)
+        good = (residual < np.quantile(residual, EXPLAINED)) & good
+    spread = np.abs(other - np.median(other, axis=0)).max(axis=1)
+    if (residual < OFF).mean() < EXPLAINED or np.median(residual) > LESS * np.median(spread):
+        return None
+    return np.asarray(found.T, np.float32)
+
+
+def has_moved(scene: Image, image: Image) -> bool:
+    """Whether an image of a scene was taken from beside it, so that no pixel shows what it showed."""
+    return float(np.hypot(*CameraStep.between(scene, image).way(EXPLAINS))) > MOVED
+
+
+def in_colours(frame: Image, colours: Float32Array) -> Image:
+    """A planar frame, (3, H, W), in other colours."""
+    values = np.tensordot(colours[:, :3], frame.astype(np.float32), 1) + colours[:, 3, None, None]
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
+
+
+class MaskedMedian(Background):
+    """Running per-pixel median of past frames, each without what was foreground in it.
+
+    Masks are grown by two pixels. Per pixel the median goes over the kept frames in which the pixel was
+    background; where there are too few of these it goes over all, so that an object that was there from the
+    first frame on disappears some time after it has left. Of an even number of values the upper one of the
+    middle two counts.
+
+    Example:
+        >>> background = MaskedMedian()
+        >>> for frame in frames:
+        ...     mask = segment(frame, background.scene)
+        ...     background.update(frame, mask)
+    """
+
+    _every: int = checkpointed()
+    _frames: list[Image] = checkpointed(list)  # planar, (3, H, W)
+    _hidden: list[BoolArray] = checkpointed(list)
+    _since: int = checkpointed(0)
+    scene: Scene | None = checkpointed(None)
+    view: int | None = checkpointed(None)
+    _views: dict[int, _Past] = checkpointed(dict)
+    state_types = (Scene, Look, _Past)
+
+    def __init__(self, settings: MedianSettings | None = None) -> None:
+        self._settings = settings or MedianSettings()
+        self.restart()
+
+    def restart(self) -> None:
+        super().restart()
+        self._every = self._settings.every
+
+    def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
+        views, left, light = self._views, None, None
+        if self._frames:
+            apart = -(-len(self._frames) // KEPT)
+            left = _Past(self._frames[::-apart][::-1], self._hidden[::-apart][::-1])
+            if frames and self.image is not None and not has_moved(self.image, frames[-1]):
+                light = colours_between(self.image, frames[-1])
+            if self.view is not None:
+                views[self.view] = left
+        self.restart()
+        self._views = {number: past for number, past in views.items() if number in known}
+        self.view, past = view, None if view is None else self._views.pop(view, None)
+        if past is not None:
+            self._frames, self._hidden = past.frames, past.hidden
+            self._learn()
+        elif left is not None and light is not None:
+            self._frames = [in_colours(frame, light) for frame in left.frames]
+            self._hidden = [hidden.copy() for hidden in left.hidden]
+            self._learn()
+        else:
+            for frame in frames:
+                self._keep(frame, None)
+            self._since = self._every
+
+    def replace(self, image: Image) -> None:
+        self.restart()
+        self.update(image)
+        self._frames *= self._settings.least
+        self._hidden *= self._settings.least
+
+    def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
+        """Take the next frame (H, W, 3), and where something was in front of the background, (H, W)."""
+        if self._due():
+            self._keep(frame, foreground)
+            self._since = 0
+        self._since += 1
+
+    def apply_gain(self, gains: Sequence[float]) -> None:
+        if self.scene is None:
+            return
+        self._frames = [in_other_light(frame, gains) for frame in self._frames]
+        self.scene = self.scene.in_other_light(gains)
+
+    def _reset_transient_state(self) -> None:
+        self.restart()
+
+    def _keep(self, frame: Image, foreground: npt.NDArray[np.generic] | None) -> None:
+        planes = np.array(frame.transpose(2, 0, 1), order="C")
+        hidden = np.zeros(frame.shape[:2], bool) if foreground is None else foreground != 0
+        grown = np.asarray(cv2.dilate(hidden.view(np.uint8), _GROW) > 0)
+        self._heal(planes, grown)
+        self._frames.append(planes)
+        self._hidden.append(grown)
+        self._learn()
+
+    def _learn(self) -> None:
+        """Make the scene of the kept frames."""
+        before, scene = self.scene, Scene(scene_planes(self._frames, self._hidden, self._settings.least))
+        if before is not None and before.look.is_like(scene.image):
+            scene = Scene(scene.planes, before.look)
+        self.scene = scene
+
+    def _heal(self, frame: Image, hidden: BoolArray) -> None:
+        """Recompute the masks of kept frames where too few of them show the scene and the new one does."""
+        if not self._frames:
+            return
+        covered = np.stack(self._hidden).sum(axis=0, dtype=np.uint8)  # at most 255, see MedianSettings
+        renewed = too_few(len(self._frames) - covered, len(self._frames), self._settings.least) & ~hidden
+        if not renewed.any():
+            return
+        now = frame[:, renewed].astype(np.int16)
+        for kept, mask in zip(self._frames, self._hidden, strict=True):
+            mask[renewed] = np.abs(kept[:, renewed] - now).max(axis=0) > _LIKE
+
+    def _due(self) -> bool:
+        """Whether the next frame is kept; makes room for it."""
+        if self._since < self._every and self._frames:
+            return False
+        if len(self._frames) < self._settings.keep:
+            return True
+        if 2 * self._every > self._settings.longest:
+            self._keep_only(slice(1, None))
+            return True
+        # Counted from the newest, so that the next frame is as far from it as the others from one another.
+        self._every *= 2
+        self._keep_only(slice((len(self._frames) - 1) % 2, None, 2))
+        return False
+
+    def _keep_only(self, which: slice) -> None:
+        self._frames, self._hidden = self._frames[which], self._hidden[which]

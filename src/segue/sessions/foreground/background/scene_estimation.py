@@ -1,0 +1,138 @@
+"""Background initialisation: the empty scene from frames of a whole video, objects in each of them.
+
+The image begins as the largest consensus of each patch over time, which survives where something stands
+before the scene most of the time but never looks the same for long, as leaves do. Where a region shows
+something else for some time, the frame is taken whose content of the region fits best into the image around
+it: an object has an outline, which the scene behind it has not. Then the network is asked, with that image,
+what is foreground in each frame, and the quantiles of what is left are the scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.masks.pieces import Pieces
+from segue.sessions.foreground.background.median import MASK_ABOVE
+from segue.sessions.foreground.background.quantiles import Scene, scene_planes
+from segue.sessions.foreground.camera.registration import agree
+from segue.types import Image
+from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
+
+AGREE = 12  # levels by which two frames may differ at a pixel and still show the same thing there
+MOVING = 0.1  # weight of a pixel that has changed since the frame before, in the consensus
+PATCH = 0.04  # side of the patches that agree together, in parts of the shorter side of the image
+RIVAL = 0.1  # share of the frames from which on a second consensus is looked at
+APART = 40  # levels by which it must differ from the first one
+CLEARER, LEVELS = 1.2, 1.0  # how much clearer an outline must be in the first consensus for the second to win
+MOST_REGIONS = 50  # regions with a second consensus that are looked at, the largest first
+
+_GROW = np.ones((5, 5), np.uint8)
+_JOIN = np.ones((5, 5), np.uint8)
+SMALLEST = 40
+"""Pieces with fewer pixels are left to the median."""
+
+_BORDER = np.ones((7, 7), np.uint8)  # by which a piece is grown, for the border of an object is blurred
+_AROUND = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A frame of the video with those that the network wants beside it."""
+
+    image: Image  # RGB (H, W, 3), uint8
+    context: Mapping[int, Image]  # frames by their offset, such as -3, of the same size
+
+
+Probe = Callable[[Sample, Scene], Float32Array]
+"""Probability of foreground in a sample, (H, W), when the empty scene is that."""
+
+
+def estimate_scene(samples: Sequence[Sample], probe: Probe) -> Scene:
+    """The empty scene behind what moves in a video."""
+    frames = [sample.image for sample in samples]
+    planar = np.ascontiguousarray(np.stack([frame.transpose(2, 0, 1) for frame in frames]))
+    outside = _outside_consensus(samples, planar)
+    scene = Scene(scene_planes(planar, outside, least=1))
+    found = [cv2.dilate((probe(sample, scene) > MASK_ABOVE).view(np.uint8), _GROW) for sample in samples]
+    return Scene(scene_planes(planar, np.stack(found) > 0, least=1))
+
+
+def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDArray[np.bool_]:
+    """Masks where each frame does not show the background, (n, H, W), by consensus over time."""
+    frames = [sample.image for sample in samples]
+    support = _support(samples)
+    side = 1 + 2 * round(PATCH * min(frames[0].shape[:2]) / 2)
+    best = np.stack([cv2.blur(each, (side, side)) for each in support]).argmax(axis=0)
+    first = np.take_along_axis(planar, best[None, None], axis=0)[0].transpose(1, 2, 0)
+    outside = np.stack([~agree(frame, first, AGREE) for frame in frames])
+    image = Scene(scene_planes(planar, outside, least=1)).image
+    rivals = np.where(np.stack([agree(frame, image, APART) for frame in frames]), 0, support)
+    for region in _regions(rivals.max(axis=0) >= RIVAL * len(frames)):
+        better = _better(region, image, frames, support)
+        if better is not None:
+            region = cv2.dilate(region.view(np.uint8), _BORDER) > 0
+            outside[:, region] = np.stack([~agree(frame, better, AGREE)[region] for frame in frames])
+    return outside
+
+
+def _support(samples: Sequence[Sample]) -> Float32Array:
+    """Number of frames that agree with each one at each pixel, (n, H, W); moving pixels count less."""
+    count, shape = len(samples), samples[0].image.shape[:2]
+    weights = np.ones((count, *shape), np.float32)
+    for i, sample in enumerate(samples):
+        for other in list(sample.context.values())[:1]:
+            weights[i][~agree(sample.image, other, AGREE)] = MOVING
+    support = weights.copy()
+    for i in range(count):
+        for j in range(i):
+            same = agree(samples[i].image, samples[j].image, AGREE)
+            support[i] += same * weights[j]
+            support[j] += same * weights[i]
+    return np.asarray(support, np.float32)
+
+
+def _regions(mask: BoolArray) -> list[BoolArray]:
+    """Connected regions of a mask, (H, W), without small ones."""
+    joined = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, _JOIN)
+    joined = cv2.morphologyEx(joined, cv2.MORPH_OPEN, _JOIN)
+    pieces = Pieces.of(joined > 0)
+    numbers = np.arange(len(pieces) + 1)
+    order = np.argsort(-pieces.areas, kind="stable")[:MOST_REGIONS]
+    return [pieces.where(numbers == i) for i in order if pieces.areas[i] >= SMALLEST]
+
+
+def _better(region: BoolArray, image: Image, frames: Sequence[Image], support: Float32Array) -> Image | None:
+    """The frame whose content of a region fits best into the image around it, if it fits clearly better."""
+    stays = [i for i, each in enumerate(support) if each[region].mean() >= RIVAL * len(frames)]
+    rows, columns = (slice(max(0, at.min() - _AROUND), at.max() + 1 + _AROUND) for at in region.nonzero())
+    part, around = region[rows, columns], image[rows, columns]
+    filled = (np.where(part[..., None], frames[i][rows, columns], around) for i in stays)
+    contrasts = _outline_contrasts(part, (around, *filled))
+    if contrasts is None or not stays:
+        return None
+    now, least = contrasts[0], min(contrasts[1:])
+    return frames[stays[contrasts[1:].index(least)]] if now > CLEARER * least + LEVELS else None
+
+
+def _outline_contrasts(piece: BoolArray, images: Iterable[Image]) -> list[float] | None:
+    """Edge strength along the outline of a piece (H, W) in each of several images."""
+    smooth = cv2.GaussianBlur(piece.astype(np.float32), (0, 0), 1.5)
+    across = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)])
+    steepness = np.linalg.norm(across, axis=0)
+    outline = steepness > max(0.5 * steepness.max(), 1e-3)
+    if not outline.any():  # the piece fills the image
+        return None
+    normal = across[:, outline] / steepness[outline]
+    return [_contrast(image, outline, normal) for image in images]
+
+
+def _contrast(image: Image, outline: BoolArray, normal: npt.NDArray[np.float32]) -> float:
+    """Mean change of the colours across an outline, in levels a pixel."""
+    smooth = cv2.GaussianBlur(image, (0, 0), 1.0).astype(np.float32)
+    right, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx, scale=1 / 8)[outline] for dx in (1, 0))
+    return float(np.abs(right * normal[0][:, None] + down * normal[1][:, None]).max(axis=1).mean())

@@ -1,0 +1,174 @@
+"""The backgrounds of a video, learnt in a first pass, and a background model that serves them."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segue.errors import CheckpointError, PromptError, ResumeError
+from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.background.quantiles import PLANES, Look, Scene, resized, same_shape
+from segue.sessions.foreground.stages.base import Change
+from segue.state import Checkpointable, SessionState, checkpointed
+from segue.utils.arrays import UInt8Array
+
+LEARNT = ".safetensors"
+"""Ending of a file with all that is known of the background."""
+
+
+@dataclass(slots=True, eq=False)
+class VideoPart:
+    """A part of a video that has one background."""
+
+    first: int  # frame of the source from which on it holds
+    change: str  # value of the Change with which it begins
+    planes: UInt8Array  # of its :class:`Scene`
+    pans: bool = False  # the camera pans: there is no common background
+    changes: bool = False  # the image changes as a whole: there is nothing to be found
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether its values make sense, for one that was read from a file."""
+        known = type(self.first) is int and self.first >= 0 and self.change in {each.value for each in Change}
+        planes = self.planes
+        known = known and isinstance(planes, np.ndarray) and planes.dtype == np.uint8 and planes.ndim == 3
+        return known and len(planes) == PLANES and min(planes.shape) > 0
+
+
+class VideoScenes(Checkpointable):
+    """The backgrounds of a video, one for each of its parts."""
+
+    learnt: list[VideoPart] = checkpointed(list)
+    state_types = (VideoPart,)
+
+    @classmethod
+    def of(cls, scene: Scene) -> VideoScenes:
+        """One background for all frames, from frame 0 on."""
+        scenes = cls()
+        scenes.learnt.append(VideoPart(0, Change.none.value, scene.planes))
+        return scenes
+
+    @classmethod
+    def load(cls, path: str | Path) -> VideoScenes:
+        """Read what :meth:`save` wrote.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The scenes.
+
+        Raises:
+            CheckpointError: the file is damaged or something else.
+        """
+        scenes, state = cls(), SessionState.load(path)
+        try:
+            scenes.restore(state)
+            good = bool(scenes.learnt) and all(part.is_valid for part in scenes.learnt)
+            pairs = itertools.pairwise(scenes.learnt)
+            good = good and all(one.first < other.first for one, other in pairs)
+        except (ArithmeticError, AttributeError, LookupError, ResumeError, TypeError, ValueError):
+            good = False
+        if not good:
+            raise CheckpointError(f"{path}: no learnt scene of segue foreground")
+        return scenes
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file.
+
+        Args:
+            path: the file; an existing one is replaced.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        self.state().save(path)
+
+    @property
+    def count(self) -> int:
+        """Number of scenes: parts with a background that differ in more than the light."""
+        parts = [part for part in self.learnt if not part.pans and not part.changes]
+        others = {Change.scene.value, Change.back.value}
+        return sum(number == 0 or part.change in others for number, part in enumerate(parts))
+
+    def number_at(self, index: int) -> int:
+        """Number, from 0, of the part to which a frame of the source belongs."""
+        return max(0, bisect.bisect_right([part.first for part in self.learnt], index) - 1)
+
+
+class LearntBackground(Background):
+    """Backgrounds that are known beforehand, in the size of the frames; the exposure alone is followed.
+
+    Args:
+        scenes: those of a video, or one for all frames, such as an image that was taken at night.
+        of_this_video: they were learnt from the very frames that come.
+
+    Example:
+        >>> background = LearntBackground(VideoScenes.of(Scene.of(image)))
+    """
+
+    _number: int = checkpointed()
+    _size: tuple[int, int] | None = checkpointed()
+    _gains: tuple[float, ...] = checkpointed()
+    pans: bool = checkpointed()
+    changes: bool = checkpointed()
+    scene: Scene | None = checkpointed()
+    state_types = (Scene, Look)
+
+    def __init__(self, scenes: VideoScenes, *, of_this_video: bool = False) -> None:
+        self.scenes, self.of_this_video = scenes, of_this_video
+        self._size: tuple[int, int] | None = None
+        self._number, self.scene, self._gains, self.pans = -1, None, (1.0, 1.0, 1.0), False
+        self.changes = False
+
+    def seek(self, index: int) -> Change | None:
+        """Take the background of a frame, and tell whether something happens there, if that is known."""
+        begins = self.begins(index)
+        if begins:
+            self._number = self.scenes.number_at(index)
+            part = self.scenes.learnt[self._number]
+            self.pans, self.changes = (self.of_this_video and each for each in (part.pans, part.changes))
+            self.restart()
+        if not self.of_this_video:
+            return None
+        return Change(self.scenes.learnt[self._number].change) if begins else Change.none
+
+    def begins(self, index: int) -> bool:
+        """Whether another part begins with a frame."""
+        return self.scenes.number_at(index) != self._number
+
+    def restart(self) -> None:
+        """Go back to the background as it was learnt."""
+        self._gains = (1.0, 1.0, 1.0)
+        if self._number >= 0:
+            self.scene = self._learnt()
+
+    def check(self, size: tuple[int, int]) -> None:
+        for part in self.scenes.learnt:
+            height, width = part.planes.shape[1:]
+            if not same_shape(size, (height, width)):
+                raise PromptError(
+                    f"the empty scene is {width}x{height}, but the frames are {size[1]}x{size[0]}"
+                )
+
+    def fit(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self.restart()
+
+    def apply_gain(self, gains: Sequence[float]) -> None:
+        if self.scene is not None:
+            # From the scene as it was learnt: rounded levels that are scaled again and again drift away.
+            self._gains = tuple(before * gain for before, gain in zip(self._gains, gains, strict=True))
+            self.scene = self._learnt().in_other_light(self._gains)
+
+    def _learnt(self) -> Scene:
+        """The background as it was learnt, at the size of the frames."""
+        planes = self.scenes.learnt[self._number].planes
+        if self._size is None or planes.shape[1:] == self._size:
+            return Scene(planes)
+        return Scene(np.ascontiguousarray(np.stack([resized(plane, self._size) for plane in planes])))

@@ -1,0 +1,1 @@
+"""Motion of the camera, and changes of the whole image."""

@@ -1,0 +1,80 @@
+"""Bands of brightness that lamps on mains draw into the images of a rolling shutter."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from segue.sessions.foreground.camera.changes import BRIGHT, DARK, TOUCH, farthest, reduced
+from segue.state import Checkpointable, checkpointed
+from segue.types import Image
+from segue.utils.arrays import BoolArray, Float32Array
+
+UNEVEN = 0.04  # logarithm of the gain of a row over that of the image from which on there is a band
+ALTERED = 0.2  # share of the pixels that differ from the frame before where bands have moved
+LEFT = 0.5  # part of these at most that the gains of the rows leave unexplained
+SURE, MOST = 2, 8
+"""Frames with bands that moved, less those without, from which on the light flickers, and up to which they
+are counted: a lamp that is switched lights rows once."""
+
+
+class Flicker(Checkpointable):
+    """Tells whether bands wander through the frames, and takes them out.
+
+    Attributes:
+        moved: whether bands are the difference between the last two frames.
+    """
+
+    moved = False
+    _before: Float32Array | None = checkpointed(None)  # the last frame, very small
+    _seen: int = checkpointed(0)
+
+    @property
+    def flickers(self) -> bool:
+        """Whether bands have wandered through the last frames."""
+        return self._seen >= SURE
+
+    def look(self, small: Image) -> None:
+        """Take the next frame, RGB (h, w, 3), uint8, small."""
+        now, before = reduced(small), self._before
+        self._before = now
+        alike = before is not None and before.shape == now.shape
+        self.moved = before is not None and alike and row_gains(now, before) is not None
+        self._seen = min(self._seen + 1, MOST) if self.moved else max(self._seen - 1, 0)
+
+    def without_bands(self, small: Image, before: Image) -> Image:
+        """A frame in the light of the one before, where gains of rows or columns are the difference."""
+        if not self.flickers or small.shape != before.shape:
+            return small
+        gains = row_gains(reduced(small), reduced(before))
+        if gains is None:
+            return small
+        whole = cv2.resize(gains, small.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return np.asarray(np.clip(np.rint(small / whole[..., None]), 0, 255), np.uint8)
+
+
+def row_gains(now: Float32Array, before: Float32Array) -> Float32Array | None:
+    """Gains of the rows or columns of an image over those of another, (h, w), by which they differ.
+
+    None where the images are alike, but for one gain of all, or differ in another way. Both are reduced, see
+    :func:`segue.sessions.foreground.camera.changes.reduced`.
+    """
+    known = (before > DARK) & (before < BRIGHT) & (now > DARK) & (now < BRIGHT)
+    lit: BoolArray = np.asarray(known.all(2))
+    logs = np.log(np.maximum(now, 1).sum(2) / np.maximum(before, 1).sum(2))
+    logs[~lit] = np.nan
+    if lit.mean() < 0.5:
+        return None
+    whole = float(np.nanmedian(logs))
+    altered = float((farthest(now, before * np.float32(np.exp(whole))) > TOUCH).mean())
+    if altered < ALTERED:
+        return None
+    for axis in (1, 0):
+        if not np.any(lit, axis=axis).all():
+            continue
+        along = np.nanmedian(logs, axis=axis, keepdims=True)
+        gains = np.broadcast_to(np.exp(along), logs.shape).astype(np.float32)
+        left = float((farthest(now, before * gains[..., None]) > TOUCH).mean())
+        if np.abs(along - whole).max() > UNEVEN and left < LEFT * altered:
+            return gains
+    return None

@@ -1,0 +1,120 @@
+"""Compare images under a movement, and move them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.sessions.foreground.background.quantiles import Level
+from segue.types import Image
+from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
+
+Matrix = npt.NDArray[np.float32]  # (2, 3): a point of the reference, in pixels, to where it lies in the frame
+Movement = npt.NDArray[np.floating]  # such a matrix, or a homography, (3, 3)
+
+MOST_STEP = 0.15
+"""Parts of the longer side by which a camera that pans moves from one frame to the next; one that was turned
+farther sees another scene."""
+
+LEAST_GAIN = 0.9  # factor by which a movement must lessen the difference to explain it
+
+_IDENTITY: Matrix = np.eye(2, 3, dtype=np.float32)
+_CLIP = 1.0
+_CELLS = (8, 6)
+_CHANGED = 0.2
+_OUTSIDE = -1000.0
+
+
+def normalised(grey: Float32Array, sigma: float = 8.0) -> Float32Array:
+    """A grey image, (H, W), float32, without the mean and the contrast of its surroundings."""
+    detail = grey - cv2.GaussianBlur(grey, (0, 0), sigma)
+    contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), sigma))
+    return np.asarray(detail / (contrast + 8), np.float32)
+
+
+def warped(
+    image: npt.NDArray[Any],
+    matrix: Movement,
+    border: int,
+    outside: float = 0.0,
+    *,
+    flags: int = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    onto: Image | None = None,
+) -> npt.NDArray[Any]:
+    """An image moved by a matrix that leads to it or, without ``WARP_INVERSE_MAP``, from it."""
+    height, width = image.shape[:2]
+    warp: Any = cv2.warpAffine if len(matrix) == 2 else cv2.warpPerspective
+    values = (outside,) * 3
+    return np.asarray(
+        warp(image, matrix, (width, height), onto, flags=flags, borderMode=border, borderValue=values)
+    )
+
+
+def to_reference(image: Image, matrix: Matrix, fill: Image) -> Image:
+    """A frame, (H, W, 3), as seen from the reference; pixels that it does not show come from ``fill``."""
+    # Starting from the filling makes OpenCV leave pixels without a source as they are.
+    return warped(image, matrix, cv2.BORDER_TRANSPARENT, onto=fill.copy())
+
+
+def to_frame(values: Float32Array, matrix: Matrix) -> Float32Array:
+    """Values in the reference, (h, w), as seen from the frame."""
+    return warped(values, matrix, cv2.BORDER_REPLICATE, flags=cv2.INTER_LINEAR)
+
+
+def half_grey(image: Image) -> UInt8Array:
+    """A grey image of half the sides."""
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    grey = cv2.cvtColor(image[: 2 * height, : 2 * width], cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def shift(reference: Float32Array, view: Float32Array) -> Matrix:
+    """Movement without turning, by phase correlation."""
+    height, width = view.shape
+    window = cv2.createHanningWindow((width, height), cv2.CV_32F)
+    # Copies: where the sizes are good for its transform, OpenCV 5.0 writes into what it is given.
+    (dx, dy), _ = cv2.phaseCorrelate(reference.copy(), view.copy(), window)
+    return np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+
+
+def residual_of(
+    reference: Float32Array, view: Float32Array, matrix: Movement
+) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
+    """Clipped difference for each pixel of the reference, (h, w), and where the frame shows it."""
+    moved = warped(view, matrix, cv2.BORDER_CONSTANT, _OUTSIDE)
+    return np.minimum(np.abs(moved - reference), _CLIP), moved > _OUTSIDE / 10
+
+
+def difference(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
+    """Mean clipped difference of two normalised images, (h, w), where both show something."""
+    residual, shown = residual_of(reference, view, matrix)
+    return float(residual[shown].mean()) if shown.any() else _CLIP
+
+
+def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
+    """Share of 6 by 8 parts of two normalised images, (h, w), in which a movement explains the change."""
+    still, shown = residual_of(reference, view, _IDENTITY)
+    moved, reached = residual_of(reference, view, matrix)
+    shown &= reached
+    seen = np.maximum(cv2.resize(shown.astype(np.float32), _CELLS, interpolation=cv2.INTER_AREA), 1e-3)
+    before, after = (
+        cv2.resize(np.where(shown, each, 0), _CELLS, interpolation=cv2.INTER_AREA) / seen
+        for each in (still, moved)
+    )
+    differ = (seen > 0.5) & (np.maximum(before, after) > _CHANGED)
+    explained = differ & (after < LEAST_GAIN * before)
+    return float(explained.sum() / max(int(differ.sum()), seen.size / 2))
+
+
+def agree(one: Image, other: Image, levels: int) -> BoolArray:
+    """Pixels at which two images, (H, W, 3), differ by no more than these levels, (H, W)."""
+    return np.asarray(cv2.inRange(cv2.absdiff(one, other), (0, 0, 0), (levels, levels, levels)) > 0)
+
+
+def sampled(values: npt.NDArray[Level], x: Float32Array, y: Float32Array) -> npt.NDArray[Level]:
+    """Bilinear values of (H, W) or (H, W, C) at positions in pixels; the border is repeated."""
+    found: Any = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, values.dtype)

@@ -1,0 +1,169 @@
+"""Tell what happens to the image as a whole: another scene, another light, a camera that moves."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+
+import numpy as np
+
+from segue.models.geometry import reduced_to
+from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.camera.changes import LONG_SIDE, change_between, farthest, is_shown
+from segue.sessions.foreground.camera.flicker import Flicker
+from segue.sessions.foreground.camera.pan import PanDetector
+from segue.sessions.foreground.camera.step import VIEW_SIDE, CameraStep
+from segue.sessions.foreground.camera.views import LIT, Views, difference
+from segue.sessions.foreground.stages.base import Change
+from segue.state import Checkpointable, checkpointed
+from segue.types import FollowCamera, Image
+from segue.utils.arrays import UInt8Array
+
+REST = 12  # frames over which an image must stay for its view to have settled
+STAYS = 10  # levels by which a pixel may differ for it
+RESTLESS = 0.35  # share of the pixels that may differ by more: objects and leaves move
+JUMPED = 0.3  # share of the pixels that no gain explains where the light is switched, from frame to frame
+FASTEST = 0.035  # parts of the longer side a frame by which a camera at rest may begin to pan, to be followed
+ALERT = 12  # frames after a rest in which a view that is gone is a change: a camera that is carried has none
+LONGEST = 50  # frames of a change; after them a scene begins even if the view has not settled
+
+
+class SceneEvents(Checkpointable):
+    """Gives the event of each frame.
+
+    A frame is compared with those before it, which tells whether the view has settled, and with the view that
+    was known, which tells whether it is still there. Where the known view is gone, the image changes until it
+    has settled again. Then it is the known view, one that was known before, or a new scene.
+
+    Attributes:
+        pans: the camera pans and is followed.
+        changes: the image changes as a whole: there is nothing that it could be compared with.
+        views: the views of the camera.
+        settled: frames before the last one that already belong to the scene that begins on it.
+        step: of the camera, from the frame before the last one to it.
+    """
+
+    _before: Image | None = checkpointed(None)  # the last frame, RGB (h, w, 3), small
+    _pan: PanDetector = checkpointed(PanDetector)
+    _flicker: Flicker = checkpointed(Flicker, later=True)
+    views: Views = checkpointed(Views)
+    _recent: deque[UInt8Array] = checkpointed(partial(deque, maxlen=REST + 1))  # RGB (h, w, 3), very small
+    _since: int = checkpointed(0)  # frames since the change began
+    _restless: int = checkpointed(0)  # frames since the view has settled for the last time
+    _differs: int = checkpointed(0)  # settled frames in a row that differ from the view
+    pans: bool = checkpointed(False)
+    changes: bool = checkpointed(False)
+    settled: int = checkpointed(0)
+
+    def __init__(self, follow: FollowCamera = "never") -> None:
+        super().__init__()
+        self._follow, self.step = follow, CameraStep()
+
+    def look(self, image: Image, background: Background, known: Change | None) -> Change:
+        """Take the next frame, RGB (h, w, 3), uint8, as it was taken, and tell what happens on it.
+
+        ``known``: what is known to happen, None where nothing is known.
+        """
+        panned, self.settled = self.pans, 0
+        small = reduced_to(image, VIEW_SIDE)
+        if self._before is not None and self._before.shape != small.shape:
+            self.restart()
+        self._flicker.look(small)
+        if self._before is not None:
+            small = self._flicker.without_bands(small, self._before)
+        self.step = step = CameraStep(self._before, small)
+        before, self._before = small if self._before is None else self._before, small
+        if known is not None:
+            self.pans, self.changes = background.pans, background.changes
+            return Change.scene if panned and not self.pans and not self.changes else known
+        tiny = reduced_to(small, LONG_SIDE)
+        jump = difference(tiny, self._recent[-1] if self._recent else tiny)
+        self._recent.append(tiny)
+        self.pans = self._follow == "always" or (self._follow == "auto" and self._pan.look(step))
+        self.pans = self.pans and not (self.changes and self._pan.pace > FASTEST)
+        if self.pans:
+            self.changes = False
+            self.views.leave()
+            return Change.none
+        seen = change_between(before, small, step)
+        # Another scene is not the same one in bands, and of no known view they are no other light.
+        if self._flicker.moved and (seen is Change.scene or self.views.current is None):
+            seen = Change.none
+        event = self._event(seen, small, background, jump, panned=panned)
+        if event is not Change.none:
+            self._pan.restart()
+        return event
+
+    def _event(
+        self, seen: Change, small: Image, background: Background, jump: tuple[float, float], *, panned: bool
+    ) -> Change:
+        """``jump``: :func:`difference` to the frame before."""
+        altered, relit = jump
+        if panned:  # what was known before the camera panned lies elsewhere
+            return self._arrive(small)
+        settled = self._has_settled()
+        self._restless = 0 if settled else self._restless + 1
+        if self.changes:
+            self._since += 1
+            if settled:
+                self.settled = REST
+                return self._arrive(small)
+            return self._give_up() if self._since >= LONGEST else Change.none
+        if self.views.current is None or self._restless > ALERT:
+            return self._without_view(seen, small, background, settled=settled)
+        if seen is Change.light and relit <= LIT:
+            return seen
+        switched = seen is Change.light or (relit > JUMPED and altered < JUMPED)
+        if switched or self.views.is_gone(small):
+            self.changes, self._since = True, 0
+            return Change.none
+        return self._at_rest(small) if settled else Change.none
+
+    def _at_rest(self, small: Image) -> Change:
+        """Take a frame of a view at rest: little by little it may have become another one."""
+        self._differs = self._differs + 1 if self.views.differs(small) else 0
+        if self._differs >= REST:
+            self.settled = 2 * REST - 1
+            return self._arrive(small)
+        if self._differs == 0:
+            self.views.learn(small)
+        return Change.none
+
+    def _without_view(self, seen: Change, small: Image, background: Background, *, settled: bool) -> Change:
+        """Take a frame of a camera that is not known to rest: it is compared with the frame before alone."""
+        if seen is Change.none and settled:
+            if self.views.find(small):
+                return Change.back
+            self.views.begin(small)
+            gave_up, self._since = self._since >= LONGEST, 0
+            return Change.scene if gave_up else Change.none
+        if seen is Change.scene and is_shown(background.image, small):
+            return Change.none
+        if seen is Change.scene:
+            self.views.leave()
+        return seen
+
+    def _give_up(self) -> Change:
+        """Nothing has settled: a scene begins whose view is not known."""
+        self.changes = False
+        self.views.leave()
+        return Change.scene
+
+    def _arrive(self, small: Image) -> Change:
+        """The view has settled: it is one that is known, or a new one."""
+        self.changes, self._differs, before = False, 0, self.views.current
+        if self.views.find(small):
+            return Change.light if self.views.current == before else Change.back
+        self.views.begin(small)
+        return Change.scene
+
+    def _has_settled(self) -> bool:
+        """Whether the last frames show the same, but for what moves."""
+        if len(self._recent) <= REST:
+            return False
+        now, others = self._recent[-1], (self._recent[place] for place in (0, REST // 2, REST - 1))
+        return all(_differing(now, other) < RESTLESS for other in others)
+
+
+def _differing(one: UInt8Array, other: UInt8Array) -> float:
+    return float((farthest(one.astype(np.int16), other) > STAYS).mean())

@@ -1,0 +1,73 @@
+"""The motion of the camera from one frame to the next: estimated once, for all who need it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from segue.models.geometry import reduced_to
+from segue.sessions.foreground.camera.registration import MOST_STEP, Matrix, normalised, shift, support
+from segue.types import Image
+from segue.utils.arrays import Float32Array
+
+VIEW_SIDE = 96  # images are compared at this longer side, in pixels
+LEAST_SIDE = 16  # pixels below which no step is looked for
+SUPPORT = 0.5  # share of the parts of an image in which a movement must explain what has changed
+
+
+class CameraStep:
+    """The motion of the camera from one frame to the next, estimated at the first request.
+
+    Cuts and pans take its way where enough of the image supports it. Alignment and following refine its
+    matrix.
+
+    Args:
+        before: the frame before, RGB (h, w, 3), reduced to :data:`VIEW_SIDE`; None for the first one.
+        now: the frame, in the same size; None where nobody looks.
+    """
+
+    def __init__(self, before: Image | None = None, now: Image | None = None) -> None:
+        self._before, self._now = before, now
+        self.known = before is not None and now is not None and before.shape == now.shape
+
+    @classmethod
+    def between(cls, before: Image, now: Image) -> CameraStep:
+        """The step between two frames of any size."""
+        return cls(reduced_to(before, VIEW_SIDE), reduced_to(now, VIEW_SIDE))
+
+    def way(self, least: float = SUPPORT) -> tuple[float, float]:
+        """The way to the right and down, in parts of the longer side; zeros where there is none.
+
+        ``least``: share of the parts of the image that a movement must explain.
+        """
+        right, down, explained = self._motion
+        return (right, down) if explained >= least else (0.0, 0.0)
+
+    def matrix(self, size: tuple[int, int]) -> Matrix:
+        """From points of the frame before, in pixels of images of a height and width, to those of the frame.
+
+        Nothing need support it: those who refine it look themselves.
+        """
+        right, down, _ = self._motion
+        return np.array([[1, 0, right * max(size)], [0, 1, down * max(size)]], np.float32)
+
+    @cached_property
+    def _motion(self) -> tuple[float, float, float]:
+        """The way, and the share of the parts of the image that it explains."""
+        if self._before is None or self._now is None or not self.known:
+            return 0.0, 0.0, 0.0
+        if min(self._now.shape[:2]) < LEAST_SIDE:
+            return 0.0, 0.0, 0.0
+        before, now = view_of(self._before), view_of(self._now)
+        matrix = shift(before, now)
+        right, down = (float(value) / max(now.shape) for value in matrix[:, 2])
+        if max(abs(right), abs(down)) > MOST_STEP:
+            return 0.0, 0.0, 0.0
+        return right, down, support(before, now, matrix)
+
+
+def view_of(small: Image) -> Float32Array:
+    """A small image, RGB (h, w, 3), normalised, (h, w), for :func:`shift`."""
+    return normalised(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32), sigma=4.0)

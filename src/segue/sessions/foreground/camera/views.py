@@ -1,0 +1,136 @@
+"""The views of a camera: what it shows while it is at rest, so that it is known when it comes back."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from segue.models.geometry import reduced_to
+from segue.sessions.foreground.camera.changes import (
+    LONG_SIDE,
+    STEP,
+    farthest,
+    gains_between,
+    seen_share,
+    structure,
+)
+from segue.sessions.foreground.camera.registration import shift, to_reference
+from segue.sessions.foreground.camera.step import view_of
+from segue.state import Checkpointable, checkpointed
+from segue.types import Image
+from segue.utils.arrays import UInt8Array
+
+MOST_VIEWS = 8  # that are remembered; the one that was not seen for longest goes
+EVERY, KEEP = 9, 15  # a view is the median of so many frames, so far apart
+
+SAME = 0.6  # share of an image whose structure must be that of a view to be the same view
+DIFFERS = 0.5  # share from which on a still image that differs is another view, whatever is in front of it
+GONE, HIDDEN = 0.4, 0.05
+"""An image that shows less of the structure of the view than the first, and less than the second in its
+colours, is no view with an object before it: the camera, the lens or the light is another one."""
+
+SHAKEN = 0.05  # parts of the longer side by which a camera that was at rest may be shaken
+LIT = 0.1  # share of the pixels whose colours another light, one gain for each, may leave unexplained
+
+
+@dataclass(slots=True, eq=False)
+class _View:
+    """One view."""
+
+    frames: deque[UInt8Array]  # reduced to LONG_SIDE
+    median: Image  # of these
+    newest: Image  # RGB (h, w, 3), small
+    since: int = 0  # frames since the last one that was kept
+
+
+class Views(Checkpointable):
+    """Compares frames with the view that the camera shows, and with those that it showed before.
+
+    Attributes:
+        current: number of the view; None while the camera is not known to rest.
+    """
+
+    current: int | None = checkpointed(None)
+    _known: dict[int, _View] = checkpointed(dict)  # by number, the last one seen last
+    _count: int = checkpointed(0)
+    state_types = (_View,)
+
+    @property
+    def known(self) -> tuple[int, ...]:
+        """Numbers of all views that are remembered."""
+        return tuple(self._known)
+
+    def begin(self, small: Image) -> None:
+        """Remember a new view. ``small``: RGB (h, w, 3), uint8, reduced to ``VIEW_SIDE``."""
+        self.current, self._count = self._count, self._count + 1
+        tiny = _tiny(small)
+        self._known[self.current] = _View(deque([tiny], maxlen=KEEP), tiny, small)
+        while len(self._known) > MOST_VIEWS:
+            del self._known[next(iter(self._known))]
+
+    def leave(self) -> None:
+        """The camera rests no longer."""
+        self.current = None
+
+    def learn(self, small: Image) -> None:
+        """Take a frame of the current view."""
+        view = self._view
+        view.since, view.newest = view.since + 1, small
+        if view.since >= EVERY:
+            view.frames.append(_tiny(small))
+            view.median, view.since = np.asarray(np.median(np.stack(view.frames), axis=0), np.uint8), 0
+
+    def find(self, small: Image) -> bool:
+        """Look for a known view that an image shows, and make it the current one."""
+        image, found = _tiny(small), {}
+        for number, view in self._known.items():
+            others = view.median, _tiny(view.newest)
+            found[number] = max(_likeness(image, other) for other in others)
+        best = max(found, key=lambda number: found[number], default=None)
+        if best is None or found[best] < SAME:
+            return False
+        self.current = best
+        self._known[best] = self._known.pop(best)
+        return True
+
+    def is_gone(self, small: Image) -> bool:
+        """Whether nothing is left of the current view, nor of one from which a shaken camera has moved."""
+        view, image = self._view, _tiny(small)
+        known = view.median
+        share, close = seen_share(image, known)
+        if share >= GONE or close >= HIDDEN:
+            return False
+        matrix = shift(view_of(view.newest), view_of(small))
+        if np.abs(matrix[:, 2]).max() > SHAKEN * max(small.shape):
+            return True
+        return seen_share(_tiny(to_reference(small, matrix, small)), known)[0] < DIFFERS
+
+    def differs(self, small: Image) -> bool:
+        """Whether more than half of an image is not as in the current view, in any light."""
+        return max(difference(_tiny(small), self._view.median)) > DIFFERS
+
+    @property
+    def _view(self) -> _View:
+        assert self.current is not None
+        return self._known[self.current]
+
+
+def _tiny(small: Image) -> Image:
+    return reduced_to(small, LONG_SIDE)
+
+
+def _likeness(image: Image, other: Image) -> float:
+    """Share of two images that has the same structure; 0 in lights that no gain makes equal."""
+    altered, relit = difference(image, other)
+    return 1 - altered if relit <= LIT else 0.0
+
+
+def difference(image: Image, other: Image) -> tuple[float, float]:
+    """Shares of the pixels: of another structure, and of the same one in colours that no gain explains."""
+    one, two = image.astype(np.float32), other.astype(np.float32)
+    _, altered = structure(one, two)
+    lit = np.clip(two * gains_between(one, two, ~altered), 0, 255)
+    relit = (farthest(one, lit) > STEP) & ~altered
+    return float(altered.mean()), float(relit.mean())

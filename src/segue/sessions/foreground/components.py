@@ -1,0 +1,229 @@
+"""Moving objects: the components of a foreground mask keep their ids from frame to frame."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.masks import ObjectExtent, measure
+from segue.masks.pieces import Window, window_of
+from segue.prompts.planes import grown, tight_box
+from segue.sessions.association import assign, next_id, overlaps
+from segue.state import Checkpointable, checkpointed
+from segue.types import Box, ObjectInfo
+from segue.utils.arrays import BoolArray, Float32Array, Float64Array, id_type
+
+PATIENCE_SECONDS = 1.0  # an object that is out of sight for longer has left
+CONFIRMED = 3  # frames in a row on which an object is seen before it gets an id, and is waited for
+EVIDENCE = 2.0  # to which its probability, added up over these frames, must come for it, too
+ABSORBED = 0.25  # an object with less than this share of another one's area merges with it where they meet
+APART = 0.25  # components belong together up to a gap of this share of the largest one's sides
+SMOOTH = 0.6  # share of the former speed of an object in the new one
+REACH = 1.0  # a lost object may come back this many times its own size away from where it was
+
+Labels = npt.NDArray[np.uint16]
+Components = npt.NDArray[np.int32]
+Shares = list[tuple[int, int, int]]
+"""Tracks, components, and in how many pixels they overlap, the largest overlap first."""
+
+
+@dataclass(slots=True)
+class _Track:
+    """An object: where and when it was last, and on how many frames it was seen."""
+
+    box: Box
+    seen: float
+    id: int = 0  # that results show; 0 until it is confirmed
+    frames: int = 0
+    evidence: float = 0.0  # mean probability of its pixels, added up over these
+    speed: Float64Array = field(default_factory=lambda: np.zeros(2))  # pixels a frame, to the right and down
+
+    def is_confirmed(self, frames: int = CONFIRMED) -> bool:
+        """Whether it has been seen on so many frames, clearly enough."""
+        return self.frames >= frames and self.evidence >= EVIDENCE * (frames - 1) / (CONFIRMED - 1)
+
+
+class ComponentTracker(Checkpointable):
+    """Gives every moving object a stable id."""
+
+    _before: Labels | None = checkpointed(None)
+    _tracks: dict[int, _Track] = checkpointed(dict)
+    _last_id: int = checkpointed(0)
+    state_types = (_Track,)
+
+    def __init__(self, confirmed: int = CONFIRMED, after: int = 0) -> None:
+        self._confirmed, self._after = confirmed, after
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew; the first id is the one after ``after``."""
+        super().restart()
+        self._last_id = self._after
+
+    def restart(self) -> None:
+        """Forget all objects; their ids are not given again."""
+        self._before = None
+        self._tracks = {}
+
+    def update(
+        self, mask: BoolArray, time: float, probability: Float32Array
+    ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
+        """Index mask (H, W) and objects of the foreground (H, W) of the next frame."""
+        window = window_of(mask)  # of all that follows
+        part, components, count = mask[window], np.zeros((0, 0), np.int32), 1
+        if part.size:
+            count, labelled = cv2.connectedComponents(part.view(np.uint8), connectivity=8)
+            components = np.asarray(labelled, np.int32)
+        expected = self._expected(mask.shape, window)
+        shares = _shares(expected, components)
+        if shared := self._divide(components, count, expected, shares):
+            shares = _shares(expected, components)
+        extents = _extents(components, window)
+        owners, followed = self._associate(shares, extents)
+        waiting = {
+            number: track
+            for number, track in self._tracks.items()
+            if track.is_confirmed() and abs(time - track.seen) <= PATIENCE_SECONDS
+        }
+        self._tracks = waiting | {number: self._tracks[number] for number in followed}
+        self._recover(owners, [number for number in waiting if number not in followed], extents)
+        free = (number for number in itertools.count(1) if number not in self._tracks)
+        table = np.zeros(max(extents, default=0) + 1, np.uint16)
+        table[[*extents]] = [owners[i] if i in owners else next(free) for i in extents]
+        tracked = table[components]
+        self._before = _whole(tracked, mask.shape, window)
+        ids = np.zeros(table.max() + 1, np.uint16)
+        totals = np.bincount(tracked[part], probability[window][part])
+        objects = {track.id: ObjectInfo(track.id, score=0.0) for track in self._tracks.values()}
+        for number, extent in _joined((int(table[i]), extent) for i, extent in extents.items()):
+            track = self._tracks.setdefault(number, _Track(extent.box, time))
+            score = float(totals[number] / extent.area)
+            track.evidence += score
+            self._move(track, extent.box, time, steady=number in followed, shared=number in shared)
+            ids[number] = track.id
+            objects[track.id] = ObjectInfo(track.id, None, score, extent.box, extent.area)
+        labels = ids.astype(id_type(ids.max()))[tracked]
+        shown = tuple(objects[i] for i in sorted(objects) if i)
+        return _whole(labels, mask.shape, window), shown
+
+    def _expected(self, size: tuple[int, ...], window: Window) -> Labels:
+        """The objects of the frame before, each where it should be now, in a window of the image, (h, w)."""
+        (top, bottom), (left, right) = ((side.start, side.stop) for side in window)
+        expected = np.zeros((bottom - top, right - left), np.uint16)
+        if self._before is None or self._before.shape != size:
+            return expected
+        moves = np.zeros((2, max(self._tracks, default=0) + 1), np.int64)
+        for number, track in self._tracks.items():
+            moves[:, number] = np.rint(track.speed)
+        rows, columns = self._before.nonzero()
+        numbers = self._before[rows, columns]
+        rows, columns = rows + moves[1, numbers] - top, columns + moves[0, numbers] - left
+        height, width = expected.shape
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        expected[rows[inside], columns[inside]] = numbers[inside]
+        return expected
+
+    def _divide(self, components: Components, count: int, expected: Labels, shares: Shares) -> set[int]:
+        """Divide components in which objects have met, in place; gives these objects."""
+        areas = np.bincount(expected[components > 0])
+        met: dict[int, list[int]] = defaultdict(list)
+        for number, component, share in shares:
+            if self._tracks[number].is_confirmed() and share > areas[number] / 2:
+                met[component].append(number)
+        shared: set[int] = set()
+        for component, numbers in met.items():
+            numbers = [number for number in numbers if areas[number] >= ABSORBED * max(areas[numbers])]
+            if len(numbers) < 2:
+                continue
+            shared.update(numbers)
+            x0, y0, x1, y1 = map(int, tight_box(components == component))
+            part = np.s_[y0:y1, x0:x1]
+            own = components[part] == component
+            distances = [
+                cv2.distanceTransform(((expected[part] != number) | ~own).view(np.uint8), cv2.DIST_L2, 3)
+                for number in numbers
+            ]
+            components[part][own] = count + np.argmin(distances, axis=0)[own]
+            count += len(numbers)
+        return shared
+
+    def _associate(
+        self, shares: Shares, extents: Mapping[int, ObjectExtent]
+    ) -> tuple[dict[int, int], set[int]]:
+        """The track of each component that overlaps one, and these tracks."""
+        owners: dict[int, int] = {}
+        around: dict[int, Box] = {}
+        for number, component, share in shares:
+            box, area = extents[component].box, extents[component].area
+            if component not in owners and number not in around:
+                owners[component], around[number] = number, grown(box, APART)
+            elif component not in owners and share >= area / 2 and overlaps([around[number]], [box])[0, 0]:
+                owners[component] = number
+        return owners, {*around}
+
+    def _recover(self, owners: dict[int, int], lost: list[int], extents: Mapping[int, ObjectExtent]) -> None:
+        """Give components without a track to nearby lost ones."""
+        free = [component for component in extents if component not in owners]
+        before = np.array([self._tracks[number].box for number in lost]).reshape(-1, 1, 2, 2)
+        now = np.array([extents[component].box for component in free]).reshape(1, -1, 2, 2)
+        apart = np.linalg.norm(before.mean(2) - now.mean(2), axis=2)
+        nearness = REACH - apart / np.maximum(*(np.ptp(boxes, axis=2).max(2) for boxes in (before, now)))
+        owners |= {free[column]: lost[row] for row, column in assign(nearness, nearness > 0).items()}
+
+    def _move(self, track: _Track, box: Box, time: float, *, steady: bool, shared: bool) -> None:
+        """An object is seen in a box, now; a shared one is only known to be there."""
+        if shared:
+            x0, y0, x1, y1 = (np.array(track.box) + np.tile(track.speed, 2)).tolist()
+            box = x0, y0, x1, y1
+        elif steady:
+            step = (np.array(box) - np.array(track.box)).reshape(2, 2).mean(0)
+            track.speed = SMOOTH * track.speed + (1 - SMOOTH) * step
+        track.box, track.seen = box, time
+        track.frames += 1
+        if not track.id and track.is_confirmed(self._confirmed):
+            self._last_id = track.id = next_id(self._last_id, {other.id for other in self._tracks.values()})
+
+
+def _extents(labels: npt.NDArray[Any], window: Window) -> dict[int, ObjectExtent]:
+    """Areas and boxes, in the whole image, of the objects in a window of it, (h, w)."""
+    down, across = (float(side.start) for side in window)
+    return {
+        number: ObjectExtent(extent.area, (x0 + across, y0 + down, x1 + across, y1 + down))
+        for number, extent in measure(labels).items()
+        for x0, y0, x1, y1 in [extent.box]
+    }
+
+
+def _joined(parts: Iterable[tuple[int, ObjectExtent]]) -> list[tuple[int, ObjectExtent]]:
+    """Objects in the order of their numbers, from the numbers and extents of their parts."""
+    whole: dict[int, ObjectExtent] = {}
+    for number, part in parts:
+        other = whole.get(number, part)
+        x0, y0 = (min(sides) for sides in zip(part.box[:2], other.box[:2], strict=True))
+        x1, y1 = (max(sides) for sides in zip(part.box[2:], other.box[2:], strict=True))
+        area = part.area if other is part else part.area + other.area
+        whole[number] = ObjectExtent(area, (x0, y0, x1, y1))
+    return sorted(whole.items())
+
+
+def _whole(labels: npt.NDArray[Any], size: tuple[int, ...], window: Window) -> npt.NDArray[Any]:
+    """Labels of a window, (h, w), in the whole image, (H, W)."""
+    whole = np.zeros(size, labels.dtype)
+    whole[window] = labels
+    return whole
+
+
+def _shares(expected: Labels, components: Components) -> Shares:
+    """Shares of tracks, (H, W), with components, (H, W)."""
+    both = (expected > 0) & (components > 0)
+    pairs = (expected[both].astype(np.int64) << 32) + components[both]
+    values, counts = np.unique(pairs, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return [(int(values[i]) >> 32, int(values[i]) & 0xFFFFFFFF, int(counts[i])) for i in order]

@@ -1,0 +1,182 @@
+"""From probabilities at the working size to the result of a frame."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import ArgumentError, PromptError
+from segue.flow.crowd import CrowdWarning
+from segue.masks import measure, resize_mask
+from segue.masks.measure import least_area
+from segue.masks.pieces import Pieces
+from segue.sessions.foreground.background.quantiles import same_shape
+from segue.sessions.foreground.components import ComponentTracker
+from segue.state import Checkpointable, checkpointed
+from segue.types import ObjectInfo, Segmentation
+from segue.utils.arrays import BoolArray, Float32Array
+
+FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects
+
+CROWD = 100  # objects on a frame from which on something other than objects is probably followed
+
+
+class ForegroundMasks(Checkpointable):
+    """Turns probabilities into masks and objects.
+
+    Args:
+        threshold: a pixel is foreground, or shadow, from this probability on; None takes that of the model,
+            see :meth:`settle`.
+        roi: (H, W), true or non-zero where there can be foreground; None for everywhere. At another size of
+            frames of the same shape it is resized.
+        min_area: connected components with fewer pixels are left out; None is 0, or with ``objects``
+            :func:`segue.masks.measure.least_area`.
+        objects: give every moving object an id of its own; else all foreground is object 1, and shadow
+            object 2.
+        shadows: tell shadows; only without ``objects``.
+        after: the last id that an earlier run gave to an object.
+
+    Raises:
+        ArgumentError: a number is out of range, or both ``objects`` and ``shadows`` are wanted.
+    """
+
+    _tracker: ComponentTracker | None = checkpointed()
+    _crowded: bool = checkpointed(False)  # a warning was given
+
+    def __init__(
+        self,
+        *,
+        threshold: float | None = None,
+        roi: npt.NDArray[np.generic] | None = None,
+        min_area: int | None = None,
+        objects: bool = False,
+        shadows: bool = False,
+        after: int = 0,
+    ) -> None:
+        if threshold is not None and not 0 < threshold < 1:
+            raise ArgumentError(f"threshold is {threshold}, but must lie between 0 and 1")
+        if min_area is not None and min_area < 0:
+            raise ArgumentError(f"min_area is {min_area}, but must be at least 0")
+        if objects and shadows:
+            raise ArgumentError("objects and shadows exclude each other: an id tells either")
+        if roi is not None and np.ndim(roi) != 2:
+            raise ArgumentError(f"roi has the shape {np.shape(roi)}, but must be (H, W)")
+        if roi is not None and not np.any(roi):
+            raise ArgumentError("roi is black everywhere, so that nothing could be foreground")
+        self._given, self._threshold = threshold, 0.5 if threshold is None else threshold
+        self._roi = None if roi is None else np.asarray(roi) != 0
+        self._min_area = min_area
+        self._shadows = shadows
+        self.objects = objects
+        self._tracker = ComponentTracker(after=after) if objects else None
+        self._crowded = False
+
+    def set_default_threshold(self, threshold: float) -> None:
+        """Take the threshold of a model, in (0, 1), if none was given."""
+        self._threshold = threshold if self._given is None else self._given
+
+    def check(self, size: tuple[int, int]) -> None:
+        """Check that the region of interest fits frames of a size; PromptError if not."""
+        if self._roi is not None and not same_shape(size, self._roi.shape):
+            (height, width), (rows, columns) = size, self._roi.shape
+            raise PromptError(
+                f"the region of interest is {columns}x{rows}, but the frames are {width}x{height}"
+            )
+
+    def restart(self) -> None:
+        """Another scene: all objects have left."""
+        if self._tracker is not None:
+            self._tracker.restart()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._crowded = False
+        if self._tracker is not None:
+            self._tracker.reset()
+
+    def result(self, index: int, time: float, size: tuple[int, int], maps: Float32Array) -> Segmentation:
+        """Result of a frame from probability maps (C, h, w): foreground, then shadow if there is one.
+
+        Shadow has the id 2, or is background where shadows are not told.
+        """
+        inside = partial(_inside, size=size, roi=self._roi)
+        foreground = inside(maps[0])
+        least = self._min_area
+        if least is None:
+            least = 0 if self._tracker is None else round(least_area(size))
+        mask = without_small(foreground >= self._threshold, least)
+        if self._tracker is not None:
+            labels, objects = self._tracker.update(mask, time, foreground)
+            if len(objects) > CROWD and not self._crowded:
+                self._crowded = True
+                warnings.warn(
+                    f"frame {index}: {len(objects)} objects; give a larger min_area, or a region of interest",
+                    CrowdWarning,
+                    stacklevel=2,
+                )
+            lazily = partial(_of_objects, inside, maps[0], labels, objects)
+            return Segmentation(index, time, labels, objects, lazily)
+        maps = maps[: 1 + self._shadows]
+        lazily = partial(_of_classes, inside, maps)
+        both = mask.astype(np.uint8)
+        scores = [foreground, *map(inside, maps[1:])]
+        for shadow in scores[1:]:
+            both[(shadow >= self._threshold) & ~mask] = SHADOW
+        return Segmentation(index, time, both, _summary(both, scores), lazily)
+
+    def nothing(self, index: int, time: float, size: tuple[int, int]) -> Segmentation:
+        """An empty result of a size, for a frame on which the model still learns."""
+        return Segmentation(index, time, np.zeros(size, np.uint8))
+
+
+def _inside(values: Float32Array, size: tuple[int, int], roi: BoolArray | None) -> Float32Array:
+    """Probabilities (h, w) at the size of the frame, 0 outside the region of interest."""
+    if values.shape != size:
+        values = np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    return values if roi is None else np.asarray(values * resize_mask(roi, size), np.float32)
+
+
+def _summary(mask: npt.NDArray[np.uint8], scores: list[Float32Array]) -> tuple[ObjectInfo, ...]:
+    """Foreground and, with two maps, shadow as objects of a mask."""
+    extents = measure(mask)
+    objects = []
+    for number, label, score in zip((FOREGROUND, SHADOW), ("foreground", "shadow"), scores, strict=False):
+        if number in extents:
+            mean, extent = float(score[mask == number].mean()), extents[number]
+            objects.append(ObjectInfo(number, label, mean, extent.box, extent.area))
+        else:
+            objects.append(ObjectInfo(number, label, score=0.0))
+    return tuple(objects)
+
+
+def _of_classes(inside: Callable[[Float32Array], Float32Array], maps: Float32Array) -> Float32Array:
+    """Background, foreground and perhaps shadow, which sum to one: shadow is what is not foreground."""
+    foreground, *rest = map(inside, maps)
+    shadows = [shadow * (1 - foreground) for shadow in rest]
+    return np.stack([1 - foreground - sum(shadows), foreground, *shadows]).astype(np.float32)
+
+
+def _of_objects(
+    inside: Callable[[Float32Array], Float32Array],
+    values: Float32Array,
+    labels: npt.NDArray[Any],
+    objects: Sequence[ObjectInfo],
+) -> Float32Array:
+    """Background and each object, which has its probability inside its own piece only."""
+    foreground = inside(values)
+    each = [np.where(labels == item.id, foreground, 0) for item in objects]
+    return np.stack([1 - np.where(labels > 0, foreground, 0), *each]).astype(np.float32)
+
+
+def without_small(mask: BoolArray, min_area: int) -> BoolArray:
+    """A mask, (H, W), without the connected components that have fewer than ``min_area`` pixels."""
+    if min_area <= 1 or not mask.any():
+        return mask
+    pieces = Pieces.of(mask)
+    return pieces.where(pieces.areas >= min_area)

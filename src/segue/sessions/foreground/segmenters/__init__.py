@@ -1,0 +1,1 @@
+"""Networks and classical methods that give foreground probabilities."""

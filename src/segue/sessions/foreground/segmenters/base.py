@@ -1,0 +1,318 @@
+"""Segmenters: one interface for networks and for classical background subtraction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Protocol, cast
+from weakref import WeakKeyDictionary
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from segue.flow.providers import FlowImages, FlowProvider
+from segue.inference.running import to_device
+from segue.models.base import (
+    PLAIN_STAGES,
+    Features,
+    ForegroundCapabilities,
+    ForegroundNetwork,
+    foreground_capabilities,
+)
+from segue.sessions.foreground.background.quantiles import Look, Scene, once_per_scene
+from segue.sessions.foreground.segmenters.explaining import Rows, explain
+from segue.sessions.foreground.segmenters.extra_inputs import Extra
+from segue.types import Image
+from segue.utils.arrays import Float32Array, UInt8Array
+from segue.utils.recent import remembered
+from segue.weights.prepared import Prepared
+
+FAINTEST = 10
+"""Levels by which a mean of 5 x 5 pixels must leave the range of the background for a network to look at it.
+In SBI 2015, Wallflower and CDnet 2014 the faintest frame in which mustan-lite finds something has 14."""
+
+MARGIN = 48
+"""Pixels that a network sees around those that differ from the background."""
+
+STEP = 32
+"""The sides of what a network sees are multiples of so many pixels: each size costs time at first."""
+
+
+Window = tuple[slice, slice]
+"""Rows and columns of a part of an image."""
+
+BACKGROUNDS = 4
+"""Backgrounds in use whose features are kept: one that is sharp, and others blurred like frames."""
+
+LOOKS = 8
+"""Images of backgrounds whose features are kept."""
+
+
+@dataclass(slots=True, eq=False)
+class SegmenterInput:
+    """An image as a segmenter sees it.
+
+    Attributes:
+        image: RGB (h, w, 3), uint8.
+        plane: the frame's ``extra``, uint8, (h, w) or (h, w, gaps), if it has one.
+        features: what a network has computed of it, by role.
+    """
+
+    image: Image
+    plane: UInt8Array | None = None
+    features: dict[str, Features] = field(default_factory=dict, compare=False)
+
+
+class Segmenter(Protocol):
+    """A frame with its context in, probabilities out; the session does everything else.
+
+    Attributes:
+        name: what it is called in messages and saved states.
+        channels: 1 is foreground, 2 adds shadow.
+        threshold: probability from which on a pixel is foreground, where nobody says another one.
+        uses_background: whether it looks at the background that it is given.
+        extra: its further input, if it has one.
+        restorable: whether it knows nothing but what :meth:`step` gets.
+        offsets: distances of the frames in its context, such as -3; results wait for those above 0.
+        stages: names of the stages of a session that it runs with, see :mod:`.stage_list`.
+        fingerprint: identifies its weights in saved states.
+        capabilities: what a network can do beside that.
+    """
+
+    name: str
+    channels: int = 1
+    threshold: float = 0.5
+    uses_background: bool = False
+    extra: Extra | None = None
+    restorable: bool = True
+    offsets: tuple[int, ...] = ()
+    stages: tuple[str, ...] = PLAIN_STAGES
+    fingerprint: str = ""
+    capabilities: ForegroundCapabilities = ForegroundCapabilities()
+
+    def step(
+        self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
+    ) -> Float32Array:
+        """Segment a frame; frames come in their order.
+
+        Args:
+            frame: the frame.
+            context: the frames at each of ``offsets``; beyond the ends of the scene its first or last one.
+            scene: the background for this frame; another object if it has changed.
+
+        Returns:
+            Probabilities of foreground and, with two channels, of shadow: (channels, h, w), float32.
+        """
+
+    def restart(self) -> None:
+        """Forget the scene."""
+        return
+
+    def explanation(self) -> Rows:
+        """What the last result was made of."""
+        return [[]]
+
+
+class NetworkSegmenter(Segmenter):
+    """Runs a foreground network frame by frame; each frame is encoded once for each of its roles.
+
+    Sizes that do not fit the network are extended by repeating the border.
+
+    Args:
+        network: in evaluation mode; it is not changed.
+        device: None takes a GPU if there is one.
+        fast: half precision or 8-bit integers, where the device is faster with them.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared[ForegroundNetwork],
+        *,
+        flow: FlowProvider | None = None,
+    ) -> None:
+        network, self._guard = prepared.network, prepared.inference_guard
+        self._network, self._device, self._dtype = network, prepared.device, prepared.dtype
+        self.fingerprint = prepared.digest
+        able = foreground_capabilities(network)
+        provider = flow or cast("FlowProvider | None", able.flow_provider)
+        self.capabilities = replace(able, flow_provider=provider)
+        self._flow = None if provider is None else FlowImages(provider, able.flow_gaps)
+        gaps = () if self._flow is None else able.flow_gaps
+        self._roles = {role for _, role in network.context}
+        beside = (*(offset for offset, _ in network.context), *(-gap for gap in gaps))
+        self.offsets = tuple(dict.fromkeys(beside))
+        self.name = f"{type(network).__name__} in {prepared.precision}"
+        self.channels, self.threshold = network.channels, network.threshold
+        self.uses_background = network.background is not None
+        self._looks_at_range = self.uses_background and able.temporal_quantiles
+        self._takes = "flow" if able.flow else "depth"
+        if self._flow is None and (able.flow or able.depth):
+            self.extra = "flow" if able.flow else "depth"
+        self.stages = able.stages
+        self._backgrounds: WeakKeyDictionary[Scene, Features] = WeakKeyDictionary()  # the last used last
+        self._looks: WeakKeyDictionary[Look, Features] = WeakKeyDictionary()
+
+    def restart(self) -> None:
+        self._backgrounds.clear()
+        self._looks.clear()
+
+    @torch.inference_mode()
+    def step(
+        self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
+    ) -> Float32Array:
+        network, (height, width) = self._network, frame.image.shape[:2]
+        if self._flow is not None:
+            frame.plane = self._flow(frame.image, [context[-gap].image for gap in self._flow.gaps])
+        self._last = frame, context, scene
+        maps = np.zeros((self.channels, height, width), np.float32)
+        part, window = maps, None
+        if self._looks_at_range and frame.plane is None:
+            window = differing(frame.image, scene, network.size_multiple)
+            if window is None:
+                return maps
+            part = maps[:, *window]
+        with self._guard():
+            size = padded_size((part.shape[1], part.shape[2]), network.size_multiple)
+            logits = network.decode(*self._features(frame, context, scene, window), size)
+        inside = logits[0, :, : part.shape[1], : part.shape[2]]
+        part[:] = inside.float().sigmoid_().cpu().numpy()
+        return maps
+
+    @torch.inference_mode()
+    def explanation(self) -> Rows:
+        frame, context, scene = self._last
+        with self._guard():
+            features = self._features(frame, context, scene)
+            return explain(self._network, self.capabilities, *features, frame.plane)
+
+    def _features(
+        self,
+        frame: SegmenterInput,
+        context: Mapping[int, SegmenterInput],
+        scene: Scene,
+        window: Window | None = None,
+    ) -> tuple[Features, list[Features], Features | None]:
+        """What the network decodes: features of a frame, of its context and of the scene, in a window."""
+        network, size = self._network, frame.image.shape[:2]
+        if window is None or frame.image[window].shape[:2] == size:
+            current = self._encoded(frame, network.current)
+            if network.current not in self._roles:
+                del frame.features[network.current]  # nobody asks for them again
+        else:
+            current = network.encode(self._prepared(frame.image[window]), network.current)
+        beside = [self._encoded(context[offset], role) for offset, role in network.context]
+        known = self._encoded_background(scene)
+        if window is None:
+            return current, beside, known
+        height, _ = padded_size(size, network.size_multiple)
+        cut = partial(_inside, window=window, height=height, multiple=network.size_multiple)
+        return current, [cut(each) for each in beside], None if known is None else cut(known)
+
+    def _encoded(self, frame: SegmenterInput, role: str) -> Features:
+        """Features of a frame in a role, which are computed once."""
+        if role not in frame.features:
+            extra = {}
+            if role == self._network.current and frame.plane is not None:
+                extra[self._takes] = self._tensor(np.atleast_3d(frame.plane).transpose(2, 0, 1))
+            frame.features[role] = self._network.encode(self._prepared(frame.image), role, **extra)
+        return frame.features[role]
+
+    def _encoded_background(self, scene: Scene) -> Features | None:
+        if self._network.background is None:
+            return None
+        parts = self.capabilities.background_parts
+
+        def encode() -> Features:
+            if parts is None:
+                planes = self.capabilities.temporal_quantiles
+                known = self._tensor(scene.planes) if planes else self._prepared(scene.image)
+                return self._network.encode(known, role)
+            image, statistics = parts
+            look = self._tensor(scene.look.image.transpose(2, 0, 1))
+            maps = remembered(self._looks, scene.look, lambda: self._network.encode(look, image), LOOKS)
+            return *maps, *self._network.encode(self._tensor(scene.planes), statistics)
+
+        role = self._network.background
+        return remembered(self._backgrounds, scene, encode, BACKGROUNDS)
+
+    def _tensor(self, planes: npt.NDArray[np.uint8]) -> Tensor:
+        """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
+        whole = extended(planes, self._network.size_multiple, first=1)
+        return to_device(torch.from_numpy(whole), self._device).to(self._dtype)[None].div_(255)
+
+    def _prepared(self, image: Image) -> Tensor:
+        """An image as the network takes it, (1, 3, h, w) in [0, 1]."""
+        pixels = to_device(torch.from_numpy(extended(image, self._network.size_multiple)), self._device)
+        frames = pixels[None].permute(0, 3, 1, 2).to(self._dtype).div_(255)
+        return frames.contiguous(memory_format=torch.channels_last)
+
+
+def differing(image: Image, scene: Scene, multiple: int) -> Window | None:
+    """The part of an image, (h, w, 3), that differs from the background, with a margin; None for none.
+
+    It begins at multiples of a number, which divides :data:`STEP`.
+    """
+    low, high = bounds_of(scene)
+    beyond = np.maximum(cv2.subtract(image, high), cv2.subtract(low, image))
+    alike = cv2.inRange(cv2.blur(beyond, (5, 5)), (0, 0, 0), (FAINTEST - 1,) * 3)
+    left, top, width, height = cv2.boundingRect(cv2.bitwise_not(alike))
+    if not width:
+        return None
+    sides = (top, top + height, image.shape[0]), (left, left + width, image.shape[1])
+    rows, columns = (_widened(*side, multiple) for side in sides)
+    return rows, columns
+
+
+def _widened(begin: int, end: int, full: int, multiple: int) -> slice:
+    """A range of a side of an image with its margin, of a length that occurs again."""
+    begin, end = max(0, begin - MARGIN) // multiple * multiple, min(full, end + MARGIN)
+    length = -(-(end - begin) // STEP) * STEP
+    begin = max(0, min(begin, -(-full // multiple) * multiple - length))
+    return slice(begin, min(full, begin + length))
+
+
+def _inside(maps: Features, window: Window, height: int, multiple: int) -> Features:
+    """The part of maps of an image of this height in a window, which begins at multiples of a number."""
+    cut = []
+    for each in maps:
+        stride = height // each.shape[-2]
+        rows, columns = (
+            slice(side.start // stride, -(-side.stop // multiple) * multiple // stride) for side in window
+        )
+        cut.append(each[..., rows, columns])
+    return tuple(cut)
+
+
+@once_per_scene
+def bounds_of(scene: Scene) -> tuple[Image, Image]:
+    """Low and high quantile of the background as images, (h, w, 3)."""
+    low, high = (np.ascontiguousarray(planes.transpose(1, 2, 0)) for planes in scene.range)
+    return low, high
+
+
+def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """The smallest height and width that are multiples of a number and not below ``size``."""
+    height, width = (-(-side // multiple) * multiple for side in size)
+    return height, width
+
+
+def extended(values: UInt8Array, multiple: int, *, first: int = 0) -> UInt8Array:
+    """A copy of an array whose border is repeated, right and below, up to multiples of a number.
+
+    ``first``: the axis of the height; that of the width follows.
+    """
+    height, width = values.shape[first : first + 2]
+    rows, columns = padded_size((height, width), multiple)
+    # A copy in any case: PyTorch complains of images that are read-only.
+    if (rows, columns) == (height, width):
+        return np.array(values, order="C")
+    wide = np.empty((*values.shape[:first], rows, columns, *values.shape[first + 2 :]), np.uint8)
+    before = (slice(None),) * first
+    wide[*before, :height, :width] = values
+    wide[*before, :height, width:] = values[*before, :, width - 1 : width]
+    wide[*before, height:] = wide[*before, height - 1 : height]
+    return wide

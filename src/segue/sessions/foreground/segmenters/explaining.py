@@ -1,0 +1,93 @@
+"""Images of the inputs and features behind a foreground result, for ``--explain``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from segue.models.base import (
+    ExplainedFlow,
+    ExplainedNetwork,
+    Features,
+    ForegroundCapabilities,
+    ForegroundNetwork,
+)
+from segue.sessions.foreground.background.quantiles import Scene
+from segue.types import Image
+from segue.utils.arrays import Float32Array, FloatingArray, UInt8Array
+
+Rows = Sequence[Sequence[Image]]
+"""Images of what a result was made of, RGB, of any size: those beside the frame, and further rows."""
+
+
+def explain(
+    network: ForegroundNetwork,
+    able: ForegroundCapabilities,
+    current: Features,
+    context: Sequence[Features],
+    background: Features | None,
+    plane: UInt8Array | None,
+) -> Rows:
+    """Draw what a network can tell of a frame; ``plane`` is its flow, (h, w, gaps)."""
+    beside: list[Image] = []
+    if able.context_maps:
+        maps = cast(ExplainedNetwork, network).context_maps(current, context, background)
+        beside = [grey(_array(each[0])) for each in maps]
+    if not able.explains_flow:
+        return [beside]
+    scales = cast(ExplainedFlow, network).explain_flow(current, context, background)
+    lengths = [] if plane is None else list(np.moveaxis(np.atleast_3d(plane), 2, 0))
+    filtered = [np.abs(_array(each.filtered[0])).mean(0) for each in scales]
+    weights = [_array(each.attention[0]).mean(0) for each in scales if each.attention is not None]
+    most = max((float(each.max()) for each in filtered), default=0.0)
+    return [
+        beside,
+        [grey(each, 255) for each in lengths],
+        [grey(each, most) for each in filtered],
+        [grey(each, 1) for each in weights],
+    ]
+
+
+def draw(
+    image: Image, scene: Scene | None, foreground: FloatingArray, rows: Rows, decision: str = ""
+) -> Image:
+    """One RGB image of several in rows, each of the size of the frame; what is short is filled with black.
+
+    The foreground has a decision about the whole image in its corner.
+    """
+    beside, *further = rows
+    empty = [] if scene is None else [scene.image, *(planes.transpose(1, 2, 0) for planes in scene.range)]
+    shown = [[image, *empty, *beside, labelled(grey(foreground, 1), decision)], *filter(None, further)]
+    columns, size = max(map(len, shown)), image.shape[1::-1]
+    black = np.zeros_like(image)
+    return np.vstack(
+        [
+            np.hstack([*(cv2.resize(each, size) for each in row), *[black] * (columns - len(row))])
+            for row in shown
+        ]
+    )
+
+
+def labelled(image: Image, word: str) -> Image:
+    """An image with a word in its upper left corner, white on black; without one the image itself."""
+    if not word:
+        return image
+    drawn, place, font = image.copy(), (4, 14), cv2.FONT_HERSHEY_SIMPLEX
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(drawn, word, place, font, 0.45, colour, thickness)
+    return np.asarray(drawn, np.uint8)
+
+
+def grey(plane: FloatingArray | UInt8Array, most: float | None = None) -> Image:
+    """A plane (h, w) as a grey image, in which ``most``, by default its largest value, is white."""
+    white = float(plane.max()) if most is None else most
+    levels = np.uint8(255 * np.clip(plane / max(white, 1e-6), 0, 1))
+    return np.repeat(np.asarray(levels)[..., None], 3, 2)
+
+
+def _array(values: Tensor) -> Float32Array:
+    return np.asarray(values.float().cpu().numpy(), np.float32)

@@ -1,0 +1,155 @@
+"""Further inputs of some foreground networks: optical flow, and depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.errors import FlowError, PromptError
+from segue.flow.providers import GAPS, SINGLE_GAP, FlowProvider
+from segue.layers.flow_attention import FilteredFlow
+from segue.models.base import (
+    Features,
+    ForegroundCapabilities,
+    ForegroundNetwork,
+    foreground_capabilities,
+)
+from segue.models.hofam import HOFAM
+from segue.sessions.foreground.background.quantiles import resized, same_shape
+from segue.state import Checkpointable, checkpointed
+from segue.types import Frame
+from segue.utils.arrays import UInt8Array
+
+Extra = Literal["depth", "flow"]  # inputs in addition to the image
+
+
+PUBLISHED_SIDE = 256  # side of the images that HOFAM and STAM were made for
+PERCENTILES = (1, 99)  # of the depth of a scene that become 0 and 255
+
+
+class FlowNetwork(nn.Module):
+    """HOFAM or STAM: frames that bring their flow in, logits out.
+
+    Frames are resized to 256 x 256 as published; the network without its two coarsest levels takes them at
+    the nearest multiples of 64. Logits are resized back. For computed flow see :func:`computing_flow`.
+
+    Args:
+        network: the network.
+    """
+
+    context: tuple[tuple[int, str], ...] = ()
+    current = "current"
+    background: str | None = None
+    channels = 1
+    threshold = 15 / 255  # of the grey values that the authors write
+    size_multiple = 1
+
+    def __init__(self, network: HOFAM) -> None:
+        super().__init__()
+        self.network = network
+        gaps = SINGLE_GAP if network.flow_mode == "single" else GAPS
+        self.capabilities = ForegroundCapabilities(
+            flow=True, flow_gaps=gaps, explains_flow=True, short_side=256
+        )
+
+    def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
+        """Encode frames (N, 3, H, W) and their flow, (N, gaps, H, W) in [0, 1]; a FlowError without it."""
+        gaps = len(self.capabilities.flow_gaps)
+        if flow is None or flow.shape[1] != gaps:
+            raise FlowError(f"each frame must bring a flow image of {gaps} channels")
+        network = self.network
+        return (*network.encode_frame(self.resized(frames)), *network.encode_flow(self.resized(flow)))
+
+    def decode(
+        self,
+        current: Features,
+        context: Sequence[Features],
+        background: Features | None,
+        size: tuple[int, int],
+    ) -> Tensor:
+        """Logits (N, 1, *size) of frames with their flow; above 0 is foreground."""
+        half = len(current) // 2
+        return F.interpolate(self.network.decode(current[:half], current[half:]), size, mode="bilinear")
+
+    def explain_flow(
+        self, current: Features, context: Sequence[Features], background: Features | None
+    ) -> list[FilteredFlow]:
+        """Filtered flow of each level."""
+        half = len(current) // 2
+        return self.network.filtered_flow(current[:half], current[half:])
+
+    def resized(self, planes: Tensor) -> Tensor:
+        """Frames or flow images (N, C, H, W) at the size that the network takes."""
+        size = tuple(self._side(side) for side in planes.shape[-2:])
+        return F.interpolate(planes, size, mode="bilinear", antialias=True)
+
+    def _side(self, side: int) -> int:
+        multiple = self.network.size_multiple
+        return multiple * max(1, round(side / multiple)) if multiple < PUBLISHED_SIDE else PUBLISHED_SIDE
+
+
+def computing_flow(network: ForegroundNetwork, provider: FlowProvider) -> ForegroundNetwork:
+    """A network that takes flow, whose sessions compute it of their frames.
+
+    Args:
+        network: a network whose frames bring their flow; it is changed.
+        provider: gives the flow from a frame to earlier ones; each session has a copy.
+
+    Returns:
+        The network.
+    """
+    network.capabilities = replace(foreground_capabilities(network), flow_provider=provider)
+    return network
+
+
+def check_extra(frame: Frame, taken: Extra | None, name: str) -> None:
+    """Refuse depth or flow that the model ``name`` does not take, or that does not fit, and missing flow."""
+    height, width = frame.size
+    if taken == "flow" and frame.flow is None:
+        raise FlowError(f"frame {frame.index}: {name} looks at flow; each frame must bring a flow image")
+    for extra in get_args(Extra):
+        plane = getattr(frame, extra)
+        if plane is None:
+            continue
+        if extra != taken:
+            raise PromptError(f"frame {frame.index} brings {extra}, but {name} takes none")
+        fits = plane.shape == frame.size if extra == "depth" else same_shape(plane.shape[:2], frame.size)
+        if not fits:
+            what, (rows, columns) = {"depth": "depth map", "flow": "flow"}[extra], plane.shape[:2]
+            raise PromptError(
+                f"frame {frame.index}: the {what} is {columns}x{rows}, but the frame is {width}x{height}"
+            )
+
+
+class DepthScale(Checkpointable):
+    """Scales depth maps by the range of the first one of a scene."""
+
+    _range: tuple[float, float] | None = checkpointed(None)
+
+    def __call__(self, depth: npt.NDArray[np.generic]) -> UInt8Array:
+        """Scale a map, (H, W), in any unit; what is not positive and finite is unknown and gives 0."""
+        values = np.asarray(depth, np.float32)
+        known = np.isfinite(values) & (values > 0)
+        if self._range is None and known.any():
+            low, high = np.percentile(values[known], PERCENTILES)
+            self._range = float(low), float(high)
+        low, high = self._range or (0.0, 0.0)
+        scaled = (np.where(known, values, low) - low) / max(high - low, 1e-6)
+        return np.asarray(np.rint(255 * np.clip(scaled, 0, 1)), np.uint8)
+
+
+def plane_of(frame: Frame, size: tuple[int, int], scale: DepthScale) -> UInt8Array | None:
+    """Scaled depth of a frame, or its flow image, at a height and width; None if it brings neither."""
+    if frame.flow is not None:
+        return np.array(resized(frame.flow, size))  # the caller may fill one array again and again
+    if frame.depth is None:
+        return None
+    nearest = cv2.resize(scale(frame.depth), size[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray(nearest, np.uint8)

@@ -1,0 +1,329 @@
+"""Segment what moves or does not belong to the scene."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import deque
+from collections.abc import Collection
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from segue.errors import ArgumentError, SegueError
+from segue.models.base import ForegroundNetwork
+from segue.models.geometry import ResizePadGeometry
+from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.background.median import MASK_ABOVE, MaskedMedian
+from segue.sessions.foreground.background.quantiles import Scene, resized, same_shape
+from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
+from segue.sessions.foreground.camera.scene_events import REST, SceneEvents
+from segue.sessions.foreground.masks import ForegroundMasks
+from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
+from segue.sessions.foreground.segmenters.explaining import draw
+from segue.sessions.foreground.segmenters.extra_inputs import DepthScale, check_extra, plane_of
+from segue.sessions.foreground.segmenters.subtractors import Subtractor
+from segue.sessions.foreground.stage_list import followed, stages_for
+from segue.sessions.foreground.stages.base import Change, StageList, WorkFrame
+from segue.sessions.networks import foreground_segmenter
+from segue.sessions.session import ExplainedSession, one_thread_at_a_time
+from segue.state import SessionState, checkpointed
+from segue.types import FollowCamera, Frame, Image
+from segue.utils.arrays import BoolArray
+from segue.weights.prepared import Prepared
+
+SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
+
+_GROW = np.ones((9, 9), np.uint8)
+
+_LOGGER = logging.getLogger("segue")
+
+
+class ForegroundWarning(UserWarning):
+    """The frames changed their size, or the camera is followed from now on."""
+
+
+class ForegroundSession(ExplainedSession):
+    """Gives the foreground of each frame; frames go in one by one.
+
+    Frames are reduced to the working size and pass through the stages of the model, see
+    :mod:`.stage_list`; the background is kept up to date. The first frame of a scene is its
+    first background, so nothing is foreground there.
+
+    Args:
+        model: name for :func:`segue.load`; a foreground network; one that sessions share, as
+            ``segue.load(name, device="cpu")`` gives it; or a classical segmenter.
+        background: what gives the image of the empty scene; by default a :class:`MaskedMedian`. A session
+            needs one of its own.
+        masks: how masks are made of probabilities; a session needs one of its own.
+        short_side: larger frames are reduced to this short side; None never reduces.
+        without: names of stages to leave out, such as ``["align", "rain"]``.
+        follow_camera: for networks, whether a moving camera is followed: ``always``, ``auto`` while it pans,
+            or ``never``; None is never.
+        warm_up: frames of each scene whose masks are empty while the background is learnt.
+        device: None takes a GPU if there is one; for networks.
+        fast: half precision or 8-bit integers, where the device is faster with them; for networks.
+
+    Example:
+        >>> session = ForegroundSession("mustan-lite")
+        >>> for frame in segue.open_source("camera.mp4"):
+        ...     result = session.step(frame)
+    """
+
+    finds, resizes = "foreground is", True
+    _background: Background = checkpointed()
+    _masks: ForegroundMasks = checkpointed()
+    _stages: StageList = checkpointed()
+    _events: SceneEvents = checkpointed()
+    _depth_scale: DepthScale = checkpointed()
+    _geometry: ResizePadGeometry | None = checkpointed(None)
+    _frames: deque[WorkFrame] = checkpointed()  # that wait, and those before them in their context
+    _num_segmented: int = checkpointed()  # the first ones: have been segmented ...
+    _num_emitted: int = checkpointed()  # ... and have a result
+    _hidden: BoolArray | None = checkpointed()
+    _completed: int = checkpointed()
+    _settling: deque[Image] = checkpointed()  # the last frames of a change
+    _decision: str = checkpointed("")  # on the last frame
+    state_types = (WorkFrame, SegmenterInput, ResizePadGeometry)
+
+    def __init__(
+        self,
+        model: str | ForegroundNetwork | Prepared[ForegroundNetwork] | Segmenter,
+        *,
+        background: Background | None = None,
+        masks: ForegroundMasks | None = None,
+        short_side: int | None = SHORT_SIDE,
+        without: Collection[str] = (),
+        follow_camera: FollowCamera | None = None,
+        warm_up: int = 0,
+        device: str | int | torch.device | None = None,
+        fast: bool = False,
+    ) -> None:
+        if warm_up < 0 or (short_side is not None and short_side < 1):
+            raise ArgumentError(f"warm_up is {warm_up} and short_side {short_side}: give no negative numbers")
+        self._segmenter = foreground_segmenter(model, device=device, fast=fast)
+        self._background = background or MaskedMedian()
+        self._masks = masks or ForegroundMasks()
+        self._masks.set_default_threshold(self._segmenter.threshold)
+        self._short_side, self._warm_up = short_side, warm_up
+        self._stages = stages_for(self._segmenter, self._background, follow_camera, without)
+        follow = followed(follow_camera, without)
+        self._events, self._depth_scale = SceneEvents(follow), DepthScale()
+        self._learns = self._segmenter.uses_background and follow in ("never", "auto")
+        offsets = 0, *self._segmenter.offsets
+        self._ahead, self._past = max(offsets), -min(offsets)
+        self.lag = max(self._ahead, self._stages.ahead) + self._stages.lag
+        self.reset()
+
+    @one_thread_at_a_time
+    def reset(self) -> None:
+        super().reset()
+        self._frames, self._settling = deque(), deque(maxlen=REST - 1)
+        self._masks.reset()
+        self._events.restart()
+        self._background.restart()
+        self._begin_scene()
+
+    @property
+    def restorable(self) -> bool:
+        """Whether :meth:`state` can be called; OpenCV's subtractors do not tell what they know."""
+        return self._segmenter.restorable
+
+    @property
+    def background(self) -> Image | None:
+        """The empty scene at the working size, RGB (h, w, 3), uint8; None if there is no such image."""
+        if isinstance(self._segmenter, Subtractor):
+            return self._segmenter.scene
+        return self._background.image if self._learns else None
+
+    @property
+    def scenes(self) -> VideoScenes | None:
+        """All that is known of the empty scene, to be saved; None if there is no such image."""
+        image, background = self.background, self._background
+        if image is None:
+            return None
+        if isinstance(background, LearntBackground):
+            return background.scenes
+        return VideoScenes.of(background.scene or Scene.of(image))
+
+    @one_thread_at_a_time
+    def state(self, *, copy: bool = True) -> SessionState:
+        """As :meth:`Session.state`, due results with masks alone; only if :attr:`restorable`."""
+        if not self.restorable:
+            raise SegueError(f"{self._segmenter.name} cannot be saved")
+        return super().state(copy=copy)
+
+    def _config_fingerprint(self) -> dict[str, Any]:
+        return {
+            "model": self._segmenter.name,
+            "weights": self._segmenter.fingerprint,
+            "stages": self._stages.names,
+            "short_side": self._short_side,
+            "warm_up": self._warm_up,
+            "objects": self._masks.objects,
+        }
+
+    def _prepare(self, frame: Frame) -> None:
+        check_extra(frame, self._segmenter.extra, self._segmenter.name)
+        self._masks.check(frame.size)
+        self._background.check(frame.size)
+
+    def _take(self, frame: Frame, prepared: None) -> None:
+        image = self._reduced(frame)
+        before, event = self._decision, self._event(frame, image)
+        self._decision = decision_of(event, self._events, before)
+        if self._decision not in ("", before) and not self._background.collects:
+            _LOGGER.info("frame %d: %s", frame.index, self._decision)
+        if self._events.changes:
+            self._give_nothing(frame, image)
+            return
+        seen = SegmenterInput(image, plane_of(frame, image.shape[:2], self._depth_scale))
+        work = WorkFrame(frame.index, frame.time, frame.size, image, seen, pans=self._events.pans)
+        work.event, work.hidden, work.decision = event, self._hidden, self._decision
+        work.step = self._events.step
+        for stage in self._stages:
+            stage.on_frame(work, self._background)
+        self._frames.append(work)
+        self._advance(max(self._ahead, self._stages.ahead if work.pans else 0))
+
+    def _end(self) -> None:
+        self._advance(complete=True)
+
+    def _give_nothing(self, frame: Frame, image: Image) -> None:
+        """The result of a frame on which the image changes as a whole."""
+        self._settling.append(image)
+        shown = None
+        if self._explains:
+            shown = draw(image, None, np.zeros(image.shape[:2], np.float32), [[]], self._decision)
+        self._due.append((self._masks.nothing(frame.index, frame.time, frame.size), shown))
+
+    def _reduced(self, frame: Frame) -> Image:
+        """A copy of a frame at the working size: the caller may fill one array again."""
+        if self._geometry is None or self._geometry.image != frame.size:
+            self._geometry = self._resize(frame)
+        return np.array(self._geometry.to_network(frame.image))
+
+    def _resize(self, frame: Frame) -> ResizePadGeometry:
+        """Take frames of another size; the background stays if they have the same shape."""
+        geometry, image = ResizePadGeometry.of(frame.size, self._short_side, 1), self._background.image
+        before = frame.size if self._geometry is None else self._geometry.image
+        kept = image if same_shape(frame.size, before) else None
+        if before != frame.size:
+            (height, width), (rows, columns) = frame.size, before
+            message = (
+                f"frame {frame.index} is {width}x{height}, the frames before it are {columns}x{rows}; "
+                f"the background is {'learnt anew' if kept is None else 'kept'}"
+            )
+            warnings.warn(message, ForegroundWarning, stacklevel=6)
+        self._end_scene()  # frames that wait need the background at their own size
+        self._background.fit(geometry.working)
+        if kept is not None:
+            self._background.replace(resized(kept, geometry.working))
+        return geometry
+
+    def _event(self, frame: Frame, image: Image) -> Change:
+        """What happens to the image as a whole on a frame; scenes end and begin."""
+        if self._background.begins(frame.index):  # frames that wait belong to the scene before
+            self._advance()
+        known, panned, changed = self._background.seek(frame.index), self._events.pans, self._events.changes
+        event, view = self._events.look(image, self._background, known), self._events.views.current
+        if self._events.changes and not changed:
+            self._forget_context()
+        if event.is_scene:
+            self._end_scene(event, view)
+        elif event is not Change.none:
+            self._forget_context()
+            for stage in self._stages:
+                stage.reset(event)
+            if event is Change.light and not self._segmenter.uses_background:
+                self._segmenter.restart()
+        if self._events.pans and not panned and self._completed and "follow" in self._stages.names:
+            message = f"frame {frame.index}: the camera pans and is followed from here on"
+            warnings.warn(message, ForegroundWarning, stacklevel=5)
+        self._background.observe(frame.index, image, event, self._events)
+        return event
+
+    def _end_scene(self, event: Change = Change.scene, view: int | None = None) -> None:
+        self._forget_context()
+        self._masks.restart()
+        self._begin_scene(event, view)
+
+    def _forget_context(self) -> None:
+        """Complete all frames: they are no context of those that follow."""
+        self._advance(complete=True)
+        self._frames.clear()
+        self._num_segmented = self._num_emitted = 0
+
+    def _begin_scene(self, event: Change = Change.scene, view: int | None = None) -> None:
+        self._segmenter.restart()
+        seen = self._settling if view is not None else ()
+        self._background.enter(view, self._events.views.known, list(seen)[:: -(-len(seen) // 2) or 1])
+        self._settling.clear()
+        for stage in self._stages:
+            stage.reset(event)
+        self._depth_scale.restart()
+        self._hidden, self._completed, self._num_segmented, self._num_emitted = None, 0, 0, 0
+
+    def _advance(self, ahead: int = 0, *, complete: bool = False) -> None:
+        """Segment all frames but the last ``ahead``, and make the results that are due, or all of them."""
+        while self._num_segmented < len(self._frames) - ahead:
+            self._decode(self._num_segmented)
+            self._num_segmented += 1
+            self._make_results(self._num_segmented - self._stages.lag)
+        if complete:
+            self._make_results(self._num_segmented)
+        while self._num_emitted and self._num_segmented > self._past:
+            self._frames.popleft()
+            self._num_emitted -= 1
+            self._num_segmented -= 1
+
+    def _decode(self, place: int) -> None:
+        """Segment a frame; the background learns from it."""
+        frame, background, last = self._frames[place], self._background, len(self._frames) - 1
+        frame.scene = background.scene or Scene.of(frame.image, 1)
+        places = {offset: min(max(place + offset, 0), last) for offset in self._segmenter.offsets}
+        frame.context = {offset: self._frames[beside].input for offset, beside in places.items()}
+        for stage in self._stages:
+            stage.before_segment(frame, background)
+        frame.maps = self._segmenter.step(frame.input, frame.context, frame.scene)
+        for stage in reversed(self._stages):
+            stage.after_segment(frame, background)
+        if self._explains:
+            shown = background.scene or Scene.of(frame.image, 1) if self._learns else None
+            rows = self._segmenter.explanation()
+            frame.explanation = draw(frame.image, shown, frame.foreground, rows, frame.decision)
+        mask = (frame.foreground if frame.learned is None else frame.learned) > MASK_ABOVE
+        self._hidden = np.asarray(cv2.dilate(mask.view(np.uint8), _GROW) > 0)
+        if self._learns and not frame.pans:
+            background.update(frame.image, mask)
+        self._completed += 1
+        frame.empty = self._completed <= self._warm_up
+        frame.context, frame.scene = {}, None
+        if place >= self._past:  # no later frame has it in its context
+            self._frames[place - self._past].input.features.clear()
+
+    def _make_results(self, until: int) -> None:
+        """Make the results of the first frames up to a place."""
+        while self._num_emitted < until:
+            frame = self._frames[self._num_emitted]
+            for stage in reversed(self._stages):
+                stage.postprocess(frame, self._background)
+            assert frame.maps is not None
+            named = frame.index, frame.time, frame.size
+            result = self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
+            self._due.append((result, frame.explanation))
+            frame.maps = frame.explanation = None  # the frame may stay as context
+            self._num_emitted += 1
+
+
+def decision_of(event: Change, events: SceneEvents, before: str) -> str:
+    """What was decided on a frame, in one word; empty where nothing happens to the image as a whole."""
+    if events.changes:
+        return "change"
+    if events.pans:
+        return "pan"
+    if before == "pan":
+        return "rest"
+    return {Change.scene: "cut", Change.back: "back", Change.light: "light", Change.none: ""}[event]

@@ -1,0 +1,1 @@
+"""Stages around a segmenter, one file each: rain, light, shadows, contrast, alignment."""

@@ -1,0 +1,109 @@
+"""Average the foreground of a frame with the frames before and after it along the motion of each pixel."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+import numpy as np
+
+from segue.flow import DIS
+from segue.flow.providers import Flow
+from segue.models.geometry import ResizePadGeometry
+from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.background.quantiles import resized
+from segue.sessions.foreground.camera.registration import agree, sampled
+from segue.sessions.foreground.stages.base import Change, Stage, WorkFrame
+from segue.state import checkpointed
+from segue.types import Image
+from segue.utils.arrays import BoolArray, Float32Array
+
+REACH = 12  # frames before and after each one that count
+SAME = 15  # levels by which a pixel may look different on such a frame and still be the same thing
+PAN_REACH, PAN_SAME = 4, 255  # the same while the camera pans, whatever the colours
+LIKELY = 0.05  # probability from which on something may be foreground
+AROUND = np.ones((15, 15), np.uint8)  # what lies so near to where something may be foreground is looked at
+SHORT_SIDE = 240  # pixels are followed in images of this short side at most
+
+_ROW = 256  # OpenCV samples images at no more than 32767 places in a row
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Near:
+    """A frame as it is followed: image and foreground at no more than the short side."""
+
+    index: int
+    image: Image
+    foreground: Float32Array
+
+
+class MotionAverage(Stage):
+    """Averages the foreground of each frame with the twelve frames before and after it."""
+
+    name = "average"
+    lag = REACH
+    _near: deque[_Near] = checkpointed(partial(deque, maxlen=2 * REACH + 1))
+    state_types = (_Near,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quick = DIS(quick=True)
+        self._flows: dict[tuple[int, int], Flow] = {}
+
+    def reset(self, event: Change) -> None:
+        if event.is_scene:
+            self._near.clear()
+            self._flows.clear()
+
+    def after_segment(self, frame: WorkFrame, background: Background) -> None:
+        size = ResizePadGeometry.of(frame.image.shape[:2], SHORT_SIDE, 1).working
+        image, foreground = resized(frame.image, size), resized(frame.foreground.copy(), size)
+        self._near.append(_Near(frame.index, image, foreground))
+        first = self._near[0].index
+        self._flows = {pair: flow for pair, flow in self._flows.items() if min(pair) >= first}
+
+    def postprocess(self, frame: WorkFrame, background: Background) -> None:
+        near = list(self._near)
+        place = next(i for i, each in enumerate(near) if each.index == frame.index)
+        reach, levels = (PAN_REACH, PAN_SAME) if frame.pans else (REACH, SAME)
+        before, own, following = near[max(0, place - reach) : place], near[place], near[place + 1 :][:reach]
+        likely = np.any([each.foreground > LIKELY for each in (*before, own, *following)], axis=0)
+        if not (before or following) or not likely.any():
+            return
+        looked = cv2.dilate(likely.view(np.uint8), AROUND) > 0
+        change = np.zeros(looked.shape, np.float32)
+        change[looked] = self._mean(own, looked, (before[::-1], following), levels) - own.foreground[looked]
+        size = frame.foreground.shape[::-1]
+        finer = cv2.resize(change, size, interpolation=cv2.INTER_LINEAR)  # outlines stay
+        frame.foreground = np.clip(frame.foreground + finer, 0, 1)
+
+    def _mean(
+        self, own: _Near, looked: BoolArray, sides: tuple[list[_Near], list[_Near]], levels: int
+    ) -> Float32Array:
+        """Mean foreground of some pixels of a frame, over the frames up to which they look the same."""
+        rows, columns = looked.nonzero()
+        padding = -len(rows) % _ROW
+        xs, ys = (np.pad(each.astype(np.float32), (0, padding)).reshape(-1, _ROW) for each in (columns, rows))
+        total, count, colours = sampled(own.foreground, xs, ys), np.ones(xs.shape), sampled(own.image, xs, ys)
+        (height, width), shape = own.foreground.shape, xs.shape
+        for others in sides:
+            x, y, last, same = xs, ys, own, np.ones(shape, bool)
+            for other in others:
+                step = sampled(self._flow(last, other), x, y)
+                x, y, last = x + step[..., 0], y + step[..., 1], other
+                same &= agree(sampled(other.image, x, y), colours, levels)
+                same &= (x > -1) & (y > -1) & (x < width) & (y < height)
+                if not same.any():
+                    break
+                total += np.where(same, sampled(other.foreground, x, y), 0)
+                count += same
+        return np.asarray((total / count).reshape(-1)[: len(rows)], np.float32)
+
+    def _flow(self, start: _Near, end: _Near) -> Flow:
+        """Displacement of each pixel to the frame before or after, (H, W, 2) in pixels."""
+        pair = start.index, end.index
+        if pair not in self._flows:
+            self._flows[pair] = self._quick(start.image, end.image)
+        return self._flows[pair]

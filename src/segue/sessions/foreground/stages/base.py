@@ -1,0 +1,118 @@
+"""The interface of the stages around a segmenter, and the frame that passes through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar
+
+from segue.sessions.foreground.camera.step import CameraStep
+from segue.state import Checkpointable
+from segue.types import Image
+from segue.utils.arrays import BoolArray, Float32Array
+
+if TYPE_CHECKING:
+    from segue.sessions.foreground.background.base import Background
+    from segue.sessions.foreground.background.quantiles import Scene
+    from segue.sessions.foreground.segmenters.base import SegmenterInput
+
+
+class Change(Enum):
+    """Global change since the previous frame."""
+
+    none = "none"
+    light = "light"
+    scene = "scene"
+    back = "back"  # a scene that was there before comes back
+
+    @property
+    def is_scene(self) -> bool:
+        """Whether another scene is there."""
+        return self in (Change.scene, Change.back)
+
+
+@dataclass(slots=True, eq=False)
+class WorkFrame:
+    """A frame on its way through a session; what does not compare is needed within one step only."""
+
+    index: int  # in the source
+    time: float  # in seconds
+    size: tuple[int, int]  # height and width of the frame
+    image: Image  # RGB (h, w, 3), uint8, at the working size, aligned, without rain
+    input: SegmenterInput  # what the segmenter sees of it
+    matrix: Float32Array | None = None  # from the reference to the frame, (2, 3)
+    pans: bool = False  # the camera pans and is followed
+    empty: bool = False  # the mask stays empty: the session warms up
+    maps: Float32Array | None = None  # probabilities (C, h, w), foreground first
+    explanation: Image | None = None  # explanation of the result
+    decision: str = ""  # about the image as a whole, in one word
+    hidden: BoolArray | None = None  # by objects on the frame before
+    step: CameraStep = field(
+        default_factory=CameraStep, compare=False
+    )  # of the camera, from the frame before
+    event: Change = field(default=Change.none, compare=False)  # of the image as a whole
+    scene: Scene | None = field(default=None, compare=False)  # background as the segmenter compares it
+    context: Mapping[int, SegmenterInput] = field(default_factory=dict, compare=False)
+    learned: Float32Array | None = field(default=None, compare=False)  # not to be learnt
+
+    def replace_image(self, image: Image) -> None:
+        """Change the image, for the segmenter as well."""
+        self.image = self.input.image = image
+
+    @property
+    def foreground(self) -> Float32Array:
+        """Probability of foreground, (h, w), once the segmenter has seen the frame."""
+        assert self.maps is not None
+        foreground: Float32Array = self.maps[0]
+        return foreground
+
+    @foreground.setter
+    def foreground(self, values: Float32Array) -> None:
+        assert self.maps is not None
+        self.maps[0] = values
+
+
+class Stage(Checkpointable):
+    """One rule around a segmenter: a class derives from this one and says only what it does.
+
+    Stages form an onion: the first one in the list sees a frame first on its way to the segmenter, and its
+    probabilities last on their way out.
+
+    Attributes:
+        name: what ``without`` calls it.
+        lag: frames after a frame that :meth:`postprocess` needs to have been done.
+        ahead: frames after a frame that :meth:`before_segment` needs while the camera pans.
+    """
+
+    name: ClassVar[str]
+    lag: int = 0
+    ahead: int = 0
+
+    def reset(self, event: Change) -> None:
+        """Forget the scene, or after another light what must be close in time.
+
+        ``event``: not none; where a scene comes back, the background is already the one that was learnt.
+        """
+
+    def on_frame(self, frame: WorkFrame, background: Background) -> None:
+        """Take the next frame; its image may be changed."""
+
+    def before_segment(self, frame: WorkFrame, background: Background) -> None:
+        """Prepare a frame right before the segmenter takes it: scene, contrast, context."""
+
+    def after_segment(self, frame: WorkFrame, background: Background) -> None:
+        """Change the probabilities of a frame before the background learns from it."""
+
+    def postprocess(self, frame: WorkFrame, background: Background) -> None:
+        """Change the probabilities of a frame before its mask is made, ``lag`` frames later."""
+
+
+class StageList(list[Stage]):
+    """The stages of a session, outermost first."""
+
+    def __init__(self, stages: Iterable[Stage] = ()) -> None:
+        super().__init__(stages)
+        self.names = [stage.name for stage in self]
+        self.lag = max((stage.lag for stage in self), default=0)
+        self.ahead = max((stage.ahead for stage in self), default=0)

@@ -1,0 +1,82 @@
+"""Normalise the contrast of images in fog, at dusk and of thermal cameras to that of the training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.background.quantiles import Scene, once_per_scene
+from segue.sessions.foreground.segmenters.base import SegmenterInput
+from segue.sessions.foreground.stages.base import Stage, WorkFrame
+
+SPREAD = 150.0  # levels between the darkest and the brightest parts of a scene of usual contrast
+ENDS = (2, 98)  # percentiles that are those parts
+MOST_GAIN = 6.0
+WORTH = 1.25  # smaller gains change nothing
+MIDDLE = 118.0  # level to which the middle of a scene is brought
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastGain:
+    """A gain around a level that becomes :data:`MIDDLE`, the same for all colours."""
+
+    gain: float  # at least 1
+    level: float  # middle of the scene, 0 to 255
+
+    def act(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Levels of any shape, uint8, in this contrast."""
+        if self == PLAIN:
+            return values
+        levels = (np.arange(256) - self.level) * self.gain + MIDDLE
+        table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+        # OpenCV drops a last axis of one.
+        return np.asarray(cv2.LUT(values, table), np.uint8).reshape(values.shape)
+
+    def of_scene(self, scene: Scene) -> Scene:
+        """Background statistics in this contrast."""
+        if self == PLAIN:
+            return scene
+        planes = scene.planes.copy()
+        planes[:18] = self.act(planes[:18])
+        return Scene(planes)
+
+
+PLAIN = ContrastGain(1.0, MIDDLE)  # changes nothing
+
+
+class Contrast(Stage):
+    """Shows the segmenter scenes of low contrast in usual contrast, and the frames before in theirs."""
+
+    name = "contrast"
+
+    def before_segment(self, frame: WorkFrame, background: Background) -> None:
+        assert frame.scene is not None
+        gain, frame.scene = in_usual_contrast(frame.scene)
+        frame.input.image = gain.act(frame.image)
+        if frame.pans:  # frames that were warped onto this one
+            beside = frame.context.items()
+            frame.context = {offset: SegmenterInput(gain.act(each.image)) for offset, each in beside}
+
+
+def in_usual_contrast(scene: Scene) -> tuple[ContrastGain, Scene]:
+    """The gain of a scene, and the scene with it."""
+    gain = contrast_gain(scene)
+    return gain, scene if gain == PLAIN else _shown(scene)
+
+
+@once_per_scene
+def contrast_gain(scene: Scene) -> ContrastGain:
+    """The gain that gives a scene usual contrast; 1 if it has."""
+    grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY)
+    low, high = np.percentile(grey[::4, ::4], ENDS)
+    gain = min(SPREAD / max(high - low, 1.0), MOST_GAIN)
+    return ContrastGain(float(gain), float(low + high) / 2) if gain > WORTH else PLAIN
+
+
+@once_per_scene
+def _shown(scene: Scene) -> Scene:
+    return contrast_gain(scene).of_scene(scene)

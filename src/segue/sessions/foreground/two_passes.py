@@ -1,0 +1,149 @@
+"""Two passes over a video: the first learns the background of each of its parts, the second gives masks."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from segue.errors import SegueError, SourceDamageError, SourceError
+from segue.sessions.foreground.background.collecting import CollectingBackground
+from segue.sessions.foreground.background.quantiles import Scene
+from segue.sessions.foreground.background.scene_estimation import Sample
+from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
+from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
+from segue.sessions.foreground.session import ForegroundSession
+from segue.sessions.foreground.stage_list import checked
+from segue.sessions.foreground.stages.contrast import PLAIN, in_usual_contrast
+from segue.sessions.passes import Passes
+from segue.state import Checkpointable, checkpointed
+from segue.types import Frame
+from segue.utils.arrays import Float32Array
+
+_LOGGER = logging.getLogger("segue")
+
+
+class _Blind(Segmenter):
+    """Finds nothing: in the first pass there is no background yet to compare frames with."""
+
+    name = "first pass"
+    uses_background = True
+
+    def __init__(self, stages: Collection[str]) -> None:
+        self.stages = tuple(stages)
+
+    def step(
+        self, frame: SegmenterInput, context: Mapping[int, SegmenterInput], scene: Scene
+    ) -> Float32Array:
+        return np.zeros((1, *frame.image.shape[:2]), np.float32)
+
+
+class TwoPasses(Checkpointable, Passes):
+    """The frames of a video for the second pass; the first one learns the background of each part of it.
+
+    Args:
+        segmenter: looks at the background.
+        frames: gives the frames of the video from the beginning, for each pass.
+        background: gets what was learnt.
+        short_side: larger frames are reduced to this short side; None never reduces.
+        without: names of stages to leave out.
+    """
+
+    done: bool = checkpointed(False)
+    _count: int = checkpointed(0)  # frames of the video that were looked at
+    _session: ForegroundSession = checkpointed()
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        frames: Callable[[], Iterable[Frame]],
+        background: LearntBackground,
+        *,
+        short_side: int | None,
+        without: Collection[str] = (),
+    ) -> None:
+        if not segmenter.uses_background:
+            raise SegueError(f"two passes learn the empty scene, at which {segmenter.name} does not look")
+        if segmenter.extra is not None:
+            raise SegueError(f"two passes know no {segmenter.extra}, which {segmenter.name} looks at")
+        super().__init__()
+        self._segmenter, self._short_side = segmenter, short_side
+        self._source, self._background = frames, background
+        self._stages = sorted({*segmenter.stages, "follow"} - checked(without))
+        self._collected = CollectingBackground(self._probability, segmenter.offsets)
+        self._session = ForegroundSession(
+            _Blind([name for name in self._stages if name == "align"]),
+            background=self._collected,
+            short_side=short_side,
+            without=without,
+            follow_camera="auto",
+        )
+
+    @property
+    def scenes(self) -> VideoScenes:
+        """What has been learnt so far."""
+        return self._collected.scenes
+
+    @property
+    def summary(self) -> str:
+        """The number of scenes, if there are several."""
+        count = self.scenes.count
+        return f"first pass: {count} scenes in {self._count} frames" if count > 1 else ""
+
+    def learning(self) -> Iterator[int]:
+        """Run or continue the first pass; yields the number of frames done so far."""
+        if not self.done:
+            try:
+                for frame in islice(self._source(), self._count, None):
+                    self.take(frame)
+                    yield self._count
+            except SourceDamageError:  # the second pass gives the frames before it, and meets it again
+                if self._count == 0:
+                    raise
+            self.finish()
+        self._background.scenes = self.scenes
+
+    def second(self) -> Iterator[Frame]:
+        """The frames of the second pass, after the first one."""
+        count = 0
+        for count, frame in enumerate(self._source(), start=1):
+            if count > self._count:
+                break
+            yield frame
+        if count != self._count:
+            now = f"more than {self._count}" if count > self._count else str(count)
+            raise SourceError(
+                f"the video has {now} frames now, {self._count} in the first pass; "
+                "start again with --overwrite, or take one pass"
+            )
+
+    def take(self, frame: Frame) -> None:
+        """Look at the next frame in the first pass."""
+        with self.changing(f"frame {frame.index} of the first pass"):
+            self._count += 1
+            self._session.step(frame)
+
+    def finish(self) -> None:
+        """There are no more frames."""
+        with self.changing("the end of the first pass"):
+            deque(self._session.finish(), maxlen=0)
+            self._collected.finish()
+            self.done = True
+        _LOGGER.info("first pass: %d scenes in %d frames", self.scenes.count, self._count)
+
+    def _config_fingerprint(self) -> dict[str, Any]:
+        return {"model": self._segmenter.name, "short_side": self._short_side, "stages": self._stages}
+
+    def _probability(self, sample: Sample, scene: Scene) -> Float32Array:
+        offsets = self._segmenter.offsets
+        images = [sample.image, *(sample.context.get(offset, sample.image) for offset in offsets)]
+        gain, shown = in_usual_contrast(scene) if "contrast" in self._stages else (PLAIN, scene)
+        frame, *beside = (SegmenterInput(gain.act(image)) for image in images)
+        foreground: Float32Array = self._segmenter.step(
+            frame, dict(zip(offsets, beside, strict=True)), shown
+        )[0]
+        return foreground

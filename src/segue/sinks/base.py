@@ -1,0 +1,308 @@
+"""Interfaces of sinks and of sinks with one file, and sinks that combine sinks."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segue.errors import SinkError
+from segue.masks import resize_mask
+from segue.types import Frame, IndexMask, Segmentation
+from segue.utils.files import PartialFile, writing
+from segue.utils.system import lower_thread_priority
+from segue.video.decoding.readers import ConnectionChange
+
+if TYPE_CHECKING:
+    from typing import Self
+
+Size = tuple[int, int] | Callable[[], tuple[int, int] | None] | None
+"""Output height and width of a sink, or a function that gives them at the first result; None keeps the
+size of each result."""
+
+
+class Sink:
+    """Takes results in order of time.
+
+    Used as a context manager it commits at the end, and aborts when an exception passes through.
+    """
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        """Write the result of one frame.
+
+        Args:
+            frame: the frame that the result is of.
+            segmentation: the result; results come in order of time.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Return when everything written so far has left this process."""
+
+    def connection(self, change: ConnectionChange) -> None:
+        """Learn that a live source was lost or is back; no frames come meanwhile.
+
+        Args:
+            change: which, when and why.
+        """
+
+    def hand_over(self, successor: Sink) -> None:
+        """Give what goes on at the end of a part to the sink of the next part, before this one is closed.
+
+        Args:
+            successor: the same kind of sink, which has not written yet.
+        """
+
+    def close(self) -> None:
+        """Complete the output and give it its final name.
+
+        Raises:
+            SinkError: it cannot be completed; then nothing appears under the final name.
+        """
+
+    def suspend(self) -> None:
+        """Complete what shows the results so far; what a later run continues stays open for it."""
+        self.close()
+
+    def abort(self) -> None:
+        """Give up: remove what is half-written, keep what a later run can continue."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+
+class FileSink(Sink):
+    """A sink of one file, which is written beside its final name until it is complete."""
+
+    def __init__(self, path: str | Path, size: Size = None) -> None:
+        self._size: Size = size
+        self._file = PartialFile(Path(path))
+        self._file.prepare()
+
+    def close(self) -> None:
+        try:
+            with writing(self._file.final):
+                self._complete()
+            self._file.commit()
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        self._release()
+        self._file.discard()
+
+    def _complete(self) -> None:
+        """Write all that is not in the file yet."""
+        raise NotImplementedError
+
+    def _release(self) -> None:
+        """Close it in any state, also if it is closed already."""
+        raise NotImplementedError
+
+
+def known_size(size: Size) -> tuple[int, int] | None:
+    """The size of what a sink writes, if it is known now."""
+    return size() if callable(size) else size
+
+
+def sized_mask(segmentation: Segmentation, size: Size) -> IndexMask:
+    """The mask of a result at the size of a sink's files; None keeps its own."""
+    known = known_size(size)
+    return segmentation.mask if known is None else resize_mask(segmentation.mask, known)
+
+
+def frame_name(names: Sequence[str] | None, index: int) -> str:
+    """Name of a frame's image, without ending; ``00012`` where it has none."""
+    return names[index] if names is not None and index < len(names) else f"{index:05d}"
+
+
+class MultiSink(Sink):
+    """Gives every result to several sinks in turn; they are completed in the same order.
+
+    When one of them fails, the others are aborted.
+    """
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = tuple(sinks)
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        for sink in self._sinks:
+            sink.write(frame, segmentation)
+
+    def flush(self) -> None:
+        for sink in self._sinks:
+            sink.flush()
+
+    def connection(self, change: ConnectionChange) -> None:
+        for sink in self._sinks:
+            sink.connection(change)
+
+    def hand_over(self, successor: Sink) -> None:
+        if isinstance(successor, MultiSink):
+            for sink, other in zip(self._sinks, successor._sinks, strict=True):
+                sink.hand_over(other)
+
+    def close(self) -> None:
+        self._end(Sink.close.__name__)
+
+    def suspend(self) -> None:
+        self._end(Sink.suspend.__name__)
+
+    def _end(self, method: str) -> None:
+        """End every sink by one of its methods; after a failure abort the rest and raise."""
+        for position, sink in enumerate(self._sinks):
+            try:
+                getattr(sink, method)()
+            except BaseException:
+                for rest in self._sinks[position:]:
+                    rest.abort()
+                raise
+
+    def abort(self) -> None:
+        for sink in self._sinks:
+            sink.abort()
+
+
+class ShowingWarning(UserWarning):
+    """A video that only shows results of a camera misses some; the message names it."""
+
+
+class LenientSink(Sink):
+    """Writes to a sink that only shows results: where it fails, frames are missing there, with a warning."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._missing = 0
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        try:
+            self._sink.write(frame, segmentation)
+        except SinkError as error:
+            self._missing += 1
+            if self._missing == 1:
+                self._warn(f"{error}; the run goes on, and frames that are missing there are counted")
+
+    def flush(self) -> None:
+        self._sink.flush()
+
+    def connection(self, change: ConnectionChange) -> None:
+        self._sink.connection(change)
+
+    def hand_over(self, successor: Sink) -> None:
+        if isinstance(successor, LenientSink):
+            self._sink.hand_over(successor._sink)
+
+    def close(self) -> None:
+        if self._missing > 1:
+            self._warn(f"{self._missing} frames are missing in a video")
+        try:
+            self._sink.close()
+        except SinkError as error:
+            self._warn(str(error))
+
+    def abort(self) -> None:
+        self._sink.abort()
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(text, ShowingWarning, stacklevel=3)
+
+
+class BackgroundSink(Sink):
+    """Writes to another sink in a thread, at most ``depth`` results behind.
+
+    Errors in the thread are raised by the next :meth:`write`, :meth:`flush` or :meth:`close`.
+
+    Args:
+        sink: sink to write to; it is used by that thread only, until this one is flushed.
+        depth: number of results that may wait; further ones make the caller wait.
+    """
+
+    def __init__(self, sink: Sink, depth: int = 8) -> None:
+        self._sink = sink
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(depth)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="segue-sink", daemon=True)
+        try:
+            self._thread.start()
+        except BaseException:  # there are too many threads
+            sink.abort()
+            raise
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        """Queue the result of a frame; an error of an earlier frame is raised here.
+
+        Args:
+            frame: the frame.
+            segmentation: its result.
+        """
+        self._raise_error()
+        self._jobs.put(partial(self._sink.write, frame, segmentation))
+
+    def connection(self, change: ConnectionChange) -> None:
+        """Queue a change of the connection; any thread may call it."""
+        self._jobs.put(partial(self._sink.connection, change))
+
+    def flush(self) -> None:
+        """Wait until everything queued is written."""
+        self._jobs.join()
+        self._raise_error()
+        self._sink.flush()
+
+    def close(self) -> None:
+        """Write what is queued and complete the other sink; after a failure abort it and raise."""
+        self._stop()
+        if self._error is None:
+            self._end(self._sink.close)
+            return
+        try:
+            self._raise_error()
+        finally:
+            self.abort()
+
+    def suspend(self) -> None:
+        """Write what is queued and suspend the other sink; after a failure raise."""
+        self._stop()
+        self._raise_error()
+        self._sink.suspend()
+
+    def abort(self) -> None:
+        """Write what is queued, so that a later run can go on after it, then abort the other sink."""
+        self._stop()
+        self._end(self._sink.abort)
+
+    def _end(self, how: Callable[[], None]) -> None:
+        how()
+        # The other one and the error may know who holds this one, and keep all that the run has opened.
+        self._sink, self._error = Sink(), None
+
+    def _stop(self) -> None:
+        if self._thread.is_alive():
+            self._jobs.put(None)
+            self._thread.join()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        lower_thread_priority()
+        while (job := self._jobs.get()) is not None:
+            if self._error is None:
+                try:
+                    job()
+                except BaseException as error:
+                    self._error = error  # the caller gets it, whatever it is
+            self._jobs.task_done()

@@ -1,0 +1,468 @@
+"""Folders of mask files, one PNG a frame, with what a later run must know to continue them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from segue.errors import ResumeError, SinkError, SourceError
+from segue.masks import measure
+from segue.masks.files import encode_index_mask, encode_png, read_levels
+from segue.masks.values import MAX_ID
+from segue.sinks.base import Sink, Size, frame_name, sized_mask
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.utils.files import make_folder, remove_partial, write_complete, writing
+from segue.utils.inputs import is_number, parse_json, whole_number
+from segue.utils.system import sync_folder, sync_open_file
+from segue.video.sources.identity import SourceIdentity
+
+MARKER = ".segue.json"
+"""File in the folder that says with which settings it was made and whether it is complete."""
+
+RECORDS = ".segue.jsonl"
+"""File in the folder with one line a frame: name, index, time, and the objects with their scores."""
+
+LARGEST_RECORD = 1 << 24
+"""Bytes of one line of ``RECORDS``, and of ``MARKER``: a frame with 65,535 objects takes fewer."""
+
+SHADOW = 50
+"""Grey value of shadow in CDnet2014; only 255 counts as foreground."""
+
+_CDNET = re.compile(r"bin\d{6,}\.png")
+_CDNET_IMAGE = re.compile(r"in([0-9]{1,18})")
+
+Settings = Mapping[str, Any]
+"""Everything that the masks depend on, as JSON values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Record of a mask file by its name; boxes and areas of the objects are not stored."""
+
+    file: str
+    index: int
+    time: float
+    objects: tuple[ObjectInfo, ...] = ()
+
+    @classmethod
+    def read(cls, line: str) -> Record:
+        """Read a line, which may come from anywhere."""
+        found = parse_json(line)
+        name, index, time = found["file"], found["index"], found["time"]
+        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".png") or "\0" in name:
+            raise ValueError("its file is not the plain name of a mask")
+        if type(index) is not int or not 0 <= index < 2**63 or not is_number(time):
+            raise ValueError("its frame is not a number")
+        objects = tuple(ObjectInfo(item["id"], item["label"], item["score"]) for item in found["objects"])
+        for item in objects:
+            if type(item.id) is not int or not 0 <= item.id <= MAX_ID or not is_number(item.score):
+                raise ValueError("an object without a number")
+            if not isinstance(item.label, str | None):
+                raise ValueError("a label that is no text")
+        return cls(name, index, float(time), objects)
+
+    def line(self) -> str:
+        """The line that :meth:`read` takes; names that are no valid text are kept as they are."""
+        objects = [{"id": item.id, "label": item.label, "score": item.score} for item in self.objects]
+        values = {"file": self.file, "index": self.index, "time": self.time, "objects": objects}
+        return json.dumps(values) + "\n"
+
+
+class MaskFolderSink(Sink):
+    """Writes one mask file per frame into a folder and records which files segue wrote.
+
+    After a power cut the records that were written since the last :meth:`flush` may be missing while files of
+    theirs are there: ``continues`` takes files of frames behind the last record for such.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        size: Size,
+        names: Sequence[str] | None,
+        *,
+        anew: bool,
+        continues: bool = False,
+        syncs_records: bool = False,
+    ) -> None:
+        self._folder = folder
+        self._size = size
+        self._names = names
+        self._anew = anew
+        self._continues = continues
+        self._syncs_records = syncs_records
+        self._last = -1  # frame of the last record of an earlier run
+        self._lines: dict[str, str] = {}  # record of each file
+        self._records: IO[str] | None = None
+        with writing(folder):
+            make_folder(folder)
+
+    def flush(self) -> None:
+        """Return when all masks and their records have reached the disk, under their names."""
+        self._sync(self._begin())
+
+    def close(self) -> None:
+        self._begin()
+        self._end()
+        self._check_present()
+
+    def _check_present(self) -> None:
+        """See that no other program has removed masks since they were written."""
+        present: set[str] = set()
+        with suppress(OSError):  # the folder is gone as well
+            present = {path.name for path in self._folder.iterdir()}
+        if missing := sum(name not in present for name in self._lines):
+            raise SinkError(
+                f"{self._folder}: {missing} of {len(self._lines)} masks were removed during the run; "
+                "give --overwrite"
+            )
+
+    def abort(self) -> None:
+        """Leave the masks written so far."""
+        with suppress(SinkError):
+            self._end()
+
+    def _begin(self) -> IO[str]:
+        """The open records; taking them over removes what an earlier run left, and nothing else."""
+        if self._records is None:
+            path = self._folder / RECORDS
+            with writing(self._folder):
+                remove_partial(self._folder)
+                records = records_of(self._folder)
+                if self._anew:
+                    for record in records.values():
+                        (self._folder / record.file).unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+                    sync_folder(self._folder)  # else a power cut could bring them back without their records
+                elif path.exists():  # a last line that an interrupted run did not finish is cut off
+                    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+                    self._lines = {record.file: record.line() for record in records.values()}
+                    self._last = max(records, default=-1)
+                self._records = path.open("a", encoding="utf-8")
+        return self._records
+
+    def _put(self, name: str, segmentation: Segmentation, data: bytes) -> None:
+        """Write a mask file, its record first."""
+        record = Record(name, segmentation.index, segmentation.time, segmentation.objects)
+        records, path = self._begin(), self._folder / name
+        lost_record = self._continues and segmentation.index > self._last
+        if name not in self._lines and path.exists() and not lost_record:
+            raise SinkError(f"{path}: segue did not write this file; choose another folder")
+        line = record.line()
+        if self._lines.get(name) != line:  # a run that is resumed writes what is on record once more
+            self._lines[name] = line
+            with writing(self._folder / RECORDS):
+                records.write(line)
+                records.flush()
+                if self._syncs_records:
+                    sync_open_file(records.fileno())
+        write_complete(path, data, sync_name=False)
+
+    def _end(self) -> None:
+        """Close the records; all files have reached the disk."""
+        if self._records is not None and not self._records.closed:
+            with self._records:
+                self._sync(self._records)
+
+    def _sync(self, records: IO[str]) -> None:
+        with writing(self._folder / RECORDS):
+            records.flush()
+            sync_open_file(records.fileno())
+        sync_folder(self._folder)
+
+
+class PngSink(MaskFolderSink):
+    """Writes one index mask a frame into a folder, as PNG with the DAVIS palette.
+
+    Every file appears under its name when it is complete. The folder can be resumed: see
+    ``resume`` and :func:`replay`. A frame that is written again replaces its file.
+
+    Args:
+        folder: folder to write to; made if it is not there.
+        size: height and width of the files; masks are brought to it by nearest neighbour. None keeps them.
+        names: name (without ending) by frame index; other frames get their index, ``00012.png``.
+        settings: what the masks depend on; a resumed run must have the same.
+        overwrite: remove the masks of an earlier run from the folder.
+        resume: keep the masks of an earlier, interrupted run.
+
+    Raises:
+        SinkError: the folder has masks and neither ``overwrite`` nor ``resume`` is given, has files that are
+            not of segue, was made with other settings, or cannot be written to.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        size: Size = None,
+        names: Sequence[str] | None = None,
+        settings: Settings | None = None,
+        overwrite: bool = False,
+        resume: bool = False,
+    ) -> None:
+        folder = Path(folder)
+        self._wide = False
+        self._narrow: list[str] = []  # files with 8 bits
+        marker = read_marker(folder)
+        continues = resume and marker is not None and not marker["complete"]
+        super().__init__(folder, size, names, anew=overwrite, continues=continues)
+        self._settings = json.loads(json.dumps(dict(settings or {})))
+        refuse_other_masks(folder, replaces=overwrite or resume)
+        if marker is not None and resume:
+            done = max(records_of(folder), default=-2)
+            _check_settings(folder, _until(marker["settings"], done), _until(self._settings, done))
+        elif marker is not None:
+            records_of(folder)  # damaged ones are reported now
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        mask, name = (
+            sized_mask(segmentation, self._size),
+            f"{frame_name(self._names, segmentation.index)}.png",
+        )
+        self._wide = self._wide or int(mask.max(initial=0)) > 255
+        try:
+            data = encode_index_mask(mask, wide=self._wide)
+        except SinkError as error:
+            raise SinkError(f"frame {segmentation.index}: {error}") from error
+        self._put(name, segmentation, data)
+        if self._wide:
+            self._widen(2)
+        else:
+            self._narrow.append(name)
+
+    def _widen(self, count: int) -> None:
+        """Give some of the files with 8 bits 16 bits, for all files of a folder have the same depth."""
+        for name in self._narrow[-count:]:
+            path = self._folder / name
+            write_complete(path, encode_index_mask(read_levels(path, str(path)), wide=True), sync_name=False)
+        del self._narrow[-count:]
+
+    def close(self) -> None:
+        """Mark the folder as complete."""
+        if self._wide:
+            self._check_present()
+            self._widen(len(self._narrow))
+        super().close()
+        self._mark(complete=True)
+
+    def suspend(self) -> None:
+        """Leave the masks written so far, for a run that is resumed."""
+        self._end()
+
+    def completed_frames(self) -> list[int]:
+        """List the frames whose masks are in the folder.
+
+        Returns:
+            Their indices, in order.
+        """
+        return sorted(read_records(self._folder))
+
+    def _begin(self) -> IO[str]:
+        if self._records is None:
+            self._mark(complete=False)
+        return super()._begin()
+
+    def _mark(self, *, complete: bool) -> None:
+        marker = {"complete": complete, "settings": self._settings}
+        write_complete(self._folder / MARKER, json.dumps(marker, indent=1).encode())
+
+
+def refuse_other_masks(folder: Path, *, replaces: bool) -> None:
+    """Raise SinkError if a folder has images of others, or masks of segue that a run does not replace."""
+    marker = read_marker(folder)
+    if marker is None:
+        if any(path.suffix.lower() == ".png" for path in folder.iterdir()):
+            raise SinkError(f"{folder}: has images that segue did not write; choose another folder")
+    elif not replaces:
+        state = "masks" if marker["complete"] else "the masks of an interrupted run"
+        raise SinkError(f"{folder}: has {state} already; give --overwrite or --resume, or another folder")
+
+
+class CdnetSink(MaskFolderSink):
+    """Writes ``bin000001.png`` ..., as the evaluation of CDnet2014 wants them.
+
+    255 is foreground, 50 what is labelled shadow, 0 the rest. A frame from an image ``in000123.jpg`` gets
+    that number; others are counted from 1 on. The masks that an earlier run wrote there are removed when the
+    first new one is written.
+
+    Args:
+        folder: folder to write to; made if it is not there.
+        size: height and width of the files; masks are brought to it by nearest neighbour. None keeps them.
+        names: name (without ending) of the image by frame index.
+
+    Raises:
+        SinkError: the folder cannot be written to, or holds such files that segue did not write.
+    """
+
+    def __init__(self, folder: str | Path, *, size: Size = None, names: Sequence[str] | None = None) -> None:
+        folder = Path(folder)
+        super().__init__(folder, size, names, anew=True, syncs_records=True)
+        known = {record.file for record in records_of(folder).values()}
+        unknown = {path.name for path in folder.iterdir() if _CDNET.fullmatch(path.name)} - known
+        if unknown:
+            raise SinkError(f"{folder}: has {min(unknown)}, which segue did not write; choose another folder")
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        mask, index = sized_mask(segmentation, self._size), segmentation.index
+        values = np.where(mask > 0, 255, 0).astype(np.uint8)
+        for item in segmentation.objects:
+            if item.label == "shadow":
+                values[mask == item.id] = SHADOW
+        name = f"bin{frame_number(frame_name(self._names, index), index):06d}.png"
+        self._put(name, segmentation, encode_png(values))
+
+
+def frame_number(name: str, index: int) -> int:
+    """Number of CDnet2014 of a frame, by the name of its image, without ending, and its index."""
+    match = _CDNET_IMAGE.fullmatch(name)
+    return int(match[1]) if match else index + 1
+
+
+def read_marker(folder: Path) -> dict[str, Any] | None:
+    """Read the marker that segue writes into a mask folder.
+
+    Args:
+        folder: folder of masks.
+
+    Returns:
+        ``complete``, False for an interrupted run, and ``settings``; None if there is no marker.
+
+    Raises:
+        SinkError: it is damaged.
+    """
+    path = folder / MARKER
+    if not path.exists():
+        return None
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
+            raise ValueError("too large")
+        marker = parse_json(path.read_text("utf-8"))
+        if type(marker["complete"]) is not bool or not isinstance(marker["settings"], dict):
+            raise ValueError("not a marker")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SinkError(f"{path}: damaged; remove the folder or choose another") from error
+    return dict(marker)
+
+
+def read_records(folder: Path) -> dict[int, Record]:
+    """The record of each frame of a mask folder whose mask file is there, by frame index, in order."""
+    records = records_of(folder)
+    try:
+        present = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise SourceError(f"{folder}: cannot be read ({error.strerror})") from error
+    return {index: record for index, record in sorted(records.items()) if record.file in present}
+
+
+def records_of(folder: Path) -> dict[int, Record]:
+    """All records of a folder by frame index."""
+    path = folder / RECORDS
+    records: dict[int, Record] = {}
+    line = ""
+    try:
+        if not path.exists():
+            return {}
+        if not path.is_file():
+            raise ValueError("not a regular file")
+        with path.open(encoding="utf-8", newline="\n") as stream:
+            while line := stream.readline(LARGEST_RECORD):
+                if not line.endswith("\n"):
+                    if len(line) == LARGEST_RECORD:
+                        raise ValueError("too long")
+                    break  # torn by an interruption
+                record = Record.read(line)
+                records[record.index] = record
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SourceError(
+            f"{path}: damaged record {line[:40]!r}; remove the folder or choose another"
+        ) from error
+    return records
+
+
+def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentation]:
+    """Read the results of an earlier run from its mask folder.
+
+    Labels and scores are restored; boxes and areas are computed from the pixels.
+
+    Args:
+        folder: a folder that :class:`PngSink` wrote.
+        before: stop at this frame index, which is not included; None takes all frames.
+
+    Yields:
+        The results, in order of frames.
+
+    Raises:
+        SourceError: a mask or the record of it is damaged.
+    """
+    folder = Path(folder)
+    for index, record in read_records(folder).items():
+        if before is not None and index >= before:
+            return
+        mask = read_levels(folder / record.file, str(folder / record.file))
+        extents = measure(mask)
+        objects = tuple(
+            replace(item, box=extents[item.id].box, area=extents[item.id].area)
+            if item.id in extents
+            else item
+            for item in record.objects
+        )
+        yield Segmentation(index, record.time, mask, objects)
+
+
+def _until(settings: Settings, last: int) -> Settings:
+    """The settings without the prompts of frames behind ``last``, which may still change."""
+    prompts = settings.get("prompts")
+    if not isinstance(prompts, dict):
+        return settings
+    reached = {name: texts for name, texts in prompts.items() if _index(name) <= last}
+    return {**settings, "prompts": reached}
+
+
+def _index(name: str) -> int:
+    number = whole_number(name)
+    return -1 if number is None else number
+
+
+def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
+    before, now = _by_content(old), _by_content(new)
+    changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    if "source" in changed and isinstance(old.get("source"), dict) and isinstance(new.get("source"), dict):
+        known, given = (SourceIdentity.from_json(settings["source"]) for settings in (old, new))
+        if difference := known.difference(given):
+            raise ResumeError(
+                f"{folder}: was begun with another source than {given.place} is now: {difference}; "
+                "resume with the old one, or give --overwrite"
+            )
+        changed.remove("source")
+    if not changed:
+        return
+    key = changed[0]
+    was, is_now = old.get(key), new.get(key)
+    if isinstance(was, dict) and isinstance(is_now, dict) and key != "prompts":
+        _check_settings(folder, was, is_now)
+    raise ResumeError(
+        f"{folder}: was begun with {key}={was!r}, now it is {is_now!r}; "
+        "resume with the old settings, or give --overwrite"
+    )
+
+
+def _by_content(value: Any) -> Any:
+    """Settings in which a file counts by its digest where they have it, wherever the file lies."""
+    if isinstance(value, str):
+        return value.rpartition(" sha256=")[2]
+    if isinstance(value, list):
+        return [_by_content(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    places = ("weights", "path") if value.get("digest") else ()
+    return {name: _by_content(item) for name, item in value.items() if name not in places}

@@ -1,0 +1,354 @@
+"""Choose the files of a run and open the sinks that write them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from segue.errors import ResumeError, SinkError
+from segue.events.counts import counts_path
+from segue.registry import SINKS, SinkEntry, SinkOptions
+from segue.sinks.base import BackgroundSink, LenientSink, MultiSink, Sink
+from segue.sinks.masks import refuse_other_masks, replay
+from segue.types import Frame, Segmentation
+from segue.utils.files import locked
+from segue.utils.inputs import user_path
+from segue.utils.lazy import LazyCallable
+from segue.video.sources.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+if TYPE_CHECKING:
+    from segue.video.sources.source import Source
+
+MASKS = "png"
+"""The format that a run can be resumed from. It is completed last: a mask folder that is marked complete
+means that everything is."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSinks:
+    """The sink of a run and the places it writes to.
+
+    Attributes:
+        sink: takes the results; complete it with ``close`` or by leaving its ``with`` block.
+        paths: file or folder of each format.
+    """
+
+    sink: Sink
+    paths: dict[str, Path]
+
+
+def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
+    """Say where the outputs of a run go; nothing is created.
+
+    Args:
+        output: a folder that holds all outputs under the names of their entries (``masks/``,
+            ``overlay.mp4`` ...), or, if it is no folder yet and has the ending of the only format, that file.
+        formats: names of formats, such as ``png``.
+
+    Returns:
+        File or folder of each format, in order.
+
+    Raises:
+        SinkError: a format is unknown or there is none, or ``output`` has an ending that does not fit.
+    """
+    output = user_path(output)
+    if not formats:
+        raise SinkError(f"there is no output format; choose from {', '.join(SINKS.names)}")
+    for name in formats:
+        if "," in name and name not in SINKS:
+            each = " ".join(f"--format {part.strip()}" for part in name.split(","))
+            raise SinkError(f"format {name!r}: give each format by itself, as in {each}")
+    entries = {name: SINKS.find(name) for name in formats}
+    suffix = output.suffix.lower()
+    if suffix in _file_endings() and not output.is_dir():
+        if format_of(output) is None:
+            known = ", ".join(sorted({entry.suffix for entry in SINKS} - {""}))
+            raise SinkError(f"{output}: no format ends in {suffix}; give a folder, or a file of {known}")
+        if len(entries) > 1 or entries[formats[0]].suffix != suffix:
+            raise SinkError(
+                f"{output}: a file ending in {suffix} cannot hold {' + '.join(formats)}; give a folder"
+            )
+        return {formats[0]: output}
+    return {name: output / entry.file for name, entry in entries.items()}
+
+
+def default_folder(name: str) -> Path:
+    """``segue-out/NAME``, the folder of the results of a video; NAME never ends as a file does."""
+    stem, _, ending = name.rpartition(".")
+    return Path("segue-out") / (f"{stem}_{ending}" if f".{ending.lower()}" in _file_endings() else name)
+
+
+def _file_endings() -> frozenset[str]:
+    """Endings by which an output is a file, that of a format or one that segue does not write."""
+    return VIDEO_SUFFIXES | IMAGE_SUFFIXES | {entry.suffix for entry in SINKS} - {""}
+
+
+def format_of(output: str | os.PathLike[str]) -> str | None:
+    """The first format whose file has the ending of ``output``; None for a folder."""
+    suffix = Path(output).suffix.lower()
+    return next((entry.name for entry in SINKS if suffix and entry.suffix == suffix), None)
+
+
+class _Existing(Protocol):
+    """What to do with the output of an earlier run."""
+
+    @property
+    def overwrite(self) -> bool:
+        """Replace it."""
+
+    @property
+    def resume(self) -> bool:
+        """Continue it where it was interrupted."""
+
+    @property
+    def append(self) -> bool | None:
+        """Go on after it, in formats that can."""
+
+
+def open_sinks(
+    output: str | Path,
+    formats: Sequence[str],
+    source: Source,
+    *,
+    places: Mapping[str, Path] | None = None,
+    background: bool = True,
+    **options: Any,
+) -> OpenSinks:
+    """Open everything that a run writes.
+
+    Output of an earlier run is kept until the first result is written, and no other run can write
+    there until the sink is closed.
+
+    Masks are written at the size of the source, and zones and the boxes of events refer to it, whatever
+    ``max_size``; overlays and snapshots are of the size of the frames. A run that is resumed makes all files
+    but the masks anew: give the sink the results of :func:`replayed` first.
+
+    Args:
+        output: folder, or file of the only format (see :func:`output_paths`).
+        formats: what to write.
+        source: where the frames come from.
+        places: files that replace those of :func:`output_paths` for some formats.
+        background: write in a thread.
+        options: fields of :class:`segue.registry.SinkOptions` that do not follow from the source, such as
+            ``overwrite=True``.
+
+    Returns:
+        One sink that writes all formats, and the path of each format; the masks, if any, come last.
+
+    Raises:
+        SinkError: something exists and neither ``overwrite``, ``resume`` nor ``append`` is given, cannot be
+            resumed or written, is the source itself, has the path of another output, or is written by
+            another run.
+        SourceError: what an earlier run wrote there is damaged.
+    """
+    run = SinkOptions(
+        size=source.original_size,
+        source_size=lambda: source.original_size,
+        names=source.names,
+        images=None if source.names is None else tuple(file.name for file in source.files),
+        fps=source.fps,
+        pixel_aspect=source.pixel_aspect,
+        source=source.name,
+        at=source.at,
+        live=source.endless,
+        **options,
+    )
+    paths = free_paths(output, formats, source, run, places)
+    sinks: list[Sink] = []
+    with ExitStack() as locks, ExitStack() as opened:
+        locks.enter_context(locked(paths.values()))
+        for name, path in paths.items():
+            entry = SINKS.find(name)
+            sink = entry.open(path, run)
+            opened.callback(sink.abort)
+            sinks.append(LenientSink(sink) if entry.only_shows and source.endless else sink)
+        opened.pop_all()
+        together = _LockedSinks(sinks, locks.pop_all())
+    return OpenSinks(BackgroundSink(together) if background else together, paths)
+
+
+def free_paths(
+    output: str | Path,
+    formats: Sequence[str],
+    source: Source,
+    existing: _Existing,
+    places: Mapping[str, Path] | None = None,
+) -> dict[str, Path]:
+    """The paths of the outputs of a run, see :func:`open_sinks`; what it may not replace is refused."""
+    paths = dict(places or {})
+    rest = [name for name in formats if name not in paths]
+    if rest or not paths:
+        paths |= output_paths(output, rest)
+    order = sorted(dict.fromkeys((*formats, *paths)), key=lambda name: name == MASKS)
+    paths = {name: paths[name] for name in order}
+    _check_apart(paths, source)
+    if existing.resume and existing.overwrite:
+        raise SinkError("overwrite and resume exclude each other; give one of them")
+    if existing.resume and MASKS not in paths:
+        raise SinkError("resume needs the masks of the interrupted run; add the format png")
+    for name, path in paths.items():
+        kept = existing.resume or bool(existing.append and SINKS.find(name).appends)
+        if name == MASKS and path.is_dir():
+            refuse_other_masks(path, replaces=existing.overwrite or kept)
+            continue
+        if existing.overwrite or kept or not path.exists():
+            continue
+        other = "--append" if source.endless else "--resume"
+        raise SinkError(f"{path}: exists already; give --overwrite or {other}, or another output")
+    return paths
+
+
+class _LockedSinks(MultiSink):
+    """The sinks of a run, whose outputs are kept to it until it ends."""
+
+    def __init__(self, sinks: Sequence[Sink], locks: ExitStack) -> None:
+        super().__init__(sinks)
+        self._locks = locks
+
+    def _end(self, method: str) -> None:
+        with self._locks:
+            super()._end(method)
+
+    def abort(self) -> None:
+        with self._locks:
+            super().abort()
+
+
+def _check_apart(outputs: Mapping[Any, Path], source: Source) -> None:
+    """Refuse outputs, by their names for messages, that would replace each other or the source's files."""
+    places: dict[Path, str] = {}
+    for name, path in outputs.items():
+        other = places.setdefault(path.resolve(), name)
+        if other != name:
+            raise SinkError(f"{path}: is to hold both {other} and {name}; give each a place of its own")
+    files = source.files
+    for path in outputs.values():
+        taken = {file.parent for file in files} if path.is_dir() else files
+        if path.exists() and any(file.exists() and path.samefile(file) for file in taken):
+            raise SinkError(f"{path}: the frames come from there; choose another output")
+
+
+def replayed(
+    folder: str | Path, frames: Iterator[Frame], before: int | None = None, *, sparse: bool = False
+) -> Iterator[tuple[Frame, Segmentation]]:
+    """Results of an interrupted run with their frames, for the sinks that are made anew.
+
+    Takes from ``frames`` the frames that it gives back, and none behind them, so that a session can go on
+    with the rest.
+
+    Args:
+        folder: mask folder of the run.
+        frames: iterator over the same source, at its beginning.
+        before: frame index with which the session goes on; None takes all results there are.
+        sparse: some frames have no result, and are passed over.
+
+    Yields:
+        Pairs of a frame and its result, in order of frames; the mask (H, W), uint8 or uint16, is that of the
+        file.
+
+    Raises:
+        SinkError: the source and the folder do not have the same frames.
+        SourceError: a mask or the record of it is damaged.
+    """
+    for result in replay(folder, before):
+        frame = next(frames, None)
+        while sparse and frame is not None and frame.index < result.index:
+            frame = next(frames, None)
+        if frame is None or frame.index != result.index:
+            place = "has ended" if frame is None else f"is at frame {frame.index}"
+            raise ResumeError(
+                f"{folder}: continues with frame {result.index} but the source {place}; "
+                "the run cannot be resumed, give --overwrite"
+            )
+        yield frame, result
+
+
+def _opener(place: str, *takes: str, **fixed: Any) -> Callable[[Path, SinkOptions], Sink]:
+    """Opens a sink of a module of this package with the options of a run that it accepts, by name."""
+    sink = LazyCallable(f"segue.sinks.{place}")
+    pairs = [(name, option or name) for name, _, option in (each.partition(":") for each in takes)]
+
+    def open_sink(path: Path, options: SinkOptions) -> Sink:
+        made: Sink = sink(path, **{name: getattr(options, option) for name, option in pairs}, **fixed)
+        return made
+
+    return open_sink
+
+
+def _open_events(path: Path, options: SinkOptions) -> Sink:
+    from segue.events.sink import EventSink
+    from segue.events.snapshots import Snapshots
+
+    counts = counts_path(path)
+    if options.zones and counts.exists() and not (options.overwrite or options.resume or options.append):
+        raise SinkError(f"{counts}: exists already; give --overwrite, or another name of the table of events")
+    snapshots = None
+    if options.snapshots is not None:
+        replace = options.overwrite or options.resume
+        snapshots = Snapshots(
+            options.snapshots,
+            options.fps,
+            replace=replace,
+            append=options.append,
+            live=options.live,
+            on_clip=options.on_clip,
+            pixel_aspect=options.pixel_aspect,
+        )
+    return EventSink(
+        path,
+        size=options.source_size,
+        zones=options.zones,
+        rules=options.rules,
+        live=options.live,
+        append=options.append,
+        earlier=options.earlier,
+        notify=options.notify,
+        snapshots=snapshots,
+        on_event=options.on_event,
+        name=options.name_object,
+        source=options.source,
+        at=options.at,
+    )
+
+
+_SIZE, _COCO = "size:source_size", "files:CocoSink"
+_KEPT = ("names", "settings", "overwrite", "resume")
+
+ENTRIES = (
+    SinkEntry(MASKS, "masks", _opener("masks:PngSink", _SIZE, *_KEPT)),
+    SinkEntry(
+        "overlay",
+        "overlay.mp4",
+        _opener("overlay:OverlayVideoSink", "fps", "side_by_side", "begin", "pixel_aspect"),
+        needs_frames=True,
+        only_shows=True,
+    ),
+    SinkEntry("coco", "coco.json", _opener(_COCO, _SIZE, "names:images", "categories")),
+    SinkEntry("ytvis", "ytvis.json", _opener(_COCO, _SIZE, "names", "categories", flavour="ytvis")),
+    SinkEntry(
+        "coco-polygons",
+        "coco-polygons.json",
+        _opener(_COCO, _SIZE, "names:images", "categories", polygons=True),
+    ),
+    SinkEntry("mot", "mot.txt", _opener("challenges:MotSink", _SIZE)),
+    SinkEntry("mots", "mots.txt", _opener("challenges:MotsSink", _SIZE)),
+    SinkEntry("cutouts", "cutouts", _opener("cutouts:CutOutSink", "names"), needs_frames=True),
+    *(
+        SinkEntry(
+            name,
+            f"cutout.{suffix}",
+            _opener("cutouts:CutOutVideoSink", "fps", "pixel_aspect", encoding=name),
+            needs_frames=True,
+            only_shows=True,
+        )
+        for name, suffix in (("prores", "mov"), ("webm", "webm"))
+    ),
+    SinkEntry("npz", "masks.npz", _opener("files:NpzSink", _SIZE)),
+    SinkEntry("cdnet", "cdnet", _opener("masks:CdnetSink", _SIZE, "names")),
+    SinkEntry("events", "events.csv", _open_events, appends=True),
+)
+"""The formats of segue, for the registry."""

@@ -1,0 +1,216 @@
+"""Overlay video: the frames with the objects drawn over them, H.264 in mp4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.container import OutputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
+
+from segue.entries import SQUARE
+from segue.errors import SinkError
+from segue.masks import overlay, resize_mask
+from segue.sinks.base import FileSink
+from segue.types import Frame, Image, Segmentation
+from segue.utils.files import replacing, writing
+from segue.video.decoding.readers import DEFAULT_FPS
+
+RgbaImage = Image
+"""An image with transparency, (H, W, 4), uint8."""
+
+_CLOCK = 90_000
+"""Ticks a second of the time stamps."""
+
+_BT709 = 1
+"""Code of BT.709 for primaries, transfer and matrix (ITU-T H.273)."""
+
+
+class OverlayVideoSink(FileSink):
+    """Draws the objects over their frames and encodes the result; frames keep their true time stamps.
+
+    A side with an odd number of pixels is extended by one, because 4:2:0 colour needs even sides.
+
+    Args:
+        path: file to write, ending in ``.mp4``.
+        fps: mean frames a second, a hint for players and the encoder.
+        side_by_side: put the plain frame at the left of the drawn one.
+        alpha: weight of the objects' colours.
+        ids: write the objects' ids and labels.
+        begin: time in seconds of the source at which the video begins.
+        pixel_aspect: width of a pixel by its height, for players.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        fps: float | None = None,
+        *,
+        side_by_side: bool = False,
+        alpha: float = 0.5,
+        ids: bool = True,
+        begin: float = 0.0,
+        pixel_aspect: Fraction = SQUARE,
+    ) -> None:
+        super().__init__(path)
+        self._pixel_aspect = pixel_aspect
+        self._fps = fps or DEFAULT_FPS
+        self._side_by_side = side_by_side
+        self._alpha = alpha
+        self._ids = ids
+        self._begin = begin
+        self._container: OutputContainer | None = None
+        self._last_tick = -1
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        image = even_sides(self._draw(frame, segmentation))
+        with encoding(self._file.final):
+            if self._container is None:
+                self._container = av.open(
+                    f"file:{self._file.path}", "w", format="mp4", container_options={"movflags": "+faststart"}
+                )
+                self._stream = _add_stream(self._container, self._fps, image, self._pixel_aspect)
+            raw = VideoFrame.from_ndarray(image, format="rgb24").reformat(
+                *(self._stream.width, self._stream.height),  # a source may change its size
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+            )
+            # The format wants rising time stamps, a camera may give two frames the same.
+            self._last_tick = max(round((frame.time - self._begin) * _CLOCK), self._last_tick + 1)
+            raw.pts, raw.time_base = self._last_tick, Fraction(1, _CLOCK)
+            self._container.mux(self._stream.encode(raw))
+
+    def close(self) -> None:
+        """Finish the file and give it its final name; without any frame there will be none."""
+        if self._container is None:
+            self.abort()
+        else:
+            super().close()
+
+    def _complete(self) -> None:
+        if self._container is not None:
+            with encoding(self._file.final):
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
+
+    def _release(self) -> None:
+        if self._container is not None:
+            with suppress(OSError, av.error.FFmpegError):
+                self._container.close()
+
+    def _draw(self, frame: Frame, segmentation: Segmentation) -> Image:
+        captions = {item.id: item.label for item in segmentation.objects if item.label is not None}
+        mask = resize_mask(segmentation.mask, frame.size)
+        drawn = overlay(frame.image, mask, alpha=self._alpha, ids=self._ids, captions=captions)
+        return np.hstack((frame.image, drawn)) if self._side_by_side else drawn
+
+
+def _add_stream(container: OutputContainer, fps: float, like: Image, aspect: Fraction) -> VideoStream:
+    """The stream for images of the size of ``like``, which has even sides."""
+    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+    stream.height, stream.width = like.shape[:2]
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = Fraction(1, _CLOCK)
+    _set_aspect(stream, aspect)
+    # The same images give the same bytes: x264 without its approximations for a processor, in one thread.
+    stream.codec_context.options = {"preset": "veryfast", "crf": "20", "x264-params": "cpu-independent=1"}
+    stream.codec_context.thread_count = 1
+    stream.codec_context.colorspace = stream.codec_context.color_primaries = _BT709
+    stream.codec_context.color_trc = _BT709
+    stream.codec_context.color_range = ColorRange.MPEG
+    return stream
+
+
+def _set_aspect(stream: VideoStream, aspect: Fraction) -> None:
+    if aspect != SQUARE:
+        stream.codec_context.sample_aspect_ratio = aspect.limit_denominator(255)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A codec for videos with transparency."""
+
+    codec: str
+    pixels: str
+    options: Mapping[str, str]
+
+
+PRORES = Encoding("prores_ks", "yuva444p10le", {"profile": "4444"})
+VP9 = Encoding(
+    "libvpx-vp9",
+    "yuva420p",
+    # Quality and speed; alternative reference frames do not go with transparency.
+    {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "auto-alt-ref": "0"},
+)
+
+
+@contextmanager
+def transparent_video(
+    target: Path, encoding_as: Encoding, size: tuple[int, int], fps: float, pixel_aspect: Fraction = SQUARE
+) -> Iterator[Callable[[RgbaImage, float], None]]:
+    """Write a video with transparency, which appears when complete.
+
+    Args:
+        target: file to write; its ending says the container.
+        encoding_as: codec, format of pixels and options.
+        size: height and width of the images.
+        fps: mean frames a second.
+        pixel_aspect: width of a pixel by its height.
+
+    Yields:
+        A function that takes an image, (H, W, 4), uint8, and its time in seconds.
+    """
+    form = target.suffix.removeprefix(".")
+    with (
+        replacing(target) as path,
+        encoding(target),
+        av.open(f"file:{path}", "w", format=form) as container,
+    ):
+        stream: Any = container.add_stream(encoding_as.codec, rate=Fraction(fps).limit_denominator(1001))
+        stream.height, stream.width = (side + side % 2 for side in size)
+        stream.pix_fmt, stream.options = encoding_as.pixels, dict(encoding_as.options)
+        stream.codec_context.time_base = Fraction(1, _CLOCK)
+        _set_aspect(stream, pixel_aspect)
+        begin: float | None = None
+        last = -1
+
+        def write(image: RgbaImage, time: float) -> None:
+            nonlocal begin, last
+            begin = time if begin is None else begin
+            last = max(round((time - begin) * _CLOCK), last + 1)
+            raw = VideoFrame.from_ndarray(even_sides(image, cv2.BORDER_CONSTANT), format="rgba")
+            raw = raw.reformat(format=encoding_as.pixels)
+            raw.pts, raw.time_base = last, Fraction(1, _CLOCK)
+            container.mux(stream.encode(raw))
+
+        yield write
+        container.mux(stream.encode(None))
+
+
+@contextmanager
+def encoding(path: Path) -> Iterator[None]:
+    """Turn errors of the system and of the encoder into a SinkError that names ``path``."""
+    try:
+        with writing(path):
+            yield
+    except av.error.FFmpegError as error:
+        raise SinkError(f"{path}: cannot be encoded ({error.strerror or error})") from error
+
+
+def even_sides(image: Image, border: int = cv2.BORDER_REPLICATE) -> Image:
+    """An image whose odd sides are extended by one pixel, as codecs with reduced colour want it."""
+    height, width = image.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return np.ascontiguousarray(image)
+    return np.asarray(cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, border), np.uint8)

@@ -1,0 +1,108 @@
+"""Outputs of a source without an end, in parts that are complete one after the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from segue.registry import SINKS
+from segue.sinks.base import Sink
+from segue.types import Frame, Segmentation
+from segue.video.decoding.readers import ConnectionChange
+
+
+class RotatingSink(Sink):
+    """Writes to one sink after another, each for ``seconds`` by the times of the frames.
+
+    ``open_part`` opens the sink of the part that begins at a time; the first one is opened now.
+    """
+
+    def __init__(self, open_part: Callable[[float], Sink], seconds: float) -> None:
+        self._open_part, self._seconds = open_part, seconds
+        self._part: Sink | None = open_part(0.0)
+        self._begin = 0.0
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        if frame.time >= self._begin + self._seconds:
+            # Parts begin at multiples of their length, whatever frames are lost between.
+            self._begin = frame.time // self._seconds * self._seconds
+            self._rotate()
+        if self._part is not None:
+            self._part.write(frame, segmentation)
+
+    def _rotate(self) -> None:
+        """Complete the part, and go on with another one; where there can be none, its objects end with it."""
+        complete, self._part = self._part, None
+        with ExitStack() as after_failure:
+            if complete is not None:
+                after_failure.callback(complete.abort)
+            try:
+                following = self._open_part(self._begin)
+            except BaseException:
+                if complete is not None:
+                    complete.close()
+                    after_failure.pop_all()
+                raise
+            after_failure.callback(following.abort)
+            if complete is not None:
+                complete.hand_over(following)
+                complete.close()
+            after_failure.pop_all()
+        self._part = following
+
+    def flush(self) -> None:
+        if self._part is not None:
+            self._part.flush()
+
+    def connection(self, change: ConnectionChange) -> None:
+        if self._part is not None:
+            self._part.connection(change)
+
+    def close(self) -> None:
+        if self._part is not None:
+            self._part.close()
+
+    def abort(self) -> None:
+        """Give up the part that is written; those before it stay."""
+        if self._part is not None:
+            self._part.abort()
+
+
+def part_name(now: datetime | None = None) -> str:
+    """Name of a part that begins now, in UTC, such as ``20261121T205300Z``: names sort as the parts do."""
+    return (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
+
+
+_PART = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?")
+
+
+def parts_of(output: Path) -> list[Path]:
+    """The parts that are there of an output, as :func:`part_path` calls them, in order of time."""
+    folder = output.parent if _is_file(output) else output
+    start = f"{output.stem}-" if _is_file(output) else ""
+    end = output.suffix if _is_file(output) else ""
+    found: dict[tuple[str, int], Path] = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name.startswith(start) and path.name.endswith(end):
+            part = _PART.fullmatch(path.name.removeprefix(start).removesuffix(end))
+            if part:
+                found[part[1], int(part[2] or 1)] = path
+    return [path for _, path in sorted(found.items())]
+
+
+def _is_file(output: Path) -> bool:
+    return output.suffix != "" and any(output.suffix.lower() == entry.suffix for entry in SINKS)
+
+
+def part_path(output: Path, part: str) -> Path:
+    """Path of a part: a folder in ``output``, or a file beside it if ``output`` is a file."""
+    is_file = _is_file(output)
+    number, path = 1, output
+    while number == 1 or path.exists():
+        called = part if number == 1 else f"{part}-{number}"
+        path = output.with_name(f"{output.stem}-{called}{output.suffix}") if is_file else output / called
+        number += 1
+    return path

@@ -1,0 +1,127 @@
+"""How a run is asked to stop: by Ctrl-C, by a signal, or by whoever started it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from segue.utils.system import stop_signals
+
+LOOK_SECONDS = 0.05
+"""A thread that waits looks so often whether it is to stop."""
+
+ONE_REQUEST_SECONDS = 1.0
+"""Signals that follow each other so soon are one request: a cluster sends SIGTERM to every process of a job,
+and whoever started a process passes on what it got itself. Ctrl-C is pressed twice on purpose, and counts."""
+
+
+class Cancelled(KeyboardInterrupt):
+    """What was to be stopped has stopped before its end, between two frames."""
+
+
+class CancelToken:
+    """Asks the loops of a run to stop, from any thread or handler of signals; it is not taken back.
+
+    A loop looks at :attr:`cancelled` after each frame, saves, and ends.
+    """
+
+    def __init__(self) -> None:
+        # No lock anywhere: a handler of signals runs between two steps of a thread that may hold it.
+        self._cancelled = False
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run is to stop."""
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """Ask the run to stop after the frame in work."""
+        self._cancelled = True
+        # Taken one by one: a signal may come in the middle of a call, and calls this again.
+        while self._callbacks:
+            with suppress(IndexError):
+                self._callbacks.pop()()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, until the time is over or the run is to stop."""
+        end = time.monotonic() + seconds
+        while not self._cancelled and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
+        return self._cancelled
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Call something once when the run is to stop, in the thread that cancels, or at once after that.
+
+        It must be quick and take no lock, for that thread may be in a handler of signals.
+        """
+        self._callbacks.append(callback)
+        if self.cancelled:
+            self.cancel()
+
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Withdraw what :meth:`on_cancel` was given."""
+        with suppress(ValueError):
+            self._callbacks.remove(callback)
+
+
+@contextmanager
+def cancel_on_signals(
+    token: CancelToken | None = None, *, one_request_seconds: float = ONE_REQUEST_SECONDS
+) -> Iterator[CancelToken]:
+    """The first signal to stop (Ctrl-C, SIGTERM, SIGHUP, Ctrl-Break) cancels a token; the second interrupts.
+
+    Within ``one_request_seconds`` only Ctrl-C after Ctrl-C is a second one. Ignored signals, as under
+    nohup, stay ignored; outside the main thread nothing changes.
+
+    Yields:
+        The token.
+    """
+    token = token or CancelToken()
+    if threading.current_thread() is not threading.main_thread():
+        yield token
+        return
+
+    asked: list[tuple[int, float]] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if not asked:
+            asked.append((number, now))
+            token.cancel()
+            return
+        first, then = asked[0]
+        if number == first == signal.SIGINT or now - then >= one_request_seconds:
+            signal.default_int_handler(number, frame)
+
+    numbers = [number for number in stop_signals() if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, ask)
+    try:
+        yield token
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def interrupt_on_signals() -> Iterator[None]:
+    """Signals to stop raise KeyboardInterrupt, as Ctrl-C does, where nothing looks at a token.
+
+    Signals that are ignored or handled stay so, and so do all outside the main thread.
+    """
+    deadly: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread():
+        deadly = [number for number in stop_signals() if signal.getsignal(number) == signal.SIG_DFL]
+    for number in deadly:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in deadly:
+            signal.signal(number, signal.SIG_DFL)

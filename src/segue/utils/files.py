@@ -1,0 +1,177 @@
+"""Output files that appear under their final name only when they are complete, and the lock of a run."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+from filelock import FileLock, Timeout
+
+from segue.errors import SinkError
+from segue.utils.system import remove_lock, replace_file, sync_folder, sync_open_file
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.EROFS: "the file system is read-only",
+    errno.EFBIG: "the file would be too large for this file system",
+    errno.EEXIST: "there is a file of that name, where a folder is to be",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.ENAMETOOLONG: "the name is too long for this file system",
+}
+
+_LONGEST_STEM = 200
+"""Bytes of a file's name that go into the names of its partial file and its lock; file systems take 255."""
+
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn errors of the system into a SinkError that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
+        raise SinkError(f"{path}: cannot be written ({reason})") from error
+    except ValueError as error:  # a name with a null character
+        raise SinkError(f"{path!s}: cannot be written ({error})") from error
+
+
+class PartialFile:
+    """Unique path to write to in place of ``final``; :meth:`commit` renames, :meth:`discard` removes it."""
+
+    def __init__(self, final: Path) -> None:
+        self.final = final
+        self.path = final.parent / f".{_stem(final)}.{token_hex(4)}.partial"
+
+    def prepare(self) -> None:
+        """Make the folder and see that the file can be written, before any work is spent on it."""
+        with writing(self.final):
+            if self.final.is_dir():
+                raise SinkError(f"{self.final}: is a folder; give the name of a file")
+            if self.final.exists() and not self.final.is_file():
+                raise SinkError(f"{self.final}: is no regular file; give another name")
+            make_folder(self.final.parent)
+            self.path.open("wb").close()
+
+    def commit(self, *, sync_name: bool = True) -> None:
+        """Give the file its final name, after its content has reached the disk."""
+        with writing(self.final):
+            replace_file(self.path, self.final, sync_name=sync_name)
+
+    def discard(self) -> None:
+        """Remove the file if it is there."""
+        with suppress(OSError):
+            self.path.unlink()
+
+
+@contextmanager
+def replacing(final: Path, *, sync_name: bool = True) -> Iterator[Path]:
+    """A path to write to in place of ``final``, which is complete afterwards or as it was before."""
+    partial = PartialFile(final)
+    try:
+        with writing(final):
+            yield partial.path
+        partial.commit(sync_name=sync_name)
+    finally:
+        partial.discard()
+
+
+def prepare(path: Path) -> None:
+    """See that a file can be written, before any work is spent on it; no new file is there afterwards.
+
+    What a killed process has left of the same file is removed.
+    """
+    partial = PartialFile(path)
+    partial.prepare()
+    remove_partial(path.parent, path)
+
+
+def write_complete(path: Path, data: bytes, *, sync_name: bool = True) -> None:
+    """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before."""
+    with replacing(path, sync_name=sync_name) as partial:
+        partial.write_bytes(data)
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    """Write a file of the user anew in one step: it stays where a link leads, with its mode and owner.
+
+    Where this process may not give the new file to its owner, the old one is written over.
+    """
+    path = path.resolve()
+    with writing(path):
+        before = path.stat()
+        partial = PartialFile(path)
+        try:
+            # It may hold passwords: nobody else reads it before it has its mode.
+            descriptor = os.open(partial.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                new = os.fstat(file.fileno())
+                if (new.st_uid, new.st_gid) != (before.st_uid, before.st_gid):
+                    os.chown(partial.path, before.st_uid, before.st_gid)
+                partial.path.chmod(stat.S_IMODE(before.st_mode))
+                file.write(data)
+            partial.commit()
+        except PermissionError:
+            with path.open("r+b") as file:
+                file.write(data)
+                file.truncate()
+                file.flush()
+                sync_open_file(file.fileno())
+        finally:
+            partial.discard()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing; their names have reached the disk afterwards."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)
+
+
+@contextmanager
+def locked(paths: Iterable[Path]) -> Iterator[None]:
+    """Lock outputs until the process ends or SinkError; partial files of earlier runs are removed."""
+    with ExitStack() as stack:
+        for path in sorted(paths):
+            lock = path.with_name(f".{_stem(path)}.lock")
+            with writing(path):
+                make_folder(path.parent)
+                held = FileLock(lock, timeout=0, thread_local=False)  # a thread may write it, another end it
+                try:
+                    held.acquire()
+                except Timeout:
+                    raise SinkError(
+                        f"{path}: another run is writing there; wait for it, or give another output"
+                    ) from None
+            stack.callback(remove_lock, held, lock)
+            remove_partial(path.parent, path)
+        yield
+
+
+def remove_partial(folder: Path, final: Path | None = None) -> None:
+    """Remove the partial files of a killed run, of a file or a folder whose lock the caller holds."""
+    start = "." if final is None else f".{_stem(final)}."
+    with suppress(OSError):
+        for entry in list(folder.iterdir()):
+            if entry.name.startswith(start) and _PARTIAL.fullmatch(entry.name) and entry.is_file():
+                entry.unlink()
+
+
+def _stem(path: Path) -> str:
+    """The name of a file, or of one with a very long name as much as leaves room for an ending."""
+    name = os.fsencode(path.name)
+    if len(name) <= _LONGEST_STEM:
+        return path.name
+    return f"{os.fsdecode(name[:100])}-{hashlib.sha256(name).hexdigest()[:16]}"

@@ -1,0 +1,131 @@
+"""What a command says beside its results: lines on the standard error, which ``--quiet`` leaves out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any, TextIO
+
+from segue.utils.inputs import printable
+
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+
+MOST_LINES = 10_000
+"""Lines that wait for whoever reads them; further ones are lost."""
+
+LAST_SECONDS = 2.0
+"""Seconds that the end of a command waits for whoever reads its lines."""
+
+
+def notice(text: str) -> None:
+    """Say something that the person at the terminal may want to know; not what is wrong, nor a result."""
+    if not _QUIET.get():
+        with suppress(OSError):  # a terminal that is gone ends no run
+            print(printable(text), file=sys.stderr)
+
+
+def be_quiet() -> None:
+    """Leave out notices and progress from now on, in this context (see :mod:`contextvars`)."""
+    _QUIET.set(True)
+
+
+def is_quiet() -> bool:
+    """Whether notices and progress are left out."""
+    return _QUIET.get()
+
+
+class LineWriter:
+    """Writes lines to a stream in a thread: nobody waits for its reader, and a failure is told once.
+
+    Args:
+        stream: such as ``sys.stdout``; None, as where it was closed from the start, takes all lines and shows
+            none.
+        on_failure: told why lines are lost, when the first one is.
+        most: lines that may wait.
+
+    Attributes:
+        lost: lines that could not be written.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None,
+        on_failure: Callable[[str], object] = lambda _: None,
+        most: int = MOST_LINES,
+    ) -> None:
+        self._stream, self._on_failure, self._most = stream, on_failure, most
+        # Without the buffers of Python: these keep what could not be written, and lock their readers out.
+        binary: Any = getattr(stream, "buffer", None)
+        self._out: Any = getattr(binary, "raw", binary)
+        self.lost = 0
+        self._gone = self._out is None
+        self._torn = False  # a part of the last line was written
+        self._lines: deque[str] = deque()
+        self._ends = False
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="segue-lines", daemon=True)
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        """Write a line, soon."""
+        with self._news:
+            full = len(self._lines) >= self._most
+            if not full:
+                self._lines.append(line)
+                self._news.notify()
+        if full:
+            self._lose("nobody reads it")
+
+    def close(self) -> None:
+        """Write what waits, for some seconds at most; where that fails, nobody writes to the stream again."""
+        with self._news:
+            self._ends = True
+            self._news.notify()
+        self._thread.join(LAST_SECONDS)
+        if self._thread.is_alive():
+            self.lost += len(self._lines) + 1
+        if self._thread.is_alive() or self._gone:
+            _write_nowhere(self._stream)
+
+    def _work(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._lines or self._ends)
+                if not self._lines:
+                    return
+                line = self._lines.popleft()
+            try:
+                self._put(line)
+            except (OSError, ValueError) as error:  # ValueError: somebody closed it
+                self._gone = isinstance(error, (BrokenPipeError, ValueError))
+                self._lose(getattr(error, "strerror", None) or str(error))
+
+    def _put(self, line: str) -> None:
+        if self._gone:
+            self.lost += self._stream is not None
+            return
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        rest = f"{line}\n".encode(encoding, "backslashreplace")
+        if self._torn:  # by a disk that was full
+            rest = b"\n" + rest
+        while rest:
+            written = self._out.write(rest)
+            if written:
+                self._torn = not rest[:written].endswith(b"\n")
+                rest = rest[written:]
+
+    def _lose(self, reason: str) -> None:
+        self.lost += 1
+        if self.lost == 1:
+            self._on_failure(reason)
+
+
+def _write_nowhere(stream: TextIO | None) -> None:
+    """Let whatever is still written to a stream vanish: the end of the process does not wait for a reader."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]

@@ -1,0 +1,1 @@
+"""Decode videos: the only reader that uses a codec."""

@@ -1,0 +1,342 @@
+"""From a container of PyAV to upright RGB images with true times, damage included."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, cast
+
+import av
+import av.container
+import av.error
+import numpy as np
+import numpy.typing as npt
+from av.sidedata.sidedata import Type
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from segue.errors import SourceError
+from segue.masks.files import check_pixels
+from segue.types import Image
+from segue.video.decoding.hdr import to_sdr
+from segue.video.decoding.readers import DamageError
+
+# Titles are not always the UTF-8 that the formats want; the video is none the worse for that. From version 19
+# on PyAV takes them as they come.
+_TITLES: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+Packet = Any
+"""A packet of PyAV; its class is generic in some versions."""
+
+DisplayMatrix = npt.NDArray[np.int32]
+"""Display matrix: 3x3, 16.16 fixed point, as in ISO/IEC 14496-12, 8.2.2."""
+
+
+PQ, HLG = 16, 18
+"""Codes of the transfer functions of HDR (ITU-T H.273): SMPTE ST 2084 and ARIB STD-B67."""
+
+_COVER = 0x400
+"""Disposition of an image that is attached to a file (AV_DISPOSITION_ATTACHED_PIC)."""
+
+_LATE_FLAG = 4
+"""Packets between a flag of damage and the second recording whose beginning it is about."""
+
+_SECOND_RECORDING = 0.25
+"""Seconds by which time stamps go back where another recording begins."""
+
+_MOST_FRAMES = 1000
+"""Frames a second above which a rate is one of a clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key frame at which decoding can begin: its stamp, its place in the file, its clock's offset."""
+
+    stamp: int
+    position: int | None = None
+    moved: int = 0
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Next frame in order of presentation; None if it was lost to damage."""
+
+    time: float | None
+    frame: VideoFrame | None
+    duration: float = 0.0
+    matrix: DisplayMatrix | None = None
+    stamp: int | None = None
+    entry: Entry | None = None
+    transfer: int = 0
+
+
+class Clock:
+    """Moves the time stamps of packets so that they go on where a file holds a second recording.
+
+    Packets of streams without any stamps, such as raw H.264, get their numbers instead. Stamps then tell
+    frames apart, and ``numbers`` says that they are no times.
+    """
+
+    def __init__(self, begin: Entry | None = None, *, numbers: bool = False) -> None:
+        self.moved = begin.moved if begin else 0
+        self.restarts = 0
+        self.numbers = numbers
+        self._next_number = begin.stamp if begin and numbers else 0
+        self._last: int | None = None
+        self._gap = 0
+        self._fresh = begin is None
+
+    def take(self, packet: Packet) -> bool:
+        """Set the stamps of the next packet. Returns whether another recording begins with it."""
+        if packet.size == 0:
+            return False
+        if self._fresh and packet.pts is None and packet.dts is None and packet.stream.start_time is None:
+            self.numbers = True
+        self._fresh = False
+        if self.numbers:
+            packet.pts = packet.dts = self._next_number
+            self._next_number += 1
+            return False
+        restarts = self._restarts(packet)
+        if self.moved:
+            packet.pts = None if packet.pts is None else packet.pts + self.moved
+            packet.dts = None if packet.dts is None else packet.dts + self.moved
+        return restarts
+
+    def _restarts(self, packet: Packet) -> bool:
+        if packet.dts is None:
+            return False
+        now, base = packet.dts + self.moved, packet.time_base
+        back = self._last is not None and now < self._last - _SECOND_RECORDING / float(base or 1)
+        if back and self._last is not None:
+            self.moved += self._last + (packet.duration or self._gap) - now
+            self.restarts += 1
+            now = packet.dts + self.moved
+        elif self._last is not None:
+            self._gap = max(now - self._last, 0)
+        self._last = now
+        return back
+
+
+class _Times:
+    """Times of frames; where their stamps are out of order, as of AVI with B-frames, those of decoding count.
+
+    This is the rule by which FFmpeg finds the best-effort time stamp.
+    """
+
+    def __init__(self) -> None:
+        self._faulty_pts = self._faulty_dts = 0
+        self._last_pts = self._last_dts = -(1 << 63)
+
+    def of(self, frame: VideoFrame) -> int | None:
+        pts, dts = frame.pts, frame.dts
+        if dts is not None:
+            self._faulty_dts += dts <= self._last_dts
+            self._last_dts = dts
+        if pts is not None:
+            self._faulty_pts += pts <= self._last_pts
+            self._last_pts = pts
+        return pts if dts is None or (pts is not None and self._faulty_pts <= self._faulty_dts) else dts
+
+
+USUAL_CODECS = ("h264", "hevc", "vp9", "av1", "mjpeg")
+
+
+def known_codecs() -> list[str]:
+    """The usual codecs that this build of FFmpeg has."""
+    return [name for name in USUAL_CODECS if name in av.codecs_available]
+
+
+def open_container(
+    address: str,
+    where: str,
+    options: dict[str, str] | None = None,
+    timeout: float | None = None,
+    format: str | None = None,
+) -> av.container.InputContainer:
+    """Open what has a video stream; ``format`` is what FFmpeg is to take it for."""
+    try:
+        container = cast(
+            "av.container.InputContainer",
+            av.open(
+                address, mode="r", format=format, container_options=options or {}, timeout=timeout, **_TITLES
+            ),
+        )
+    except av.error.InvalidDataError as error:
+        raise SourceError(f"{where}: not a video, or cut off before its index ({error.strerror})") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise SourceError(f"{where}: cannot be opened ({describe(error)})") from error
+    if not any(_is_video(stream) for stream in container.streams.video):
+        cover = " (its only image is a cover)" if container.streams.video else ""
+        container.close()
+        raise SourceError(f"{where}: has no video stream{cover}; give a video or images")
+    return container
+
+
+def _is_video(stream: VideoStream) -> bool:
+    """Whether a stream is no cover image of a sound file."""
+    return not int(getattr(stream, "disposition", 0)) & _COVER
+
+
+def video_stream(container: av.container.InputContainer) -> VideoStream:
+    """The stream that a player would show: cover images and previews come last."""
+    return cast("VideoStream", container.streams.best("video"))
+
+
+def describe(error: BaseException) -> str:
+    """Short reason of an error of PyAV or the system, one line."""
+    if isinstance(error, av.error.ExitError):  # how PyAV reports that its time limit has passed
+        return "no answer in time"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def packets(
+    container: av.container.InputContainer, stream: VideoStream, clock: Clock
+) -> Iterator[tuple[Packet, bool]]:
+    """All packets of the stream by one clock, each with whether it is damaged."""
+    waiting: list[tuple[Packet, bool]] = []  # from one on whose flag may be no damage
+    for packet in container.demux(stream):
+        if clock.take(packet):  # the flag was only a counter that begins anew with a second recording
+            waiting = [(earlier, False) for earlier, _ in waiting]
+        waiting.append((packet, packet.is_corrupt))
+        while waiting and (not waiting[0][1] or len(waiting) > _LATE_FLAG or packet.size == 0):
+            yield waiting.pop(0)
+    yield from waiting
+
+
+def decode(
+    container: av.container.InputContainer,
+    stream: VideoStream,
+    clock: Clock | None = None,
+    *,
+    threads: Literal["SLICE", "AUTO"] | None = "SLICE",
+) -> Iterator[Decoded]:
+    """All frames in order of presentation, from the first that can be shown; lost ones keep their place."""
+    # Frame threads (AUTO) give an error back late and drop good frames with it; slice threads do not.
+    if threads is not None:  # of a stream that has decoded already it cannot be changed
+        stream.thread_type = threads
+    clock, times = clock or Clock(), _Times()
+    lost: list[int] = []
+    entries: dict[int, Entry] = {}
+    matrix: DisplayMatrix | None = None
+    started = False
+    transfer, base = 0, stream.time_base
+    for packet, bad in packets(container, stream, clock):
+        if packet.is_keyframe and packet.pts is not None and packet.size:
+            entries[packet.pts] = Entry(packet.pts, packet.pos, clock.moved)
+        try:
+            frames = packet.decode()
+        except (av.error.InvalidDataError, av.error.EOFError):
+            frames, bad = [], packet.size > 0 and not packet.is_discard
+        if bad and packet.pts is not None and not clock.numbers:
+            heapq.heappush(lost, packet.pts)
+        elif bad and started:
+            yield Decoded(None, None)
+        for frame in frames:
+            if not started:  # the matrix belongs to the stream
+                matrix, transfer, started = display_matrix(frame), _transfer(frame, stream), True
+                # Recordings begin between key frames: what cannot be shown before the first one is no damage.
+                lost = [at for at in lost if frame.pts is None or at >= frame.pts]
+            damaged = bool(frame.is_corrupt)
+            while lost and frame.pts is not None and lost[0] <= frame.pts:
+                at = heapq.heappop(lost)
+                if at == frame.pts:
+                    damaged = True
+                else:
+                    yield Decoded(_seconds(at, base), None, stamp=at)
+            best = None if clock.numbers else times.of(frame)
+            yield Decoded(
+                _seconds(best, base),
+                None if damaged else frame,
+                _seconds(frame.duration, base) or 0.0,
+                matrix,
+                frame.pts,
+                None if frame.pts is None else entries.pop(frame.pts, None),
+                transfer,
+            )
+    while lost and started:
+        at = heapq.heappop(lost)
+        yield Decoded(_seconds(at, base), None, stamp=at)
+
+
+def _transfer(frame: VideoFrame, stream: VideoStream) -> int:
+    """Code of the transfer function of a stream (ITU-T H.273); 0 where this PyAV does not say."""
+    return int(getattr(frame, "color_trc", 0) or getattr(stream.codec_context, "color_trc", 0) or 0)
+
+
+def _seconds(pts: int | None, time_base: Any) -> float | None:
+    # The base is a Fraction, and from PyAV 19 on an AVRational.
+    return None if pts is None or time_base is None else float(pts * time_base)
+
+
+def to_rgb(item: Decoded, where: str) -> Image:
+    """Convert a decoded frame to an upright image. Returns RGB (H, W, 3), uint8."""
+    if item.frame is None:
+        raise DamageError(f"{where} is damaged")
+    check_pixels(item.frame.height, item.frame.width, where)
+    if item.transfer in (PQ, HLG):
+        image = to_sdr(np.asarray(item.frame.to_ndarray(format="rgb48le")), hlg=item.transfer == HLG)
+    else:
+        image = np.asarray(item.frame.to_ndarray(format="rgb24"), np.uint8)
+    return turn_upright(image, item.matrix)
+
+
+def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
+    """Display matrix among the side data of a frame, or None."""
+    # Asking a frame for its side data ties it into a reference cycle, which keeps its memory until the
+    # garbage collector comes. A tiny copy has the same side data.
+    entries: Any = frame.reformat(16, 16, "gray").side_data
+    for data in (entries[place] for place in range(len(entries))):
+        if data.type == Type.DISPLAYMATRIX:
+            return np.frombuffer(bytes(data), np.int32).reshape(3, 3)
+    return None
+
+
+def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix | None) -> Image:
+    """Apply a display matrix to the nearest multiple of 90 degrees, mirroring included."""
+    if matrix is None:
+        return image
+    (a, b), (c, d) = matrix[:2, :2].astype(np.int64).tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        image = image.transpose(1, 0, 2)
+        flip_columns, flip_rows = c < 0, b < 0
+    else:
+        flip_columns, flip_rows = a < 0, d < 0
+    image = image[:, ::-1] if flip_columns else image
+    image = image[::-1] if flip_rows else image
+    return np.ascontiguousarray(image)
+
+
+def turned_by(matrix: DisplayMatrix | None) -> int:
+    """Quarter turns, counterclockwise, by which a display matrix turns an image; mirroring does not count."""
+    corner = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+    turned = turn_upright(corner, matrix)
+    return next((k for k in range(4) if np.array_equal(np.rot90(corner, k), turned)), 0)
+
+
+def pixel_aspect(stream: VideoStream) -> Fraction:
+    """Width of a pixel by its height."""
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return Fraction(aspect) if aspect else Fraction(1)
+
+
+def frame_rate(stream: VideoStream) -> float | None:
+    """Frames a second as a file says, None where it does not."""
+    # The mean is missing in Ogg, and that of raw DV is its clock.
+    rates = [float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
+    return next((rate for rate in rates if rate <= _MOST_FRAMES), None)
+
+
+def promised_end(stream: VideoStream) -> float | None:
+    """Time at which the stream ends by the file's header, or None if it says nothing of this very stream."""
+    if stream.duration and stream.time_base:
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+    written = {key.upper(): value for key, value in stream.metadata.items()}.get("DURATION", "")
+    if match := re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", written):  # of Matroska, from time 0 on
+        hours, minutes, seconds = match.groups()
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return None

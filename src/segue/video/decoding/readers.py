@@ -1,0 +1,251 @@
+"""Interface of all readers of :class:`segue.video.Source`, and shared parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from segue.errors import SourceError
+from segue.masks.files import check_pixels
+from segue.types import Frame, Image
+from segue.utils.arrays import as_array
+from segue.utils.inputs import kind_of
+
+if TYPE_CHECKING:
+    from segue.video.decoding.frame_index import FrameIndex
+
+DEFAULT_FPS = 25.0
+"""Frames a second of images that have no clock: image folders and arrays."""
+
+
+class DamageError(Exception):
+    """An image that cannot be read while its neighbours perhaps can; the message is one line."""
+
+    is_whole = False  # it is not damaged, and still cannot be taken
+
+
+@dataclass(frozen=True, slots=True)
+class SourceImage:
+    """One image of a source, not decoded yet."""
+
+    index: int  # position in the source, from 0
+    time: float  # seconds from the start of the source
+    load: Callable[[], Image]  # RGB, (H, W, 3), uint8, or DamageError; valid until the next image
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionChange:
+    """A camera or stream was lost, or gives frames again.
+
+    Attributes:
+        where: the source, without passwords.
+        online: whether it gives frames again.
+        frame: index of the last frame before, or of the first one after.
+        time: when, in seconds of the source.
+        seconds: time that it was away.
+        reason: why it was lost; empty where it is back.
+    """
+
+    where: str
+    online: bool
+    frame: int
+    time: float
+    seconds: float = 0.0
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.online:
+            return f"{self.where}: camera back after {max(1, round(self.seconds))} s"
+        return f"{self.where}: camera lost ({self.reason}); it is tried again"
+
+
+class Reader:
+    """A kind of source.
+
+    Attributes:
+        name: short name for files and titles.
+        where: file, folder or address, for messages.
+        total: number of images, if known; only a promise of the file's header.
+        fps: mean number of images a second, if known.
+        size: height and width, if known before reading.
+        names: a name for every image, where images are files with different names.
+        files: the files that the images come from; none for arrays, cameras and addresses.
+        once: whether the images can be iterated only once.
+        works_ahead: whether reading in a thread pays and is allowed.
+        pixel_aspect: width of a pixel by its height; images are stored, and masks made, without regard to it.
+        turns: quarter turns, counterclockwise, that metadata of the source add to its images.
+        polls: images a second that an address of single images is asked for; None asks it once.
+        keeps: what must stay as long as it reads, such as a temporary file.
+        on_change: called in the thread that reads, when a live source is lost or is back.
+    """
+
+    name: str
+    where: str
+    total: int | None = None
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+    names: tuple[str, ...] | None = None
+    files: tuple[Path, ...] = ()
+    once: bool = False
+    works_ahead: bool = True
+    pixel_aspect: Fraction = Fraction(1)
+    turns: int = 0
+    polls: float | None = None
+    keeps: object = None
+    on_change: Callable[[ConnectionChange], None]
+
+    @property
+    def endless(self) -> bool:
+        """Whether it delivers images until it is stopped, as a camera does."""
+        return False
+
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
+        """Read images in order; each is decoded when it is loaded.
+
+        Args:
+            start: index, or time in seconds as a float; images before it may be left out.
+
+        Yields:
+            Index, time and image of each frame.
+        """
+        raise NotImplementedError
+
+    @property
+    def index(self) -> FrameIndex | None:
+        """Number, order and times of the frames of a video file, for another reader of it."""
+        return None
+
+    @property
+    def count(self) -> int:
+        """Number of images that :meth:`load` knows, exact where ``total`` is a promise."""
+        raise SourceError(f"{self.where}: images come in order only")
+
+    def load(self, index: int) -> SourceImage:
+        """The image with an index as :meth:`images` counts, in any order."""
+        raise SourceError(f"{self.where}: images come in order only")
+
+    def times(self) -> list[float]:
+        """Times of all images in seconds, as :meth:`images` gives them."""
+        return [index / (self.fps or DEFAULT_FPS) for index in range(self.count)]
+
+    def key_of(self, index: int) -> int:
+        """Index of the image near this one, not after it, that is loaded fastest."""
+        return index
+
+    def close(self) -> None:
+        """Close what :meth:`load` keeps open; it opens it again."""
+
+    def _check(self, index: int) -> None:
+        if not 0 <= index < self.count:
+            raise SourceError(f"{self.where}: has no frame {index}; the last one is {self.count - 1}")
+
+    def delay(self, time: float) -> float | None:
+        """Measure how long ago an image could be read.
+
+        Args:
+            time: time of the image in seconds.
+
+        Returns:
+            Seconds; None for what is not live.
+        """
+
+    def interrupt(self) -> None:
+        """Make a blocked :meth:`images` in another thread end soon; files do not block for long."""
+
+
+def as_rgb(value: Any, where: str) -> Image:
+    """RGB image (H, W, 3), uint8, of an array, a tensor or a PIL image, perhaps grey or with alpha."""
+    if isinstance(value, PillowImage.Image):
+        if value.mode.startswith(("I", "F")):
+            raise SourceError(
+                f"{where}: expected 8 bits a channel, not a {kind_of(value)}; convert it to RGB"
+            )
+        value = np.asarray(value.convert("RGB"))
+    value = as_array(value)
+    if not isinstance(value, np.ndarray):
+        hint = "; give the image of each frame, frame.image" if isinstance(value, Frame) else ""
+        raise SourceError(
+            f"{where}: expected an image (array or tensor (H, W, 3) of uint8, or PIL), not "
+            f"{kind_of(value)}{hint}"
+        )
+    if value.dtype != np.uint8:
+        hint = "; scale to 0..255 and convert" if value.dtype.kind == "f" else ""
+        raise SourceError(f"{where}: expected uint8, not {value.dtype}{hint}")
+    if value.ndim == 2:
+        value = value[..., None]
+    if value.ndim != 3 or value.shape[2] not in (1, 3, 4):
+        first = value.ndim == 3 and value.shape[0] in (1, 3, 4)
+        hint = '; move the channels last, or give layout="tchw"' if first else ""
+        raise SourceError(f"{where}: expected an image of (H, W, 3), not {value.shape}{hint}")
+    check_pixels(value.shape[0], value.shape[1], where)
+    if value.shape[2] == 1:
+        return np.repeat(value, 3, axis=2)
+    return np.ascontiguousarray(value[..., :3])
+
+
+FrameLike = Any
+"""A :class:`Frame`, or an image: array or tensor (H, W, 3) of uint8, or a PIL image."""
+
+
+def as_frame(value: FrameLike, index: int = 0) -> Frame:
+    """A frame as it is; an image as the frame ``index`` of a video of 25 frames a second."""
+    if not isinstance(value, Frame):
+        return Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
+    image = as_rgb(value.image, f"frame {value.index}")  # whoever made the frame may have taken anything
+    as_it_is = isinstance(value.image, np.ndarray) and value.image.shape == image.shape
+    return value if as_it_is else replace(value, image=image)
+
+
+class ArrayReader(Reader):
+    """A sequence or iterator of images, or one array or tensor (T, H, W, 3).
+
+    Nothing is read ahead: an iterator may be bound to the caller's thread, and arrays need no decoding.
+    """
+
+    name = where = "array"
+    works_ahead = False
+
+    def __init__(
+        self,
+        values: Iterable[Any],
+        fps: float | None,
+        *,
+        bgr: bool = False,
+        channels_first: bool = False,
+    ) -> None:
+        self._bgr, self._channels_first = bgr, channels_first
+        shape = getattr(values, "shape", None)
+        if shape is not None and len(shape) != 4:
+            raise SourceError(
+                f"source: {kind_of(values)}; a video is (T, H, W, 3), uint8; put one image in a list"
+            )
+        self._values = values
+        self.total = len(values) if isinstance(values, Sized) else None
+        self.fps = fps or DEFAULT_FPS
+        self.once = isinstance(values, Iterator)
+        if self.total == 0:
+            raise SourceError("array: has no frames")
+        if self.total is not None and hasattr(values, "__getitem__"):
+            self.size = self._image(values[0], f"{self.where}, frame 0").shape[:2]
+
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
+        rate = self.fps or DEFAULT_FPS
+        for index, value in enumerate(self._values):
+            yield SourceImage(
+                index, index / rate, partial(self._image, value, f"{self.where}, frame {index}")
+            )
+
+    def _image(self, value: Any, where: str) -> Image:
+        """An image as RGB, (H, W, 3), uint8; PIL images have a known channel order."""
+        if self._channels_first and len(getattr(value, "shape", ())) == 3:
+            value = np.moveaxis(as_array(value), 0, -1)
+        image = as_rgb(value, where)
+        swapped = self._bgr and not isinstance(value, PillowImage.Image)
+        return np.ascontiguousarray(image[..., ::-1]) if swapped else image

@@ -1,0 +1,1 @@
+"""Sources of frames: files, folders, arrays, cameras and network addresses."""

@@ -1,0 +1,63 @@
+"""Sources that a program has open: a capture of OpenCV, and file objects."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+
+from segue.errors import SourceError
+from segue.masks.files import IMAGE_ERRORS, open_image
+from segue.types import Image
+from segue.utils.inputs import exists, kind_of
+
+NAME = "video"
+"""What a source without a name is called, also as the folder of its results."""
+
+
+Capture = cv2.VideoCapture
+"""A capture of OpenCV."""
+
+
+def images_of(capture: Capture) -> Iterator[Image]:
+    """The images that an open capture still gives, BGR (H, W, 3), uint8."""
+    while True:
+        read, image = capture.read()
+        if not read:
+            return
+        yield cast(Image, image)
+
+
+def check_open(capture: Capture) -> float | None:
+    """See that a capture is open; gives its frames a second, None if it does not know them."""
+    if not capture.isOpened():
+        raise SourceError("source: this cv2.VideoCapture is not open; see that its file or camera is there")
+    fps = float(capture.get(cv2.CAP_PROP_FPS))
+    return fps if 0 < fps < 1000 else None
+
+
+def path_of(file: Any) -> tuple[Path, object]:
+    """The path of the content of an open binary file, and the temporary copy that is behind it, if any."""
+    name = getattr(file, "name", None)
+    if isinstance(name, str) and exists(Path(name)):
+        return Path(name), None
+    copy = tempfile.NamedTemporaryFile(suffix=".mp4")  # noqa: SIM115  it goes with the reader
+    try:
+        shutil.copyfileobj(file, copy)
+    except TypeError:
+        raise SourceError(f"source: {kind_of(file)} gives text; open the file in binary mode, 'rb'") from None
+    copy.flush()
+    try:
+        with open_image(copy.name, "source") as image:
+            suffix = f".{(image.format or 'png').lower()}"
+    except (*IMAGE_ERRORS, SourceError):
+        return Path(copy.name), copy
+    renamed = tempfile.NamedTemporaryFile(suffix=suffix)  # noqa: SIM115
+    copy.seek(0)
+    shutil.copyfileobj(copy, renamed)
+    renamed.flush()
+    return Path(renamed.name), renamed

@@ -1,0 +1,175 @@
+"""What a source is asked for, and its identity, so that a run resumes only with the same frames."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from segue.errors import SourceError
+from segue.options import OptionModel, RuntimeObject, Text, option
+from segue.types import DamagePolicy, WhenLate
+from segue.utils.inputs import exists, not_there
+from segue.video.sources.addresses import is_url, stored_address
+
+END_BYTES = 1 << 18
+"""Bytes at each end of a file that go into its digest: headers and indices of video files lie there."""
+
+Kind = Literal["file", "folder", "address", "camera"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdentity:
+    """Identity of a source, independent of its path.
+
+    Attributes:
+        place: path as it was given, address without its password, or number of the camera.
+        kind: file, folder (also a pattern), address or camera.
+        size: bytes of the file, or of all images; None where it is not known.
+        modified_ns: time of the last change in nanoseconds since 1970, of the newest image for a folder;
+            None where it is not known.
+        digest: SHA-256, hexadecimal, over both ends of a file, or over the names, sizes and times of the
+            images of a folder; of an address over what its server calls the version; None where nothing is.
+    """
+
+    place: str
+    kind: Kind
+    size: int | None = None
+    modified_ns: int | None = None
+    digest: str | None = None
+
+    @classmethod
+    def of(cls, source: str | Path) -> SourceIdentity:
+        """The identity of a source as it is now."""
+        text = os.fspath(source)
+        from segue.video.sources.images import list_images, match_images  # late: options are checked before
+
+        if is_url(text):
+            return cls(stored_address(text), "address")
+        path = Path(text)
+        if not exists(path):
+            if text.isdecimal():
+                return cls(text, "camera")
+            images = match_images(text)
+            if not images:
+                raise SourceError(not_there(text))
+            return cls._of_images(text, images, Path())
+        try:
+            if path.is_dir():
+                return cls._of_images(text, list_images(path), path)
+            status = path.stat()
+            return cls(text, "file", status.st_size, status.st_mtime_ns, _digest_of_ends(path))
+        except OSError as error:
+            raise SourceError(f"{text}: cannot be read ({error.strerror})") from None
+
+    @classmethod
+    def _of_images(cls, place: str, images: Sequence[Path], folder: Path) -> SourceIdentity:
+        total, newest, digest = 0, 0, hashlib.sha256()
+        for path in images:
+            status = path.stat()
+            total, newest = total + status.st_size, max(newest, status.st_mtime_ns)
+            name = os.fsencode(path.relative_to(folder) if path.is_relative_to(folder) else path)
+            digest.update(name + b"\0%d %d\n" % (status.st_size, status.st_mtime_ns))
+        return cls(place, "folder", total, newest, digest.hexdigest())
+
+    def difference(self, now: SourceIdentity) -> str | None:
+        """The change since this identity was taken; None if it is the same source."""
+        if self.kind != now.kind:
+            return f"its kind was {self.kind}, now it is {now.kind}"
+        if self.kind in ("address", "camera") and self.place != now.place:
+            return f"it was {self.place}, now it is {now.place}"
+        if _differ(self.size, now.size):
+            return f"its size was {self.size} bytes, now it is {now.size}"
+        if self.kind == "folder":
+            return None if self.digest == now.digest else "names, sizes or times of its images have changed"
+        if _differ(self.digest, now.digest):
+            return "its content has changed"
+        changed = _differ(self.modified_ns, now.modified_ns)
+        return "it was written anew, at another time" if changed else None
+
+    def to_json(self) -> dict[str, Any]:
+        """All attributes as JSON values, for :meth:`from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: object) -> SourceIdentity:
+        """The identity that :meth:`to_json` gave; the values may come from anywhere."""
+        if not isinstance(values, Mapping) or {*values} != {*cls.__slots__}:
+            raise SourceError("no identity of a source: its parts are " + ", ".join(sorted(cls.__slots__)))
+        texts = (values["place"], values["kind"], values["digest"] or "")
+        numbers = (values["size"] or 0, values["modified_ns"] or 0)
+        known = ("file", "folder", "address", "camera")
+        if not all(isinstance(text, str) for text in texts) or values["kind"] not in known:
+            raise SourceError("no identity of a source: place, kind and digest are texts")
+        if not all(type(number) is int for number in numbers):
+            raise SourceError("no identity of a source: size and time are whole numbers")
+        return cls(**values)
+
+
+SourcePosition = str | int | float | None
+"""A place in a source: see :func:`segue.open_source`."""
+
+
+class VideoSource(OptionModel):
+    """Where frames come from, as :func:`segue.open_source` is asked for them."""
+
+    place: Text | None = option(..., "Source", "source", argument=True)
+    """Video, image folder, glob, camera number or address."""
+
+    start: SourcePosition = option(None, "Source")
+    """First frame: 250, 12.5s or 1:30."""
+
+    end: SourcePosition = option(None, "Source")
+    """End before this frame."""
+
+    stride: int = option(1, "Source")
+    """Read every N-th frame from `--start` on; frames keep the index of the source."""
+
+    duration: SourcePosition = option(None, "Source")
+    """End so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00"."""
+
+    max_size: int | None = option(None, "Source", ge=1)
+    """Bound on the longer side in pixels; larger frames are reduced by averaging."""
+
+    fps: float | None = None
+    """Frames a second of sources that have no clock."""
+
+    on_damage: DamagePolicy | None = option(None, "Source")
+    """A frame that cannot be read: "stop" ends with an error after the frames before it, "skip" leaves it
+    out, "hold" repeats the frame before it; both of these warn.  [default: stop; for cameras and live streams
+    skip, counted]"""
+
+    retry: int | None = option(None, "Source", ge=1)
+    """Give a camera or live stream up after so many failures in a row.  [default: never once it has given a
+    frame, else 5]"""
+
+    when_late: WhenLate = option("newest", "Source")
+    """A camera or live stream that is faster than its frames are taken: "newest" drops the oldest frames that
+    wait, "all" takes every frame and falls behind."""
+
+    frames: RuntimeObject | None = None
+    """Frames of a program, where there is no ``place``; the job does not hold them."""
+
+    identity: SourceIdentity | None = None
+    """Identity of the source when the job was planned, or None."""
+
+    origin: Text | None = None
+    """The address that ``place`` was fetched from; None where it was not."""
+
+
+def _differ(one: object, other: object) -> bool:
+    """Whether two known values differ; addresses leave some unknown."""
+    return one is not None and other is not None and one != other
+
+
+def _digest_of_ends(path: Path) -> str:
+    """SHA-256 over the first and last bytes of a file; over all of a short one."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(END_BYTES))
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(min(END_BYTES, end), end - END_BYTES))
+        digest.update(file.read(END_BYTES))
+    return digest.hexdigest()

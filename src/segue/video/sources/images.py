@@ -1,0 +1,405 @@
+"""A folder, a glob pattern or a single file of still images as a source."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+from PIL import ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
+
+from segue.errors import SourceError, UnusableImageError
+from segue.masks.files import IMAGE_ERRORS, encode_png, open_image
+from segue.types import Image
+from segue.utils.files import write_complete, writing
+from segue.utils.inputs import check_file, exists, matching_paths, user_path
+from segue.utils.naming import first_few, is_hidden, natural_key
+from segue.utils.notices import notice
+from segue.video.decoding.readers import DEFAULT_FPS, DamageError, Reader, SourceImage, as_rgb
+from segue.video.sources.kinds import IMAGE_SUFFIXES, is_image, is_video, one_kind
+
+DEEP_SAMPLES = 16
+"""Images of a folder, spread over it, in which the range of values of more than 8 bits is looked for."""
+
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Values of images of more than 8 bits that become black and white."""
+
+    black: float
+    white: float
+
+    @classmethod
+    def of(cls, samples: Sequence[npt.NDArray[Any]]) -> Range:
+        """The range of the values of some images."""
+        # Whole numbers have the white of the fewest bits that hold them, floats up to 1 that of 1. What fills
+        # less than a quarter of that, and all other values, is stretched from its least to its largest value.
+        finite = [values[np.isfinite(values)] if values.dtype.kind == "f" else values for values in samples]
+        finite = [values for values in finite if values.size]
+        low = min((float(values.min()) for values in finite), default=0.0)
+        high = max((float(values.max()) for values in finite), default=0.0)
+        if low == high:  # a flat image has no range of its own
+            low, high = min(low, 0.0), max(high, 0.0)
+        whites = [1.0] if any(values.dtype.kind == "f" for values in finite) else []
+        whites += [float((1 << bits) - 1) for bits in (8, 10, 12, 14, 16)]
+        white = next((value for value in whites if high <= value), high)
+        full = low >= 0 and white <= 65535 and (whites[0] > 1 or white <= 255)
+        if full and (low == 0 or high - low >= white / 4):
+            return cls(0.0, white)
+        return cls(low, high)
+
+    def to_8_bits(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Values of any type, on 0 to 255."""
+        scale = 255 / ((self.white - self.black) or 1)
+        if values.dtype == np.uint16:  # a table is faster
+            table = np.clip(np.round((np.arange(65536) - self.black) * scale), 0, 255).astype(np.uint8)
+            return np.asarray(table[values])
+        level = np.nan_to_num(values.astype(np.float64), nan=self.black)
+        return np.clip(np.round((level - self.black) * scale), 0, 255).astype(np.uint8)
+
+
+def list_images(source: Path) -> list[Path]:
+    """Images of a folder in natural order, without hidden files and without masks of the same names."""
+    return _kept_and_left(source)[0]
+
+
+def _kept_and_left(source: Path) -> tuple[list[Path], list[Path]]:
+    try:
+        found = [path for path in source.iterdir() if not is_hidden(path.name)]
+    except OSError as error:
+        raise SourceError(f"{source}: cannot be read ({error.strerror})") from error
+    images = [path for path in found if is_image(path)]
+    if not images:
+        _refuse_videos(source, found)
+    return _of_one_kind(source, sorted(images, key=lambda path: natural_key(path.name)))
+
+
+def _refuse_videos(source: Path | str, files: Sequence[Path]) -> None:
+    """Raise SourceError where there are videos in place of images."""
+    if videos := sorted(path.name for path in files if is_video(path)):
+        raise SourceError(
+            f"{source}: there are videos and no images, {first_few(videos, 2)}; give one of them, or all to "
+            "`segue batch`"
+        )
+
+
+def _of_one_kind(source: Path | str, images: list[Path]) -> tuple[list[Path], list[Path]]:
+    try:
+        return one_kind(images)
+    except ValueError as error:
+        raise SourceError(
+            f"{source}: {error}, so that frames cannot be told from what belongs to them; "
+            "put the images into a folder of their own, or give a pattern such as '*.jpg'"
+        ) from None
+
+
+def open_folder(folder: Path, fps: float | None) -> ImageReader:
+    """The images of a folder; says which files beside them are left out."""
+    kept, left = _kept_and_left(folder)
+    _report_left(folder, kept, left)
+    return ImageReader(kept, name_of_source(folder), str(folder), fps)
+
+
+def _report_left(source: Path | str, kept: Sequence[Path], left: Sequence[Path]) -> None:
+    if left:
+        notice(
+            f"{source}: {len(kept)} {kept[0].suffix} images are the frames; {len(left)} files of the same "
+            f"names are left out ({first_few((path.name for path in left), 2)})"
+        )
+
+
+def open_pattern(pattern: str, fps: float | None) -> ImageReader:
+    """The images that match a glob pattern, called by the last folder that the pattern names."""
+    kept, left = _matched(pattern)
+    _report_left(pattern, kept, left)
+    return ImageReader(kept, name_of_source(Path(pattern)), pattern, fps)
+
+
+def name_of_source(path: Path) -> str:
+    """The name of the video that a file, a folder of images or a pattern is."""
+    if path.is_file():
+        return path.stem
+    if path.is_dir():
+        return path.resolve().name
+    above = user_path(path).parents
+    named = next(folder for folder in above if folder.is_dir() or not glob.has_magic(folder.name))
+    return named.name or "images"
+
+
+def is_source(place: str | Path) -> bool:
+    """Whether a file or folder is there, or images that match a pattern."""
+    return exists(Path(place)) or bool(match_images(os.fspath(place)))
+
+
+def match_images(pattern: str) -> list[Path]:
+    """Images that match a glob pattern, in natural order of their paths, as those of a folder are chosen."""
+    return _matched(pattern)[0]
+
+
+def _matched(pattern: str) -> tuple[list[Path], list[Path]]:
+    found = [
+        path for path in map(Path, matching_paths(pattern)) if path.is_file() and not is_hidden(path.name)
+    ]
+    images = [path for path in found if is_image(path)]
+    if not images:
+        _refuse_videos(pattern, found)
+        images = found  # perhaps images whose names have no ending
+    images.sort(key=lambda path: natural_key(str(path)))
+    if len({path.parent for path in images}) > 1:  # numbers may begin anew in each folder
+        return images, []
+    return _of_one_kind(pattern, images)
+
+
+def read_image(path: Path, scale: Range | None = None) -> Image:
+    """RGB image of a file, (H, W, 3), uint8, upright by EXIF; more bits go by ``scale`` or its range."""
+    with _opened(path) as image:
+        if _frames_of(image) > 1:
+            raise DamageError(f"{path}: holds {_frames_of(image)} frames; give the file itself as the source")
+        return to_rgb(image, path, scale)
+
+
+def decode_image(data: bytes, where: str) -> Image:
+    """RGB image of the bytes of an image file, (H, W, 3), uint8, turned upright as its EXIF data say."""
+    try:
+        with _decoding(where), open_image(io.BytesIO(data), where) as image:
+            if _frames_of(image) > 1:
+                raise SourceError(f"{where}: holds {_frames_of(image)} frames; give one image")
+            return to_rgb(image, where)
+    except DamageError as error:
+        raise SourceError(str(error)) from error
+
+
+def write_image(path: Path, image: Image) -> None:
+    """Write an RGB image, (H, W, 3), uint8, as PNG; folders are made, and it appears when complete."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_complete(path, encode_png(image))
+
+
+def count_frames(path: Path) -> int:
+    """Number of frames of an image file: 1, but for animations and TIFF files of several pages."""
+    try:
+        with _opened(path) as image:
+            return _frames_of(image)
+    except DamageError:  # reported when the image is wanted
+        return 1
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[PillowImage.Image]:
+    """An image file, not decoded yet; what Pillow raises inside the block comes as a DamageError."""
+    with _decoding(str(path)):
+        check_file(path, UnusableImageError)
+        with open_image(path, str(path)) as image:
+            yield image
+
+
+@contextmanager
+def _decoding(where: str) -> Iterator[None]:
+    """Errors of an image inside the block are raised as DamageError."""
+    try:
+        yield
+    except SourceError as error:
+        damage = DamageError(str(error))
+        damage.is_whole = isinstance(error, UnusableImageError)
+        raise damage from error
+    except IMAGE_ERRORS as error:
+        reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error).split("\n")[0]
+        raise DamageError(f"{where}: unreadable image ({reason or type(error).__name__})") from error
+
+
+def _frames_of(image: PillowImage.Image) -> int:
+    # The further images of a JPEG are views for other screens.
+    return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+
+
+def deep_values(image: PillowImage.Image) -> npt.NDArray[Any] | None:
+    """Values of more than 8 bits a channel, (H, W) or (H, W, 3), not turned; None for 8 bits."""
+    if image.mode.startswith(("I", "F")):
+        return np.array(image)
+    bits = image.tag_v2.get(258, (8,)) if isinstance(image, TiffImageFile) else (8,)
+    tiles, file = getattr(image, "tile", None), getattr(image, "fp", None)
+    raw = str(tiles[0][3]) if image.format == "PNG" and tiles else ""
+    if not (";16" in raw or max(bits) > 8) or file is None or image.mode not in ("RGB", "RGBA"):
+        return None
+    # Pillow keeps the upper 8 of 16 bits of colour.
+    file.seek(0)
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), flags)
+    if values is None or values.ndim != 3 or values.dtype == np.uint8:
+        return None
+    return np.ascontiguousarray(values[..., 2::-1])
+
+
+def to_rgb(image: PillowImage.Image, where: Path | str, scale: Range | None = None) -> Image:
+    """An image as RGB, (H, W, 3), uint8, upright: any palette, alpha (left out), CMYK, 16 bits and floats."""
+    values = deep_values(image)
+    if values is not None:
+        eight = (scale or Range.of([values])).to_8_bits(values)
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        image = PillowImage.fromarray(eight)
+        image.getexif()[_ORIENTATION] = orientation
+    else:
+        image.load()
+    return as_rgb(np.array(ImageOps.exif_transpose(image).convert("RGB")), str(where))
+
+
+def range_of(files: Sequence[Path]) -> Range | None:
+    """The range of values of images that belong together; None where the first one has 8 bits."""
+    step = max(1, -(-len(files) // DEEP_SAMPLES))
+    samples: list[npt.NDArray[Any]] = []
+    for path in [*files[::step], *files[-1:]]:
+        with suppress(DamageError), _opened(path) as image:
+            values = deep_values(image)
+            if values is None and not samples:
+                return None
+            if values is not None:
+                samples.append(values)
+    return Range.of(samples) if samples else None
+
+
+def quarter_turns(image: PillowImage.Image) -> int:
+    """Quarter turns, counterclockwise, by which EXIF data turn an image; mirrored ones do not count."""
+    return {3: 2, 6: 3, 8: 1}.get(image.getexif().get(_ORIENTATION, 1), 0)
+
+
+class ImageReader(Reader):
+    """Still images as the frames of a video."""
+
+    def __init__(self, files: list[Path], name: str, where: str, fps: float | None) -> None:
+        if not files:
+            raise SourceError(f"{where}: no images here ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        self.name = name
+        self.where = where
+        self.files = tuple(files)
+        self.total = len(files)
+        self.fps = fps or DEFAULT_FPS
+        self._scale = range_of(files)
+        if self._scale is not None and (self._scale.black, self._scale.white) != (0, 65535):
+            low, high = self._scale.black, self._scale.white
+            notice(f"{where}: values from {low:g} to {high:g} are shown as black to white, in all images")
+        with suppress(DamageError):  # reported when the frame is wanted, as the caller chose
+            self.size = read_image(files[0], self._scale).shape[:2]
+            with _opened(files[0]) as image:
+                self.turns = quarter_turns(image)
+        stems = tuple(path.stem for path in files)
+        # Two images that differ only in folder or ending must not share one mask file.
+        self.names = stems if len(set(stems)) == len(stems) else None
+
+    @property
+    def count(self) -> int:
+        return len(self.files)
+
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
+        first = start if isinstance(start, int) else 0
+        for index in range(first, len(self.files)):
+            yield self._image(index)
+
+    def load(self, index: int) -> SourceImage:
+        self._check(index)
+        return self._image(index)
+
+    def _image(self, index: int) -> SourceImage:
+        time = index / (self.fps or DEFAULT_FPS)
+        return SourceImage(index, time, partial(read_image, self.files[index], self._scale))
+
+
+class AnimationReader(Reader):
+    """The frames of an animated WebP or PNG file, or the pages of a TIFF file, at the times that it says."""
+
+    def __init__(self, path: Path, fps: float | None) -> None:
+        self._path = path
+        self.name = path.stem
+        self.where = str(path)
+        self._fps = fps or DEFAULT_FPS
+        self.files = (path,)
+        self._lock = threading.Lock()
+        self._shelf = ExitStack()
+        self._open: PillowImage.Image | None = None
+        self._at = 0
+        try:
+            with _opened(path) as image:
+                self.total = _frames_of(image)
+                self._scale = self._range(image)
+                self.size = self._page(image, 0).shape[:2]
+                self.fps = 1 / self._shown(image)
+        except DamageError as error:
+            raise SourceError(str(error)) from error
+
+    @property
+    def count(self) -> int:
+        return self.total or 0
+
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
+        time = 0.0
+        with _opened(self._path) as image:
+            for index in range(self.count):
+                yield SourceImage(index, time, partial(self._page, image, index))
+                time += self._shown(image, index)
+
+    def load(self, index: int) -> SourceImage:
+        self._check(index)
+        return SourceImage(index, self._times[index], partial(self._held, index))
+
+    def times(self) -> list[float]:
+        return list(self._times)
+
+    def close(self) -> None:
+        with self._lock:
+            self._shelf.close()
+            self._open = None
+
+    @cached_property
+    def _times(self) -> list[float]:
+        return [image.time for image in self.images()]
+
+    def _held(self, index: int) -> Image:
+        with self._lock:
+            if self._open is None or index < self._at:  # Pillow does not go back in an animated PNG
+                self._shelf.close()
+                self._open = self._shelf.enter_context(_opened(self._path))
+            self._at = index
+            return self._page(self._open, index)
+
+    def _range(self, image: PillowImage.Image) -> Range | None:
+        """The range of values of all pages, of a file of more than 8 bits."""
+        samples: list[npt.NDArray[Any]] = []
+        for index in range(0, self.count, max(1, -(-self.count // DEEP_SAMPLES))):
+            with suppress(*IMAGE_ERRORS):
+                image.seek(index)
+                values = deep_values(image)
+                if values is None:
+                    return None
+                samples.append(values)
+        return Range.of(samples) if samples else None
+
+    def _page(self, image: PillowImage.Image, index: int) -> Image:
+        try:
+            image.seek(index)
+            return to_rgb(image, self._path, self._scale)
+        except IMAGE_ERRORS as error:
+            reason = str(error).split("\n")[0]
+            raise DamageError(f"{self.where}: frame {index} is damaged ({reason})") from error
+
+    def _shown(self, image: PillowImage.Image, index: int | None = None) -> float:
+        """Seconds for which a frame is shown; without an index that which was read last."""
+        if index is not None:
+            with suppress(*IMAGE_ERRORS):
+                image.seek(index)
+                image.load()
+        duration = image.info.get("duration", 0)  # milliseconds
+        return duration / 1000 if isinstance(duration, (int, float)) and 0 < duration < 1e7 else 1 / self._fps

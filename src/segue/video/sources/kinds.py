@@ -1,0 +1,64 @@
+"""Which files are videos, images and lists, by the endings of their names; imports no decoder."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+
+from segue.utils.naming import is_hidden
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png"}
+    | {".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""Endings of still images; WebP, PNG and TIFF may hold several, which are a video."""
+
+VIDEO_SUFFIXES = frozenset(
+    {".264", ".265", ".3g2", ".3gp", ".amv", ".apng", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif"}
+    | {".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg"}
+    | {".mkv", ".mod", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv", ".mts", ".mxf", ".nut", ".ogm"}
+    | {".ogv", ".qt", ".rm", ".rmvb", ".tod", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
+)
+"""Endings of videos in folders and patterns; a file that is named itself may have any."""
+
+LIST_SUFFIXES = frozenset({".csv", ".list", ".tsv", ".txt"})
+"""Endings of lists of videos."""
+
+
+def is_image(path: PurePath) -> bool:
+    """Whether a file of a folder is an image by its name."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.name)
+
+
+def is_video(path: PurePath) -> bool:
+    """Whether a file of a folder is a video by its name."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and not is_hidden(path.name)
+
+
+def one_kind(files: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Divide the images of a folder into those of one kind and others of the same stems, such as masks.
+
+    The kind that has all stems is taken, JPEG before others.
+
+    Args:
+        files: images of one folder.
+
+    Returns:
+        The images that are frames, and those that are left out; all and none where no two share a stem.
+
+    Raises:
+        ValueError: no kind has all stems; the message names two files.
+    """
+    stems: dict[str, Path] = {}
+    twins = [(stems[file.stem], file) for file in files if stems.setdefault(file.stem, file) is not file]
+    if not twins:
+        return files, []
+    kinds = {file.suffix.lower(): 0 for file in files}
+    for kind in sorted(kinds, key=_preference):
+        kept = [file for file in files if file.suffix.lower() == kind]
+        if len(kept) == len({file.stem for file in kept}) == len(stems):
+            return kept, [file for file in files if file.suffix.lower() != kind]
+    raise ValueError(f"{twins[0][0].name} and {twins[0][1].name} have one name")
+
+
+def _preference(suffix: str) -> tuple[bool, str]:
+    return not suffix.startswith((".j", ".webp")), suffix

@@ -1,0 +1,388 @@
+"""Cameras and network addresses as sources: they fail now and then, and are tried again with patience."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import av
+import av.error
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+
+from segue.errors import SourceError
+from segue.types import Image
+from segue.utils.cancel import CancelToken
+from segue.video.decoding.decode import (
+    Decoded,
+    decode,
+    describe,
+    frame_rate,
+    open_container,
+    promised_end,
+    to_rgb,
+    video_stream,
+)
+from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
+from segue.video.sources.addresses import public_address
+
+_LEAST_STEP = 1e-3
+"""Least distance in seconds of two frames of a live source."""
+
+_TOLERANCE = 3.0
+"""Seconds by which the stamps of a live source may differ from the wall clock."""
+
+_FEW = 3
+"""Times that stamps are set right by the wall clock in a connection, before it alone counts."""
+
+_NO_TIMES = 0x80
+"""Flag of formats whose stamps FFmpeg makes up, such as MJPEG by HTTP (AVFMT_NOTIMESTAMPS)."""
+
+POLLED_FPS = 2.0
+"""Images a second that an address of single images is asked for, unless somebody says how many."""
+
+_MOST_MISSED = 3
+"""Single images in a row that cannot be read before their address counts as lost."""
+
+FIRST_TRIES = 5
+"""Failures in a row after which a source that never gave a frame is given up."""
+
+_LAST_CAMERA = 99
+"""OpenCV reads the hundreds of a number as the driver to take."""
+
+_EARLY_END = 0.5
+"""Seconds by which a video may end before its promised length without counting as broken off."""
+
+
+class LiveWarning(UserWarning):
+    """A camera or stream was lost, is back, or tells wrong times; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Patience with what fails now and then: a camera, an address, a receiver of events.
+
+    Attributes:
+        tries: failures in a row after which it is given up; a frame that arrives starts the count anew. None
+            tries a live source for ever once it has given a frame, and 5 times before.
+        first_delay: seconds before the first new try; each further wait is twice as long.
+        max_delay: longest wait in seconds.
+        timeout: seconds without any answer that count as a failure.
+    """
+
+    tries: int | None = None
+    first_delay: float = 0.5
+    max_delay: float = 30.0
+    timeout: float = 10.0
+
+    def delay(self, failures: int) -> float:
+        """Tell how long to wait before the next try.
+
+        Args:
+            failures: failures in a row, at least 1.
+
+        Returns:
+            Seconds; doubled with each failure up to ``max_delay``.
+        """
+        return float(min(self.max_delay, self.first_delay * 2.0 ** min(failures - 1, 60)))
+
+
+class _LiveReader(Reader):
+    """A source that is connected when it is read, and again, with patience, whenever it fails."""
+
+    once = True
+
+    def __init__(self, where: str, name: str, reconnect: Reconnect) -> None:
+        self.where, self.name = where, name
+        self.on_change = _warn_of_change
+        self._reconnect = reconnect
+        self._stopped = CancelToken()
+        self._clock = LiveClock(where)
+        self._failures = 0
+        self._given = 0
+        self._lost_at: float | None = None
+
+    def interrupt(self) -> None:
+        """End the wait for the next try; a read in progress ends by its own timeout."""
+        self._stopped.cancel()
+
+    def delay(self, time: float) -> float | None:
+        return self._clock.since(time) if self.endless else None
+
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
+        while not self._stopped.cancelled:
+            self._clock.connect()
+            reason = yield from self._connection()
+            if reason is None or self._stopped.cancelled:
+                return
+            self._failures += 1
+            lives = self.endless and self._given > 0
+            tries = self._reconnect.tries or (None if lives else FIRST_TRIES)
+            if tries is not None and self._failures >= tries:
+                raise SourceError(
+                    f"{self.where}: lost ({reason}); gave up after {self._failures} tries in a row"
+                )
+            if lives and self._lost_at is None:
+                self._lost_at = self._clock.now
+                self.on_change(
+                    ConnectionChange(self.where, False, self._given - 1, self._lost_at, 0.0, reason)
+                )
+            self._stopped.wait(self._reconnect.delay(self._failures))
+
+    def _connection(self) -> Generator[SourceImage, None, str | None]:
+        """The images of one connection, and why it ended; None where nothing more is to come."""
+        raise NotImplementedError
+
+    def _image(self, time: float, load: Callable[[], Image]) -> SourceImage:
+        self._failures = 0
+        if self._lost_at is not None:
+            away, self._lost_at = time - self._lost_at, None
+            self.on_change(ConnectionChange(self.where, True, self._given, time, away))
+        self._given += 1
+        return SourceImage(self._given - 1, time, load)
+
+
+def _warn_of_change(change: ConnectionChange) -> None:
+    warnings.warn(str(change), LiveWarning, stacklevel=3)
+
+
+class NetworkReader(_LiveReader):
+    """A stream behind an address."""
+
+    @property
+    def endless(self) -> bool:
+        """Whether this is a live stream and no video; known from the first frame on."""
+        return self._is_polled or not (self._duration or self._bytes)
+
+    def __init__(self, address: str, fps: float | None, reconnect: Reconnect) -> None:
+        where = public_address(address)
+        name = urlsplit(where).path.rstrip("/").rpartition("/")[2].partition(".")[0] or "stream"
+        super().__init__(where, name, reconnect)
+        self._address = address
+        self.fps = self.polls = fps
+        self._last = -1.0
+        self._start: float | None = None
+        self._passed = 0
+        self._by_range = True
+        self._bytes = 0
+        self._duration = 0.0
+        self._promised = 0.0
+        self._has_times = True
+        self._is_single = False  # one image, and no stream
+        self._asked = 0.0  # seconds from the beginning of a connection at which an image was asked for
+
+    @property
+    def _is_polled(self) -> bool:
+        return self._is_single and self.polls is not None
+
+    def _connection(self) -> Generator[SourceImage, None, str | None]:
+        missed, begun, place = 0, time.monotonic(), 0
+        self._asked = 0.0
+        try:
+            while missed < _MOST_MISSED:
+                given = self._given
+                for moment, item in self._new_items():
+                    yield self._image(moment, partial(to_rgb, item, f"{self.where}: frame {self._given}"))
+                if not self._is_polled:
+                    break
+                missed = missed + 1 if self._given == given else 0
+                rate, passed = self.polls or POLLED_FPS, time.monotonic() - begun
+                place = max(place + 1, math.floor(passed * rate))
+                self._asked = place / rate
+                if self._stopped.wait(self._asked - passed):
+                    return None
+            if self._is_complete():
+                return None
+            reason = "no image can be read" if missed else "the stream ended"
+        except (av.error.FFmpegError, OSError) as error:
+            reason = describe(error)
+        except SourceError as error:
+            reason = str(error).removeprefix(f"{self.where}: ")
+        self._by_range = not self._by_range  # a server that knows no ranges is asked for the whole again
+        return reason
+
+    def _new_items(self) -> Iterator[tuple[float, Decoded]]:
+        """Items of one connection that were not given before."""
+        lost: list[tuple[float, Decoded]] = []
+        started = False
+        for place, item in enumerate(self._items()):
+            if self._duration:
+                self._start = item.time if self._start is None else self._start
+                time = None if item.time is None or self._start is None else item.time - self._start
+            elif self._bytes and place < self._passed:
+                continue
+            else:
+                stamp = self._asked if self._is_polled else item.time
+                time = self._clock.time_of(stamp if self._has_times else None)
+            if time is None or time <= self._last:
+                continue
+            self._passed = place + 1
+            if item.frame is None:
+                if started:
+                    lost.append((time, item))
+                continue
+            started = True
+            yield from lost
+            lost.clear()
+            self._last = time
+            yield time, item
+
+    def _items(self) -> Iterator[Decoded]:
+        options = {}
+        if self._address.lower().startswith("rtsp"):
+            options = {"rtsp_transport": "tcp"}
+        elif self._address.lower().startswith("http"):
+            # Where a server cuts a file short, FFmpeg asks for the rest of it by a range.
+            options = {"reconnect": str(int(self._by_range)), "reconnect_delay_max": "0"}
+        with self._open(options) as container:
+            stream = video_stream(container)
+            name = container.format.name
+            self._is_single = name == "image2" or name.endswith("_pipe")
+            size: int | None = container.size  # of a stream without end None, or an error below 0
+            duration = max(container.duration or 0, 0) / av.time_base
+            self._duration, self._bytes = (0.0, 0) if self._is_polled else (duration, max(size or 0, 0))
+            if self._is_polled:
+                self.fps = self.polls
+            alone = len(container.streams) == 1
+            self._promised = promised_end(stream) or (self._duration if alone else 0.0)
+            untimed = int(container.format.flags) & _NO_TIMES and not self._bytes
+            self._has_times = self._is_polled or not untimed
+            if self._has_times and not self._is_polled:
+                self.fps = frame_rate(stream) or self.fps
+            for item in decode(container, stream):
+                if self._stopped.cancelled:
+                    return
+                yield item
+
+    def _open(self, options: dict[str, str]) -> InputContainer:
+        """Open what the address answers with, also MJPEG of a camera that begins without a boundary."""
+        timeout = self._reconnect.timeout
+        try:
+            return open_container(self._address, self.where, options, timeout)
+        except SourceError as error:
+            unknown = isinstance(error.__cause__, av.error.InvalidDataError)
+            if not unknown or not self._address.lower().startswith("http"):
+                raise
+        # Images are found by their own beginnings then; FFmpeg is to look at the first one alone.
+        options = {**options, "analyzeduration": "1"}
+        container = open_container(self._address, self.where, options, timeout, format="mjpeg")
+        if not video_stream(container).width:
+            container.close()
+            raise SourceError(f"{self.where}: answers with no video, stream or image that FFmpeg can read")
+        return container
+
+    def _is_complete(self) -> bool:
+        """Whether this is a video, not a live stream, and was read to its end."""
+        if not self._duration:
+            return self._by_range and self._bytes > 0 and self._passed > 0
+        end = self._last + max(self._start or 0.0, 0.0)
+        return self._last >= 0 and end > self._promised - _EARLY_END
+
+
+class LiveClock:
+    """Times of a live stream: its own stamps, as long as they agree with the wall clock, which is the judge.
+
+    Stamps that differ by seconds, as those that jump by an hour or run at another rate, are set right by the
+    wall clock, with one warning. After a few times the wall clock alone counts until the next connection.
+
+    Args:
+        where: the stream, for the warning.
+        now: the wall clock in seconds, from any beginning.
+    """
+
+    def __init__(self, where: str = "stream", now: Callable[[], float] = time.monotonic) -> None:
+        self._where, self._now = where, now
+        self._begin: float | None = None
+        self._offset: float | None = None
+        self._next = 0.0
+        self._anchors = 0
+        self._warned = False
+
+    @property
+    def now(self) -> float:
+        """Seconds since the first frame of all."""
+        return 0.0 if self._begin is None else self._now() - self._begin
+
+    def connect(self) -> None:
+        """The stream's time stamps may start anywhere from now on."""
+        self._offset, self._anchors = None, 0
+
+    def since(self, moment: float) -> float:
+        """Seconds that have passed since a time that :meth:`time_of` gave."""
+        return max(0.0, self.now - moment)
+
+    def time_of(self, stamp: float | None) -> float:
+        """Seconds since the first frame of all, of a frame that has just arrived; they always rise."""
+        if self._begin is None:
+            self._begin = self._now()
+        moment = now = self.now
+        if stamp is not None and self._anchors <= _FEW:
+            if self._offset is not None and abs(stamp + self._offset - now) > _TOLERANCE:
+                self._anchors, self._offset = self._anchors + 1, None
+                self._warn()
+            if self._offset is None:
+                self._offset = max(now, self._next) - stamp
+            moment = stamp + self._offset
+        moment = max(moment, self._next)
+        self._next = moment + _LEAST_STEP
+        return moment
+
+    def _warn(self) -> None:
+        if not self._warned:
+            self._warned = True
+            message = f"{self._where}: its time stamps disagree with the clock by seconds; the clock counts"
+            warnings.warn(message, LiveWarning, stacklevel=4)
+
+
+class CameraReader(_LiveReader):
+    """A camera of this machine, by number, with the wall clock's times."""
+
+    @property
+    def endless(self) -> bool:
+        """A camera gives images until it is stopped."""
+        return True
+
+    def __init__(self, number: int, reconnect: Reconnect) -> None:
+        if not 0 <= number <= _LAST_CAMERA:
+            raise SourceError(f"camera {number}: cameras are numbered from 0 to {_LAST_CAMERA}")
+        super().__init__(f"camera {number}", f"camera{number}", reconnect)
+        self._number = number
+
+    def _connection(self) -> Generator[SourceImage, None, str | None]:
+        camera = _opened(self._number)
+        try:
+            if not camera.isOpened() and not self._given:
+                raise SourceError(
+                    f"{self.where}: there is none, or another program has it; see that it is connected "
+                    "or give another number"
+                )
+            while not self._stopped.cancelled:
+                arrived, image = camera.read()
+                if not arrived:
+                    break
+                yield self._image(self._clock.time_of(None), partial(_bgr_to_rgb, image))
+        finally:
+            camera.release()
+        return "no image arrives; is it connected and free?"
+
+
+def _opened(number: int) -> cv2.VideoCapture:
+    """A camera, opened or not; without OpenCV's remarks, which say less than ours."""
+    logging: Any = cv2.utils.logging
+    before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        return cv2.VideoCapture(number)
+    finally:
+        logging.setLogLevel(before)
+
+
+def _bgr_to_rgb(image: npt.NDArray[Any]) -> Image:
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)

@@ -1,0 +1,100 @@
+"""Work ahead of a consumer, in a thread, by a bounded number of items; and threads of lower priority."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from segue.utils.cancel import LOOK_SECONDS, CancelToken
+from segue.utils.system import lower_thread_priority
+
+Item = TypeVar("Item")
+
+CLOSE_SECONDS = 1.0
+"""Seconds to wait for the end of a thread that may block in a camera."""
+
+
+class Prefetcher(Generic[Item]):
+    """Iterator over ``items`` that takes them in a thread, at most ``depth`` ahead.
+
+    :meth:`close` stops the thread: at once if it waits for room, otherwise when ``items`` returns, for which
+    ``on_close`` is called. ``dropped`` counts the items that were dropped.
+    """
+
+    def __init__(
+        self,
+        items: Callable[[], Iterator[Item]],
+        depth: int,
+        on_close: Callable[[], None] = lambda: None,
+        stopped: CancelToken | None = None,
+        drops: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._items = items
+        self._depth = depth
+        self._on_close = on_close
+        self._stopped = stopped or CancelToken()
+        self._drops = drops
+        self.dropped = 0
+        self._ready: deque[Item] = deque()
+        self._error: BaseException | None = None
+        self._finished = False
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="segue-prefetch", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        with self._changed:
+            # In slices: whoever stops it may be a handler of signals, which takes no lock to wake this up.
+            while not self._changed.wait_for(self._is_decided, LOOK_SECONDS):
+                pass
+            if self._stopped.cancelled:
+                raise StopIteration
+            if self._ready and not self._closed:
+                item = self._ready.popleft()
+                self._changed.notify_all()
+                return item
+            error, self._error = self._error, None
+        try:
+            if error is not None and not self._closed:
+                raise error
+        finally:
+            del error  # else it would keep itself, and with its traceback all that its user has opened
+        raise StopIteration
+
+    def _is_decided(self) -> bool:
+        return bool(self._ready) or self._finished or self._closed or self._stopped.cancelled
+
+    def close(self) -> None:
+        """Stop the thread and wait a while for its end (a camera may hold it longer)."""
+        with self._changed:
+            self._closed = True
+            self._ready.clear()
+            self._changed.notify_all()
+        self._on_close()
+        self._thread.join(CLOSE_SECONDS)
+
+    def _work(self) -> None:
+        lower_thread_priority()
+        try:
+            for item in self._items():
+                with self._changed:
+                    while len(self._ready) >= self._depth and self._drops():
+                        self._ready.popleft()
+                        self.dropped += 1
+                    self._changed.wait_for(lambda: self._closed or len(self._ready) < self._depth)
+                    if self._closed:
+                        return
+                    self._ready.append(item)
+                    self._changed.notify_all()
+        except BaseException as error:
+            self._error = error  # the consumer gets it, whatever it is
+        finally:
+            with self._changed:
+                self._finished = True
+                self._changed.notify_all()

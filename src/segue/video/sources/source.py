@@ -1,0 +1,578 @@
+"""One interface for files, folders, arrays, cameras and addresses."""
+
+from __future__ import annotations
+
+import glob
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import cv2
+import numpy as np
+from PIL import Image as PillowImage
+
+from segue.errors import OutOfMemoryError, SourceDamageError, SourceError, memory_is_short
+from segue.options import RuntimeObject
+from segue.types import DamagePolicy, Frame, Image, WhenLate
+from segue.utils.cancel import Cancelled, CancelToken
+from segue.utils.inputs import (
+    check_choice,
+    check_file,
+    check_number,
+    exists,
+    kind_of,
+    not_there,
+    user_path,
+    whole_number,
+)
+from segue.utils.naming import last_number
+from segue.video.decoding.readers import ArrayReader, ConnectionChange, DamageError, Reader
+from segue.video.sources.addresses import check_place, is_address
+from segue.video.sources.given import NAME, Capture, check_open, images_of, path_of
+from segue.video.sources.identity import VideoSource
+from segue.video.sources.images import AnimationReader, ImageReader, count_frames, open_folder, open_pattern
+from segue.video.sources.kinds import IMAGE_SUFFIXES
+from segue.video.sources.live import POLLED_FPS, CameraReader, NetworkReader, Reconnect
+from segue.video.sources.prefetch import Prefetcher
+from segue.video.sources.span import Span
+from segue.video.sources.video_file import VideoFileReader
+
+if TYPE_CHECKING:
+    from segue.video.decoding.frame_index import FrameIndex
+
+WAITING = 2
+"""Frames of a live source that may wait for their reader before the oldest one is dropped."""
+
+
+class DamageWarning(UserWarning):
+    """A frame could not be read and was skipped or held; the message names file and frame."""
+
+
+_Read = tuple[int, float, Image | DamageError]
+"""Index, time and image of a frame, or why it cannot be read."""
+
+
+class Source(AbstractContextManager["Source"]):
+    """Frames of a video, read ahead in a thread; made by :func:`open_source`.
+
+    Iterating starts from the beginning each time, except for cameras, addresses and iterators, which can be
+    read once. Leaving an iteration early, closing the source or leaving its ``with`` block stops
+    the thread.
+
+    Attributes:
+        name: short name: stem of the file, name of the folder.
+        fps: mean frames a second, if known; the frames' own times are exact.
+        frame_count: expected number of frames that an iteration gives, or None. It rests on the file's
+            header, so use it for progress only.
+        total: frames of the whole source as its header says, or None.
+        original_size: height and width before ``max_size``, or None before the first frame of a live source.
+        files: files that the frames come from; none for arrays, cameras and addresses.
+        names: name of each image by frame index (stem of the file), for image folders; otherwise None.
+        pixel_aspect: width of a pixel by its height; images and masks have the pixels of the file.
+        turns: quarter turns, counterclockwise, by which metadata turn the images upright.
+        request: what :func:`open_source` was asked for; without a place for images in memory.
+        varies: whether frames may change their size; otherwise that is an error.
+        damaged: frames that could not be read and were left out or held.
+    """
+
+    varies = False
+    _told_size: tuple[int, int] | None = None
+
+    def __init__(
+        self,
+        reader: Reader,
+        span: Span,
+        *,
+        max_size: int | None,
+        on_damage: DamagePolicy | None,
+        prefetch: int,
+        warn: Callable[[str], None],
+        when_late: WhenLate = "newest",
+        request: VideoSource | None = None,
+    ) -> None:
+        self.request = request or VideoSource(place=None, frames=RuntimeObject.of(self, hold=False))
+        self._reader = reader
+        self._span = span
+        self._max_size = max_size
+        self._on_damage = on_damage
+        self._drops = when_late == "newest"
+        self._dropped = 0  # by iterations that have ended
+        self.damaged = 0
+        self._prefetch = prefetch if reader.works_ahead else 0
+        self._warn = warn
+        self._active: list[Prefetcher[_Read]] = []
+        self._closings = 0
+        self._stopped = CancelToken()
+        self._used = False
+        self._first_time: float | None = None  # of the first frame that is taken, once it was read
+        self.name = reader.name
+        self.fps = reader.fps
+        self.frame_count = span.count(reader.total, reader.fps)
+        self.total = reader.total
+        self.original_size = reader.size
+        self.files = reader.files
+        self.names = reader.names
+        self.pixel_aspect = reader.pixel_aspect
+        self.turns = reader.turns
+
+    @property
+    def once(self) -> bool:
+        """Whether the frames can be iterated only once, as for cameras, addresses and iterators."""
+        return self._reader.once
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the frames that an iteration gives, or None while unknown."""
+        return None if self.original_size is None else self._bounded(self.original_size)
+
+    def _bounded(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size of frames whose images have ``size``."""
+        longest = self._max_size
+        if longest is None or max(size) <= longest:
+            return size
+        height, width = (max(1, round(side * longest / max(size))) for side in size)
+        return height, width
+
+    @property
+    def endless(self) -> bool:
+        """Whether it ends only when it is stopped, as a camera does; of an address known from a frame on."""
+        return self._reader.endless
+
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source that were left out because their reader was late."""
+        return self._dropped + sum(ahead.dropped for ahead in self._active)
+
+    def frame_label(self, index: int) -> str:
+        """Call a frame by its number, or by its file where the names are other numbers.
+
+        Args:
+            index: of the frame, from 0.
+
+        Returns:
+            Such as ``10``, or ``00050.jpg (frame 10)``.
+        """
+        if not 0 <= index < len(self.names or ()) or not self._has_other_numbers:
+            return str(index)
+        return f"{self.files[index].name} (frame {index})"
+
+    def lacks_frame(self, index: int) -> str:
+        """Tell whether a frame cannot come, as far as that is known before it is reached.
+
+        Args:
+            index: of the frame, from 0.
+
+        Returns:
+            Why it cannot come, and which frame the file of this number is; empty where it may come.
+        """
+        end = self._span.end
+        if isinstance(end, int) and index >= end:
+            return f"the frames end before {end}"
+        if self.total is None or index < self.total or self._reader.once:
+            return ""
+        count = self.total
+        with suppress(SourceError):
+            count = self._reader.count  # exact, where the header of a file may be wrong
+        if index < count:
+            return ""
+        same = [place for place, name in enumerate(self.names or ()) if last_number(name) == index]
+        shown = f"; {self.files[same[0]].name} is frame {same[0]}" if len(same) == 1 else ""
+        return f"{self.name} has {count} frame{'s' if count > 1 else ''}, which count from 0{shown}"
+
+    @cached_property
+    def _has_other_numbers(self) -> bool:
+        """Whether the numbers in the names of its images are not their positions."""
+        numbers = [last_number(name) for name in self.names or ()]
+        return None not in numbers and numbers != list(range(len(numbers)))
+
+    def delay(self, frame: Frame) -> float | None:
+        """Measure how late a frame is worked on.
+
+        Args:
+            frame: of this source.
+
+        Returns:
+            Seconds since the live source gave it; None where the source is not live.
+        """
+        return self._reader.delay(frame.time)
+
+    def at(self, time: float) -> datetime | None:
+        """Tell the date and time of day of a moment.
+
+        Args:
+            time: seconds of this source, as frames have them.
+
+        Returns:
+            With the zone of this machine; None where the source is not live.
+        """
+        delay = self._reader.delay(time)
+        return None if delay is None else datetime.now().astimezone() - timedelta(seconds=delay)
+
+    def on_change(self, call: Callable[[ConnectionChange], None]) -> None:
+        """Have something called, instead of a warning, when a live source is lost or is back.
+
+        Args:
+            call: receives what changed, in the thread that reads.
+        """
+        self._reader.on_change = call
+
+    def poll(self, fps: float | None = None) -> None:
+        """Take an address that gives single images for a camera, and ask it again and again.
+
+        Args:
+            fps: images a second; None is what the source was opened with, or 2. Sources of other kinds
+                stay as they are.
+        """
+        self._reader.polls = fps or self._reader.polls or POLLED_FPS
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self._used and self._reader.once:
+            raise SourceError(f"{self._reader.where}: can be read only once")
+        self._used = True
+        return self._frames(self._closings)
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Number of frames as the header of the file says; TypeError where it does not say."""
+        if self.frame_count is None:
+            raise TypeError(f"{self._reader.where}: the number of frames is not known")
+        return self.frame_count
+
+    def __bool__(self) -> bool:
+        return True
+
+    def stop(self) -> None:
+        """End the iterations under way before their next frame, for good; a signal handler may call it.
+
+        A camera or live stream ends. What has an end of its own raises :class:`.cancel.Cancelled`, so
+        that nobody takes the frames so far for all of them.
+        """
+        self._stopped.cancel()
+        self._reader.interrupt()
+
+    def part(self, start: int, end: int) -> Source:
+        """Select neighbouring frames of a source that can be read again.
+
+        Args:
+            start: index of the first frame.
+            end: index behind the last frame.
+
+        Returns:
+            A source of these frames, with their indices and times.
+        """
+        span = self._span
+        if span.duration is not None and self._first_time is None:
+            next(iter(self))  # tells the time from which the duration counts
+            self.close()
+        times = [time for time in (span.end, span.until) if isinstance(time, float)]
+        if span.duration is not None and self._first_time is not None:
+            times.append(self._first_time + span.duration)
+        last = min(span.end, end) if isinstance(span.end, int) else end
+        part = Source(
+            self._reader,
+            replace(span, start=start, end=last, duration=None, until=min(times, default=None)),
+            max_size=self._max_size,
+            on_damage=self._on_damage,
+            prefetch=self._prefetch,
+            warn=self._warn,
+            request=self.request,
+        )
+        part._stopped = self._stopped
+        return part
+
+    def close(self) -> None:
+        """End the iterations that are under way; a file, folder or array can be iterated again."""
+        self._closings += 1
+        while self._active:
+            self._active.pop().close()
+
+    def _frames(self, closings: int) -> Iterator[Frame]:
+        """The frames, until :meth:`close` is called more than ``closings`` times."""
+        last: Image | None = None
+        count = 0
+        for index, time, image in self._ahead():
+            if self._closings != closings or self._stopped.cancelled:
+                break
+            if not isinstance(image, DamageError):
+                last = image
+            elif self._damage_policy == "stop":
+                ways = " (--on-damage skip leaves such a frame out, hold repeats the one before it)"
+                text = f"{image}; frames read before it: {count}{'' if image.is_whole else ways}"
+                raise SourceDamageError(text) from image
+            else:
+                self.damaged += 1
+                held = self._damage_policy == "hold" and last is not None
+                if self._on_damage is not None:
+                    self._warn(f"{image}; {'the frame before it is repeated' if held else 'skipped'}")
+                elif self.damaged == 1:
+                    self._warn(f"{image}; skipped, and so are further ones; they are counted")
+                if last is None or not held:
+                    continue
+            count += 1
+            yield Frame(index, time, last)
+        if self._stopped.cancelled and not self.endless:
+            raise Cancelled(f"{self._reader.where}: stopped after {count} frames")
+        if count == 0 and self._closings == closings and not self._stopped.cancelled:
+            raise SourceError(f"{self._reader.where}: no frame to read (check start and end)")
+
+    @property
+    def _damage_policy(self) -> DamagePolicy:
+        """What damage does; of an address it is known from the first frame on whether it has an end."""
+        return self._on_damage or ("skip" if self.endless else "stop")
+
+    def _ahead(self) -> Iterator[_Read]:
+        if self._prefetch < 1:
+            yield from self._decoded()
+            return
+        live = self._reader.once and self._drops
+        depth = WAITING if live else self._prefetch
+        ahead = Prefetcher(
+            self._decoded, depth, self._reader.interrupt, self._stopped, lambda: live and self.endless
+        )
+        self._active.append(ahead)
+        try:
+            yield from ahead
+        finally:
+            with suppress(ValueError):
+                self._active.remove(ahead)
+                self._dropped += ahead.dropped
+            ahead.close()
+
+    def _decoded(self) -> Iterator[_Read]:
+        taken, end = 0, math.inf
+        for image in self._reader.images(self._span.start):
+            if self._span.is_past(image.index, image.time) or image.time >= end:
+                return
+            if self._span.is_before(image.index, image.time):
+                continue
+            if taken == 0:
+                self._first_time = image.time
+                end = math.inf if self._span.duration is None else image.time + self._span.duration
+            if taken % self._span.stride == 0:
+                try:
+                    yield image.index, image.time, self._fitted(image.load(), image.index)
+                except DamageError as damage:
+                    if memory_is_short():  # perhaps the frame is good
+                        raise OutOfMemoryError from damage
+                    yield image.index, image.time, damage
+            taken += 1
+            if self._span.is_last(image.index):
+                return
+
+    def _fitted(self, image: Image, index: int) -> Image:
+        height, width = image.shape[:2]
+        if self.original_size is None:
+            self.original_size = (height, width)
+        if self.original_size != (height, width) and not self.varies:
+            first = f"{self.original_size[1]}x{self.original_size[0]}"
+            told = (
+                f"{self._reader.where}: frame {index} is {width}x{height}, the frames before it are {first}"
+            )
+            if not self.endless:
+                raise SourceDamageError(told)
+            if (height, width) != self._told_size:  # a camera goes on
+                self._told_size = height, width
+                self._warn(f"{told}; it and those after it are scaled")
+            image = letterboxed(image, self.original_size)
+            height, width = self.original_size
+        size = self._bounded((height, width))
+        if size == (height, width):
+            return image
+        return np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def letterboxed(image: Image, size: tuple[int, int]) -> Image:
+    """An image at another size, (H, W), in its own shape and with black borders where that differs."""
+    (height, width), (rows, columns) = size, image.shape[:2]
+    scale = min(height / rows, width / columns)
+    tall, wide = max(1, round(rows * scale)), max(1, round(columns * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    scaled = np.asarray(cv2.resize(image, (wide, tall), interpolation=method), np.uint8)
+    top, left = (height - tall) // 2, (width - wide) // 2
+    return np.pad(scaled, ((top, height - tall - top), (left, width - wide - left), (0, 0)))
+
+
+def open_source(
+    source: str | Path | int | Iterable[Any] | Capture,
+    *,
+    start: int | float | str | None = None,
+    end: int | float | str | None = None,
+    stride: int = 1,
+    duration: float | str | None = None,
+    max_size: int | None = None,
+    fps: float | None = None,
+    colour: Literal["rgb", "bgr"] = "rgb",
+    layout: Literal["thwc", "tchw"] = "thwc",
+    on_damage: DamagePolicy | None = None,
+    when_late: WhenLate = "newest",
+    prefetch: int = 4,
+    reconnect: Reconnect | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Source:
+    """Open anything that has frames.
+
+    Args:
+        source: video file, image file, folder of images, glob pattern or list of them; RTSP, RTMP or
+            HTTP(S) address; number of a camera; a binary file object; an open ``cv2.VideoCapture``; or
+            images in memory: an array or tensor (T, H, W, 3), a PIL image, or a sequence or iterator of PIL
+            images or of (H, W, 3), (H, W, 4) or (H, W), all uint8, RGB.
+        start: first frame wanted: an int counts frames, a float seconds, a string is either ("250",
+            "12.5s", "1:30").
+        end: end before this frame, written like ``start``.
+        stride: take every ``stride``-th frame from ``start`` on; frames keep the index of the source.
+        duration: end so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00".
+        max_size: bound on the longer side in pixels; larger frames are reduced by averaging.
+        fps: frames a second of sources that have no clock (images, arrays: 25 if not given). An address that
+            gives a single image is asked so often, and 2 times a second with a ``duration``; else once.
+        colour: channel order of arrays and tensors; ``bgr`` as from ``cv2.imread``.
+        layout: axes of arrays and tensors; ``tchw`` has the channels first, as videos of PyTorch often have.
+        on_damage: what a frame that cannot be read does: "stop" ends with an error after the frames before
+            it, "skip" leaves it out, "hold" repeats the frame before it; both of these warn. None is "stop"
+            for what has an end, and for cameras and live streams "skip" with one warning; see ``damaged``.
+        when_late: what happens when a camera or live stream is faster than its frames are taken: "newest"
+            drops the oldest frames that wait, "all" takes every frame and falls behind.
+        prefetch: number of frames to decode ahead in a thread; 0 decodes when asked. Arrays and other
+            images in memory are never read ahead.
+        reconnect: patience with cameras and addresses that fail; None is ``Reconnect()``.
+        warn: called with the message of a skipped or held frame instead of :func:`warnings.warn`.
+
+    Returns:
+        The opened source. Iterating it gives frames with an RGB image (H, W, 3), uint8, their index in the
+        source, and their time in seconds.
+
+    Raises:
+        SourceError: nothing there, not a video, no frames, or an argument that cannot be meant. Iterating
+            raises it too.
+
+    Examples:
+        >>> images = [np.zeros((4, 6, 3), np.uint8)] * 3
+        >>> with open_source(images, stride=2) as source:
+        ...     [frame.index for frame in source]
+        [0, 2]
+    """
+    if max_size is not None:
+        check_number("max_size", max_size, least=1, whole=True, error=SourceError)
+    if fps is not None:
+        check_number("fps", fps, error=SourceError)
+        if fps <= 0:
+            raise SourceError(f"fps {fps}: give a number above 0")
+    if on_damage is not None and on_damage not in get_args(DamagePolicy):
+        raise SourceError(f"on_damage {on_damage!r}: choose one of {', '.join(get_args(DamagePolicy))}")
+    if when_late not in get_args(WhenLate):
+        raise SourceError(f"when_late {when_late!r}: choose one of {', '.join(get_args(WhenLate))}")
+    span = Span.of(start, end, stride, duration)
+    check_choice("colour", colour, Literal["rgb", "bgr"], SourceError)
+    check_choice("layout", layout, Literal["thwc", "tchw"], SourceError)
+    reader = _reader_of(source, fps, reconnect or Reconnect(), bgr=colour == "bgr", first=layout == "tchw")
+    if colour == "bgr" and not isinstance(reader, ArrayReader):
+        raise SourceError(f"colour: bgr is for arrays in memory; {reader.where} is read as RGB")
+    if duration is not None:
+        reader.polls = reader.polls or POLLED_FPS
+    if layout == "tchw" and not isinstance(reader, ArrayReader):
+        raise SourceError(f"layout: tchw is for arrays in memory; {reader.where} is none")
+    warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
+    place = str(source) if isinstance(source, (str, Path, int)) else None  # where it can be opened again
+    asked = VideoSource(
+        place=place,
+        frames=RuntimeObject.of(source, hold=False) if place is None else None,
+        start=start,
+        end=end,
+        stride=stride,
+        duration=duration,
+        max_size=max_size,
+        fps=fps,
+        on_damage=on_damage,
+        when_late=when_late,
+    )
+    return Source(
+        reader,
+        span,
+        max_size=max_size,
+        on_damage=on_damage,
+        prefetch=prefetch,
+        warn=warn,
+        when_late=when_late,
+        request=asked,
+    )
+
+
+def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: bool, first: bool) -> Reader:
+    """The reader of a source; arrays have blue first with ``bgr``, and channels first with ``first``."""
+    if isinstance(source, str) and is_address(source):
+        return NetworkReader(source, fps, reconnect)
+    if isinstance(source, str):
+        check_place(source)
+    if isinstance(source, str) and not exists(Path(source)) and source.isdecimal():
+        number = whole_number(source)
+        if number is None:
+            raise SourceError(f"camera {source[:20]}: there is no such number")
+        return CameraReader(number, reconnect)
+    if isinstance(source, (str, Path)):
+        return open_reader(user_path(source), fps)
+    if isinstance(source, int) and not isinstance(source, bool):
+        return CameraReader(source, reconnect)
+    if isinstance(source, PillowImage.Image):
+        return ArrayReader([source], fps)
+    if isinstance(source, (list, tuple)) and source and all(isinstance(one, (str, Path)) for one in source):
+        files = [user_path(one) for one in source]
+        return ImageReader(files, files[0].resolve().parent.name or "images", "list of images", fps)
+    if isinstance(source, Capture):
+        return ArrayReader(images_of(source), fps or check_open(source), bgr=True)
+    if hasattr(source, "read") and hasattr(source, "seek"):
+        return _file_reader(source, fps)
+    if isinstance(source, Iterable) and not isinstance(source, (bool, bytes, Mapping)):
+        return ArrayReader(source, fps, bgr=bgr, channels_first=first)
+    raise SourceError(
+        f"source: {kind_of(source)}; give a path, an address, a camera number, or images: an array or "
+        "tensor (T, H, W, 3) of uint8, a PIL image, or a list or iterator of such"
+    )
+
+
+def _file_reader(file: Any, fps: float | None) -> Reader:
+    """The reader of an open binary file."""
+    path, keep = path_of(file)
+    if keep is None:
+        return open_reader(path, fps)
+    where = f"a {type(file).__name__}"
+    try:
+        reader = open_reader(path, fps)
+    except SourceError as error:
+        raise SourceError(str(error).replace(str(path), where)) from None
+    reader.name, reader.where, reader.keeps = NAME, where, keep
+    return reader
+
+
+def open_reader(path: Path, fps: float | None = None, index: FrameIndex | None = None) -> Reader:
+    """Open a file or a folder for reading in order or in any order.
+
+    Args:
+        path: video file, animation, image file, folder of images, or pattern of their names.
+        fps: frames a second of what has no clock.
+        index: of a video file, as another reader of it made it.
+
+    Returns:
+        Its reader; every interface reads files and folders by it.
+
+    Raises:
+        SourceError: there is nothing that can be read.
+    """
+    if not exists(path):
+        if glob.has_magic(str(path)):
+            return open_pattern(str(path), fps)
+        raise SourceError(not_there(path))
+    if path.is_dir():
+        return open_folder(path, fps)
+    check_file(path, SourceError)
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return VideoFileReader(path, fps, index)
+    if count_frames(path) > 1:
+        return AnimationReader(path, fps)
+    return ImageReader([path], path.stem, str(path), fps)

@@ -1,0 +1,135 @@
+"""Range of frames of a source: start, end and stride."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from segue.errors import SourceError
+from segue.utils.inputs import whole_number
+
+Position = int | float
+"""A place in a source: a frame index if it is an int, a time in seconds if it is a float."""
+
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(s|min|h)?")
+_UNITS = {None: 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
+_SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)s?")
+_CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d*)?)")
+
+
+def parse_position(value: int | float | str, argument: str = "position") -> Position:
+    """Read a frame index or a time.
+
+    Args:
+        value: an int or a string of digits is a frame index; a float, ``"12.5s"``, ``"12.5"``, ``"1:30"``
+            or ``"1:02:03.5"`` is a time.
+        argument: name to use in the message.
+
+    Returns:
+        An int, 0 or more, for a frame index; a float, 0 or more, for a time in seconds.
+
+    Raises:
+        SourceError: the value is negative or cannot be read.
+    """
+    if not isinstance(value, str):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+            raise SourceError(f"{argument} {value!r}: give a frame index or a time of 0 or more")
+        return value
+    text = value.strip()
+    if (number := whole_number(text, 2**53)) is not None:
+        return number
+    if len(text) < 32 and (match := _SECONDS.fullmatch(text)):
+        return float(match[1])
+    if len(text) < 32 and (match := _CLOCK.fullmatch(text)):
+        return _clock_seconds(match)
+    raise SourceError(f"{argument} {text!r}: write a frame index (250), seconds (12.5s) or a time (1:30)")
+
+
+def parse_duration(value: float | str, argument: str = "duration") -> float:
+    """Read a length of time in seconds."""
+    seconds = 0.0
+    if isinstance(value, str):
+        text = value.strip()
+        if len(text) < 32 and (match := _DURATION.fullmatch(text)):
+            seconds = float(match[1]) * _UNITS[match[2]]
+        elif len(text) < 32 and (match := _CLOCK.fullmatch(text)):
+            seconds = _clock_seconds(match)
+    elif not isinstance(value, bool):
+        seconds = float(value)
+    if not 0 < seconds < float("inf"):
+        raise SourceError(
+            f"{argument} {value!r}: write a time above 0, such as 90, 90s, 10min, 2h or 1:30:00"
+        )
+    return seconds
+
+
+def _clock_seconds(match: re.Match[str]) -> float:
+    hours, minutes, seconds = match.groups()
+    return int(hours or 0) * 3600.0 + int(minutes) * 60.0 + float(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Frames from ``start`` up to but without ``end``, every ``stride``-th of them, for ``duration`` seconds.
+
+    The duration counts from the first frame that is taken. ``until`` is a time at which the frames end at the
+    latest, regardless of ``end``.
+    """
+
+    start: Position = 0
+    end: Position | None = None
+    stride: int = 1
+    duration: float | None = None
+    until: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        start: int | float | str | None,
+        end: int | float | str | None,
+        stride: int,
+        duration: float | str | None = None,
+    ) -> Span:
+        """Check the limits that a caller gave, as :func:`segue.open_source` takes them."""
+        first = parse_position(0 if start is None else start, "start")
+        last = None if end is None else parse_position(end, "end")
+        if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
+            raise SourceError(f"stride {stride!r}: give a whole number of 1 or more")
+        if last is not None and type(first) is type(last) and last <= first:
+            raise SourceError(f"end {end} is not after start {start}")
+        if last == 0:
+            raise SourceError(f"end {end} leaves no frame")
+        return cls(first, last, stride, None if duration is None else parse_duration(duration))
+
+    def is_before(self, index: int, time: float) -> bool:
+        """Whether a frame, by its index and time in seconds, lies before the start."""
+        return (time if isinstance(self.start, float) else index) < self.start
+
+    def is_past(self, index: int, time: float) -> bool:
+        """Whether a frame lies at or after the end; the duration does not count here."""
+        if self.until is not None and time >= self.until:
+            return True
+        if self.end is None:
+            return False
+        return (time if isinstance(self.end, float) else index) >= self.end
+
+    def is_last(self, index: int) -> bool:
+        """Whether no later frame belongs to the span, so that reading can stop."""
+        return isinstance(self.end, int) and index + 1 >= self.end
+
+    def count(self, total: int | None, fps: float | None) -> int | None:
+        """Expected number of frames that the span takes of a source; None where it is not known."""
+        first = _as_index(self.start, fps)
+        last = total if self.end is None else _as_index(self.end, fps)
+        if first is None or last is None:
+            return None
+        last = last if total is None else min(last, total)
+        if self.duration is not None and fps is not None:
+            last = min(last, first + -int(-self.duration * fps // 1))
+        return max(0, -(-(last - first) // self.stride))
+
+
+def _as_index(position: Position, fps: float | None) -> int | None:
+    if isinstance(position, int):
+        return position
+    return None if fps is None else -int(-position * fps // 1)

@@ -1,0 +1,293 @@
+"""Video files as a source: in order, or frame by frame in any order, with the same numbers and times."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Literal
+
+import av.container
+import av.error
+from av.video.stream import VideoStream
+
+from segue.errors import SourceError, memory_error
+from segue.types import Image
+from segue.utils.notices import notice
+from segue.video.decoding import frame_index
+from segue.video.decoding.decode import (
+    Clock,
+    Decoded,
+    Entry,
+    decode,
+    describe,
+    frame_rate,
+    open_container,
+    pixel_aspect,
+    promised_end,
+    to_rgb,
+    turned_by,
+    video_stream,
+)
+from segue.video.decoding.frame_index import FrameIndex, numbered
+from segue.video.decoding.readers import DEFAULT_FPS, DamageError, Reader, SourceImage
+
+FEW = 50
+"""Frames that are rather decoded than sought."""
+
+_EARLY_END = 5
+"""Missing frames at the end from which on a file counts as cut off; fewer are rounding of durations."""
+
+
+class VideoFileReader(Reader):
+    """A video file, decoded by FFmpeg; ``fps`` is assumed where it does not say."""
+
+    def __init__(self, path: Path, fps: float | None, index: FrameIndex | None = None) -> None:
+        self._path = path
+        self._address = f"file:{path}"
+        self.name = path.stem
+        self.where = str(path)
+        self.files = (path,)
+        self._lock = threading.Lock()
+        self._cursor: _Cursor | None = None
+        if index is not None:
+            self.__dict__["index"] = index
+        with open_container(self._address, self.where) as container:
+            stream = video_stream(container)
+            self.total = stream.frames or None
+            self.fps = frame_rate(stream) or fps
+            self._promised = promised_end(stream)
+            self.size, self.turns, across = self._first_size(decode(container, stream))
+            aspect = pixel_aspect(stream)
+            self.pixel_aspect = 1 / aspect if across else aspect
+
+    @property
+    def _step(self) -> float:
+        return 1 / (self.fps or DEFAULT_FPS)
+
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
+        """All frames in order; a frame lost to damage keeps its position and raises when loaded."""
+        time = duration = end = 0.0
+        step, first, begin, frames = self._step, *self._from(start)
+        index = first - 1
+        for index, time, item in numbered(frames, step, first, begin):
+            duration = item.duration
+            end = max(end, item.time or 0.0)
+            yield SourceImage(index, time, partial(to_rgb, item, f"{self.where}: frame {index}"))
+        # The mean distance, because the rate in the header may be that of a finer clock.
+        step = max(step, time / index if index > 0 else 0.0)
+        missing = round(((self._promised or 0.0) - max(end, time) - max(duration, step)) / step)
+        if missing >= _EARLY_END:
+            ending = f"ends after frame {index}, about {missing} frames early (cut off or damaged)"
+            yield SourceImage(index + 1, time + step, partial(_lost, f"{self.where}: {ending}"))
+
+    @cached_property
+    def index(self) -> FrameIndex:
+        """The frames of the file; where its packets do not tell, it is decoded once."""
+        if self._quick_index is not None:
+            return self._quick_index
+        self._announce()
+        clock = Clock()
+        index = FrameIndex.of_frames(self._until_broken(self._decoded(clock=clock)), clock, self._step)
+        if not len(index):
+            raise SourceError(f"{self.where}: has no frames that can be decoded")
+        return index
+
+    @cached_property
+    def _quick_index(self) -> FrameIndex | None:
+        """The frames as the container or the packets list them; None where only decoding tells."""
+        if "index" in self.__dict__:
+            return self.index
+        with open_container(self._address, self.where) as container:
+            listed = FrameIndex.of_container(video_stream(container), self._path.stat().st_size)
+        found = listed and listed.checked(self._decoded(), late=False)
+        if found is None:
+            self._announce()
+            with open_container(self._address, self.where) as container:
+                listed = FrameIndex.of_packets(container, video_stream(container))
+            found = listed and listed.checked(self._decoded(), late=True)
+        return found
+
+    def _announce(self) -> None:
+        if self._path.stat().st_size > frame_index.LONG_BYTES:
+            notice(f"{self._path}: has no index of its frames; reading it once ...")
+
+    def load(self, index: int) -> SourceImage:
+        with self._lock:
+            self._check(index)
+            if self._cursor is None:
+                self._cursor = _Cursor(self._address, self.where, self.index)
+            item = self._cursor.item(index)
+        return SourceImage(
+            index, float(self.index.times[index]), partial(to_rgb, item, f"{self.where}: frame {index}")
+        )
+
+    def times(self) -> list[float]:
+        return [float(time) for time in self.index.times]
+
+    def key_of(self, index: int) -> int:
+        return self.index.entry_of(index).index
+
+    def close(self) -> None:
+        with self._lock:
+            if self._cursor is not None:
+                self._cursor.close()
+                self._cursor = None
+
+    @property
+    def count(self) -> int:
+        return len(self.index)
+
+    def _from(self, start: int | float) -> tuple[int, float | None, Iterator[Decoded]]:
+        """Index of the last key frame not after ``start`` (or 0), time of frame 0, and frames from there."""
+        if start >= (FEW if isinstance(start, int) else FEW * self._step):
+            index = self._quick_index
+            if index is not None and index.whole:
+                place = start if isinstance(start, int) else int(index.times.searchsorted(start - 1e-9))
+                goal = index.entry_of(min(place, len(index) - 1))
+                sure = index.places.get(goal.stamp) == goal.index
+                for entry in _ways_to(goal, index) if sure else ():
+                    items = self._until_broken(self._decoded(entry, index=index))
+                    later = (item for item in items if item.stamp is not None and item.stamp >= goal.stamp)
+                    item = next(later, None)
+                    if item is not None and item.stamp == goal.stamp and item.frame is not None:
+                        return goal.index, index.begin, itertools.chain([item], items)
+        return 0, None, self._until_broken(self._decoded())
+
+    def _decoded(
+        self, entry: Entry | None = None, clock: Clock | None = None, index: FrameIndex | None = None
+    ) -> Iterator[Decoded]:
+        with open_container(self._address, self.where) as container:
+            stream = video_stream(container)
+            if entry is not None and index is not None:
+                clock = seek(container, stream, entry, index)
+            yield from decode(container, stream, clock)
+
+    def _until_broken(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
+        """Frames up to where the demuxer itself gives up, which counts as one lost frame."""
+        try:
+            yield from frames
+        except (av.error.FFmpegError, OSError) as error:
+            if (exhausted := memory_error(error)) is not None:
+                raise exhausted from error  # the file is good
+            yield Decoded(None, None)
+
+    def _first_size(self, frames: Iterator[Decoded]) -> tuple[tuple[int, int], int, bool]:
+        """Height and width, quarter turns by the metadata, and whether they swap the sides."""
+        try:
+            for item in frames:
+                if item.frame is not None:
+                    height, width = to_rgb(item, self.where).shape[:2]
+                    turns = turned_by(item.matrix)
+                    return (height, width), turns, turns % 2 == 1
+        except (av.error.FFmpegError, OSError) as error:
+            raise SourceError(f"{self.where}: no frame can be decoded ({describe(error)})") from error
+        raise SourceError(f"{self.where}: has no frames that can be decoded")
+
+
+def seek(
+    container: av.container.InputContainer, stream: VideoStream, entry: Entry, index: FrameIndex
+) -> Clock:
+    """Go to a key frame, or to the beginning for the entry of frame 0. Returns the clock of what follows."""
+    if entry.index == 0:
+        if index.by_position:
+            container.seek(0, unsupported_byte_offset=True)
+        else:
+            container.seek(int(index.stamps[0]), stream=stream)
+        return Clock()
+    if index.by_position and entry.position is not None:
+        container.seek(entry.position, unsupported_byte_offset=True)
+    else:
+        container.seek(entry.stamp - entry.moved, stream=stream)
+    return Clock(entry, numbers=index.numbers)
+
+
+def _ways_to(goal: Entry, index: FrameIndex) -> list[Entry]:
+    """Key frames from which to reach one of them: a container without an index may be entered too late."""
+    if goal.index == 0:
+        return []
+    place = index.entries.index(goal)
+    return [entry for entry in reversed(index.entries[max(place - 2, 0) : place + 1]) if entry.index]
+
+
+class _Cursor:
+    """An open video file that decodes on, or from a key frame on, to the frame that is wanted."""
+
+    def __init__(self, address: str, where: str, index: FrameIndex) -> None:
+        self._address, self._where, self._index = address, where, index
+        # Frame threads are faster; slice threads tell which frame is damaged.
+        self._threads: Literal["AUTO", "SLICE"] = "AUTO" if index.whole else "SLICE"
+        self._container: av.container.InputContainer | None = None
+        self._items: Iterator[Decoded] = iter(())
+        self._next = -1  # frame that the next item may be; -1 if it is not known
+
+    def close(self) -> None:
+        if self._container is not None:
+            self._container.close()
+            self._container = None
+
+    def item(self, index: int) -> Decoded:
+        """A frame by its index, or a lost one."""
+        found = self._find(index)
+        if (found is None or found.frame is None) and self._threads == "AUTO":
+            self._threads = "SLICE"
+            self.close()
+            found = self._find(index)
+        return found or Decoded(None, None)
+
+    def _find(self, index: int) -> Decoded | None:
+        goal = self._index.entry_of(index)
+        if self._container is not None and goal.index <= self._next <= index:
+            return self._read_to(index)
+        for entry in [*_ways_to(goal, self._index), Entry(0)]:
+            self._enter(entry)
+            found = self._read_to(index)
+            if found is not None:
+                return found
+        self.close()
+        self._enter(Entry(0))
+        return self._read_to(index)
+
+    def _enter(self, entry: Entry) -> None:
+        clock = None
+        if self._container is not None or entry.index:
+            container = self._container or self._opened()
+            try:
+                clock = seek(container, video_stream(container), entry, self._index)
+            except (av.error.FFmpegError, OSError):  # of a format that cannot be sought
+                entry = Entry(0)
+                self.close()
+        container = self._container or self._opened()
+        self._next = -1 if clock is not None else 0
+        self._items = decode(container, video_stream(container), clock, threads=None)
+
+    def _opened(self) -> av.container.InputContainer:
+        self._container = open_container(self._address, self._where)
+        video_stream(self._container).thread_type = self._threads
+        return self._container
+
+    def _read_to(self, index: int) -> Decoded | None:
+        """Decode on up to a frame; None where it is not reached, or was passed over."""
+        try:
+            for item in self._items:
+                place = self._next
+                if item.stamp is not None:
+                    place = self._index.places.get(item.stamp, place)
+                if place < 0:
+                    continue
+                self._next = place + 1
+                if place == index:
+                    return item
+                if place > index:
+                    break
+        except (av.error.FFmpegError, OSError) as error:
+            if (exhausted := memory_error(error)) is not None:
+                raise exhausted from error
+        self._next = -1
+        return None
+
+
+def _lost(message: str) -> Image:
+    raise DamageError(message)

@@ -1,0 +1,1 @@
+"""Render a scene: OpenGL, textures, sensor and label maps."""

@@ -1,0 +1,108 @@
+"""Rendered maps of a frame and their processing: exposures, radial distortion, labels of CDnet2014."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.datasets.foreground.labels import MOTION, SHADOW, UNKNOWN, Labels
+from segue_isd.scene.parts import UNDECIDED
+
+MIRRORED = 4096
+"""Added to the id where a mirror shows something of the foreground."""
+SHADOW_SHARE = 0.10
+"""Share of the light that a shadow takes at least."""
+BORDER = (0.05, 0.95)
+"""Shares of coverage between which a pixel is neither foreground nor background."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """One rendered frame."""
+
+    image: npt.NDArray[np.uint8]  # RGB, (H, W, 3)
+    coverage: npt.NDArray[np.uint8]  # share of each pixel that foreground covers, (H, W), 255 = all
+    normal: npt.NDArray[np.uint8]  # camera space (x right, y down, z away), (n + 1) / 2 * 255, (H, W, 3)
+    shadow: npt.NDArray[np.uint8]  # share of the light that foreground takes from the background, (H, W)
+    depth: npt.NDArray[np.float32]  # distance along the optical axis in metres, (H, W)
+    ids: npt.NDArray[np.int32]  # (H, W); mirrors are marked by :data:`MIRRORED`
+    flow: npt.NDArray[np.float32]  # x and y in pixels to the next frame, (H, W, 2)
+
+
+def labels(maps: Maps) -> Labels:
+    """Ground truth of a frame, (H, W)."""
+    truth = np.zeros(maps.ids.shape, np.uint8)
+    truth[maps.shadow > SHADOW_SHARE * 255] = SHADOW
+    truth[(maps.ids >= UNDECIDED) | (maps.ids >= MIRRORED)] = UNKNOWN
+    truth[maps.coverage > BORDER[0] * 255] = UNKNOWN
+    truth[maps.coverage >= BORDER[1] * 255] = MOTION
+    return truth
+
+
+def averaged(maps: Maps, others: Sequence[Maps]) -> Maps:
+    """The maps of a frame with the light and the shares of further moments of its exposure."""
+    moments = [maps, *others]
+    light = sum(np.square(moment.image, dtype=np.float32) for moment in moments) / np.float32(len(moments))
+
+    def mean(name: str) -> npt.NDArray[np.uint8]:
+        total = sum(getattr(moment, name).astype(np.uint16) for moment in moments)
+        return np.asarray(total / len(moments) + 0.5, np.uint8)
+
+    image = np.asarray(np.sqrt(light) + np.float32(0.5), np.uint8)
+    return replace(maps, image=image, coverage=mean("coverage"), shadow=mean("shadow"))
+
+
+def instances(maps: Maps) -> npt.NDArray[np.uint16]:
+    """Ids of what is seen, (H, W), uint16, without the marks of mirrors."""
+    return np.asarray(maps.ids % MIRRORED, np.uint16)
+
+
+class Lens:
+    """Bends what a pinhole camera saw; corners keep their place."""
+
+    def __init__(self, bend: float, size: tuple[int, int]) -> None:
+        height, width = size
+        self._bend, self._half = bend, np.float32(np.hypot(height, width) / 2)
+        self._middle = np.array([width / 2, height / 2], np.float32)
+        self._places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1) + np.float32(0.5)
+        away = (self._places - self._middle) / self._half
+        stretch = (1 + bend * (away**2).sum(axis=-1, keepdims=True)) / (1 + bend)
+        self._sources = (self._middle + self._half * away * stretch - 0.5).astype(np.float32)
+
+    def image(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """An image or share, (H, W) or (H, W, 3), smoothly."""
+        return np.asarray(self._taken(image, cv2.INTER_LINEAR), np.uint8)
+
+    def maps(self, maps: Maps) -> Maps:
+        """All maps of a frame; what must not be mixed is taken from the nearest pixel."""
+        flow = self._taken(maps.flow, cv2.INTER_NEAREST)
+        ids = self._taken(maps.ids.astype(np.float32), cv2.INTER_NEAREST)
+        return replace(
+            maps,
+            image=self.image(maps.image),
+            coverage=self.image(maps.coverage),
+            shadow=self.image(maps.shadow),
+            normal=np.asarray(self._taken(maps.normal, cv2.INTER_NEAREST), np.uint8),
+            depth=np.asarray(self._taken(maps.depth, cv2.INTER_NEAREST), np.float32),
+            ids=ids.astype(np.int32),
+            flow=self._bent_flow(np.asarray(flow, np.float32)),
+        )
+
+    def _taken(self, values: npt.NDArray[np.generic], how: int) -> cv2.typing.MatLike:
+        return cv2.remap(values, self._sources, None, how, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload,no-any-return]
+
+    def _bent_flow(self, flow: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Motion in the bent image of points that move by ``flow`` (H, W, 2) in the straight one."""
+        if not flow.any():
+            return flow
+        ends = (self._sources + 0.5 + flow - self._middle) / self._half
+        goal = np.linalg.norm(ends, axis=-1) * np.float32(1 + self._bend)
+        table = np.linspace(0, 3, 1 << 14)
+        radius = np.interp(goal, table * (1 + self._bend * table**2), table).astype(np.float32)
+        ends *= (radius * np.float32(1 + self._bend) / np.maximum(goal, 1e-6))[..., None]
+        moved = self._middle + self._half * ends - self._places
+        return np.where(flow.any(axis=-1, keepdims=True), moved, 0).astype(np.float32)

@@ -1,0 +1,1 @@
+"""What a generated scene holds: rooms, furniture, people, lights and the camera."""

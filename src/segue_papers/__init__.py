@@ -1,0 +1,34 @@
+"""Tables of the papers as runs of data sets (``segue reproduce``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segue.errors import SegueError
+from segue_papers.papers import TABLES
+from segue_papers.tables import SPEED, Table, TableRow, Training
+
+__all__ = ["SPEED", "TABLES", "Table", "TableRow", "Training", "tables_of"]
+
+
+def tables_of(paper: str, names: Sequence[str] = ()) -> list[Table]:
+    """Look up tables of a paper.
+
+    Args:
+        paper: name of the paper, as ``segue reproduce`` lists it.
+        names: tables in the wanted order; none are all of them.
+
+    Returns:
+        The tables.
+
+    Raises:
+        SegueError: there is no such paper or table.
+    """
+    found = {table.name: table for table in TABLES if table.paper == paper}
+    if not found:
+        papers = dict.fromkeys(table.paper for table in TABLES)
+        raise SegueError(f"no tables of {paper!r} are known; choose from {', '.join(papers)}")
+    for name in names:
+        if name not in found:
+            raise SegueError(f"{paper} has no table {name!r}; choose from {', '.join(found)}")
+    return [found[name] for name in names or found]

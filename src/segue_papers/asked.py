@@ -1,0 +1,113 @@
+"""The rows that are wanted, and what is given for them: data, weights, options."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ValidationInfo
+
+from segue.errors import SegueError
+from segue.options import FilePath, OptionModel, option
+from segue.registry import DATASETS, DETECTORS, MODELS
+from segue_papers.tables import Table, TableRow
+
+
+def _by_name(value: Any, info: ValidationInfo) -> Any:
+    """A mapping, also of texts ``NAME=PATH``."""
+    if isinstance(value, Mapping):
+        return value
+    pairs = [text.partition("=") for text in value]
+    if wrong := [name for name, _, place in pairs if not place]:
+        raise SegueError(f"--{info.field_name} {wrong[0]}: give NAME=PATH")
+    return {name: place for name, _, place in pairs}
+
+
+def _by_row(value: Any) -> Any:
+    """Options with the row or network that they are for, also of texts ``OPTIONS`` or ``NAME=OPTIONS``."""
+    return [_options(item) if isinstance(item, str) else item for item in value]
+
+
+def _options(text: str) -> tuple[str | None, str]:
+    match = re.fullmatch(r"([^=-][^=]*)=(.*)", text, re.DOTALL)
+    name, words = (None, text) if match is None else match.groups()
+    try:
+        first = [*shlex.split(words), "-"][0]
+    except ValueError as error:
+        raise SegueError(f"--run {text}: {error}") from None
+    if not first.startswith("-"):
+        raise SegueError(f"--run {text}: give options, which begin with a dash, or NAME=OPTIONS")
+    return name, words
+
+
+class How(OptionModel):
+    """The rows to run and their options."""
+
+    data: Annotated[Mapping[str, FilePath], BeforeValidator(_by_name)] = option({})
+    """Where a data set is, NAME=FOLDER; may be given several times."""
+
+    weights: Annotated[Mapping[str, str], BeforeValidator(_by_name)] = option({})
+    """Weight file of a network, a detector or a row, NAME=FILE."""
+
+    output: FilePath = option(Path("segue-out"), flags="output,out,o")
+    """Folder.  [default: segue-out/PAPER]"""
+
+    rows: frozenset[str] | None = option(None, flags="row")
+    """Only this row; may be given several times."""
+
+    model: str | None = option(None)
+    """Run this network instead of the paper's."""
+
+    subset: str | None = option(None, flags="set")
+    """Part of the data set, instead of the paper's."""
+
+    sequences: list[str] | None = option(None, flags="sequence")
+    """Only this sequence, video or category; may be given several times."""
+
+    run: Annotated[tuple[tuple[str | None, str], ...], BeforeValidator(_by_row)] = option(())
+    """Further options of the command of a row, or NAME=OPTIONS for one row or network."""
+
+    workers: int | None = option(None, ge=1)
+    """Number of workers.  [default: one a core]"""
+
+    resume: bool = option(False)
+    """Continue an interrupted run."""
+
+    def for_tables(self, tables: Iterable[Table]) -> How:
+        """The same, with rows by their keys; names that mean nothing for these tables are refused."""
+        if self.model is not None:
+            MODELS.find(self.model)
+        rows = [(row, row.model or self.model or table.model) for table in tables for row in table.rows]
+        keys = {name: row.key for row, _ in rows for name in (row.name, row.key)}
+        starts = [row.training.start.weights for row, _ in rows if row.training and row.training.start]
+        owners = keys | {model: model for _, model in rows}
+        weights = (*keys.values(), *starts, *MODELS.names, *DETECTORS.names)
+        of_some = [name for name, _ in self.run if name is not None]
+        for flag, given, known in (
+            ("data", self.data, DATASETS.names),
+            ("weights", self.weights, weights),
+            ("row", self.rows or (), keys),
+            ("run", of_some, owners),
+        ):
+            if wrong := [name for name in given if name not in known]:
+                names = ", ".join(dict.fromkeys(known))
+                raise SegueError(f"--{flag} {wrong[0]}: nothing has this name here; choose from {names}")
+        return self.model_copy(
+            update={
+                "rows": self.rows and frozenset(keys[name] for name in self.rows),
+                "run": tuple((name and owners[name], words) for name, words in self.run),
+            }
+        )
+
+    def options_of(self, model: str, row: TableRow) -> list[str]:
+        """Further options of a row: those of all, of its network, and its own; of two, the last counts."""
+        names = (None, model, row.key) if model != row.key else (None, model)
+        return [word for name in names for to, text in self.run if to == name for word in shlex.split(text)]
+
+    def weights_of(self, row: TableRow, model: str) -> str | None:
+        """The weight file that is given for the network of a row: for this row, or for all rows of it."""
+        given = self.weights.get(model)
+        return given if row.first is not None else self.weights.get(row.key, given)

@@ -1,0 +1,118 @@
+"""``segue reproduce``: the tables of the papers, one command each."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segue.cli.options import Options, Values, command
+from segue.cli.run import run_videos, score_videos, template_of
+from segue.errors import SegueError
+from segue.jobs.values import checked
+from segue.reports.terminal import Files, print_remarks, print_table, print_title
+from segue.utils.naming import first_few
+from segue.utils.notices import notice
+from segue_papers import TABLES, Table, tables_of
+from segue_papers.asked import How
+from segue_papers.needs import request_of, row_lacks
+from segue_papers.rows import Face, TableRun, plan_table
+
+
+def _reproduce(
+    options: Values,
+    written: Values,
+    *,
+    paper: Annotated[
+        str | None, typer.Argument(help="Name of a paper. [default: list all tables]", show_default=False)
+    ] = None,
+    table: Annotated[
+        list[str] | None, typer.Argument(help="Names of its tables. [default: all]", show_default=False)
+    ] = None,
+    listed: Annotated[
+        bool,
+        typer.Option(
+            "--list",
+            help="List the tables with the rows that run here, and what the others lack, with the data and "
+            "weights that are given.",
+        ),
+    ] = False,
+) -> None:
+    """Repeat the tables of the papers: one command a table, with the published numbers beside.
+
+    Without PAPER, all tables are listed with the data and the weights that they need. A row whose data,
+    weights or training are not there is left out, and a note has the command that brings them. Of a data set
+    that is there in part, that part is run. Masks, an image a video and a page with the worst frames are kept
+    in the output; --resume goes on after Ctrl-C or a crash.
+
+    Examples:
+
+        segue reproduce --list --data davis=DAVIS
+
+        segue reproduce stm davis-2017 --data davis=DAVIS --weights stm=STM_weights.pth -o tables
+
+        segue reproduce stm memory --data davis=DAVIS --model stcn-lite -o tables --resume --json memory.json
+
+        segue reproduce stcn-report davis --data davis=DAVIS --weights stcn=stcn.safetensors
+        --row "ground truth"
+    """
+    files, tables = checked(Files, written), TABLES if paper is None else tables_of(paper, table or ())
+    how = checked(How, {"output": Path("segue-out") / (paper or ""), **options}).for_tables(tables)
+    if paper is None or listed:
+        _list(tables, how)
+        return
+    files.check()
+    runs = [plan_table(item, how, FACE) for item in tables]
+    for row in (row for run in runs for row in run.rows if row.ended is not None):
+        notice(f"{row.row.name} cannot be done: {row.ended}")
+    done: list[TableRun] = []
+    for run in runs:
+        with contextlib.redirect_stdout(sys.stderr):
+            run.do()
+        _print(run.table, run.cells(), run.remarks)
+        done.append(run)
+        if run.broken is not None:
+            break
+    files.save({"paper": paper, "tables": [run.values() for run in done]})
+    if done[-1].broken is not None:
+        raise done[-1].broken
+    if any(row.failed or row.ended for run in done for row in run.rows):
+        raise typer.Exit(1)
+
+
+FACE = Face(template_of, run_videos, score_videos, partial(typer.echo, err=True))
+
+reproduce = command(_reproduce, Options(How), Options(Files, only=["json_file"]))
+
+
+def _list(tables: Iterable[Table], how: How) -> None:
+    rows = []
+    for table in tables:
+        networks = ", ".join(dict.fromkeys(row.model or table.model for row in table.rows))
+        lacking: dict[str, list[str]] = {}
+        for row in table.rows:
+            lacking.setdefault(" and ".join(dict.fromkeys(row_lacks(row, table, how))), []).append(row.name)
+        here = first_few(lacking.pop("", [])) or "no row"
+        try:
+            request, missing = request_of(table, how)
+            place = f"on {request.data}" if request is not None else f"nothing: {missing[0]}"
+        except SegueError as error:
+            place = f"nothing: {error}"
+        if table.dataset not in how.data:
+            place = f"with --data {table.dataset}=FOLDER"
+        here = place if place.startswith("nothing") else f"{here}, {place}"
+        lacks = "; ".join(f"{first_few(names)}: {lacks}" for lacks, names in lacking.items())
+        rows.append((f"{table.paper} {table.name}", (table.title, table.data, networks, here, lacks)))
+    print_table(("table", "what", "data", "networks", "runs here on", "other rows lack"), rows)
+
+
+def _print(table: Table, cells: Mapping[str, Sequence[str]], remarks: Iterable[str]) -> None:
+    print_title(f"{table.paper} {table.name}. {table.title}")
+    headings = (*table.measures, *(f"published {name}" for name in table.headings))
+    print_table(("", *headings), cells.items())
+    print_remarks(remarks)

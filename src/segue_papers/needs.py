@@ -1,0 +1,151 @@
+"""What a table and its rows need: data, weights, trainings; and the commands that bring what is missing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from segue.datasets.foreground.cdnet import FOLDS, unseen_folds
+from segue.datasets.ytvis import YTVISDataset
+from segue.datasets.ytvos import all_frames_folder
+from segue.errors import DatasetError
+from segue.jobs.instances import EDITIONS
+from segue.metrics.data_sets import Request
+from segue.registry import DATASETS, DETECTORS, MODELS
+from segue.utils.extras import missing_packages
+from segue.utils.naming import first_few
+from segue.weights import read_checkpoint
+from segue.weights.available import weight_file
+from segue.weights.download import is_available
+from segue_papers.asked import How
+from segue_papers.papers import SOURCES
+from segue_papers.tables import Table, TableRow, Training
+
+
+def request_of(table: Table, how: How) -> tuple[Request | None, list[str]]:
+    """What a table runs of its data set, None where that is not there, and what is missing."""
+    table = replace(table, subset=table.subset if how.subset is None else how.subset)
+    if table.dataset not in how.data:
+        return None, [absent(table.dataset)]
+    part = {"year": table.year} if table.dataset == "davis" else {"subset": table.subset}
+    request = Request(data=how.data[table.dataset], dataset=table.dataset, **part)
+    if not request.data.exists():
+        raise DatasetError(f"no folder {request.data}")
+    another = f"give its folder with --data {table.dataset}=FOLDER"
+    if table.edition is not None:
+        data: YTVISDataset = request.open()
+        found = next((name for name, classes in EDITIONS.items() if data.categories == classes), None)
+        if found not in (None, table.edition):
+            text = f"{data.path} has the classes of {found}, this table is of {table.edition}"
+            return None, [f"{text}; {another}"]
+    if how.sequences:
+        request = request.model_copy(update={"sequences": how.sequences})
+        return request, [f"of the data set only {first_few(how.sequences)}"]
+    entry, root, subset = DATASETS.find(table.dataset), request.data, table.subset or ""
+    remarks: list[str] = []
+    if entry.videos_of is not None and subset:
+        wanted, there = entry.videos_of(root, subset, table.year[:4])
+    else:
+        wanted, there = [], [""] if entry.list is None else list(entry.list(root).parts)
+    if not there and table.dataset == "isd":
+        return None, [f"{root} has no clips of the part {subset}; {another}"]
+    if not there:
+        raise DatasetError(f"{root} holds no video of {entry.title}")
+    if table.dataset == "ytvos" and all_frames_folder(root / subset) is None:
+        remarks.append(f"{subset}_all_frames is not there: the memory interval counts frames of {subset}")
+    found_videos = [name for name in wanted if name in there]
+    if wanted and not found_videos:
+        text = f"none of the {len(wanted)} videos of {subset} of {entry.title} is there"
+        remarks.insert(0, f"{text}; all {len(there)} were taken")
+    elif missing := [name for name in wanted if name not in there]:
+        text = f"{len(missing)} of the {len(wanted)} videos of {subset} of {entry.title} are missing"
+        remarks.insert(0, f"{text}: {first_few(missing)}")
+    if table.dataset in ("davis", "ytvos"):
+        request = request.model_copy(update={"sequences": found_videos or there})
+    return request, remarks
+
+
+def absent(name: str) -> str:
+    """Say that a data set is missing, where it comes from, and how its folder is given."""
+    entry = DATASETS.find(name)
+    return f"{entry.title} is not there: {entry.address}; give --data {name}=FOLDER"
+
+
+def row_lacks(row: TableRow, table: Table, how: How, videos: Collection[str] = ()) -> Iterator[str]:
+    """What must be given, trained or installed for a row, beside the data of its table, as commands."""
+    model = row.model or how.model or table.model
+    if (training := training_of(row, how)) is not None:
+        yield from trainings(training, model, how, videos)
+        return
+    names = {model: how.weights_of(row, model)}
+    detector = SOURCES[row.first].detector if row.first is not None else None
+    if detector is not None and (network := DETECTORS.find(detector).network) is not None:
+        names[network] = how.weights.get(detector, how.weights.get(network))
+    for name, given in names.items():
+        entry = MODELS.find(name)
+        if given is not None and not weight_file(Path(given)).is_file():
+            yield f"{given}, which is no file"
+        elif given is None and entry.signature is not None and not is_available(entry):
+            yield f"`{entry.download_command}`" if entry.remote else f"--weights {name}=FILE"
+
+
+def training_of(row: TableRow, how: How) -> Training | None:
+    """The training of a row, unless its weights or another network are given."""
+    return None if row.key in how.weights or (row.model is None and how.model) else row.training
+
+
+def trained(training: Training, model: str, how: How, fold: int | None = None) -> Path:
+    """Where the weights of a training are, when it has ended."""
+    part = "" if fold is None else f"-fold-{fold}"
+    return how.output / "weights" / f"{training.name}{part}" / f"{model}.safetensors"
+
+
+def folds_of(videos: Collection[str]) -> dict[str, int]:
+    """The fold of each video of CDnet2014."""
+    folds = unseen_folds()
+    if unknown := [name for name in videos if name not in folds]:
+        raise DatasetError(f"{first_few(unknown)} is no video of CDnet2014, whose folds are known")
+    return {name: folds[name] for name in videos}
+
+
+def trainings(training: Training, model: str, how: How, videos: Collection[str] = ()) -> Iterator[str]:
+    """Commands of the trainings of a row that have not come to their end, and what these need."""
+    if packages := missing_packages("train"):
+        yield packages
+    folds: list[int | None] = [None]
+    if training.folds:
+        folds = [*sorted({*folds_of(videos).values()} or range(FOLDS))]
+    start, given = training.start, None
+    missing_folds = [fold for fold in folds if not _ended(trained(training, model, how, fold))]
+    data = training.data
+    if start is not None and missing_folds:
+        own = trained(start, start.file, how)
+        given = how.weights.get(start.weights, str(own))
+        if start.weights not in how.weights and not _ended(own):
+            yield f"--weights {start.weights}=FILE ({start.source}), or {_command(start, own, how)}"
+            data = (*data, *start.data)
+    if missing_folds:
+        yield from (absent(name) for name in dict.fromkeys(data) if name not in how.data)
+    for fold in missing_folds:
+        yield _command(training, trained(training, model, how, fold), how, fold, given)
+
+
+def _command(
+    training: Training, weights: Path, how: How, fold: int | None = None, start: str | None = None
+) -> str:
+    """A training as it is typed; FOLDER and FILE stand for what is not given."""
+    words = ["segue", "train", training.network, *training.options]
+    words += [f"--data={name}={how.data.get(name, 'FOLDER')}" for name in training.data]
+    words += [] if fold is None else ["--fold", str(fold)]
+    words += [] if start is None else ["--start", start]
+    init = f" (FILE is {training.pretrained})" if training.pretrained else ""
+    words += ["--init", "FILE"] if init else []
+    return f"`{shlex.join([*words, '--out', str(weights.parent)])}`{init}"
+
+
+def _ended(weights: Path) -> bool:
+    """Whether a training has come to its end."""
+    notes = read_checkpoint(weights, "meta").metadata if weights.is_file() else {}
+    return bool(notes) and notes.get("step") == notes.get("steps")

@@ -1,0 +1,279 @@
+"""The rows of a table as runs of a data set, and their numbers beside the published ones."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segue.batch.ledger import Ledger
+from segue.batch.places import SUBFOLDER
+from segue.batch.plan import Task
+from segue.batch.run import LEDGER
+from segue.batch.work import JobConfig
+from segue.dataset_runs.protocols import OWN_DEPTH, check_classes, results_of, scored_here, with_job
+from segue.dataset_runs.submission import write_submission
+from segue.errors import DatasetError, SegueError
+from segue.jobs.plan import check_needs
+from segue.jobs.values import InstancesJob, Model, VideoJob
+from segue.metrics.data_sets import Request
+from segue.metrics.evaluation import Evaluation
+from segue.reports import evaluation_values, write_report
+from segue.reports.charts import write_percentiles
+from segue.utils.cancel import interrupt_on_signals
+from segue.weights import load
+from segue_papers.asked import How
+from segue_papers.needs import folds_of, request_of, row_lacks, trained, training_of
+from segue_papers.papers import Truth
+from segue_papers.stcn_report import first_frame, with_first_frames
+from segue_papers.tables import PACE, SPEED, Table, TableRow
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """Gives the job of a request, runs its videos, gives the number that failed, scores, and tells."""
+
+    template: Callable[[Request, JobConfig], VideoJob]
+    run_videos: Callable[[Request, JobConfig, VideoJob, Callable[[Iterator[Task]], Iterable[Task]]], int]
+    score_videos: Callable[[Request, JobConfig, int], Evaluation]
+    notice: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A row: how it is run, and its scores or what is missing."""
+
+    row: TableRow
+    model: str
+    folder: Path
+    options: tuple[str, ...] = ()
+    job: VideoJob | None = None  # of every video, its source still to be named; None where something lacks
+    lacks: tuple[str, ...] = ()  # what must be there first
+    notes: tuple[str, ...] = ()  # what a reader must know of this row
+    failed: int = 0  # videos that failed
+    ended: str | None = None  # what was wrong, where it ended before it had scores
+    speed: float = math.nan
+    evaluation: Evaluation | None = None
+
+    @property
+    def remarks(self) -> Iterator[str]:
+        """What is said of the row below its table."""
+        yield from (*self.lacks, *self.notes, *(() if self.ended is None else (f"ended: {self.ended}",)))
+        if self.failed and self.ended is None:
+            yield f"{self.failed} videos failed, and count as empty masks"
+        yield from dict.fromkeys(() if self.evaluation is None else self.evaluation.remarks)
+
+
+@dataclass(slots=True)
+class TableRun:
+    """A table with the rows that are wanted: planned, and done as far as their data and weights are there."""
+
+    table: Table
+    how: How
+    face: Face
+    request: Request | None  # what is there of its data set
+    remarks: list[str]
+    rows: list[Done] = field(default_factory=list)
+    percentiles: Mapping[str, list[float]] = field(default_factory=dict)
+    broken: BaseException | None = None
+
+    def cells(self) -> dict[str, list[str]]:
+        """Rows as they are printed: measured, then published."""
+        table, rows = self.table, {}
+        for done in self.rows:
+            found = {SPEED: done.speed, PACE: 1 / done.speed if done.speed else math.nan}
+            if done.evaluation is not None:
+                found |= table.measured(done.evaluation.overall, done.evaluation.categories)
+            measured = [table.show(name, found.get(name)) for name in table.measures]
+            published = [table.show(name, done.row.published.get(name)) for name in table.headings]
+            rows[done.row.name] = [*measured, *published]
+        return rows
+
+    def values(self) -> dict[str, Any]:
+        """Everything as values that JSON can hold."""
+        rows = [
+            {
+                "name": done.row.name,
+                "model": done.model,
+                "options": list(done.options),
+                "published": dict(done.row.published),
+                "scores": done.evaluation and evaluation_values(done.evaluation),
+                "frames/s": None if math.isnan(done.speed) else done.speed,
+                "results": str(done.folder),
+                "lacks": list(done.lacks),
+                "failed": done.failed,
+                "ended": done.ended,
+            }
+            for done in self.rows
+        ]
+        names = {name: getattr(self.table, name) for name in ("name", "title", "remark")}
+        return names | {"rows": rows, "remarks": self.remarks, "percentiles": dict(self.percentiles)}
+
+    def plan(self) -> None:
+        """Say of each row what it lacks or what is wrong with it; none is run."""
+        rows = [self._plan(row) for row in self.table.rows if row.key in (self.how.rows or {row.key})]
+        for done in rows:
+            if (done.folder / SUBFOLDER / LEDGER).exists() and not self.how.resume:
+                text = "there is a batch already; give --resume, or another output"
+                raise SegueError(f"{done.folder}: {text}")
+        self.rows = [_attempt(self._check, done) for done in rows]
+
+    def do(self) -> None:
+        """Do the rows whose data and weights are there."""
+        planned, self.rows = self.rows, []
+        try:
+            with interrupt_on_signals():
+                for done in planned:
+                    ready = self.request is not None and not (done.lacks or done.ended)
+                    self.rows.append(_attempt(self._run, done) if ready else done)
+        except BaseException as error:  # Ctrl-C or a defect: what is finished is printed first
+            self.broken = error
+        if self.how.model not in (None, self.table.model) and any(
+            done.row.model is None for done in self.rows
+        ):
+            of_paper = f"{self.table.model}, of which the published numbers are"
+            self.remarks.append(f"run with {self.how.model} instead of {of_paper}")
+        said: dict[str, list[str]] = {}
+        for done in self.rows:
+            for text in done.remarks:
+                said.setdefault(text, []).append(done.row.name)
+        for text, names in said.items():
+            self.remarks.append(text if len(names) == len(self.rows) else f"{', '.join(names)}: {text}")
+        self._draw()
+
+    def _plan(self, row: TableRow) -> Done:
+        table, how = self.table, self.how
+        model = row.model or how.model or table.model
+        options = [*table.options, *row.options, *how.options_of(model, row), "--model", model]
+        training = training_of(row, how)
+        given = trained(training, model, how) if training is not None else how.weights_of(row, model)
+        if given is not None and not (training is not None and training.folds):
+            options += ["--weights", str(given)]
+        return Done(row, model, how.output / table.name / row.key, tuple(options))
+
+    def _check(self, done: Done) -> Done:
+        """A row with what it lacks; an error says what is wrong with its options or weights."""
+        if self.request is None:
+            return done
+        training = training_of(done.row, self.how)
+        videos = [video.key for video in self.request.open()] if training and training.folds else []
+        if lacks := tuple(row_lacks(done.row, self.table, self.how, videos)):
+            return replace(done, lacks=lacks)
+        job = self.face.template(self.request, self._config(done))
+        if job.model.weights is not None:
+            load(job.model.name, job.model.weights)  # it fits, or says what it holds
+            if isinstance(job, InstancesJob):
+                check_classes(self.request, job.model)
+        model = job.model
+        if training is not None and training.folds:
+            weights = trained(training, done.model, self.how, folds_of(videos)[videos[0]])
+            model = Model(name=done.model, weights=weights)
+        source = job.source.model_copy(update={"place": str(self.request.data)})
+        own_depth = {"depth": None} if getattr(job, "depth", None) == OWN_DEPTH else {}
+        check_needs([job.model_copy(update={"source": source, "model": model, **own_depth})])
+        return replace(done, job=job)
+
+    def _config(self, done: Done) -> JobConfig:
+        folder, how = str(done.folder), self.how
+        return JobConfig(options=done.options, output=folder, workers=how.workers, resume=how.resume)
+
+    def _run(self, done: Done) -> Done:
+        """A row with its scores, or the zip for the server that scores it."""
+        request = self.request
+        assert request is not None
+        assert done.job is not None
+        words = ["segue", "run", request.dataset, str(request.data), *done.options]
+        name = f"{self.table.paper} {self.table.name}: {done.row.name}"
+        self.face.notice(f"{name}: {shlex.join([*words, '-o', str(done.folder)])}")
+        config = self._config(done)
+        failed = self.face.run_videos(request, config, done.job, partial(self._adapt, done))
+        done = replace(done, failed=failed)
+        with Ledger(done.folder / SUBFOLDER / LEDGER, create=False) as ledger:
+            ran = ledger.tasks("done")
+            reasons = [f"{task.name}: {task.error}" for task in ledger.tasks("failed")]
+        seconds = sum(task.seconds or 0.0 for task in ran)
+        done = replace(done, speed=sum(task.frames for task in ran) / seconds if seconds else math.nan)
+        if done.failed and not ran:
+            return replace(done, ended=reasons[0])
+        notes = reasons[:1]
+        if (images := _images(done)).is_dir():
+            notes.append(f"first frames before and after filtering: {images}")
+        page = done.folder.with_name(f"{done.row.key}.html")
+        if not scored_here(request):
+            place = page.with_suffix(".zip")
+            try:
+                write_submission(place, request.model_copy(update={"sequences": None}), done.folder)
+            except DatasetError as error:
+                notes.append(f"no zip for the server: {error}")
+                place = results_of(request, done.folder)
+            notes.append(f"the annotations of this part are not public; {self.table.server} scores {place}")
+            return replace(done, folder=place, notes=tuple(notes))
+        evaluation = self.face.score_videos(request, config, done.failed)
+        try:
+            write_report(evaluation, page, about={"row": done.row.name, "model": done.model})
+        except (SegueError, OSError) as error:  # the scores are there, and may have taken days
+            notes.append(f"no page of scores: {error}")
+        return replace(done, evaluation=evaluation, notes=tuple(notes))
+
+    def _adapt(self, done: Done, videos: Iterator[Task]) -> Iterator[Task]:
+        """The videos with first frames of another source, or with weights that have not seen them."""
+        assert self.request is not None
+        assert done.job is not None
+        training = training_of(done.row, self.how)
+        if done.row.first is not None:
+            truth: Truth = "boxes" if self.table.dataset == "something" else "masks"
+            source = first_frame(done.row.first, truth, self.how.weights, done.job.device)
+            sequences = self.request.open()
+            yield from with_first_frames(videos, source, sequences, done.folder, _images(done))
+        elif training is not None and training.folds:
+            for video in videos:
+                assert video.job is not None
+                fold = folds_of([video.name])[video.name]
+                weights = trained(training, done.model, self.how, fold).absolute()
+                yield with_job(video, model=video.job.model.model_copy(update={"weights": weights}))
+        else:
+            yield from videos
+
+    def _draw(self) -> None:
+        """The distribution of a measure over all objects and frames, one line a row."""
+        scored = [(done, done.evaluation) for done in self.rows if done.evaluation is not None]
+        if self.table.curve is None or not scored:
+            return
+        count = len(scored[0][1].sequences)
+        title = f"{self.table.title.partition(',')[0]} ({scored[0][0].model}, {count} videos)"
+        image = self.how.output / self.table.name / "percentiles.svg"
+        lines = {done.row.name: evaluation.values_of(self.table.curve) for done, evaluation in scored}
+        try:
+            self.percentiles = write_percentiles(image, title, self.table.curve, lines)
+            self.remarks.append(f"curve: {image}")
+        except (SegueError, OSError) as error:  # rows that took days are printed without it
+            self.remarks.append(f"no curve: {error}")
+
+
+def plan_table(table: Table, how: How, face: Face) -> TableRun:
+    """The rows of a table that are wanted, each with what it lacks or what is wrong with it; none is run."""
+    request, missing = request_of(table, how)
+    run = TableRun(table, how, face, request, [*filter(None, (table.remark,)), *missing])
+    run.plan()
+    return run
+
+
+def _images(done: Done) -> Path:
+    """Folder of the first-frame images of a row, beside its results."""
+    return done.folder.with_name(f"{done.folder.name}-first-frames")
+
+
+def _attempt(step: Callable[[Done], Done], done: Done) -> Done:
+    """A row after a step; what is wrong with it is in its result."""
+    try:
+        return step(done)
+    except SegueError as error:
+        return replace(done, ended=str(error))
+    except torch.cuda.OutOfMemoryError as error:  # of a detector; videos have their processes
+        return replace(done, ended=next(iter(str(error).splitlines()), type(error).__name__))

@@ -1,0 +1,247 @@
+"""First frames of the STCN report: they come from a detector instead of a person.
+
+Objects are given by masks, or by whole boxes if the ground truth has boxes, as in Something-Else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from segue.batch.places import SUBFOLDER
+from segue.batch.plan import Task
+from segue.dataset_runs.protocols import with_job
+from segue.datasets.davis import Sequence
+from segue.datasets.something import BoxSequence
+from segue.errors import DatasetError
+from segue.inference.running import choose_device
+from segue.jobs.values import TrackJob
+from segue.masks import fill_boxes, overlay, read_index_mask, write_index_mask
+from segue.masks.files import encode_index_mask
+from segue.metrics.davis import VOID
+from segue.models.detection.mask_rcnn import MaskRCNN
+from segue.models.detection.pointrend import PointRend
+from segue.prompts.detectors import Detector, NetworkDetector
+from segue.prompts.prompter import Prompter
+from segue.registry import DETECTORS
+from segue.sessions.detecting import detector
+from segue.types import Box, Frame, Image, IndexMask, MaskPrompt, Refinement
+from segue.utils.arrays import FloatingArray, UInt8Array
+from segue.utils.files import write_complete
+from segue.video.sources.images import write_image
+from segue.weights import load
+from segue_papers.papers import SOURCES, Front, Truth
+
+LEAST_SCORE = 0.01
+"""Detections of less are not chosen from."""
+
+MANY = 100
+"""Detections of an image that are chosen from."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start of a video: up to three frames, the annotation of the first, and boxes of its objects."""
+
+    frames: tuple[Frame, ...]
+    truth: IndexMask
+    boxes: Mapping[int, Box]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Candidate for an object on the first frame: box, and probability of each pixel, (H, W)."""
+
+    box: Box
+    plane: FloatingArray
+
+
+Chosen = Mapping[int, Candidate]
+"""Candidates by id of the ground truth; objects without one begin without a mask."""
+
+FirstFrame = Callable[[Start], tuple[FloatingArray | None, UInt8Array]]
+"""Gives the probabilities (N, H, W) of all that a detector finds on a first frame, and the index mask (H, W)
+of what is chosen of it, with ids of the ground truth."""
+
+
+def first_frame(
+    name: str, truth: Truth, weights: Mapping[str, str | os.PathLike[str]], device: str | None = None
+) -> FirstFrame:
+    """A source of first frames."""
+    source = SOURCES[name]
+    if source.detector is None:
+        fill = (
+            partial(cut_boxes, device=device)
+            if source.front is None
+            else partial(draw_boxes, front=source.front)
+        )
+        return lambda start: (None, fill(start, start.boxes))
+    file = weights.get(source.detector, weights.get(DETECTORS.find(source.detector).network or ""))
+    find: Callable[[Start], tuple[FloatingArray, Chosen]]
+    if source.detector in ("maskrcnn-v1", "maskrcnn", "pointrend"):
+        network = cast("MaskRCNN | PointRend", load(source.detector, file))
+        network.least_score = LEAST_SCORE
+        find = partial(nearest_instances, NetworkDetector(network, {}, device=choose_device(device)))
+    elif source.detector == "deeplab":
+        regions = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)
+        find = partial(nearest_regions, regions)
+    else:
+        # Where boxes are wanted, the report takes those of LOST itself, without CRF.
+        refine: Refinement | None = source.features and ("none" if truth == "boxes" else "crf")
+        candidates = detector(
+            source.detector, weights=file, features=source.features, refine=refine, device=device
+        )
+        find = partial(discovered, candidates)
+
+    def drawn(start: Start) -> tuple[FloatingArray, UInt8Array]:
+        found, chosen = find(start)
+        if truth == "masks":
+            return found, draw_masks(start, chosen)
+        return found, draw_boxes(start, {number: item.box for number, item in chosen.items()})
+
+    return drawn
+
+
+def nearest_instances(find: NetworkDetector, start: Start) -> tuple[FloatingArray, Chosen]:
+    """For each object the instance whose box is nearest to its own."""
+    found = find.detections(start.frames[0].image)
+    planes, boxes, scores = (item.cpu().numpy() for item in (found.masks, found.boxes, found.scores))
+    return planes[np.argsort(-scores, kind="stable")], _nearest(start, planes, boxes, scores)
+
+
+def nearest_regions(find: Detector, start: Start) -> tuple[FloatingArray, Chosen]:
+    """For each object the region whose box is nearest to its own."""
+    found = find(start.frames[0])
+    boxes = np.array([item.box for item in found.objects], np.float64)
+    scores = np.array([item.score for item in found.objects])
+    return found.probabilities[1:], _nearest(start, found.probabilities[1:], boxes, scores)
+
+
+def nearest_detections(
+    wanted: FloatingArray, boxes: FloatingArray, scores: FloatingArray
+) -> list[int] | list[None]:
+    """Index of the detection whose numbers are nearest to each known box (K, 4): the rule of the STCN report.
+
+    Of the detections, boxes (N, 4), those that score less than :data:`LEAST_SCORE` are left out.
+    """
+    usable = np.flatnonzero(scores >= LEAST_SCORE)
+    if len(usable) == 0 or len(wanted) == 0:
+        return [None] * len(wanted)
+    distance = np.linalg.norm(wanted[:, None] - boxes[usable][None], axis=-1)
+    return [int(i) for i in usable[distance.argmin(1)]]
+
+
+def _nearest(start: Start, planes: FloatingArray, boxes: FloatingArray, scores: FloatingArray) -> Chosen:
+    wanted = np.array(list(start.boxes.values()))
+    chosen = nearest_detections(wanted, boxes, scores)
+    candidates = {}
+    for number, i in zip(start.boxes, chosen, strict=True):
+        if i is not None:
+            x0, y0, x1, y1 = (float(side) for side in boxes[i])
+            candidates[number] = Candidate((x0, y0, x1, y1), planes[i])
+    return candidates
+
+
+def discovered(find: Detector, start: Start) -> tuple[FloatingArray, Chosen]:
+    """Assign each candidate to the object with the nearest box; each object once."""
+    found = find(start.frames[0], *start.frames[1 : 1 + find.lookahead])
+    left = dict(start.boxes)
+    chosen: dict[int, Candidate] = {}
+    for item in found.objects:
+        if left and item.box is not None:
+            box = np.array(item.box)
+            number = min(left, key=lambda i: float(np.linalg.norm(np.array(left[i]) - box)))
+            chosen[number] = Candidate(item.box, (found.mask == item.id).astype(np.float32))
+            del left[number]
+    return found.probabilities[1:], chosen
+
+
+def draw_masks(start: Start, chosen: Chosen) -> UInt8Array:
+    """Masks of probability above 0.5; the more probable one wins a pixel, of equals the first."""
+    mask = np.zeros(start.truth.shape, np.uint8)
+    best = np.full(mask.shape, 0.5, np.float32)
+    for number, candidate in chosen.items():
+        won = (candidate.plane > best) | ((candidate.plane == best) & (mask == 0))
+        mask[won], best[won] = number, candidate.plane[won]
+    return mask
+
+
+def draw_boxes(start: Start, boxes: Mapping[int, Box], front: Front = "later") -> UInt8Array:
+    """Whole boxes; those in front cover the others."""
+    return fill_boxes(back_to_front(boxes, front), start.frames[0].size)
+
+
+def back_to_front(boxes: Mapping[int, Box], front: Front) -> dict[int, Box]:
+    """Boxes by id in the order in which they are drawn; of equals the later one is in front."""
+
+    def depth(number: int) -> float:
+        x0, y0, x1, y1 = boxes[number]
+        return {"later": 0.0, "smaller": -(x1 - x0) * (y1 - y0), "lower": y1}[front]
+
+    return {number: boxes[number] for number in sorted(boxes, key=depth)}
+
+
+def cut_boxes(start: Start, boxes: Mapping[int, Box], *, device: str | None = None) -> UInt8Array:
+    """Masks of the boxes by segue-prompt; later ones cover earlier ones."""
+    first = start.frames[0]
+    prompter = Prompter(first, device=device)
+    mask = np.zeros(first.size, np.uint8)
+    for number, box in boxes.items():
+        if fill_boxes({1: box}, first.size).any():  # else the box is outside of the image
+            mask[prompter(box=box).mask] = number
+    return mask
+
+
+def filtering_image(start: Start, found: FloatingArray, chosen: IndexMask) -> Image:
+    """A first frame three times, as figure 3 of the report: what was found, what was chosen, the truth."""
+    everything = np.zeros(start.truth.shape, np.uint16)
+    for i in reversed(range(len(found))):
+        everything[found[i] >= 0.5] = i + 1
+    image = start.frames[0].image
+    return np.concatenate([overlay(image, mask) for mask in (everything, chosen, start.truth)], axis=1)
+
+
+def start_of(video: Sequence | BoxSequence) -> Start:
+    """Start of a video; its first frame must be annotated."""
+    if 0 not in video.annotations:
+        raise DatasetError(
+            f"sequence {video.name}: its first frame is not annotated; nothing says what to follow"
+        )
+    truth = video.read_mask(0)
+    known = np.where(truth == VOID, 0, truth)
+    frames = tuple(Frame(i, float(i), video.read_image(i)) for i in range(min(3, len(video))))
+    return Start(frames, known, video.read_boxes(0))
+
+
+def with_first_frames(
+    videos: Iterator[Task],
+    draw: FirstFrame,
+    sequences: Mapping[str, Sequence | BoxSequence],
+    folder: Path,
+    images: Path,
+) -> Iterator[Task]:
+    """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
+    for video in videos:
+        sequence = sequences[video.name]
+        drawn = folder / SUBFOLDER / "prompts" / video.name / "found.png"
+        if not drawn.exists():
+            drawn.parent.mkdir(parents=True, exist_ok=True)
+            start = start_of(sequence)
+            found, chosen = draw(start)
+            if found is not None:
+                write_image(images / f"{video.name}.png", filtering_image(start, found, chosen))
+            write_complete(drawn, encode_index_mask(chosen))
+        mask = read_index_mask(drawn)
+        if mask.any():
+            assert isinstance(video.job, TrackJob)
+            yield with_job(video, prompts=tuple(MaskPrompt.each(mask, video.job.prompts[0].frame)))
+            continue
+        (folder / video.name).mkdir(parents=True, exist_ok=True)
+        for frame in sequence.frames:
+            write_index_mask(folder / video.name / f"{frame.stem}.png", mask)

@@ -1,0 +1,161 @@
+"""Tables of papers: rows, requirements, and published numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from segue.metrics.davis import SemiSupervised
+from segue.metrics.evaluation import Measures
+
+SPEED = "frames/s"
+"""Heading of the speed of one worker, with reading and writing."""
+
+PACE = "s/frame"
+"""Heading of its inverse, in tables whose paper gives that instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Training of the network of a row; its command is printed, and its weights are found when it has ended.
+
+    Attributes:
+        network: the command of ``segue train``.
+        data: data sets that it learns from.
+        options: its further options.
+        folds: one training for each fold of CDnet2014, whose videos it then runs; it has not seen them.
+        start: the training that it begins from.
+        pretrained: what the paper begins from, which is given with ``--init``.
+        weights: name of its weights for ``--weights``, where others begin from it.
+        file: name of their file.
+        source: where its authors published these weights.
+    """
+
+    network: str
+    data: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    folds: bool = False
+    start: Training | None = None
+    pretrained: str | None = None
+    weights: str = ""
+    file: str = ""
+    source: str = ""
+
+    @property
+    def name(self) -> str:
+        """Beginning of the names of its folders."""
+        return slug(" ".join((self.network, *self.data, *self.options)))
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One row: a model over the data set of its table.
+
+    Attributes:
+        name: heading of the row.
+        published: the numbers of the paper, by heading of the table.
+        model: the network; None is the network of the table or the user's replacement.
+        options: of the command that runs it, see ``segue run``.
+        training: training of its weights, unless the network's own are used.
+        first: where the masks of first frames come from, see :mod:`segue_papers.stcn_report`; None takes
+            those of the data set.
+    """
+
+    name: str
+    published: Mapping[str, float] = field(default_factory=dict)
+    model: str | None = None
+    options: tuple[str, ...] = ()
+    training: Training | None = None
+    first: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Name of its folder, and of its weights for ``--weights``."""
+        return slug(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table, or what a figure shows.
+
+    Attributes:
+        paper, name: what the user types.
+        title: what it is, and where in the paper it stands.
+        dataset: name of the data set, as ``segue run`` and ``--data`` have it.
+        columns: measure of the evaluation by heading; ``moving/F`` is the F of a category.
+        rows: from top to bottom.
+        model: the network of the rows that name none.
+        subset, year: part of the data set, and edition of DAVIS.
+        edition: edition of YouTube-VIS, whose classes the data must have; see ``EDITIONS``.
+        percent: numbers are shown in percent.
+        server: where results are scored whose annotations are not public.
+        curve: a measure over time whose distribution is drawn, one line a row.
+        remark: what a reader must know of the published numbers.
+        options: of the command that runs its rows, by the protocol of the paper.
+        pace: speed is given in seconds a frame, as in the paper.
+    """
+
+    paper: str
+    name: str
+    title: str
+    dataset: str
+    columns: Mapping[str, str]
+    rows: tuple[TableRow, ...]
+    model: str
+    subset: str | None = None
+    year: SemiSupervised = "2017"
+    edition: str | None = None
+    percent: bool = False
+    server: str | None = None
+    curve: str | None = None
+    remark: str | None = None
+    options: tuple[str, ...] = ()
+    pace: bool = False
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Headings of all that is measured."""
+        return (*self.columns, PACE if self.pace else SPEED)
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Headings with a published number."""
+        names = self.measures
+        return tuple(name for name in names if any(name in row.published for row in self.rows))
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """Trainings of its rows, and those that they begin from."""
+        own = [row.training for row in self.rows if row.training is not None]
+        return (*own, *(training.start for training in own if training.start is not None))
+
+    @property
+    def data(self) -> str:
+        """Names of the data sets that it takes, those to learn from in brackets."""
+        learnt = dict.fromkeys(name for training in self.trainings for name in training.data)
+        return self.dataset + (f" ({', '.join(learnt)})" if learnt else "")
+
+    def measured(self, overall: Measures, categories: Mapping[str, Measures]) -> dict[str, float]:
+        """Numbers of a row by heading, from the measures of an evaluation overall and by category."""
+        scale = 100 if self.percent else 1
+        found = {}
+        for heading, key in self.columns.items():
+            category, _, measure = key.rpartition("/")
+            values = categories.get(category, {}) if category else overall
+            if measure in values:
+                found[heading] = scale * values[measure]
+        return found
+
+    def show(self, heading: str, value: float | None) -> str:
+        """Format a number as the paper prints it; empty for None and NaN."""
+        if value is None or math.isnan(value):
+            return ""
+        digits = {SPEED: 1, PACE: 2}.get(heading, 1 if self.percent else 4)
+        return f"{value:.{digits}f}"
+
+
+def slug(text: str) -> str:
+    """A text as the name of a folder."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")

@@ -1,0 +1,1 @@
+"""Training data: clips, samples, footage and cut-outs."""

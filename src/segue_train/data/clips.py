@@ -1,0 +1,272 @@
+"""Training clips for STCN-lite: real video, animated still images, pasted objects and occluders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from segue.errors import DatasetError
+from segue.prompts.planes import tight_box
+from segue.types import Image
+from segue.utils.arrays import BoolArray, Float32Array
+from segue_train.clip_pass import object_masks
+from segue_train.data import warp
+from segue_train.data.footage import VOID, Footage, object_ids, relabel
+from segue_train.data.warp import Motion, Pair, Rng, picked
+from segue_train.recipe import Batch, Batches, stacked
+
+MOST_DRAWS = 200  # clips that are drawn for each one of a batch before the material is found to be empty
+
+Pairs = Sequence[Pair]
+Steps = Sequence[tuple[warp.Matrix, Float32Array | None]]  # where a frame is moved, and how it is bent
+
+WHOLE_IMAGE = Motion(rotation=7, log_scale=0.08, shear=4, shift=0.05)
+CUT_OUT = Motion(rotation=10, log_scale=0.10, shear=5, shift=0.09)
+HAND_HELD = Motion(rotation=2, log_scale=0.03, shear=1, shift=0.02)
+BACKDROP = Motion(rotation=3, log_scale=0.04, shear=2, shift=0.03)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipShape:
+    """Size of one batch: clips, frames of a clip, side of the square crop, object slots.
+
+    ``pace`` scales all artificial motion. A slow clip (below 1) is like a fixed camera: most of its backdrops
+    stand still, and what an object uncovers was never seen before.
+    """
+
+    batch: int
+    frames: int
+    side: int
+    objects: int
+    pace: float = 1.0
+
+
+Curriculum = Callable[[float, Rng], tuple[ClipShape, float, int]]
+"""Shape of a batch at a point of training in [0, 1], its share of videos, and the largest gap of frames."""
+
+
+@dataclass(slots=True)
+class Clip:
+    """Frames (T, S, S, 3) and index masks (T, S, S), with void, that are being composed."""
+
+    frames: list[Image]
+    masks: list[Image]
+
+    @classmethod
+    def moved(cls, pairs: Pairs, matrix: warp.Matrix, steps: Steps, side: int) -> Clip:
+        """Frames brought to a crop by ``matrix``, and then each by its step."""
+        clip = cls([], [])
+        for (image, mask), (step, field) in zip(pairs, steps, strict=True):
+            clip.frames.append(warp.apply(image, step @ matrix, side, field))
+            clip.masks.append(warp.apply(mask, step @ matrix, side, field, mask=True))
+        return clip
+
+    def paste(self, other: Clip, index: int, behind: bool) -> None:
+        """Paste what fills the masks of another clip with soft edges."""
+        for t, (image, solid) in enumerate(zip(other.frames, other.masks, strict=True)):
+            weight = blur(solid, 3, 0.8).astype(np.float32) / 255
+            if behind:
+                weight = weight * (self.masks[t] == 0)
+            mixed = self.frames[t] + weight[..., None] * (image.astype(np.float32) - self.frames[t])
+            self.frames[t] = mixed.astype(np.uint8)
+            self.masks[t] = np.where(weight > 0.5, np.uint8(index), self.masks[t])
+
+
+class ClipSampler:
+    """Draws clips from videos and still images, or else from the labelled frames of the videos."""
+
+    def __init__(self, videos: Sequence[Footage], stills: Sequence[Footage]) -> None:
+        self.videos = list(videos)
+        self.stills = list(stills) or [still for video in videos for still in video.as_stills()]
+        if not self.stills:
+            raise DatasetError("neither videos nor still images to train on; add a folder")
+
+    def draw(self, rng: Rng, video: bool, max_gap: int, shape: ClipShape) -> Clip:
+        """One clip whose masks hold the ids 1 to ``shape.objects`` (some may be missing)."""
+        if video and self.videos:
+            pairs, camera = self._video_frames(rng, max_gap, shape), _still_or_slow(rng, shape.pace)
+            clip = around_object(rng, pairs, shape, HAND_HELD, camera, bends=False)
+        elif rng.random() < 0.5:
+            pairs = [picked(rng, self.stills).read(0)] * shape.frames
+            clip = around_object(rng, pairs, shape, WHOLE_IMAGE, shape.pace)
+        else:
+            clip = self._cut_out_still(rng, shape)
+        for index in range(2, shape.objects + 1):
+            self._paste_object(rng, clip, shape, max_gap, index)
+        if rng.random() < 0.3:
+            self._paste_object(rng, clip, shape, max_gap, 0)
+        return recolour(rng, clip)
+
+    def _cut_out_still(self, rng: Rng, shape: ClipShape) -> Clip:
+        """An object over a backdrop of another image, both of which move."""
+        footage = picked(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
+        backdrop, mask = footage.read(int(rng.integers(len(footage))))
+        matrix = crop_around(rng, mask > 0, shape.side)
+        steps = animation(rng, BACKDROP, shape, _still_or_slow(rng, shape.pace))
+        clip = Clip.moved([(backdrop, np.zeros_like(mask))] * shape.frames, matrix, steps, shape.side)
+        self._paste_object(rng, clip, shape, 1, 1)
+        return clip
+
+    def _paste_object(self, rng: Rng, clip: Clip, shape: ClipShape, max_gap: int, index: int) -> None:
+        """Paste an object of another source with its own motion; an occluder may enter late."""
+        if self.videos and rng.random() < 0.4:
+            pairs = self._video_frames(rng, max_gap, shape)
+        else:
+            pairs = [picked(rng, self.stills).read(0)] * shape.frames
+        found = cut_out_of(rng, pairs, shape)
+        if found is None:
+            return
+        _, cut_out = found
+        late = index == 0 and shape.frames > 1 and rng.random() < 0.5
+        for mask in cut_out.masks[: rng.integers(1, shape.frames) if late else 0]:
+            mask[:] = 0
+        behind = index != 0 and bool(rng.random() < 0.4) and any(mask.any() for mask in clip.masks)
+        clip.paste(cut_out, index, behind)
+
+    def _video_frames(self, rng: Rng, max_gap: int, shape: ClipShape) -> Pairs:
+        """Frames of a random video."""
+        footage = picked(rng, self.videos)
+        order = frame_order(rng, len(footage), shape.frames, max(1, max_gap // footage.spacing))
+        return [footage.read(i) for i in order]
+
+
+@dataclass(frozen=True)
+class ClipBatches(Batches):
+    """Batches of clips by a curriculum.
+
+    Items hold ``frames`` (B, T, 3, S, S) uint8, ``masks`` (B, T, S, S) int64 with ids 0..K and void, and
+    ``exists`` (B, K) float32, 1 for the objects that are in the first frame.
+    """
+
+    sampler: ClipSampler
+    curriculum: Curriculum
+
+    def batch_of(self, number: int) -> Batch:
+        rng = np.random.default_rng([self.seed, number])
+        shape, video_share, max_gap = self.curriculum(number / self.count, rng)
+        clips: list[Clip] = []
+        tries = 0
+        while len(clips) < shape.batch:
+            if tries == MOST_DRAWS * shape.batch:
+                raise DatasetError(
+                    f"{tries} clips were drawn, and {len(clips)} of them show an object: nearly all masks of "
+                    "the still images and videos are empty"
+                )
+            tries += 1
+            clip = self.sampler.draw(rng, bool(rng.random() < video_share), max_gap, shape)
+            if ((clip.masks[0] > 0) & (clip.masks[0] < VOID)).sum() >= 40:
+                clips.append(clip)
+        return collate(clips, shape.objects)
+
+
+def collate(clips: Sequence[Clip], slots: int) -> Batch:
+    """Clips of one shape as a batch; see :class:`ClipBatches`."""
+    frames = stacked(np.stack(clip.frames) for clip in clips).movedim(-1, 2)
+    masks = stacked(np.stack(clip.masks) for clip in clips).long()
+    exists = object_masks(masks[:, 0], slots).flatten(2).amax(-1)
+    return {"frames": frames, "masks": masks, "exists": exists}
+
+
+def frame_order(rng: Rng, count: int, length: int, max_gap: int) -> list[int]:
+    """Choose frames with random gaps, reversed half the time."""
+    gaps = rng.integers(1, max_gap + 1, length - 1)
+    while gaps.sum() > count - 1 and gaps.max() > 1:
+        gaps = np.maximum(gaps - 1, 1)
+    start = int(rng.integers(0, max(count - int(gaps.sum()), 1)))
+    order = [min(start + int(offset), count - 1) for offset in np.concatenate([[0], np.cumsum(gaps)])]
+    return order[::-1] if rng.random() < 0.5 else order
+
+
+def around_object(
+    rng: Rng, pairs: Pairs, shape: ClipShape, motion: Motion, pace: float, *, bends: bool = True
+) -> Clip:
+    """A crop around one object, alone in the masks, or of anything where there is none."""
+    chosen = random_object(rng, pairs[0][1])
+    matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
+    alone = [(image, relabel(mask, [chosen] if chosen else [])) for image, mask in pairs]
+    return Clip.moved(alone, matrix, animation(rng, motion, shape, pace, bends=bends), shape.side)
+
+
+def cut_out_of(rng: Rng, pairs: Pairs, shape: ClipShape, least: int = 30) -> tuple[int, Clip] | None:
+    """An object of the first frame and its id, moving over the crop by itself; its masks are 255."""
+    chosen = random_object(rng, pairs[0][1], least)
+    if not chosen:
+        return None
+    matrix = place_object(rng, pairs[0][1] == chosen, shape.side)
+    solid = [(image, (mask == chosen).astype(np.uint8) * np.uint8(255)) for image, mask in pairs]
+    return chosen, Clip.moved(solid, matrix, animation(rng, CUT_OUT, shape, shape.pace), shape.side)
+
+
+def random_object(rng: Rng, mask: Image, least: int = 30) -> int:
+    """Choose an object of a mask."""
+    ids = object_ids(mask, least)
+    return int(rng.choice(ids)) if ids else 0
+
+
+def _box(mask: BoolArray) -> tuple[float, float, float]:
+    """Centre (x, y) of the box of a mask, and the root of its area; the whole image if the mask is empty."""
+    x0, y0, x1, y1 = tight_box(mask if mask.any() else np.ones_like(mask))
+    return (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2, float(np.sqrt((x1 - x0) * (y1 - y0)))
+
+
+def crop_around(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:
+    """A crop that shows the object somewhere, at a scale that keeps it neither tiny nor over-full."""
+    x, y, extent = _box(mask)
+    scale = warp.log_uniform(rng, 0.5, 1.6)
+    scale = float(np.clip(scale, 0.12 * side / extent, 0.9 * side / extent))
+    height, width = mask.shape
+    scale = max(scale, side / (1.5 * max(height, width)))
+    x, y = np.array([x, y]) + rng.uniform(-0.25, 0.25, 2) * side / scale
+    half = side / scale / 2
+    x = float(np.clip(x, min(half, width / 2), max(width - half, width / 2)))
+    y = float(np.clip(y, min(half, height / 2), max(height - half, height / 2)))
+    return warp.crop_matrix((x, y), scale, side, bool(rng.random() < 0.5))
+
+
+def place_object(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:
+    """Put an object at a random place of the crop, 15 to 60 per cent of its side large."""
+    x, y, extent = _box(mask)
+    scale = float(rng.uniform(0.15, 0.6)) * side / extent
+    matrix = warp.crop_matrix((x, y), scale, side, bool(rng.random() < 0.5))
+    matrix[:2, 2] += rng.uniform(-0.35, 0.35, 2) * side
+    return matrix
+
+
+def _still_or_slow(rng: Rng, pace: float) -> float:
+    """Pace of a camera: in slow clips it mostly stands still."""
+    return 0.0 if pace < 1 and rng.random() < 0.6 else pace
+
+
+def animation(rng: Rng, motion: Motion, shape: ClipShape, pace: float, *, bends: bool = True) -> Steps:
+    """Affine path and, where it bends, slowly changing displacement for each frame of a clip."""
+    centre = (shape.side / 2, shape.side / 2)
+    path = warp.walk(rng, motion.scaled(pace), shape.frames, centre, shape.side)
+    if not bends or rng.random() < 0.3 or pace == 0:
+        return [(step, None) for step in path]
+    strength = rng.uniform(0.3, 1.0) * 0.03 * shape.side * pace
+    fields = [warp.displacement(rng, shape.side, strength) for _ in path]
+    for t in range(1, len(fields)):
+        fields[t] = 0.6 * fields[t - 1] + 0.8 * fields[t]
+    return list(zip(path, fields, strict=True))
+
+
+def recolour(rng: Rng, clip: Clip) -> Clip:
+    """One colour change for the clip, a little one per frame, rarely grey or blurred."""
+    matrix = warp.colour_jitter(rng, 0.3)
+    is_grey, is_blurred = rng.random() < 0.05, rng.random() < 0.1
+    for t, image in enumerate(clip.frames):
+        image = warp.apply_colour(warp.apply_colour(image, matrix), warp.colour_jitter(rng, 0.05))
+        if is_grey:
+            image = np.repeat(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[..., None], 3, -1)
+        if is_blurred:
+            image = blur(image, 0, float(rng.uniform(0.4, 1.2)))
+        clip.frames[t] = image
+    return clip
+
+
+def blur(image: Image, size: int, sigma: float) -> Image:
+    """Gaussian blur."""
+    return np.asarray(cv2.GaussianBlur(image, (size, size), sigma), np.uint8)

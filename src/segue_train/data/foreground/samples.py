@@ -1,0 +1,139 @@
+"""Samples of foreground networks: a window of frames, its labels, and the past as a session would know it.
+
+Of the past are known kept frames, masks, and quantiles of each pixel, computed by the code of the session.
+The masks of a session are not known before a network is trained, and a network that relies on their being
+right locks on its own mistakes: so they are sometimes those of the movers, sometimes those of a crude
+difference that takes every leaf for foreground, and sometimes missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import cv2
+import numpy as np
+
+from segue.datasets.foreground.labels import MOTION, UNKNOWN
+from segue.sessions.foreground.background.median import MedianSettings
+from segue.sessions.foreground.background.quantiles import Scene, scene_planes
+from segue.sessions.foreground.stages.contrast import contrast_gain
+from segue.types import Image
+from segue.utils.arrays import BoolArray, Float32Array
+from segue_train.data.foreground.scenery import blob
+from segue_train.data.warp import Rng
+from segue_train.recipe import Batch, stacked
+
+UNLIT = 25  # label of a pixel that is static or in shadow, where nobody labelled shadows
+VISIBLE = 20  # grey levels by which a pixel differs where something can be seen
+LEAST_EVIDENCE = 0.5  # share of a mover that differs from what was there before, or else nobody could find it
+_GROW = np.ones((5, 5), np.uint8)
+_SETTINGS = MedianSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample of training, uint8; labels, depth and flow are of the current frame."""
+
+    window: Image  # RGB frames (T, H, W, 3) in the order of time
+    background: Image  # the scene as a session would know it, (H, W, 21), or its RGB image alone
+    labels: Image  # (H, W), in the values of CDnet and :data:`UNLIT`
+    depth: Image | None = None  # (H, W)
+    flow: Image | None = None  # (H, W, gaps)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Samples of one size as a batch."""
+    batch = {
+        "window": stacked(item.window for item in samples).movedim(-1, 2),
+        "background": stacked(item.background for item in samples).movedim(-1, 1),
+        "labels": stacked(item.labels for item in samples),
+    }
+    depths = [item.depth for item in samples if item.depth is not None]
+    flows = [item.flow for item in samples if item.flow is not None]
+    if depths:
+        batch["depth"] = stacked(depths)
+    if flows:
+        batch["flow"] = stacked(flows).movedim(-1, 1)
+    return batch
+
+
+def past_times(rng: Rng) -> list[int]:
+    """Times of the frames that are kept, the oldest first; now is 0."""
+    every, kind = _SETTINGS.every, rng.random()
+    if kind < 0.3:
+        count = int(rng.integers(1, 10))
+    else:
+        count = int(rng.integers(4, 16)) if kind < 0.7 else int(rng.integers(16, _SETTINGS.keep + 1))
+        every *= int(rng.choice([1, 1, 1, 2]))
+    newest = int(rng.integers(1, 2 * every))
+    return [-(newest + every * i) for i in reversed(range(count))]
+
+
+def with_past(
+    rng: Rng,
+    window: Image,
+    current: Image,
+    past: Image,
+    solids: BoolArray,
+    labels: Image,
+    *,
+    visible: float = VISIBLE,
+) -> Sample:
+    """A sample with what is known of kept frames, in the contrast in which a session shows it."""
+    planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
+    planes = scene_planes(planar, past_masks(rng, past, solids), _SETTINGS.least)
+    images = [*window, *(planes[i : i + 3].transpose(1, 2, 0) for i in (3, 12))]
+    labels = without_evidence_unknown(current, images, labels, visible)
+    tone = contrast_gain(Scene(planes))
+    planes = tone.of_scene(Scene(planes)).planes
+    return Sample(tone.act(window), planes.transpose(1, 2, 0), labels)
+
+
+def past_masks(rng: Rng, frames: Image, solids: BoolArray) -> BoolArray:
+    """Simulated foreground masks of a session on kept frames."""
+    kind = rng.random()
+    if kind < 0.15:
+        return np.zeros_like(solids)
+    masks = solids
+    if kind > 0.45:
+        masks = _crude(rng, frames)
+        if kind > 0.75:
+            part = blob(rng, (solids.shape[1], solids.shape[2]), rng.uniform(0.2, 0.8)) > 0.5
+            masks = solids | (masks & part)
+    masks = np.stack([cv2.dilate(mask.view(np.uint8), _GROW) > 0 for mask in masks])
+    masks[rng.random(len(masks)) < 0.1] = False
+    if rng.random() < 0.5:  # nothing is foreground on the first frame of a video
+        masks[0] = False
+    return np.asarray(masks)
+
+
+def _crude(rng: Rng, frames: Image) -> BoolArray:
+    """Everything that differs from the median."""
+    middle = np.partition(frames, len(frames) // 2, axis=0)[len(frames) // 2]
+    threshold = rng.uniform(15, 45)
+    changes = [reduce(cv2.max, cv2.split(cv2.absdiff(frame, middle))) for frame in frames]
+    return np.stack([cv2.medianBlur((change > threshold).astype(np.uint8), 5) > 0 for change in changes])
+
+
+def without_evidence_unknown(
+    current: Image, others: Sequence[Image], labels: Image, visible: float = VISIBLE
+) -> Image:
+    """Labels in which movers take no part if most of them looks the same in all other images."""
+    if visible < VISIBLE:
+        current, *others = (np.asarray(cv2.blur(image, (3, 3)), np.uint8) for image in (current, *others))
+    change = np.max([_difference(current, other) for other in others], axis=0) > visible
+    count, pieces = cv2.connectedComponents((labels == MOTION).astype(np.uint8))
+    areas = np.bincount(pieces.ravel(), minlength=count)
+    changed = np.bincount(pieces.ravel(), weights=change.ravel(), minlength=count)
+    untold = changed < LEAST_EVIDENCE * areas
+    untold[0] = False
+    return np.where(untold[pieces], np.uint8(UNKNOWN), labels)
+
+
+def _difference(image: Image, other: Image) -> Float32Array:
+    """Largest difference of the channels at each pixel, (H, W), less what light changes all over."""
+    change = image.astype(np.float32) - other
+    planes = cv2.split(np.abs(change - np.median(change[::4, ::4], axis=(0, 1)).astype(np.float32)))
+    return np.asarray(reduce(np.maximum, planes))

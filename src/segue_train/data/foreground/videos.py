@@ -1,0 +1,245 @@
+"""Samples for foreground networks from labelled real and rendered videos, for a pool or straight from files.
+
+Videos of fixed cameras give frames, context and a background as in a session. All frames of a
+window without a pool are changed alike. The paper of MUSTAN does not tell its augmentations; the ranges are
+our reading (see docs/systems/mustan.md).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from segue.datasets.foreground.folder import ForegroundSequence
+from segue.datasets.foreground.isd import IsdClip
+from segue.datasets.foreground.labels import MOTION, STATIC, UNKNOWN
+from segue.errors import DatasetError
+from segue.sessions.foreground.camera.step import CameraStep
+from segue.sessions.foreground.segmenters.extra_inputs import DepthScale
+from segue.sessions.foreground.stages.follow import Homography, camera_motion, motion_between, seen_from
+from segue.types import Image
+from segue_train.data.footage import VOID, Footage
+from segue_train.data.foreground.samples import UNLIT, Sample, collate, with_past
+from segue_train.data.foreground.scenery import draw_sensor, noise_stock
+from segue_train.data.photo import Jitter
+from segue_train.data.warp import Rng, Size, picked, random_part
+from segue_train.recipe import Batch, Batches
+
+NEAREST, FARTHEST = 4, 18  # frames from the current one to those that are a moving camera's background
+TRIES = 500  # random frames that are looked at for one onto which its past can be warped
+LONGEST_STEP = 6  # most frames from one frame of a window to the next; networks learn steps from one on
+FROZEN = 0.05  # share of the windows in which all frames are the current one
+BACKGROUND_FRAMES = 9  # past frames whose median is the background
+COLOUR = Jitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05)
+SCALE = (0.75, 1.5)  # enlargement of an image whose short side was brought to that of the crop
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive frames of a video, and the labelled ones."""
+
+    video: ForegroundSequence
+    first: int
+    last: int
+    labelled: list[int]
+
+
+class StillCameras:
+    """Draws samples of ``size`` (H, W) from labelled videos of cameras that stand still."""
+
+    def __init__(
+        self, videos: Sequence[ForegroundSequence], offsets: Sequence[int], size: Size, *, shadows: bool
+    ) -> None:
+        self.offsets, self.size, self.shadows = tuple(offsets), size, shadows
+        self.runs = runs_of(videos)
+
+    def samples(self, rng: Rng) -> list[Sample]:
+        """A random labelled frame; half of the videos run backwards."""
+        run = picked(rng, self.runs)
+        now = picked(rng, run.labelled)
+        sense = 1 if rng.random() < 0.5 else -1
+        times = [int(np.clip(now + sense * offset, run.first, run.last)) for offset in self.offsets]
+        before = [i for i in run.labelled if sense * i < sense * now] or [now]
+        chosen = rng.choice(before, min(int(rng.integers(1, 24)), len(before)), replace=False)
+        past = sorted((int(i) for i in chosen), key=lambda i: sense * i)
+        labels = run.video.read_labels(now)
+        if not self.shadows:
+            labels = np.where(labels == STATIC, np.uint8(UNLIT), labels)
+        images = [run.video.read_image(i) for i in (*times, *past)]
+        masks = [run.video.read_labels(i) for i in past]
+        return [part_of(rng, self.offsets, self.size, images, masks, labels)]
+
+
+class MovingCameras:
+    """Draws samples from videos of moving cameras whose frames before are warped onto the current one.
+
+    A network must ignore the motion that is left, above all parallax.
+    """
+
+    def __init__(self, videos: Sequence[Footage], offsets: Sequence[int], size: Size) -> None:
+        self.videos, self.offsets, self.size = list(videos), tuple(offsets), size
+        self._steps = functools.cache(self._step)
+
+    def samples(self, rng: Rng) -> list[Sample]:
+        """A random frame onto which the frames before can be warped; half of the videos run backwards."""
+        for _ in range(TRIES):
+            number = int(rng.integers(len(self.videos)))
+            video, sense = self.videos[number], 1 if rng.random() < 0.5 else -1
+            past = -np.sort(-rng.integers(NEAREST, FARTHEST + 1, int(rng.integers(1, 9))))
+            times = [sense * int(time) for time in (*self.offsets, *(-past))]
+            now = int(rng.integers(max(0, -min(times)), len(video) - max(0, *times)))
+            image, mask = video.read(now)
+            warped = []
+            for index in (now + time for time in times):
+                way = motion_between(functools.partial(self._steps, number), index, now, mask.shape)
+                if way is None:
+                    break
+                warped.append(seen_from(video.read_image(index), way, image))
+            else:
+                labels = np.where(mask > 0, np.uint8(MOTION), np.uint8(UNLIT))
+                labels[mask == VOID] = UNKNOWN
+                # Masks are as if missing: sessions warp theirs, which are as crude.
+                masks = [np.zeros_like(labels)] * len(past)
+                return [part_of(rng, self.offsets, self.size, warped, masks, labels)]
+        raise DatasetError(f"no background can be warped onto any of {TRIES} frames: leave these videos out")
+
+    def _step(self, number: int, index: int) -> Homography | None:
+        """Motion of the camera from the frame before one of a video."""
+        first, second = (self.videos[number].read(i) for i in (index - 1, index))
+        step = CameraStep.between(first[0], second[0])
+        return camera_motion(first, second, step.matrix(first[0].shape[:2]))
+
+
+def part_of(
+    rng: Rng,
+    offsets: Sequence[int],
+    size: Size,
+    images: Sequence[Image],
+    masks: Sequence[Image],
+    labels: Image,
+) -> Sample:
+    """A part of ``size`` (H, W) of a window and of the past after it; ``masks``: labels of the past."""
+    scale = max(float(rng.uniform(0.7, 1.3)), *np.divide(size, labels.shape))
+    pieces = cut(rng, [*images, *masks, labels], size, scale)
+    count, length = len(offsets), len(images)
+    window, past, solids = (np.stack(pieces[i:j]) for i, j in ((0, count), (count, length), (length, -1)))
+    return with_past(rng, window, window[offsets.index(0)], past, solids >= UNKNOWN, pieces[-1])
+
+
+def runs_of(videos: Sequence[ForegroundSequence], *, scored: bool = False) -> list[Run]:
+    """Stretches of videos without a gap between their frames and with two or more labelled ones."""
+    runs = []
+    for video in videos:
+        breaks = [i for i in range(1, len(video)) if video.numbers[i] - video.numbers[i - 1] != 1]
+        kept = set(video.scored) if scored else video.truths
+        for first, end in itertools.pairwise([0, *breaks, len(video)]):
+            labelled = [i for i in video.labels if first <= i < end]
+            counting = [i for i in labelled if video.numbers[i] in kept]
+            if len(labelled) > 1 and counting:
+                runs.append(Run(video, first, end - 1, counting))
+    if not runs:
+        raise DatasetError("no video with labelled frames that follow one another")
+    return runs
+
+
+class WindowSampler:
+    """Draws windows of ``size`` (H, W) from videos; their frames are evenly spaced, one offset is 0."""
+
+    def __init__(
+        self,
+        videos: Sequence[ForegroundSequence],
+        offsets: tuple[int, ...],
+        size: Size,
+        *,
+        background: bool,
+        depth: bool = False,
+    ) -> None:
+        self.offsets, self.size, self.background, self.depth = offsets, size, background, depth
+        self.spacing = int(np.gcd.reduce(np.abs(offsets))) or 1
+        self.runs = runs_of(videos, scored=True)
+
+    def sample(self, rng: Rng) -> Sample:
+        """A random window, of a video that runs forwards or backwards, faster or slower."""
+        run = picked(rng, self.runs)
+        now = picked(rng, run.labelled)
+        step = int(rng.integers(1, LONGEST_STEP + 1)) * (1 if rng.random() < 0.5 else -1)
+        if rng.random() < FROZEN:
+            step = 0
+        # Beyond the ends of the video stands its first or last frame.
+        wanted = (now + offset // self.spacing * step for offset in self.offsets)
+        places = [min(max(place, run.first), run.last) for place in wanted]
+        read = {i: run.video.read_image(i) for i in {*places, now}}
+        background = _background(run, now, step) if self.background else read[now]
+        labels = run.video.read_labels(now)
+        if step == 0 and not self.background:
+            # Nothing tells what moves.
+            labels = np.where(labels == MOTION, np.uint8(STATIC), labels)
+        depth = read_depth(run.video, now) if self.depth else labels
+        images = [*(read[i] for i in places), background, labels, depth]
+        scale = min(self.size) / min(labels.shape) * rng.uniform(*SCALE)
+        *window, background, labels, depth = cut(rng, images, self.size, scale)
+        sample = Sample(np.stack(window), background, labels, depth if self.depth else None)
+        return augment(rng, sample)
+
+
+def _background(run: Run, now: int, step: int) -> Image:
+    """Median of frames that are spread evenly over the past, in the direction of the window."""
+    past = range(run.first, now) if step >= 0 else range(now + 1, run.last + 1)
+    places = np.unique(np.linspace(past.start, past.stop - 1, BACKGROUND_FRAMES).round().astype(int))
+    frames = np.stack([run.video.read_image(int(i)) for i in (places if past else [now])])
+    middle = (len(frames) - 1) // 2
+    return np.asarray(np.partition(frames, middle, axis=0)[middle], np.uint8)
+
+
+def read_depth(video: ForegroundSequence, i: int) -> Image:
+    """Depth map of a frame over the range of the video's first one."""
+    clip = IsdClip.of(video)
+    if not clip.has_depth:
+        return np.zeros(video.read_image(i).shape[:2], np.uint8)
+    scale = DepthScale()
+    scale(clip.read_depth(0))
+    return scale(clip.read_depth(i))
+
+
+@dataclass(frozen=True)
+class WindowBatches(Batches):
+    """Batches of windows, see :func:`collate`; each sampler gives the same share of every one."""
+
+    samplers: Sequence[WindowSampler]
+    batch: int
+
+    def batch_of(self, number: int) -> Batch:
+        rng = np.random.default_rng([self.seed, number])
+        # With a batch that does not divide, the samplers take turns.
+        first = number * self.batch
+        chosen = (self.samplers[(first + i) % len(self.samplers)] for i in range(self.batch))
+        return collate([sampler.sample(rng) for sampler in chosen])
+
+
+def cut(rng: Rng, images: Sequence[Image], size: Size, scale: float) -> list[Image]:
+    """The same random part of all images, scaled, every second time mirrored."""
+    height, width = images[0].shape[:2]
+    shown = min(height, round(size[0] / scale)), min(width, round(size[1] / scale))
+    part = random_part(rng, (height, width), shown)
+    step = -1 if rng.random() < 0.5 else 1
+    return [_resize(np.ascontiguousarray(image[part][:, ::step]), size) for image in images]
+
+
+def augment(rng: Rng, sample: Sample) -> Sample:
+    """Change the colours of a window and its background, as another camera would see them."""
+    change, sensor, noise = COLOUR.draw(rng), draw_sensor(rng), noise_stock()
+    images = [*sample.window, sample.background]
+    *window, background = (sensor.expose(change(image), time, noise) for time, image in enumerate(images))
+    return replace(sample, window=np.stack(window), background=background)
+
+
+def _resize(part: Image, size: Size) -> Image:
+    smaller = part.shape[0] > size[0]
+    colour = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    interpolation = cv2.INTER_NEAREST_EXACT if part.ndim == 2 else colour
+    return np.asarray(cv2.resize(part, size[::-1], interpolation=interpolation), np.uint8)

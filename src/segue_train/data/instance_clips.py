@@ -1,0 +1,235 @@
+"""Training clips with several classed objects: real videos, animated stills, and objects pasted from both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segue.datasets.instances import Instance
+from segue.datasets.json_files import read_json
+from segue.datasets.ytvis import Video, YTVISDataset
+from segue.errors import DatasetError
+from segue.models.detection.classes import COCO_NAMES
+from segue.types import Image
+from segue.utils.arrays import UInt8Array
+from segue.utils.naming import first_few
+from segue_train.data import clips
+from segue_train.data.clips import Clip, ClipShape, Pairs
+from segue_train.data.footage import VOID, Footage, object_ids, relabel
+from segue_train.data.warp import Kinds, Rng
+from segue_train.data.ytvis_clips import opened
+from segue_train.losses.instances import ClipTargets, centred, tight_boxes
+from segue_train.recipe import Batch, Batches, stacked
+
+# Categories of YouTube-VIS, OVIS (which writes "vehical") and ISD that COCO knows by another name.
+_OTHERWISE = dict.fromkeys(("sedan", "vehicle", "vehical"), "car")
+_OTHERWISE |= dict.fromkeys(("duck", "owl", "eagle", "parrot", "poultry"), "bird")
+_OTHERWISE |= {"motorbike": "motorcycle", "flying_disc": "frisbee"}
+_NUMBERS = {name: number for number, name in COCO_NAMES.items()}
+UNKNOWN = -1  # label of an object without a class; the detector gives one
+
+
+def coco_number(name: str) -> int:
+    """COCO's number of a category."""
+    plain = name.lower().replace(" ", "_")
+    return _NUMBERS.get(_OTHERWISE.get(plain, plain.replace("_", " ")), UNKNOWN)
+
+
+SLOTS = 12  # most objects of a clip
+MOST_OBJECTS = 254  # objects of an image that an index mask has room for
+LEAST_PIXELS = 64  # objects that are smaller on every frame are not asked for
+
+
+@dataclass(frozen=True, slots=True)
+class ClassedFootage:
+    """A video or image of a data set with categories; crowds are background."""
+
+    dataset: YTVISDataset
+    video: Video
+
+    complete: ClassVar[bool] = True
+    """All that it shows of the classes is labelled; else what is not labelled says nothing."""
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    def label(self, number: int) -> int:
+        """COCO's number for object 1, 2, ... of :meth:`read`, or :data:`UNKNOWN`."""
+        return coco_number(self.dataset.categories[self._objects[number - 1].category])
+
+    def read(self, index: int) -> tuple[Image, UInt8Array]:
+        """Image (H, W, 3) and index mask (H, W); where objects overlap, the smaller one counts."""
+        mask = np.zeros(self.video.size, np.uint8)
+        areas = [int(item.masks.areas[index]) for item in self._objects]
+        for i in np.argsort(areas)[::-1]:
+            if areas[i]:
+                mask[self._objects[i].masks.decode(index)] = i + 1
+        return self.dataset.read_image(self.video, index), mask
+
+    @property
+    def _objects(self) -> list[Instance]:
+        found = self.dataset.annotations(self.video)
+        return [item for item in found if not item.crowd][:MOST_OBJECTS]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFootage:
+    """Footage of folders, and what its objects are called: a list for each, one name for all, or None."""
+
+    footage: Footage
+    names: tuple[str, ...] | str | None
+
+    @classmethod
+    def of(cls, footage: Footage, names: Mapping[str, str | tuple[str, ...]]) -> NamedFootage:
+        """Called by its own name, or by its kind, the beginning of its name up to an underscore."""
+        return cls(footage, names.get(footage.name, names.get(footage.name.split("_")[0])))
+
+    def __len__(self) -> int:
+        return len(self.footage)
+
+    @property
+    def complete(self) -> bool:
+        return isinstance(self.names, tuple)
+
+    def label(self, number: int) -> int:
+        """COCO's number for an object."""
+        if self.names is None:
+            return UNKNOWN
+        if isinstance(self.names, str):
+            return coco_number(self.names)
+        return coco_number(self.names[number - 1]) if number <= len(self.names) else UNKNOWN
+
+    def read(self, index: int) -> tuple[Image, UInt8Array]:
+        """Image (H, W, 3) and index mask (H, W), uint8; what is unlabelled is background."""
+        image, mask = self.footage.read(index)
+        return image, np.where(mask == VOID, np.uint8(0), mask)
+
+
+def read_class_names(path: Path) -> dict[str, str | tuple[str, ...]]:
+    """COCO category names of the objects of footage, from a JSON object."""
+    found = read_json(dict[str, str | tuple[str, ...]], path, "JSON object of names or lists of names")
+    for key, value in found.items():
+        unknown = [name for name in ([value] if isinstance(value, str) else value) if coco_number(name) < 0]
+        if unknown:
+            raise DatasetError(f"{path}: {key}: COCO has no category {first_few(unknown)}")
+    return found
+
+
+def annotated_footage(text: str) -> list[ClassedFootage]:
+    """All of an annotated data set that shows an object."""
+    dataset = opened(text)
+    return [ClassedFootage(dataset, video) for video in dataset.videos if dataset.annotations(video)]
+
+
+Classed = ClassedFootage | NamedFootage
+
+Groups = Sequence[tuple[float, Sequence[Classed]]]
+"""Footage of each kind, and how often it is drawn."""
+
+
+@dataclass(slots=True)
+class LabelledClip:
+    """A clip (index masks of objects 1, 2, ...), the class of each, and whether all it shows is labelled."""
+
+    clip: Clip
+    labels: list[int]
+    complete: bool
+
+
+class InstanceClipSampler:
+    """Draws clips whose objects have classes."""
+
+    def __init__(self, groups: Groups) -> None:
+        if not any(footage for _, footage in groups):
+            raise DatasetError("no footage with classes: give videos or still images")
+        self.kinds = Kinds(groups)
+
+    def draw(self, rng: Rng, shape: ClipShape) -> LabelledClip:
+        drawn = self._whole(rng, self.kinds.draw(rng), shape)
+        for _ in range(int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))):
+            if len(drawn.labels) < SLOTS:
+                self._paste(rng, drawn, shape)
+        clips.recolour(rng, drawn.clip)
+        return drawn
+
+    @staticmethod
+    def _whole(rng: Rng, source: Classed, shape: ClipShape) -> LabelledClip:
+        """Frames of a source around one of its objects, under a moving camera."""
+        pairs = _frames(rng, source, shape, 6)
+        chosen = clips.random_object(rng, pairs[0][1], least=LEAST_PIXELS)
+        matrix = clips.crop_around(rng, pairs[0][1] == chosen, shape.side)
+        moving = len(source) > 1
+        motion = clips.HAND_HELD if moving else clips.WHOLE_IMAGE
+        steps = clips.animation(rng, motion, shape, shape.pace, bends=not moving)
+        clip = Clip.moved(pairs, matrix, steps, shape.side)
+        keep = object_ids(np.stack(clip.masks))
+        # Of more than there is room for, the others are there, but not labelled.
+        complete, keep = source.complete and len(keep) <= SLOTS, keep[:SLOTS]
+        clip.masks = [relabel(mask, keep) for mask in clip.masks]
+        return LabelledClip(clip, [source.label(i) for i in keep], complete)
+
+    def _paste(self, rng: Rng, drawn: LabelledClip, shape: ClipShape) -> None:
+        """Paste one object of another source, moving by itself, before or behind what is there."""
+        source = self.kinds.draw(rng)
+        found = clips.cut_out_of(rng, _frames(rng, source, shape, 3), shape, least=400)
+        if found is None:
+            return
+        chosen, cut_out = found
+        drawn.labels.append(source.label(chosen))
+        behind = len(drawn.labels) > 1 and bool(rng.random() < 0.3)
+        drawn.clip.paste(cut_out, len(drawn.labels), behind)
+
+
+def _frames(rng: Rng, source: Classed, shape: ClipShape, max_gap: int) -> Pairs:
+    """Frames of a video, or a still image again and again; each is read once."""
+    count = len(source)
+    order = clips.frame_order(rng, count, shape.frames, max_gap) if count > 1 else [0] * shape.frames
+    read = {i: source.read(i) for i in set(order)}
+    return [read[i] for i in order]
+
+
+@dataclass(frozen=True)
+class InstanceBatches(Batches):
+    """Batches of classed clips.
+
+    Items hold ``frames`` (N, T, S, S, 3) and ``masks`` (N, T, S, S), uint8; ``labels`` (N, SLOTS), 0 for
+    none; ``complete`` (N,), bool.
+    """
+
+    sampler: InstanceClipSampler
+    shape: ClipShape
+    single_share: float = 0.0
+
+    def batch_of(self, number: int) -> Batch:
+        rng = np.random.default_rng((self.seed, number))
+        # Half of the batches move slowly, as most videos do.
+        shape = replace(self.shape, pace=float(rng.uniform(0.1, 0.5)) if rng.random() < 0.5 else 1.0)
+        if number < self.single_share * self.count:
+            shape = replace(shape, batch=shape.batch * shape.frames, frames=1)
+        drawn = [self.sampler.draw(rng, shape) for _ in range(shape.batch)]
+        labels = torch.zeros(shape.batch, SLOTS, dtype=torch.int64)
+        for row, item in zip(labels, drawn, strict=True):
+            row[: len(item.labels)] = torch.tensor(item.labels, dtype=torch.int64)
+        return {
+            "frames": stacked(np.stack(item.clip.frames) for item in drawn),
+            "masks": stacked(np.stack(item.clip.masks) for item in drawn),
+            "labels": labels,
+            "complete": torch.tensor([item.complete for item in drawn]),
+        }
+
+
+def targets(masks: Tensor, labels: Tensor) -> list[ClipTargets]:
+    """Objects of each clip of index masks (N, T, H, W) with labels (N, slots)."""
+    ids, found = torch.arange(1, labels.shape[1] + 1, device=masks.device), []
+    for clip, own in zip(masks, labels, strict=True):
+        planes = clip[None] == ids[:, None, None, None]
+        seen = (own != 0) & (planes.flatten(2).sum(2).amax(1) >= LEAST_PIXELS)
+        planes = planes[seen]
+        found.append(ClipTargets(own[seen], centred(tight_boxes(planes), clip.shape[-2:]), planes))
+    return found

@@ -1,0 +1,1 @@
+"""Losses of masks and of video instances."""

@@ -1,0 +1,1 @@
+"""Watch cameras: ``segue watch``, its threads and its page."""

@@ -1,0 +1,249 @@
+"""Several cameras in one process: each has a session and a thread, and all share one network."""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextvars import copy_context
+from dataclasses import asdict
+from typing import Any
+
+import cv2
+import numpy as np
+
+from segue.errors import SegueError, UndeliveredError, memory_error
+from segue.events.messages.notify import Notifier
+from segue.events.table import Event
+from segue.events.zones import Zone
+from segue.jobs.observer import Observer
+from segue.jobs.opened import open_video
+from segue.jobs.plan import zones_of
+from segue.jobs.running import open_job, run_open
+from segue.jobs.values import ForegroundJob
+from segue.masks import overlay
+from segue.types import Frame, Segmentation
+from segue.utils.cancel import CancelToken
+from segue.video import Reconnect, Source
+from segue.video.decoding.readers import ConnectionChange
+
+SILENT = 30.0
+"""Seconds without a frame after which a camera is not well."""
+
+QUALITY = 80  # of JPEG, in percent
+
+Tell = Callable[[str, str], None]
+"""Receives the name of a camera, and what happened to it, in a line."""
+
+
+class CameraWarning(UserWarning):
+    """A camera failed and begins again; the message names it and says why."""
+
+
+class Camera(Observer):
+    """A camera that is watched until it is stopped: what fails begins again, and disturbs no other camera.
+
+    Args:
+        name: what events call it.
+        job: what is done.
+        tell: receives notices.
+        on_event: receives events.
+        pool: threads for networks that cameras share, so that they also share memory.
+        patience: waits before a run begins again.
+
+    Attributes:
+        undelivered: messages that did not arrive, or that wait.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        job: ForegroundJob,
+        tell: Tell,
+        on_event: Callable[[Event], None],
+        pool: Executor | None = None,
+        patience: Reconnect | None = None,
+    ) -> None:
+        self.name, self.job = name, job
+        self._tell, self._on_event = tell, on_event
+        self._pool = pool
+        self._patience = patience or Reconnect()
+        self._online, self._error = False, ""
+        self._frames = self._events = self._reconnects = self._restarts = 0
+        self._dropped = self._damaged = 0  # by runs that have ended
+        self._source: Source | None = None
+        self._notifier: Notifier | None = None
+        self._last: tuple[Frame, Segmentation] | None = None
+        self._seen, self._delay = -float("inf"), 0.0
+        self._current = job  # what runs now
+
+    def change(self, job: ForegroundJob) -> None:
+        """Go on with another job; what runs now ends first."""
+        self.job = job
+        if (source := self._source) is not None:
+            source.stop()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run is to end because the job has changed."""
+        return self.job is not self._current
+
+    @property
+    def undelivered(self) -> int:
+        """Messages about events that have not arrived."""
+        return 0 if self._notifier is None else self._notifier.undelivered
+
+    @property
+    def well(self) -> bool:
+        """Whether it gives frames."""
+        return self._online and time.monotonic() - self._seen < SILENT
+
+    def state(self) -> dict[str, Any]:
+        """What there is to know, as JSON values."""
+        source = self._source
+        return {
+            "online": self._online,
+            "well": self.well,
+            "frames": self._frames,
+            "delay": round(self._delay, 3),
+            "dropped": self._dropped + (source.dropped if source else 0),
+            "damaged": self._damaged + (source.damaged if source else 0),
+            "reconnects": self._reconnects,
+            "restarts": self._restarts,
+            "events": self._events,
+            "undelivered": self.undelivered,
+            "error": self._error,
+            "zones": [asdict(zone) for zone in self.zones],
+            "size": self._size,
+        }
+
+    @property
+    def zones(self) -> tuple[Zone, ...]:
+        """Where it watches for events."""
+        return zones_of(self.job)
+
+    @property
+    def _size(self) -> tuple[int, int] | None:
+        """Height and width of the images of its source, if they are known."""
+        if self._source is not None and self._source.original_size is not None:
+            return self._source.original_size
+        return None if self._last is None else self._last[0].size
+
+    def image(self) -> bytes:
+        """The newest frame with its objects, as JPEG; empty before the first one."""
+        if self._last is None:
+            return b""
+        frame, result = self._last
+        drawn = overlay(frame.image, result.mask)
+        coded = cv2.imencode(
+            ".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
+        )
+        return bytes(np.asarray(coded[1]).tobytes())
+
+    def watch(self, stop: CancelToken) -> None:
+        """Watch until it is to stop, or the camera has an end, or a limit in the job is reached."""
+        failures = 0
+        while not stop.cancelled:
+            before = self._frames
+            self._current = self.job
+            try:
+                self._run(self._current, stop)
+                failed = False
+            except KeyboardInterrupt:  # a file that has an end was to stop
+                failed = False
+            except Exception as error:  # another camera goes on
+                failed = not self.goes_on and self._fail(memory_error(error) or error)
+            if self.goes_on and not stop.cancelled:
+                continue  # however the run has ended; what it could not deliver waits for the next one
+            if not failed:
+                return
+            failures = 1 if self._frames > before else failures + 1
+            self._restarts += 1
+            stop.wait(self._patience.delay(failures))
+
+    def _run(self, job: ForegroundJob, stop: CancelToken) -> None:
+        source = open_video(job.source)
+        source.name = self.name
+        self._source = source
+        if self.goes_on:  # meanwhile; it has stopped the source before
+            source.stop()
+        stop.on_cancel(source.stop)
+        try:
+            opened = open_job(job, source=source)
+            opened.pool = self._pool
+            run_open(opened, self, stop)
+        finally:
+            stop.forget(source.stop)
+            self._online, self._source = False, None
+            self._dropped, self._damaged = self._dropped + source.dropped, self._damaged + source.damaged
+            source.close()
+
+    def _fail(self, error: Exception) -> bool:
+        """Say what has happened, and whether it is a failure after which the camera begins again."""
+        if isinstance(error, UndeliveredError):
+            self._tell(self.name, str(error))
+            return False
+        kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
+        text = kind + " ".join(str(error).split())
+        if text != self._error:  # else it has been said
+            warnings.warn(f"{self.name}: {text}; it begins again", CameraWarning, stacklevel=2)
+        self._error = text
+        return True
+
+    def notice(self, text: str) -> None:
+        self._tell(self.name, text)
+
+    def messages(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+
+    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
+        self._frames += 1
+        self._last, self._seen = (frame, result), time.monotonic()
+        self._online, self._error = True, ""
+        self._delay = (self._source.delay(frame) if self._source else None) or 0.0
+
+    def event(self, event: Event) -> None:
+        self._events += 1
+        self._on_event(event)
+
+    def connection(self, change: ConnectionChange) -> None:
+        self._online = change.online
+        self._reconnects += change.online
+        self._tell(self.name, str(change))
+
+
+def watch_cameras(cameras: Sequence[Camera], stop: CancelToken) -> None:
+    """Watch cameras, each in a thread, until all have ended; the caller's thread takes signals."""
+    threads = [
+        threading.Thread(target=copy_context().run, args=(camera.watch, stop), name=camera.name, daemon=True)
+        for camera in cameras
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.2)
+
+
+_METRICS = (
+    ("online", "online", "gauge", "Whether the camera gives frames."),
+    ("frames", "frames_total", "counter", "Frames that were looked at."),
+    ("delay", "delay_seconds", "gauge", "Age of the last frame when it was done."),
+    ("dropped", "dropped_frames_total", "counter", "Frames left out because the machine was late."),
+    ("damaged", "damaged_frames_total", "counter", "Frames that could not be read."),
+    ("reconnects", "reconnects_total", "counter", "Times that the camera was lost and came back."),
+    ("restarts", "restarts_total", "counter", "Times that the camera began again after an error."),
+    ("events", "events_total", "counter", "Events."),
+    ("undelivered", "undelivered_messages", "gauge", "Messages that have not arrived."),
+)
+
+
+def metrics(states: Mapping[str, Mapping[str, Any]]) -> str:
+    """The states of cameras as Prometheus reads them."""
+    lines = []
+    for key, name, kind, text in _METRICS:
+        lines += [f"# HELP segue_{name} {text}", f"# TYPE segue_{name} {kind}"]
+        lines += [f'segue_{name}{{camera="{camera}"}} {state[key] + 0}' for camera, state in states.items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,282 @@
+"""``segue watch``: several cameras in one process, by a file that says which."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tomllib
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import Annotated, Any, cast
+
+import typer
+
+from segue.cli.running import parse_job
+from segue.errors import SegueError, UndeliveredError
+from segue.events.messages.notify import topic_of
+from segue.events.table import Event
+from segue.events.zones import Zone
+from segue.jobs.plan import check_needs
+from segue.jobs.values import ForegroundJob
+from segue.reports.terminal import interruptible
+from segue.sinks.outputs import default_folder
+from segue.utils.allocation import share_heap
+from segue.utils.cancel import CancelToken, cancel_on_signals
+from segue.utils.files import rewrite
+from segue.utils.inputs import check_file, printable
+from segue.utils.notices import LineWriter, is_quiet
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+LARGEST = 1 << 20
+"""Bytes of the largest file of cameras."""
+
+
+def watch(
+    file: Annotated[Path, typer.Argument(help="TOML file with the cameras.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for NAME.csv and the images of each camera.")
+    ] = Path("segue-out/cameras"),
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            show_default=False,
+            help="Port of this machine for the page of all cameras, /health and /metrics.  [default: none]",
+        ),
+    ] = None,
+) -> None:
+    """Watch several cameras for weeks in one process: events, images and messages of each.
+
+    The file has a table for each camera, with the options of `segue foreground`; `[defaults]` are those of
+    all, and `{name}` is the name of the camera. All cameras share one network. A camera that fails begins
+    again, and disturbs no other one. Each event is a line of JSON on the standard output. Zones that are
+    drawn on the page are saved in the file.
+
+    Examples:
+
+        segue watch cameras.toml
+
+        segue watch cameras.toml --output /srv/cameras --port 8080
+    """
+    jobs = read_cameras(file, output)
+    import cv2  # late: the file is checked before
+    import torch
+
+    from segue_watch.cameras import Camera, watch_cameras
+    from segue_watch.page import CameraPage
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(1, cores // len(jobs))
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    share_heap()
+    pool = ThreadPoolExecutor(cores // threads, thread_name_prefix="segue-network")
+    lock = Lock()
+    with interruptible(), _lines() as (events, notices):
+
+        def tell(name: str, text: str) -> None:
+            notices(f"{datetime.now():%H:%M:%S} {name}: {text}")
+
+        def show(event: Event) -> None:
+            events(json.dumps(asdict(event)))
+
+        cameras = [Camera(name, job, tell, show, pool) for name, job in jobs.items()]
+        by_name = {camera.name: camera for camera in cameras}
+
+        def save(name: str, zones: list[str]) -> None:
+            with lock:
+                camera = by_name[name]
+                camera.change(save_zones(file, output, name, zones, camera.job.zones))
+
+        with nullcontext() if port is None else CameraPage(cameras, port, save) as page:
+            if page is not None:
+                notices(f"cameras: {page.address}")
+            with cancel_on_signals(CancelToken()) as stop:
+                watch_cameras(cameras, stop)
+        for camera in cameras:
+            state = camera.state()
+            notices(f"{camera.name}: {state['frames']} frames, {state['events']} events")
+    if left := sum(camera.undelivered for camera in cameras):
+        raise UndeliveredError(f"{left} events not delivered; the next run sends them")
+
+
+@contextmanager
+def _lines() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """What writes events to the standard output, and notices and warnings to the standard error.
+
+    No camera waits for who reads them.
+
+    Yields:
+        Both, each takes a line.
+    """
+    quiet, before = is_quiet(), warnings.showwarning
+    errors = LineWriter(sys.stderr)
+    lost = "their tables have them, the standard output does not"
+    events = LineWriter(
+        sys.stdout, lambda reason: errors.write(f"warning: events are lost here ({reason}); {lost}")
+    )
+
+    def notice(text: str) -> None:
+        if not quiet:
+            errors.write(printable(text))
+
+    warnings.showwarning = lambda message, *_: errors.write(f"warning: {printable(str(message))}")
+    try:
+        yield events.write, notice
+    finally:
+        warnings.showwarning = before
+        events.close()
+        if events.lost:
+            notice(f"{events.lost} events: {lost}")
+        errors.close()
+
+
+def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
+    """The jobs of a file of cameras, by their names.
+
+    Args:
+        path: TOML file.
+        output: folder for tables of events and images.
+
+    Raises:
+        SegueError: it cannot be read, or a camera in it means nothing; the message names it.
+    """
+    check_file(path, SegueError, LARGEST)
+    return _jobs_of(path.read_bytes(), path, output)
+
+
+def save_zones(
+    path: Path, output: Path, name: str, zones: Sequence[str], known: Sequence[str] = ()
+) -> ForegroundJob:
+    """Change the zones of a camera in a file of cameras; all else in it stays, also what was written by hand.
+
+    Args:
+        path: TOML file, which is read again.
+        output: as for :func:`read_cameras`.
+        name: camera in it.
+        zones: as `--zone` takes them.
+        known: those that were there when somebody began to change them; zones of the file that are not among
+            these stay.
+
+    Returns:
+        The job of the camera, with these zones.
+
+    Raises:
+        SegueError: a zone means nothing, or an option of the camera needs one that is gone; the file stays.
+    """
+    import tomlkit  # late: few runs need it
+
+    check_file(path, SegueError, LARGEST)
+    data = path.read_bytes()
+    jobs = _jobs_of(data, path, output)
+    if name not in jobs:
+        raise SegueError(f"{path}: has no camera {name} any more")
+    before = {zone.name: zone for zone in map(Zone.parse, known)}
+    wanted = {zone.name: text for text, zone in zip(zones, map(Zone.parse, zones), strict=True)}
+    changed = {zone: text for zone, text in wanted.items() if before.get(zone) != Zone.parse(text)}
+
+    text = data.decode()
+    content: Any = tomlkit.parse(text)
+    table = content["cameras"][name]
+    there = table.get("zone", content.get("defaults", {}).get("zone", []))
+    listed = table.get("zone")
+    if not isinstance(listed, list):  # one alone, or those of all cameras
+        listed = tomlkit.array()
+        listed.extend([there] if isinstance(there, str) else there)
+        table["zone"] = listed.multiline(len(listed) + len(changed) > 1)
+    for place in reversed(range(len(listed))):
+        zone = Zone.parse(_named(listed[place], name)).name
+        if zone in changed:
+            listed[place] = changed.pop(zone)
+        elif zone in before and zone not in wanted:
+            del listed[place]
+    listed.extend(changed.values())
+    new = tomlkit.dumps(content)
+    if "\r\n" in text and not re.search(r"(?<!\r)\n", text):
+        new = re.sub(r"(?<!\r)\n", "\r\n", new)
+    job = _jobs_of(new.encode(), path, output)[name]
+    rewrite(path, new.encode())
+    return job
+
+
+def _jobs_of(text: bytes, path: Path, output: Path) -> dict[str, ForegroundJob]:
+    try:
+        content = tomllib.loads(text.decode())
+    except ValueError as error:
+        raise SegueError(f"{path}: no TOML ({error})") from None
+    defaults, cameras = content.pop("defaults", {}), content.pop("cameras", {})
+    if content or not isinstance(defaults, dict) or not isinstance(cameras, dict) or not cameras:
+        raise SegueError(f"{path}: write [defaults], and [cameras.NAME] for each camera; nothing else")
+    jobs = {}
+    for name, values in cameras.items():
+        if not _NAME.fullmatch(name):
+            raise SegueError(f"{path}: camera {name!r}: a name has letters, digits, - and _")
+        given = {"events": str(output / f"{name}.csv"), **defaults}
+        given |= values if isinstance(values, dict) else {"source": None}
+        if not isinstance(given.get("source"), (str, int)):
+            raise SegueError(f"{path}: [cameras.{name}] needs a source")
+        try:
+            job = parse_job("foreground", [*_words(name, given)])
+            check_needs([job])
+        except SegueError as error:
+            raise SegueError(f"{path}: camera {name}: {error}") from None
+        jobs[name] = cast(ForegroundJob, job)
+    _check_apart(jobs, path)
+    return jobs
+
+
+def _check_apart(jobs: Mapping[str, ForegroundJob], path: Path) -> None:
+    """Refuse two cameras that would write one file or folder, or answer for one topic of Home Assistant."""
+    users: dict[object, str] = {}
+    for name, job in jobs.items():
+        for place in _places(name, job):
+            other = users.setdefault(place.resolve(), name)
+            if other != name:
+                raise SegueError(
+                    f"{path}: cameras {other} and {name} would both write {place}; give each a place of its "
+                    "own, such as one with {name}"
+                )
+    told = {name: topic_of(job.notify) for name, job in jobs.items() if job.notify is not None}
+    for name, topic in told.items():
+        others = [other for other in told if other != name and told[other] == topic]
+        if topic is not None and others and jobs[name].home_assistant:
+            raise SegueError(
+                f"{path}: cameras {name} and {others[0]} have one topic, and home-assistant needs one for "
+                "each; give mqtt://HOST/cameras/{name}"
+            )
+
+
+def _places(name: str, job: ForegroundJob) -> Iterator[Path]:
+    """Files and folders that a camera writes."""
+    if job.events is not None:
+        yield job.events
+        yield job.snapshots or job.events.with_suffix("")
+    if job.outputs.formats:
+        yield job.outputs.folder or default_folder(name)
+
+
+def _named(text: object, name: str) -> str:
+    return str(text).replace("{name}", name)
+
+
+def _words(name: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """A table of options as the words of a command line."""
+    for key, value in values.items():
+        flag = f"--{key.replace('_', '-')}"
+        if key == "source":
+            yield _named(value, name)
+        elif isinstance(value, bool):
+            yield flag if value else f"--no-{flag[2:]}"
+        else:
+            for item in value if isinstance(value, list) else [value]:
+                yield f"{flag}={_named(item, name)}"

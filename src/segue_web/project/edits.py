@@ -1,0 +1,319 @@
+"""Edits of an object on a frame: clicks, boxes, strokes, and "not visible"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.errors import PromptError
+from segue.masks import encode_rle
+from segue.masks.outlines import parts_of
+from segue.masks.pieces import Pieces
+from segue.masks.tracks import RleTrack
+from segue.prompts import ImagePrompts
+from segue.types import Box
+from segue.utils.arrays import BoolArray
+from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.server.messages import (
+    BoxCorners,
+    Click,
+    Clicks,
+    Index,
+    Number,
+    Path,
+    Revision,
+    Width,
+    clicks_within,
+)
+from segue_web.server.server import Run
+from segue_web.server.worker import Worker
+from segue_web.video import Video
+
+FRACTION = 4
+"""Bits behind the point of places of a brush."""
+
+NEAR = 30
+"""A click on paint of the opposite kind changes it within this part of the shorter side of the frame."""
+
+SMOOTH = 240
+"""A polygon is as near to the outline of a mask as the shorter side of the frame divided by this."""
+
+SPECK = 0.05
+"""Parts of a mask below this share of its largest one are specks."""
+
+Flaw = Literal["holes", "specks"]
+
+NEAREST = 4.0
+"""Pixels within which it changes paint in a small frame."""
+
+
+class Edits:
+    """Saves what a person says; the worker makes masks of clicks."""
+
+    def __init__(self, video: Video, project: Project, run: Run, worker: Worker) -> None:
+        self._video, self._project, self._run, self._worker = video, project, run, worker
+
+    async def click(
+        self,
+        frame: Index,
+        object: Number | None,
+        seen: Revision,
+        points: Clicks = (),
+        box: BoxCorners | None = None,
+        whole: bool = False,
+    ) -> dict[str, Any]:
+        """Make a mask of all clicks and the box of an object, None for a new one, and save it.
+
+        Clicks on a tracked or imported mask change the regions under them alone, unless ``whole`` asks for
+        the whole object anew.
+        """
+        if not points and box is None:
+            raise PromptError("give a point or a box")
+        clicks = clicks_within(points, *self._video.size)
+        previous, added, mends = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
+        mends = mends and not whole
+        adds = previous is None or any(inside for _, _, inside in added)
+        if mends:
+            answer, score = await self._worker.ask("correct", frame, previous, clicks, len(added))
+        else:
+            on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
+            prompts = ImagePrompts(box, on, off, mask=previous)
+            answer, score = await self._worker.ask("click", frame, prompts, None if adds else previous)
+
+        def over(_: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
+            kept = paint.without(added, answer)
+            if not answer.any() and (adds or not kept.on.any()):
+                raise PromptError("nothing is found there; add a point, draw a box, or paint it")
+            return kept.over(answer), kept
+
+        given: dict[str, Any] = await self._run(
+            lambda: self._give(frame, object, seen, "click", over, (tuple(clicks), box, mends), score)
+        )
+        return given
+
+    def _corrected_by(
+        self, frame: int, number: int | None, seen: int, points: list[Click], box: Box | None
+    ) -> tuple[BoolArray | None, list[Click], bool]:
+        """The mask that further clicks correct, None where it is asked for anew, and those clicks.
+
+        Also whether that mask was tracked or imported, so that they must leave the rest of it as it is.
+        """
+        self._project.check_edit(frame, seen, number)
+        marks = self._project.marks(frame)
+        if number is None or number not in marks:
+            return None, points, False
+        before = self._project.correction(frame, number) or Correction()
+        known = list(before.points)
+        added = points[len(known) :]
+        if points[: len(known)] != known or not added or before.box != box:
+            return None, [point for point in points if point not in known], False
+        plane = self._project.plane(frame, number)
+        mends = before.mends or (not known and marks[number].kind != "given")
+        return plane, added, bool(mends and box is None and plane.any())
+
+    def stroke(
+        self,
+        frame: Index,
+        object: Number | None,
+        seen: Revision,
+        add: bool,
+        path: Path,
+        width: Width | None,
+    ) -> dict[str, Any]:
+        """Add what a brush covers to an object or take it away; without a width, what the path encloses."""
+        if object is None and not add:
+            raise PromptError("choose an object before you erase")
+        corners = np.array(path)
+        if width is None:
+            label, stroke = "polygon", filled(corners, self._video.size)
+        else:
+            label, stroke = "brush stroke", brushed(corners, width, self._video.size)
+        if not stroke.any():
+            raise PromptError(f"the {label} holds no pixel of the video; draw it anew")
+        if add:
+            return self._give(
+                frame, object, seen, label, lambda plane, paint: (plane | stroke, paint.add(stroke))
+            )
+        return self._give(
+            frame, object, seen, "eraser stroke", lambda plane, paint: (plane & ~stroke, paint.erase(stroke))
+        )
+
+    def forget(self, frame: Index, object: Number, seen: Revision, hidden: bool) -> None:
+        """Save that an object is not on a frame, or that nothing is known of it there."""
+        self._project.check_edit(frame, seen, object)
+        with self._project.change("“Not visible”" if hidden else "“Clear mask”"):
+            self._project.clear(frame, object)
+            if hidden:
+                plane = np.zeros(self._video.size, np.bool_)
+                self._project.put(frame, {object: (plane, FrameAnnotation("given"))})
+                self._project.correct(frame, object, Correction())
+
+    def outline(self, frame: Index, object: Number) -> dict[str, Any]:
+        """The outlines of a mask as polygons with few corners, in pixels of the video."""
+        plane = self._project.plane(frame, object)
+        reach = max(1.0, min(plane.shape) / SMOOTH)
+        polygons = []
+        for part in parts_of(plane):
+            for place, corners in enumerate(part):
+                few = cv2.approxPolyDP(corners[:, None], reach, closed=True)[:, 0]
+                if len(few) > 2:
+                    polygons.append({"points": (few + 0.5).tolist(), "hole": place > 0})
+        return {"polygons": polygons}
+
+    def reshape(
+        self, frame: Index, object: Number, seen: Revision, before: Path, after: Path, hole: bool = False
+    ) -> dict[str, Any]:
+        """Change a mask by what an outline of it gains and loses, as if painted or erased."""
+        old, new = (filled(np.array(corners), self._video.size) for corners in (before, after))
+        gained, lost = (old & ~new, new & ~old) if hole else (new & ~old, old & ~new)
+        if not gained.any() and not lost.any():
+            raise PromptError("the outline holds the same pixels; move the corner further")
+        return self._give(
+            frame,
+            object,
+            seen,
+            "outline",
+            lambda plane, paint: ((plane | gained) & ~lost, paint.add(gained).erase(lost)),
+        )
+
+    def clean(self, frame: Index, object: Number, seen: Revision, what: Flaw) -> None:
+        """Fill the holes of a mask, or remove its specks; what changes counts as painted or erased."""
+        plane = self._project.plane(frame, object)
+        flaws = holes(plane) if what == "holes" else specks(plane)
+        if not flaws.any():
+            raise PromptError(f"the mask has no {what}")
+        if what == "holes":
+            self._give(
+                frame, object, seen, "filled holes", lambda plane, paint: (plane | flaws, paint.add(flaws))
+            )
+        else:
+            self._give(
+                frame,
+                object,
+                seen,
+                "removed specks",
+                lambda plane, paint: (plane & ~flaws, paint.erase(flaws)),
+            )
+
+    def paste(
+        self, frame: Index, object: Number | None, seen: Revision, of_frame: Index, of_object: Number
+    ) -> dict[str, Any]:
+        """Give an object the mask that an object, the same or another one, has on a frame."""
+        copied = self._copied(of_frame, of_object)
+        pasted = copied, Paint(copied, np.zeros_like(copied))
+        return self._give(frame, object, seen, "paste", lambda _, __: pasted, ((), None, False))
+
+    def spread(
+        self, frame: Index, object: Number, seen: Revision, first: Index, last: Index
+    ) -> dict[str, Any]:
+        """Copy the mask of a frame to other frames, but for those that a person corrected."""
+        project = self._project
+        project.check_edit(frame, seen, object)
+        copied = self._copied(frame, object)
+        known = set(project.frames_of([object]))
+        frames = [i for i in range(first, min(last, self._video.count - 1) + 1) if i not in known]
+        if not frames:
+            raise PromptError(f"there is no frame from {first} to {last} that nobody corrected")
+        with project.change("copies of a mask"):
+            for index in frames:
+                project.put(index, {object: (copied, FrameAnnotation("given"))})
+                project.correct(index, object, Correction(on=_runs(copied)))
+        return {"frames": len(frames)}
+
+    def _copied(self, frame: int, number: int) -> BoolArray:
+        copied = self._project.plane(frame, number)
+        if not copied.any():
+            raise PromptError(f"there is no mask to copy on frame {frame}")
+        return copied
+
+    def _give(
+        self,
+        frame: int,
+        wanted: int | None,
+        seen: int,
+        label: str,
+        change: Callable[[BoolArray, Paint], tuple[BoolArray, Paint]],
+        prompts: tuple[tuple[Click, ...], Box | None, bool] | None = None,
+        score: float = 1.0,
+    ) -> dict[str, Any]:
+        """Save what a person said of an object on a frame, and the IoU to be expected of its mask."""
+        project = self._project
+        project.check_edit(frame, seen, wanted)
+        with project.change(label):
+            number = wanted or project.add_object()
+            said = project.correction(frame, number) or Correction()
+            on, off = (project.decoded(frame, counts) for counts in (said.on, said.off))
+            plane, paint = change(project.plane(frame, number), Paint(on, off))
+            project.put(frame, {number: (plane, FrameAnnotation("given", score))})
+            points, box, mends = prompts or (said.points, said.box, said.mends)
+            painted = _runs(paint.on), _runs(paint.off)
+            project.correct(frame, number, Correction(points, box, *painted, mends=mends))
+        return {"object": number}
+
+
+@dataclass(frozen=True, slots=True)
+class Paint:
+    """Pixels that a person painted and erased, (H, W) each; they lie over the answers of the prompter."""
+
+    on: BoolArray
+    off: BoolArray
+
+    def add(self, stroke: BoolArray) -> Paint:
+        """Paint more."""
+        return Paint(self.on | stroke, self.off & ~stroke)
+
+    def erase(self, stroke: BoolArray) -> Paint:
+        """Erase more."""
+        return Paint(self.on & ~stroke, self.off | stroke)
+
+    def over(self, answer: BoolArray) -> BoolArray:
+        """The mask: an answer of the prompter with the paint over it."""
+        return (answer | self.on) & ~self.off
+
+    def without(self, clicks: Sequence[Click], answer: BoolArray) -> Paint:
+        """The paint without what clicks right on it contradict: near them, the answer decides."""
+        on, off = self.on.copy(), self.off.copy()
+        reach = max(NEAREST, min(answer.shape) / NEAR)
+        for x, y, inside in clicks:
+            paint, denied = (off, answer) if inside else (on, ~answer)
+            if paint[int(y), int(x)]:
+                rows, columns = np.ogrid[: paint.shape[0], : paint.shape[1]]
+                paint &= ~(denied & (np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= reach))
+        return Paint(on, off)
+
+
+def _runs(plane: BoolArray) -> str:
+    """Run lengths of a mask, empty if it has no pixel."""
+    return encode_rle(plane)["counts"] if plane.any() else ""
+
+
+def holes(plane: BoolArray) -> BoolArray:
+    """Pixels that a mask encloses without having them, (H, W)."""
+    around = np.pad(~plane, 1, constant_values=True).view(np.uint8)
+    labels = cv2.connectedComponents(around, connectivity=4)[1]
+    return np.asarray(~plane & (labels[1:-1, 1:-1] != labels[0, 0]))
+
+
+def specks(plane: BoolArray) -> BoolArray:
+    """Parts of a mask that are small beside its largest one, (H, W)."""
+    pieces = Pieces.of(plane)
+    return pieces.where(pieces.areas < SPECK * pieces.areas.max())
+
+
+def filled(corners: npt.NDArray[np.float64], size: tuple[int, int]) -> BoolArray:
+    """The mask of a polygon, (N, 2), x before y, in pixels of the video, as COCO draws it."""
+    return RleTrack.parse([[corners.ravel().tolist()]], size).decode(0)
+
+
+def brushed(path: npt.NDArray[np.float64], width: float, size: tuple[int, int]) -> BoolArray:
+    """The mask of a round brush that is moved along a path, (N, 2)."""
+    plane = np.zeros(size, np.uint8)
+    # OpenCV takes whole numbers with bits behind the point, from the centres of the pixels on.
+    points = np.round((path - 0.5) * (1 << FRACTION)).astype(np.int32)
+    cv2.polylines(plane, [np.concatenate([points, points[-1:]])], False, 1, round(width), shift=FRACTION)
+    return plane > 0

@@ -1,0 +1,161 @@
+"""Bring masks of a file into a project: match the objects, list what changes, and make the change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from segue.errors import PromptError
+from segue.labels.labels import Labels
+from segue.labels.schema import LONGEST_NAME
+from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
+
+MOST_RANGES = 4
+"""Ranges of frames that one line lists."""
+
+Targets = Mapping[int, int | None]
+"""The object of the project whose masks an object of a file replaces, by number; None makes a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Changes made by importing one object of a file; the target None is a new object."""
+
+    number: int
+    name: str
+    target: int | None
+    added: Sequence[int]  # frames
+    replaced: Sequence[int]  # frames
+    corrected: int = 0  # how many of the replaced a person corrected
+    same: int = 0  # how many frames have this mask already
+    about: Mapping[str, str] = field(default_factory=dict)  # attributes that change, and ``group``
+    frame_attributes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)  # those that change
+
+    @property
+    def text(self) -> str:
+        """The changes, in one line."""
+        parts = []
+        if self.added:
+            parts.append(f"adds {_ranges(self.added)}")
+        if self.replaced:
+            corrected = f" ({self.corrected} corrected by hand)" if self.corrected else ""
+            parts.append(f"replaces {_ranges(self.replaced)}{corrected}")
+        if names := list(dict.fromkeys([*self.about, *self.frame_attributes])):
+            parts.append(f"sets {', '.join(names)}")
+        if self.same:
+            parts.append(f"{self.same} unchanged")
+        return "; ".join(parts) or "no masks"
+
+
+def _ranges(frames: Sequence[int]) -> str:
+    """Frames as a person reads them: ``frames 0 to 7, 9``."""
+    runs = [[i for _, i in run] for _, run in groupby(enumerate(frames), lambda item: item[1] - item[0])]
+    texts = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs[:MOST_RANGES]]
+    rest = sum(map(len, runs[MOST_RANGES:]))
+    return f"frame{'s' if len(frames) > 1 else ''} {', '.join(texts)}" + (f" and {rest} more" if rest else "")
+
+
+def effects(project: Project, labels: Labels, targets: Targets | None = None) -> list[Effect]:
+    """Changes of an import; by itself it targets unlocked objects of the same number and name or class."""
+    if targets is None:
+        targets = _same_objects(project, labels)
+    unlocked = set(project.unlocked())
+    chosen = [i for i in targets.values() if i is not None]
+    if len(set(chosen)) < len(chosen) or not unlocked.issuperset(chosen):
+        raise PromptError("choose another unlocked object for each object of the file, or a new one")
+    masks: dict[int, dict[int, str]] = {number: {} for number in labels.names}
+    for index, shown in sorted(labels.masks.items()):
+        for number, counts in shown.items():
+            masks[number][index] = counts
+    found = []
+    rows = {row["id"]: row for row in project.objects()}
+    for number, name in labels.names.items():
+        target = targets.get(number)
+        known = {} if target is None else project.masks_of(target)
+        own = masks[number]
+        replaced = [index for index in own if index in known and known[index][1] != own[index]]
+        added = [index for index in own if index not in known]
+        corrected = sum(known[index][0] == "given" for index in replaced)
+        same = len(own) - len(added) - len(replaced)
+        about = _changed_attributes(rows.get(target), labels.attributes.get(number, {}))
+        there = _changed_on_frames(rows.get(target), labels.frame_attributes.get(number, {}))
+        found.append(Effect(number, name, target, added, replaced, corrected, same, about, there))
+    return found
+
+
+def additions(project: Project, labels: Labels) -> list[str]:
+    """Classes and attributes that an import adds to the label schema of the project, by their names."""
+    known = project.schema
+    merged = known.with_additions(labels.schema)
+    old = set(known.all_attributes())
+    names = [name for name in merged.names if name not in known.names]
+    attributes = [one.name for of, one in merged.all_attributes() if (of, one) not in old]
+    return [*names, *dict.fromkeys(attributes)]
+
+
+def _changed_on_frames(
+    row: Mapping[str, Any] | None, given: Mapping[str, Mapping[int, str]]
+) -> dict[str, Mapping[int, str]]:
+    """Attributes of frames of an object of a file that its target does not have so."""
+    known: Mapping[str, Mapping[int, str]] = {} if row is None else row["frame_attributes"]
+    return {
+        name: values
+        for name, values in given.items()
+        if with_values(known.get(name, {}), values) != known.get(name)
+    }
+
+
+def _changed_attributes(row: Mapping[str, Any] | None, given: Mapping[str, str]) -> dict[str, str]:
+    """Attributes and group of an object of a file that its target does not have yet."""
+    given = {key: value[:LONGEST_NAME] if key == "group" else value for key, value in given.items()}
+    known = {} if row is None else {**row["attributes"], "group": row["group"]}
+    return {key: value for key, value in given.items() if known.get(key) != value}
+
+
+def _same_objects(project: Project, labels: Labels) -> dict[int, int]:
+    names = {row["id"]: {row["category"], row["name"]} for row in project.objects() if not row["locked"]}
+    same: dict[int, int] = {}
+    for number, own in labels.ids.items():
+        if labels.names[number] in names.get(own, ()) and own not in same.values():
+            same[number] = own
+    return same
+
+
+def store(project: Project, labels: Labels, wanted: Sequence[Effect]) -> None:
+    """Bring what was read into a project, inside :meth:`segue_web.project.project.Project.change`."""
+    merged = project.schema.with_additions(labels.schema)
+    if merged != project.schema:
+        project.set_schema(merged)
+    for effect in wanted:
+        number, looks = effect.target, {}
+        if number is None:
+            number = project.add_object(effect.name)
+            looks = {
+                "category": labels.class_of.get(effect.number),
+                "colour": labels.colour_of.get(effect.number),
+            }
+        about = {key: value for key, value in effect.about.items() if key != "group"}
+        changed = {
+            "group": effect.about.get("group"),
+            "attributes": about,
+            **looks,
+        }
+        if changed := {key: value for key, value in changed.items() if value}:
+            project.set_object(number, **changed)
+        if effect.frame_attributes:
+            project.import_frame_attributes(number, effect.frame_attributes)
+        for index in (*effect.added, *effect.replaced):
+            score, area = labels.score(index, effect.number), labels.area(index, effect.number)
+            counts = labels.masks[index][effect.number]
+            project.replace_mask(index, number, counts, FrameAnnotation("imported", score, area))
+        if len(changed_frames := [*effect.added, *effect.replaced]) == 1 and not effect.same:
+            project.correct(changed_frames[0], number, Correction())  # a first mask, to be tracked from
+
+
+def summary(done: Sequence[Effect]) -> str:
+    """Changes of an import, in one line."""
+    new = sum(effect.target is None for effect in done)
+    added, replaced = (sum(len(getattr(effect, name)) for effect in done) for name in ("added", "replaced"))
+    return f"{new} new objects, {added} masks added, {replaced} replaced"

@@ -1,0 +1,425 @@
+"""A project of the page, in one folder that survives any kill; objects may overlap, the last is on top."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, astuple, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from segue.errors import DatasetError, PromptError, SegueError, SourceError
+from segue.labels.labels import composed, held_at
+from segue.labels.schema import MOST_ATTRIBUTES, LabelSchema, schema_of
+from segue.masks import encode_rle
+from segue.masks.rle import check_runs
+from segue.masks.values import MAX_ID
+from segue.types import IndexMask
+from segue.utils.arrays import BoolArray
+from segue_web.project.colours import colour_of
+from segue_web.project.store import Changed, Row, StaleError, Store
+
+Send = Callable[[dict[str, Any]], None]
+"""Sends an event to all pages."""
+
+Kind = Literal["given", "tracked", "imported", "interpolated"]
+"""Origin of the mask of an object on a frame; ``given`` masks are a person's and are kept.
+
+Only projects of earlier versions have ``interpolated`` ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameAnnotation:
+    """Origin and confidence of the mask of an object on a frame."""
+
+    kind: Kind
+    score: float = 1.0  # the IoU to be expected; 1 of what a person drew
+    area: int = 0  # pixels
+    reviewed: bool = False  # whether a person has looked at it since it changed
+
+
+Side = Literal["forward", "back"]
+"""Where a tracking goes from a frame."""
+
+SIDES: tuple[Side, Side] = ("forward", "back")
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a person said of an object on a frame; run lengths are compressed, empty for no pixel."""
+
+    points: tuple[tuple[float, float, bool], ...] = ()  # for the prompter, as is the box
+    box: tuple[float, float, float, float] | None = None
+    on: str = ""  # pixels that were painted
+    off: str = ""  # pixels that were erased
+    untracked: tuple[Side, ...] = SIDES  # where the object was not tracked since
+    mends: bool = False  # the points correct a mask that was tracked or imported
+
+
+MarkedMask = tuple[BoolArray, FrameAnnotation]
+"""The mask of one object on one frame, (H, W), and what is known of it."""
+
+_OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes")
+"""Fields of an object that the parts have into which it is split."""
+
+_TIMELINE = "frame, object, kind, score, area, reviewed"
+
+MOST_POINTS = 10_000
+"""Frames on which an attribute of an object may change."""
+
+FrameAttributes = dict[str, dict[int, str]]
+"""Attributes of frames of an object: by name the frames from which on a value holds."""
+
+
+class Project(Store):
+    """An open project about a video, which JSON values describe; one process at a time."""
+
+    def __init__(self, folder: Path, video: Mapping[str, Any], size: tuple[int, int]) -> None:
+        self.size = size
+        self.send: Send = lambda _: None
+        super().__init__(folder, video)
+
+    def publish(self, changed: Changed) -> None:
+        """Tell the pages what has changed."""
+        event: dict[str, Any] = {"event": "changed", "revision": self.revision, "history": self.history()}
+        if changed.objects:
+            event["objects"] = self.objects()
+        if changed.schema:
+            event["schema"] = self.schema.as_json()
+        if len(changed.frames) == 1:
+            event["frames"] = [self.frame(index) for index in changed.frames]
+        elif changed.frames:
+            event["timeline"] = self.timeline()
+        self.send(event)
+
+    def frame(self, index: int) -> dict[str, Any]:
+        """All that a page shows of a frame."""
+        return {
+            "frame": index,
+            "revision": self.revision,
+            "masks": self.masks(index),
+            "prompts": self.prompts(index),
+            "marks": {number: astuple(mark) for number, mark in self.marks(index).items()},
+        }
+
+    def objects(self) -> list[Row]:
+        """All objects: id, name, colour, category, group, attributes, visible, locked; empty means none.
+
+        ``frame_attributes`` are by name the frames from which on a value holds.
+        """
+        return [
+            {
+                **{name: row[name] for name in ("id", "name", "colour", "category")},
+                **{name: bool(row[name]) for name in ("visible", "locked")},
+                "group": row["team"],
+                "attributes": json.loads(row["attributes"] or "{}"),
+                "frame_attributes": _points_of(row),
+            }
+            for row in self._db.execute("SELECT * FROM objects ORDER BY id")
+        ]
+
+    def unlocked(self, wanted: Iterable[int] | None = None) -> list[int]:
+        """The wanted objects that exist and may change; None wants all."""
+        unlocked = [row["id"] for row in self.objects() if not row["locked"]]
+        return unlocked if wanted is None else [i for i in wanted if i in unlocked]
+
+    def timeline(self) -> list[list[Any]]:
+        """All marks: frame, object, kind, score, area."""
+        return [
+            list(row) for row in self._db.execute(f"SELECT {_TIMELINE} FROM marks ORDER BY frame, object")
+        ]
+
+    def marks(self, frame: int) -> dict[int, FrameAnnotation]:
+        """Marks of the objects of a frame."""
+        rows = self._db.execute(f"SELECT {_TIMELINE} FROM marks WHERE frame=?", (frame,))
+        return {row["object"]: _annotation(row) for row in rows}
+
+    def prompts(self, frame: int) -> dict[int, Row]:
+        """Clicks and boxes that a person gave on a frame."""
+        rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,))
+        given = {row["object"]: json.loads(row["data"]) for row in rows}
+        return {
+            number: {"points": data["points"], "box": data["box"]}
+            for number, data in given.items()
+            if data["points"] or data["box"]
+        }
+
+    def correction(self, frame: int, number: int) -> Correction | None:
+        """What a person said of an object on a frame; None where nothing was said."""
+        row = self._one("SELECT data FROM prompts WHERE frame=? AND object=?", frame, number)
+        if row is None:
+            return None
+        data = json.loads(row["data"])
+        return Correction(
+            tuple((x, y, on) for x, y, on in data["points"]),
+            data["box"] and tuple(data["box"]),
+            data.get("on", ""),
+            data.get("off", ""),
+            tuple(data.get("untracked", ())),
+            bool(data.get("mends", False)),
+        )
+
+    def masks(self, frame: int) -> dict[int, str]:
+        """Compressed run lengths of the visible objects of a frame, by object, in their order."""
+        sql = "SELECT object, mask FROM marks WHERE frame=? AND area>0 ORDER BY object"
+        return self._checked({row["object"]: row["mask"] for row in self._db.execute(sql, (frame,))}, frame)
+
+    def masks_of(self, number: int) -> dict[int, tuple[str, str]]:
+        """Kind and run lengths of the masks of an object, by frame; empty where it is not visible."""
+        sql = "SELECT frame, kind, mask FROM marks WHERE object=?"
+        return {row["frame"]: (row["kind"], row["mask"]) for row in self._db.execute(sql, (number,))}
+
+    def _checked(self, masks: dict[int, str], frame: int) -> dict[int, str]:
+        """The same run lengths, checked: a project may come from elsewhere."""
+        height, width = self.size
+        try:
+            check_runs([counts.encode() for counts in masks.values()], height * width)
+        except DatasetError as error:
+            where = f"project.db: frame {frame}"
+            raise SourceError(f"{where}: a mask is damaged ({error})") from None
+        return masks
+
+    def decoded(self, frame: int, counts: str) -> BoolArray:
+        """The mask of stored run lengths of a frame, (H, W), bool; empty run lengths hold no pixel."""
+        masks = self._checked({1: counts} if counts else {}, frame)
+        return np.asarray(composed(masks, self.size) > 0)
+
+    def plane(self, frame: int, number: int) -> BoolArray:
+        """Mask of one object on a frame, (H, W), bool."""
+        return np.asarray(self.mask(frame, [number]) > 0)
+
+    def mask(self, frame: int, objects: Iterable[int] | None = None) -> IndexMask:
+        """Index mask of the objects of a frame, (H, W), uint8 or uint16; later objects lie on top."""
+        wanted = None if objects is None else set(objects)
+        masks = {i: counts for i, counts in self.masks(frame).items() if wanted is None or i in wanted}
+        return composed(masks, self.size)
+
+    def frames_of(self, objects: Iterable[int], kind: Kind = "given") -> list[int]:
+        """Frames on which one of the objects has a mask of a kind, ascending."""
+        wanted = set(objects)
+        rows = self._db.execute("SELECT frame, object FROM marks WHERE kind=?", (kind,))
+        return sorted({row["frame"] for row in rows if row["object"] in wanted})
+
+    def add_object(self, name: str | None = None) -> int:
+        """A new object, inside :meth:`change`; its id is 1 more than the largest ever used."""
+        number = int(self._meta("last")) + 1
+        if number > MAX_ID:
+            raise SegueError(f"a project holds ids up to {MAX_ID}; begin another with --project")
+        self._set_meta("last", number)
+        row = {"id": number, "name": name or f"Object {number}", "colour": colour_of(number)}
+        row |= {"visible": 1, "locked": 0}
+        empty = {"category": "", "team": "", "attributes": "", "frame_attributes": ""}
+        self._set("objects", (number,), row | empty)
+        return number
+
+    @property
+    def schema(self) -> LabelSchema:
+        """What objects may be, and what is to be said of them."""
+        row = self._one("SELECT data FROM label_schema WHERE id=1")
+        return LabelSchema() if row is None else schema_of(json.loads(row["data"]), str(self.folder))
+
+    def set_schema(self, schema: LabelSchema) -> None:
+        """Replace the schema, inside :meth:`change`; objects stay as they are."""
+        row = {"id": 1, "data": json.dumps(schema.as_json())} if schema else None
+        self._set("label_schema", (1,), row)
+
+    def set_frame_attributes(self, number: int, frame: int, values: Mapping[str, str | None]) -> None:
+        """Have attributes of an object hold from a frame on, inside :meth:`change`.
+
+        None takes back what was said on that frame; empty means none from there on.
+        """
+        row = self._object(number)
+        points = _points_of(row)
+        for name, value in values.items():
+            own = points.setdefault(name, {})
+            own.pop(frame, None)
+            if value is not None and value != (held_at(own, frame) or ""):
+                own[frame] = value
+            # A later point that says the same changes nothing.
+            after = min((index for index in own if index > frame), default=None)
+            if after is not None and value is not None and own[after] == value:
+                del own[after]
+        self._set_points(row, points)
+
+    def import_frame_attributes(self, number: int, found: Mapping[str, Mapping[int, str]]) -> None:
+        """Take the values of some frames, inside :meth:`change`; those of later frames stay."""
+        row = self._object(number)
+        points = _points_of(row)
+        for name, values in found.items():
+            points[name] = with_values(points.get(name, {}), values)
+        self._set_points(row, points)
+
+    def _set_points(self, row: Row, points: FrameAttributes) -> None:
+        kept = {name: dict(sorted(values.items())) for name, values in points.items() if values}
+        if len(kept) > MOST_ATTRIBUTES or any(len(values) > MOST_POINTS for values in kept.values()):
+            raise SegueError(
+                f"an object has room for {MOST_ATTRIBUTES} attributes of frames, each with "
+                f"{MOST_POINTS} changes"
+            )
+        self._set("objects", (row["id"],), {**row, "frame_attributes": json.dumps(kept) if kept else ""})
+
+    def set_reviewed(self, number: int, frames: Iterable[int], reviewed: bool) -> int:
+        """Say of the masks of an object that a person looked at them, inside :meth:`change`: how many."""
+        known = self.marks_of(number)
+        wanted = [frame for frame in frames if frame in known and known[frame].reviewed != reviewed]
+        for frame in wanted:
+            row = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
+            assert row is not None
+            self._set("marks", (frame, number), dict(row) | {"reviewed": int(reviewed)})
+            self._changed.frames.add(frame)
+        return len(wanted)
+
+    def set_object(self, number: int, **values: Any) -> None:
+        """Change what :meth:`objects` gives of an object, inside :meth:`change`; an attribute None goes."""
+        row = self._object(number)
+        if "attributes" in values:
+            changed = json.loads(row["attributes"] or "{}") | values.pop("attributes")
+            kept = {name: text for name, text in changed.items() if text is not None}
+            if len(kept) > MOST_ATTRIBUTES:
+                raise SegueError(f"an object has room for {MOST_ATTRIBUTES} attributes; remove one first")
+            values["attributes"] = json.dumps(kept) if kept else ""
+        if "group" in values:
+            values["team"] = values.pop("group")
+        values = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
+        self._set("objects", (number,), {**row, **values})
+
+    def remove_object(self, number: int) -> None:
+        """Remove an object and its masks on all frames, inside :meth:`change`."""
+        self._object(number)
+        for (frame,) in self._db.execute("SELECT frame FROM marks WHERE object=?", (number,)).fetchall():
+            self.clear(frame, number)
+        self._set("objects", (number,), None)
+
+    def merge_object(self, number: int, into: int) -> None:
+        """Make an object part of another one on all frames, inside :meth:`change`."""
+        known = self.marks_of(into)
+        for frame, mark in self.marks_of(number).items():
+            if frame not in known:
+                self._move(frame, number, into)
+                continue
+            plane = self.plane(frame, number) | self.plane(frame, into)
+            given = "given" in (mark.kind, known[frame].kind)
+            kind = "given" if given else known[frame].kind
+            score, area = min(mark.score, known[frame].score), int(np.count_nonzero(plane))
+            counts = encode_rle(plane)["counts"] if area else ""
+            self._put(frame, into, counts, FrameAnnotation(kind, score, area))
+            # Clicks of two objects mean nothing to the prompter as those of one.
+            self.correct(frame, into, Correction(on=counts) if given else None)
+        row = self._object(into)
+        self._set_points(row, _points_of(self._object(number)) | _points_of(row))
+        self.remove_object(number)
+
+    def split_object(self, number: int, frame: int) -> int:
+        """Make all of an object from a frame on a new one, inside :meth:`change`."""
+        row = self._object(number)
+        frames = [index for index in self.marks_of(number) if index >= frame]
+        if not frames or len(frames) == len(self.marks_of(number)):
+            raise PromptError(f"{row['name']} has masks on one side of frame {frame} only")
+        new = self.add_object()
+        self._set("objects", (new,), {**self._object(new), **{key: row[key] for key in _OF_BOTH_PARTS}})
+        for index in frames:
+            self._move(index, number, new)
+        return new
+
+    def _move(self, frame: int, number: int, to: int) -> None:
+        """Give the mask of an object on a frame, and what was said of it, to another one."""
+        mark, said = self.marks(frame)[number], self.correction(frame, number)
+        counts = self.masks(frame).get(number, "")
+        self.clear(frame, number)
+        self._put(frame, to, counts, mark)
+        self.correct(frame, to, said)
+
+    def marks_of(self, number: int) -> dict[int, FrameAnnotation]:
+        """Marks of an object by frame, ascending."""
+        rows = self._db.execute(f"SELECT {_TIMELINE} FROM marks WHERE object=? ORDER BY frame", (number,))
+        return {row["frame"]: _annotation(row) for row in rows}
+
+    def untracked(self, number: int) -> dict[int, tuple[Side, ...]]:
+        """Where an object was not tracked since its corrections, by their frames."""
+        rows = self._db.execute("SELECT frame, data FROM prompts WHERE object=?", (number,))
+        return {row["frame"]: tuple(json.loads(row["data"]).get("untracked", ())) for row in rows}
+
+    def note_tracked(self, frame: int, objects: Iterable[int]) -> None:
+        """Save that objects were tracked on a frame, beside corrections, inside :meth:`change`."""
+        for number in objects:
+            for beside, side in ((frame - 1, "forward"), (frame + 1, "back")):
+                said = self.correction(beside, number)
+                if said is not None and side in said.untracked:
+                    rest = replace(said, untracked=tuple(each for each in said.untracked if each != side))
+                    row = {"frame": beside, "object": number, "data": json.dumps(asdict(rest))}
+                    self._set("prompts", (beside, number), row)  # what pages show of it stays
+
+    def correct(self, frame: int, number: int, said: Correction | None) -> None:
+        """Save what a person said of an object on a frame, inside :meth:`change`; None removes it."""
+        row = None if said is None else {"frame": frame, "object": number, "data": json.dumps(asdict(said))}
+        self._set("prompts", (frame, number), row)
+        self._changed.frames.add(frame)
+
+    def put(self, frame: int, objects: Mapping[int, MarkedMask]) -> None:
+        """Put masks (H, W), bool, into a frame, inside :meth:`change`; only a person's replace a person's."""
+        known = self.marks(frame)
+        for number, (plane, mark) in objects.items():
+            if mark.kind != "given" and number in known and known[number].kind == "given":
+                continue
+            area = int(np.count_nonzero(plane))
+            self._put(frame, number, encode_rle(plane)["counts"] if area else "", replace(mark, area=area))
+
+    def _put(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
+        row = {"frame": frame, "object": number, "mask": counts, **asdict(mark)}
+        row["reviewed"] = int(mark.reviewed)
+        self._set("marks", (frame, number), row)
+        self._changed.frames.add(frame)
+
+    def replace_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
+        """Replace a mask, also one that a person gave, and forget its clicks, inside :meth:`change`."""
+        self._put(frame, number, counts, mark)
+        self.correct(frame, number, None)
+
+    def clear(self, frame: int, number: int) -> None:
+        """Forget the mask and the prompts of an object on a frame, inside :meth:`change`."""
+        self._set("marks", (frame, number), None)
+        self.correct(frame, number, None)
+
+    def check_edit(self, frame: int, seen: int, number: int | None) -> None:
+        """See that an edit was made on the frame as it is, and that its object may change."""
+        if self.frame_revision(frame) > seen:
+            raise StaleError(f"frame {frame} was changed in another window meanwhile; look and do it again")
+        if number is not None and (row := self._object(number))["locked"]:
+            raise PromptError(f"{row['name']} is locked; unlock it first")
+
+    def _object(self, number: int) -> Row:
+        row = self._one("SELECT * FROM objects WHERE id=?", number)
+        if row is None:
+            raise StaleError(f"there is no object {number}; it may have been removed in another window")
+        return dict(row)
+
+
+def _annotation(row: Any) -> FrameAnnotation:
+    """The mark of a row of ``_TIMELINE``."""
+    return FrameAnnotation(row["kind"], row["score"], row["area"], bool(row["reviewed"]))
+
+
+def _points_of(row: Row | Any) -> FrameAttributes:
+    stored = json.loads(row["frame_attributes"] or "{}")
+    return {name: {int(frame): value for frame, value in values.items()} for name, values in stored.items()}
+
+
+def with_values(points: Mapping[int, str], values: Mapping[int, str]) -> dict[int, str]:
+    """Frames from which on a value holds, where some frames take other values and the rest stay as they are.
+
+    Frames before the first value of all, of which nothing was known, get none; those after new values of
+    which nothing was known keep the last one.
+    """
+    frames = sorted({*points, *values, *(frame + 1 for frame in values)})
+    found: dict[int, str] = {}
+    old: str | None = None
+    held: str | None = None
+    for frame in frames:
+        old = points.get(frame, old)
+        value = values.get(frame, old)
+        if value is not None and value != (held or ""):
+            found[frame] = value
+            held = value
+    return found

@@ -1,0 +1,344 @@
+"""The rows of a project in SQLite, in WAL mode, and the history of their changes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from segue.errors import SegueError, SinkError
+from segue.utils.files import replacing, writing
+
+FORMAT = 2
+
+HISTORY = 500
+"""Steps that can be undone."""
+
+_PRAGMAS = """
+PRAGMA trusted_schema=OFF;
+PRAGMA journal_mode=WAL;
+PRAGMA synchronous=NORMAL;
+PRAGMA wal_autocheckpoint=64;  -- so that project.db alone is seldom far behind
+"""
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL, colour TEXT NOT NULL,
+                      visible INTEGER NOT NULL, locked INTEGER NOT NULL, category TEXT NOT NULL DEFAULT '',
+                      team TEXT NOT NULL DEFAULT '', attributes TEXT NOT NULL DEFAULT '',
+                      frame_attributes TEXT NOT NULL DEFAULT '');
+CREATE TABLE marks (frame INTEGER, object INTEGER, kind TEXT NOT NULL, score REAL NOT NULL,
+                    area INTEGER NOT NULL, mask TEXT NOT NULL DEFAULT '', reviewed INTEGER NOT NULL DEFAULT 0,
+                    PRIMARY KEY (frame, object));
+CREATE TABLE prompts (frame INTEGER, object INTEGER, data TEXT NOT NULL, PRIMARY KEY (frame, object));
+CREATE TABLE history (id INTEGER PRIMARY KEY, label TEXT NOT NULL, undone INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE steps (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, tbl TEXT NOT NULL, key TEXT NOT NULL,
+                    before TEXT);
+CREATE INDEX steps_of_entry ON steps (entry);
+CREATE INDEX steps_of_row ON steps (tbl, key);
+"""
+
+_ADDED = """
+CREATE TABLE IF NOT EXISTS label_schema (id INTEGER PRIMARY KEY, data TEXT NOT NULL);
+"""
+
+_ADDED_COLUMNS = {
+    "objects": {"frame_attributes": "TEXT NOT NULL DEFAULT ''"},
+    "marks": {"reviewed": "INTEGER NOT NULL DEFAULT 0"},
+}
+"""What projects of this format lacked at first."""
+
+# The column ``team`` holds the group of an object: GROUP is a word of SQL, and saved projects have this name.
+_COLUMNS = {
+    "objects": (
+        *("id", "name", "colour", "visible", "locked"),
+        *("category", "team", "attributes", "frame_attributes"),
+    ),
+    "marks": ("frame", "object", "kind", "score", "area", "mask", "reviewed"),
+    "prompts": ("frame", "object", "data"),
+    "label_schema": ("id", "data"),
+    "meta": ("key", "value"),
+    "history": ("id", "label", "undone"),
+    "steps": ("id", "entry", "tbl", "key", "before"),
+}
+"""Columns of each table; those of the key come first."""
+
+Row = dict[str, Any]
+
+
+class Progress(NamedTuple):
+    """How far a project is: frames of its video, those with masks, of them those all reviewed; objects."""
+
+    frames: int
+    annotated: int
+    reviewed: int
+    objects: int
+
+
+class StaleError(SegueError):
+    """An edit that was made on a frame as it no longer is: another tab has changed it."""
+
+
+@dataclass(slots=True)
+class Changed:
+    """Frames that a change has touched, and whether it has touched objects, or what they may be."""
+
+    frames: set[int]
+    objects: bool = False
+    schema: bool = False
+
+
+class Store:
+    """Rows that can be changed, undone and redone; see :class:`segue_web.project.project.Project`."""
+
+    def __init__(self, folder: Path, video: Mapping[str, Any]) -> None:
+        self.folder = folder
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._refuse_empty_database()
+        self._entry: int | None = None
+        self._changed = Changed(set())
+        self._frame_revisions: dict[int, int] = {}
+        self._lock = FileLock(folder / "project.lock", blocking=False, thread_local=False)
+        with writing(folder):
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise SegueError(f"{folder}: is open in another process; close that one first") from None
+        try:
+            self._db = sqlite3.connect(folder / "project.db", isolation_level=None, check_same_thread=False)
+            self._db.row_factory = sqlite3.Row
+            self._db.executescript(_PRAGMAS)
+            self._prepare(dict(video))
+        except BaseException as error:
+            self.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise SinkError(f"{folder / 'project.db'}: cannot be opened or written ({error})") from None
+            if isinstance(error, sqlite3.DatabaseError | ValueError):  # ValueError: what is stored as JSON
+                raise SegueError(f"{folder / 'project.db'}: damaged or not a project ({error})") from None
+            raise
+
+    @staticmethod
+    def copy(folder: Path, target: Path) -> None:
+        """Copy a project as of its last saved change, also while a page has it open."""
+        source, copied = folder / "project.db", target / "project.db"
+        if not source.is_file():
+            raise SegueError(f"{folder}: there is no project to copy")
+        if copied.exists():
+            raise SinkError(f"{copied}: exists already; choose another folder")
+        with writing(target):
+            target.mkdir(parents=True, exist_ok=True)
+        try:
+            with (
+                replacing(copied) as path,
+                closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as database,
+            ):
+                database.execute("VACUUM INTO ?", (str(path),))
+        except sqlite3.DatabaseError as error:
+            raise SegueError(f"{source}: cannot be copied ({error})") from None
+
+    @staticmethod
+    def progress(folder: Path) -> Progress | None:
+        """How far a project is as last saved, also while it is open; None where there is none."""
+        path = folder / "project.db"
+        if not path.is_file() or not path.stat().st_size:
+            return None
+        try:
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+                columns = {row[1] for row in database.execute("PRAGMA table_info(marks)")}
+                done = "min(reviewed)" if "reviewed" in columns else "0"
+                frames = f"SELECT {done} AS done FROM marks GROUP BY frame"
+                annotated, reviewed = database.execute(
+                    f"SELECT count(*), coalesce(sum(done), 0) FROM ({frames})"
+                ).fetchone()
+                [objects] = database.execute("SELECT count(*) FROM objects").fetchone()
+                [video] = database.execute("SELECT value FROM meta WHERE key='film'").fetchone()
+            return Progress(int(json.loads(video)["frames"]), annotated, int(reviewed), objects)
+        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
+            raise SegueError(f"{path}: damaged or not a project ({error})") from None
+
+    def close(self) -> None:
+        """Let another process open it."""
+        if hasattr(self, "_db"):
+            self._db.close()
+        self._lock.release()
+
+    @property
+    def revision(self) -> int:
+        """Number of the last change; it grows with every change and survives restarts."""
+        return int(self._meta("revision"))
+
+    def frame_revision(self, frame: int) -> int:
+        """Revision of the last change of a frame since the project was opened, 0 if there was none."""
+        return self._frame_revisions.get(frame, 0)
+
+    def publish(self, changed: Changed) -> None:
+        """Called with each change once it is saved."""
+
+    def history(self) -> dict[str, str | None]:
+        """Names of the next undo and redo steps."""
+        rows = {"undo": self._next_entry(redo=False), "redo": self._next_entry(redo=True)}
+        return {name: None if row is None else str(row["label"]) for name, row in rows.items()}
+
+    def _next_entry(self, *, redo: bool) -> sqlite3.Row | None:
+        order = "WHERE undone ORDER BY id" if redo else "WHERE NOT undone ORDER BY id DESC"
+        return self._one(f"SELECT id, label FROM history {order} LIMIT 1")
+
+    @contextmanager
+    def change(self, label: str, *, entry: int | None = None) -> Iterator[Changed]:
+        """One transaction, and one step of the history."""
+        with self._transaction() as changed:
+            if entry is None:
+                self._db.execute("DELETE FROM steps WHERE entry IN (SELECT id FROM history WHERE undone)")
+                self._db.execute("DELETE FROM history WHERE undone")
+                entry = self._db.execute("INSERT INTO history (label) VALUES (?)", (label,)).lastrowid
+                assert entry is not None
+                old = entry - HISTORY
+                self._db.execute("DELETE FROM history WHERE id<=?", (old,))
+                self._db.execute("DELETE FROM steps WHERE entry<=?", (old,))
+            self._entry = entry
+            yield changed
+
+    @property
+    def last_entry(self) -> int:
+        """Number of the last step of the history, 0 if there is none."""
+        return int(self._db.execute("SELECT coalesce(max(id), 0) FROM history").fetchone()[0])
+
+    def _refuse_empty_database(self) -> None:
+        """Raise SegueError where an empty database lies, which a new one would hide."""
+        path = self.folder / "project.db"
+        if path.exists() and path.stat().st_size == 0 and not path.with_name("project.db-wal").exists():
+            raise SegueError(
+                f"{path}: is empty, as in a copy of an open project without project.db-wal; nothing was "
+                "changed. Copy with `segue annotate --copy-to`, or begin another project with --project"
+            )
+
+    def undo(self, *, redo: bool = False) -> tuple[str, Changed] | None:
+        """Undo the last step that is not undone, or redo the first that is."""
+        row = self._next_entry(redo=redo)
+        if row is None:
+            return None
+        with self._transaction() as changed:
+            steps = self._db.execute(
+                "SELECT * FROM steps WHERE entry=? ORDER BY id DESC", (row["id"],)
+            ).fetchall()
+            self._db.execute("DELETE FROM steps WHERE entry=?", (row["id"],))
+            self._entry = row["id"]
+            for step in steps:
+                table, key = step["tbl"], tuple(json.loads(step["key"]))
+                self._set(table, key, None if step["before"] is None else json.loads(step["before"]))
+                if table in ("marks", "prompts"):
+                    changed.frames.add(key[0])
+            self._db.execute("UPDATE history SET undone=? WHERE id=?", (int(not redo), row["id"]))
+        return str(row["label"]), changed
+
+    def noted(self, key: str) -> Any:
+        """What :meth:`note` has saved: ``settings`` of the pages, or the interrupted ``tracking``."""
+        return json.loads(self._meta(key))
+
+    def note(self, key: str, value: Row | None) -> None:
+        """Save what is no step of the history, inside or outside of :meth:`change`."""
+        with self._saving():
+            self._set_meta(key, json.dumps(value))
+
+    def _prepare(self, video: Row) -> None:
+        if not self._one("SELECT 1 FROM sqlite_master"):
+            self._db.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
+            start = {"format": FORMAT, "film": json.dumps(video), "revision": 0, "settings": "{}", "last": 0}
+            for key, value in start.items():
+                self._set_meta(key, value)
+        self._add_missing()
+        for table, columns in _COLUMNS.items():
+            try:
+                self._db.execute(f"SELECT {', '.join(columns)} FROM {table} LIMIT 0")
+            except sqlite3.OperationalError as error:
+                raise SegueError(
+                    f"{self.folder / 'project.db'}: damaged or not a project ({error})"
+                ) from None
+        if self._meta("format") != str(FORMAT):
+            raise SegueError(f"{self.folder}: a project of another version of segue")
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('tracking', 'null')")  # of earlier versions
+        made = json.loads(self._meta("film"))
+        values = made, self.noted("settings"), self.revision, int(self._meta("last"))  # ValueError if damaged
+        if not all(isinstance(value, dict | int) for value in values):
+            raise SegueError(f"{self.folder / 'project.db'}: damaged, its video is no video")
+        for key in ("width", "height", "frames"):
+            if made.get(key) != video.get(key):
+                raise SegueError(
+                    f"{self.folder}: a project of another video ({made.get('name')}, {key} {made.get(key)}, "
+                    f"not {video.get(key)}); choose another folder with --project"
+                )
+
+    def _add_missing(self) -> None:
+        """Add tables and columns that an earlier segue did not make."""
+        self._db.executescript(_ADDED)
+        for table, columns in _ADDED_COLUMNS.items():
+            known = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            for name, kind in columns.items():
+                if known and name not in known:
+                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Changed]:
+        self._changed = Changed(set())
+        with self._saving():
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._changed
+                revision = self.revision + 1
+                self._set_meta("revision", revision)
+                self._db.execute("COMMIT")
+            finally:
+                self._entry = None
+                if self._db.in_transaction:  # it has failed
+                    self._db.execute("ROLLBACK")
+        self._frame_revisions.update(dict.fromkeys(self._changed.frames, revision))
+        self.publish(self._changed)
+
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            text = f"{self.folder}: cannot be saved ({error}); free some space and do it again"
+            raise SinkError(text) from None
+
+    def _one(self, sql: str, *values: Any) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = self._db.execute(sql, values).fetchone()
+        return row
+
+    def _set(self, table: str, key: Sequence[int], row: Row | None) -> None:
+        """Set or remove one row, and note in the history what it was."""
+        columns = _COLUMNS[table]
+        where = " AND ".join(f"{name}=?" for name in columns[: len(key)])
+        before = self._one(f"SELECT * FROM {table} WHERE {where}", *key)
+        old = None if before is None else dict(before)
+        if row is not None and table in _ADDED_COLUMNS:  # steps of an earlier segue lack columns
+            row = {name: 0 if name == "reviewed" else "" for name in _ADDED_COLUMNS[table]} | row
+        if old == row:
+            return
+        sql = "INSERT INTO steps (entry, tbl, key, before) VALUES (?, ?, ?, ?)"
+        self._db.execute(sql, (self._entry, table, json.dumps(key), None if old is None else json.dumps(old)))
+        if row is None:
+            self._db.execute(f"DELETE FROM {table} WHERE {where}", tuple(key))
+        else:
+            names, places = ", ".join(columns), ", ".join("?" * len(columns))
+            values = [row[name] for name in columns]
+            self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", values)
+        self._changed.objects |= table == "objects"
+        self._changed.schema |= table == "label_schema"
+
+    def _meta(self, key: str) -> str:
+        row = self._one("SELECT value FROM meta WHERE key=?", key)
+        if row is None:
+            raise SegueError(f"{self.folder / 'project.db'}: damaged, it lacks {key!r}")
+        return str(row[0])
+
+    def _set_meta(self, key: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))

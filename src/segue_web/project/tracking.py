@@ -1,0 +1,232 @@
+"""Follow objects through a part of a video, from corrected frames, in either direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from segue.errors import PromptError
+from segue.jobs.frame_loop import FrameLoop
+from segue.masks.rle import overlapping
+from segue.models.base import MemoryNetwork
+from segue.sessions import TrackSession
+from segue.types import Frame, IndexMask, MaskPrompt, Segmentation
+from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side
+from segue_web.server.worker import Tools
+from segue_web.video import Video
+
+Direction = Literal["forward", "back", "between"]
+
+SHOWN_AHEAD = 24
+"""Corrected frames that a tracking is shown before it starts; those nearest to its way."""
+
+OVERLAP = 0.05
+"""Objects that share more than this part of the smaller one are tracked one over the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """A corrected frame; known objects without a pixel are not visible there."""
+
+    mask: IndexMask  # (H, W); known objects without a pixel are not visible
+    known: frozenset[int]  # objects that were checked
+    expected: Mapping[int, float] = field(default_factory=dict)  # IoU of masks that no person drew
+
+
+Steps = Iterator[tuple[int, dict[int, MarkedMask]]]
+"""Frame index and its objects; scores are the tracker's (expected IoU), 0 if not visible."""
+
+
+def planned(
+    project: Project,
+    video: Video,
+    direction: Direction,
+    frame: int,
+    first: int = 0,
+    last: int | None = None,
+    objects: Iterable[int] | None = None,
+    due: bool = False,
+) -> dict[str, Any]:
+    """Start, end, direction, objects, range and number of frames of a request to track.
+
+    With ``due``, objects that were corrected on the same frame and not tracked from there yet take part;
+    without objects they alone do.
+    """
+    alone = due and objects is None
+    chosen = project.unlocked(objects)
+    if alone:
+        sides = _sides(direction)
+        chosen = [i for i in chosen if any(set(s) & sides for s in project.untracked(i).values())] or chosen
+    if not chosen:
+        raise PromptError("there is no unlocked object to track; click one first")
+    start, stop = _ends(project, video, direction, frame, chosen)
+    if due:
+        # Objects that were corrected elsewhere have ways of their own, and are not tracked over.
+        marks = project.marks(start)
+        if alone:
+            chosen = [i for i in chosen if i in marks and marks[i].kind != "tracked"]
+        if any(_is_due(project, i, direction, start, stop) for i in chosen):
+            also = [i for i in project.unlocked(marks) if i not in chosen and marks[i].kind != "tracked"]
+            chosen = sorted([*chosen, *(i for i in also if _is_due(project, i, direction, start, stop))])
+    if start == stop:
+        raise PromptError("there is no frame to track in this direction")
+    last = video.count - 1 if last is None else min(last, video.count - 1)
+    found = [index for index in _way(start, stop) if first <= index <= last]
+    if not found and (first, last) != (0, video.count - 1):
+        raise PromptError(f"none of the frames from {first} to {last} lies on this way")
+    wanted = {"objects": chosen, "first": first, "last": last, "done": 0, "total": len(found)}
+    return {"direction": direction, "start": start, "stop": found[-1], **wanted}
+
+
+def _ends(
+    project: Project, video: Video, direction: Direction, frame: int, objects: list[int]
+) -> tuple[int, int]:
+    """The corrected frame of objects that a tracking starts from, and where it ends."""
+    # A first mask that was imported is as good a start as a click, as long as nobody corrected anything.
+    given = project.frames_of(objects) or project.frames_of(objects, "imported")
+    before = [i for i in given if i <= frame]
+    after = [i for i in given if i >= frame]
+    if direction == "between":
+        before = [i for i in before if i < frame] or before
+        after = [i for i in after if i > frame]
+        if not before or not after:
+            raise PromptError("go to a frame between two corrected ones; there is none on one side")
+        return before[-1], after[0] - 1
+    forward = direction == "forward"
+    if not (before if forward else after):
+        side = "up to here" if forward else "from here on"
+        raise PromptError(f"no frame {side} has a corrected object to start from; click one here first")
+    return (before[-1], video.count - 1) if forward else (after[0], 0)
+
+
+def _sides(direction: Direction) -> set[Side]:
+    return {"forward", "back"} if direction == "between" else {direction}
+
+
+def _is_due(project: Project, number: int, direction: Direction, start: int, stop: int) -> bool:
+    """Whether an object was corrected where a tracking starts, and not tracked from there since."""
+    untracked = project.untracked(number)
+    if direction == "between":
+        return "forward" in untracked.get(start, ()) or "back" in untracked.get(stop + 1, ())
+    return direction in untracked.get(start, ())
+
+
+def _way(start: int, stop: int) -> range:
+    """The frames that a tracking gives, in its order."""
+    return range(start + 1, stop + 1) if start < stop else range(start - 1, stop - 1, -1)
+
+
+def resumed(project: Project) -> dict[str, Any]:
+    """The remaining part of the interrupted tracking."""
+    spec: dict[str, Any] | None = project.noted("tracking")
+    if spec is None:
+        raise PromptError("there is no interrupted tracking to resume")
+    spec["objects"] = project.unlocked(spec["objects"])
+    if spec["start"] == spec["stop"] or not spec["objects"]:
+        raise PromptError("the interrupted tracking has no frames left")
+    return spec | {"done": 0, "total": spec["total"] - spec["done"]}
+
+
+def corrected_frames(project: Project, spec: dict[str, Any]) -> list[dict[int, Corrected]]:
+    """The frames that a tracking is shown: its start, those on its way, and the nearest of the others.
+
+    Objects that overlap in them are in different elements: each is tracked by a session of its own.
+    """
+    objects, start = spec["objects"], spec["start"]
+    low, high = sorted((start, spec["stop"]))
+    given = project.frames_of(objects)
+    nearest = sorted(given, key=lambda i: max(low - i, i - high, 0))
+    frames = {*nearest[:SHOWN_AHEAD], *(i for i in given if low <= i <= high), start}
+    return [
+        {index: _corrected(project, index, layer) for index in frames}
+        for layer in _layers(project, objects, frames)
+    ]
+
+
+def _corrected(project: Project, index: int, objects: Iterable[int]) -> Corrected:
+    marks = project.marks(index)
+    known = frozenset(marks) & frozenset(objects)
+    expected = {i: marks[i].score for i in known if marks[i].kind != "imported" and marks[i].score < 1}
+    return Corrected(project.mask(index, known), known, expected)
+
+
+def _layers(project: Project, objects: Sequence[int], frames: Iterable[int]) -> list[list[int]]:
+    """Objects, apart from those that they overlap on one of the frames."""
+    apart = {number: set[int]() for number in objects}
+    for index in frames:
+        masks = {i: counts for i, counts in project.masks(index).items() if i in apart}
+        for one, other in overlapping(masks, project.size, OVERLAP):
+            apart[one].add(other)
+            apart[other].add(one)
+    layers: list[list[int]] = []
+    for number in objects:
+        layer = next((layer for layer in layers if not apart[number] & set(layer)), None)
+        if layer is None:
+            layers.append([number])
+        else:
+            layer.append(number)
+    return layers
+
+
+def track_job(
+    tools: Tools,
+    layers: Sequence[Mapping[int, Corrected]],
+    start: int,
+    stop: int,
+    objects: list[int],
+    kept: range,
+) -> Steps:
+    """Job of :meth:`segue_web.server.worker.Worker.steps` that tracks."""
+    runs = [follow(tools.network, tools.video, each, start, stop, device=tools.device) for each in layers]
+    for results in zip(*runs, strict=True):
+        index = results[0].index
+        if index in kept:
+            yield (
+                index,
+                {
+                    item.id: (np.asarray(result.mask == item.id), FrameAnnotation("tracked", item.score))
+                    for result in results
+                    for item in result.objects
+                    if item.id in objects
+                },
+            )
+
+
+def follow(
+    network: MemoryNetwork,
+    video: Video,
+    corrected: Mapping[int, Corrected],
+    start: int,
+    stop: int,
+    *,
+    device: str | None = None,
+) -> Iterator[Segmentation]:
+    """Results after ``start`` up to ``stop``; all corrected frames are memory from the beginning."""
+    if start not in corrected:
+        raise PromptError(f"frame {start} has no corrected object to start from; click one there first")
+    session = TrackSession(network, device=device)
+    others = sorted((i for i in corrected if i != start), key=lambda i: (len(corrected[i].known), i))
+    for index in others:
+        if corrected[index].mask.any():
+            _show(session, video.frame(index), corrected[index])
+
+    def step(frame: Frame) -> Segmentation:
+        given = corrected.get(frame.index)
+        if given is not None and given.mask.any():
+            return _show(session, frame, given)
+        if not session.ids:
+            raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")
+        return session.step(frame)
+
+    for frame, result in FrameLoop(session, step).over(video.walk(start, stop)):
+        if frame.index != start:
+            yield result
+
+
+def _show(session: TrackSession, frame: Frame, given: Corrected) -> Segmentation:
+    ids = [int(i) for i in np.unique(given.mask) if i]
+    prompts = [MaskPrompt(i, given.mask == i, given.expected.get(i)) for i in ids]
+    return session.step(frame, prompts, predict=bool(set(session.ids) - given.known))

@@ -1,0 +1,95 @@
+"""The address of a page that is used again: its port and its secret, in a file for its owner alone."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import re
+import secrets
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from segue.errors import SegueError
+from segue.utils.files import writing
+
+FILE = "page.address"
+
+LONGEST = 1000
+"""Bytes of such a file that are read."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
+
+
+class Address(NamedTuple):
+    """A port of 127.0.0.1, and the secret of the page there."""
+
+    port: int
+    token: str
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens at an address: who connects before the server answers waits for it."""
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        raise SegueError(f"port {port} cannot be used ({error.strerror}); give another with --port") from None
+
+
+def listen(port: int, folder: Path | None) -> tuple[socket.socket, Address]:
+    """Listen at the address that a folder had the last time, or at a new one, which it keeps.
+
+    A secret goes with its port: who listens at another port could have been sent it by an open page.
+    """
+    kept = None if folder is None else read_address(folder)
+    if kept is not None and port in (0, kept.port):
+        with suppress(OSError):  # another program has the port
+            return socket.create_server(("127.0.0.1", kept.port)), kept
+    listener = listening("127.0.0.1", port)
+    address = Address(listener.getsockname()[1], secrets.token_urlsafe(24))
+    if folder is not None:
+        write_address(folder, address)
+    return listener, address
+
+
+def read_address(folder: Path) -> Address | None:
+    """The address that a folder keeps; None where there is none, or where others may know it."""
+    try:
+        flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe is not waited for
+        with os.fdopen(os.open(folder / FILE, os.O_RDONLY | flags), "rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                return None
+            if os.name == "posix" and (about.st_uid != os.getuid() or stat.S_IMODE(about.st_mode) & 0o077):
+                return None
+            known = json.loads(file.read(LONGEST))
+        # A copy of a folder gets an address of its own, for whoever made it knows this one.
+        valid = known["folder"] == _identity(folder) and _TOKEN.fullmatch(known["token"])
+        port = known["port"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Address(port, known["token"]) if valid and type(port) is int and 0 < port < 65536 else None
+
+
+def write_address(folder: Path, address: Address) -> None:
+    """Keep the address of a folder, in a file that its owner alone can read."""
+    path = folder / FILE
+    text = json.dumps({"folder": _identity(folder), **address._asdict()})
+    with writing(path):
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+
+
+def _identity(folder: Path) -> list[int]:
+    """Device and number of a folder, which a copy does not have."""
+    about = folder.stat()
+    return [about.st_dev, about.st_ino]
+
+
+def proof(token: str, challenge: str) -> str:
+    """Shows a page that we know its secret, so that it sends it to no other program at this port."""
+    return hmac.digest(token.encode(), challenge.encode(), "sha256").hex()

@@ -1,0 +1,254 @@
+"""The page of a run: each page asks for the newest frame, which is compressed once, when it has drawn one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from segue.events.messages.notify import Notifier
+from segue.events.sink import Event
+from segue.events.zones import Zone
+from segue.jobs.observer import Observer
+from segue.masks import encode_objects, measure, resize_mask
+from segue.types import Frame, Segmentation
+from segue.utils.extras import requires_extra
+from segue.utils.system import lower_thread_priority
+from segue.video import Source
+from segue.video.decoding.readers import ConnectionChange
+from segue_web.project.colours import palette
+from segue_web.server.guard import LocalServer, guarded_app
+
+with requires_extra("web"):
+    from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+
+
+if TYPE_CHECKING:
+    from typing import Self
+
+MOST_SIDE = 1280
+"""Longer side of the images of the page; larger frames are reduced."""
+
+QUALITY = 80  # of JPEG, in percent
+
+PAUSE = 0.04
+"""Seconds between two images of a page, at least."""
+
+EVENTS = 100
+"""Last events that are kept; a page that is opened later gets these."""
+
+LONGEST = 64
+"""Most bytes of a message of a page, which says no more than that it is ready."""
+
+
+@dataclass(frozen=True)
+class _Done:
+    """The newest frame of a run and its result."""
+
+    number: int  # in the run, from 1
+    frame: Frame
+    result: Segmentation
+    full: tuple[int, int]  # size of the source, which zones refer to
+
+    @cached_property
+    def encoded(self) -> tuple[dict[str, Any], bytes]:
+        """What pages get: what is on the image, and its JPEG."""
+        frame, result = self.frame, self.result
+        scale = min(1.0, MOST_SIDE / max(frame.size))
+        height, width = (max(1, round(side * scale)) for side in frame.size)
+        image = frame.image
+        if scale < 1:
+            image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        mask = resize_mask(result.mask, (height, width))
+        extents = measure(mask)
+        quality = (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
+        coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
+        about = {
+            "index": result.index,
+            "time": result.time,
+            "size": (height, width),
+            "full": self.full,
+            "masks": {number: rle["counts"] for number, rle in encode_objects(mask, extents).items()},
+            "boxes": {number: extent.box for number, extent in extents.items()},
+            "labels": {item.id: item.label for item in result.objects if item.label},
+        }
+        return about, coded[1].tobytes()
+
+
+class LivePage(Observer):
+    """Serves the page of a job while it runs, and passes all progress on to another observer."""
+
+    patience = 1.0
+    """Seconds after which a page hears of the run although there is no new image."""
+
+    farewell = 2.0
+    """Seconds for which the end of a run waits until all pages know of it."""
+
+    most_pages = 16
+    """Pages that may be open at once."""
+
+    def __init__(self, observer: Observer, *, port: int = 0, browser: bool = False) -> None:
+        self._observer = observer
+        self._about: dict[str, Any] = {}
+        self._source: Source | None = None
+        self._what, self._count = "", 0
+        self._delay: float | None = None
+        self._total: int | None = None
+        self._times: deque[float] = deque(maxlen=50)
+        self._done: _Done | None = None
+        self._events: list[tuple[int, dict[str, Any]]] = []  # made anew with each: pages read it meanwhile
+        self._event_count = 0
+        self._ended = ""
+        self._pages: set[WebSocket] = set()
+        self._encoder = ThreadPoolExecutor(1, "segue-page-image", lower_thread_priority)
+        self._server = LocalServer(self.make_app, port, browser, LONGEST)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._ended = "The run is done." if kind is None else f"The run has ended: {error or 'interrupted'}"
+        until = time.monotonic() + self.farewell
+        while self._pages and time.monotonic() < until:
+            time.sleep(PAUSE)
+        self._server.stop()
+        self._encoder.shutdown()
+
+    # What the run says
+
+    def ready(self, source: Source, zones: Sequence[Zone]) -> None:
+        shown = [asdict(zone) | {"line": zone.is_line} for zone in zones]
+        self._about = {"name": source.name, "live": source.endless, "zones": shown, "colours": palette()}
+        self._source = source
+        self._server.start()
+        self._observer.ready(source, zones)
+
+    def notice(self, text: str) -> None:
+        self._observer.notice(text)
+
+    def begin(self, what: str, total: int | None) -> None:
+        self._what, self._total, self._count = what, total, 0
+        self._times.clear()
+        self._observer.begin(what, total)
+
+    def count(self, done: int) -> None:
+        self._count = done
+        self._times.append(time.monotonic())
+        self._observer.count(done)
+
+    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
+        self._count += 1
+        self._times.append(time.monotonic())
+        number = 1 if self._done is None else self._done.number + 1
+        full = self._source.original_size if self._source is not None else None
+        self._delay = self._source.delay(frame) if self._source is not None else None
+        self._done = _Done(number, frame, result, full or frame.size)
+        self._observer.frame(frame, result, note)
+
+    def event(self, event: Event) -> None:
+        self._event_count += 1
+        self._events = [*self._events, (self._event_count, asdict(event))][-EVENTS:]
+        self._observer.event(event)
+
+    def messages(self, notifier: Notifier) -> None:
+        self._observer.messages(notifier)
+
+    def connection(self, change: ConnectionChange) -> None:
+        self._observer.connection(change)
+
+    def end(self, frames: int, seconds: float) -> None:
+        self._observer.end(frames, seconds)
+
+    def written(self, name: str, path: Path) -> None:
+        self._observer.written(name, path)
+
+    # What pages get
+
+    def make_app(self, token: str) -> FastAPI:
+        """The application; everything is below ``/TOKEN/``."""
+
+        @asynccontextmanager
+        async def life(_: FastAPI) -> AsyncIterator[None]:
+            lower_thread_priority()
+            yield
+
+        app = guarded_app(token, "live.html", life)
+
+        @app.websocket(f"/{token}/ws")
+        async def show(page: WebSocket) -> None:
+            if len(self._pages) >= self.most_pages:
+                await page.close(1013)
+                return
+            self._pages.add(page)
+            try:
+                await page.accept()
+                await self._show(page)
+            except (WebSocketDisconnect, RuntimeError, KeyError):  # it went away, or sent what is no text
+                pass
+            finally:
+                self._pages.discard(page)
+
+        return app
+
+    async def _show(self, page: WebSocket) -> None:
+        """Send what happens, as often as a page asks, until the run ends."""
+        number = last_event = 0
+        about: dict[str, Any] = {"about": self._about}
+        while True:
+            await page.receive_text()
+            ended, done = await self._next(number)
+            news: dict[str, Any] = {
+                "run": self._run(),
+                "events": [event for event in self._events if event[0] > last_event],
+                "ended": ended,
+            }
+            news |= about
+            about = {}
+            last_event = news["events"][-1][0] if news["events"] else last_event
+            if done is not None:
+                number = done.number
+                news["image"] = done.encoded[0]
+            await page.send_text(json.dumps(news, separators=(",", ":")))
+            if done is not None:
+                await page.send_bytes(done.encoded[1])
+            if ended:
+                with suppress(RuntimeError):
+                    await page.close()
+                return
+
+    async def _next(self, number: int) -> tuple[str, _Done | None]:
+        """End of the run, if it has ended, and a newer frame with its image, if one comes in time."""
+        until = time.monotonic() + self.patience
+        while True:
+            await asyncio.sleep(PAUSE)
+            ended, done = self._ended, self._done  # in this order, so that the end comes with the last frame
+            if done is not None and done.number > number:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._encoder, getattr, done, "encoded")  # once for all pages
+                return ended, done
+            if ended or time.monotonic() > until:
+                return ended, None
+
+    def _run(self) -> dict[str, Any]:
+        times = list(self._times)  # the run may begin anew at any time
+        rate = (len(times) - 1) / max(times[-1] - times[0], 1e-6) if len(times) > 1 else None
+        return {
+            "what": self._what,
+            "done": self._count if times else 0,
+            "total": self._total,
+            "rate": rate,
+            "age": time.monotonic() - times[-1] if times else None,
+            "delay": self._delay if times else None,
+            "dropped": self._source.dropped if self._source is not None else 0,
+        }

@@ -1,0 +1,242 @@
+"""The server of the page of a project or of results; :mod:`segue_web.server.guard` controls access."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import traceback
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from secrets import token_hex
+from shutil import rmtree
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pydantic import validate_call
+
+from segue.errors import SegueError, SinkError, SourceError
+from segue.utils.extras import requires_extra
+from segue.utils.files import replacing, writing
+from segue_web.project.project import Send
+from segue_web.project.store import StaleError
+from segue_web.server import messages
+from segue_web.server.guard import LocalServer, guarded_app
+from segue_web.video import Video
+
+with requires_extra("web"):
+    from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+    from fastapi.responses import FileResponse, JSONResponse
+    from starlette.background import BackgroundTask
+
+
+UPLOADS = (".png", ".zip", ".json", ".xml")
+
+MAX_UPLOAD = 1 << 30
+"""Largest file that may be imported."""
+
+MOST_WAITING = 64 << 20
+"""Characters that wait to be sent to a page; more mean that it does not read them."""
+
+DEFECT = "this failed inside segue; the terminal has the details"
+"""Message of the page for errors that are not :class:`SegueError`."""
+
+Run = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Runs a call in the one thread that uses a project."""
+
+
+class Backend:
+    """The backend of a page, by itself one that imports and exports nothing; ``send`` reaches all pages.
+
+    ``requests`` are the calls that answer requests, by name; what is no coroutine runs by :meth:`run`.
+    """
+
+    def __init__(self, video: Video, requests: Mapping[str, Callable[..., Any]]) -> None:
+        self.video = video
+        self.send: Send = lambda _: None
+        self._requests = {name: (call, validate_call(call)) for name, call in requests.items()}
+
+    def open(self) -> None:
+        """Called in the running event loop before the first request."""
+
+    def close(self) -> None:
+        """Save and end."""
+        self.video.close()
+
+    async def run(self, call: Callable[[], Any]) -> Any:
+        """Run a call in a thread that may take its time."""
+        return await asyncio.to_thread(call)
+
+    async def handle(self, request: messages.PageRequest) -> dict[str, Any]:
+        """Answer a request; raises SegueError with one line for the page."""
+        fields = request.model_extra or {}
+        if request.op not in self._requests:
+            raise SegueError(f"the request is not valid: there is nothing to {request.op!r} on this page")
+        frame = fields.get("frame", 0)
+        if isinstance(frame, int) and frame >= self.video.count:
+            raise SegueError(f"there is no frame {frame}; the last one is {self.video.count - 1}")
+        call, checked = self._requests[request.op]
+        with messages.checked():
+            if inspect.iscoroutinefunction(call):
+                return await checked(**fields) or {}
+            return await self.run(partial(checked, **fields)) or {}
+
+    async def import_file(self, name: str, path: Path) -> dict[str, Any]:
+        """Read an uploaded file; returns what importing it would change."""
+        raise SegueError("nothing can be imported here")
+
+    def shown(self, number: int | None) -> Video:
+        """The video that a page shows, by its number in a list."""
+        return self.video
+
+    def export_file(self, name: str) -> Path | None:
+        """File or folder of an export by its name."""
+
+
+def make_app(
+    backend: Backend, token: str, *, max_upload: int = MAX_UPLOAD, most_waiting: int = MOST_WAITING
+) -> FastAPI:
+    """The application of a backend; everything is below ``/TOKEN/``."""
+    pages: set[Outbox] = set()
+
+    def send(event: dict[str, Any]) -> None:
+        text = json.dumps(event, separators=(",", ":"))
+        for outbox in pages:
+            outbox.put(text)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        backend.send = send
+        backend.open()
+        yield
+        backend.close()
+
+    app = guarded_app(token, "index.html", life)
+
+    @app.exception_handler(SegueError)
+    async def refuse(_: Request, error: SegueError) -> JSONResponse:
+        status = {SinkError: 507, SourceError: 404}.get(type(error), 400)
+        return JSONResponse({"error": str(error)}, status)
+
+    @app.get(f"/{token}/frame/{{index}}.jpg")
+    def frame(index: int, near: bool = False, video: int | None = None) -> Response:
+        cache = "no-store" if near else "private, max-age=3600"
+        image = backend.shown(video).jpeg(index, near=near)
+        return Response(image, media_type="image/jpeg", headers={"Cache-Control": cache})
+
+    @app.get(f"/{token}/exports/{{name}}")
+    def export(name: str) -> Response:
+        path = backend.export_file(name)
+        if path is None:
+            raise SourceError("there is no such export")
+        if path.is_file():
+            return FileResponse(path, filename=path.name)
+        file = _zipped(path)
+        # The archive is for this download alone; the folder stays.
+        gone = BackgroundTask(rmtree, file.parent, ignore_errors=True)
+        return FileResponse(file, filename=file.name, background=gone)
+
+    @app.post(f"/{token}/import/{{name}}")
+    async def import_file(name: str, request: Request) -> Response:
+        suffix, size = Path(name).suffix.lower(), 0
+        with TemporaryDirectory(prefix="segue-upload-") as folder:
+            path = Path(folder, f"upload{suffix if suffix in UPLOADS else ''}")
+            with writing(path), path.open("wb") as file:
+                async for part in request.stream():
+                    size += len(part)
+                    if size > max_upload:
+                        error = f"the file is larger than {max_upload >> 20} MiB"
+                        return JSONResponse({"error": error}, 413)
+                    await asyncio.to_thread(file.write, part)
+            return JSONResponse(await backend.import_file(name, path))
+
+    @app.websocket(f"/{token}/ws")
+    async def talk(page: WebSocket) -> None:
+        await page.accept()
+        outbox = Outbox(page, most_waiting)
+        pages.add(outbox)
+        work: set[asyncio.Task[None]] = set()
+
+        async def listen() -> None:
+            while True:
+                text = await page.receive_text()
+                task = asyncio.create_task(_reply(backend, text, outbox))
+                work.add(task)
+                task.add_done_callback(work.discard)
+
+        listening = asyncio.create_task(listen())
+        try:
+            await asyncio.wait({listening, outbox.sending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pages.remove(outbox)
+            listening.cancel()
+            outbox.sending.cancel()
+        # KeyError: a binary message, which no page of ours sends; RuntimeError: the page has gone meanwhile.
+        with suppress(WebSocketDisconnect, KeyError, RuntimeError, asyncio.CancelledError):
+            await asyncio.gather(listening, outbox.sending)
+
+    return app
+
+
+class Outbox:
+    """Messages that wait to be sent to a page; one that does not read them is dropped, and may come again."""
+
+    def __init__(self, page: WebSocket, most_waiting: int) -> None:
+        self._page, self._most = page, most_waiting
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._waiting = 0
+        self.sending = asyncio.create_task(self._send())
+
+    def put(self, text: str) -> None:
+        """Add a message, of any length while nothing else waits."""
+        if self._waiting and self._waiting + len(text) > self._most:
+            self.sending.cancel()
+        elif not self.sending.done():
+            self._waiting += len(text)
+            self._queue.put_nowait(text)
+
+    async def _send(self) -> None:
+        while True:
+            text = await self._queue.get()
+            await self._page.send_text(text)
+            self._waiting -= len(text)
+
+
+async def _reply(backend: Backend, text: str, outbox: Outbox) -> None:
+    number = None
+    try:
+        request = messages.parse(text)
+        number = request.id
+        answer = await backend.handle(request)
+    except SegueError as error:
+        answer = {"error": str(error), "stale": isinstance(error, StaleError)}
+    except Exception as error:
+        traceback.print_exception(error)
+        answer = {"error": DEFECT}
+    outbox.put(json.dumps({"id": number, **answer}, separators=(",", ":")))
+
+
+def _zipped(folder: Path) -> Path:
+    """A zip archive of an export folder, in a hidden folder beside it that goes when it was sent."""
+    # What a killed process leaves has a name that :func:`segue_web.exports.remove_unfinished` removes.
+    place = folder.with_name(f".{folder.name}.{token_hex(4)}.segue.partial")
+    path = place / f"{folder.name}.zip"
+    try:
+        with writing(path):
+            place.mkdir()
+        with replacing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+            for file in sorted(folder.rglob("*")):
+                if file.is_file():
+                    archive.write(file, file.relative_to(folder.parent))
+    except BaseException:
+        rmtree(place, ignore_errors=True)
+        raise
+    return path
+
+
+def serve(backend: Backend, port: int, browser: bool, folder: Path | None = None) -> None:
+    """Serve a page until Ctrl-C, at an address that is printed and, if wanted, opened in the browser."""
+    LocalServer(partial(make_app, backend), port, browser, messages.MAX_BYTES, folder).run()

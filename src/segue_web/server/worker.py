@@ -1,0 +1,282 @@
+"""The process that computes, so that the page answers while a network is at work."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from dataclasses import replace
+from functools import cached_property, lru_cache, partial
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segue.errors import OutOfMemoryError, SegueError, memory_errors
+from segue.masks import encode_rle
+from segue.prompts import (
+    Click,
+    ImagePrompter,
+    ImagePrompts,
+    MakePrompter,
+    MaskPrediction,
+    correct,
+    find_prompter,
+)
+from segue.prompts.motion import MotionPrompter
+from segue.prompts.phrases import parse_phrases
+from segue.registry import DETECTORS
+from segue.sessions.detecting import choose_for_text, detector
+from segue.types import Image, Point
+from segue.utils.allocation import prepare_process
+from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
+from segue.utils.system import killed_by, leave_group, signals_blocked
+from segue.video.decoding.frame_index import FrameIndex
+from segue.weights.loading import load_for
+from segue_web.video import Video
+
+Model = tuple[str, Path | None]
+"""Name of the tracker's network, and its weight file, if it is to be another than its own."""
+
+AGAIN = (
+    "nothing that you have made is lost, and the process that computes begins anew; try again, with fewer "
+    "objects, or open a smaller video"
+)
+ENDED = f"the process that computes has ended; {AGAIN}"
+
+KEPT_FRAMES = 4
+"""Frames whose features are kept for further clicks."""
+
+KEPT_DETECTORS = 6
+"""Detectors that stay loaded, one for each text too."""
+
+KEPT_ANSWERS = 8
+"""Answers to clicks whose probabilities are kept for further clicks, a byte a pixel."""
+
+
+class Tools:
+    """State of the process between requests: the video, the networks, and features of frames."""
+
+    def __init__(
+        self, path: Path, index: FrameIndex | None, model: Model, prompter: str, device: str | None
+    ) -> None:
+        self.device = device
+        self._path, self._index = path, index
+        self._model, self._prompter_name = model, prompter
+        self.prompter = lru_cache(KEPT_FRAMES)(self._prompter)
+        self._detector = lru_cache(KEPT_DETECTORS)(partial(detector, device=device))
+        self._answers: deque[tuple[int, UInt8Array]] = deque(maxlen=KEPT_ANSWERS)
+        self._steps: Iterator[Any] | None = None
+
+    @cached_property
+    def video(self) -> Video:
+        """Opened by the first request: where it was moved away meanwhile, that one fails."""
+        return Video(self._path, self._index)
+
+    @cached_property
+    def network(self) -> Any:
+        return load_for("track", *self._model)
+
+    @cached_property
+    def _make_prompter(self) -> MakePrompter:
+        return find_prompter(self._prompter_name, device=self.device)
+
+    def _prompter(self, index: int) -> ImagePrompter:
+        """The prompter on a frame; what it computed of the frame is kept for the next click."""
+        image = self.video.frame(index).image
+        return MotionPrompter(self._make_prompter(image), image, partial(self._neighbour, index))
+
+    def _neighbour(self, index: int) -> Image | None:
+        """The image of the next frame, or of the one before the last; None of a single image."""
+        other = index + 1 if index + 1 < self.video.count else index - 1
+        return None if other < 0 else self.video.frame(other).image
+
+    def load_prompter(self) -> None:
+        """Load the network that answers clicks, so that the first one does not wait for it."""
+        self.prepare(0)
+
+    def load_tracker(self) -> None:
+        """Load the network that tracks, so that the first tracking begins at once."""
+        self.network  # noqa: B018  a cached property
+
+    def prepare(self, index: int, at: Point | None = None) -> None:
+        """Compute what a click on a frame needs, and answer a first one at a place, or in the middle."""
+        height, width = self.video.size
+        self.prompter(index).answer(ImagePrompts(points=[at or (width / 2, height / 2)]))
+
+    def click(self, index: int, prompts: ImagePrompts, bound: BoolArray | None) -> tuple[BoolArray, float]:
+        """The mask (H, W) that prompts mean, and the IoU to be expected."""
+        mask = None if prompts.mask is None else self._probability(index, prompts.mask)
+        answer = self.prompter(index).answer(replace(prompts, mask=mask))
+        return self._kept(index, answer, answer.mask if bound is None else answer.mask & bound)
+
+    def correct(self, index: int, mask: BoolArray, clicks: list[Click], new: int) -> tuple[BoolArray, float]:
+        """A mask (H, W) with what its last clicks change under them, and the IoU to be expected."""
+        answer = correct(self.prompter(index), self._probability(index, mask), clicks, new=new)
+        return self._kept(index, answer, answer.mask)
+
+    def _kept(self, index: int, answer: MaskPrediction, found: BoolArray) -> tuple[BoolArray, float]:
+        """Keep the probabilities of an answer for further clicks."""
+        levels = (answer.probability * 255).astype(np.uint8)
+        levels = np.where(found, np.maximum(levels, 128), np.minimum(levels, 127))  # the mask stays the same
+        self._answers.append((index, levels))
+        iou = _iou(answer)
+        return found, 1.0 if iou is None else iou
+
+    def _probability(self, index: int, mask: BoolArray) -> Float32Array | BoolArray:
+        """Probabilities of a mask if it was computed here, which correct it better, else the mask."""
+        for frame, levels in reversed(self._answers):
+            if frame == index and np.array_equal(levels > 127, mask):
+                return np.divide(levels, 255, dtype=np.float32)
+        return mask
+
+    def find(self, index: int, name: str, text: str = "") -> dict[str, Any]:
+        """Objects that a detector finds, or that a text names; the prompter scores those without a score.
+
+        Where the detector knows no classes, another one looks for the text: the answer names it.
+        """
+        taken = DETECTORS.find(name).supported_options
+        if text.strip():
+            name = name if "classes" in taken else choose_for_text(parse_phrases(text))
+            find = self._detector(name, text=text)
+        else:
+            find = self._detector(name)
+        found = find(*self.video.walk(index, min(index + find.lookahead, self.video.count - 1)))
+        scored = "score" in taken or bool(text.strip())
+        rows = []
+        for plane, item in zip(found.probabilities[1:] > 0.5, found.objects, strict=True):
+            score = item.score if scored else self._quality(index, plane)
+            rows.append({"counts": encode_rle(plane)["counts"], "label": item.label, "score": score})
+        return {"detector": name, "found": rows}
+
+    def begin(self, make: Callable[..., Iterator[Any]], arguments: tuple[Any, ...]) -> None:
+        """Begin a job in place of the one before."""
+        self._steps = make(self, *arguments)
+
+    def step(self) -> Any:
+        """The next step of the job; None is its end."""
+        if self._steps is None:
+            raise SegueError(ENDED)
+        return next(self._steps, None)
+
+    def _quality(self, index: int, plane: BoolArray) -> float | None:
+        return _iou(self.prompter(index).answer(ImagePrompts(mask=plane)))
+
+
+def _iou(answer: MaskPrediction) -> float | None:
+    iou = float(answer.iou[0])
+    return None if math.isnan(iou) else iou
+
+
+_tools: Tools
+"""In the process that computes, the tools of its server."""
+
+
+def _begin(*arguments: Any) -> None:
+    """Prepare the process: Ctrl-C is for the server, with which it ends."""
+    global _tools
+    leave_group()
+    threading.Thread(target=_end_with_server, daemon=True).start()
+    prepare_process()
+    _tools = Tools(*arguments)
+
+
+def _end_with_server() -> None:
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]
+    os._exit(1)
+
+
+def _call(method: str, *arguments: Any) -> Any:
+    with memory_errors(AGAIN):
+        return getattr(_tools, method)(*arguments)
+
+
+async def _exit_code(process: BaseProcess) -> int:
+    """Exit code of a process that has ended; 0 where it stays unknown.
+
+    The executor's thread may be taking it from the system at this moment: then nobody else gets it.
+    """
+    for _ in range(100):
+        process.join(0.01)
+        if process.exitcode is not None:
+            return process.exitcode
+        await asyncio.sleep(0.01)
+    return 0
+
+
+class Worker:
+    """The other process, seen from the server; one request at a time, and a new process if it has ended."""
+
+    def __init__(self, video: Video, model: Model, prompter: str, device: str | None) -> None:
+        self._arguments = (video.path, video.index, model, prompter, device)
+        self._pool = self._new_pool()
+        self._asked = self._answered = 0
+        self.on_replaced: Callable[[], None] = lambda: None  # another process has nothing loaded
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, self._arguments)
+
+    def submit(self, method: str, *arguments: Any) -> Future[Any]:
+        """Ask the process, which begins with the first request."""
+        with signals_blocked({signal.SIGINT}):  # Ctrl-C reaches the process until it has begun
+            return self._pool.submit(_call, method, *arguments)
+
+    async def ask(self, method: str, *arguments: Any) -> Any:
+        """Call a method of :class:`Tools` in the process, after what was asked before."""
+        pool, processes = self._pool, list[BaseProcess]()
+        self._asked += 1
+        try:
+            future = self.submit(method, *arguments)
+            processes = list((pool._processes or {}).values())
+            return await asyncio.wrap_future(future)
+        except OutOfMemoryError:
+            self._replace(pool)  # its networks and features may hold what is needed now
+            raise
+        except BrokenExecutor:
+            self._replace(pool)
+            codes = [await _exit_code(process) for process in processes]
+            ended = next(filter(None, (killed_by(code, AGAIN) for code in codes)), None)
+            raise SegueError(f"the process that computes {ended}" if ended else ENDED) from None
+        finally:
+            self._answered += 1
+
+    async def idle(self, seconds: float) -> None:
+        """Wait until everything is answered and nothing new was asked for some seconds."""
+        asked = None
+        while asked != self._asked or self._answered != self._asked:
+            asked = self._asked
+            await asyncio.sleep(seconds)
+
+    def _replace(self, pool: ProcessPoolExecutor) -> None:
+        """Begin a new process, unless another request has done so; those that wait for the old one fail."""
+        if pool is self._pool:
+            self._pool = self._new_pool()
+            for process in list((pool._processes or {}).values()):
+                process.kill()
+            pool.shutdown(wait=False)
+            self.on_replaced()
+
+    async def steps(self, make: Callable[..., Iterator[Any]], *arguments: Any) -> AsyncGenerator[Any, None]:
+        """Steps of a job, made from the tools and arguments; the next one is computed while one is used."""
+        await self.ask("begin", make, arguments)
+        coming = asyncio.ensure_future(self.ask("step"))
+        try:
+            while (value := await coming) is not None:
+                coming = asyncio.ensure_future(self.ask("step"))
+                yield value
+        finally:
+            coming.cancel()
+
+    def close(self) -> None:
+        """End the process; requests that wait get an error."""
+        self.on_replaced = lambda: None
+        for process in (self._pool._processes or {}).values():
+            process.kill()
+        self._pool.shutdown(cancel_futures=True)

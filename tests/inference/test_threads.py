@@ -1,0 +1,93 @@
+"""A network leaves cores that other programs use to them."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+import torch
+
+from segue.inference.threads import Neighbours, free_threads
+
+CORES = os.cpu_count() or 1
+
+
+class Machine:
+    """A machine on which this process and others use cores."""
+
+    def __init__(self, others: float, own: float = 1.0) -> None:
+        self.others, self.own, self.time, self.busy = others, own, 0.0, 0.0
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        self.time += seconds
+        self.busy += seconds * (self.others + self.own)
+
+    def neighbours(self) -> Neighbours:
+        return Neighbours(lambda: self.busy, lambda: self.time * self.own, lambda: self.time)
+
+
+def test_the_load_of_others_is_known_shortly_after_the_start_and_measured_anew_each_second() -> None:
+    machine = Machine(others=1.0)
+    neighbours = machine.neighbours()
+    assert neighbours.cores() == 0
+    machine.run(0.3)
+    assert neighbours.cores() == pytest.approx(1.0)
+    machine.others = 0.0
+    machine.run(0.5)
+    assert neighbours.cores() == pytest.approx(1.0)
+    machine.run(0.5)
+    assert neighbours.cores() == pytest.approx(0.0)
+
+
+def test_a_system_that_tells_nothing_counts_as_idle() -> None:
+    machine = Machine(others=1.0)
+    neighbours = Neighbours(lambda: None, lambda: 0.0, lambda: machine.time)
+    machine.run(5)
+    assert neighbours.cores() == 0
+
+
+@pytest.mark.parametrize(("others", "expected"), [(0.0, CORES), (CORES - 1.0, 1), (2.0 * CORES, 1)])
+def test_threads_are_as_many_as_free_cores_and_the_number_of_the_caller_comes_back(
+    others: float, expected: int
+) -> None:
+    machine, before = Machine(others), torch.get_num_threads()
+    neighbours = machine.neighbours()
+    machine.run(1)
+    try:
+        torch.set_num_threads(CORES)
+        with free_threads(neighbours):
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == CORES
+        with pytest.raises(KeyError), free_threads(neighbours):
+            raise KeyError
+        assert torch.get_num_threads() == CORES
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_thread_that_begins_meanwhile_has_the_number_of_the_process() -> None:
+    machine, before = Machine(others=2.0), torch.get_num_threads()
+    neighbours, found = machine.neighbours(), list[int]()
+    machine.run(1)
+    try:
+        torch.set_num_threads(2)
+        with free_threads(neighbours):
+            assert torch.get_num_threads() == 1
+            other = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+            other.start()
+            other.join()
+    finally:
+        torch.set_num_threads(before)
+    assert found == [2]
+
+
+def test_more_threads_than_the_caller_wants_are_never_taken() -> None:
+    machine, before = Machine(0.0), torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with free_threads(machine.neighbours()):
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

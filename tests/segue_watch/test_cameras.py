@@ -1,0 +1,235 @@
+"""Cameras that run for weeks: what happens when the run, or what it talks to, starts again."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segue.errors import SinkError
+from segue.jobs import writing
+from segue.sinks.rotation import parts_of
+from tests.cli.mjpeg import JPEGS, mjpeg_camera
+from tests.cli.running import Command, Outcome
+from tests.cli.test_foreground import IMAGES
+from tests.events.test_notify import Listener
+from tests.video.making import write_video
+
+
+@pytest.fixture(scope="module")
+def camera() -> Iterator[str]:
+    with mjpeg_camera() as address:
+        yield address
+
+
+@pytest.fixture
+def snapshots() -> Iterator[str]:
+    with mjpeg_camera() as address:
+        yield address.replace("gate", "snapshot.jpg")
+
+
+@pytest.fixture
+def watch(command: Command, camera: str, tmp_path: Path) -> Callable[..., Outcome]:
+    """Runs ``segue foreground`` on three times that the square crosses the room."""
+
+    def run(*arguments: object) -> Outcome:
+        frames = ("--end", 3 * len(JPEGS), "--when-late", "all")
+        given = (*frames, "--model", "median", "--device", "cpu", "--output", tmp_path / "out")
+        return command("foreground", camera, *given, "--events", tmp_path / "events.csv", *arguments)
+
+    return run
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return [*csv.DictReader(stream)]
+
+
+def entered(table: list[dict[str, str]]) -> list[str]:
+    return [row["object"] for row in table if row["event"] == "enter"]
+
+
+def test_the_same_command_goes_on_after_an_earlier_run(watch: Callable[..., Outcome], tmp_path: Path) -> None:
+    arguments = (
+        "--append",
+        "--format",
+        "overlay",
+        "--snapshots",
+        tmp_path / "seen",
+        "--zone",
+        "wall=0,0 127,0 127,95 0,95",
+        "--loiter",
+        "wall=0.02s",
+    )
+    begun = datetime.now().astimezone()
+    outcome = watch(*arguments)
+    assert outcome.code == 0, outcome
+    assert re.search(r"wall: [1-9]\d* entered", outcome.err)
+    first, images = rows(tmp_path / "events.csv"), {path.name for path in (tmp_path / "seen").iterdir()}
+    assert entered(first)
+    assert {row["source"] for row in first} == {"gate"}
+    assert begun - timedelta(seconds=1) < datetime.fromisoformat(first[0]["at"]) < datetime.now().astimezone()
+    assert (tmp_path / "seen" / first[0]["snapshot"]).exists()
+    assert "loiter" in {row["event"] for row in first}
+    assert watch(*arguments).code == 0
+    both = rows(tmp_path / "events.csv")
+    assert both[: len(first)] == first
+    assert len(entered(both)) > len(entered(first))
+    assert len({*entered(both)}) == len(entered(both)), "no id is given twice"
+    assert images < {path.name for path in (tmp_path / "seen").iterdir()}
+    assert len(list((tmp_path / "seen").glob("*.jpg"))) == len(both)
+    assert len(list((tmp_path / "out").glob("*/overlay.mp4"))) == 2
+
+
+def test_parts_of_a_later_run_go_on_with_the_ids(watch: Callable[..., Outcome], tmp_path: Path) -> None:
+    for _ in range(2):
+        assert watch("--rotate", "0.1s", "--format", "npz").code == 0
+    tables = sorted(tmp_path.glob("events-*.csv"))
+    found = [number for table in tables for number in entered(rows(table))]
+    assert len(tables) >= 4
+    assert len(found) == len({*found}) > 2
+
+
+def test_an_object_that_was_there_at_a_crash_leaves_once_in_the_parts_of_the_next_run(
+    watch: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    def tables() -> list[Path]:
+        return parts_of(tmp_path / "events.csv")
+
+    rotated = ("--rotate", "0.1s", "--format", "npz")
+    assert watch(*rotated).code == 0
+    text, last = tables()[-1].read_text(), rows(tables()[-1])[-1]
+    assert last["event"] in ("leave", "end")
+    tables()[-1].write_text("".join(text.splitlines(keepends=True)[:-1]))  # as a crash leaves it
+    crashed = tables()
+    for _ in range(2):
+        assert watch(*rotated).code == 0
+    new = [row for table in tables() if table not in crashed for row in rows(table)]
+    gone = [row for row in new if row["object"] == last["object"]]
+    assert [row["event"] for row in gone] == ["leave"]
+    assert gone[0]["at"][:10] == last["at"][:10]
+    came = Counter(row["object"] for table in tables() for row in rows(table) if row["event"] == "enter")
+    left = Counter(
+        row["object"] for table in tables() for row in rows(table) if row["event"] in ("leave", "end")
+    )
+    assert came == left
+
+
+def test_a_part_is_complete_where_the_disk_has_no_room_for_the_next_one(
+    watch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records: list[Path] = []
+
+    def write_record(job: object, folder: Path, written: object) -> None:
+        records.append(folder)
+        if len(records) == 2:
+            raise SinkError(f"{folder}: cannot be written (the disk is full)")
+
+    monkeypatch.setattr(writing, "write_record", write_record)
+    assert watch("--rotate", "0.1s", "--format", "npz").complaint
+    [first] = parts_of(tmp_path / "events.csv")
+    assert np.load(records[0] / "masks.npz")["masks"].size
+    came = Counter(row["event"] for row in rows(first))
+    assert came["enter"] == came["leave"] + came["end"]
+    left = [path for path in tmp_path.rglob(".*") if path.is_file()]
+    assert not left, "locks and half-written files"
+
+
+def test_a_camera_with_events_writes_these_and_their_images_and_goes_on(
+    watch: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    for _ in range(2):
+        assert watch().code == 0
+    found = rows(tmp_path / "events.csv")
+    assert len({*entered(found)}) == len(entered(found)) > 2
+    images = {path.name for path in (tmp_path / "events").iterdir()}
+    assert {row["snapshot"] for row in found} | {row["clip"] for row in found} == images
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {"events.csv", "events", "events.csv.job.json"}, "no mask of each frame"
+
+
+def test_without_being_told_nothing_is_replaced(watch: Callable[..., Outcome], tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("mine")
+    assert "--overwrite or --append" in watch("--no-append").complaint
+    assert "no table of events" in watch("--append").complaint
+    assert "exclude each other" in watch("--append", "--overwrite").complaint
+    assert (tmp_path / "events.csv").read_text() == "mine"
+
+
+def test_only_cameras_are_continued_by_append(command: Command, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((48, 64, 3), np.uint8))
+    outcome = command("foreground", tmp_path / "1.png", "--append", "--output", tmp_path / "out")
+    assert "has an end; --append is for cameras" in outcome.complaint
+
+
+def test_an_address_of_single_images_is_watched_as_a_camera_is(
+    command: Command, snapshots: str, tmp_path: Path
+) -> None:
+    outcome = command(
+        "foreground", snapshots, "--model", "median", "--device", "cpu", "--fps", 40, "--end", 2 * len(JPEGS),
+        "--when-late", "all", "--events", tmp_path / "events.csv",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome
+    assert len(entered(rows(tmp_path / "events.csv"))) >= 1
+
+
+DEAD = "http://127.0.0.1:9/events"  # nobody listens there
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    server = Listener()
+    yield server
+    server.end()
+
+
+def test_the_next_run_delivers_the_events_that_did_not_arrive(
+    watch: Callable[..., Outcome], listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "LAST_SECONDS", 0.1)
+        outcome = watch("--append", "--notify", DEAD)
+    first = rows(tmp_path / "events.csv")
+    assert outcome.code == 3
+    assert f"error: {len(first)} of {len(first)} events not delivered" in outcome.err
+    assert watch("--append", "--notify", listener.address).code == 0
+    both = rows(tmp_path / "events.csv")
+    assert [message["event"] for message in listener.received] == [row["event"] for row in both]
+    assert not [path for path in tmp_path.iterdir() if "undelivered" in path.name]
+
+
+def test_a_run_over_a_file_waits_until_its_events_have_arrived(
+    command: Command, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "gate.mp4", IMAGES)
+    given = ("foreground", tmp_path / "gate.mp4", "--model", "median", "--passes", "1", "--device", "cpu")
+    given = (
+        *given,
+        "--events",
+        tmp_path / "events.csv",
+        "--output",
+        tmp_path / "out",
+        "--overwrite",
+        "--notify",
+    )
+    listener.statuses = [500, 204]
+    assert command(*given, listener.address).code == 0
+    found = rows(tmp_path / "events.csv")
+    assert [message["event"] for message in listener.received[1:]] == [row["event"] for row in found]
+    monkeypatch.setattr(writing, "FILE_SECONDS", 0.1)
+    outcome = command(*given, DEAD)
+    assert outcome.code == 3
+    assert f"{len(found)} of {len(found)} events not delivered" in outcome.err
+    assert rows(tmp_path / "events.csv") == found
+
+
+def test_home_assistant_needs_a_broker(watch: Callable[..., Outcome]) -> None:
+    assert "mqtt://HOST/TOPIC" in watch("--home-assistant").complaint
+    assert "mqtt://HOST/TOPIC" in watch("--home-assistant", "--notify", DEAD).complaint

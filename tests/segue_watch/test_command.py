@@ -1,0 +1,586 @@
+"""``segue watch``: several cameras in one process."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import re
+import socket
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from segue.errors import SegueError, SinkError, SourceError
+from segue.events.table import Event
+from segue.jobs import writing
+from segue.jobs.opened import OpenJob
+from segue.utils import files as partial
+from segue.utils import notices
+from segue.utils.cancel import CancelToken
+from segue.video import Reconnect
+from segue.video.sources import live
+from segue_watch import cameras
+from segue_watch.cameras import Camera, CameraWarning, watch_cameras
+from segue_watch.command import read_cameras, save_zones
+from segue_watch.page import CameraPage
+from tests.cli.forked import run_forked
+from tests.cli.mjpeg import JPEGS, mjpeg_camera
+from tests.cli.running import Command
+from tests.events.test_notify import Listener
+from tests.segue_watch.test_cameras import DEAD, entered, rows
+
+
+@pytest.fixture(scope="module")
+def camera() -> Iterator[str]:
+    with mjpeg_camera() as address:
+        yield address
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    server = Listener()
+    yield server
+    server.end()
+
+
+QUICK = Reconnect(first_delay=0.01, max_delay=0.05)
+
+
+def cameras_file(folder: Path, text: str) -> Path:
+    path = folder / "cameras.toml"
+    path.write_text(text)
+    return path
+
+
+def two_cameras(folder: Path, address: str, **options: object) -> Path:
+    """A file with two cameras that the square crosses three times."""
+    common = {"model": "median", "device": "cpu", "end": 3 * len(JPEGS), "when-late": "all", **options}
+    defaults = "\n".join(f"{name} = {json.dumps(value)}" for name, value in common.items())
+    return cameras_file(
+        folder,
+        f"""
+        [defaults]
+        {defaults}
+        [cameras.gate]
+        source = "{address}"
+        zone = ["wall=0,0 127,0 127,95 0,95"]
+        [cameras.yard]
+        source = "{address}"
+        """,
+    )
+
+
+def test_cameras_share_a_process_and_each_has_its_events(
+    command: Command,
+    camera: str,
+    listener: Listener,
+    tmp_path: Path,
+) -> None:
+    path = two_cameras(tmp_path, camera, notify=listener.address)
+    for _ in range(2):  # the second time it goes on
+        outcome = command("watch", path, "--output", tmp_path / "out")
+        assert outcome.code == 0, outcome
+    told = [json.loads(line) for line in outcome.out.splitlines()]
+    assert {event["source"] for event in told} == {"gate", "yard"}
+    for name in ("gate", "yard"):
+        table = rows(tmp_path / "out" / f"{name}.csv")
+        assert {row["source"] for row in table} == {name}
+        assert len(entered(table)) == len({*entered(table)}) > 2
+        assert (tmp_path / "out" / name / table[0]["snapshot"]).exists()
+        mine = [message["event"] for message in listener.received if message["source"] == name]
+        assert mine == [row["event"] for row in table]
+    assert "zone-enter" in {row["event"] for row in rows(tmp_path / "out/gate.csv")}
+    assert "zone-enter" not in {row["event"] for row in rows(tmp_path / "out/yard.csv")}
+
+
+def reader_is_gone() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def reader_does_not_read() -> int:
+    _, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    return writer
+
+
+def disk_is_full() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks, and has /dev/full")
+@pytest.mark.parametrize("output", [reader_is_gone, reader_does_not_read, disk_is_full])
+def test_a_standard_output_that_takes_nothing_costs_no_event_of_the_tables(
+    output: Callable[[], int], camera: str, tmp_path: Path
+) -> None:
+    def before() -> None:
+        notices.LAST_SECONDS = 0.2
+        sys.stdout = os.fdopen(output(), "w")
+
+    path = two_cameras(tmp_path, camera)
+    ended = run_forked("watch", path, "--output", tmp_path / "out", before=before)
+    assert ended.returncode == 0, ended
+    said = ended.stderr
+    assert said.count("warning: ") == (output is not reader_does_not_read), said
+    assert "standard output does not" in said
+    told = sum(int(number) for number in re.findall(r"frames, (\d+) events", said))
+    tables = [rows(tmp_path / "out" / f"{name}.csv") for name in ("gate", "yard")]
+    assert all(len(entered(table)) > 2 for table in tables)
+    assert sum(map(len, tables)) == told, "no row was written twice, none is missing"
+
+
+@pytest.mark.filterwarnings("ignore::segue.video.sources.live.LiveWarning")
+def test_a_camera_that_fails_does_not_disturb_the_others(camera: str, tmp_path: Path) -> None:
+    path = two_cameras(tmp_path, camera)
+    jobs = read_cameras(path, tmp_path)
+    dead = jobs["yard"].source.model_copy(update={"place": "http://127.0.0.1:9/yard", "retry": 1})
+    stop, seen = CancelToken(), list[Event]()
+    gate = Camera("gate", jobs["gate"], lambda *_: None, seen.append, patience=QUICK)
+    lost = Camera(
+        "yard", jobs["yard"].model_copy(update={"source": dead}), lambda *_: None, seen.append, patience=QUICK
+    )
+
+    def end() -> None:
+        gate.watch(stop)
+        while lost.state()["restarts"] < 3:
+            threading.Event().wait(0.01)
+        stop.cancel()
+
+    with pytest.warns(CameraWarning, match="yard: .*gave up after 1 tries") as warned:  # noqa: PT031
+        threading.Thread(target=end, daemon=True).start()
+        watch_cameras([lost], stop)
+    assert len([item for item in warned if item.category is CameraWarning]) == 1, "it is said once"
+    assert gate.state()["frames"] == 3 * len(JPEGS)
+    assert {event.source for event in seen} == {"gate"}
+    assert not lost.well
+    assert lost.state()["error"]
+
+
+@pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarning")
+@pytest.mark.parametrize("options", [{}, {"rotate": "1h"}])
+def test_a_camera_goes_on_after_a_disk_that_was_full_for_a_moment(
+    camera: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
+) -> None:
+    full, record = [True], writing.write_record
+
+    def write(*arguments: Any) -> None:
+        if full.pop():
+            full.append(False)
+            raise SinkError("job.json: cannot be written (the disk is full)")
+        full.append(False)
+        record(*arguments)
+
+    monkeypatch.setattr(writing, "write_record", write)
+    jobs = read_cameras(two_cameras(tmp_path, camera, **options), tmp_path / "out")
+    gate = Camera("gate", jobs["gate"], lambda *_: None, lambda _: None, patience=QUICK)
+    before = threading.active_count()
+    gate.watch(CancelToken())
+    assert gate.state()["restarts"] == 1
+    assert gate.state()["events"] > 2
+    assert threading.active_count() <= before
+
+
+def fails_at_a_frame(patch: pytest.MonkeyPatch) -> None:
+    frame = Camera.frame
+
+    def fail(self: Camera, *arguments: Any) -> None:
+        frame(self, *arguments)
+        if self.state()["frames"] % 30 == 0:
+            raise RuntimeError("a frame")
+
+    patch.setattr(Camera, "frame", fail)
+
+
+def fails_at_an_event(patch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise SinkError("an event")
+
+    patch.setattr(Camera, "event", fail)
+
+
+def fails_at_its_outputs(patch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise SinkError("a record")
+
+    patch.setattr(writing, "write_record", fail)
+
+
+def is_lost(patch: pytest.MonkeyPatch) -> None:
+    images = live.NetworkReader.images
+
+    def breaking(self: live.NetworkReader, start: float = 0) -> Iterator[object]:
+        for image in images(self, start):
+            if image.index == 30:
+                raise SourceError("lost; gave up")
+            yield image
+
+    patch.setattr(live.NetworkReader, "images", breaking)
+
+
+def is_changed(patch: pytest.MonkeyPatch) -> None:
+    frame = Camera.frame
+
+    def change(self: Camera, *arguments: Any) -> None:
+        frame(self, *arguments)
+        if self.state()["frames"] % 30 == 0:
+            self.change(self.job.model_copy())
+
+    patch.setattr(Camera, "frame", change)
+
+
+@pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarning")
+@pytest.mark.parametrize(
+    "fault", [fails_at_a_frame, fails_at_an_event, fails_at_its_outputs, is_lost, is_changed]
+)
+@pytest.mark.parametrize("options", [{}, {"rotate": "1h"}])
+def test_a_run_that_has_ended_leaves_nothing_in_memory(
+    camera: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[[pytest.MonkeyPatch], None],
+    options: dict[str, str],
+) -> None:
+    opened: list[weakref.ref[OpenJob]] = []
+    sessions: list[weakref.ref[object]] = []
+    open_job, stop = cameras.open_job, CancelToken()
+
+    def open_and_note(*arguments: Any, **given: Any) -> OpenJob:
+        job = open_job(*arguments, **given)
+        if len(opened) == 2:
+            stop.cancel()
+        opened.append(weakref.ref(job))
+        sessions.append(weakref.ref(job.session))
+        return job
+
+    monkeypatch.setattr(cameras, "open_job", open_and_note)
+    fault(monkeypatch)
+    job = read_cameras(two_cameras(tmp_path, camera, end=10_000, **options), tmp_path / "out")["gate"]
+    gate = Camera("gate", job, lambda *_: None, lambda _: None, patience=QUICK)
+    gc.collect()
+    gc.disable()  # sessions hold much memory in few objects, so that it comes too late
+    try:
+        gate.watch(stop)
+        assert len(opened) == 3
+        assert not [ref() for ref in (*opened, *sessions) if ref() is not None]
+    finally:
+        gc.enable()
+
+
+def test_the_page_tells_people_and_programs_how_cameras_are(
+    camera: str,
+    listener: Listener,
+    tmp_path: Path,
+) -> None:
+    jobs = read_cameras(two_cameras(tmp_path, camera, end=10_000, notify=listener.address), tmp_path)
+    gate = Camera("gate", jobs["gate"], lambda *_: None, lambda _: None)
+    stop = CancelToken()
+
+    def get(path: str, **headers: str) -> tuple[int, str, bytes]:
+        try:
+            with urlopen(Request(page.address + path, headers=headers), timeout=10) as answer:
+                return answer.status, answer.headers["Content-Type"], answer.read()
+        except HTTPError as error:
+            with error:
+                return error.code, "", b""
+
+    with CameraPage([gate], 0) as page:
+        assert get("health")[0] == 503
+        assert get("image/gate.jpg")[0] == 404
+        thread = threading.Thread(target=watch_cameras, args=([gate], stop), daemon=True)
+        thread.start()
+        while gate.state()["events"] < 1:
+            threading.Event().wait(0.01)
+        status, _, body = get("health")
+        assert (status, json.loads(body)["gate"]["online"]) == (200, True)
+        text = get("metrics")[2].decode()
+        found = dict(line.split(" ") for line in text.splitlines() if not line.startswith("#"))
+        assert float(found['segue_frames_total{camera="gate"}']) > 3
+        assert float(found['segue_events_total{camera="gate"}']) >= 1
+        assert get("image/gate.jpg")[2].startswith(b"\xff\xd8")
+        assert b"gate: online" in get("")[2]
+        assert get("", Host="evil.example")[0] == 403
+        stop.cancel()
+        thread.join(30)
+        assert get("health")[0] == 503
+    assert not thread.is_alive()
+
+
+def test_zones_that_are_drawn_on_the_page_are_saved_in_the_file_and_watched(
+    camera: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("tomlkit", reason="a dependency since zones are saved: make test installs it")
+    path = two_cameras(tmp_path, camera, end=10_000)
+    path.write_text("# my cameras\n" + path.read_text())
+    seen = list[Event]()
+    jobs = read_cameras(path, tmp_path / "out")
+    yard = Camera("yard", jobs["yard"], lambda *_: None, seen.append, patience=QUICK)
+    stop = CancelToken()
+
+    def save(name: str, zones: list[str]) -> None:
+        yard.change(save_zones(path, tmp_path / "out", name, zones, yard.job.zones))
+
+    def post(zones: object, **headers: str) -> int:
+        given = {"Content-Type": "application/json", **headers}
+        request = Request(page.address + "zones/yard", json.dumps(zones).encode(), given)
+        try:
+            with urlopen(request, timeout=10) as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            with error:
+                return error.code
+
+    with CameraPage([yard], 0, save) as page:
+        thread = threading.Thread(target=watch_cameras, args=([yard], stop), daemon=True)
+        thread.start()
+        while not seen:
+            threading.Event().wait(0.01)
+        before = path.read_text()
+        assert post(["wall=0%,0% 100%,0%"], Origin="http://evil.example") == 403
+        assert post(["wall=0%,0% 100%,0%"], **{"Content-Type": "text/plain"}) == 403
+        assert post(["wall"]) == post({"a": 1}) == post(["wall=0%,0 9,9"]) == 400
+        assert path.read_text() == before
+        wall = "wall=0%,0% 100%,0% 100%,100% 0%,100%"
+        assert post([wall]) == 204
+        while not any(event.event == "zone-enter" and event.zone == "wall" for event in seen):
+            threading.Event().wait(0.01)
+        stop.cancel()
+        thread.join(30)
+    assert path.read_text().startswith("# my cameras\n")
+    again = read_cameras(path, tmp_path / "out")
+    assert again["yard"].zones == (wall,)
+    assert again["gate"] == jobs["gate"]
+
+
+WALL = "wall=0%,0% 100%,0% 100%,100% 0%,100%"
+
+
+def wait_for(true: Callable[[], object], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not become true in time"
+        threading.Event().wait(0.01)
+
+
+@contextmanager
+def watched(camera: Camera) -> Iterator[threading.Thread]:
+    stop = CancelToken()
+    thread = threading.Thread(target=camera.watch, args=(stop,), daemon=True)
+    thread.start()
+    yield thread
+    stop.cancel()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
+def test_changed_zones_count_also_while_the_receiver_of_messages_is_down(
+    camera: str, listener: Listener, tmp_path: Path
+) -> None:
+    seen = list[Event]()
+    job = read_cameras(two_cameras(tmp_path, camera, end=100_000, notify=DEAD), tmp_path / "out")["yard"]
+    yard = Camera("yard", job, lambda *_: None, seen.append, patience=QUICK)
+    with watched(yard):
+        wait_for(lambda: seen)
+        yard.change(job.model_copy(update={"zones": (WALL,)}))
+        wait_for(lambda: any(event.zone == "wall" and event.event == "zone-enter" for event in seen))
+        assert yard.undelivered
+        yard.change(job.model_copy(update={"zones": (WALL,), "notify": listener.address}))
+        wait_for(lambda: "zone-enter" in listener.kinds)
+    assert yard.state()["restarts"] == 0
+    told = [(event.event, event.object) for event in seen]
+    wait_for(lambda: len(listener.received) == len(told))
+    assert [(message["event"], message["object"]) for message in listener.received] == told
+
+
+def test_zones_that_are_saved_before_the_first_frame_are_no_failure(camera: str, tmp_path: Path) -> None:
+    job = read_cameras(two_cameras(tmp_path, camera, end=100_000), tmp_path / "out")["yard"]
+    silent = socket.create_server(("127.0.0.1", 0))  # a camera that never answers
+    address = f"http://127.0.0.1:{silent.getsockname()[1]}/yard"
+    source = job.source.model_copy(update={"place": address})
+    yard = Camera("yard", job.model_copy(update={"source": source}), lambda *_: None, lambda _: None)
+    with silent, watched(yard):
+        wait_for(lambda: yard._source is not None)
+        yard.change(job.model_copy(update={"zones": (WALL,)}))
+        wait_for(lambda: yard.state()["events"])
+        assert (yard.state()["restarts"], yard.state()["error"]) == (0, "")
+
+
+TWO = "[cameras.gate]\nsource = '0'\n[cameras.yard]\nsource = '1'"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[cameras", "no TOML"),
+        ("x = 1\n[cameras.gate]\nsource = '0'", "nothing else"),
+        ("[defaults]\nfps = 5", "cameras.NAME"),
+        ("[cameras.gate]\nfps = 5", r"\[cameras.gate\] needs a source"),
+        ("[cameras.'a/b']\nsource = '0'", "a name has letters"),
+        ("[cameras.gate]\nsource = '0'\ncolour = 'red'", "camera gate: .*--colour"),
+        ("[cameras.gate]\nsource = '0'\nzone = ['door']", "camera gate: .*door"),
+        ("[cameras.gate]\nsource = '0'\nfps = 'fast'", "camera gate: .*--fps"),
+        ("[cameras.gate]\nsource = ''", "camera gate: source"),
+        ("[cameras.gate]\nsource = '0'\nnotify = 'ftp://broker/{name}'", "camera gate: notify"),
+        ("[cameras.gate]\nsource = '0'\nnotify = ''", "camera gate: notify"),
+        ("[defaults]\nevents = 'e.csv'\n" + TWO, "gate and yard would both write e.csv"),
+        ("[defaults]\nsnapshots = 's'\n" + TWO, "gate and yard would both write s;"),
+        ("[defaults]\noutput = 'o'\nformat = 'png'\n" + TWO, "gate and yard would both write o;"),
+        (
+            "[cameras.gate]\nsource = '0'\nevents = 'a.csv'\n"
+            "[cameras.yard]\nsource = '1'\nevents = './a.json'",
+            "gate and yard would both write a;",
+        ),
+        (
+            "[defaults]\nnotify = 'mqtt://me:a@Host:1883/x'\n[cameras.gate]\nsource = '0'\n"
+            "home-assistant = true\n[cameras.yard]\nsource = '1'\nnotify = 'mqtt://host/%78'",
+            "gate and yard have one topic",
+        ),
+    ],
+)
+def test_a_file_that_means_nothing_is_refused_with_the_camera(
+    command: Command, tmp_path: Path, text: str, message: str
+) -> None:
+    path = cameras_file(tmp_path, text)
+    with pytest.raises(SegueError, match=message):
+        [*map(str, read_cameras(path, tmp_path).values())]
+    assert str(path) in command("watch", path).complaint
+
+
+def test_a_name_stands_for_the_camera_everywhere_also_in_its_source(tmp_path: Path) -> None:
+    path = cameras_file(
+        tmp_path,
+        """
+        [defaults]
+        source = "rtsp://host/{name}"
+        events = "{name}/events.csv"
+        zone = ["{name} door=0,0 9,0 9,9"]
+        [cameras.gate]
+        [cameras.yard]
+        source = "http://{name}.local/stream"
+        """,
+    )
+    gate, yard = read_cameras(path, tmp_path).values()
+    assert (gate.source.place, yard.source.place) == ("rtsp://host/gate", "http://yard.local/stream")
+    assert (gate.events, yard.events) == (Path("gate/events.csv"), Path("yard/events.csv"))
+    assert yard.zones == ("yard door=0,0 9,0 9,9",)
+
+
+A, B, C, D = (f"{name}=0%,0% 50%,0% 50%,{number}%" for number, name in enumerate("abcd", 10))
+FILE = f"""# the cameras of the house
+[cameras.gate]
+source = '0'
+zone = [
+    '{A}', # by the door
+    # and by hand, since the page was opened:
+    '{B}', # of the neighbour
+    "c=0,0 .5,0 .5,.12",
+]
+[cameras.yard]
+source = '1' # later
+"""
+
+
+def saved(path: Path, *zones: str, known: tuple[str, ...]) -> str:
+    """What is in a file of cameras after the zones of one were saved."""
+    job = save_zones(path, path.parent, "gate", zones, known)
+    assert job == read_cameras(path, path.parent)["gate"]
+    return path.read_bytes().decode()
+
+
+def test_saving_zones_keeps_what_was_written_by_hand(tmp_path: Path) -> None:
+    path = cameras_file(tmp_path, FILE)
+    assert saved(path, A, C, known=(A, C)) == FILE
+    without = FILE.replace(f"    '{A}', # by the door\n", "")
+    assert saved(path, C, D, known=(A, C)) == without.replace('.12",\n', f'.12",\n    "{D}",\n')
+    path.write_text(FILE)
+    moved = A.replace("10%", "90%")
+    assert saved(path, moved, C, known=(A, C)) == FILE.replace(f"'{A}'", f'"{moved}"')
+
+
+def test_saving_zones_keeps_the_ends_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "cameras.toml"
+    alone = "[cameras.gate]\nsource = '0'\n"
+    for text in (FILE, alone):
+        path.write_bytes(text.replace("\n", "\r\n").encode())
+        after = saved(path, A, D, known=())
+        assert D in after
+        assert after.count("\n") == after.count("\r\n") > 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no modes and owners of files")
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_saving_zones_keeps_link_mode_and_owner_of_the_file(tmp_path: Path, mode: int) -> None:
+    real = tmp_path / "etc" / "cameras.toml"
+    real.parent.mkdir()
+    real.write_text(FILE)
+    if os.getuid() == 0:
+        os.chown(real, 1234, 4321)
+    real.chmod(mode)
+    link, before = tmp_path / "cameras.toml", real.stat()
+    link.symlink_to(Path("etc/cameras.toml"))
+    assert D in saved(link, D, known=())
+    after = real.stat()
+    assert link.is_symlink()
+    assert D in real.read_text()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert [*real.parent.iterdir()] == [real]
+
+
+def test_a_file_whose_owner_cannot_be_kept_is_written_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = cameras_file(tmp_path, FILE)
+    number = path.stat().st_ino
+
+    def fstat(*_: object) -> SimpleNamespace:
+        return SimpleNamespace(st_uid=-1, st_gid=-1)
+
+    def chown(*_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(partial.os, "fstat", fstat)
+        patch.setattr(partial.os, "chown", chown, raising=False)
+        assert C not in saved(path, known=(A, B, C))
+    assert path.stat().st_ino == number
+    assert len(path.read_text()) < len(FILE), "nothing of the longer text is left"
+
+
+def test_a_file_says_the_options_of_each_camera(tmp_path: Path) -> None:
+    path = cameras_file(
+        tmp_path,
+        """
+        [defaults]
+        fps = 5
+        notify = "mqtt://broker/cameras/{name}"
+        [cameras.gate]
+        source = 0
+        min_seconds = 2
+        zone = ["a=0,0 9,0 9,9", "b=0,0 9,9"]
+        [cameras.yard]
+        source = "rtsp://camera/yard"
+        fps = 2.5
+        append = false
+        """,
+    )
+    gate, yard = read_cameras(path, tmp_path / "out").values()
+    assert (gate.source.place, gate.options.fps, gate.min_seconds, len(gate.zones)) == ("0", 5, 2, 2)
+    assert (gate.events, gate.options.objects) == (tmp_path / "out/gate.csv", True)
+    assert gate.notify == "mqtt://broker/cameras/gate"
+    assert (yard.options.fps, yard.outputs.append) == (2.5, False)

@@ -1,0 +1,161 @@
+"""The page of cameras: clients that send half a request, or odd ones, cost nobody else anything."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from urllib.parse import urlsplit
+
+import pytest
+
+from segue.events.table import Event
+from segue.jobs.values import ForegroundJob, Model, VideoSource
+from segue_watch import page as camera_page
+from segue_watch.cameras import Camera
+from segue_watch.page import CameraPage
+
+
+def ignore(*_: str | Event) -> None: ...
+
+
+@pytest.fixture
+def saved() -> list[list[str]]:
+    """The zones that were sent to the page."""
+    return []
+
+
+@pytest.fixture
+def port(saved: list[list[str]]) -> Iterator[int]:
+    job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"))
+    yard = Camera("yard", job, ignore, ignore)
+    with CameraPage([yard], 0, lambda _, zones: saved.append(zones)) as page:
+        yield urlsplit(page.address).port or 0
+
+
+@contextmanager
+def client(port: int) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        yield connection
+
+
+def answer(port: int, request: bytes) -> bytes:
+    """The first line of the answer, or nothing if the connection is closed."""
+    with client(port) as connection:
+        try:
+            connection.sendall(request)
+            return connection.makefile("rb").readline()
+        except ConnectionError:
+            return b""
+
+
+def health(port: int) -> bytes:
+    return answer(port, b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+
+
+HEAD = b"POST /zones/yard HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+HALVES = (b"", b"POST /zo", HEAD, HEAD + b"Content-Length: 100\r\n\r\n[")
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_half_sent_requests_take_no_place_from_others(port: int, half: bytes) -> None:
+    before = threading.active_count()
+    with ExitStack() as stack:
+        for _ in range(120):
+            with suppress(ConnectionError):
+                stack.enter_context(client(port)).sendall(half)
+            assert threading.active_count() - before <= 2 * camera_page.MOST_CONNECTIONS, "each has a file"
+        for _ in range(3):
+            assert health(port) == b"HTTP/1.0 200 OK\r\n"
+
+
+def test_the_rest_of_a_request_is_waited_for_so_long(
+    port: int, monkeypatch: pytest.MonkeyPatch, saved: list[list[str]]
+) -> None:
+    monkeypatch.setattr(camera_page, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(camera_page, "BODY_SECONDS", 0.3)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(client(port)) for _ in HALVES]
+        for each, half in zip(clients, HALVES, strict=True):
+            each.sendall(half)
+        for each in clients:
+            with suppress(ConnectionError):
+                while each.recv(1000):
+                    pass
+    assert saved == []
+
+
+def test_a_head_that_drips_in_for_ever_is_cut_off(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_page, "HEAD_SECONDS", 0.3)
+    wait = threading.Event()
+    with client(port) as each, pytest.raises(ConnectionError):  # noqa: PT012
+        each.sendall(HEAD[:-2])
+        for _ in range(1000):
+            each.sendall(b"a")
+            wait.wait(0.02)
+
+
+def test_a_client_that_does_not_read_its_answer_is_cut_off(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_page, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(Camera, "image", lambda _: bytes(50_000_000))
+    with client(port) as each:
+        each.sendall(b"GET /image/yard.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        threading.Event().wait(0.6)
+        taken = 0
+        with suppress(ConnectionError):
+            while part := each.recv(1 << 20):
+                taken += len(part)
+        assert taken < 50_000_000
+
+
+ODD = {
+    "long length": HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n[]",
+    "negative length": HEAD + b"Content-Length: -5\r\n\r\n[]",
+    "large body": HEAD + b"Content-Length: 70000\r\n\r\n[",
+    "no length": HEAD + b"\r\n",
+    "chunked": HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n",
+    "no JSON": HEAD + b"Content-Length: 3\r\n\r\n\xff\xfe[",
+    "deep": HEAD + b"Content-Length: 60000\r\n\r\n" + b"[" * 60000,
+    "number": HEAD + b"Content-Length: 5000\r\n\r\n" + b"9" * 5000,
+    "no HTTP": b"POST \x16\x03\x01 FTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("request_", ODD.values(), ids=ODD)
+def test_odd_requests_are_refused_without_a_traceback(
+    port: int, capfd: pytest.CaptureFixture[str], saved: list[list[str]], request_: bytes
+) -> None:
+    with client(port) as each:
+        each.sendall(request_)
+        assert b"400" in each.recv(1000), "an answer to what is no HTTP has no first line"
+    assert saved == []
+    assert health(port) == b"HTTP/1.0 200 OK\r\n"
+    assert capfd.readouterr().err == ""
+
+
+def test_a_client_that_resets_its_connection_leaves_no_traceback(
+    port: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked, go_on = threading.Semaphore(0), threading.Event()
+
+    def image(_: Camera) -> bytes:
+        asked.release()
+        go_on.wait(10)
+        return bytes(10_000_000)
+
+    monkeypatch.setattr(Camera, "image", image)
+    for request in (*HALVES, b"GET /image/yard.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"):
+        with client(port) as each:
+            each.sendall(request)
+            if request.startswith(b"GET"):
+                asked.acquire()
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    go_on.set()
+    while any("process_request" in thread.name for thread in threading.enumerate()):
+        threading.Event().wait(0.01)
+    assert health(port) == b"HTTP/1.0 200 OK\r\n"
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,223 @@
+"""Painted and erased pixels stay, in whatever order a person clicks, draws boxes, paints and erases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segue.errors import PromptError
+from segue.prompts import ImagePrompts
+from segue.utils.arrays import BoolArray
+from segue_web.project.edits import NEAREST, Edits
+from segue_web.project.project import FrameAnnotation, Project
+from segue_web.server.messages import Click
+
+SIZE = (40, 60)
+
+
+class WanderingWorker:
+    """Answers with disks around the clicks and the box, wherever the mask was before."""
+
+    def __init__(self) -> None:
+        self.corrected: list[tuple[int, int]] = []
+
+    async def ask(self, what: str, _: int, *given: Any) -> Any:
+        return self.correct(*given) if what == "correct" else self.click(*given)
+
+    def correct(self, mask: BoolArray, clicks: list[Click], new: int) -> Any:
+        """What the last clicks change under them."""
+        self.corrected = [*self.corrected, (len(clicks), new)]
+        for x, y, inside in clicks[-new:]:
+            disk = np.zeros(SIZE, np.uint8)
+            cv2.circle(disk, (int(x), int(y)), 3, 1, -1)
+            mask = mask | (disk > 0) if inside else mask & (disk == 0)
+        return mask, 0.7
+
+    def click(self, prompts: ImagePrompts, bound: BoolArray | None) -> Any:
+        plane = np.zeros(SIZE, np.uint8)
+        if prompts.box is not None:
+            x0, y0, x1, y1 = map(int, prompts.box)
+            plane[y0:y1, x0:x1] = 1
+        for value, points in ((1, prompts.points), (0, prompts.negative)):
+            for x, y in points:
+                cv2.circle(plane, (int(x), int(y)), 9, value, -1)
+        found = plane > 0
+        return (found if bound is None else found & bound), 0.9
+
+
+class Desk:
+    """One object on one frame, edited as the page does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = Project(folder, {"width": SIZE[1], "height": SIZE[0], "frames": 1}, SIZE)
+        with self.project.change("object"):
+            self.project.add_object()
+        video = cast(Any, SimpleNamespace(size=SIZE))
+
+        async def run(call: Callable[[], Any]) -> Any:
+            return call()
+
+        self.worker = WanderingWorker()
+        wandering = cast(Any, self.worker)
+        self.edits = Edits(video, self.project, cast(Callable[..., Awaitable[Any]], run), wandering)
+
+    @property
+    def plane(self) -> BoolArray:
+        return self.project.plane(0, 1)
+
+    def about(self) -> dict[str, Any]:
+        return {"frame": 0, "object": 1, "seen": self.project.frame_revision(0)}
+
+    def click(self, x: float, y: float, positive: bool) -> None:
+        said = self.project.prompts(0).get(1, {"points": [], "box": None})
+        points = (*map(tuple, said["points"]), (x, y, positive))
+        box = said["box"] and tuple(said["box"])
+        asyncio.run(self.edits.click(**self.about(), points=points, box=box))
+
+    def box(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        asyncio.run(self.edits.click(**self.about(), box=(x0, y0, x1, y1)))
+
+    def stroke(self, path: list[tuple[float, float]], width: float | None, add: bool) -> None:
+        self.edits.stroke(**self.about(), add=add, path=path, width=width)
+
+
+PLACE = st.tuples(st.integers(2, SIZE[1] - 3), st.integers(2, SIZE[0] - 3))
+EDITS = st.one_of(
+    st.tuples(st.just("click"), PLACE, st.booleans()),
+    st.tuples(st.just("box"), PLACE, PLACE),
+    st.tuples(st.just("brush"), PLACE, st.booleans()),
+    st.tuples(st.just("polygon"), PLACE),
+    st.tuples(st.just("undo")),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(EDITS, min_size=2, max_size=8))
+def test_painted_and_erased_pixels_stay_unless_a_click_right_on_them_says_otherwise(
+    sequence: list[tuple[Any, ...]],
+) -> None:
+    rows, columns = np.indices(SIZE) + 0.5
+    with TemporaryDirectory() as folder:
+        desk = Desk(Path(folder))
+        # What must be in the mask and what must not, with the mask, after each step of the history.
+        states = [(np.zeros(SIZE, np.bool_), np.zeros(SIZE, np.bool_), np.zeros(SIZE, np.bool_))]
+        for what, *values in sequence:
+            on, off, before = states[-1]
+            try:
+                if what == "undo":
+                    if len(states) == 1:
+                        continue
+                    states.pop()
+                    desk.project.undo()
+                elif what == "click":
+                    (x, y), positive = values
+                    desk.click(x, y, positive)
+                    far = np.hypot(rows - y, columns - x) > NEAREST
+                    states.append((on & far, off, before) if not positive else (on, off & far, before))
+                elif what == "box":
+                    (x0, y0), (x1, y1) = values
+                    desk.box(min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1)
+                    states.append((on, off, before))
+                else:
+                    x, y = values[0]
+                    adds = what == "polygon" or values[1]
+                    corners = [(x - 2, y - 2), (x + 3, y - 2), (x + 3, y + 3), (x - 2, y + 3)]
+                    path, width = (corners, None) if what == "polygon" else ([(x, y)], 5)
+                    desk.stroke(path, width, adds)
+                    distance = np.hypot(rows - y, columns - x)
+                    # Between core and edge the stroke may or may not lie on older paint.
+                    core, beyond = distance < 1.5, distance > 6
+                    kept = (on | core, off & beyond) if adds else (on & beyond, off | core)
+                    states.append((*kept, before))
+            except PromptError:
+                assert np.array_equal(desk.plane, before), "what is refused changes nothing"
+                continue
+            on, off, shown = states[-1]
+            assert desk.plane[on].all()
+            assert not desk.plane[off].any()
+            if what == "undo":
+                assert np.array_equal(desk.plane, shown)
+            states[-1] = (on, off, desk.plane)
+        desk.project.close()
+
+
+def test_a_click_keeps_what_was_painted_and_erased_elsewhere(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    desk.click(15, 15, True)
+    desk.stroke([(45, 20), (52, 20)], 6, True)
+    desk.stroke([(12, 15)], 5, False)
+    desk.click(20, 25, True)
+
+    assert desk.plane[20, 48], "painted"
+    assert not desk.plane[15, 12], "erased"
+    assert desk.plane[25, 20], "clicked"
+    assert desk.plane[15, 20], "the first click counts after strokes, too"
+
+    desk.click(15, 30, False)
+    assert desk.plane[20, 48], "a negative click elsewhere takes no paint away"
+    desk.click(48, 20, False)
+    assert not desk.plane[20, 48], "one right on the paint does, near itself"
+    desk.click(12, 15, True)
+    assert desk.plane[15, 12]
+
+
+def test_a_box_keeps_a_polygon_and_the_clicks_go_on_from_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    desk.stroke([(2, 2), (12, 2), (12, 12), (2, 12)], None, True)
+    desk.box(30, 20, 50, 35)
+    expected = np.zeros(SIZE, np.bool_)
+    expected[2:12, 2:12] = expected[20:35, 30:50] = True
+
+    assert np.array_equal(desk.plane, expected)
+    desk.project.undo()
+    assert desk.plane.sum() == 100
+    assert desk.project.prompts(0) == {}
+    desk.click(7, 7, False)
+    assert desk.plane.sum() < 100
+    assert desk.plane[2:12, 2].all(), "far from the click"
+
+
+@pytest.mark.parametrize("kind", ["tracked", "imported"])
+def test_clicks_on_a_tracked_or_imported_mask_leave_the_rest_of_it(tmp_path: Path, kind: Any) -> None:
+    desk = Desk(tmp_path / "p")
+    plane = np.zeros(SIZE, np.bool_)
+    plane[5:25, 5:25] = True
+    with desk.project.change("mask"):
+        desk.project.put(0, {1: (plane, FrameAnnotation(kind, 0.6))})
+    desk.click(40, 20, True)
+    desk.click(10, 10, False)
+
+    assert desk.worker.corrected == [(1, 1), (2, 1)], "each click is new once"
+    changed = desk.plane != plane
+    rows, columns = np.nonzero(changed)
+    assert (np.minimum(np.hypot(columns - 40, rows - 20), np.hypot(columns - 10, rows - 10)) <= 4).all()
+    assert desk.plane[20, 40]
+    assert not desk.plane[10, 10]
+
+
+def test_the_whole_object_can_be_asked_for_anew(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    plane = np.zeros(SIZE, np.bool_)
+    plane[5:25, 5:25] = True
+    with desk.project.change("mask"):
+        desk.project.put(0, {1: (plane, FrameAnnotation("tracked", 0.6))})
+    asyncio.run(desk.edits.click(**desk.about(), points=((40, 20, True),), whole=True))
+    assert desk.worker.corrected == []
+    assert not desk.plane[6, 6]
+
+
+def test_clicks_that_made_a_mask_go_on_making_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    desk.click(15, 15, True)
+    desk.click(40, 20, True)
+    assert desk.worker.corrected == []

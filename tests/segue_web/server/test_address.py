@@ -1,0 +1,109 @@
+"""The address of a page is used again in its folder, and its secret stays one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from segue_web.server.address import FILE, Address, listen, proof, read_address
+
+on_posix = pytest.mark.skipif(os.name != "posix", reason="modes and links of files are those of POSIX")
+
+
+def used(folder: Path, port: int = 0) -> Address:
+    """The address of a server that has begun and ended."""
+    listener, address = listen(port, folder)
+    with closing(listener):
+        assert listener.getsockname()[:2] == ("127.0.0.1", address.port)
+    return address
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_a_folder_keeps_its_address(tmp_path: Path) -> None:
+    first = used(tmp_path)
+
+    assert used(tmp_path) == first
+    assert used(tmp_path, first.port) == first
+
+
+@on_posix
+def test_the_owner_alone_can_read_it(tmp_path: Path) -> None:
+    previous = os.umask(0)
+    try:
+        used(tmp_path)
+    finally:
+        os.umask(previous)
+
+    assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+
+
+@on_posix
+def test_an_address_that_others_can_read_is_used_no_more(tmp_path: Path) -> None:
+    first = used(tmp_path)
+    (tmp_path / FILE).chmod(0o644)
+
+    assert used(tmp_path).token != first.token
+    assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+
+
+@on_posix
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    target = tmp_path / "other"
+    used(folder)
+    (folder / FILE).rename(target)
+    (folder / FILE).symlink_to(target)
+    before = target.read_text()
+
+    used(folder)
+
+    assert target.read_text() == before
+    assert not (folder / FILE).is_symlink()
+
+
+def test_a_copy_of_a_folder_has_an_address_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    first = used(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+
+    assert used(tmp_path / "two").token != first.token
+    assert used(tmp_path / "one") == first
+
+
+def test_at_another_port_there_is_another_secret(tmp_path: Path) -> None:
+    first = used(tmp_path)
+    with closing(socket.create_server(("127.0.0.1", first.port))):
+        second = used(tmp_path)
+
+    assert second.port != first.port
+    assert second.token != first.token
+    assert used(tmp_path, port := free_port()).token not in (first.token, second.token)
+    assert used(tmp_path).port == port
+
+
+@pytest.mark.parametrize(
+    "damage", [{"token": "short"}, {"port": 70000}, {"port": "80"}, {"port": True}, {"folder": None}, {}]
+)
+def test_a_damaged_file_is_replaced(tmp_path: Path, damage: dict[str, object]) -> None:
+    first = used(tmp_path)
+    path = tmp_path / FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | damage) if damage else "{")
+
+    assert read_address(tmp_path) is None
+    assert used(tmp_path).token != first.token
+
+
+def test_a_proof_needs_the_secret_and_holds_for_one_challenge() -> None:
+    assert len({proof("a", "1"), proof("b", "1"), proof("a", "2")}) == 3

@@ -1,0 +1,202 @@
+"""Pieces of foreground keep their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from segue.sessions.foreground.components import ComponentTracker
+from segue.sessions.foreground.masks import without_small
+from segue.types import ObjectInfo
+from tests.sessions.foreground.scenes import Place, square_mask
+
+SIZE = (40, 60)
+
+
+class SquareTracker:
+    """Tracks squares of eight pixels at given places."""
+
+    def __init__(self) -> None:
+        self.tracker = ComponentTracker(confirmed=1)
+        self.time = 0.0
+        self.objects: tuple[ObjectInfo, ...] = ()
+
+    def __call__(self, *places: Place, seconds: float = 0.1) -> dict[Place, int]:
+        """Id of each square on the next frame."""
+        mask = square_mask(SIZE, places, side=8)
+        labels, self.objects = self.tracker.update(mask, self.time, mask.astype(np.float32))
+        self.time += seconds
+        assert np.array_equal(labels > 0, mask)
+        return {(row, column): int(labels[row, column]) for row, column in places}
+
+    @property
+    def followed(self) -> list[int]:
+        return [item.id for item in self.objects]
+
+
+@pytest.fixture
+def squares() -> SquareTracker:
+    return SquareTracker()
+
+
+def test_ids_stay_while_objects_move(squares: SquareTracker) -> None:
+    for t in range(10):
+        assert squares((5, 2 + 3 * t), (25, 40 - 2 * t)) == {(5, 2 + 3 * t): 1, (25, 40 - 2 * t): 2}
+
+
+def test_boxes_are_places_in_the_whole_image(squares: SquareTracker) -> None:
+    squares((7, 13), (29, 41))
+    assert [item.box for item in squares.objects] == [(13, 7, 21, 15), (41, 29, 49, 37)]
+
+
+def test_an_object_that_was_hidden_for_a_moment_comes_back(squares: SquareTracker) -> None:
+    for t in range(4):
+        squares((5, 10 + t))
+    for _ in range(5):
+        squares()
+        assert squares.followed == [1]
+        assert squares.objects[0].area == 0
+        assert squares.objects[0].box is None
+    assert squares((5, 18)) == {(5, 18): 1}
+
+
+def test_an_object_that_was_away_for_long_is_a_new_one(squares: SquareTracker) -> None:
+    for _ in range(4):
+        squares((5, 10))
+    for _ in range(12):
+        squares()
+    assert squares.followed == []
+    assert squares((5, 10)) == {(5, 10): 2}
+
+
+def test_when_two_meet_one_id_remains_and_when_they_part_both_are_back(squares: SquareTracker) -> None:
+    for t in range(4):
+        squares((5, 10 + t), (5, 30 - t))
+    merged = squares((5, 14), (5, 20))
+    assert set(merged.values()) <= {1, 2}
+    assert squares.followed == [1, 2]
+    assert set(squares((5, 10), (5, 30)).values()) == {1, 2}
+
+
+def test_two_that_pass_through_each_other_keep_their_ids(squares: SquareTracker) -> None:
+    for t in range(4):
+        squares((5, 2 + 3 * t), (9, 40 - 3 * t))
+    for t in range(4, 13):  # they overlap in between, and are one piece then
+        places = (5, 2 + 3 * t), (9, 40 - 3 * t)
+        mask = square_mask(SIZE, places, side=8)
+        labels, _ = squares.tracker.update(mask, squares.time, mask.astype(np.float32))
+        squares.time += 0.1
+        assert set(np.unique(labels[mask])) == {1, 2}, t
+    assert labels[5, 38] == 1
+    assert labels[16, 4] == 2
+
+
+def test_an_object_that_falls_into_pieces_stays_one(squares: SquareTracker) -> None:
+    def body(gap: int, left: int) -> npt.NDArray[np.bool_]:
+        mask = np.zeros(SIZE, bool)
+        mask[4:30, left : left + 8] = True
+        mask[14 : 14 + gap, left : left + 8] = False
+        return mask
+
+    for t in range(8):
+        mask = body(3 if t % 2 else 0, 5 + 2 * t)
+        labels, objects = squares.tracker.update(mask, t / 10, mask.astype(np.float32))
+        assert set(np.unique(labels)) == {0, 1}
+        assert len(objects) == 1
+        assert objects[0].box == (5 + 2 * t, 4.0, 13 + 2 * t, 30.0)
+
+
+def test_two_that_were_one_are_two_when_they_are_apart(squares: SquareTracker) -> None:
+    for _ in range(4):
+        squares((5, 20), (5, 27))  # one piece
+    for t in range(6):
+        squares((5, 20 - 2 * t), (5, 28 + 2 * t))
+    assert len(set(squares((5, 8), (5, 40)).values())) == 2
+
+
+def test_a_piece_belongs_to_the_object_that_it_overlaps_most(squares: SquareTracker) -> None:
+    squares((5, 10), (5, 20))
+    assert squares((5, 18)) == {(5, 18): 2}
+
+
+def test_a_new_scene_has_new_ids_and_a_new_video_begins_with_1(squares: SquareTracker) -> None:
+    squares((5, 10))
+    squares.tracker.restart()
+    assert squares((5, 10)) == {(5, 10): 2}
+    squares.tracker.reset()
+    assert squares((5, 10)) == {(5, 10): 1}
+
+
+def test_many_pieces_need_sixteen_bits() -> None:
+    mask = np.zeros((40, 60), bool)
+    mask[::2, ::2] = True
+    labels, objects = ComponentTracker(confirmed=1).update(mask, 0.0, mask.astype(np.float32))
+    assert labels.dtype == np.uint16
+    assert len(objects) == 600
+    assert set(np.unique(labels)) == set(range(601))
+
+
+@pytest.mark.parametrize("stop", [0, 3, 8])
+def test_it_goes_on_from_a_saved_state(stop: int) -> None:
+    rng = np.random.default_rng(1)
+    masks = np.repeat(np.repeat(rng.random((12, 10, 15)) < 0.2, 4, 1), 4, 2)
+    through, first, second = (ComponentTracker() for _ in range(3))
+
+    def run(tracker: ComponentTracker, span: Sequence[int]) -> list[tuple[npt.NDArray[Any], Any]]:
+        return [tracker.update(masks[t], t / 10, masks[t].astype(np.float32)) for t in span]
+
+    run(first, range(stop))
+    second.restore(first.state())
+    expected = run(through, range(12))[stop:]
+    for (labels, objects), (same, others) in zip(run(second, range(stop, 12)), expected, strict=True):
+        assert np.array_equal(labels, same)
+        assert objects == others
+
+
+def test_small_pieces_are_left_out() -> None:
+    mask = square_mask(SIZE, [(2, 2)], side=4) | square_mask(SIZE, [(20, 20)], side=3)
+    assert without_small(mask, 0) is mask
+    assert np.array_equal(without_small(mask, 9), mask)
+    assert np.array_equal(without_small(mask, 10), square_mask(SIZE, [(2, 2)], side=4))
+    assert not without_small(mask, 17).any()
+    diagonal = np.eye(6, dtype=bool)
+    assert np.array_equal(without_small(diagonal, 6), diagonal), "corners connect"
+
+
+@pytest.mark.parametrize(("frames", "comes_back"), [(2, False), (3, True)])
+def test_an_object_is_waited_for_from_its_third_frame_on(
+    squares: SquareTracker, frames: int, comes_back: bool
+) -> None:
+    for t in range(frames):
+        assert squares((5, 10 + t))[(5, 10 + t)] == 1
+    squares()
+    assert (1 in squares.followed) is comes_back
+    assert squares((5, 12))[(5, 12)] == (1 if comes_back else 2)
+
+
+def test_an_object_has_an_id_from_its_third_frame_on_and_ids_are_consecutive() -> None:
+    tracker = ComponentTracker()
+    found = []
+    for t in range(6):
+        places = [(5, 10 + t), *([(25, 4 + 12 * t)] if t < 4 else [])]  # the second one is never seen twice
+        mask = square_mask(SIZE, places, side=6)
+        labels, objects = tracker.update(mask, t / 10, mask.astype(np.float32))
+        found.append([item.id for item in objects])
+        assert set(np.unique(labels)) - {0} == set(found[-1])
+    assert found == [[], [], [1], [1], [1], [1]]
+    for t in range(6, 9):
+        mask = square_mask(SIZE, [(5, 10 + t), (25, 40)], side=6)
+        objects = tracker.update(mask, t / 10, mask.astype(np.float32))[1]
+    assert [item.id for item in objects] == [1, 2]
+
+
+@pytest.mark.parametrize(("probability", "frames"), [(0.95, 3), (0.6, 4), (0.35, 6)])
+def test_what_is_hardly_foreground_gets_its_id_later(probability: float, frames: int) -> None:
+    """Specks of coded noise are seen on a few frames, each barely above the threshold."""
+    tracker, mask = ComponentTracker(), square_mask(SIZE, [(5, 10)], side=6)
+    found = [tracker.update(mask, t / 10, np.float32(probability) * mask)[1] for t in range(8)]
+    assert [bool(objects) for objects in found] == [t >= frames - 1 for t in range(8)]
