@@ -34,7 +34,7 @@ from foreground_clips import FPS, Labels, Video, changed, empty_scene, night, re
 from foreground_scenes import altered, headlights, insects, rain, snow
 from machine import describe
 from segue.datasets.foreground.labels import MOTION, OUTSIDE, UNKNOWN
-from segue.events.sink import Event, EventSink
+from segue.events import Event, EventSink
 from segue.sessions.foreground.components import ComponentTracker
 from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession

@@ -19,10 +19,10 @@ from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
 from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
+from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.segmenters.subtractors import BackgroundDifference, FrameDifference, Subtractor
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground.two_passes import TwoPasses
-from segue.sessions.networks import foreground_segmenter
 from segue.utils.arrays import Float32Array
 from segue.weights import load
 

@@ -35,13 +35,14 @@ from segue.models.base import MemoryNetwork
 from segue.models.memory import LongTermSchedule, LongTermTracker, MemoryTable
 from segue.registry import MODELS
 from segue.sessions.foreground.masks import ForegroundMasks
+from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import ForegroundSession
-from segue.sessions.networks import foreground_segmenter
 from segue.sessions.official import SHORT_SIDE
 from segue.sessions.session import Session
+from segue.sinks import open_sinks
 from segue.types import Frame, Image, IndexMask, Segmentation
 from segue.utils.allocation import prepare_process
-from segue.video import Source, open_sinks, open_source
+from segue.video import Source, open_source
 
 MODEL = {"track": "stcn-lite", "foreground": "mustan-lite", "instances": "nanodet+stcn-lite"}
 """Networks of the tasks without ``--model``."""

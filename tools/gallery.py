@@ -23,8 +23,8 @@ import numpy as np
 from PIL import Image
 
 import segue
+from segue.sinks import OverlayVideoSink
 from segue.types import Frame, Segmentation
-from segue.video import OverlayVideoSink
 
 SAMPLE = Path(segue.__file__).resolve().parent / "assets" / "sample"
 EVERY, QUALITY, SECONDS = 3, 60, 0.125

@@ -23,13 +23,14 @@ from pathlib import Path
 import numpy as np
 
 import segue
+from segue.entries import Remote
 from segue.errors import SegueError
 from segue.registry import MODELS
 from segue.types import PointPrompt, Prompt
 from segue.utils.cache import cache_folder
 from segue.video import open_source
 from segue.weights import load
-from segue.weights.download import Remote, fetch
+from segue.weights.download import fetch
 from segue.weights.loading import get
 from segue_papers import TABLES
 

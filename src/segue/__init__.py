@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from segue.errors import SegueError as SegueError
 from segue.utils.lazy import lazy_names
+from segue.utils.moved import find_moved_modules
+from segue.utils.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from segue import models as models
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     from segue.weights import load as load
     from segue.weights import save_pretrained as save_pretrained
 
-__version__ = "0.1.0"
-
 _MODULES = {
     "segue.api.foreground": "foreground",
     "segue.api.instances": "instances",
@@ -59,3 +59,5 @@ _MODULES = {
 __all__ = ["SegueError", "models", *" ".join(_MODULES.values()).split()]
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES, ["models"])
+
+find_moved_modules()

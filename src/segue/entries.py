@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     import os
@@ -18,21 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, device
 
-    from segue.batch.plan import Task
-    from segue.datasets.files import ByName
-    from segue.datasets.foreground.folder import ForegroundFolder
-    from segue.datasets.inventories import Inventory
-    from segue.datasets.ytvis import YTVISDataset
-    from segue.events.rules import EventRules
-    from segue.events.zones import Zone
-    from segue.metrics.data_sets import Request
-    from segue.metrics.evaluation import Evaluation, Progress
-    from segue.metrics.foreground.cdnet import CdnetProtocol
-    from segue.prompts.answers import MakePrompter
-    from segue.prompts.detectors import Detector
-    from segue.sinks.base import Sink
-    from segue.types import Box, FeatureName, Image, Refinement
-    from segue.weights.download import Remote
+from segue.types import Box, FeatureName, Frame, Image, Refinement, Segmentation
 
 NetworkTask = Literal["track", "foreground", "instances", "prompt", "detect", "features"]
 
@@ -47,6 +33,22 @@ TASKS: Mapping[NetworkTask, str] = {
 """What the networks of each task are for, in words."""
 
 PromptKind = Literal["mask", "box", "point"]
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file on the network."""
+
+    address: str
+    name: str
+    sha256: str | None = None
+    size: int | None = None
+    md5: str | None = None
+
+    @property
+    def has_checksum(self) -> bool:
+        """Whether the publisher gives one."""
+        return self.sha256 is not None or self.md5 is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,19 @@ class Entry:
         return self.shape is None or tuple(found[self.signature].shape) == self.shape
 
 
+class Detector(Protocol):
+    """Finds objects in a frame."""
+
+    names: Mapping[int, str]
+    """Labels that it gives, by class number; empty where it knows none."""
+
+    lookahead: int
+    """Frames after a frame that it looks at as well."""
+
+    def __call__(self, frame: Frame, *following: Frame) -> Segmentation:
+        """The objects of a frame, best first; ``lookahead`` frames follow, fewer at the end of a video."""
+
+
 @dataclass(frozen=True, slots=True)
 class DetectorOptions:
     """What a user asks of a detector; None and empty are what suits the detector.
@@ -241,13 +256,14 @@ class PrompterEntry:
 
     Attributes:
         name: the name that users give to ``--prompter``.
-        build: makes it, with its network loaded; what it gives takes an image at a time.
+        build: makes it, with its network loaded; what it gives makes a ``segue.prompts.ImagePrompter`` of an
+            image.
         network: the entry of its network in the registry of networks, if it has one; a weight file of that
             network, given in place of a name, is run by this prompter.
     """
 
     name: str
-    build: Callable[[PrompterOptions], MakePrompter]
+    build: Callable[[PrompterOptions], Callable[[Image], Any]]
     network: str | None = None
 
 
@@ -273,10 +289,10 @@ class SinkOptions:
         categories: number of each label, for formats that number classes.
         begin: time in seconds of the source at which videos that are written begin.
         earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
-        zones: regions and lines of the image that are watched.
+        zones: regions and lines of the image that are watched, each a ``segue.events.zones.Zone``.
         notify: address that receives each event.
         snapshots: folder for an image and a clip of each event.
-        rules: which objects and stays are worth an event.
+        rules: which objects and stays are worth an event, a ``segue.events.rules.EventRules``.
         source: name of the source.
         at: tells the date and time of day of a moment of a camera or live stream in seconds; None of others.
         live: the source has no end: what can be written at once is.
@@ -300,8 +316,8 @@ class SinkOptions:
     categories: Mapping[str, int] = field(default_factory=dict)
     begin: float = 0.0
     earlier: tuple[Path, ...] = ()
-    zones: tuple[Zone, ...] = ()
-    rules: EventRules | None = None
+    zones: tuple[Any, ...] = ()
+    rules: Any = None
     source: str = ""
     at: Callable[[float], datetime | None] = lambda _: None
     live: bool = False
@@ -319,7 +335,7 @@ class SinkEntry:
     Attributes:
         name: the name that users give to ``--format``.
         file: its file or folder inside the output folder; the ending of a file tells it from others.
-        open: makes the sink that writes to a path.
+        open: makes the sink that writes to a path, a ``segue.sinks.Sink``.
         needs_frames: whether it draws on the images.
         appends: whether it can go on after what an earlier run of a camera wrote.
         only_shows: whether it only shows results: its failure ends no run of a camera.
@@ -327,7 +343,7 @@ class SinkEntry:
 
     name: str
     file: str
-    open: Callable[[Path, SinkOptions], Sink]
+    open: Callable[[Path, SinkOptions], Any]
     needs_frames: bool = False
     appends: bool = False
     only_shows: bool = False
@@ -348,14 +364,14 @@ class DatasetJob:
 
     Attributes:
         command: the command, and kind of job, that runs each video.
-        videos: makes a task of each video of a request, with what the data set gives of it; regions and links
-            go into the folder.
+        videos: makes a task (``segue.batch.Task``) of each video of a request, with what the data set gives
+            of it; regions and links go into the folder.
         model: the network without a name; None is the default of the command.
         format: the format that is scored; None: a video is one clip, and its results are one file.
     """
 
     command: Literal["track", "foreground", "instances"]
-    videos: Callable[[Request, Path, Any], Iterator[Task]]
+    videos: Callable[[Any, Path, Any], Iterator[Any]]
     model: str | None = None
     format: str | None = None
 
@@ -391,20 +407,23 @@ class DatasetEntry:
         licence: what is known of its terms.
         layout: files that show that a folder holds it.
         fits: whether a folder has them; None: it is no data set that `segue data check` recognises.
-        list: what a folder has of it; None opens it with the reader of its labels.
-        videos: opens its videos of still cameras with labels of the foreground, for ``segue train --data
+        list: what a folder has of it, a
+            ``segue.datasets.inventories.Inventory``; None opens it with the reader of its labels.
+        videos: opens its videos of still cameras with labels of the foreground, a
+            ``segue.datasets.ForegroundFolder``, for ``segue train --data
             NAME=FOLDER`` and ``segue eval NAME``; None where it has none.
-        masks: opens its videos with index masks, for ``segue run NAME``, ``segue eval NAME`` and
-            ``segue train --data NAME=FOLDER`` of networks that follow objects; None where it has none.
-        instances: opens its training part, videos or images with labelled instances, for the networks of
-            ``segue train`` that find instances, and for ``segue run NAME`` and ``segue eval NAME``; None
+        masks: opens its videos with index masks, a ``segue.datasets.files.ByName``, for ``segue run NAME``,
+            ``segue eval NAME`` and ``segue train --data NAME=FOLDER`` of networks that follow objects; None
             where it has none.
+        instances: opens its training part, videos or images with labelled instances, a
+            ``segue.datasets.YTVISDataset``, for the networks of ``segue train`` that find instances, and for
+            ``segue run NAME`` and ``segue eval NAME``; None where it has none.
         shadows: whether the labels of ``videos`` tell shadows.
         rendered: whether no camera took the videos.
         kind: labels by which it is run and scored; None: the first of masks, instances and videos that it
             has. Still images are neither run nor scored.
-        open: opens the part that a request names.
-        evaluate: scores results of a request.
+        open: opens the part that a request (``segue.metrics.data_sets.Request``) names.
+        evaluate: scores results of a request, and gives a ``segue.metrics.Evaluation``.
         job: how its videos are run.
         options: attributes of a request that mean something to it, apart by spaces.
         expected: names of all its videos, where they are known without its files.
@@ -423,22 +442,22 @@ class DatasetEntry:
     licence: str
     layout: str
     fits: Callable[[Path], bool] | None = None
-    list: Callable[[Path], Inventory] | None = None
-    videos: Callable[[Path], ForegroundFolder] | None = None
-    instances: Callable[[Path], YTVISDataset] | None = None
-    masks: Callable[[Path], ByName[Any]] | None = None
+    list: Callable[[Path], Any] | None = None
+    videos: Callable[[Path], Any] | None = None
+    instances: Callable[[Path], Any] | None = None
+    masks: Callable[[Path], Any] | None = None
     shadows: bool = False
     rendered: bool = False
     kind: LabelKind | None = None
-    open: Callable[[Request], Any] | None = None
-    evaluate: Callable[[Path, Request, Progress], Evaluation] | None = None
+    open: Callable[[Any], Any] | None = None
+    evaluate: Callable[[Path, Any, Callable[[int, int, str], None]], Any] | None = None
     job: DatasetJob | None = None
     options: str | None = None
     expected: tuple[str, ...] = ()
     part: str | None = None
     videos_of: Callable[[Path, str, str], tuple[Sequence[str], Sequence[str]]] | None = None
     served: bool = False
-    rules: Callable[[], CdnetProtocol] | None = None
+    rules: Callable[[], Any] | None = None
     help: ScoreHelp | None = None
 
     @property

@@ -44,6 +44,7 @@ from segue.types import (
 )
 from segue.utils.arrays import BoolArray, IndexMask, as_array
 from segue.utils.inputs import kind_of, user_path
+from segue.utils.lazy import LazyCallable
 
 EXPECTED = (
     "an index mask (H, W) of whole numbers (0 background, other values ids of objects), a mask (H, W) of "
@@ -427,6 +428,9 @@ def _ids(typed: Iterable[_Typed]) -> Iterator[int]:
 ANNOTATIONS = frozenset({".json", ".xml"})
 """Files of annotation programs, by their suffix."""
 
+_READ_LABELS = LazyCallable("segue.labels.reading:read_labels")
+"""By its name: the readers of annotation files stand above prompts."""
+
 
 @dataclass(frozen=True)
 class _OneImage:
@@ -483,10 +487,8 @@ def _stored(path: Path, frame: int, frames: int | None) -> IndexMask:
 
 def _annotated(path: Path, size: tuple[int, int]) -> list[MaskPrompt]:
     """The objects of a file that annotates one image, each with its name; they may overlap."""
-    from segue.labels.reading import read_labels  # imported late: few prompts are such files
-
     try:
-        labels = read_labels(path, _OneImage(size))
+        labels = _READ_LABELS(path, _OneImage(size))
     except SegueError as error:
         raise PromptError(str(error).removeprefix(f"{path}: ")) from None
     return [MaskPrompt(id, mask, label=labels.names[id]) for id, mask in labels.planes(0).items()]

@@ -37,8 +37,8 @@ from segue.entries import SinkEntry as SinkEntry
 from segue.entries import SinkOptions as SinkOptions
 from segue.entries import WeightFile as WeightFile
 from segue.errors import ArgumentError, CheckpointError, DatasetError, PromptError, SegueError, SinkError
-from segue.models.hub import video_entry
 from segue.utils.inputs import kind_of
+from segue.utils.lazy import LazyCallable
 
 AnyEntry = Entry | DetectorEntry | PrompterEntry | SinkEntry | DatasetEntry | CommandEntry
 T = TypeVar("T", bound=AnyEntry)
@@ -222,10 +222,19 @@ _WEIGHT_SUFFIXES = frozenset({".safetensors", ".pth", ".pt", ".ckpt", ".pkl", ".
 
 _NETWORKS = ("segue.weights.catalogue", "segue.sessions.foreground.segmenters.methods")
 
-MODELS = Registry(Entry, "segue.models", "network", _NETWORKS, CheckpointError, describe=video_entry)
+MODELS = Registry(
+    Entry,
+    "segue.models",
+    "network",
+    _NETWORKS,
+    CheckpointError,
+    describe=LazyCallable("segue.models.hub:video_entry"),
+)
 DETECTORS = Registry(DetectorEntry, "segue.detectors", "detector", ("segue.prompts.catalogue",), PromptError)
 PROMPTERS = Registry(PrompterEntry, "segue.prompters", "prompter", ("segue.prompts.prompters",), PromptError)
-SINKS = Registry(SinkEntry, "segue.sinks", "format", ("segue.sinks.outputs",), SinkError)
+SINKS = Registry(
+    SinkEntry, "segue.sinks", "format", ("segue.sinks.outputs", "segue.events.entries"), SinkError
+)
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.catalogue",), DatasetError)
 COMMANDS = Registry(CommandEntry, "segue.commands", "command", ("segue.cli.commands",), wrap=_command)
 

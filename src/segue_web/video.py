@@ -13,7 +13,8 @@ from segue.errors import SourceError
 from segue.sinks.base import frame_name
 from segue.types import Frame, Image
 from segue.utils.notices import notice
-from segue.video.decoding.readers import DEFAULT_FPS, DamageError
+from segue.video.decoding.damage import DamageError
+from segue.video.decoding.readers import DEFAULT_FPS
 from segue.video.sources.source import letterboxed, open_reader
 
 if TYPE_CHECKING:

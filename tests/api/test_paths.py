@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import segue
+from segue.sinks import CocoSink, PngSink, replay
 from segue.types import Frame, Segmentation
-from segue.video import CocoSink, PngSink, replay
 
 
 def test_results_go_where_a_text_says(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from segue.batch import Task
 from segue.batch.places import DONE, RESULT, key_of
 from segue.batch.work import JobConfig, ProgressRecorder, attempt
 from segue.jobs.values import ForegroundJob, Model, VideoJob, VideoSource
+from segue.sinks import PngSink
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.cancel import CancelToken
-from segue.video import PngSink
 from tests.batch.conftest import UseRun
 from tests.kills import every_kill
 

@@ -18,7 +18,7 @@ from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.registry import MODELS
 from segue.sessions import detecting
 from segue.sinks.masks import read_records
-from segue.weights.available import default_model
+from segue.weights.default import default_model
 from segue.weights.download import cached
 from tests.cli.running import FRAMES, Command
 from tests.fill import fill_plainly

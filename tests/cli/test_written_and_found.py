@@ -16,8 +16,9 @@ from segue.jobs.record import identified, result_settings
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import read_index_mask, write_index_mask
 from segue.sessions import TrackSession
+from segue.sinks import open_sinks
 from segue.types import MaskPrompt, Segmentation
-from segue.video import open_sinks, open_source
+from segue.video import open_source
 from tests.cli.conftest import AtFrame
 from tests.cli.running import Command
 from tests.cli.scored import make_cdnet, make_davis, square

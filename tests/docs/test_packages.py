@@ -20,59 +20,37 @@ DISTRIBUTED = {
     "segue": {"segue"},
     "segue_train": {"segue", "segue_train"},
     "segue_web": {"segue", "segue_web"},
+    "segue_watch": {"segue", "segue_watch"},
+    "segue_papers": {"segue", "segue_papers"},
     "segue_isd": {"segue", "segue_isd"},
 }
 """The packages of the distribution, and which of them each may import; commands are found by their names."""
 
-LEAVES = {
-    "allocation",
-    "arrays",
-    "cache",
-    "cancel",
-    "conversions",
-    "detectors",
-    "entries",
-    "errors",
-    "extras",
-    "hub",
-    "inputs",
-    "lazy",
-    "masks",
-    "naming",
-    "notices",
-    "options",
-    "prompt_inputs",
-    "registry",
-    "state",
-    "system",
-    "types",
-    "video",
-}
-"""Subpackages that anyone may use."""
-
-LAYERED = (
-    *("layers", "models", "weights", "flow", "datasets", "labels", "prompts", "sessions"),
-    *("metrics", "reports", "export", "jobs", "api"),
+LAYERS = (
+    *("errors", "utils", "options", "masks", "conversions", "types", "state", "entries", "registry"),
+    *("prompt_inputs", "video", "sinks", "layers", "inference", "models", "weights", "flow", "datasets"),
+    *("labels", "prompts", "sessions", "events", "metrics", "reports", "export", "jobs", "api", "batch"),
+    *("dataset_runs", "cli"),
 )
-"""The others from below; each stands on those before it. The commands above may use all, and one another."""
+"""Packages and modules of segue from below; each may import those before it, for type checkers as well."""
+
+FOREGROUND = ("camera", "background", "segmenters", "stages", "")
+"""Folders of ``sessions/foreground`` from below, and the modules beside them."""
+
+MOST_MODULES = 14
+"""Modules of a folder; ``models`` and ``utils`` may have more."""
 
 
 @cache
-def imports(path: Path) -> list[tuple[ast.Import | ast.ImportFrom, bool]]:
-    """The imports of a file, also late ones, each with whether it is for checkers alone."""
-    nodes = [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
-    guarded = [
-        node
-        for node in nodes
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-    ]
-    checked = {inner for node in guarded for statement in node.body for inner in ast.walk(statement)}
-    return [(node, node in checked) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+def imports(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """The imports of a file, also late ones and those for type checkers alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def imported(path: Path) -> Iterator[str]:
     """The modules of segue that a file imports, also late."""
-    for node, _ in imports(path):
+    for node in imports(path):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif node.module == "segue":
@@ -113,47 +91,73 @@ def test_only_readers_take_annotation_files_apart() -> None:
     assert not [name for name in found if not name.startswith(ANNOTATIONS)]
 
 
-@pytest.mark.parametrize("package", ["masks", "conversions"])
-def test_types_stand_on_masks_and_conversions_and_not_the_other_way(package: str) -> None:
-    files = list((SOURCE / "segue" / package).rglob("*.py"))
-    assert files
-    for path in files:
-        checked = r"^if TYPE_CHECKING:.*\n    from segue\.types import .*\n"  # for checkers alone
-        text = re.sub(checked, "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        assert "segue.types import" not in text, path
+def _layer(module: str) -> int:
+    """Place of a module of segue in :data:`LAYERS`; the names of ``segue`` itself are above all."""
+    parts = module.split(".")
+    return LAYERS.index(parts[1]) if len(parts) > 1 else len(LAYERS)
 
 
-@pytest.mark.parametrize("subpackage", LAYERED)
-def test_a_subpackage_imports_only_what_it_stands_on(subpackage: str) -> None:
-    files = list((SOURCE / "segue" / subpackage).rglob("*.py"))
-    assert files
-    for path in files:
-        names = {name.split(".")[1] for name in imported(path) if name.count(".")}
-        assert names <= {*LEAVES, subpackage, *LAYERED[: LAYERED.index(subpackage)]}, path
+def _place_in_foreground(module: str) -> int:
+    """Place of a module of ``sessions`` in :data:`FOREGROUND`; sessions of other kinds are below them."""
+    parts = module.split(".")[2:]
+    if parts[:1] != ["foreground"]:
+        return -1
+    return FOREGROUND.index(parts[1] if len(parts) > 1 and parts[1] in FOREGROUND else "")
+
+
+def test_imports_go_one_way() -> None:
+    modules, needed = _modules(), _needed()
+    for name, others in needed.items():
+        if name.partition(".")[0] != "segue" or name in ("segue", "segue.__main__"):
+            continue
+        above = {
+            other for other in others if other.partition(".")[0] == "segue" and _layer(other) > _layer(name)
+        }
+        assert above <= ({"segue"} if name.startswith("segue.cli.") else set()), (name, above)
+        if name.startswith("segue.sessions.") and modules[name].name != "__init__.py":
+            inside = {other for other in others if other.startswith("segue.sessions.")}
+            above = {other for other in inside if _place_in_foreground(other) > _place_in_foreground(name)}
+            assert not above, (name, above)
 
 
 def test_no_modules_import_one_another() -> None:
-    names = {
+    order = TopologicalSorter(_needed())
+    order.prepare()  # raises a CycleError that names the modules
+
+
+def test_a_folder_shows_what_is_in_it() -> None:
+    for package in DISTRIBUTED:
+        for folder in {path.parent for path in (SOURCE / package).rglob("*.py")}:
+            modules = [path.stem for path in folder.glob("*.py") if not path.stem.startswith("__")]
+            parts = folder.relative_to(SOURCE).parts
+            most = 8 if parts == ("segue",) else MOST_MODULES
+            assert len(modules) <= most or {"models", "utils"} & {*parts}, (folder, modules)
+
+
+def _modules() -> dict[str, Path]:
+    """All modules of the distribution by name."""
+    return {
         ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path
         for package in DISTRIBUTED
         for path in (SOURCE / package).rglob("*.py")
     }
-    order = TopologicalSorter({name: needed(path, names) - {name} for name, path in names.items()})
-    order.prepare()  # raises a CycleError that names the modules
 
 
-def needed(path: Path, names: Container[str]) -> set[str]:
-    """The modules that a file imports, also late, except for checkers alone."""
-    found: set[str] = set()
-    for node, for_checkers in imports(path):
-        if for_checkers:
-            continue
+@cache
+def _needed() -> dict[str, set[str]]:
+    """The modules of the distribution that each imports, also late and for type checkers alone."""
+    names = _modules()
+    return {name: {*_of_file(path, names)} - {name} for name, path in names.items()}
+
+
+def _of_file(path: Path, names: Container[str]) -> Iterator[str]:
+    for node in imports(path):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found = {alias.name for alias in node.names}
         else:
             parts = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {part if part in names else str(node.module) for part in parts}
-    return {name for name in found if name in names}
+            found = {part if part in names else str(node.module) for part in parts}
+        yield from (name for name in found if name in names)
 
 
 @pytest.mark.skipif(not (SOURCE.parent / "pyproject.toml").exists(), reason="not beside its sources")
@@ -184,7 +188,7 @@ def test_only_the_readers_open_videos_and_images() -> None:
         for path in (SOURCE / package).rglob("*.py"):
             place = path.relative_to(SOURCE).as_posix()
             text = path.read_text(encoding="utf-8")
-            if not place.startswith("segue/video/"):
+            if not place.startswith(("segue/video/", "segue/sinks/")):
                 assert not re.search(r"^\s*(?:import av\b|from av\b)", text, re.MULTILINE), place
             if place not in READERS and OPENERS.search(text):
                 code = "\n".join(ast.unparse(node) for node in _without_docstrings(ast.parse(text)))

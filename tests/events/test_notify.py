@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from segue.errors import SinkError
+from segue.events import EventSink
 from segue.events.messages import notify
 from segue.events.messages.home_assistant import HomeAssistant
 from segue.events.messages.notify import Notifier, NotifyWarning
@@ -26,7 +27,7 @@ from segue.events.snapshots import Snapshots
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.sinks.rotation import RotatingSink
-from segue.video import EventSink, Reconnect
+from segue.video import Reconnect
 from tests.events.test_sink import big
 
 QUICK = Reconnect(first_delay=0.01, max_delay=0.05, timeout=0.3)

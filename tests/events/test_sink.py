@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from segue.errors import SegueError, SinkError
+from segue.events import EventSink
 from segue.events.rules import EventRules
 from segue.events.table import Event
 from segue.events.zones import Zone, ZoneWarning
 from segue.sinks.rotation import RotatingSink
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video import EventSink
 from segue.video.decoding.readers import ConnectionChange
 
 HEADER = [

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError
+from segue.events import EventSink
 from segue.events import snapshots as module
 from segue.events.snapshots import Snapshots, SnapshotWarning
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video import EventSink
 
 FPS = 10
 

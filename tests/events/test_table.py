@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from segue.errors import SinkError
+from segue.events import EventSink
 from segue.events.table import Event, EventTable, event_of, last_object, read_events
-from segue.video import EventSink
 from tests.events.test_sink import big
 
 

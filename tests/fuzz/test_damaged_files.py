@@ -29,9 +29,10 @@ from segue.datasets.results import open_results
 from segue.errors import SegueError
 from segue.flow import read_flow_image
 from segue.masks import read_index_mask, write_index_mask
+from segue.sinks import PngSink, read_marker, replay
 from segue.state import SessionState
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video import PngSink, open_source, read_marker, replay
+from segue.video import open_source
 from segue.weights.checkpoint import read_checkpoint, read_options
 from tests.flow.files import save_flo, save_kitti
 from tests.video.making import drawn_image, write_video

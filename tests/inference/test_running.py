@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from segue.errors import ArgumentError
-from segue.inference.cpu.linear import ActivatedLinear
 from segue.inference.cpu.onednn import can_fuse
 from segue.inference.running import choose_device, has_bfloat16, inference_copy, own_precision
+from segue.layers.linear import ActivatedLinear
 from segue.models.segue_prompt import SeguePrompt
 from segue.sessions import TrackSession
 from segue.weights import Prepared, load, prepare

@@ -15,9 +15,9 @@ from segue.jobs.record import read_job
 from segue.jobs.running import RunInterrupted, run
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import write_index_mask
+from segue.sinks import OverlayVideoSink
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.utils.cancel import CancelToken
-from segue.video import OverlayVideoSink
 from segue.weights import write_checkpoint
 from segue_web.project.tracking import Corrected, follow
 from segue_web.video import Video

@@ -15,10 +15,11 @@ from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
 from segue.jobs import frame_loop
 from segue.jobs.frame_loop import FIRST_PASS, STATE, FrameRun, first_pass, forget_state
 from segue.masks import read_index_mask
+from segue.sinks import open_sinks
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.cancel import CancelToken
-from segue.video import open_sinks, open_source
+from segue.video import open_source
 
 COUNT = 6
 IMAGES = [np.full((4, 5, 3), 10 * number, np.uint8) for number in range(COUNT)]

@@ -18,8 +18,8 @@ from segue.errors import SegueError
 from segue.labels.labels import Labels
 from segue.labels.reading import left_out, read_labels
 from segue.masks import DAVIS_PALETTE, encode_rle, write_index_mask
+from segue.sinks import PngSink
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video import PngSink
 
 SIZE = (60, 80)
 FRAMES = tuple(f"frame_{i:06d}" for i in range(10))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import segue
 from segue.flow.providers import Farneback
-from segue.inference.running import inference_copy, to_device
+from segue.inference.running import inference_copy
 from segue.models.deeplab import DeepLabV3
 from segue.models.detection.mask_rcnn import MaskRCNN
 from segue.models.detection.nanodet import NanoDetPlus
@@ -36,6 +36,7 @@ from segue.sessions import ForegroundSession, InstanceSession, TrackSession
 from segue.sessions.foreground.segmenters.extra_inputs import FlowNetwork, computing_flow
 from segue.sessions.instances import WindowOptions
 from segue.types import BoxPrompt, PointPrompt
+from segue.utils.devices import to_device
 from tests.clips import clip
 from tests.fill import fill_plainly
 from tests.lite import lively_instances, lively_lite

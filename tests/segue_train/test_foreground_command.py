@@ -14,8 +14,8 @@ from segue.datasets.check import check_data
 from segue.errors import CheckpointError, SinkError
 from segue.flow import DIS, Farneback
 from segue.models.mustan_lite import MustanLite
+from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import ForegroundSession
-from segue.sessions.networks import foreground_segmenter
 from segue.types import Frame
 from segue.weights import load, load_strict, write_checkpoint
 from segue_train.data.foreground.material import gather_videos

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from segue.errors import SinkError
+from segue.sinks import BackgroundSink, Sink
 from segue.sinks.base import LenientSink, ShowingWarning
 from segue.types import Frame, Segmentation
 from segue.utils.files import write_complete
-from segue.video import BackgroundSink, Sink
 from tests.video.making import fill_disk_at, needs_full_disk, result
 
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from segue.errors import SinkError
+from segue.sinks import CdnetSink
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video import CdnetSink
 
 MASK = np.array([[0, 1, 2], [3, 0, 2]], np.uint8)
 FRAME = Frame(0, 0.0, np.zeros((2, 3, 3), np.uint8))

@@ -12,8 +12,9 @@ import pytest
 
 from segue.errors import SinkError
 from segue.masks import decode_rle, overlay
+from segue.sinks import CocoSink, NpzSink, OverlayVideoSink, Sink
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video import CocoSink, NpzSink, OverlayVideoSink, Sink, open_source
+from segue.video import open_source
 from tests.clips import clip
 from tests.video.making import corners, fill_disk_at, needs_full_disk, result
 

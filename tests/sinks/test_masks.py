@@ -11,9 +11,9 @@ import pytest
 
 from segue.errors import ResumeError, SinkError
 from segue.masks import read_index_mask
+from segue.sinks import PngSink, read_marker, replay
 from segue.sinks.masks import LARGEST_RECORD, MARKER, RECORDS, Record
 from segue.types import Segmentation
-from segue.video import PngSink, read_marker, replay
 from tests.video.making import fill_disk_at, needs_full_disk, result
 
 

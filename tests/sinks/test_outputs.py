@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError, SourceError
+from segue.sinks import open_sinks, output_paths, replayed
 from segue.sinks.outputs import default_folder
 from segue.types import Frame, ObjectInfo, Segmentation
-from segue.video import Source, open_sinks, open_source, output_paths, replayed
+from segue.video import Source, open_source
 from tests.video.making import drawn_image, write_video
 
 ALL = ("png", "overlay", "coco", "ytvis", "npz")

@@ -18,7 +18,8 @@ import pytest
 from segue.errors import SourceDamageError, SourceError
 from segue.types import Image
 from segue.video import Reconnect, Source, open_source
-from segue.video.decoding.readers import ConnectionChange, DamageError, Reader, SourceImage
+from segue.video.decoding.damage import DamageError
+from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
 from segue.video.sources import live as live_module
 from segue.video.sources.addresses import stored_address
 from segue.video.sources.live import LiveClock, LiveWarning

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from segue.errors import SourceError
+from segue.sinks import open_sinks
 from segue.types import Segmentation
-from segue.video import open_sinks, open_source
+from segue.video import open_source
 from segue.video.decoding.decode import Entry
 from segue.video.decoding.frame_index import FrameIndex
 from segue.video.sources.source import open_reader

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 import segue
 from segue.masks import write_index_mask
+from segue.sinks import OverlayVideoSink
 from segue.types import Frame, Segmentation
-from segue.video import OverlayVideoSink
 from tools.sample.noise import Field, mix
 from tools.sample.pond import Pond
 from tools.sample.sprites import Koi, Layer, Leaf

@@ -16,7 +16,7 @@ from segue.sessions.instances import InstanceSession
 from segue.sessions.networks import check_path
 from segue.video import Source
 from segue.video.sources.given import Capture
-from segue.weights.available import default_model
+from segue.weights.default import default_model
 
 
 def instances(
@@ -47,7 +47,7 @@ def instances(
             address, or a list of RGB arrays.
         model: name for :func:`segue.load`, or a network. ``maskrcnn+stcn-lite`` runs a detector every
             ``window`` frames and tracks its objects with a tracking network. None is
-            :func:`segue.weights.available.default_model`.
+            :func:`segue.weights.default.default_model`.
         weights: weight file for a network by name, or for the detector.
         names: class names by channel number, if the weight file has none; or
             ``ytvis2019``, ``ytvis2021`` or an annotation file.

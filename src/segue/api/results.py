@@ -26,10 +26,11 @@ from segue.jobs.values import Model, Outputs, VideoJob, checked
 from segue.options import RuntimeObject, by_arguments
 from segue.registry import SINKS
 from segue.sessions.session import Session
+from segue.sinks import open_sinks
 from segue.sinks.outputs import MASKS, format_of
 from segue.types import Frame, Segmentation
 from segue.utils.inputs import kind_of, user_path
-from segue.video import Source, open_sinks, open_source
+from segue.video import Source, open_source
 
 S = TypeVar("S", bound=Session, covariant=True)
 

@@ -42,7 +42,7 @@ from segue.types import Frame, MaskPrompt, Segmentation
 from segue.utils.cache import ASSETS
 from segue.utils.inputs import printable
 from segue.utils.notices import be_quiet, notice
-from segue.weights.available import DEFAULT_INSTANCES, default_model
+from segue.weights.default import DEFAULT_INSTANCES, default_model
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

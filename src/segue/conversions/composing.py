@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, MutableMapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,30 @@ Composed: TypeAlias = "tuple[IndexMask, list[Row]]"
 def class_number(label: str, numbers: MutableMapping[str, int]) -> int:
     """The number of a class; a new one gets the next free number from 1 on."""
     return numbers.setdefault(label, max(numbers.values(), default=0) + 1)
+
+
+class ObjectLike(Protocol):
+    """An object of a result, see :class:`segue.types.ObjectInfo`."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def label(self) -> str | None: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def box(self) -> Box | None: ...
+
+
+class ResultLike(Protocol):
+    """The result of a frame, see :class:`segue.types.Segmentation`."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def mask(self) -> IndexMask: ...
+    @property
+    def objects(self) -> Sequence[ObjectLike]: ...
 
 
 def composed(

@@ -6,21 +6,18 @@ FiftyOne is not needed to read its labels, only to make them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from segue.conversions.composing import Composed, composed
+from segue.conversions.composing import Composed, ResultLike, composed
 from segue.errors import PromptError, SegueError
 from segue.masks.measure import measure, resize_mask
 from segue.utils.arrays import BoolArray
 from segue.utils.inputs import is_number, kind_of
 
-if TYPE_CHECKING:  # its methods call what is here
-    from segue.types import Segmentation
 
-
-def to_fiftyone(result: Segmentation) -> Any:
+def to_fiftyone(result: ResultLike) -> Any:
     """FiftyOne's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_fiftyone`."""
     fiftyone = _fiftyone()
     return fiftyone.Detections(
@@ -28,7 +25,7 @@ def to_fiftyone(result: Segmentation) -> Any:
     )
 
 
-def detection_values(result: Segmentation) -> Iterator[dict[str, Any]]:
+def detection_values(result: ResultLike) -> Iterator[dict[str, Any]]:
     """The fields of a FiftyOne ``Detection`` of each visible object."""
     height, width = result.mask.shape
     extents = measure(result.mask)
@@ -63,7 +60,7 @@ def from_fiftyone(labels: Any, size: tuple[int, int]) -> Composed:
     return composed(planes, size, numbers, None, None)
 
 
-def add_results(sample: Any, results: Iterable[Segmentation], field: str = "segue") -> None:
+def add_results(sample: Any, results: Iterable[ResultLike], field: str = "segue") -> None:
     """Write results into the frames of a video sample of FiftyOne, while they are computed.
 
     Args:

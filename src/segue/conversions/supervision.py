@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from segue.conversions.composing import Composed, class_number, composed
+from segue.conversions.composing import Composed, ResultLike, class_number, composed
 from segue.errors import PromptError, SegueError
 from segue.masks.measure import fill_boxes
-
-if TYPE_CHECKING:  # its methods call what is here
-    from segue.types import Segmentation
 
 
 def from_supervision(detections: Any, size: tuple[int, int] | None) -> Composed:
@@ -32,7 +29,7 @@ def labels_of(detections: Any) -> Any:
     return detections.data.get("class_name", detections.class_id)
 
 
-def to_supervision(result: Segmentation, numbers: MutableMapping[str, int] | None) -> Any:
+def to_supervision(result: ResultLike, numbers: MutableMapping[str, int] | None) -> Any:
     """supervision's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_supervision`."""
     try:
         from supervision import Detections

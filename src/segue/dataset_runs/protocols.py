@@ -51,7 +51,7 @@ from segue.utils.files import write_complete
 from segue.utils.inputs import kind_of, user_path
 from segue.utils.naming import first_few
 from segue.video.sources.images import list_images, write_image
-from segue.weights.available import default_model
+from segue.weights.default import default_model
 
 OWN_DEPTH = "own"
 """Asks as ``--depth`` for the depth maps that a data set brings."""

@@ -103,7 +103,8 @@ def _known(kind: str) -> DatasetEntry:
 def _listed(entry: DatasetEntry, root: Path) -> Inventory:
     """The videos of a data set in a folder, by a function of its own or the reader of its labels."""
     if entry.list is not None:
-        return entry.list(root)
+        listed: Inventory = entry.list(root)
+        return listed
     if entry.labels == "stills":
         return inventories.list_stills(root)
     if entry.labels == "instances":

@@ -18,8 +18,7 @@ from segue.events.counts import ZoneCounts, counts_path
 from segue.events.messages.notify import Notifier, NotifyWarning
 from segue.events.rules import EventRules
 from segue.events.snapshots import Snapshots
-from segue.events.table import Event as Event
-from segue.events.table import EventTable, Kind, Row, event_of, read_events
+from segue.events.table import Event, EventTable, Kind, Row, event_of, read_events
 from segue.events.zones import Zone
 from segue.masks import measure
 from segue.masks.measure import LEAST_SIDE, least_area

@@ -11,19 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from segue.entries import SQUARE
 from segue.errors import SinkError
+from segue.events.table import Event
 from segue.sinks.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
 from segue.utils.files import make_folder, write_complete, writing
-
-if TYPE_CHECKING:
-    from segue.events.sink import Event
 
 BEFORE, AFTER = 3.0, 3.0
 """Seconds of a clip before and after the moment at which the event is known."""

@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 
 from segue.errors import FlowError
-from segue.inference.running import to_device
 from segue.types import FlowName as FlowName
 from segue.types import Image
+from segue.utils.devices import to_device
 from segue.utils.inputs import user_path
 from segue.weights.loading import load_strict
 

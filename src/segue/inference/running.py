@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from segue.errors import ArgumentError, CheckpointError
 from segue.inference.compiling import compile_parts, wanted_compilation
@@ -178,18 +178,3 @@ def inference_copy(network: Network, device: torch.device, precision: torch.dtyp
             if dtype == torch.float32:
                 use_fused_linear(copy)
     return cast(Network, copy)
-
-
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Upload a tensor; on a GPU the processor goes on meanwhile."""
-    if device.type in ("cpu", "mps") or tensor.device.type != "cpu":
-        return tensor.to(device)
-    # PyTorch gives pinned memory to nobody else before the copies from it are done.
-    return tensor.pin_memory().to(device, non_blocking=True)
-
-
-def to_cpu(*tensors: Tensor) -> list[Tensor]:
-    """Download tensors and wait for the device once: the last copy waits for those before it."""
-    *first, last = tensors
-    # Apple's GPU may write into memory that was freed meanwhile (PyTorch issue 139550).
-    return [*(tensor.to("cpu", non_blocking=not tensor.is_mps) for tensor in first), last.cpu()]

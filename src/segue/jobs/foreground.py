@@ -32,14 +32,15 @@ from segue.sessions.foreground.background.median import MaskedMedian
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.video_scenes import LEARNT, LearntBackground, VideoScenes
 from segue.sessions.foreground.masks import ForegroundMasks
+from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground.two_passes import TwoPasses
-from segue.sessions.networks import foreground_segmenter
 from segue.types import FlowName, Frame, Refinement, Segmentation
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
 from segue.video import Source
-from segue.video.decoding.readers import DamageError, as_rgb
+from segue.video.decoding.damage import DamageError
+from segue.video.decoding.readers import as_rgb
 from segue.video.sources.images import list_images, read_image, write_image
 
 

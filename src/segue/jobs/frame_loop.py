@@ -18,10 +18,10 @@ from segue.jobs.opened import OpenJob
 from segue.masks.values import MAX_ID
 from segue.sessions.passes import Passes
 from segue.sessions.session import Session
+from segue.sinks import Sink, replayed
 from segue.state import DamagedStateError, SessionState, blaming_state
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.cancel import Cancelled, CancelToken, cancel_on_signals
-from segue.video import Sink, replayed
 
 STATE = ".segue.session.safetensors"  # file in the mask folder from which an interrupted run goes on
 FIRST_PASS = ".segue.first-pass.safetensors"  # the same for the first of two passes

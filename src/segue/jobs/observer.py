@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from segue.events.messages.notify import Notifier
-    from segue.events.sink import Event
+    from segue.events.table import Event
     from segue.events.zones import Zone
     from segue.types import Frame, Segmentation
     from segue.video import Source

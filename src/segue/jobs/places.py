@@ -8,9 +8,10 @@ from pathlib import Path
 
 from segue.events.table import last_object
 from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, VideoJob
+from segue.sinks import output_paths
 from segue.sinks.outputs import default_folder
 from segue.sinks.rotation import part_path, parts_of
-from segue.video import Source, output_paths
+from segue.video import Source
 
 EVENTS = "events"
 

@@ -17,9 +17,9 @@ from segue.jobs.places import OutputPlaces
 from segue.jobs.record import result_settings, write_record
 from segue.jobs.values import ForegroundJob
 from segue.sessions.passes import Passes
+from segue.sinks import Sink, open_sinks
 from segue.sinks.base import BackgroundSink
 from segue.sinks.rotation import RotatingSink, part_name
-from segue.video import Sink, open_sinks
 from segue.video.decoding.readers import ConnectionChange
 from segue.video.sources.span import parse_duration
 

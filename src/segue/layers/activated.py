@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,6 +18,22 @@ ACTIVATIONS: dict[Activation, tuple[Callable[[Tensor], Tensor], str, list[float]
     "leaky": (partial(F.leaky_relu, negative_slope=0.1), "leaky_relu", [0.1]),
 }
 """The activations, what oneDNN calls them, and their parameters there."""
+
+
+class PreparedConv(Protocol):
+    """A convolution that was prepared for inference: it adds a map and rectifies in one pass over memory."""
+
+    def __call__(
+        self,
+        x: Tensor,
+        skip: Tensor | None = None,
+        *,
+        first: int = 0,
+        bias: bool = True,
+        rectify: bool = False,
+        overwrite: bool = False,
+    ) -> Tensor:
+        """``conv(x) + skip``; see :class:`segue.inference.cpu.fused.FusedConv2d`."""
 
 
 class ActivatedConv2d(nn.Conv2d):

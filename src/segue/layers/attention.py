@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.inference.running import to_device
 from segue.layers.pieces import cat
+from segue.utils.devices import to_device
 
 Similarity = Literal["l2", "dot"]
 

@@ -17,15 +17,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from segue.inference.cpu.fused import FusedConv2d
-from segue.inference.cpu.int8 import LEVELS, FineInt8Conv2d
-from segue.layers.activated import ConvNormReLU, Stages
+from segue.layers.activated import ConvNormReLU, PreparedConv, Stages
 from segue.layers.residual import norm_relu
 from segue.utils.arrays import Float32Array
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """Mean and standard deviation of RGB in [0, 1] that ImageNet networks expect."""
+
+LEVELS = 255
+"""Steps of an unsigned 8-bit number."""
 
 
 def normalise(image: Tensor) -> Tensor:
@@ -112,7 +113,13 @@ class CuesByScene(nn.Module):
 
     It takes images of 8 bits, whose pixels are packed: four channels, the last one of no weight, are one
     number, so that they are copied side by side without a look at each.
+
+    Attributes:
+        fine_int8: layers whose pixels and weights, of two parts, lose nothing in 8-bit integers.
+        in_int8: whether they compute in 8-bit integers; noise has 42 steps then.
     """
+
+    fine_int8 = ("frames",)
 
     def __init__(self, first: ConvNormReLU, context: int) -> None:
         super().__init__()
@@ -130,10 +137,6 @@ class CuesByScene(nn.Module):
         known = -CONTRAST * median, -CONTRAST * median_all, CONTRAST * widths, shares, usual
         self.scene = _halving([each / LEVELS for each in known], bias)
         self.in_int8 = False
-
-    def use_int8(self) -> None:
-        """Compute in 8-bit integers: pixels and weights of two parts lose nothing, and noise has 42 steps."""
-        self.frames, self.in_int8 = FineInt8Conv2d(cast(FusedConv2d, self.frames)), True
 
     def of_scene(self, planes: Tensor) -> tuple[Tensor, ...]:
         """Bounds of the cues, factor and summand of the noise, and the scene's part, (N, C, h, w).
@@ -162,7 +165,7 @@ class CuesByScene(nn.Module):
             rows = rows.float()
             # Four floats at a time, as above four bytes.
             rows.view(torch.complex128)[..., -1] = noise.view(torch.complex128)[:, 0]
-        return norm_relu(cast(FusedConv2d, self.frames), nn.Identity(), rows.permute(0, 3, 1, 2), known)
+        return norm_relu(cast(PreparedConv, self.frames), nn.Identity(), rows.permute(0, 3, 1, 2), known)
 
 
 def packed_image(frames: Tensor) -> Tensor:

@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.inference.cpu.fused import FusedConv2d
-from segue.layers.activated import ActivatedConv2d
+from segue.layers.activated import ActivatedConv2d, PreparedConv
 
-Conv = nn.Conv2d | FusedConv2d
+Conv = nn.Conv2d | PreparedConv
 
 
 def convolve(conv: Conv, x: Tensor, skip: Tensor, *, overwrite: bool = False) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.inference.cpu.linear import ActivatedLinear, mlp
+from segue.layers.linear import ActivatedLinear, mlp
 from segue.layers.windows import from_windows, to_windows
 
 _MASKED = -100.0  # added to the attention between regions that a shifted window joins though they are apart

@@ -70,7 +70,8 @@ class Request(OptionModel):
         """Score results by the rules of the data set."""
         entry = self.check()
         assert entry.evaluate is not None
-        return entry.evaluate(results, self, progress)
+        evaluation: Evaluation = entry.evaluate(results, self, progress)
+        return evaluation
 
     def open(self) -> Any:
         """The videos that are asked for, as the reader of the data set gives them."""
@@ -183,7 +184,8 @@ def open_instances(request: Request) -> YTVISDataset:
     reader = request.entry.instances
     if reader is None:
         raise DatasetError(f"{request.dataset} has no videos with instances")
-    return reader(request.data)
+    videos: YTVISDataset = reader(request.data)
+    return videos
 
 
 def score_instances(results: Path, request: Request, progress: Progress) -> Evaluation:

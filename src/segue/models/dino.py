@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.inference.cpu.linear import mlp
 from segue.layers.attention import SelfAttention
 from segue.layers.colours import normalise_planes
+from segue.layers.linear import mlp
 from segue.types import FeatureName
 
 STORED_GRID = 14

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from segue.conversions.supervision import labels_of
 from segue.errors import PromptError
-from segue.inference.running import to_device
 from segue.masks import fill_boxes
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
 from segue.models.detection.boxes import suppress
@@ -27,6 +26,7 @@ from segue.prompts.proposals import Detector as Detector
 from segue.prompts.proposals import Proposals, ProposingDetector, Rules, found_in, propose, select
 from segue.types import FeatureName, Frame, Image, Refinement, Segmentation
 from segue.utils.arrays import BoolArray, Float32Array, FloatingArray, as_array
+from segue.utils.devices import to_device
 from segue.utils.inputs import check_choice, kind_of
 from segue.video.decoding.readers import FrameLike, as_frame
 from segue.weights.prepared import Prepared

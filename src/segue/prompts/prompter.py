@@ -12,7 +12,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from segue.inference.running import to_device
 from segue.models.segue_prompt import BOX, NEGATIVE, PLANES, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts.answers import (
     ImagePrompter,
@@ -34,6 +33,7 @@ from segue.prompts.planes import (
 )
 from segue.types import Box, Frame, Image, Point
 from segue.utils.arrays import Float32Array
+from segue.utils.devices import to_device
 from segue.video.decoding.readers import as_rgb
 from segue.weights import Prepared, prepare
 

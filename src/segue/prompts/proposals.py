@@ -6,29 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from segue.entries import Detector as Detector
 from segue.errors import PromptError
 from segue.masks import ObjectExtent, measure
 from segue.types import Box, Frame, IndexMask, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray, FloatingArray, id_type
 from segue.video.decoding.readers import FrameLike, as_frame
-
-
-class Detector(Protocol):
-    """Finds objects in a frame."""
-
-    names: Mapping[int, str]
-    """Labels that it gives, by class number; empty where it knows none."""
-
-    lookahead: int
-    """Frames after a frame that it looks at as well."""
-
-    def __call__(self, frame: Frame, *following: Frame) -> Segmentation:
-        """The objects of a frame, best first; ``lookahead`` frames follow, fewer at the end of a video."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import segue
 from segue.errors import SinkError
 from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
 from segue.metrics.evaluation import Evaluation, Measures
 from segue.utils.files import prepare, write_complete
+from segue.utils.version import __version__
 
 Pairs = Mapping[str, tuple[float, float]]
 """Values of the first and the second result by name."""
@@ -38,7 +38,7 @@ def evaluation_values(evaluation: Evaluation) -> dict[str, Any]:
         "categories": _tables(evaluation.categories),
         "groups": _tables(evaluation.groups),
         "remarks": list(evaluation.remarks),
-        "segue version": segue.__version__,
+        "segue version": __version__,
     }
 
 
@@ -74,7 +74,7 @@ def comparison_values(comparison: Comparison) -> dict[str, Any]:
             },
         },
         "remarks": list(comparison.remarks),
-        "segue version": segue.__version__,
+        "segue version": __version__,
     }
 
 

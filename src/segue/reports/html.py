@@ -11,7 +11,6 @@ from xml.etree.ElementTree import Element, tostring
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import segue
 from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
 from segue.metrics.evaluation import Evaluation, Measures
 from segue.reports.charts import bars, drawn, number, pairs, signed, timeline
@@ -19,6 +18,7 @@ from segue.reports.files import Pairs, paired
 from segue.reports.images import COLOURS, closer, colour_errors, data_uri, worst_frames
 from segue.utils.files import prepare, write_complete
 from segue.utils.inputs import user_path
+from segue.utils.version import __version__
 
 WORST = 12
 """Images of a page at most."""
@@ -173,7 +173,7 @@ _PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.globals |= {"columns_of": _columns, "rows_of": measured_rows, "version": segue.__version__}
+_PAGES.globals |= {"columns_of": _columns, "rows_of": measured_rows, "version": __version__}
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:

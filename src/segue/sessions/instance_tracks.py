@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.inference.running import own_precision, to_cpu
+from segue.inference.running import own_precision
 from segue.sessions.association import assign, next_id
 from segue.utils.arrays import Float32Array
+from segue.utils.devices import to_cpu
 
 OVERLAP_WEIGHT, EMBEDDING_WEIGHT, CLASS_WEIGHT = 1.0, 0.5, 0.5
 """Weights of mask overlap, query similarity and class agreement."""

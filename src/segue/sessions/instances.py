@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
-from segue.inference.running import to_cpu, to_device
 from segue.masks.drawing import attention_strip
 from segue.masks.measure import measure
 from segue.models.base import InstanceNetwork
@@ -23,6 +22,7 @@ from segue.sessions.official import SHORT_SIDE, as_tensor, resized, upsample
 from segue.sessions.session import ExplainedSession
 from segue.state import checkpointed
 from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
+from segue.utils.devices import to_cpu, to_device
 from segue.utils.inputs import check_number, whole_number
 from segue.weights.prepared import Prepared
 

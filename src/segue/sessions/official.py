@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.inference.running import to_device
 from segue.masks import decode_rle, resize_mask
 from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
 from segue.types import Frame, Image, Segmentation
+from segue.utils.devices import to_device
 from segue.weights import Prepared, prepare
 
 Records = list[dict[str, Any]]  # entries of a YouTube-VIS result file

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
 from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdWarning, draw
-from segue.inference.running import own_precision, to_cpu, to_device
+from segue.inference.running import own_precision
 from segue.masks import measure
 from segue.models.base import (
     FramePrompts,
@@ -37,6 +37,7 @@ from segue.sessions.session import Session, check_size, one_thread_at_a_time
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Segmentation, check_count
 from segue.utils.arrays import Float32Array, id_type
+from segue.utils.devices import to_cpu, to_device
 from segue.utils.inputs import kind_of
 from segue.video.decoding.readers import FrameLike, as_frame
 from segue.weights.prepared import Prepared

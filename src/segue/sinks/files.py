@@ -23,6 +23,7 @@ from segue.masks.outlines import coco_polygons
 from segue.sinks.base import FileSink, Size, frame_name, known_size, sized_mask
 from segue.types import Frame, Segmentation
 from segue.utils.files import writing
+from segue.utils.version import __version__
 
 _LENGTH = struct.Struct("<Q")
 
@@ -279,8 +280,6 @@ class CocoSink(SpooledSink):
 
 def info() -> dict[str, str]:
     """The ``info`` of an annotation file of COCO: the same for the same masks."""
-    from segue import __version__
-
     return {"description": "masks made with segue", "version": __version__}
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from segue.errors import ResumeError, SinkError
-from segue.events.counts import counts_path
 from segue.registry import SINKS, SinkEntry, SinkOptions
 from segue.sinks.base import BackgroundSink, LenientSink, MultiSink, Sink
 from segue.sinks.masks import refuse_other_masks, replay
@@ -279,42 +278,6 @@ def _opener(place: str, *takes: str, **fixed: Any) -> Callable[[Path, SinkOption
     return open_sink
 
 
-def _open_events(path: Path, options: SinkOptions) -> Sink:
-    from segue.events.sink import EventSink
-    from segue.events.snapshots import Snapshots
-
-    counts = counts_path(path)
-    if options.zones and counts.exists() and not (options.overwrite or options.resume or options.append):
-        raise SinkError(f"{counts}: exists already; give --overwrite, or another name of the table of events")
-    snapshots = None
-    if options.snapshots is not None:
-        replace = options.overwrite or options.resume
-        snapshots = Snapshots(
-            options.snapshots,
-            options.fps,
-            replace=replace,
-            append=options.append,
-            live=options.live,
-            on_clip=options.on_clip,
-            pixel_aspect=options.pixel_aspect,
-        )
-    return EventSink(
-        path,
-        size=options.source_size,
-        zones=options.zones,
-        rules=options.rules,
-        live=options.live,
-        append=options.append,
-        earlier=options.earlier,
-        notify=options.notify,
-        snapshots=snapshots,
-        on_event=options.on_event,
-        name=options.name_object,
-        source=options.source,
-        at=options.at,
-    )
-
-
 _SIZE, _COCO = "size:source_size", "files:CocoSink"
 _KEPT = ("names", "settings", "overwrite", "resume")
 
@@ -349,6 +312,5 @@ ENTRIES = (
     ),
     SinkEntry("npz", "masks.npz", _opener("files:NpzSink", _SIZE)),
     SinkEntry("cdnet", "cdnet", _opener("masks:CdnetSink", _SIZE, "names")),
-    SinkEntry("events", "events.csv", _open_events, appends=True),
 )
 """The formats of segue, for the registry."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 FloatingArray = npt.NDArray[np.floating]
+Level = TypeVar("Level", np.uint8, np.float32)
+"""Type of the levels of an image."""
 
 # Public as names of segue.types.
 Image = npt.NDArray[np.uint8]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from segue.errors import CheckpointError
-from segue.registry import DETECTORS, MODELS, TASKS, DetectorEntry, Entry, NetworkTask
+from segue.registry import MODELS, TASKS, Entry, NetworkTask
 from segue.utils.inputs import check_file, exists, user_path
-from segue.weights.download import cached, is_available
+from segue.weights.download import cached
 
 WEIGHT_FILE = "model.safetensors"
 """Name of the weights in a folder in the form of Hugging Face."""
-
-DEFAULT_INSTANCES = "msstsvis-lite"
-"""The network that comes with segue; what is taken for a weight file that nothing recognises."""
 
 
 def check_available(task: NetworkTask, name: str, weights: str | os.PathLike[str] | None = None) -> None:
@@ -84,36 +80,3 @@ def weight_file(path: str | os.PathLike[str]) -> Path:
     path = user_path(path)
     inside = path / WEIGHT_FILE
     return inside if exists(inside) else path
-
-
-def default_model(weights: str | Path | None = None, *, detectors: bool = True) -> str:
-    """Default finder of instances: that of the weight file, the best that is installed, or segue's own."""
-    classed = [entry for entry in DETECTORS if "classes" in entry.supported_options]
-    by_network = {entry.network or entry.name: entry for entry in reversed(classed)}
-    if weights is not None:
-        from segue.weights import read_checkpoint, recognise  # imports PyTorch
-
-        checkpoint = read_checkpoint(weights)
-        known = recognise(checkpoint.tensors, checkpoint.metadata)
-        name = DEFAULT_INSTANCES if known is None else known.name
-        finds = by_network[name].name if name in by_network else None
-    else:
-        best = _best((entry, entry) for entry in MODELS if entry.task == "instances")
-        if best is not None:
-            return best
-        name = DEFAULT_INSTANCES
-        finds = _best((entry, MODELS.find(key)) for key, entry in by_network.items() if key in MODELS)
-    if finds is None or not detectors:
-        return name
-    follows = _best((entry, entry) for entry in MODELS if entry.task == "track")
-    return f"{finds}+{follows or 'stcn-lite'}"
-
-
-def _best(entries: Iterable[tuple[Entry | DetectorEntry, Entry]]) -> str | None:
-    """The name of the lowest rank of those whose networks come with segue or are in the cache folder."""
-    ranked = [
-        (entry.rank, entry.name)
-        for entry, network in entries
-        if entry.rank is not None and is_available(network)
-    ]
-    return min(ranked, default=(0, None))[1]

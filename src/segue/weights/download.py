@@ -11,15 +11,14 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from segue.entries import Entry, Remote
 from segue.errors import DownloadError
-from segue.registry import Entry
 from segue.utils.cache import ASSETS, cache_folder
 from segue.utils.inputs import sha256
 from segue.utils.system import replace_file
@@ -50,22 +49,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _TEMPORARY = frozenset({408, 425, 429})
 """Answers beside those from 500 on that may be others the next time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """A file on the network."""
-
-    address: str
-    name: str
-    sha256: str | None = None
-    size: int | None = None
-    md5: str | None = None
-
-    @property
-    def has_checksum(self) -> bool:
-        """Whether the publisher gives one."""
-        return self.sha256 is not None or self.md5 is not None
 
 
 def drive_address(file: str) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from segue.datasets.ytvis import track_entry, video_entry
 from segue.masks import write_index_mask
 from segue.masks.outlines import single_outline
+from segue.sinks import CocoSink
 from segue.sinks.files import info
 from segue.utils.files import write_complete
-from segue.video import CocoSink
 from segue_web.exports.snapshot import Snapshot, complete_folder, write_images
 from segue_web.video import Video
 

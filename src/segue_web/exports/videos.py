@@ -7,10 +7,10 @@ from pathlib import Path
 
 import cv2
 
+from segue.sinks import OverlayVideoSink
 from segue.sinks.cutouts import cut_out
 from segue.sinks.overlay import Encoding, transparent_video
 from segue.types import Image, IndexMask
-from segue.video import OverlayVideoSink
 from segue_web.exports.matting import soft_cut_out
 from segue_web.exports.snapshot import Snapshot, complete_folder
 from segue_web.video import Video

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from segue.events.messages.notify import Notifier
-from segue.events.sink import Event
+from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
 from segue.masks import encode_objects, measure, resize_mask

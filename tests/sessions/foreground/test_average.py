@@ -12,11 +12,12 @@ import pytest
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoPart, VideoScenes
+from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
 from segue.sessions.foreground.session import ForegroundSession
 from segue.sessions.foreground.stages import average as module
 from segue.sessions.foreground.stages.average import REACH, MotionAverage
-from segue.sessions.foreground.stages.base import Change, WorkFrame
+from segue.sessions.foreground.stages.base import WorkFrame
 from segue.sessions.foreground.stages.follow import PAST
 from segue.state import SessionState
 from segue.types import Frame, Image, Segmentation

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from segue.models.geometry import reduced_to
-from segue.sessions.foreground.camera.changes import change_between, gains_between, reduced
+from segue.sessions.foreground.camera.changes import Change, change_between, gains_between, reduced
 from segue.sessions.foreground.camera.step import VIEW_SIDE, CameraStep
 from segue.sessions.foreground.segmenters.subtractors import BackgroundDifference
 from segue.sessions.foreground.session import ForegroundSession
-from segue.sessions.foreground.stages.base import Change
 from segue.sessions.foreground.stages.exposure import exposure
 from segue.video.sources.images import read_image
 from tests.sessions.foreground.scenes import Bytes, overlap, video, wall, with_squares

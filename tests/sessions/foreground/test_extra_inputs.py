@@ -16,10 +16,10 @@ from segue.models.hofam import HOFAM
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.segmenters.base import SegmenterInput
+from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.segmenters.extra_inputs import FlowNetwork, computing_flow
 from segue.sessions.foreground.segmenters.subtractors import BackgroundDifference
 from segue.sessions.foreground.session import ForegroundSession
-from segue.sessions.networks import foreground_segmenter
 from segue.types import Frame, Image
 from tests.flow.files import save_flo
 

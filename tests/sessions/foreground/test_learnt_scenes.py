@@ -11,9 +11,9 @@ import pytest
 from segue.errors import CheckpointError
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoPart, VideoScenes
+from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.segmenters.base import SegmenterInput
 from segue.sessions.foreground.segmenters.subtractors import BLIND, Subtractor
-from segue.sessions.foreground.stages.base import Change
 from tests.sessions.foreground.scenes import Bytes, wall, with_squares
 
 

@@ -13,11 +13,11 @@ import pytest
 import segue
 from segue.sessions import SessionState
 from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.scene_events import LONGEST, REST, SceneEvents
 from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.subtractors import BackgroundDifference
 from segue.sessions.foreground.session import ForegroundSession
-from segue.sessions.foreground.stages.base import Change
 from segue.types import FollowCamera, Segmentation
 from tests.sessions.foreground.scenes import Bytes, Place, square_mask, video, wall, with_squares
 

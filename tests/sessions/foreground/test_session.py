@@ -20,13 +20,13 @@ from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
 from segue.sessions.foreground.masks import SHADOW, ForegroundMasks
 from segue.sessions.foreground.segmenters.base import FAINTEST, SegmenterInput, differing
+from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.segmenters.subtractors import (
     BackgroundDifference,
     FrameDifference,
     Subtractor,
 )
 from segue.sessions.foreground.session import ForegroundSession, ForegroundWarning
-from segue.sessions.networks import foreground_segmenter
 from segue.types import Frame, Segmentation
 from tests.sessions.foreground.scenes import Bytes, overlap, square_mask, video, wall, with_squares
 from tests.sessions.foreground.tiny_foreground import MovesByItself, TinyForeground

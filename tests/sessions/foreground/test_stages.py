@@ -14,11 +14,11 @@ from segue.errors import ArgumentError, CheckpointError, PromptError, ResumeErro
 from segue.sessions import SessionState
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoPart, VideoScenes
+from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.subtractors import BackgroundDifference, Subtractor
 from segue.sessions.foreground.session import ForegroundSession, ForegroundWarning
 from segue.sessions.foreground.stage_list import NAMES
-from segue.sessions.foreground.stages.base import Change
 from segue.state import FORMAT
 from segue.types import Frame, Segmentation
 from tests.sessions.foreground.scenes import video, wall, with_squares

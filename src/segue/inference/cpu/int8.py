@@ -19,13 +19,11 @@ from torch import Tensor, nn
 from segue.errors import SegueError
 from segue.inference.cpu.fused import FusedConv2d
 from segue.inference.cpu.onednn import RELU
+from segue.layers.colours import LEVELS
 from segue.layers.mobilenet import InvertedResidual
 
 ONEDNN8: Any = torch.ops.onednn
 """Its operators for 8-bit integers, which torch.compile uses too."""
-
-LEVELS = 255
-"""Steps of an unsigned 8-bit number."""
 
 RELU6_SCALE = 6.0 / LEVELS
 """Step of maps that stay in 8 bits: they follow a ReLU6."""
@@ -137,11 +135,11 @@ def quantize(x: Tensor) -> tuple[Tensor, float, int]:
 
 
 @runtime_checkable
-class _TakesInt8(Protocol):
-    """A part of a network that goes over to 8-bit integers in its own way."""
+class _HasFineLayers(Protocol):
+    """A part of a network with layers that :class:`FineInt8Conv2d` replaces."""
 
-    def use_int8(self) -> None:
-        """Do so, in place."""
+    fine_int8: Sequence[str]
+    in_int8: bool
 
 
 def use_int8(network: nn.Module, parts: Sequence[str]) -> None:
@@ -155,8 +153,10 @@ def use_int8(network: nn.Module, parts: Sequence[str]) -> None:
             parent, _, child = name.rpartition(".")
             setattr(network.get_submodule(parent), child, Int8Conv2d(layer))
     for block in list(network.modules()):
-        if isinstance(block, _TakesInt8):
-            block.use_int8()
+        if isinstance(block, _HasFineLayers):
+            for child in block.fine_int8:
+                setattr(block, child, FineInt8Conv2d(getattr(block, child)))
+            block.in_int8 = True
         elif isinstance(block, InvertedResidual):
             for layer in (block.expand, block.depthwise):
                 if isinstance(layer, Int8Conv2d):

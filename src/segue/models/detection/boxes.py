@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.inference.running import to_device
 from segue.utils.arrays import Float32Array
+from segue.utils.devices import to_device
 
 LARGEST_LOG = math.log(1000 / 16)
 """Bound on the logarithm of a change of size."""

@@ -22,10 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.inference.running import to_device
 from segue.layers.activated import ActivatedConv2d
 from segue.models.detection.boxes import areas, clip, suppress
 from segue.types import Image
+from segue.utils.devices import to_device
 
 STRIDES = (8, 16, 32, 64)
 CLASSES, BINS = 80, 8

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.inference.running import to_device
 from segue.layers.pieces import cat
 from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry, unpad
@@ -25,6 +24,7 @@ from segue.models.memory.window import Window
 from segue.registry import PromptKind
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
+from segue.utils.devices import to_device
 
 COARSE_ABOVE = 2500
 """Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""

@@ -19,9 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.inference.cpu.linear import Perceptron
-from segue.inference.running import to_device
 from segue.layers.activated import ConvNormReLU
+from segue.layers.linear import Perceptron
 from segue.models.detection.boxes import suppress
 from segue.models.detection.classes import COCO_NAMES
 from segue.models.detection.nanodet import CLASSES, MULTIPLE, WIDTH, NanoDetTrunk, decode
@@ -31,6 +30,7 @@ from segue.models.seqformer import Memory
 from segue.models.seqformer.decoder import CHANNELS, Decoded, relative_masks, to_maps
 from segue.models.seqformer.network import Size
 from segue.utils.arrays import Float32Array
+from segue.utils.devices import to_device
 
 PER_FRAME = 20
 """Detections of a frame that are linked."""

@@ -20,9 +20,9 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from segue.inference.cpu.linear import ActivatedLinear, mlp
 from segue.layers.activated import LayerNorm2d
 from segue.layers.attention import SelfAttention
+from segue.layers.linear import ActivatedLinear, mlp
 from segue.layers.pieces import cat
 from segue.models.base import Shape
 from segue.models.seqformer.encoder import Levels

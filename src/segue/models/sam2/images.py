@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.inference.running import to_device
 from segue.layers.colours import normalise_planes
 from segue.models.sam2.masks import BOTTOM_RIGHT, NEGATIVE, POSITIVE, TOP_LEFT
 from segue.types import Box, Image, Point
+from segue.utils.devices import to_device
 
 
 def video_image(image: Image, side: int, device: torch.device) -> Tensor:

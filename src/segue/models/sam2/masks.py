@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.inference.cpu.linear import Perceptron
 from segue.layers.activated import LayerNorm2d
+from segue.layers.linear import Perceptron
 
 WIDTH = 256
 HEADS = 8

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.inference.cpu.linear import ActivatedLinear
 from segue.layers.activated import LayerNorm2d
+from segue.layers.linear import ActivatedLinear
 from segue.layers.positions import sine_angles
 from segue.models.sam2.masks import HIDDEN, WIDTH
 from segue.models.sam2.reading import attend_blocks

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.inference.cpu.fused import FusedConv2d
-from segue.inference.cpu.linear import Perceptron
+from segue.layers.linear import Perceptron
 from segue.models.base import Schedule, Tracker
 from segue.models.sam2.masks import NOT_A_POINT, WIDTH, Decoded, MaskDecoder, PromptEncoder
 from segue.models.sam2.memory import MEMORY_WIDTH, MemoryAttention, MemoryEncoder, rotary

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from segue.inference.running import to_device
 from segue.models.sam2.memory import MEMORY_WIDTH, sine_distance
-from segue.models.sam2.values import ABSENT, LOW, MEMORY_FRAMES, Constants, Encoded, Record
-
-if TYPE_CHECKING:
-    from segue.models.sam2.network import SAM2
+from segue.models.sam2.values import ABSENT, LOW, MEMORY_FRAMES, Constants, Encoded, Record, VideoNetwork
+from segue.utils.devices import to_device
 
 POINTERS = 16
 """Frames whose object pointers are seen, the current one included."""
@@ -166,7 +162,9 @@ def fill_holes(low: Tensor, area: int) -> Tensor:
 class ObjectSteps:
     """The steps of the predictor for the objects on one frame."""
 
-    def __init__(self, network: SAM2, constants: Constants, settings: Settings, together: int = 1) -> None:
+    def __init__(
+        self, network: VideoNetwork, constants: Constants, settings: Settings, together: int = 1
+    ) -> None:
         self.network, self.constants, self.settings = network, constants, settings
         self.together = together
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,13 +18,10 @@ from segue.errors import PromptError, SegueError
 from segue.models.base import FramePrompts, Schedule, Setup, TrackOutput
 from segue.models.sam2.images import points_on_square, square_mask, video_image, video_logits
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
-from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Constants, Encoded, Record
+from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Constants, Encoded, Record, VideoNetwork
 from segue.registry import PromptKind
 from segue.state import Checkpointable, checkpointed
 from segue.types import BoxPrompt, Image, MemoryPolicy, PointPrompt
-
-if TYPE_CHECKING:
-    from segue.models.sam2.network import SAM2
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +99,7 @@ class SAM2Tracker(Checkpointable):
     objects: dict[int, ObjectMemory] = checkpointed(dict)
     _seen: int = checkpointed(0)
 
-    def __init__(self, network: SAM2, setup: Setup) -> None:
+    def __init__(self, network: VideoNetwork, setup: Setup) -> None:
         self.settings = settings_of(setup.schedule)
         self._setup, self.device = setup, setup.device
         with torch.inference_mode():

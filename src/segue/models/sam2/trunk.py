@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.inference.cpu.linear import ActivatedLinear, Perceptron
+from segue.layers.linear import ActivatedLinear, Perceptron
 from segue.layers.positions import sine_code
 from segue.layers.windows import from_windows, to_windows
 from segue.models.sam2.sizes import TrunkSize

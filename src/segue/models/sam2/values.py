@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 IMAGE_SIDE = 1024
 """Side of the square that the network of the release sees, in pixels."""
@@ -79,3 +80,32 @@ class Record:
         for number, (part, low) in enumerate(zip(parts, self.low_res_masks.split(1), strict=True)):
             features = None if self.features is None else self.features[number, None].contiguous().clone()
             yield Record(*part, features, low)
+
+
+class VideoNetwork(Protocol):
+    """The parts of :class:`.network.SAM2` that follow objects."""
+
+    no_mem_embed: nn.Parameter
+    maskmem_tpos_enc: nn.Parameter
+    obj_ptr_tpos_proj: nn.Linear
+
+    def constants(self, side: int) -> Constants: ...
+    def encode(self, image: Tensor, constants: Constants) -> Encoded: ...
+    def without_memory(self, coarse: Tensor) -> Tensor: ...
+    def with_memory(
+        self, encoded: Encoded, memory: Tensor, position: Tensor, pointers: int, constants: Constants
+    ) -> Tensor: ...
+    def predict_masks(
+        self,
+        image: Tensor,
+        encoded: Encoded,
+        constants: Constants,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        multimask: bool,
+        dynamic: bool,
+    ) -> Record: ...
+    def answer_mask(self, mask: Tensor, encoded: Encoded, constants: Constants) -> Record: ...
+    def encode_memory(self, encoded: Encoded, found: Record, binary: bool) -> Tensor: ...

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
-from segue.inference.running import to_device
 from segue.models.sam2.images import labelled, square_mask, video_image, video_logits
 from segue.models.sam2.network import SAM2
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
 from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Encoded, Record
 from segue.prompt_inputs import as_box, as_masks, as_points
 from segue.types import Box, Point
+from segue.utils.devices import to_device
 from segue.utils.inputs import check_number, kind_of
 from segue.video.decoding.readers import as_rgb
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.inference.cpu.linear import ActivatedLinear
-from segue.inference.running import to_device
 from segue.layers.attention import splat
+from segue.layers.linear import ActivatedLinear
 from segue.models.seqformer.encoder import DeformableAttention, Levels
+from segue.utils.devices import to_device
 
 CHANNELS = 8
 """Channels of the mask features and of the tiny networks."""

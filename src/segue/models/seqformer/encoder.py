@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segue.inference.cpu.linear import ActivatedLinear
-from segue.inference.running import to_device
 from segue.layers.attention import sample_levels
+from segue.layers.linear import ActivatedLinear
 from segue.layers.pieces import cat, one_by_one
 from segue.layers.positions import sine_code
+from segue.utils.devices import to_device
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.inference.cpu.linear import Perceptron
-from segue.inference.running import to_device
 from segue.layers.colours import normalise_planes
+from segue.layers.linear import Perceptron
 from segue.layers.pieces import cat, one_by_one
 from segue.layers.resnet import BasicBlock, Bottleneck, ResidualTrunk
 from segue.layers.swin import SwinTrunk
@@ -42,6 +41,7 @@ from segue.models.seqformer.encoder import (
     Levels,
     sine_position,
 )
+from segue.utils.devices import to_device
 
 BackboneName = Literal["r18", "r50", "r101", "swin-l", "nanodet"]
 

@@ -19,15 +19,16 @@ from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.median import MASK_ABOVE, MaskedMedian
 from segue.sessions.foreground.background.quantiles import Scene, resized, same_shape
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
+from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.scene_events import REST, SceneEvents
 from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
+from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.segmenters.explaining import draw
 from segue.sessions.foreground.segmenters.extra_inputs import DepthScale, check_extra, plane_of
 from segue.sessions.foreground.segmenters.subtractors import Subtractor
 from segue.sessions.foreground.stage_list import followed, stages_for
-from segue.sessions.foreground.stages.base import Change, StageList, WorkFrame
-from segue.sessions.networks import foreground_segmenter
+from segue.sessions.foreground.stages.base import StageList, WorkFrame
 from segue.sessions.session import ExplainedSession, one_thread_at_a_time
 from segue.state import SessionState, checkpointed
 from segue.types import FollowCamera, Frame, Image

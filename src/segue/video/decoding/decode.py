@@ -21,8 +21,8 @@ from av.video.stream import VideoStream
 from segue.errors import SourceError
 from segue.masks.files import check_pixels
 from segue.types import Image
+from segue.video.decoding.damage import DamageError
 from segue.video.decoding.hdr import to_sdr
-from segue.video.decoding.readers import DamageError
 
 # Titles are not always the UTF-8 that the formats want; the video is none the worse for that. From version 19
 # on PyAV takes them as they come.

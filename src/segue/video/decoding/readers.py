@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -17,18 +17,10 @@ from segue.masks.files import check_pixels
 from segue.types import Frame, Image
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
-
-if TYPE_CHECKING:
-    from segue.video.decoding.frame_index import FrameIndex
+from segue.video.decoding.frame_index import FrameIndex
 
 DEFAULT_FPS = 25.0
 """Frames a second of images that have no clock: image folders and arrays."""
-
-
-class DamageError(Exception):
-    """An image that cannot be read while its neighbours perhaps can; the message is one line."""
-
-    is_whole = False  # it is not damaged, and still cannot be taken
 
 
 @dataclass(frozen=True, slots=True)

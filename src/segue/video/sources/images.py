@@ -27,7 +27,8 @@ from segue.utils.files import write_complete, writing
 from segue.utils.inputs import check_file, exists, matching_paths, user_path
 from segue.utils.naming import first_few, is_hidden, natural_key
 from segue.utils.notices import notice
-from segue.video.decoding.readers import DEFAULT_FPS, DamageError, Reader, SourceImage, as_rgb
+from segue.video.decoding.damage import DamageError
+from segue.video.decoding.readers import DEFAULT_FPS, Reader, SourceImage, as_rgb
 from segue.video.sources.kinds import IMAGE_SUFFIXES, is_image, is_video, one_kind
 
 DEEP_SAMPLES = 16

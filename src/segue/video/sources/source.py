@@ -32,7 +32,8 @@ from segue.utils.inputs import (
     whole_number,
 )
 from segue.utils.naming import last_number
-from segue.video.decoding.readers import ArrayReader, ConnectionChange, DamageError, Reader
+from segue.video.decoding.damage import DamageError
+from segue.video.decoding.readers import ArrayReader, ConnectionChange, Reader
 from segue.video.sources.addresses import check_place, is_address
 from segue.video.sources.given import NAME, Capture, check_open, images_of, path_of
 from segue.video.sources.identity import VideoSource

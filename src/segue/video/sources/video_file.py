@@ -17,6 +17,7 @@ from segue.errors import SourceError, memory_error
 from segue.types import Image
 from segue.utils.notices import notice
 from segue.video.decoding import frame_index
+from segue.video.decoding.damage import DamageError
 from segue.video.decoding.decode import (
     Clock,
     Decoded,
@@ -32,7 +33,7 @@ from segue.video.decoding.decode import (
     video_stream,
 )
 from segue.video.decoding.frame_index import FrameIndex, numbered
-from segue.video.decoding.readers import DEFAULT_FPS, DamageError, Reader, SourceImage
+from segue.video.decoding.readers import DEFAULT_FPS, Reader, SourceImage
 
 FEW = 50
 """Frames that are rather decoded than sought."""

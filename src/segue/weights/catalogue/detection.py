@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from segue.entries import Remote
 from segue.registry import Entry
 from segue.utils.lazy import LazyCallable
-from segue.weights.download import Remote
 
 _TORCHVISION = "BSD-3-Clause, https://github.com/pytorch/vision"
 

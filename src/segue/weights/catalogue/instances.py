@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from segue.entries import Remote
 from segue.registry import Entry
 from segue.utils.lazy import LazyCallable
 from segue.weights.catalogue.terms import OWN
-from segue.weights.download import Remote, drive_address
+from segue.weights.download import drive_address
 
 if TYPE_CHECKING:
     from segue.models.seqformer.network import BackboneName

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from segue.entries import Remote
 from segue.models.sam2.sizes import SIZES, SizeName
 from segue.registry import Entry
 from segue.utils.lazy import LazyCallable
 from segue.weights.catalogue.terms import FREE, OWN
-from segue.weights.download import Remote, drive_address
+from segue.weights.download import drive_address
 
 _XMEM_PAPER = "Cheng and Schwing, ECCV 2022 (arXiv 2207.07115)"
 _XMEM_LICENCE = "code MIT, none is stated for the weights, https://github.com/hkchengrex/XMem"

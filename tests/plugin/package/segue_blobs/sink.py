@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from segue.registry import SinkEntry, SinkOptions
+from segue.sinks import Sink
 from segue.types import Frame, Segmentation
-from segue.video import Sink
 
 
 class AreaSink(Sink):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.foreground.background.quantiles import Scene
-from segue.sessions.foreground.stages.base import Change
+from segue.sessions.foreground.camera.changes import Change
+from segue.sessions.foreground.camera.scene_events import SceneEvents
 from segue.state import Checkpointable
 from segue.types import Image
-
-if TYPE_CHECKING:
-    from segue.sessions.foreground.camera.scene_events import SceneEvents
 
 
 class Background(Checkpointable):

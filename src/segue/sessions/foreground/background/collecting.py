@@ -14,9 +14,8 @@ from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.scene_estimation import Probe, Sample, estimate_scene
 from segue.sessions.foreground.background.video_scenes import VideoPart, VideoScenes
-from segue.sessions.foreground.camera.changes import gains_between, reduced, structure
+from segue.sessions.foreground.camera.changes import Change, gains_between, reduced, structure
 from segue.sessions.foreground.camera.scene_events import SceneEvents
-from segue.sessions.foreground.stages.base import Change
 from segue.state import checkpointed
 from segue.types import Image
 from segue.utils.arrays import Float32Array

@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.types import Image
-from segue.utils.arrays import BoolArray, UInt8Array
+from segue.utils.arrays import BoolArray, Level, UInt8Array
 
-Level = TypeVar("Level", np.uint8, np.float32)
 Known = TypeVar("Known")
 
 PLANES = 21  # planes of a scene

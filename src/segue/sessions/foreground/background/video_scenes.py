@@ -13,7 +13,7 @@ import numpy as np
 from segue.errors import CheckpointError, PromptError, ResumeError
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import PLANES, Look, Scene, resized, same_shape
-from segue.sessions.foreground.stages.base import Change
+from segue.sessions.foreground.camera.changes import Change
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.utils.arrays import UInt8Array
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import cv2
@@ -10,7 +11,6 @@ import numpy.typing as npt
 
 from segue.models.geometry import reduced_to
 from segue.sessions.foreground.camera.step import CameraStep
-from segue.sessions.foreground.stages.base import Change
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array, Float64Array
 
@@ -35,6 +35,20 @@ LEAST_LIT = 16  # pixels between them that are needed to measure one
 
 MOVED = 0.65  # share of the parts of an image that a step of the camera must explain to be no cut
 SHOWN = 0.03  # share of the empty scene from which on an image shows it, behind something large
+
+
+class Change(Enum):
+    """Global change since the previous frame."""
+
+    none = "none"
+    light = "light"
+    scene = "scene"
+    back = "back"  # a scene that was there before comes back
+
+    @property
+    def is_scene(self) -> bool:
+        """Whether another scene is there."""
+        return self in (Change.scene, Change.back)
 
 
 def change_between(before: Image, now: Image, step: CameraStep) -> Change:

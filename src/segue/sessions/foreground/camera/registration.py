@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.sessions.foreground.background.quantiles import Level
 from segue.types import Image
-from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
+from segue.utils.arrays import BoolArray, Float32Array, Level, UInt8Array
 
 Matrix = npt.NDArray[np.float32]  # (2, 3): a point of the reference, in pixels, to where it lies in the frame
 Movement = npt.NDArray[np.floating]  # such a matrix, or a homography, (3, 3)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
 from segue.models.geometry import reduced_to
-from segue.sessions.foreground.background.base import Background
-from segue.sessions.foreground.camera.changes import LONG_SIDE, change_between, farthest, is_shown
+from segue.sessions.foreground.camera.changes import LONG_SIDE, Change, change_between, farthest, is_shown
 from segue.sessions.foreground.camera.flicker import Flicker
 from segue.sessions.foreground.camera.pan import PanDetector
 from segue.sessions.foreground.camera.step import VIEW_SIDE, CameraStep
 from segue.sessions.foreground.camera.views import LIT, Views, difference
-from segue.sessions.foreground.stages.base import Change
 from segue.state import Checkpointable, checkpointed
 from segue.types import FollowCamera, Image
 from segue.utils.arrays import UInt8Array
@@ -26,6 +25,16 @@ JUMPED = 0.3  # share of the pixels that no gain explains where the light is swi
 FASTEST = 0.035  # parts of the longer side a frame by which a camera at rest may begin to pan, to be followed
 ALERT = 12  # frames after a rest in which a view that is gone is a change: a camera that is carried has none
 LONGEST = 50  # frames of a change; after them a scene begins even if the view has not settled
+
+
+class KnownScene(Protocol):
+    """What a background knows of the image as a whole, see :class:`.background.base.Background`."""
+
+    pans: bool
+    changes: bool
+
+    @property
+    def image(self) -> Image | None: ...
 
 
 class SceneEvents(Checkpointable):
@@ -59,7 +68,7 @@ class SceneEvents(Checkpointable):
         super().__init__()
         self._follow, self.step = follow, CameraStep()
 
-    def look(self, image: Image, background: Background, known: Change | None) -> Change:
+    def look(self, image: Image, background: KnownScene, known: Change | None) -> Change:
         """Take the next frame, RGB (h, w, 3), uint8, as it was taken, and tell what happens on it.
 
         ``known``: what is known to happen, None where nothing is known.
@@ -95,7 +104,7 @@ class SceneEvents(Checkpointable):
         return event
 
     def _event(
-        self, seen: Change, small: Image, background: Background, jump: tuple[float, float], *, panned: bool
+        self, seen: Change, small: Image, background: KnownScene, jump: tuple[float, float], *, panned: bool
     ) -> Change:
         """``jump``: :func:`difference` to the frame before."""
         altered, relit = jump
@@ -129,7 +138,7 @@ class SceneEvents(Checkpointable):
             self.views.learn(small)
         return Change.none
 
-    def _without_view(self, seen: Change, small: Image, background: Background, *, settled: bool) -> Change:
+    def _without_view(self, seen: Change, small: Image, background: KnownScene, *, settled: bool) -> Change:
         """Take a frame of a camera that is not known to rest: it is compared with the frame before alone."""
         if seen is Change.none and settled:
             if self.views.find(small):

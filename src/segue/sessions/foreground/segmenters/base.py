@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from segue.flow.providers import FlowImages, FlowProvider
-from segue.inference.running import to_device
 from segue.models.base import (
     PLAIN_STAGES,
     Features,
@@ -28,6 +27,7 @@ from segue.sessions.foreground.segmenters.explaining import Rows, explain
 from segue.sessions.foreground.segmenters.extra_inputs import Extra
 from segue.types import Image
 from segue.utils.arrays import Float32Array, UInt8Array
+from segue.utils.devices import to_device
 from segue.utils.recent import remembered
 from segue.weights.prepared import Prepared
 

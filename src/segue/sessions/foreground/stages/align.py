@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.registration import (
     LEAST_GAIN,
     Matrix,
@@ -22,7 +23,7 @@ from segue.sessions.foreground.camera.registration import (
     warped,
 )
 from segue.sessions.foreground.camera.step import CameraStep
-from segue.sessions.foreground.stages.base import Change, Stage, WorkFrame
+from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 from segue.utils.arrays import Float32Array

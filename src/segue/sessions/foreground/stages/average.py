@@ -14,8 +14,9 @@ from segue.flow.providers import Flow
 from segue.models.geometry import ResizePadGeometry
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import resized
+from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.registration import agree, sampled
-from segue.sessions.foreground.stages.base import Change, Stage, WorkFrame
+from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.state import checkpointed
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.background.quantiles import Scene
+from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.step import CameraStep
+from segue.sessions.foreground.segmenters.base import SegmenterInput
 from segue.state import Checkpointable
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array
-
-if TYPE_CHECKING:
-    from segue.sessions.foreground.background.base import Background
-    from segue.sessions.foreground.background.quantiles import Scene
-    from segue.sessions.foreground.segmenters.base import SegmenterInput
-
-
-class Change(Enum):
-    """Global change since the previous frame."""
-
-    none = "none"
-    light = "light"
-    scene = "scene"
-    back = "back"  # a scene that was there before comes back
-
-    @property
-    def is_scene(self) -> bool:
-        """Whether another scene is there."""
-        return self in (Change.scene, Change.back)
 
 
 @dataclass(slots=True, eq=False)

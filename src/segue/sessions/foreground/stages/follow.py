@@ -11,9 +11,10 @@ import numpy.typing as npt
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.median import MASK_ABOVE
 from segue.sessions.foreground.background.quantiles import Scene, scene_planes
+from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.registration import Matrix, difference, normalised, warped
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
-from segue.sessions.foreground.stages.base import Change, Stage, WorkFrame
+from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.state import checkpointed
 from segue.types import Image
 from segue.utils.arrays import Float32Array, UInt8Array

@@ -16,7 +16,8 @@ import numpy as np
 from segue.masks.pieces import Pieces
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import median_of
-from segue.sessions.foreground.stages.base import Change, Stage, WorkFrame
+from segue.sessions.foreground.camera.changes import Change
+from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.state import checkpointed
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array

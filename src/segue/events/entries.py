@@ -1,0 +1,49 @@
+"""The format ``events``, for the registry; what writes it is imported when it is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segue.entries import SinkEntry, SinkOptions
+from segue.errors import SinkError
+from segue.events.counts import counts_path
+from segue.sinks.base import Sink
+
+
+def _open_events(path: Path, options: SinkOptions) -> Sink:
+    from segue.events.sink import EventSink
+    from segue.events.snapshots import Snapshots
+
+    counts = counts_path(path)
+    if options.zones and counts.exists() and not (options.overwrite or options.resume or options.append):
+        raise SinkError(f"{counts}: exists already; give --overwrite, or another name of the table of events")
+    snapshots = None
+    if options.snapshots is not None:
+        replace = options.overwrite or options.resume
+        snapshots = Snapshots(
+            options.snapshots,
+            options.fps,
+            replace=replace,
+            append=options.append,
+            live=options.live,
+            on_clip=options.on_clip,
+            pixel_aspect=options.pixel_aspect,
+        )
+    return EventSink(
+        path,
+        size=options.source_size,
+        zones=options.zones,
+        rules=options.rules,
+        live=options.live,
+        append=options.append,
+        earlier=options.earlier,
+        notify=options.notify,
+        snapshots=snapshots,
+        on_event=options.on_event,
+        name=options.name_object,
+        source=options.source,
+        at=options.at,
+    )
+
+
+ENTRIES = (SinkEntry("events", "events.csv", _open_events, appends=True),)

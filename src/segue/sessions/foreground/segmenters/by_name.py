@@ -1,0 +1,51 @@
+"""The segmenter of a foreground session, by the name of a network or method, or as the caller has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast, get_args
+
+import torch
+from torch import nn
+
+from segue.flow import flow_provider
+from segue.flow.providers import FlowName
+from segue.models.base import ForegroundNetwork, foreground_capabilities
+from segue.registry import MODELS
+from segue.sessions.foreground.segmenters.base import NetworkSegmenter, Segmenter
+from segue.sessions.foreground.segmenters.extra_inputs import FlowNetwork
+from segue.sessions.networks import check_network
+from segue.weights import Prepared, load_for, prepare
+
+
+def foreground_segmenter(
+    model: str | ForegroundNetwork | Prepared[ForegroundNetwork] | Segmenter,
+    weights: str | Path | None = None,
+    flow: FlowName | str | Path | None = None,
+    flow_weights: str | Path | None = None,
+    *,
+    device: str | int | torch.device | None = None,
+    fast: bool = False,
+) -> Segmenter:
+    """What segments frames: a network or method by its name, or as the caller has it.
+
+    ``flow`` is how a network that looks at flow gets it: the name of a method, a folder of flow files that
+    frames bring, or None for the network's own choice.
+    """
+    if not isinstance(model, (str, nn.Module, Prepared)) and hasattr(model, "step"):
+        return cast(Segmenter, model)
+    check_network("foreground", model, weights)
+    named = isinstance(model, str)
+    entry = MODELS.find(model) if isinstance(model, str) else None
+    if isinstance(model, str) and entry is not None and entry.signature is None:
+        return cast(Segmenter, load_for("foreground", model, weights))
+    adapt = None
+    if entry is not None and entry.needs_flow:
+        adapt = FlowNetwork
+    prepared = prepare(model, weights, task="foreground", device=device, fast=fast, adapt=adapt)
+    provider = None
+    if named and foreground_capabilities(prepared.network).flow:
+        flow = getattr(prepared.network, "flow_name", None) or "dis" if flow is None else flow
+        in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
+        provider = None if in_files else flow_provider(flow, flow_weights, prepared.device)
+    return NetworkSegmenter(prepared, flow=provider)

@@ -1,0 +1,21 @@
+"""Tensors to a device and back, without needless waits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Upload a tensor; on a GPU the processor goes on meanwhile."""
+    if device.type in ("cpu", "mps") or tensor.device.type != "cpu":
+        return tensor.to(device)
+    # PyTorch gives pinned memory to nobody else before the copies from it are done.
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def to_cpu(*tensors: Tensor) -> list[Tensor]:
+    """Download tensors and wait for the device once: the last copy waits for those before it."""
+    *first, last = tensors
+    # Apple's GPU may write into memory that was freed meanwhile (PyTorch issue 139550).
+    return [*(tensor.to("cpu", non_blocking=not tensor.is_mps) for tensor in first), last.cpu()]

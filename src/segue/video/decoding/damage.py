@@ -1,0 +1,7 @@
+"""An image of a source that cannot be read."""
+
+
+class DamageError(Exception):
+    """An image that cannot be read while its neighbours perhaps can; the message is one line."""
+
+    is_whole = False  # it is not damaged, and still cannot be taken
