@@ -125,6 +125,14 @@ def test_no_modules_import_one_another() -> None:
     order.prepare()  # raises a CycleError that names the modules
 
 
+def test_no_scripts_of_the_page_import_one_another() -> None:
+    scripts = SOURCE / "segue_web" / "static"
+    pattern = re.compile(r'^import .*?"\./(\w+\.js)";', re.MULTILINE)
+    needed = {path.name: set(pattern.findall(path.read_text("utf-8"))) for path in scripts.glob("*.js")}
+    assert needed["app.js"]
+    TopologicalSorter(needed).prepare()
+
+
 def test_a_folder_shows_what_is_in_it() -> None:
     for package in DISTRIBUTED:
         for folder in {path.parent for path in (SOURCE / package).rglob("*.py")}:

@@ -34,6 +34,7 @@ export function showPanels() {
   showObjects();
   showHere();
   showFound();
+  showScore();
   if (performance.now() - nextShown <= (state.running ? 1000 : 0)) return;
   nextShown = performance.now();
   void review();
@@ -152,7 +153,13 @@ function showNext() {
   ])));
 }
 
-export function showScore({ columns, rows, done, total }) {
+/** the score that is on the page */
+let shownScore = null;
+
+function showScore() {
+  if (!state.score || state.score === shownScore) return;
+  shownScore = state.score;
+  const { columns, rows, done, total } = state.score;
   const cells = (values, tag, more = {}) => values.map((textContent) => make(tag, { textContent, ...more }));
   const line = ({ object, here, all: whole }) => {
     const values = [...(here ?? columns.map(() => null)), ...(whole ?? columns.map(() => null))];

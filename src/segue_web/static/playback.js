@@ -2,7 +2,6 @@
 
 import { notice } from "./dom.js";
 import { ask, tell } from "./link.js";
-import { showScore } from "./panels.js";
 import { state } from "./state.js";
 import { view } from "./view.js";
 
@@ -21,7 +20,7 @@ export function go(frame, dragging = false) {
 function settle() {
   const { frame } = state;
   if (state.mode === "annotate" && state.tool !== "hand") tell("prepare", { frame });
-  if (state.mode === "compare") void ask("score", { frame }).then((answer) => { if (answer && state.frame === frame) showScore(answer.score); });
+  if (state.mode === "compare") void ask("score", { frame }).then((answer) => { if (answer && state.frame === frame) { state.score = answer.score; state.changed(); } });
   tell("settings", { values: { frame } });
 }
 

@@ -13,6 +13,7 @@
  *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number]>}} FrameData
  * @typedef {{event: string, what: string, done: number, total: number, rate: number}} Running
  * @typedef {{counts: string, label: string | null, score: number | null}} Found
+ * @typedef {{columns: string[], rows: {object: number | null, here: number[] | null, all: number[] | null}[], done: number, total: number}} Score
  */
 
 /** masks of clicks and suggestions below this expected overlap are listed to be looked at; it is often too low */
@@ -76,6 +77,8 @@ class State {
   finding = "";
   /** @type {Set<number>} */
   chosen = new Set();
+  /** J and F of the frame beside the means so far, where two results are compared @type {Score | null} */
+  score = null;
   /** @type {{x: number, y: number} | null} */
   cursor = null;
   compare = "slider";
