@@ -21,14 +21,15 @@ from segue_web.exports import FORMATS, export_job, free_path, remove_unfinished,
 from segue_web.exports.matting import need_matting
 from segue_web.project.edits import Edits
 from segue_web.project.importing import Effect, additions, effects, store, summary
+from segue_web.project.memory import TrackingMemory
 from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.project.review import Review
 from segue_web.project.tracking import (
     Corrected,
     Direction,
-    corrected_frames,
     planned,
     resumed,
+    shown,
     track_job,
 )
 from segue_web.server import messages
@@ -401,7 +402,7 @@ class AnnotateBackend(Backend):
                 spec = resumed(self.project)
             else:
                 spec = planned(self.project, self.video, direction, frame, first, last, objects, due)
-            layers = corrected_frames(self.project, spec)
+            layers = shown(self.project, spec)
             self.project.note("tracking", spec)
             return spec, layers
 
@@ -409,7 +410,10 @@ class AnnotateBackend(Backend):
             spec, layers = await self.run(plan)
             start, stop = spec["start"], spec["stop"]
             kept = range(spec["first"], spec["last"] + 1)
-            steps = self._worker.steps(track_job, layers, start, stop, spec["objects"], kept)
+            memory = TrackingMemory(self.project.folder, spec["run"])
+            steps = self._worker.steps(
+                track_job, layers, spec["begin"], stop, spec["objects"], kept, memory, start
+            )
             self._runner.begin(Job(spec["direction"], spec["total"], tracking=spec), steps)
         return {"start": start, "stop": stop}
 

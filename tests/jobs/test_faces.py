@@ -15,6 +15,7 @@ from segue.jobs.record import read_job
 from segue.jobs.running import RunInterrupted, run
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import write_index_mask
+from segue.sessions import TrackSession
 from segue.sinks import OverlayVideoSink
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.utils.cancel import CancelToken
@@ -80,7 +81,8 @@ def test_every_face_gives_the_same_bytes(command: Command, tmp_path: Path) -> No
     network = segue.load("stcn-lite", weights)
     video = Video(tmp_path / "clip.mp4")
     corrected = {0: Corrected(MASKS[0], frozenset({1, 2}))}
-    for result in follow(network, video, corrected, 0, 7, device="cpu"):  # type: ignore[arg-type]
+    session = TrackSession(network, device="cpu")  # type: ignore[arg-type]
+    for result in follow(session, video, corrected, 0, 7):
         write_index_mask(tmp_path / "page.png", result.mask)
         assert (tmp_path / "page.png").read_bytes() == line[f"masks/{result.index:05d}.png"]
 

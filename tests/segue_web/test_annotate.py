@@ -328,7 +328,7 @@ def test_tracking_starts_from_the_nearest_corrected_frame(
     answer = ask("track", direction=direction, frame=frame)
 
     assert (answer["start"], answer["stop"]) == expected
-    [corrected], start, stop, objects, kept = backend._worker.jobs[-1]  # type: ignore[attr-defined]
+    [corrected], start, stop, objects, kept, *_ = backend._worker.jobs[-1]  # type: ignore[attr-defined]
     assert (start, stop, objects, kept) == (*expected, [1], range(12))
     assert {index: item.known for index, item in corrected.items()} == {4: {1}, 8: {1}}
 
@@ -344,7 +344,7 @@ def test_only_the_frames_of_a_range_are_tracked(
     click(ask, 8, 22, 30, 1)
     answer = ask("track", direction=direction, frame=frame, first=6, last=7)
     assert answer["stop"] == stop
-    assert backend._worker.jobs[-1][-1] == range(6, 8)  # type: ignore[attr-defined]
+    assert backend._worker.jobs[-1][4] == range(6, 8)  # type: ignore[attr-defined]
     assert ask("hello")["running"]["total"] == frames
     ask("stop")
     assert ask("hello")["interrupted"]["total"] == frames
@@ -539,8 +539,9 @@ def test_frames_are_saved_as_they_come_and_a_stop_can_be_gone_on_with(
     assert ended["state"] == "stopped"
     answer = ask("track", direction="forward", frame=0, resume=True)
     assert (answer["start"], answer["stop"]) == (6, 11)
-    [corrected] = backend._worker.jobs[-1][0]  # type: ignore[attr-defined]
-    assert sorted(corrected) == [4, 6]
+    [corrected], start, *_, memory, given = backend._worker.jobs[-1]  # type: ignore[attr-defined]
+    assert (sorted(corrected), start, given) == ([4], 4, 6)  # it goes on as if nothing had happened
+    assert memory == backend._worker.jobs[-2][-2]  # type: ignore[attr-defined]
 
 
 def test_an_edit_during_a_tracking_is_a_step_of_its_own(backend: AnnotateBackend, ask: Ask) -> None:

@@ -63,7 +63,7 @@ class FrameLoop:
         yield from self.finish()
 
     def take(
-        self, frames: Iterable[Frame], between: Callable[[], None] = lambda: None
+        self, frames: Iterable[Frame], between: Callable[[], object] = lambda: None
     ) -> Iterator[tuple[Frame, Segmentation]]:
         """The results that come while frames are taken, each with its frame."""
         for frame in frames:
@@ -112,7 +112,7 @@ class FrameRun(FrameLoop):
         frames = _blamed_on(self.restored, frames)  # what a first pass knows of them
         with cancel_on_signals(cancel) as token:  # the current frame is finished first
             try:
-                for frame, result in self.take(_until_cancelled(frames, token), _now_and_then(self._save)):
+                for frame, result in self.take(_until_cancelled(frames, token), now_and_then(self._save)):
                     self._write(frame, result)
                 if token.cancelled and not endless:
                     raise Cancelled
@@ -241,7 +241,7 @@ def first_pass(
             with _blaming(restored):
                 passes.state().save(path)
 
-    save_if_due = _now_and_then(save)
+    save_if_due = now_and_then(save)
     with cancel_on_signals(cancel) as token:
         try:
             for number in _blamed_on(restored, passes.learning()):
@@ -276,17 +276,19 @@ def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Fr
         yield frame
 
 
-def _now_and_then(save: Callable[[], None]) -> Callable[[], None]:
-    """A function that saves when that is due, so that saving takes a small share of the time."""
+def now_and_then(save: Callable[[], None]) -> Callable[[], bool]:
+    """A function that saves when that is due, and tells it; saving takes a small share of the time."""
     due = time.monotonic() + SAVE_EVERY_SECONDS
 
-    def save_if_due() -> None:
+    def save_if_due() -> bool:
         nonlocal due
         begun = time.monotonic()
-        if begun > due:
-            save()
-            ended = time.monotonic()
-            due = ended + max(SAVE_EVERY_SECONDS, (ended - begun) / SAVE_SHARE)
+        if begun <= due:
+            return False
+        save()
+        ended = time.monotonic()
+        due = ended + max(SAVE_EVERY_SECONDS, (ended - begun) / SAVE_SHARE)
+        return True
 
     return save_if_due
 

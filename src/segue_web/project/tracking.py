@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from uuid import uuid4
 
 import numpy as np
 
 from segue.errors import PromptError
-from segue.jobs.frame_loop import FrameLoop
+from segue.jobs.frame_loop import FrameLoop, now_and_then
 from segue.masks.rle import overlapping
-from segue.models.base import MemoryNetwork
 from segue.sessions import TrackSession
 from segue.types import Frame, IndexMask, MaskPrompt, Segmentation
+from segue_web.project.memory import TrackingMemory, fingerprint, forget
 from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side
 from segue_web.server.worker import Tools
 from segue_web.video import Video
@@ -78,7 +79,7 @@ def planned(
     if not found and (first, last) != (0, video.count - 1):
         raise PromptError(f"none of the frames from {first} to {last} lies on this way")
     wanted = {"objects": chosen, "first": first, "last": last, "done": 0, "total": len(found)}
-    return {"direction": direction, "start": start, "stop": found[-1], **wanted}
+    return {"direction": direction, "start": start, "begin": start, "stop": found[-1], **wanted}
 
 
 def _ends(
@@ -120,7 +121,7 @@ def _way(start: int, stop: int) -> range:
 
 
 def resumed(project: Project) -> dict[str, Any]:
-    """The remaining part of the interrupted tracking."""
+    """The remaining part of the interrupted tracking; ``start`` is the last frame that it has given."""
     spec: dict[str, Any] | None = project.noted("tracking")
     if spec is None:
         raise PromptError("there is no interrupted tracking to resume")
@@ -144,6 +145,29 @@ def corrected_frames(project: Project, spec: dict[str, Any]) -> list[dict[int, C
         {index: _corrected(project, index, layer) for index in frames}
         for layer in _layers(project, objects, frames)
     ]
+
+
+def shown(project: Project, spec: dict[str, Any]) -> list[dict[int, Corrected]]:
+    """:func:`corrected_frames` of a tracking that begins or goes on, and which of both, into its request.
+
+    A tracking whose corrected frames are those with which it began goes on with its memory, as if nothing had
+    interrupted it. Otherwise another one begins, at the last frame that it has given.
+    """
+    layers = corrected_frames(project, spec | {"start": spec.get("begin", spec["start"])})
+    seen = fingerprint(
+        [
+            {index: (given.mask.tobytes(), [*given.known], given.expected) for index, given in layer.items()}
+            for layer in layers
+        ]
+    )
+    if seen == spec.get("shown"):
+        return layers
+    forget(project.folder)
+    if spec["start"] != spec.get("begin"):
+        spec["begin"] = spec["start"]
+        return shown(project, spec)
+    spec |= {"shown": seen, "run": uuid4().hex}
+    return layers
 
 
 def _corrected(project: Project, index: int, objects: Iterable[int]) -> Corrected:
@@ -178,38 +202,54 @@ def track_job(
     stop: int,
     objects: list[int],
     kept: range,
+    memory: TrackingMemory,
+    given: int | None = None,
 ) -> Steps:
-    """Job of :meth:`segue_web.server.worker.Worker.steps` that tracks."""
-    runs = [follow(tools.network, tools.video, each, start, stop, device=tools.device) for each in layers]
+    """Job of :meth:`segue_web.server.worker.Worker.steps` that tracks, or goes on after ``given``."""
+    given = start if given is None else given
+    sessions = [TrackSession(tools.network, device=tools.device) for _ in layers]
+    after = memory.restore(sessions, range(start, given + 1) if start < stop else range(given, start + 1))
+    pairs = zip(sessions, layers, strict=True)
+    runs = [follow(session, tools.video, each, start, stop, after) for session, each in pairs]
+    index = start
+    save_if_due = now_and_then(lambda: memory.save(sessions, index))
+    done, waits = 0, None  # steps given, and the step that must be saved before the state of it counts
     for results in zip(*runs, strict=True):
         index = results[0].index
-        if index in kept:
-            yield (
-                index,
-                {
-                    item.id: (np.asarray(result.mask == item.id), FrameAnnotation("tracked", item.score))
-                    for result in results
-                    for item in result.objects
-                    if item.id in objects
-                },
-            )
+        wanted = index in kept and abs(index - start) > abs(given - start)
+        if waits is None and save_if_due():
+            waits = done + wanted
+        if not wanted:
+            continue
+        yield (
+            index,
+            {
+                item.id: (np.asarray(result.mask == item.id), FrameAnnotation("tracked", item.score))
+                for result in results
+                for item in result.objects
+                if item.id in objects
+            },
+        )
+        done += 1
+        if waits is not None and done > waits:  # the server has saved all steps but the last one
+            memory.publish()
+            waits = None
 
 
 def follow(
-    network: MemoryNetwork,
+    session: TrackSession,
     video: Video,
     corrected: Mapping[int, Corrected],
     start: int,
     stop: int,
-    *,
-    device: str | None = None,
+    after: int | None = None,
 ) -> Iterator[Segmentation]:
-    """Results after ``start`` up to ``stop``; all corrected frames are memory from the beginning."""
+    """Results after ``start``, or ``after`` a frame that the session has taken already, up to ``stop``."""
     if start not in corrected:
         raise PromptError(f"frame {start} has no corrected object to start from; click one there first")
-    session = TrackSession(network, device=device)
+    # All corrected frames are memory from the beginning.
     others = sorted((i for i in corrected if i != start), key=lambda i: (len(corrected[i].known), i))
-    for index in others:
+    for index in others if after is None else ():
         if corrected[index].mask.any():
             _show(session, video.frame(index), corrected[index])
 
@@ -221,7 +261,10 @@ def follow(
             raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")
         return session.step(frame)
 
-    for frame, result in FrameLoop(session, step).over(video.walk(start, stop)):
+    if after == stop:
+        return
+    begin = start if after is None else after + (1 if start < stop else -1)
+    for frame, result in FrameLoop(session, step).over(video.walk(begin, stop)):
         if frame.index != start:
             yield result
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from segue.errors import SegueError
 from segue_web.exports import remove_unfinished
+from segue_web.project.memory import forget
 from segue_web.project.project import MarkedMask, Project, Send
 from segue_web.server.server import DEFECT, Run
 
@@ -111,11 +112,16 @@ class JobRunner:
             project.note("tracking", tracking | {"start": index, "done": job.done})
         job.entry = project.last_entry
 
+    def _forget_tracking(self) -> None:
+        """Note that no tracking is left to be resumed."""
+        self._project.note("tracking", None)
+        forget(self._project.folder)
+
     async def _end(self, job: Job | None, state: str, error: str | None = None) -> None:
         self.job = None
         if job is not None and job.tracking and state == "done":
             try:
-                await self._run(partial(self._project.note, "tracking", None))
+                await self._run(self._forget_tracking)
             except SegueError as failed:
                 error = error or str(failed)
         self._send({"event": "ended", "state": state, "error": error})

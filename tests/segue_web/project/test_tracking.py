@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +13,13 @@ import pytest
 import torch
 
 import segue
-from segue.errors import PromptError
+from segue.errors import PromptError, SegueError
+from segue.jobs import frame_loop
 from segue.sessions import TrackSession
 from segue.types import Frame
+from segue_web.project.memory import FILE, TrackingMemory
 from segue_web.project.project import FrameAnnotation, Project
-from segue_web.project.tracking import Corrected, corrected_frames, follow, track_job
+from segue_web.project.tracking import Corrected, corrected_frames, follow, planned, resumed, shown, track_job
 from segue_web.video import Video
 from tests.clips import clip
 from tests.lite import lively_lite
@@ -37,7 +41,7 @@ def test_forwards_it_is_the_api(made: tuple[Video, np.ndarray]) -> None:
     network = lively_lite()
     expected = list(segue.track(video.path, {0: masks[0]}, model=network, device="cpu"))
 
-    found = list(follow(network, video, {0: corrected(masks[0], 1, 2)}, 0, 6, device="cpu"))
+    found = list(follow(TrackSession(network, device="cpu"), video, {0: corrected(masks[0], 1, 2)}, 0, 6))
 
     assert [item.index for item in found] == [1, 2, 3, 4, 5, 6]
     for item in found:
@@ -53,7 +57,9 @@ def test_backwards_it_is_a_session_that_sees_the_frames_in_reverse(made: tuple[V
     expected |= {i: session.step(video.frame(i)).mask for i in (4, 3, 2)}
 
     given = {0: corrected(masks[0], 1, 2), 5: corrected(masks[5], 1, 2)}
-    found = {item.index: item.mask for item in follow(network, video, given, 5, 2, device="cpu")}
+    found = {
+        item.index: item.mask for item in follow(TrackSession(network, device="cpu"), video, given, 5, 2)
+    }
 
     assert sorted(found) == [2, 3, 4]
     for index, mask in found.items():
@@ -78,7 +84,7 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
 
     def scores(given: dict[int, Corrected]) -> list[dict[int, float]]:
         tools: Any = SimpleNamespace(network=lively_lite(), video=video, device="cpu")
-        steps = list(track_job(tools, [given], 0, 2, [1, 2], range(7)))
+        steps = list(track_job(tools, [given], 0, 2, [1, 2], range(7), TrackingMemory(tmp_path, "run")))
         return [{i: mark.score for i, (_, mark) in objects.items()} for _, objects in steps]
 
     assert doubted[0].expected == {1: 0.4}
@@ -90,10 +96,10 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
 def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Video, np.ndarray]) -> None:
     video, masks = made
     with pytest.raises(PromptError):
-        next(follow(lively_lite(), video, {0: corrected(masks[0], 1)}, 2, 4, device="cpu"))
+        next(follow(TrackSession(lively_lite(), device="cpu"), video, {0: corrected(masks[0], 1)}, 2, 4))
     empty = Corrected(np.zeros_like(masks[0]), frozenset({1}))
     with pytest.raises(PromptError):
-        next(follow(lively_lite(), video, {0: empty}, 0, 4, device="cpu"))
+        next(follow(TrackSession(lively_lite(), device="cpu"), video, {0: empty}, 0, 4))
 
 
 def test_the_video_is_read_once_and_not_kept(made: tuple[Video, np.ndarray]) -> None:
@@ -106,7 +112,92 @@ def test_the_video_is_read_once_and_not_kept(made: tuple[Video, np.ndarray]) -> 
 
     video, masks = Counted(made[0].path), made[1]
     with torch.inference_mode():
-        steps = follow(lively_lite(), video, {0: corrected(masks[0], 1, 2)}, 0, 6, device="cpu")
+        steps = follow(TrackSession(lively_lite(), device="cpu"), video, {0: corrected(masks[0], 1, 2)}, 0, 6)
         next(steps)
 
     assert read == [0, 1]
+
+
+@pytest.mark.parametrize(("start", "stop", "break_at"), [(0, 6, 3), (5, 0, 2)], ids=["forward", "back"])
+@pytest.mark.parametrize("every", [-1.0, 1000.0], ids=["after each frame", "never"])
+def test_a_tracking_that_was_killed_goes_on_with_equal_masks(
+    made: tuple[Video, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    start: int,
+    stop: int,
+    break_at: int,
+    every: float,
+) -> None:
+    video, masks = made
+    monkeypatch.setattr(frame_loop, "SAVE_EVERY_SECONDS", every)
+    tools: Any = SimpleNamespace(network=lively_lite(), video=video, device="cpu")
+    layers = [{start: corrected(masks[start], 1)}, {start: corrected(masks[start], 2)}]
+    memory = TrackingMemory(tmp_path, "this one")
+    (tmp_path / "other").mkdir()
+
+    def steps(folder: TrackingMemory, given: int | None = None) -> Iterator[tuple[int, Any]]:
+        return track_job(tools, layers, start, stop, [1, 2], range(7), folder, given)
+
+    whole = dict(steps(TrackingMemory(tmp_path / "other", "other")))
+    running = steps(memory)
+    begun = dict(itertools.islice(running, break_at))
+    next(running)  # computed ahead: the server never saved it
+    running.close()
+    assert (tmp_path / FILE).exists() == (every < 0)
+
+    rest = dict(steps(memory, given=[*begun][-1]))
+
+    assert [*begun, *rest] == [*whole]
+    for index, objects in whole.items():
+        for number, (mask, mark) in (begun | rest)[index].items():
+            np.testing.assert_array_equal(mask, objects[number][0])
+            assert mark == objects[number][1]
+
+
+def test_the_memory_of_another_tracking_or_of_frames_that_are_not_saved_does_not_count(
+    made: tuple[Video, np.ndarray], tmp_path: Path
+) -> None:
+    video, masks = made
+    session = TrackSession(lively_lite(), device="cpu")
+    session.step(video.frame(0), masks[0])
+    memory = TrackingMemory(tmp_path, "first")
+    memory.save([session], 4)
+    memory.publish()
+    assert TrackingMemory(tmp_path, "second").restore([session], range(9)) is None
+    assert memory.restore([session], range(4)) is None
+    assert memory.restore([session], range(5)) == 4
+    (tmp_path / FILE).write_bytes(b"damaged")
+    with pytest.raises(SegueError):
+        memory.restore([session], range(5))
+    assert memory.restore([session], range(5)) is None  # resumed once more it begins anew
+
+
+def test_corrections_after_an_interruption_begin_another_tracking(
+    made: tuple[Video, np.ndarray], tmp_path: Path
+) -> None:
+    video, masks = made
+    project = Project(tmp_path / "p", video.describe(), video.size)
+    with project.change("click"):
+        project.put(0, {project.add_object(): (masks[0] == 1, FrameAnnotation("given"))})
+    spec = planned(project, video, "forward", 0)
+    shown(project, spec)
+    run = spec["run"]
+    with project.change("tracking"):
+        project.put(1, {1: (masks[1] == 1, FrameAnnotation("tracked"))})
+        project.put(2, {1: (masks[2] == 1, FrameAnnotation("tracked"))})
+    project.note("tracking", spec | {"start": 2, "done": 2})
+
+    again = resumed(project)
+    layers = shown(project, again)
+    assert (again["run"], again["begin"], again["start"]) == (run, 0, 2)
+    assert [sorted(layer) for layer in layers] == [[0]]
+
+    with project.change("click"):
+        project.put(1, {1: (masks[1] == 2, FrameAnnotation("given"))})
+    changed = resumed(project)
+    layers = shown(project, changed)
+    assert changed["run"] != run
+    assert (changed["begin"], changed["start"]) == (2, 2)
+    assert [sorted(layer) for layer in layers] == [[0, 1, 2]]
+    project.close()

@@ -1,0 +1,78 @@
+"""The memory of a tracking, kept with its project: after an interruption it goes on with equal masks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segue.errors import SegueError
+from segue.sessions import TrackSession
+from segue.state import SessionState, blaming_state
+from segue.utils.system import rename
+
+FILE = "tracking.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingMemory:
+    """The file of the sessions of a tracking, each after the same frame.
+
+    A state is written beside the file and takes its name once the results up to its frame are in the project.
+    """
+
+    folder: Path
+    run: str  # identifies the tracking
+
+    def save(self, sessions: Sequence[TrackSession], index: int) -> None:
+        """Write the state of sessions that have taken frame ``index``; :meth:`publish` makes it count."""
+        parts = {str(number): session.state(copy=False) for number, session in enumerate(sessions)}
+        SessionState.joined(parts, {"run": self.run, "index": index}).save(self._next)
+
+    def publish(self) -> None:
+        """Let the state that was written last take the place of the one before."""
+        rename(self._next, self.folder / FILE)
+
+    def restore(self, sessions: Sequence[TrackSession], saved: range) -> int | None:
+        """Restore sessions, and give the last frame that they have taken; None if there is no state.
+
+        ``saved``: the frames whose results are in the project; a state after others does not count.
+        """
+        path = self.folder / FILE
+        if not path.exists():
+            return None
+        try:
+            with blaming_state(path):
+                state = SessionState.load(path)
+                index = int(state.values["index"])
+                if state.values["run"] != self.run or index not in saved:
+                    return None
+                for number, session in enumerate(sessions):
+                    session.restore(state.part(str(number)))
+        except SegueError as error:
+            forget(self.folder)
+            raise SegueError(f"{error}; the interrupted tracking begins anew if it is resumed") from error
+        return index
+
+    @property
+    def _next(self) -> Path:
+        return self.folder / f"next-{FILE}"
+
+
+def forget(folder: Path) -> None:
+    """Remove the memory of a tracking that is complete, or of one before another begins."""
+    for name in (FILE, f"next-{FILE}"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def fingerprint(values: Sequence[Mapping[int, tuple[bytes, Sequence[int], Mapping[int, float]]]]) -> str:
+    """SHA-256 of the corrected frames of each layer: masks, known objects and expected overlaps."""
+    digest = hashlib.sha256()
+    for layer in values:
+        for index, (mask, known, expected) in sorted(layer.items()):
+            digest.update(json.dumps([index, sorted(known), sorted(expected.items())]).encode())
+            digest.update(mask)
+        digest.update(b"layer")
+    return digest.hexdigest()
