@@ -154,3 +154,78 @@ def test_a_server_that_is_killed_again_and_again_loses_nothing_that_it_acknowled
             time.sleep(0.1)
     print(f"{KILLS} kills, {acknowledged} changes acknowledged")
     assert acknowledged > 0
+
+
+TRACKING = """
+import asyncio, json, sys
+from pathlib import Path
+from segue.jobs import frame_loop
+from segue_web.annotate import AnnotateBackend
+from segue_web.server import messages
+from segue_web.video import Video
+from tests.segue_web.here import WorkerHere
+
+frame_loop.SAVE_EVERY_SECONDS = 0.05
+video, folder = Video(Path(sys.argv[1])), Path(sys.argv[2])
+
+async def run():
+    worker = WorkerHere(video, ("stcn-lite", None), "segue-prompt", "cpu")
+    backend = AnnotateBackend(video, folder, worker=worker)
+
+    async def ask(op, **fields):
+        return await backend.handle(messages.parse(json.dumps({"id": 1, "op": op, **fields})))
+
+    known = await ask("hello")
+    if not known["objects"]:
+        path = [(2, 2), (6, 40)]
+        await ask("stroke", frame=0, object=None, add=True, path=path, width=9, seen=0)
+    if known["interrupted"] or len(backend.project.timeline()) <= 1:
+        await ask("track", direction="forward", frame=0, resume=bool(known["interrupted"]))
+    while backend._runner.job is not None:
+        await asyncio.sleep(0.02)
+    print("done", flush=True)
+    backend.close()
+
+asyncio.run(run())
+"""
+
+
+def test_a_tracking_that_is_killed_again_and_again_ends_with_the_masks_of_one_that_was_not(
+    tmp_path: Path,
+) -> None:
+    video_path = write_video(tmp_path / "video.mp4", numbered(60))
+    video = Video(video_path)
+
+    def attempt(folder: Path, delay: float | None, how: signal.Signals = signal.SIGKILL) -> bool:
+        process = subprocess.Popen(
+            [sys.executable, "-c", TRACKING, str(video_path), str(folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        timer = threading.Timer(delay or 600.0, process.send_signal, [how])
+        timer.start()
+        words, _ = process.communicate()
+        timer.cancel()
+        return "done" in words
+
+    def masks(folder: Path) -> list[np.ndarray]:
+        project = Project(folder, video.describe(), video.size)
+        found = [np.asarray(project.mask(index)) for index in range(60)]
+        project.close()
+        return found
+
+    begun = time.monotonic()
+    assert attempt(tmp_path / "whole", None)
+    took = time.monotonic() - begun
+    whole = masks(tmp_path / "whole")
+    assert all(mask.any() for mask in whole)
+    chance, kills, rounds = random.Random(5), 0, 0
+    while kills < KILLS:
+        folder, rounds = tmp_path / f"p{rounds}", rounds + 1
+        how = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+        while not attempt(folder, took * (0.4 + 0.8 * chance.random()), chance.choice(how)):
+            kills += 1
+        for one, other in zip(masks(folder), whole, strict=True):
+            np.testing.assert_array_equal(one, other)
+    print(f"{kills} kills of {rounds} trackings")
