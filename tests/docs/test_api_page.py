@@ -20,8 +20,12 @@ PAGES = SOURCE.parent / "docs" / "api"
 WHOLE = {"segue.types", "segue.errors"}
 """Modules of which all is shown."""
 
-INSIDE = {"segue.cli", "segue.labels", "segue_isd", "segue_train.commands", "segue_web"}
-"""Packages that are commands, and protocols that are of no use outside their module."""
+INSIDE = {
+    *("segue.cli", "segue.labels", "segue_isd", "segue_train.commands", "segue_web"),
+    *("segue.conversions.composing", "segue.layers.activated", "segue.models.sam2.values"),
+    "segue.sessions.foreground.camera",
+}
+"""Packages that are commands, and modules whose protocols only let imports go one way."""
 
 
 def public_names() -> Iterator[str]:

@@ -137,7 +137,17 @@ class EventTable:
 
 
 def read_events(path: Path) -> Iterator[Row]:
-    """The events of a table, also of one that a crash has cut off, up to there."""
+    """The events of a table, also of one that a crash has cut off, up to there.
+
+    Args:
+        path: a file of events, CSV or JSON.
+
+    Returns:
+        Each event by its columns, which are the attributes of :class:`Event`; texts in a CSV table.
+
+    Raises:
+        SourceError: it cannot be read, or is no table of events.
+    """
     return (row for _, row in _complete_rows(path) if row)
 
 

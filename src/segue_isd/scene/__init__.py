@@ -6,6 +6,4 @@ _MODULES = {
     "segue_isd.scene.scene": "Moment Scene SceneOptions Stage build_scene scene_seed",
 }
 
-__all__ = [*" ".join(_MODULES.values()).split()]
-
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

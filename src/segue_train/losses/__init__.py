@@ -8,6 +8,4 @@ _MODULES = {
     "object_dice point_losses tversky_loss weighted_cross_entropy",
 }
 
-__all__ = [*" ".join(_MODULES.values()).split()]
-
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -7,6 +7,4 @@ _MODULES = {
     "numbered_files open_plain read_video",
 }
 
-__all__ = [*" ".join(_MODULES.values()).split()]
-
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -10,6 +10,4 @@ if TYPE_CHECKING:
 
 _MODULES = {"segue.sessions.foreground.session": "ForegroundSession ForegroundWarning"}
 
-__all__ = [*" ".join(_MODULES.values()).split()]
-
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)
