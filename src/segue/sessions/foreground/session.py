@@ -184,8 +184,8 @@ class ForegroundSession(ExplainedSession):
         work = WorkFrame(frame.index, frame.time, frame.size, image, seen, pans=self._events.pans)
         work.event, work.hidden, work.decision = event, self._hidden, self._decision
         work.step = self._events.step
-        for stage in self._stages:
-            stage.on_frame(work, self._background)
+        for hook in self._stages.on_frame:
+            hook(work, self._background)
         self._frames.append(work)
         self._advance(max(self._ahead, self._stages.ahead if work.pans else 0))
 
@@ -236,8 +236,8 @@ class ForegroundSession(ExplainedSession):
             self._end_scene(event, view)
         elif event is not Change.none:
             self._forget_context()
-            for stage in self._stages:
-                stage.reset(event)
+            for reset in self._stages.reset:
+                reset(event)
             if event is Change.light and not self._segmenter.uses_background:
                 self._segmenter.restart()
         if self._events.pans and not panned and self._completed and "follow" in self._stages.names:
@@ -262,8 +262,8 @@ class ForegroundSession(ExplainedSession):
         seen = self._settling if view is not None else ()
         self._background.enter(view, self._events.views.known, list(seen)[:: -(-len(seen) // 2) or 1])
         self._settling.clear()
-        for stage in self._stages:
-            stage.reset(event)
+        for reset in self._stages.reset:
+            reset(event)
         self._depth_scale.restart()
         self._hidden, self._completed, self._num_segmented, self._num_emitted = None, 0, 0, 0
 
@@ -286,11 +286,11 @@ class ForegroundSession(ExplainedSession):
         frame.scene = background.scene or Scene.of(frame.image, 1)
         places = {offset: min(max(place + offset, 0), last) for offset in self._segmenter.offsets}
         frame.context = {offset: self._frames[beside].input for offset, beside in places.items()}
-        for stage in self._stages:
-            stage.before_segment(frame, background)
+        for hook in self._stages.before_segment:
+            hook(frame, background)
         frame.maps = self._segmenter.step(frame.input, frame.context, frame.scene)
-        for stage in reversed(self._stages):
-            stage.after_segment(frame, background)
+        for hook in self._stages.after_segment:
+            hook(frame, background)
         if self._explains:
             shown = background.scene or Scene.of(frame.image, 1) if self._learns else None
             rows = self._segmenter.explanation()
@@ -309,8 +309,8 @@ class ForegroundSession(ExplainedSession):
         """Make the results of the first frames up to a place."""
         while self._num_emitted < until:
             frame = self._frames[self._num_emitted]
-            for stage in reversed(self._stages):
-                stage.postprocess(frame, self._background)
+            for hook in self._stages.postprocess:
+                hook(frame, self._background)
             assert frame.maps is not None
             named = frame.index, frame.time, frame.size
             result = self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)

@@ -93,10 +93,23 @@ class Stage(Checkpointable):
 
 
 class StageList(list[Stage]):
-    """The stages of a session, outermost first."""
+    """The stages of a session, outermost first, and the hooks that they define.
+
+    Attributes:
+        reset, on_frame, before_segment: hooks in the order of the stages.
+        after_segment, postprocess: hooks in the opposite order.
+    """
 
     def __init__(self, stages: Iterable[Stage] = ()) -> None:
         super().__init__(stages)
         self.names = [stage.name for stage in self]
         self.lag = max((stage.lag for stage in self), default=0)
         self.ahead = max((stage.ahead for stage in self), default=0)
+        self.reset = [stage.reset for stage in self._with("reset")]
+        self.on_frame = [stage.on_frame for stage in self._with("on_frame")]
+        self.before_segment = [stage.before_segment for stage in self._with("before_segment")]
+        self.after_segment = [stage.after_segment for stage in reversed(self._with("after_segment"))]
+        self.postprocess = [stage.postprocess for stage in reversed(self._with("postprocess"))]
+
+    def _with(self, hook: str) -> list[Stage]:
+        return [stage for stage in self if getattr(type(stage), hook) is not getattr(Stage, hook)]
