@@ -34,6 +34,7 @@ def png(values: npt.NDArray[np.integer] = SQUARE, *, palette: bool = False) -> b
 
 def write(root: Path, files: Mapping[str, bytes], kind: str) -> Path:
     """The files as a folder or as an archive."""
+    root.mkdir(exist_ok=True)
     if kind == "zip":
         with zipfile.ZipFile(root / "made.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in files.items():
@@ -166,3 +167,21 @@ def test_members_with_a_password_are_refused(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(DatasetError):
         open_results(path).read("a", "1")
+
+
+def test_masks_may_lie_one_folder_deeper_than_their_sequence(tmp_path: Path, kind: str) -> None:
+    files = {"run/bear/pred/0.png": png(), "run/swan/0.png": png(), "run/swan/old/0.png": png()}
+    results = open_results(write(tmp_path, files, kind))
+    assert results.names("bear") == results.names("swan") == ("0",)
+    np.testing.assert_array_equal(results.only("bear").read("bear", "0"), SQUARE)
+    twice = open_results(write(tmp_path / "b", files | {"run/bear/other/0.png": png()}, kind))
+    with pytest.raises(DatasetError, match="more than once"):
+        twice.names("bear")
+
+
+def test_the_only_folder_of_masks_can_be_that_of_any_sequence(tmp_path: Path) -> None:
+    alone = open_results(write(tmp_path, {"masks/0.png": png()}, "folder")).alone_as("baseline/highway")
+    assert alone is not None
+    assert alone.names("baseline/highway") == ("0",)
+    several = open_results(write(tmp_path / "b", {"a/0.png": png(), "b/0.png": png()}, "folder"))
+    assert several.alone_as("bear") is None

@@ -200,3 +200,17 @@ def test_results_whose_names_bear_the_numbers_of_the_frames_are_found(tmp_path: 
     for path in sorted((tmp_path / "results" / "goat").iterdir()):
         path.rename(path.with_name(f"video7_frame_{path.stem}_png.rf.12ab.png"))
     assert evaluate_davis(tmp_path / "results", davis).overall["J&F-Mean"] == 1.0
+
+
+def test_masks_without_a_folder_are_scored_as_those_of_the_only_sequence(
+    davis: DavisFolder, tmp_path: Path
+) -> None:
+    named = evaluate_davis(tmp_path / "results", davis.select(["bear"]))
+    alone = evaluate_davis(tmp_path / "results" / "bear", davis.select(["bear"]))
+    assert alone.overall == named.overall
+    shutil.move(tmp_path / "results" / "bear", tmp_path / "masks")
+    renamed = evaluate_davis(tmp_path / "masks", davis.select(["bear"]))
+    assert renamed.overall == named.overall
+    assert any("bear" in remark for remark in renamed.remarks)
+    with pytest.raises(DatasetError):
+        evaluate_davis(tmp_path / "masks", davis)  # which of two it is cannot be known

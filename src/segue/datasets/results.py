@@ -46,7 +46,8 @@ class Results:
     A sequence is a folder that holds masks. Levels above it, such as ``480p`` or the top folder of an
     archive, do not matter: ``bear`` is found in ``results/480p/bear``, and ``baseline/highway`` where the
     last two levels have these names, the folder or archive itself being the topmost level. Where segue wrote
-    ``bear/masks`` (or ``highway/cdnet``), these are the masks of ``bear``.
+    ``bear/masks`` (or ``highway/cdnet``), these are the masks of ``bear``; so they are in any other folder
+    inside ``bear``, if there are none in ``bear`` itself and only one such folder.
 
     Attributes:
         path: the folder or archive.
@@ -65,10 +66,21 @@ class Results:
     @property
     def sequences(self) -> tuple[str, ...]:
         """Names of the sequences in natural order, without the levels that all of them share."""
+        return tuple(sorted(self._short_names().values(), key=natural_key))
+
+    def _short_names(self) -> dict[_Parts, str]:
         levels = [folder[:-1] for folder in self._folders]
         pairs = zip(min(levels), max(levels), strict=False)  # what these two share, all share
         shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        return tuple(sorted(("/".join(folder[shared:]) for folder in self._folders), key=natural_key))
+        return {folder: "/".join(folder[shared:]) for folder in self._folders}
+
+    def besides(self, sequences: Collection[str]) -> tuple[str, ...]:
+        """Folders of masks that belong to none of some sequences."""
+        if len(sequences) == 1 and len(self._folders) == 1:
+            return ()
+        used = {folder for name in sequences for folder in self._matches(name)}
+        names = {folder: name for folder, name in self._short_names().items() if folder not in used}
+        return tuple(sorted(names.values(), key=natural_key))
 
     def __contains__(self, sequence: object) -> bool:
         return isinstance(sequence, str) and bool(self._matches(sequence))
@@ -149,9 +161,18 @@ class Results:
             raise DatasetError(f"{self.path} has sequence {sequence} more than once: {found}; keep one")
         return matches[0]
 
+    def alone_as(self, sequence: str) -> Results | None:
+        """The only folder of masks as the results of a sequence of any name; None if there are more."""
+        if len(self._folders) != 1:
+            return None
+        (files,) = self._folders.values()
+        return Results(self._store, {tuple(sequence.split("/")): files})
+
     def _matches(self, sequence: str) -> list[_Parts]:
+        """Folders of a sequence, else folders inside a folder of its name, where other programs put masks."""
         wanted = tuple(sequence.split("/"))
-        return [folder for folder in self._folders if folder[-len(wanted) :] == wanted]
+        exact = [folder for folder in self._folders if folder[-len(wanted) :] == wanted]
+        return exact or [folder for folder in self._folders if folder[-len(wanted) - 1 : -1] == wanted]
 
 
 def open_results(

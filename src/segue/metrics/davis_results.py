@@ -158,8 +158,7 @@ def _score_sequence(task: _Task) -> SequenceScore:
 def _remarks(report: DavisReport, results: Results, protocol: DavisProtocol) -> Iterator[str]:
     if unseen := [f"{score.name}_{k}" for score in report.sequences for k in score.missing]:
         yield f"objects that the results never show, scored as empty masks: {first_few(unseen)}"
-    known = {score.name for score in report.sequences}
-    if others := [name for name in results.sequences if not known & {name, name.rpartition("/")[2]}]:
+    if others := results.besides([score.name for score in report.sequences]):
         yield f"results of sequences that are not in this set were not used: {first_few(others)}"
     if protocol == "unsupervised":
         yield "objects of a sequence are numbered in the order of their proposals, as in the official tables"

@@ -138,16 +138,18 @@ def find_results(
 ) -> tuple[dict[str, SequenceResults], tuple[str, ...]]:
     """Find the masks of every sequence, before any work."""
     check_choice("missing", missing, Missing, DatasetError)
-    found = {}
+    found, remarks = {}, list[str]()
     for name, frames in scored.items():
         own = results.only(name) if name in results else None
+        if own is None and len(scored) == 1 and (own := results.alone_as(name)) is not None:
+            remarks.append(f"{results.path}: its only masks were scored as those of {name}")
         names = own.names(name) if own is not None else ()
         called = {} if set(frames) & set(names) else _by_number(names, frames)
         absent = tuple(frame for frame in frames if frame not in names and frame not in called)
         found[name] = SequenceResults(name, own, frames, absent, called)
     lacking = {name: item.missing for name, item in found.items() if item.missing}
     if not lacking:
-        return found, ()
+        return found, tuple(remarks)
     whole = [name for name, frames in lacking.items() if len(frames) == len(scored[name])]
     single = [f"{name} {frame}" for name, frames in lacking.items() if name not in whole for frame in frames]
     parts = [f"all frames of {first_few(whole)}"] if whole else []
@@ -158,7 +160,7 @@ def find_results(
         raise DatasetError(f"{lacks}; there are {first_few(results.sequences)}")
     if missing == "error":
         raise DatasetError(f'{lacks}; add them, or score them as empty masks (missing="empty")')
-    return found, (f"{lacks}; they were scored as empty masks",)
+    return found, (*remarks, f"{lacks}; they were scored as empty masks")
 
 
 def _by_number(names: Iterable[str], frames: Iterable[str]) -> dict[str, str]:
