@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -91,3 +93,28 @@ def test_more_threads_than_the_caller_wants_are_never_taken() -> None:
             assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+FORK = """
+import multiprocessing
+import torch
+from segue.inference.threads import free_threads
+
+def work(_: int) -> float:
+    with free_threads():
+        return float(torch.ones(4_000_000).exp().mean() + (torch.ones(500, 500) @ torch.ones(500, 500)).mean())
+
+torch.set_num_threads(2)
+here = work(0)
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    assert pool.apply_async(work, (0,)).get(40) == here
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes fork on Linux and macOS alone")
+def test_a_process_that_forks_after_its_threads_have_worked_does_not_wait_for_ever() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr

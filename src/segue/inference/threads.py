@@ -67,12 +67,18 @@ class _ThreadCounts:
     """
 
     def __init__(self) -> None:
-        self.reset()
+        self.has_worked = False  # whether threads of PyTorch have worked for segue in this process
+        self._begin()
 
-    def reset(self) -> None:
-        """Begin anew, in a fork, which has none of the threads."""
+    def _begin(self) -> None:
         self._lock = Lock()  # a thread that begins meanwhile waits until the number of the process is back
         self._restorer: ThreadPoolExecutor | None = None
+
+    def begin_in_fork(self) -> None:
+        """Begin anew, in a fork, which has none of the threads; PyTorch would wait for its own for ever."""
+        self._begin()
+        if self.has_worked:
+            torch.set_num_threads(1)
 
     def current(self) -> int:
         """The number of this thread; its first call takes over that of the process."""
@@ -100,7 +106,7 @@ _COUNTS = _ThreadCounts()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_COUNTS.reset)
+    os.register_at_fork(after_in_child=_COUNTS.begin_in_fork)
 
 
 def set_own_threads(count: int) -> None:
@@ -132,6 +138,7 @@ def free_threads(neighbours: Neighbours = NEIGHBOURS) -> Iterator[None]:
     threads = _COUNTS.current()
     chosen = threads
     if threads > 1:
+        _COUNTS.has_worked = True
         free = round((os.cpu_count() or threads) - neighbours.cores())
         chosen = max(1, min(threads, free))
     with own_threads(chosen):
