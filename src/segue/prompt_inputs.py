@@ -45,6 +45,7 @@ from segue.types import (
 from segue.utils.arrays import BoolArray, IndexMask, as_array
 from segue.utils.inputs import kind_of, user_path
 from segue.utils.lazy import LazyCallable
+from segue.video.sources.kinds import FILM_SUFFIXES
 
 EXPECTED = (
     "an index mask (H, W) of whole numbers (0 background, other values ids of objects), a mask (H, W) of "
@@ -429,7 +430,8 @@ ANNOTATIONS = frozenset({".json", ".xml"})
 """Files of annotation programs, by their suffix."""
 
 _READ_LABELS = LazyCallable("segue.labels.reading:read_labels")
-"""By its name: the readers of annotation files stand above prompts."""
+_MASK_OF_MATTE = LazyCallable("segue.labels.mattes:mask_of_matte")
+"""By their names: the readers of annotation files and of videos stand above prompts."""
 
 
 @dataclass(frozen=True)
@@ -458,11 +460,15 @@ def read_masks(
     if prompt.path is None:
         return [replace(prompt, mask=decode_rle(prompt.mask))]
     path = user_path(prompt.path)
-    found = (
-        _annotated(path, size)
-        if path.suffix.lower() in ANNOTATIONS
-        else MaskPrompt.each(_stored(path, frame, frames))
-    )
+    if path.is_dir():
+        raise PromptError("is a folder; give the mask of the frame, as FRAME@FILE where it is not the first")
+    suffix = path.suffix.lower()
+    if suffix in ANNOTATIONS:
+        found = _annotated(path, size)
+    elif suffix in FILM_SUFFIXES:
+        found = MaskPrompt.each(_MASK_OF_MATTE(path, frame, frames))
+    else:
+        found = MaskPrompt.each(_stored(path, frame, frames))
     if not prompt.id:
         return found
     if len(found) > 1:

@@ -28,7 +28,7 @@ DISTRIBUTED = {
 
 LAYERS = (
     *("errors", "utils", "options", "masks", "conversions", "types", "state", "entries", "registry"),
-    *("prompt_inputs", "video", "sinks", "layers", "inference", "models", "weights", "flow", "datasets"),
+    *("video", "sinks", "prompt_inputs", "layers", "inference", "models", "weights", "flow", "datasets"),
     *("labels", "prompts", "sessions", "events", "metrics", "reports", "export", "jobs", "api", "batch"),
     *("dataset_runs", "cli"),
 )

@@ -23,8 +23,10 @@ from segue.labels.cvat import read_cvat
 from segue.labels.label_studio import is_task, read_tasks
 from segue.labels.labelme import is_labelme, read_labelme
 from segue.labels.labels import Frames, Labels, Numbering, by_frame
+from segue.labels.mattes import read_matte
 from segue.labels.opening import Tree, json_entries, read_text
-from segue.labels.text import first_problem
+from segue.labels.schema import LONGEST_NAME
+from segue.labels.text import first_problem, without_controls
 from segue.labels.via import is_via, read_via
 from segue.labels.yolo import is_label, read_yolo
 from segue.masks import read_index_mask
@@ -34,6 +36,7 @@ from segue.masks.values import ColourIds
 from segue.sinks.masks import read_records
 from segue.utils.inputs import check_file, first_line
 from segue.utils.naming import first_few, frame_stem
+from segue.video.sources.kinds import FILM_SUFFIXES
 
 Colour: TypeAlias = "tuple[int, int, int]"
 
@@ -67,6 +70,10 @@ _LABEL_MAPS = {
 }
 """Lines of files that list the colours of classes, by name."""
 
+_CLASS_LISTS = frozenset({"class_names.txt", "classes.txt", "labels.txt", "obj.names"})
+_BACKGROUND = frozenset({"background", "bg", "void", "unlabeled", "unlabelled", "none"})
+"""Files that list the classes of masks, and how the first line calls the background."""
+
 _PNG_NAME = re.compile(r"[^\"'/\\]+\.png(?=[\"'])", re.IGNORECASE)
 
 
@@ -84,8 +91,9 @@ def read_labels(path: Path, video: Frames, name: str | None = None) -> Labels:
                 raise DatasetError(f"holds no areas, only {left_out(labels)}")
             return labels
     raise SegueError(
-        f"{where}: give a folder or .zip of masks, a .png, .tif, a .json of COCO, YouTube-VIS, Label Studio, "
-        "labelme, X-AnyLabeling or VIA, a CVAT .xml, or a folder or .zip of these or of YOLO labels"
+        f"{where}: give a folder or .zip of masks, a .png, .tif, a black and white video, a .json of COCO, "
+        "YouTube-VIS, Label Studio, labelme, X-AnyLabeling or VIA, a CVAT .xml, or a folder or .zip of these or "
+        "of YOLO labels"
     )
 
 
@@ -168,11 +176,26 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
         labels.add_files(
             {index: partial(tree.mask, name, ids, labels.leave_void_out) for index, name in files.items()}
         )
-        if colours := _label_map(tree):
+        if names := _class_list(tree):
+            for number in labels.names:
+                if name := names.get(number):
+                    labels.names[number] = labels.class_of[number] = name
+        elif colours := _label_map(tree):
             classes = {name: name for name in tree.ending(".png") if _OF_CLASSES in PurePosixPath(name).parts}
             _name_classes(labels, tree, by_frame(classes, video) if classes else files, colours)
     else:
         raise DatasetError("there are no PNG masks")
+
+
+def _class_list(tree: Tree) -> dict[int, str]:
+    """Names by the value of a mask, of a file beside with a line for each: line 0 may be the background."""
+    names = [name for name in tree.ending(".txt", ".names") if PurePosixPath(name).name in _CLASS_LISTS]
+    if len(names) != 1:
+        return {}
+    lines = [line.strip() for line in tree.text(names[0]).splitlines() if line.strip()]
+    lines = [line for line in lines if line != "__ignore__"]  # labelme's first line, which is no value
+    first = 0 if lines and lines[0].strip("_").lower() in _BACKGROUND else 1
+    return {number: without_controls(line)[:LONGEST_NAME] for number, line in enumerate(lines, first)}
 
 
 def _label_map(tree: Tree) -> dict[Colour, str]:
@@ -349,6 +372,7 @@ def _errors_named(where: str, path: Path) -> Iterator[None]:
 
 
 _READERS = {
+    **dict.fromkeys(FILM_SUFFIXES, read_matte),
     **dict.fromkeys((".png", ".tif", ".tiff", ".bmp", ".webp"), _read_image),
     ".zip": _read_archive,
     ".json": _read_json,

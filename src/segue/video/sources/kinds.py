@@ -20,6 +20,9 @@ VIDEO_SUFFIXES = frozenset(
 )
 """Endings of videos in folders and patterns; a file that is named itself may have any."""
 
+FILM_SUFFIXES = VIDEO_SUFFIXES - {".apng", ".gif"}
+"""Those of videos without the animations that may be one image with a palette."""
+
 LIST_SUFFIXES = frozenset({".csv", ".list", ".tsv", ".txt"})
 """Endings of lists of videos."""
 

@@ -374,9 +374,9 @@ class Source(AbstractContextManager["Source"]):
             self.original_size = (height, width)
         if self.original_size != (height, width) and not self.varies:
             first = f"{self.original_size[1]}x{self.original_size[0]}"
-            told = (
-                f"{self._reader.where}: frame {index} is {width}x{height}, the frames before it are {first}"
-            )
+            name = f" ({self.files[index].name})" if self.names is not None else ""
+            where = f"{self._reader.where}: frame {index}{name}"
+            told = f"{where} is {width}x{height}, the frames before it are {first}"
             if not self.endless:
                 raise SourceDamageError(told)
             if (height, width) != self._told_size:  # a camera goes on
