@@ -42,9 +42,9 @@ WORSE = 0.005  # J by which a mask must fall to count as worse
 DEVELOPMENT = ("bmx-trees", "goat", "soapbox")
 """Videos by which weights and rules were chosen; all others are left out from every choice."""
 
-LEAST_PIXELS = 100  # of an object on a frame that is clicked
-MOST_OVERLAP = 0.97  # J above which nobody corrects a mask
-LEAST_DEPTH = 2.0  # pixels of the largest error
+MIN_PIXELS = 100  # of an object on a frame that is clicked
+MAX_OVERLAP = 0.97  # J above which nobody corrects a mask
+MIN_DEPTH = 2.0  # pixels of the largest error
 THIN = 0.05  # depth of a border at most, as a share of the root of the object's area
 
 Click = tuple[float, float, bool]
@@ -167,10 +167,10 @@ def truth_of(mask: UInt8Array, number: int) -> UInt8Array:
 
 def worth_correcting(plane: Float32Array, truth: UInt8Array) -> bool:
     """Whether somebody would click a tracked mask: the object is there, and an error can be seen."""
-    if (truth == 1).sum() < LEAST_PIXELS or not (plane > 0.5).any():
+    if (truth == 1).sum() < MIN_PIXELS or not (plane > 0.5).any():
         return False
     error, _ = largest_error(plane > 0.5, truth)
-    return overlap(plane > 0.5, truth) < MOST_OVERLAP and _depth(error) >= LEAST_DEPTH
+    return overlap(plane > 0.5, truth) < MAX_OVERLAP and _depth(error) >= MIN_DEPTH
 
 
 def _depth(mask: BoolArray) -> float:

@@ -296,7 +296,7 @@ SETS: dict[str, Callable[[Path, int], list[TrueClip]]] = {
 
 MODELS = ("nanodet+stcn-lite",)
 
-LEAST_SCORE = 0.05
+MIN_SCORE = 0.05
 """Of what is found in stills."""
 
 GROUPS = {1: "person", 2: "animal", 3: "vehicle", 4: "object"}
@@ -387,7 +387,7 @@ class Scorer:
     def add_still(self, clip: TrueClip, detector: BoxDetector) -> None:
         """Take all that a detector finds in the one frame of a video."""
         ((frame, mask),) = clip.frames()
-        found = detector.propose(frame, LEAST_SCORE)
+        found = detector.propose(frame, MIN_SCORE)
         detections = []
         for number, label in enumerate(found.labels):
             plane = found.mask(number) > 0.5
@@ -485,12 +485,12 @@ def main() -> int:
             if model == "nanodet":
                 if name != "stills":
                     parser.error("the detector alone is for stills")
-                detector = cast(BoxDetector, make_detector("nanodet", score=LEAST_SCORE, max_objects=100))
+                detector = cast(BoxDetector, make_detector("nanodet", score=MIN_SCORE, max_objects=100))
                 for clip in clips:
                     scorer.add_still(clip, detector)
                 print(", ".join(f"{key} {value:.3f}" for key, value in scorer.averages().items()))
                 continue
-            session = _session(model, given, LEAST_SCORE if name == "stills" else given.score)
+            session = _session(model, given, MIN_SCORE if name == "stills" else given.score)
             if name != "stills":
                 print("| video | HOTA | DetA | AssA | IDF1 | id switches | ids | frames/s |")
                 print("| --- " * 8 + "|")
@@ -516,7 +516,7 @@ def _session(model: str, given: argparse.Namespace, score: float | None) -> Sess
         model=model,
         weights=given.weights,
         score=score,
-        top=100 if score == LEAST_SCORE else 10,
+        top=100 if score == MIN_SCORE else 10,
         window=given.window,
         device="cpu",
     )

@@ -50,7 +50,7 @@ COUNTS = (1, 2, 3, 5)
 GOALS = (0.85, 0.90)
 ANYWHERE = 2
 """First clicks at random places of each object, beside the one in its middle: people click on a face."""
-LEAST_PIXELS = 100
+MIN_PIXELS = 100
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _left_out_stills(folders: Iterable[str]) -> Iterator[Case]:
     for still in gather(folders, report=print).stills:
         if left_out(still.name):
             image, mask = still.read(0)
-            for i in object_ids(mask, LEAST_PIXELS):
+            for i in object_ids(mask, MIN_PIXELS):
                 truth = np.where(mask == VOID, np.uint8(VOID), (mask == i).astype(np.uint8))
                 yield Case(f"{still.name}/{i}", image, truth)
 

@@ -35,7 +35,7 @@ from segue_train.data.warp import Rng, log_uniform, picked, random_part
 SIZE = (300, 400)
 """Rows and columns of a drawn still."""
 
-LEAST_AREA = 80
+MIN_AREA = 80
 """Visible pixels below which a thing is not labelled."""
 
 
@@ -65,7 +65,7 @@ def main() -> None:
         frame = int(rng.integers(len(clip)))
         ids = IsdClip.of(clip).read_instances(frame)
         mask = np.where(ids < MOVING_BACKGROUND, ids, 0).astype(np.uint8)
-        if object_ids(mask, LEAST_AREA):
+        if object_ids(mask, MIN_AREA):
             _write(arguments.out, f"room_{number:05}", read_rgb(clip.frames[frame]), mask)
 
 
@@ -109,7 +109,7 @@ def draw_still(rng: Rng, sources: Sequence[Source]) -> tuple[Image, Image]:
             canvas += soft * (np.clip(fill, 0, 255) - canvas)
             mask[part] = index
     for index in range(1, 5):
-        if (mask == index).sum() < LEAST_AREA:
+        if (mask == index).sum() < MIN_AREA:
             mask[mask == index] = 0
     return np.clip(canvas, 0, 255).astype(np.uint8), mask
 

@@ -27,11 +27,11 @@ from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue.weights import prepare
 from segue_train.data.clips import ClipSampler, ClipShape
 from segue_train.data.footage import VOID, Footage, gather, object_ids
-from segue_train.data.prompt_samples import LEAST_PIXELS, left_out
+from segue_train.data.prompt_samples import MIN_PIXELS, left_out
 from segue_train.data.warp import Rng
 
-MOST_OVERLAP = 0.97  # IoU with the truth above which a mask is not worth a correction
-LEAST_DEPTH = 0.03  # of the largest error, as a share of the root of the object's area
+MAX_OVERLAP = 0.97  # IoU with the truth above which a mask is not worth a correction
+MIN_DEPTH = 0.03  # of the largest error, as a share of the root of the object's area
 Run = list[tuple[Image, UInt8Array]]
 """Frames, and their masks: 1 is the object that is followed, 0 what is not, else void."""
 
@@ -91,7 +91,7 @@ def videos(rng: Rng, footage: list[Footage], times: int) -> Iterator[tuple[str, 
                 order = [len(video) - 1 - i for i in order]
             scale = float(rng.uniform(0.5, 1))
             pairs = [video.read(i) for i in order]
-            ids = object_ids(pairs[0][1], LEAST_PIXELS)
+            ids = object_ids(pairs[0][1], MIN_PIXELS)
             if not ids:
                 continue
             chosen = int(rng.choice(ids))
@@ -112,7 +112,7 @@ def clips(rng: Rng, sampler: ClipSampler, count: int, side: int) -> Iterator[tup
         shape = ClipShape(1, int(rng.integers(3, 6)), side, int(rng.integers(1, 4)), pace)
         clip = sampler.draw(rng, False, 1, shape)
         masks = [np.where(m == VOID, np.uint8(VOID), (m == 1).astype(np.uint8)) for m in clip.masks]
-        if (masks[0] == 1).sum() >= 4 * LEAST_PIXELS:
+        if (masks[0] == 1).sum() >= 4 * MIN_PIXELS:
             yield "clip", list(zip(clip.frames, masks, strict=True))
 
 
@@ -128,11 +128,11 @@ def worth_correcting(truth: UInt8Array, probability: Float32Array) -> bool:
     """Whether the largest error is large enough for somebody to click it, and the object is there."""
     known, found = truth != VOID, probability > 0.5
     inside = truth == 1
-    if inside.sum() < LEAST_PIXELS:
+    if inside.sum() < MIN_PIXELS:
         return False
     overlap = (found & inside).sum() / max(1, ((found | inside) & known).sum())
     wrong = (found != inside) & known
-    return bool(overlap < MOST_OVERLAP and _depth(wrong) >= max(2.0, LEAST_DEPTH * np.sqrt(inside.sum())))
+    return bool(overlap < MAX_OVERLAP and _depth(wrong) >= max(2.0, MIN_DEPTH * np.sqrt(inside.sum())))
 
 
 def _depth(mask: BoolArray) -> float:

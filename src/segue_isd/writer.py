@@ -148,7 +148,7 @@ def youtube_vis(metas: list[dict[str, Any]], classes: tuple[str, ...]) -> dict[s
 
 
 COLUMNS = 4
-MOST = 16
+MAX_CLIPS = 16
 """Clips on a sheet."""
 WIDTH = 240
 """Size of each image in pixels."""
@@ -156,7 +156,7 @@ WIDTH = 240
 
 def write_sheet(path: Path, clips: Sequence[Path]) -> None:
     """Write a contact sheet: the fullest frame of clips, evenly chosen, with its labels below."""
-    chosen = np.unique(np.linspace(0, len(clips) - 1, min(MOST, len(clips))).astype(int))
+    chosen = np.unique(np.linspace(0, len(clips) - 1, min(MAX_CLIPS, len(clips))).astype(int))
     cells = [_cell(clips[i]) for i in chosen]
     columns = min(COLUMNS, len(cells))
     cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)  # all clips have one size

@@ -38,7 +38,7 @@ from segue.video.sources.images import write_image
 from segue.weights import load
 from segue_papers.papers import SOURCES, Front, Truth
 
-LEAST_SCORE = 0.01
+MIN_SCORE = 0.01
 """Detections of less are not chosen from."""
 
 MANY = 100
@@ -86,10 +86,10 @@ def first_frame(
     find: Callable[[Start], tuple[FloatingArray, Chosen]]
     if source.detector in ("maskrcnn-v1", "maskrcnn", "pointrend"):
         network = cast("MaskRCNN | PointRend", load(source.detector, file))
-        network.least_score = LEAST_SCORE
+        network.least_score = MIN_SCORE
         find = partial(nearest_instances, NetworkDetector(network, {}, device=choose_device(device)))
     elif source.detector == "deeplab":
-        regions = detector("deeplab", weights=file, score=LEAST_SCORE, max_objects=MANY, device=device)
+        regions = detector("deeplab", weights=file, score=MIN_SCORE, max_objects=MANY, device=device)
         find = partial(nearest_regions, regions)
     else:
         # Where boxes are wanted, the report takes those of LOST itself, without CRF.
@@ -128,9 +128,9 @@ def nearest_detections(
 ) -> list[int] | list[None]:
     """Index of the detection whose numbers are nearest to each known box (K, 4): the rule of the STCN report.
 
-    Of the detections, boxes (N, 4), those that score less than :data:`LEAST_SCORE` are left out.
+    Of the detections, boxes (N, 4), those that score less than :data:`MIN_SCORE` are left out.
     """
-    usable = np.flatnonzero(scores >= LEAST_SCORE)
+    usable = np.flatnonzero(scores >= MIN_SCORE)
     if len(usable) == 0 or len(wanted) == 0:
         return [None] * len(wanted)
     distance = np.linalg.norm(wanted[:, None] - boxes[usable][None], axis=-1)

@@ -119,10 +119,10 @@ not delivered {error}</p><ul></ul><button class="add">Draw a zone</button>
 <button class="save">Save</button> <button class="back">Undo</button> <button class="leave">Cancel</button>
 Click its corners in the image; two points are a line.</span><p class="says" role="alert"></p></section>"""
 
-MOST_BYTES = 1 << 16
+MAX_BYTES = 1 << 16
 """Longest list of zones that a page may send."""
 
-MOST_CONNECTIONS = 40
+MAX_CONNECTIONS = 40
 """Clients at a time; each has a thread and a file of the process, which cameras need, too."""
 
 HEAD_SECONDS, BODY_SECONDS, BODY_RATE = 10.0, 20.0, 16_384
@@ -141,7 +141,7 @@ Save = Callable[[str, list[str]], None]
 class _Server(ThreadingHTTPServer):
     """A server with a time for each head, body and answer.
 
-    Where ``MOST_CONNECTIONS`` are open, the one that has been waited for the longest makes room for a new
+    Where ``MAX_CONNECTIONS`` are open, the one that has been waited for the longest makes room for a new
     one; those whose request is complete stay.
     """
 
@@ -164,7 +164,7 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
-            full = len(self._ends) >= MOST_CONNECTIONS
+            full = len(self._ends) >= MAX_CONNECTIONS
             if full and self._begins:
                 self._drop(min(self._begins, key=lambda each: self._begins[each]))
             elif full:
@@ -262,7 +262,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                     self._answer(403, "text/plain", b"zones are saved by the page of this machine alone")
                     return
                 size = whole_number(self.headers.get("Content-Length", ""))
-                if camera is None or save is None or size is None or not 0 <= size <= MOST_BYTES:
+                if camera is None or save is None or size is None or not 0 <= size <= MAX_BYTES:
                     self._answer(404 if camera is None else 400, "text/plain", b"no such camera, or no zones")
                     return
                 self.server.wait_for(self.connection, BODY_SECONDS + size / BODY_RATE, owes=True)

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 Measure = Literal["davis", "foreground"]
 Tool = Literal["label-studio", "x-anylabeling"]
 
-MOST_LISTED = 20
+MAX_LISTED = 20
 """Objects of an imported file that the terminal lists."""
 
-MOST_CONNECTIONS = 40
+MAX_CONNECTIONS = 40
 """Tools that may be connected to `segue serve` at once. One more takes the place of one that has not sent its
 request, and gets status 503 if there is none."""
 
@@ -176,11 +176,11 @@ def _import_into(backend: AnnotateBackend, path: Path) -> None:
         typer.echo(f"{path}: left out, for they are no areas: {left_out(given)}")
     if added := additions(backend.project, given):
         typer.echo(f"{path}: added to the classes and attributes: {', '.join(added)}")
-    for effect in wanted[:MOST_LISTED]:
+    for effect in wanted[:MAX_LISTED]:
         where = "new object" if effect.target is None else f"object {effect.target}"
         typer.echo(f"{path}: {where}, {effect.name}: {effect.text}")
-    if len(wanted) > MOST_LISTED:
-        typer.echo(f"{path}: and {len(wanted) - MOST_LISTED} more objects")
+    if len(wanted) > MAX_LISTED:
+        typer.echo(f"{path}: and {len(wanted) - MAX_LISTED} more objects")
     backend.import_all(given, wanted)
 
 
@@ -274,7 +274,7 @@ def serve(
         found += f" with the token {token}"
     typer.echo(f"{found}  (Ctrl-C ends)")
     try:
-        quiet_server(app, limit_concurrency=MOST_CONNECTIONS, **encryption).run(sockets=[listener])
+        quiet_server(app, limit_concurrency=MAX_CONNECTIONS, **encryption).run(sockets=[listener])
     except KeyboardInterrupt:
         os._exit(130)  # downloads and networks at work are not waited for
 

@@ -37,7 +37,7 @@ LAYERS = (
 FOREGROUND = ("camera", "background", "segmenters", "stages", "")
 """Folders of ``sessions/foreground`` from below, and the modules beside them."""
 
-MOST_MODULES = 14
+MAX_MODULES = 14
 """Modules of a folder; ``models`` and ``utils`` may have more."""
 
 
@@ -138,7 +138,7 @@ def test_a_folder_shows_what_is_in_it() -> None:
         for folder in {path.parent for path in (SOURCE / package).rglob("*.py")}:
             modules = [path.stem for path in folder.glob("*.py") if not path.stem.startswith("__")]
             parts = folder.relative_to(SOURCE).parts
-            most = 8 if parts == ("segue",) else MOST_MODULES
+            most = 8 if parts == ("segue",) else MAX_MODULES
             assert len(modules) <= most or {"models", "utils"} & {*parts}, (folder, modules)
 
 

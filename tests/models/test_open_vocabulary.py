@@ -14,7 +14,7 @@ import torch
 import segue
 from segue.errors import CheckpointError
 from segue.models.detection.boxes import suppress
-from segue.models.detection.open_vocabulary import LEAST_CONCEPT, LEAST_SCORE, ask_phrases, read_model
+from segue.models.detection.open_vocabulary import MIN_CONCEPT, MIN_SCORE, ask_phrases, read_model
 
 transformers = pytest.importorskip("transformers", reason="needs the extra hf (transformers)")
 
@@ -98,7 +98,7 @@ def test_boxes_are_those_of_transformers(folder: Path) -> None:
     inputs = processor(images=IMAGE, text=[PHRASES], return_tensors="pt")
     with torch.no_grad():
         (wanted,) = processor.post_process_grounded_object_detection(
-            model(**inputs), threshold=LEAST_SCORE, target_sizes=[(40, 60)], text_labels=[PHRASES]
+            model(**inputs), threshold=MIN_SCORE, target_sizes=[(40, 60)], text_labels=[PHRASES]
         )
     # Grounding DINO gives the words that it has matched, of both phrases too.
     labels = [
@@ -199,7 +199,7 @@ def test_masks_of_sam3_are_those_of_transformers(tmp_path: Path) -> None:
         inputs = processor(images=IMAGE, text=phrase, return_tensors="pt")
         with torch.no_grad():
             (wanted,) = processor.post_process_instance_segmentation(
-                model(**inputs), threshold=LEAST_CONCEPT, target_sizes=[(40, 60)]
+                model(**inputs), threshold=MIN_CONCEPT, target_sizes=[(40, 60)]
             )
         part = slice(start, start + len(wanted["scores"]))
         torch.testing.assert_close(torch.from_numpy(boxes[part]), wanted["boxes"].double())

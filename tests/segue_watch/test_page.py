@@ -66,7 +66,7 @@ def test_half_sent_requests_take_no_place_from_others(port: int, half: bytes) ->
         for _ in range(120):
             with suppress(ConnectionError):
                 stack.enter_context(client(port)).sendall(half)
-            assert threading.active_count() - before <= 2 * camera_page.MOST_CONNECTIONS, "each has a file"
+            assert threading.active_count() - before <= 2 * camera_page.MAX_CONNECTIONS, "each has a file"
         for _ in range(3):
             assert health(port) == b"HTTP/1.0 200 OK\r\n"
 

@@ -16,7 +16,7 @@ from segue.errors import ArgumentError, CheckpointError, PromptError, SourceErro
 from segue.models.base import MemoryNetwork
 from segue.models.stcn import STCNLite
 from segue.sessions import SessionState, TrackSession
-from segue.sessions.auto import MOST_OBJECTS, PATIENCE, Auto, AutoSession, known_as
+from segue.sessions.auto import MAX_OBJECTS, PATIENCE, Auto, AutoSession, known_as
 from segue.types import Frame, MaskPrompt, ObjectInfo, Segmentation
 from tests.clips import clip
 from tests.lite import lively_lite
@@ -225,7 +225,7 @@ def passing(count: int) -> Iterator[Frame]:
         yield Frame(t, t / 25, image)
 
 
-def followed_over(count: int, most: int = MOST_OBJECTS) -> list[int]:
+def followed_over(count: int, most: int = MAX_OBJECTS) -> list[int]:
     """Number of objects on every frame of a session that finds a new one on each."""
     following = AutoSession(colours(), Passers(), 1, most=most)
     sizes = []
@@ -283,5 +283,5 @@ def test_a_retired_object_is_known_again_by_its_look_also_after_a_restart() -> N
 
 
 def test_newcomers_make_room_where_too_many_are_followed() -> None:
-    assert MOST_OBJECTS > 3
+    assert MAX_OBJECTS > 3
     assert max(followed_over(30, most=3)) == 3

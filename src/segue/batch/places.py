@@ -38,7 +38,7 @@ ANSWER_SECONDS = 60.0
 LIST_SECONDS = 1800.0
 """A list of all files below a place may take so long."""
 
-LEAST_RATE = 64 << 10
+MIN_RATE = 64 << 10
 """Bytes a second that arrive at least where a store answers."""
 
 UNKNOWN_SIZE = 1 << 40
@@ -244,7 +244,7 @@ class AnsweringStore:
             size = Path(given[0]).stat().st_size
         elif name == "get_file":
             size = self.info(given[0]).get("size") or UNKNOWN_SIZE
-        return (LIST_SECONDS if name == "find" else ANSWER_SECONDS) + size / LEAST_RATE
+        return (LIST_SECONDS if name == "find" else ANSWER_SECONDS) + size / MIN_RATE
 
     def _within(self, seconds: float, call: Callable[[], Any], error: Exception | None = None) -> Any:
         """What a call gives; one that says why an ``error`` came up need not find anything."""

@@ -37,7 +37,7 @@ from segue.video.sources.kinds import IMAGE_SUFFIXES, LIST_SUFFIXES, VIDEO_SUFFI
 LIVE_SCHEMES = SCHEMES - {"http", "https"}
 """Schemes of addresses of streams, which have no end."""
 
-MOST_LIST = 256 << 20
+MAX_LIST = 256 << 20
 """Bytes of a list at an address."""
 
 REPORT = "report.html"
@@ -325,7 +325,7 @@ def _rows(path: str) -> Iterator[Mapping[str, Any]]:
     """The rows of a table, or of a text with a source a line."""
     shown, suffix = hide_secrets(path), PurePosixPath(_path_of(path)).suffix.lower()
     try:
-        text = (read_remote(path, MOST_LIST) if is_url(path) else Path(path).read_bytes()).decode("utf-8-sig")
+        text = (read_remote(path, MAX_LIST) if is_url(path) else Path(path).read_bytes()).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{shown}: the list cannot be read ({error})") from None
     if suffix in (".txt", ".list"):

@@ -51,7 +51,7 @@ What they saved before is kept all the same, and every mask that is written."""
 SHOWN = 2000
 """Videos in the table and among the images at most; all that failed are listed."""
 
-MOST_REFUSED = 3
+MAX_REFUSED = 3
 """A batch ends when a store has refused the results of so many videos one after the other."""
 
 Workers = LocalWorkers | OwnProcess | RayTasks
@@ -261,7 +261,7 @@ class _Refusals:
             self._count = 0 if task.state == "done" else self._count
             return
         self._count += 1
-        if self._count >= MOST_REFUSED:
+        if self._count >= MAX_REFUSED:
             self.reason = f"{task.error}; so of {self._count} videos one after the other"
         elif self._check is not None:
             try:

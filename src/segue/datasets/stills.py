@@ -46,7 +46,7 @@ from segue.utils.naming import first_few, natural_key
 
 VOID = 255
 HALF = 128  # grey level from which on a pixel of a saliency mask is the object
-MOST_OBJECTS = 254  # of an image; 255 is void
+MAX_OBJECTS = 254  # of an image; 255 is void
 
 ROBOFLOW = "_annotations.coco.json"
 """File beside the images of a split that Roboflow exports."""
@@ -144,7 +144,7 @@ class CocoStills:
         mask = np.zeros(image.size, np.uint8)
         instances = sorted(self._dataset.annotations(image), key=lambda item: -item.mean_area)
         crowds = [item for item in instances if item.crowd]
-        objects = [item for item in instances if not item.crowd][:MOST_OBJECTS]
+        objects = [item for item in instances if not item.crowd][:MAX_OBJECTS]
         for value, item in [*((VOID, crowd) for crowd in crowds), *enumerate(objects, start=1)]:
             mask[item.masks.decode(0)] = value
         return mask

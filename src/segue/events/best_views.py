@@ -12,7 +12,7 @@ from segue.types import Box, Frame, Image
 SURROUNDINGS = 4.0
 """Side of a view in longer sides of the object's box; detectors need the surroundings."""
 
-LEAST_SIDE = 64.0  # pixels of a view
+MIN_SIDE = 64.0  # pixels of a view
 
 CUT_OFF = 0.5  # weight of the area of an object at the border of the image, which may be a part of it
 
@@ -51,7 +51,7 @@ class BestViews:
             return
         down, across = frame.size[0] / height, frame.size[1] / width
         x0, y0, x1, y1 = x0 * across, y0 * down, x1 * across, y1 * down
-        half = max(SURROUNDINGS * max(x1 - x0, y1 - y0), LEAST_SIDE) / 2
+        half = max(SURROUNDINGS * max(x1 - x0, y1 - y0), MIN_SIDE) / 2
         left, right = _part((x0 + x1) / 2, half, frame.size[1])
         top, bottom = _part((y0 + y1) / 2, half, frame.size[0])
         image = np.array(frame.image[top:bottom, left:right])

@@ -21,7 +21,7 @@ from segue.events.snapshots import Snapshots
 from segue.events.table import Event, EventTable, Kind, Row, event_of, read_events
 from segue.events.zones import Zone
 from segue.masks import measure
-from segue.masks.measure import LEAST_SIDE, least_area
+from segue.masks.measure import MIN_SIDE, least_area
 from segue.sinks.base import Sink, Size, known_size, sized_mask
 from segue.sinks.files import SpooledSink
 from segue.types import Frame, Point, Segmentation
@@ -286,7 +286,7 @@ class EventSink(SpooledSink):
         for zone in self._zones:
             place = visit.places.setdefault(zone.name, _Place())
             if zone.is_line:
-                if abs(zone.side(now.foot)) > side / LEAST_SIDE:  # else it may tremble on the line
+                if abs(zone.side(now.foot)) > side / MIN_SIDE:  # else it may tremble on the line
                     if place.clear is not None and zone.crossed(place.clear, now.foot):
                         direction = "right" if zone.side(now.foot) > 0 else "left"
                         self._emit(replace(now, event="cross", zone=zone.name, direction=direction))

@@ -31,7 +31,7 @@ open at most, and a camera before a busy road encodes each frame less than twice
 
 ROUNDING = 1e-6  # seconds by which times may differ
 
-MOST_FRAMES = 200
+MAX_FRAMES = 200
 """Frames that are kept for clips that may begin, at any frame rate."""
 
 WAITING = 16
@@ -119,7 +119,7 @@ class Snapshots:
         self._folder, self._fps, self._live, self._on_clip = folder, fps, live, on_clip
         self._pixel_aspect, self._waiting = pixel_aspect, waiting
         self._size = (0, 0)
-        self._past: deque[_Moment] = deque(maxlen=MOST_FRAMES)
+        self._past: deque[_Moment] = deque(maxlen=MAX_FRAMES)
         self._open: list[_Clip] = []
         self._work: list[Future[None]] = []
         self._left_out, self._reason = 0, ""

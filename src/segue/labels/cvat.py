@@ -30,7 +30,7 @@ from segue.utils.naming import first_few, frame_stem, natural_key
 MAX_CORNERS = 1 << 20
 """Characters of the corners of a polygon."""
 
-_MOST_READ = 16 << 20
+_MAX_READ = 16 << 20
 """Characters that are parsed at a time at most; their elements are in memory together."""
 
 _NO_RUNS = re.compile(r"[^0-9, ]|[0-9]{19}|[0-9] |,[^0-9 ]|, [^0-9]|^[^0-9]|[^0-9]$")
@@ -246,7 +246,7 @@ class _GrowingReads(io.StringIO):
     _length = 1 << 16
 
     def read(self, size: int | None = -1) -> str:
-        self._length = min(2 * self._length, _MOST_READ)
+        self._length = min(2 * self._length, _MAX_READ)
         return super().read(self._length)
 
 

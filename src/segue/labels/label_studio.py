@@ -47,7 +47,7 @@ _SHAPES = {"rle": "brush", "sequence": "videorectangle", "points": "polygon", "r
 OF_FRAMES = "frame_"
 """The names of controls begin so whose attributes may change from frame to frame."""
 
-MOST_KEYS = 100_000
+MAX_KEYS = 100_000
 
 SAME_RATE = 0.01
 """Rates of a tag and its video that differ by less are one; durations are rounded."""
@@ -327,7 +327,7 @@ def _drawn(shape: str, value: Item, canvas: Canvas) -> bytes:
 
 def _followed(value: Item, video: Frames) -> Iterator[tuple[int, Item]]:
     """The boxes of a region of a video on each frame, between its key frames by straight lines."""
-    keys = [key for key in value.get("sequence") or () if isinstance(key, dict)][:MOST_KEYS]
+    keys = [key for key in value.get("sequence") or () if isinstance(key, dict)][:MAX_KEYS]
     keys.sort(key=lambda key: _numbers(key, "frame")[0])
     ratio = frames_in_tag(value, video.fps, video.count)
     last = tag_position(video, video.count - 1, ratio)

@@ -18,7 +18,7 @@ from segue.labels.schema import (
     CHECKED,
     LONGEST_NAME,
     LONGEST_VALUE,
-    MOST_ATTRIBUTES,
+    MAX_ATTRIBUTES,
     OCCLUDED,
     UNCHECKED,
     AttributeDefinition,
@@ -146,7 +146,7 @@ class Labels:
         for key, value in about.items():
             self._take(taken, key, value)
         for key, text in taken.items():
-            if key in points or len(points) < MOST_ATTRIBUTES:
+            if key in points or len(points) < MAX_ATTRIBUTES:
                 points.setdefault(key, {})[frame] = text
 
     def settle_frame_attributes(self) -> None:
@@ -182,7 +182,7 @@ class Labels:
     @staticmethod
     def _take(known: dict[str, str], key: str, value: object) -> None:
         key = without_controls(key)
-        room = key in known or len(known) < MOST_ATTRIBUTES
+        room = key in known or len(known) < MAX_ATTRIBUTES
         if isinstance(value, bool):
             value = CHECKED if value else UNCHECKED
         if room and 0 < len(key) <= LONGEST_NAME and isinstance(value, str | int | float):

@@ -92,8 +92,9 @@ def read_labels(path: Path, video: Frames, name: str | None = None) -> Labels:
             return labels
     raise SegueError(
         f"{where}: give a folder or .zip of masks, a .png, .tif, a black and white video, a .json of COCO, "
-        "YouTube-VIS, Label Studio, labelme, X-AnyLabeling or VIA, a CVAT .xml, or a folder or .zip of these or "
-        "of YOLO labels"
+        "YouTube-VIS, Label Studio, labelme, X-AnyLabeling or VIA, a CVAT .xml, or a folder or .zip of "
+        "these or of YOLO labels"
+    )
     )
 
 

@@ -26,13 +26,13 @@ LONGEST_NAME = 80
 LONGEST_VALUE = 200
 """Characters of an attribute of an object."""
 
-MOST_ATTRIBUTES = 40
+MAX_ATTRIBUTES = 40
 """Attributes of an object."""
 
-MOST_CLASSES = 1000
+MAX_CLASSES = 1000
 """Classes of a schema."""
 
-MOST_BYTES = 4 << 20
+MAX_BYTES = 4 << 20
 """Bytes of the file of a schema."""
 
 CHECKED, UNCHECKED = "true", "false"
@@ -77,7 +77,7 @@ class AttributeDefinition(_Part):
     name: Annotated[_Name, AfterValidator(_free)]
     type: Kind = "text"
     of: Owner = "object"
-    values: Annotated[tuple[_Value, ...], Field(max_length=MOST_CLASSES)] = ()  # of a choice
+    values: Annotated[tuple[_Value, ...], Field(max_length=MAX_CLASSES)] = ()  # of a choice
 
     @model_validator(mode="after")
     def _has_values(self) -> AttributeDefinition:
@@ -100,14 +100,14 @@ class ClassDefinition(_Part):
     name: _Name
     colour: _Colour | None = None
     key: _Key | None = None
-    attributes: Annotated[tuple[AttributeDefinition, ...], Field(max_length=MOST_ATTRIBUTES)] = ()
+    attributes: Annotated[tuple[AttributeDefinition, ...], Field(max_length=MAX_ATTRIBUTES)] = ()
 
 
 class LabelSchema(_Part):
     """What objects may be, and what is to be said of them; without classes they may be anything."""
 
-    classes: Annotated[tuple[ClassDefinition, ...], Field(max_length=MOST_CLASSES)] = ()
-    attributes: Annotated[tuple[AttributeDefinition, ...], Field(max_length=MOST_ATTRIBUTES)] = ()
+    classes: Annotated[tuple[ClassDefinition, ...], Field(max_length=MAX_CLASSES)] = ()
+    attributes: Annotated[tuple[AttributeDefinition, ...], Field(max_length=MAX_ATTRIBUTES)] = ()
     """Attributes of objects of every class."""
 
     @model_validator(mode="after")
@@ -202,7 +202,7 @@ def schema_of(values: object, where: str = "label schema") -> LabelSchema:
 
 def read_schema(path: Path) -> LabelSchema:
     """Read a schema from a JSON file."""
-    check_file(path, SegueError, MOST_BYTES)
+    check_file(path, SegueError, MAX_BYTES)
     try:
         return LabelSchema.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -235,7 +235,7 @@ def found_class(
 ) -> ClassDefinition | None:
     """A class of another program, as far as a schema has room for it; None where it has no usable name."""
     own = {one.name: one for one in attributes if one is not None}
-    about: dict[str, Any] = {"attributes": tuple(own.values())[:MOST_ATTRIBUTES]}
+    about: dict[str, Any] = {"attributes": tuple(own.values())[:MAX_ATTRIBUTES]}
     for field, value in (("colour", colour), ("key", key)):
         if value and _or_none(ClassDefinition, {"name": "name", field: value}):
             about[field] = value

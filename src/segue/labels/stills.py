@@ -11,7 +11,7 @@ import numpy as np
 
 from segue.datasets.files import IMAGE_SUFFIXES, image_size, read_rgb
 from segue.datasets.inventories import Inventory, check_stills
-from segue.datasets.stills import MOST_OBJECTS
+from segue.datasets.stills import MAX_OBJECTS
 from segue.errors import DatasetError
 from segue.labels.labelme import is_labelme, read_labelme
 from segue.labels.labels import Labels, decoded
@@ -68,7 +68,7 @@ class OutlinedStills:
             read_labelme(labels, {where: lambda: text}, _OneImage(size, (frame_stem(name),)))
         mask = np.zeros(size, np.uint8)
         shown = labels.masks.get(0, {})
-        largest = sorted(shown, key=partial(labels.area, 0), reverse=True)[:MOST_OBJECTS]
+        largest = sorted(shown, key=partial(labels.area, 0), reverse=True)[:MAX_OBJECTS]
         for value, number in enumerate(largest, 1):
             mask[decoded(shown[number], size)] = value
         return mask

@@ -20,8 +20,8 @@ from segue.masks.shapes import Canvas
 from segue.utils.inputs import first_line
 from segue.utils.naming import frame_stem
 
-_MOST_LINES = 10_000
-_MOST_YAML = 256 << 10
+_MAX_LINES = 10_000
+_MAX_YAML = 256 << 10
 """Characters of a .yaml file, whose reader is slow."""
 
 _ROUNDED = 5e-3
@@ -61,7 +61,7 @@ def read_yolo(labels: Labels, tree: Tree, files: list[str], video: Frames) -> No
 
 def has_outlines(text: str) -> bool:
     """Whether a text looks like the labels of an image: lines of a class and of at least four shares."""
-    rows = [line.split() for line in text.splitlines() if line.strip()][:_MOST_LINES]
+    rows = [line.split() for line in text.splitlines() if line.strip()][:_MAX_LINES]
     return bool(rows) and all(
         len(row) > 4 and row[0].isdecimal() and all(map(_NUMBER.fullmatch, row)) for row in rows
     )
@@ -84,8 +84,8 @@ def read_outlines(labels: Labels, text: str, name: str) -> None:
 def _rows(text: str, name: str) -> list[list[str]]:
     """The numbers of each line of a file, as texts."""
     rows = [line.split() for line in text.splitlines() if line.strip()]
-    if len(rows) > _MOST_LINES:
-        raise DatasetError(f"{name} has more than {_MOST_LINES} lines")
+    if len(rows) > _MAX_LINES:
+        raise DatasetError(f"{name} has more than {_MAX_LINES} lines")
     for row in rows:
         if not all(_NUMBER.fullmatch(one) for one in row):
             raise DatasetError(f"{name}: {' '.join(row)[:40]!r} is no line of numbers")
@@ -193,8 +193,8 @@ class _TextLoader(yaml.SafeLoader):  # type: ignore[misc]
 
 def _names(text: str, where: str) -> dict[int, str]:
     """The classes by number that ``names`` of a .yaml file lists; empty where it has no such list."""
-    if len(text) > _MOST_YAML:
-        raise DatasetError(f"{where} has more than {_MOST_YAML >> 10} KiB; leave its `names` alone")
+    if len(text) > _MAX_YAML:
+        raise DatasetError(f"{where} has more than {_MAX_YAML >> 10} KiB; leave its `names` alone")
     try:
         content: Any = yaml.load(text, Loader=_TextLoader)
     except yaml.YAMLError as error:

@@ -76,7 +76,7 @@ def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tenso
         *(frame - other for other in context),
     ]
     # All at once: each copy of so many planes at full resolution is felt.
-    noise = ((frame - median) / (high - low + QUANTISATION)).clamp(-MOST_NOISE_UNITS, MOST_NOISE_UNITS)
+    noise = ((frame - median) / (high - low + QUANTISATION)).clamp(-MAX_NOISE_UNITS, MAX_NOISE_UNITS)
     cues = torch.cat([*differences, shares, noise], 1)
     cues[:, : sum(each.shape[1] for each in differences)].mul_(CONTRAST)
     return cues
@@ -84,7 +84,7 @@ def past_cues(frame: Tensor, planes: Tensor, context: Sequence[Tensor]) -> Tenso
 
 NOISE_CUES = 3  # channels of the difference to the background in units of the noise of each pixel
 QUANTISATION = 4 / 255  # added to a measured range: a few 8-bit frames do not show a narrower one
-MOST_NOISE_UNITS = 3.0  # larger differences say nothing more
+MAX_NOISE_UNITS = 3.0  # larger differences say nothing more
 
 
 class PastPyramid(nn.Module):
@@ -192,7 +192,7 @@ def _levels_of(scene: Float32Array) -> tuple[npt.NDArray[Any], ...]:
     low, median, high, low_all, median_all, high_all, shares = levels.reshape(7, 3 * height, width)
     spread = cv2.subtract(high, low)
     unit = np.arange(256) + LEVELS * QUANTISATION
-    reach = cv2.LUT(spread, np.minimum(np.rint(MOST_NOISE_UNITS * unit), LEVELS).astype(np.uint8))
+    reach = cv2.LUT(spread, np.minimum(np.rint(MAX_NOISE_UNITS * unit), LEVELS).astype(np.uint8))
     scale = np.asarray(cv2.LUT(spread, (NOISE_LEVELS / unit).astype(np.float32)))
     bounds = (low, low_all, cv2.subtract(median, reach)), (high, high_all, cv2.add(median, reach))
     whole = (3, height, width)

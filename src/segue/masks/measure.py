@@ -25,13 +25,13 @@ class ObjectExtent:
     box: Box
 
 
-LEAST_SIDE = 60
+MIN_SIDE = 60
 """The smallest object worth following is a square whose side is the image's shorter side by this."""
 
 
 def least_area(size: tuple[int, ...]) -> float:
     """Pixels of the smallest object worth following in images of this height and width."""
-    return (min(size[:2]) / LEAST_SIDE) ** 2
+    return (min(size[:2]) / MIN_SIDE) ** 2
 
 
 def measure(mask: IndexMask) -> dict[int, ObjectExtent]:

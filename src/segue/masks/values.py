@@ -31,7 +31,7 @@ _CDNET = frozenset({50, 85, 170})
 
 Values = TypeVar("Values", bound="IndexMask")
 
-_MOST_COLOURS = 256
+_MAX_COLOURS = 256
 _SLOPES = 0.8
 """Share of the grey pixels that have both a brighter and a darker neighbour, from which on they are edges."""
 
@@ -177,7 +177,7 @@ def of_colours(
         codes[~inside] = 0
     found, places = np.unique(codes, return_inverse=True)
     colours = found.tolist()
-    if len(colours) > _MOST_COLOURS:
+    if len(colours) > _MAX_COLOURS:
         raise error(
             f"{where}: a colour image with {len(colours)} colours is no mask; save it as indexed or grey PNG"
         )

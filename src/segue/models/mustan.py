@@ -30,7 +30,7 @@ from segue.models.base import Features, ForegroundCapabilities, Shape
 STRIDE = 3
 """Frames from one frame of a window to the next."""
 
-MOST_FRAMES = 15
+MAX_FRAMES = 15
 """Largest window; the paper asks for 3, 5 and 7 frames."""
 
 ENCODERS = {"past": "enc_past", "current": "enc_cur", "future": "enc_fut"}
@@ -42,8 +42,8 @@ Refinement = Literal["attention", "concat", "none"]
 
 def window_offsets(frames: int, *, causal: bool = False) -> tuple[int, ...]:
     """Times of the frames of a window, relative to the current one: (-3, 0, 3) for three frames."""
-    if frames % 2 == 0 or not 1 <= frames <= MOST_FRAMES:
-        raise ValueError(f"frames is {frames}; a window has an odd number of frames, at most {MOST_FRAMES}")
+    if frames % 2 == 0 or not 1 <= frames <= MAX_FRAMES:
+        raise ValueError(f"frames is {frames}; a window has an odd number of frames, at most {MAX_FRAMES}")
     last = 0 if causal else frames // 2
     return tuple(STRIDE * k for k in range(last - frames + 1, last + 1))
 

@@ -25,10 +25,10 @@ Click = tuple[float, float, bool]
 REACH = 4.0
 """Distance to a click, in its distances to the outline, from which on the mask counts as the answer does."""
 
-LEAST_REACH = 24.0  # pixels of the least reach
+MIN_REACH = 24.0  # pixels of the least reach
 SURE = 0.002  # probabilities are taken for no surer than this and 1 minus this
 SOFT = 0.02  # probability outside of a mask of which only booleans are known; inside it is 1 minus this
-LEAST_DISK = 2.0  # pixels around a click that change where the answer changes nothing there, at most
+MIN_DISK = 2.0  # pixels around a click that change where the answer changes nothing there, at most
 
 
 def correct(
@@ -112,12 +112,12 @@ def mended(
     rows, columns = np.ogrid[: given.shape[0], : given.shape[1]]
     distance = np.hypot(rows - y, columns - x).astype(np.float32)
     depth = depth_at(mask, click[:2])
-    trust = np.minimum(1, distance / max(LEAST_REACH, REACH * depth))
+    trust = np.minimum(1, distance / max(MIN_REACH, REACH * depth))
     odds = answer + trust * _log_odds(given, least)
     wanted = (odds > 0) == inside
     changes = wanted & seen & (mask != inside)
     if not changes[y, x]:
-        changes = (distance <= min(LEAST_DISK, depth / 2)) & (mask != inside)
+        changes = (distance <= min(MIN_DISK, depth / 2)) & (mask != inside)
     labels = cv2.connectedComponents(changes.astype(np.uint8), connectivity=4)[1]
     region = (labels == labels[y, x]) & changes
     sure = np.abs(odds) if inside else -np.abs(odds)

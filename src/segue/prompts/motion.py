@@ -24,16 +24,16 @@ from segue.types import Box, Image, Point
 from segue.utils.arrays import BoolArray, Float32Array
 
 LONG_SIDE = 320  # longer side of the images whose flow is computed, in pixels
-LEAST_MOTION = 1.0  # pixels of those that half of the first mask must move against the scene
-LEAST_SHARE = 0.5  # share of that motion from which on a pixel moves with the mask
+MIN_MOTION = 1.0  # pixels of those that half of the first mask must move against the scene
+MIN_SHARE = 0.5  # share of that motion from which on a pixel moves with the mask
 FRINGE = np.ones((5, 5), np.uint8)  # by which flow blurs what moves beyond its outline
 
 LARGER = 1.3  # how much larger than the first mask what moves is, so that the mask is a part
 INSIDE = 0.6  # share of the first mask that it holds
-MOST = 0.5  # share of the image above which it is the scene that was taken for what moves
-LEAST_MATCH = 0.4  # IoU of the new mask with it
-LEAST_GAIN = 0.1  # how much more that is than the first one's
-LEAST_EXPECTED = 0.55  # predicted IoU of the new mask
+MAX_SHARE = 0.5  # share of the image above which it is the scene that was taken for what moves
+MIN_MATCH = 0.4  # IoU of the new mask with it
+MIN_GAIN = 0.1  # how much more that is than the first one's
+MIN_EXPECTED = 0.55  # predicted IoU of the new mask
 
 SAME_SCENE = 0.7
 """Correlation of the first image with the second one, moved back by the flow, below which there is a cut
@@ -44,10 +44,10 @@ at most 0.45 between frames of two of these videos."""
 def moves_with(mask: BoolArray, motion: Float32Array) -> BoolArray | None:
     """The connected region that moves as much as a mask does."""
     typical = float(np.median(motion[mask])) if mask.any() else 0.0
-    if typical < LEAST_MOTION:
+    if typical < MIN_MOTION:
         return None
     moving = cv2.morphologyEx(
-        (motion > LEAST_SHARE * typical).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
+        (motion > MIN_SHARE * typical).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
     )
     pieces = Pieces.of(np.asarray(moving, np.bool_))
     shared = pieces.count(mask)
@@ -96,7 +96,7 @@ class MotionPrompter(ImagePrompter):
         region = moves_with(mask, motion)
         if (
             region is None
-            or region.mean() > MOST
+            or region.mean() > MAX_SHARE
             or region.sum() < LARGER * mask.sum()
             or (region & mask).sum() < INSIDE * mask.sum()
         ):
@@ -109,8 +109,8 @@ class MotionPrompter(ImagePrompter):
         wide: Box = (x0 / across, y0 / down, x1 / across, y1 / down)
         found = self._prompter.answer(replace(prompts, box=wide))
         match = _overlap(_shrunk(found.mask, motion), region)
-        doubtful = found.iou[0] < LEAST_EXPECTED  # not NaN, of a prompter that expects nothing
-        return None if doubtful or match < max(LEAST_MATCH, _overlap(mask, region) + LEAST_GAIN) else found
+        doubtful = found.iou[0] < MIN_EXPECTED  # not NaN, of a prompter that expects nothing
+        return None if doubtful or match < max(MIN_MATCH, _overlap(mask, region) + MIN_GAIN) else found
 
     @cached_property
     def _motion(self) -> Float32Array | None:

@@ -58,7 +58,7 @@ GROUPS = {
 }
 """Labels that belong to a noun."""
 
-LEAST_SHARE = 0.3
+MIN_SHARE = 0.3
 """Share of an object's pixels that must have the colour of a phrase, unless it is the most frequent one."""
 
 
@@ -85,7 +85,7 @@ class Phrase:
             return True
         counts = np.bincount(colour_numbers(image[mask]), minlength=len(COLOURS))
         own = int(counts[COLOURS.index(self.colour)])
-        return own > 0 and own >= min(int(counts.max()), LEAST_SHARE * int(counts.sum()))
+        return own > 0 and own >= min(int(counts.max()), MIN_SHARE * int(counts.sum()))
 
 
 def parse_phrases(text: object) -> tuple[Phrase, ...]:

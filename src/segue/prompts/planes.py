@@ -12,7 +12,7 @@ import numpy.typing as npt
 from segue.types import Box, Point
 from segue.utils.arrays import UInt8Array
 
-MOST_ASPECT = 2.0  # longer windows are filled up on their short side: a crop is stretched by no more
+MAX_ASPECT = 2.0  # longer windows are filled up on their short side: a crop is stretched by no more
 
 
 def tight_box(mask: npt.NDArray[np.generic]) -> Box:
@@ -32,7 +32,7 @@ def box_window(box: Box, size: tuple[int, int]) -> Box:
     """The window that shows ``box`` of an image of ``size`` (H, W): clipped, and not too long."""
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
-    width, height = max(width, height / MOST_ASPECT), max(height, width / MOST_ASPECT)
+    width, height = max(width, height / MAX_ASPECT), max(height, width / MAX_ASPECT)
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     return clipped((x - width / 2, y - height / 2, x + width / 2, y + height / 2), size)
 

@@ -44,7 +44,7 @@ which is more than it mostly learned on, in half the time. Crop and mirror image
 BOX_MARGIN = 0.25  # what a crop shows around a box, as a share of its sides
 MASK_MARGIN = 0.3  # the same around an earlier mask
 CLOSE_MARGIN = 0.1  # the same where a mask that was found is looked at closely
-LEAST_MARGIN, LEAST_CLOSE_MARGIN = 0.05, 0.02  # the same where such a crop is used again
+MIN_MARGIN, MIN_CLOSE_MARGIN = 0.05, 0.02  # the same where such a crop is used again
 WIDER = 2  # how often a mask that reaches the edge of its crop is looked at once more, in a wider one
 CROPS = 8  # crops whose features are kept
 
@@ -67,7 +67,7 @@ DEPTHS, LONGS = 10.0, 0.3
 """Half the sides of the squares around such a click: in its distances to the outline, and as a share of the
 longer side of the mask."""
 
-LEAST_HALF = 24.0  # the same at least, in pixels
+MIN_HALF = 24.0  # the same at least, in pixels
 
 
 class Prompter(ImagePrompter):
@@ -163,7 +163,7 @@ class Prompter(ImagePrompter):
         x, y = click[0] + 0.5, click[1] + 0.5
         whole = around([tight_box(prompts.mask > 0.5), (*click, click[0] + 1, click[1] + 1)])
         long = max(whole[2] - whole[0], whole[3] - whole[1])
-        halves = (max(LEAST_HALF, DEPTHS * reach), max(LEAST_HALF, LONGS * long))
+        halves = (max(MIN_HALF, DEPTHS * reach), max(MIN_HALF, LONGS * long))
         squares = [(x - half, y - half, x + half, y + half) for half in halves]
         windows = [box_window(window, self.size) for window in (grown(whole, NEAR_MARGIN), *squares)]
         first, *others = self._ask(prompts, "around", *windows)
@@ -174,7 +174,7 @@ class Prompter(ImagePrompter):
         box = tight_box(found.mask)
         window = box_window(grown(box, CLOSE_MARGIN), self.size)
         if prompts.box is None:
-            least = clipped(grown(box, LEAST_CLOSE_MARGIN), self.size)
+            least = clipped(grown(box, MIN_CLOSE_MARGIN), self.size)
             window = self._known("close", window, least) or window
         else:  # which says how far the object may reach
             low, high = np.maximum(window[:2], found.window[:2]), np.minimum(window[2:], found.window[2:])
@@ -194,7 +194,7 @@ class Prompter(ImagePrompter):
         window = box_window(shown(MASK_MARGIN if prompts.box is None else BOX_MARGIN), self.size)
         if prompts.mask is None:
             return window
-        return self._known("around", window, clipped(shown(LEAST_MARGIN), self.size)) or window
+        return self._known("around", window, clipped(shown(MIN_MARGIN), self.size)) or window
 
     def _known(self, look: CropPurpose, window: Box, least: Box) -> Box | None:
         """A crop whose features are kept, and which does as well as ``window``; ``least`` lies in it."""

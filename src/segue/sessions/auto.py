@@ -21,7 +21,7 @@ from segue.utils.inputs import check_number, kind_of
 OVERLAP = 0.5  # share of a found object, or of a known one, from which on both are the same
 PATIENCE = 5  # runs of the detector on which an object is out of sight before it is followed no longer
 NEVER = 1 << 48  # frames
-MOST_OBJECTS = 50  # that are followed
+MAX_OBJECTS = 50  # that are followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class AutoSession(DetectionSession):
         detector: Detector,
         every: int | None = None,
         *,
-        most: int = MOST_OBJECTS,
+        most: int = MAX_OBJECTS,
     ) -> None:
         self._session, self._detector, self._every, self._most = session, detector, every, most
         self.options, self.lag = DetectionOptions(), detector.lookahead

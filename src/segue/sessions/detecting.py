@@ -38,9 +38,9 @@ from segue.weights import Prepared, load, prepare
 
 BOX_MASKS = ("network", "none")  # what may make masks of boxes
 MAX_TILES = 8
-MOST_OF_A_FUNCTION = 100  # objects of a frame that the function of a caller may find
-MOST_COLOURED = 100  # objects of a class among which those of a colour are sought
-LEAST_OPEN = 0.3  # least score of a model in a folder
+MAX_OF_A_FUNCTION = 100  # objects of a frame that the function of a caller may find
+MAX_COLOURED = 100  # objects of a class among which those of a colour are sought
+MIN_OPEN = 0.3  # least score of a model in a folder
 
 
 def detector(
@@ -119,7 +119,7 @@ def detector(
         asked = {"weights": weights, "features": features, "tiles": tiles}
         if superfluous := [option for option, value in asked.items() if value is not None]:
             raise PromptError(f"{superfluous[0]} goes with a detector by name; the function has its own")
-        most = max_objects or MOST_OF_A_FUNCTION
+        most = max_objects or MAX_OF_A_FUNCTION
         made = _of_function(name, wanted, score or 0.0, most, refine, device, fast)
         return made if phrases is None else ask(made, phrases)
     options = DetectorOptions(weights, wanted, score, max_objects, features, refine, tiles, device, fast=fast)
@@ -177,7 +177,7 @@ def ask(found: Detector, phrases: Sequence[Phrase]) -> PhraseDetector:
     rules = getattr(found, "rules", None) or Rules()
     if found.names and hasattr(found, "rules"):  # its bound on objects counts those that are wanted
         meant = (name for name in found.names.values() if any(phrase.fits(name) for phrase in phrases))
-        most = max(rules.max_objects, MOST_COLOURED) if any(p.colour for p in phrases) else rules.max_objects
+        most = max(rules.max_objects, MAX_COLOURED) if any(p.colour for p in phrases) else rules.max_objects
         found = copy(found)  # the caller, and runs that go on, have the detector as it was
         found.rules = replace(rules, classes=frozenset(meant), max_objects=most)
     return PhraseDetector(found, phrases, rules)
@@ -262,7 +262,7 @@ def build_open_vocabulary(options: DetectorOptions, released: Released | None = 
     model, processor = read_model(folder, None if released is None else released.types)
     text = options.text or ()
     find = ask_phrases(model, processor, text, choose_device(options.device))
-    suited = LEAST_OPEN if released is None else released.score
+    suited = MIN_OPEN if released is None else released.score
     rules = _rules(replace(options, score=suited if options.score is None else options.score))
     prompter = _box_prompter(options.refine, options.device, options.fast)
     return BoxDetector(find, dict(enumerate(text, start=1)), prompter, rules)

@@ -21,9 +21,9 @@ from segue.utils.arrays import id_type
 from segue.video.decoding.readers import FrameLike, as_frame
 
 SHORT_SIDE = 240  # short side to which images are reduced for the flow
-LEAST_SIDE = 16  # images with a shorter side than this many pixels are too small for a flow
+MIN_SIDE = 16  # images with a shorter side than this many pixels are too small for a flow
 SMOOTH = 2.0  # standard deviation of the filter over the differences, in pixels
-LEAST = 0.25  # pixels a frame that something must move against the scene
+MIN_MOTION = 0.25  # pixels a frame that something must move against the scene
 FLOOR = 0.5  # added to the strongest motion, so that where nothing moves noise is not blown up
 SMALLEST = 0.0005  # share of the image below which nothing is an object
 WEAKEST = 0.25  # moving regions with less than this share of the strongest one's motion are left out
@@ -60,7 +60,7 @@ class MotionDetector:
     def moving(self, first: Image, *later: Image) -> IndexMask:
         """Rough index mask (H, W) of what moves from the first image to each of the later ones."""
         size = first.shape[:2]
-        if min(size) < LEAST_SIDE:
+        if min(size) < MIN_SIDE:
             return np.zeros(size, np.uint8)
         geometry = ResizePadGeometry.of(size, SHORT_SIDE, 1)
         begin, *ends = map(geometry.to_network, (first, *later))
@@ -99,7 +99,7 @@ def _strongest(strength: npt.NDArray[np.float32], count: int) -> IndexMask:
     top = float(np.percentile(strength, 99)) + FLOOR
     levels = np.asarray(np.clip(strength / top * 255, 0, 255), np.uint8)
     threshold, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_OTSU)
-    labels, number = ndimage.label((levels > threshold) & (strength > LEAST))
+    labels, number = ndimage.label((levels > threshold) & (strength > MIN_MOTION))
     numbers = np.arange(1, number + 1)
     areas = ndimage.sum_labels(np.ones_like(strength), labels, numbers)
     motion = ndimage.sum_labels(strength, labels, numbers)

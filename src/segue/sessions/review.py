@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from segue.types import Segmentation
 
 APART = 10  # frames between two of an object that are listed: one correction mends those around it
-MOST = 20  # masks that are listed
+MAX_LISTED = 20  # masks that are listed
 KEPT = 1000  # masks that are remembered of a track that does not end
 
 
@@ -27,7 +27,7 @@ class Doubt:
     score: float
 
 
-def to_review(results: Iterable[Segmentation], *, apart: int = APART, most: int = MOST) -> list[Doubt]:
+def to_review(results: Iterable[Segmentation], *, apart: int = APART, most: int = MAX_LISTED) -> list[Doubt]:
     """The frames of a track to look at first: those with the lowest scores that need attention.
 
     Args:
@@ -64,7 +64,7 @@ class ReviewList:
         if len(self._found) > KEPT:
             self._found = {(doubt.index, doubt.id): doubt for doubt in self.worst(most=KEPT // 2)}
 
-    def worst(self, *, apart: int = APART, most: int = MOST) -> list[Doubt]:
+    def worst(self, *, apart: int = APART, most: int = MAX_LISTED) -> list[Doubt]:
         """The worst of the masks so far, spread over the video."""
         kept: list[Doubt] = []
         for doubt in sorted(self._found.values(), key=lambda item: (item.score, item.index, item.id)):

@@ -18,7 +18,7 @@ KEPT = 256 << 20
 LARGEST_IN_HEAP = 32 << 20
 """Bytes from which on a piece of memory goes back as soon as it is freed; the most that glibc takes."""
 
-LEAST_APART = 1 << 17
+MIN_APART = 1 << 17
 """Bytes from which on pieces lie apart from the heap inside of :func:`apart_from_heap`."""
 
 PRODUCT_ROOM = 48 << 20
@@ -104,7 +104,7 @@ def apart_from_heap() -> Iterator[None]:
         return
     library = _heap
     library.malloc_trim(0)  # what is held back takes no memory
-    library.mallopt(_MMAP_THRESHOLD, LEAST_APART)
+    library.mallopt(_MMAP_THRESHOLD, MIN_APART)
     try:
         yield
     finally:

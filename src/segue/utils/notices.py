@@ -15,7 +15,7 @@ from segue.utils.inputs import printable
 
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
-MOST_LINES = 10_000
+MAX_LINES = 10_000
 """Lines that wait for whoever reads them; further ones are lost."""
 
 LAST_SECONDS = 2.0
@@ -56,7 +56,7 @@ class LineWriter:
         self,
         stream: TextIO | None,
         on_failure: Callable[[str], object] = lambda _: None,
-        most: int = MOST_LINES,
+        most: int = MAX_LINES,
     ) -> None:
         self._stream, self._on_failure, self._most = stream, on_failure, most
         # Without the buffers of Python: these keep what could not be written, and lock their readers out.

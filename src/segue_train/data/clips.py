@@ -18,7 +18,7 @@ from segue_train.data.footage import VOID, Footage, object_ids, relabel
 from segue_train.data.warp import Motion, Pair, Rng, picked
 from segue_train.recipe import Batch, Batches, stacked
 
-MOST_DRAWS = 200  # clips that are drawn for each one of a batch before the material is found to be empty
+MAX_DRAWS = 200  # clips that are drawn for each one of a batch before the material is found to be empty
 
 Pairs = Sequence[Pair]
 Steps = Sequence[tuple[warp.Matrix, Float32Array | None]]  # where a frame is moved, and how it is bent
@@ -150,7 +150,7 @@ class ClipBatches(Batches):
         clips: list[Clip] = []
         tries = 0
         while len(clips) < shape.batch:
-            if tries == MOST_DRAWS * shape.batch:
+            if tries == MAX_DRAWS * shape.batch:
                 raise DatasetError(
                     f"{tries} clips were drawn, and {len(clips)} of them show an object: nearly all masks of "
                     "the still images and videos are empty"

@@ -14,7 +14,7 @@ from segue.utils.arrays import BoolArray
 from segue_train.data.footage import VOID, Footage, object_ids
 from segue_train.data.warp import Matrix, Rng, Size, log_uniform, picked, random_part
 
-LEAST_AREA = 500  # pixels of the smallest object that is cut out
+MIN_AREA = 500  # pixels of the smallest object that is cut out
 MARGIN = 3  # pixels of air around a cut-out, so that its edge is soft on all sides
 HEIGHTS = (14.0, 230.0)  # pixels of the smallest and the largest mover
 LONGEST = 240  # cut-outs with a longer side are reduced to it when they are loaded
@@ -34,7 +34,7 @@ def cut_outs_of_stills(stills: Sequence[Footage]) -> list[CutOut]:
     found = []
     for still in stills:
         image, mask = still.read(0)
-        for index in object_ids(mask, LEAST_AREA):
+        for index in object_ids(mask, MIN_AREA):
             solid = mask == index
             if sum(edge.any() for edge in (solid[0], solid[-1], solid[:, 0], solid[:, -1])) < 2:
                 found.append(_cut_out([image], [solid]))
@@ -47,7 +47,7 @@ def cut_outs_of_videos(videos: Sequence[Footage]) -> list[CutOut]:
     for video in videos:
         pairs = [video.read(i) for i in range(len(video))]
         visible = [(image, (mask > 0) & (mask < VOID)) for image, mask in pairs]
-        visible = [(image, solid) for image, solid in visible if solid.sum() >= LEAST_AREA]
+        visible = [(image, solid) for image, solid in visible if solid.sum() >= MIN_AREA]
         if visible:
             found.append(_cut_out(*zip(*visible, strict=True)))
     return found

@@ -42,8 +42,8 @@ def coco_number(name: str) -> int:
 
 
 SLOTS = 12  # most objects of a clip
-MOST_OBJECTS = 254  # objects of an image that an index mask has room for
-LEAST_PIXELS = 64  # objects that are smaller on every frame are not asked for
+MAX_OBJECTS = 254  # objects of an image that an index mask has room for
+MIN_PIXELS = 64  # objects that are smaller on every frame are not asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class ClassedFootage:
     @property
     def _objects(self) -> list[Instance]:
         found = self.dataset.annotations(self.video)
-        return [item for item in found if not item.crowd][:MOST_OBJECTS]
+        return [item for item in found if not item.crowd][:MAX_OBJECTS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class InstanceClipSampler:
     def _whole(rng: Rng, source: Classed, shape: ClipShape) -> LabelledClip:
         """Frames of a source around one of its objects, under a moving camera."""
         pairs = _frames(rng, source, shape, 6)
-        chosen = clips.random_object(rng, pairs[0][1], least=LEAST_PIXELS)
+        chosen = clips.random_object(rng, pairs[0][1], least=MIN_PIXELS)
         matrix = clips.crop_around(rng, pairs[0][1] == chosen, shape.side)
         moving = len(source) > 1
         motion = clips.HAND_HELD if moving else clips.WHOLE_IMAGE
@@ -229,7 +229,7 @@ def targets(masks: Tensor, labels: Tensor) -> list[ClipTargets]:
     ids, found = torch.arange(1, labels.shape[1] + 1, device=masks.device), []
     for clip, own in zip(masks, labels, strict=True):
         planes = clip[None] == ids[:, None, None, None]
-        seen = (own != 0) & (planes.flatten(2).sum(2).amax(1) >= LEAST_PIXELS)
+        seen = (own != 0) & (planes.flatten(2).sum(2).amax(1) >= MIN_PIXELS)
         planes = planes[seen]
         found.append(ClipTargets(own[seen], centred(tight_boxes(planes), clip.shape[-2:]), planes))
     return found

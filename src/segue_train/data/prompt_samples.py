@@ -23,8 +23,8 @@ from segue_train.data.warp import Kinds, Pair, Rng, picked
 from segue_train.recipe import Batch, Batches, stacked
 
 LEFT_OUT = 10  # every so-manieth still image, by the hash of its name, is not trained on
-LEAST_DEPTH = 2.0  # pixels of an error that a correction clicks
-LEAST_PIXELS = 60  # smaller objects are not asked for
+MIN_DEPTH = 2.0  # pixels of an error that a correction clicks
+MIN_PIXELS = 60  # smaller objects are not asked for
 
 
 def left_out(name: str) -> bool:
@@ -37,7 +37,7 @@ def read_sources(groups: Sequence[tuple[float, Sequence[Footage]]]) -> Kinds[Pai
     sources = []
     for share, footage in groups:
         pairs = (item.read(i) for item in footage for i in range(len(item)))
-        sources.append((share, [pair for pair in pairs if object_ids(pair[1], LEAST_PIXELS)]))
+        sources.append((share, [pair for pair in pairs if object_ids(pair[1], MIN_PIXELS)]))
     if not any(pairs for _, pairs in sources):
         raise DatasetError("no image with an object of 60 pixels or more; see --data")
     return Kinds(sources)
@@ -153,7 +153,7 @@ class CorrectionSampler:
             if clicks:  # the one before has done what it was meant for
                 given = np.where(piece_at(error, clicks[-1][:2]), np.uint8(255 * missing), given)
                 error, missing = largest_error(given > 127, truth)
-            if _depth(error).max() < LEAST_DEPTH:
+            if _depth(error).max() < MIN_DEPTH:
                 return None
             clicks.append((*click_on(error, rng, 0.6), missing))
         meant = piece_at(error, clicks[-1][:2])
@@ -250,7 +250,7 @@ class PromptBatches(Batches):
 
 def _any_object(rng: Rng, mask: Image) -> Image:
     """One object of a mask: 1 there, else 0."""
-    return np.asarray(mask == picked(rng, object_ids(mask, LEAST_PIXELS)), np.uint8)
+    return np.asarray(mask == picked(rng, object_ids(mask, MIN_PIXELS)), np.uint8)
 
 
 def click_on(error: BoolArray, rng: Rng, sharp: float = 0.4) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from segue_train.recipe import Batch, Batches, in_passes
 
 FRAMES = 5  # frames of a clip
 NEAREST = 3  # farthest from the key frame that its two neighbours in the clip are taken
-MOST_OBJECTS = 25  # objects of a COCO image from which on another one is taken
+MAX_OBJECTS = 25  # objects of a COCO image from which on another one is taken
 ATTEMPTS = 1000  # clips without any object in a row after which the data are no good
 CHANNELS = 42  # class channels of the published networks
 COCO_CHANNELS = 91  # those of their training on COCO: the numbers of its 80 categories go up to 90
@@ -118,7 +118,7 @@ class StillClips:
         image = self._images[place]
         found = self.dataset.instances(image, [0])
         wanted = np.array([label in self.channels for label in found.labels.tolist()], bool) & ~found.crowd
-        if not wanted.any() or (self.frames > 1 and wanted.sum() > MOST_OBJECTS):
+        if not wanted.any() or (self.frames > 1 and wanted.sum() > MAX_OBJECTS):
             return None
         labels = np.array([self.channels[label] for label in found.labels[wanted].tolist()], np.int64)
         pixels = self.dataset.read_image(image, 0)

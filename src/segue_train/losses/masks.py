@@ -161,8 +161,8 @@ def tversky_loss(
 ClassInScale = Literal["as_run", "gated", "always"]
 
 GOOD_DICE = 0.95  # Dice coefficient of a batch from which the class-in scale is meant to act
-MOST_SCALE = 50.0
-_LEAST = 1e-7  # of what the Dice coefficient is divided by
+MAX_SCALE = 50.0
+_EPSILON = 1e-7  # of what the Dice coefficient is divided by
 
 
 def class_scale(y: Tensor, balance_batch: int | None = None) -> Tensor:
@@ -172,12 +172,12 @@ def class_scale(y: Tensor, balance_batch: int | None = None) -> Tensor:
     """
     images = y.shape[0] if balance_batch is None else balance_batch
     pixels = images * y.shape[-2] * y.shape[-1]
-    return (pixels / y.sum().clamp(min=1)).clamp(max=MOST_SCALE) / 4
+    return (pixels / y.sum().clamp(min=1)).clamp(max=MAX_SCALE) / 4
 
 
 def batch_dice(probability: Tensor, y: Tensor) -> Tensor:
     """Dice coefficient over all pixels of a batch; probabilities and truth are (N, H, W) in [0, 1]."""
-    return 2 * (y * probability).sum() / (y.sum() + probability.sum()).clamp(min=_LEAST)
+    return 2 * (y * probability).sum() / (y.sum() + probability.sum()).clamp(min=_EPSILON)
 
 
 @torch.no_grad()

@@ -43,7 +43,7 @@ STEPS = 4000
 # Until which progress a crop has which side, fresh samples of a step, samples of a step.
 SHAPES = ((0.5, 160, 6, 16), (1.0, 192, 5, 12))
 STAY = 0.75  # probability that a sample may stay for a correction, where there is room
-MOST_CORRECTIONS = 6
+MAX_CORRECTIONS = 6
 OTHERS = 0.5  # weight of the better one of the two other masks in the loss
 
 
@@ -131,7 +131,7 @@ class PromptObjective(nn.Module):
     ) -> dict[str, Tensor]:
         """The samples that go into the next step, with this step's mask and one click more, off the GPU."""
         fresh = int((batch["corrections"] == 0).sum())
-        able = np.flatnonzero(batch["corrections"].numpy(force=True) < MOST_CORRECTIONS)
+        able = np.flatnonzero(batch["corrections"].numpy(force=True) < MAX_CORRECTIONS)
         able = able[rng.random(len(able)) < STAY]
         chosen = rng.permutation(able)[: max(0, room - fresh)]
         if not len(chosen):

@@ -14,7 +14,7 @@ BAND = 0.012
 """Half the width of the band along the edge of a mask in which the transparency is estimated, as a share of
 the shorter side of the image."""
 
-LEAST_BAND = 2
+MIN_BAND = 2
 """The same in pixels, at least."""
 
 
@@ -29,7 +29,7 @@ def soft_cut_out(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
     import pymatting  # an extra
 
     found = np.zeros((*mask.shape, 4), np.uint8)
-    band = max(LEAST_BAND, round(BAND * min(mask.shape)))
+    band = max(MIN_BAND, round(BAND * min(mask.shape)))
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
     reach = cv2.dilate(mask.astype(np.uint8), brush) > 0
     if not reach.any():

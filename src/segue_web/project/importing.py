@@ -12,7 +12,7 @@ from segue.labels.labels import Labels
 from segue.labels.schema import LONGEST_NAME
 from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
 
-MOST_RANGES = 4
+MAX_RANGES = 4
 """Ranges of frames that one line lists."""
 
 Targets = Mapping[int, int | None]
@@ -52,8 +52,8 @@ class Effect:
 def _ranges(frames: Sequence[int]) -> str:
     """Frames as a person reads them: ``frames 0 to 7, 9``."""
     runs = [[i for _, i in run] for _, run in groupby(enumerate(frames), lambda item: item[1] - item[0])]
-    texts = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs[:MOST_RANGES]]
-    rest = sum(map(len, runs[MOST_RANGES:]))
+    texts = [f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs[:MAX_RANGES]]
+    rest = sum(map(len, runs[MAX_RANGES:]))
     return f"frame{'s' if len(frames) > 1 else ''} {', '.join(texts)}" + (f" and {rest} more" if rest else "")
 
 

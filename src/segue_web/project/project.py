@@ -12,7 +12,7 @@ import numpy as np
 
 from segue.errors import DatasetError, PromptError, SegueError, SourceError
 from segue.labels.labels import composed, held_at
-from segue.labels.schema import MOST_ATTRIBUTES, LabelSchema, schema_of
+from segue.labels.schema import MAX_ATTRIBUTES, LabelSchema, schema_of
 from segue.masks import encode_rle
 from segue.masks.rle import check_runs
 from segue.masks.values import MAX_ID
@@ -66,7 +66,7 @@ _OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes")
 
 _TIMELINE = "frame, object, kind, score, area, reviewed"
 
-MOST_POINTS = 10_000
+MAX_POINTS = 10_000
 """Frames on which an attribute of an object may change."""
 
 FrameAttributes = dict[str, dict[int, str]]
@@ -253,10 +253,10 @@ class Project(Store):
 
     def _set_points(self, row: Row, points: FrameAttributes) -> None:
         kept = {name: dict(sorted(values.items())) for name, values in points.items() if values}
-        if len(kept) > MOST_ATTRIBUTES or any(len(values) > MOST_POINTS for values in kept.values()):
+        if len(kept) > MAX_ATTRIBUTES or any(len(values) > MAX_POINTS for values in kept.values()):
             raise SegueError(
-                f"an object has room for {MOST_ATTRIBUTES} attributes of frames, each with "
-                f"{MOST_POINTS} changes"
+                f"an object has room for {MAX_ATTRIBUTES} attributes of frames, each with "
+                f"{MAX_POINTS} changes"
             )
         self._set("objects", (row["id"],), {**row, "frame_attributes": json.dumps(kept) if kept else ""})
 
@@ -277,8 +277,8 @@ class Project(Store):
         if "attributes" in values:
             changed = json.loads(row["attributes"] or "{}") | values.pop("attributes")
             kept = {name: text for name, text in changed.items() if text is not None}
-            if len(kept) > MOST_ATTRIBUTES:
-                raise SegueError(f"an object has room for {MOST_ATTRIBUTES} attributes; remove one first")
+            if len(kept) > MAX_ATTRIBUTES:
+                raise SegueError(f"an object has room for {MAX_ATTRIBUTES} attributes; remove one first")
             values["attributes"] = json.dumps(kept) if kept else ""
         if "group" in values:
             values["team"] = values.pop("group")

@@ -37,7 +37,7 @@ with requires_extra("web"):
 if TYPE_CHECKING:
     from typing import Self
 
-MOST_SIDE = 1280
+MAX_SIDE = 1280
 """Longer side of the images of the page; larger frames are reduced."""
 
 QUALITY = 80  # of JPEG, in percent
@@ -65,7 +65,7 @@ class _Done:
     def encoded(self) -> tuple[dict[str, Any], bytes]:
         """What pages get: what is on the image, and its JPEG."""
         frame, result = self.frame, self.result
-        scale = min(1.0, MOST_SIDE / max(frame.size))
+        scale = min(1.0, MAX_SIDE / max(frame.size))
         height, width = (max(1, round(side * scale)) for side in frame.size)
         image = frame.image
         if scale < 1:

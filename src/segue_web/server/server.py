@@ -38,7 +38,7 @@ UPLOADS = (".png", ".zip", ".json", ".xml")
 MAX_UPLOAD = 1 << 30
 """Largest file that may be imported."""
 
-MOST_WAITING = 64 << 20
+MAX_WAITING = 64 << 20
 """Characters that wait to be sent to a page; more mean that it does not read them."""
 
 DEFECT = "this failed inside segue; the terminal has the details"
@@ -97,7 +97,7 @@ class Backend:
 
 
 def make_app(
-    backend: Backend, token: str, *, max_upload: int = MAX_UPLOAD, most_waiting: int = MOST_WAITING
+    backend: Backend, token: str, *, max_upload: int = MAX_UPLOAD, most_waiting: int = MAX_WAITING
 ) -> FastAPI:
     """The application of a backend; everything is below ``/TOKEN/``."""
     pages: set[Outbox] = set()

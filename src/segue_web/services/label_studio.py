@@ -33,9 +33,9 @@ with requires_extra("web"):
     from fastapi import FastAPI
 
 
-MOST_TASKS = 1000
-MOST_REGIONS = 1000
-MOST_BRUSH = 4_000_000
+MAX_TASKS = 1000
+MAX_REGIONS = 1000
+MAX_BRUSH = 4_000_000
 """Bytes of the run lengths of a brush."""
 
 
@@ -58,7 +58,7 @@ class Value(Body):
     y: Coordinate = 0
     width: Coordinate = 0
     height: Coordinate = 0
-    rle: list[Annotated[int, Field(ge=0, le=255)]] = Field([], max_length=MOST_BRUSH)
+    rle: list[Annotated[int, Field(ge=0, le=255)]] = Field([], max_length=MAX_BRUSH)
     sequence: list[Key] = Field([], max_length=100_000)
 
     def labels(self, kind: str) -> list[str]:
@@ -101,9 +101,9 @@ class LabelStudioTask(Body):
 class Prediction(Body):
     """Request of Label Studio to ``/predict``; ``regions`` are the latest shapes of the annotator."""
 
-    tasks: Annotated[list[LabelStudioTask], Field(min_length=1, max_length=MOST_TASKS)]
+    tasks: Annotated[list[LabelStudioTask], Field(min_length=1, max_length=MAX_TASKS)]
     label_config: Annotated[str, Field(max_length=1 << 20)] = ""
-    regions: Annotated[list[Region], Field(max_length=MOST_REGIONS)] | None = Field(
+    regions: Annotated[list[Region], Field(max_length=MAX_REGIONS)] | None = Field(
         None, validation_alias=AliasPath("params", "context", "result")
     )
 

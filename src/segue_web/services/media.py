@@ -18,7 +18,7 @@ from segue_web.services.assistant import RequestError
 
 LARGEST_MEDIA = 4 << 30
 BLOCK = 1 << 20
-MOST_ANSWER = 1 << 16
+MAX_ANSWER = 1 << 16
 """Bytes of an answer that has a token."""
 
 DOWNLOAD_SECONDS = 90.0
@@ -97,7 +97,7 @@ class Media:
         place = urllib.parse.urljoin(self.address or "", "/api/token/refresh/")
         body, kind = json.dumps({"refresh": self.token}).encode(), {"Content-Type": "application/json"}
         with _OPENER.open(urllib.request.Request(place, body, kind), timeout=SILENT_SECONDS) as answer:
-            return {"Authorization": f"Bearer {json.loads(answer.read(MOST_ANSWER))['access']}"}
+            return {"Authorization": f"Bearer {json.loads(answer.read(MAX_ANSWER))['access']}"}
 
 
 _OPENER = urllib.request.build_opener(NoRedirect)

@@ -21,7 +21,7 @@ with requires_extra("web"):
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-MOST_PARTS = 100_000
+MAX_PARTS = 100_000
 """Lists and objects of a body; counted before it is parsed, since a part takes 100 times its two bytes."""
 
 AT_ONCE = 4
@@ -66,7 +66,7 @@ class LimitedBody:
             parts += body.count(b"{") + body.count(b"[")
             if size > most:
                 raise HTTPException(413, f"the request has more than {most >> 20} MiB")
-            if parts > MOST_PARTS:
+            if parts > MAX_PARTS:
                 raise HTTPException(413, "the request has too many tasks, objects or numbers")
             return message
 

@@ -7,7 +7,7 @@ import { state } from "./state.js";
 import { TOOLS } from "./tools.js";
 
 /** objects of a file that are listed before it is imported */
-const MOST_LISTED = 200;
+const MAX_LISTED = 200;
 
 export function exportDialog() {
   const chosen = new Set(state.group === null ? state.objects.map((item) => item.id) : state.chosenIds);
@@ -93,7 +93,7 @@ function importPreview(upload, objects, leftOut, schema) {
     if (answer) { box.close(); notice(`Imported: ${answer.message}.`, "good"); }
   };
   const button = make("button", { className: "primary", textContent: "Import", onclick: run });
-  const rows = objects.slice(0, MOST_LISTED).map(({ number, name, target, text }) => {
+  const rows = objects.slice(0, MAX_LISTED).map(({ number, name, target, text }) => {
     const [about, select] = [span(text, "quiet"), make("select", { "aria-label": `${name} becomes` }, [option(target)])];
     select.onfocus = () => {
       select.onfocus = null;

@@ -8,7 +8,7 @@ import torch
 from segue.models.base import Features, ForegroundCapabilities
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.session import ForegroundSession
-from segue.sessions.foreground.stages.contrast import MIDDLE, MOST_GAIN, ContrastGain, contrast_gain
+from segue.sessions.foreground.stages.contrast import MAX_GAIN, MIDDLE, ContrastGain, contrast_gain
 from tests.sessions.foreground.scenes import Bytes, wall
 from tests.sessions.foreground.tiny_foreground import TinyForeground
 
@@ -27,7 +27,7 @@ def test_a_clear_image_stays_as_it_is() -> None:
 
 def test_fog_is_seen_through() -> None:
     gain = contrast_gain(Scene.of(foggy(0.25), 1))
-    assert 2 < gain.gain <= MOST_GAIN
+    assert 2 < gain.gain <= MAX_GAIN
     shown = gain.act(foggy(0.25))
     assert np.ptp(shown) > 2 * np.ptp(foggy(0.25))
     assert abs(float(np.median(shown)) - MIDDLE) < 30

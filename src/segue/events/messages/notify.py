@@ -37,7 +37,7 @@ LAST_SECONDS = 10.0
 FILE_SECONDS = 60.0
 """Seconds that the end of a run over a file waits for messages."""
 
-MOST_UNSAVED = 1000
+MAX_UNSAVED = 1000
 """Messages that wait in memory while their file takes none."""
 
 GOODBYE = 2.0
@@ -139,7 +139,7 @@ class Notifier:
                 self._update_file()
             except SinkError as error:  # its event is in the table
                 self._warn_once("file", f"{error}; it is tried again")
-            if len(self._unsaved) > MOST_UNSAVED:
+            if len(self._unsaved) > MAX_UNSAVED:
                 self._unsaved.popleft()
                 self._warn_once("lost", "too many messages wait; the oldest ones are lost")
             self._news.notify_all()

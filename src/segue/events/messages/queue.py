@@ -12,7 +12,7 @@ from pathlib import Path
 from segue.errors import SinkError
 from segue.utils.files import make_folder
 
-MOST = 100_000
+MAX_MESSAGES = 100_000
 """Messages that may wait; when there are more, the oldest ones are lost."""
 
 _SCHEMA = """
@@ -48,7 +48,7 @@ class MessageQueue:
         SinkError: the file cannot be used; so of all methods.
     """
 
-    def __init__(self, path: Path | None = None, most: int = MOST) -> None:
+    def __init__(self, path: Path | None = None, most: int = MAX_MESSAGES) -> None:
         self._path, self._most = path, most
         self._lock = threading.Lock()
         self.lost = 0

@@ -27,10 +27,10 @@ TILE = 6
 TILE_BYTES = 4 * (TILE + 2) ** 2
 """Of one channel of a transformed tile, float32."""
 
-LEAST_CHANNELS = 96
+MIN_CHANNELS = 96
 """With fewer, in or out, the transforms of the maps take as long as the products that they save."""
 
-LEAST_POSITIONS = 1024
+MIN_POSITIONS = 1024
 """With fewer, the transform of the weights does."""
 
 STRIP_BYTES = 24 << 20
@@ -43,7 +43,7 @@ def gains(x: Tensor, outputs: int) -> bool:
     ``x``: (B, C, H, W); ``outputs``: number of output channels.
     """
     _, channels, height, width = x.shape
-    large = min(channels, outputs) >= LEAST_CHANNELS and height * width >= LEAST_POSITIONS
+    large = min(channels, outputs) >= MIN_CHANNELS and height * width >= MIN_POSITIONS
     # NNPACK works only after somebody in this process has asked for it.
     return large and x.dtype == torch.float32 and torch.backends.nnpack.is_available()
 

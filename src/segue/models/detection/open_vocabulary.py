@@ -23,10 +23,10 @@ SAME_BOX = 0.5
 Found = tuple[npt.NDArray[Any], npt.NDArray[Any], list[str], npt.NDArray[Any] | None]
 """Boxes (N, 4), scores (N,), labels, and masks (N, H, W) where there are any."""
 
-LEAST_SCORE = 0.05
+MIN_SCORE = 0.05
 """Least score of boxes that are asked of the post-processing."""
 
-LEAST_CONCEPT = 0.2
+MIN_CONCEPT = 0.2
 """The same of masks, which take memory."""
 
 CONCEPTS = ("sam3", "sam3_video")
@@ -78,7 +78,7 @@ def _zero_shot(model: Any, processor: Any, phrases: list[str], image: Image, dev
     inputs = processor(images=image, text=[phrases], return_tensors="pt").to(device)
     found = processor.post_process_grounded_object_detection(
         model(**inputs),
-        threshold=LEAST_SCORE,
+        threshold=MIN_SCORE,
         target_sizes=[image.shape[:2]],
         text_labels=[phrases],
     )[0]
@@ -115,7 +115,7 @@ def _concepts(model: Any, processor: Any, phrases: list[str], image: Image, devi
         asked = processor(text=phrase, return_tensors="pt").to(device)
         found = processor.post_process_instance_segmentation(
             model(vision_embeds=features, **asked),
-            threshold=LEAST_CONCEPT,
+            threshold=MIN_CONCEPT,
             target_sizes=[image.shape[:2]],
         )[0]
         boxes.append(found["boxes"].float().cpu())

@@ -47,7 +47,7 @@ _LATE_FLAG = 4
 _SECOND_RECORDING = 0.25
 """Seconds by which time stamps go back where another recording begins."""
 
-_MOST_FRAMES = 1000
+_MAX_FRAMES = 1000
 """Frames a second above which a rate is one of a clock."""
 
 
@@ -328,7 +328,7 @@ def frame_rate(stream: VideoStream) -> float | None:
     """Frames a second as a file says, None where it does not."""
     # The mean is missing in Ogg, and that of raw DV is its clock.
     rates = [float(rate) for rate in (stream.average_rate, stream.guessed_rate) if rate]
-    return next((rate for rate in rates if rate <= _MOST_FRAMES), None)
+    return next((rate for rate in rates if rate <= _MAX_FRAMES), None)
 
 
 def promised_end(stream: VideoStream) -> float | None:

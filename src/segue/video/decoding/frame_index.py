@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from segue.utils.arrays import Float64Array
 from segue.video.decoding.decode import Clock, Decoded, Entry, packets
 
-MOST_REORDERED = 32
+MAX_REORDERED = 32
 """Largest offset between packet order and frame order; codecs delay at most 16 frames."""
 
 LONG_BYTES = 256 << 20
@@ -30,7 +30,7 @@ _CHECKED = 6
 _HIDDEN = frozenset({"vp8"})
 """Codecs whose files may have packets of frames that are never shown."""
 
-_LEAST_STEP = 1e-6
+_MIN_STEP = 1e-6
 """Seconds by which times rise at least."""
 
 
@@ -48,14 +48,14 @@ def numbered(
     Yields:
         Index, time and frame.
     """
-    last = -_LEAST_STEP
+    last = -_MIN_STEP
     for index, item in enumerate(items, first):
         if begin is None:
             begin = item.time
         time = index * step if item.time is None or begin is None else item.time - begin
         if item.time is None and index > first:
             time = max(time, last + step)
-        last = max(time, last + _LEAST_STEP)
+        last = max(time, last + _MIN_STEP)
         yield index, last, item
 
 
@@ -143,7 +143,7 @@ class FrameIndex:
         order = np.unique(np.array(stamps, np.int64))
         rank = np.searchsorted(order, stamps)
         moved = int(np.abs(rank - np.arange(len(stamps))).max(initial=0))
-        if len(order) != len(stamps) or not len(order) or moved > MOST_REORDERED:
+        if len(order) != len(stamps) or not len(order) or moved > MAX_REORDERED:
             return None
         found = cls(order, (order - order[0]) * float(base), (), float(order[0] * base))
         return replace(found, entries=tuple(keys), by_position=clock.restarts > 0)

@@ -34,7 +34,7 @@ from segue.video.decoding.decode import (
 from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
 from segue.video.sources.addresses import public_address
 
-_LEAST_STEP = 1e-3
+_MIN_STEP = 1e-3
 """Least distance in seconds of two frames of a live source."""
 
 _TOLERANCE = 3.0
@@ -49,7 +49,7 @@ _NO_TIMES = 0x80
 POLLED_FPS = 2.0
 """Images a second that an address of single images is asked for, unless somebody says how many."""
 
-_MOST_MISSED = 3
+_MAX_MISSED = 3
 """Single images in a row that cannot be read before their address counts as lost."""
 
 FIRST_TRIES = 5
@@ -187,7 +187,7 @@ class NetworkReader(_LiveReader):
         missed, begun, place = 0, time.monotonic(), 0
         self._asked = 0.0
         try:
-            while missed < _MOST_MISSED:
+            while missed < _MAX_MISSED:
                 given = self._given
                 for moment, item in self._new_items():
                     yield self._image(moment, partial(to_rgb, item, f"{self.where}: frame {self._given}"))
@@ -332,7 +332,7 @@ class LiveClock:
                 self._offset = max(now, self._next) - stamp
             moment = stamp + self._offset
         moment = max(moment, self._next)
-        self._next = moment + _LEAST_STEP
+        self._next = moment + _MIN_STEP
         return moment
 
     def _warn(self) -> None:

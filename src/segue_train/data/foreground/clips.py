@@ -36,7 +36,7 @@ KINDS = {"shaken": 0.2, "dim": 0.22, "from start": 0.2, "plain": 0.38}
 SMALL = (8.0, 60.0)  # heights of movers where contrast is low, in pixels
 MATCHED = 0.6  # share of the blurred frames whose background is blurred alike
 NOISE_LEVELS = 3.0  # where contrast is low, what differs by so many spreads of the noise is visible
-LEAST_VISIBLE = 6.0  # grey levels that are visible without noise
+MIN_VISIBLE = 6.0  # grey levels that are visible without noise
 
 _SLAB, _CONTACT = np.zeros((2, 24, 48), np.uint8)  # what lies on the ground under a vehicle, and under feet
 cv2.rectangle(_SLAB, (4, 4), (43, 19), 255, -1)
@@ -220,7 +220,7 @@ class ClipMaker:
             unlit,
             scenery.noise_stock(),
             exposure=scenery.draw_exposure(rng) if kind == "shaken" else None,
-            visible=float(np.clip(NOISE_LEVELS * sensor.noise, LEAST_VISIBLE, VISIBLE)) if dim else VISIBLE,
+            visible=float(np.clip(NOISE_LEVELS * sensor.noise, MIN_VISIBLE, VISIBLE)) if dim else VISIBLE,
         )
 
     def _mover(self, rng: Rng, heights: tuple[float, float] = HEIGHTS, from_start: bool = False) -> Mover:

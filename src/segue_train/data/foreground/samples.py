@@ -27,7 +27,7 @@ from segue_train.recipe import Batch, stacked
 
 UNLIT = 25  # label of a pixel that is static or in shadow, where nobody labelled shadows
 VISIBLE = 20  # grey levels by which a pixel differs where something can be seen
-LEAST_EVIDENCE = 0.5  # share of a mover that differs from what was there before, or else nobody could find it
+MIN_EVIDENCE = 0.5  # share of a mover that differs from what was there before, or else nobody could find it
 _GROW = np.ones((5, 5), np.uint8)
 _SETTINGS = MedianSettings()
 
@@ -127,7 +127,7 @@ def without_evidence_unknown(
     count, pieces = cv2.connectedComponents((labels == MOTION).astype(np.uint8))
     areas = np.bincount(pieces.ravel(), minlength=count)
     changed = np.bincount(pieces.ravel(), weights=change.ravel(), minlength=count)
-    untold = changed < LEAST_EVIDENCE * areas
+    untold = changed < MIN_EVIDENCE * areas
     untold[0] = False
     return np.where(untold[pieces], np.uint8(UNKNOWN), labels)
 

@@ -23,7 +23,7 @@ KEPT = 9  # frames that are kept of a view while the camera shows another one
 
 EXPLAINED, OFF = 0.75, 16.0  # another light explains so many of the pixels, to so many levels
 LESS = 0.35  # of the differences within the image, which a plain colour would leave
-LEAST_GOOD = 0.2  # share of the pixels that are needed to find it
+MIN_GOOD = 0.2  # share of the pixels that are needed to find it
 DARKEST, BRIGHTEST = 2, 250  # levels beyond which pixels may be clipped
 ROUNDS = 3
 EXPLAINS = 0.05  # share of the parts of an image that a small movement explains at least
@@ -70,7 +70,7 @@ def colours_between(scene: Image, image: Image) -> Float32Array | None:
     given = np.column_stack([one, np.ones(len(one), np.float32)])
     good = ((other > DARKEST) & (other < BRIGHTEST)).all(axis=1)
     for _ in range(ROUNDS):
-        if good.mean() < LEAST_GOOD:
+        if good.mean() < MIN_GOOD:
             return None
         found = np.linalg.lstsq(given[good], other[good], rcond=None)[0]
         residual = np.abs(np.clip(given @ found, 0, 255) - other).max(axis=1)

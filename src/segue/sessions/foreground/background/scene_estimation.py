@@ -29,7 +29,7 @@ PATCH = 0.04  # side of the patches that agree together, in parts of the shorter
 RIVAL = 0.1  # share of the frames from which on a second consensus is looked at
 APART = 40  # levels by which it must differ from the first one
 CLEARER, LEVELS = 1.2, 1.0  # how much clearer an outline must be in the first consensus for the second to win
-MOST_REGIONS = 50  # regions with a second consensus that are looked at, the largest first
+MAX_REGIONS = 50  # regions with a second consensus that are looked at, the largest first
 
 _GROW = np.ones((5, 5), np.uint8)
 _JOIN = np.ones((5, 5), np.uint8)
@@ -102,7 +102,7 @@ def _regions(mask: BoolArray) -> list[BoolArray]:
     joined = cv2.morphologyEx(joined, cv2.MORPH_OPEN, _JOIN)
     pieces = Pieces.of(joined > 0)
     numbers = np.arange(len(pieces) + 1)
-    order = np.argsort(-pieces.areas, kind="stable")[:MOST_REGIONS]
+    order = np.argsort(-pieces.areas, kind="stable")[:MAX_REGIONS]
     return [pieces.where(numbers == i) for i in order if pieces.areas[i] >= SMALLEST]
 
 

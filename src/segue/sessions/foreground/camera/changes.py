@@ -31,7 +31,7 @@ TEXTURE = 4.0  # variance of the surroundings, in levels squared, from which on 
 
 PLAIN = 0.05  # weight of pixels without structure
 DARK, BRIGHT = 16, 250  # levels beyond which a pixel tells nothing of a gain
-LEAST_LIT = 16  # pixels between them that are needed to measure one
+MIN_LIT = 16  # pixels between them that are needed to measure one
 
 MOVED = 0.65  # share of the parts of an image that a step of the camera must explain to be no cut
 SHOWN = 0.03  # share of the empty scene from which on an image shows it, behind something large
@@ -118,7 +118,7 @@ def gains_between(image: Float32Array, scene: Float32Array, where: BoolArray) ->
     lit = (scene > DARK) & (image < BRIGHT) & where[..., None]
     shares = image / np.maximum(scene, 1)
     ratios = [shares[..., channel][lit[..., channel]] for channel in range(3)]
-    gains = [_median(found) if found.size > LEAST_LIT else 1.0 for found in ratios]
+    gains = [_median(found) if found.size > MIN_LIT else 1.0 for found in ratios]
     return np.asarray(np.clip(gains, 0.25, 4.0))
 
 

@@ -13,7 +13,7 @@ from segue.utils.arrays import BoolArray, Float32Array
 UNEVEN = 0.04  # logarithm of the gain of a row over that of the image from which on there is a band
 ALTERED = 0.2  # share of the pixels that differ from the frame before where bands have moved
 LEFT = 0.5  # part of these at most that the gains of the rows leave unexplained
-SURE, MOST = 2, 8
+SURE, MAX_COUNT = 2, 8
 """Frames with bands that moved, less those without, from which on the light flickers, and up to which they
 are counted: a lamp that is switched lights rows once."""
 
@@ -40,7 +40,7 @@ class Flicker(Checkpointable):
         self._before = now
         alike = before is not None and before.shape == now.shape
         self.moved = before is not None and alike and row_gains(now, before) is not None
-        self._seen = min(self._seen + 1, MOST) if self.moved else max(self._seen - 1, 0)
+        self._seen = min(self._seen + 1, MAX_COUNT) if self.moved else max(self._seen - 1, 0)
 
     def without_bands(self, small: Image, before: Image) -> Image:
         """A frame in the light of the one before, where gains of rows or columns are the difference."""

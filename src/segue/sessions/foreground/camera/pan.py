@@ -11,10 +11,10 @@ from segue.sessions.foreground.camera.step import CameraStep
 from segue.state import Checkpointable, checkpointed
 
 WINDOW = 24  # frames over which a way is looked at
-LEAST_FRAMES = 6
+MIN_FRAMES = 6
 PANS = 0.12  # a camera that has gone so far in the window, in parts of the image's longer side, pans ...
 STRAIGHT = 0.85  # ... if its way was no longer than the distance over this: one that shakes comes back
-LEAST_FOUND = 0.6  # share of the steps of the window that must have been found
+MIN_FOUND = 0.6  # share of the steps of the window that must have been found
 RESTS = 0.02  # one that has gone no farther than this in a whole window has come to rest
 
 
@@ -33,9 +33,9 @@ class PanDetector(Checkpointable):
         distance = float(np.hypot(*way.sum(axis=0)))
         if self.pans:
             self.pans = len(way) < WINDOW or distance > RESTS
-        elif len(way) >= LEAST_FRAMES and distance > PANS:
+        elif len(way) >= MIN_FRAMES and distance > PANS:
             straight = distance > STRAIGHT * float(np.hypot(way[:, 0], way[:, 1]).sum())
-            self.pans = straight and float((way != 0).any(axis=1).mean()) > LEAST_FOUND
+            self.pans = straight and float((way != 0).any(axis=1).mean()) > MIN_FOUND
         return self.pans
 
     @property

@@ -14,11 +14,11 @@ from segue.utils.arrays import BoolArray, Float32Array, Level, UInt8Array
 Matrix = npt.NDArray[np.float32]  # (2, 3): a point of the reference, in pixels, to where it lies in the frame
 Movement = npt.NDArray[np.floating]  # such a matrix, or a homography, (3, 3)
 
-MOST_STEP = 0.15
+MAX_STEP = 0.15
 """Parts of the longer side by which a camera that pans moves from one frame to the next; one that was turned
 farther sees another scene."""
 
-LEAST_GAIN = 0.9  # factor by which a movement must lessen the difference to explain it
+MIN_GAIN = 0.9  # factor by which a movement must lessen the difference to explain it
 
 _IDENTITY: Matrix = np.eye(2, 3, dtype=np.float32)
 _CLIP = 1.0
@@ -104,7 +104,7 @@ def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> fl
         for each in (still, moved)
     )
     differ = (seen > 0.5) & (np.maximum(before, after) > _CHANGED)
-    explained = differ & (after < LEAST_GAIN * before)
+    explained = differ & (after < MIN_GAIN * before)
     return float(explained.sum() / max(int(differ.sum()), seen.size / 2))
 
 

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 
 from segue.models.geometry import reduced_to
-from segue.sessions.foreground.camera.registration import MOST_STEP, Matrix, normalised, shift, support
+from segue.sessions.foreground.camera.registration import MAX_STEP, Matrix, normalised, shift, support
 from segue.types import Image
 from segue.utils.arrays import Float32Array
 
 VIEW_SIDE = 96  # images are compared at this longer side, in pixels
-LEAST_SIDE = 16  # pixels below which no step is looked for
+MIN_SIDE = 16  # pixels below which no step is looked for
 SUPPORT = 0.5  # share of the parts of an image in which a movement must explain what has changed
 
 
@@ -58,12 +58,12 @@ class CameraStep:
         """The way, and the share of the parts of the image that it explains."""
         if self._before is None or self._now is None or not self.known:
             return 0.0, 0.0, 0.0
-        if min(self._now.shape[:2]) < LEAST_SIDE:
+        if min(self._now.shape[:2]) < MIN_SIDE:
             return 0.0, 0.0, 0.0
         before, now = view_of(self._before), view_of(self._now)
         matrix = shift(before, now)
         right, down = (float(value) / max(now.shape) for value in matrix[:, 2])
-        if max(abs(right), abs(down)) > MOST_STEP:
+        if max(abs(right), abs(down)) > MAX_STEP:
             return 0.0, 0.0, 0.0
         return right, down, support(before, now, matrix)
 

@@ -22,7 +22,7 @@ from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 from segue.utils.arrays import UInt8Array
 
-MOST_VIEWS = 8  # that are remembered; the one that was not seen for longest goes
+MAX_VIEWS = 8  # that are remembered; the one that was not seen for longest goes
 EVERY, KEEP = 9, 15  # a view is the median of so many frames, so far apart
 
 SAME = 0.6  # share of an image whose structure must be that of a view to be the same view
@@ -67,7 +67,7 @@ class Views(Checkpointable):
         self.current, self._count = self._count, self._count + 1
         tiny = _tiny(small)
         self._known[self.current] = _View(deque([tiny], maxlen=KEEP), tiny, small)
-        while len(self._known) > MOST_VIEWS:
+        while len(self._known) > MAX_VIEWS:
             del self._known[next(iter(self._known))]
 
     def leave(self) -> None:

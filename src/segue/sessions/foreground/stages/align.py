@@ -11,7 +11,7 @@ import numpy.typing as npt
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.registration import (
-    LEAST_GAIN,
+    MIN_GAIN,
     Matrix,
     difference,
     half_grey,
@@ -37,7 +37,7 @@ _IDENTITY: Matrix = np.eye(2, 3, dtype=np.float32)
 _CENTRE = np.full(2, 0.5, np.float32)
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 1e-4)
 _FINAL_STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 1e-4)
-_LEAST_MOVE = 1.5
+_MIN_MOVE = 1.5
 _LARGEST_MOVE = 0.2
 _OUTLIERS = 0.2
 _SUPPORT = 0.5
@@ -86,9 +86,9 @@ class Aligner(Checkpointable):
         if distance >= _LARGEST_MOVE * view.shape[1] or moved >= still:
             return None
         # Half size: a pixel here is two there.
-        if 2 * distance > _LEAST_MOVE and support(reference, view, found) < _SUPPORT:
+        if 2 * distance > _MIN_MOVE and support(reference, view, found) < _SUPPORT:
             return None
-        if moved < LEAST_GAIN * still and 2 * distance > _LEAST_MOVE:
+        if moved < MIN_GAIN * still and 2 * distance > _MIN_MOVE:
             self._since = 0
         return found if self._since < STICKY else None
 
@@ -98,7 +98,7 @@ class Aligner(Checkpointable):
         try:
             first = _refined(reference, view, begin, _STEPS)
             # Far from counting on a camera that has stood still.
-            if self._since >= STICKY and 4 * _distance(first, view) < _LEAST_MOVE:
+            if self._since >= STICKY and 4 * _distance(first, view) < _MIN_MOVE:
                 self._way = first
                 return None
             mask = _well_matched(reference, view, first)

@@ -25,7 +25,7 @@ LESS_SHARP = 0.75  # share of the scene's energy of edges, in some direction, be
 LENGTHS = (3.0, 6.0, 12.0)  # pixels of a motion blur that are tried, at half size
 DIRECTIONS = 6  # of a motion blur in half a turn, so that the same blur occurs again
 GAIN = 0.87  # a blur counts if it makes the difference smaller by this factor
-_LEAST_ENERGY = 4.0  # mean square of a derivative, in levels, below which nothing can be decided
+_MIN_ENERGY = 4.0  # mean square of a derivative, in levels, below which nothing can be decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
         if open_.mean() < 0.2:
             return None
     own, other = _tensor(frame, open_), _tensor(still, open_)
-    if other[0, 0] + other[1, 1] < _LEAST_ENERGY:
+    if other[0, 0] + other[1, 1] < _MIN_ENERGY:
         return None
     # Of structure tensors (Förstner, Gülch 1987) the least ratio of u'Au to u'Bu is an eigenvalue of B^-1 A.
     ratios, directions = np.linalg.eig(np.linalg.solve(other + 1e-3 * np.trace(other) * np.eye(2), own))

@@ -15,7 +15,7 @@ from segue.sessions.foreground.stages.base import Stage, WorkFrame
 
 SPREAD = 150.0  # levels between the darkest and the brightest parts of a scene of usual contrast
 ENDS = (2, 98)  # percentiles that are those parts
-MOST_GAIN = 6.0
+MAX_GAIN = 6.0
 WORTH = 1.25  # smaller gains change nothing
 MIDDLE = 118.0  # level to which the middle of a scene is brought
 
@@ -73,7 +73,7 @@ def contrast_gain(scene: Scene) -> ContrastGain:
     """The gain that gives a scene usual contrast; 1 if it has."""
     grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(grey[::4, ::4], ENDS)
-    gain = min(SPREAD / max(high - low, 1.0), MOST_GAIN)
+    gain = min(SPREAD / max(high - low, 1.0), MAX_GAIN)
     return ContrastGain(float(gain), float(low + high) / 2) if gain > WORTH else PLAIN
 
 

@@ -27,13 +27,13 @@ Homography = npt.NDArray[np.float64]  # (3, 3): a point of one image, in pixels,
 Mask = npt.NDArray[np.generic]
 Shown = tuple[Image, Mask]  # an image, RGB (H, W, 3), and where objects are, (H, W): they do not count
 
-LEAST_CORRELATION = 0.6  # of two images after ECC
+MIN_CORRELATION = 0.6  # of two images after ECC
 
-LEAST_SEEN = 2
+MIN_SEEN = 2
 """Frames of the background that are needed to follow a camera while it pans; with fewer the background is
 that of a camera that stands still. A single frame also shows objects that its mask lacks."""
 
-MOST_SHIFT = 0.3  # parts of the image by which a corner may move: such images have enough in common
+MAX_SHIFT = 0.3  # parts of the image by which a corner may move: such images have enough in common
 
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
 _SMOOTHING = 5
@@ -60,7 +60,7 @@ def camera_motion(first: Shown, second: Shown, step: Matrix) -> Homography | Non
     except cv2.error:
         return None
     found = np.asarray(back, np.float32)
-    if correlation < LEAST_CORRELATION or difference(other, one, found) >= difference(other, one, begin):
+    if correlation < MIN_CORRELATION or difference(other, one, found) >= difference(other, one, begin):
         found = begin
     return np.asarray(np.linalg.inv(found.astype(np.float64)))
 
@@ -70,7 +70,7 @@ def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
     height, width = size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
     moved = cv2.perspectiveTransform(corners[None], matrix)[0]
-    return bool((np.abs(moved - corners) < MOST_SHIFT * np.array([width, height])).all())
+    return bool((np.abs(moved - corners) < MAX_SHIFT * np.array([width, height])).all())
 
 
 def seen_from(image: Image, matrix: Homography, fill: Image) -> Image:
@@ -122,7 +122,7 @@ class CameraFollower(Stage):
 
     Args:
         offsets: distances of the frames in the context.
-        always: with fewer than :data:`LEAST_SEEN` frames, too.
+        always: with fewer than :data:`MIN_SEEN` frames, too.
         segmenter: frames after each one are known, and this finds what is foreground in them, without masks.
     """
 
@@ -218,7 +218,7 @@ class CameraFollower(Stage):
             for index in (place + way for way in sorted((*PAST, *(-back for back in PAST))))
             if index in self._taken and (matrix := self._motion(index, place)) is not None
         ]
-        return scene_around(current, others) if self._always or len(others) >= LEAST_SEEN else None
+        return scene_around(current, others) if self._always or len(others) >= MIN_SEEN else None
 
 
 def _grown(foreground: Float32Array) -> UInt8Array:

@@ -16,7 +16,7 @@ SMOOTH = 1.5  # pixels (sigma) over which differences to the scene are averaged,
 AROUND = np.ones((9, 9), np.uint8)  # by which a piece grows: an edge of an object lies there
 
 DARK = 80.0  # median level of the scene around a piece below which a lamp can light it up
-LEAST = 10.0  # levels by which it must be brighter than the scene
+MIN_LEVELS = 10.0  # levels by which it must be brighter than the scene
 BRIGHTER = 0.99  # share of its pixels and those around that must not be darker than the scene, but for ...
 NOISE = 5.0  # ... so many levels
 FLAT = 2.0  # levels a pixel up to which the scene has no edge of its own, which light would lift
@@ -70,7 +70,7 @@ def _is_light(piece: BoolArray, image: Image, empty: Float32Array) -> bool:
         return False
     brighter = brightness(image) - empty
     level = float(np.percentile(brighter[piece], BRIGHTEST))
-    if level < LEAST or float((brighter[near] > -NOISE).mean()) < BRIGHTER:
+    if level < MIN_LEVELS or float((brighter[near] > -NOISE).mean()) < BRIGHTER:
         return False
     flat = near & (steepness(empty) < FLAT)
     if np.count_nonzero(flat) < ENOUGH:

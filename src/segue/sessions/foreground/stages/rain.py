@@ -25,7 +25,7 @@ from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 LEVELS = 25  # by which a frame must stick out of its neighbours at a pixel to be an impulse there
 CELLS = (8, 6)  # parts of the image in which impulses are counted, across and down
 WIDEST = 0.05  # of the shorter side: what is wider is an object that passes fast
-LEAST_SHARE = 0.002  # share of a part that must be impulses, after the dark ones are taken off it
+MIN_SHARE = 0.002  # share of a part that must be impulses, after the dark ones are taken off it
 DARK = 3.0  # each dark impulse takes so many bright ones off
 CELLS_FROM, CELLS_UNTIL = 0.33, 0.2  # shares of the parts in which it falls, to begin and to end
 MEMORY = 24  # frames over which they are counted
@@ -96,7 +96,7 @@ class Precipitation(Stage):
         surplus = _shares(up) - np.float32(DARK) * _shares(down)
         self._seen += 1
         self._surplus = self._surplus + (surplus - self._surplus) / np.float32(min(self._seen, MEMORY))
-        share = float((self._surplus > LEAST_SHARE).mean())
+        share = float((self._surplus > MIN_SHARE).mean())
         self.falls = share >= (CELLS_UNTIL if self.falls else CELLS_FROM)
 
     def _without_drops(self, image: Image, scene: Image, hidden: BoolArray | None) -> Image:
