@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from segue.errors import ArgumentError, CheckpointError, ResumeError, SegueError, SinkError, memory_error
+from segue.errors import ArgumentError, CheckpointError, ResumeError, SegueError, memory_error
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.files import replacing
 from segue.utils.inputs import check_file, kind_of, parse_json, user_path
@@ -73,12 +72,9 @@ class SessionState:
         Raises:
             SinkError: the file cannot be written.
         """
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        with replacing(user_path(path)) as partial:
-            try:
-                save_file(tensors, partial, {"format": FORMAT, "values": json.dumps(self.values)})
-            except SafetensorError as error:
-                raise SinkError(f"{path}: cannot be written ({error})") from None
+        metadata = {"format": FORMAT, "values": json.dumps(self.values)}
+        with replacing(user_path(path)) as partial, partial.open("wb") as file:
+            _write_tensors(file, self.tensors, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> SessionState:
@@ -110,6 +106,42 @@ class SessionState:
         if not isinstance(values, dict):
             raise CheckpointError(f"{path}: damaged session (its values have no names)")
         return cls(tensors, values)
+
+
+_TYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""Names of types in safetensors files."""
+
+
+def _write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file tensor by tensor; its library copies all of them first."""
+    order = sorted(tensors, key=lambda name: -tensors[name].element_size())  # each is aligned
+    header: dict[str, Any] = {"__metadata__": metadata}
+    begin = 0
+    for name in order:
+        tensor, end = tensors[name], begin + tensors[name].nbytes
+        header[name] = {
+            "dtype": _TYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, end],
+        }
+        begin = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for name in order:
+        plain = tensors[name].detach().cpu()
+        file.write((plain.view(torch.int16) if plain.dtype == torch.bfloat16 else plain).numpy().tobytes())
 
 
 class DamagedStateError(ResumeError):
@@ -285,6 +317,13 @@ class Checkpointable:
                 items[key].restore(state.part(f"{name}.{key}"))
 
 
+def saved_items(state: SessionState, name: str, *kinds: type) -> Iterator[Any]:
+    """The items of a list in a state, one by one; ``kinds`` are the dataclasses in it."""
+    known = {kind.__name__: kind for kind in kinds}
+    for i, form in enumerate(state.values[name]["list"]):
+        yield _unpacked(form, f"{name}.{i}", state.tensors, known)
+
+
 def _is_part(value: Any) -> bool:
     return hasattr(value, "restore") and hasattr(value, "state")
 
@@ -309,7 +348,8 @@ def _packed(value: Any, path: str, tensors: dict[str, Tensor], *, copy: bool) ->
         return {"tensor": None}
     if isinstance(value, np.ndarray):
         stored = value.view(np.int16) if value.dtype == np.uint16 else value
-        tensors[path] = torch.from_numpy(np.array(stored))
+        owned = copy or not stored.flags.writeable  # PyTorch knows no arrays that must not be written
+        tensors[path] = torch.from_numpy(np.array(stored) if owned else np.ascontiguousarray(stored))
         return {"array": value.dtype.name}
     if is_dataclass(value):
         shown = {item.name: getattr(value, item.name) for item in fields(value) if item.compare}

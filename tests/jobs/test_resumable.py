@@ -217,7 +217,7 @@ class Learning:
             self.learnt.append(self.number)
             yield self.number
 
-    def state(self) -> SessionState:
+    def state(self, *, copy: bool = True) -> SessionState:
         return SessionState({}, {"number": self.number})
 
     def restore(self, state: SessionState) -> None:

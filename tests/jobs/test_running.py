@@ -385,7 +385,7 @@ class Twice(Passes):
         assert self._done == 5
         yield from self._source
 
-    def state(self) -> SessionState:
+    def state(self, *, copy: bool = True) -> SessionState:
         return SessionState({}, {"done": self._done})
 
     def restore(self, state: SessionState) -> None:

@@ -239,7 +239,7 @@ def first_pass(
     def save() -> None:
         if path is not None:
             with _blaming(restored):
-                passes.state().save(path)
+                passes.state(copy=False).save(path)
 
     save_if_due = now_and_then(save)
     with cancel_on_signals(cancel) as token:

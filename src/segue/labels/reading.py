@@ -95,7 +95,6 @@ def read_labels(path: Path, video: Frames, name: str | None = None) -> Labels:
         "YouTube-VIS, Label Studio, labelme, X-AnyLabeling or VIA, a CVAT .xml, or a folder or .zip of "
         "these or of YOLO labels"
     )
-    )
 
 
 def left_out(labels: Labels) -> str:

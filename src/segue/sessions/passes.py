@@ -35,8 +35,8 @@ class Passes(Iterable[Frame]):
         """The frames of the second pass, after the first one."""
 
     @abstractmethod
-    def state(self) -> SessionState:
-        """State of the first pass."""
+    def state(self, *, copy: bool = True) -> SessionState:
+        """State of the first pass; see :meth:`segue.sessions.Session.state`."""
 
     @abstractmethod
     def restore(self, state: SessionState) -> None:

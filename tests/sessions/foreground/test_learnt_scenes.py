@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from segue.errors import CheckpointError
+from segue.sessions.foreground.background import video_scenes
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoPart, VideoScenes
 from segue.sessions.foreground.camera.changes import Change
@@ -52,6 +53,21 @@ def test_a_learnt_background_takes_its_scenes_where_they_begin(own: bool) -> Non
     background.seek(12)
     background.seek(4)
     assert (background.scene.image == 10).all()
+
+
+def test_scenes_beyond_a_bound_lie_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(video_scenes, "IN_MEMORY", 3 * PLANES.nbytes)
+    monkeypatch.setattr(video_scenes, "MAPPED", 4 * PLANES.nbytes)
+    found = VideoScenes()
+    for number in range(20):
+        size = (6, 8) if number < 15 else (60, 80)  # the last ones are larger than what is mapped at once
+        found.learnt.append(VideoPart(number, Change.none.value, Scene.of(grey(number, *size)).planes))
+        found.keep(found.learnt[-1])
+    found.state(copy=False).save(tmp_path / "scenes")
+    for scenes in (found, VideoScenes.load(tmp_path / "scenes")):
+        assert sum(part.planes.flags.owndata for part in scenes.learnt) == 3
+        assert [int(Scene(part.planes).image.max()) for part in scenes.learnt] == [*range(20)]
+        assert [part.first for part in scenes.learnt] == [*range(20)]
 
 
 PLANES = np.zeros((21, 6, 8), np.uint8)

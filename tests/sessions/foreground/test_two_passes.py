@@ -12,6 +12,7 @@ import pytest
 import segue
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.sessions import SessionState
+from segue.sessions.foreground.background import video_scenes
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
 from segue.sessions.foreground.segmenters.base import Segmenter
@@ -143,6 +144,17 @@ def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(tmp_path: Path) 
         again.restore(SessionState.load(tmp_path / f"{stop}.safetensors"))
         assert list(again.learning()) == list(range(stop + 1, 46))
         assert np.array_equal(again.scenes.learnt[0].planes, whole.scenes.learnt[0].planes)
+
+
+def test_scenes_on_disk_give_the_same_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rooms = [wall(seed) for seed in (1, 2, 3)]
+    images = [with_squares(room, [(30, 4 * time)]) for room in rooms for time in range(25)]
+    expected = masks(images, passes=2)
+    monkeypatch.setattr(video_scenes, "IN_MEMORY", 0)
+    found = learnt(images).scenes.learnt
+    assert len(found) == 3
+    assert not any(part.planes.flags.owndata for part in found)
+    assert all(map(np.array_equal, masks(images, passes=2), expected))
 
 
 def test_learnt_scenes_are_saved_and_taken(tmp_path: Path) -> None:

@@ -170,8 +170,11 @@ class CollectingBackground(Background):
 
     def _close(self) -> None:
         """Learn the background of the part, if it has samples."""
+        if not self.scenes.learnt:
+            return
         if self._samples:
             self.scenes.learnt[-1].planes = estimate_scene(self._samples, self._probe).planes
+        self.scenes.keep(self.scenes.learnt[-1])
         if self._samples and self._view is not None:
             self._views[self._view] = self._samples[:: -(-len(self._samples) // KEEP_OF_VIEW)]
             self._views = {view: samples for view, samples in self._views.items() if view in self._known}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import numpy as np
 
@@ -14,11 +17,17 @@ from segue.errors import CheckpointError, PromptError, ResumeError
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import PLANES, Look, Scene, resized, same_shape
 from segue.sessions.foreground.camera.changes import Change
-from segue.state import Checkpointable, SessionState, checkpointed
+from segue.state import Checkpointable, SessionState, checkpointed, saved_items
 from segue.utils.arrays import UInt8Array
 
 LEARNT = ".safetensors"
 """Ending of a file with all that is known of the background."""
+
+IN_MEMORY = 256 << 20
+"""Bytes of backgrounds that stay in memory; at 240p 120 parts have so many."""
+
+MAPPED = 64 << 20
+"""Bytes of the file of all others that are mapped at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,11 +49,56 @@ class VideoPart:
         return known and len(planes) == PLANES and min(planes.shape) > 0
 
 
+class _Store:
+    """Arrays in a temporary file, which take no memory while nobody looks at them."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._map: mmap.mmap | None = None
+        self._end = self._begin = 0  # of what is written, and of the map
+
+    def put(self, values: UInt8Array) -> UInt8Array:
+        """The same array, in the file."""
+        if self._file is None:
+            self._file = TemporaryFile()  # noqa: SIM115  it goes with the last array in it
+        if self._map is None or self._end + values.nbytes > self._begin + len(self._map):
+            self._begin = self._end = -(-self._end // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
+            size = max(MAPPED, values.nbytes)
+            self._file.truncate(self._begin + size)
+            self._map = mmap.mmap(self._file.fileno(), size, access=mmap.ACCESS_COPY, offset=self._begin)
+        self._file.seek(self._end)
+        self._file.write(np.ascontiguousarray(values).data)
+        self._file.flush()
+        place = self._end - self._begin
+        self._end += values.nbytes
+        return np.frombuffer(self._map, np.uint8, values.size, place).reshape(values.shape)
+
+
 class VideoScenes(Checkpointable):
     """The backgrounds of a video, one for each of its parts."""
 
     learnt: list[VideoPart] = checkpointed(list)
     state_types = (VideoPart,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reset_transient_state()
+
+    def _reset_transient_state(self) -> None:
+        self._store, self._held = _Store(), 0
+
+    def keep(self, part: VideoPart) -> None:
+        """Keep the planes of a part that is complete: the first ones in memory, all others on disk."""
+        self._held += part.planes.nbytes
+        if self._held > IN_MEMORY:
+            part.planes = self._store.put(part.planes)
+
+    def _take_over(self, state: SessionState) -> None:
+        self.learnt = []
+        for part in saved_items(state, "learnt", VideoPart):
+            self.learnt.append(part)
+            if part.is_valid:
+                self.keep(part)
 
     @classmethod
     def of(cls, scene: Scene) -> VideoScenes:
