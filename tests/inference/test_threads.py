@@ -10,7 +10,7 @@ import threading
 import pytest
 import torch
 
-from segue.inference.threads import Neighbours, free_threads
+from segue.inference.threads import OtherProcessLoad, limit_threads_to_idle_cores
 
 CORES = os.cpu_count() or 1
 
@@ -26,28 +26,28 @@ class Machine:
         self.time += seconds
         self.busy += seconds * (self.others + self.own)
 
-    def neighbours(self) -> Neighbours:
-        return Neighbours(lambda: self.busy, lambda: self.time * self.own, lambda: self.time)
+    def load(self) -> OtherProcessLoad:
+        return OtherProcessLoad(lambda: self.busy, lambda: self.time * self.own, lambda: self.time)
 
 
 def test_the_load_of_others_is_known_shortly_after_the_start_and_measured_anew_each_second() -> None:
     machine = Machine(others=1.0)
-    neighbours = machine.neighbours()
-    assert neighbours.cores() == 0
+    load = machine.load()
+    assert load.cores() == 0
     machine.run(0.3)
-    assert neighbours.cores() == pytest.approx(1.0)
+    assert load.cores() == pytest.approx(1.0)
     machine.others = 0.0
     machine.run(0.5)
-    assert neighbours.cores() == pytest.approx(1.0)
+    assert load.cores() == pytest.approx(1.0)
     machine.run(0.5)
-    assert neighbours.cores() == pytest.approx(0.0)
+    assert load.cores() == pytest.approx(0.0)
 
 
 def test_a_system_that_tells_nothing_counts_as_idle() -> None:
     machine = Machine(others=1.0)
-    neighbours = Neighbours(lambda: None, lambda: 0.0, lambda: machine.time)
+    load = OtherProcessLoad(lambda: None, lambda: 0.0, lambda: machine.time)
     machine.run(5)
-    assert neighbours.cores() == 0
+    assert load.cores() == 0
 
 
 @pytest.mark.parametrize(("others", "expected"), [(0.0, CORES), (CORES - 1.0, 1), (2.0 * CORES, 1)])
@@ -55,14 +55,14 @@ def test_threads_are_as_many_as_free_cores_and_the_number_of_the_caller_comes_ba
     others: float, expected: int
 ) -> None:
     machine, before = Machine(others), torch.get_num_threads()
-    neighbours = machine.neighbours()
+    load = machine.load()
     machine.run(1)
     try:
         torch.set_num_threads(CORES)
-        with free_threads(neighbours):
+        with limit_threads_to_idle_cores(load):
             assert torch.get_num_threads() == expected
         assert torch.get_num_threads() == CORES
-        with pytest.raises(KeyError), free_threads(neighbours):
+        with pytest.raises(KeyError), limit_threads_to_idle_cores(load):
             raise KeyError
         assert torch.get_num_threads() == CORES
     finally:
@@ -71,11 +71,11 @@ def test_threads_are_as_many_as_free_cores_and_the_number_of_the_caller_comes_ba
 
 def test_a_thread_that_begins_meanwhile_has_the_number_of_the_process() -> None:
     machine, before = Machine(others=2.0), torch.get_num_threads()
-    neighbours, found = machine.neighbours(), list[int]()
+    load, found = machine.load(), list[int]()
     machine.run(1)
     try:
         torch.set_num_threads(2)
-        with free_threads(neighbours):
+        with limit_threads_to_idle_cores(load):
             assert torch.get_num_threads() == 1
             other = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
             other.start()
@@ -89,7 +89,7 @@ def test_more_threads_than_the_caller_wants_are_never_taken() -> None:
     machine, before = Machine(0.0), torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        with free_threads(machine.neighbours()):
+        with limit_threads_to_idle_cores(machine.load()):
             assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
@@ -98,10 +98,10 @@ def test_more_threads_than_the_caller_wants_are_never_taken() -> None:
 FORK = """
 import multiprocessing
 import torch
-from segue.inference.threads import free_threads
+from segue.inference.threads import limit_threads_to_idle_cores
 
 def work(_: int) -> float:
-    with free_threads():
+    with limit_threads_to_idle_cores():
         ones = torch.ones(2000, 2000)
         return float(ones.exp().mean() + (ones[:500] @ ones[:, :500]).mean())
 

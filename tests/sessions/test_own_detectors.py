@@ -15,7 +15,7 @@ from segue.models.detection.released import Released
 from segue.prompts.detectors import BoxDetector, Detector
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.proposals import Rules
-from segue.sessions.detecting import ask, choose_for_text, detector
+from segue.sessions.detecting import choose_for_text, detector, restrict_to_phrases
 from segue.types import Frame
 
 IMAGE = np.zeros((60, 80, 3), np.uint8)
@@ -128,7 +128,7 @@ def test_a_frame_may_have_more_objects_than_a_byte_has_values() -> None:
 
 
 def asked(text: str, **options: Any) -> list[tuple[str | None, float, Any]]:
-    return finds(ask(own(*GIVEN, **options), parse_phrases(text)))
+    return finds(restrict_to_phrases(own(*GIVEN, **options), parse_phrases(text)))
 
 
 def test_phrases_choose_and_label_the_finds_of_a_detector() -> None:
@@ -142,8 +142,8 @@ def test_phrases_choose_and_label_the_finds_of_a_detector() -> None:
 
 def test_the_detector_that_phrases_are_asked_of_stays_as_it_was() -> None:
     find = own(*GIVEN, names={0: "car", 1: "boat"})
-    boats = ask(find, parse_phrases("boat"))
-    cars = ask(find, parse_phrases("red car"))
+    boats = restrict_to_phrases(find, parse_phrases("boat"))
+    cars = restrict_to_phrases(find, parse_phrases("red car"))
     assert finds(find) == BOTH
     assert (finds(boats), finds(cars)) == ([BOTH[1]], [("red car", *BOTH[0][1:])])
 

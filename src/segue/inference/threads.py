@@ -20,7 +20,7 @@ SHORTEST = 0.2
 """Seconds of the first measurement at least; the system counts in steps of 10 ms."""
 
 
-class Neighbours:
+class OtherProcessLoad:
     """Cores that other programs use, as they were over the last period.
 
     Args:
@@ -56,7 +56,7 @@ class Neighbours:
         return self._clock(), self._busy(), self._own()
 
 
-NEIGHBOURS = Neighbours()
+OTHER_PROCESSES = OtherProcessLoad()
 
 
 class _ThreadCounts:
@@ -129,7 +129,7 @@ def own_threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def free_threads(neighbours: Neighbours = NEIGHBOURS) -> Iterator[None]:
+def limit_threads_to_idle_cores(load: OtherProcessLoad = OTHER_PROCESSES) -> Iterator[None]:
     """Inside, PyTorch has no more threads than there are cores that other programs leave, at least one.
 
     The threads of a layer wait for one another: beside a busy program two threads on two cores are slower
@@ -139,7 +139,7 @@ def free_threads(neighbours: Neighbours = NEIGHBOURS) -> Iterator[None]:
     chosen = threads
     if threads > 1:
         _COUNTS.has_worked = True
-        free = round((os.cpu_count() or threads) - neighbours.cores())
+        free = round((os.cpu_count() or threads) - load.cores())
         chosen = max(1, min(threads, free))
     with own_threads(chosen):
         yield

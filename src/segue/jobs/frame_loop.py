@@ -41,8 +41,8 @@ class FrameLoop:
         required: indices of the frames that have results; None is all of them.
 
     Attributes:
-        waiting: frames whose results are still due.
-        taken: index of the last frame that the session has taken, or None.
+        pending: frames whose results are still due.
+        last_index: index of the last frame that the session has taken, or None.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class FrameLoop:
         required: Container[int] | None = None,
     ) -> None:
         self._session, self._given_step, self._required = session, step, required
-        self.waiting: deque[Frame] = deque()
-        self.taken: int | None = None
-        self._wanted = 0  # frames that have or get a result
+        self.pending: deque[Frame] = deque()
+        self.last_index: int | None = None
+        self._num_expected = 0  # frames that have or get a result
 
     def over(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
         """All results of frames, each paired with its frame."""
@@ -68,12 +68,12 @@ class FrameLoop:
         """The results that come while frames are taken, each with its frame."""
         for frame in frames:
             result = self._step(frame)
-            self.taken = frame.index
+            self.last_index = frame.index
             if self._required is None or frame.index in self._required:
-                self._wanted += 1
-                self.waiting.append(frame)
+                self._num_expected += 1
+                self.pending.append(frame)
                 if result is not None:
-                    yield self.waiting.popleft(), result
+                    yield self.pending.popleft(), result
             between()
 
     def _step(self, frame: Frame) -> Segmentation | None:
@@ -82,7 +82,7 @@ class FrameLoop:
     def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
         """The results that are due after the last frame."""
         for result in self._session.finish():
-            yield self.waiting.popleft(), result
+            yield self.pending.popleft(), result
 
 
 class FrameRun(FrameLoop):
@@ -134,15 +134,18 @@ class FrameRun(FrameLoop):
 
     def _save(self) -> None:
         """Save the session after the results before it are written, unless a frame is half done."""
-        whole = self.done + len(self.waiting) == self._wanted and getattr(self._session, "torn", None) is None
-        if self._folder is None or self.taken is None or not whole:
+        whole = (
+            self.done + len(self.pending) == self._num_expected
+            and getattr(self._session, "torn", None) is None
+        )
+        if self._folder is None or self.last_index is None or not whole:
             return
         self._sink.flush()
         state = self._session.state(copy=False)
         progress = {
-            "next_frame": self.waiting[0].index if self.waiting else self.taken + 1,
-            "waiting": len(self.waiting),
-            "taken": self.taken,
+            "next_frame": self.pending[0].index if self.pending else self.last_index + 1,
+            "waiting": len(self.pending),
+            "taken": self.last_index,
             "done": self.done,
         }
         with _blaming(self.restored):
@@ -153,7 +156,7 @@ class FrameRun(FrameLoop):
         self.restored = folder / STATE
         with blaming_state(self.restored):
             state = SessionState.load(self.restored)
-            next_frame, done, waiting, self.taken = (
+            next_frame, done, waiting, self.last_index = (
                 int(state.values[name]) for name in ("next_frame", "done", "waiting", "taken")
             )
             self._session.restore(state)
@@ -163,14 +166,14 @@ class FrameRun(FrameLoop):
         for frame, result in replayed(folder, frames, next_frame, sparse=sparse):
             self._write(frame, result)
             reached = frame.index
-        if sparse and reached != self.taken:  # frames without a result that the session has taken
-            next((frame for frame in frames if frame.index == self.taken), None)
+        if sparse and reached != self.last_index:  # frames without a result that the session has taken
+            next((frame for frame in frames if frame.index == self.last_index), None)
         if missing := done - self.done:
             raise ResumeError(
                 f"{folder}: {missing} masks of the interrupted run are missing; give --overwrite"
             )
-        self.waiting.extend(itertools.islice(frames, max(waiting, 0)))
-        self._wanted = self.done + len(self.waiting)
+        self.pending.extend(itertools.islice(frames, max(waiting, 0)))
+        self._num_expected = self.done + len(self.pending)
 
     def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
         """The results that are due after the last frame."""

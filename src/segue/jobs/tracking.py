@@ -31,7 +31,7 @@ from segue.prompts.proposals import Detector, Rules
 from segue.sessions import TrackSession
 from segue.sessions.auto import AutoSession
 from segue.sessions.detected import DetectionOptions, DetectionSession
-from segue.sessions.detecting import ask, choose_for_text, detector
+from segue.sessions.detecting import choose_for_text, detector, restrict_to_phrases
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
 from segue.sessions.review import ReviewList
@@ -248,7 +248,7 @@ class OpenFinding(_OpenTracker):
             return
         phrases = parse_phrases(finding.text)
         if given is not None:
-            find: Detector = ask(given, phrases)
+            find: Detector = restrict_to_phrases(given, phrases)
         else:
             name = finding.name or choose_for_text(phrases)
             find = make_detector(finding.model_copy(update={"name": name}), job.device, job.fast)

@@ -121,7 +121,7 @@ def detector(
             raise PromptError(f"{superfluous[0]} goes with a detector by name; the function has its own")
         most = max_objects or MAX_OF_A_FUNCTION
         made = _of_function(name, wanted, score or 0.0, most, refine, device, fast)
-        return made if phrases is None else ask(made, phrases)
+        return made if phrases is None else restrict_to_phrases(made, phrases)
     options = DetectorOptions(weights, wanted, score, max_objects, features, refine, tiles, device, fast=fast)
     entry = DETECTORS.find(name)
     taken = entry.supported_options
@@ -134,7 +134,7 @@ def detector(
     if phrases is None and "text" in taken:
         raise PromptError(f"{name} finds what a text says; give text")
     made = entry.build(options)
-    return made if phrases is None else ask(made, phrases)
+    return made if phrases is None else restrict_to_phrases(made, phrases)
 
 
 def _of_function(
@@ -172,7 +172,7 @@ def choose_for_text(phrases: Sequence[Phrase]) -> str:
     return "nanodet"
 
 
-def ask(found: Detector, phrases: Sequence[Phrase]) -> PhraseDetector:
+def restrict_to_phrases(found: Detector, phrases: Sequence[Phrase]) -> PhraseDetector:
     """A detector that is asked for phrases, of one with classes or other labels, which stays as it is."""
     rules = getattr(found, "rules", None) or Rules()
     if found.names and hasattr(found, "rules"):  # its bound on objects counts those that are wanted

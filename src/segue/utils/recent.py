@@ -9,7 +9,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-def remembered(known: MutableMapping[Key, Value], key: Key, make: Callable[[], Value], most: int) -> Value:
+def lru_get(known: MutableMapping[Key, Value], key: Key, make: Callable[[], Value], most: int) -> Value:
     """The value of a key, made where it is not known; the ``most`` that were used last are kept."""
     found = known.pop(key, None)
     if found is None:

@@ -24,7 +24,7 @@ from segue.inference.running import (
     inference_copy,
     own_precision,
 )
-from segue.inference.threads import free_threads
+from segue.inference.threads import limit_threads_to_idle_cores
 from segue.registry import NetworkTask
 from segue.utils.allocation import apart_from_heap, release_freed_memory
 from segue.utils.inputs import kind_of
@@ -83,7 +83,7 @@ class Prepared(Generic[Network]):
         On a processor it takes no more threads than there are free cores, and while its layers arrange their
         weights, one thread at a time does.
         """
-        threads = free_threads() if self.device.type == "cpu" else nullcontext()
+        threads = limit_threads_to_idle_cores() if self.device.type == "cpu" else nullcontext()
         with own_precision(self.device, self.precision), threads:
             if not self._passes_left or self.device.type != "cpu":
                 yield

@@ -19,9 +19,9 @@ from segue.sessions.foreground.background.median import MaskedMedian, MedianSett
 from segue.sessions.foreground.background.quantiles import (
     DOUBT_FROM,
     Scene,
-    in_order,
     median_of,
     once_per_scene,
+    order_statistics,
     scene_planes,
 )
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
@@ -237,7 +237,7 @@ def test_the_range_is_that_of_numpys_quantiles(stack: tuple[Bytes, npt.NDArray[n
 def test_values_come_in_order_of_any_number_of_arrays(count: int) -> None:
     arrays = [*np.random.default_rng(count).integers(0, 256, (count, 40, 50)).astype(np.uint8)]
     before = [array.copy() for array in arrays]
-    assert np.array_equal(in_order(arrays, range(count)), np.sort(np.stack(arrays), axis=0))
+    assert np.array_equal(order_statistics(arrays, range(count)), np.sort(np.stack(arrays), axis=0))
     assert np.array_equal(arrays, before)
 
 

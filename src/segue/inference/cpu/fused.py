@@ -58,7 +58,7 @@ class FusedConv2d(nn.Module):
         without an activation; returns (B, cout, h, w), channels last in memory if ``x`` is.
         """
         after = RELU if rectify else self.activation
-        transformed = self._can_transform and winograd.gains(x, self._outputs)
+        transformed = self._can_transform and winograd.is_faster(x, self._outputs)
         weight, shift = self._arrange(x, first, transformed), self.bias if bias else None
         if transformed:
             return winograd.convolve(x, weight, shift, skip, rectify=after == RELU, overwrite=overwrite)

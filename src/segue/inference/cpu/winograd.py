@@ -37,7 +37,7 @@ STRIP_BYTES = 24 << 20
 """Of the transformed maps of the rows that are computed at a time."""
 
 
-def gains(x: Tensor, outputs: int) -> bool:
+def is_faster(x: Tensor, outputs: int) -> bool:
     """Whether :func:`convolve` is the faster way; shapes decide, so that equal inputs have equal bytes.
 
     ``x``: (B, C, H, W); ``outputs``: number of output channels.

@@ -27,7 +27,7 @@ from segue.utils.arrays import Float32Array
 _LOGGER = logging.getLogger("segue")
 
 
-class _Blind(Segmenter):
+class NullSegmenter(Segmenter):
     """Finds nothing: in the first pass there is no background yet to compare frames with."""
 
     name = "first pass"
@@ -76,7 +76,7 @@ class TwoPasses(Checkpointable, Passes):
         self._stages = sorted({*segmenter.stages, "follow"} - checked(without))
         self._collected = CollectingBackground(self._probability, segmenter.offsets)
         self._session = ForegroundSession(
-            _Blind([name for name in self._stages if name == "align"]),
+            NullSegmenter([name for name in self._stages if name == "align"]),
             background=self._collected,
             short_side=short_side,
             without=without,

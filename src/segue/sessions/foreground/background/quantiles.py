@@ -144,7 +144,7 @@ def scene_planes(
     changes = (covers[1:] ^ covers[:-1]).sum(0, dtype=np.uint8)
     shown = np.uint8(count) - covered
     partly = (covered > 0) & ~too_few(shown, count, least)
-    of_all = np.concatenate(in_order(values, ranks(count)))
+    of_all = np.concatenate(order_statistics(values, ranks(count)))
     background, pixels = of_all.copy(), np.flatnonzero(partly)
     if pixels.size:
         last = -covers.view(np.uint8)  # 255, which comes last, where a pixel is covered
@@ -152,7 +152,7 @@ def scene_planes(
             np.take(frame.reshape(3, -1), pixels, axis=1) | np.take(beside, pixels)
             for frame, beside in zip(values, last, strict=True)
         ]
-        stack = np.stack(in_order(visible, range(count)))
+        stack = np.stack(order_statistics(visible, range(count)))
         for i, rank in enumerate(ranks(shown.reshape(-1)[pixels].astype(np.intp))):
             for channel in range(3):
                 background[3 * i + channel].reshape(-1)[pixels] = stack[rank, channel, np.arange(len(pixels))]
@@ -167,7 +167,7 @@ BLOCK = 1 << 16
 """Values that are put in order together, so that they stay in the cache."""
 
 
-def in_order(arrays: Sequence[npt.NDArray[Level]], places: Iterable[int]) -> list[npt.NDArray[Level]]:
+def order_statistics(arrays: Sequence[npt.NDArray[Level]], places: Iterable[int]) -> list[npt.NDArray[Level]]:
     """Arrays of one shape with the values that come at some places in ascending order, at each element."""
     shape, wanted = arrays[0].shape, [*places]
     flat = [np.asarray(each).reshape(-1) for each in arrays]
@@ -218,6 +218,6 @@ def median_of(arrays: Sequence[npt.NDArray[Level]]) -> npt.NDArray[Level]:
     """Median of arrays of one shape, (H, W) or (H, W, C); of an even number the mean of the middle two."""
     middle = len(arrays) // 2
     if len(arrays) % 2:
-        return in_order(arrays, [middle])[0]
-    low, high = in_order(arrays, [middle - 1, middle])
+        return order_statistics(arrays, [middle])[0]
+    low, high = order_statistics(arrays, [middle - 1, middle])
     return np.asarray((low.astype(np.float32) + high) / 2, low.dtype)

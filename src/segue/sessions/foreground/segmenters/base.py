@@ -28,7 +28,7 @@ from segue.sessions.foreground.segmenters.extra_inputs import Extra
 from segue.types import Image
 from segue.utils.arrays import Float32Array, UInt8Array
 from segue.utils.devices import to_device
-from segue.utils.recent import remembered
+from segue.utils.recent import lru_get
 from segue.weights.prepared import Prepared
 
 FAINTEST = 10
@@ -233,11 +233,11 @@ class NetworkSegmenter(Segmenter):
                 return self._network.encode(known, role)
             image, statistics = parts
             look = self._tensor(scene.look.image.transpose(2, 0, 1))
-            maps = remembered(self._looks, scene.look, lambda: self._network.encode(look, image), LOOKS)
+            maps = lru_get(self._looks, scene.look, lambda: self._network.encode(look, image), LOOKS)
             return *maps, *self._network.encode(self._tensor(scene.planes), statistics)
 
         role = self._network.background
-        return remembered(self._backgrounds, scene, encode, BACKGROUNDS)
+        return lru_get(self._backgrounds, scene, encode, BACKGROUNDS)
 
     def _tensor(self, planes: npt.NDArray[np.uint8]) -> Tensor:
         """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""

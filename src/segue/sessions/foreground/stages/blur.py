@@ -17,7 +17,7 @@ from segue.sessions.foreground.segmenters.base import BACKGROUNDS, LOOKS
 from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.types import Image
 from segue.utils.arrays import Float32Array, UInt8Array
-from segue.utils.recent import remembered
+from segue.utils.recent import lru_get
 
 Kernel = npt.NDArray[np.float32]  # of an odd height and width, with the sum 1
 
@@ -85,8 +85,8 @@ class ReferenceBlur(Stage):
             self._scene, self._blurred = scene, {}
         blur = relative_blur(frame.image, scene.image, frame.hidden)
         if blur is not None:
-            look = remembered(self._looks, blur, lambda: blur.of_look(scene.look), LOOKS)
-            frame.scene = remembered(self._blurred, blur, lambda: blur.of_scene(scene, look), BACKGROUNDS)
+            look = lru_get(self._looks, blur, lambda: blur.of_look(scene.look), LOOKS)
+            frame.scene = lru_get(self._blurred, blur, lambda: blur.of_scene(scene, look), BACKGROUNDS)
 
 
 @lru_cache(maxsize=1)
