@@ -57,8 +57,11 @@ class Results:
             colour image (``read``), or has more than 8 bits a pixel (``read_grey``).
     """
 
-    def __init__(self, store: _Store, folders: Mapping[_Parts, _Files]) -> None:
+    def __init__(
+        self, store: _Store, folders: Mapping[_Parts, _Files], others: Collection[_Parts] = ()
+    ) -> None:
         self.path = store.path
+        self._others = others  # folders of files of another kind, which are not those of the folder above
         self._store = store
         self._folders = folders
         self._members: dict[str, dict[str, str]] = {}
@@ -126,7 +129,7 @@ class Results:
     def only(self, sequence: str) -> Results:
         """The results of one sequence, to hand it to another process."""
         folder = self._folder(sequence)
-        return Results(self._store, {folder: self._folders[folder]})
+        return Results(self._store, {folder: self._folders[folder]}, self._others)
 
     def _file(self, sequence: str, name: str) -> tuple[Path | BytesIO, str]:
         members = self._find(sequence)
@@ -163,7 +166,7 @@ class Results:
 
     def alone_as(self, sequence: str) -> Results | None:
         """The only folder of masks as the results of a sequence of any name; None if there are more."""
-        if len(self._folders) != 1:
+        if len(self._folders) != 1 or not self._folders.keys().isdisjoint(self._others):
             return None
         (files,) = self._folders.values()
         return Results(self._store, {tuple(sequence.split("/")): files})
@@ -172,7 +175,8 @@ class Results:
         """Folders of a sequence, else folders inside a folder of its name, where other programs put masks."""
         wanted = tuple(sequence.split("/"))
         exact = [folder for folder in self._folders if folder[-len(wanted) :] == wanted]
-        return exact or [folder for folder in self._folders if folder[-len(wanted) - 1 : -1] == wanted]
+        inside = [folder for folder in self._folders if folder not in self._others]
+        return exact or [folder for folder in inside if folder[-len(wanted) - 1 : -1] == wanted]
 
 
 def open_results(
@@ -211,7 +215,7 @@ def open_results(
         raise DatasetError(
             f"{path} holds no {' or '.join(sorted(suffixes))} file; results are <sequence>/<frame>.png"
         )
-    return Results(store, _without_inner(folders, ours, inner))
+    return Results(store, _without_inner(folders, ours, inner), ours)
 
 
 def _without_inner(
