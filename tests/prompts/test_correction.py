@@ -88,7 +88,7 @@ def test_what_differs_elsewhere_stays_as_it_was() -> None:
 def test_far_from_the_click_a_sure_mask_outweighs_the_answer() -> None:
     body = np.zeros(SIZE, np.bool_)
     body[20:40, :10] = True
-    answer = np.full(SIZE, 0.9, np.float32)
+    answer = np.full(SIZE, 0.98, np.float32)
     sure, unsure = (np.where(body, np.float32(0.999), np.float32(level)) for level in (0.001, 0.4))
     near = correct(Fixed(answer), sure, [(14, 30, True)]).mask
     assert near[30, 14:20].all()

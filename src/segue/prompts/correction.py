@@ -26,6 +26,7 @@ REACH = 4.0
 """Distance to a click, in its distances to the outline, from which on the mask counts as the answer does."""
 
 MIN_REACH = 24.0  # pixels of the least reach
+MIN_TRUST = 0.3  # weight of the log-odds of the mask at the click itself; it is 1 beyond the reach
 SURE = 0.002  # probabilities are taken for no surer than this and 1 minus this
 SOFT = 0.02  # probability outside of a mask of which only booleans are known; inside it is 1 minus this
 MIN_DISK = 2.0  # pixels around a click that change where the answer changes nothing there, at most
@@ -112,7 +113,8 @@ def mended(
     rows, columns = np.ogrid[: given.shape[0], : given.shape[1]]
     distance = np.hypot(rows - y, columns - x).astype(np.float32)
     depth = depth_at(mask, click[:2])
-    trust = np.minimum(1, distance / max(MIN_REACH, REACH * depth))
+    far = np.minimum(1, distance / max(MIN_REACH, REACH * depth))
+    trust = MIN_TRUST + (1 - MIN_TRUST) * far
     odds = answer + trust * _log_odds(given, least)
     wanted = (odds > 0) == inside
     changes = wanted & seen & (mask != inside)

@@ -44,7 +44,6 @@ STEPS = 4000
 SHAPES = ((0.5, 160, 6, 16), (1.0, 192, 5, 12))
 STAY = 0.75  # probability that a sample may stay for a correction, where there is room
 MAX_CORRECTIONS = 6
-OTHERS = 0.5  # weight of the better one of the two other masks in the loss
 
 
 @checked_dataclass()
@@ -168,7 +167,7 @@ def _mended(planes: UInt8Array, mask: Float32Array) -> Float32Array:
 def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor, counts: Tensor) -> Loss:
     """Loss of mask logits (N, 3, S/2, S/2) and of their predicted IoU (N, 3).
 
-    The first mask answers for itself; of the two others only the better one learns, half as much, so that
+    The first mask answers for itself; of the two others only the better one learns, a third as much, so that
     they come to hold what else the prompt may mean. Pixels near edges count up to seven times, clicked ones
     three times. Of the frames of a tracker, what was right counts more, so that it stays, and errors that
     were not clicked count less (``counts``, uint8 in parts of ``ONCE``).
@@ -190,5 +189,5 @@ def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor, cou
     both = (found * each).sum((2, 3))
     iou = both / (found.sum((2, 3)) + truth.sum((1, 2))[:, None] - both).clamp(min=1)
     judged = F.binary_cross_entropy_with_logits(quality, iou.detach())
-    loss = whole[:, 0].mean() + OTHERS * whole[:, 1:].amin(1).mean() + 0.15 * judged
+    loss = whole[:, 0].mean() + 0.3 * whole[:, 1:].amin(1).mean() + 0.15 * judged
     return loss, {"entropy": entropy[:, 0].mean(), "dice": dice[:, 0].mean(), "iou": iou[:, 0].detach()}
