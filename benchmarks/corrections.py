@@ -128,7 +128,7 @@ def cases_of(
         found = tracked(video, network, most)
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(kept, allow_pickle=False, **found)  # type: ignore[arg-type]
+            np.savez_compressed(kept, allow_pickle=False, **found)
     else:
         found = dict(np.load(kept, allow_pickle=False))
     for key, levels in sorted(found.items()):

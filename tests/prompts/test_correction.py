@@ -124,6 +124,12 @@ def test_several_new_clicks_are_answered_one_after_the_other() -> None:
     assert [len(prompts.points) for prompts in prompter.asked] == [1, 2]
 
 
+def test_a_click_after_all_was_taken_away_is_a_first_one() -> None:
+    body, other = disk(20, 30, 3), disk(60, 30, 8)
+    found = correct(Fixed(other), body, [(20, 30, False), (60, 30, True)], new=2)
+    np.testing.assert_array_equal(found.mask, other)
+
+
 def test_segue_prompt_mends_a_lost_part_and_leaves_the_rest() -> None:
     image = np.random.default_rng(3).normal((40, 70, 120), 6, (120, 160, 3))
     image[30:90, 30:130] += (170, 60, -80)

@@ -68,13 +68,15 @@ def correct(
     iou = np.float32(np.nan)
     for count in range(len(clicks) - new + 1, len(clicks) + 1):
         x, y, inside = clicks[count - 1]
-        if (given[int(y), int(x)] > 0.5) == inside or not (given > 0.5).any():
+        if (given[int(y), int(x)] > 0.5) == inside:
             continue
         asked = _prompts(clicks[:count], given)
-        if isinstance(prompter, ImagePrompter):
-            looks = prompter.near(asked, (x, y), depth_at(given > 0.5, (x, y)))
-        else:  # of a plug-in that only answers
-            looks = [prompter.answer(asked)]
+        if not (given > 0.5).any():  # the clicks before took all of it away
+            answer = prompter.answer(asked)
+            given, iou = answer.probability, answer.iou[0]
+            continue
+        near = getattr(prompter, "near", None)  # some prompters of plug-ins only answer
+        looks = near(asked, (x, y), depth_at(given > 0.5, (x, y))) if near else [prompter.answer(asked)]
         given = mended(given, looks, clicks[count - 1], least)
         iou = looks[0].iou[0]
     height, width = prompter.size
@@ -133,7 +135,7 @@ def _mean(looks: Sequence[MaskPrediction], size: tuple[int, ...]) -> tuple[Float
         x0, y0, x1, y1 = look.window
         total[y0:y1, x0:x1] += _log_odds(look.probability[y0:y1, x0:x1])
         count[y0:y1, x0:x1] += 1
-    return total / np.maximum(count, np.float32(1)), count > 0
+    return np.asarray(total / np.maximum(count, 1), np.float32), count > 0
 
 
 def _log_odds(probability: Float32Array, least: float = SURE) -> Float32Array:
