@@ -33,7 +33,20 @@ class EventRules:
     def parse(
         cls, min_seconds: float, loiter: Sequence[str], min_heights: Sequence[str], zones: Sequence[Zone]
     ) -> EventRules:
-        """Read ``door=30s``, and heights such as ``100:12``, or ``20`` for all rows."""
+        """Read rules as the command line takes them.
+
+        Args:
+            min_seconds: see :attr:`min_seconds`.
+            loiter: as ``door=30s``, with names of zones.
+            min_heights: as ``100:12``, row and pixels, twice; or ``20`` for all rows.
+            zones: the zones that there are.
+
+        Returns:
+            The rules.
+
+        Raises:
+            SegueError: a text is not understood.
+        """
         regions = {zone.name for zone in zones if not zone.is_line}
         seconds = {}
         for text in loiter:
@@ -56,7 +69,14 @@ class EventRules:
         return cls(min_seconds, seconds, tuple(heights))
 
     def tall_enough(self, box: Box) -> bool:
-        """Whether an object in a box is tall enough for the place where it stands."""
+        """Tell whether an object is tall enough for the place where it stands.
+
+        Args:
+            box: its box ``(x0, y0, x1, y1)`` in pixels.
+
+        Returns:
+            Whether it is.
+        """
         if not self.min_heights:
             return True
         (row, least), (other_row, other_least) = self.min_heights[0], self.min_heights[-1]

@@ -85,10 +85,19 @@ class _Clip:
 class Snapshots:
     """Writes ``00007-enter-3.jpg`` and ``.mp4``, encoded in a thread, for the seventh event, about object 3.
 
-    With ``append`` those of earlier runs stay, and ``last`` is the number of the last one.
-    A ``live`` run drops clips rather than wait for the encoder, and goes on where images cannot be written.
-    ``on_clip`` is called by :meth:`close` with
-    the number of clips that are encoded, 0 first, and of those that were left, if any.
+    Args:
+        folder: where they are written.
+        fps: frames a second of clips; None takes the times of the frames.
+        replace: remove those of an earlier run.
+        append: keep them, and go on with their numbers.
+        live: drop clips rather than wait for the encoder, and go on where images cannot be written.
+        on_clip: called by :meth:`close` with the number of clips that are encoded, 0 first, and of those that
+            were left, if any.
+        pixel_aspect: width of a pixel by its height.
+        waiting: clips that may wait for the encoder.
+
+    Raises:
+        SinkError: the folder is not empty, or cannot be written.
     """
 
     def __init__(

@@ -25,15 +25,32 @@ class ZoneWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A named polygon, or with two points a line that can be crossed in two directions."""
+    """A named polygon, or with two points a line that can be crossed in two directions.
 
-    name: str  # what events call it
-    points: tuple[Point, ...]  # corners in pixels of the source, in order, ...
-    percent: bool = False  # ... or in percent of its width and height
+    Attributes:
+        name: the name in events.
+        points: corners ``(x, y)`` in order, in pixels of the source, or in percent of its width and height.
+        percent: whether they are in percent.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+    percent: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Zone:
-        """Read a name and at least two points: in pixels, as ``5%,10%``, or all in shares from 0 to 1."""
+        """Read a zone as ``--zone`` takes it.
+
+        Args:
+            text: a name and at least two points, ``door=10,20 100,20 100,90``: in pixels, as ``5%,10%``, or
+                all in shares from 0 to 1.
+
+        Returns:
+            The zone.
+
+        Raises:
+            SegueError: it is no zone.
+        """
         match = _ZONE.fullmatch(text)
         if match is None:
             raise SegueError(

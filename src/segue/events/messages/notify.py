@@ -130,7 +130,11 @@ class Notifier:
         return self._total - self._delivered
 
     def send(self, values: Mapping[str, Any]) -> None:
-        """Send values, soon."""
+        """Send values, soon.
+
+        Args:
+            values: the message, as JSON values.
+        """
         id = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
         with self._news:
             self._total += 1
@@ -145,7 +149,11 @@ class Notifier:
             self._news.notify_all()
 
     def announce(self, online: bool) -> None:
-        """Say whether the camera gives frames: with MQTT in TOPIC/availability, which the broker keeps."""
+        """Say whether the camera gives frames: with MQTT in TOPIC/availability, which the broker keeps.
+
+        Args:
+            online: whether it does.
+        """
         self._receiver.announce(online)
 
     @property
@@ -154,11 +162,20 @@ class Notifier:
         return self._receiver.topic
 
     def keep(self, topic: str, body: bytes) -> None:
-        """Have the broker keep the newest message of a topic for whoever asks; nobody else gets it."""
+        """Have the broker keep the newest message of a topic (MQTT retain); other receivers do nothing.
+
+        Args:
+            topic: the topic.
+            body: the message.
+        """
         self._receiver.keep(topic, body)
 
     def keep_no_other(self, filters: Sequence[str]) -> None:
-        """Have the broker forget what earlier runs had it keep; ``+`` in a topic is any part."""
+        """Have the broker forget what earlier runs had it keep.
+
+        Args:
+            filters: topics that this run has not given to :meth:`keep`; ``+`` is any part.
+        """
         self._receiver.keep_no_other(filters)
 
     def stop(self) -> None:
