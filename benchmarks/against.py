@@ -41,14 +41,15 @@ CASES = {
 """What is measured of each network. It has the same name and API at all commits since fe93233."""
 
 CHILD = """
-import json, sys, time
+import importlib, json, sys, time
 source, benchmarks, threads, words = sys.argv[1:]
 sys.path[:0] = [source, benchmarks]
-try:
-    from segue.utils.allocation import prepare_process
-    prepare_process()  # before PyTorch is imported
-except ImportError:  # an older commit prepares the process itself
-    pass
+for place in ("segue.utils.allocation", "segue.allocation"):  # the second before the modules moved
+    try:
+        importlib.import_module(place).prepare_process()  # before PyTorch is imported
+        break
+    except ImportError:  # an older commit prepares the process itself
+        pass
 import torch
 torch.set_num_threads(int(threads))
 torch.manual_seed(0)

@@ -44,7 +44,7 @@ UNTIMED = 6
 """Frames before the clock starts: layers arrange their weights for the sizes that occur."""
 
 RUN = f"""
-import sys, time
+import importlib, sys, time
 root, folder, mask, objects, threads, count = sys.argv[1:]
 from pathlib import Path
 if (Path(root) / "graphs.json").is_file():
@@ -53,11 +53,12 @@ if (Path(root) / "graphs.json").is_file():
     session = Tracker(root, threads=int(threads))
 else:
     sys.path.insert(0, root + "/src")
-    try:
-        from segue.utils.allocation import prepare_process
-        prepare_process()  # before PyTorch is imported
-    except ImportError:  # an older checkout prepares the process itself
-        pass
+    for place in ("segue.utils.allocation", "segue.allocation"):  # the second before the modules moved
+        try:
+            importlib.import_module(place).prepare_process()  # before PyTorch is imported
+            break
+        except ImportError:  # an older checkout prepares the process itself
+            pass
     import torch
     torch.set_num_threads(int(threads))
     import segue
@@ -82,14 +83,15 @@ print((len(frames) - {UNTIMED}) / (time.perf_counter() - begun))
 
 
 RUN_TASK = """
-import json, sys, time
+import importlib, json, sys, time
 root, folder, count, task, mask = sys.argv[1:]
 sys.path.insert(0, root + "/src")
-try:
-    from segue.utils.allocation import prepare_process
-    prepare_process()
-except ImportError:  # an older checkout prepares the process itself
-    pass
+for place in ("segue.utils.allocation", "segue.allocation"):  # the second before the modules moved
+    try:
+        importlib.import_module(place).prepare_process()
+        break
+    except ImportError:  # an older checkout prepares the process itself
+        pass
 import cv2, torch
 torch.set_num_threads(1)
 cv2.setNumThreads(1)
