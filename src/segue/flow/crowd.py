@@ -63,8 +63,10 @@ class Crowd(Checkpointable):
 
     def moved(self, image: Image) -> dict[int, Float32Array]:
         """Where the objects are on the next image; nothing changes."""
+        if not self.places or self._image is None:
+            return {}
         small = reduced_to(image, FLOW_SIDE)
-        if not self.places or self._image is None or self._image.shape != small.shape:
+        if self._image.shape != small.shape:
             return dict(self.places)
         flow, scale = self._flow(self._image, small), np.array(image.shape[:2]) / small.shape[:2]
         found = {}

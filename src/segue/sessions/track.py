@@ -212,8 +212,9 @@ class TrackSession(Checkpointable, Session):
         with self.changing(f"the result of frame {frame.index}"):
             self._size, self._object_info, self._next_index = frame.size, said, frame.index + 1
             self._crowd.take(crowd, frame.image)
-            result = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
-            if tracked is not None:
+            if tracked is None:
+                result = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
+            else:
                 result = self._result(frame, tracked, found.expected)
             self._tell_of_crowd(frame.index, small, given is None, time.perf_counter() - begun)
             return self._with_crowd(result, crowd if predict else small)
