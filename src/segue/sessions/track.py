@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -194,15 +194,18 @@ class TrackSession(Checkpointable, Session):
         else:
             found = prompts if isinstance(prompts, FramePrompts) else self.resolve(frame, prompts)
         small = self._crowd.chosen(found, self.ids, self.schedule.short_side) if found.masked else {}
-        gone, moved = {*found.removed, *found.ids}, self._crowd.moved(frame.image)
-        crowd = {i: each for i, each in moved.items() if i not in gone} | small
-        own = _without(found, small)
+        crowd, own = small, found
+        if small or self._crowd.places:
+            gone, moved = {*found.removed, *found.ids}, self._crowd.moved(frame.image)
+            crowd = {i: each for i, each in moved.items() if i not in gone} | small
+            own = _without(found, small) if small else found
         given = replace(own, mask=to_device(own.mask, self.device)) if own.ids else None
         begun = time.perf_counter()
         labels = {i: found.labels.get(i, self._object_info.get(i, (None,))[0]) for i in found.ids}
         said = {i: each for i, each in self._object_info.items() if i not in found.removed}
         said |= {i: (label, found.expected.get(i)) for i, label in labels.items()}
-        with self._forgotten((*found.removed, *small)):
+        forgotten = {*found.removed, *small} & {*self.tracker.ids}
+        with self._forgotten(forgotten) if forgotten else nullcontext():
             if given is None and not (self.tracker.ids and predict):
                 self.tracker.skip()
                 tracked = None
@@ -211,13 +214,16 @@ class TrackSession(Checkpointable, Session):
                     tracked = self._tracked(frame, given, predict=predict)
         with self.changing(f"the result of frame {frame.index}"):
             self._size, self._object_info, self._next_index = frame.size, said, frame.index + 1
-            self._crowd.take(crowd, frame.image)
+            if crowd or self._crowd.places:
+                self._crowd.take(crowd, frame.image)
             if tracked is None:
                 result = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
             else:
                 result = self._result(frame, tracked, found.expected)
-            self._tell_of_crowd(frame.index, small, given is None, time.perf_counter() - begun)
-            return self._with_crowd(result, crowd if predict else small)
+            if len(self.ids) > CROWD:
+                self._tell_of_crowd(frame.index, small, given is None, time.perf_counter() - begun)
+            shown = crowd if predict else small
+            return self._with_crowd(result, shown) if shown else result
 
     def _tell_of_crowd(self, index: int, small: Collection[int], plain: bool, seconds: float) -> None:
         """Say once that objects are followed in another way, and how long a frame of many takes."""
@@ -240,8 +246,6 @@ class TrackSession(Checkpointable, Session):
 
     def _with_crowd(self, result: Segmentation, crowd: Mapping[int, Float32Array]) -> Segmentation:
         """A result of the tracker with the objects of the crowd in front."""
-        if not crowd:
-            return result
         mask: IndexMask = result.mask.astype(id_type(max((*result.ids, *crowd))))
         draw(mask, crowd)
         extents, known = measure(mask), {item.id: item for item in result.objects}
@@ -270,9 +274,6 @@ class TrackSession(Checkpointable, Session):
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
         """Follow objects no longer, unless what follows fails: then they are followed as before."""
-        if not set(ids) & set(self.tracker.ids):
-            yield
-            return
         before = self.tracker.state(copy=False)  # neither forgetting nor a frame that fails writes into it
         try:
             self.tracker.forget(ids)
@@ -307,7 +308,8 @@ class TrackSession(Checkpointable, Session):
             with self.prepared.inference_guard():
                 tracked = self.tracker.peek(frame.image)
             result = self._result(frame, tracked, {})
-        return self._with_crowd(result, self._crowd.moved(frame.image))
+        crowd = self._crowd.moved(frame.image)
+        return self._with_crowd(result, crowd) if crowd else result
 
     @one_thread_at_a_time
     def state(self, *, copy: bool = True) -> SessionState:
@@ -378,8 +380,6 @@ class TrackSession(Checkpointable, Session):
 
 def _without(found: FramePrompts, ids: Collection[int]) -> FramePrompts:
     """The prompts of a frame without those of some masks."""
-    if not ids:
-        return found
     left = tuple(i for i in found.masked if i not in ids)
     mask = torch.where(torch.isin(found.mask, torch.tensor(left, dtype=found.mask.dtype)), found.mask, 0)
     return replace(found, mask=mask, masked=left)
