@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from segue.arrays import BoolArray, Float32Array
+
+from segue.utils.arrays import BoolArray, Float32Array
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
