@@ -15,6 +15,7 @@ from segue.events import EventSink
 from segue.events import snapshots as module
 from segue.events.snapshots import Snapshots, SnapshotWarning
 from segue.types import Frame, ObjectInfo, Segmentation
+from segue.utils.files import link_or_copy
 
 FPS = 10
 
@@ -65,7 +66,7 @@ def test_each_event_has_a_image_with_its_object_and_a_clip_around_it(tmp_path: P
     assert abs(int(clip[0][2, 2, 0]) - (40 + begin)) < 4
     assert abs(int(clip[-1][2, 2, 0]) - (40 + 60 + module.AFTER * FPS)) < 4
     enter, leave = (tmp_path / "seen" / f"0000{name}-7.mp4" for name in ("1-enter", "2-leave"))
-    assert enter.read_bytes() == leave.read_bytes(), "events of some seconds share a clip"
+    assert enter.samefile(leave), "events of some seconds share a clip, which is on the disk once"
 
 
 def test_a_busy_camera_encodes_each_frame_less_than_twice(tmp_path: Path) -> None:
@@ -109,13 +110,27 @@ def test_a_live_source_drops_clips_rather_than_frames(tmp_path: Path) -> None:
 def test_a_live_source_goes_on_where_images_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, data: bytes) -> None:
+    def refuse(path: Path, *_: object) -> None:
         raise SinkError(f"{path}: cannot be written (the disk is full; free some space)")
 
     monkeypatch.setattr(module, "write_complete", refuse)
+    monkeypatch.setattr(module, "link_or_copy", refuse)
     with pytest.raises(SinkError):
         record(tmp_path, range(6), range(6))
     with pytest.warns(SnapshotWarning, match=r"3 images or clips left out .*disk is full"):
         record(tmp_path, range(6), range(6), live=True, replace=True)
     assert [path.name for path in (tmp_path / "seen").iterdir()] == ["00001-enter-7.mp4"]
     assert (tmp_path / "events.json").exists()
+
+
+def test_a_clip_is_copied_where_the_file_system_has_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no links")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    (tmp_path / "a.mp4").write_bytes(b"clip")
+    link_or_copy(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    assert (tmp_path / "b.mp4").read_bytes() == b"clip"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]

@@ -20,7 +20,7 @@ from segue.errors import SinkError
 from segue.events.table import Event
 from segue.sinks.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
-from segue.utils.files import make_folder, write_complete, writing
+from segue.utils.files import link_or_copy, make_folder, write_complete, writing
 
 BEFORE, AFTER = 3.0, 3.0
 """Seconds of a clip before and after the moment at which the event is known."""
@@ -243,4 +243,4 @@ def _write(paths: list[Path], moments: list[_Moment], fps: float | None, aspect:
         for moment in moments:
             sink.write(*moment.result())
     for path in others:
-        write_complete(path, first.read_bytes())
+        link_or_copy(first, path)
