@@ -51,6 +51,10 @@ class CircleWorker(Worker):
                 "detector": asked,
                 "found": [{"counts": encode_rle(plane)["counts"], "label": asked, "score": 0.5}],
             }
+        if method == "correct":  # a disk under the last click
+            x, y, inside = arguments[2][-1]
+            disk = cv2.circle(mask, (int(x), int(y)), 5, 1, -1) > 0
+            return (asked | disk if inside else asked & ~disk), 0.75
         x, y = [*asked.points, *asked.negative][0] if asked.box is None else asked.box[:2]
         return cv2.circle(mask, (int(x), int(y)), 5, 1, -1) > 0, 0.75
 

@@ -123,8 +123,8 @@ for (const button of all("[data-command]")) {
     if (detail) button.blur();  // after a click, keys such as Space are for the video
   };
 }
+element("tools").prepend(...TOOLS.map(toolButton));
 element("tools").append(
-  ...TOOLS.map(toolButton), make("hr"),
   slider("brush", "Size", "Size of the brush", 2, 200, 1), slider("opacity", "Opacity", "Opacity of the masks", 0, 1, 0.05),
 );
 const [frame, threshold] = [element("frame"), element("threshold")];

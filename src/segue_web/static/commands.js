@@ -52,6 +52,7 @@ export const commands = {
   newObject: { name: "New object", icon: "plus", keys: "n", can: editable, run: () => { state.chooseNew(); notice("Click on the new object, or draw a box around it."); } },
   hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => forget(true) },
   clearObject: { name: "Clear the object's mask on this frame", text: "Clear mask", icon: "clear", keys: "Delete", can: () => hasObject() && state.marksOf(Number(state.object)).has(state.frame), run: () => forget(false) },
+  whole: { name: "Whole: a click on a mask asks for the whole object anew, instead of mending what is under it", text: "Whole", icon: "group", keys: "shift+C", can: editable, run: () => { state.whole = !state.whole; state.changed(); } },
   fillHoles: { name: "Fill the holes of the mask", icon: "fill", can: hasMask, run: () => clean("holes") },
   removeSpecks: { name: "Remove specks: small parts of the mask", icon: "specks", can: hasMask, run: () => clean("specks") },
   copyMask: { name: "Copy the mask", icon: "copy", keys: "ctrl+c", can: hasMask, run: () => copyMask() },

@@ -67,6 +67,8 @@ class State {
   /** the group that is chosen instead of an object @type {string | null} */
   group = null;
   tool = "click";
+  /** whether clicks on a mask ask for the whole object anew, instead of mending it */
+  whole = false;
   playing = false;
   online = false;
   /** @type {Found[]} */

@@ -11,6 +11,9 @@ import { TOOLS } from "./tools.js";
 
 const RUNS = { forward: "Tracking forwards", back: "Tracking backwards", between: "Tracking to the next correction", export: "Exporting" };
 
+/** the hint of clicks while they do not mend */
+const WHOLE = "A click asks for the whole object anew and replaces its mask. Shift C: mend what is under a click, and nothing else.";
+
 state.listeners.add(() => {
   if (state.mode === "loading") return;
   showCommands();
@@ -41,8 +44,10 @@ function showCommands() {
     item.setAttribute("aria-checked", String(item.dataset.mode === state.compare));
   }
   const tool = TOOLS.find((item) => item.id === state.tool);
+  const clicks = state.tool === "click" || state.tool === "minus";
+  button("whole").setAttribute("aria-pressed", String(state.whole));
   const who = state.chosenObject ? "" : "New object: ";
-  element("hint").textContent = element("hint").title = state.mode === "annotate" ? who + (tool?.hint ?? "") : "";
+  element("hint").textContent = element("hint").title = state.mode === "annotate" ? who + (clicks && state.whole ? WHOLE : tool?.hint ?? "") : "";
 }
 
 function showProgress() {

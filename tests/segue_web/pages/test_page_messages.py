@@ -74,6 +74,39 @@ def test_a_removed_object_can_be_taken_back_until_something_else_is_changed(desk
     assert desk.ops("remove", "undo") == ["remove", "undo", "remove"]
 
 
+def test_a_box_says_what_it_has_replaced_and_can_be_taken_back(desk: Desk) -> None:
+    desk.objects, desk.held = [1], {"click"}
+    desk.open()
+    desk.change(0, 1, kind="tracked")
+    desk.page.keyboard.press("r")
+    desk.page.mouse.move(*desk.at(100, 100))
+    desk.page.mouse.down()
+    desk.page.mouse.move(*desk.at(200, 180))
+    desk.page.mouse.up()
+    asked = desk.next("click")
+    desk.change(0, 1, kind="given")
+    desk.answer(asked, object=1, replaced={"before": 17672, "after": 2508})
+
+    assert is_seen(desk.page, "17,672 pixels")
+    notice = desk.page.locator(".notice", has_text="2,508 pixels")
+    notice.get_by_role("button", name="Undo").click()
+    desk.next_asked("undo")
+    playwright.expect(notice).to_have_count(0)
+
+
+def test_a_key_has_clicks_ask_for_the_whole_object_until_it_is_pressed_again(desk: Desk) -> None:
+    desk.objects = [1]
+    desk.open()
+    desk.change(0, 1, kind="tracked")
+    whole = desk.page.locator('[data-command="whole"]')
+    for place, pressed in enumerate(("false", "true", "false")):
+        if place:
+            desk.page.keyboard.press("Shift+C")
+        playwright.expect(whole).to_have_attribute("aria-pressed", pressed)
+        desk.page.mouse.click(*desk.at(45, 45 + place))
+        assert desk.next_asked("click", place)["whole"] is (pressed == "true")
+
+
 def test_a_search_says_which_detector_took_the_text(desk: Desk) -> None:
     desk.held = {"find"}
     desk.open()
