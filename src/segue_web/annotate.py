@@ -89,6 +89,7 @@ class AnnotateBackend(Backend):
             "look": self._look,
             "prepare": self._prepare,
             "click": edits.click,
+            "candidate": edits.candidate,
             "stroke": edits.stroke,
             "forget": edits.forget,
             "clean": edits.clean,

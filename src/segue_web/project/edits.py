@@ -107,6 +107,49 @@ class Edits:
         )
         return given | ({"replaced": areas} if areas else {})
 
+    async def candidate(self, frame: Index, object: Number | None, seen: Revision) -> dict[str, Any]:
+        """Give an object that one click has made the next mask that the click may mean, after the last the first.
+
+        Returns its ``place`` from 0 on, and the IoU to be expected of all of them: ``scores``.
+        """
+        said = await self._run(lambda: self._clicked_once(frame, object, seen))
+        prompts = ImagePrompts(points=[said.points[0][:2]])
+        found: list[tuple[BoolArray, float]] = await self._worker.ask("candidates", frame, prompts)
+        scores = [score for _, score in found]
+        if len(found) < 2:
+            return {"object": object, "place": 0, "scores": scores}
+
+        def give() -> dict[str, Any]:
+            assert object is not None
+            shown = self._project.plane(frame, object)
+            said = self._project.correction(frame, object) or Correction()
+            paint = Paint(*(self._project.decoded(frame, counts) for counts in (said.on, said.off)))
+            shared = [_overlap(shown, paint.over(plane)) for plane, _ in found]
+            place = (int(np.argmax(shared)) + 1) % len(found)
+            plane, score = found[place]
+            prompts = said.points, None, False
+            given = self._give(
+                frame,
+                object,
+                seen,
+                "another mask of a click",
+                lambda _, paint: (paint.over(plane), paint),
+                prompts,
+                score,
+            )
+            return given | {"place": place, "scores": scores}
+
+        given: dict[str, Any] = await self._run(give)
+        return given
+
+    def _clicked_once(self, frame: int, number: int | None, seen: int) -> Correction:
+        """See that one click has made the mask of an object."""
+        self._project.check_edit(frame, seen, number)
+        said = (None if number is None else self._project.correction(frame, number)) or Correction()
+        if len(said.points) != 1 or not said.points[0][2] or said.box is not None or said.mends:
+            raise PromptError("click once on a new object first, then ask for other masks of this click")
+        return said
+
     def _corrected_by(
         self, frame: int, number: int | None, seen: int, points: list[Click], box: Box | None
     ) -> tuple[BoolArray | None, list[Click], bool]:
@@ -299,6 +342,10 @@ class Paint:
                 rows, columns = np.ogrid[: paint.shape[0], : paint.shape[1]]
                 paint &= ~(denied & (np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= reach))
         return Paint(on, off)
+
+
+def _overlap(one: BoolArray, other: BoolArray) -> float:
+    return float((one & other).sum() / max(1, (one | other).sum()))
 
 
 def _is_found(mark: FrameAnnotation, said: Correction) -> bool:

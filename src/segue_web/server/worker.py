@@ -122,6 +122,11 @@ class Tools:
         answer = correct(self.prompter(index), self._probability(index, mask), clicks, new=new)
         return self._kept(index, answer, answer.mask)
 
+    def candidates(self, index: int, prompts: ImagePrompts) -> list[tuple[BoolArray, float]]:
+        """Different masks (H, W) that prompts may mean, each with the IoU to be expected; the best first."""
+        found = self.prompter(index).candidates(prompts)
+        return [self._kept(index, answer, answer.mask) for answer in found]
+
     def _kept(self, index: int, answer: MaskPrediction, found: BoolArray) -> tuple[BoolArray, float]:
         """Keep the probabilities of an answer for further clicks."""
         levels = (answer.probability * 255).astype(np.uint8)

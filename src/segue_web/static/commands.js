@@ -2,7 +2,7 @@
 
 import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
 import { commandButton, element, notice, otherTheme } from "./dom.js";
-import { clean, copyMask, forget, pasteMask, review, split, stop, toggleChosen, track, trackAll, undo } from "./edits.js";
+import { clean, copyMask, forget, nextCandidate, pasteMask, review, split, stop, toggleChosen, track, trackAll, undo } from "./edits.js";
 import { remember } from "./link.js";
 import { go, goSought, goUnsure, togglePlay } from "./playback.js";
 import { classDialog, schemaDialog } from "./schema.js";
@@ -53,6 +53,7 @@ export const commands = {
   hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => forget(true) },
   clearObject: { name: "Clear the object's mask on this frame", text: "Clear mask", icon: "clear", keys: "Delete", can: () => hasObject() && state.marksOf(Number(state.object)).has(state.frame), run: () => forget(false) },
   whole: { name: "Whole: a click on a mask asks for the whole object anew, instead of mending what is under it", text: "Whole", icon: "group", keys: "shift+C", can: editable, run: () => { state.whole = !state.whole; state.changed(); } },
+  candidate: { name: "Next mask that the click may mean: the whole, a part, a smaller part", icon: "candidate", keys: "shift+M", can: () => editable() && (state.pending > 0 || state.clickedOnce), run: () => void nextCandidate() },
   fillHoles: { name: "Fill the holes of the mask", icon: "fill", can: hasMask, run: () => clean("holes") },
   removeSpecks: { name: "Remove specks: small parts of the mask", icon: "specks", can: hasMask, run: () => clean("specks") },
   copyMask: { name: "Copy the mask", icon: "copy", keys: "ctrl+c", can: hasMask, run: () => copyMask() },

@@ -63,6 +63,17 @@ export async function click(points, box) {
   if (replaced) undoable(`${box ? "The box" : "The click"} replaced the mask: ${pixels(replaced.before)} before, ${pixels(replaced.after)} now.`);
 }
 
+/** Give the chosen object the next mask that its one click may mean. */
+export async function nextCandidate() {
+  const { frame } = state;
+  const answer = await edit((about) => request("candidate", about));
+  if (!answer) return;
+  const { object, place, scores } = answer;
+  if (scores.length < 2) { notice("No other mask is found for this click. Click on what is missing, right click on what is too much."); return; }
+  state.candidate = { frame, object, mask: state.frameData.get(frame)?.masks[object] ?? "", place, scores };
+  state.changed();
+}
+
 /** The pointer rests: have the mask of a first click there computed. */
 export function rest(at) {
   if (!state.editable || state.running || (state.object !== null && state.marksOf(state.object).has(state.frame))) return;

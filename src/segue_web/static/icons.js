@@ -36,6 +36,7 @@ const PATHS = {
   label: "M3 12V4h8l10 10-8 8zM7.5 8.4v.2",
   loop: "M4 12V9a3 3 0 013-3h12l-3-3M20 12v3a3 3 0 01-3 3H5l3 3",
   fill: "M12 3a9 9 0 100 18 9 9 0 000-18zM12 8v8M8 12h8",
+  candidate: "M12 3l8 4.5v9L12 21l-8-4.5v-9zM12 8l4 2.2v4L12 16l-4-1.8v-4z",
   specks: "M9 4a6 6 0 100 12 6 6 0 000-12zM18 16v.2M20 20v.2M16 21v.2M21 15v.2",
   copy: "M8 8h12v12H8zM16 8V4H4v12h4", paste: "M7 5H5v16h14V5h-2M8 3h8v4H8zM12 11v6M9 14l3 3 3-3",
   spread: "M3 7h6v10H3zM11 9v6M15 9v6M19 9v6", split: "M12 3v18M9 8l-5 4 5 4M15 8l5 4-5 4", merge: "M12 3v18M3 8l6 4-6 4M21 8l-6 4 6 4",

@@ -67,6 +67,8 @@ class State {
   /** the group that is chosen instead of an object @type {string | null} */
   group = null;
   tool = "click";
+  /** which of the masks that a click may mean is shown, while it is the mask of its object @type {{frame: number, object: number, mask: string, place: number, scores: number[]} | null} */
+  candidate = null;
   /** whether clicks on a mask ask for the whole object anew, instead of mending it */
   whole = false;
   playing = false;
@@ -251,6 +253,12 @@ class State {
     });
     if (!this.chosenIds.length) this.group = null;
     if (this.group === null && !this.chosenObject && !this.target.fresh) this.choose(objects[objects.length - 1]?.id ?? null);
+  }
+
+  /** whether one click, and nothing else, has made the mask of the chosen object here */
+  get clickedOnce() {
+    const { points, box } = (this.object === null ? null : this.current?.prompts[this.object]) ?? { points: [], box: null };
+    return points.length === 1 && points[0][2] && !box;
   }
 
   /** the objects that are chosen: one, or those of a group */

@@ -94,6 +94,29 @@ def test_a_box_says_what_it_has_replaced_and_can_be_taken_back(desk: Desk) -> No
     playwright.expect(notice).to_have_count(0)
 
 
+def test_a_key_goes_through_the_masks_of_a_click_and_tells_how_sure_they_are(desk: Desk) -> None:
+    desk.objects, desk.held = [1], {"candidate"}
+    desk.open()
+    desk.change(0, 1, kind="tracked")
+    button = desk.page.locator('[data-command="candidate"]')
+    desk.here("Object 1: tracked")
+    playwright.expect(button).to_be_disabled()
+    desk.change(0, 1, prompts={"1": {"points": [[50, 50, True]], "box": None}})
+    playwright.expect(button).to_be_enabled()
+    desk.page.keyboard.press("Shift+M")
+    asked = desk.next("candidate")
+    assert (asked["frame"], asked["object"], asked["seen"]) == (0, 1, desk.revision)
+    desk.change(0, 1, prompts={"1": {"points": [[50, 50, True]], "box": None}})
+    desk.answer(asked, object=1, place=1, scores=[0.81, 0.64, 0.42])
+
+    hint = desk.page.locator("#hint")
+    playwright.expect(hint).to_contain_text("2 of 3")
+    for score in ("0.81", "0.64", "0.42"):
+        playwright.expect(hint).to_contain_text(score)
+    desk.change(0)
+    playwright.expect(hint).not_to_contain_text("0.64")
+
+
 def test_a_key_has_clicks_ask_for_the_whole_object_until_it_is_pressed_again(desk: Desk) -> None:
     desk.objects = [1]
     desk.open()

@@ -30,11 +30,18 @@ class WanderingWorker:
 
     def __init__(self) -> None:
         self.corrected: list[tuple[int, int]] = []
-        self.asked = 0
+        self.asked, self.known = 0, 3
 
     async def ask(self, what: str, _: int, *given: Any) -> Any:
         self.asked += 1
-        return self.correct(*given) if what == "correct" else self.click(*given)
+        return getattr(self, what)(*given)
+
+    def candidates(self, prompts: ImagePrompts) -> Any:
+        """Smaller and smaller disks around a click; the first is the answer to it."""
+        (x, y) = prompts.points[0]
+        radii = ((9, 0.9), (6, 0.7), (3, 0.4))[: self.known]
+        disks = [cv2.circle(np.zeros(SIZE, np.uint8), (int(x), int(y)), radius, 1, -1) for radius, _ in radii]
+        return [(disk > 0, score) for disk, (_, score) in zip(disks, radii, strict=True)]
 
     def correct(self, mask: BoolArray, clicks: list[Click], new: int) -> Any:
         """What the last clicks change under them."""
@@ -288,6 +295,51 @@ def test_a_click_where_there_is_nothing_to_remove_from_says_what_to_do(tmp_path:
     desk.stroke([(15, 15)], 9, True)
     desk.click(15, 15, False)
     assert desk.worker.asked == 1
+
+
+def test_the_masks_that_a_click_may_mean_come_one_after_the_other(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    desk.click(30, 20, True)
+    desk.stroke([(50, 5)], 5, True)
+    areas, places = [desk.plane.sum()], [0]
+    for _ in range(3):
+        said = asyncio.run(desk.edits.candidate(**desk.about()))
+        assert said["scores"] == [0.9, 0.7, 0.4]
+        places.append(said["place"])
+        areas.append(desk.plane.sum())
+        assert desk.plane[5, 50], "what was painted stays"
+        assert desk.project.marks(0)[1].score == said["scores"][said["place"]]
+
+    assert places == [0, 1, 2, 0]
+    assert areas[0] == areas[3] > areas[1] > areas[2]
+    desk.project.undo()
+    assert desk.plane.sum() == areas[2], "each is a step of the history"
+    desk.project.undo()
+    assert asyncio.run(desk.edits.candidate(**desk.about()))["place"] == 2, "it goes on from what is shown"
+
+
+def test_where_a_click_means_one_mask_alone_it_stays(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    desk.worker.known = 1
+    desk.click(30, 20, True)
+    revision = desk.project.revision
+    assert asyncio.run(desk.edits.candidate(**desk.about())) == {"object": 1, "place": 0, "scores": [0.9]}
+    assert desk.project.revision == revision
+
+
+def test_a_mask_that_one_click_has_not_made_has_no_other_ones(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    with pytest.raises(PromptError):
+        asyncio.run(desk.edits.candidate(**desk.about()))
+    with pytest.raises(PromptError):
+        asyncio.run(desk.edits.candidate(0, None, desk.project.frame_revision(0)))
+    desk.box(10, 10, 30, 30)
+    with pytest.raises(PromptError):
+        asyncio.run(desk.edits.candidate(**desk.about()))
+    mended = with_mask(tmp_path / "q", "tracked")
+    mended.click(40, 20, True)
+    with pytest.raises(PromptError):
+        asyncio.run(mended.edits.candidate(**mended.about()))
 
 
 def test_clicks_that_made_a_mask_go_on_making_it(tmp_path: Path) -> None:
