@@ -108,7 +108,7 @@ class Edits:
         return given | ({"replaced": areas} if areas else {})
 
     async def candidate(self, frame: Index, object: Number | None, seen: Revision) -> dict[str, Any]:
-        """Give an object that one click has made the next mask that the click may mean, after the last the first.
+        """Give an object of one click the next mask that the click may mean; after the last, the first.
 
         Returns its ``place`` from 0 on, and the IoU to be expected of all of them: ``scores``.
         """

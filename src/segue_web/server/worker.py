@@ -102,6 +102,13 @@ class Tools:
         """Load the network that answers clicks, so that the first one does not wait for it."""
         self.prepare(0)
 
+    def use_prompter(self, name: str) -> None:
+        """Answer clicks by another network, which is loaded at once."""
+        self._make_prompter = find_prompter(name, device=self.device)
+        self._prompter_name = name
+        self.prompter.cache_clear()
+        self.load_prompter()
+
     def load_tracker(self) -> None:
         """Load the network that tracks, so that the first tracking begins at once."""
         self.network  # noqa: B018  a cached property
@@ -251,6 +258,12 @@ class Worker:
             raise SegueError(f"the process that computes {ended}" if ended else ENDED) from None
         finally:
             self._answered += 1
+
+    async def use_prompter(self, name: str) -> None:
+        """Answer clicks by another network, also in a process that takes the place of this one."""
+        await self.ask("use_prompter", name)
+        path, index, model, _, device = self._arguments
+        self._arguments = path, index, model, name, device
 
     async def idle(self, seconds: float) -> None:
         """Wait until everything is answered and nothing new was asked for some seconds."""

@@ -5,6 +5,7 @@ import { commandButton, element, notice, otherTheme } from "./dom.js";
 import { clean, copyMask, forget, nextCandidate, pasteMask, review, split, stop, toggleChosen, track, trackAll, undo } from "./edits.js";
 import { remember } from "./link.js";
 import { go, goSought, goUnsure, togglePlay } from "./playback.js";
+import { prompterDialog } from "./prompters.js";
 import { classDialog, schemaDialog } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
 import { adopt, find } from "./suggestions.js";
@@ -76,6 +77,7 @@ export const commands = {
   videos: { name: "Videos", text: "Videos", icon: "spread", keys: "shift+F", can: () => editable() && state.videos.length > 0, run: () => void videosDialog() },
   nextVideo: { name: "Next video", icon: "next", keys: "shift+N", can: () => idle() && nextVideo() < state.videos.length, run: () => openVideo(nextVideo()) },
   schemaDialog: { name: "Classes and attributes", icon: "list", can: idle, run: () => schemaDialog() },
+  prompterDialog: { name: "Network that answers clicks and boxes", icon: "network", can: editable, run: () => prompterDialog() },
   review: { name: "Reviewed: the mask of what is chosen on this frame; again: not", text: "Reviewed", icon: "check", keys: "shift+R", can: () => editable() && state.objects.some(({ id }) => state.marksOf(id).has(state.frame)), run: () => void review(state.frame, state.frame) },
   reviewRange: { name: "Reviewed: all masks of what is chosen in the range; again: not", icon: "check", keys: "shift+V", can: () => editable() && state.objects.length > 0, run: () => void review(...state.wanted) },
   theme: { name: "Dark or light", icon: "theme", run: () => remember("theme", otherTheme(state.settings.theme)) },

@@ -40,6 +40,7 @@ const PATHS = {
   specks: "M9 4a6 6 0 100 12 6 6 0 000-12zM18 16v.2M20 20v.2M16 21v.2M21 15v.2",
   copy: "M8 8h12v12H8zM16 8V4H4v12h4", paste: "M7 5H5v16h14V5h-2M8 3h8v4H8zM12 11v6M9 14l3 3 3-3",
   spread: "M3 7h6v10H3zM11 9v6M15 9v6M19 9v6", split: "M12 3v18M9 8l-5 4 5 4M15 8l5 4-5 4", merge: "M12 3v18M3 8l6 4-6 4M21 8l-6 4 6 4",
+  network: "M5 3.5a2 2 0 100 4 2 2 0 000-4zM5 16.5a2 2 0 100 4 2 2 0 000-4zM19 10a2 2 0 100 4 2 2 0 000-4zM7 6.5l10 4.5M7 17.5l10-4.5",
   list: "M4 5h4v4H4zM12 7h8M4 15h4v4H4zM12 17h8", check: "M4 12l6 6L20 6",
   clear: "M5 5l14 14M19 5L5 19",
   from: "M9 4H5v16h4M10 12h9M15 8l4 4-4 4", to: "M15 4h4v16h-4M14 12H5M9 8l-4 4 4 4",

@@ -43,6 +43,9 @@ class State {
   schema = { classes: [], attributes: [] };
   /** the objects as the server tells them, with colours of their own @type {TrackedObject[]} */
   known = [];
+  /** networks that answer clicks: the one that is used, those that can be, and one to be downloaded
+   * @type {{used: string, choices: string[], offer: {name: string, title: string, size: number | null, licence: string} | null, progress: {done: number, total: number | null} | null}} */
+  prompters = { used: "", choices: [], offer: null, progress: null };
   /** names of the videos, where there are several @type {string[]} */
   videos = [];
   /** what the project can be exported to @type {{id: string, group: string, name: string, text: string}[]} */

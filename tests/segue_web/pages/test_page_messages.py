@@ -130,6 +130,43 @@ def test_a_key_has_clicks_ask_for_the_whole_object_until_it_is_pressed_again(des
         assert desk.next_asked("click", place)["whole"] is (pressed == "true")
 
 
+OFFER = {"name": "sam2-tiny", "title": "SAM 2 tiny", "size": 156_008_466, "licence": "Apache-2.0"}
+
+
+def test_the_network_of_clicks_is_downloaded_and_used(desk: Desk) -> None:
+    desk.held = {"download_prompter", "use_prompter"}
+    desk.open()
+    known: dict[str, Any] = {"used": "segue-prompt", "choices": ["segue-prompt"], "offer": OFFER}
+
+    def tell(**fields: Any) -> None:
+        known.update(fields)
+        desk.send(json.dumps({"event": "prompters", "prompters": known}))
+
+    tell(progress=None)
+    desk.page.locator('[data-command="prompterDialog"]').click()
+    dialog = desk.page.locator("#dialog")
+    dialog.get_by_role("button", name="Download SAM 2 tiny (156 MB)").click()
+    asked = desk.next("download_prompter")
+    tell(progress={"done": 78_000_000, "total": 156_008_466})
+    bar = dialog.get_by_role("progressbar")
+    playwright.expect(bar).to_have_attribute("value", "78000000")
+    playwright.expect(dialog).to_contain_text("78 of 156 MB")
+    tell(progress=None)
+    desk.answer(asked, error="SAM 2 tiny could not be downloaded")
+    playwright.expect(dialog.locator(".failure")).to_contain_text("could not be downloaded")
+
+    dialog.get_by_role("button", name="Download SAM 2 tiny (156 MB)").click()
+    asked = desk.next("download_prompter")
+    tell(choices=["segue-prompt", "sam2-tiny"], offer=None)
+    desk.answer(asked)
+    desk.page.locator(".notice", has_text="SAM 2 tiny").get_by_role("button", name="Use it").click()
+    asked = desk.next("use_prompter")
+    assert asked["name"] == "sam2-tiny"
+    tell(used="sam2-tiny")
+    desk.answer(asked)
+    playwright.expect(dialog.get_by_label("Clicks are answered by")).to_have_value("sam2-tiny")
+
+
 def test_a_search_says_which_detector_took_the_text(desk: Desk) -> None:
     desk.held = {"find"}
     desk.open()
