@@ -34,6 +34,7 @@ from segue_web.project.tracking import (
 )
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
+from segue_web.server.prompters import Prompters
 from segue_web.server.server import Backend
 from segue_web.server.worker import Worker
 from segue_web.video import Video
@@ -68,6 +69,7 @@ class AnnotateBackend(Backend):
         schema: LabelSchema | None = None,
         classes: Sequence[str] = (),
         worker: Worker | None = None,
+        on_prompter: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.project = Project(folder, video.describe(), video.size)
         self.exports = folder / "exports"
@@ -83,12 +85,14 @@ class AnnotateBackend(Backend):
         self._worker = worker or Worker(video, (model, weights), prompter, device)
         self._runner = JobRunner(self.project, self.run, lambda event: self.send(event))
         self._reviewer = Review(self.project, self.run)
+        self._prompters = Prompters(prompter, self._worker, lambda event: self.send(event), on_prompter)
         edits = Edits(video, self.project, self.run, self._worker)
         requests: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "look": self._look,
             "prepare": self._prepare,
             "click": edits.click,
+            "candidate": edits.candidate,
             "stroke": edits.stroke,
             "forget": edits.forget,
             "clean": edits.clean,
@@ -107,6 +111,8 @@ class AnnotateBackend(Backend):
             "undo": self._undo,
             "track": self._track,
             "stop": self._stop,
+            "use_prompter": self._use_prompter,
+            "download_prompter": self._prompters.download,
             "find": self._find,
             "adopt": self._adopt,
             "export": self._export,
@@ -256,6 +262,7 @@ class AnnotateBackend(Backend):
             "interrupted": self.project.noted("tracking"),
             "folder": str(self.project.folder),
             "schema": self.project.schema.as_json(),
+            "prompters": self._prompters.known(),
             "formats": [
                 {"id": form, "group": about.group, "name": about.name, "text": about.text}
                 for form, about in FORMATS.items()
@@ -443,6 +450,14 @@ class AnnotateBackend(Backend):
             job = Job("export", steps(taken, format), target=target)
             self._runner.begin(job, self._worker.steps(export_job, taken, format, target))
         return {"name": target.name, "path": str(target)}
+
+    async def _use_prompter(self, name: messages.LongText) -> None:
+        """Answer clicks by another network; they wait until it is loaded."""
+        self._tell_loading(True)
+        try:
+            await self._prompters.use(name)
+        finally:
+            self._tell_loading(False)
 
     async def _find(
         self, frame: messages.Index, detector: messages.ShortText, text: messages.LongText = ""

@@ -141,8 +141,11 @@ def annotate(
         about: dict[str, Any] = {"model": model, "weights": weights, "prompter": prompter, "device": device}
         about |= {"classes": names, "schema": schema}
 
+        def remember(prompter: str) -> None:
+            about["prompter"] = prompter  # chosen in the page, and used for the next video, too
+
         def make(video: Video, place: Path) -> AnnotateBackend:
-            return AnnotateBackend(video, place, **about)
+            return AnnotateBackend(video, place, **about, on_prompter=remember)
 
         if videos is not None:
             several = VideoListBackend(name, videos, folder, lambda path, place: make(Video(path), place))

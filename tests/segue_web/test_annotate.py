@@ -17,7 +17,7 @@ import pytest
 
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle, write_index_mask
-from segue.prompts import ImagePrompts, MaskPrediction
+from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction
 from segue.video.sources.images import write_image
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot
@@ -51,6 +51,10 @@ class CircleWorker(Worker):
                 "detector": asked,
                 "found": [{"counts": encode_rle(plane)["counts"], "label": asked, "score": 0.5}],
             }
+        if method == "correct":  # a disk under the last click
+            x, y, inside = arguments[2][-1]
+            disk = cv2.circle(mask, (int(x), int(y)), 5, 1, -1) > 0
+            return (asked | disk if inside else asked & ~disk), 0.75
         x, y = [*asked.points, *asked.negative][0] if asked.box is None else asked.box[:2]
         return cv2.circle(mask, (int(x), int(y)), 5, 1, -1) > 0, 0.75
 
@@ -197,6 +201,33 @@ def test_a_correction_sees_how_sure_the_mask_was_as_long_as_it_is_the_one_that_w
     assert np.array_equal(seen > 0.5, mask), "the mask itself is the same"
     assert others[0] is painted, "what a person painted is not doubted"
     assert others[1] is mask, "nor what is known of another frame"
+
+
+class Undecided(ImagePrompter):
+    """Knows two masks for each click: the left half of the image and the upper half."""
+
+    def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
+        self.asked = prompts
+        height, width = self.size
+        planes = np.full((2, height, width), 0.1, np.float32)
+        planes[0, :, : width // 2] = planes[1, : height // 2] = 0.8
+        return MaskPrediction(self.size, (0, 0, width, height), np.array([0.7, 0.6], np.float32), planes)
+
+
+def test_a_correction_sees_how_sure_a_mask_was_that_was_chosen_among_those_of_a_click(tmp_path: Path) -> None:
+    video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
+    tools = Tools(video.path, None, ("stcn-lite", None), "segue-prompt", None)
+    undecided = Undecided(video.frame(0).image)
+    tools.prompter = lambda index: undecided  # type: ignore[assignment, method-assign, misc]
+
+    left, upper = tools.candidates(0, ImagePrompts(points=[(2, 2)]))
+
+    assert [round(score, 3) for _, score in (left, upper)] == [0.7, 0.6]
+    assert left[0][-1, 0]
+    assert upper[0][0, -1]
+    tools.click(0, ImagePrompts(points=[(2, 2), (5, 5)], mask=upper[0]), None)
+    assert undecided.asked.mask is not None
+    np.testing.assert_allclose(undecided.asked.mask[0, -1], 0.8, atol=1 / 255)
 
 
 def clicks(backend: AnnotateBackend, ask: Ask, frame: int, *points: tuple[float, float, bool]) -> Any:

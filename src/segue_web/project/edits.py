@@ -69,14 +69,21 @@ class Edits:
     ) -> dict[str, Any]:
         """Make a mask of all clicks and the box of an object, None for a new one, and save it.
 
-        Clicks on a tracked or imported mask change the regions under them alone, unless ``whole`` asks for
-        the whole object anew.
+        Clicks on a tracked, imported or suggested mask change the regions under them alone, unless ``whole``
+        asks for the whole object anew. Where such a mask is replaced, the answer says so: its pixels
+        ``before`` and ``after``.
         """
         if not points and box is None:
             raise PromptError("give a point or a box")
         clicks = clicks_within(points, *self._video.size)
-        previous, added, mends = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
-        mends = mends and not whole
+        previous, added, kept = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
+        mends = kept and previous is not None and box is None and not whole
+        known = previous is not None and previous.any()
+        if box is None and not known and not any(inside for _, _, inside in clicks):
+            raise PromptError(
+                "there is no mask here to remove something from: click on the object first, then right click "
+                "on what does not belong to it"
+            )
         adds = previous is None or any(inside for _, _, inside in added)
         if mends:
             answer, score = await self._worker.ask("correct", frame, previous, clicks, len(added))
@@ -84,24 +91,72 @@ class Edits:
             on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
             prompts = ImagePrompts(box, on, off, mask=previous)
             answer, score = await self._worker.ask("click", frame, prompts, None if adds else previous)
+        areas: dict[str, int] = {}
 
-        def over(_: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
-            kept = paint.without(added, answer)
-            if not answer.any() and (adds or not kept.on.any()):
+        def over(before: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
+            painted = paint.without(added, answer)
+            if not answer.any() and (adds or not painted.on.any()):
                 raise PromptError("nothing is found there; add a point, draw a box, or paint it")
-            return kept.over(answer), kept
+            after = painted.over(answer)
+            if kept and not mends:
+                areas.update(before=int(before.sum()), after=int(after.sum()))
+            return after, painted
 
         given: dict[str, Any] = await self._run(
             lambda: self._give(frame, object, seen, "click", over, (tuple(clicks), box, mends), score)
         )
+        return given | ({"replaced": areas} if areas else {})
+
+    async def candidate(self, frame: Index, object: Number | None, seen: Revision) -> dict[str, Any]:
+        """Give an object of one click the next mask that the click may mean; after the last, the first.
+
+        Returns its ``place`` from 0 on, and the IoU to be expected of all of them: ``scores``.
+        """
+        said = await self._run(lambda: self._clicked_once(frame, object, seen))
+        prompts = ImagePrompts(points=[said.points[0][:2]])
+        found: list[tuple[BoolArray, float]] = await self._worker.ask("candidates", frame, prompts)
+        scores = [score for _, score in found]
+        if len(found) < 2:
+            return {"object": object, "place": 0, "scores": scores}
+
+        def give() -> dict[str, Any]:
+            assert object is not None
+            shown = self._project.plane(frame, object)
+            said = self._project.correction(frame, object) or Correction()
+            paint = Paint(*(self._project.decoded(frame, counts) for counts in (said.on, said.off)))
+            shared = [_overlap(shown, paint.over(plane)) for plane, _ in found]
+            place = (int(np.argmax(shared)) + 1) % len(found)
+            plane, score = found[place]
+            prompts = said.points, None, False
+            given = self._give(
+                frame,
+                object,
+                seen,
+                "another mask of a click",
+                lambda _, paint: (paint.over(plane), paint),
+                prompts,
+                score,
+            )
+            return given | {"place": place, "scores": scores}
+
+        given: dict[str, Any] = await self._run(give)
         return given
+
+    def _clicked_once(self, frame: int, number: int | None, seen: int) -> Correction:
+        """See that one click has made the mask of an object."""
+        self._project.check_edit(frame, seen, number)
+        said = (None if number is None else self._project.correction(frame, number)) or Correction()
+        if len(said.points) != 1 or not said.points[0][2] or said.box is not None or said.mends:
+            raise PromptError("click once on a new object first, then ask for other masks of this click")
+        return said
 
     def _corrected_by(
         self, frame: int, number: int | None, seen: int, points: list[Click], box: Box | None
     ) -> tuple[BoolArray | None, list[Click], bool]:
         """The mask that further clicks correct, None where it is asked for anew, and those clicks.
 
-        Also whether that mask was tracked or imported, so that they must leave the rest of it as it is.
+        Also whether a mask is there that no clicks and no box have made, so that clicks leave the rest of it
+        as it is.
         """
         self._project.check_edit(frame, seen, number)
         marks = self._project.marks(frame)
@@ -110,11 +165,11 @@ class Edits:
         before = self._project.correction(frame, number) or Correction()
         known = list(before.points)
         added = points[len(known) :]
-        if points[: len(known)] != known or not added or before.box != box:
-            return None, [point for point in points if point not in known], False
         plane = self._project.plane(frame, number)
-        mends = before.mends or (not known and marks[number].kind != "given")
-        return plane, added, bool(mends and box is None and plane.any())
+        kept = bool(plane.any() and (before.mends or _is_found(marks[number], before)))
+        if points[: len(known)] != known or not added or before.box != box:
+            return None, [point for point in points if point not in known], kept
+        return plane, added, kept
 
     def stroke(
         self,
@@ -206,7 +261,7 @@ class Edits:
         """Give an object the mask that an object, the same or another one, has on a frame."""
         copied = self._copied(of_frame, of_object)
         pasted = copied, Paint(copied, np.zeros_like(copied))
-        return self._give(frame, object, seen, "paste", lambda _, __: pasted, ((), None, False))
+        return self._give(frame, object, seen, "paste", lambda _, __: pasted, ((), None, True))
 
     def spread(
         self, frame: Index, object: Number, seen: Revision, first: Index, last: Index
@@ -222,7 +277,7 @@ class Edits:
         with project.change("copies of a mask"):
             for index in frames:
                 project.put(index, {object: (copied, FrameAnnotation("given"))})
-                project.correct(index, object, Correction(on=_runs(copied)))
+                project.correct(index, object, Correction(on=_runs(copied), mends=True))
         return {"frames": len(frames)}
 
     def _copied(self, frame: int, number: int) -> BoolArray:
@@ -247,10 +302,12 @@ class Edits:
         with project.change(label):
             number = wanted or project.add_object()
             said = project.correction(frame, number) or Correction()
+            before = project.marks(frame).get(number)
+            found = before is not None and before.area > 0 and _is_found(before, said)
             on, off = (project.decoded(frame, counts) for counts in (said.on, said.off))
             plane, paint = change(project.plane(frame, number), Paint(on, off))
             project.put(frame, {number: (plane, FrameAnnotation("given", score))})
-            points, box, mends = prompts or (said.points, said.box, said.mends)
+            points, box, mends = prompts or (said.points, said.box, said.mends or found)
             painted = _runs(paint.on), _runs(paint.off)
             project.correct(frame, number, Correction(points, box, *painted, mends=mends))
         return {"object": number}
@@ -285,6 +342,16 @@ class Paint:
                 rows, columns = np.ogrid[: paint.shape[0], : paint.shape[1]]
                 paint &= ~(denied & (np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= reach))
         return Paint(on, off)
+
+
+def _overlap(one: BoolArray, other: BoolArray) -> float:
+    return float((one & other).sum() / max(1, (one | other).sum()))
+
+
+def _is_found(mark: FrameAnnotation, said: Correction) -> bool:
+    """Whether a mask was tracked, imported or suggested, and no clicks and no paint have made it since."""
+    untouched = not (said.box or said.on or said.off)
+    return not said.points and (mark.kind != "given" or untouched)
 
 
 def _runs(plane: BoolArray) -> str:

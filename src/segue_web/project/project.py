@@ -55,7 +55,7 @@ class Correction:
     on: str = ""  # pixels that were painted
     off: str = ""  # pixels that were erased
     untracked: tuple[Side, ...] = SIDES  # where the object was not tracked since
-    mends: bool = False  # the points correct a mask that was tracked or imported
+    mends: bool = False  # the points correct a mask that they have not made
 
 
 MarkedMask = tuple[BoolArray, FrameAnnotation]
@@ -306,7 +306,7 @@ class Project(Store):
             counts = encode_rle(plane)["counts"] if area else ""
             self._put(frame, into, counts, FrameAnnotation(kind, score, area))
             # Clicks of two objects mean nothing to the prompter as those of one.
-            self.correct(frame, into, Correction(on=counts) if given else None)
+            self.correct(frame, into, Correction(on=counts, mends=True) if given else None)
         row = self._object(into)
         self._set_points(row, _points_of(self._object(number)) | _points_of(row))
         self.remove_object(number)

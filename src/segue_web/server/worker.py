@@ -102,6 +102,13 @@ class Tools:
         """Load the network that answers clicks, so that the first one does not wait for it."""
         self.prepare(0)
 
+    def use_prompter(self, name: str) -> None:
+        """Answer clicks by another network, which is loaded at once."""
+        self._make_prompter = find_prompter(name, device=self.device)
+        self._prompter_name = name
+        self.prompter.cache_clear()
+        self.load_prompter()
+
     def load_tracker(self) -> None:
         """Load the network that tracks, so that the first tracking begins at once."""
         self.network  # noqa: B018  a cached property
@@ -121,6 +128,11 @@ class Tools:
         """A mask (H, W) with what its last clicks change under them, and the IoU to be expected."""
         answer = correct(self.prompter(index), self._probability(index, mask), clicks, new=new)
         return self._kept(index, answer, answer.mask)
+
+    def candidates(self, index: int, prompts: ImagePrompts) -> list[tuple[BoolArray, float]]:
+        """Different masks (H, W) that prompts may mean, each with the IoU to be expected; the best first."""
+        found = self.prompter(index).candidates(prompts)
+        return [self._kept(index, answer, answer.mask) for answer in found]
 
     def _kept(self, index: int, answer: MaskPrediction, found: BoolArray) -> tuple[BoolArray, float]:
         """Keep the probabilities of an answer for further clicks."""
@@ -246,6 +258,12 @@ class Worker:
             raise SegueError(f"the process that computes {ended}" if ended else ENDED) from None
         finally:
             self._answered += 1
+
+    async def use_prompter(self, name: str) -> None:
+        """Answer clicks by another network, also in a process that takes the place of this one."""
+        await self.ask("use_prompter", name)
+        path, index, model, _, device = self._arguments
+        self._arguments = path, index, model, name, device
 
     async def idle(self, seconds: float) -> None:
         """Wait until everything is answered and nothing new was asked for some seconds."""

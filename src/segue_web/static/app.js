@@ -35,8 +35,8 @@ async function onState(online, mayReturn) {
 function begin(known) {
   const first = state.mode === "loading";
   const shown = state.video.number;
-  const { mode, video, objects, timeline, settings, history = state.history, revision = 0, running = null, loading = false, interrupted = null, names = [], schema, formats = [], videos = [], greet = false } = known;
-  Object.assign(state, { mode, history, revision, running, loading, names, formats, video, videos, schema: wholeSchema(schema) });
+  const { mode, video, objects, timeline, settings, history = state.history, revision = 0, running = null, loading = false, interrupted = null, names = [], schema, formats = [], videos = [], greet = false, prompters = state.prompters } = known;
+  Object.assign(state, { mode, history, revision, running, loading, names, formats, video, videos, prompters, schema: wholeSchema(schema) });
   Object.assign(state.settings, settings);
   document.body.dataset.mode = mode;
   document.body.classList.toggle("several", videos.length > 0);
@@ -80,6 +80,8 @@ function onEvent(event) {
     return;
   } else if (event.event === "loading") {
     state.loading = event.loading;
+  } else if (event.event === "prompters") {
+    state.prompters = event.prompters;
   } else if (event.event === "progress") {
     state.running = event;
   } else if (event.event === "ended") {
@@ -123,8 +125,8 @@ for (const button of all("[data-command]")) {
     if (detail) button.blur();  // after a click, keys such as Space are for the video
   };
 }
+element("tools").prepend(...TOOLS.map(toolButton));
 element("tools").append(
-  ...TOOLS.map(toolButton), make("hr"),
   slider("brush", "Size", "Size of the brush", 2, 200, 1), slider("opacity", "Opacity", "Opacity of the masks", 0, 1, 0.05),
 );
 const [frame, threshold] = [element("frame"), element("threshold")];

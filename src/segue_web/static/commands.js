@@ -2,9 +2,10 @@
 
 import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
 import { commandButton, element, notice, otherTheme } from "./dom.js";
-import { clean, copyMask, forget, pasteMask, review, split, stop, toggleChosen, track, trackAll, undo } from "./edits.js";
+import { clean, copyMask, forget, nextCandidate, pasteMask, review, split, stop, toggleChosen, track, trackAll, undo } from "./edits.js";
 import { remember } from "./link.js";
 import { go, goSought, goUnsure, togglePlay } from "./playback.js";
+import { prompterDialog } from "./prompters.js";
 import { classDialog, schemaDialog } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
 import { adopt, find } from "./suggestions.js";
@@ -52,6 +53,8 @@ export const commands = {
   newObject: { name: "New object", icon: "plus", keys: "n", can: editable, run: () => { state.chooseNew(); notice("Click on the new object, or draw a box around it."); } },
   hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => forget(true) },
   clearObject: { name: "Clear the object's mask on this frame", text: "Clear mask", icon: "clear", keys: "Delete", can: () => hasObject() && state.marksOf(Number(state.object)).has(state.frame), run: () => forget(false) },
+  whole: { name: "Whole: a click on a mask asks for the whole object anew, instead of mending what is under it", text: "Whole", icon: "group", keys: "shift+C", can: editable, run: () => { state.whole = !state.whole; state.changed(); } },
+  candidate: { name: "Next mask that the click may mean: the whole, a part, a smaller part", icon: "candidate", keys: "shift+M", can: () => editable() && (state.pending > 0 || state.clickedOnce), run: () => void nextCandidate() },
   fillHoles: { name: "Fill the holes of the mask", icon: "fill", can: hasMask, run: () => clean("holes") },
   removeSpecks: { name: "Remove specks: small parts of the mask", icon: "specks", can: hasMask, run: () => clean("specks") },
   copyMask: { name: "Copy the mask", icon: "copy", keys: "ctrl+c", can: hasMask, run: () => copyMask() },
@@ -74,6 +77,7 @@ export const commands = {
   videos: { name: "Videos", text: "Videos", icon: "spread", keys: "shift+F", can: () => editable() && state.videos.length > 0, run: () => void videosDialog() },
   nextVideo: { name: "Next video", icon: "next", keys: "shift+N", can: () => idle() && nextVideo() < state.videos.length, run: () => openVideo(nextVideo()) },
   schemaDialog: { name: "Classes and attributes", icon: "list", can: idle, run: () => schemaDialog() },
+  prompterDialog: { name: "Network that answers clicks and boxes", icon: "network", can: editable, run: () => prompterDialog() },
   review: { name: "Reviewed: the mask of what is chosen on this frame; again: not", text: "Reviewed", icon: "check", keys: "shift+R", can: () => editable() && state.objects.some(({ id }) => state.marksOf(id).has(state.frame)), run: () => void review(state.frame, state.frame) },
   reviewRange: { name: "Reviewed: all masks of what is chosen in the range; again: not", icon: "check", keys: "shift+V", can: () => editable() && state.objects.length > 0, run: () => void review(...state.wanted) },
   theme: { name: "Dark or light", icon: "theme", run: () => remember("theme", otherTheme(state.settings.theme)) },

@@ -35,14 +35,43 @@ function edit(ask) {
   });
 }
 
-/** Clicks, or a box, which keeps the clicks inside it. */
-export function click(points, box) {
-  return edit((about, known) => {
+/** Say what was done, with a button that takes it back until something else is changed. */
+function undoable(text) {
+  const { revision } = state;
+  const button = make("button", { textContent: "Undo", onclick: () => { box.remove(); void undo("undo"); } });
+  const box = notice(text, "", [button]);
+  const outdated = () => {
+    if (state.revision === revision) return;
+    box.remove();
+    state.listeners.delete(outdated);
+  };
+  state.listeners.add(outdated);
+}
+
+const pixels = (count) => (count === 1 ? "1 pixel" : `${count.toLocaleString("en")} pixels`);
+
+/** Clicks, or a box, which keeps the clicks inside it; says so where a mask is replaced that they have not made. */
+export async function click(points, box) {
+  const { whole } = state;
+  const answer = await edit((about, known) => {
     const before = about.object === null ? null : known?.prompts[about.object] ?? null;
     const inside = ([x, y]) => !box || (x >= box[0] && y >= box[1] && x <= box[2] && y <= box[3]);
     const all = [...(before?.points ?? []).filter(inside), ...points];
-    return request("click", { ...about, points: all, box: box ?? before?.box ?? null });
+    return request("click", { ...about, points: all, box: box ?? before?.box ?? null, whole });
   });
+  const replaced = answer?.replaced;
+  if (replaced) undoable(`${box ? "The box" : "The click"} replaced the mask: ${pixels(replaced.before)} before, ${pixels(replaced.after)} now.`);
+}
+
+/** Give the chosen object the next mask that its one click may mean. */
+export async function nextCandidate() {
+  const { frame } = state;
+  const answer = await edit((about) => request("candidate", about));
+  if (!answer) return;
+  const { object, place, scores } = answer;
+  if (scores.length < 2) { notice("No other mask is found for this click. Click on what is missing, right click on what is too much."); return; }
+  state.candidate = { frame, object, mask: state.frameData.get(frame)?.masks[object] ?? "", place, scores };
+  state.changed();
 }
 
 /** The pointer rests: have the mask of a first click there computed. */
@@ -139,16 +168,7 @@ export function toggleChosen(what) {
 /** Remove an object; it can be taken back until something else is changed. */
 export async function remove(object) {
   const name = state.objects.find((item) => item.id === object)?.name;
-  if (!await change(() => request("remove", { object }))) return;
-  const { revision } = state;
-  const button = make("button", { textContent: "Undo", onclick: () => { box.remove(); void undo("undo"); } });
-  const box = notice(`Removed: ${name}.`, "", [button]);
-  const outdated = () => {
-    if (state.revision === revision) return;
-    box.remove();
-    state.listeners.delete(outdated);
-  };
-  state.listeners.add(outdated);
+  if (await change(() => request("remove", { object }))) undoable(`Removed: ${name}.`);
 }
 
 /** Begin a tracking or an export, after the edits that were made before. */

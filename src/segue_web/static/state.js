@@ -43,6 +43,9 @@ class State {
   schema = { classes: [], attributes: [] };
   /** the objects as the server tells them, with colours of their own @type {TrackedObject[]} */
   known = [];
+  /** networks that answer clicks: the one that is used, those that can be, and one to be downloaded
+   * @type {{used: string, choices: string[], offer: {name: string, title: string, size: number | null, licence: string} | null, progress: {done: number, total: number | null} | null}} */
+  prompters = { used: "", choices: [], offer: null, progress: null };
   /** names of the videos, where there are several @type {string[]} */
   videos = [];
   /** what the project can be exported to @type {{id: string, group: string, name: string, text: string}[]} */
@@ -67,6 +70,10 @@ class State {
   /** the group that is chosen instead of an object @type {string | null} */
   group = null;
   tool = "click";
+  /** which of the masks that a click may mean is shown, while it is the mask of its object @type {{frame: number, object: number, mask: string, place: number, scores: number[]} | null} */
+  candidate = null;
+  /** whether clicks on a mask ask for the whole object anew, instead of mending it */
+  whole = false;
   playing = false;
   online = false;
   /** @type {Found[]} */
@@ -249,6 +256,12 @@ class State {
     });
     if (!this.chosenIds.length) this.group = null;
     if (this.group === null && !this.chosenObject && !this.target.fresh) this.choose(objects[objects.length - 1]?.id ?? null);
+  }
+
+  /** whether one click, and nothing else, has made the mask of the chosen object here */
+  get clickedOnce() {
+    const { points, box } = (this.object === null ? null : this.current?.prompts[this.object]) ?? { points: [], box: null };
+    return points.length === 1 && points[0][2] && !box;
   }
 
   /** the objects that are chosen: one, or those of a group */

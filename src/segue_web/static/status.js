@@ -11,6 +11,9 @@ import { TOOLS } from "./tools.js";
 
 const RUNS = { forward: "Tracking forwards", back: "Tracking backwards", between: "Tracking to the next correction", export: "Exporting" };
 
+/** the hint of clicks while they do not mend */
+const WHOLE = "A click asks for the whole object anew and replaces its mask. Shift C: mend what is under a click, and nothing else.";
+
 state.listeners.add(() => {
   if (state.mode === "loading") return;
   showCommands();
@@ -41,8 +44,19 @@ function showCommands() {
     item.setAttribute("aria-checked", String(item.dataset.mode === state.compare));
   }
   const tool = TOOLS.find((item) => item.id === state.tool);
+  const clicks = state.tool === "click" || state.tool === "minus";
+  button("whole").setAttribute("aria-pressed", String(state.whole));
   const who = state.chosenObject ? "" : "New object: ";
-  element("hint").textContent = element("hint").title = state.mode === "annotate" ? who + (tool?.hint ?? "") : "";
+  element("hint").textContent = element("hint").title = state.mode === "annotate" ? candidateHint() || who + (clicks && state.whole ? WHOLE : tool?.hint ?? "") : "";
+}
+
+/** Which of the masks of a click is shown, and the IoU to be expected of each; empty where it is another mask by now. */
+function candidateHint() {
+  const { candidate, current, frame, object } = state;
+  if (!candidate || candidate.frame !== frame || candidate.object !== object || current?.masks[object] !== candidate.mask) return "";
+  const { place, scores } = candidate;
+  const others = scores.map((score, i) => (i === place ? `[${score.toFixed(2)}]` : score.toFixed(2))).join(", ");
+  return `Mask ${place + 1} of ${scores.length} of this click, expected overlap ${others}. Shift M: the next one. Z: back.`;
 }
 
 function showProgress() {

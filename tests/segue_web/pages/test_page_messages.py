@@ -74,6 +74,99 @@ def test_a_removed_object_can_be_taken_back_until_something_else_is_changed(desk
     assert desk.ops("remove", "undo") == ["remove", "undo", "remove"]
 
 
+def test_a_box_says_what_it_has_replaced_and_can_be_taken_back(desk: Desk) -> None:
+    desk.objects, desk.held = [1], {"click"}
+    desk.open()
+    desk.change(0, 1, kind="tracked")
+    desk.page.keyboard.press("r")
+    desk.page.mouse.move(*desk.at(100, 100))
+    desk.page.mouse.down()
+    desk.page.mouse.move(*desk.at(200, 180))
+    desk.page.mouse.up()
+    asked = desk.next("click")
+    desk.change(0, 1, kind="given")
+    desk.answer(asked, object=1, replaced={"before": 17672, "after": 2508})
+
+    assert is_seen(desk.page, "17,672 pixels")
+    notice = desk.page.locator(".notice", has_text="2,508 pixels")
+    notice.get_by_role("button", name="Undo").click()
+    desk.next_asked("undo")
+    playwright.expect(notice).to_have_count(0)
+
+
+def test_a_key_goes_through_the_masks_of_a_click_and_tells_how_sure_they_are(desk: Desk) -> None:
+    desk.objects, desk.held = [1], {"candidate"}
+    desk.open()
+    desk.change(0, 1, kind="tracked")
+    button = desk.page.locator('[data-command="candidate"]')
+    desk.here("Object 1: tracked")
+    playwright.expect(button).to_be_disabled()
+    desk.change(0, 1, prompts={"1": {"points": [[50, 50, True]], "box": None}})
+    playwright.expect(button).to_be_enabled()
+    desk.page.keyboard.press("Shift+M")
+    asked = desk.next("candidate")
+    assert (asked["frame"], asked["object"], asked["seen"]) == (0, 1, desk.revision)
+    desk.change(0, 1, prompts={"1": {"points": [[50, 50, True]], "box": None}})
+    desk.answer(asked, object=1, place=1, scores=[0.81, 0.64, 0.42])
+
+    hint = desk.page.locator("#hint")
+    playwright.expect(hint).to_contain_text("2 of 3")
+    for score in ("0.81", "0.64", "0.42"):
+        playwright.expect(hint).to_contain_text(score)
+    desk.change(0)
+    playwright.expect(hint).not_to_contain_text("0.64")
+
+
+def test_a_key_has_clicks_ask_for_the_whole_object_until_it_is_pressed_again(desk: Desk) -> None:
+    desk.objects = [1]
+    desk.open()
+    desk.change(0, 1, kind="tracked")
+    whole = desk.page.locator('[data-command="whole"]')
+    for place, pressed in enumerate(("false", "true", "false")):
+        if place:
+            desk.page.keyboard.press("Shift+C")
+        playwright.expect(whole).to_have_attribute("aria-pressed", pressed)
+        desk.page.mouse.click(*desk.at(45, 45 + place))
+        assert desk.next_asked("click", place)["whole"] is (pressed == "true")
+
+
+OFFER = {"name": "sam2-tiny", "title": "SAM 2 tiny", "size": 156_008_466, "licence": "Apache-2.0"}
+
+
+def test_the_network_of_clicks_is_downloaded_and_used(desk: Desk) -> None:
+    desk.held = {"download_prompter", "use_prompter"}
+    desk.open()
+    known: dict[str, Any] = {"used": "segue-prompt", "choices": ["segue-prompt"], "offer": OFFER}
+
+    def tell(**fields: Any) -> None:
+        known.update(fields)
+        desk.send(json.dumps({"event": "prompters", "prompters": known}))
+
+    tell(progress=None)
+    desk.page.locator('[data-command="prompterDialog"]').click()
+    dialog = desk.page.locator("#dialog")
+    dialog.get_by_role("button", name="Download SAM 2 tiny (156 MB)").click()
+    asked = desk.next("download_prompter")
+    tell(progress={"done": 78_000_000, "total": 156_008_466})
+    bar = dialog.get_by_role("progressbar")
+    playwright.expect(bar).to_have_attribute("value", "78000000")
+    playwright.expect(dialog).to_contain_text("78 of 156 MB")
+    tell(progress=None)
+    desk.answer(asked, error="SAM 2 tiny could not be downloaded")
+    playwright.expect(dialog.locator(".failure")).to_contain_text("could not be downloaded")
+
+    dialog.get_by_role("button", name="Download SAM 2 tiny (156 MB)").click()
+    asked = desk.next("download_prompter")
+    tell(choices=["segue-prompt", "sam2-tiny"], offer=None)
+    desk.answer(asked)
+    desk.page.locator(".notice", has_text="SAM 2 tiny").get_by_role("button", name="Use it").click()
+    asked = desk.next("use_prompter")
+    assert asked["name"] == "sam2-tiny"
+    tell(used="sam2-tiny")
+    desk.answer(asked)
+    playwright.expect(dialog.get_by_label("Clicks are answered by")).to_have_value("sam2-tiny")
+
+
 def test_a_search_says_which_detector_took_the_text(desk: Desk) -> None:
     desk.held = {"find"}
     desk.open()

@@ -48,3 +48,26 @@ def test_the_page_goes_from_video_to_video(
     playwright.expect(page.page.locator(".notice.good")).to_contain_text("videos-davis")
     assert (tmp_path / "out" / "exports" / "videos-davis" / "b2-davis").is_dir()
     assert page.errors == []
+
+
+def test_the_network_that_is_chosen_for_clicks_is_that_of_the_next_video_too(
+    serve_here: ServeHere, browser: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "videos").mkdir()
+    for name in ("a", "b"):
+        write_video(tmp_path / "videos" / f"{name}.mp4", numbered(3))
+    page = Page(
+        browser, serve_here("annotate", tmp_path / "videos", "--project", tmp_path / "out", "--device", "cpu")
+    )
+    select = page.page.locator("#dialog").get_by_label("Clicks are answered by")
+    page.key("Escape")
+    page.page.locator('[data-command="prompterDialog"]').click()
+    page.check_accessibility()
+    select.select_option("segue-prompt-free")
+    page.page.locator(".notice.good", has_text="segue-prompt-free").wait_for()
+    page.key("Escape")
+    page.key("Shift+N")
+    playwright.expect(page.page.locator("#video-name")).to_have_text("b")
+    page.page.locator('[data-command="prompterDialog"]').click()
+    playwright.expect(select).to_have_value("segue-prompt-free")
+    assert page.errors == []

@@ -19,7 +19,7 @@ from segue.errors import PromptError
 from segue.prompts import ImagePrompts
 from segue.utils.arrays import BoolArray
 from segue_web.project.edits import NEAREST, Edits
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.server.messages import Click
 
 SIZE = (40, 60)
@@ -30,9 +30,18 @@ class WanderingWorker:
 
     def __init__(self) -> None:
         self.corrected: list[tuple[int, int]] = []
+        self.asked, self.known = 0, 3
 
     async def ask(self, what: str, _: int, *given: Any) -> Any:
-        return self.correct(*given) if what == "correct" else self.click(*given)
+        self.asked += 1
+        return getattr(self, what)(*given)
+
+    def candidates(self, prompts: ImagePrompts) -> Any:
+        """Smaller and smaller disks around a click; the first is the answer to it."""
+        (x, y) = prompts.points[0]
+        radii = ((9, 0.9), (6, 0.7), (3, 0.4))[: self.known]
+        disks = [cv2.circle(np.zeros(SIZE, np.uint8), (int(x), int(y)), radius, 1, -1) for radius, _ in radii]
+        return [(disk > 0, score) for disk, (_, score) in zip(disks, radii, strict=True)]
 
     def correct(self, mask: BoolArray, clicks: list[Click], new: int) -> Any:
         """What the last clicks change under them."""
@@ -187,33 +196,150 @@ def test_a_box_keeps_a_polygon_and_the_clicks_go_on_from_it(tmp_path: Path) -> N
     assert desk.plane[2:12, 2].all(), "far from the click"
 
 
-@pytest.mark.parametrize("kind", ["tracked", "imported"])
-def test_clicks_on_a_tracked_or_imported_mask_leave_the_rest_of_it(tmp_path: Path, kind: Any) -> None:
-    desk = Desk(tmp_path / "p")
+def square() -> BoolArray:
     plane = np.zeros(SIZE, np.bool_)
     plane[5:25, 5:25] = True
+    return plane
+
+
+def with_mask(folder: Path, kind: Any) -> Desk:
+    """A desk with a mask that no click has made: tracked, imported, suggested or pasted."""
+    desk = Desk(folder)
     with desk.project.change("mask"):
-        desk.project.put(0, {1: (plane, FrameAnnotation(kind, 0.6))})
+        mark = FrameAnnotation("given" if kind in ("suggested", "pasted") else kind, 0.6)
+        desk.project.put(0, {1: (square(), mark)})
+        if mark.kind == "given":
+            desk.project.correct(0, 1, Correction())
+    if kind == "pasted":
+        desk.edits.paste(**desk.about(), of_frame=0, of_object=1)
+    return desk
+
+
+FOUND = pytest.mark.parametrize("kind", ["tracked", "imported", "suggested", "pasted"])
+
+
+@FOUND
+def test_clicks_on_a_mask_that_no_click_has_made_leave_the_rest_of_it(tmp_path: Path, kind: Any) -> None:
+    desk = with_mask(tmp_path / "p", kind)
     desk.click(40, 20, True)
     desk.click(10, 10, False)
 
     assert desk.worker.corrected == [(1, 1), (2, 1)], "each click is new once"
-    changed = desk.plane != plane
+    changed = desk.plane != square()
     rows, columns = np.nonzero(changed)
     assert (np.minimum(np.hypot(columns - 40, rows - 20), np.hypot(columns - 10, rows - 10)) <= 4).all()
     assert desk.plane[20, 40]
     assert not desk.plane[10, 10]
 
 
-def test_the_whole_object_can_be_asked_for_anew(tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "p")
-    plane = np.zeros(SIZE, np.bool_)
-    plane[5:25, 5:25] = True
-    with desk.project.change("mask"):
-        desk.project.put(0, {1: (plane, FrameAnnotation("tracked", 0.6))})
-    asyncio.run(desk.edits.click(**desk.about(), points=((40, 20, True),), whole=True))
+@FOUND
+@pytest.mark.parametrize("add", [True, False], ids=["brush", "eraser"])
+def test_clicks_after_a_stroke_on_such_a_mask_leave_the_rest_of_it_too(
+    tmp_path: Path, kind: Any, add: bool
+) -> None:
+    desk = with_mask(tmp_path / "p", kind)
+    desk.stroke([(50, 8)] if add else [(8, 8)], 4, add)
+    painted = desk.plane
+    desk.click(40, 30, True)
+
+    assert desk.worker.corrected == [(1, 1)]
+    rows, columns = np.nonzero(desk.plane != painted)
+    assert (np.hypot(columns - 40, rows - 30) <= 4).all()
+
+
+@FOUND
+def test_the_whole_object_can_be_asked_for_anew(tmp_path: Path, kind: Any) -> None:
+    desk = with_mask(tmp_path / "p", kind)
+    said = asyncio.run(desk.edits.click(**desk.about(), points=((40, 20, True),), whole=True))
+
     assert desk.worker.corrected == []
-    assert not desk.plane[6, 6]
+    assert said["replaced"] == {"before": 400, "after": desk.plane.sum()}
+    if kind != "pasted":  # which is as good as painted
+        assert not desk.plane[6, 6]
+    desk.click(30, 20, True)
+    assert desk.worker.corrected == [], "clicks go on from what they have made"
+
+
+@pytest.mark.parametrize("kind", ["tracked", "imported", "suggested"])
+def test_what_a_box_replaces_is_said(tmp_path: Path, kind: Any) -> None:
+    desk = with_mask(tmp_path / "p", kind)
+    desk.click(40, 20, True)
+    mended = int(desk.plane.sum())
+    box = (30, 20, 40, 26)
+    assert asyncio.run(desk.edits.click(**desk.about(), box=box))["replaced"] == {
+        "before": mended,
+        "after": 60,
+    }
+    assert desk.project.undo() is not None
+    assert desk.plane.sum() == mended
+    desk.project.undo()
+    assert np.array_equal(desk.plane, square())
+
+
+def test_a_box_on_a_mask_of_clicks_and_boxes_replaces_nothing_else(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    for box in ((10, 10, 30, 30), (12, 10, 30, 30)):
+        assert asyncio.run(desk.edits.click(**desk.about(), box=box)) == {"object": 1}
+
+
+def test_a_click_where_there_is_nothing_to_remove_from_says_what_to_do(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    with pytest.raises(PromptError, match="click on the object first"):
+        desk.click(15, 15, False)
+    desk.edits.forget(**desk.about(), hidden=True)
+    with pytest.raises(PromptError, match="click on the object first"):
+        desk.click(15, 15, False)
+    with pytest.raises(PromptError, match="click on the object first"):
+        asyncio.run(desk.edits.click(**desk.about() | {"object": None}, points=((15, 15, False),)))
+    assert desk.worker.asked == 0
+    desk.stroke([(15, 15)], 9, True)
+    desk.click(15, 15, False)
+    assert desk.worker.asked == 1
+
+
+def test_the_masks_that_a_click_may_mean_come_one_after_the_other(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    desk.click(30, 20, True)
+    desk.stroke([(50, 5)], 5, True)
+    areas, places = [desk.plane.sum()], [0]
+    for _ in range(3):
+        said = asyncio.run(desk.edits.candidate(**desk.about()))
+        assert said["scores"] == [0.9, 0.7, 0.4]
+        places.append(said["place"])
+        areas.append(desk.plane.sum())
+        assert desk.plane[5, 50], "what was painted stays"
+        assert desk.project.marks(0)[1].score == said["scores"][said["place"]]
+
+    assert places == [0, 1, 2, 0]
+    assert areas[0] == areas[3] > areas[1] > areas[2]
+    desk.project.undo()
+    assert desk.plane.sum() == areas[2], "each is a step of the history"
+    desk.project.undo()
+    assert asyncio.run(desk.edits.candidate(**desk.about()))["place"] == 2, "it goes on from what is shown"
+
+
+def test_where_a_click_means_one_mask_alone_it_stays(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    desk.worker.known = 1
+    desk.click(30, 20, True)
+    revision = desk.project.revision
+    assert asyncio.run(desk.edits.candidate(**desk.about())) == {"object": 1, "place": 0, "scores": [0.9]}
+    assert desk.project.revision == revision
+
+
+def test_a_mask_that_one_click_has_not_made_has_no_other_ones(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "p")
+    with pytest.raises(PromptError):
+        asyncio.run(desk.edits.candidate(**desk.about()))
+    with pytest.raises(PromptError):
+        asyncio.run(desk.edits.candidate(0, None, desk.project.frame_revision(0)))
+    desk.box(10, 10, 30, 30)
+    with pytest.raises(PromptError):
+        asyncio.run(desk.edits.candidate(**desk.about()))
+    mended = with_mask(tmp_path / "q", "tracked")
+    mended.click(40, 20, True)
+    with pytest.raises(PromptError):
+        asyncio.run(mended.edits.candidate(**mended.about()))
 
 
 def test_clicks_that_made_a_mask_go_on_making_it(tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+"""The network that answers clicks: which is used, which are there, and the download of one that is not."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from segue.errors import DownloadError, PromptError, SegueError
+from segue.registry import MODELS, PROMPTERS, Entry
+from segue.weights.download import cached, is_available
+from segue.weights.loading import get
+from segue_web.server import messages
+from segue_web.server.worker import Worker
+
+OFFERED = ("sam2-tiny", "SAM 2 tiny")
+"""The prompter whose weights the page downloads, and how people call it."""
+
+PERIOD = 0.1
+"""Seconds between two reports of a download."""
+
+
+class Prompters:
+    """Answers what a page asks of prompters; ``send`` reaches all pages."""
+
+    def __init__(
+        self,
+        name: str,
+        worker: Worker,
+        send: Callable[[dict[str, Any]], None],
+        on_used: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._name, self._worker, self._send, self._on_used = name, worker, send, on_used
+        self._progress: dict[str, int | None] | None = None
+
+    def known(self) -> dict[str, Any]:
+        """The prompter that is used, those that can be, and the one to download with its progress."""
+        names = [entry.name for entry in PROMPTERS if _is_there(entry.network)]
+        name, title = OFFERED
+        offer = None
+        if name in PROMPTERS and name not in names:
+            entry = _network(name)
+            size = entry.remote.size if entry.remote is not None else None
+            offer = {"name": name, "title": title, "size": size, "licence": entry.licence}
+        choices = names if self._name in names else [self._name, *names]
+        return {"used": self._name, "choices": choices, "offer": offer, "progress": self._progress}
+
+    async def use(self, name: messages.LongText) -> None:
+        """Answer clicks by another prompter, whose weights are there."""
+        if name not in self.known()["choices"]:
+            raise PromptError(f"prompter {name!r}: choose one of {', '.join(self.known()['choices'])}")
+        await self._worker.use_prompter(name)
+        self._name = name
+        self._on_used(name)
+        self._tell()
+
+    async def download(self) -> None:
+        """Download the weights of the offered prompter, check and convert them; ends when they are there."""
+        name, title = OFFERED
+        if self._progress is not None:
+            raise SegueError(f"{title} is being downloaded already")
+        entry, loop, told = _network(name), asyncio.get_running_loop(), 0.0
+        self._progress = {"done": 0, "total": None if entry.remote is None else entry.remote.size}
+        self._tell()
+
+        def report(done: int, total: int | None) -> None:
+            nonlocal told
+            if (done == total or time.monotonic() - told >= PERIOD) and not loop.is_closed():
+                told = time.monotonic()
+                loop.call_soon_threadsafe(progress, done, total)
+
+        def progress(done: int, total: int | None) -> None:
+            if self._progress is not None:
+                self._progress = {"done": done, "total": total}
+                self._tell()
+
+        try:
+            await asyncio.wrap_future(_in_thread(lambda: get(entry, report=report)))
+        except SegueError as error:
+            file = cached(entry)
+            raise DownloadError(
+                f"{title} could not be downloaded; try again, it goes on where it was. Where this machine "
+                f"has no network, run `segue weights get {name}` on another one, and copy {file.name} from "
+                f"there into {file.parent}. SEGUE_MIRROR names a server to try first. The cause: {error}"
+            ) from error
+        finally:
+            self._progress = None
+            self._tell()
+
+    def _tell(self) -> None:
+        self._send({"event": "prompters", "prompters": self.known()})
+
+
+def _network(prompter: str) -> Entry:
+    network = PROMPTERS.find(prompter).network
+    assert network is not None
+    return MODELS.find(network)
+
+
+def _is_there(network: str | None) -> bool:
+    return network is None or is_available(MODELS.find(network))
+
+
+def _in_thread(call: Callable[[], Path]) -> Future[Path]:
+    """Run a call in a thread that does not keep the program from ending; a download goes on the next time."""
+    future: Future[Path] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="segue-download").start()
+    return future

@@ -1,0 +1,64 @@
+// The network that answers clicks: the choice of one, and the download of one that is not there.
+
+import { dialog, element, fill, make, notice } from "./dom.js";
+import { ask, complain, request } from "./link.js";
+import { state } from "./state.js";
+
+const megabytes = (bytes) => Math.round(bytes / 1e6);
+
+/** why the last download failed */
+let failure = "";
+
+/** Choose the network that answers clicks and boxes. */
+export function prompterDialog() {
+  const body = make("div", { className: "prompters" });
+  const box = dialog("Network that answers clicks and boxes", [body]);
+  const show = () => {
+    if (!body.isConnected || !box.open) { state.listeners.delete(show); return; }
+    fill(body, [state.prompters, Boolean(state.loading), failure], parts);
+  };
+  state.listeners.add(show);
+  show();
+}
+
+function parts() {
+  const { used, choices, offer, progress } = state.prompters;
+  const select = make("select", { disabled: state.loading, onchange: async () => { await use(select.value); select.value = state.prompters.used; } }, choices.map((name) => make("option", { value: name, textContent: name })));
+  select.value = used;
+  return [
+    make("div", { className: "row" }, [make("label", { className: "grow" }, ["Clicks are answered by", select])]),
+    make("p", { className: "quiet", textContent: state.loading ? "The network is being loaded …" : `It is used until segue ends. To begin with it: segue annotate … --prompter ${used}` }),
+    ...(offer ? [make("p", { textContent: `${offer.title} is not on this machine. Licence: ${offer.licence}` }), progress ? meter(offer, progress) : button(offer)] : []),
+    ...(failure && !progress ? [make("p", { className: "failure", role: "alert", textContent: failure })] : []),
+  ];
+}
+
+function button({ title, size, name }) {
+  const text = `Download ${title}${size ? ` (${megabytes(size)} MB)` : ""}`;
+  return make("button", { className: "primary", textContent: text, onclick: () => void download(name, title) });
+}
+
+function meter({ title }, { done, total }) {
+  const bar = make("progress", { "aria-label": `Download of ${title}`, ...(total && done ? { max: total, value: done } : {}) });
+  const text = total && done >= total ? "checking and converting …" : `${megabytes(done)}${total ? ` of ${megabytes(total)}` : ""} MB`;
+  return make("div", {}, [make("p", { className: "quiet", textContent: `Downloading ${title}: ${text}` }), bar]);
+}
+
+async function use(prompter) {
+  if (await ask("use_prompter", { name: prompter })) notice(`Clicks are answered by ${prompter} from now on.`, "good");
+  else state.changed();
+}
+
+async function download(name, title) {
+  failure = "";
+  try {
+    await request("download_prompter");
+  } catch (error) {
+    failure = error.message;
+    state.changed();
+    if (!element("dialog").querySelector(".prompters") || !element("dialog").open) complain(error);
+    return;
+  }
+  const more = make("button", { textContent: "Use it", onclick: () => { box.remove(); void use(name); } });
+  const box = notice(`${title} is there.`, "good", [more]);
+}
