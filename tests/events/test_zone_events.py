@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.errors import SegueError
+from segue.errors import ArgumentError, SegueError
 from segue.events import EventRules, EventSink, Zone, ZoneEvents
 from segue.types import Segmentation
 from tests.events.test_sink import big
@@ -58,6 +58,16 @@ def test_zones_boxes_and_areas_are_those_of_a_given_size() -> None:
     assert events.zones[0] == Zone("door", ((0, 0), (360, 0), (360, 240), (0, 240)))
     enter = next(event for result in walk(3) for event in events.update(result))
     assert (enter.x1, enter.y1, enter.area) == (20, 100, 1200)
+
+
+def test_results_without_times_get_them_from_the_frame_rate() -> None:
+    events = ZoneEvents(rules=EventRules(min_seconds=0.5), fps=20)
+    results = (Segmentation(result.index, 0.0, result.mask, result.objects) for result in walk(20))
+    known = [(result.index, event) for result in results for event in events.update(result)]
+    assert [(index, event.event, event.time) for index, event in known] == [(10, "enter", 0.0)]
+    assert [(event.event, event.time, event.seconds) for event in events.finish()] == [("end", 0.95, 0.95)]
+    with pytest.raises(ArgumentError, match="fps"):
+        ZoneEvents(fps=0)
 
 
 def test_a_zone_outside_the_image_is_an_error_at_once_or_with_the_first_result() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from segue.errors import ArgumentError
 from segue.events.rules import EventRules
 from segue.events.table import Event
 from segue.events.zones import Zone
@@ -52,18 +53,27 @@ class ZoneEvents:
             and go.
         rules: which objects and stays are worth an event.
         size: height and width for boxes, areas and zones; None takes the size of each mask.
+        fps: frames a second, for results without times, such as those made of detections; None takes the time
+            of each result.
 
     Raises:
+        ArgumentError: ``fps`` is not positive.
         SegueError: a text is no zone, or a zone lies outside the image; where the size is not known yet it is
             raised with the first result.
     """
 
     def __init__(
-        self, zones: Iterable[Zone | str] = (), rules: EventRules | None = None, size: Size = None
+        self,
+        zones: Iterable[Zone | str] = (),
+        rules: EventRules | None = None,
+        size: Size = None,
+        fps: float | None = None,
     ) -> None:
+        if fps is not None and not fps > 0:
+            raise ArgumentError(f"fps is {fps}, but must be positive")
         self._zones = tuple(zone if isinstance(zone, Zone) else Zone.parse(zone) for zone in zones)
         self._rules = rules or EventRules()
-        self._size, self._zones_fit = size, False
+        self._size, self._fps, self._zones_fit = size, fps, False
         self._visits: dict[int, _Visit] = {}
         known = known_size(size)
         if known is not None:
@@ -102,7 +112,7 @@ class ZoneEvents:
         return [event for number in sorted(self._visits) for event in self._end("end", number)]
 
     def _update(self, result: Segmentation) -> Iterator[Event]:
-        index, time = result.index, result.time
+        index, time = result.index, result.time if self._fps is None else result.index / self._fps
         mask = sized_mask(result, self._size)
         if not self._zones_fit:  # a camera tells its size with the first frame
             self._check_zones((mask.shape[0], mask.shape[1]))
