@@ -262,7 +262,7 @@ def test_words_of_the_batch_are_read_once(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_column_that_the_command_does_not_have_is_refused_with_the_video(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text('source,box\na.mp4,"1,2,3,4"\n')
-    with pytest.raises(SegueError, match=r"^a \(.*a\.mp4\): .*--box"):
+    with pytest.raises(SegueError, match=r"^a \(.*a\.mp4\): segue foreground: .*--box"):
         with_jobs(read_tasks([str(tmp_path / "list.csv")]), JobConfig(command="foreground"))
 
 

@@ -523,6 +523,7 @@ def test_an_option_that_is_false_in_the_file_is_off(tmp_path: Path) -> None:
             "format = ['png', 'overlay']\nappend = true",
             ["--format", "png", "--format", "overlay", "--append"],
         ),
+        ("zone = []\nformat = []\ndevice = []\nno-browser = true\nport = 8080", []),
         ("model = 'knn'\nretry = 3\nfast = true", ["--model", "knn", "--retry", "3", "--fast"]),
     ],
 )

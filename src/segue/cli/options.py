@@ -122,26 +122,31 @@ class Form:
     def given(self, values: Mapping[str, Any]) -> Values:
         """Values by the names of options, as a file has them, by the names of parameters.
 
+        An empty list is an option that is not given.
+
         Raises:
             SegueError: there is no such option, or its value has another type.
         """
-        return dict(self._given(key.replace("_", "-"), value) for key, value in values.items())
+        found = {}
+        for key, value in values.items():
+            flag = key.replace("_", "-")
+            name, item, negated = self._find(flag)
+            if value != []:
+                read = _value(flag if is_argument(item) else f"--{flag}", item, value)
+                found[name] = not read if negated else read
+        return found
 
-    def _given(self, flag: str, value: object) -> tuple[str, Any]:
-        name, item = self._by_flag.get(flag, (None, None))
-        if item is None and flag.startswith("no-"):  # as on a command line
-            name, item = self._by_flag.get(flag[3:], (None, None))
-            if item is not None and _kind(item) is bool and item.default is not False:
-                return str(name), not _value(f"--{flag}", item, value)
-            item = None
-        if item is None:
-            from difflib import get_close_matches  # late to keep start-up short
+    def _find(self, flag: str) -> tuple[str, FieldInfo, bool]:
+        """The parameter and the field of an option, and whether its name says that it is off."""
+        if flag in self._by_flag:
+            return *self._by_flag[flag], False
+        known = self._by_flag.get(flag.removeprefix("no-"))
+        if known is not None and _kind(known[1]) is bool and known[1].default is not False:
+            return *known, True  # as on a command line
+        from difflib import get_close_matches  # late to keep start-up short
 
-            close = get_close_matches(flag, self._by_flag, 1)
-            raise SegueError(
-                f"there is no option --{flag}" + (f"; did you mean --{close[0]}?" if close else "")
-            )
-        return str(name), _value(flag if is_argument(item) else f"--{flag}", item, value)
+        close = get_close_matches(flag, self._by_flag, 1)
+        raise SegueError(f"there is no option --{flag}" + (f"; did you mean --{close[0]}?" if close else ""))
 
     @cached_property
     def _by_flag(self) -> dict[str, tuple[str, FieldInfo]]:

@@ -91,7 +91,8 @@ class JobForm:
         """What a file gives by the names of options, by the names of parameters."""
         if values.get("live"):
             raise SegueError(NOT_LIVE)
-        return self._form.given({name: value for name, value in values.items() if name not in SHOWING})
+        of_job = {name: value for name, value in values.items() if name.removeprefix("no-") not in SHOWING}
+        return self._form.given(of_job)
 
     def job(self, given: Mapping[str, Any]) -> VideoJob:
         """The job of values by the names of parameters."""
@@ -159,7 +160,10 @@ def given_in_words(name: str, words: Sequence[str]) -> Values:
 
 def given_in_file(name: str, values: Mapping[str, Any]) -> Values:
     """Options of a command as a file has them, by the names of parameters."""
-    return FORMS[name].given(values)
+    try:
+        return FORMS[name].given(values)
+    except SegueError as error:
+        raise SegueError(f"segue {name}: {error}") from None
 
 
 def job_of_given(name: str, given: Mapping[str, Any]) -> Job:
