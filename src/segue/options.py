@@ -139,6 +139,12 @@ def flags_of(place: Place, field: FieldInfo) -> list[str]:
     return (extra["flags"] or place[-1].replace("_", "-")).split(",")
 
 
+def is_argument(field: FieldInfo) -> bool:
+    """Whether an option is typed without its name."""
+    extra: Any = field.json_schema_extra
+    return bool(extra["argument"])
+
+
 def nested(values: Mapping[Place, Any]) -> dict[str, Any]:
     """Values by their places as the mapping that a model takes."""
     found: dict[str, Any] = {}

@@ -19,7 +19,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from segue.cli.running import parse_job
+from segue.cli.running import given_in_file, job_of_given
 from segue.errors import SegueError, UndeliveredError
 from segue.events.messages.notify import topic_of
 from segue.events.table import Event
@@ -195,7 +195,7 @@ def save_zones(
         listed.extend([there] if isinstance(there, str) else there)
         table["zone"] = listed.multiline(len(listed) + len(changed) > 1)
     for place in reversed(range(len(listed))):
-        zone = Zone.parse(_named(listed[place], name)).name
+        zone = Zone.parse(_for_camera(str(listed[place]), name)).name
         if zone in changed:
             listed[place] = changed.pop(zone)
         elif zone in before and zone not in wanted:
@@ -218,15 +218,16 @@ def _jobs_of(text: bytes, path: Path, output: Path) -> dict[str, ForegroundJob]:
     if content or not isinstance(defaults, dict) or not isinstance(cameras, dict) or not cameras:
         raise SegueError(f"{path}: write [defaults], and [cameras.NAME] for each camera; nothing else")
     jobs = {}
-    for name, values in cameras.items():
+    for name, own in cameras.items():
         if not _NAME.fullmatch(name):
             raise SegueError(f"{path}: camera {name!r}: a name has letters, digits, - and _")
-        given = {"events": str(output / f"{name}.csv"), **defaults}
-        given |= values if isinstance(values, dict) else {"source": None}
-        if not isinstance(given.get("source"), (str, int)):
+        values = {"events": str(output / f"{name}.csv"), **defaults}
+        values |= own if isinstance(own, dict) else {"source": None}
+        if not isinstance(values.get("source"), (str, int)):
             raise SegueError(f"{path}: [cameras.{name}] needs a source")
         try:
-            job = parse_job("foreground", [*_words(name, given)])
+            given = {key: _for_camera(value, name) for key, value in values.items()}
+            job = job_of_given("foreground", given_in_file("foreground", given))
             check_needs([job])
         except SegueError as error:
             raise SegueError(f"{path}: camera {name}: {error}") from None
@@ -265,18 +266,8 @@ def _places(name: str, job: ForegroundJob) -> Iterator[Path]:
         yield job.outputs.folder or default_folder(name)
 
 
-def _named(text: object, name: str) -> str:
-    return str(text).replace("{name}", name)
-
-
-def _words(name: str, values: Mapping[str, Any]) -> Iterator[str]:
-    """A table of options as the words of a command line."""
-    for key, value in values.items():
-        flag = f"--{key.replace('_', '-')}"
-        if key == "source":
-            yield _named(value, name)
-        elif isinstance(value, bool):
-            yield flag if value else f"--no-{flag[2:]}"
-        else:
-            for item in value if isinstance(value, list) else [value]:
-                yield f"{flag}={_named(item, name)}"
+def _for_camera(value: Any, name: str) -> Any:
+    """A value of the file with the name of its camera in all texts."""
+    if isinstance(value, list):
+        return [_for_camera(item, name) for item in value]
+    return value.replace("{name}", name) if isinstance(value, str) else value

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from segue.batch import Task, plan, read_tasks
 from segue.batch.plan import check_name, check_names, identity_now, in_threads
 from segue.batch.work import JobConfig
+from segue.cli import batch
 from segue.cli.batch import with_jobs
 from segue.errors import SegueError, SourceError
+from segue.jobs.values import DetectorConfig, TrackJob
+from segue.types import BoxPrompt, PointPrompt
 from segue.video.sources.identity import SourceIdentity
 
 
@@ -216,6 +221,49 @@ def test_an_error_of_one_video_has_its_name_and_one_of_all_has_none(
 ) -> None:
     with pytest.raises(SegueError, match=named):
         with_jobs([Task("a", "s3://me:secret@b/a.mp4", own)], JobConfig(options=shared))
+
+
+def test_columns_are_options_of_the_job_and_join_those_of_the_batch(tmp_path: Path) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text(
+        "source,box,point,auto,classes,with,options\n"
+        'a.mp4,"1,2,3,4;5@2:5,6,7,8","-9,1",,,,--mem-every 3\n'
+        "b.mp4,,,yes,person;dog,nanodet,\n"
+    )
+    a, b = with_jobs(read_tasks([str(table)]), JobConfig(options=("--fit", "--mem-every", "5")))
+    assert isinstance(a.job, TrackJob)
+    assert [type(prompt) for prompt in a.job.prompts] == [BoxPrompt, BoxPrompt, PointPrompt]
+    assert (a.job.fit, a.job.options.mem_every, a.job.source.place) == (True, 3, str(tmp_path / "a.mp4"))
+    assert isinstance(b.job, TrackJob)
+    assert b.job.finding == DetectorConfig(name="nanodet", classes=("person", "dog"))
+    assert b.job.options.mem_every == 5
+    assert a.row is None, "jobs of many videos share memory"
+
+
+def test_boxes_of_the_batch_and_of_a_video_are_both_taken() -> None:
+    own = Task("a", "a.mp4", ("--box", "2:5,5,9,9"))
+    (task,) = with_jobs([own], JobConfig(options=("--box", "1:0,0,4,4")))
+    assert isinstance(task.job, TrackJob)
+    assert task.job.prompts == (BoxPrompt(1, (0, 0, 4, 4)), BoxPrompt(2, (5, 5, 9, 9)))
+
+
+def test_words_of_the_batch_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, given = list[Sequence[str]](), batch.given_in_words
+
+    def note(name: str, words: Sequence[str]) -> dict[str, Any]:
+        read.append(words)
+        return given(name, words)
+
+    monkeypatch.setattr(batch, "given_in_words", note)
+    tasks = [Task(name, f"{name}.mp4", ("--box", f"{name},0,9,9")) for name in "0123"]
+    with_jobs(tasks, JobConfig(options=("--fit",)))
+    assert [words[1:] for words in read] == [["--fit"], *([*task.arguments] for task in tasks)]
+
+
+def test_a_column_that_the_command_does_not_have_is_refused_with_the_video(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text('source,box\na.mp4,"1,2,3,4"\n')
+    with pytest.raises(SegueError, match=r"^a \(.*a\.mp4\): segue foreground: .*--box"):
+        with_jobs(read_tasks([str(tmp_path / "list.csv")]), JobConfig(command="foreground"))
 
 
 def test_a_list_that_is_no_text_or_not_there_is_told(tmp_path: Path) -> None:

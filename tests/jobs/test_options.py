@@ -12,8 +12,8 @@ import pytest
 
 import segue
 from segue.cli.main import load_command
-from segue.cli.running import parse_job
-from segue.errors import ArgumentError
+from segue.cli.running import given_in_file, parse_job
+from segue.errors import ArgumentError, SegueError
 from segue.jobs import ForegroundJob, InstancesJob, TrackJob, VideoJob, from_json, to_json
 from segue.options import PANELS, by_arguments, flags_of, offered
 
@@ -90,6 +90,22 @@ def test_a_table_of_events_asks_for_objects() -> None:
     assert job.options.objects
     assert job.outputs.formats is None
     assert (job.events, job.zones) == (Path("events.csv"), ("door=1,2 3,4",))
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_every_option_of_a_command_is_one_of_a_file(name: str) -> None:
+    command: Any = load_command(name)
+    options = [item for item in command.params if item.name not in ("quiet", "live", "port", "browser")]
+    assert len(options) > 20
+    for item in options:
+        value = True if getattr(item, "is_flag", False) else "1"
+        for flag in (word.lstrip("-") for word in item.opts if len(word) > 2):
+            assert [*given_in_file(name, {flag: value})] == [item.name], flag
+            assert [*given_in_file(name, {flag.replace("-", "_"): value})] == [item.name], flag
+        for flag in (word.lstrip("-") for word in item.secondary_opts):
+            assert given_in_file(name, {flag: True}) == {item.name: False}
+    with pytest.raises(SegueError, match="--colour"):
+        given_in_file(name, {"colour": "red"})
 
 
 def test_an_unknown_argument_has_no_place() -> None:

@@ -21,10 +21,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from segue.cli.running import parse_job
 from segue.errors import SegueError, SinkError, SourceError
 from segue.events.table import Event
 from segue.jobs import writing
 from segue.jobs.opened import OpenJob
+from segue.jobs.values import ForegroundJob
 from segue.utils import files as partial
 from segue.utils import notices
 from segue.utils.cancel import CancelToken
@@ -479,6 +481,77 @@ def test_a_name_stands_for_the_camera_everywhere_also_in_its_source(tmp_path: Pa
     assert (gate.source.place, yard.source.place) == ("rtsp://host/gate", "http://yard.local/stream")
     assert (gate.events, yard.events) == (Path("gate/events.csv"), Path("yard/events.csv"))
     assert yard.zones == ("yard door=0,0 9,0 9,9",)
+
+
+def gate(folder: Path, text: str) -> ForegroundJob:
+    """The job of a camera with these lines in its file."""
+    path = cameras_file(folder, f"[cameras.gate]\nsource = 'rtsp://camera/gate'\n{text}")
+    return read_cameras(path, folder)["gate"]
+
+
+def test_an_option_that_is_false_in_the_file_is_off(tmp_path: Path) -> None:
+    path = cameras_file(
+        tmp_path,
+        """
+        [defaults]
+        fast = true
+        home-assistant = true
+        notify = "mqtt://broker/cameras/{name}"
+        [cameras.gate]
+        source = 0
+        fast = false
+        home-assistant = false
+        live = false
+        [cameras.yard]
+        source = 1
+        no-append = true
+        """,
+    )
+    gate, yard = read_cameras(path, tmp_path).values()
+    assert (gate.fast, gate.home_assistant, gate.outputs.append) == (False, False, None)
+    assert (yard.fast, yard.home_assistant, yard.outputs.append) == (True, True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("fps = 5\nend = 300", ["--fps", "5", "--end", "300"]),
+        ("fps = '2.5'\nstart = '1:30'", ["--fps", "2.5", "--start", "1:30"]),
+        ("min-height = 20\nzone = 'a=0,0 9,9'", ["--min-height", "20", "--zone", "a=0,0 9,9"]),
+        ("without = ['rain', 'align']", ["--without", "rain,align"]),
+        (
+            "format = ['png', 'overlay']\nappend = true",
+            ["--format", "png", "--format", "overlay", "--append"],
+        ),
+        ("zone = []\nformat = []\ndevice = []\nno-browser = true\nport = 8080", []),
+        ("model = 'knn'\nretry = 3\nfast = true", ["--model", "knn", "--retry", "3", "--fast"]),
+    ],
+)
+def test_values_of_a_file_mean_the_same_as_words(tmp_path: Path, text: str, words: list[str]) -> None:
+    wanted = parse_job("foreground", ["rtsp://camera/gate", "--events", str(tmp_path / "gate.csv"), *words])
+    assert gate(tmp_path, text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fast = 'yes'", "--fast"),
+        ("fast = 1", "--fast"),
+        ("fps = true", "--fps"),
+        ("fps = -1", "--fps"),
+        ("fps = [5, 10]", "--fps"),
+        ("min_seconds = 'long'", "--min-seconds"),
+        ("end = 2026-01-01", "--end"),
+        ("zone = [true]", "--zone"),
+        ("when-late = 'never'", "--when-late"),
+        ("no-fast = true", "--no-fast"),
+        ("live = true", "--live"),
+        ("[cameras.gate.fps]\nx = 1", "--fps"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_with_its_option(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SegueError, match=f"cameras.toml: camera gate: .*{message}"):
+        gate(tmp_path, text)
 
 
 A, B, C, D = (f"{name}=0%,0% 50%,0% 50%,{number}%" for number, name in enumerate("abcd", 10))

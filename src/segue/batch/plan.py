@@ -10,7 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.pool import ThreadPool
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal, TypeVar
@@ -60,6 +60,26 @@ State = Literal["queued", "running", "done", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
+class OptionRow:
+    """The options of a row of a list.
+
+    Attributes:
+        values: those that have a column of their own, by name.
+        words: the column ``options``, as words of a command line.
+    """
+
+    values: Mapping[str, Any]
+    words: tuple[str, ...]
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """All of them as words, which tell the video from others in the ledger."""
+        lists = {name: value if isinstance(value, list) else [value] for name, value in self.values.items()}
+        pairs = ((f"--{name}", *(() if item is True else (item,))) for name in lists for item in lists[name])
+        return (*(word for pair in pairs for word in pair), *self.words)
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One video of a batch: what is to be done, and what came of it.
 
@@ -80,6 +100,7 @@ class Task:
         stamp: SHA-256 over names, sizes and times of its results, None at an address.
         image: JPEG of one frame with its objects, as long as the report lacks it.
         refused: whether it failed because the store did not take its results; the ledger does not keep it.
+        row: what ``arguments`` was made of, in a video of a list; the ledger does not keep it.
     """
 
     name: str
@@ -97,6 +118,7 @@ class Task:
     stamp: str | None = None
     image: bytes = b""
     refused: bool = False
+    row: OptionRow | None = field(default=None, compare=False)
 
     @property
     def kept(self) -> tuple[str, tuple[str, ...]]:
@@ -306,7 +328,8 @@ def _listed(path: str) -> Iterator[Task]:
         name = str(row.get("name") or "") or PurePosixPath(_path_of(source)).stem
         try:
             check_name(name)
-            task = Task(name, _beside(path, source), tuple(_arguments(row, path)))
+            own = _options(row, path)
+            task = Task(name, _beside(path, source), own.arguments, row=own)
         except SegueError as error:
             raise SourceError(f"{shown}: row {number}: {error}") from None
         if is_url(task.source):
@@ -342,18 +365,19 @@ def _rows(path: str) -> Iterator[Mapping[str, Any]]:
         yield row
 
 
-def _arguments(row: Mapping[str, Any], table: str) -> Iterator[str]:
+def _options(row: Mapping[str, Any], table: str) -> OptionRow:
+    found: dict[str, Any] = {}
     for column in PROMPTS:
-        for value in filter(None, map(str.strip, str(row.get(column) or "").split(";"))):
-            yield from (f"--{column}", _mask(table, value) if column == "mask" else value)
+        if values := [*filter(None, map(str.strip, str(row.get(column) or "").split(";")))]:
+            found[column] = [_mask(table, value) if column == "mask" else value for value in values]
     for column in PLACES:
         if value := str(row.get(column) or "").strip():
             beside = _beside if column == "roi" else _folder_beside
-            yield from (f"--{column}", beside(table, value))
+            found[column] = beside(table, value)
     if str(row.get("auto") or "").strip().lower() in ("1", "true", "yes", "auto"):
-        yield "--auto"
+        found["auto"] = True
     try:
-        yield from shlex.split(str(row.get("options") or ""))
+        return OptionRow(found, tuple(shlex.split(str(row.get("options") or ""))))
     except ValueError as error:
         raise SourceError(f"the options cannot be read ({error})") from None
 

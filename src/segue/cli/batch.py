@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import reduce
 from typing import Annotated, Any
 
 import typer
@@ -28,7 +29,7 @@ from segue.batch.run import (
 from segue.batch.work import JobConfig
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
-from segue.cli.running import parse_job
+from segue.cli.running import given_in_file, given_in_words, job_of_given
 from segue.errors import SegueError
 from segue.jobs.values import Job, TrackJob, check_prompts, checked
 from segue.reports.terminal import bars, interruptible
@@ -182,11 +183,12 @@ class Terminal(BatchObserver):
 
 def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
     """The videos with their jobs: what the options of the batch and their own mean."""
-    found, jobs = [], dict[tuple[str, ...], Job]()
+    found, jobs, shared = [], dict[tuple[str, ...], Job](), dict[str, Any]()
     for task in tasks:
         if task.job is None and task.arguments not in jobs:
+            shared = shared or given_by_batch(how.command, [task.source, *how.options])
             try:
-                job = job_of(how.command, [task.source, *how.options, *task.arguments])
+                job = job_of(how.command, shared, _own_options(how.command, task))
                 if isinstance(job, TrackJob):
                     check_prompts(job)
                 jobs[task.arguments] = job
@@ -194,15 +196,38 @@ def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
                 if not task.arguments:  # the options of all are wrong
                     raise
                 raise SegueError(f"{task.name} ({hide_secrets(task.source)}): {error}") from None
-        found.append(replace(task, job=task.job or jobs[task.arguments]))
+        found.append(replace(task, job=task.job or jobs[task.arguments], row=None))
     return found
 
 
-def job_of(name: str, words: Sequence[str], **defaults: Any) -> Job:
-    """The job that a command line means for videos whose outputs and progress the batch sets."""
+def _own_options(name: str, task: Task) -> Values:
+    """The source and the options of one video, by the names of parameters."""
+    if task.row is None:  # of a program
+        return given_by_batch(name, [task.source, *task.arguments])
+    given = given_in_file(name, task.row.values)
+    return _joined(given, given_by_batch(name, [task.source, *task.row.words]))
+
+
+def given_by_batch(name: str, words: Sequence[str]) -> Values:
+    """The options in words, by the names of parameters; outputs and progress are set by the batch."""
     if own := sorted({word.partition("=")[0] for word in words}.intersection(WORKERS_OWN)):
         raise SegueError(f"{own[0]} is set for each video by the batch; leave it out of its options")
-    job = parse_job(name, words, **defaults)
+    return given_in_words(name, words)
+
+
+def _joined(shared: Mapping[str, Any], own: Mapping[str, Any]) -> Values:
+    """Options and further ones, which follow those of the same name or replace them."""
+    both = {
+        name: [*shared[name], *own[name]]
+        for name in own
+        if isinstance(own[name], (list, tuple)) and name in shared
+    }
+    return {**shared, **own, **both}
+
+
+def job_of(name: str, *given: Mapping[str, Any]) -> Job:
+    """The job of options by the names of parameters, those of the batch before those of a video."""
+    job = job_of_given(name, reduce(_joined, given))
     check_single_files(job)
     return job
 

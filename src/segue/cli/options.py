@@ -10,6 +10,7 @@ import inspect
 import keyword
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
@@ -18,7 +19,9 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 from typer.core import TyperCommand
 
-from segue.options import PANELS, Place, flags_of, inherited_help, nested, offered
+from segue.errors import SegueError
+from segue.options import PANELS, Place, flags_of, inherited_help, is_argument, nested, offered
+from segue.utils.inputs import kind_of
 
 Values = dict[str, Any]
 
@@ -45,9 +48,7 @@ class Options:
 
     def _parameter(self, name: str, place: Place, item: FieldInfo) -> inspect.Parameter:
         """A field as Typer takes it."""
-        extra, kinds = cast(dict[str, Any], item.json_schema_extra), _kinds(item.annotation)
-        kind: Any = str if extra["text"] or str in kinds else kinds[0]
-        kind = list[str] if get_origin(kind) in (tuple, frozenset, Mapping) else kind
+        extra, kind = cast(dict[str, Any], item.json_schema_extra), _kind(item)
         default = self.defaults.get(name, ... if item.is_required() else item.default)
         said = isinstance(default, (bool, int, float, str)) and not (kind is int and isinstance(default, str))
         if not said and default is not ...:
@@ -55,7 +56,7 @@ class Options:
         flags = flags_of(place, item)
         about = item.description or inherited_help(self.of, place[-1])
         rules = {"help": self.help.get(name, about), **_bounds(item.metadata)}
-        if extra["argument"]:
+        if is_argument(item):
             info: Any = typer.Argument(show_default=False, **rules)
         else:
             words = [f"{'-' if len(flag) == 1 else '--'}{flag}" for flag in flags]
@@ -68,6 +69,13 @@ class Options:
         return inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
         )
+
+
+def _kind(item: FieldInfo) -> Any:
+    """The type of what is given for a field: one, or texts in a list."""
+    extra, kinds = cast(dict[str, Any], item.json_schema_extra), _kinds(item.annotation)
+    kind: Any = str if extra["text"] or str in kinds else kinds[0]
+    return list[str] if get_origin(kind) in (tuple, frozenset, Mapping) else kind
 
 
 def _kinds(kind: Any) -> list[Any]:
@@ -92,6 +100,114 @@ def _panel(parameter: inspect.Parameter) -> int:
     return PANELS.index(panel) if panel in PANELS else -1
 
 
+class Form:
+    """The options of groups by their names, and the fields that values of them mean."""
+
+    def __init__(self, *groups: Options) -> None:
+        self._groups = groups
+        self._parameters = [list(group.parameters()) for group in groups]
+
+    def fields(self, given: Mapping[str, Any]) -> list[Values]:
+        """The fields of each group that are given or have a default, nested as its model takes them.
+
+        ``given`` are values by the names of the parameters of a command.
+        """
+        values = [
+            {place: given.get(item.name, item.default) for place, item in group} for group in self._parameters
+        ]
+        return [
+            nested({place: value for place, value in group.items() if value is not None}) for group in values
+        ]
+
+    def given(self, values: Mapping[str, Any]) -> Values:
+        """Values by the names of options, as a file has them, by the names of parameters.
+
+        An empty list is an option that is not given.
+
+        Raises:
+            SegueError: there is no such option, or its value has another type.
+        """
+        found = {}
+        for key, value in values.items():
+            flag = key.replace("_", "-")
+            name, item, negated = self._find(flag)
+            if value != []:
+                read = _value(flag if is_argument(item) else f"--{flag}", item, value)
+                found[name] = not read if negated else read
+        return found
+
+    def _find(self, flag: str) -> tuple[str, FieldInfo, bool]:
+        """The parameter and the field of an option, and whether its name says that it is off."""
+        if flag in self._by_flag:
+            return *self._by_flag[flag], False
+        known = self._by_flag.get(flag.removeprefix("no-"))
+        if known is not None and _kind(known[1]) is bool and known[1].default is not False:
+            return *known, True  # as on a command line
+        from difflib import get_close_matches  # late to keep start-up short
+
+        close = get_close_matches(flag, self._by_flag, 1)
+        raise SegueError(f"there is no option --{flag}" + (f"; did you mean --{close[0]}?" if close else ""))
+
+    @cached_property
+    def _by_flag(self) -> dict[str, tuple[str, FieldInfo]]:
+        """The name of the parameter, and the field, of each option."""
+        found: dict[str, tuple[str, FieldInfo]] = {}
+        for group, parameters in zip(self._groups, self._parameters, strict=True):
+            fields = dict(offered(group.of))
+            for place, parameter in parameters:
+                flags = flags_of(place, fields[place])
+                found |= {flag: (parameter.name, fields[place]) for flag in flags if len(flag) > 1}
+        return found
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """How each field of the last group is called as an option, by its place with dots."""
+        return {
+            ".".join(place): ("" if is_argument(item) else "--") + flags_of(place, item)[0]
+            for place, item in offered(self._groups[-1].of)
+        }
+
+    def command(self, run: Callable[..., Any], kind: type[TyperCommand] | None = None) -> Callable[..., None]:
+        """A function for Typer, see :func:`command`."""
+        hints, signature = get_type_hints(run, include_extras=True), inspect.signature(run).parameters
+        own = [
+            item.replace(annotation=hints[name])
+            for name, item in signature.items()
+            if item.kind is item.KEYWORD_ONLY
+        ]
+        shown = sorted((*(item for group in self._parameters for _, item in group), *own), key=_panel)
+
+        def called(**given: Any) -> Any:
+            return run(*self.fields(given), **{item.name: given.get(item.name, item.default) for item in own})
+
+        called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+        called.__annotations__ = {item.name: item.annotation for item in shown}
+        called.__doc__ = run.__doc__
+        called.command_class = kind  # type: ignore[attr-defined]
+        return called
+
+
+def _value(name: str, item: FieldInfo, value: object) -> Any:
+    """A value of a file for a field, of the type that it has on a command line; the model checks the rest."""
+    kind = _kind(item)
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise SegueError(f"{name} is {value!r}, but must be true or false")
+        return value
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    for each in values:
+        if isinstance(each, bool) or not isinstance(each, (str, int, float)):
+            shown = str(each).lower() if isinstance(each, bool) else kind_of(each)
+            raise SegueError(f"{name} is {shown}, but must be a text or a number")
+    if kind == list[str]:
+        return [*map(str, values)]
+    if cast(dict[str, Any], item.json_schema_extra)["text"]:
+        return ",".join(map(str, values))
+    if len(values) != 1:
+        raise SegueError(f"{name} has {len(values)} values, but takes one")
+    return values[0] if kind in (int, float) else str(values[0])
+
+
 def command(
     run: Callable[..., Any], *groups: Options, kind: type[TyperCommand] | None = None
 ) -> Callable[..., None]:
@@ -100,25 +216,4 @@ def command(
     ``run`` is given a dictionary for each group, in order: the fields of its model that are typed or have a
     default, nested as the model takes them.
     """
-    hints, signature = get_type_hints(run, include_extras=True), inspect.signature(run).parameters
-    own = [
-        item.replace(annotation=hints[name])
-        for name, item in signature.items()
-        if item.kind is item.KEYWORD_ONLY
-    ]
-    parameters = [list(group.parameters()) for group in groups]
-    shown = sorted((*(item for group in parameters for _, item in group), *own), key=_panel)
-
-    def called(**given: Any) -> Any:
-        values = {item.name: item.default for item in shown} | given
-        fields = [
-            nested({place: values[item.name] for place, item in group if values[item.name] is not None})
-            for group in parameters
-        ]
-        return run(*fields, **{item.name: values[item.name] for item in own})
-
-    called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-    called.__annotations__ = {item.name: item.annotation for item in shown}
-    called.__doc__ = run.__doc__
-    called.command_class = kind  # type: ignore[attr-defined]
-    return called
+    return Form(*groups).command(run, kind)

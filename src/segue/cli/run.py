@@ -10,7 +10,7 @@ import typer
 
 from segue.batch.plan import Task
 from segue.batch.work import JobConfig
-from segue.cli.batch import BatchCommand, do_tasks, job_of
+from segue.cli.batch import BatchCommand, do_tasks, given_by_batch, job_of
 from segue.cli.options import Options, Values, command
 from segue.dataset_runs.protocols import (
     is_clips,
@@ -114,7 +114,9 @@ def template_of(request: Request, how: JobConfig) -> VideoJob:
     """The job of every video of a request, as the options say; its source is still to be named."""
     protocol = protocol_of(request.dataset)
     defaults: dict[str, Any] = {} if protocol.model is None else {"model": protocol.model}
-    job = job_of(protocol.command, ["", *how.options], whole=protocol.format is None, **defaults)
+    if protocol.command == "instances":
+        defaults["whole"] = protocol.format is None
+    job = job_of(protocol.command, defaults, given_by_batch(protocol.command, ["", *how.options]))
     return to_be_scored(job, protocol)
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from contextvars import copy_context
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from segue.cli.main import load_command
-from segue.cli.options import Options, Values, command
+from segue.cli.options import Form, Options, Values
 from segue.errors import PromptError, SegueError
 from segue.jobs.ahead import open_ahead
 from segue.jobs.observer import Observer
@@ -58,84 +57,125 @@ COMMAND_LINE_ERROR: Any = typer.BadParameter.__mro__[2]
 Watched = Callable[["Console"], AbstractContextManager[Observer]]
 """What receives the progress of a run, given what shows it on the terminal."""
 
-PARSE_ONLY = "parse only"  # what a command is told that gives its job instead of carrying it out
-
 TRACKERS = ", ".join(entry.name for entry in MODELS if entry.task == "track")
 
 
-def job_command(
-    parse: Callable[..., None],
-    kind: type[VideoJob],
-    *groups: Options,
-    model: str | None,
-    model_help: str,
-    without: Sequence[str] = (),
-) -> Callable[..., None]:
-    """A command that carries out a job; ``parse`` changes what is typed otherwise than the job has it.
+class JobForm:
+    """The options of a command that carries out a job, and the job that values of them make.
 
-    It is given the fields of the job that are typed, and those of each group.
+    ``parse`` changes what is typed otherwise than the job has it. It is given the fields of the job that are
+    typed, and those of each group.
     """
-    formats, detectors = ", ".join(SINKS.names), ", ".join(DETECTORS.names)
-    text = {
-        "model.name": model_help,
-        "outputs.formats": f"Formats to write, separated by commas: {formats}.  [default: png,overlay; of "
-        "a camera with --events its table and images alone]",
-        "finding.name": f"Detector that finds the objects: {detectors}.  [default: motion; with --text "
-        "nanodet, or an open-vocabulary detector of the user's cache]",
-    }
-    own = Options(kind, without=without, defaults={"model.name": model}, help=text)
 
-    def carry_out(
-        *typed: Any,
-        context: typer.Context,
-        live: Annotated[
-            bool,
-            typer.Option(
-                "--live",
-                rich_help_panel="Output",
-                help="Show image, masks, zones and events in the browser while the run goes on.",
-            ),
-        ] = False,
-        port: Annotated[
-            int,
-            typer.Option(
-                min=0,
-                max=65535,
-                rich_help_panel="Output",
-                help="Port of the page of `--live`; 0 takes a free one.",
-            ),
-        ] = 0,
-        browser: Annotated[
-            bool, typer.Option(rich_help_panel="Output", help="Open that page in the browser.")
-        ] = True,
-    ) -> VideoJob:
+    def __init__(
+        self,
+        parse: Callable[..., None],
+        kind: type[VideoJob],
+        *groups: Options,
+        model: str | None,
+        model_help: str,
+        without: Sequence[str] = (),
+    ) -> None:
+        formats, detectors = ", ".join(SINKS.names), ", ".join(DETECTORS.names)
+        text = {
+            "model.name": model_help,
+            "outputs.formats": f"Formats to write, separated by commas: {formats}.  [default: png,overlay; "
+            "of a camera with --events its table and images alone]",
+            "finding.name": f"Detector that finds the objects: {detectors}.  [default: motion; with --text "
+            "nanodet, or an open-vocabulary detector of the user's cache]",
+        }
+        own = Options(kind, without=without, defaults={"model.name": model}, help=text)
+        self._parse, self._kind, self._form = parse, kind, Form(*groups, own)
+
+    def given(self, values: Mapping[str, Any]) -> Values:
+        """What a file gives by the names of options, by the names of parameters."""
+        if values.get("live"):
+            raise SegueError(NOT_LIVE)
+        of_job = {name: value for name, value in values.items() if name.removeprefix("no-") not in SHOWING}
+        return self._form.given(of_job)
+
+    def job(self, given: Mapping[str, Any]) -> VideoJob:
+        """The job of values by the names of parameters."""
+        return self._job(*self._form.fields(given))
+
+    def _job(self, *typed: Values) -> VideoJob:
         *others, fields = typed
-        parse(fields, *others)
-        job = checked(kind, fields)
-        if context.obj is not PARSE_ONLY:
+        self._parse(fields, *others)
+        return checked(self._kind, fields, self._form.names)
+
+    def command(self) -> Callable[..., None]:
+        """The command that carries the job out."""
+
+        def carry_out(
+            *typed: Values,
+            live: Annotated[
+                bool,
+                typer.Option(
+                    "--live",
+                    rich_help_panel="Output",
+                    help="Show image, masks, zones and events in the browser while the run goes on.",
+                ),
+            ] = False,
+            port: Annotated[
+                int,
+                typer.Option(
+                    min=0,
+                    max=65535,
+                    rich_help_panel="Output",
+                    help="Port of the page of `--live`; 0 takes a free one.",
+                ),
+            ] = 0,
+            browser: Annotated[
+                bool, typer.Option(rich_help_panel="Output", help="Open that page in the browser.")
+            ] = True,
+        ) -> None:
+            job = self._job(*typed)
             page = resolve_name("segue_web.command:live_page") if live else None
             show(job, nullcontext if page is None else partial(page, port=port, browser=browser))
-        return job
 
-    carry_out.__doc__ = parse.__doc__
-    return command(carry_out, *groups, own)
+        carry_out.__doc__ = self._parse.__doc__
+        return self._form.command(carry_out)
 
 
-def parse_job(name: str, words: Sequence[str], **defaults: Any) -> Job:
-    """The job that a command line means, without carrying it out or saying anything.
+SHOWING = frozenset({"live", "port", "browser", "quiet"})
+"""Options of a command that say how a run is shown, and are no part of its job."""
 
-    ``defaults`` are those of options that differ from the command's.
-    """
+NOT_LIVE = "--live shows one run alone; leave it out"
+
+
+def given_in_words(name: str, words: Sequence[str]) -> Values:
+    """The options in the words of a command line, by the names of parameters; nothing is carried out."""
     if "--live" in words:
-        raise SegueError("--live shows one run alone; leave it out")
-    run = load_command(name).main
-    how = {"prog_name": f"segue {name}", "standalone_mode": False, "obj": PARSE_ONLY}
-    found = _parsed(name, run, [*words], **how, default_map=defaults)
-    if found == 128 + signal.SIGINT:  # how Typer passes an interrupt on
-        raise KeyboardInterrupt
-    if isinstance(found, (int, type(None))):
+        raise SegueError(NOT_LIVE)
+    if "--help" in words:
         raise SegueError(f"--help is no option here; see `segue {name} --help`")
-    return found  # type: ignore[no-any-return]
+    context = _parsed(name, load_command(name).make_context, f"segue {name}", [*words])
+    typed = {
+        key: value
+        for key, value in context.params.items()
+        if context.get_parameter_source(key).name == "COMMANDLINE"
+    }
+    return {key: value for key, value in typed.items() if key not in SHOWING}
+
+
+def given_in_file(name: str, values: Mapping[str, Any]) -> Values:
+    """Options of a command as a file has them, by the names of parameters."""
+    try:
+        return FORMS[name].given(values)
+    except SegueError as error:
+        raise SegueError(f"segue {name}: {error}") from None
+
+
+def job_of_given(name: str, given: Mapping[str, Any]) -> Job:
+    """The job of options by the names of parameters, without carrying it out or saying anything."""
+    context = copy_context()
+    context.run(be_quiet)
+    return cast(Job, context.run(FORMS[name].job, given))
+
+
+def parse_job(name: str, words: Sequence[str]) -> Job:
+    """The job that a command line means, without carrying it out or saying anything."""
+    return job_of_given(name, given_in_words(name, words))
 
 
 def check_training(words: Sequence[str]) -> None:
@@ -275,13 +315,14 @@ def _track(fields: Values, what: Values) -> None:
     fields["prompts"] = typed_prompts(typed.mask, typed.box, typed.point, typed.remove, fill=typed.fill)
 
 
-track = job_command(
+TRACK = JobForm(
     _track,
     TrackJob,
     Options(TypedPrompts),
     model="stcn-lite",
     model_help=f"{TRACKERS}.",
 )
+track = TRACK.command()
 
 
 def demo(
@@ -341,13 +382,14 @@ def _foreground(fields: Values) -> None:
         fields.setdefault("options", {})["objects"] = True
 
 
-foreground = job_command(
+FOREGROUND = JobForm(
     _foreground,
     ForegroundJob,
     without=["source.stride"],
     model="mustan-lite",
     model_help="Network by name, or mog2, knn, median (running median), difference (of frames).",
 )
+foreground = FOREGROUND.command()
 
 
 def _instances(fields: Values) -> None:
@@ -381,10 +423,14 @@ def _instances(fields: Values) -> None:
             notice(f"model: {model['name']}, {why}")
 
 
-instances = job_command(
+INSTANCES = JobForm(
     _instances,
     InstancesJob,
     model=None,
     model_help="seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and a network that tracks its "
     "objects: nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are available]",
 )
+instances = INSTANCES.command()
+
+FORMS = {"track": TRACK, "foreground": FOREGROUND, "instances": INSTANCES}
+"""The options and jobs of the commands that carry out a job, by their names."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from segue.events.snapshots import Snapshots as Snapshots
     from segue.events.table import Event as Event
     from segue.events.table import read_events as read_events
+    from segue.events.zone_events import ZoneEvents as ZoneEvents
     from segue.events.zones import Zone as Zone
 
 _MODULES = {
@@ -19,6 +20,7 @@ _MODULES = {
     "segue.events.sink": "EventSink",
     "segue.events.snapshots": "Snapshots",
     "segue.events.table": "Event read_events",
+    "segue.events.zone_events": "ZoneEvents",
     "segue.events.zones": "Zone",
 }
 

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal
 
 from segue.errors import SinkError
 from segue.events.best_views import BestViews, Name
@@ -19,39 +18,13 @@ from segue.events.messages.notify import Notifier, NotifyWarning
 from segue.events.rules import EventRules
 from segue.events.snapshots import Snapshots
 from segue.events.table import Event, EventTable, Kind, Row, event_of, read_events
+from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone
-from segue.masks import measure
-from segue.masks.measure import MIN_SIDE, least_area
-from segue.sinks.base import Sink, Size, known_size, sized_mask
+from segue.sinks.base import Sink, Size, known_size
 from segue.sinks.files import SpooledSink
-from segue.types import Frame, Point, Segmentation
+from segue.types import Frame, Segmentation
 from segue.utils.files import writing
 from segue.video.decoding.readers import ConnectionChange
-
-MIN_FRAMES = 3
-"""Objects that were seen on fewer frames, large enough, are not worth an event."""
-
-
-@dataclass(slots=True)
-class _Place:
-    """State of an object at a zone or line: time of entry; last side of the line."""
-
-    inside: Event | None = None
-    loiters: bool = False  # and has been reported for it
-    frames: int = 0  # in a row on which it was otherwise
-    since: Event | None = None  # the first of these
-    clear: Point | None = None
-
-
-@dataclass(slots=True)
-class _Visit:
-    """An object from its coming to its going, by the events of its first and its last frame."""
-
-    first: Event
-    last: Event
-    frames: int = 0
-    told: bool = False
-    places: dict[str, _Place] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -114,18 +87,13 @@ class EventSink(SpooledSink):
         path = Path(path)
         if path.suffix.lower() not in (".csv", ".json"):
             raise SinkError(f"{path}: events go to a file ending in .csv or .json")
-        self._zones, self._zones_fit = tuple(zones), False
-        known = known_size(size)
-        if known is not None:  # before anything is on the disk
-            self._check_zones(known)
-        self._rules = rules or EventRules()
-        self._visits: dict[int, _Visit] = {}
+        self._events = ZoneEvents(zones, rules, size)  # zones are checked before anything is on the disk
         self._live, self._append = live, append
         self._table: EventTable | None = None
         self._snapshots, self._on_event = snapshots, on_event
         self._source, self._at = source, at
         self._count = 0  # number of the last event
-        self._counts = ZoneCounts(self._zones)
+        self._counts = ZoneCounts(self._events.zones)
         self._cut_off: dict[int, _CutOff] = {}  # objects that were there when an earlier run was killed
         for table in (each for each in earlier if each != path and each.exists()):
             with writing(table):
@@ -153,35 +121,22 @@ class EventSink(SpooledSink):
             with writing(self._file.final):
                 self._table = EventTable(self._file.final, append=self._append)
             self._end_earlier()
-        index, time = segmentation.index, segmentation.time
-        mask = sized_mask(segmentation, self._size)
+        height, width = known_size(self._size) or segmentation.mask.shape
         if self._snapshots is not None:
-            self._snapshots.see(frame, segmentation, (mask.shape[0], mask.shape[1]))
-        if not self._zones_fit:  # a camera tells its size with the first frame
-            self._check_zones((mask.shape[0], mask.shape[1]))
-        least = least_area(mask.shape)
-        labels = {item.id: item.label or None for item in segmentation.objects}
-        for number, extent in measure(mask).items():
-            label = labels.get(number)
-            seen = Event("enter", number, index, time, *extent.box, extent.area, 0.0, extent.area, label)
-            seen = replace(seen, zone=self._zones_at(seen.foot))
-            if number not in self._visits and extent.area < least:
-                continue
-            visit = self._visits.setdefault(number, _Visit(seen, seen))
-            if self._views is not None and label is None:
-                self._views.see(frame, number, extent.box, extent.area, mask.shape)
-            largest = max(visit.last.largest, extent.area)
-            visit.last = replace(seen, seconds=round(time - visit.first.time, 6), largest=largest)
-            large = extent.area >= least and self._rules.tall_enough(extent.box)
-            visit.frames += large
-            long = visit.frames >= MIN_FRAMES and visit.last.seconds >= self._rules.min_seconds
-            if large and long and not visit.told:
-                visit.told = True
-                self._emit(replace(visit.first, largest=largest))
-            if visit.told:
-                self._watch(visit, min(mask.shape))
-        for number in sorted(set(self._visits) - set(segmentation.ids)):
-            self._end("leave", number)
+            self._snapshots.see(frame, segmentation, (height, width))
+        before = self._events.objects if self._views is not None else {}
+        events = self._events.update(segmentation)
+        if self._views is not None:  # the views of this frame may name the objects of its events
+            for number, seen in self._events.objects.items():
+                if seen.frame == segmentation.index and seen.label is None:
+                    self._views.see(
+                        frame, number, (seen.x0, seen.y0, seen.x1, seen.y1), seen.area, (height, width)
+                    )
+        for event in events:
+            self._emit(event)
+        if self._views is not None:
+            for number in before.keys() - self._events.objects.keys():
+                self._views.forget(number)
 
     def connection(self, change: ConnectionChange) -> None:
         kind: Kind = "online" if change.online else "offline"
@@ -191,7 +146,7 @@ class EventSink(SpooledSink):
     def hand_over(self, successor: Sink) -> None:
         """Objects that are there go on in the next part: they neither end nor enter."""
         if isinstance(successor, EventSink):
-            successor._visits, self._visits = self._visits, {}
+            successor._events, self._events = self._events, successor._events
             successor._views, self._views = self._views, None
 
     def close(self) -> None:
@@ -254,72 +209,12 @@ class EventSink(SpooledSink):
         self._cut_off = {}
 
     def _finish(self) -> None:
-        for number in sorted(self._visits):
-            self._end("end", number)
+        for event in self._events.finish():
+            self._emit(event)
         if self._snapshots is not None:
             self._snapshots.close()
-        if self._zones:
+        if self._events.zones:
             self._counts.write(counts_path(self._file.final))
-
-    def _end(self, what: Literal["leave", "end"], number: int) -> None:
-        visit = self._visits.pop(number)
-        if visit.told:
-            for name, place in visit.places.items():
-                if place.inside is not None:
-                    self._leave(name, place.inside, visit.last)
-            self._emit(replace(visit.last, event=what))
-        if self._views is not None:
-            self._views.forget(number)
-
-    def _check_zones(self, size: tuple[int, int]) -> None:
-        self._zones = tuple(zone.in_pixels(size) for zone in self._zones)
-        for zone in self._zones:
-            zone.check(size)
-        self._zones_fit = True
-
-    def _zones_at(self, point: Point) -> str:
-        return ";".join(zone.name for zone in self._zones if zone.contains(point))
-
-    def _watch(self, visit: _Visit, side: int) -> None:
-        """Tell what the last step of an object means to zones and lines."""
-        now = visit.last
-        for zone in self._zones:
-            place = visit.places.setdefault(zone.name, _Place())
-            if zone.is_line:
-                if abs(zone.side(now.foot)) > side / MIN_SIDE:  # else it may tremble on the line
-                    if place.clear is not None and zone.crossed(place.clear, now.foot):
-                        direction = "right" if zone.side(now.foot) > 0 else "left"
-                        self._emit(replace(now, event="cross", zone=zone.name, direction=direction))
-                    place.clear = now.foot
-                continue
-            if zone.contains(now.foot) == (place.inside is not None):
-                place.frames, place.since = 0, None
-                self._see_loiter(zone.name, place, now)
-                continue
-            place.since = place.since or now
-            place.frames += 1
-            if place.frames < MIN_FRAMES:
-                continue
-            since, place.frames, place.since = place.since, 0, None
-            if place.inside is None:
-                place.inside = since
-                self._emit(replace(since, event="zone-enter", zone=zone.name))
-            else:
-                self._leave(zone.name, place.inside, since)
-                place.inside, place.loiters = None, False
-
-    def _see_loiter(self, name: str, place: _Place, now: Event) -> None:
-        limit = self._rules.loiter.get(name)
-        if limit is None or place.inside is None or place.loiters:
-            return
-        seconds = round(now.time - place.inside.time, 6)
-        if seconds >= limit:
-            place.loiters = True
-            self._emit(replace(now, event="loiter", zone=name, seconds=seconds))
-
-    def _leave(self, name: str, inside: Event, now: Event) -> None:
-        dwelt = round(now.time - inside.time, 6)
-        self._emit(replace(now, event="zone-leave", zone=name, seconds=dwelt))
 
     def _emit(self, event: Event) -> None:
         self._count += 1

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -444,22 +445,25 @@ Job = Annotated[TrackJob | ForegroundJob | InstancesJob, Field(discriminator="ki
 _ANY: TypeAdapter[Job] = TypeAdapter(Job, config=ConfigDict(defer_build=True))
 
 
-def checked(kind: type[V], values: Mapping[str, Any]) -> V:
-    """Options of a caller as a value."""
+def checked(kind: type[V], values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> V:
+    """Options of a caller as a value; ``names`` say how the caller calls fields, such as ``options.fps``."""
     try:
         return kind(**values)
     except ValidationError as errors:
         wrong = PromptError if errors.errors()[0]["loc"][:1] == ("prompts",) else ArgumentError
-        raise wrong(error_text(errors).removeprefix("options.")) from None
+        raise wrong(error_text(errors, names or {}).removeprefix("options.")) from None
 
 
-def error_text(errors: ValidationError) -> str:
-    """The first of the errors that pydantic found, for people: which field, what it is, what is expected."""
+def error_text(errors: ValidationError, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The first of the errors that pydantic found, for people: which field, what it is, what is expected.
+
+    ``names`` are those of fields, where they are not called by their place.
+    """
     first = errors.errors(include_url=False)[0]
     # Of a field with several types pydantic adds the one that it tried first.
     tried = ("literal[", "function-", "constrained-", "int")
     place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(tried))
-    value = first["input"]
+    place, value = names.get(place, place), first["input"]
     if first["type"] == "extra_forbidden":
         return f"{place}: there is no such field"
     if first["type"] == "missing":

@@ -1,0 +1,198 @@
+"""Events of the objects of results, frame by frame: they come and go, enter zones, and cross lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from segue.errors import ArgumentError
+from segue.events.rules import EventRules
+from segue.events.table import Event
+from segue.events.zones import Zone
+from segue.masks import measure
+from segue.masks.measure import MIN_SIDE, least_area
+from segue.sinks.base import Size, known_size, sized_mask
+from segue.types import Point, Segmentation
+
+MIN_FRAMES = 3
+"""Objects that were seen on fewer frames, large enough, are not worth an event."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """State of an object at a zone or line: time of entry; last side of the line."""
+
+    inside: Event | None = None
+    loiters: bool = False  # and has been reported for it
+    frames: int = 0  # in a row on which it was otherwise
+    since: Event | None = None  # the first of these
+    clear: Point | None = None
+
+
+@dataclass(slots=True)
+class _Visit:
+    """An object from its coming to its going, by the events of its first and its last frame."""
+
+    first: Event
+    last: Event
+    frames: int = 0
+    told: bool = False
+    places: dict[str, _Place] = field(default_factory=dict)
+
+
+class ZoneEvents:
+    """Finds what happens to objects, from one result after the other; writes nothing.
+
+    An object is there as long as it is listed in the results. Its ``enter`` is known on the third frame on
+    which it is large enough, and a zone is entered or left after three frames. :class:`EventSink` writes the
+    same events to a file.
+
+    Args:
+        zones: regions and lines to watch, also as the texts of :meth:`Zone.parse`; without any, objects come
+            and go.
+        rules: which objects and stays are worth an event.
+        size: height and width for boxes, areas and zones; None takes the size of each mask.
+        fps: frames a second, for results without times, such as those made of detections; None takes the time
+            of each result.
+
+    Raises:
+        ArgumentError: ``fps`` is not positive.
+        SegueError: a text is no zone, or a zone lies outside the image; where the size is not known yet it is
+            raised with the first result.
+    """
+
+    def __init__(
+        self,
+        zones: Iterable[Zone | str] = (),
+        rules: EventRules | None = None,
+        size: Size = None,
+        fps: float | None = None,
+    ) -> None:
+        if fps is not None and not fps > 0:
+            raise ArgumentError(f"fps is {fps}, but must be positive")
+        self._zones = tuple(zone if isinstance(zone, Zone) else Zone.parse(zone) for zone in zones)
+        self._rules = rules or EventRules()
+        self._size, self._fps, self._zones_fit = size, fps, False
+        self._visits: dict[int, _Visit] = {}
+        known = known_size(size)
+        if known is not None:
+            self._check_zones(known)
+
+    @property
+    def zones(self) -> tuple[Zone, ...]:
+        """The zones; in pixels as soon as the size of the image is known."""
+        return self._zones
+
+    @property
+    def objects(self) -> Mapping[int, Event]:
+        """The objects that are there by id, each as an event where it was seen last."""
+        return {number: visit.last for number, visit in self._visits.items()}
+
+    def update(self, result: Segmentation) -> list[Event]:
+        """Take the result of the next frame.
+
+        Args:
+            result: result of any session; results come in order of time.
+
+        Returns:
+            What is known now. Some events happened a few frames earlier, as ``frame`` and ``time`` say.
+
+        Raises:
+            SegueError: a zone lies outside the image.
+        """
+        return [*self._update(result)]
+
+    def finish(self) -> list[Event]:
+        """Take the end of the video: objects that are still there have an ``end``.
+
+        Returns:
+            These events. Results after them begin anew.
+        """
+        return [event for number in sorted(self._visits) for event in self._end("end", number)]
+
+    def _update(self, result: Segmentation) -> Iterator[Event]:
+        index, time = result.index, result.time if self._fps is None else result.index / self._fps
+        mask = sized_mask(result, self._size)
+        if not self._zones_fit:  # a camera tells its size with the first frame
+            self._check_zones((mask.shape[0], mask.shape[1]))
+        least = least_area(mask.shape)
+        labels = {item.id: item.label or None for item in result.objects}
+        for number, extent in measure(mask).items():
+            label = labels.get(number)
+            seen = Event("enter", number, index, time, *extent.box, extent.area, 0.0, extent.area, label)
+            seen = replace(seen, zone=self._zones_at(seen.foot))
+            if number not in self._visits and extent.area < least:
+                continue
+            visit = self._visits.setdefault(number, _Visit(seen, seen))
+            largest = max(visit.last.largest, extent.area)
+            visit.last = replace(seen, seconds=round(time - visit.first.time, 6), largest=largest)
+            large = extent.area >= least and self._rules.tall_enough(extent.box)
+            visit.frames += large
+            long = visit.frames >= MIN_FRAMES and visit.last.seconds >= self._rules.min_seconds
+            if large and long and not visit.told:
+                visit.told = True
+                yield replace(visit.first, largest=largest)
+            if visit.told:
+                yield from self._watch(visit, min(mask.shape))
+        for number in sorted(set(self._visits) - set(result.ids)):
+            yield from self._end("leave", number)
+
+    def _end(self, what: Literal["leave", "end"], number: int) -> Iterator[Event]:
+        visit = self._visits.pop(number)
+        if visit.told:
+            for name, place in visit.places.items():
+                if place.inside is not None:
+                    yield _leaving(name, place.inside, visit.last)
+            yield replace(visit.last, event=what)
+
+    def _check_zones(self, size: tuple[int, int]) -> None:
+        self._zones = tuple(zone.in_pixels(size) for zone in self._zones)
+        for zone in self._zones:
+            zone.check(size)
+        self._zones_fit = True
+
+    def _zones_at(self, point: Point) -> str:
+        return ";".join(zone.name for zone in self._zones if zone.contains(point))
+
+    def _watch(self, visit: _Visit, side: int) -> Iterator[Event]:
+        """What the last step of an object means to zones and lines."""
+        now = visit.last
+        for zone in self._zones:
+            place = visit.places.setdefault(zone.name, _Place())
+            if zone.is_line:
+                if abs(zone.side(now.foot)) > side / MIN_SIDE:  # else it may tremble on the line
+                    if place.clear is not None and zone.crossed(place.clear, now.foot):
+                        direction = "right" if zone.side(now.foot) > 0 else "left"
+                        yield replace(now, event="cross", zone=zone.name, direction=direction)
+                    place.clear = now.foot
+                continue
+            if zone.contains(now.foot) == (place.inside is not None):
+                place.frames, place.since = 0, None
+                yield from self._loitering(zone.name, place, now)
+                continue
+            place.since = place.since or now
+            place.frames += 1
+            if place.frames < MIN_FRAMES:
+                continue
+            since, place.frames, place.since = place.since, 0, None
+            if place.inside is None:
+                place.inside = since
+                yield replace(since, event="zone-enter", zone=zone.name)
+            else:
+                yield _leaving(zone.name, place.inside, since)
+                place.inside, place.loiters = None, False
+
+    def _loitering(self, name: str, place: _Place, now: Event) -> Iterator[Event]:
+        limit = self._rules.loiter.get(name)
+        if limit is None or place.inside is None or place.loiters:
+            return
+        seconds = round(now.time - place.inside.time, 6)
+        if seconds >= limit:
+            place.loiters = True
+            yield replace(now, event="loiter", zone=name, seconds=seconds)
+
+
+def _leaving(name: str, inside: Event, now: Event) -> Event:
+    """The ``zone-leave`` of an object that entered a zone at one event and has left it at another."""
+    return replace(now, event="zone-leave", zone=name, seconds=round(now.time - inside.time, 6))
