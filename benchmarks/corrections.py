@@ -35,11 +35,12 @@ import torch
 
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.davis import Sequence as Video
+from segue.models.base import TrackNetwork
 from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, correct, find_prompter
 from segue.sessions import TrackSession
 from segue.types import Frame, Image, IndexMask, MaskPrompt, PointPrompt, Prompt
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
-from segue.weights import prepare
+from segue.weights import Prepared, prepare
 from segue_train.data.footage import VOID
 from segue_train.data.prompt_samples import click_on, largest_error
 from segue_web.project.tracking import Corrected, follow
@@ -117,8 +118,8 @@ def main() -> int:
             )
         ]
         if arguments.list:
-            for each in tracks:
-                print(f"{each.name}: {each.before:.3f} {each.reached:.3f}")
+            for track in tracks:
+                print(f"{track.name}: {track.before:.3f} {track.reached:.3f}")
         report_tracks(tracks)
         return 0
     cases = [
@@ -150,7 +151,7 @@ def videos(
     folder: Path, wanted: Sequence[str] | None, network: str, cache: Path | None
 ) -> Iterator[tuple[str, str, Path | None]]:
     """Name and group of the videos of a folder, and the file for their tracked masks."""
-    names = DavisFolder(folder).names
+    names = list(DavisFolder(folder).names)
     if wanted:
         names = [name for name in names if name in wanted]
     elif any(name in DAVIS_VAL for name in names):
@@ -290,7 +291,7 @@ def tracked_on(
     kept: Path | None = None,
 ) -> list[Track]:
     """Correct the chosen frames of a video, each by itself, and track on from there in all ways."""
-    prepared = prepare(network, task="track", device="cpu")
+    prepared: Prepared[TrackNetwork] = prepare(network, task="track", device="cpu")
     session = TrackSession(prepared)
     cases = list(cases_of(video, name, group, network, frames, kept))
     plain: list[IndexMask] = []  # of all frames, without corrections
