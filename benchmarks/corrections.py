@@ -4,6 +4,7 @@ Example::
 
     python benchmarks/corrections.py --data ../shared/data/vos/davis2016_240p --frames 4
     python benchmarks/corrections.py --data ../shared/data/vos/davis2016_480p --ways correct,anew --list
+    python benchmarks/corrections.py --data ../shared/data/vos/davis2016_240p --frames 4 --after 20
 
 stcn-lite follows the objects of each video from the mask of the first frame; of videos of DAVIS those of
 val count. Of the frames whose mask is wrong, ``--frames`` of each object are clicked, evenly chosen. A
@@ -12,6 +13,11 @@ which is :func:`segue.prompts.correct` and what :class:`segue.PointPrompt` does;
 the probability of the tracker, as in the page; ``anew``, the whole answer of the prompter. A mask is worse
 where its J is more than .005 below that before the clicks. Kinds of errors: a ``border`` is thin beside the
 object; what is deeper is a part ``lost``, or a neighbour ``taken``.
+
+``--after`` gives one ideal click, tracks on from there, and compares J of that many frames with the masks
+without the click: ``on`` in the session that was clicked, ``anew`` and ``back`` as the page does, in a new
+session that is shown the first mask and the corrected one. ``--truth`` gives the true mask instead of a
+click: no correction can be better.
 """
 
 from __future__ import annotations
@@ -29,13 +35,15 @@ import torch
 
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.davis import Sequence as Video
+from segue.models.base import TrackNetwork
 from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, correct, find_prompter
 from segue.sessions import TrackSession
-from segue.types import Image
+from segue.types import Frame, Image, IndexMask, MaskPrompt, PointPrompt, Prompt
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
-from segue.weights import prepare
+from segue.weights import Prepared, prepare
 from segue_train.data.footage import VOID
 from segue_train.data.prompt_samples import click_on, largest_error
+from segue_web.project.tracking import Corrected, follow
 
 CLICKS = 3
 WORSE = 0.005  # J by which a mask must fall to count as worse
@@ -85,11 +93,35 @@ def main() -> int:
     parser.add_argument("--network", default="stcn-lite", help="that tracks")
     parser.add_argument("--frames", type=int, default=8, help="most frames of an object")
     parser.add_argument("--cache", type=Path, help="folder where tracked masks are kept for the next run")
+    parser.add_argument("--after", type=int, metavar="N", help="track on for so many frames after one click")
+    parser.add_argument("--truth", action="store_true", help="with --after: true masks instead of clicks")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--list", action="store_true", help="one line an object and frame")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    cv2.setNumThreads(arguments.threads)
     wanted = arguments.videos and arguments.videos.split(",")
+    if arguments.after is not None:
+        tracks = [
+            track
+            for folder in map(Path, arguments.data)
+            for name, group, kept in videos(folder, wanted, arguments.network, arguments.cache)
+            for track in tracked_on(
+                DavisFolder(folder)[name],
+                f"{folder.name}/{name}",
+                group,
+                arguments.network,
+                frames=arguments.frames,
+                after=arguments.after,
+                truth=arguments.truth,
+                kept=kept,
+            )
+        ]
+        if arguments.list:
+            for track in tracks:
+                print(f"{track.name}: {track.before:.3f} {track.reached:.3f}")
+        report_tracks(tracks)
+        return 0
     cases = [
         case
         for folder in arguments.data
@@ -111,13 +143,22 @@ def tracked_cases(
 ) -> Iterator[Case]:
     """The frames of the videos of a folder that are worth a correction."""
     davis = DavisFolder(folder)
-    names = [name for name in davis.names if name in wanted] if wanted else davis.names
-    if not wanted and any(name in DAVIS_VAL for name in names):
+    for name, group, kept in videos(folder, wanted, network, cache):
+        yield from cases_of(davis[name], f"{folder.name}/{name}", group, network, most, kept)
+
+
+def videos(
+    folder: Path, wanted: Sequence[str] | None, network: str, cache: Path | None
+) -> Iterator[tuple[str, str, Path | None]]:
+    """Name and group of the videos of a folder, and the file for their tracked masks."""
+    names = list(DavisFolder(folder).names)
+    if wanted:
+        names = [name for name in names if name in wanted]
+    elif any(name in DAVIS_VAL for name in names):
         names = [name for name in names if name in DAVIS_VAL]
     for name in names:
-        kept = cache and cache / f"{network}-{folder.name}-{name}.npz"
         group = "development" if name in DEVELOPMENT else f"left out, {folder.name}"
-        yield from cases_of(davis[name], f"{folder.name}/{name}", group, network, most, kept)
+        yield name, group, cache and cache / f"{network}-{folder.name}-{name}.npz"
 
 
 def cases_of(
@@ -141,7 +182,7 @@ def cases_of(
 def tracked(video: Video, network: str, most: int) -> dict[str, UInt8Array]:
     """Probability, 0 to 255, of the objects on the frames that are worth a correction, by frame and id."""
     session = TrackSession(prepare(network, task="track", device="cpu"))
-    session.step(video.read_image(0), np.where((first := video.read_mask(0)) == VOID, np.uint8(0), first))
+    session.step(video.read_image(0), first_mask(video))
     found: dict[int, dict[str, UInt8Array]] = {number: {} for number in session.ids}
     annotated = set(video.annotations)
     for frame in range(1, len(video)):
@@ -200,6 +241,135 @@ def replayed(make: MakePrompter, way: Way, case: Case) -> Outcome:
         mask = way(prompter, mask, clicks)
         reached.append(overlap(mask > 0.5, case.truth))
     return Outcome(case.name, case.group, kind, tuple(reached))
+
+
+@dataclass(frozen=True)
+class Track:
+    """J of the frames after a corrected one in the mean, without the correction and with it."""
+
+    name: str  # video/way/frame/object
+    group: str
+    before: float
+    reached: float
+
+    @property
+    def video(self) -> str:
+        """Its folder and name."""
+        return self.name.rsplit("/", 3)[0]
+
+    @property
+    def way(self) -> str:
+        """How it was tracked on: ``on``, ``anew`` or ``back``."""
+        return self.name.split("/")[-3]
+
+
+class Clip:
+    """A video as the page gives it to :func:`segue_web.project.tracking.follow`."""
+
+    def __init__(self, video: Video) -> None:
+        self._video = video
+
+    def frame(self, index: int) -> Frame:
+        """One frame."""
+        return Frame(index, float(index), self._video.read_image(index))
+
+    def walk(self, start: int, stop: int) -> Iterator[Frame]:
+        """Frames from one to another, both given, in either direction."""
+        step = 1 if start <= stop else -1
+        return map(self.frame, range(start, stop + step, step))
+
+
+def tracked_on(
+    video: Video,
+    name: str,
+    group: str,
+    network: str,
+    *,
+    frames: int,
+    after: int,
+    truth: bool = False,
+    kept: Path | None = None,
+) -> list[Track]:
+    """Correct the chosen frames of a video, each by itself, and track on from there in all ways."""
+    prepared: Prepared[TrackNetwork] = prepare(network, task="track", device="cpu")
+    session = TrackSession(prepared)
+    cases = list(cases_of(video, name, group, network, frames, kept))
+    plain: list[IndexMask] = []  # of all frames, without corrections
+    mended: list[tuple[Case, IndexMask, list[IndexMask]]] = []
+    for index in range(len(video)):
+        image, before = video.read_image(index), session.state()
+        plain.append(session.step(image, first_mask(video) if index == 0 else None).mask)
+        chosen = [case for case in cases if place_of(case)[0] == index]
+        going_on = session.state() if chosen else before
+        for case in chosen:
+            session.restore(before)
+            corrected = session.step(image, [first_prompt(case, truth)]).mask
+            following = range(index + 1, min(index + after + 1, len(video)))
+            mended.append((case, corrected, [session.step(video.read_image(i)).mask for i in following]))
+            session.restore(going_on)
+    tracks = []
+    for case, corrected, masks in mended:
+        index, number = place_of(case)
+        everywhere = frozenset(session.ids)
+        shown = {0: Corrected(plain[0], everywhere), index: Corrected(corrected, everywhere)}
+        found = {"on": dict(enumerate(masks, index + 1))}
+        for way, stop in (("anew", min(index + after, len(video) - 1)), ("back", max(index - after, 1))):
+            steps = follow(TrackSession(prepared), Clip(video), shown, index, stop)  # type: ignore[arg-type]
+            found[way] = {result.index: result.mask for result in steps}
+        for way, results in found.items():
+            pairs = [
+                [overlap(mask == number, truth_of(video.read_mask(i), number)) for mask in (plain[i], new)]
+                for i, new in results.items()
+                if i in video.annotations
+            ]
+            if pairs:
+                without, reached = np.mean(pairs, axis=0).tolist()
+                tracks.append(Track(f"{name}/{way}/{index}/{number}", group, without, reached))
+    return tracks
+
+
+def first_mask(video: Video) -> UInt8Array:
+    """The given mask of a video, without void."""
+    mask = video.read_mask(0)
+    return np.where(mask == VOID, np.uint8(0), mask)
+
+
+def place_of(case: Case) -> tuple[int, int]:
+    """Frame and object of a case."""
+    frame, number = case.name.split("/")[-2:]
+    return int(frame), int(number)
+
+
+def first_prompt(case: Case, truth: bool) -> Prompt:
+    """An ideal click on the largest error, or the true mask."""
+    number = place_of(case)[1]
+    if truth:
+        return MaskPrompt(number, case.truth == 1)
+    error, missing = largest_error(case.tracked > 0.5, case.truth)
+    x, y = map(float, click_on(error, np.random.default_rng(zlib.crc32(case.name.encode())), 1.0))
+    return PointPrompt(number, ((x, y),)) if missing else PointPrompt(number, negative=((x, y),))
+
+
+def report_tracks(tracks: Sequence[Track]) -> None:
+    """Print a row for each way and group: the mean over videos, and in how many of them J falls."""
+    print("| | videos | corrections | before | after | gain | videos that fall | corrections: fall, rise |")
+    print(f"|{' --- |' * 8}")
+    rows: dict[tuple[str, str], list[Track]] = {}
+    for each in tracks:
+        rows.setdefault((each.way, each.group), []).append(each)
+        rows.setdefault((each.way, "all"), []).append(each)
+    for (way, group), chosen in sorted(rows.items()):
+        by_video = [
+            [each for each in chosen if each.video == name] for name in {each.video for each in chosen}
+        ]
+        values = np.array([np.mean([(t.before, t.reached) for t in own], axis=0) for own in by_video])
+        gains, single = values[:, 1] - values[:, 0], np.array([each.reached - each.before for each in chosen])
+        print(
+            f"| {way}, {group} | {len(by_video)} | {len(chosen)} | {values[:, 0].mean():.3f} | "
+            f"{values[:, 1].mean():.3f} | {gains.mean():+.3f} | {(gains < -WORSE).sum()} | "
+            f"{(single < -WORSE).sum()}, {(single > WORSE).sum()} |",
+            flush=True,
+        )
 
 
 def kind_of_error(error: BoolArray, missing: bool, place: tuple[int, int], truth: UInt8Array) -> str:

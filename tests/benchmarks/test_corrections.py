@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import pytest
 
+from segue.datasets.davis import DavisFolder
 from segue.utils.arrays import BoolArray, Float32Array
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import corrections
-from corrections import Case, Click, replayed
+from corrections import Case, Click, Track, replayed, report_tracks, tracked_on
 
 
 def case(truth: BoolArray, tracked: BoolArray) -> Case:
@@ -77,3 +80,37 @@ def test_what_nobody_would_click_is_not_clicked() -> None:
     assert not corrections.worth_correcting(truth.astype(np.float32), truth)
     assert not corrections.worth_correcting(np.zeros(truth.shape, np.float32), truth)
     assert corrections.worth_correcting(squares((20, 20, 40, 60)).astype(np.float32), truth)
+
+
+def test_tracks_go_on_from_a_corrected_frame_in_both_directions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("JPEGImages", "Annotations"):
+        (tmp_path / kind / "video").mkdir(parents=True)
+    for index in range(5):
+        mask = squares((20 + index, 20, 60 + index, 60)).astype(np.uint8)
+        image = np.where(mask[..., None] == 1, np.uint8([200, 60, 40]), np.uint8(90))
+        cv2.imwrite(str(tmp_path / "JPEGImages/video" / f"{index:05}.jpg"), image)
+        cv2.imwrite(str(tmp_path / "Annotations/video" / f"{index:05}.png"), mask)
+    truth = squares((22, 20, 62, 60))
+    wrong = Case("sets/video/2/1", "development", image, truth.astype(np.uint8), truth.astype(np.float32))
+    monkeypatch.setattr(corrections, "cases_of", lambda *_: [wrong])
+    video = DavisFolder(tmp_path)["video"]
+    tracks = tracked_on(video, "sets/video", "development", "stcn-lite", frames=1, after=2, truth=True)
+    assert [(each.way, each.video) for each in tracks] == [
+        (way, "sets/video") for way in ("on", "anew", "back")
+    ]
+    assert all(0.5 < each.before <= 1 and 0.5 < each.reached <= 1 for each in tracks)
+
+
+def test_the_gain_is_the_mean_over_videos(capsys: pytest.CaptureFixture[str]) -> None:
+    report_tracks(
+        [
+            Track("sets/one/on/4/1", "development", 0.5, 0.6),
+            Track("sets/one/on/8/1", "development", 0.5, 0.6),
+            Track("sets/two/on/4/1", "left out", 0.5, 0.46),
+        ]
+    )
+    rows = {line.split("|")[1].strip(): line for line in capsys.readouterr().out.splitlines()}
+    assert "| 2 | 3 | 0.500 | 0.530 | +0.030 | 1 | 1, 2 |" in rows["on, all"]
+    assert "| 1 | 2 | 0.500 | 0.600 | +0.100 | 0 | 0, 2 |" in rows["on, development"]
