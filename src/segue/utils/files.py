@@ -29,6 +29,9 @@ _REASONS = {
     errno.ENAMETOOLONG: "the name is too long for this file system",
 }
 
+ENDING = 1.0
+"""Seconds that outputs may stay locked by a run that was killed: the kernel ends its threads one by one."""
+
 _LONGEST_STEM = 200
 """Bytes of a file's name that go into the names of its partial file and its lock; file systems take 255."""
 
@@ -162,7 +165,7 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
             lock = path.with_name(f".{_stem(path)}.lock")
             with writing(path):
                 make_folder(path.parent)
-                held = FileLock(lock, timeout=0, thread_local=False)  # a thread may write it, another end it
+                held = FileLock(lock, timeout=ENDING, thread_local=False)  # one thread writes, another ends
                 try:
                     held.acquire()
                 except Timeout:
