@@ -29,8 +29,7 @@ class Schedule:
             are read; farther away one in four is, which counts for two. None reads all of them, as a GPU
             does, and images that are read from coarse to fine. Only for L2.
         penalty: confidence penalty, taken off the affinities of kept frames unless their masks were given:
-            other masks are predictions, whose errors would otherwise feed on themselves. Where given masks
-            leave a prediction as it is, they count as predicted. Only for L2.
+            other masks are predictions, whose errors would otherwise feed on themselves. Only for L2.
         last_penalty: the same for the previous frame.
         memory_frames: bound on the number of permanent memory frames.
         memory_policy: which one makes room when the bound is reached; ``all`` ignores the bound.

@@ -20,16 +20,12 @@ MemorySimilarity = Similarity | Literal["anisotropic"]
 
 
 def key_rows(
-    key: Tensor,
-    similarity: MemorySimilarity,
-    *,
-    shrinkage: Tensor | None = None,
-    penalty: float | Tensor = 0.0,
+    key: Tensor, similarity: MemorySimilarity, *, shrinkage: Tensor | None = None, penalty: float = 0.0
 ) -> Tensor:
     """Memory keys (N, C) as float32 rows (N, C'); their product with those of a query is the affinity.
 
-    The penalty, one for all or (N, 1), goes into the extra channel of L2; shrinkages (N, 1), of at least 1,
-    are for the anisotropic similarity.
+    The penalty goes into the extra channel of L2; shrinkages (N, 1), of at least 1, are for the anisotropic
+    similarity.
     """
     key = key.float()
     if similarity == "dot":

@@ -107,8 +107,7 @@ class MemoryTable(Checkpointable):
         coarse_above: number of positions of one frame above which the read goes from coarse to fine; None
             for never. It needs a ``top_k``.
         last_window: radius within which the frame that was written last is read; None for all of it.
-        penalty: confidence penalty, taken off the affinities of kept frames but for trusted positions of
-            pinned ones.
+        penalty: confidence penalty, taken off the affinities of kept frames that are not pinned.
         last_penalty: the same for the previous frame.
         dense_radius: how far from the objects all positions of a kept frame are read; farther away one in
             four is, which counts for two. None reads all; only for L2, and not from coarse to fine.
@@ -184,14 +183,12 @@ class MemoryTable(Checkpointable):
         keep: bool = True,
         pinned: bool = False,
         occupied: Tensor | None = None,
-        trusted: Tensor | None = None,
     ) -> None:
         """Remember keys (1, C, h, w) and values (K, Cv, h, w) of a frame, until the next one if not ``keep``.
 
         ``shrinkage`` (1, 1, h, w) and ``selection`` (1, C, h, w) are for the anisotropic similarity; a
-        ``pinned`` frame is spared as long as possible and not penalised at its ``trusted`` positions, (h, w),
-        bool, or at all of them. Reads that were not committed do not count. ``occupied`` says where its
-        objects are, (h, w), bool, for ``dense_radius``.
+        ``pinned`` frame is spared as long as possible and never penalised. Reads that were not committed do
+        not count. ``occupied`` says where its objects are, (h, w), bool, for ``dense_radius``.
         """
         if self.frames and not self.frames[-1].kept:
             self._keep_frames(range(len(self.frames) - 1))
@@ -204,10 +201,8 @@ class MemoryTable(Checkpointable):
             return
         self._grid = (key.shape[2], key.shape[3])
         self.objects |= dict.fromkeys(new, frame.number)
-        penalty: float | Tensor = self.penalty if keep else self.last_penalty
-        if pinned:
-            penalty = 0.0 if trusted is None else penalty * (~trusted).float()
-        rows = self._rows(key, shrinkage, penalty)
+        penalty = self.penalty if keep else self.last_penalty
+        rows = self._rows(key, shrinkage, 0.0 if pinned else penalty)
         if self.dense_radius is not None and not self._is_coarse:
             rows["read"] = self._thin(rows["keys"], occupied, self.dense_radius)
         if selection is not None:
@@ -371,16 +366,13 @@ class MemoryTable(Checkpointable):
     def _is_coarse(self) -> bool:
         return self.coarse_above is not None and self.top_k is not None and self.positions > self.coarse_above
 
-    def _rows(self, key: Tensor, shrinkage: Tensor | None, penalty: float | Tensor) -> dict[str, Tensor]:
-        """The rows written for a key (1, C, h, w); its penalty is one for all positions, or (h, w)."""
+    def _rows(self, key: Tensor, shrinkage: Tensor | None, penalty: float) -> dict[str, Tensor]:
+        """The rows written for a key (1, C, h, w)."""
         own = None if shrinkage is None else shrinkage[0].flatten(1).T
-        each = penalty.flatten()[:, None] if isinstance(penalty, Tensor) else penalty
-        rows = {"keys": key_rows(key[0].flatten(1).T, self.similarity, shrinkage=own, penalty=each)}
+        rows = {"keys": key_rows(key[0].flatten(1).T, self.similarity, shrinkage=own, penalty=penalty)}
         if self._is_coarse:
             pooled = F.avg_pool2d(key.float(), 2)[0].flatten(1).T
-            if isinstance(penalty, Tensor):
-                each = -F.max_pool2d(-penalty[None], 2)[0].flatten()[:, None]  # that of its best position
-            rows["coarse"] = key_rows(pooled, self.similarity, penalty=each)
+            rows["coarse"] = key_rows(pooled, self.similarity, penalty=penalty)
         fresh = torch.zeros(len(rows["keys"]), device=key.device)
         return rows | {"use": fresh, "life": fresh + FRESH}
 

@@ -29,9 +29,6 @@ from segue.utils.devices import to_device
 COARSE_ABOVE = 2500
 """Memory positions of one frame above which stride-8 networks read from coarse to fine (240p has 1620)."""
 
-TRUSTED = 3
-"""Memory positions around a correction at which the corrected frame is trusted more than a predicted one."""
-
 PASS_BYTES_PER_PIXEL = 512
 """Rough use of memory by one object in one pass of a decoder, per pixel of the image."""
 
@@ -52,8 +49,6 @@ class FramePlan:
         keep: whether the frame becomes permanent memory.
         occupied: positions of the memory (h, w), bool, that its masks touch; known when they are, and only
             where the schedule asks for it.
-        trusted: positions of the memory (h, w), bool, around what prompts changed of a prediction; None where
-            an object was not predicted, and where the schedule has no penalty.
         window: the part of the image in which objects are predicted; None for all of it.
     """
 
@@ -61,7 +56,6 @@ class FramePlan:
     ids: tuple[int, ...]
     keep: bool
     occupied: Tensor | None = None
-    trusted: Tensor | None = None
     window: Window | None = None
 
 
@@ -197,8 +191,6 @@ class MemoryTracker(Checkpointable):
         else:
             seen, shown = self._merge(look.logits, given, geometry, ids)
             tracked = TrackOutput(ids, shown)
-            if self.schedule.penalty and look.logits is not None and {*given.ids} <= {*self.ids}:
-                plan = replace(plan, trusted=self._trusted(look.logits, seen, given, geometry))
         before = None if self.schedule.max_jump is None else seen[1:] > 0.5
         if plan.keep and self._dense_radius is not None:
             touched = F.max_pool2d(seen[1:].amax(0, keepdim=True), self.network.read_stride)[0] > 0.5
@@ -340,7 +332,6 @@ class MemoryTracker(Checkpointable):
                 keep=plan.keep,
                 pinned=self.is_pinned(plan),
                 occupied=plan.occupied,
-                trusted=plan.trusted if plan.trusted is None or view == 0 else plan.trusted.flip(-1),
             )
 
     def is_pinned(self, plan: FramePlan) -> bool:
@@ -435,19 +426,6 @@ class MemoryTracker(Checkpointable):
             return seen, geometry.to_image(seen)
         predicted = None if predicted is None else geometry.to_image(predicted)
         return seen, self.merge_masks(predicted, ids, given.mask, given.ids)
-
-    def _trusted(
-        self, logits: Tensor, seen: Tensor, given: FramePrompts, geometry: ResizePadGeometry
-    ) -> Tensor:
-        """Positions of the memory (h, w), bool, around what prompts of known objects changed.
-
-        Elsewhere a corrected mask is still a predicted one.
-        """
-        channels = [self.ids.index(i) + 1 for i in given.ids]
-        predicted = self.class_probabilities()(logits, geometry.padded)
-        changed = ((predicted[channels] > 0.5) != (seen[channels] > 0.5)).any(0, keepdim=True)
-        positions = F.max_pool2d(changed.float(), self.network.read_stride)
-        return F.max_pool2d(positions, 2 * TRUSTED + 1, 1, TRUSTED)[0] > 0
 
     def _entries(
         self, views: Views, probabilities: Tensor, geometry: ResizePadGeometry, plan: FramePlan
