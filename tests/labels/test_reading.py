@@ -841,3 +841,40 @@ def test_numbers_that_count_the_objects_of_each_image_follow_the_classes(tmp_pat
     assert next(iter(labels.planes(0))) != wall
     for frame in (0, 1):
         assert np.array_equal(labels.planes(frame)[wall], filled(40, 5, 50, 15))
+
+
+@pytest.mark.parametrize(
+    ("form", "count"),
+    [("coco", 2), ("cvat", 2), ("label-studio", 2), ("labelme", 1), ("via", 1), ("yolo", 1)],
+)
+def test_shapes_without_ids_on_two_images_are_one_object_or_two(
+    tmp_path: Path, form: str, count: int
+) -> None:
+    square = [[20, 15], [40, 15], [40, 30], [20, 30]]
+    names, path = FRAMES[:2], tmp_path / "a.json"
+    if form == "coco":
+        outline = [[x for point in square for x in point]]
+        coco(path, *({"image_id": i, "segmentation": outline} for i in (1, 2)))
+    elif form == "cvat":
+        shape = "<box label='car' xtl='20' ytl='15' xbr='40' ybr='30'/>"
+        images = (f"<image id='{i}' name='{name}.png'>{shape}</image>" for i, name in enumerate(names))
+        path = cvat(tmp_path / "a.xml", "".join(images))
+    elif form == "label-studio":
+        tasks(path, *([region("rectanglelabels", BOX)] for _ in names))
+    elif form == "labelme":
+        path = tmp_path
+        for name in names:
+            one = {"label": "car", "points": square, "shape_type": "polygon", "group_id": None, "flags": {}}
+            head = {"imagePath": f"{name}.png", "imageHeight": SIZE[0], "imageWidth": SIZE[1]}
+            (path / f"{name}.json").write_text(json.dumps({"version": "5.5.0", "shapes": [one], **head}))
+    elif form == "via":
+        area = {"name": "rect", "x": 20, "y": 15, "width": 20, "height": 15}
+        regions = [{"shape_attributes": area, "region_attributes": {"label": "car"}}]
+        path.write_text(
+            json.dumps({n: {"filename": f"{n}.png", "size": 1, "regions": regions} for n in names})
+        )
+    else:
+        path = yolo(tmp_path, {f"{name}.txt": "0 0.375 0.375 0.25 0.25\n" for name in names})
+    labels = read_labels(path, VIDEO)
+    assert len(labels.names) == count
+    assert sorted(labels.masks) == [0, 1]
