@@ -864,7 +864,13 @@ def test_shapes_without_ids_on_two_images_are_one_object_or_two(
     elif form == "labelme":
         path = tmp_path
         for name in names:
-            one = {"label": "car", "points": square, "shape_type": "polygon", "group_id": None, "flags": {}}
+            one: dict[str, Any] = {
+                "label": "car",
+                "points": square,
+                "shape_type": "polygon",
+                "group_id": None,
+                "flags": {},
+            }
             head = {"imagePath": f"{name}.png", "imageHeight": SIZE[0], "imageWidth": SIZE[1]}
             (path / f"{name}.json").write_text(json.dumps({"version": "5.5.0", "shapes": [one], **head}))
     elif form == "via":
