@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +35,30 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
+    run = [sys.executable, "-m", "segue_bright.network"]
+    paths = os.pathsep.join([str(folder), *sys.path])
+    subprocess.run(run, check=True, cwd=folder, env=os.environ | {"PYTHONPATH": paths}, timeout=120)
     return folder
+
+
+@pytest.mark.parametrize(("model", "pixels"), [("bright", 400), ("bright.night", 600)])
+def test_the_network_of_the_page_has_the_weights_that_the_page_makes(
+    site: Path, tmp_path: Path, model: str, pixels: int
+) -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[10:30, 20:40], image[10:30, 40:50] = 240, 80
+    for t in range(3):
+        path = tmp_path / "images" / f"{t:05d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(path)
+    out = tmp_path / "out"
+    ran = run_forked(
+        "foreground", path.parent, "--model", model, "--device", "cpu", "--format", "npz", "--output", out,
+        site=site,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    with np.load(next(out.rglob("*.npz"))) as found:
+        assert (found["masks"] > 0).sum() == 3 * pixels
 
 
 def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -> None:
