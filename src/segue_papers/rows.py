@@ -188,9 +188,7 @@ class TableRun:
         request = self.request
         assert request is not None
         assert done.job is not None
-        words = ["segue", "run", request.dataset, str(request.data), *done.options]
-        name = f"{self.table.paper} {self.table.name}: {done.row.name}"
-        self.face.notice(f"{name}: {shlex.join([*words, '-o', str(done.folder)])}")
+        self.face.notice(f"{self.table.paper} {self.table.name}: {done.row.name}: {self._command(done)}")
         config = self._config(done)
         failed = self.face.run_videos(request, config, done.job, partial(self._adapt, done))
         done = replace(done, failed=failed)
@@ -220,6 +218,20 @@ class TableRun:
         except (SegueError, OSError) as error:  # the scores are there, and may have taken days
             notes.append(f"no page of scores: {error}")
         return replace(done, evaluation=evaluation, notes=tuple(notes))
+
+    def _command(self, done: Done) -> str:
+        """The command that gives the numbers of a row by itself, or the options of one that has none."""
+        request, training = self.request, training_of(done.row, self.how)
+        assert request is not None
+        if done.row.first is not None:
+            return f"first masks of {done.row.name}, then {shlex.join(done.options)}"
+        if training is not None and training.folds:
+            return f"each video with weights that have not seen it, {shlex.join(done.options)}"
+        everything = request.model_copy(update={"sequences": None})
+        if request.sequences and len([*everything.open()]) == len([*request.open()]):
+            request = everything
+        where = [request.dataset, str(request.data), *request.words]
+        return shlex.join(["segue", "run", *where, *done.options, "-o", str(done.folder)])
 
     def _adapt(self, done: Done, videos: Iterator[Task]) -> Iterator[Task]:
         """The videos with first frames of another source, or with weights that have not seen them."""

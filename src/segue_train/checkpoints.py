@@ -26,10 +26,13 @@ _LOG_FILE = re.compile(r"metrics\.csv|hparams\.yaml|events\.out\.tfevents\..+")
 
 
 class Progress:
-    """Progress of a run: steps so far, their seconds, the best validation score and its step."""
+    """Progress of a run: steps so far, their seconds, the best validation score and its step.
 
-    def __init__(self, recipe: str, seed: int, origin: Mapping[str, str]) -> None:
-        self.recipe, self.seed, self.origin = recipe, seed, dict(origin)
+    ``batches`` are those of a step, over all devices: which samples come next depends on them.
+    """
+
+    def __init__(self, recipe: str, seed: int, origin: Mapping[str, str], batches: int) -> None:
+        self.recipe, self.seed, self.origin, self.batches = recipe, seed, dict(origin), batches
         self.step, self.seconds = 0, 0.0
         self.best_score, self.best_step = float("-inf"), 0
 
@@ -43,6 +46,11 @@ class Progress:
             if state[name] != getattr(self, name):
                 raise CheckpointError(f"its {name} is {state[name]}, that of this run {getattr(self, name)}")
         require_same(state["origin"], self.origin)
+        if (before := state.get("batches", self.batches)) != self.batches:  # early checkpoints do not say
+            raise CheckpointError(
+                f"it was started with {before} batches a step, not {self.batches}; keep --devices times "
+                f"--accumulate at {before}, or give --overwrite to start again"
+            )
         for name, value in state.items():
             setattr(self, name, value)
 

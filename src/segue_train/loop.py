@@ -120,7 +120,8 @@ class _Run:
         self.plain_optimizer = recipe.optimizer(recipe.parameter_groups(self.raw))
         self.network, self.optimizer = fabric.setup(self.raw, self.plain_optimizer)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.progress = Progress(recipe.name, settings.seed, settings.origin)
+        a_step = fabric.world_size * settings.accumulate
+        self.progress = Progress(recipe.name, settings.seed, settings.origin, a_step)
         self.state: dict[str, Any] = {
             "progress": self.progress,  # first: it says best why a checkpoint is of another run
             "network": self.network,
@@ -155,7 +156,7 @@ class _Run:
     def _batches(self, end: int) -> Generator[Batch, None, None]:
         """The batches of this device, from the present step to ``end``."""
         world, rank = self.fabric.world_size, self.fabric.global_rank
-        a_step = world * self.settings.accumulate
+        a_step = self.progress.batches
         data = self.recipe.batches(self.settings.steps * a_step, self.settings.seed)
         own = Subset(data, range(self.progress.step * a_step + rank, end * a_step, world))
         if self.settings.workers:

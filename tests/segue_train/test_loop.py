@@ -111,6 +111,18 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     assert not torch.equal(half, weights(whole))
 
 
+def test_a_run_goes_on_with_as_many_batches_a_step(settings: Any) -> None:
+    loop.train(LineRecipe(), replace(settings, accumulate=2, until=2))
+    words = r"started with 2 batches a step, not 1; keep --devices times --accumulate at 2"
+    with pytest.raises(CheckpointError, match=words):
+        loop.train(LineRecipe(), replace(settings, resume=True))
+    path = settings.out / "last.ckpt"
+    state = torch.load(path, weights_only=True)
+    del state["progress"]["batches"]  # as those of earlier versions
+    torch.save(state, path)
+    loop.train(LineRecipe(), replace(settings, accumulate=2, resume=True))
+
+
 class Joined(torch.utils.data.Dataset[dict[str, Tensor]]):
     """Each batch is three of :class:`Numbers`."""
 

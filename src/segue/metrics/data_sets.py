@@ -102,6 +102,19 @@ class Request(OptionModel):
         return entry
 
     @property
+    def words(self) -> list[str]:
+        """The options of ``segue run`` and ``segue eval`` that ask for this part of the data set."""
+        found: list[str] = []
+        for name in ("subset", "sequences", "year"):
+            value, item = getattr(self, name), Request.model_fields[name]
+            if value not in (item.default, []):
+                flag = f"--{flags_of((name,), item)[0]}"
+                found += [
+                    word for each in (value if isinstance(value, list) else [value]) for word in (flag, each)
+                ]
+        return found
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Arguments that all evaluations of masks share."""
         return {"missing": self.missing, "workers": self.workers}
