@@ -5,17 +5,24 @@ Example::
     python benchmarks/forms.py                                  # all networks and forms
     python benchmarks/forms.py --networks stcn,cutie --forms fused,selection
     python benchmarks/forms.py --threads 2
+    python benchmarks/forms.py --write                          # the table in the package; idle, two minutes
 
 All variants of a network take the same frame one after the other, so that other programs on the machine
 disturb them alike. Times are those of the processor: the median over frames of the time without a form,
 divided by that of the same frame with all of them. ``compile`` and ``channels`` are PyTorch's own means, in
 place of ours or left out.
+
+``--write`` measures from how many positions on Winograd's algorithm is faster, with all instructions of this
+processor and with AVX2 alone, each with one and two threads, and writes the table of break-even points.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -29,6 +36,7 @@ import torch.nn.functional as F
 
 import segue
 from one_network import Case, squares, video
+from segue.inference.cpu.forms import DIRECT, PACKAGED
 from segue.registry import MODELS
 from segue.sessions.instances import WindowOptions
 
@@ -44,7 +52,7 @@ def _whole(query: torch.Tensor, key: torch.Tensor, values: torch.Tensor) -> torc
 
 
 FORMS: dict[str, dict[str, object]] = {
-    "winograd": {"segue.inference.cpu.winograd.gains": lambda *_: False},
+    "winograd": {"segue.weights.prepared.current": lambda: DIRECT},
     "fused": {"segue.inference.running.use_fused": lambda *_: None},
     "folding": {"segue.inference.running.fold_batch_norms": _no_fold},
     "linear": {"segue.inference.running.use_fused_linear": lambda *_: None},
@@ -109,8 +117,35 @@ def gains(name: str, forms: list[str], case: Case, frames: int) -> dict[str, lis
     return found
 
 
+AVX2_ONLY = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",  # matrix products of PyTorch; processors of Intel alone know it
+}
+"""What limits oneDNN, PyTorch and MKL to AVX2."""
+
+MEASURE = """
+from pathlib import Path
+from segue.utils.allocation import prepare_process
+prepare_process()
+from segue.inference import tuning
+found = []
+for threads, width, least in tuning.measure((1, 2)):
+    print(f"{tuning.instruction_set()}, {threads} threads, {width} channels: {least} positions", flush=True)
+    found.append((threads, width, least))
+tuning.write(Path(PATH), found)
+"""
+
+
+def write_table() -> None:
+    """Measure this processor with all of its instructions and with AVX2 alone, each in a process."""
+    for limits in ({}, AVX2_ONLY):
+        command = [sys.executable, "-c", MEASURE.replace("PATH", repr(str(PACKAGED)))]
+        subprocess.run(command, env={**os.environ, **limits}, check=True)
+
+
 def main() -> None:
-    """Print a table."""
+    """Print a table, or write the one in the package."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -120,7 +155,11 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=9)
     parser.add_argument("--size", type=int, nargs=2, default=(240, 432), metavar=("H", "W"))
     parser.add_argument("--objects", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="write the table of break-even points")
     options = parser.parse_args()
+    if options.write:
+        write_table()
+        return
     torch.set_num_threads(options.threads)
     forms = options.forms.split(",")
     print("| network | " + " | ".join(forms) + " |\n|" + " --- |" * (len(forms) + 1))

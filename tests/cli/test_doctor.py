@@ -12,6 +12,8 @@ import torch
 
 import segue
 from segue.cli import machine as doctor
+from segue.inference import tuning
+from segue.inference.cpu.forms import current
 from tests.cli.running import Command
 
 
@@ -89,3 +91,16 @@ def test_networks_are_timed_on_request(command: Command, monkeypatch: pytest.Mon
     rows = [line.split(" | ") for line in outcome.out.splitlines() if line.startswith("| ")][2:]
     assert [row[0].removeprefix("| ") for row in rows] == ["nanodet", "stcn-lite"]
     assert all(float(row[2]) > 0 and row[4].startswith("its own") for row in rows)
+
+
+def test_tuning_writes_a_table_that_new_runs_take(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
+    monkeypatch.setattr(tuning, "measure", lambda threads: [(count, 128, 900) for count in threads])
+    outcome = command("doctor", "--tune")
+    assert outcome.code == 0
+    assert "threads 1, channels 128: Winograd from 900 positions" in outcome.out
+    assert (tmp_path / "forms.json").is_file()
+    assert current().winograd == ((128, 900),)
+    assert str(tmp_path / "forms.json") in command("doctor", "--no-test").out

@@ -16,6 +16,10 @@ def doctor(
     bench: Annotated[
         bool, typer.Option(help="Time networks on the bundled video and print a table.")
     ] = False,
+    tune: Annotated[
+        bool,
+        typer.Option(help="Measure which forms of layers are fastest on this machine; it should be idle."),
+    ] = False,
 ) -> None:
     """Show what a bug report needs: versions, devices, codecs, extras, layers, and a self-test.
 
@@ -24,7 +28,14 @@ def doctor(
         segue doctor
         segue doctor --no-test
         segue doctor --bench --device cuda
+        segue doctor --tune
     """
+    if tune:
+        from segue.cli.timing import tune_machine  # late: it imports PyTorch
+
+        for line in tune_machine():
+            typer.echo(printable(line))
+        return
     for name, value in facts():
         typer.echo(printable(f"{name}: {value}"))
     failed = False

@@ -74,9 +74,13 @@ def _device() -> Facts:
 
 
 def _layers() -> Facts:
+    from segue.inference.cpu.forms import current, tuned_file
     from segue.inference.cpu.onednn import can_fuse
 
     yield "fused layers", _yes(can_fuse())
+    forms, tuned = current(), tuned_file()
+    table = str(tuned) if tuned.is_file() else "table of the package"
+    yield "forms of layers", f"{forms.digest}, {forms.instruction_set}, {table}"
 
 
 def summary() -> str:

@@ -1,8 +1,9 @@
-"""Times networks on this machine's device; ``segue doctor --bench`` prints them."""
+"""Times networks on this machine's device, and forms of layers on its processor, for ``segue doctor``."""
 
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,10 @@ from typing import Any
 import torch
 
 import segue
+from segue.errors import ArgumentError
+from segue.inference import tuning
+from segue.inference.cpu.forms import instruction_set, tuned_file
+from segue.inference.cpu.onednn import can_fuse
 from segue.inference.running import choose_device
 from segue.masks.files import read_index_mask
 from segue.registry import MODELS
@@ -48,6 +53,28 @@ def table(device: str | None) -> Iterator[str]:
         used = f"{torch.cuda.max_memory_allocated(place) >> 20}" if place.type == "cuda" else ""
         weights = "random" if _is_random(name) else "its own"
         yield f"| {name} | {1000 * seconds:.0f} | {1 / seconds:.1f} | {used} | {weights} |"
+
+
+def tune_machine() -> Iterator[str]:
+    """Write a table of forms for this machine, measured with one thread, two, and as many as are set.
+
+    Yields:
+        Lines that say how it goes on.
+
+    Raises:
+        ArgumentError: PyTorch has one form only for this processor.
+    """
+    if not can_fuse():
+        raise ArgumentError("--tune: PyTorch has one form of a layer only for this processor")
+    counts = sorted({1, 2, torch.get_num_threads()} & set(range(1, (os.cpu_count() or 1) + 1)))
+    yield f"measuring {instruction_set()}, {', '.join(map(str, counts))} threads, for about a minute"
+    found = []
+    for threads, width, least in tuning.measure(counts):
+        found.append((threads, width, least))
+        when = "never" if least is None else f"from {least} positions"
+        yield f"threads {threads}, channels {width}: Winograd {when}"
+    tuning.write(tuned_file(), found)
+    yield f"wrote {tuned_file()}; runs that go on keep the forms they began with"
 
 
 def _is_random(name: str) -> bool:

@@ -14,6 +14,7 @@ from torch import nn
 
 from segue.errors import ArgumentError, CheckpointError
 from segue.inference.compiling import compile_parts, wanted_compilation
+from segue.inference.cpu.forms import DIRECT, Forms
 from segue.inference.cpu.fused import use_fused
 from segue.inference.cpu.int8 import use_int8
 from segue.inference.cpu.linear import use_fused_linear
@@ -149,10 +150,13 @@ def own_precision(device: torch.device, precision: torch.dtype = torch.float32) 
         yield
 
 
-def inference_copy(network: Network, device: torch.device, precision: torch.dtype) -> Network:
+def inference_copy(
+    network: Network, device: torch.device, precision: torch.dtype, forms: Forms = DIRECT
+) -> Network:
     """A copy of a network for running, with finite weights, batch norms folded and channels last.
 
-    A network with ``fuses = False`` keeps its layers as they are.
+    On a processor ``forms`` decide on the form of each convolution. A network with ``fuses = False`` keeps
+    its layers as they are.
     """
     module, dtype = cast(nn.Module, network), dtype_of_maps(precision)
     for name, value in module.state_dict().items():
@@ -172,7 +176,7 @@ def inference_copy(network: Network, device: torch.device, precision: torch.dtyp
         if compilation is not None:
             compile_parts(copy, compilation)
         elif device.type == "cpu" and can_fuse() and precision != torch.float16:
-            use_fused(copy)
+            use_fused(copy, forms)
             if precision == torch.int8:
                 use_int8(copy, copy.int8_parts)
             if dtype == torch.float32:

@@ -17,6 +17,7 @@ from torch import nn
 
 from segue.errors import ArgumentError
 from segue.inference.compiling import wanted_compilation
+from segue.inference.cpu.forms import DIRECT, Forms, current
 from segue.inference.running import (
     choose_device,
     choose_precision,
@@ -58,6 +59,7 @@ class Prepared(Generic[Network]):
         precision: what its convolutions are computed in: float32, bfloat16, float16 or int8.
         digest: SHA-256 of the weights that it was made of, hexadecimal.
         name: its name for :func:`segue.load`, or None.
+        forms: what decided on the forms of its layers.
     """
 
     network: Network
@@ -65,6 +67,7 @@ class Prepared(Generic[Network]):
     precision: torch.dtype
     digest: str
     name: str | None = None
+    forms: Forms = DIRECT
     _lock: Any = field(default_factory=RLock, repr=False)
     _passes_left: int = field(default=FIRST_PASSES, repr=False)
 
@@ -141,7 +144,8 @@ def prepare(
             raise ArgumentError(f"device {str(device)!r}: the network is prepared for {network.device}")
         return network
     place = choose_device(device)
-    how = (place, fast, wanted_compilation(place))
+    forms = current() if place.type == "cpu" else DIRECT
+    how = (place, fast, wanted_compilation(place), forms)
     with _LOCK:
         if isinstance(network, str):
             if task is not None:
@@ -152,13 +156,13 @@ def prepare(
                 with own_random_numbers():
                     made = read_network(name, weights)
                     made = made if adapt is None else adapt(made)
-                return _prepared(made, place, fast, name)
+                return _prepared(made, place, fast, forms, name)
 
             return _shared(by_file, read)
         module = cast(nn.Module, network)
         digest = network_digest(module)
         key = (_state_number(module), digest, *how)
-        return _shared(key, lambda: _prepared(module, place, fast, None, digest))
+        return _shared(key, lambda: _prepared(module, place, fast, forms, None, digest))
 
 
 def load(
@@ -213,15 +217,20 @@ def _shared(key: Hashable, make: Callable[[], Prepared[Any]]) -> Prepared[Any]:
 
 
 def _prepared(
-    network: Any, device: torch.device, fast: bool, name: str | None, digest: str | None = None
+    network: Any,
+    device: torch.device,
+    fast: bool,
+    forms: Forms,
+    name: str | None,
+    digest: str | None = None,
 ) -> Prepared[Any]:
     if not isinstance(network, nn.Module):
         raise ArgumentError(f"{name or kind_of(network)} is no network, and runs on the processor")
     # A session may prepare its prompter while it takes a frame.
     precision = choose_precision(network, device, fast)
     with torch.inference_mode(False), own_precision(device), own_random_numbers():
-        copy = inference_copy(network, device, precision)
-    return Prepared(copy, device, precision, digest or network_digest(network), name)
+        copy = inference_copy(network, device, precision, forms)
+    return Prepared(copy, device, precision, digest or network_digest(network), name, forms)
 
 
 def _size(network: nn.Module) -> int:

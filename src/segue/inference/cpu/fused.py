@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.inference.cpu import winograd
+from segue.inference.cpu.forms import DIRECT, Forms
 from segue.inference.cpu.onednn import NOTHING, ONEDNN, RELU, After, Arranged
 from segue.inference.folding import convolutions_before
 from segue.layers.activated import ACTIVATIONS, ActivatedConv2d, Activation
@@ -17,12 +18,16 @@ SIZES = 2  # of maps, the first ones, for which small kernels are arranged
 
 
 class FusedConv2d(nn.Module):
-    """A zero-padded convolution and the activation after it, for inference; equal up to rounding."""
+    """A zero-padded convolution and the activation after it, for inference; equal up to rounding.
+
+    ``forms`` say for which maps it takes Winograd's algorithm.
+    """
 
     bias: Tensor | None
 
-    def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
+    def __init__(self, conv: nn.Conv2d, activation: Activation, forms: Forms = DIRECT) -> None:
         super().__init__()
+        self._forms = forms
         weight, padding = conv.centred() if isinstance(conv, ActivatedConv2d) else (conv.weight, conv.padding)
         self._weight: Tensor | Arranged = weight.detach()
         self._outputs, self._inputs = weight.shape[:2]  # of one group
@@ -58,10 +63,19 @@ class FusedConv2d(nn.Module):
         without an activation; returns (B, cout, h, w), channels last in memory if ``x`` is.
         """
         after = RELU if rectify else self.activation
-        transformed = self._can_transform and winograd.is_faster(x, self._outputs)
+        transformed = (
+            self._can_transform
+            and x.dtype == torch.float32
+            and self._forms.takes_winograd(min(x.shape[1], self._outputs), x.shape[2] * x.shape[3])
+        )
         weight, shift = self._arrange(x, first, transformed), self.bias if bias else None
         if transformed:
-            return winograd.convolve(x, weight, shift, skip, rectify=after == RELU, overwrite=overwrite)
+            given_form: Any = {
+                "rectify": after == RELU,
+                "overwrite": overwrite,
+                "threads": self._forms.threads,
+            }
+            return winograd.convolve(x, weight, shift, skip, **given_form)
         given = weight, shift, *self.layout
         if skip is None:
             return cast(Tensor, ONEDNN._convolution_pointwise(x, *given, *after))
@@ -71,7 +85,7 @@ class FusedConv2d(nn.Module):
         return cast(Tensor, ONEDNN._convolution_pointwise.binary(x, skip, *given, *added))
 
     def _arrange(self, x: Tensor, first: int, transformed: bool) -> Tensor:
-        """The weights of channels from ``first`` on as oneDNN, or NNPACK, wants them.
+        """The weights of channels from ``first`` on as oneDNN, or Winograd's algorithm, wants them.
 
         oneDNN arranges kernels by the exact size; arranged for another one, small ones can take 15 times as
         long. They are arranged for the first sizes and stay plain for others, which gives the same bits.
@@ -89,29 +103,32 @@ class FusedConv2d(nn.Module):
             weight = self.dense_weight()
             whole = self.layout[-1] > 1 or x.shape[1] == self._inputs
             part = weight if whole else weight[:, first : first + x.shape[1]]
-            order = torch.contiguous_format if transformed else torch.channels_last
-            part = part.contiguous(memory_format=order)
-            if how not in ("transformed", "plain"):
+            if transformed:
+                part = winograd.arrange(part)
+            elif how == "plain":
+                part = part.contiguous(memory_format=torch.channels_last)
+            else:
+                part = part.contiguous(memory_format=torch.channels_last)
                 part = ONEDNN._reorder_convolution_weight(part, *self.layout, list(x.shape))
-            self._arranged[kind] = Arranged(part)
+            self._arranged[kind] = Arranged(part, winograd.dense if transformed else Tensor.to_dense)
             # Parts of the channels need the whole for one another.
             self._weight = self._arranged[kind] if whole else weight
         return self._arranged[kind].weight
 
 
-def use_fused(module: nn.Module) -> None:
+def use_fused(module: nn.Module, forms: Forms = DIRECT) -> None:
     """Replace the zero-padded convolutions inside ``module``, with what follows them, in place."""
     for parent in list(module.modules()):
         for (conv, *others), relu in list(convolutions_before(parent, nn.ReLU)):
             child = getattr(parent, conv)
             if not others and _pads_with_zeros(child):
-                setattr(parent, conv, FusedConv2d(child, "relu"))
+                setattr(parent, conv, FusedConv2d(child, "relu", forms))
                 setattr(parent, relu, nn.Identity())
         for name, child in list(parent.named_children()):
             if isinstance(child, ActivatedConv2d):
-                setattr(parent, name, FusedConv2d(child, child.activation))
+                setattr(parent, name, FusedConv2d(child, child.activation, forms))
             elif type(child) is nn.Conv2d and _pads_with_zeros(child):
-                setattr(parent, name, FusedConv2d(child, "none"))
+                setattr(parent, name, FusedConv2d(child, "none", forms))
 
 
 def _pads_with_zeros(conv: nn.Conv2d) -> bool:

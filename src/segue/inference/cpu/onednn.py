@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +26,14 @@ def can_fuse() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Arranged:
-    """A weight in the order that oneDNN wants for inputs of one size."""
+    """A weight in the order that oneDNN wants for inputs of one size, or another order that can be undone."""
 
     weight: Tensor
+    undo: Callable[[Tensor], Tensor] = Tensor.to_dense
 
     def dense(self) -> Tensor:
         """The weight in its own order."""
-        return self.weight.to_dense()
+        return self.undo(self.weight)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Arranged:
         return self

@@ -1,0 +1,133 @@
+"""Which form a convolution has on a processor: a table of break-even points, looked up when it is prepared.
+
+The table in the package is written by ``python benchmarks/forms.py --write``, one of this machine by ``segue
+doctor --tune``. Nothing else times anything, so that the same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from segue.errors import CheckpointError
+from segue.utils.cache import cache_folder
+from segue.utils.inputs import parse_json
+
+InstructionSet = Literal["AVX512", "AVX2", "other"]
+
+PACKAGED = Path(__file__).with_name("forms.json")
+TUNED = "forms.json"
+"""File of the cache folder with a table of this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """What decides on the form of each layer of the networks of a process.
+
+    Attributes:
+        instruction_set: of the processor, as PyTorch and oneDNN use it.
+        threads: among which Winograd's algorithm divides the work.
+        winograd: by number of channels, the smaller one of input and output, the least number of positions
+            from which a plain 3x3 convolution takes Winograd's algorithm; ascending.
+    """
+
+    instruction_set: InstructionSet
+    threads: int
+    winograd: tuple[tuple[int, int], ...]
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that say whether two runs have the same forms."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
+
+    def takes_winograd(self, channels: int, positions: int) -> bool:
+        """Whether a layer with so many channels takes Winograd's algorithm for a map of so many positions."""
+        least = None
+        for wide, from_positions in self.winograd:
+            if wide <= channels:
+                least = from_positions
+        return least is not None and positions >= least
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON values from which :meth:`of_json` makes the same forms."""
+        return asdict(self)
+
+    @classmethod
+    def of_json(cls, values: Mapping[str, Any]) -> Forms:
+        """The forms of JSON values."""
+        pairs = tuple((int(wide), int(least)) for wide, least in values["winograd"])
+        return cls(values["instruction_set"], int(values["threads"]), pairs)
+
+
+DIRECT = Forms("other", 1, ())
+"""Every layer takes the direct form."""
+
+_RECORDED: ContextVar[Forms | None] = ContextVar("recorded forms", default=None)
+
+
+def instruction_set() -> InstructionSet:
+    """The widest instructions that PyTorch and oneDNN both use here; environment variables limit them."""
+    known = torch.backends.cpu.get_cpu_capability()
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "ALL")).upper()
+    if known.startswith("AVX512") and limit.startswith(("ALL", "DEFAULT", "AVX512", "AVX10")):
+        return "AVX512"
+    return "AVX2" if known.startswith("AVX") else "other"
+
+
+def current() -> Forms:
+    """The forms of networks that are prepared now: recorded ones, or those of this machine and thread."""
+    return _RECORDED.get() or _of_machine(instruction_set(), torch.get_num_threads(), tuned_file())
+
+
+@contextmanager
+def recorded(forms: Forms | None) -> Iterator[None]:
+    """Networks that are prepared inside have the forms of an earlier run; None changes nothing."""
+    token = _RECORDED.set(_RECORDED.get() if forms is None else forms)
+    try:
+        yield
+    finally:
+        _RECORDED.reset(token)
+
+
+def tuned_file() -> Path:
+    """Where ``segue doctor --tune`` writes the table of this machine."""
+    return cache_folder() / TUNED
+
+
+def _of_machine(instructions: InstructionSet, threads: int, tuned: Path) -> Forms:
+    table = _read(PACKAGED, 0)
+    if tuned.is_file():
+        table = table | _read(tuned, tuned.stat().st_mtime_ns)
+    rows = table.get(instructions, {})
+    fitting = [count for count in rows if count <= threads]
+    return Forms(instructions, threads, rows[max(fitting)] if fitting else ())
+
+
+Table = dict[str, dict[int, tuple[tuple[int, int], ...]]]
+"""By instruction set and number of threads, what :attr:`Forms.winograd` is."""
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, changed: int) -> Table:
+    try:
+        found = parse_json(path.read_text("utf-8"))
+        return {
+            name: {
+                int(threads): tuple((int(wide), int(least)) for wide, least in pairs)
+                for threads, pairs in rows["winograd"].items()
+            }
+            for name, rows in found.items()
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        text = f"{path}: not a table of forms; remove it, or run segue doctor --tune"
+        raise CheckpointError(text) from None

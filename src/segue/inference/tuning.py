@@ -1,0 +1,98 @@
+"""Measures from how many positions on Winograd's algorithm is the faster form, for the tables of forms.
+
+``segue doctor --tune`` and ``python benchmarks/forms.py --write`` call this; nothing else times anything.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from segue.inference.cpu import winograd
+from segue.inference.cpu.forms import instruction_set
+from segue.inference.cpu.fused import FusedConv2d
+from segue.inference.threads import own_threads
+from segue.utils.files import write_complete
+from segue.utils.system import processor
+
+WIDTHS = (64, 96, 128, 192, 256, 384, 512)
+"""Channels in and out; layers between two of them follow the smaller one."""
+
+SIZES = ((12, 20), (15, 27), (24, 40), (30, 54), (45, 80), (60, 107), (90, 160))
+"""Heights and widths of maps."""
+
+GAIN = 1.1
+"""By which the algorithm has to be faster; below, the direct form stays, which rounds less."""
+
+SECONDS, ROUNDS = 0.3, 3
+"""Time for each size, and rounds at least."""
+
+
+def measure(threads: Collection[int]) -> Iterator[tuple[int, int, int | None]]:
+    """Find the break-even points of this machine, which should be idle.
+
+    Yields:
+        Number of threads, channels, and the least number of positions, None for never.
+    """
+    for count in threads:
+        with own_threads(count), torch.inference_mode():
+            for width in WIDTHS:
+                yield count, width, _break_even(width, count)
+
+
+def _break_even(width: int, threads: int) -> int | None:
+    """The least positions from which the algorithm is faster at all sizes."""
+    found = None
+    for height, across in reversed(SIZES):
+        if _gain(width, height, across, threads) < GAIN:
+            break
+        found = height * across
+    return found
+
+
+def _gain(width: int, height: int, across: int, threads: int) -> float:
+    """Time of the direct form over that of the algorithm; both in turn."""
+    conv = nn.Conv2d(width, width, 3, padding=1).requires_grad_(False)
+    direct, kernel = FusedConv2d(conv, "relu"), winograd.arrange(conv.weight)
+    x = torch.randn(1, width, height, across).contiguous(memory_format=torch.channels_last)
+    forms: tuple[Callable[[], Any], ...] = (
+        lambda: direct(x),
+        lambda: winograd.convolve(x, kernel, conv.bias, rectify=True, threads=threads),
+    )
+    ratios: list[float] = []
+    begun = time.perf_counter()
+    while len(ratios) < ROUNDS + 1 or time.perf_counter() - begun < SECONDS:
+        plain, other = map(_seconds, forms)
+        ratios.append(plain / other)
+    return statistics.median(ratios[1:])  # weights are arranged in the first round
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def row(found: Collection[tuple[int, int, int | None]]) -> dict[str, Any]:
+    """What :func:`measure` found, as the JSON values of one instruction set in a table."""
+    rows: dict[str, list[list[int]]] = {}
+    for threads, width, least in found:
+        pairs = rows.setdefault(str(threads), [])
+        if least is not None:
+            pairs.append([width, least])
+    return {"processor": processor(), "torch": torch.__version__, "winograd": rows}
+
+
+def write(path: Path, found: Collection[tuple[int, int, int | None]]) -> None:
+    """Write a table with the rows of this instruction set, beside those of others that it has."""
+    table = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    table = dict(sorted({**table, instruction_set(): row(found)}.items()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_complete(path, (json.dumps(table, indent=1) + "\n").encode())

@@ -1,0 +1,95 @@
+"""The form of a layer comes from a table, once, and a recorded one can be taken again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from segue.errors import CheckpointError
+from segue.inference import tuning
+from segue.inference.cpu import forms
+from segue.inference.cpu.forms import Forms
+from segue.inference.threads import own_threads
+from segue.weights.prepared import prepare
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_the_row_of_the_widest_measured_layer_below_decides() -> None:
+    found = Forms("AVX2", 2, ((128, 3600), (256, 960)))
+    assert not found.takes_winograd(64, 100_000)
+    assert not found.takes_winograd(200, 3599)
+    assert found.takes_winograd(200, 3600)
+    assert found.takes_winograd(512, 960)
+
+
+def test_the_package_has_rows_for_both_instruction_sets_and_for_one_and_two_threads(home: Path) -> None:
+    table = json.loads(forms.PACKAGED.read_text("utf-8"))
+    assert {name: set(rows["winograd"]) for name, rows in table.items()} == {
+        "AVX2": {"1", "2"},
+        "AVX512": {"1", "2"},
+    }
+
+
+def test_more_threads_follow_the_row_of_the_most_that_are_measured(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "instruction_set", lambda: "AVX2")
+    with own_threads(2):
+        two = forms.current()
+    with own_threads(3):
+        three = forms.current()
+    assert two.winograd == three.winograd
+    assert (two.threads, three.threads) == (2, 3)
+    assert two.digest != three.digest
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("AVX2", "AVX2"), ("AVX2_VNNI", "AVX2"), ("AVX512_CORE", "AVX512"), ("ALL", "AVX512")],
+)
+def test_limits_of_the_environment_count(limit: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert forms.instruction_set() == expected
+
+
+def test_a_table_of_this_machine_takes_the_place_of_the_packaged_rows(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "instruction_set", lambda: "AVX2")
+    monkeypatch.setattr(tuning, "instruction_set", lambda: "AVX2")
+    tuning.write(forms.tuned_file(), [(1, 64, None), (1, 128, 77)])
+    with own_threads(1):
+        assert forms.current() == Forms("AVX2", 1, ((128, 77),))
+
+
+def test_a_damaged_table_is_named(home: Path) -> None:
+    forms.tuned_file().write_text('{"AVX2": 3}', "utf-8")
+    with pytest.raises(CheckpointError, match="--tune"):
+        forms.current()
+
+
+def test_what_is_prepared_has_the_recorded_forms(home: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1))
+    earlier = Forms(forms.instruction_set(), 7, ((64, 5),))
+    with forms.recorded(Forms.of_json(json.loads(json.dumps(earlier.as_json())))):
+        assert prepare(network, device="cpu").forms == earlier
+    assert prepare(network, device="cpu").forms == forms.current()
+
+
+def test_measuring_gives_a_row_for_each_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "WIDTHS", (8, 16))
+    monkeypatch.setattr(tuning, "SIZES", ((4, 4), (8, 8)))
+    monkeypatch.setattr(tuning, "SECONDS", 0.0)
+    found = list(tuning.measure([1]))
+    assert [(threads, width) for threads, width, _ in found] == [(1, 8), (1, 16)]
+    assert set(tuning.row(found)["winograd"]) == {"1"}
