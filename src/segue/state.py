@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -90,22 +91,33 @@ class SessionState:
             CheckpointError: the file is missing, damaged or not a session.
         """
         path = user_path(path)
-        check_file(path, CheckpointError)
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path}: cannot read the saved session ({error})") from None
-        if metadata.get("format") != FORMAT:
-            raise CheckpointError(f"{path}: not a saved session of this version of segue")
-        try:
-            values = parse_json(metadata["values"])
-        except (KeyError, ValueError) as error:
-            raise CheckpointError(f"{path}: damaged session ({error})") from None
-        if not isinstance(values, dict):
-            raise CheckpointError(f"{path}: damaged session (its values have no names)")
-        return cls(tensors, values)
+        values = saved_values(path)
+        with _reading(path), safe_open(path, framework="pt") as file:
+            return cls({name: file.get_tensor(name) for name in file.keys()}, values)  # noqa: SIM118
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot read the saved session ({error})") from None
+
+
+def saved_values(path: Path) -> dict[str, Any]:
+    """The JSON values of a saved state, without its tensors; CheckpointError as :meth:`SessionState.load`."""
+    check_file(path, CheckpointError)
+    with _reading(path), safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a saved session of this version of segue")
+    try:
+        values = parse_json(metadata["values"])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged session ({error})") from None
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: damaged session (its values have no names)")
+    return values
 
 
 _TYPES = {
@@ -142,6 +154,10 @@ def _write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mapp
     for name in order:
         plain = tensors[name].detach().cpu()
         file.write((plain.view(torch.int16) if plain.dtype == torch.bfloat16 else plain).numpy().tobytes())
+
+
+class FormsWarning(UserWarning):
+    """A session goes on with layers in other forms than it was saved with."""
 
 
 class DamagedStateError(ResumeError):
@@ -257,6 +273,10 @@ class Checkpointable:
         """Configuration of a saved state as JSON; it must be equal when the state is restored."""
         return {}
 
+    def _forms(self) -> dict[str, Any]:
+        """What decided on the forms of the layers of the network, as JSON; another one may restore it."""
+        return {}
+
     def _reset_transient_state(self) -> None:
         """Clear what the state does not contain, before :meth:`restore` sets what it contains."""
 
@@ -276,7 +296,8 @@ class Checkpointable:
                 values[name] = [*items]
             else:
                 values[name] = _packed(value, name, tensors, copy=copy)
-        joined = SessionState.joined(parts, {**self._config_fingerprint(), **values})
+        forms = {"forms": self._forms()} if self._forms() else {}
+        joined = SessionState.joined(parts, {**self._config_fingerprint(), **forms, **values})
         return SessionState({**joined.tensors, **tensors}, joined.values)
 
     def restore(self, state: SessionState) -> None:
@@ -287,6 +308,14 @@ class Checkpointable:
             )
         with blaming_state():
             state.require(self._config_fingerprint())
+            saved, own = state.values.get("forms"), self._forms()
+        if saved and own and saved != own:
+            warnings.warn(
+                "the session was saved with other forms of layers than it has here, and results may differ "
+                "by rounding; jobs that are resumed take the recorded ones on the same kind of processor",
+                FormsWarning,
+                stacklevel=2,
+            )
         self._reset_transient_state()
         self.torn = None
         with self.changing("restoring a state"), blaming_state():

@@ -13,13 +13,14 @@ from typing import TypeVar, cast
 
 import numpy as np
 
-from segue.errors import PromptError, ResumeError, SourceError
+from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
+from segue.inference.cpu.forms import DIRECT, Forms
 from segue.jobs.opened import OpenJob
 from segue.masks.values import MAX_ID
 from segue.sessions.passes import Passes
 from segue.sessions.session import Session
 from segue.sinks import Sink, replayed
-from segue.state import DamagedStateError, SessionState, blaming_state
+from segue.state import DamagedStateError, SessionState, blaming_state, saved_values
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.cancel import Cancelled, CancelToken, cancel_on_signals
 
@@ -147,6 +148,7 @@ class FrameRun(FrameLoop):
             "waiting": len(self.pending),
             "taken": self.last_index,
             "done": self.done,
+            "forms": self._opened.forms.as_json(),
         }
         with _blaming(self.restored):
             replace(state, values={**state.values, **progress}).save(self._folder / STATE)
@@ -227,6 +229,7 @@ def first_pass(
     folder: Path | None,
     resume: bool,
     report: Callable[[int], None],
+    forms: Forms = DIRECT,
     cancel: CancelToken | None = None,
 ) -> Path | None:
     """Make the first of two passes; its state is saved into ``folder``. Returns the file it goes on from."""
@@ -242,7 +245,8 @@ def first_pass(
     def save() -> None:
         if path is not None:
             with _blaming(restored):
-                passes.state(copy=False).save(path)
+                state = passes.state(copy=False)
+                replace(state, values={**state.values, "forms": forms.as_json()}).save(path)
 
     save_if_due = now_and_then(save)
     with cancel_on_signals(cancel) as token:
@@ -294,6 +298,16 @@ def now_and_then(save: Callable[[], None]) -> Callable[[], bool]:
         return True
 
     return save_if_due
+
+
+def recorded_forms(folder: Path) -> Forms | None:
+    """The forms of layers with which an interrupted run was computed; None where none goes on."""
+    for path in (folder / STATE, folder / FIRST_PASS):
+        with suppress(
+            OSError, CheckpointError, ValueError, KeyError, TypeError
+        ):  # whoever restores it says so
+            return Forms.of_json(saved_values(path)["forms"])
+    return None
 
 
 def forget_state(folder: Path) -> None:

@@ -42,6 +42,7 @@ class OpenJob:
         required: indices of the frames whose results are wanted; None is all of them.
         names: class names by number, as files of results number them.
         notice: what the person who runs the job should know; empty for nothing.
+        forms: what decides on the forms of the layers of its networks.
         pool: threads that take frames through sessions, where several jobs share them; None is the thread of
             the job.
     """
@@ -59,6 +60,13 @@ class OpenJob:
         self.source: Source = source or open_video(job.source)
         self.frames: Iterable[Frame] = self.source
         self.names: Mapping[int, str] = {}
+        from segue.inference.cpu.forms import current  # the source is open; now PyTorch is imported
+
+        self.forms = current()
+
+    def reopen(self) -> None:
+        """Make networks and session anew, for the same source."""
+        type(self).__init__(self, self.job, self.source, strict=self.strict)
 
     @property
     def in_memory(self) -> bool:

@@ -44,6 +44,7 @@ NON_RESULT_FIELDS = {
     "kind",
     "outputs",
     "device",
+    "forms",
     "events",
     "zones",
     "min_seconds",

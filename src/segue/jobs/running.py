@@ -8,15 +8,17 @@ from pkgutil import resolve_name
 from typing import cast
 
 from segue.errors import ArgumentError, UndeliveredError, memory_errors
-from segue.jobs.frame_loop import FrameRun, first_pass, forget_state
+from segue.inference.cpu.forms import recorded
+from segue.jobs.frame_loop import FrameRun, first_pass, forget_state, recorded_forms
 from segue.jobs.observer import Observer
 from segue.jobs.opened import OpenJob, first_frame
-from segue.jobs.places import with_defaults
+from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.record import identified, runtime_objects
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.jobs.writing import JobOutputs
 from segue.sessions.passes import Passes
 from segue.sessions.session import ExplainedSession
+from segue.sinks import output_paths
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import reserve_products
 from segue.utils.cancel import CancelToken, interrupt_on_signals
@@ -101,8 +103,22 @@ def run_open(
         observer.notice(opened.notice)
     opened.job = with_defaults(opened.job, endless=opened.source.endless)
     with memory_errors(_memory_advice(opened)), opened.source:
-        opened.job = identified(opened.job)
+        _take_recorded_forms(opened)
+        opened.job = identified(opened.job).model_copy(update={"forms": opened.forms.digest})
         return _run_video(opened, observer, cancel or CancelToken())
+
+
+def _take_recorded_forms(opened: OpenJob) -> None:
+    """Of a run that goes on, give the layers the forms that they had, on the same kind of processor."""
+    outputs = opened.job.outputs
+    if not outputs.resume:
+        return
+    folder = OutputPlaces.of(opened.job, opened.source).folder
+    masks = output_paths(folder, outputs.formats or ()).get("png")
+    forms = None if masks is None else recorded_forms(masks)
+    if forms is not None and forms != opened.forms and forms.instruction_set == opened.forms.instruction_set:
+        with recorded(forms):
+            opened.reopen()
 
 
 def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
@@ -140,7 +156,12 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
                 observer.begin(passes.title, passes.total or opened.total)
                 sink.flush()  # the folder says from now on which run it belongs to
                 loop.restored = first_pass(
-                    passes, folder=states, resume=job.outputs.resume, report=observer.count, cancel=cancel
+                    passes,
+                    folder=states,
+                    resume=job.outputs.resume,
+                    report=observer.count,
+                    forms=opened.forms,
+                    cancel=cancel,
                 )
                 if passes.summary:
                     observer.notice(passes.summary)

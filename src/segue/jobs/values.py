@@ -318,6 +318,9 @@ class VideoJob(OptionModel):
     fast: bool = option(False, "Model")
     """Use half precision or 8-bit integers, where the device is faster with them."""
 
+    forms: str | None = None
+    """Digest of the forms of layers on a processor with which it was carried out; None where it was not."""
+
 
 class TrackJob(VideoJob):
     """Follow objects through a video: ``segue track``, :func:`segue.track`."""

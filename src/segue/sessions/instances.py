@@ -142,6 +142,9 @@ class InstanceSession(ExplainedSession):
         if len(self._frames) > self._shared:
             self._follow(self._segment_clip(self._frames), keep=0)
 
+    def _forms(self) -> dict[str, Any]:
+        return self._prepared.forms.as_json()
+
     def _config_fingerprint(self) -> dict[str, Any]:
         classes = self.options.classes
         return {

@@ -325,6 +325,9 @@ class TrackSession(Checkpointable, Session):
     def _reset_transient_state(self) -> None:
         self.reset()
 
+    def _forms(self) -> dict[str, Any]:
+        return self.prepared.forms.as_json()
+
     def _config_fingerprint(self) -> dict[str, Any]:
         return {
             "network": type(self.prepared.network).__name__,

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, Generic, TypeVar, cast
@@ -17,7 +18,8 @@ from torch import nn
 
 from segue.errors import ArgumentError
 from segue.inference.compiling import wanted_compilation
-from segue.inference.cpu.forms import DIRECT, Forms, current
+from segue.inference.cpu.forms import DIRECT, Forms, current, recorded_forms
+from segue.inference.cpu.fused import FusedConv2d
 from segue.inference.running import (
     choose_device,
     choose_precision,
@@ -75,6 +77,16 @@ class Prepared(Generic[Network]):
     def dtype(self) -> torch.dtype:
         """Type of the images that it takes."""
         return dtype_of_maps(self.precision)
+
+    def with_forms(self, forms: Forms | None) -> Prepared[Network]:
+        """The same network with layers in other forms, on a processor; itself where they are no others."""
+        if forms in (None, self.forms) or self.device.type != "cpu":
+            return self
+        copy = deepcopy(self.network)
+        for layer in cast(nn.Module, copy).modules():
+            if isinstance(layer, FusedConv2d):
+                layer.forms = forms
+        return Prepared(copy, self.device, self.precision, self.digest, self.name, forms)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Prepared[Network]:
         return self
@@ -142,7 +154,7 @@ def prepare(
     if isinstance(network, Prepared):
         if device is not None and choose_device(device) != network.device:
             raise ArgumentError(f"device {str(device)!r}: the network is prepared for {network.device}")
-        return network
+        return network.with_forms(recorded_forms())
     place = choose_device(device)
     forms = current() if place.type == "cpu" else DIRECT
     how = (place, fast, wanted_compilation(place), forms)

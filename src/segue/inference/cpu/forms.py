@@ -59,12 +59,13 @@ class Forms:
         return least is not None and positions >= least
 
     def as_json(self) -> dict[str, Any]:
-        """JSON values from which :meth:`of_json` makes the same forms."""
-        return asdict(self)
+        """JSON values from which :meth:`of_json` makes the same forms; none where all layers are direct."""
+        values = {**asdict(self), "winograd": [list(pair) for pair in self.winograd]}
+        return {} if self == DIRECT else values
 
     @classmethod
     def of_json(cls, values: Mapping[str, Any]) -> Forms:
-        """The forms of JSON values."""
+        """The forms of JSON values; ValueError where they are none."""
         pairs = tuple((int(wide), int(least)) for wide, least in values["winograd"])
         return cls(values["instruction_set"], int(values["threads"]), pairs)
 
@@ -87,6 +88,11 @@ def instruction_set() -> InstructionSet:
 def current() -> Forms:
     """The forms of networks that are prepared now: recorded ones, or those of this machine and thread."""
     return _RECORDED.get() or _of_machine(instruction_set(), torch.get_num_threads(), tuned_file())
+
+
+def recorded_forms() -> Forms | None:
+    """The forms of an earlier run, inside of :func:`recorded`."""
+    return _RECORDED.get()
 
 
 @contextmanager

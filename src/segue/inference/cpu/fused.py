@@ -27,7 +27,7 @@ class FusedConv2d(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, activation: Activation, forms: Forms = DIRECT) -> None:
         super().__init__()
-        self._forms = forms
+        self.forms = forms
         weight, padding = conv.centred() if isinstance(conv, ActivatedConv2d) else (conv.weight, conv.padding)
         self._weight: Tensor | Arranged = weight.detach()
         self._outputs, self._inputs = weight.shape[:2]  # of one group
@@ -66,14 +66,14 @@ class FusedConv2d(nn.Module):
         transformed = (
             self._can_transform
             and x.dtype == torch.float32
-            and self._forms.takes_winograd(min(x.shape[1], self._outputs), x.shape[2] * x.shape[3])
+            and self.forms.takes_winograd(min(x.shape[1], self._outputs), x.shape[2] * x.shape[3])
         )
         weight, shift = self._arrange(x, first, transformed), self.bias if bias else None
         if transformed:
             given_form: Any = {
                 "rectify": after == RELU,
                 "overwrite": overwrite,
-                "threads": self._forms.threads,
+                "threads": self.forms.threads,
             }
             return winograd.convolve(x, weight, shift, skip, **given_form)
         given = weight, shift, *self.layout

@@ -156,6 +156,9 @@ class ForegroundSession(ExplainedSession):
             raise SegueError(f"{self._segmenter.name} cannot be saved")
         return super().state(copy=copy)
 
+    def _forms(self) -> dict[str, Any]:
+        return dict(self._segmenter.forms)
+
     def _config_fingerprint(self) -> dict[str, Any]:
         return {
             "model": self._segmenter.name,

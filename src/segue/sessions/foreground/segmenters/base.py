@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol, cast
+from types import MappingProxyType
+from typing import Any, Protocol, cast
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -80,6 +81,7 @@ class Segmenter(Protocol):
         offsets: distances of the frames in its context, such as -3; results wait for those above 0.
         stages: names of the stages of a session that it runs with, see :mod:`.stage_list`.
         fingerprint: identifies its weights in saved states.
+        forms: what decided on the forms of its layers, as JSON; empty where it has none.
         capabilities: what a network can do beside that.
     """
 
@@ -92,6 +94,7 @@ class Segmenter(Protocol):
     offsets: tuple[int, ...] = ()
     stages: tuple[str, ...] = PLAIN_STAGES
     fingerprint: str = ""
+    forms: Mapping[str, Any] = MappingProxyType({})
     capabilities: ForegroundCapabilities = ForegroundCapabilities()
 
     def step(
@@ -136,7 +139,7 @@ class NetworkSegmenter(Segmenter):
     ) -> None:
         network, self._guard = prepared.network, prepared.inference_guard
         self._network, self._device, self._dtype = network, prepared.device, prepared.dtype
-        self.fingerprint = prepared.digest
+        self.fingerprint, self.forms = prepared.digest, prepared.forms.as_json()
         able = foreground_capabilities(network)
         provider = flow or cast("FlowProvider | None", able.flow_provider)
         self.capabilities = replace(able, flow_provider=provider)
