@@ -210,8 +210,13 @@ class TrackSession(Checkpointable, Session):
                 self.tracker.skip()
                 tracked = None
             else:
-                with self.prepared.inference_guard():
-                    tracked = self._tracked(frame, given, predict=predict)
+                try:
+                    with self.prepared.inference_guard():
+                        tracked = self.tracker.step(frame.image, given, predict=predict)
+                except BaseException as error:
+                    if getattr(self.tracker, "torn", None) is not None:
+                        self.torn = f"frame {frame.index} failed in the middle ({type(error).__name__})"
+                    raise
         with self.changing(f"the result of frame {frame.index}"):
             self._size, self._object_info, self._next_index = frame.size, said, frame.index + 1
             if crowd or self._crowd.places:
@@ -220,7 +225,7 @@ class TrackSession(Checkpointable, Session):
                 result = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
             else:
                 result = self._result(frame, tracked, found.expected)
-            if len(self.ids) > CROWD:
+            if len(result.objects) + len(crowd) > CROWD:
                 self._tell_of_crowd(frame.index, small, given is None, time.perf_counter() - begun)
             shown = crowd if predict else small
             return self._with_crowd(result, shown) if shown else result
@@ -261,15 +266,6 @@ class TrackSession(Checkpointable, Session):
         ids = tuple(sorted(crowd))
         planes = partial(_planes_with_crowd, result, np.where(np.isin(mask, ids), mask, 0), ids)
         return Segmentation(result.index, result.time, mask, tuple(objects), planes)
-
-    def _tracked(self, frame: Frame, given: FramePrompts | None, *, predict: bool) -> TrackOutput:
-        """Take a frame through the tracker, which is unchanged where that fails, or torn."""
-        try:
-            return self.tracker.step(frame.image, given, predict=predict)
-        except BaseException as error:
-            if getattr(self.tracker, "torn", None) is not None:
-                self.torn = f"frame {frame.index} failed in the middle ({type(error).__name__})"
-            raise
 
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:

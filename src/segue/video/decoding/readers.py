@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from segue.errors import SourceError
-from segue.masks.files import check_pixels
+from segue.masks.files import MAX_PIXELS, check_pixels
 from segue.types import Frame, Image
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
@@ -190,9 +190,11 @@ def as_frame(value: FrameLike, index: int = 0) -> Frame:
     """A frame as it is; an image as the frame ``index`` of a video of 25 frames a second."""
     if not isinstance(value, Frame):
         return Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
-    image = as_rgb(value.image, f"frame {value.index}")  # whoever made the frame may have taken anything
-    as_it_is = isinstance(value.image, np.ndarray) and value.image.shape == image.shape
-    return value if as_it_is else replace(value, image=image)
+    image = value.image  # whoever made the frame may have taken anything
+    is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
+    if is_rgb and 0 < image.size <= 3 * MAX_PIXELS:
+        return value
+    return replace(value, image=as_rgb(image, f"frame {value.index}"))
 
 
 class ArrayReader(Reader):
