@@ -186,15 +186,31 @@ FrameLike = Any
 """A :class:`Frame`, or an image: array or tensor (H, W, 3) of uint8, or a PIL image."""
 
 
-def as_frame(value: FrameLike, index: int = 0) -> Frame:
-    """A frame as it is; an image as the frame ``index`` of a video of 25 frames a second."""
-    if not isinstance(value, Frame):
-        return Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
-    image = value.image  # whoever made the frame may have taken anything
+def as_frame(value: FrameLike, index: int = 0, size: tuple[int, int] | None = None) -> Frame:
+    """A frame as it is, or an image as the frame ``index`` of a video of 25 frames a second.
+
+    Args:
+        value: the frame or image.
+        index: index of an image.
+        size: height and width of the frames before it, which it must have, too; None is any.
+
+    Returns:
+        The frame, whose image is RGB (H, W, 3), uint8.
+
+    Raises:
+        SourceError: it is no image, or has another size.
+    """
+    frame = value if isinstance(value, Frame) else Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
+    image = frame.image  # whoever made the frame may have taken anything
     is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
-    if is_rgb and 0 < image.size <= 3 * MAX_PIXELS:
-        return value
-    return replace(value, image=as_rgb(image, f"frame {value.index}"))
+    if not (is_rgb and 0 < image.size <= 3 * MAX_PIXELS):
+        frame = replace(frame, image=as_rgb(image, f"frame {frame.index}"))
+    if size is not None and frame.image.shape[:2] != size:
+        (height, width), (rows, columns) = frame.size, size
+        raise SourceError(
+            f"frame {frame.index} is {width}x{height}, but the frames before it are {columns}x{rows}"
+        )
+    return frame
 
 
 class ArrayReader(Reader):
