@@ -15,7 +15,7 @@ from segue.inference import tuning
 from segue.inference.cpu import forms
 from segue.inference.cpu.onednn import can_fuse
 from segue.jobs.observer import Observer
-from segue.jobs.opened import OpenJob
+from segue.jobs.opened import Run
 from segue.jobs.running import RunInterrupted, open_job, run_open
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.models.stcn import STCNLite
@@ -56,7 +56,7 @@ def install(least: int | None) -> None:
 
 def opened(
     network: STCNLite | Prepared[STCNLite], images: Path, folder: Path, *, resume: bool = False
-) -> OpenJob:
+) -> Run:
     return open_job(
         TrackJob(
             source=VideoSource(place=str(images)),

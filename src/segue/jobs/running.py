@@ -11,7 +11,7 @@ from segue.errors import ArgumentError, UndeliveredError, memory_errors
 from segue.inference.cpu.forms import recorded
 from segue.jobs.frame_loop import FrameRun, first_pass, forget_state, recorded_forms
 from segue.jobs.observer import Observer
-from segue.jobs.opened import OpenJob, first_frame
+from segue.jobs.opened import Frames, Run
 from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.record import identified, runtime_objects
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
@@ -70,10 +70,14 @@ def run(
     return run_open(open_job(job, source, strict=True), observer, cancel)
 
 
-def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = False) -> OpenJob:
+def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = False) -> Run:
     """Open the source of a job unless it is open, load its network and read its prompts.
 
-    See :class:`segue.jobs.opened.OpenJob` for the arguments.
+    Args:
+        job: what is done.
+        source: the source of the job, where it is open already.
+        strict: whether a job that does not do what it says is an error, as where nobody looks at each
+            result: no object is found, or a required frame is not in the source.
     """
     reserve_products()
     for argument, item in runtime_objects(job):
@@ -82,20 +86,21 @@ def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = Fals
                 f"{argument}: this job was run with an object of a program ({item.type}), which JSON "
                 f"does not hold; call segue.{job.kind} with it"
             )
-    opened: OpenJob = resolve_name(_OPENED[type(job)])(job, source, strict=strict)
+    opened: Run = resolve_name(_OPENERS[type(job)])(job, source, strict=strict)
+    opened.strict = strict
     return opened
 
 
-_OPENED: dict[type[VideoJob], str] = {
+_OPENERS: dict[type[VideoJob], str] = {
     TrackJob: "segue.jobs.tracking:open_track",
-    ForegroundJob: "segue.jobs.foreground:OpenForeground",
-    InstancesJob: "segue.jobs.instances:OpenInstances",
+    ForegroundJob: "segue.jobs.foreground:open_foreground",
+    InstancesJob: "segue.jobs.instances:open_instances",
 }
 """What opens a job, by its class; a job needs the sessions of its own kind alone."""
 
 
 def run_open(
-    opened: OpenJob, observer: Observer | None = None, cancel: CancelToken | None = None
+    opened: Run, observer: Observer | None = None, cancel: CancelToken | None = None
 ) -> dict[str, Path]:
     """Take the frames of a job through its session into its outputs, and close the source."""
     observer = observer or Observer()
@@ -108,7 +113,7 @@ def run_open(
         return _run_video(opened, observer, cancel or CancelToken())
 
 
-def _take_recorded_forms(opened: OpenJob) -> None:
+def _take_recorded_forms(opened: Run) -> None:
     """Of a run that goes on, give the layers the forms that they had, on the same kind of processor."""
     outputs = opened.job.outputs
     if not outputs.resume:
@@ -116,19 +121,19 @@ def _take_recorded_forms(opened: OpenJob) -> None:
     folder = OutputPlaces.of(opened.job, opened.source).folder
     masks = output_paths(folder, outputs.formats or ()).get("png")
     forms = None if masks is None else recorded_forms(masks)
-    if forms is not None and forms != opened.forms and forms.instruction_set == opened.forms.instruction_set:
-        with recorded(forms):
-            opened.reopen()
+    if forms is None or forms == opened.forms or forms.instruction_set != opened.forms.instruction_set:
+        return
+    with recorded(forms):  # in place of the run: others know it
+        vars(opened).update(vars(open_job(opened.job, opened.source, strict=opened.strict)))
 
 
-def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
+def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
     job, source, session = opened.job, opened.source, opened.session
-    passes = opened.frames if isinstance(opened.frames, Passes) else None
+    passes = opened.given if isinstance(opened.given, Passes) else None
     if passes is None:
-        first, frames = first_frame(source.name, opened.frames)
-        opened.plan(first)
+        opened.begin()
     else:
-        frames = passes.second()
+        opened.frames = Frames(passes.second(), source)
     explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
     if explain is not None:
         cast(ExplainedSession, session).explain()
@@ -142,6 +147,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
         # A run that is resumed goes through its first results again, without a strip.
         if explain is not None and (strip := cast(ExplainedSession, session).explanation) is not None:
             write_image(explain / f"{result.index:06d}.png", strip)
+        opened.came(result)
         observer.frame(frame, result, opened.note(result))
 
     try:
@@ -167,7 +173,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
                     observer.notice(passes.summary)
                 begun = time.perf_counter()
             observer.begin("frames", opened.total)
-            loop.run(opened.own_images(frames), cancel)
+            loop.run(cancel)
         outputs.record()
         if states:
             forget_state(states)
@@ -202,7 +208,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
     return written
 
 
-def _hint(opened: OpenJob, masks: Path | None, saves: bool) -> str:
+def _hint(opened: Run, masks: Path | None, saves: bool) -> str:
     if opened.source.endless:
         return "interrupted again; what was not complete is gone"
     if opened.in_memory:
@@ -212,7 +218,7 @@ def _hint(opened: OpenJob, masks: Path | None, saves: bool) -> str:
     return f"interrupted; give the same command with --resume to go {'on' if saves else 'through it again'}"
 
 
-def _memory_advice(opened: OpenJob) -> str:
+def _memory_advice(opened: Run) -> str:
     """What to do when memory runs out in a job."""
     smaller = "a smaller --short-side or fewer --workers"
     if opened.source.endless or opened.in_memory or "png" not in (opened.job.outputs.formats or ()):
