@@ -57,7 +57,7 @@ else:
         try:
             importlib.import_module(place).prepare_process()  # before PyTorch is imported
             break
-        except ImportError:  # an older checkout prepares the process itself
+        except (ImportError, AttributeError):  # an older checkout prepares the process itself
             pass
     import torch
     torch.set_num_threads(int(threads))
@@ -90,7 +90,7 @@ for place in ("segue.utils.allocation", "segue.allocation"):  # the second befor
     try:
         importlib.import_module(place).prepare_process()
         break
-    except ImportError:  # an older checkout prepares the process itself
+    except (ImportError, AttributeError):  # an older checkout prepares the process itself
         pass
 import cv2, torch
 torch.set_num_threads(1)
