@@ -151,7 +151,7 @@ class FrameRun(FrameLoop):
             "waiting": len(self.pending),
             "taken": self.last_index,
             "done": self.done,
-            "forms": self._opened.forms.as_json(),
+            "forms": self._run.forms.as_json(),
         }
         with _blaming(self.restored):
             replace(state, values={**state.values, **progress}).save(self._folder / STATE)
