@@ -65,16 +65,24 @@ def row_gains(now: Float32Array, before: Float32Array) -> Float32Array | None:
     logs[~lit] = np.nan
     if lit.mean() < 0.5:
         return None
-    whole = float(np.nanmedian(logs))
+    whole = float(_medians(logs.reshape(1, -1), 1)[0, 0])
     altered = float((farthest(now, before * np.float32(np.exp(whole))) > TOUCH).mean())
     if altered < ALTERED:
         return None
     for axis in (1, 0):
         if not np.any(lit, axis=axis).all():
             continue
-        along = np.nanmedian(logs, axis=axis, keepdims=True)
+        along = _medians(logs, axis)
         gains = np.broadcast_to(np.exp(along), logs.shape).astype(np.float32)
         left = float((farthest(now, before * gains[..., None]) > TOUCH).mean())
         if np.abs(along - whole).max() > UNEVEN and left < LEFT * altered:
             return gains
     return None
+
+
+def _medians(values: Float32Array, axis: int) -> Float32Array:
+    """Medians along an axis, which stays, without NaN; faster than those of NumPy on small images."""
+    ordered = np.sort(values, axis=axis)  # NaN comes last
+    count = np.count_nonzero(~np.isnan(values), axis=axis, keepdims=True)
+    low, high = (np.take_along_axis(ordered, place, axis) for place in ((count - 1) // 2, count // 2))
+    return np.asarray((low + high) / 2, np.float32)
