@@ -119,7 +119,7 @@ def test_there_is_one_pool_however_often_the_number_of_threads_changes() -> None
                 assert time.monotonic() < deadline
     finally:
         torch.set_num_threads(before)
-    helpers = [thread for thread in threading.enumerate() if thread.name.startswith("segue-worker")]
+    helpers = [thread for thread in threading.enumerate() if thread.name.startswith("segue-winograd")]
     for helper in helpers:
         helper.join(0.1)  # those of a pool that was closed end by themselves
     assert sum(helper.is_alive() for helper in helpers) <= 4

@@ -15,14 +15,18 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segue.inference.workers import Jobs, run_all, run_here
+from segue.inference.threads import set_own_threads
 
 TILE, WINDOW = 4, 6
 """Sides of a tile of outputs, and of the inputs that it is made of."""
@@ -44,6 +48,15 @@ PART_BYTES = 12 << 20
 
 VALUE_BYTES = 30 << 20
 """Of the transformed inputs that are kept for all parts of a kernel."""
+
+
+Jobs = list[Callable[[], None]]
+
+
+def run_here(jobs: Jobs) -> None:
+    """Run jobs one after the other."""
+    for job in jobs:
+        job()
 
 
 @functools.cache
@@ -123,8 +136,9 @@ def convolve(
     ``x``: (B, cin, H, W), float32; ``kernel``: (9, cin, cout), see :func:`arrange`; ``bias``: (cout,);
     ``skip``: (B, cout, H, W); returns (B, cout, H, W), channels last in memory unless ``skip`` is not.
 
-    The work is divided for so many ``threads``; as many work as PyTorch has, and the bytes do not depend on
-    that.
+    The work is divided for so many ``threads`` of this module, each of them with one thread of PyTorch, whose
+    own would wait for one another after each of the many products. As many work as PyTorch has threads; the
+    bytes do not depend on that.
     """
     (images, cin, height, width), cout = x.shape, kernel.shape[2]
     if skip is None:
@@ -136,7 +150,7 @@ def convolve(
     if kernel_bytes <= KERNEL_BYTES:
         strips = _strips(images, layer.down, max(STRIP_TILES // layer.across, 1), threads)
         transformed, every = transform_kernel(kernel), slice(None)
-        run_all([functools.partial(layer.compute, strip, transformed, every) for strip in strips])
+        _run_all([functools.partial(layer.compute, strip, transformed, every) for strip in strips])
         return out
     size = -(-cout // threads)
     while size > 1 and size * kernel_bytes > PART_BYTES * cout:
@@ -144,12 +158,12 @@ def convolve(
     parts = [slice(start, min(start + size, cout)) for start in range(0, cout, size)]
     rows = VALUE_BYTES // (4 * WINDOW**2 * cin * layer.across)
     for strip in _strips(images, layer.down, max(rows, 1), 1):
-        values = layer.transform_inputs(strip, together=run_all)
+        values = layer.transform_inputs(strip, together=_run_all)
 
         def compute(part: slice, strip: Sequence[_Piece] = strip, values: Tensor = values) -> None:
             layer.compute(strip, transform_kernel(kernel[:, :, part]), part, values)
 
-        run_all([functools.partial(compute, part) for part in parts])
+        _run_all([functools.partial(compute, part) for part in parts])
     return out
 
 
@@ -197,7 +211,7 @@ class _Layer:
         """The inputs of the tiles of a strip at the points, (36, tiles, cin)."""
         channels, start = self.x.shape[3], 0
         found = self.x.new_empty(WINDOW**2, sum(piece.count for piece in strip) * self.across, channels)
-        jobs = []
+        jobs: Jobs = []
         for piece in self._near_cache(strip, channels):
             stop = start + piece.count * self.across * channels
             jobs.append(functools.partial(self._transform_piece, piece, found.flatten(1)[:, start:stop]))
@@ -251,3 +265,63 @@ def _whole_and_rest(size: int) -> Iterator[tuple[int, slice, slice]]:
         yield TILE, slice(0, whole * TILE), slice(0, whole)
     if rest:
         yield rest, slice(whole * TILE, size), slice(whole, whole + 1)
+
+
+def _run_all(jobs: Jobs) -> None:
+    """Run jobs: here where PyTorch has one thread, else in as many others, which take one after another."""
+    threads = min(torch.get_num_threads(), len(jobs))
+    if threads == 1:
+        run_here(jobs)
+        return
+    jobs.reverse()
+
+    def work() -> None:
+        with torch.inference_mode(inference), torch.set_grad_enabled(False):
+            while jobs:
+                try:
+                    job = jobs.pop()
+                except IndexError:  # another thread was faster
+                    return
+                job()
+
+    inference = torch.is_inference_mode_enabled()
+    for worker in _WORKERS.submit(work, threads):
+        worker.result()
+    work()  # what is left where the interpreter ends, and no thread begins any more
+
+
+class _Workers:
+    """Threads that compute strips for all others, each of them on one thread of PyTorch.
+
+    There is one pool, as large as the most that a caller has wanted; a larger one takes its place.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, in a fork, which has none of the threads."""
+        self._lock, self._size = threading.Lock(), 0
+        self._pool: ThreadPoolExecutor | None = None
+
+    def submit(self, work: Callable[[], None], times: int) -> list[Future[None]]:
+        """Run a function several times at once."""
+        with self._lock:
+            if self._pool is None or times > self._size:
+                if self._pool is not None:
+                    self._pool.shutdown(wait=False)  # what it has begun is finished
+                self._pool = ThreadPoolExecutor(
+                    times, "segue-winograd", functools.partial(set_own_threads, 1)
+                )
+                self._size = times
+            working: list[Future[None]] = []
+            with suppress(RuntimeError):  # the interpreter ends
+                working += [self._pool.submit(work) for _ in range(times)]
+            return working
+
+
+_WORKERS = _Workers()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_WORKERS.reset)

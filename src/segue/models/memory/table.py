@@ -8,7 +8,6 @@ frames, one frame after the other. An object has values from the frame on which 
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.inference.running import own_precision
-from segue.inference.workers import run_all, run_here
 from segue.models.memory.rows import Rows
 from segue.models.memory.selection import cell_members, far_apart, largest, top_k
 from segue.models.memory.similarity import MemorySimilarity, key_rows, potentiate, query_rows
@@ -79,9 +77,6 @@ class Readable:
     last: int
     far: tuple[Tensor, Tensor] | None
 
-
-_Attention = tuple[ReadGroup, Tensor, Tensor | None]
-"""Who reads in one block, with which weights, and which rows."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -255,9 +250,7 @@ class MemoryTable(Checkpointable):
         size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(rows), BLOCK_ROWS)
         if readable.far is not None:  # whole rows of the query
             size = max(size // (width // cell), 1) * (width // cell)
-
-        def read_block(number: int) -> None:
-            start = number * size
+        for start in range(0, len(asked), size):
             block = slice(start, start + size)
             affinity = asked[block] @ rows.T
             for group in groups:
@@ -272,13 +265,6 @@ class MemoryTable(Checkpointable):
                     places = asking[block].flatten()
                     weights, index = self._choose_fine(scores, group, cells[block])
                 self._gather(weights, index, group, ids, out, places)
-                attention[number].append((group, weights if index is not None else weights.sum(0), index))
-
-        attention: list[list[_Attention]] = [[] for _ in range(0, len(asked), size)]
-        blocks = [functools.partial(read_block, number) for number in range(len(attention))]
-        (run_all if query.device.type == "cpu" else run_here)(blocks)
-        for received in itertools.chain.from_iterable(attention):
-            self._count(*received)
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
 
     def last_entry(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -552,7 +538,18 @@ class MemoryTable(Checkpointable):
         out: Tensor,
         places: slice | Tensor,
     ) -> None:
-        """Write weighted values into places of the output (K, P, Cv)."""
+        """Write weighted values into places of the output (K, P, Cv), and count the attention."""
+        # XMem counts the attention of the first object only.
+        counted = group.members if self.similarity != "anisotropic" else self.ids[:1]
+        readers = len({*counted} & {*group.members})
+        if self._received is not None and readers:
+            received = self._received[self.long - group.long :]
+            if index is None:
+                received.add_(weights.sum(0), alpha=readers)
+            elif received.is_cuda:  # where index_add_ adds in any order, and the sums decide what is evicted
+                received.index_put_((index.flatten(),), readers * weights.flatten(), accumulate=True)
+            else:
+                received.index_add_(0, index.flatten(), weights.flatten(), alpha=readers)
         for i in group.members:
             values = self._tables[f"value.{i}"].rows
             own = weights.to(values.dtype)
@@ -561,21 +558,6 @@ class MemoryTable(Checkpointable):
                 if index is None
                 else F.embedding_bag(index, values, per_sample_weights=own, mode="sum")
             )
-
-    def _count(self, group: ReadGroup, weights: Tensor, index: Tensor | None) -> None:
-        """Count the attention of one block of a query: of the best rows (Q, k), or of all rows (N,)."""
-        # XMem counts the attention of the first object only.
-        counted = group.members if self.similarity != "anisotropic" else self.ids[:1]
-        readers = len({*counted} & {*group.members})
-        if self._received is None or not readers:
-            return
-        received = self._received[self.long - group.long :]
-        if index is None:
-            received.add_(weights, alpha=readers)
-        elif received.is_cuda:  # where index_add_ adds in any order, and the sums decide what is evicted
-            received.index_put_((index.flatten(),), readers * weights.flatten(), accumulate=True)
-        else:
-            received.index_add_(0, index.flatten(), weights.flatten(), alpha=readers)
 
     def _own_among(self, i: int, moved: Sequence[int], recent: int) -> list[int]:
         """The replaced frames whose values make the prototypes of an object."""
