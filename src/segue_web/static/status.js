@@ -34,8 +34,7 @@ function showCommands() {
     const title = `${commands[name].name}${label ? `: ${label}` : ""} (${written(commands[name].keys ?? "")})`;
     if (button(name).title !== title) button(name).title = title;
   }
-  button("stop").hidden = !state.running;
-  for (const name of ["trackForward", "trackBack", "trackBetween", "trackAll"]) button(name).hidden = Boolean(state.running);
+  button("stop").hidden = !state.running && !state.exporting;
   for (const item of all("[data-tool]")) {
     item.setAttribute("aria-checked", String(item.dataset.tool === state.tool));
     item.disabled = !state.editable && item.dataset.tool !== "hand";
@@ -60,7 +59,8 @@ function candidateHint() {
 }
 
 function showProgress() {
-  const { running, finding, loading } = state;
+  const { finding, loading, queue } = state;
+  const running = state.running ?? state.exporting;
   element("progress").hidden = !running && !finding && !loading;
   const bar = element("progress-bar");
   if (!running) {
@@ -69,7 +69,8 @@ function showProgress() {
     bar.removeAttribute("value");
   }
   if (running) {
-    element("progress-what").textContent = `${RUNS[running.what] ?? running.what}: ${running.done} of ${running.total} frames`;
+    const beside = [state.running && state.exporting ? `exporting ${state.exporting.done} of ${state.exporting.total}` : "", queue.length ? `${queue.length} more ${queue.length === 1 ? "waits" : "wait"}` : ""].filter(Boolean);
+    element("progress-what").textContent = [`${RUNS[running.what] ?? running.what}: ${running.done} of ${running.total} frames`, ...beside].join("; ");
     element("progress-rate").textContent = running.rate ? `${running.rate.toFixed(1)} frames/s, ${duration((running.total - running.done) / running.rate)} left` : running.what === "export" ? "starting …" : "loading the network …";
     bar.max = Math.max(1, running.total);
     bar.value = running.done;
