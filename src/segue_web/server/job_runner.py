@@ -14,6 +14,7 @@ from typing import Any, Literal
 from segue.errors import SegueError
 from segue_web.exports import remove_unfinished
 from segue_web.project.project import Send
+from segue_web.project.tracking import Shown
 from segue_web.server.server import DEFECT
 
 
@@ -28,6 +29,7 @@ class Job:
     entry: int | None = None  # the tracking's last step in the history
     target: Path | None = None
     since: float | None = None  # when its first step came: networks are loaded by then
+    shown: Shown | None = None  # what the tracker has seen so far, before its first step
 
     @property
     def progress(self) -> dict[str, Any]:
@@ -37,7 +39,13 @@ class Job:
             rate = (self.done - 1) / max(time.monotonic() - self.since, 1e-3)
         objects = [] if self.tracking is None else self.tracking["objects"]
         counts = {"done": self.done, "total": self.total, "rate": round(rate, 2)}
-        return {"what": self.what, **counts, "objects": objects}
+        shown = None if self.shown is None else [self.shown.done, self.shown.total]
+        return {"what": self.what, **counts, "objects": objects, "shown": shown, "passes": self.passes}
+
+    @property
+    def passes(self) -> int:
+        """How often each frame is gone through: objects that overlap are tracked apart."""
+        return 1 if self.tracking is None else int(self.tracking.get("passes", 1))
 
 
 async def _ignore(*_: Any) -> None: ...
@@ -102,6 +110,10 @@ class JobRunner:
         try:
             async with aclosing(steps):
                 async for value in steps:
+                    if isinstance(value, Shown):
+                        job.shown = value
+                        self._progress(job)
+                        continue
                     job.since = job.since or time.monotonic()
                     job.done += 1
                     await self._keep(job, value)

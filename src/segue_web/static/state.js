@@ -11,7 +11,7 @@
  * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>, difference?: Record<string, string[]>,
  *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number]>}} FrameData
- * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[]}} Running
+ * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?: [number, number] | null, passes?: number}} Running
  * @typedef {{direction: string, start: number, objects: number[], done: number, total: number}} Interrupted
  * @typedef {{id: number, direction: string, start: number, objects: number[]}} Waiting
  * @typedef {{counts: string, label: string | null, score: number | null}} Found

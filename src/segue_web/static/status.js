@@ -69,9 +69,11 @@ function showProgress() {
     bar.removeAttribute("value");
   }
   if (running) {
-    const beside = [state.running && state.exporting ? `exporting ${state.exporting.done} of ${state.exporting.total}` : "", queue.length ? `${queue.length} more ${queue.length === 1 ? "waits" : "wait"}` : ""].filter(Boolean);
+    const { passes = 1 } = running;
+    const beside = [passes > 1 ? `${passes} passes, for objects overlap` : "", state.running && state.exporting ? `exporting ${state.exporting.done} of ${state.exporting.total}` : "", queue.length ? `${queue.length} more ${queue.length === 1 ? "waits" : "wait"}` : ""].filter(Boolean);
     element("progress-what").textContent = [`${RUNS[running.what] ?? running.what}: ${running.done} of ${running.total} frames`, ...beside].join("; ");
-    element("progress-rate").textContent = running.rate ? `${running.rate.toFixed(1)} frames/s, ${duration((running.total - running.done) / running.rate)} left` : running.what === "export" ? "starting …" : "loading the network …";
+    element("progress-rate").textContent = running.rate ? `${running.rate.toFixed(1)} frames/s, ${duration((running.total - running.done) / running.rate)} left` : beginning(running);
+    element("progress-rate").title = passes > 1 ? `Objects that overlap are tracked apart: each frame is gone through ${passes} times.` : "";
     bar.max = Math.max(1, running.total);
     bar.value = running.done;
   }
@@ -86,6 +88,14 @@ function showSettings() {
   }
   const text = !state.pending ? state.saved : state.loading ? "Waiting for the network …" : "Saving …";
   if (element("saved").textContent !== text) element("saved").textContent = text;
+}
+
+/** What is done before the first frame. */
+function beginning({ what, done, shown = null }) {
+  if (done) return "";
+  if (what === "export") return "starting …";
+  if (shown) return `the tracker looks at your corrections: ${shown[0] + 1} of ${shown[1]} …`;
+  return "loading the network …";
 }
 
 function duration(seconds) {
