@@ -30,6 +30,9 @@ TOGETHER = 8
 MANY = 6
 """Objects from which on each is encoded on a kept frame in a window around it alone."""
 
+EDGE = 16
+"""Pixels at the sides of these windows that see too little around them."""
+
 DECODED = 0.8
 """Part of the margin within which each of several objects is decoded."""
 
@@ -126,7 +129,7 @@ class LiteTracker(MemoryTracker):
         windows = Window.around_each(masks > 0.5, round(self.schedule.window * min(masks.shape[-2:])))
         without = self.network.encode_memory(query, torch.zeros_like(total), total)[1]
         values = without.expand(len(masks), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        self._encode_within(query, masks, total, windows, values)
+        self._encode_within(query, masks, total, windows, values, EDGE)
         return None, values
 
     def _encode_within(
@@ -136,8 +139,12 @@ class LiteTracker(MemoryTracker):
         total: Tensor,
         windows: Sequence[Window | None],
         values: Tensor,
+        edge: int = 0,
     ) -> None:
-        """Make values (K, Cv, h, w) of masks (K, H, W) anew, in the window of each alone if it has one."""
+        """Make values (K, Cv, h, w) of masks (K, H, W) anew, in the window of each alone if it has one.
+
+        Those within ``edge`` pixels of the sides of a window stay, for they see less than all around them.
+        """
         joint, *maps = query.features
         for places, parts in _of_a_size(windows):
             if not parts:
@@ -148,7 +155,8 @@ class LiteTracker(MemoryTracker):
             own = _stacked(parts, *(masks[place : place + 1] for place in places))
             made = self.network.encode_memory(inside, own, _stacked(parts, total))[1]
             for place, part, one in zip(places, parts, made, strict=True):
-                part.cut(values[place : place + 1]).copy_(one)
+                inner = part.without_edge(edge)
+                inner.cut(values[place : place + 1]).copy_(inner.within(part, one))
 
 
 def _of_a_size(windows: Sequence[Window | None]) -> list[tuple[list[int], list[Window]]]:
