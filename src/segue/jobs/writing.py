@@ -12,7 +12,7 @@ from segue.events.messages.home_assistant import HomeAssistant
 from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS, Notifier
 from segue.events.table import Event
 from segue.jobs.observer import Observer
-from segue.jobs.opened import OpenJob
+from segue.jobs.opened import Run
 from segue.jobs.places import OutputPlaces
 from segue.jobs.record import result_settings, write_record
 from segue.jobs.values import ForegroundJob
@@ -33,7 +33,7 @@ class JobOutputs:
         counts: how often zones were entered and left.
     """
 
-    def __init__(self, opened: OpenJob, observer: Observer) -> None:
+    def __init__(self, opened: Run, observer: Observer) -> None:
         _check(opened)
         self._opened, self._observer = opened, observer
         self._places = OutputPlaces.of(opened.job, opened.source)
@@ -117,7 +117,7 @@ class JobOutputs:
             resume=outputs.resume,
             append=bool(outputs.append),
             side_by_side=outputs.side_by_side,
-            settings=result_settings(job, whole=isinstance(opened.frames, Passes)),
+            settings=result_settings(job, whole=isinstance(opened.given, Passes)),
             categories={label: number for number, label in opened.names.items()},
             begin=begin,
             earlier=self._earlier(),
@@ -162,7 +162,7 @@ class JobOutputs:
         self._observer.count(done)
 
 
-def _check(opened: OpenJob) -> None:
+def _check(opened: Run) -> None:
     """Refuse outputs that the source of a job cannot have."""
     outputs, source = opened.job.outputs, opened.source
     if outputs.rotate is not None and not source.endless:

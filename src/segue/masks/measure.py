@@ -47,7 +47,8 @@ def measure(mask: IndexMask) -> dict[int, ObjectExtent]:
     np.not_equal(mask[:, 1:], mask[:, :-1], out=last[:, :-1])
     ends = np.flatnonzero(last)
     values, lengths = mask.ravel()[ends], np.diff(ends, prepend=-1)
-    ends, values, lengths = (each[values != 0] for each in (ends, values, lengths))
+    inside = values != 0
+    ends, values, lengths = ends[inside], values[inside], lengths[inside]
     rows, columns = np.divmod(ends, max(mask.shape[1], 1))
     ids, firsts, owners = np.unique(values, return_index=True, return_inverse=True)
     areas = np.bincount(owners, lengths, len(ids)).astype(np.intp)
