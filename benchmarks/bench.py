@@ -51,6 +51,7 @@ class Section:
 
 
 SECTIONS = {
+    "processor": Section("python benchmarks/processors.py"),
     "stcn": Section("python benchmarks/track.py --models stcn --objects 1 --memory 10,50 --frames 4"),
     "stm": Section("python benchmarks/track.py --models stm --objects 5 --memory 5 --frames 2"),
     "instances": Section("python benchmarks/instances.py --frames 3 --size 360x640 --rounds 1"),

@@ -81,13 +81,13 @@ def _transforms() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def arrange(weight: Tensor) -> Tensor:
-    """A kernel (cout, cin, 3, 3) in the order that :func:`convolve` takes, (9, cout, cin)."""
-    return weight.permute(2, 3, 0, 1).flatten(0, 1).contiguous()
+    """A kernel (cout, cin, 3, 3) in the order that :func:`convolve` takes, (9, cin, cout)."""
+    return weight.permute(2, 3, 1, 0).flatten(0, 1).contiguous()
 
 
 def dense(kernel: Tensor) -> Tensor:
     """The kernel (cout, cin, 3, 3) of an arranged one."""
-    return kernel.unflatten(0, (3, 3)).permute(2, 3, 0, 1)
+    return kernel.unflatten(0, (3, 3)).permute(3, 2, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +130,14 @@ def convolve(
 ) -> Tensor:
     """``conv(x) + skip`` with a border of zeros, perhaps with a ReLU, and perhaps over ``skip``.
 
-    ``x``: (B, cin, H, W), float32; ``kernel``: (9, cout, cin), see :func:`arrange`; ``bias``: (cout,);
+    ``x``: (B, cin, H, W), float32; ``kernel``: (9, cin, cout), see :func:`arrange`; ``bias``: (cout,);
     ``skip``: (B, cout, H, W); returns (B, cout, H, W), channels last in memory unless ``skip`` is not.
 
     The work is divided for so many ``threads`` of this module, each of them with one thread of PyTorch, whose
     own would wait for one another after each of the many products. As many work as PyTorch has threads; the
     bytes do not depend on that.
     """
-    (images, cin, height, width), cout = x.shape, kernel.shape[1]
+    (images, cin, height, width), cout = x.shape, kernel.shape[2]
     if skip is None:
         out = x.new_empty(images, height, width, cout).permute(0, 3, 1, 2)
     else:
@@ -158,15 +158,15 @@ def convolve(
         values = layer.transform_inputs(strip, together=_run_all)
 
         def compute(part: slice, strip: Sequence[_Piece] = strip, values: Tensor = values) -> None:
-            layer.compute(strip, transform_kernel(kernel[:, part]), part, values)
+            layer.compute(strip, transform_kernel(kernel[:, :, part]), part, values)
 
         _run_all([functools.partial(compute, part) for part in parts])
     return out
 
 
 def transform_kernel(kernel: Tensor) -> Tensor:
-    """Kernels (9, cout, cin) at the points, (36, cin, cout)."""
-    return torch.mm(_transforms()[0], kernel.flatten(1)).view(-1, *kernel.shape[1:]).mT
+    """Kernels (9, cin, cout) at the points, (36, cin, cout)."""
+    return torch.mm(_transforms()[0], kernel.reshape(9, -1)).view(-1, *kernel.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)
