@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -75,7 +75,9 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
         twice = able.two_passes and not source.once and bool(source.files)
     if follow is None and plain and not twice and able.follows_pans:
         follow = "auto"
-    chosen = partial(_chosen_frames, source, options.fps, job.depth, known)
+    chosen: Callable[[], Iterable[Frame]] = lambda: source  # noqa: E731
+    if options.fps is not None or job.depth is not None or known is not None:
+        chosen = partial(_chosen_frames, source, options.fps, job.depth, known)
     source.varies = not twice
     source.poll(options.fps)
     given: Iterable[Frame] = chosen()
