@@ -1,4 +1,4 @@
-"""Rows for the table of processors in docs/benchmarks.md: what this machine is, and how fast networks are on it.
+"""Rows for the table of processors in docs/benchmarks.md: this machine, and how fast networks are on it.
 
 Example::
 
@@ -52,6 +52,15 @@ def fastest(work: Callable[[], object], times: int = 5) -> float:
     return min(found)
 
 
+def copied_bytes(size: int) -> float:
+    """Bytes a second, read and written, where so many are copied."""
+    import torch
+
+    numbers = torch.zeros(size // 4)
+    other = torch.empty_like(numbers)
+    return 2 * size / fastest(lambda: other.copy_(numbers))
+
+
 def row(threads: int) -> str:
     """The row of this process."""
     import torch
@@ -61,11 +70,9 @@ def row(threads: int) -> str:
     from track import Case, compare
 
     torch.set_num_threads(threads)
-    numbers, matrix = torch.zeros(64 << 20), torch.randn(2048, 2048)
-    other = torch.empty_like(numbers)
-    bandwidth = 2 * numbers.nbytes / fastest(lambda: other.copy_(numbers)) / 1e9
+    matrix = torch.randn(2048, 2048)
     product = 2 * 2048**3 / fastest(lambda: matrix @ matrix) / 1e9
-    del numbers, other
+    bandwidth = copied_bytes(256 << 20) / 1e9
     found = compare(Case("stcn", 1, 10, 480, 854, 2, threads, "cpu"), ("plain", "segue"))
     assert found.plain is not None
     stcn = found.segue.total

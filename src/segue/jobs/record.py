@@ -14,6 +14,7 @@ import numpy as np
 from PIL.Image import Image as PillowImage
 
 from segue.errors import ArgumentError
+from segue.events.options import EventOptions
 from segue.jobs.values import (
     Job,
     Model,
@@ -45,17 +46,9 @@ NON_RESULT_FIELDS = {
     "outputs",
     "device",
     "forms",
-    "events",
-    "zones",
-    "min_seconds",
-    "min_height",
-    "loiter",
-    "notify",
-    "home_assistant",
-    "name_events",
-    "snapshots",
     "background",
     "explain",
+    *EventOptions.model_fields,
 }
 """Fields of jobs on which masks that are there do not depend."""
 
