@@ -21,22 +21,14 @@ from segue_web.exports import FORMATS, export_job, free_path, remove_unfinished,
 from segue_web.exports.matting import need_matting
 from segue_web.project.edits import Edits
 from segue_web.project.importing import Effect, additions, effects, store, summary
-from segue_web.project.memory import TrackingMemory
 from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.project.review import Review
-from segue_web.project.tracking import (
-    Corrected,
-    Direction,
-    planned,
-    resumed,
-    shown,
-    track_job,
-)
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.prompters import Prompters
 from segue_web.server.server import Backend
 from segue_web.server.worker import Worker
+from segue_web.trackings import Trackings
 from segue_web.video import Video
 
 STEPS = {
@@ -83,7 +75,12 @@ class AnnotateBackend(Backend):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker = worker or Worker(video, (model, weights), prompter, device)
-        self._runner = JobRunner(self.project, self.run, lambda event: self.send(event))
+        # Exports have a process of their own: neither they nor a tracking waits for the other.
+        self._exporter = worker or Worker(video, (model, weights), prompter, device)
+        self._export_runner = JobRunner("export", lambda event: self.send(event))
+        self._trackings = Trackings(
+            video, self.project, self.run, self._worker, lambda event: self.send(event)
+        )
         self._reviewer = Review(self.project, self.run)
         self._prompters = Prompters(prompter, self._worker, lambda event: self.send(event), on_prompter)
         edits = Edits(video, self.project, self.run, self._worker)
@@ -109,8 +106,11 @@ class AnnotateBackend(Backend):
             "schema": self._schema,
             "remove": self._remove,
             "undo": self._undo,
-            "track": self._track,
-            "stop": self._stop,
+            "track": self._trackings.track,
+            "stop": self._trackings.stop,
+            "move": self._trackings.move,
+            "drop": self._trackings.drop,
+            "stop_export": self._stop_export,
             "use_prompter": self._use_prompter,
             "download_prompter": self._prompters.download,
             "find": self._find,
@@ -123,6 +123,7 @@ class AnnotateBackend(Backend):
         self.pause = PAUSE
         self._loading = False
         self._loads: asyncio.Task[None] | None = None
+        self._goes_on: asyncio.Task[None] | None = None
         self._pauses = False  # whether it waits until nobody asks
         self._prepares = False  # whether a frame is prepared for the first click
         self._next: tuple[int, Point | None] | None = None  # frame and place to be prepared after it
@@ -132,6 +133,7 @@ class AnnotateBackend(Backend):
     def open(self) -> None:
         self._begin_to_load()
         self._worker.on_replaced = self._begin_to_load
+        self._goes_on = asyncio.create_task(self._trackings.go_on())
 
     def _begin_to_load(self) -> None:
         """Have the networks loaded, unless that is what has just failed."""
@@ -161,27 +163,31 @@ class AnnotateBackend(Backend):
         self.send({"event": "loading", "loading": loading})
 
     def close(self) -> None:
-        """End the process and close the project; a tracking that runs can be resumed."""
-        self._runner.close()
-        if self._loads is not None:
-            self._loads.cancel()
+        """End the processes and close the project; a tracking that runs goes on the next time."""
+        self._trackings.runner.close()
+        self._export_runner.close()
+        for task in (self._loads, self._goes_on):
+            if task is not None:
+                task.cancel()
         self._worker.close()
+        self._exporter.close()
         self._thread.shutdown(wait=True)
         self.project.close()
         super().close()
 
     def refuse_while_running(self, what: str) -> None:
         """Raise SegueError while something is computed."""
-        self._runner.refuse_while_running(what)
+        if self._trackings.runner.busy or self._export_runner.busy:
+            raise SegueError(f"cannot {what} while something is computed; stop it first (Escape)")
 
-    def begin(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
-        """Begin a job beside those of the page."""
-        with self._runner.beginning("export"):
-            self._runner.begin(job, steps)
+    def begin_export(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
+        """Begin an export beside those of the page."""
+        with self._export_runner.beginning("export"):
+            self._export_runner.begin(job, steps)
 
     def steps(self, make: Callable[..., Any], *arguments: Any) -> AsyncGenerator[Any, None]:
-        """Steps of a job in the process that computes."""
-        return self._worker.steps(make, *arguments)
+        """Steps of an export in the process that writes them."""
+        return self._exporter.steps(make, *arguments)
 
     async def run(self, call: Callable[[], Any]) -> Any:
         """Run a call in the one thread that uses the project."""
@@ -213,7 +219,7 @@ class AnnotateBackend(Backend):
 
     def import_all(self, given: Labels, wanted: list[Effect]) -> None:
         """Import what was read of a file, as one change."""
-        self._runner.refuse_while_running("import")
+        self._trackings.refuse_tracked("import masks of an object", *(effect.target for effect in wanted))
         with self.project.change("import"):
             store(self.project, given, wanted)
 
@@ -231,15 +237,17 @@ class AnnotateBackend(Backend):
 
     async def _hello(self) -> dict[str, Any]:
         """All that a page needs to begin."""
+        runners = self._trackings.runner, self._export_runner
         while True:
-            job = self._runner.job
+            jobs = [runner.job for runner in runners]
             known = await self.run(self._known)
             # Pages are sent begin and end of a job from this event loop, before or after the answer.
-            if job is self._runner.job:
+            if jobs == [runner.job for runner in runners]:
                 break
-        if job is not None:
+        tracking, exporting = [job and job.progress for job in jobs]
+        if tracking is not None:
             known["interrupted"] = None
-        return {**known, "running": job and job.progress, "loading": self._loading}
+        return {**known, "running": tracking, "exporting": exporting, "loading": self._loading}
 
     def _known(self) -> dict[str, Any]:
         """The first answer to a page, without the running job; in the project's thread."""
@@ -259,7 +267,7 @@ class AnnotateBackend(Backend):
             "history": self.project.history(),
             "settings": self.project.noted("settings"),
             "detectors": [entry.name for entry in ready],
-            "interrupted": self.project.noted("tracking"),
+            **self._trackings.known(),
             "folder": str(self.project.folder),
             "schema": self.project.schema.as_json(),
             "prompters": self._prompters.known(),
@@ -283,7 +291,7 @@ class AnnotateBackend(Backend):
             return
         self._prepares = True
         try:
-            while self._next is not None and self._runner.job is None:
+            while self._next is not None and not self._trackings.runner.busy:
                 coming, self._next = self._next, None
                 await self._worker.ask("prepare", *coming)
         finally:
@@ -351,7 +359,7 @@ class AnnotateBackend(Backend):
 
     def _remove(self, object: messages.Number) -> None:
         """Remove an object everywhere."""
-        self._runner.refuse_while_running("remove an object")
+        self._trackings.refuse_tracked("remove an object", object)
         with self.project.change("removal of an object"):
             self.project.remove_object(object)
 
@@ -361,7 +369,7 @@ class AnnotateBackend(Backend):
 
     def _merge(self, object: messages.Number, into: messages.Number) -> None:
         """Make an object part of another one, on all frames."""
-        self._runner.refuse_while_running("merge objects")
+        self._trackings.refuse_tracked("merge an object", object, into)
         if {object, into} - set(self.project.unlocked((object, into))) or object == into:
             raise PromptError("choose another unlocked object to merge with")
         with self.project.change("merge"):
@@ -369,64 +377,30 @@ class AnnotateBackend(Backend):
 
     def _split(self, object: messages.Number, frame: messages.Index) -> dict[str, Any]:
         """Make a new object of what an object is from a frame on."""
-        self._runner.refuse_while_running("split an object")
+        self._trackings.refuse_tracked("split an object", object)
         if not self.project.unlocked([object]):
             raise PromptError("unlock the object first")
         with self.project.change("split"):
             return {"object": self.project.split_object(object, frame)}
 
     def _undo(self, redo: bool = False) -> dict[str, Any]:
-        """Undo or redo a step of the history."""
-        what = "redo" if redo else "undo"
-        self._runner.refuse_while_running(what)
+        """Undo or redo the next step of the history that is not of an object that is being tracked."""
+        names = self._names()
         done = self.project.undo(redo=redo)
         if done is None:
-            raise SegueError(f"there is nothing to {what}")
+            beside = " but what is of an object that is being tracked" if self._trackings.runner.job else ""
+            raise SegueError(f"there is nothing to {'redo' if redo else 'undo'}{beside}")
         label, changed = done
-        return {"label": label, "frames": sorted(changed.frames)[:2]}
+        names |= self._names()
+        about = [names[number] for number in sorted(changed.numbers) if number in names]
+        return {"label": label, "frames": sorted(changed.frames)[:2], "objects": about}
+
+    def _names(self) -> dict[int, str]:
+        return {row["id"]: row["name"] for row in self.project.objects()}
 
     def _settings(self, values: messages.Settings) -> None:
         """Save view settings."""
         self.project.note("settings", self.project.noted("settings") | values)
-
-    async def _track(
-        self,
-        direction: Direction,
-        frame: messages.Index,
-        resume: bool = False,
-        first: messages.Index = 0,
-        last: messages.Index | None = None,
-        objects: messages.Numbers | None = None,
-        due: bool = False,
-    ) -> dict[str, Any]:
-        """Follow unlocked objects from the nearest corrected frame, or ``resume`` the last tracking.
-
-        With ``due``, those that were corrected on that frame and not tracked from there yet take part.
-        """
-
-        def plan() -> tuple[dict[str, Any], list[dict[int, Corrected]]]:
-            if resume:
-                spec = resumed(self.project)
-            else:
-                spec = planned(self.project, self.video, direction, frame, first, last, objects, due)
-            layers = shown(self.project, spec)
-            self.project.note("tracking", spec)
-            return spec, layers
-
-        with self._runner.beginning("track"):
-            spec, layers = await self.run(plan)
-            start, stop = spec["start"], spec["stop"]
-            kept = range(spec["first"], spec["last"] + 1)
-            memory = TrackingMemory(self.project.folder, spec["run"])
-            steps = self._worker.steps(
-                track_job, layers, spec["begin"], stop, spec["objects"], kept, memory, start
-            )
-            self._runner.begin(Job(spec["direction"], spec["total"], tracking=spec), steps)
-        return {"start": start, "stop": stop}
-
-    async def _stop(self) -> None:
-        """Stop what is computed."""
-        await self._runner.stop()
 
     async def _export(
         self,
@@ -440,7 +414,7 @@ class AnnotateBackend(Backend):
         """Write the masks of some frames for another program; ``soft`` gives cut-outs soft edges."""
         if format not in FORMATS:
             raise SegueError(f"format {format!r}: choose one of {', '.join(FORMATS)}")
-        with self._runner.beginning("export"):
+        with self._export_runner.beginning("export"):
             if soft:
                 need_matting()
             wanted: dict[str, Any] = {"all_frames": all_frames, "first": first, "last": last, "soft": soft}
@@ -448,8 +422,12 @@ class AnnotateBackend(Backend):
             self.exports.mkdir(exist_ok=True)
             target = free_path(self.exports, self.video.name, format)
             job = Job("export", steps(taken, format), target=target)
-            self._runner.begin(job, self._worker.steps(export_job, taken, format, target))
+            self._export_runner.begin(job, self.steps(export_job, taken, format, target))
         return {"name": target.name, "path": str(target)}
+
+    async def _stop_export(self) -> None:
+        """Stop the export; nothing of it stays."""
+        await self._export_runner.stop()
 
     async def _use_prompter(self, name: messages.LongText) -> None:
         """Answer clicks by another network; they wait until it is loaded."""

@@ -139,7 +139,7 @@ class VideoListBackend(Backend):
         target = free_path(self.exports, self._name, format, "")
         total = sum(about.annotated if FORMATS[format].known_only else about.frames for _, about in known)
         steps = self._exported([number for number, _ in known], format, target)
-        self.current.begin(Job("export", total, target=target), steps)
+        self.current.begin_export(Job("export", total, target=target), steps)
         return {"name": target.name, "path": str(target)}
 
     async def _exported(self, numbers: list[int], format: str, target: Path) -> AsyncGenerator[int, None]:

@@ -181,7 +181,7 @@ async def run():
         await ask("stroke", frame=0, object=None, add=True, path=path, width=9, seen=0)
     if known["interrupted"] or len(backend.project.timeline()) <= 1:
         await ask("track", direction="forward", frame=0, resume=bool(known["interrupted"]))
-    while backend._runner.job is not None:
+    while backend._trackings.runner.job is not None:
         await asyncio.sleep(0.02)
     print("done", flush=True)
     backend.close()

@@ -10,7 +10,8 @@ import pytest
 
 import segue
 from segue.jobs import tracking
-from segue.jobs.tracking import PeekableFrames, open_track
+from segue.jobs.opened import Frames
+from segue.jobs.tracking import open_track
 from segue.jobs.values import Model, TrackJob, VideoSource
 from segue.types import Image, PointPrompt
 from segue.video import open_source
@@ -27,16 +28,16 @@ def video(tmp_path: Path) -> Path:
 
 def test_what_was_seen_ahead_comes_in_its_turn(video: Path) -> None:
     with open_source(str(video)) as source:
-        frames = PeekableFrames(source)
+        frames = Frames(source, source)
         next(frames)
-        seen = frames.image()
+        seen = frames.next_image()
         assert seen is not None
         assert np.array_equal(seen, scene(5))
-        assert frames.image() is seen
+        assert frames.next_image() is seen
         last = next(frames)
         assert last.index == 1
         assert last.image is seen
-        assert frames.image() is None
+        assert frames.next_image() is None
         assert list(frames) == []
 
 
@@ -51,10 +52,10 @@ def test_images_that_come_once_are_not_asked_for_ahead() -> None:
             yield array
 
     with open_source(images()) as source:
-        frames = PeekableFrames(source)
+        frames = Frames(source, source)
         next(frames)
         before = len(given)
-        assert frames.image() is None
+        assert frames.next_image() is None
         assert len(given) == before
 
 
@@ -68,9 +69,9 @@ def test_a_click_of_a_job_means_what_moves_with_it(video: Path, monkeypatch: pyt
     )
     prepared = open_track(job)
     with prepared.source:
-        frames = iter(prepared.frames)
-        first = next(frames)
-        result = prepared.step(first)
+        prepared.begin()
+        frames = prepared.frames
+        result = prepared.step(next(frames))
         assert result is not None
         assert overlap(result.mask == 1, filled(BODY)) > 0.7
         assert [frame.index for frame in frames] == [1]

@@ -12,7 +12,7 @@ import pytest
 
 import segue
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SourceError
-from segue.jobs.foreground import OpenForeground, at_rate
+from segue.jobs.foreground import at_rate, open_foreground
 from segue.jobs.running import open_job, run_open
 from segue.jobs.values import (
     DetectorConfig,
@@ -169,7 +169,7 @@ def test_frames_are_chosen_by_their_time_stamps(times: list[float], fps: float, 
 def test_what_watches_needs_events_and_zones_names_of_their_own(video: Path, changes: dict[str, Any]) -> None:
     source = VideoSource(place=str(video))
     with pytest.raises(SegueError, match=r"zones|events"):
-        OpenForeground(ForegroundJob(source=source, model=Model(name="mog2"), **changes))
+        open_foreground(ForegroundJob(source=source, model=Model(name="mog2"), **changes))
 
 
 def test_a_source_may_change_its_frame_size_in_one_pass(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +14,8 @@ import pytest
 from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
 from segue.jobs import frame_loop
 from segue.jobs.frame_loop import FIRST_PASS, STATE, FrameRun, first_pass, forget_state
+from segue.jobs.opened import Run
+from segue.jobs.values import VideoSource
 from segue.masks import read_index_mask
 from segue.sinks import open_sinks
 from segue.state import Checkpointable, SessionState, checkpointed
@@ -55,17 +57,23 @@ class Late(Checkpointable):
 
 def opened(
     session: Late,
+    frames: Iterable[Frame],
     prompts: Callable[[Frame], Any] = lambda frame: None,
     resume: bool = False,
     endless: bool = False,
 ) -> Any:
-    """What a run takes of an open job."""
-    job = SimpleNamespace(outputs=SimpleNamespace(resume=resume))
-    source, step = (
-        SimpleNamespace(endless=endless, original_size=None),
-        lambda frame: session.step(frame, prompts(frame)),
+    """A run of some frames."""
+    job: Any = SimpleNamespace(outputs=SimpleNamespace(resume=resume))
+    source: Any = SimpleNamespace(
+        endless=endless,
+        original_size=None,
+        once=False,
+        frame_count=None,
+        request=VideoSource(place="squares"),
     )
-    return SimpleNamespace(session=session, step=step, job=job, source=source, required=None, pool=None)
+    run = Run(job, source, session, given=frames)
+    run.step = lambda frame: session.step(frame, prompts(frame))
+    return run
 
 
 def taken(
@@ -91,8 +99,8 @@ def taken(
 
     frames = iter(source) if images is None else images(iter(source))
     with outputs.sink as sink:
-        job = opened(session, prompts, resume, endless)
-        FrameRun(job, sink, outputs.paths["png"], note).run(frames, cancel)
+        run = opened(session, frames, prompts, resume, endless)
+        FrameRun(run, sink, outputs.paths["png"], note).run(cancel)
     return written
 
 
@@ -182,7 +190,7 @@ def test_a_run_is_saved_now_and_then_but_saving_takes_a_twentieth_of_the_time(
     session = Slow()
     frames = (Frame(index, index / 10, IMAGES[0]) for index in range(20))
     sink: Any = SimpleNamespace(write=lambda *_: None, flush=lambda: None)
-    FrameRun(opened(session), sink, tmp_path, lambda *_: None).run(frames)
+    FrameRun(opened(session, frames), sink, tmp_path, lambda *_: None).run()
     # At 30, the first time beyond 20; saved at 33, and not before 60 seconds later.
     assert saved == [3, 10, 17]
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segue.entries import EventSettings
 from segue.errors import PromptError, SinkError, SourceError
 from segue.events.sink import Event
 from segue.events.zones import Zone
 from segue.jobs import read_job, writing
 from segue.jobs.observer import Observer
-from segue.jobs.opened import OpenJob
+from segue.jobs.opened import Run
 from segue.jobs.running import RunInterrupted, run_open
 from segue.jobs.values import ForegroundJob, Model, Outputs, VideoJob, VideoSource
 from segue.masks import read_index_mask
@@ -156,12 +157,12 @@ def foreground(source: object, output: Path | None = None, **fields: Any) -> For
 
 
 def opened(job: VideoJob, source: Source, frames: Any = None, **fields: Any) -> Any:
-    """An open job of squares; ``fields`` stand for what a kind of job refines."""
-    changes = {name: staticmethod(value) if callable(value) else value for name, value in fields.items()}
-    note = lambda self, result: f"{result.mask.max()} seen"  # noqa: E731
-    ready = type("Opened", (OpenJob,), {"note": note, **changes})(job, source)
-    ready.session = Squares()
-    ready.frames = source if frames is None else frames
+    """A run of squares; ``fields`` stand for what a kind of job refines."""
+    ready = Run(job, source, Squares(), given=frames)
+    ready.note = lambda result: f"{result.mask.max()} seen"
+    ready.events = EventSettings(fields.pop("zones", ()), name_object=fields.pop("name_object", None))
+    for name, value in fields.items():
+        setattr(ready, name, value)
     return ready
 
 
@@ -173,7 +174,7 @@ def test_an_observer_is_told_everything_in_order_and_the_outcome_says_the_same(v
         total=4,
         notice="look",
         zones=(Zone.parse("door=0,0 4,4"),),
-        finish=lambda: {"background": video / "empty.png"},
+        at_end=lambda: {"background": video / "empty.png"},
     )
     written = run_open(ready, observer)
     assert observer.calls == [
@@ -239,7 +240,7 @@ def test_zones_masks_and_boxes_are_in_pixels_of_the_camera_and_not_of_reduced_im
         camera(max_size=8) if live else open_source(video, max_size=8),
         zones=(Zone.parse("there=9,10 16,10 16,12 9,12"),),  # outside of an image of 8x6
     )
-    ready.session.step = lambda frame, prompts=None: Segmentation(
+    ready.step = lambda frame: Segmentation(
         frame.index, frame.time, np.pad(np.full((3, 2), 3, np.uint8), ((3, 0), (5, 1))), (ObjectInfo(3),)
     )
     run_open(ready, observer)
@@ -252,7 +253,7 @@ def test_a_camera_that_is_lost_leaves_what_it_gave_complete_and_is_told(tmp_path
     observer = Recorder()
     finished: list[int] = []
     ready = opened(
-        foreground(7, tmp_path / "out"), camera(breaks=True), finish=lambda: finished.append(1) or {}
+        foreground(7, tmp_path / "out"), camera(breaks=True), at_end=lambda: finished.append(1) or {}
     )
     with pytest.raises(SourceError):
         run_open(ready, observer)
@@ -423,7 +424,7 @@ def test_what_a_job_could_not_mean_is_told_behind_its_results(video: Path) -> No
         raise PromptError("there is a prompt for frame 9")
 
     with pytest.raises(PromptError):
-        run_open(opened(foreground(video, video.parent / "out"), open_source(video), finish=refuse))
+        run_open(opened(foreground(video, video.parent / "out"), open_source(video), at_end=refuse))
     assert read_index_mask(video.parent / "out/masks/4.png").max() == 3
 
 

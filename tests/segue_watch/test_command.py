@@ -25,7 +25,7 @@ from segue.cli.running import parse_job
 from segue.errors import SegueError, SinkError, SourceError
 from segue.events.table import Event
 from segue.jobs import writing
-from segue.jobs.opened import OpenJob
+from segue.jobs.opened import Run
 from segue.jobs.values import ForegroundJob
 from segue.utils import files as partial
 from segue.utils import notices
@@ -258,11 +258,11 @@ def test_a_run_that_has_ended_leaves_nothing_in_memory(
     fault: Callable[[pytest.MonkeyPatch], None],
     options: dict[str, str],
 ) -> None:
-    opened: list[weakref.ref[OpenJob]] = []
+    opened: list[weakref.ref[Run]] = []
     sessions: list[weakref.ref[object]] = []
     open_job, stop = cameras.open_job, CancelToken()
 
-    def open_and_note(*arguments: Any, **given: Any) -> OpenJob:
+    def open_and_note(*arguments: Any, **given: Any) -> Run:
         job = open_job(*arguments, **given)
         if len(opened) == 2:
             stop.cancel()

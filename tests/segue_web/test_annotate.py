@@ -390,7 +390,7 @@ def test_the_chosen_object_is_tracked_with_those_that_were_corrected_with_it_and
         chosen: list[int] | None, frame: int = 4, direction: str = "forward", due: bool = True
     ) -> Any:
         ask("track", direction=direction, frame=frame, objects=chosen, due=due)
-        backend._runner.job = None
+        ask("stop")
         return backend._worker.jobs[-1][3]  # type: ignore[attr-defined]
 
     one, two = click(ask, 4, 20, 30), click(ask, 4, 50, 30)
@@ -516,7 +516,7 @@ def test_an_imported_mask_is_a_start_until_something_is_corrected(
     import_file(backend, tmp_path / "masks")
 
     assert ask("track", direction="forward", frame=7)["start"] == 6
-    backend._runner.job = None
+    ask("stop")
     click(ask, 2, 20, 20, 1)
     assert ask("track", direction="forward", frame=7)["start"] == 2
 
@@ -583,7 +583,7 @@ def test_an_edit_during_a_tracking_is_a_step_of_its_own(backend: AnnotateBackend
         await backend.handle(request("click", frame=9, object=1, points=[(30, 30, True)], seen=0))
         await step(backend, 6, 9)
         await step(backend, 9, 9)  # given meanwhile: stays
-        with pytest.raises(SegueError):
+        with pytest.raises(SegueError, match="being tracked"):
             await backend.handle(request("undo"))
         await backend.handle(request("stop"))
 
@@ -692,23 +692,6 @@ def test_the_tracker_is_loaded_when_no_click_waits_for_its_answer(tmp_path: Path
         backend.pause = 0
         asyncio.run(run(backend))
     assert asked == ["load_prompter", "click", "load_prompter", "load_tracker"]
-
-
-def test_of_two_trackings_at_once_one_is_refused(backend: AnnotateBackend, ask: Ask) -> None:
-    click(ask, 4, 20, 30)
-    track = request("track", direction="forward", frame=4)
-    export = request("export", format="coco")
-
-    async def both() -> list[Any]:
-        return await asyncio.gather(
-            *(backend.handle(message) for message in (track, track, export)), return_exceptions=True
-        )
-
-    answers = asyncio.run(both())
-    assert len(backend._worker.jobs) == 1  # type: ignore[attr-defined]
-    assert answers[0]["start"] == 4
-    for refused in answers[1:]:
-        assert isinstance(refused, SegueError)
 
 
 def test_an_import_that_is_damaged_in_its_last_mask_stores_nothing(

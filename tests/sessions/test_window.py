@@ -203,8 +203,46 @@ def test_an_object_leaves_its_own_window_only_where_no_other_one_wins(network: S
         found = session.step(image).mask
     finally:
         hook.remove()
-    assert runs == [1, 1, 1]
+    assert runs == [3], "each once, and together, for their windows have the same size"
     assert (found == mask)[mask > 0].mean() > 0.95
+
+
+def test_many_objects_are_encoded_in_windows_on_frames_that_are_kept_with_the_same_masks(
+    network: STCNLite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [(row, column) for row in (10, 60, 110) for column in (20, 90, 160, 225)]
+
+    def scene(moved: int) -> tuple[np.ndarray, np.ndarray]:
+        image = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
+        mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+        for number, (row, column) in enumerate(places, start=1):
+            own = slice(row, row + 36), slice(column + moved, column + moved + 36)
+            image[own] = (200, 20 * number, 40 + 10 * number)
+            mask[own] = number
+        return image, mask
+
+    def masks() -> list[np.ndarray]:
+        session = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
+        encoder = session.prepared.network.value_encoder  # type: ignore[attr-defined]
+        sizes: list[int] = []
+        hook = encoder.register_forward_hook(
+            lambda _, inputs, __: sizes.append(inputs[2].shape[0] * inputs[2][0, 0].numel())
+        )
+        session.step(*scene(0))
+        found = [session.step(scene(step)[0]).mask for step in range(1, 9)]
+        hook.remove()
+        pixels.append(sum(sizes))
+        return found
+
+    pixels: list[int] = []
+    windowed = masks()
+    monkeypatch.setattr("segue.models.lite_tracker.MANY", 1000)
+    whole = masks()
+    assert pixels[0] < 0.7 * pixels[1]
+    for step, (one, other) in enumerate(zip(windowed, whole, strict=True), start=1):
+        truth = scene(step)[1]
+        assert (one == other)[(truth > 0) | (other > 0)].mean() > 0.999
+        assert (one == truth).mean() > (other == truth).mean() - 0.002
 
 
 def test_a_window_ends_at_the_next_multiple_of_the_stride() -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType
@@ -19,13 +18,13 @@ from segue.conversions.tables import table_of
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
 from segue.jobs.frame_loop import FrameLoop
 from segue.jobs.observer import Observer
-from segue.jobs.opened import OpenJob
+from segue.jobs.opened import Run
 from segue.jobs.record import record_path
 from segue.jobs.running import open_job, run_open
 from segue.jobs.values import Model, Outputs, VideoJob, checked
 from segue.options import RuntimeObject, by_arguments
 from segue.registry import SINKS
-from segue.sessions.session import Session
+from segue.sessions.session import Session, one_thread_at_a_time
 from segue.sinks import open_sinks
 from segue.sinks.outputs import MASKS, format_of
 from segue.types import Frame, Segmentation
@@ -59,20 +58,22 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         ...     results.save("out", formats=["png", "overlay"])
     """
 
-    def __init__(self, opened: OpenJob, *, progress: Progress | None = None) -> None:
-        progress = (lambda done, total: None) if progress is None else progress
-        if not callable(progress):
+    SECOND_THREAD = (
+        "results: another thread takes them; give each thread results of its own, or share a queue"
+    )
+
+    def __init__(self, opened: Run, *, progress: Progress | None = None) -> None:
+        if progress is not None and not callable(progress):
             raise ArgumentError(f"progress: {kind_of(progress)}; give a function of two numbers")
         self.job = opened.job
         self.session = cast(S, opened.session)
         self.source = opened.source
-        self.frames = opened.frames
+        self.frames = opened.given
         self.names = opened.names
         self._opened = opened
-        self._watch = _Watch(opened, progress)
-        self._pairs = _pairs_of(opened, self._watch)
+        self._progress = progress
+        self._pairs = _pairs_of(opened, progress)
         self._class_numbers = {name: number for number, name in opened.names.items()}
-        self._taking = threading.RLock()
 
     def __iter__(self) -> Results[S]:
         if inspect.getgeneratorstate(self._pairs) == inspect.GEN_CLOSED:
@@ -81,21 +82,9 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
             )
         return self
 
+    @one_thread_at_a_time
     def __next__(self) -> Segmentation:
-        with self._one_thread():
-            return replace(next(self._pairs)[1], _class_numbers=self._class_numbers)
-
-    @contextmanager
-    def _one_thread(self) -> Iterator[None]:
-        """Refuse a second thread while the first takes a result: a frame would go to either of them."""
-        if not self._taking.acquire(blocking=False):
-            raise SegueError(
-                "results: another thread takes them; give each thread results of its own, or share a queue"
-            )
-        try:
-            yield
-        finally:
-            self._taking.release()
+        return replace(next(self._pairs)[1], _class_numbers=self._class_numbers)
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -132,10 +121,14 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
     def close(self) -> None:
         """Close the source before the last result."""
-        with self._one_thread():
-            self._pairs.close()
+        self._end()
         self.source.close()
 
+    @one_thread_at_a_time
+    def _end(self) -> None:
+        self._pairs.close()
+
+    @one_thread_at_a_time
     def save(
         self,
         path: str | Path,
@@ -174,8 +167,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self.job = self.job.model_copy(update={"outputs": outputs})
         self._opened.job = self.job
         try:
-            with self._one_thread():
-                return run_open(self._opened, self._watch)
+            return run_open(self._opened, _Watch(self._opened, self._progress))
         finally:
             self.close()
 
@@ -228,20 +220,23 @@ def opened_source(source: Any, colour: Colour, layout: Layout) -> Source:
 class _Watch(Observer):
     """Calls the caller's function after each result that is written."""
 
-    def __init__(self, opened: OpenJob, progress: Progress) -> None:
+    def __init__(self, opened: Run, progress: Progress | None) -> None:
         self._opened, self._progress, self._done = opened, progress, 0
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._done += 1
-        self._progress(self._done, self._opened.total)
+        if self._progress is not None:
+            self._progress(self._done, self._opened.total)
 
 
-def _pairs_of(opened: OpenJob, watch: _Watch) -> Generator[tuple[Frame, Segmentation], None, None]:
+def _pairs_of(opened: Run, progress: Progress | None) -> Generator[tuple[Frame, Segmentation], None, None]:
     with opened.source, memory_errors("give smaller frames: open_source(..., max_size=...)"):
+        opened.begin()
         loop = FrameLoop(opened.session, opened.step, required=opened.required)
-        for frame, result in loop.over(opened.own_images(opened.frames)):
-            watch.frame(frame, result, "")
-            yield frame, result
+        for count, pair in enumerate(loop.over(opened.frames), start=1):
+            if progress is not None:
+                progress(count, opened.total)
+            yield pair
         opened.finish()
 
 

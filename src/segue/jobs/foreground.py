@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,8 @@ from PIL import Image as PillowImage
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SinkError, SourceError
 from segue.events.best_views import Name
 from segue.flow import FlowFiles
-from segue.jobs.opened import OpenJob
+from segue.jobs.opened import Run, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
-from segue.jobs.plan import rules_of, zones_of
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.masks.files import read_levels
@@ -35,7 +34,7 @@ from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground.two_passes import TwoPasses
-from segue.types import FlowName, Frame, Refinement, Segmentation
+from segue.types import FlowName, Frame, Refinement
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
 from segue.video import Source
@@ -44,100 +43,95 @@ from segue.video.decoding.readers import as_rgb
 from segue.video.sources.images import list_images, read_image, write_image
 
 
-class OpenForeground(OpenJob):
-    """A job that finds foreground, with its session."""
-
-    job: ForegroundJob
-    session: ForegroundSession
-
-    def __init__(self, job: ForegroundJob, source: Source | None = None, *, strict: bool = False) -> None:
-        self.zones, self.rules = zones_of(job), rules_of(job)
-        super().__init__(job, source, strict=strict)
-        options, source = job.options, self.source
-        outputs = job.outputs
-        _check_background(job.background, outputs.overwrite or outputs.resume or bool(outputs.append))
-        usual = job.scene == "median"
-        plain = usual and job.depth is None
-        if options.passes == 2 and source.once:
-            raise SegueError(
-                f"{source.name}: can be iterated only once; two passes are for files and folders"
-            )
-        if options.passes == 2 and not usual:
-            raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
-        background: Background = MaskedMedian()
-        if not usual:
-            background = LearntBackground(_scenes(unwrap(job.scene)))
-        segmenter = foreground_segmenter(
-            job.model.choice, job.model.weights, job.flow, job.flow_weights, device=job.device, fast=job.fast
-        )
-        able = segmenter.capabilities
-        short_side = able.short_side or SHORT_SIDE
-        side = (short_side if options.short_side is None else options.short_side) or None
-        known = None
-        if job.flow is not None and job.flow not in get_args(FlowName):
-            if not able.flow_gaps:
-                raise FlowError(f"{job.flow}: only hofam, stam and networks trained with --flow look at flow")
-            known = FlowFiles(Path(job.flow), able.flow_gaps, source.total)
-        follow, twice = options.follow_camera, options.passes == 2
-        if options.passes is None and plain and follow in (None, "never"):
-            twice = able.two_passes and not source.once and bool(source.files)
-        if follow is None and plain and not twice and able.follows_pans:
-            follow = "auto"
+def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict: bool = False) -> Run:
+    """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
+    events = job.event_settings(job.outputs.formats or ())
+    source = source or open_video(job.source)
+    options, outputs = job.options, job.outputs
+    _check_background(job.background, outputs.overwrite or outputs.resume or bool(outputs.append))
+    usual = job.scene == "median"
+    plain = usual and job.depth is None
+    if options.passes == 2 and source.once:
+        raise SegueError(f"{source.name}: can be iterated only once; two passes are for files and folders")
+    if options.passes == 2 and not usual:
+        raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
+    background: Background = MaskedMedian()
+    if not usual:
+        background = LearntBackground(_scenes(unwrap(job.scene)))
+    segmenter = foreground_segmenter(
+        job.model.choice, job.model.weights, job.flow, job.flow_weights, device=job.device, fast=job.fast
+    )
+    able = segmenter.capabilities
+    short_side = able.short_side or SHORT_SIDE
+    side = (short_side if options.short_side is None else options.short_side) or None
+    known = None
+    if job.flow is not None and job.flow not in get_args(FlowName):
+        if not able.flow_gaps:
+            raise FlowError(f"{job.flow}: only hofam, stam and networks trained with --flow look at flow")
+        known = FlowFiles(Path(job.flow), able.flow_gaps, source.total)
+    follow, twice = options.follow_camera, options.passes == 2
+    if options.passes is None and plain and follow in (None, "never"):
+        twice = able.two_passes and not source.once and bool(source.files)
+    if follow is None and plain and not twice and able.follows_pans:
+        follow = "auto"
+    chosen: Callable[[], Iterable[Frame]] = lambda: source  # noqa: E731
+    if options.fps is not None or job.depth is not None or known is not None:
         chosen = partial(_chosen_frames, source, options.fps, job.depth, known)
-        source.varies = not twice
-        source.poll(options.fps)
-        self.frames = chosen()
-        if twice:
-            background = LearntBackground(VideoScenes(), of_this_video=True)
-            self.frames = TwoPasses(segmenter, chosen, background, short_side=side, without=options.without)
-        self.session = ForegroundSession(
-            segmenter,
-            background=background,
-            masks=ForegroundMasks(
-                threshold=options.threshold,
-                roi=_region(unwrap(job.roi)),
-                min_area=options.min_area,
-                objects=options.objects,
-                shadows=options.shadows,
-                after=self._last_object(),
-            ),
-            short_side=side,
-            without=options.without,
-            follow_camera=follow,
-            warm_up=options.warm_up,
-        )
-        if job.name_events is not None:
-            self.name_object = object_namer(job.name_events, job.device, job.fast)
+    source.varies = not twice
+    source.poll(options.fps)
+    given: Iterable[Frame] = chosen()
+    if twice:
+        background = LearntBackground(VideoScenes(), of_this_video=True)
+        given = TwoPasses(segmenter, chosen, background, short_side=side, without=options.without)
+    session = ForegroundSession(
+        segmenter,
+        background=background,
+        masks=ForegroundMasks(
+            threshold=options.threshold,
+            roi=_region(unwrap(job.roi)),
+            min_area=options.min_area,
+            objects=options.objects,
+            shadows=options.shadows,
+            after=_last_object(job, source),
+        ),
+        short_side=side,
+        without=options.without,
+        follow_camera=follow,
+        warm_up=options.warm_up,
+    )
+    total = source.frame_count
+    if total is not None and options.fps is not None and source.fps is not None:
+        total = round(total * min(1, options.fps / source.fps))
+    run = Run(job, source, session, given=given, total=total)
+    if job.name_events is not None:
+        events = replace(events, name_object=object_namer(job.name_events, job.device, job.fast))
+    run.events = events
+    run.note = lambda result: f"{np.count_nonzero(result.mask) / result.mask.size:.1%} foreground"
+    run.at_end = partial(_write_background, job, session)
+    return run
 
-    def _last_object(self) -> int:
-        """The last id of the runs of a camera after which this one goes on."""
-        # Whether an address has an end is known from its first frame on; if so, a table there is an error.
-        job = with_defaults(self.job, endless=self.source.once)
-        if job.outputs.overwrite or not (job.outputs.append or job.outputs.rotate):
-            return 0
-        return OutputPlaces.of(job, self.source).last_object(job.outputs.formats or ())
 
-    @property
-    def total(self) -> int | None:
-        count, fps, own = super().total, self.job.options.fps, self.source.fps
-        if count is None or fps is None or own is None:
-            return count
-        return round(count * min(1, fps / own))
+def _last_object(job: ForegroundJob, source: Source) -> int:
+    """The last id of the runs of a camera after which this one goes on."""
+    # Whether an address has an end is known from its first frame on; if so, a table there is an error.
+    outputs = with_defaults(job, endless=source.once).outputs
+    if outputs.overwrite or not (outputs.append or outputs.rotate):
+        return 0
+    return OutputPlaces.of(job, source).last_object(outputs.formats or ())
 
-    def note(self, result: Segmentation) -> str:
-        return f"{np.count_nonzero(result.mask) / result.mask.size:.1%} foreground"
 
-    def finish(self) -> dict[str, Path]:
-        path, image, scenes = self.job.background, self.session.background, self.session.scenes
-        if path is None:
-            return {}
-        if image is None or scenes is None:
-            raise SinkError(f"{path}: {self.job.model.name} makes no image of the empty scene")
-        if path.suffix.lower() == LEARNT:
-            scenes.save(path)
-        else:
-            write_image(path, image)
-        return {"background": path}
+def _write_background(job: ForegroundJob, session: ForegroundSession) -> dict[str, Path]:
+    """Write the background that a session knows at the end, where the job says so."""
+    path, image, scenes = job.background, session.background, session.scenes
+    if path is None:
+        return {}
+    if image is None or scenes is None:
+        raise SinkError(f"{path}: {job.model.name} makes no image of the empty scene")
+    if path.suffix.lower() == LEARNT:
+        scenes.save(path)
+    else:
+        write_image(path, image)
+    return {"background": path}
 
 
 def object_namer(name: str, device: str | None, fast: bool = False) -> Name:

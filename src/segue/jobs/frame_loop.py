@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from segue.errors import PromptError, ResumeError, SourceError
-from segue.jobs.opened import OpenJob
+from segue.jobs.opened import Run
 from segue.masks.values import MAX_ID
 from segue.sessions.passes import Passes
 from segue.sessions.session import Session
@@ -52,18 +52,17 @@ class FrameLoop:
         *,
         required: Container[int] | None = None,
     ) -> None:
-        self._session, self._given_step, self._required = session, step, required
+        self._session, self._step, self._required = session, step or session.step, required
         self.pending: deque[Frame] = deque()
         self.last_index: int | None = None
         self._num_expected = 0  # frames that have or get a result
 
     def over(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Segmentation]]:
         """All results of frames, each paired with its frame."""
-        yield from self.take(frames)
-        yield from self.finish()
+        return itertools.chain(self.take(frames), self.finish())
 
     def take(
-        self, frames: Iterable[Frame], between: Callable[[], object] = lambda: None
+        self, frames: Iterable[Frame], between: Callable[[], object] | None = None
     ) -> Iterator[tuple[Frame, Segmentation]]:
         """The results that come while frames are taken, each with its frame."""
         for frame in frames:
@@ -74,10 +73,8 @@ class FrameLoop:
                 self.pending.append(frame)
                 if result is not None:
                     yield self.pending.popleft(), result
-            between()
-
-    def _step(self, frame: Frame) -> Segmentation | None:
-        return (self._given_step or self._session.step)(frame)
+            if between is not None:
+                between()
 
     def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
         """The results that are due after the last frame."""
@@ -95,24 +92,30 @@ class FrameRun(FrameLoop):
     """
 
     def __init__(
-        self, opened: OpenJob, sink: Sink, folder: Path | None, report: Callable[[Frame, Segmentation], None]
+        self, run: Run, sink: Sink, folder: Path | None, report: Callable[[Frame, Segmentation], None]
     ) -> None:
-        super().__init__(opened.session, required=opened.required)
-        self._opened, self._sink, self._folder, self._report = opened, sink, folder, report
+        pool = run.pool
+        step = run.step if pool is None else lambda frame: pool.submit(run.step, frame).result()
+        super().__init__(run.session, step, required=run.required)
+        self._run, self._sink, self._folder, self._report = run, sink, folder, report
         self.done, self.lost = 0, cast("SourceError | None", None)
         self.restored: Path | None = None
 
-    def run(self, frames: Iterator[Frame], cancel: CancelToken | None = None) -> None:
+    def run(self, cancel: CancelToken | None = None) -> None:
         """Take all frames of a job through its session into the sink; what stops before the end is saved."""
-        folder, endless = self._folder, self._opened.source.endless
-        if folder is not None and self._opened.job.outputs.resume and (folder / STATE).exists():
-            self._catch_up(folder, frames)
+        folder, endless = self._folder, self._run.source.endless
+        if folder is not None and self._run.job.outputs.resume and (folder / STATE).exists():
+            self._catch_up(folder, self._run.frames)
         elif folder is not None:
             (folder / STATE).unlink(missing_ok=True)
-        frames = _blamed_on(self.restored, frames)  # what a first pass knows of them
+        frames: Iterator[Frame] = self._run.frames
+        if self.restored is not None:
+            frames = _blamed_on(self.restored, frames)  # what a first pass knows of them
+            self._step = blaming_state(self.restored)(self._step)
         with cancel_on_signals(cancel) as token:  # the current frame is finished first
+            self._run.frames.token = token
             try:
-                for frame, result in self.take(_until_cancelled(frames, token), now_and_then(self._save)):
+                for frame, result in self.take(frames, now_and_then(self._save)):
                     self._write(frame, result)
                 if token.cancelled and not endless:
                     raise Cancelled
@@ -179,17 +182,10 @@ class FrameRun(FrameLoop):
         """The results that are due after the last frame."""
         return _blamed_on(self.restored, super().finish())
 
-    def _step(self, frame: Frame) -> Segmentation | None:
-        with _blaming(self.restored):
-            pool = self._opened.pool
-            return (
-                self._opened.step(frame) if pool is None else pool.submit(self._opened.step, frame).result()
-            )
-
     def _write(self, frame: Frame, result: Segmentation) -> None:
         if self.restored is not None:
             # Masks that are read back have the size of the source.
-            sizes = frame.size, self._opened.source.original_size
+            sizes = frame.size, self._run.source.original_size
             if not is_result_of(frame, result, sizes):
                 raise DamagedStateError("a wrong result of a frame", self.restored)
         self._sink.write(frame, result)
@@ -268,15 +264,6 @@ def _blamed_on(restored: Path | None, items: Iterator[Item]) -> Iterator[Item]:
 
 def _blaming(restored: Path | None) -> AbstractContextManager[None]:
     return nullcontext() if restored is None else blaming_state(restored)
-
-
-def _until_cancelled(frames: Iterator[Frame], token: CancelToken) -> Iterator[Frame]:
-    """The frames until the run is to stop; none is read after that."""
-    while not token.cancelled:
-        frame = next(frames, None)
-        if frame is None or token.cancelled:
-            return
-        yield frame
 
 
 def now_and_then(save: Callable[[], None]) -> Callable[[], bool]:

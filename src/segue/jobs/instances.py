@@ -11,7 +11,7 @@ from typing import Any
 
 from segue.errors import ArgumentError, PromptError, SegueError, SinkError, SourceDamageError
 from segue.jobs.observer import Observer
-from segue.jobs.opened import OpenJob, first_frame, open_video
+from segue.jobs.opened import Run, first_frame, open_video
 from segue.jobs.record import write_record
 from segue.jobs.values import InstancesJob, Outputs
 from segue.models.base import InstanceNetwork
@@ -36,58 +36,58 @@ EDITIONS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
 """Class names that need no file."""
 
 
-class OpenInstances(OpenJob):
-    """A job that finds instances, with its session."""
+def open_instances(job: InstancesJob, source: Source | None = None, *, strict: bool = False) -> Run:
+    """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
+    source = source or open_video(job.source)
+    model = job.model.choice
+    names = as_class_names(unwrap(job.names))
+    if isinstance(model, str) and "+" in model:
+        if names is not None:
+            raise PromptError(f"{model} knows the names of its classes; leave the names out")
+        run = _open_detector(job, source, *model.split("+", 1))
+    else:
+        made = instance_network(model, job.model.weights, device=job.device, fast=job.fast)
+        run = _open_network(job, source, made, names)
+    if job.explain is not None and not isinstance(run.session, InstanceSession):
+        raise SegueError(f"--explain shows where a network's queries look; {job.model.name} has none")
+    return run
 
-    job: InstancesJob
-    session: DetectionSession | InstanceSession
 
-    def __init__(self, job: InstancesJob, source: Source | None = None, *, strict: bool = False) -> None:
-        super().__init__(job, source, strict=strict)
-        model = job.model.choice
-        names = as_class_names(unwrap(job.names))
-        if isinstance(model, str) and "+" in model:
-            if names is not None:
-                raise PromptError(f"{model} knows the names of its classes; leave the names out")
-            self._open_detector(*model.split("+", 1))
-        else:
-            made = instance_network(model, job.model.weights, device=job.device, fast=job.fast)
-            self._open_network(made, names)
-        if job.explain is not None and not isinstance(self.session, InstanceSession):
-            raise SegueError(f"--explain shows where a network's queries look; {job.model.name} has none")
+def _open_detector(job: InstancesJob, source: Source, finding: str, following: str) -> Run:
+    """A detector by name and the network that tracks its objects."""
+    options = job.options
+    classed = [entry.name for entry in DETECTORS if "classes" in entry.supported_options]
+    if finding not in classed:
+        raise PromptError(f"{finding}+{following}: the detector is one of {', '.join(classed)}")
+    tracker = TrackSession(following, device=job.device, fast=job.fast)
+    find = detector(
+        finding,
+        weights=job.model.weights,
+        classes=job.classes,
+        score=options.score,
+        max_objects=options.top,
+        device=job.device,
+        fast=job.fast,
+    )
+    asked: dict[str, Any] = {"every": options.window, "score": options.score}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    session = DetectionSession(tracker, find, DetectionOptions(top=options.top, **asked))
+    return Run(job, source, session, names=DETECTORS.find(finding).categories or find.names)
 
-    def _open_detector(self, finding: str, following: str) -> None:
-        """A detector by name and the network that tracks its objects."""
-        job, options = self.job, self.job.options
-        classed = [entry.name for entry in DETECTORS if "classes" in entry.supported_options]
-        if finding not in classed:
-            raise PromptError(f"{finding}+{following}: the detector is one of {', '.join(classed)}")
-        tracker = TrackSession(following, device=job.device, fast=job.fast)
-        found = detector(
-            finding,
-            weights=job.model.weights,
-            classes=job.classes,
-            score=options.score,
-            max_objects=options.top,
-            device=job.device,
-            fast=job.fast,
-        )
-        asked: dict[str, Any] = {"every": options.window, "score": options.score}
-        asked = {name: value for name, value in asked.items() if value is not None}
-        looks = DetectionOptions(top=options.top, **asked)
-        self.session = DetectionSession(tracker, found, looks)
-        self.names = DETECTORS.find(finding).categories or found.names
 
-    def _open_network(self, prepared: Prepared[InstanceNetwork], names: Mapping[int, str] | None) -> None:
-        job, network = self.job, prepared.network
-        channels = network.class_names if names is None else names
-        self.names = {channel: name for channel, name in channels.items() if 0 <= channel < network.classes}
-        wanted = allowed_classes(job.classes, self.names) if job.classes else frozenset(self.names)
-        suited = {"score": network.score, "short_side": network.short_side}
-        asked = suited | job.options.model_dump(exclude_none=True)
-        windows = WindowOptions(classes=wanted or None, **asked)
-        self.session = InstanceSession(prepared, windows, names=self.names)
-        self.notice = memory_notice(network, windows.window, self.source.size, windows.short_side)
+def _open_network(
+    job: InstancesJob, source: Source, prepared: Prepared[InstanceNetwork], names: Mapping[int, str] | None
+) -> Run:
+    network = prepared.network
+    channels = network.class_names if names is None else names
+    names = {channel: name for channel, name in channels.items() if 0 <= channel < network.classes}
+    wanted = allowed_classes(job.classes, names) if job.classes else frozenset(names)
+    suited = {"score": network.score, "short_side": network.short_side}
+    asked = suited | job.options.model_dump(exclude_none=True)
+    windows = WindowOptions(classes=wanted or None, **asked)
+    session = InstanceSession(prepared, windows, names=names)
+    notice = memory_notice(network, windows.window, source.size, windows.short_side)
+    return Run(job, source, session, names=names, notice=notice)
 
 
 WORTH_SAYING = 1.0

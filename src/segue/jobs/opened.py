@@ -1,9 +1,10 @@
-"""A job that is open: its source, network and prompts, from before its first frame to after its last."""
+"""A run of a job: its source, its session and its frames, from before the first frame to after the last."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -11,89 +12,136 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from segue.errors import SourceError
-from segue.events.best_views import Name
-from segue.events.rules import EventRules
-from segue.events.zones import Zone
+from segue.entries import EventSettings
+from segue.errors import PromptError, SourceError
 from segue.jobs.values import VideoJob, VideoSource
-from segue.types import Frame, Prompt, Segmentation
+from segue.types import Frame, Image, Segmentation
+from segue.utils.cancel import CancelToken
 from segue.video import Reconnect, Source, open_source
 
 if TYPE_CHECKING:  # sources are opened before PyTorch is imported
-    from segue.models.base import FramePrompts
     from segue.sessions.session import Session
 
 
-class OpenJob:
-    """A job whose network is loaded and whose frames can be read; its source is still to be closed.
+class Frames(Iterator[Frame]):
+    """The frames of a run, each once, until it is to stop; the next image can be seen ahead.
 
-    Each kind of job has a subclass that makes the session and refines the methods.
+    Images in memory are copied: a program may fill one again and again.
+
+    Attributes:
+        token: asks the run to stop; no frame is read after that.
+    """
+
+    def __init__(self, frames: Iterable[Frame], source: Source) -> None:
+        self.token = CancelToken()
+        self._frames = itertools.chain.from_iterable([frames])  # opened with the first one
+        self._ahead = deque[Frame]()
+        self._copies = source.request.place is None
+        self._sees = not (self._copies and source.once)
+
+    def __next__(self) -> Frame:
+        if self.token.cancelled:
+            raise StopIteration
+        frame = self._ahead.popleft() if self._ahead else next(self._frames)
+        if self.token.cancelled:
+            raise StopIteration
+        return replace(frame, image=np.array(frame.image)) if self._copies else frame
+
+    def next_image(self) -> Image | None:
+        """The image of the next frame, RGB (H, W, 3), uint8; None behind the last frame.
+
+        None, too, where images in memory come once: the next one may replace the one before in its array.
+        """
+        if self._sees and not self._ahead:
+            self._ahead.extend(itertools.islice(self._frames, 1))
+        return self._ahead[0].image if self._ahead else None
+
+    def put_back(self, frame: Frame) -> None:
+        """Have a frame come once more."""
+        self._ahead.appendleft(frame)
+
+
+def num_objects(result: Segmentation) -> str:
+    """How many objects a result shows, for the progress."""
+    return f"{sum(item.area > 0 for item in result.objects)} objects"
+
+
+class Run:
+    """A job whose network is loaded and whose frames can be read; its source is still to be closed.
 
     Args:
         job: what is done.
-        source: the source of the job, where it is open already.
-        strict: whether a job that does not do what it says is an error, as where nobody looks at each
-            result: no object is found, or a required frame is not in the source.
-
-    Attributes:
         source: where the frames come from.
         session: takes the frames.
-        frames: what the session is given: the source, or what is made of it.
+        given: what the session is given, where that is made of the source.
+        total: expected number of results, where that is not the number of frames.
         required: indices of the frames whose results are wanted; None is all of them.
         names: class names by number, as files of results number them.
         notice: what the person who runs the job should know; empty for nothing.
+
+    Attributes:
+        frames: the frames, each once.
+        due: frames that still have to come, and why.
+        plan: reads the prompts with the first frame, also of a run that goes on.
+        step: takes a frame through the session, with its prompts.
+        note: a few words about a result, for the progress.
+        at_end: gives what it wrote after the last frame, or raises where the job cannot mean what it says.
+        summary: what the person who ran the job should know after the last frame; empty for nothing.
+        events: what is watched for events.
         pool: threads that take frames through sessions, where several jobs share them; None is the thread of
             the job.
     """
 
-    session: Session
-    pool: Executor | None = None
-    required: Collection[int] | None = None
-    notice = ""
-    zones: tuple[Zone, ...] = ()
-    rules: EventRules | None = None
-    name_object: Name | None = None
-
-    def __init__(self, job: VideoJob, source: Source | None = None, *, strict: bool = False) -> None:
-        self.job, self.strict = job, strict
-        self.source: Source = source or open_video(job.source)
-        self.frames: Iterable[Frame] = self.source
-        self.names: Mapping[int, str] = {}
+    def __init__(
+        self,
+        job: VideoJob,
+        source: Source,
+        session: Session,
+        *,
+        given: Iterable[Frame] | None = None,
+        total: int | None = None,
+        required: Collection[int] | None = None,
+        names: Mapping[int, str] | None = None,
+        notice: str = "",
+    ) -> None:
+        self.job, self.source, self.session = job, source, session
+        self.given = source if given is None else given
+        self.frames = Frames(self.given, source)
+        self.total = source.frame_count if total is None else total
+        self.required, self.names, self.notice = required, names or {}, notice
+        self.due: dict[int, str] = {}
+        self.plan: Callable[[Frame], object] = lambda first: None
+        self.step: Callable[[Frame], Segmentation | None] = session.step
+        self.note: Callable[[Segmentation], str] = num_objects
+        self.at_end: Callable[[], dict[str, Path]] = dict
+        self.summary: Callable[[], str] = str
+        self.events = EventSettings()
+        self.pool: Executor | None = None
 
     @property
     def in_memory(self) -> bool:
         """Whether the frames are images in memory, of which a program may fill one again and again."""
         return self.source.request.place is None
 
-    def own_images(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """The frames, with copies of images in memory, which a program may fill again."""
-        copies = (replace(frame, image=np.array(frame.image)) for frame in frames)
-        return copies if self.in_memory else iter(frames)
+    def begin(self) -> None:
+        """Read the first frame, which comes in its turn, and the prompts with it."""
+        first, _ = first_frame(self.source.name, self.frames)
+        self.plan(first)
+        self.frames.put_back(first)
 
-    @property
-    def total(self) -> int | None:
-        """Expected number of results."""
-        return self.source.frame_count
-
-    def plan(self, first: Frame) -> Mapping[int, Sequence[Prompt] | FramePrompts]:
-        """The prompts by frame, read with the first frame, also of a run that goes on."""
-        return {}
-
-    def step(self, frame: Frame) -> Segmentation | None:
-        """Take a frame through the session, with its prompts."""
-        return self.session.step(frame)
-
-    def note(self, result: Segmentation) -> str:
-        """A few words about a result, for the progress."""
-        return f"{sum(item.area > 0 for item in result.objects)} objects"
+    def came(self, result: Segmentation) -> None:
+        """Learn that a result is there; frames before it that are due without a result have come, too."""
+        # Of a run that goes on the first results come once more, not the frames between that have none.
+        for index in [i for i in self.due if i <= result.index]:
+            if index == result.index or index not in (self.required or ()):
+                del self.due[index]
 
     def finish(self) -> dict[str, Path]:
         """After the last frame: gives what it wrote, or raises where the job could not mean what it says."""
-        return {}
-
-    def summary(self) -> str:
-        """What the person who ran the job should know after the last frame; empty for nothing."""
-        return ""
+        if self.due:
+            frame = min(self.due)
+            raise PromptError(f"{self.due[frame]} frame {frame} is not in the source")
+        return self.at_end()
 
 
 def open_video(source: VideoSource) -> Source:

@@ -10,7 +10,7 @@ from typing import cast
 from segue.errors import ArgumentError, UndeliveredError, memory_errors
 from segue.jobs.frame_loop import FrameRun, first_pass, forget_state
 from segue.jobs.observer import Observer
-from segue.jobs.opened import OpenJob, first_frame
+from segue.jobs.opened import Frames, Run
 from segue.jobs.places import with_defaults
 from segue.jobs.record import identified, runtime_objects
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
@@ -68,10 +68,14 @@ def run(
     return run_open(open_job(job, source, strict=True), observer, cancel)
 
 
-def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = False) -> OpenJob:
+def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = False) -> Run:
     """Open the source of a job unless it is open, load its network and read its prompts.
 
-    See :class:`segue.jobs.opened.OpenJob` for the arguments.
+    Args:
+        job: what is done.
+        source: the source of the job, where it is open already.
+        strict: whether a job that does not do what it says is an error, as where nobody looks at each
+            result: no object is found, or a required frame is not in the source.
     """
     reserve_products()
     for argument, item in runtime_objects(job):
@@ -80,20 +84,20 @@ def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = Fals
                 f"{argument}: this job was run with an object of a program ({item.type}), which JSON "
                 f"does not hold; call segue.{job.kind} with it"
             )
-    opened: OpenJob = resolve_name(_OPENED[type(job)])(job, source, strict=strict)
+    opened: Run = resolve_name(_OPENERS[type(job)])(job, source, strict=strict)
     return opened
 
 
-_OPENED: dict[type[VideoJob], str] = {
+_OPENERS: dict[type[VideoJob], str] = {
     TrackJob: "segue.jobs.tracking:open_track",
-    ForegroundJob: "segue.jobs.foreground:OpenForeground",
-    InstancesJob: "segue.jobs.instances:OpenInstances",
+    ForegroundJob: "segue.jobs.foreground:open_foreground",
+    InstancesJob: "segue.jobs.instances:open_instances",
 }
 """What opens a job, by its class; a job needs the sessions of its own kind alone."""
 
 
 def run_open(
-    opened: OpenJob, observer: Observer | None = None, cancel: CancelToken | None = None
+    opened: Run, observer: Observer | None = None, cancel: CancelToken | None = None
 ) -> dict[str, Path]:
     """Take the frames of a job through its session into its outputs, and close the source."""
     observer = observer or Observer()
@@ -105,14 +109,13 @@ def run_open(
         return _run_video(opened, observer, cancel or CancelToken())
 
 
-def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
+def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
     job, source, session = opened.job, opened.source, opened.session
-    passes = opened.frames if isinstance(opened.frames, Passes) else None
+    passes = opened.given if isinstance(opened.given, Passes) else None
     if passes is None:
-        first, frames = first_frame(source.name, opened.frames)
-        opened.plan(first)
+        opened.begin()
     else:
-        frames = passes.second()
+        opened.frames = Frames(passes.second(), source)
     explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
     if explain is not None:
         cast(ExplainedSession, session).explain()
@@ -126,11 +129,12 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
         # A run that is resumed goes through its first results again, without a strip.
         if explain is not None and (strip := cast(ExplainedSession, session).explanation) is not None:
             write_image(explain / f"{result.index:06d}.png", strip)
+        opened.came(result)
         observer.frame(frame, result, opened.note(result))
 
     try:
         with interrupt_on_signals(), outputs.sink as sink:
-            observer.ready(source, opened.zones)
+            observer.ready(source, opened.events.zones)
             if outputs.notifier is not None:
                 observer.messages(outputs.notifier)
             source.on_change(outputs.connection)
@@ -146,7 +150,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
                     observer.notice(passes.summary)
                 begun = time.perf_counter()
             observer.begin("frames", opened.total)
-            loop.run(opened.own_images(frames), cancel)
+            loop.run(cancel)
         outputs.record()
         if states:
             forget_state(states)
@@ -181,7 +185,7 @@ def _run_video(opened: OpenJob, observer: Observer, cancel: CancelToken) -> dict
     return written
 
 
-def _hint(opened: OpenJob, masks: Path | None, saves: bool) -> str:
+def _hint(opened: Run, masks: Path | None, saves: bool) -> str:
     if opened.source.endless:
         return "interrupted again; what was not complete is gone"
     if opened.in_memory:
@@ -191,7 +195,7 @@ def _hint(opened: OpenJob, masks: Path | None, saves: bool) -> str:
     return f"interrupted; give the same command with --resume to go {'on' if saves else 'through it again'}"
 
 
-def _memory_advice(opened: OpenJob) -> str:
+def _memory_advice(opened: Run) -> str:
     """What to do when memory runs out in a job."""
     smaller = "a smaller --short-side or fewer --workers"
     if opened.source.endless or opened.in_memory or "png" not in (opened.job.outputs.formats or ()):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import ArgumentError, PromptError, SourceError
 from segue.jobs.ahead import check_frames, plan_prompts
-from segue.jobs.opened import OpenJob, first_frame
+from segue.jobs.opened import Run, first_frame, open_video
 from segue.jobs.values import (
     DetectorConfig,
     TrackJob,
@@ -35,7 +33,7 @@ from segue.sessions.detecting import choose_for_text, detector, restrict_to_phra
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
 from segue.sessions.review import ReviewList
-from segue.types import ATTENTION_BELOW, Frame, Image, Prompt, Segmentation
+from segue.types import ATTENTION_BELOW, Frame, Prompt, Segmentation
 from segue.utils.naming import first_few
 from segue.video import Source
 
@@ -71,29 +69,6 @@ def make_detector(finding: DetectorConfig, device: str | None, fast: bool = Fals
     return detector(finding.name, **wanted, device=device, fast=fast)
 
 
-class PeekableFrames:
-    """The frames of a source, once, and the image of the next one where a click asks for it."""
-
-    def __init__(self, source: Source) -> None:
-        self._frames = itertools.chain.from_iterable([source])  # opened with the first one
-        self._next: Frame | None = None
-        # A program that gives its images once may fill one array again and again.
-        self._sees = not (source.request.place is None and source.once)
-
-    def __iter__(self) -> Iterator[Frame]:
-        return self
-
-    def __next__(self) -> Frame:
-        frame, self._next = self._next, None
-        return next(self._frames) if frame is None else frame
-
-    def image(self) -> Image | None:
-        """The image of the frame after the one that was taken last. Returns RGB (H, W, 3), uint8."""
-        if self._sees and self._next is None:
-            self._next = next(self._frames, None)
-        return None if self._next is None else self._next.image
-
-
 def step_required(
     session: TrackSession,
     frame: Frame,
@@ -112,156 +87,151 @@ def step_required(
     return None
 
 
-def open_track(job: TrackJob, source: Source | None = None, *, strict: bool = False) -> OpenJob:
+def open_track(job: TrackJob, source: Source | None = None, *, strict: bool = False) -> Run:
     """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
-    return (OpenTrack if job.finding is None else OpenFinding)(job, source, strict=strict)
-
-
-class _OpenTracker(OpenJob):
-    """A job with a session that tracks."""
-
-    job: TrackJob
-
-    def __init__(self, job: TrackJob, source: Source | None = None, *, strict: bool = False) -> None:
-        if strict:
-            check_prompts(job)
-        if job.finding is None and job.required is not None:
-            self.required = frozenset(job.required)
-        self._pending: dict[int, str] = {}  # frames that have to come, and why
-        if job.options.reverse and (job.finding or self.required is not None):
-            raise ArgumentError("reverse follows given objects, on all frames: leave out auto and required")
-        super().__init__(job, source, strict=strict)
-        if strict:  # else a program has the results before it hears of it
-            check_frames(job, self.source)
-        if job.options.reverse and self.source.once:
-            raise SourceError(
-                f"{self.source.name}: can be read only once, and nothing is followed backwards; "
-                "leave out reverse"
-            )
-        network = track_network(job.model.choice, job.model.weights, device=job.device, fast=job.fast)
-        prompter: MakePrompter | None = unwrap(job.prompter)
-        if isinstance(job.prompter, str):
-            prompter = find_prompter(job.prompter, device=job.device, fast=job.fast)
-        self.tracker = TrackSession(
-            network,
-            make_schedule(network.network, job.options),
-            fit=job.fit,
-            prompter=prompter,
-            frames=self.source.frame_count,
+    if strict:
+        check_prompts(job)
+    required = None if job.finding is not None or job.required is None else frozenset(job.required)
+    if job.options.reverse and (job.finding or required is not None):
+        raise ArgumentError("reverse follows given objects, on all frames: leave out auto and required")
+    source = source or open_video(job.source)
+    if strict:  # else a program has the results before it hears of it
+        check_frames(job, source)
+    if job.options.reverse and source.once:
+        raise SourceError(
+            f"{source.name}: can be read only once, and nothing is followed backwards; leave out reverse"
         )
+    network = track_network(job.model.choice, job.model.weights, device=job.device, fast=job.fast)
+    prompter: MakePrompter | None = unwrap(job.prompter)
+    if isinstance(job.prompter, str):
+        prompter = find_prompter(job.prompter, device=job.device, fast=job.fast)
+    tracker = TrackSession(
+        network,
+        make_schedule(network.network, job.options),
+        fit=job.fit,
+        prompter=prompter,
+        frames=source.frame_count,
+    )
+    if job.finding is None:
+        return _open_given(job, source, tracker, required, strict)
+    return _open_finding(job, source, tracker, job.finding, strict)
 
-    def note(self, result: Segmentation) -> str:
-        # Of a run that goes on the first results come once more, not the frames between that have none.
-        due = self.required or ()
-        for index in [i for i in self._pending if i == result.index or (i < result.index and i not in due)]:
-            del self._pending[index]
-        return f"{sum(item.area > 0 for item in result.objects)} of {len(result.objects)} visible"
 
-    def finish(self) -> dict[str, Path]:
-        if self._pending:
-            frame = min(self._pending)
-            raise PromptError(f"{self._pending[frame]} frame {frame} is not in the source")
-        return {}
+def _num_visible(result: Segmentation) -> str:
+    return f"{sum(item.area > 0 for item in result.objects)} of {len(result.objects)} visible"
 
 
-class OpenTrack(_OpenTracker):
-    """A job with objects that are given."""
-
-    session: TrackSession
-
-    def __init__(self, job: TrackJob, source: Source | None = None, *, strict: bool = False) -> None:
-        super().__init__(job, source, strict=strict)
-        self.session, self._plan = self.tracker, dict[int, list[Prompt] | FramePrompts]()
+def _open_given(
+    job: TrackJob, source: Source, session: TrackSession, required: Collection[int] | None, strict: bool
+) -> Run:
+    """A run with objects that the job names."""
+    objects = GivenObjects(job, source, session, required)
+    total = None if job.required is None else len(job.required)
+    run = Run(job, source, session, given=objects.backwards, total=total, required=required)
+    run.due, run.plan, run.step = objects.due, objects.plan, objects.step
+    run.note, run.summary = objects.note, objects.summary
+    if strict:
+        run.due |= dict.fromkeys(job.required or (), "required")
+    named = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
+    apart = [index for index in named if source.frame_label(index) != str(index)]
+    files = [f"frame {index} is {source.files[index].name}" for index in apart]
+    if files:
+        run.notice = f"frames count from 0 in the order of their names: {first_few(files)}"
+    if objects.backwards is not None:
         if strict:
-            self._pending |= dict.fromkeys(job.required or (), "required")
-        named = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
-        apart = [index for index in named if self.source.frame_label(index) != str(index)]
-        files = [f"frame {index} is {self.source.files[index].name}" for index in apart]
-        if files:
-            self.notice = f"frames count from 0 in the order of their names: {first_few(files)}"
-        self._review = ReviewList()
-        self._backwards: ReversePass | None = None
-        if job.options.reverse:
-            self.frames = self._backwards = ReversePass(self.session, self.source, self.plan)
-            if strict:
-                with self.source:  # wrong prompts show before anything is written
-                    self.plan(first_frame(self.source.name, self.source)[0])
-            return
-        self.frames = ahead = PeekableFrames(self.source)
-        if not isinstance(job.prompter, RuntimeObject):  # that of a program may know clicks alone
-            make = self.session.prompter
-            self.session.prompter = lambda image: MotionPrompter(make(image), image, ahead.image)
+            with source:  # wrong prompts show before anything is written
+                objects.plan(first_frame(source.name, source)[0])
+    elif not isinstance(job.prompter, RuntimeObject):  # that of a program may know clicks alone
+        make, frames = session.prompter, run.frames
+        session.prompter = lambda image: MotionPrompter(make(image), image, frames.next_image)
+    return run
 
-    @property
-    def total(self) -> int | None:
-        return super().total if self.job.required is None else len(self.job.required)
+
+class GivenObjects:
+    """Follows the objects that a job names, from their prompts on.
+
+    Attributes:
+        due: frames that still have to come, and why.
+        backwards: what follows them backwards first, where the job says so.
+    """
+
+    def __init__(
+        self, job: TrackJob, source: Source, session: TrackSession, required: Collection[int] | None
+    ) -> None:
+        self._job, self._source, self._session, self._required = job, source, session, required
+        self.due: dict[int, str] = {}
+        self.backwards = ReversePass(session, source, self.plan) if job.options.reverse else None
+        self._prompts = dict[int, list[Prompt] | FramePrompts]()
+        self._review = ReviewList()
 
     def plan(self, first: Frame) -> Mapping[int, list[Prompt] | FramePrompts]:
-        if not self._plan:
-            self._plan.update(self._planned(first))
-            if first.index in self._plan:
-                self._plan[first.index] = self.session.resolve(first, self._plan[first.index])
-            self._pending |= dict.fromkeys(self._plan, "prompted")
-        return self._plan
-
-    def _planned(self, first: Frame) -> dict[int, list[Prompt]]:
-        return plan_prompts(self.job, first, self.source.original_size or first.size, self.source)
+        """The prompts by frame, read with the first frame."""
+        if not self._prompts:
+            size = self._source.original_size or first.size
+            self._prompts.update(plan_prompts(self._job, first, size, self._source))
+            if first.index in self._prompts:
+                self._prompts[first.index] = self._session.resolve(first, self._prompts[first.index])
+            self.due |= dict.fromkeys(self._prompts, "prompted")
+        return self._prompts
 
     def step(self, frame: Frame) -> Segmentation | None:
-        prompts = self.plan(frame).get(frame.index)
-        self._pending.pop(frame.index, None)
-        if self.required is not None:
-            return step_required(self.session, frame, prompts, self.required)
-        result = self.session.step(frame, prompts)
-        return result if self._backwards is None else self._backwards.complete(result)
+        """Take a frame through the session with its prompts."""
+        prompts = self._prompts.get(frame.index)
+        self.due.pop(frame.index, None)
+        if self._required is not None:
+            return step_required(self._session, frame, prompts, self._required)
+        result = self._session.step(frame, prompts)
+        return result if self.backwards is None else self.backwards.complete(result)
 
     def note(self, result: Segmentation) -> str:
+        """How many objects a result shows; it is looked at for the summary."""
         self._review.add(result)
-        return super().note(result)
+        return _num_visible(result)
 
     def summary(self) -> str:
+        """The frames that a person should look at; empty where there are none."""
         frames = dict.fromkeys(
-            self.source.frame_label(doubt.index) for doubt in self._review.worst(most=NAMED)
+            self._source.frame_label(doubt.index) for doubt in self._review.worst(most=NAMED)
         )
         shown = f"look at frame {', '.join(frames)}: scores below {ATTENTION_BELOW}, the lowest first"
         return shown if frames else ""
 
 
-class OpenFinding(_OpenTracker):
-    """A job with objects from a detector: for a text as instances, otherwise as they appear."""
-
+def _open_finding(
+    job: TrackJob, source: Source, tracker: TrackSession, finding: DetectorConfig, strict: bool
+) -> Run:
+    """A run with objects from a detector: for a text as instances, otherwise as they appear."""
+    given = unwrap(finding.detector)
     session: DetectionSession
-
-    def __init__(self, job: TrackJob, source: Source | None = None, *, strict: bool = False) -> None:
-        super().__init__(job, source, strict=strict)
-        finding = cast(DetectorConfig, job.finding)
-        given = unwrap(finding.detector)
-        if strict:  # else a program sees in the results that nothing was found
-            self._pending |= dict.fromkeys(finding.frames or (), "text")
-        if finding.text is None:
-            if finding.frames is not None:
-                raise ArgumentError("frames say where to look for a text: give text")
-            self.notice = "" if finding.name or given else DEFAULT_NOTICE
-            self.session = AutoSession(
-                self.tracker, given or make_detector(finding, job.device, job.fast), finding.every
-            )
-            return
-        phrases = parse_phrases(finding.text)
+    if finding.text is None:
+        if finding.frames is not None:
+            raise ArgumentError("frames say where to look for a text: give text")
+        find = given or make_detector(finding, job.device, job.fast)
+        session = AutoSession(tracker, find, finding.every)
+        run = Run(job, source, session, notice="" if finding.name or given else DEFAULT_NOTICE)
+    else:
+        phrases, notice = parse_phrases(finding.text), ""
         if given is not None:
-            find: Detector = restrict_to_phrases(given, phrases)
+            find = restrict_to_phrases(given, phrases)
         else:
             name = finding.name or choose_for_text(phrases)
             find = make_detector(finding.model_copy(update={"name": name}), job.device, job.fast)
             texts = ", ".join(phrase.text for phrase in phrases)
-            self.notice = f"looking for {texts} ({name}{licence_of(name)})"
+            notice = f"looking for {texts} ({name}{licence_of(name)})"
         rules = getattr(find, "rules", None) or Rules()
         score = rules.score if finding.score is None else finding.score
         looks = DetectionOptions(finding.every or EVERY, score, rules.max_objects, finding.frames)
-        self.session, self.names = DetectionSession(self.tracker, find, looks), find.names
+        session = DetectionSession(tracker, find, looks)
+        run = Run(job, source, session, names=find.names, notice=notice)
 
-    def finish(self) -> dict[str, Path]:
-        if self.strict and not self._pending and self.session.found == 0:
+    def refuse_nothing() -> dict[str, Path]:
+        if strict and session.found == 0:  # else a program sees in the results that nothing was found
             raise PromptError(
                 "no object was found in any frame; choose another detector or a lower --score, or give a box"
             )
-        return super().finish()
+        return {}
+
+    if strict:
+        run.due |= dict.fromkeys(finding.frames or (), "text")
+    run.note, run.at_end = _num_visible, refuse_nothing
+    return run

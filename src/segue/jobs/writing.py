@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from segue.events.messages.home_assistant import HomeAssistant
 from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS, Notifier
 from segue.events.table import Event
 from segue.jobs.observer import Observer
-from segue.jobs.opened import OpenJob
+from segue.jobs.opened import Run
 from segue.jobs.places import OutputPlaces
 from segue.jobs.record import result_settings, write_record
 from segue.jobs.values import ForegroundJob
@@ -33,18 +33,18 @@ class JobOutputs:
         counts: how often zones were entered and left.
     """
 
-    def __init__(self, opened: OpenJob, observer: Observer) -> None:
+    def __init__(self, opened: Run, observer: Observer) -> None:
         _check(opened)
         self._opened, self._observer = opened, observer
         self._places = OutputPlaces.of(opened.job, opened.source)
         self.written: dict[str, Path] = {}
-        self.counts = ZoneCounts(opened.zones)
+        self.counts = ZoneCounts(opened.events.zones)
         self.notifier = self._open_notifier()
         self._home: HomeAssistant | None = None
         job = opened.job
         try:
             if self.notifier is not None and isinstance(job, ForegroundJob) and job.home_assistant:
-                self._home = HomeAssistant(self.notifier, opened.source.name, opened.zones)
+                self._home = HomeAssistant(self.notifier, opened.source.name, opened.events.zones)
             self.sink = self._open_sink()
         except BaseException:
             self.stop()
@@ -117,16 +117,16 @@ class JobOutputs:
             resume=outputs.resume,
             append=bool(outputs.append),
             side_by_side=outputs.side_by_side,
-            settings=result_settings(job, whole=isinstance(opened.frames, Passes)),
+            settings=result_settings(job, whole=isinstance(opened.given, Passes)),
             categories={label: number for number, label in opened.names.items()},
             begin=begin,
-            earlier=self._earlier(),
-            zones=opened.zones,
-            rules=opened.rules,
-            name_object=opened.name_object,
-            snapshots=places.snapshots,
-            on_clip=self._encoding if alone else None,
-            on_event=partial(self._event, places.snapshots),
+            events=replace(
+                opened.events,
+                snapshots=places.snapshots,
+                earlier=self._earlier(),
+                on_event=partial(self._event, places.snapshots),
+                on_clip=self._encoding if alone else None,
+            ),
         )
         if places is not self._places:
             try:
@@ -162,7 +162,7 @@ class JobOutputs:
         self._observer.count(done)
 
 
-def _check(opened: OpenJob) -> None:
+def _check(opened: Run) -> None:
     """Refuse outputs that the source of a job cannot have."""
     outputs, source = opened.job.outputs, opened.source
     if outputs.rotate is not None and not source.endless:

@@ -24,6 +24,15 @@ image at once takes less time than both."""
 NARROW = 0.25
 """Part of the margin within which the values of an object are made anew; farther away the last ones stay."""
 
+TOGETHER = 8
+"""Objects that are decoded or encoded at once, in windows of the same size."""
+
+MANY = 6
+"""Objects from which on each is encoded on a kept frame in a window around it alone."""
+
+EDGE = 16
+"""Pixels at the sides of these windows that see too little around them."""
+
 DECODED = 0.8
 """Part of the margin within which each of several objects is decoded."""
 
@@ -49,25 +58,37 @@ class LiteTracker(MemoryTracker):
         masks = masks[[self.ids.index(i) for i in ids]]
         masks = masks if plan.window is None else plan.window.cut(masks)
         windows = Window.around_each(masks, round(DECODED * margin))
-        decoded = [self._decode_one(query, *one) for one in zip(readout.split(1), windows, strict=True)]
-        highest = torch.cat(decoded).amax(0, keepdim=True)
-        for number, (window, logits) in enumerate(zip(windows, decoded, strict=True)):
+        decoded = torch.cat(self._decode_within(query, readout, windows))
+        highest = decoded.amax(0, keepdim=True)
+        for number, window in enumerate(windows):
             # Where another object wins, this one does not leave.
-            winning = logits.masked_fill(logits < highest, OUTSIDE)
+            own = decoded[number : number + 1]
             # An object that only may be there (LIKELY) is no reason to decode it again.
-            if window is not None and window.is_left(window.cut(winning), EVEN):
+            if window is not None and window.is_left(
+                window.cut(own).masked_fill(window.cut(own) < window.cut(highest), OUTSIDE), EVEN
+            ):
                 one = slice(number, number + 1)
-                (wider,) = Window.around_each(masks[one], WIDER * margin)
-                decoded[number] = self._decode_one(query, readout[one], wider)
-        return torch.cat(decoded)
+                wider = Window.around_each(masks[one], WIDER * margin)
+                (decoded[number : number + 1],) = self._decode_within(query, readout[one], wider)
+        return decoded
 
-    def _decode_one(self, query: QueryFeatures, readout: Tensor, window: Window | None) -> Tensor:
-        """Log-odds (1, h, w) of an object by its readout (1, Cv, h, w), perhaps by a window alone."""
-        if window is None:
-            return self.network.decode(query, readout)
+    def _decode_within(
+        self, query: QueryFeatures, readout: Tensor, windows: Sequence[Window | None]
+    ) -> list[Tensor]:
+        """Log-odds (1, h, w) of each object by its readout (K, Cv, h, w), in its window if it has one."""
+        found: dict[int, Tensor] = {}
         joint, *maps = query.features
-        inside = replace(query, features=(joint, *map(window.part_of, maps)))
-        return window.paste(self.network.decode(inside, window.part_of(readout)))
+        for places, parts in _of_a_size(windows):
+            if not parts:
+                logits = self.network.decode(query, readout[places])
+                found |= zip(places, logits.split(1), strict=True)
+                continue
+            inside = replace(query, features=(joint, *(_stacked(parts, planes) for planes in maps)))
+            own = _stacked(parts, *(readout[place : place + 1] for place in places))
+            logits = self.network.decode(inside, own[:, None])
+            for place, part, one in zip(places, parts, logits, strict=True):
+                found[place] = part.paste(one)
+        return [found[place] for place in range(len(windows))]
 
     def _margin(self) -> int | None:
         """Margin of the windows around objects in pixels; None for a frame that is predicted whole."""
@@ -88,15 +109,74 @@ class LiteTracker(MemoryTracker):
         height, width = masks.shape[1:]
         part = plan.window or Window(0, 0, height, width, (height, width))
         windows = Window.around_each((masks > 0.5) | part.cut(seen), round(NARROW * margin))
-        fresh = []
-        for own, last, window in zip(masks.split(1), part.part_of(values).split(1), windows, strict=True):
-            if window is None:
-                fresh.append(self.network.encode_memory(query, own, total)[1])
-            else:
-                joint, *maps = query.features
-                inside = replace(
-                    query, image=window.part_of(query.image), features=(window.part_of(joint), *maps)
-                )
-                made = self.network.encode_memory(inside, window.cut(own), window.cut(total))
-                fresh.append(window.put(last, made[1]))
-        return replace(query, key=part.put(key, query.key)), part.put(values, torch.cat(fresh))
+        fresh = part.part_of(values)  # no copy of the whole image, which nobody else uses
+        self._encode_within(query, masks, total, windows, fresh)
+        values = fresh if plan.window is None else part.put(values, fresh)
+        return replace(query, key=part.put(key, query.key)), values
+
+    def encode_objects(
+        self,
+        view: int,
+        query: QueryFeatures,
+        masks: Tensor,
+        total: Tensor,
+        ids: Sequence[int],
+        plan: FramePlan,
+    ) -> tuple[Tensor | None, Tensor]:
+        if len(masks) < MANY or masks.device.type != "cpu" or self.schedule.window is None:
+            return super().encode_objects(view, query, masks, total, ids, plan)
+        # Far from an object all values are those of a frame without it.
+        windows = Window.around_each(masks > 0.5, round(self.schedule.window * min(masks.shape[-2:])))
+        without = self.network.encode_memory(query, torch.zeros_like(total), total)[1]
+        values = without.expand(len(masks), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        self._encode_within(query, masks, total, windows, values, EDGE)
+        return None, values
+
+    def _encode_within(
+        self,
+        query: QueryFeatures,
+        masks: Tensor,
+        total: Tensor,
+        windows: Sequence[Window | None],
+        values: Tensor,
+        edge: int = 0,
+    ) -> None:
+        """Make values (K, Cv, h, w) of masks (K, H, W) anew, in the window of each alone if it has one.
+
+        Those within ``edge`` pixels of the sides of a window stay, for they see less than all around them.
+        """
+        joint, *maps = query.features
+        for places, parts in _of_a_size(windows):
+            if not parts:
+                values[places] = self.network.encode_memory(query, masks[places], total)[1]
+                continue
+            image, joint_parts = (_stacked(parts, planes) for planes in (query.image, joint))
+            inside = replace(query, image=image, features=(joint_parts, *maps))
+            own = _stacked(parts, *(masks[place : place + 1] for place in places))
+            made = self.network.encode_memory(inside, own, _stacked(parts, total))[1]
+            for place, part, one in zip(places, parts, made, strict=True):
+                inner = part.without_edge(edge)
+                inner.cut(values[place : place + 1]).copy_(inner.within(part, one))
+
+
+def _of_a_size(windows: Sequence[Window | None]) -> list[tuple[list[int], list[Window]]]:
+    """Places of windows of the same size, at most ``TOGETHER``, and these windows; none for the whole."""
+    groups: dict[tuple[int, int], list[tuple[list[int], list[Window]]]] = {}
+    for place, window in enumerate(windows):
+        size = (0, 0) if window is None else (window.height, window.width)
+        chunks = groups.setdefault(size, [])
+        if not chunks or len(chunks[-1][0]) == TOGETHER:
+            chunks.append(([], []))
+        places, parts = chunks[-1]
+        places.append(place)
+        if window is not None:
+            parts.append(window)
+    return [chunk for chunks in groups.values() for chunk in chunks]
+
+
+def _stacked(windows: Sequence[Window], *planes: Tensor) -> Tensor:
+    """The parts of planes inside of windows of one size, one below the other; one plane serves all."""
+    each = planes * len(windows) if len(planes) == 1 else planes
+    parts = [window.cut(own) for window, own in zip(windows, each, strict=True)]
+    joined = torch.cat(parts)
+    return joined.contiguous(memory_format=torch.channels_last) if joined.dim() == 4 else joined[:, None]

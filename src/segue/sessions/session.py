@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
-from segue.errors import PromptError, SegueError, SourceError, memory_errors
+from segue.errors import PromptError, SegueError, memory_errors
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
 from segue.video.decoding.readers import FrameLike, as_frame
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 
 Step = TypeVar("Step", bound=Callable[..., Any])
 
+SECOND_THREAD = "session: another thread uses it; use one session per thread, or a lock"
+"""What a second thread is told; a class may have a text of its own under this name."""
+
 
 def one_thread_at_a_time(step: Step) -> Step:
-    """A method that refuses a second thread while a first one is in one of these methods of the session."""
+    """A method that refuses a second thread while a first one is in one of these methods of the object."""
 
     @wraps(step)
     def guarded(self: Any, *given: Any, **named: Any) -> Any:
         lock = vars(self).setdefault("_stepping", threading.RLock())
         if not lock.acquire(blocking=False):
-            raise SegueError("session: another thread uses it; use one session per thread, or a lock")
+            raise SegueError(getattr(self, "SECOND_THREAD", SECOND_THREAD))
         try:
             with memory_errors():
                 return step(self, *given, **named)
@@ -109,15 +112,6 @@ class Session(Protocol):
         """
 
 
-def check_size(frame: Frame, size: tuple[int, int] | None) -> None:
-    """See that a frame has the height and width of those before it, if there were any."""
-    if size is not None and frame.size != size:
-        (height, width), (rows, columns) = frame.size, size
-        raise SourceError(
-            f"frame {frame.index} is {width}x{height}, but the frames before it are {columns}x{rows}"
-        )
-
-
 class FindingSession(Checkpointable, Session):
     """Takes frames without prompts, one by one, and gives the results in their order.
 
@@ -142,14 +136,12 @@ class FindingSession(Checkpointable, Session):
         self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
     ) -> Segmentation | None:
         """Take the next frame, and give the result that is due, if any; see :meth:`Session.step`."""
-        frame = as_frame(frame, self._next_index)
+        frame = as_frame(frame, self._next_index, None if self.resizes else self._size)
         if prompts is not None:
             raise PromptError(
                 f"frame {frame.index}: {self.finds} found without prompts; "
                 "use segue track for objects of your own"
             )
-        if not self.resizes:
-            check_size(frame, self._size)
         self.check_whole()
         prepared = self._prepare(frame)
         with self.changing(f"frame {frame.index}"):

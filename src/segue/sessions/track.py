@@ -33,7 +33,7 @@ from segue.prompt_inputs import PromptsLike, as_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
 from segue.sessions.networks import track_network
-from segue.sessions.session import Session, check_size, one_thread_at_a_time
+from segue.sessions.session import Session, one_thread_at_a_time
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Segmentation, check_count
 from segue.utils.arrays import Float32Array, id_type
@@ -138,7 +138,7 @@ class TrackSession(Checkpointable, Session):
         Args:
             frame: the next frame.
         """
-        check_size(frame, self._size)
+        frame = as_frame(frame, self._next_index, self._size)
         self.check_whole()
         self.tracker.skip()
         self._size, self._next_index = frame.size, frame.index + 1
@@ -186,8 +186,7 @@ class TrackSession(Checkpointable, Session):
         Whatever is raised, nothing has changed, and the frame can be given once more; or, where memory ran
         out while the frame was written to the memory, the session refuses to go on.
         """
-        frame = as_frame(frame, self._next_index)
-        check_size(frame, self._size)
+        frame = as_frame(frame, self._next_index, self._size)
         self.check_whole()
         if prompts is None:
             found = _NO_PROMPTS
@@ -201,17 +200,20 @@ class TrackSession(Checkpointable, Session):
             own = _without(found, small) if small else found
         given = replace(own, mask=to_device(own.mask, self.device)) if own.ids else None
         begun = time.perf_counter()
-        labels = {i: found.labels.get(i, self._object_info.get(i, (None,))[0]) for i in found.ids}
-        said = {i: each for i, each in self._object_info.items() if i not in found.removed}
-        said |= {i: (label, found.expected.get(i)) for i, label in labels.items()}
+        said = self._object_info if found is _NO_PROMPTS else self._info_with(found)
         forgotten = {*found.removed, *small} & {*self.tracker.ids}
         with self._forgotten(forgotten) if forgotten else nullcontext():
             if given is None and not (self.tracker.ids and predict):
                 self.tracker.skip()
                 tracked = None
             else:
-                with self.prepared.inference_guard():
-                    tracked = self._tracked(frame, given, predict=predict)
+                try:
+                    with self.prepared.inference_guard():
+                        tracked = self.tracker.step(frame.image, given, predict=predict)
+                except BaseException as error:
+                    if getattr(self.tracker, "torn", None) is not None:
+                        self.torn = f"frame {frame.index} failed in the middle ({type(error).__name__})"
+                    raise
         with self.changing(f"the result of frame {frame.index}"):
             self._size, self._object_info, self._next_index = frame.size, said, frame.index + 1
             if crowd or self._crowd.places:
@@ -220,10 +222,16 @@ class TrackSession(Checkpointable, Session):
                 result = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
             else:
                 result = self._result(frame, tracked, found.expected)
-            if len(self.ids) > CROWD:
+            if len(result.objects) + len(crowd) > CROWD:
                 self._tell_of_crowd(frame.index, small, given is None, time.perf_counter() - begun)
             shown = crowd if predict else small
             return self._with_crowd(result, shown) if shown else result
+
+    def _info_with(self, found: FramePrompts) -> dict[int, tuple[str | None, float | None]]:
+        """Labels and predicted IoU of the objects once prompts are taken."""
+        known = {i: each for i, each in self._object_info.items() if i not in found.removed}
+        labels = {i: found.labels.get(i, self._object_info.get(i, (None,))[0]) for i in found.ids}
+        return known | {i: (label, found.expected.get(i)) for i, label in labels.items()}
 
     def _tell_of_crowd(self, index: int, small: Collection[int], plain: bool, seconds: float) -> None:
         """Say once that objects are followed in another way, and how long a frame of many takes."""
@@ -262,15 +270,6 @@ class TrackSession(Checkpointable, Session):
         planes = partial(_planes_with_crowd, result, np.where(np.isin(mask, ids), mask, 0), ids)
         return Segmentation(result.index, result.time, mask, tuple(objects), planes)
 
-    def _tracked(self, frame: Frame, given: FramePrompts | None, *, predict: bool) -> TrackOutput:
-        """Take a frame through the tracker, which is unchanged where that fails, or torn."""
-        try:
-            return self.tracker.step(frame.image, given, predict=predict)
-        except BaseException as error:
-            if getattr(self.tracker, "torn", None) is not None:
-                self.torn = f"frame {frame.index} failed in the middle ({type(error).__name__})"
-            raise
-
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
         """Follow objects no longer, unless what follows fails: then they are followed as before."""
@@ -298,8 +297,7 @@ class TrackSession(Checkpointable, Session):
         Raises:
             PromptError: no object is followed yet.
         """
-        frame = as_frame(frame, self._next_index)
-        check_size(frame, self._size)
+        frame = as_frame(frame, self._next_index, self._size)
         self.check_whole()
         if not self.ids:
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")

@@ -27,21 +27,19 @@ class CancelToken:
     """Asks the loops of a run to stop, from any thread or handler of signals; it is not taken back.
 
     A loop looks at :attr:`cancelled` after each frame, saves, and ends.
+
+    Attributes:
+        cancelled: whether the run is to stop.
     """
 
     def __init__(self) -> None:
         # No lock anywhere: a handler of signals runs between two steps of a thread that may hold it.
-        self._cancelled = False
+        self.cancelled = False
         self._callbacks: list[Callable[[], None]] = []
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the run is to stop."""
-        return self._cancelled
 
     def cancel(self) -> None:
         """Ask the run to stop after the frame in work."""
-        self._cancelled = True
+        self.cancelled = True
         # Taken one by one: a signal may come in the middle of a call, and calls this again.
         while self._callbacks:
             with suppress(IndexError):
@@ -50,9 +48,9 @@ class CancelToken:
     def wait(self, seconds: float) -> bool:
         """Sleep, until the time is over or the run is to stop."""
         end = time.monotonic() + seconds
-        while not self._cancelled and (left := end - time.monotonic()) > 0:
+        while not self.cancelled and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, LOOK_SECONDS))
-        return self._cancelled
+        return self.cancelled
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Call something once when the run is to stop, in the thread that cancels, or at once after that.

@@ -16,6 +16,9 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 def to_cpu(*tensors: Tensor) -> list[Tensor]:
     """Download tensors and wait for the device once: the last copy waits for those before it."""
-    *first, last = tensors
-    # Apple's GPU may write into memory that was freed meanwhile (PyTorch issue 139550).
-    return [*(tensor.to("cpu", non_blocking=not tensor.is_mps) for tensor in first), last.cpu()]
+    copies = []
+    for number, tensor in enumerate(tensors, start=1):
+        # Apple's GPU may write into memory that was freed meanwhile (PyTorch issue 139550).
+        waits = number == len(tensors) or tensor.is_mps
+        copies.append(tensor.to("cpu", non_blocking=not waits))
+    return copies

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from filelock import FileLock, Timeout
 
@@ -87,9 +87,13 @@ class StaleError(SegueError):
 
 @dataclass(slots=True)
 class Changed:
-    """Frames that a change has touched, and whether it has touched objects, or what they may be."""
+    """Frames that a change has touched, and whether it has touched objects, or what they may be.
+
+    ``numbers``: the objects that an undone or redone step is about.
+    """
 
     frames: set[int]
+    numbers: set[int] = field(default_factory=set)
     objects: bool = False
     schema: bool = False
 
@@ -105,6 +109,7 @@ class Store:
         self._entry: int | None = None
         self._changed = Changed(set())
         self._frame_revisions: dict[int, int] = {}
+        self._held: frozenset[int] = frozenset()
         self._lock = FileLock(folder / "project.lock", blocking=False, thread_local=False)
         with writing(folder):
             try:
@@ -186,9 +191,34 @@ class Store:
         rows = {"undo": self._next_entry(redo=False), "redo": self._next_entry(redo=True)}
         return {name: None if row is None else str(row["label"]) for name, row in rows.items()}
 
+    def hold(self, objects: Iterable[int]) -> None:
+        """Have undo and redo pass by what changes these objects: something else is at work on them."""
+        self._held = frozenset(objects)
+
     def _next_entry(self, *, redo: bool) -> sqlite3.Row | None:
         order = "WHERE undone ORDER BY id" if redo else "WHERE NOT undone ORDER BY id DESC"
-        return self._one(f"SELECT id, label FROM history {order} LIMIT 1")
+        passed: list[int] = []
+        for row in self._db.execute(f"SELECT id, label FROM history {order}"):
+            if not self._touches_held(row["id"]):
+                return None if passed and self._shares_rows(row["id"], passed) else cast(sqlite3.Row, row)
+            passed.append(row["id"])
+        return None
+
+    def _touches_held(self, entry: int) -> bool:
+        """Whether a step would change masks or prompts of a held object, or remove it."""
+        if not self._held:
+            return False
+        held = ", ".join(map(str, sorted(self._held)))
+        sql = f"""SELECT 1 FROM steps WHERE entry=? AND (
+            (tbl IN ('marks', 'prompts') AND json_extract(key, '$[1]') IN ({held}))
+            OR (tbl='objects' AND before IS NULL AND json_extract(key, '$[0]') IN ({held}))) LIMIT 1"""
+        return self._one(sql, entry) is not None
+
+    def _shares_rows(self, entry: int, others: Sequence[int]) -> bool:
+        """Whether a step changed a row that others, which stay, have changed since."""
+        sql = f"""SELECT 1 FROM steps AS one JOIN steps AS other ON one.tbl=other.tbl AND one.key=other.key
+            WHERE one.entry=? AND other.entry IN ({", ".join("?" * len(others))}) LIMIT 1"""
+        return self._one(sql, entry, *others) is not None
 
     @contextmanager
     def change(self, label: str, *, entry: int | None = None) -> Iterator[Changed]:
@@ -220,7 +250,7 @@ class Store:
             )
 
     def undo(self, *, redo: bool = False) -> tuple[str, Changed] | None:
-        """Undo the last step that is not undone, or redo the first that is."""
+        """Undo the last step that is not undone, or redo the first that is; see :meth:`hold`."""
         row = self._next_entry(redo=redo)
         if row is None:
             return None
@@ -235,11 +265,13 @@ class Store:
                 self._set(table, key, None if step["before"] is None else json.loads(step["before"]))
                 if table in ("marks", "prompts"):
                     changed.frames.add(key[0])
+                if table != "label_schema":
+                    changed.numbers.add(key[0] if table == "objects" else key[1])
             self._db.execute("UPDATE history SET undone=? WHERE id=?", (int(not redo), row["id"]))
         return str(row["label"]), changed
 
     def noted(self, key: str) -> Any:
-        """What :meth:`note` has saved: ``settings`` of the pages, or the interrupted ``tracking``."""
+        """What :meth:`note` has saved: ``settings`` of the pages, interrupted ``tracking``, ``queue``."""
         return json.loads(self._meta(key))
 
     def note(self, key: str, value: Row | None) -> None:
@@ -263,7 +295,8 @@ class Store:
                 ) from None
         if self._meta("format") != str(FORMAT):
             raise SegueError(f"{self.folder}: a project of another version of segue")
-        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('tracking', 'null')")  # of earlier versions
+        for key in ("tracking", "queue"):  # earlier versions had none
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, 'null')", (key,))
         made = json.loads(self._meta("film"))
         values = made, self.noted("settings"), self.revision, int(self._meta("last"))  # ValueError if damaged
         if not all(isinstance(value, dict | int) for value in values):

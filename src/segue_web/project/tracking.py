@@ -37,7 +37,15 @@ class Corrected:
     expected: Mapping[int, float] = field(default_factory=dict)  # IoU of masks that no person drew
 
 
-Steps = Iterator[tuple[int, dict[int, MarkedMask]]]
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How many of the corrected frames the tracker has seen before it begins."""
+
+    done: int
+    total: int
+
+
+Steps = Iterator[Shown | tuple[int, dict[int, MarkedMask]]]
 """Frame index and its objects; scores are the tracker's (expected IoU), 0 if not visible."""
 
 
@@ -166,7 +174,7 @@ def shown(project: Project, spec: dict[str, Any]) -> list[dict[int, Corrected]]:
     if spec["start"] != spec.get("begin"):
         spec["begin"] = spec["start"]
         return shown(project, spec)
-    spec |= {"shown": seen, "run": uuid4().hex}
+    spec |= {"shown": seen, "run": uuid4().hex, "passes": len(layers)}
     return layers
 
 
@@ -209,7 +217,13 @@ def track_job(
     given = start if given is None else given
     sessions = [TrackSession(tools.network, device=tools.device) for _ in layers]
     after = memory.restore(sessions, range(start, given + 1) if start < stop else range(given, start + 1))
-    pairs = zip(sessions, layers, strict=True)
+    pairs = list(zip(sessions, layers, strict=True))
+    if after is None:
+        others = [(session, each, index) for session, each in pairs for index in shown_before(each, start)]
+        for number, (session, each, index) in enumerate(others):
+            yield Shown(number, len(others) + 1)
+            _show(session, tools.video.frame(index), each[index])
+        yield Shown(len(others), len(others) + 1)  # then the frame from which it starts
     runs = [follow(session, tools.video, each, start, stop, after) for session, each in pairs]
     index = start
     save_if_due = now_and_then(lambda: memory.save(sessions, index))
@@ -236,6 +250,12 @@ def track_job(
             waits = None
 
 
+def shown_before(corrected: Mapping[int, Corrected], start: int) -> list[int]:
+    """The corrected frames besides ``start`` that show an object: all are memory from the beginning."""
+    others = (index for index in corrected if index != start and corrected[index].mask.any())
+    return sorted(others, key=lambda index: (len(corrected[index].known), index))
+
+
 def follow(
     session: TrackSession,
     video: Video,
@@ -247,11 +267,6 @@ def follow(
     """Results after ``start``, or ``after`` a frame that the session has taken already, up to ``stop``."""
     if start not in corrected:
         raise PromptError(f"frame {start} has no corrected object to start from; click one there first")
-    # All corrected frames are memory from the beginning.
-    others = sorted((i for i in corrected if i != start), key=lambda i: (len(corrected[i].known), i))
-    for index in others if after is None else ():
-        if corrected[index].mask.any():
-            _show(session, video.frame(index), corrected[index])
 
     def step(frame: Frame) -> Segmentation:
         given = corrected.get(frame.index)

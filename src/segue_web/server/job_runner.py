@@ -1,22 +1,21 @@
-"""Background jobs of a project: one tracking or export at a time, with its progress."""
+"""Background jobs of a project: one tracking and one export at a time, each with its progress."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 import traceback
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from segue.errors import SegueError
 from segue_web.exports import remove_unfinished
-from segue_web.project.memory import forget
-from segue_web.project.project import MarkedMask, Project, Send
-from segue_web.server.server import DEFECT, Run
+from segue_web.project.project import Send
+from segue_web.project.tracking import Shown
+from segue_web.server.server import DEFECT
 
 
 @dataclass
@@ -30,6 +29,7 @@ class Job:
     entry: int | None = None  # the tracking's last step in the history
     target: Path | None = None
     since: float | None = None  # when its first step came: networks are loaded by then
+    shown: Shown | None = None  # what the tracker has seen so far, before its first step
 
     @property
     def progress(self) -> dict[str, Any]:
@@ -37,15 +37,36 @@ class Job:
         rate = 0.0
         if self.since is not None and self.done > 1:
             rate = (self.done - 1) / max(time.monotonic() - self.since, 1e-3)
-        return {"what": self.what, "done": self.done, "total": self.total, "rate": round(rate, 2)}
+        objects = [] if self.tracking is None else self.tracking["objects"]
+        counts = {"done": self.done, "total": self.total, "rate": round(rate, 2)}
+        shown = None if self.shown is None else [self.shown.done, self.shown.total]
+        return {"what": self.what, **counts, "objects": objects, "shown": shown, "passes": self.passes}
+
+    @property
+    def passes(self) -> int:
+        """How often each frame is gone through: objects that overlap are tracked apart."""
+        return 1 if self.tracking is None else int(self.tracking.get("passes", 1))
+
+
+async def _ignore(*_: Any) -> None: ...
+
+
+Ended = Callable[[Job, str, SegueError | None], Awaitable[None]]
+"""Called when a job has ended: ``done``, or as :meth:`JobRunner.stop` says, and with what failed."""
 
 
 class JobRunner:
-    """Begins and ends jobs, saves what they give, and tells all pages how far they are."""
+    """Begins and ends jobs of a kind, one at a time, and tells all pages how far they are."""
 
-    def __init__(self, project: Project, run: Run, send: Send) -> None:
+    def __init__(
+        self,
+        kind: Literal["tracking", "export"],
+        send: Send,
+        keep: Callable[[Job, Any], Awaitable[None]] = _ignore,
+        ended: Ended = _ignore,
+    ) -> None:
         self.job: Job | None = None
-        self._project, self._run, self._send = project, run, send
+        self._kind, self._send, self._keep, self._on_ended = kind, send, keep, ended
         self._begins = False  # whether a request to compute is between its check and its job
         self._task: asyncio.Future[None] | None = None
 
@@ -54,15 +75,16 @@ class JobRunner:
         if self.job is not None and self._task is not None:
             self._task.cancel()
 
-    def refuse_while_running(self, what: str) -> None:
-        """Raise SegueError while something is computed."""
-        if self.job is not None or self._begins:
-            raise SegueError(f"cannot {what} while something is computed; stop it first (Escape)")
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs, or is about to."""
+        return self.job is not None or self._begins
 
     @contextmanager
     def beginning(self, what: str) -> Iterator[None]:
         """Let no other computation begin until this one has a job, or has failed."""
-        self.refuse_while_running(what)
+        if self.busy:
+            raise SegueError(f"cannot {what} while another {self._kind} runs; stop it first")
         self._begins = True
         try:
             yield
@@ -75,10 +97,12 @@ class JobRunner:
         self._progress(job)
         self._task = asyncio.ensure_future(self._work(job, steps))
 
-    async def stop(self) -> None:
+    async def stop(self, how: str = "stopped") -> None:
         """End the job; what it has given so far stays."""
+        job = self.job
         self.close()
-        await self._end(self.job, "stopped")
+        if job is not None:
+            await self._end(job, how)
 
     async def _work(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
         """Save the steps of a job, and tell all pages how it ends."""
@@ -86,45 +110,30 @@ class JobRunner:
         try:
             async with aclosing(steps):
                 async for value in steps:
+                    if isinstance(value, Shown):
+                        job.shown = value
+                        self._progress(job)
+                        continue
                     job.since = job.since or time.monotonic()
                     job.done += 1
-                    if job.tracking:
-                        await self._run(partial(self._keep, job, job.tracking, *value))
+                    await self._keep(job, value)
                     self._progress(job)
         except SegueError as failed:
-            error = str(failed)
+            error = failed
         except Exception as failed:
             traceback.print_exception(failed)
-            error = DEFECT
+            error = SegueError(DEFECT)
         if job.target is not None and error is not None:
             remove_unfinished(job.target.parent, job.target)
         await self._end(job, "stopped" if error else "done", error)
         if job.target is not None and error is None:
             self._send({"event": "exported", "name": job.target.name, "path": str(job.target)})
 
-    def _keep(self, job: Job, tracking: dict[str, Any], index: int, tracked: dict[int, MarkedMask]) -> None:
-        """Save a tracked frame, in the tracking's own step of the history while that is the last."""
-        project = self._project
-        alive = {i: tracked[i] for i in project.unlocked(tracked)}
-        with project.change("tracking", entry=job.entry if job.entry == project.last_entry else None):
-            project.put(index, alive)
-            project.note_tracked(index, alive)
-            project.note("tracking", tracking | {"start": index, "done": job.done})
-        job.entry = project.last_entry
-
-    def _forget_tracking(self) -> None:
-        """Note that no tracking is left to be resumed."""
-        self._project.note("tracking", None)
-        forget(self._project.folder)
-
-    async def _end(self, job: Job | None, state: str, error: str | None = None) -> None:
+    async def _end(self, job: Job, how: str, error: SegueError | None = None) -> None:
         self.job = None
-        if job is not None and job.tracking and state == "done":
-            try:
-                await self._run(self._forget_tracking)
-            except SegueError as failed:
-                error = error or str(failed)
-        self._send({"event": "ended", "state": state, "error": error})
+        state, text = "done" if how == "done" else "stopped", None if error is None else str(error)
+        self._send({"event": "ended", "job": self._kind, "state": state, "error": text})
+        await self._on_ended(job, how, error)
 
     def _progress(self, job: Job) -> None:
-        self._send({"event": "progress", **job.progress})
+        self._send({"event": "progress", "job": self._kind, **job.progress})

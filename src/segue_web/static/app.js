@@ -3,7 +3,6 @@
 import { commands } from "./commands.js";
 import { written } from "./dialogs.js";
 import { all, element, make, notice, span } from "./dom.js";
-import { track } from "./edits.js";
 import { icon } from "./icons.js";
 import "./keys.js";
 import { ask, connect, loadFrames, remember } from "./link.js";
@@ -35,8 +34,8 @@ async function onState(online, mayReturn) {
 function begin(known) {
   const first = state.mode === "loading";
   const shown = state.video.number;
-  const { mode, video, objects, timeline, settings, history = state.history, revision = 0, running = null, loading = false, interrupted = null, names = [], schema, formats = [], videos = [], greet = false, prompters = state.prompters } = known;
-  Object.assign(state, { mode, history, revision, running, loading, names, formats, video, videos, prompters, schema: wholeSchema(schema) });
+  const { mode, video, objects, timeline, settings, history = state.history, revision = 0, running = null, exporting = null, loading = false, interrupted = null, queue = [], names = [], schema, formats = [], videos = [], greet = false, prompters = state.prompters } = known;
+  Object.assign(state, { mode, history, revision, running, exporting, interrupted, queue, loading, names, formats, video, videos, prompters, schema: wholeSchema(schema) });
   Object.assign(state.settings, settings);
   document.body.dataset.mode = mode;
   document.body.classList.toggle("several", videos.length > 0);
@@ -55,17 +54,13 @@ function begin(known) {
     state.frame = Number(settings.frame) || 0;
     view.resize(true);
   }
-  if (interrupted && !running) {
-    const button = make("button", { textContent: "Go on", onclick: () => { button.closest(".notice")?.remove(); track("forward", { resume: true }); } });
-    notice(`Tracking was interrupted after ${interrupted.done} of ${interrupted.total} frames.`, "", [button]);
-  }
   go(state.frame);
 }
 
 function onEvent(event) {
+  if (event.history) state.history = event.history;
   if (event.event === "changed") {
     state.revision = event.revision;
-    if (event.history) state.history = event.history;
     if (event.schema) state.schema = wholeSchema(event.schema);
     if (event.objects || event.schema) state.setObjects(event.objects ?? state.known);
     for (const item of event.frames ?? []) state.setFrameData(item);
@@ -83,10 +78,14 @@ function onEvent(event) {
   } else if (event.event === "prompters") {
     state.prompters = event.prompters;
   } else if (event.event === "progress") {
-    state.running = event;
+    state[event.job === "export" ? "exporting" : "running"] = event;
+  } else if (event.event === "queue") {
+    Object.assign(state, { queue: event.queue, interrupted: event.interrupted });
   } else if (event.event === "ended") {
-    state.running = null;
+    state[event.job === "export" ? "exporting" : "running"] = null;
     if (event.error) notice(event.error, "bad");
+  } else if (event.event === "failed") {
+    notice(event.error, "bad");
   } else if (event.event === "exported") {
     const anchor = make("a", { href: `exports/${encodeURIComponent(event.name)}`, textContent: "Download", download: "" });
     notice(`Exported to ${event.path}`, "good", [anchor]);

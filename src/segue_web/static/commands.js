@@ -13,12 +13,13 @@ import { nextVideo, openVideo, videosDialog } from "./videos.js";
 import { view } from "./view.js";
 
 const editable = () => state.editable;
-const idle = () => editable() && !state.running && !state.starting;
+const idle = () => editable() && !state.running && !state.exporting && !state.starting;
+const isFree = () => hasChosen() && !state.isTracked(state.object);
 const hasObject = () => editable() && state.object !== null;
 const hasMask = () => hasObject() && (state.marksOf(Number(state.object)).get(state.frame)?.area ?? 0) > 0;
 const hasChosen = () => editable() && Boolean(state.chosenObject);
 // An edit that the server has not answered yet may be what there is to track or to undo; both wait for it.
-const canTrack = () => idle() && (state.pending > 0 || state.starts.length > 0);
+const canTrack = () => editable() && (state.pending > 0 || state.starts.length > 0);
 
 /** @type {Record<string, {name: string, icon: string, keys?: string, text?: string, run: () => void, can?: () => boolean, mode?: string}>} */
 export const commands = {
@@ -33,11 +34,11 @@ export const commands = {
   previousGiven: { name: "Back to a frame that is corrected, lacks a mask or a review, or is doubtful", icon: "given", keys: ",", run: () => goSought(-1) },
   nextGiven: { name: "On to a frame that is corrected, lacks a mask or a review, or is doubtful", icon: "nextGiven", keys: ".", run: () => goSought(1) },
   nextUnsure: { name: "Frame to look at next", icon: "next", keys: "m", run: () => goUnsure() },
-  trackForward: { name: "Track the chosen object forwards, with those corrected on the same frame", text: "Track", icon: "forward", keys: "t", can: canTrack, run: () => track("forward") },
-  trackBack: { name: "Track the chosen object backwards, with those corrected on the same frame", text: "Back", icon: "back", keys: "shift+T", can: canTrack, run: () => track("back") },
-  trackBetween: { name: "Track from the corrected frame before to the one after", text: "Between", icon: "between", keys: "g", can: () => canTrack() && (state.pending > 0 || state.canJoin), run: () => track("between") },
-  trackAll: { name: "Track all objects forwards, also finished ones", text: "Track all", icon: "forward", keys: "o", can: canTrack, run: () => trackAll("forward") },
-  trackAllBack: { name: "Track all objects backwards, also finished ones", icon: "back", keys: "shift+O", can: canTrack, run: () => trackAll("back") },
+  trackForward: { name: "Track the chosen object forwards, with those corrected on the same frame", text: "Track", icon: "forward", keys: "t", can: canTrack, run: () => void track("forward") },
+  trackBack: { name: "Track the chosen object backwards, with those corrected on the same frame", text: "Back", icon: "back", keys: "shift+T", can: canTrack, run: () => void track("back") },
+  trackBetween: { name: "Track from the corrected frame before to the one after", text: "Between", icon: "between", keys: "g", can: () => canTrack() && (state.pending > 0 || state.canJoin), run: () => void track("between") },
+  trackAll: { name: "Track all objects forwards, also finished ones", text: "Track all", icon: "forward", keys: "o", can: canTrack, run: () => void trackAll("forward") },
+  trackAllBack: { name: "Track all objects backwards, also finished ones", icon: "back", keys: "shift+O", can: canTrack, run: () => void trackAll("back") },
   rangeFrom: { name: "Track and export from this frame on; again: from the first", icon: "from", keys: "<", can: editable, run: () => setRange("from") },
   rangeTo: { name: "Track and export up to this frame; again: to the last", icon: "to", keys: ">", can: editable, run: () => setRange("to") },
   rename: { name: "Name of the chosen object", icon: "panel", keys: "F2", can: hasChosen, run: () => goInto("name") },
@@ -47,9 +48,9 @@ export const commands = {
   wholeGroup: { name: "Choose all of the object's group, to track, export, hide or lock", icon: "panel", keys: "u", can: () => Boolean(state.chosenObject?.group), run: () => state.chooseGroup(state.chosenObject?.group ?? "") },
   hide: { name: "Hide or show what is chosen", icon: "eye", keys: "y", can: () => state.chosenIds.length > 0, run: () => toggleChosen("visible") },
   lock: { name: "Lock or unlock what is chosen", icon: "lock", keys: "l", can: () => editable() && state.chosenIds.length > 0, run: () => toggleChosen("locked") },
-  stop: { name: "Stop", text: "Stop", icon: "stop", keys: "Escape", can: () => Boolean(state.running) || state.starting, run: () => stop() },
-  undo: { name: "Undo", icon: "undo", keys: "z", can: () => idle() && (state.history.undo !== null || state.pending > 0), run: () => undo("undo") },
-  redo: { name: "Redo", icon: "redo", keys: "shift+Z", can: () => idle() && state.history.redo !== null, run: () => undo("redo") },
+  stop: { name: "Stop", text: "Stop", icon: "stop", keys: "Escape", can: () => Boolean(state.running || state.exporting || state.starting), run: () => stop() },
+  undo: { name: "Undo", icon: "undo", keys: "z", can: () => editable() && (state.history.undo !== null || state.pending > 0), run: () => undo("undo") },
+  redo: { name: "Redo", icon: "redo", keys: "shift+Z", can: () => editable() && state.history.redo !== null, run: () => undo("redo") },
   newObject: { name: "New object", icon: "plus", keys: "n", can: editable, run: () => { state.chooseNew(); notice("Click on the new object, or draw a box around it."); } },
   hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => forget(true) },
   clearObject: { name: "Clear the object's mask on this frame", text: "Clear mask", icon: "clear", keys: "Delete", can: () => hasObject() && state.marksOf(Number(state.object)).has(state.frame), run: () => forget(false) },
@@ -60,8 +61,8 @@ export const commands = {
   copyMask: { name: "Copy the mask", icon: "copy", keys: "ctrl+c", can: hasMask, run: () => copyMask() },
   pasteMask: { name: "Paste the copied mask here", icon: "paste", keys: "ctrl+v", can: editable, run: () => pasteMask() },
   spreadMask: { name: "Copy the mask to other frames", icon: "spread", can: hasMask, run: () => spreadDialog() },
-  splitObject: { name: "Split: a new object from this frame on", icon: "split", can: () => idle() && hasChosen(), run: () => void split() },
-  mergeObject: { name: "Merge with another object", icon: "merge", can: () => idle() && hasChosen() && state.objects.length > 1, run: () => mergeDialog() },
+  splitObject: { name: "Split: a new object from this frame on", icon: "split", can: isFree, run: () => void split() },
+  mergeObject: { name: "Merge with another object", icon: "merge", can: () => isFree() && state.objects.length > 1, run: () => mergeDialog() },
   find: { name: "Suggest objects on this frame", text: "Find", icon: "find", keys: "f", can: () => editable() && !state.finding, run: () => find() },
   adopt: { name: "Add the chosen suggestions as objects", text: "Add as objects", icon: "plus", can: editable, run: () => adopt() },
   smaller: { name: "Smaller brush", icon: "minus", keys: "[", can: editable, run: () => remember("brush", Math.max(2, Math.round(Number(state.settings.brush) * 0.8))) },
@@ -72,11 +73,11 @@ export const commands = {
   fit: { name: "Fit the image into the window", icon: "box", keys: "0", run: () => { view.fit(); state.changed(); } },
   zoomIn: { name: "Zoom in", icon: "plus", keys: "+", run: () => view.zoom(1.25) },
   zoomOut: { name: "Zoom out", icon: "minus", keys: "-", run: () => view.zoom(0.8) },
-  importDialog: { name: "Import masks", text: "Import", icon: "import", can: idle, run: () => importDialog() },
-  exportDialog: { name: "Export", text: "Export", icon: "export", can: idle, run: () => exportDialog() },
+  importDialog: { name: "Import masks", text: "Import", icon: "import", can: editable, run: () => importDialog() },
+  exportDialog: { name: "Export", text: "Export", icon: "export", can: () => editable() && !state.exporting, run: () => exportDialog() },
   videos: { name: "Videos", text: "Videos", icon: "spread", keys: "shift+F", can: () => editable() && state.videos.length > 0, run: () => void videosDialog() },
   nextVideo: { name: "Next video", icon: "next", keys: "shift+N", can: () => idle() && nextVideo() < state.videos.length, run: () => openVideo(nextVideo()) },
-  schemaDialog: { name: "Classes and attributes", icon: "list", can: idle, run: () => schemaDialog() },
+  schemaDialog: { name: "Classes and attributes", icon: "list", can: editable, run: () => schemaDialog() },
   prompterDialog: { name: "Network that answers clicks and boxes", icon: "network", can: editable, run: () => prompterDialog() },
   review: { name: "Reviewed: the mask of what is chosen on this frame; again: not", text: "Reviewed", icon: "check", keys: "shift+R", can: () => editable() && state.objects.some(({ id }) => state.marksOf(id).has(state.frame)), run: () => void review(state.frame, state.frame) },
   reviewRange: { name: "Reviewed: all masks of what is chosen in the range; again: not", icon: "check", keys: "shift+V", can: () => editable() && state.objects.length > 0, run: () => void review(...state.wanted) },

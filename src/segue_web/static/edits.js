@@ -127,12 +127,18 @@ export async function split() {
   if (answer) notice(`${state.objects.find(({ id }) => id === answer.object)?.name ?? "A new object"} begins on frame ${frame}.`);
 }
 
+/** Of which object, and on which frame, a step was; nothing where it was of many. */
+function placeOf({ frames, objects = [] }) {
+  const parts = [...(objects.length === 1 ? [objects[0]] : []), ...(frames.length === 1 ? [`frame ${frames[0]}`] : [])];
+  return parts.length ? ` (${parts.join(", ")})` : "";
+}
+
 /** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. */
 export async function undo(op) {
   const before = state.pending && op === "undo" ? lastMade : true;
   const answer = await change(async () => await before ? request("undo", { redo: op === "redo" }) : {});
   if (!answer?.label) return;
-  notice(`${op === "undo" ? "Undone" : "Redone"}: ${answer.label}`);
+  notice(`${op === "undo" ? "Undone" : "Redone"}: ${answer.label}${placeOf(answer)}.`);
   if (answer.frames.length === 1 && answer.frames[0] !== state.frame) go(answer.frames[0]);
 }
 
@@ -173,26 +179,41 @@ export async function remove(object) {
 
 /** Begin a tracking or an export, after the edits that were made before. */
 export async function start(op, fields) {
-  state.starting = true;
-  await change(() => request(op, fields));
-  state.starting = false;
+  state.starting++;
+  const answer = await change(() => request(op, fields));
+  state.starting--;
+  state.changed();
+  return answer;
 }
 
 /** Open another video of the list. */
 export const switchVideo = (number) => change(() => request("open", { number }));
 
-/** End a tracking or an export, also one that has not begun yet. */
-export function stop() {
-  if (state.starting) void change(() => request("stop"));
-  else request("stop").catch(complain);
+/** End the tracking, also one that has not begun yet, or without one the export; with `next` the one that waits begins. */
+export function stop(next = false) {
+  const ask = () => (!state.running && state.exporting ? request("stop_export") : request("stop", { next }));
+  if (state.starting) void change(ask);
+  else ask().catch(complain);
 }
 
+/** Move a waiting tracking to a place, the first one is the next; without one it waits no more. */
+export const moveWaiting = (waiting, place) => void request("move", { waiting, place }).catch(complain);
+
+/** trackings that were asked for and are not answered yet: once is enough */
+const asked = new Set();
+
 /** Track what is chosen, with what was corrected on the same frame and not tracked since; or all objects. */
-export function track(direction, fields = {}) {
+export async function track(direction, fields = {}) {
   hold();
   const { frame, group, wanted: [first, last] } = state;
   const objects = state.chosenIds.length ? state.chosenIds : null;
-  void start("track", { direction, frame, first, last, objects, due: group === null, ...fields });
+  const wanted = { direction, frame, first, last, objects, due: group === null, ...fields };
+  const key = JSON.stringify(wanted);
+  if (asked.has(key)) return;
+  asked.add(key);
+  const answer = await start("track", wanted);
+  asked.delete(key);
+  if (answer?.queued) notice("This tracking waits for its turn. The panel at the side has the order.");
 }
 
 export const trackAll = (direction) => track(direction, { objects: null, due: false });

@@ -6,6 +6,7 @@ import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
 import { request } from "./link.js";
 import { go } from "./playback.js";
+import { showQueue } from "./queue.js";
 import { state } from "./state.js";
 
 const KINDS = { given: "corrected by you", tracked: "tracked", imported: "imported", interpolated: "interpolated between two polygons" };
@@ -33,6 +34,7 @@ export function showPanels() {
   }
   showObjects();
   showHere();
+  showQueue();
   showFound();
   showScore();
   if (performance.now() - nextShown <= (state.running ? 1000 : 0)) return;
@@ -70,7 +72,7 @@ function showObjects() {
       ...shown.filter(([, item]) => (item.group ?? "") === name).map(([number, item]) => objectRow(item, number)),
     ]);
   });
-  for (const button of list.querySelectorAll("[data-focus^=trash]")) button.disabled = Boolean(state.running);
+  for (const button of list.querySelectorAll("[data-focus^=trash]")) button.disabled = state.isTracked(Number(button.dataset.focus.slice(5)));
   if (focused) list.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
   if (scrolledTo === state.object) return;
   scrolledTo = state.object;

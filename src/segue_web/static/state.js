@@ -11,7 +11,9 @@
  * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>, difference?: Record<string, string[]>,
  *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number]>}} FrameData
- * @typedef {{event: string, what: string, done: number, total: number, rate: number}} Running
+ * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?: [number, number] | null, passes?: number}} Running
+ * @typedef {{direction: string, start: number, objects: number[], done: number, total: number}} Interrupted
+ * @typedef {{id: number, direction: string, start: number, objects: number[]}} Waiting
  * @typedef {{counts: string, label: string | null, score: number | null}} Found
  * @typedef {{columns: string[], rows: {object: number | null, here: number[] | null, all: number[] | null}[], done: number, total: number}} Score
  */
@@ -37,8 +39,14 @@ class State {
   /** what is known of frames from before this change is out of date, and shown only until there are newer ones */
   forgotten = 0;
   history = { undo: null, redo: null };
-  /** @type {Running | null} */
+  /** the tracking that runs @type {Running | null} */
   running = null;
+  /** the export that runs @type {Running | null} */
+  exporting = null;
+  /** a tracking that can be gone on with @type {Interrupted | null} */
+  interrupted = null;
+  /** trackings that wait for their turn @type {Waiting[]} */
+  queue = [];
   /** what objects may be, and what is to be said of them; anything where it has no classes @type {LabelSchema} */
   schema = { classes: [], attributes: [] };
   /** the objects as the server tells them, with colours of their own @type {TrackedObject[]} */
@@ -59,8 +67,8 @@ class State {
   saved = "";
   /** whether the network is loaded that answers clicks, which wait for it */
   loading = false;
-  /** whether a tracking or an export was asked for and has not begun yet */
-  starting = false;
+  /** trackings and exports that were asked for and have not begun yet */
+  starting = 0;
   /** frames on which objects jump or fall apart: frame, object and what is strange @type {[number, number, string][]} */
   flaws = [];
   /** the list at the side that is shown: objects, next or found */
@@ -196,6 +204,11 @@ class State {
     const before = starts.filter((frame) => frame < this.frame).pop() ?? (starts.includes(this.frame) ? this.frame : Infinity);
     const after = starts.find((frame) => frame > this.frame) ?? -1;
     return after - before > 1;
+  }
+
+  /** whether an object is being tracked */
+  isTracked(id) {
+    return Boolean(this.running?.objects?.includes(id));
   }
 
   /** whether the project can be changed now */

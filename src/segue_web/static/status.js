@@ -34,8 +34,7 @@ function showCommands() {
     const title = `${commands[name].name}${label ? `: ${label}` : ""} (${written(commands[name].keys ?? "")})`;
     if (button(name).title !== title) button(name).title = title;
   }
-  button("stop").hidden = !state.running;
-  for (const name of ["trackForward", "trackBack", "trackBetween", "trackAll"]) button(name).hidden = Boolean(state.running);
+  button("stop").hidden = !state.running && !state.exporting;
   for (const item of all("[data-tool]")) {
     item.setAttribute("aria-checked", String(item.dataset.tool === state.tool));
     item.disabled = !state.editable && item.dataset.tool !== "hand";
@@ -60,7 +59,8 @@ function candidateHint() {
 }
 
 function showProgress() {
-  const { running, finding, loading } = state;
+  const { finding, loading, queue } = state;
+  const running = state.running ?? state.exporting;
   element("progress").hidden = !running && !finding && !loading;
   const bar = element("progress-bar");
   if (!running) {
@@ -69,8 +69,11 @@ function showProgress() {
     bar.removeAttribute("value");
   }
   if (running) {
-    element("progress-what").textContent = `${RUNS[running.what] ?? running.what}: ${running.done} of ${running.total} frames`;
-    element("progress-rate").textContent = running.rate ? `${running.rate.toFixed(1)} frames/s, ${duration((running.total - running.done) / running.rate)} left` : running.what === "export" ? "starting …" : "loading the network …";
+    const { passes = 1 } = running;
+    const beside = [passes > 1 ? `${passes} passes, for objects overlap` : "", state.running && state.exporting ? `exporting ${state.exporting.done} of ${state.exporting.total}` : "", queue.length ? `${queue.length} more ${queue.length === 1 ? "waits" : "wait"}` : ""].filter(Boolean);
+    element("progress-what").textContent = [`${RUNS[running.what] ?? running.what}: ${running.done} of ${running.total} frames`, ...beside].join("; ");
+    element("progress-rate").textContent = running.rate ? `${running.rate.toFixed(1)} frames/s, ${duration((running.total - running.done) / running.rate)} left` : beginning(running);
+    element("progress-rate").title = passes > 1 ? `Objects that overlap are tracked apart: each frame is gone through ${passes} times.` : "";
     bar.max = Math.max(1, running.total);
     bar.value = running.done;
   }
@@ -85,6 +88,14 @@ function showSettings() {
   }
   const text = !state.pending ? state.saved : state.loading ? "Waiting for the network …" : "Saving …";
   if (element("saved").textContent !== text) element("saved").textContent = text;
+}
+
+/** What is done before the first frame. */
+function beginning({ what, done, shown = null }) {
+  if (done) return "";
+  if (what === "export") return "starting …";
+  if (shown) return `the tracker looks at your corrections: ${shown[0] + 1} of ${shown[1]} …`;
+  return "loading the network …";
 }
 
 function duration(seconds) {

@@ -25,7 +25,7 @@ export async function videosDialog() {
   const box = dialog(`${answer.videos.length} videos`, [
     make("p", { className: "quiet", textContent: `${masks} frames annotated, ${done} of them reviewed. Each video keeps its own project.` }),
     make("ul", { className: "videos" }, rows),
-    make("div", { className: "row" }, [make("label", { className: "grow" }, ["Export all as", select]), make("button", { textContent: "Export all", onclick: run, disabled: !masks || Boolean(state.running) })]),
+    make("div", { className: "row" }, [make("label", { className: "grow" }, ["Export all as", select]), make("button", { textContent: "Export all", onclick: run, disabled: !masks || Boolean(state.exporting) })]),
   ]);
   box.classList.add("broad");
   box.querySelector("[aria-current=true]")?.focus();

@@ -78,6 +78,7 @@ class Desk:
         self.schema: Message = {}
         self.known: dict[int, Message] = {}
         self.reviewed = False
+        self.queue: list[Message] = []
         self.frames = FRAMES
         self.looks: dict[int, Message] = {}
         self.errors: list[str] = []
@@ -127,6 +128,7 @@ class Desk:
                 "formats": [{"id": "coco", "group": "Data sets", "name": "COCO", "text": "one JSON"}],
                 "revision": self.revision,
             }  # fmt: skip
+            known |= {"queue": self.queue}
         elif message["op"] == "review":
             known = {"flaws": []}
         elif message["op"] == "look":

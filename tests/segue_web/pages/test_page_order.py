@@ -243,6 +243,9 @@ def test_loading_is_shown_and_is_no_part_of_the_time_left(desk: Desk) -> None:
     progress = {"event": "progress", "what": "forward", "done": 0, "total": 10, "rate": 0}
     desk.send(json.dumps(progress))
     playwright.expect(rate).to_have_text("loading the network …")
+    desk.send(json.dumps(progress | {"shown": [3, 25], "passes": 2}))
+    playwright.expect(rate).to_have_text("the tracker looks at your corrections: 4 of 25 …")
+    playwright.expect(desk.page.locator("#progress-what")).to_contain_text("2 passes, for objects overlap")
     desk.send(json.dumps(progress | {"done": 2, "rate": 2.0}))
     playwright.expect(rate).to_have_text("2.0 frames/s, 4 s left")
 

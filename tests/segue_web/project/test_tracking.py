@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,16 @@ from segue.sessions import TrackSession
 from segue.types import Frame
 from segue_web.project.memory import FILE, TrackingMemory
 from segue_web.project.project import FrameAnnotation, Project
-from segue_web.project.tracking import Corrected, corrected_frames, follow, planned, resumed, shown, track_job
+from segue_web.project.tracking import (
+    Corrected,
+    Shown,
+    corrected_frames,
+    follow,
+    planned,
+    resumed,
+    shown,
+    track_job,
+)
 from segue_web.video import Video
 from tests.clips import clip
 from tests.lite import lively_lite
@@ -48,7 +57,14 @@ def test_forwards_it_is_the_api(made: tuple[Video, np.ndarray]) -> None:
         assert np.array_equal(item.mask, expected[item.index].mask)
 
 
-def test_backwards_it_is_a_session_that_sees_the_frames_in_reverse(made: tuple[Video, np.ndarray]) -> None:
+def frames(steps: Iterable[Any]) -> list[tuple[int, Any]]:
+    """The steps that give masks."""
+    return [step for step in steps if not isinstance(step, Shown)]
+
+
+def test_backwards_it_is_a_session_that_sees_the_frames_in_reverse(
+    made: tuple[Video, np.ndarray], tmp_path: Path
+) -> None:
     video, masks = made
     network = lively_lite()
     session = TrackSession(network, device="cpu")
@@ -57,13 +73,17 @@ def test_backwards_it_is_a_session_that_sees_the_frames_in_reverse(made: tuple[V
     expected |= {i: session.step(video.frame(i)).mask for i in (4, 3, 2)}
 
     given = {0: corrected(masks[0], 1, 2), 5: corrected(masks[5], 1, 2)}
-    found = {
-        item.index: item.mask for item in follow(TrackSession(network, device="cpu"), video, given, 5, 2)
-    }
+    tools: Any = SimpleNamespace(network=network, video=video, device="cpu")
+    shown_first, *steps = track_job(
+        tools, [given], 5, 2, [1, 2], range(7), TrackingMemory(tmp_path, "run"), None
+    )
 
+    assert (shown_first, steps.pop(0)) == (Shown(0, 2), Shown(1, 2)), "frame 0 is seen before it starts"
+    found = dict(frames(steps))
     assert sorted(found) == [2, 3, 4]
-    for index, mask in found.items():
-        assert np.array_equal(mask, expected[index])
+    for index, objects in found.items():
+        for number, (mask, _) in objects.items():
+            np.testing.assert_array_equal(mask, expected[index] == number)
 
 
 def test_tracks_on_the_page_count_what_the_prompter_doubts(
@@ -84,7 +104,8 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
 
     def scores(given: dict[int, Corrected]) -> list[dict[int, float]]:
         tools: Any = SimpleNamespace(network=lively_lite(), video=video, device="cpu")
-        steps = list(track_job(tools, [given], 0, 2, [1, 2], range(7), TrackingMemory(tmp_path, "run")))
+        job = track_job(tools, [given], 0, 2, [1, 2], range(7), TrackingMemory(tmp_path, "run"))
+        steps = frames(job)
         return [{i: mark.score for i, (_, mark) in objects.items()} for _, objects in steps]
 
     assert doubted[0].expected == {1: 0.4}
@@ -139,14 +160,15 @@ def test_a_tracking_that_was_killed_goes_on_with_equal_masks(
     def steps(folder: TrackingMemory, given: int | None = None) -> Iterator[tuple[int, Any]]:
         return track_job(tools, layers, start, stop, [1, 2], range(7), folder, given)
 
-    whole = dict(steps(TrackingMemory(tmp_path / "other", "other")))
+    whole = dict(frames(steps(TrackingMemory(tmp_path / "other", "other"))))
     running = steps(memory)
+    assert next(running) == Shown(0, 1)
     begun = dict(itertools.islice(running, break_at))
     next(running)  # computed ahead: the server never saved it
     running.close()
     assert (tmp_path / FILE).exists() == (every < 0)
 
-    rest = dict(steps(memory, given=[*begun][-1]))
+    rest = dict(frames(steps(memory, given=[*begun][-1])))
 
     assert [*begun, *rest] == [*whole]
     for index, objects in whole.items():

@@ -75,6 +75,24 @@ class Window:
         top, left = self.at(stride)
         return planes[..., top : top + self.height // stride, left : left + self.width // stride]
 
+    def without_edge(self, edge: int) -> Window:
+        """The window without so many pixels at its sides inside the image."""
+        top, left = (edge if start > 0 else 0 for start in (self.top, self.left))
+        below = edge if self.top + self.height < self.image[0] else 0
+        right = edge if self.left + self.width < self.image[1] else 0
+        height, width = self.height - top - below, self.width - left - right
+        return Window(self.top + top, self.left + left, height, width, self.image)
+
+    def within(self, other: Window, planes: Tensor) -> Tensor:
+        """The part inside of planes (..., h, w) of another window, which holds this one, a view."""
+        own = Window(self.top - other.top, self.left - other.left, self.height, self.width, other.size)
+        return own.cut(planes)
+
+    @property
+    def size(self) -> Shape:
+        """Height and width."""
+        return self.height, self.width
+
     def part(self, query: QueryFeatures) -> QueryFeatures:
         """The features inside, of those of the image."""
         features = tuple(self.part_of(planes) for planes in query.features)

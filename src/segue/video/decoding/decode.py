@@ -101,25 +101,21 @@ class Clock:
             packet.pts = packet.dts = self._next_number
             self._next_number += 1
             return False
-        restarts = self._restarts(packet)
+        restarts = False
+        if packet.dts is not None:
+            now, last = packet.dts + self.moved, self._last
+            if last is not None and now < last - _SECOND_RECORDING / float(packet.time_base or 1):
+                restarts = True
+                self.moved += last + (packet.duration or self._gap) - now
+                self.restarts += 1
+                now = packet.dts + self.moved
+            elif last is not None:
+                self._gap = max(now - last, 0)
+            self._last = now
         if self.moved:
             packet.pts = None if packet.pts is None else packet.pts + self.moved
             packet.dts = None if packet.dts is None else packet.dts + self.moved
         return restarts
-
-    def _restarts(self, packet: Packet) -> bool:
-        if packet.dts is None:
-            return False
-        now, base = packet.dts + self.moved, packet.time_base
-        back = self._last is not None and now < self._last - _SECOND_RECORDING / float(base or 1)
-        if back and self._last is not None:
-            self.moved += self._last + (packet.duration or self._gap) - now
-            self.restarts += 1
-            now = packet.dts + self.moved
-        elif self._last is not None:
-            self._gap = max(now - self._last, 0)
-        self._last = now
-        return back
 
 
 class _Times:
@@ -282,7 +278,7 @@ def to_rgb(item: Decoded, where: str) -> Image:
         image = to_sdr(np.asarray(item.frame.to_ndarray(format="rgb48le")), hlg=item.transfer == HLG)
     else:
         image = np.asarray(item.frame.to_ndarray(format="rgb24"), np.uint8)
-    return turn_upright(image, item.matrix)
+    return image if item.matrix is None else turn_upright(image, item.matrix)
 
 
 def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
@@ -296,10 +292,8 @@ def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
     return None
 
 
-def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix | None) -> Image:
+def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix) -> Image:
     """Apply a display matrix to the nearest multiple of 90 degrees, mirroring included."""
-    if matrix is None:
-        return image
     (a, b), (c, d) = matrix[:2, :2].astype(np.int64).tolist()
     if abs(b) + abs(c) > abs(a) + abs(d):
         image = image.transpose(1, 0, 2)
@@ -313,6 +307,8 @@ def turn_upright(image: npt.NDArray[np.uint8], matrix: DisplayMatrix | None) -> 
 
 def turned_by(matrix: DisplayMatrix | None) -> int:
     """Quarter turns, counterclockwise, by which a display matrix turns an image; mirroring does not count."""
+    if matrix is None:
+        return 0
     corner = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
     turned = turn_upright(corner, matrix)
     return next((k for k in range(4) if np.array_equal(np.rot90(corner, k), turned)), 0)

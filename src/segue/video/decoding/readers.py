@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from segue.errors import SourceError
-from segue.masks.files import check_pixels
+from segue.masks.files import MAX_PIXELS, check_pixels
 from segue.types import Frame, Image
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
@@ -186,13 +186,31 @@ FrameLike = Any
 """A :class:`Frame`, or an image: array or tensor (H, W, 3) of uint8, or a PIL image."""
 
 
-def as_frame(value: FrameLike, index: int = 0) -> Frame:
-    """A frame as it is; an image as the frame ``index`` of a video of 25 frames a second."""
-    if not isinstance(value, Frame):
-        return Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
-    image = as_rgb(value.image, f"frame {value.index}")  # whoever made the frame may have taken anything
-    as_it_is = isinstance(value.image, np.ndarray) and value.image.shape == image.shape
-    return value if as_it_is else replace(value, image=image)
+def as_frame(value: FrameLike, index: int = 0, size: tuple[int, int] | None = None) -> Frame:
+    """A frame as it is, or an image as the frame ``index`` of a video of 25 frames a second.
+
+    Args:
+        value: the frame or image.
+        index: index of an image.
+        size: height and width of the frames before it, which it must have, too; None is any.
+
+    Returns:
+        The frame, whose image is RGB (H, W, 3), uint8.
+
+    Raises:
+        SourceError: it is no image, or has another size.
+    """
+    frame = value if isinstance(value, Frame) else Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
+    image = frame.image  # whoever made the frame may have taken anything
+    is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
+    if not (is_rgb and 0 < image.size <= 3 * MAX_PIXELS):
+        frame = replace(frame, image=as_rgb(image, f"frame {frame.index}"))
+    if size is not None and frame.image.shape[:2] != size:
+        (height, width), (rows, columns) = frame.size, size
+        raise SourceError(
+            f"frame {frame.index} is {width}x{height}, but the frames before it are {columns}x{rows}"
+        )
+    return frame
 
 
 class ArrayReader(Reader):

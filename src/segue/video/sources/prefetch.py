@@ -29,7 +29,7 @@ class Prefetcher(Generic[Item]):
         depth: int,
         on_close: Callable[[], None] = lambda: None,
         stopped: CancelToken | None = None,
-        drops: Callable[[], bool] = lambda: False,
+        drops: Callable[[], bool] | None = None,
     ) -> None:
         self._items = items
         self._depth = depth
@@ -51,8 +51,8 @@ class Prefetcher(Generic[Item]):
     def __next__(self) -> Item:
         with self._changed:
             # In slices: whoever stops it may be a handler of signals, which takes no lock to wake this up.
-            while not self._changed.wait_for(self._is_decided, LOOK_SECONDS):
-                pass
+            while not (self._ready or self._finished or self._closed or self._stopped.cancelled):
+                self._changed.wait(LOOK_SECONDS)
             if self._stopped.cancelled:
                 raise StopIteration
             if self._ready and not self._closed:
@@ -66,9 +66,6 @@ class Prefetcher(Generic[Item]):
         finally:
             del error  # else it would keep itself, and with its traceback all that its user has opened
         raise StopIteration
-
-    def _is_decided(self) -> bool:
-        return bool(self._ready) or self._finished or self._closed or self._stopped.cancelled
 
     def close(self) -> None:
         """Stop the thread and wait a while for its end (a camera may hold it longer)."""
@@ -84,10 +81,12 @@ class Prefetcher(Generic[Item]):
         try:
             for item in self._items():
                 with self._changed:
-                    while len(self._ready) >= self._depth and self._drops():
-                        self._ready.popleft()
-                        self.dropped += 1
-                    self._changed.wait_for(lambda: self._closed or len(self._ready) < self._depth)
+                    while len(self._ready) >= self._depth and not self._closed:
+                        if self._drops is not None and self._drops():
+                            self._ready.popleft()
+                            self.dropped += 1
+                        else:
+                            self._changed.wait()
                     if self._closed:
                         return
                     self._ready.append(item)

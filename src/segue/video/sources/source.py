@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import glob
-import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -299,26 +298,18 @@ class Source(AbstractContextManager["Source"]):
         """The frames, until :meth:`close` is called more than ``closings`` times."""
         last: Image | None = None
         count = 0
-        for index, time, image in self._ahead():
-            if self._closings != closings or self._stopped.cancelled:
-                break
-            if not isinstance(image, DamageError):
-                last = image
-            elif self._damage_policy == "stop":
-                ways = " (--on-damage skip leaves such a frame out, hold repeats the one before it)"
-                text = f"{image}; frames read before it: {count}{'' if image.is_whole else ways}"
-                raise SourceDamageError(text) from image
-            else:
-                self.damaged += 1
-                held = self._damage_policy == "hold" and last is not None
-                if self._on_damage is not None:
-                    self._warn(f"{image}; {'the frame before it is repeated' if held else 'skipped'}")
-                elif self.damaged == 1:
-                    self._warn(f"{image}; skipped, and so are further ones; they are counted")
-                if last is None or not held:
-                    continue
-            count += 1
-            yield Frame(index, time, last)
+        with self._ahead() as ahead:
+            for index, time, image in ahead:
+                if self._closings != closings or self._stopped.cancelled:
+                    break
+                if isinstance(image, DamageError):
+                    self._pass_over(image, count, last)
+                    if last is None or self._damage_policy != "hold":
+                        continue
+                else:
+                    last = image
+                count += 1
+                yield Frame(index, time, last)
         if self._stopped.cancelled and not self.endless:
             raise Cancelled(f"{self._reader.where}: stopped after {count} frames")
         if count == 0 and self._closings == closings and not self._stopped.cancelled:
@@ -329,18 +320,32 @@ class Source(AbstractContextManager["Source"]):
         """What damage does; of an address it is known from the first frame on whether it has an end."""
         return self._on_damage or ("skip" if self.endless else "stop")
 
-    def _ahead(self) -> Iterator[_Read]:
+    def _pass_over(self, damage: DamageError, count: int, last: Image | None) -> None:
+        """Warn of a damaged frame after ``count`` others, or raise where it ends the video."""
+        if self._damage_policy == "stop":
+            ways = " (--on-damage skip leaves such a frame out, hold repeats the one before it)"
+            text = f"{damage}; frames read before it: {count}{'' if damage.is_whole else ways}"
+            raise SourceDamageError(text) from damage
+        self.damaged += 1
+        held = self._damage_policy == "hold" and last is not None
+        if self._on_damage is not None:
+            self._warn(f"{damage}; {'the frame before it is repeated' if held else 'skipped'}")
+        elif self.damaged == 1:
+            self._warn(f"{damage}; skipped, and so are further ones; they are counted")
+
+    @contextmanager
+    def _ahead(self) -> Iterator[Iterator[_Read]]:
+        """The frames as they are decoded, in a thread where that pays."""
         if self._prefetch < 1:
-            yield from self._decoded()
+            yield self._decoded()
             return
         live = self._reader.once and self._drops
         depth = WAITING if live else self._prefetch
-        ahead = Prefetcher(
-            self._decoded, depth, self._reader.interrupt, self._stopped, lambda: live and self.endless
-        )
+        drops = (lambda: self.endless) if live else None
+        ahead = Prefetcher(self._decoded, depth, self._reader.interrupt, self._stopped, drops)
         self._active.append(ahead)
         try:
-            yield from ahead
+            yield ahead
         finally:
             with suppress(ValueError):
                 self._active.remove(ahead)
@@ -348,42 +353,41 @@ class Source(AbstractContextManager["Source"]):
             ahead.close()
 
     def _decoded(self) -> Iterator[_Read]:
-        taken, end = 0, math.inf
-        for image in self._reader.images(self._span.start):
-            if self._span.is_past(image.index, image.time) or image.time >= end:
-                return
-            if self._span.is_before(image.index, image.time):
-                continue
-            if taken == 0:
-                self._first_time = image.time
-                end = math.inf if self._span.duration is None else image.time + self._span.duration
-            if taken % self._span.stride == 0:
-                try:
-                    yield image.index, image.time, self._fitted(image.load(), image.index)
-                except DamageError as damage:
-                    if memory_is_short():  # perhaps the frame is good
-                        raise OutOfMemoryError from damage
-                    yield image.index, image.time, damage
-            taken += 1
-            if self._span.is_last(image.index):
-                return
+        for number, item in enumerate(self._span.select(self._reader.images(self._span.start))):
+            if number == 0:
+                self._first_time = item.time
+            try:
+                image = item.load()
+                if image.shape[:2] != self.original_size:
+                    image = self._in_first_size(image, item.index)
+                if self._max_size is not None:
+                    image = self._reduced(image)
+                yield item.index, item.time, image
+            except DamageError as damage:
+                if memory_is_short():  # perhaps the frame is good
+                    raise OutOfMemoryError from damage
+                yield item.index, item.time, damage
 
-    def _fitted(self, image: Image, index: int) -> Image:
+    def _in_first_size(self, image: Image, index: int) -> Image:
+        """An image of another size than the first one, if it may have that."""
         height, width = image.shape[:2]
         if self.original_size is None:
             self.original_size = (height, width)
-        if self.original_size != (height, width) and not self.varies:
-            first = f"{self.original_size[1]}x{self.original_size[0]}"
-            name = f" ({self.files[index].name})" if self.names is not None else ""
-            where = f"{self._reader.where}: frame {index}{name}"
-            told = f"{where} is {width}x{height}, the frames before it are {first}"
-            if not self.endless:
-                raise SourceDamageError(told)
-            if (height, width) != self._told_size:  # a camera goes on
-                self._told_size = height, width
-                self._warn(f"{told}; it and those after it are scaled")
-            image = letterboxed(image, self.original_size)
-            height, width = self.original_size
+        if self.original_size == (height, width) or self.varies:
+            return image
+        first = f"{self.original_size[1]}x{self.original_size[0]}"
+        name = f" ({self.files[index].name})" if self.names is not None else ""
+        where = f"{self._reader.where}: frame {index}{name}"
+        told = f"{where} is {width}x{height}, the frames before it are {first}"
+        if not self.endless:
+            raise SourceDamageError(told)
+        if (height, width) != self._told_size:  # a camera goes on
+            self._told_size = height, width
+            self._warn(f"{told}; it and those after it are scaled")
+        return letterboxed(image, self.original_size)
+
+    def _reduced(self, image: Image) -> Image:
+        height, width = image.shape[:2]
         size = self._bounded((height, width))
         if size == (height, width):
             return image

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from segue.errors import SourceError
 from segue.utils.inputs import whole_number
+
+if TYPE_CHECKING:
+    from segue.video.decoding.readers import SourceImage
 
 Position = int | float
 """A place in a source: a frame index if it is an int, a time in seconds if it is a float."""
@@ -101,21 +107,24 @@ class Span:
             raise SourceError(f"end {end} leaves no frame")
         return cls(first, last, stride, None if duration is None else parse_duration(duration))
 
-    def is_before(self, index: int, time: float) -> bool:
-        """Whether a frame, by its index and time in seconds, lies before the start."""
-        return (time if isinstance(self.start, float) else index) < self.start
-
-    def is_past(self, index: int, time: float) -> bool:
-        """Whether a frame lies at or after the end; the duration does not count here."""
-        if self.until is not None and time >= self.until:
-            return True
-        if self.end is None:
-            return False
-        return (time if isinstance(self.end, float) else index) >= self.end
-
-    def is_last(self, index: int) -> bool:
-        """Whether no later frame belongs to the span, so that reading can stop."""
-        return isinstance(self.end, int) and index + 1 >= self.end
+    def select(self, images: Iterable[SourceImage]) -> Iterator[SourceImage]:
+        """The images of the span, of those of a reader; none is read behind the last one."""
+        starts_at_time, ends_at_time = isinstance(self.start, float), isinstance(self.end, float)
+        end = math.inf if self.end is None else self.end
+        until = math.inf if self.until is None else self.until
+        count = 0
+        for image in images:
+            if (image.time if ends_at_time else image.index) >= end or image.time >= until:
+                return
+            if (image.time if starts_at_time else image.index) < self.start:
+                continue
+            if count == 0 and self.duration is not None:
+                until = min(until, image.time + self.duration)
+            if count % self.stride == 0:
+                yield image
+            count += 1
+            if not ends_at_time and image.index + 1 >= end:
+                return
 
     def count(self, total: int | None, fps: float | None) -> int | None:
         """Expected number of frames that the span takes of a source; None where it is not known."""

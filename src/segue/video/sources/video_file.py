@@ -91,7 +91,7 @@ class VideoFileReader(Reader):
             return self._quick_index
         self._announce()
         clock = Clock()
-        index = FrameIndex.of_frames(self._until_broken(self._decoded(clock=clock)), clock, self._step)
+        index = FrameIndex.of_frames(self._decoded(clock=clock), clock, self._step)
         if not len(index):
             raise SourceError(f"{self.where}: has no frames that can be decoded")
         return index
@@ -150,26 +150,23 @@ class VideoFileReader(Reader):
                 goal = index.entry_of(min(place, len(index) - 1))
                 sure = index.places.get(goal.stamp) == goal.index
                 for entry in _ways_to(goal, index) if sure else ():
-                    items = self._until_broken(self._decoded(entry, index=index))
+                    items = self._decoded(entry, index=index)
                     later = (item for item in items if item.stamp is not None and item.stamp >= goal.stamp)
                     item = next(later, None)
                     if item is not None and item.stamp == goal.stamp and item.frame is not None:
                         return goal.index, index.begin, itertools.chain([item], items)
-        return 0, None, self._until_broken(self._decoded())
+        return 0, None, self._decoded()
 
     def _decoded(
         self, entry: Entry | None = None, clock: Clock | None = None, index: FrameIndex | None = None
     ) -> Iterator[Decoded]:
-        with open_container(self._address, self.where) as container:
-            stream = video_stream(container)
-            if entry is not None and index is not None:
-                clock = seek(container, stream, entry, index)
-            yield from decode(container, stream, clock)
-
-    def _until_broken(self, frames: Iterator[Decoded]) -> Iterator[Decoded]:
         """Frames up to where the demuxer itself gives up, which counts as one lost frame."""
         try:
-            yield from frames
+            with open_container(self._address, self.where) as container:
+                stream = video_stream(container)
+                if entry is not None and index is not None:
+                    clock = seek(container, stream, entry, index)
+                yield from decode(container, stream, clock)
         except (av.error.FFmpegError, OSError) as error:
             if (exhausted := memory_error(error)) is not None:
                 raise exhausted from error  # the file is good

@@ -1,0 +1,77 @@
+"""Trackings that wait for their turn, kept with the project: a restart goes on with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segue.errors import PromptError
+from segue_web.project.project import Project
+
+MAX_WAITING = 200
+"""Trackings that may wait at once."""
+
+WANTED = ("direction", "start", "first", "last", "objects")
+"""What is kept of a planned tracking; the rest is planned anew when its turn has come."""
+
+
+def is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two planned trackings give the same frames of the same objects."""
+    begins = other.get("begin", other["start"])  # one that was gone on with
+    return begins == one["start"] and all(one[key] == other[key] for key in WANTED if key != "start")
+
+
+class TrackingQueue:
+    """The waiting trackings of a project, the next one first; used in the project's thread."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    @property
+    def waiting(self) -> list[dict[str, Any]]:
+        """Each waiting tracking: its id, direction, start, range and objects."""
+        return list(self._noted["waiting"])
+
+    def add(self, spec: dict[str, Any]) -> int:
+        """Have a planned tracking wait; returns its id."""
+        noted, wanted = self._noted, {key: spec[key] for key in WANTED}
+        if any(is_same(spec, one) for one in noted["waiting"]):
+            raise PromptError("this tracking waits already")
+        if len(noted["waiting"]) >= MAX_WAITING:
+            raise PromptError(f"{MAX_WAITING} trackings wait already; let some of them end first")
+        number = noted["last"] + 1
+        waiting = [*noted["waiting"], {"id": number, **wanted}]
+        self._project.note("queue", noted | {"waiting": waiting, "last": number})
+        return int(number)
+
+    def move(self, number: int, place: int | None) -> None:
+        """Move a waiting tracking to a place, 0 is the next one; None takes it out."""
+        noted = self._noted
+        moved = next((one for one in noted["waiting"] if one["id"] == number), None)
+        if moved is None:
+            raise PromptError("this tracking does not wait any more")
+        others = [one for one in noted["waiting"] if one is not moved]
+        if place is not None:
+            others.insert(place, moved)
+        self._project.note("queue", noted | {"waiting": others})
+
+    def next(self) -> dict[str, Any] | None:
+        """The next tracking, with its objects that may change, or None; those without any are taken out."""
+        for one in self.waiting:
+            if objects := self._project.unlocked(one["objects"]):
+                return one | {"objects": objects}
+            self.move(one["id"], None)
+        return None
+
+    @property
+    def paused(self) -> bool:
+        """Whether a person has stopped the trackings, so that none begins by itself."""
+        return bool(self._noted["paused"])
+
+    def pause(self, paused: bool) -> None:
+        """Have no tracking begin by itself, or have them begin again."""
+        if paused != self.paused:
+            self._project.note("queue", self._noted | {"paused": paused})
+
+    @property
+    def _noted(self) -> dict[str, Any]:
+        return {"waiting": [], "last": 0, "paused": False} | (self._project.noted("queue") or {})

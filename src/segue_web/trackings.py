@@ -1,0 +1,192 @@
+"""Trackings of a page: one runs, others wait for their turn, and both go on after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from segue.errors import PromptError, SegueError
+from segue_web.project.memory import TrackingMemory, forget
+from segue_web.project.project import MarkedMask, Project, Send
+from segue_web.project.queue import TrackingQueue, is_same
+from segue_web.project.tracking import Direction, planned, resumed, shown, track_job
+from segue_web.server import messages
+from segue_web.server.job_runner import Job, JobRunner
+from segue_web.server.server import Run
+from segue_web.server.worker import Worker
+from segue_web.video import Video
+
+
+class Trackings:
+    """Answers what a page asks of trackings, and saves what they give."""
+
+    def __init__(self, video: Video, project: Project, run: Run, worker: Worker, send: Send) -> None:
+        self._video, self._project, self._run, self._worker, self._send = video, project, run, worker, send
+        self._queue = TrackingQueue(project)
+        self.runner = JobRunner("tracking", send, self._keep, self._ended)
+
+    async def track(
+        self,
+        direction: Direction,
+        frame: messages.Index,
+        resume: bool = False,
+        first: messages.Index = 0,
+        last: messages.Index | None = None,
+        objects: messages.Numbers | None = None,
+        due: bool = False,
+    ) -> dict[str, Any]:
+        """Follow unlocked objects from the nearest corrected frame; while another tracking runs, wait for it.
+
+        With ``due``, those that were corrected on that frame and not tracked from there yet take part.
+        ``resume`` goes on with the interrupted tracking, or with those that wait.
+        """
+        plan = partial(planned, self._project, self._video, direction, frame, first, last, objects, due)
+        if not self.runner.busy:
+            return await self._begin(self._resumed if resume else plan)
+        if resume:
+            raise SegueError("something is tracked already")
+        job = self.runner.job
+
+        def add() -> int:
+            spec = plan()
+            if job is not None and job.tracking is not None and is_same(spec, job.tracking):
+                raise PromptError("this tracking runs already")
+            return self._queue.add(spec)
+
+        queued = await self._run(add)
+        await self._tell()
+        return {"queued": queued}
+
+    async def stop(self, next: bool = False) -> None:
+        """Stop the tracking that runs; those that wait go on waiting, unless ``next`` has one begin."""
+        await self.runner.stop("next" if next else "stopped")
+
+    async def move(self, waiting: messages.Index, place: messages.Index | None = None) -> None:
+        """Move a waiting tracking to a place in the queue; None takes it out."""
+        await self._run(lambda: self._queue.move(waiting, place))
+        await self._tell()
+
+    async def drop(self) -> None:
+        """Forget the interrupted tracking; what it has given stays."""
+        if self.runner.busy:
+            raise SegueError("this tracking runs; stop it first (Escape)")
+        await self._run(self._forget)
+        await self._tell()
+
+    def known(self) -> dict[str, Any]:
+        """What a page shows besides the tracking that runs: an interrupted one, and those that wait."""
+        return {"interrupted": self._project.noted("tracking"), "queue": self._queue.waiting}
+
+    async def go_on(self) -> None:
+        """Go on where the program ended in the midst of a tracking that nobody had stopped."""
+
+        def is_due() -> bool:
+            left = self._project.noted("tracking") is not None or bool(self._queue.waiting)
+            return left and not self._queue.paused
+
+        if await self._run(is_due) and not self.runner.busy:
+            with suppress(SegueError):  # then it is offered, as one that was stopped
+                await self._begin(self._resumed)
+
+    def refuse_tracked(self, what: str, *objects: int | None) -> None:
+        """Raise SegueError if one of these objects is being tracked."""
+        job = self.runner.job
+        tracked = set() if job is None or job.tracking is None else set(job.tracking["objects"])
+        if tracked & set(objects):
+            raise SegueError(f"cannot {what} while it is tracked; stop the tracking first (Escape)")
+
+    def _resumed(self) -> dict[str, Any]:
+        """The interrupted tracking, or the next one that waits; in the project's thread."""
+        return self._next() if self._project.noted("tracking") is None else resumed(self._project)
+
+    def _next(self) -> dict[str, Any]:
+        one = self._queue.next()
+        if one is None:
+            raise PromptError("there is no interrupted tracking to resume")
+        # One between two corrections starts at the first of them, and lies behind it.
+        frame = one["start"] + (one["direction"] == "between")
+        wanted = one["direction"], frame, one["first"], one["last"], one["objects"]
+        try:
+            return planned(self._project, self._video, *wanted) | {"waited": one["id"]}
+        except PromptError:
+            self._queue.move(one["id"], None)
+            raise
+
+    async def _begin(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        def plan() -> tuple[dict[str, Any], Any]:
+            spec = make()
+            waited = spec.pop("waited", None)
+            layers = shown(self._project, spec)
+            self._project.note("tracking", spec)
+            if waited is not None:
+                self._queue.move(waited, None)
+            self._queue.pause(False)
+            self._project.hold(spec["objects"])
+            return spec, layers
+
+        with self.runner.beginning("track"):
+            spec, layers = await self._run(plan)
+            start, stop = spec["start"], spec["stop"]
+            kept = range(spec["first"], spec["last"] + 1)
+            memory = TrackingMemory(self._project.folder, spec["run"])
+            steps = self._worker.steps(
+                track_job, layers, spec["begin"], stop, spec["objects"], kept, memory, start
+            )
+            self.runner.begin(Job(spec["direction"], spec["total"], tracking=spec), steps)
+        await self._tell()
+        return {"start": start, "stop": stop}
+
+    async def _keep(self, job: Job, value: tuple[int, dict[int, MarkedMask]]) -> None:
+        await self._run(partial(self._save, job, *value))
+
+    def _save(self, job: Job, index: int, tracked: dict[int, MarkedMask]) -> None:
+        """Save a tracked frame, in the tracking's own step of the history while that is the last."""
+        project = self._project
+        assert job.tracking is not None
+        alive = {i: tracked[i] for i in project.unlocked(tracked)}
+        with project.change("tracking", entry=job.entry if job.entry == project.last_entry else None):
+            project.put(index, alive)
+            project.note_tracked(index, alive)
+            project.note("tracking", job.tracking | {"start": index, "done": job.done})
+        job.entry = project.last_entry
+
+    async def _ended(self, job: Job, how: str, error: SegueError | None) -> None:
+        """Begin the next tracking, unless a person stopped this one, or something else than it is wrong."""
+        goes_on = how in ("done", "next") or isinstance(error, PromptError)
+
+        def note() -> bool:
+            self._project.hold(())
+            self._queue.pause(not goes_on)
+            if goes_on:
+                self._forget()
+            return goes_on and bool(self._queue.waiting)
+
+        begins = False
+        try:
+            begins = await self._run(note)
+        except SegueError as failed:
+            if error is None:
+                self._send({"event": "failed", "error": str(failed)})
+        while begins and not self.runner.busy:
+            try:
+                await self._begin(self._next)
+            except SegueError as failed:
+                self._send({"event": "failed", "error": f"the next tracking did not begin: {failed}"})
+                begins = isinstance(failed, PromptError) and await self._run(
+                    lambda: bool(self._queue.waiting)
+                )
+        await self._tell()
+
+    def _forget(self) -> None:
+        """Note that no tracking is left to be resumed."""
+        self._project.note("tracking", None)
+        forget(self._project.folder)
+
+    async def _tell(self) -> None:
+        """Tell all pages what waits, what can be resumed, and what can be undone."""
+        known = await self._run(lambda: {**self.known(), "history": self._project.history()})
+        if self.runner.job is not None:
+            known["interrupted"] = None
+        self._send({"event": "queue", **known})

@@ -1,0 +1,288 @@
+"""Work goes on while something is tracked: other trackings wait for it, and undo passes by what it does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segue.errors import SegueError
+from segue_web.annotate import AnnotateBackend
+from segue_web.project.project import FrameAnnotation
+from segue_web.video import Video
+from tests.segue_web.test_annotate import Ask, CircleWorker, ask, backend, click, request
+
+__all__ = ["ask", "backend"]  # fixtures
+
+
+async def turns(backend: AnnotateBackend) -> None:
+    """Let what was begun come as far as it can."""
+    for _ in range(8):
+        await asyncio.sleep(0)
+        await backend.run(lambda: None)
+
+
+async def give(backend: AnnotateBackend, index: int, number: int) -> None:
+    """Have the tracking give the mask of an object on a frame."""
+    plane = np.zeros(backend.video.size, np.bool_)
+    plane[10:20, index : index + 5] = True
+    found = {number: (plane, FrameAnnotation("tracked", 0.6))}
+    backend._worker.coming.put_nowait((index, found))  # type: ignore[attr-defined]
+    await turns(backend)
+
+
+def tracked_objects(backend: AnnotateBackend) -> list[list[int]]:
+    """The objects of each tracking that has begun, in their order."""
+    return [job[3] for job in backend._worker.jobs if len(job) > 4]  # type: ignore[attr-defined]
+
+
+class EndingWorker(CircleWorker):
+    """Its jobs end where a test says so."""
+
+    async def _steps(self, coming: asyncio.Queue[Any]) -> Any:
+        while (value := await coming.get()) is not None:
+            if isinstance(value, Exception):
+                raise value
+            yield value
+
+
+@pytest.fixture
+def three(backend: AnnotateBackend, ask: Ask) -> AnnotateBackend:
+    """Objects 1, 2 and 3 were clicked on frame 4."""
+    backend._worker.__class__ = EndingWorker
+    for x in (10, 30, 50):
+        click(ask, 4, x, 30)
+    return backend
+
+
+def run(
+    backend: AnnotateBackend,
+    steps: Callable[..., Awaitable[None]],
+    events: list[dict[str, Any]] | None = None,
+) -> list[dict[str, Any]]:
+    """Run steps, which are given what asks the backend; the events that pages saw."""
+    events = [] if events is None else events
+
+    async def handle(op: str, **fields: Any) -> dict[str, Any]:
+        return await backend.handle(request(op, **fields))
+
+    async def all_steps() -> None:
+        backend.send = backend.project.send = events.append
+        await steps(handle)
+
+    asyncio.run(all_steps())
+    return events
+
+
+def forward(*objects: int) -> dict[str, Any]:
+    return {"op": "track", "direction": "forward", "frame": 4, "objects": objects}
+
+
+def waiting(events: list[dict[str, Any]]) -> list[list[int]]:
+    """The objects of the trackings that wait, as pages know them."""
+    last = [event for event in events if event["event"] == "queue"][-1]
+    return [one["objects"] for one in last["queue"]]
+
+
+async def end(backend: AnnotateBackend, how: Exception | None = None) -> None:
+    backend._worker.coming.put_nowait(how)  # type: ignore[attr-defined]
+    await turns(backend)
+
+
+def test_trackings_wait_for_each_other_in_an_order_that_can_be_changed(three: AnnotateBackend) -> None:
+    async def steps(handle: Any) -> None:
+        assert (await handle(**forward(1)))["start"] == 4
+        with pytest.raises(SegueError, match="runs already"):
+            await handle(**forward(1))
+        second = (await handle(**forward(2)))["queued"]
+        third = (await handle(**forward(3)))["queued"]
+        with pytest.raises(SegueError, match="waits already"):
+            await handle(**forward(3))
+        await handle("move", waiting=third, place=0)
+        assert waiting(events) == [[3], [2]]
+        await handle("move", waiting=second)
+        await handle(**forward(2))
+        await end(three)
+        assert tracked_objects(three) == [[1], [3]]
+        await end(three)
+        await end(three)
+
+    events: list[dict[str, Any]] = []
+    run(three, steps, events)
+    assert tracked_objects(three) == [[1], [3], [2]]
+    assert waiting(events) == []
+    assert three.project.noted("tracking") is None
+
+
+def test_a_stop_lets_the_others_wait_until_somebody_goes_on(three: AnnotateBackend, ask: Ask) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1))
+        await handle(**forward(2))
+        await handle(**forward(3))
+        await give(three, 5, 1)
+        await handle("stop")
+        await turns(three)
+        assert tracked_objects(three) == [[1]]
+
+    events = run(three, steps)
+    assert waiting(events) == [[2], [3]]
+    known = ask("hello")
+    assert (known["interrupted"]["objects"], known["interrupted"]["done"]) == ([1], 1)
+
+    async def go_on(handle: Any) -> None:
+        assert (await handle("track", direction="forward", frame=0, resume=True))["start"] == 5
+        await handle("stop", next=True)  # this one alone
+        await turns(three)
+        assert tracked_objects(three) == [[1], [1], [2]]
+        await handle("stop")
+        await handle("drop")
+        await handle("track", direction="forward", frame=0, resume=True)
+
+    events = run(three, go_on)
+    assert tracked_objects(three) == [[1], [1], [2], [3]]
+    assert waiting(events) == []
+
+
+def test_what_cannot_begin_does_not_hold_up_the_rest(three: AnnotateBackend) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1))
+        await handle(**forward(2))
+        await handle(**forward(3))
+        seen = (await handle("look", frames=[4]))["frames"][0]["revision"]
+        await handle("forget", frame=4, object=2, seen=seen, hidden=False)
+        await end(three)
+
+    events = run(three, steps)
+    assert tracked_objects(three) == [[1], [3]]
+    [error] = [event["error"] for event in events if event["event"] == "failed"]
+    assert "click one here first" in error
+
+
+def test_after_a_kill_what_ran_and_what_waited_goes_on_by_itself(
+    tmp_path: Path, three: AnnotateBackend
+) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1))
+        await handle(**forward(2))
+        await give(three, 5, 1)
+
+    run(three, steps)
+    three.close()
+
+    video = Video(three.video.path)
+    with closing(AnnotateBackend(video, three.project.folder, worker=EndingWorker(video.size))) as again:
+
+        async def restarted(handle: Any) -> None:
+            again.open()
+            await turns(again)
+            [(_, begin, *_, memory, given)] = again._worker.jobs  # type: ignore[attr-defined]
+            assert (begin, given) == (4, 5), "with its memory, after the last frame that it had given"
+            assert memory == three._worker.jobs[0][-2]  # type: ignore[attr-defined]
+            await end(again)
+            assert tracked_objects(again) == [[1], [2]]
+            await handle("stop")
+
+        run(again, restarted)
+
+    with closing(
+        AnnotateBackend(Video(video.path), three.project.folder, worker=EndingWorker(video.size))
+    ) as last:
+
+        async def stopped(handle: Any) -> None:
+            last.open()
+            await turns(last)
+            assert tracked_objects(last) == []
+            assert (await handle("hello"))["interrupted"]["objects"] == [2]
+
+        run(last, stopped)
+
+
+def test_undo_and_redo_pass_by_what_is_tracked(three: AnnotateBackend) -> None:
+    async def steps(handle: Any) -> None:
+        await handle("object", object=2, name="Koi")
+        await handle(**forward(1))
+        await give(three, 5, 1)
+        seen = (await handle("look", frames=[4]))["frames"][0]["revision"]
+        await handle("stroke", frame=4, object=2, add=True, path=[(30, 12)], width=3, seen=seen)
+        await give(three, 6, 1)
+        painted = three.project.mask(4)[12, 30]
+        assert painted == 2
+        answer = await handle("undo")
+        assert (answer["label"], answer["objects"], answer["frames"]) == ("brush stroke", ["Koi"], [4])
+        assert three.project.mask(4)[12, 30] == 0
+        assert (await handle("undo"))["label"] == "name"
+        assert (await handle("undo"))["objects"] == ["Object 3"]
+        await give(three, 7, 1)
+        for label in ("click", "name", "brush stroke"):
+            assert (await handle("undo", redo=True))["label"] == label
+        assert three.project.mask(4)[12, 30] == painted
+        assert three.project.history()["redo"] is None
+        await end(three)
+
+    events = run(three, steps)
+    labels = [event["history"]["undo"] for event in events if "history" in event]
+    assert labels[-1] == "tracking", "once it has ended, it can be undone itself"
+    assert {row[0] for row in three.project.timeline()} == {4, 5, 6, 7}
+    while three.project.undo() is not None:
+        pass
+    assert three.project.objects() == []
+    while three.project.undo(redo=True) is not None:
+        pass
+    assert {row[0] for row in three.project.timeline()} == {4, 5, 6, 7}
+
+
+def test_a_step_is_not_undone_beneath_a_later_one_that_stays(three: AnnotateBackend) -> None:
+    async def steps(handle: Any) -> None:
+        await handle("reviewed", objects=[1], first=4, last=4)
+        await handle("reviewed", objects=[2], first=4, last=4)
+        await handle("reviewed", objects=[1, 2], first=4, last=4, reviewed=False)  # is of object 1, too
+        await handle(**forward(1))
+        with pytest.raises(SegueError, match="being tracked"):
+            await handle("undo")
+
+    run(three, steps)
+
+
+def test_an_object_that_is_tracked_is_neither_removed_nor_split_nor_merged_and_others_are(
+    three: AnnotateBackend,
+) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1))
+        for wanted in (
+            {"op": "remove", "object": 1},
+            {"op": "merge", "object": 1, "into": 2},
+            {"op": "merge", "object": 2, "into": 1},
+            {"op": "split", "object": 1, "frame": 5},
+        ):
+            with pytest.raises(SegueError, match="while it is tracked"):
+                await handle(**wanted)
+        await handle("merge", object=2, into=3)
+        await handle("remove", object=3)
+        assert [row["id"] for row in three.project.objects()] == [1]
+
+    run(three, steps)
+
+
+def test_an_export_runs_beside_a_tracking_and_has_what_is_there(three: AnnotateBackend) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1))
+        tracking = three._worker.coming  # type: ignore[attr-defined]
+        answer = await handle("export", format="coco")
+        with pytest.raises(SegueError, match="another export"):
+            await handle("export", format="coco")
+        known = await handle("hello")
+        assert (known["running"]["what"], known["exporting"]["what"]) == ("forward", "export")
+        assert known["running"]["objects"] == [1]
+        await end(three)
+        tracking.put_nowait(None)
+        await turns(three)
+        assert answer["name"].endswith(".json")
+
+    events = run(three, steps)
+    ended = [event["job"] for event in events if event["event"] == "ended"]
+    assert ended == ["export", "tracking"]
