@@ -38,8 +38,8 @@ def _reproduce(
         bool,
         typer.Option(
             "--list",
-            help="List the tables, a line each; with PAPER also which rows run here and what the others lack, "
-            "with the data and weights that are given.",
+            help="List the tables, a line each; with PAPER also which rows run here and what the others "
+            "lack, with the data and weights that are given.",
         ),
     ] = False,
     commands: Annotated[
@@ -130,8 +130,8 @@ def _list(tables: Iterable[Table], how: How, *, in_full: bool) -> None:
         full = (table.title, table.data, networks, here, lacks)
         short = (table.title, table.data, f"{can_run} of {len(table.rows)}")
         rows.append((f"{table.paper} {table.name}", full if in_full else short))
-    headings = ("data", "networks", "runs here on", "other rows lack") if in_full else ("data", "rows that run")
-    print_table(("table", "what", *headings), rows)
+    named = ("networks", "runs here on", "other rows lack") if in_full else ("rows that run",)
+    print_table(("table", "what", "data", *named), rows)
     if not in_full:
         typer.echo("segue reproduce PAPER --list: which rows run here, and what the others lack", err=True)
 
