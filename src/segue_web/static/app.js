@@ -5,6 +5,7 @@ import { written } from "./dialogs.js";
 import { all, element, make, notice, span } from "./dom.js";
 import { icon } from "./icons.js";
 import "./keys.js";
+import "./layout.js";
 import { ask, connect, loadFrames, remember } from "./link.js";
 import { go } from "./playback.js";
 import { wholeSchema } from "./schema.js";

@@ -101,7 +101,7 @@ class State {
   /** @type {string[]} */
   names = [];
   /** @type {Record<string, any>} */
-  settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, labels: false, classColours: true, speed: 1, loop: false, stride: 10, seek: "given", detector: "", from: -1, to: -1 };
+  settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, labels: false, classColours: true, speed: 1, loop: false, stride: 10, seek: "given", detector: "", from: -1, to: -1, sideWidth: 0, sideFolded: false, timelineHeight: 0, timelineFolded: false };
   /** @type {Set<() => void>} */
   listeners = new Set();
   due = false;

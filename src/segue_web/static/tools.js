@@ -1,5 +1,6 @@
 // Tools: what a pointer, or the cross that the keyboard moves, does to the image.
 
+import { make, notice } from "./dom.js";
 import { click, reshape, rest, stroke } from "./edits.js";
 import { request } from "./link.js";
 import { along, disk, outline, point } from "./paint.js";
@@ -19,7 +20,7 @@ export const TOOLS = [
   { id: "box", key: "r", icon: "box", label: "Box", name: "Box", hint: "Draw a box around the object." },
   { id: "brush", key: "b", icon: "brush", label: "Brush", name: "Brush", hint: "Paint the object. [ and ] change the size." },
   { id: "eraser", key: "e", icon: "eraser", label: "Eraser", name: "Eraser", hint: "Erase what does not belong to the object. [ and ] change the size." },
-  { id: "polygon", key: "p", icon: "polygon", label: "Polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up. Drag a corner of the mask to move it." },
+  { id: "polygon", key: "p", icon: "polygon", label: "Polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up, which can be taken back. Drag a corner of the mask to move it." },
   { id: "hand", key: "v", icon: "hand", label: "Move", name: "Move the image", hint: "Drag to move, turn the wheel to zoom, click on an object to choose it." },
 ];
 
@@ -334,6 +335,22 @@ class Tools {
     this.doing = null;
     view.draft = null;
     state.changed();
+    return busy;
+  }
+
+  /** Give up what is being drawn; a polygon of several corners can be gone on with. */
+  giveUp() {
+    const corners = this.tool === "polygon" ? this.path : [];
+    const busy = this.cancel();
+    if (corners.length > 1) {
+      const again = make("button", { textContent: "Draw on", onclick: () => {
+        box.remove();
+        this.use("polygon");
+        this.path = corners;
+        this.drawPolygon(null);
+      } });
+      const box = notice("The polygon was given up.", "", [again]);
+    }
     return busy;
   }
 

@@ -70,7 +70,7 @@ class View {
 
   fit() {
     const { width, height } = state.video;
-    const margin = 20 * devicePixelRatio;
+    const margin = (state.settings.sideFolded ? 6 : 20) * devicePixelRatio;
     this.scale = Math.min((this.paneWidth - 2 * margin) / width, (this.canvas.height - 2 * margin) / height);
     this.scale = Math.max(this.scale, 0.01);
     this.offset = { x: (this.paneWidth - width * this.scale) / 2, y: (this.canvas.height - height * this.scale) / 2 };
