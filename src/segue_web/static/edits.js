@@ -79,6 +79,18 @@ export async function nextCandidate() {
   state.changed();
 }
 
+/** The pointer rests: have the other masks outlined that the one click of the chosen object may mean. */
+export async function outlineCandidates() {
+  const { frame, object, current } = state;
+  const mask = object === null ? undefined : current?.masks[object];
+  if (!state.editable || !mask || !state.clickedOnce || state.loading || state.running || state.others?.mask === mask) return;
+  state.others = { frame, object, mask, masks: [] };
+  const { others } = state;
+  const answer = await request("candidates", { frame, object, seen: current?.revision ?? 0 }).catch(() => null);
+  if (answer) others.masks = answer.masks.filter((one) => one && one !== mask);
+  state.changed();
+}
+
 /** The pointer rests: have the mask of a first click there computed. */
 export function rest(at) {
   if (!state.editable || state.running || (state.object !== null && state.marksOf(state.object).has(state.frame))) return;

@@ -123,7 +123,7 @@ function showHere() {
   if (item && mark) {
     text = `${short(item.name)}: ${mark.area ? KINDS[mark.kind] : "not visible"}`;
     if (mark.kind === "tracked" || (mark.kind === "imported" && mark.score < 1)) text += `, confidence ${mark.score.toFixed(2)}`;
-    else if (mark.score < 1) text += `, expected overlap with the object ${mark.score.toFixed(2)}`;
+    else if (mark.score < 1) text += `, likely to fit by ${Math.round(100 * mark.score)} %`;
     text += mark.area ? `; ${mark.area.toLocaleString("en")} pixels.` : ".";
     if (mark.reviewed) text += " Reviewed.";
   }
@@ -136,7 +136,7 @@ function showFound() {
     const { box, label } = tick(item.label ?? "object", { checked: state.chosen.has(i) });
     box.onchange = () => { state.chosen[box.checked ? "add" : "delete"](i); state.changed(); };
     label.lastElementChild.className = "grow";
-    label.append(make("span", { className: "quiet", textContent: item.score === null ? "" : item.score.toFixed(2), title: "Expected overlap with an object" }));
+    label.append(make("span", { className: "quiet", textContent: item.score === null ? "" : item.score.toFixed(2), title: "How well it is likely to fit an object, from 0 to 1" }));
     return make("li", {}, [label]);
   }));
   element("tab-found").textContent = here.length ? `Suggestions ${here.length}` : "Suggestions";

@@ -80,6 +80,8 @@ class State {
   tool = "click";
   /** which of the masks that a click may mean is shown, while it is the mask of its object @type {{frame: number, object: number, mask: string, place: number, scores: number[]} | null} */
   candidate = null;
+  /** other masks that the one click of an object may mean, while its mask is this one @type {{frame: number, object: number, mask: string, masks: string[]} | null} */
+  others = null;
   /** whether clicks on a mask ask for the whole object anew, instead of mending it */
   whole = false;
   playing = false;

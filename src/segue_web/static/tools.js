@@ -1,7 +1,7 @@
 // Tools: what a pointer, or the cross that the keyboard moves, does to the image.
 
 import { make, notice } from "./dom.js";
-import { click, reshape, rest, stroke } from "./edits.js";
+import { click, outlineCandidates, reshape, rest, stroke } from "./edits.js";
 import { request } from "./link.js";
 import { along, disk, outline, point } from "./paint.js";
 import { hold } from "./playback.js";
@@ -26,6 +26,8 @@ export const TOOLS = [
 
 /** milliseconds that the pointer rests before the mask of a click there is computed */
 const REST = 60;
+/** and before the other masks of a click are outlined */
+const REST_LONG = 500;
 
 /** A place as clicks have it. */
 const rounded = (at) => [Math.round(at.x * 10) / 10, Math.round(at.y * 10) / 10];
@@ -54,13 +56,13 @@ class Tools {
     /** where the image was taken hold of, until it is moved @type {Point | null} */
     this.held = null;
     /** the timer of a pointer that rests */
-    this.resting = 0;
+    this.resting = this.restingLong = 0;
     const { canvas } = view;
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.up(event));
     canvas.addEventListener("pointercancel", (event) => this.up(event));
-    canvas.addEventListener("pointerleave", () => { this.name(null); this.hover(null); });
+    canvas.addEventListener("pointerleave", () => { view.pointer = null; this.name(null); this.hover(null); });
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("dblclick", () => { if (this.tool === "polygon") this.closePolygon(); });
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -172,6 +174,8 @@ class Tools {
     const now = view.place(event);
     if (before) this.pointers.set(event.pointerId, now);
     const at = view.videoPoint(event);
+    view.pointer = at;
+    if (state.settings.labels) state.changed();
     if (this.held && distance(this.held, now) > 4 * devicePixelRatio) this.held = null;
     this.name(before ? null : at);
     if (before && this.doing === "pan") this.panOrPinch(event.pointerId, before, now);
@@ -230,8 +234,11 @@ class Tools {
       : this.tool === "hand" ? "grab" : brushes ? "none" : "crosshair";
     clearTimeout(this.resting);
     if (at && this.tool === "click" && this.isInside(at) && (anyway || !this.otherAt(at))) this.resting = setTimeout(() => rest(rounded(at)), REST);
+    clearTimeout(this.restingLong);
+    if (at && this.tool === "click" && this.isInside(at)) this.restingLong = setTimeout(() => void outlineCandidates(), REST_LONG);
     if (this.tool === "polygon" && this.path.length) { this.drawPolygon(at); return; }
     view.draft = brushes && at ? (context, pixel) => this.ring(context, at, pixel) : null;
+    view.brush = brushes && at ? { ...at, radius: Number(state.settings.brush) / 2 } : null;
     if (brushes || view.draft !== null) state.changed();
   }
 
@@ -258,6 +265,7 @@ class Tools {
 
   preview() {
     const { path, tool } = this;
+    if (tool !== "box") view.brush = { ...path[path.length - 1], radius: Number(state.settings.brush) / 2 };
     view.draft = (context, pixel) => {
       if (tool === "box") {
         const [a, b] = [path[0], path[path.length - 1]];
@@ -333,7 +341,7 @@ class Tools {
       busy = true;
     }
     this.doing = null;
-    view.draft = null;
+    view.draft = view.brush = null;
     state.changed();
     return busy;
   }
