@@ -272,6 +272,32 @@ SQUARE = Fraction(1)
 
 
 @dataclass(frozen=True, slots=True)
+class EventSettings:
+    """What a run tells the format ``events``.
+
+    Attributes:
+        zones: regions and lines of the image that are watched, each a ``segue.events.zones.Zone``.
+        rules: which objects and stays are worth an event, a ``segue.events.rules.EventRules``.
+        name_object: says what is in a box of an image, label and score, or None.
+        notify: address that receives each event.
+        snapshots: folder for an image and a clip of each event.
+        earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
+        on_event: called with each :class:`segue.events.sink.Event` as it becomes known.
+        on_clip: called while clips of events are left to encode when all frames are written, see
+            :class:`segue.events.snapshots.Snapshots`.
+    """
+
+    zones: tuple[Any, ...] = ()
+    rules: Any = None
+    name_object: Callable[[Image, Box], tuple[str, float] | None] | None = None
+    notify: str | None = None
+    snapshots: Path | None = None
+    earlier: tuple[Path, ...] = ()
+    on_event: Callable[[Any], None] | None = None
+    on_clip: Callable[[int, int], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SinkOptions:
     """What a run passes to the sinks that it opens.
 
@@ -288,18 +314,10 @@ class SinkOptions:
         overwrite, resume, append: what to do with the output of an earlier run.
         categories: number of each label, for formats that number classes.
         begin: time in seconds of the source at which videos that are written begin.
-        earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
-        zones: regions and lines of the image that are watched, each a ``segue.events.zones.Zone``.
-        notify: address that receives each event.
-        snapshots: folder for an image and a clip of each event.
-        rules: which objects and stays are worth an event, a ``segue.events.rules.EventRules``.
         source: name of the source.
         at: tells the date and time of day of a moment of a camera or live stream in seconds; None of others.
         live: the source has no end: what can be written at once is.
-        on_clip: called while clips of events are left to encode when all frames are written, see
-            :class:`segue.events.snapshots.Snapshots`.
-        on_event: called with each :class:`segue.events.sink.Event` as it becomes known.
-        name_object: says what is in a box of an image, label and score, or None.
+        events: what concerns the format ``events`` alone.
     """
 
     size: tuple[int, int] | None = None
@@ -315,17 +333,16 @@ class SinkOptions:
     append: bool = False
     categories: Mapping[str, int] = field(default_factory=dict)
     begin: float = 0.0
-    earlier: tuple[Path, ...] = ()
-    zones: tuple[Any, ...] = ()
-    rules: Any = None
     source: str = ""
     at: Callable[[float], datetime | None] = lambda _: None
     live: bool = False
-    notify: str | None = None
-    snapshots: Path | None = None
-    on_clip: Callable[[int, int], None] | None = None
-    on_event: Callable[[Any], None] | None = None
-    name_object: Callable[[Image, Box], tuple[str, float] | None] | None = None
+    events: EventSettings = EventSettings()
+
+    def __getattr__(self, name: str) -> Any:
+        """What concerns events, by the names that version 0.1.0 documented here."""
+        if name not in EventSettings.__dataclass_fields__:
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+        return getattr(self.events, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from segue.entries import DatasetEntry as DatasetEntry
 from segue.entries import DetectorEntry as DetectorEntry
 from segue.entries import DetectorOptions as DetectorOptions
 from segue.entries import Entry as Entry
+from segue.entries import EventSettings as EventSettings
 from segue.entries import NetworkTask as NetworkTask
 from segue.entries import PrompterEntry as PrompterEntry
 from segue.entries import PrompterOptions as PrompterOptions

@@ -20,7 +20,6 @@ from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
 from segue.jobs.opened import open_video
-from segue.jobs.plan import zones_of
 from segue.jobs.running import open_job, run_open
 from segue.jobs.values import ForegroundJob
 from segue.masks import overlay
@@ -122,7 +121,7 @@ class Camera(Observer):
     @property
     def zones(self) -> tuple[Zone, ...]:
         """Where it watches for events."""
-        return zones_of(self.job)
+        return self.job.event_settings(self.job.outputs.formats or ()).zones
 
     @property
     def _size(self) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segue.entries import EventSettings
 from segue.errors import PromptError, SinkError, SourceError
 from segue.events.sink import Event
 from segue.events.zones import Zone
@@ -159,6 +160,7 @@ def opened(job: VideoJob, source: Source, frames: Any = None, **fields: Any) -> 
     """A run of squares; ``fields`` stand for what a kind of job refines."""
     ready = Run(job, source, Squares(), given=frames)
     ready.note = lambda result: f"{result.mask.max()} seen"
+    ready.events = EventSettings(fields.pop("zones", ()), name_object=fields.pop("name_object", None))
     for name, value in fields.items():
         setattr(ready, name, value)
     return ready

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError, SourceError
+from segue.events import Zone
+from segue.registry import EventSettings, SinkOptions
 from segue.sinks import open_sinks, output_paths, replayed
 from segue.sinks.outputs import default_folder
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -228,3 +230,15 @@ def test_resuming_needs_masks_and_excludes_overwriting(tmp_path: Path) -> None:
         open_sinks(tmp_path, ["overlay"], video(), resume=True)
     with pytest.raises(SinkError):
         open_sinks(tmp_path, ["png"], video(), resume=True, overwrite=True)
+
+
+def test_settings_of_events_are_found_by_their_earlier_names(tmp_path: Path) -> None:
+    options = SinkOptions(events=EventSettings(notify="http://127.0.0.1:9/"))
+    assert options.notify == "http://127.0.0.1:9/"
+    assert options.zones == ()
+    with pytest.raises(AttributeError, match="SinkOptions has no zone"):
+        options.zone  # noqa: B018
+    with open_sinks(tmp_path, ["events"], video(), zones=(Zone.parse("door=0,0 9,9"),)).sink as sink:
+        for frame in video():
+            sink.write(frame, segment(frame))
+    assert (tmp_path / "events.counts.csv").exists()

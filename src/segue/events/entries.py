@@ -14,33 +14,33 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
     from segue.events.sink import EventSink
     from segue.events.snapshots import Snapshots
 
-    counts = counts_path(path)
-    if options.zones and counts.exists() and not (options.overwrite or options.resume or options.append):
+    events, counts = options.events, counts_path(path)
+    if events.zones and counts.exists() and not (options.overwrite or options.resume or options.append):
         raise SinkError(f"{counts}: exists already; give --overwrite, or another name of the table of events")
     snapshots = None
-    if options.snapshots is not None:
+    if events.snapshots is not None:
         replace = options.overwrite or options.resume
         snapshots = Snapshots(
-            options.snapshots,
+            events.snapshots,
             options.fps,
             replace=replace,
             append=options.append,
             live=options.live,
-            on_clip=options.on_clip,
+            on_clip=events.on_clip,
             pixel_aspect=options.pixel_aspect,
         )
     return EventSink(
         path,
         size=options.source_size,
-        zones=options.zones,
-        rules=options.rules,
+        zones=events.zones,
+        rules=events.rules,
         live=options.live,
         append=options.append,
-        earlier=options.earlier,
-        notify=options.notify,
+        earlier=events.earlier,
+        notify=events.notify,
         snapshots=snapshots,
-        on_event=options.on_event,
-        name=options.name_object,
+        on_event=events.on_event,
+        name=events.name_object,
         source=options.source,
         at=options.at,
     )

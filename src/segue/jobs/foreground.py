@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,6 @@ from segue.events.best_views import Name
 from segue.flow import FlowFiles
 from segue.jobs.opened import Run, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
-from segue.jobs.plan import rules_of, zones_of
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.masks.files import read_levels
@@ -46,7 +45,7 @@ from segue.video.sources.images import list_images, read_image, write_image
 
 def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict: bool = False) -> Run:
     """Open the source and load the network of a job; see :func:`segue.jobs.running.open_job`."""
-    zones, rules = zones_of(job), rules_of(job)
+    events = job.event_settings(job.outputs.formats or ())
     source = source or open_video(job.source)
     options, outputs = job.options, job.outputs
     _check_background(job.background, outputs.overwrite or outputs.resume or bool(outputs.append))
@@ -75,7 +74,9 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
         twice = able.two_passes and not source.once and bool(source.files)
     if follow is None and plain and not twice and able.follows_pans:
         follow = "auto"
-    chosen = partial(_chosen_frames, source, options.fps, job.depth, known)
+    chosen: Callable[[], Iterable[Frame]] = lambda: source  # noqa: E731
+    if options.fps is not None or job.depth is not None or known is not None:
+        chosen = partial(_chosen_frames, source, options.fps, job.depth, known)
     source.varies = not twice
     source.poll(options.fps)
     given: Iterable[Frame] = chosen()
@@ -102,9 +103,9 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
     if total is not None and options.fps is not None and source.fps is not None:
         total = round(total * min(1, options.fps / source.fps))
     run = Run(job, source, session, given=given, total=total)
-    run.zones, run.rules = zones, rules
     if job.name_events is not None:
-        run.name_object = object_namer(job.name_events, job.device, job.fast)
+        events = replace(events, name_object=object_namer(job.name_events, job.device, job.fast))
+    run.events = events
     run.note = lambda result: f"{np.count_nonzero(result.mask) / result.mask.size:.1%} foreground"
     run.at_end = partial(_write_background, job, session)
     return run

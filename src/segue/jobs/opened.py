@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segue.entries import EventSettings
 from segue.errors import PromptError, SourceError
-from segue.events.best_views import Name
-from segue.events.rules import EventRules
-from segue.events.zones import Zone
 from segue.jobs.values import VideoJob, VideoSource
 from segue.types import Frame, Image, Segmentation
 from segue.utils.cancel import CancelToken
@@ -89,6 +87,7 @@ class Run:
         note: a few words about a result, for the progress.
         at_end: gives what it wrote after the last frame, or raises where the job cannot mean what it says.
         summary: what the person who ran the job should know after the last frame; empty for nothing.
+        events: what is watched for events.
         pool: threads that take frames through sessions, where several jobs share them; None is the thread of
             the job.
     """
@@ -116,9 +115,7 @@ class Run:
         self.note: Callable[[Segmentation], str] = num_objects
         self.at_end: Callable[[], dict[str, Path]] = dict
         self.summary: Callable[[], str] = str
-        self.zones: tuple[Zone, ...] = ()
-        self.rules: EventRules | None = None
-        self.name_object: Name | None = None
+        self.events = EventSettings()
         self.pool: Executor | None = None
 
     @property

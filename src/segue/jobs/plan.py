@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from segue.errors import CheckpointError, PromptError, SegueError, SourceError
+from segue.errors import CheckpointError, PromptError, SourceError
 from segue.events.messages.notify import check_receiver
-from segue.events.rules import EventRules
-from segue.events.zones import Zone
 from segue.jobs.record import named_files
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
@@ -86,28 +84,9 @@ def _check_options(job: VideoJob) -> None:
     if isinstance(job, ForegroundJob):
         if job.name_events is not None:
             check_detector(job.name_events, None)
-        rules_of(job)
+        job.event_settings(job.outputs.formats or ())
         if job.notify is not None:
             check_receiver(job.notify)
     for name, text in named_files(job).items():
         if name not in NOT_READ and not _is_there(text):
             raise SourceError(f"{text}: no such file or folder, given as --{name.replace('_', '-')}")
-
-
-def zones_of(job: ForegroundJob) -> tuple[Zone, ...]:
-    """The zones of a job, each with a name of its own; they need events, as do other options about these."""
-    zones = tuple(Zone.parse(text) for text in job.zones)
-    if len({zone.name for zone in zones}) < len(zones):
-        raise SegueError("two zones have one name; give each a name of its own")
-    if job.home_assistant and not (job.notify or "").startswith(("mqtt://", "mqtts://")):
-        raise SegueError("--home-assistant: its messages go by MQTT; give --notify mqtt://HOST/TOPIC")
-    rules = job.min_seconds or job.min_height or job.loiter
-    needs_events = zones or rules or job.notify or job.snapshots or job.name_events
-    if needs_events and job.events is None and "events" not in (job.outputs.formats or ()):
-        raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
-    return zones
-
-
-def rules_of(job: ForegroundJob) -> EventRules:
-    """Which objects and stays are worth an event of a job."""
-    return EventRules.parse(job.min_seconds, job.loiter, job.min_height, zones_of(job))

@@ -14,6 +14,7 @@ import numpy as np
 from PIL.Image import Image as PillowImage
 
 from segue.errors import ArgumentError
+from segue.events.options import EventOptions
 from segue.jobs.values import (
     Job,
     Model,
@@ -40,22 +41,7 @@ RECORD = "job.json"
 LARGEST = 1 << 28
 """Bytes of the largest job that is read: masks of prompts are part of it."""
 
-NON_RESULT_FIELDS = {
-    "kind",
-    "outputs",
-    "device",
-    "events",
-    "zones",
-    "min_seconds",
-    "min_height",
-    "loiter",
-    "notify",
-    "home_assistant",
-    "name_events",
-    "snapshots",
-    "background",
-    "explain",
-}
+NON_RESULT_FIELDS = {"kind", "outputs", "device", "background", "explain", *EventOptions.model_fields}
 """Fields of jobs on which masks that are there do not depend."""
 
 

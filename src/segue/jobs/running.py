@@ -134,7 +134,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
 
     try:
         with interrupt_on_signals(), outputs.sink as sink:
-            observer.ready(source, opened.zones)
+            observer.ready(source, opened.events.zones)
             if outputs.notifier is not None:
                 observer.messages(outputs.notifier)
             source.on_change(outputs.connection)

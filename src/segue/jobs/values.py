@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from segue.errors import ArgumentError, PromptError
+from segue.events.options import EventOptions
 from segue.options import FilePath, OptionModel, RuntimeObject, Text, option
 from segue.types import (
     BoxPrompt,
@@ -355,42 +356,10 @@ def check_prompts(job: TrackJob) -> None:
         raise PromptError("say what to follow: give --mask, --box, --point or --text, or --auto")
 
 
-class ForegroundJob(VideoJob):
+class ForegroundJob(EventOptions, VideoJob):
     """Find what moves or does not belong to the scene: ``segue foreground``, :func:`segue.foreground`."""
 
     kind: Literal["foreground"] = "foreground"
-    events: FilePath | None = option(None, "Objects and events")
-    """Table of objects that come and go, .csv or .json; sets `--objects`."""
-
-    zones: tuple[str, ...] = option((), "Objects and events", "zone")
-    """Region or line to watch for events: door=10,20 100,20 100,90 in pixels, or door=5%,10% 50%,10% 50%,45%,
-    or all numbers in shares from 0 to 1; two points are a line; may be given several times."""
-
-    min_seconds: float = option(0.0, "Objects and events", ge=0)
-    """Least time in seconds that an object is there before it is an event."""
-
-    min_height: tuple[str, ...] = option((), "Objects and events")
-    """Least height of an object in pixels for an event, such as 20; given twice as ROW:PIXELS, such as 100:12
-    and 460:60, it follows the perspective."""
-
-    loiter: tuple[str, ...] = option((), "Objects and events")
-    """ZONE=30s: an event when somebody has been in a zone for so long; may be given several times."""
-
-    notify: Text | None = option(None, "Objects and events")
-    """Address that receives each event as it happens, with the event as JSON: http:// and https:// by POST,
-    mqtt:// and mqtts://HOST/TOPIC by MQTT."""
-
-    home_assistant: bool = option(False, "Objects and events")
-    """With `--notify mqtt://HOST/TOPIC`: zones, and the image of the last event, appear in Home Assistant by
-    themselves (MQTT discovery)."""
-
-    name_events: str | None = option(None, "Objects and events")
-    """Detector that classifies each object, such as nanodet, at most once for each event."""
-
-    snapshots: FilePath | None = option(None, "Objects and events")
-    """Folder for an image and a short clip of each event.  [default: none; of a camera or live stream without
-    `--format` the name of the table without its ending]"""
-
     roi: Text | RuntimeObject | None = option(None, "Objects and events")
     """Mask of where to look: anything but black."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -38,13 +38,13 @@ class JobOutputs:
         self._opened, self._observer = opened, observer
         self._places = OutputPlaces.of(opened.job, opened.source)
         self.written: dict[str, Path] = {}
-        self.counts = ZoneCounts(opened.zones)
+        self.counts = ZoneCounts(opened.events.zones)
         self.notifier = self._open_notifier()
         self._home: HomeAssistant | None = None
         job = opened.job
         try:
             if self.notifier is not None and isinstance(job, ForegroundJob) and job.home_assistant:
-                self._home = HomeAssistant(self.notifier, opened.source.name, opened.zones)
+                self._home = HomeAssistant(self.notifier, opened.source.name, opened.events.zones)
             self.sink = self._open_sink()
         except BaseException:
             self.stop()
@@ -120,13 +120,13 @@ class JobOutputs:
             settings=result_settings(job, whole=isinstance(opened.given, Passes)),
             categories={label: number for number, label in opened.names.items()},
             begin=begin,
-            earlier=self._earlier(),
-            zones=opened.zones,
-            rules=opened.rules,
-            name_object=opened.name_object,
-            snapshots=places.snapshots,
-            on_clip=self._encoding if alone else None,
-            on_event=partial(self._event, places.snapshots),
+            events=replace(
+                opened.events,
+                snapshots=places.snapshots,
+                earlier=self._earlier(),
+                on_event=partial(self._event, places.snapshots),
+                on_clip=self._encoding if alone else None,
+            ),
         )
         if places is not self._places:
             try:

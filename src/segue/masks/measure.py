@@ -34,11 +34,12 @@ def least_area(size: tuple[int, ...]) -> float:
     return (min(size[:2]) / MIN_SIDE) ** 2
 
 
-def measure(mask: IndexMask) -> dict[int, ObjectExtent]:
+def measure(mask: IndexMask, origin: tuple[int, int] = (0, 0)) -> dict[int, ObjectExtent]:
     """Measure all objects of an index mask in one pass.
 
     Args:
         mask: index mask (H, W).
+        origin: column and row of its first pixel, for boxes in the image of which it is a part.
 
     Returns:
         Area in pixels and box of every id but 0, in ascending order of id.
@@ -60,7 +61,7 @@ def measure(mask: IndexMask) -> dict[int, ObjectExtent]:
     np.minimum.at(left, owners, columns - lengths + 1)
     np.maximum.at(right, owners, columns + 1)
     np.maximum.at(bottom, owners, rows + 1)
-    boxes = np.stack([left, rows[firsts], right, bottom], axis=1).astype(np.float64)
+    boxes = np.stack([left, rows[firsts], right, bottom], axis=1).astype(np.float64) + (origin * 2)
     return {
         int(number): ObjectExtent(int(area), tuple(box))
         for number, area, box in zip(ids, areas, boxes.tolist(), strict=True)

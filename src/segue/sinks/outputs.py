@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from segue.errors import ResumeError, SinkError
-from segue.registry import SINKS, SinkEntry, SinkOptions
+from segue.registry import SINKS, EventSettings, SinkEntry, SinkOptions
 from segue.sinks.base import BackgroundSink, LenientSink, MultiSink, Sink
 from segue.sinks.masks import refuse_other_masks, replay
 from segue.types import Frame, Segmentation
@@ -144,6 +145,10 @@ def open_sinks(
             another run.
         SourceError: what an earlier run wrote there is damaged.
     """
+    # Version 0.1.0 took the settings of events one by one.
+    of_events = {name: options.pop(name) for name in EventSettings.__dataclass_fields__ if name in options}
+    if of_events:
+        options["events"] = EventSettings(**of_events)
     run = SinkOptions(
         size=source.original_size,
         source_size=lambda: source.original_size,
@@ -266,51 +271,62 @@ def replayed(
         yield frame, result
 
 
-def _opener(place: str, *takes: str, **fixed: Any) -> Callable[[Path, SinkOptions], Sink]:
-    """Opens a sink of a module of this package with the options of a run that it accepts, by name."""
-    sink = LazyCallable(f"segue.sinks.{place}")
-    pairs = [(name, option or name) for name, _, option in (each.partition(":") for each in takes)]
+_PNG = LazyCallable("segue.sinks.masks:PngSink")
+_CDNET = LazyCallable("segue.sinks.masks:CdnetSink")
+_OVERLAY = LazyCallable("segue.sinks.overlay:OverlayVideoSink")
+_COCO = LazyCallable("segue.sinks.files:CocoSink")
+_NPZ = LazyCallable("segue.sinks.files:NpzSink")
+_MOT = LazyCallable("segue.sinks.challenges:MotSink")
+_MOTS = LazyCallable("segue.sinks.challenges:MotsSink")
+_CUT_OUTS = LazyCallable("segue.sinks.cutouts:CutOutSink")
+_CUT_OUT_VIDEO = LazyCallable("segue.sinks.cutouts:CutOutVideoSink")
 
-    def open_sink(path: Path, options: SinkOptions) -> Sink:
-        made: Sink = sink(path, **{name: getattr(options, option) for name, option in pairs}, **fixed)
-        return made
 
-    return open_sink
+def _open_png(path: Path, run: SinkOptions) -> Any:
+    return _PNG(
+        path,
+        size=run.source_size,
+        names=run.names,
+        settings=run.settings,
+        overwrite=run.overwrite,
+        resume=run.resume,
+    )
 
 
-_SIZE, _COCO = "size:source_size", "files:CocoSink"
-_KEPT = ("names", "settings", "overwrite", "resume")
+def _open_overlay(path: Path, run: SinkOptions) -> Any:
+    return _OVERLAY(
+        path, fps=run.fps, side_by_side=run.side_by_side, begin=run.begin, pixel_aspect=run.pixel_aspect
+    )
+
+
+def _open_coco(path: Path, run: SinkOptions, **form: Any) -> Any:
+    return _COCO(path, size=run.source_size, names=run.images, categories=run.categories, **form)
+
+
+def _open_ytvis(path: Path, run: SinkOptions) -> Any:
+    return _COCO(path, size=run.source_size, names=run.names, categories=run.categories, flavour="ytvis")
+
+
+def _open_video(encoding: str, path: Path, run: SinkOptions) -> Any:
+    return _CUT_OUT_VIDEO(path, encoding, run.fps, pixel_aspect=run.pixel_aspect)
+
 
 ENTRIES = (
-    SinkEntry(MASKS, "masks", _opener("masks:PngSink", _SIZE, *_KEPT)),
-    SinkEntry(
-        "overlay",
-        "overlay.mp4",
-        _opener("overlay:OverlayVideoSink", "fps", "side_by_side", "begin", "pixel_aspect"),
-        needs_frames=True,
-        only_shows=True,
-    ),
-    SinkEntry("coco", "coco.json", _opener(_COCO, _SIZE, "names:images", "categories")),
-    SinkEntry("ytvis", "ytvis.json", _opener(_COCO, _SIZE, "names", "categories", flavour="ytvis")),
-    SinkEntry(
-        "coco-polygons",
-        "coco-polygons.json",
-        _opener(_COCO, _SIZE, "names:images", "categories", polygons=True),
-    ),
-    SinkEntry("mot", "mot.txt", _opener("challenges:MotSink", _SIZE)),
-    SinkEntry("mots", "mots.txt", _opener("challenges:MotsSink", _SIZE)),
-    SinkEntry("cutouts", "cutouts", _opener("cutouts:CutOutSink", "names"), needs_frames=True),
+    SinkEntry(MASKS, "masks", _open_png),
+    SinkEntry("overlay", "overlay.mp4", _open_overlay, needs_frames=True, only_shows=True),
+    SinkEntry("coco", "coco.json", _open_coco),
+    SinkEntry("ytvis", "ytvis.json", _open_ytvis),
+    SinkEntry("coco-polygons", "coco-polygons.json", partial(_open_coco, polygons=True)),
+    SinkEntry("mot", "mot.txt", lambda path, run: _MOT(path, size=run.source_size)),
+    SinkEntry("mots", "mots.txt", lambda path, run: _MOTS(path, size=run.source_size)),
+    SinkEntry("cutouts", "cutouts", lambda path, run: _CUT_OUTS(path, names=run.names), needs_frames=True),
     *(
         SinkEntry(
-            name,
-            f"cutout.{suffix}",
-            _opener("cutouts:CutOutVideoSink", "fps", "pixel_aspect", encoding=name),
-            needs_frames=True,
-            only_shows=True,
+            encoding, f"cutout.{suffix}", partial(_open_video, encoding), needs_frames=True, only_shows=True
         )
-        for name, suffix in (("prores", "mov"), ("webm", "webm"))
+        for encoding, suffix in (("prores", "mov"), ("webm", "webm"))
     ),
-    SinkEntry("npz", "masks.npz", _opener("files:NpzSink", _SIZE)),
-    SinkEntry("cdnet", "cdnet", _opener("masks:CdnetSink", _SIZE, "names")),
+    SinkEntry("npz", "masks.npz", lambda path, run: _NPZ(path, size=run.source_size)),
+    SinkEntry("cdnet", "cdnet", lambda path, run: _CDNET(path, size=run.source_size, names=run.names)),
 )
 """The formats of segue, for the registry."""

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from segue.sessions import SessionState
-from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.camera.scene_events import SceneEvents
 from segue.sessions.foreground.session import ForegroundSession
 from segue.sessions.foreground.stages.base import Change
@@ -26,7 +25,7 @@ def bands(image: Bytes, time: int, *, axis: int = 0, speed: float = 0.35, depth:
 
 def events_of(images: list[Bytes]) -> list[tuple[Change, bool]]:
     events = SceneEvents()
-    return [(events.look(image, Background(), None), events.changes) for image in images]
+    return [(events.look(image), events.changes) for image in images]
 
 
 @pytest.mark.parametrize("axis", [0, 1])

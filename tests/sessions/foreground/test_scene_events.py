@@ -12,7 +12,6 @@ import pytest
 
 import segue
 from segue.sessions import SessionState
-from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.scene_events import LONGEST, REST, SceneEvents
 from segue.sessions.foreground.masks import ForegroundMasks
@@ -168,7 +167,7 @@ def judge(results: list[Segmentation], film: list[Shot]) -> tuple[float, float, 
 
 def decisions(images: list[Bytes], follow: FollowCamera = "never") -> list[tuple[Change, bool]]:
     events = SceneEvents(follow)
-    return [(events.look(image, Background(), None), events.changes) for image in images]
+    return [(events.look(image), events.changes) for image in images]
 
 
 @pytest.mark.parametrize("name", FILMS)
@@ -241,7 +240,7 @@ def test_more_views_than_are_remembered_end_no_run() -> None:
     scenes = [wall(seed) for seed in range(12)]
     events = SceneEvents()
     for image in (image for scene in (*scenes, scenes[0]) for image in [scene] * 2 * REST):
-        events.look(image, Background(), None)
+        events.look(image)
     assert len(events.views.known) <= 8
 
 

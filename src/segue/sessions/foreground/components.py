@@ -85,7 +85,7 @@ class ComponentTracker(Checkpointable):
         shares = _shares(expected, components)
         if shared := self._divide(components, count, expected, shares):
             shares = _shares(expected, components)
-        extents = _extents(components, window)
+        extents = measure(components, (window[1].start, window[0].start))
         owners, followed = self._associate(shares, extents)
         waiting = {
             number: track
@@ -115,8 +115,8 @@ class ComponentTracker(Checkpointable):
 
     def _expected(self, size: tuple[int, ...], window: Window) -> Labels:
         """The objects of the frame before, each where it should be now, in a window of the image, (h, w)."""
-        (top, bottom), (left, right) = ((side.start, side.stop) for side in window)
-        expected = np.zeros((bottom - top, right - left), np.uint16)
+        top, left = window[0].start, window[1].start
+        expected = np.zeros((window[0].stop - top, window[1].stop - left), np.uint16)
         if self._before is None or self._before.shape != size:
             return expected
         moves = np.zeros((2, max(self._tracks, default=0) + 1), np.int64)
@@ -171,6 +171,8 @@ class ComponentTracker(Checkpointable):
     def _recover(self, owners: dict[int, int], lost: list[int], extents: Mapping[int, ObjectExtent]) -> None:
         """Give components without a track to nearby lost ones."""
         free = [component for component in extents if component not in owners]
+        if not lost or not free:
+            return
         before = np.array([self._tracks[number].box for number in lost]).reshape(-1, 1, 2, 2)
         now = np.array([extents[component].box for component in free]).reshape(1, -1, 2, 2)
         apart = np.linalg.norm(before.mean(2) - now.mean(2), axis=2)
@@ -189,16 +191,6 @@ class ComponentTracker(Checkpointable):
         track.frames += 1
         if not track.id and track.is_confirmed(self._confirmed):
             self._last_id = track.id = next_id(self._last_id, {other.id for other in self._tracks.values()})
-
-
-def _extents(labels: npt.NDArray[Any], window: Window) -> dict[int, ObjectExtent]:
-    """Areas and boxes, in the whole image, of the objects in a window of it, (h, w)."""
-    down, across = (float(side.start) for side in window)
-    return {
-        number: ObjectExtent(extent.area, (x0 + across, y0 + down, x1 + across, y1 + down))
-        for number, extent in measure(labels).items()
-        for x0, y0, x1, y1 in [extent.box]
-    }
 
 
 def _joined(parts: Iterable[tuple[int, ObjectExtent]]) -> list[tuple[int, ObjectExtent]]:

@@ -168,8 +168,9 @@ class ForegroundSession(ExplainedSession):
 
     def _prepare(self, frame: Frame) -> None:
         check_extra(frame, self._segmenter.extra, self._segmenter.name)
-        self._masks.check(frame.size)
-        self._background.check(frame.size)
+        if self._geometry is None or self._geometry.image != frame.size:
+            self._masks.check(frame.size)
+            self._background.check(frame.size)
 
     def _take(self, frame: Frame, prepared: None) -> None:
         image = self._reduced(frame)
@@ -226,10 +227,10 @@ class ForegroundSession(ExplainedSession):
 
     def _event(self, frame: Frame, image: Image) -> Change:
         """What happens to the image as a whole on a frame; scenes end and begin."""
-        if self._background.begins(frame.index):  # frames that wait belong to the scene before
-            self._advance()
-        known, panned, changed = self._background.seek(frame.index), self._events.pans, self._events.changes
-        event, view = self._events.look(image, self._background, known), self._events.views.current
+        panned, changed = self._events.pans, self._events.changes
+        # Frames that wait belong to the scene before.
+        known = self._background.seek(frame.index, self._advance)
+        event, view = self._events.look(image, self._background.image, known), self._events.views.current
         if self._events.changes and not changed:
             self._forget_context()
         if event.is_scene:
@@ -284,8 +285,10 @@ class ForegroundSession(ExplainedSession):
         """Segment a frame; the background learns from it."""
         frame, background, last = self._frames[place], self._background, len(self._frames) - 1
         frame.scene = background.scene or Scene.of(frame.image, 1)
-        places = {offset: min(max(place + offset, 0), last) for offset in self._segmenter.offsets}
-        frame.context = {offset: self._frames[beside].input for offset, beside in places.items()}
+        frame.context = {
+            offset: self._frames[min(max(place + offset, 0), last)].input
+            for offset in self._segmenter.offsets
+        }
         for hook in self._stages.before_segment:
             hook(frame, background)
         frame.maps = self._segmenter.step(frame.input, frame.context, frame.scene)

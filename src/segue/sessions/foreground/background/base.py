@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.camera.changes import Change
-from segue.sessions.foreground.camera.scene_events import SceneEvents
+from segue.sessions.foreground.camera.scene_events import KnownEvent, SceneEvents
 from segue.state import Checkpointable
 from segue.types import Image
 
@@ -20,16 +20,12 @@ class Background(Checkpointable):
 
     Attributes:
         scene: what is known, or None before the first frame; another object when it has changed.
-        pans: whether the camera is known to pan on the frame of the last :meth:`seek`.
-        changes: whether the image is known to change as a whole there.
         view: number of the view of the camera to which it belongs, if it is known.
         collects: frames are collected for a later pass, and nothing is to be found in them.
     """
 
     collects: ClassVar[bool] = False
     scene: Scene | None = None
-    pans: bool = False
-    changes: bool = False
     view: int | None = None
 
     @property
@@ -61,12 +57,11 @@ class Background(Checkpointable):
     def replace(self, image: Image) -> None:
         """Forget everything and begin with an image of the empty scene."""
 
-    def begins(self, index: int) -> bool:
-        """Whether :meth:`seek` would take another scene for a frame."""
-        return False
+    def seek(self, index: int, leave: Callable[[], object] = lambda: None) -> KnownEvent | None:
+        """Take the scene of a frame, and tell what happens on it; None where the video is not known.
 
-    def seek(self, index: int) -> Change | None:
-        """Take the scene of a frame, and tell what happens on it; None where the video is not known."""
+        ``leave`` is called before another scene is taken.
+        """
         return None
 
     def check(self, size: tuple[int, int]) -> None:

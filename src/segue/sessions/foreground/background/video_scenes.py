@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,6 +17,7 @@ from segue.errors import CheckpointError, PromptError, ResumeError
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import PLANES, Look, Scene, resized, same_shape
 from segue.sessions.foreground.camera.changes import Change
+from segue.sessions.foreground.camera.scene_events import KnownEvent
 from segue.state import Checkpointable, SessionState, checkpointed, saved_items
 from segue.utils.arrays import UInt8Array
 
@@ -169,32 +170,25 @@ class LearntBackground(Background):
     _number: int = checkpointed()
     _size: tuple[int, int] | None = checkpointed()
     _gains: tuple[float, ...] = checkpointed()
-    pans: bool = checkpointed()
-    changes: bool = checkpointed()
     scene: Scene | None = checkpointed()
     state_types = (Scene, Look)
 
     def __init__(self, scenes: VideoScenes, *, of_this_video: bool = False) -> None:
         self.scenes, self.of_this_video = scenes, of_this_video
         self._size: tuple[int, int] | None = None
-        self._number, self.scene, self._gains, self.pans = -1, None, (1.0, 1.0, 1.0), False
-        self.changes = False
+        self._number, self.scene, self._gains = -1, None, (1.0, 1.0, 1.0)
 
-    def seek(self, index: int) -> Change | None:
+    def seek(self, index: int, leave: Callable[[], object] = lambda: None) -> KnownEvent | None:
         """Take the background of a frame, and tell whether something happens there, if that is known."""
-        begins = self.begins(index)
+        number = self.scenes.number_at(index)
+        part, begins = self.scenes.learnt[number], number != self._number
         if begins:
-            self._number = self.scenes.number_at(index)
-            part = self.scenes.learnt[self._number]
-            self.pans, self.changes = (self.of_this_video and each for each in (part.pans, part.changes))
+            leave()
+            self._number = number
             self.restart()
         if not self.of_this_video:
             return None
-        return Change(self.scenes.learnt[self._number].change) if begins else Change.none
-
-    def begins(self, index: int) -> bool:
-        """Whether another part begins with a frame."""
-        return self.scenes.number_at(index) != self._number
+        return KnownEvent(Change(part.change) if begins else Change.none, part.pans, part.changes)
 
     def restart(self) -> None:
         """Go back to the background as it was learnt."""

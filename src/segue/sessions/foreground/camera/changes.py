@@ -77,7 +77,7 @@ def difference(one: Float32Array, other: Float32Array) -> Change:
 
 def structure(one: Float32Array, other: Float32Array) -> tuple[BoolArray, BoolArray]:
     """Masks of equal and of different structure in two reduced images, (h, w) each."""
-    first, second = (_brightness(each) for each in (one, other))
+    first, second = _brightness(one), _brightness(other)
     products = first, second, first * first, second * second, first * second
     mean, mean2, square, square2, product = np.moveaxis(
         cv2.GaussianBlur(np.stack(products, axis=2), (0, 0), 1.0), 2, 0
@@ -117,8 +117,11 @@ def gains_between(image: Float32Array, scene: Float32Array, where: BoolArray) ->
     """Median gain of one small image over another for red, green and blue, over some pixels."""
     lit = (scene > DARK) & (image < BRIGHT) & where[..., None]
     shares = image / np.maximum(scene, 1)
-    ratios = [shares[..., channel][lit[..., channel]] for channel in range(3)]
-    gains = [_median(found) if found.size > MIN_LIT else 1.0 for found in ratios]
+    gains = [1.0, 1.0, 1.0]
+    for channel in range(3):
+        ratios = shares[..., channel][lit[..., channel]]
+        if ratios.size > MIN_LIT:
+            gains[channel] = _median(ratios)
     return np.asarray(np.clip(gains, 0.25, 4.0))
 
 

@@ -99,10 +99,8 @@ def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> fl
     moved, reached = residual_of(reference, view, matrix)
     shown &= reached
     seen = np.maximum(cv2.resize(shown.astype(np.float32), _CELLS, interpolation=cv2.INTER_AREA), 1e-3)
-    before, after = (
-        cv2.resize(np.where(shown, each, 0), _CELLS, interpolation=cv2.INTER_AREA) / seen
-        for each in (still, moved)
-    )
+    before = cv2.resize(np.where(shown, still, 0), _CELLS, interpolation=cv2.INTER_AREA) / seen
+    after = cv2.resize(np.where(shown, moved, 0), _CELLS, interpolation=cv2.INTER_AREA) / seen
     differ = (seen > 0.5) & (np.maximum(before, after) > _CHANGED)
     explained = differ & (after < MIN_GAIN * before)
     return float(explained.sum() / max(int(differ.sum()), seen.size / 2))

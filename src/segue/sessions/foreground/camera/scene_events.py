@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 
@@ -27,14 +27,13 @@ ALERT = 12  # frames after a rest in which a view that is gone is a change: a ca
 LONGEST = 50  # frames of a change; after them a scene begins even if the view has not settled
 
 
-class KnownScene(Protocol):
-    """What a background knows of the image as a whole, see :class:`.background.base.Background`."""
+@dataclass(frozen=True, slots=True)
+class KnownEvent:
+    """What is known beforehand of a frame: the event on it, whether the camera pans, the image changes."""
 
+    change: Change
     pans: bool
     changes: bool
-
-    @property
-    def image(self) -> Image | None: ...
 
 
 class SceneEvents(Checkpointable):
@@ -68,10 +67,10 @@ class SceneEvents(Checkpointable):
         super().__init__()
         self._follow, self.step = follow, CameraStep()
 
-    def look(self, image: Image, background: KnownScene, known: Change | None) -> Change:
+    def look(self, image: Image, empty: Image | None = None, known: KnownEvent | None = None) -> Change:
         """Take the next frame, RGB (h, w, 3), uint8, as it was taken, and tell what happens on it.
 
-        ``known``: what is known to happen, None where nothing is known.
+        ``empty``: image of the empty scene; ``known``: what is known to happen. None where nobody knows.
         """
         panned, self.settled = self.pans, 0
         small = reduced_to(image, VIEW_SIDE)
@@ -83,8 +82,8 @@ class SceneEvents(Checkpointable):
         self.step = step = CameraStep(self._before, small)
         before, self._before = small if self._before is None else self._before, small
         if known is not None:
-            self.pans, self.changes = background.pans, background.changes
-            return Change.scene if panned and not self.pans and not self.changes else known
+            self.pans, self.changes = known.pans, known.changes
+            return Change.scene if panned and not self.pans and not self.changes else known.change
         tiny = reduced_to(small, LONG_SIDE)
         jump = difference(tiny, self._recent[-1] if self._recent else tiny)
         self._recent.append(tiny)
@@ -98,13 +97,13 @@ class SceneEvents(Checkpointable):
         # Another scene is not the same one in bands, and of no known view they are no other light.
         if self._flicker.moved and (seen is Change.scene or self.views.current is None):
             seen = Change.none
-        event = self._event(seen, small, background, jump, panned=panned)
+        event = self._event(seen, small, empty, jump, panned=panned)
         if event is not Change.none:
             self._pan.restart()
         return event
 
     def _event(
-        self, seen: Change, small: Image, background: KnownScene, jump: tuple[float, float], *, panned: bool
+        self, seen: Change, small: Image, empty: Image | None, jump: tuple[float, float], *, panned: bool
     ) -> Change:
         """``jump``: :func:`difference` to the frame before."""
         altered, relit = jump
@@ -119,7 +118,7 @@ class SceneEvents(Checkpointable):
                 return self._arrive(small)
             return self._give_up() if self._since >= LONGEST else Change.none
         if self.views.current is None or self._restless > ALERT:
-            return self._without_view(seen, small, background, settled=settled)
+            return self._without_view(seen, small, empty, settled=settled)
         if seen is Change.light and relit <= LIT:
             return seen
         switched = seen is Change.light or (relit > JUMPED and altered < JUMPED)
@@ -138,7 +137,7 @@ class SceneEvents(Checkpointable):
             self.views.learn(small)
         return Change.none
 
-    def _without_view(self, seen: Change, small: Image, background: KnownScene, *, settled: bool) -> Change:
+    def _without_view(self, seen: Change, small: Image, empty: Image | None, *, settled: bool) -> Change:
         """Take a frame of a camera that is not known to rest: it is compared with the frame before alone."""
         if seen is Change.none and settled:
             if self.views.find(small):
@@ -146,7 +145,7 @@ class SceneEvents(Checkpointable):
             self.views.begin(small)
             gave_up, self._since = self._since >= LONGEST, 0
             return Change.scene if gave_up else Change.none
-        if seen is Change.scene and is_shown(background.image, small):
+        if seen is Change.scene and is_shown(empty, small):
             return Change.none
         if seen is Change.scene:
             self.views.leave()
@@ -170,8 +169,10 @@ class SceneEvents(Checkpointable):
         """Whether the last frames show the same, but for what moves."""
         if len(self._recent) <= REST:
             return False
-        now, others = self._recent[-1], (self._recent[place] for place in (0, REST // 2, REST - 1))
-        return all(_differing(now, other) < RESTLESS for other in others)
+        for place in (0, REST // 2, REST - 1):
+            if _differing(self._recent[-1], self._recent[place]) >= RESTLESS:
+                return False
+        return True
 
 
 def _differing(one: UInt8Array, other: UInt8Array) -> float:

@@ -62,7 +62,7 @@ class CameraStep:
             return 0.0, 0.0, 0.0
         before, now = view_of(self._before), view_of(self._now)
         matrix = shift(before, now)
-        right, down = (float(value) / max(now.shape) for value in matrix[:, 2])
+        right, down = (matrix[:, 2].astype(np.float64) / max(now.shape)).tolist()
         if max(abs(right), abs(down)) > MAX_STEP:
             return 0.0, 0.0, 0.0
         return right, down, support(before, now, matrix)

@@ -290,8 +290,8 @@ def _inside(maps: Features, window: Window, height: int, multiple: int) -> Featu
 @once_per_scene
 def bounds_of(scene: Scene) -> tuple[Image, Image]:
     """Low and high quantile of the background as images, (h, w, 3)."""
-    low, high = (np.ascontiguousarray(planes.transpose(1, 2, 0)) for planes in scene.range)
-    return low, high
+    low, high = scene.range
+    return np.ascontiguousarray(low.transpose(1, 2, 0)), np.ascontiguousarray(high.transpose(1, 2, 0))
 
 
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:

@@ -47,7 +47,7 @@ class Aligner(Checkpointable):
     """Finds how a shaken camera has moved against the first frame of the scene."""
 
     _reference: Float32Array | None = checkpointed(None)  # half size, normalised, (h, w)
-    _way: Matrix = checkpointed(lambda: _IDENTITY)  # to the last frame at half size: refined, or added up
+    _way: Matrix = checkpointed(_IDENTITY)  # to the last frame at half size: refined, or added up
     _seen: int = checkpointed(0)
     _since: int = checkpointed(STICKY)
 

@@ -164,11 +164,11 @@ class CameraFollower(Stage):
         if frame.matrix is None and self._segmenter is None:
             self._masks[self._due] = _grown(frame.foreground)
         self._due += 1
-        first = self._due + min(-max(PAST), *self._offsets, 0)
-        self._taken = {i: image for i, image in self._taken.items() if i >= first}
-        self._begins = {i: matrix for i, matrix in self._begins.items() if i >= first}
-        self._steps = {i: matrix for i, matrix in self._steps.items() if i >= first}
-        self._masks = {i: mask for i, mask in self._masks.items() if i >= first}
+        last_forgotten = self._due + min(-max(PAST), *self._offsets, 0) - 1
+        self._taken.pop(last_forgotten, None)
+        self._begins.pop(last_forgotten, None)
+        self._steps.pop(last_forgotten, None)
+        self._masks.pop(last_forgotten, None)
 
     def _look_ahead(self) -> None:
         """Ask what is foreground in the frames that will show the background of the next one."""

@@ -69,9 +69,8 @@ class Precipitation(Stage):
     def look(self, image: Image, scene: Image | None, hidden: BoolArray | None) -> Image:
         """Take the next frame, with the empty scene if known, and where objects were on the frame before."""
         self._past.append(image)
-        grey = [_grey(each) for each in list(self._past)[-3:]]
-        if len(grey) == 3:
-            self._count(*grey)
+        if len(self._past) >= 3:
+            self._count(*map(_grey, list(self._past)[-3:]))
         if not self.falls or scene is None:
             return image
         return self._without_drops(image, scene, hidden)

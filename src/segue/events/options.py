@@ -1,0 +1,70 @@
+"""Options of events: fields of jobs, from which commands make flags, and what they mean for the sink."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from segue.entries import EventSettings
+from segue.errors import SegueError
+from segue.events.rules import EventRules
+from segue.events.zones import Zone
+from segue.options import FilePath, OptionModel, Text, option
+
+
+class EventOptions(OptionModel):
+    """Options of the format ``events``."""
+
+    events: FilePath | None = option(None, "Objects and events")
+    """Table of objects that come and go, .csv or .json; sets `--objects`."""
+
+    zones: tuple[str, ...] = option((), "Objects and events", "zone")
+    """Region or line to watch for events: door=10,20 100,20 100,90 in pixels, or door=5%,10% 50%,10% 50%,45%,
+    or all numbers in shares from 0 to 1; two points are a line; may be given several times."""
+
+    min_seconds: float = option(0.0, "Objects and events", ge=0)
+    """Least time in seconds that an object is there before it is an event."""
+
+    min_height: tuple[str, ...] = option((), "Objects and events")
+    """Least height of an object in pixels for an event, such as 20; given twice as ROW:PIXELS, such as 100:12
+    and 460:60, it follows the perspective."""
+
+    loiter: tuple[str, ...] = option((), "Objects and events")
+    """ZONE=30s: an event when somebody has been in a zone for so long; may be given several times."""
+
+    notify: Text | None = option(None, "Objects and events")
+    """Address that receives each event as it happens, with the event as JSON: http:// and https:// by POST,
+    mqtt:// and mqtts://HOST/TOPIC by MQTT."""
+
+    home_assistant: bool = option(False, "Objects and events")
+    """With `--notify mqtt://HOST/TOPIC`: zones, and the image of the last event, appear in Home Assistant by
+    themselves (MQTT discovery)."""
+
+    name_events: str | None = option(None, "Objects and events")
+    """Detector that classifies each object, such as nanodet, at most once for each event."""
+
+    snapshots: FilePath | None = option(None, "Objects and events")
+    """Folder for an image and a short clip of each event.  [default: none; of a camera or live stream without
+    `--format` the name of the table without its ending]"""
+
+    def event_settings(self, formats: Collection[str]) -> EventSettings:
+        """The zones, each with a name of its own, and the rules; they need events among the outputs.
+
+        Args:
+            formats: what else is written.
+
+        Returns:
+            They alone; the names and places of a run are not known here.
+
+        Raises:
+            SegueError: options do not fit together, or a text is not understood.
+        """
+        zones = tuple(Zone.parse(text) for text in self.zones)
+        if len({zone.name for zone in zones}) < len(zones):
+            raise SegueError("two zones have one name; give each a name of its own")
+        if self.home_assistant and not (self.notify or "").startswith(("mqtt://", "mqtts://")):
+            raise SegueError("--home-assistant: its messages go by MQTT; give --notify mqtt://HOST/TOPIC")
+        rules = self.min_seconds or self.min_height or self.loiter
+        needs_events = zones or rules or self.notify or self.snapshots or self.name_events
+        if needs_events and self.events is None and "events" not in formats:
+            raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
+        return EventSettings(zones, EventRules.parse(self.min_seconds, self.loiter, self.min_height, zones))
