@@ -125,9 +125,7 @@ class Run:
 
     def begin(self) -> None:
         """Read the first frame, which comes in its turn, and the prompts with it."""
-        first = next(self.frames, None)
-        if first is None:
-            raise SourceError(f"{self.source.name}: there are no frames in the part that was asked for")
+        first, _ = first_frame(self.source.name, self.frames)
         self.plan(first)
         self.frames.put_back(first)
 

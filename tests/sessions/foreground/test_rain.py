@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
+from segue.sessions.foreground.background.base import Background
+from segue.sessions.foreground.segmenters.base import SegmenterInput
 from segue.sessions.foreground.session import ForegroundSession
+from segue.sessions.foreground.stages.base import WorkFrame
 from segue.sessions.foreground.stages.rain import Precipitation
 from tests.sessions.foreground.scenes import Bytes, Place, overlap, square_mask, wall, with_squares
 
@@ -27,7 +30,10 @@ def with_flakes(image: Bytes, time: int, sign: int = 1) -> Bytes:
 def falling(make: Callable[[int], Bytes], frames: int = 30) -> list[bool]:
     found, looks = [], Precipitation(0.3)
     for time in range(frames):
-        looks.look(make(time), None, None)
+        image = make(time)
+        looks.on_frame(
+            WorkFrame(time, time / 25, SCENE.shape[:2], image, SegmenterInput(image)), Background()
+        )
         found.append(looks.falls)
     return found
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,15 +93,21 @@ class ComponentTracker(Checkpointable):
         }
         self._tracks = waiting | {number: self._tracks[number] for number in followed}
         self._recover(owners, [number for number in waiting if number not in followed], extents)
-        free = (number for number in itertools.count(1) if number not in self._tracks)
         table = np.zeros(max(extents, default=0) + 1, np.uint16)
-        table[[*extents]] = [owners[i] if i in owners else next(free) for i in extents]
+        new = 0  # the last number that was given to a component without a track
+        for component in extents:
+            if component not in owners:
+                new += 1
+                while new in self._tracks:
+                    new += 1
+                owners[component] = new
+            table[component] = owners[component]
         tracked = table[components]
         self._before = _whole(tracked, mask.shape, window)
         ids = np.zeros(table.max() + 1, np.uint16)
         totals = np.bincount(tracked[part], probability[window][part])
         objects = {track.id: ObjectInfo(track.id, score=0.0) for track in self._tracks.values()}
-        for number, extent in _joined((int(table[i]), extent) for i, extent in extents.items()):
+        for number, extent in _joined(extents, owners):
             track = self._tracks.setdefault(number, _Track(extent.box, time))
             score = float(totals[number] / extent.area)
             track.evidence += score
@@ -170,9 +175,9 @@ class ComponentTracker(Checkpointable):
 
     def _recover(self, owners: dict[int, int], lost: list[int], extents: Mapping[int, ObjectExtent]) -> None:
         """Give components without a track to nearby lost ones."""
-        free = [component for component in extents if component not in owners]
-        if not lost or not free:
+        if not lost:
             return
+        free = [component for component in extents if component not in owners]
         before = np.array([self._tracks[number].box for number in lost]).reshape(-1, 1, 2, 2)
         now = np.array([extents[component].box for component in free]).reshape(1, -1, 2, 2)
         apart = np.linalg.norm(before.mean(2) - now.mean(2), axis=2)
@@ -193,15 +198,16 @@ class ComponentTracker(Checkpointable):
             self._last_id = track.id = next_id(self._last_id, {other.id for other in self._tracks.values()})
 
 
-def _joined(parts: Iterable[tuple[int, ObjectExtent]]) -> list[tuple[int, ObjectExtent]]:
-    """Objects in the order of their numbers, from the numbers and extents of their parts."""
+def _joined(parts: Mapping[int, ObjectExtent], owners: Mapping[int, int]) -> list[tuple[int, ObjectExtent]]:
+    """Objects in the order of their numbers, from their components and the object of each of these."""
     whole: dict[int, ObjectExtent] = {}
-    for number, part in parts:
-        other = whole.get(number, part)
-        x0, y0 = (min(sides) for sides in zip(part.box[:2], other.box[:2], strict=True))
-        x1, y1 = (max(sides) for sides in zip(part.box[2:], other.box[2:], strict=True))
-        area = part.area if other is part else part.area + other.area
-        whole[number] = ObjectExtent(area, (x0, y0, x1, y1))
+    for component, part in parts.items():
+        other = whole.get(owners[component])
+        if other is not None:
+            x0, y0 = (min(sides) for sides in zip(part.box[:2], other.box[:2], strict=True))
+            x1, y1 = (max(sides) for sides in zip(part.box[2:], other.box[2:], strict=True))
+            part = ObjectExtent(part.area + other.area, (x0, y0, x1, y1))
+        whole[owners[component]] = part
     return sorted(whole.items())
 
 

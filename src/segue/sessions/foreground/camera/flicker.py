@@ -29,11 +29,6 @@ class Flicker(Checkpointable):
     _before: Float32Array | None = checkpointed(None)  # the last frame, very small
     _seen: int = checkpointed(0)
 
-    @property
-    def flickers(self) -> bool:
-        """Whether bands have wandered through the last frames."""
-        return self._seen >= SURE
-
     def look(self, small: Image) -> None:
         """Take the next frame, RGB (h, w, 3), uint8, small."""
         now, before = reduced(small), self._before
@@ -44,7 +39,7 @@ class Flicker(Checkpointable):
 
     def without_bands(self, small: Image, before: Image) -> Image:
         """A frame in the light of the one before, where gains of rows or columns are the difference."""
-        if not self.flickers or small.shape != before.shape:
+        if self._seen < SURE or small.shape != before.shape:
             return small
         gains = row_gains(reduced(small), reduced(before))
         if gains is None:

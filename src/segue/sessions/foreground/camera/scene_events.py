@@ -169,11 +169,8 @@ class SceneEvents(Checkpointable):
         """Whether the last frames show the same, but for what moves."""
         if len(self._recent) <= REST:
             return False
+        now = self._recent[-1].astype(np.int16)
         for place in (0, REST // 2, REST - 1):
-            if _differing(self._recent[-1], self._recent[place]) >= RESTLESS:
+            if float((farthest(now, self._recent[place]) > STAYS).mean()) >= RESTLESS:
                 return False
         return True
-
-
-def _differing(one: UInt8Array, other: UInt8Array) -> float:
-    return float((farthest(one.astype(np.int16), other) > STAYS).mean())

@@ -61,32 +61,24 @@ class Precipitation(Stage):
         if frame.pans:
             self.restart()
             return
-        frame.replace_image(self.look(frame.image, background.image, frame.hidden))
-
-    def after_segment(self, frame: WorkFrame, background: Background) -> None:
-        frame.foreground = self.lasting(frame.foreground, self._threshold)
-
-    def look(self, image: Image, scene: Image | None, hidden: BoolArray | None) -> Image:
-        """Take the next frame, with the empty scene if known, and where objects were on the frame before."""
-        self._past.append(image)
+        self._past.append(frame.image)
         if len(self._past) >= 3:
             self._count(*map(_grey, list(self._past)[-3:]))
-        if not self.falls or scene is None:
-            return image
-        return self._without_drops(image, scene, hidden)
+        if self.falls and background.image is not None:
+            frame.replace_image(self._without_drops(frame.image, background.image, frame.hidden))
 
-    def lasting(self, foreground: Float32Array, threshold: float) -> Float32Array:
-        """Probabilities without small pieces that were not there before, while it rains or snows."""
-        found = foreground >= threshold
+    def after_segment(self, frame: WorkFrame, background: Background) -> None:
+        """Leave out small pieces that were not there before, while it rains or snows."""
+        found = frame.foreground >= self._threshold
         streak = np.zeros(found.shape, np.uint8) if self._streak is None else self._streak
         self._streak = (np.minimum(streak, 254) + np.uint8(1)) * found
         if not self.falls or not found.any():
-            return foreground
+            return
         # Pieces that lie close together are one object, through which drops fall.
         near = Pieces.of(cv2.dilate(found.view(np.uint8), _NEAR) > 0)
         area, old = near.count(found), near.count(found & (self._streak > LASTS))
         dropped = (area < LARGEST * found.size) & (old < LASTING * area)
-        return np.where(near.where(dropped), np.float32(0), foreground)
+        frame.foreground = np.where(near.where(dropped), np.float32(0), frame.foreground)
 
     def _count(self, before: UInt8Array, middle: UInt8Array, after: UInt8Array) -> None:
         """Count impulses of the middle one of three frames, grey, (H, W)."""
