@@ -1,5 +1,6 @@
 // Commands: each has a name, an icon, perhaps keys, and one way to run it.
 
+import { goWorst } from "./curve.js";
 import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
 import { commandButton, element, notice, otherTheme } from "./dom.js";
 import { clean, copyMask, forget, nextCandidate, pasteMask, review, split, stop, toggleChosen, track, trackAll, undo, until } from "./edits.js";
@@ -69,6 +70,7 @@ export const commands = {
   smaller: { name: "Smaller brush", icon: "minus", keys: "[", can: editable, run: () => remember("brush", Math.max(2, Math.round(Number(state.settings.brush) * 0.8))) },
   larger: { name: "Larger brush", icon: "plus", keys: "]", can: editable, run: () => remember("brush", Math.min(300, Math.ceil(Number(state.settings.brush) * 1.25))) },
   compare: { name: "Look at both results in the next way: slider, side by side, difference", icon: "panel", keys: "c", mode: "compare", can: () => state.mode === "compare", run: () => { const modes = COMPARE_MODES.map(([id]) => id); view.arrange(() => { state.compare = modes[(modes.indexOf(state.compare) + 1) % modes.length]; }); } },
+  worst: { name: "Worst frame; again: the next one", icon: "next", keys: "w", mode: "compare", can: () => state.mode === "compare", run: () => goWorst() },
   masks: { name: "Hide or show the masks", icon: "eye", keys: "h", run: () => { state.settings.hidden = !state.settings.hidden; state.changed(); } },
   labels: { name: "Names and numbers on the masks", icon: "label", keys: "i", run: () => remember("labels", !state.settings.labels) },
   fit: { name: "Fit the image into the window", icon: "box", keys: "0", run: () => { view.fit(); state.changed(); } },

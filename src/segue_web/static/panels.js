@@ -1,5 +1,6 @@
 // The panels at the side: objects, what is known of the chosen one, this frame, suggestions, what to look at next.
 
+import { curvePart, drawCurve, goWorst } from "./curve.js";
 import { all, commandButton, element, fill, iconButton, make, short, span, swatch, tick } from "./dom.js";
 import { changeObjects, remove } from "./edits.js";
 import { icon } from "./icons.js";
@@ -159,6 +160,7 @@ function showNext() {
 let shownScore = null;
 
 function showScore() {
+  if (state.score) drawCurve();
   if (!state.score || state.score === shownScore) return;
   shownScore = state.score;
   const { columns, rows, done, total } = state.score;
@@ -172,5 +174,6 @@ function showScore() {
   const table = make("table", { className: "scores" }, [make("thead", {}, [make("tr", {}, head)]), make("tbody", {}, rows.map(line))]);
   const note = total === 0 ? "no frame counts: the scorer leaves out the first and the last with a truth" : done < total ? `over ${done} of ${total} frames so far` : `over ${total} frames`;
   const legend = DIFFERENCE.map(({ name, colour }) => make("div", { className: "key" }, [swatch(colour), span(name)]));
-  element("score").replaceChildren(table, make("p", { className: "quiet", textContent: note }), ...legend);
+  const worst = make("button", { className: "wide", textContent: "Worst frame (W)", onclick: () => goWorst() });
+  element("score").replaceChildren(table, make("p", { className: "quiet", textContent: note }), curvePart(state.score), worst, ...legend);
 }

@@ -70,7 +70,7 @@ class View {
   }
 
   get paneWidth() {
-    return this.canvas.width / this.panes;
+    return Math.floor(this.canvas.width / this.panes);  // both begin at a pixel
   }
 
   /** Show one image or two; what is in the middle stays there. */
