@@ -61,7 +61,7 @@ FlowName = Literal["dis", "farneback", "raft"]
 """Optical flow that segue computes."""
 
 FollowCamera = Literal["never", "auto", "always"]
-"""How a foreground session follows a camera: ``auto`` by ``ecc`` while it pans, the last two always."""
+"""How a foreground session follows a camera: ``never``; ``auto``, only while it pans; ``always``."""
 
 
 def same_values(self: Any, other: Any) -> Any:

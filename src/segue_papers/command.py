@@ -38,14 +38,18 @@ def _reproduce(
         bool,
         typer.Option(
             "--list",
-            help="List the tables with the rows that run here, and what the others lack, with the data and "
-            "weights that are given.",
+            help="List the tables, a line each; with PAPER also which rows run here and what the others "
+            "lack, with the data and weights that are given.",
         ),
+    ] = False,
+    commands: Annotated[
+        bool,
+        typer.Option("--commands", help="Print the command of each row that can be run, and run none."),
     ] = False,
 ) -> None:
     """Repeat the tables of the papers: one command a table, with the published numbers beside.
 
-    Without PAPER, all tables are listed with the data and the weights that they need. A row whose data,
+    Without PAPER, all tables are listed. A row whose data,
     weights or training are not there is left out, and a note has the command that brings them. Of a data set
     that is there in part, that part is run. Masks, an image a video and a page with the worst frames are kept
     in the output; --resume goes on after Ctrl-C or a crash.
@@ -53,6 +57,8 @@ def _reproduce(
     Examples:
 
         segue reproduce --list --data davis=DAVIS
+
+        segue reproduce stm davis-2017 --data davis=DAVIS --commands
 
         segue reproduce stm davis-2017 --data davis=DAVIS --weights stm=STM_weights.pth -o tables
 
@@ -63,11 +69,15 @@ def _reproduce(
     """
     files, tables = checked(Files, written), TABLES if paper is None else tables_of(paper, table or ())
     how = checked(How, {"output": Path("segue-out") / (paper or ""), **options}).for_tables(tables)
-    if paper is None or listed:
-        _list(tables, how)
+    if listed or (paper is None and not commands):
+        _list(tables, how, in_full=paper is not None)
         return
     files.check()
     runs = [plan_table(item, how, FACE) for item in tables]
+    if commands:
+        for run in runs:
+            _print_commands(run)
+        return
     for row in (row for run in runs for row in run.rows if row.ended is not None):
         notice(f"{row.row.name} cannot be done: {row.ended}")
     done: list[TableRun] = []
@@ -90,7 +100,15 @@ FACE = Face(template_of, run_videos, score_videos, partial(typer.echo, err=True)
 reproduce = command(_reproduce, Options(How), Options(Files, only=["json_file"]))
 
 
-def _list(tables: Iterable[Table], how: How) -> None:
+def _print_commands(run: TableRun) -> None:
+    """The command of each row; one that cannot be run is a comment that says why."""
+    typer.echo(f"# {run.table.paper} {run.table.name}. {run.table.title}")
+    for row in run.rows:
+        reason = row.ended or " and ".join(row.lacks) or ("" if run.request else "; ".join(run.remarks))
+        typer.echo(f"# {row.row.name}: needs {reason}" if reason else run.command_of(row))
+
+
+def _list(tables: Iterable[Table], how: How, *, in_full: bool) -> None:
     rows = []
     for table in tables:
         networks = ", ".join(dict.fromkeys(row.model or table.model for row in table.rows))
@@ -107,8 +125,15 @@ def _list(tables: Iterable[Table], how: How) -> None:
             place = f"with --data {table.dataset}=FOLDER"
         here = place if place.startswith("nothing") else f"{here}, {place}"
         lacks = "; ".join(f"{first_few(names)}: {lacks}" for lacks, names in lacking.items())
-        rows.append((f"{table.paper} {table.name}", (table.title, table.data, networks, here, lacks)))
-    print_table(("table", "what", "data", "networks", "runs here on", "other rows lack"), rows)
+        count = len(table.rows) - sum(map(len, lacking.values()))
+        can_run = count if table.dataset in how.data and not place.startswith("nothing") else 0
+        full = (table.title, table.data, networks, here, lacks)
+        short = (table.title, table.data, f"{can_run} of {len(table.rows)}")
+        rows.append((f"{table.paper} {table.name}", full if in_full else short))
+    named = ("networks", "runs here on", "other rows lack") if in_full else ("rows that run",)
+    print_table(("table", "what", "data", *named), rows)
+    if not in_full:
+        typer.echo("segue reproduce PAPER --list: which rows run here, and what the others lack", err=True)
 
 
 def _print(table: Table, cells: Mapping[str, Sequence[str]], remarks: Iterable[str]) -> None:

@@ -188,7 +188,7 @@ class TableRun:
         request = self.request
         assert request is not None
         assert done.job is not None
-        self.face.notice(f"{self.table.paper} {self.table.name}: {done.row.name}: {self._command(done)}")
+        self.face.notice(f"{self.table.paper} {self.table.name}: {done.row.name}: {self.command_of(done)}")
         config = self._config(done)
         failed = self.face.run_videos(request, config, done.job, partial(self._adapt, done))
         done = replace(done, failed=failed)
@@ -219,7 +219,7 @@ class TableRun:
             notes.append(f"no page of scores: {error}")
         return replace(done, evaluation=evaluation, notes=tuple(notes))
 
-    def _command(self, done: Done) -> str:
+    def command_of(self, done: Done) -> str:
         """The command that gives the numbers of a row by itself, or the options of one that has none."""
         request, training = self.request, training_of(done.row, self.how)
         assert request is not None

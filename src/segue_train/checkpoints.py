@@ -31,21 +31,29 @@ class Progress:
     ``batches`` are those of a step, over all devices: which samples come next depends on them.
     """
 
-    def __init__(self, recipe: str, seed: int, origin: Mapping[str, str], batches: int) -> None:
+    def __init__(
+        self,
+        recipe: str,
+        seed: int,
+        origin: Mapping[str, str],
+        batches: int,
+        defaults: Mapping[str, str] | None = None,
+    ) -> None:
+        self._defaults = dict(defaults or {})
         self.recipe, self.seed, self.origin, self.batches = recipe, seed, dict(origin), batches
         self.step, self.seconds = 0, 0.0
         self.best_score, self.best_step = float("-inf"), 0
 
     def state_dict(self) -> dict[str, Any]:
         """State of the run in a checkpoint."""
-        return dict(vars(self))
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         for name in ("recipe", "seed"):
             if state[name] != getattr(self, name):
                 raise CheckpointError(f"its {name} is {state[name]}, that of this run {getattr(self, name)}")
-        require_same(state["origin"], self.origin)
+        require_same(state["origin"], self.origin, self._defaults)
         if (before := state.get("batches", self.batches)) != self.batches:  # early checkpoints do not say
             raise CheckpointError(
                 f"it was started with {before} batches a step, not {self.batches}; keep --devices times "

@@ -32,18 +32,19 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
-from segue.errors import DatasetError, TrainingError, memory_errors
+from segue.errors import DatasetError, MissingExtraError, TrainingError, memory_errors
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.utils.extras import requires_extra
 from segue.utils.files import locked
 from segue.utils.system import killed_by, let_signals_through, signals_blocked, stop_signals
 from segue_train import checkpoints
 from segue_train.checkpoints import Progress
-from segue_train.recipe import Batch, Recipe, RunSettings, check_accelerator, devices_of
+from segue_train.recipe import Batch, LoggerName, Recipe, RunSettings, check_accelerator, devices_of
 
 with requires_extra("train"):
     from lightning_fabric import Fabric
     from lightning_fabric.loggers.csv_logs import CSVLogger
+    from lightning_fabric.loggers.logger import Logger
     from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 
@@ -89,6 +90,7 @@ def _train(recipe: Recipe, settings: RunSettings) -> Path:
         devices=devices,
         num_nodes=machines,
         precision=settings.precision,
+        callbacks=list(settings.callbacks),
     )
     fabric.launch()
     with locked([settings.out / checkpoints.LATEST]) if fabric.is_global_zero else nullcontext():
@@ -102,7 +104,7 @@ def _train_on(fabric: Fabric, recipe: Recipe, settings: RunSettings) -> None:
     if fabric.is_global_zero:
         checkpoints.clear_folder(settings.out, recipe.name, resume=settings.resume)
     fabric.barrier()
-    run = _Run(fabric, recipe, settings, network)
+    run = Run(fabric, recipe, settings, network)
     try:
         run.run()
     except (RuntimeError, OSError, EOFError):  # how a lost worker shows depends on what it did last
@@ -113,18 +115,26 @@ def _train_on(fabric: Fabric, recipe: Recipe, settings: RunSettings) -> None:
         ) from None
 
 
-class _Run:
+class Run:
+    """One training, as callbacks see it.
+
+    Attributes:
+        fabric: Lightning Fabric, which says which process this is.
+        settings: those of the run.
+        progress: the steps so far and their time.
+    """
+
     def __init__(self, fabric: Fabric, recipe: Recipe, settings: RunSettings, network: nn.Module) -> None:
         self.fabric, self.recipe, self.settings = fabric, recipe, settings
         self.raw: Any = network
         self.plain_optimizer = recipe.optimizer(recipe.parameter_groups(self.raw))
-        self.network, self.optimizer = fabric.setup(self.raw, self.plain_optimizer)
+        self.objective, self.optimizer = fabric.setup(self.raw, self.plain_optimizer)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         a_step = fabric.world_size * settings.accumulate
-        self.progress = Progress(recipe.name, settings.seed, settings.origin, a_step)
+        self.progress = Progress(recipe.name, settings.seed, settings.origin, a_step, settings.defaults)
         self.state: dict[str, Any] = {
             "progress": self.progress,  # first: it says best why a checkpoint is of another run
-            "network": self.network,
+            "network": self.objective,
             "optimizer": self.optimizer,
             "precision": fabric.strategy.precision,
         }
@@ -137,10 +147,23 @@ class _Run:
         self.patient = patient_group()
         self.workers: Sequence[BaseProcess] = ()
 
+    @property
+    def step(self) -> int:
+        """Steps that are done."""
+        return self.progress.step
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that learns."""
+        network: nn.Module = self.raw.network
+        return network
+
     def run(self) -> None:
+        """Take all steps, or those that are left."""
         settings, progress = self.settings, self.progress
         end = min(settings.until or settings.steps, settings.steps)
-        self.network.train()
+        self.objective.train()
+        self.fabric.call("on_train_start", run=self)
         with cancel_on_signals() as token, closing(self.log), closing(self._batches(end)) as batches:
             while progress.step < end:
                 stop = self._step(islice(batches, settings.accumulate), token)
@@ -194,7 +217,7 @@ class _Run:
         totals: dict[str, float] = {}
         for number, batch in enumerate(batches, start=1):
             _seed_step(self.settings.seed, progress.step, number, self.fabric.global_rank)
-            with self.fabric.no_backward_sync(self.network, enabled=number < count):
+            with self.fabric.no_backward_sync(self.objective, enabled=number < count):
                 values = self._learn(batch, where, token.cancelled and number == count)
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value / count
@@ -207,12 +230,13 @@ class _Run:
             self.average.update_parameters(self.raw)
         progress.step += 1
         self.log.step(totals, factor)
+        self.fabric.call("on_step_end", run=self, losses=totals)
         return stop
 
     def _learn(self, batch: Batch, where: float, interrupted: bool) -> dict[str, float]:
         """Add the gradient of a batch, as its share of the step; gives the losses of all devices."""
         step = self.progress.step
-        loss, parts = self.network(batch, where, step)
+        loss, parts = self.objective(batch, where, step)
         values = self._means({"loss": loss, **parts, "interrupted": loss.new_tensor(float(interrupted))})
         if not math.isfinite(values["loss"]):
             raise TrainingError(
@@ -242,17 +266,21 @@ class _Run:
             if value > progress.best_score:
                 progress.best_score, progress.best_step = value, progress.step
                 self._export("-best")
+            self.fabric.call("on_validation_end", run=self, score=value)
         wait_for_all(self.patient)
 
     def _save(self) -> None:
         checkpoints.save(self.fabric, self.settings.out / checkpoints.LATEST, self.state)
         if self.fabric.is_global_zero:
             self._export("")
+        self.fabric.call("on_save", run=self, path=self._file(""))
         wait_for_all(self.patient)
 
+    def _file(self, suffix: str) -> Path:
+        return self.settings.out / f"{self.recipe.name}{suffix}.safetensors"
+
     def _export(self, suffix: str) -> None:
-        path = self.settings.out / f"{self.recipe.name}{suffix}.safetensors"
-        checkpoints.export(path, self._exported(), self.progress, self.settings.steps)
+        checkpoints.export(self._file(suffix), self._exported(), self.progress, self.settings.steps)
 
     def _exported(self) -> Any:
         return self.average.module if self.average else self.raw
@@ -303,11 +331,13 @@ class _Log:
         self.sums: dict[str, float] = {}
         self.count = 0
         self.mark = self.reported = time.perf_counter()
-        self.writers: list[CSVLogger | TensorBoardLogger] = []
+        self.writers: list[Logger] = []
         if fabric.is_global_zero:
             where: dict[str, Any] = {"name": checkpoints.LOGS, "version": f"from-{progress.step}"}
             csv = CSVLogger(settings.out, flush_logs_every_n_steps=1, **where)
             self.writers = [csv, TensorBoardLogger(settings.out, **where)]
+            if settings.logger is not None:
+                self.writers.append(_online_logger(settings.logger, settings, progress))
 
     def step(self, values: dict[str, float], factor: float) -> None:
         """Take the losses of a step, and speak every ``log_every`` of them."""
@@ -337,14 +367,14 @@ class _Log:
 
     def close(self) -> None:
         for writer in self.writers:
-            writer.finalize("done")
+            writer.finalize("success")
 
     def _speak(self, seconds: float, factor: float) -> None:
         step, steps = self.progress.step, self.settings.steps
         means = {name: total / self.count for name, total in self.sums.items()}
         self._write({**means, "learning_rate_factor": factor, "seconds_per_step": seconds})
         parts = " ".join(f"{name} {value:.4f}" for name, value in means.items())
-        left = hours_minutes((steps - step) * seconds)
+        left = time_left((steps - step) * seconds)
         self.settings.report(f"step {step}/{steps}  {parts}  {seconds:.2f} s/step  {left} left")
 
     def _write(self, values: dict[str, float]) -> None:
@@ -353,10 +383,29 @@ class _Log:
             writer.save()
 
 
-def hours_minutes(seconds: float) -> str:
-    """Time as ``h:mm``, rounded to the minute."""
+def _online_logger(name: LoggerName, settings: RunSettings, progress: Progress) -> Logger:
+    """A logger of Lightning for Weights & Biases or MLflow, with the options of the run."""
+    made: Logger
+    try:
+        from pytorch_lightning import loggers  # late: few trainings use it
+
+        if name == "wandb":
+            made = loggers.WandbLogger(name=settings.out.name, project=progress.recipe, save_dir=settings.out)
+        else:
+            made = loggers.MLFlowLogger(experiment_name=progress.recipe, run_name=settings.out.name)
+    except ImportError as error:
+        package = {"wandb": "wandb", "mlflow": "mlflow-skinny"}[name]
+        raise MissingExtraError(f"--logger {name} needs: pip install pytorch-lightning {package}") from error
+    made.log_hyperparams({**progress.origin, "seed": progress.seed, "steps": settings.steps})
+    return made
+
+
+def time_left(seconds: float) -> str:
+    """A time in words, such as ``45 s``, ``12 min`` and ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{round(seconds)} s"
     minutes = round(seconds / 60)
-    return f"{minutes // 60}:{minutes % 60:02d}"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _settle_worker(_: int) -> None:

@@ -28,8 +28,14 @@ def origin_of(*options: Mapping[str, Any]) -> Origin:
     return {name: _text(value) for name, value in found.items()}
 
 
-def require_same(known: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """See that a run is resumed with what it was started with; options that are no more do not count."""
+def require_same(
+    known: Mapping[str, str], now: Mapping[str, str], defaults: Mapping[str, str] | None = None
+) -> None:
+    """See that a run is resumed with what it was started with.
+
+    Options that are no more do not count; one that the version of the start did not have had its default.
+    """
+    known = {**(defaults or {}), **known}
     for name, value in sorted(now.items()):
         if known.get(name) != value:
             raise CheckpointError(

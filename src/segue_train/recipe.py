@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +28,7 @@ from segue.utils.inputs import check_choice
 T = TypeVar("T")
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+LoggerName = Literal["wandb", "mlflow"]
 Accelerator = Literal["auto", "cpu", "cuda", "gpu", "mps"]
 Batch = dict[str, Tensor]
 Loss = tuple[Tensor, dict[str, Tensor]]  # what is made smaller, and its parts by name
@@ -141,7 +142,9 @@ class CommonRecipe(Checked):
     optimise: ClassVar[Any] = torch.optim.Adam
     falls: ClassVar[tuple[float, ...]] = ()
     fall_factor: ClassVar[float] = 0.1
-    rate: float = field(kw_only=True)
+    rate: Annotated[float, option(gt=0)] = field(kw_only=True)
+    """Learning rate at its highest; parts of the network may have a share of it."""
+
     gradient_clip: ClassVar[float | None] = None
     average_decay: ClassVar[float | None] = None
 
@@ -272,12 +275,24 @@ class RunSettings(Checked):
     validate_every: int = option(1000, ge=1)
     """Steps between two validations."""
 
+    logger: LoggerName | None = option(None)
+    """Log to Weights & Biases or MLflow, too. CSV and TensorBoard are always written."""
+
+    callbacks: Annotated[Sequence[Any], UNCHECKED] = ()
+    """Objects with some of the methods `on_train_start(run)`, `on_step_end(run, losses)`,
+    `on_validation_end(run, score)` and `on_save(run, path)`. Every process calls them but for the score, of
+    which the first one knows. `run` is a
+    :class:`segue_train.loop.Run`."""
+
     report: Callable[[str], None] = print
     """Called with each message, a line at a time."""
 
     origin: Mapping[str, str] = field(default_factory=dict)
     """What the result depends on other than the recipe's name and the seed; a resumed run must have the same.
     Empty for recipes that are not made of options."""
+
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    """Values in ``origin`` of options that nobody gives; a run of a version without the option had them."""
 
 
 def check_accelerator(name: str, devices: int) -> None:

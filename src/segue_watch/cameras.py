@@ -187,7 +187,7 @@ class Camera(Observer):
         kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
         text = kind + " ".join(str(error).split())
         if text != self._error:  # else it has been said
-            warnings.warn(f"{self.name}: {text}; it begins again", CameraWarning, stacklevel=2)
+            warnings.warn(f"{self.name}: {text}; restarting", CameraWarning, stacklevel=2)
         self._error = text
         return True
 

@@ -258,6 +258,15 @@ def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_p
     videos = gather_videos([f"squares={root}"])
     assert [video.name for video in videos.real] == ["walk"]
 
+    run = tmp_path / "run"
+    words = ("train", "bright", "--data", f"squares={root}", "--smooth", 0.1, "--device", "cpu", "-o", run)
+    trained = run_alone(*words, "--steps", 4)
+    assert trained.returncode == 0, trained.stderr
+    assert "broken-recipe (segue.recipes) cannot be imported" in trained.stderr
+    assert "smooth = 0.1" in (run / "run.toml").read_text()
+    limit = segue.load("bright", run / "bright.safetensors").limit
+    assert limit != 0.5
+
 
 def test_videos_with_masks_are_run_and_scored_and_trained_on(command: Command, tmp_path: Path) -> None:
     root = tmp_path / "data"

@@ -73,14 +73,22 @@ SMALL = ("--workers", 1, "--run", "--device cpu", "-q")
 
 def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path, tmp_path: Path) -> None:
     rows = [line.split("\t") for line in command("reproduce").out.splitlines()]
-    assert rows[0] == ["table", "what", "data", "networks", "runs here on", "other rows lack"]
+    assert rows[0] == ["table", "what", "data", "rows that run"]
     assert len(rows) == 1 + len(TABLES)
+    assert ["stm davis-2016", "Table 2: DAVIS 2016 val", "davis", "0 of 1"] in rows
+    (row,) = command("reproduce", "stm", "davis-2016", "--list").out.splitlines()[1:]
     here, lacks = "no row, with --data davis=FOLDER", "STM: `segue weights get stm`"
-    assert ["stm davis-2016", "Table 2: DAVIS 2016 val", "davis", "stm", here, lacks] in rows
+    assert row.split("\t") == ["stm davis-2016", "Table 2: DAVIS 2016 val", "davis", "stm", here, lacks]
     (tmp_path / "stm.pth").touch()
     given = ("--data", f"davis={davis}", "--data", f"cdnet={tmp_path}", "--weights", "stm=stm.pth")
     outcome = command("reproduce", "--list", *given)
-    here = {row[0]: row[4] for row in (line.split("\t") for line in outcome.out.splitlines())}
+    count = {row[0]: row[3] for row in (line.split("\t") for line in outcome.out.splitlines())}
+    assert (count["stm davis-2016"], count["stm youtube-vos"]) == ("1 of 1", "0 of 2")
+    assert (count["mustan cdnet-unseen"], count["mustan ablation"]) == ("0 of 6", "0 of 9")
+    here = {}
+    for paper in ("stm", "mustan"):
+        listed = command("reproduce", paper, "--list", *given).out.splitlines()
+        here |= {row[0]: row[4] for row in (line.split("\t") for line in listed)}
     assert here["stm davis-2016"] == f"STM, on {davis}"
     assert here["stm youtube-vos"] == "STM, with --data ytvos=FOLDER"
     assert here["mustan cdnet-unseen"].startswith("nothing: ")
@@ -92,6 +100,18 @@ def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path
     assert "`segue train mustan2 --data=cdnet=FOLDER --init FILE --out" in lacking
     outcome = command("reproduce", "stm", "davis-2017", "--list", "--model", "stcn-lite")
     assert outcome.out.splitlines()[1].split("\t")[4] == "STM, with --data davis=FOLDER"
+
+
+def test_commands_of_a_table_are_printed_and_not_run(command: Command, davis: Path, tmp_path: Path) -> None:
+    order = ("reproduce", "stm", "davis-2016", "davis-2017", "--commands", "--data", f"davis={davis}")
+    lines = command(*order, "--model", "stcn-lite", "-o", tmp_path / "tables").out.splitlines()
+    assert [line.startswith("# stm davis-201") for line in lines] == [True, False, True, False]
+    assert lines[1].startswith(f"segue run davis {davis} --year 2016 ")
+    assert lines[3].startswith(f"segue run davis {davis} ")
+    assert "--year" not in lines[3]
+    lines = command(*order).out.splitlines()
+    assert lines[1] == "# STM: needs `segue weights get stm`"
+    assert not (tmp_path / "tables").exists()
 
 
 def test_rows_that_cannot_run_are_listed_with_what_they_lack(

@@ -17,7 +17,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The recipe and settings that a command would train with."""
     pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
     found: dict[str, Any] = {}
-    monkeypatch.setattr(making, "train", lambda recipe, **settings: found.update(settings, recipe=recipe))
+    monkeypatch.setattr(making, "train", lambda recipe, _, **run: found.update(run, recipe=recipe))
     return found
 
 
@@ -30,4 +30,4 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clips of stcn-lite have three frames of 32x32 at any time of a training."""
-    monkeypatch.setattr(stcn_lite, "curriculum", lambda *_: (ClipShape(1, 3, 32, 1), 0.5, 2))
+    monkeypatch.setattr(stcn_lite, "curriculum", lambda *_, **__: (ClipShape(1, 3, 32, 1), 0.5, 2))

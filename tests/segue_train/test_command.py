@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 
 import segue
-from segue.errors import CheckpointError, DatasetError, TrainingError
+from segue.errors import CheckpointError, DatasetError, SegueError, TrainingError
 from segue.models.stcn import STCNLite
 from segue.weights import write_checkpoint
 from segue_train.commands.making import refuse_trained
@@ -44,7 +45,9 @@ def test_stcn_lite_is_trained_resumed_and_loaded(tmp_path: Path, start: Path) ->
     with pytest.raises(CheckpointError):
         run(*command, "--resume")
     (videos / "more.txt").unlink()
-    assert "step 2/2" in run(*command, "--resume")
+    options = tomllib.loads((tmp_path / "run" / "run.toml").read_text())
+    assert (options["steps"], options["data"], options["batch"]) == (2, [*map(str, command[2:7:2])], 4)
+    assert "step 2/2" in run("stcn-lite", "--config", tmp_path / "run" / "run.toml", "--resume")
     network = segue.load("stcn-lite", weights=tmp_path / "run" / "stcn-lite.safetensors")
     assert not network.training
     assert not torch.equal(
@@ -74,6 +77,28 @@ def test_each_command_wants_its_data_and_its_start(
     with pytest.raises(kind, match=named):
         run(*(places.get(word, word) for word in command.split()), "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_options_of_a_file_are_checked_and_the_command_line_wins(tmp_path: Path, start: Path) -> None:
+    file = tmp_path / "mine.toml"
+    for text, said in (
+        ("stepss = 2", "did you mean --steps"),
+        ("workers = true", "--workers is true"),
+        ("steps = ", "no TOML"),
+    ):
+        file.write_text(text)
+        with pytest.raises(SegueError, match=said):
+            run("stcn-lite", "--config", file)
+    file.write_text(f'data = ["nowhere"]\nstart = "{start}"\nout = "{tmp_path / "out"}"\ndevice = "mps"\n')
+    with pytest.raises(DatasetError, match="nowhere"):
+        run("stcn-lite", "--config", file, "--device", "cpu")
+
+
+def test_weights_that_do_not_come_with_segue_are_not_shipped(tmp_path: Path) -> None:
+    videos, _ = write_all(tmp_path)
+    words = ("stcn", "--stage", 3, "--data", videos, "--start", "shipped", "--out", tmp_path / "run")
+    with pytest.raises(TrainingError, match=r"no weights of stcn come with segue.* stcn-lite"):
+        run(*words)
 
 
 def test_no_video_is_both_trained_and_validated_on() -> None:

@@ -111,6 +111,35 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     assert not torch.equal(half, weights(whole))
 
 
+def test_callbacks_are_told_of_steps_scores_and_files(settings: Any) -> None:
+    told: list[Any] = []
+
+    class Callback:
+        def on_train_start(self, run: Any) -> None:
+            told.append(("start", run.settings.steps))
+
+        def on_step_end(self, run: Any, losses: dict[str, float]) -> None:
+            told.append((run.step, sorted(losses)))
+
+        def on_validation_end(self, run: Any, score: float) -> None:
+            told.append(("score", score, type(run.network)))
+
+        def on_save(self, run: Any, path: Path) -> None:
+            told.append(("saved", path.is_file()))
+
+    scored = replace(settings, steps=2, validate=lambda network: 0.5, callbacks=[Callback()])
+    loop.train(LineRecipe(), scored)
+    steps = [(number, ["loss", "square"]) for number in (1, 2)]
+    assert told == [("start", 2), *steps, ("score", 0.5, nn.Linear), ("saved", True)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(45.2, "45 s"), (720, "12 min"), (12_000, "3 h 20 min"), (89.9, "90 s")]
+)
+def test_times_are_read_at_a_glance(seconds: float, words: str) -> None:
+    assert loop.time_left(seconds) == words
+
+
 def test_a_run_goes_on_with_as_many_batches_a_step(settings: Any) -> None:
     loop.train(LineRecipe(), replace(settings, accumulate=2, until=2))
     words = r"started with 2 batches a step, not 1; keep --devices times --accumulate at 2"

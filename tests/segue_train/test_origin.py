@@ -42,6 +42,9 @@ def test_a_file_counts_by_its_content_and_options_by_value(tmp_path: Path) -> No
     for change in ({"rate": 0.2}, {"exclude": "a"}, {"seen": True}, {"more": 1}):
         with pytest.raises(CheckpointError, match=f"started with {next(iter(change))} "):
             require_same(before, origin_of({**options, **change}))
+    require_same(before, origin_of({**options, "more": 1}), {"more": "1"})
+    with pytest.raises(CheckpointError):
+        require_same(before, origin_of({**options, "more": 2}), {"more": "1"})
     (tmp_path / "teacher").write_bytes(b"two")
     with pytest.raises(CheckpointError):
         require_same(before, origin_of(options))

@@ -93,7 +93,7 @@ def test_mustan_lite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_segue_prompt(material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompt, "SHAPES", ((1.0, 32, 2, 4),))
+    monkeypatch.setattr(prompt, "SHAPES", ((1.0, 32, 2 / 16, 4 / 16),))
     require_same_end(prompt.PromptRecipe(groups=[(1.0, material.stills)]), tmp_path)
 
 

@@ -65,7 +65,7 @@ def test_a_device_that_is_not_there_is_said_before_data_are_read(
     ("words", "said"),
     [
         ("mustan-lite --lr 1", "has no --lr: use --rate"),
-        ("stm --lr=1", "has no --lr: its recipe has the published value"),
+        ("stm --lr=1", "has no --lr: use --rate"),
         ("stm --batch-size 2", "has no --batch-size: use --batch or --accumulate"),
         ("fgsegnet --num-workers 2", "has no --num-workers: use --workers"),
     ],

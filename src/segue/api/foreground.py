@@ -59,8 +59,8 @@ def foreground(
         flow_weights: file of torchvision's ``raft_small``, for ``raft``.
         threshold: probability in [0, 1] from which a pixel is foreground; None is the model's value.
         roi: region of interest (H, W), non-zero inside: an array, a tensor, a PIL image or a file.
-        min_area: remove connected components with fewer pixels; None is 0, or with ``objects`` the area of a
-            square with a sixtieth of the shorter side.
+        min_area: remove connected components with fewer pixels; None is 0, or with ``objects`` (shorter
+            side / 60)² pixels.
         objects: give each object a constant id from its third frame on; otherwise all foreground is 1.
         shadows: mark shadow as 2 if the model detects it; not with ``objects``.
         scene: background image: ``median`` (running median); your own image as a file or RGB (H, W, 3),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import keyword
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import NoneType, UnionType
@@ -134,6 +134,18 @@ class Form:
             if value != []:
                 read = _value(flag if is_argument(item) else f"--{flag}", item, value)
                 found[name] = not read if negated else read
+        return found
+
+    def by_option(self, groups: Iterable[Values]) -> Values:
+        """The values of :meth:`fields` by the names of options, as a file has them."""
+        found = {}
+        for group, values in zip(self._groups, groups, strict=True):
+            for place, item in offered(group.of):
+                value: Any = values
+                for name in place:
+                    value = value.get(name) if isinstance(value, Mapping) else None
+                if value is not None:
+                    found[flags_of(place, item)[0]] = value
         return found
 
     def _find(self, flag: str) -> tuple[str, FieldInfo, bool]:

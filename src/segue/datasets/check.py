@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +82,13 @@ def check_data(
             videos.append(check())
         except DatasetError as error:
             videos.append(CheckedVideo(name, 0, 0, (str(error),)))
+        if not videos[-1].frames and not videos[-1].problems:
+            videos[-1] = replace(videos[-1], problems=(f"no images; the layout is {entry.layout}",))
         if progress is not None:
             progress(len(videos), len(inventory.parts), name)
     problems = list(inventory.problems)
+    if not inventory.parts and not problems:
+        problems.append(f"no videos; the layout is {entry.layout}")
     if (refused := _refused(entry, root)) is not None:
         told = [*problems, *(problem for video in videos for problem in video.problems)]
         problems += [] if any(refused in text or text in refused for text in told) else [refused]

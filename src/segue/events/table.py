@@ -68,7 +68,7 @@ class Event:
 
     @property
     def foot(self) -> Point:
-        """Middle of the lower side of the box, where somebody stands on the ground."""
+        """Bottom centre of the box, where a person stands on the ground."""
         return (self.x0 + self.x1) / 2, self.y1
 
 

@@ -251,7 +251,7 @@ class ForegroundOptions(OptionModel):
 
     min_area: int | None = option(None, "Objects and events", ge=0)
     """Connected components with fewer pixels are left out.
-    [default: 0; with `--objects` the area of a square of a sixtieth of the shorter side]"""
+    [default: 0; with `--objects` (shorter side / 60)² pixels]"""
 
     shadows: bool = option(False, "Objects and events")
     """Mark shadow as 2, where the model distinguishes it; not with `--objects`."""

@@ -189,7 +189,7 @@ class TransformersTracker(Checkpointable):
         return pixels.to(self._setup.device, self._setup.dtype)
 
     def _run(self, pixels: Tensor) -> Any:
-        """Take the objects of the session to the image; what the library runs into is one sentence."""
+        """Run the model on the image; wrap its errors."""
         try:
             return self._model(self._session, frame=pixels, frame_idx=self._seen)
         except Exception as error:

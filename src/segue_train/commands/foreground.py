@@ -392,5 +392,5 @@ def fgsegnet(data: Scenes, options: Values, run: Values) -> Prepared:
     count, held_back = (sum(len(split[part]) for _, split in scenes) for part in (0, 1))
     name = scenes[0][0].key if len(scenes) == 1 else f"{len(scenes)} scenes"
     notice(f"{name}: {count} frames to learn from, {held_back} to validate")
-    steps = math.ceil(count / run["accumulate"])  # of an epoch
+    steps = math.ceil(count / (recipe.batch * run["accumulate"]))  # of an epoch
     return recipe, {"steps": data.epochs * steps, "validate": recipe.validate, "validate_every": steps}

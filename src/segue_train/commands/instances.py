@@ -218,7 +218,7 @@ def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: 
 @training(
     "msstsvis-r18",
     TUBES,
-    Options(PublishedRecipe, only=["trunk", "start", "batch"], defaults={"batch": 4}),
+    Options(PublishedRecipe, only=["trunk", "start", "batch", "rate"], defaults={"batch": 4}),
     begins=CLASSIFIER,
     help=EPOCHS,
     **{**PAPER, "workers": 1, "log_every": 20},

@@ -6,21 +6,28 @@ recipe and of the run, which :mod:`segue.cli.options` makes from their fields.
 
 from __future__ import annotations
 
+import os
+import tomllib
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, NamedTuple
 
+import tomlkit
 import typer
 from typer.core import TyperCommand
 
-from segue.cli.options import Options, Values, command
+from segue.cli.options import Form, Options, Values
 from segue.errors import DatasetError, TrainingError
 from segue.jobs.values import checked
 from segue.options import OptionModel, option
+from segue.registry import MODELS
 from segue.utils.extras import missing_packages
+from segue.utils.files import writing
 from segue.utils.naming import first_few
-from segue.utils.notices import notice
+from segue.utils.notices import be_quiet, notice
 from segue_train.origin import origin_of
 from segue_train.recipe import Recipe, RunSettings, check_accelerator
+from segue_train.trunks import SHIPPED
 
 app = typer.Typer(
     help="Train a network; needs the extra `train`.", no_args_is_help=True, rich_markup_mode="markdown"
@@ -53,6 +60,12 @@ TWO_TRUNKS = Beginning(
 
 _EMPTY: tuple[Any, ...] = (None, [], ())
 
+OPTIONS_FILE = "run.toml"
+"""File in the folder of a run with its options."""
+
+_OF_ONE_START = ("resume", "overwrite", "until")
+"""Options that say how a run is begun or goes on, and not what it is."""
+
 _ELSEWHERE = {
     **dict.fromkeys(("lr", "learning-rate", "base-lr"), ("rate",)),
     **dict.fromkeys(("batch-size", "batch", "bs"), ("batch", "clips", "accumulate")),
@@ -70,8 +83,11 @@ class TrainCommand(TyperCommand):
     """Says all that a training lacks in one message: options, weights to begin from, packages."""
 
     begins: ClassVar[Beginning | None] = None
+    form: ClassVar[Form]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not is_first_process():
+            be_quiet()
         needed = [item for item in self.params if item.required]
         for item in needed:
             item.required = False
@@ -107,6 +123,24 @@ class TrainCommand(TyperCommand):
         )
 
 
+def _take_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Options of a file are defaults of this call."""
+    if path is not None:
+        assert isinstance(context.command, TrainCommand)
+        context.default_map = context.command.form.given(read_config(path))
+    return path
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        callback=_take_config,
+        is_eager=True,
+        help="TOML file of options by their names, such as the run.toml of a run; the command line wins.",
+    ),
+]
+
+
 def training(
     name: str,
     data: Options,
@@ -121,39 +155,103 @@ def training(
     whose defaults are ``run``. Without ``steps`` there is no such option; where it or ``accumulate`` is None,
     the function gives it unless the user does.
     """
-    names = [[place[-1] for place, _ in group.parameters()] for group in (data, *options)]
+    offers = [{place[-1]: item.default for place, item in g.parameters()} for g in (data, *options)]
+    defaults = origin_of(*offers)
     validated = "validate" in (item.name for _, item in data.parameters())
     offered = {"steps": "steps" in run, "validate_every": validated}
     without = [name for name, there in offered.items() if not there]
     settings = Options(RunSettings, without=without, defaults=run, help=help or {})
 
+    form = Form(data, *options, settings)
+
     def register(prepare: Callable[..., Prepared]) -> Callable[..., Prepared]:
-        def start(*typed: Values) -> None:
+        def start(*typed: Values, config: Config = None) -> None:
             source, *values = typed
+            for options in values:
+                check_start(name, options.get("start"))
             check_accelerator(values[-1]["accelerator"], values[-1]["devices"])  # before data are read
             recipe, more = prepare(checked(data.of, source), *values)
-            of_result = zip(names, typed[:-1], strict=True)  # all groups but that of the run
+            of_result = zip(offers, typed[:-1], strict=True)  # all groups but that of the run
             origin = origin_of(*({name: given.get(name) for name in group} for group, given in of_result))
-            train(recipe, origin=origin, **values[-1] | more)
+            given = form.by_option(typed)
+            train(recipe, given, origin=origin, defaults=defaults, **values[-1] | more)
 
         start.__doc__ = prepare.__doc__
-        kind = type("TrainCommand", (TrainCommand,), {"begins": begins})
-        app.command(name, cls=kind)(command(start, data, *options, settings))
+        kind = type("TrainCommand", (TrainCommand,), {"begins": begins, "form": form})
+        app.command(name, cls=kind)(form.command(start))
         return prepare
 
     return register
 
 
-def train(recipe: Recipe, **settings: Any) -> None:
-    """Run a recipe and say where the weights are; ends the program with 130 if it was interrupted."""
+def check_start(command: str, start: Path | None) -> None:
+    """See that ``--start shipped`` is for a network whose weights come with segue."""
+    if start != SHIPPED:
+        return
+    shipped = [entry for entry in map(MODELS.find, MODELS.names) if entry.bundled and entry.task != "detect"]
+    if command not in {entry.trained_by or entry.name for entry in shipped}:
+        raise TrainingError(
+            f"--start shipped: no weights of {command} come with segue; give a file. There are some of "
+            f"{', '.join(entry.name for entry in shipped)}"
+        )
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of the processes of a training, which speaks for all."""
+    return not any(int(os.environ.get(name, 0)) for name in ("RANK", "LOCAL_RANK"))
+
+
+def train(recipe: Recipe, given: Values, **settings: Any) -> None:
+    """Run a recipe and say where the weights are; ends the program with 130 if it was interrupted.
+
+    ``given`` are the options by their names, which are written beside the run.
+    """
     from segue_train import loop
 
+    written = OptionsFile({name: value for name, value in given.items() if name not in _OF_ONE_START})
     try:
-        weights = loop.train(recipe, RunSettings(report=notice, **settings))
+        weights = loop.train(recipe, RunSettings(report=notice, callbacks=[written], **settings))
     except KeyboardInterrupt:
         notice("interrupted; give the same command with --resume to go on")
         raise typer.Exit(130) from None
-    typer.echo(f"weights: {weights}")
+    if is_first_process():
+        typer.echo(f"weights: {weights}")
+
+
+class OptionsFile:
+    """Writes the options of a run into its folder, as ``--config`` reads them."""
+
+    def __init__(self, options: Values) -> None:
+        self.options = options
+
+    def on_train_start(self, run: Any) -> None:
+        """Write them when the folder is there."""
+        if run.fabric.is_global_zero:
+            text = tomlkit.dumps({name: _plain(value) for name, value in self.options.items()})
+            path = run.settings.out / OPTIONS_FILE
+            with writing(path):
+                path.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """A value as TOML has it."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def read_config(path: Path) -> Values:
+    """The options in a TOML file.
+
+    Raises:
+        TrainingError: it cannot be read, or is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainingError(f"--config {path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise TrainingError(f"--config {path}: no TOML: {error}") from error
 
 
 class Data(OptionModel):

@@ -85,7 +85,7 @@ class CutieRecipe(StagedRecipe):
     """Points of a frame that the losses look at. [default: as published]"""
 
     name: str = "cutie"
-    rate: float = field(default=RATE, kw_only=True)
+    rate: Annotated[float, option(gt=0)] = field(default=RATE, kw_only=True)
     gradient_clip: ClassVar[float | None] = 3.0
 
     def network(self) -> nn.Module:

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from segue.datasets.foreground.folder import ForegroundSequence
-from segue.errors import DatasetError
+from segue.errors import DatasetError, TrainingError
 from segue.models.fgsegnet import BACKBONE, FgSegNetV2
 from segue.options import option
 from segue.weights import load
@@ -86,8 +86,11 @@ class FgSegNetRecipe(CommonRecipe):
     class_weight: ClassWeight = option("balanced")
     """As meant, or none as the release ran."""
 
+    batch: int = option(1, ge=1)
+    """Frames of a batch, all of one size. Published is one."""
+
     name: str = "fgsegnet"
-    rate: float = field(default=1e-4, kw_only=True)
+    rate: Annotated[float, option(gt=0)] = field(default=1e-4, kw_only=True)
     falls: ClassVar[tuple[float, ...]] = (0.6, 0.85)
 
     def network(self) -> nn.Module:
@@ -107,7 +110,13 @@ class FgSegNetRecipe(CommonRecipe):
 
     def batches(self, count: int, seed: int) -> SceneFrames:
         frames = [(video, i) for video, (train, _) in self.scenes for i in train]
-        return SceneFrames(count, seed, frames)
+        sizes = {video.read_image(split[0][0]).shape[:2] for video, split in self.scenes}
+        if self.batch > 1 and len(sizes) > 1:
+            raise TrainingError(
+                f"--batch {self.batch}: the scenes have {len(sizes)} sizes, and frames of a batch have one; "
+                "--accumulate averages over batches"
+            )
+        return SceneFrames(count, seed, frames, self.batch)
 
     @torch.inference_mode()
     def validate(self, network: nn.Module) -> float:
@@ -123,13 +132,15 @@ class FgSegNetRecipe(CommonRecipe):
 
 @dataclass(frozen=True)
 class SceneFrames(Batches):
-    """Whole frames of scenes one by one; each pass through them has its own order."""
+    """Whole frames of scenes; each pass through them has its own order."""
 
     frames: Sequence[tuple[ForegroundSequence, int]]
+    batch: int = 1
 
     def batch_of(self, number: int) -> Batch:
-        (place,) = in_passes(len(self.frames), number, 1, self.seed)
-        return scene_batch(*self.frames[place])
+        places = in_passes(len(self.frames), number, self.batch, self.seed)
+        batches = [scene_batch(*self.frames[place]) for place in places]
+        return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def scene_batch(video: ForegroundSequence, i: int) -> Batch:

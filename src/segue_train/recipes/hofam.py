@@ -91,7 +91,7 @@ class HofamRecipe(CommonRecipe):
     batch: int = option(8, ge=1)
     """Images of a batch, per device."""
 
-    rate: float = field(default=5e-4, kw_only=True)
+    rate: Annotated[float, option(gt=0)] = field(default=5e-4, kw_only=True)
 
     def network(self) -> nn.Module:
         network = HOFAM(

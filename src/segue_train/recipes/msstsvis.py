@@ -32,7 +32,7 @@ from segue_train.data.ytvis_clips import ClipBatches, ClipSource, clip_targets, 
 from segue_train.losses import instances as instance_losses
 from segue_train.losses.instances import ClipTargets, corners, intersection_union
 from segue_train.recipe import UNCHECKED, Batch, CommonRecipe, Loss, checked_dataclass, warmed_cosine
-from segue_train.trunks import load_mobilenet, take
+from segue_train.trunks import SHIPPED, load_mobilenet, take
 
 EPOCHS, DROPS = 12, (4 / 12, 10 / 12)
 STILL_EPOCHS, STILL_DROPS = 50, (40 / 50,)  # of the training on COCO, as the authors of SeqFormer stated
@@ -126,7 +126,11 @@ class LiteRecipe(CommonRecipe):
     """Classed footage of each kind, and how often it is drawn; none of it may be used for scores."""
 
     start: Path | None = option(None)
-    """Weights of this network to start from; else its detector is the one that comes with segue."""
+    """Weights of this network to start from, `shipped` for those that come with segue; else its detector is
+    the one that comes with segue."""
+
+    batch: int | None = option(None, ge=1)
+    """Clips of a batch, per device. [default: 2]"""
 
     split_attention: bool = option(True)
     """Attention over time inside each scale and between scales, in the encoder."""
@@ -145,21 +149,24 @@ class LiteRecipe(CommonRecipe):
     single_share: float = 0.3
     """See :class:`InstanceBatches`."""
 
-    rate: float = field(default=8e-4, kw_only=True)
+    rate: Annotated[float, option(gt=0)] = field(default=8e-4, kw_only=True)
     gradient_clip: ClassVar[float | None] = 2.0
     average_decay: ClassVar[float | None] = 0.99
 
     def network(self) -> nn.Module:
         parts = Parts() if self.split_attention else Parts("none", "none")
         network = MSSTSVISLite(replace(parts, decoder_attention=self.decoder_attention).text())
-        if self.start is not None:
+        if self.start == SHIPPED:
+            network.load_state_dict(load(self.name).state_dict())
+        elif self.start is not None:
             load_strict(network, self.start)
         else:
             network.detector.load_state_dict(load("nanodet").state_dict())
         return _objective(network, self.separability)
 
     def batches(self, count: int, seed: int) -> InstanceBatches:
-        return InstanceBatches(count, seed, InstanceClipSampler(self.groups), self.shape, self.single_share)
+        shape = replace(self.shape, batch=self.batch or self.shape.batch)
+        return InstanceBatches(count, seed, InstanceClipSampler(self.groups), shape, self.single_share)
 
     def learning_rate(self, progress: float, step: int) -> float:
         return warmed_cosine(progress, step, warm_up=50, floor=0.02)
@@ -218,7 +225,7 @@ class PublishedRecipe(CommonRecipe):
     falls: tuple[float, ...] = field(default=DROPS, kw_only=True)  # type: ignore[misc]
     """Shares of the run after which the rate falls to a tenth."""
 
-    rate: float = field(default=2e-4, kw_only=True)
+    rate: Annotated[float, option(gt=0)] = field(default=2e-4, kw_only=True)
     gradient_clip: ClassVar[float | None] = 0.1
 
     def steps(self, batches: int) -> int:

@@ -68,8 +68,11 @@ class MustanLiteRecipe(MobileNetRecipe):
     gradient_clip: ClassVar[float | None] = 5.0
     frozen: ClassVar[int] = 6
 
-    rate: Annotated[float, option()] = field(default=2e-3, kw_only=True)
+    rate: Annotated[float, option(gt=0)] = field(default=2e-3, kw_only=True)
     """Learning rate at its highest; the encoder has a tenth. A further training wants less."""
+
+    batch: Annotated[int, option(ge=1)] = field(default=BATCH, kw_only=True)
+    """Samples of a batch, per device."""
 
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.1, "": 1.0}
 
@@ -88,7 +91,7 @@ class MustanLiteRecipe(MobileNetRecipe):
 
     def batches(self, count: int, seed: int) -> PoolBatches:
         provider = None if self.flow is None else (self.flow, self.flow_weights)
-        return PoolBatches(count, seed, Pool(self.pool), BATCH, SHOWN_SIZE, provider)
+        return PoolBatches(count, seed, Pool(self.pool), self.batch, SHOWN_SIZE, provider)
 
     def learning_rate(self, progress: float, step: int) -> float:
         return warmed_cosine(progress, step, warm_up=40, floor=0.01)

@@ -40,8 +40,9 @@ from segue_train.recipe import UNCHECKED, Batch, Loss, checked_dataclass, warmed
 from segue_train.trunks import MobileNetRecipe
 
 STEPS = 4000
-# Until which progress a crop has which side, fresh samples of a step, samples of a step.
-SHAPES = ((0.5, 160, 6, 16), (1.0, 192, 5, 12))
+BATCH = 16
+# Until which progress a crop has which side, and how many samples of the batch are new and in all.
+SHAPES = ((0.5, 160, 6 / 16, 1.0), (1.0, 192, 5 / 16, 12 / 16))
 STAY = 0.75  # probability that a sample may stay for a correction, where there is room
 MAX_CORRECTIONS = 6
 
@@ -61,6 +62,10 @@ class PromptRecipe(MobileNetRecipe):
     rate: Annotated[float, option(gt=0)] = field(default=1.5e-3, kw_only=True)
     """Highest learning rate; about a quarter of it where a training goes on from good weights."""
 
+    batch: Annotated[int, option(ge=2)] = field(default=BATCH, kw_only=True)
+    """Samples of a batch of crops of 160x160, per device, new ones and those that stay for a correction; of
+    192x192 three quarters as many."""
+
     corrections: Annotated[list[str], option()] = field(default_factory=list, kw_only=True)
     """Folder of frames with the errors of a tracker, as `tools/tracked_errors.py` writes them; several may be
     given."""
@@ -72,12 +77,12 @@ class PromptRecipe(MobileNetRecipe):
 
     def network(self) -> nn.Module:
         network = SeguePrompt()
-        return PromptObjective(self.started(self.name, network, network.encoder))
+        return PromptObjective(self.started(self.name, network, network.encoder), self.batch)
 
     def batches(self, count: int, seed: int) -> PromptBatches:
         def shape(progress: float) -> tuple[int, int]:
             _, side, fresh, _ = next(row for row in SHAPES if progress < row[0])
-            return side, fresh
+            return side, max(1, round(fresh * self.batch))
 
         tracked = [CorrectionSampler(Path(folder)) for folder in self.corrections]
         sampler = PromptSampler(read_sources(self.groups))
@@ -90,9 +95,9 @@ class PromptRecipe(MobileNetRecipe):
 class PromptObjective(nn.Module):
     """A network with its loss, and the samples that stay; checkpoints have those of the first device."""
 
-    def __init__(self, network: SeguePrompt) -> None:
+    def __init__(self, network: SeguePrompt, samples: int = BATCH) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.samples = network, samples
         self.kept: dict[str, Tensor] = {}
 
     def get_extra_state(self) -> dict[str, Tensor]:
@@ -108,7 +113,7 @@ class PromptObjective(nn.Module):
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         """Loss of a batch whose ``images`` are (N, 3, S, S), uint8, and its parts by name."""
         side = batch["images"].shape[-1]
-        room = next(total for _, shape, _, total in SHAPES if shape == side)
+        room = round(self.samples * next(total for _, shape, _, total in SHAPES if shape == side))
         device = batch["images"].device
         none = torch.zeros(len(batch["images"]), dtype=torch.uint8, device=device)
         batch = {**batch, "corrections": none}

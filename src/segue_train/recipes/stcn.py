@@ -115,7 +115,7 @@ class StagedRecipe(CommonRecipe):
     side: int | None = option(384)
     """Side of the square frames, a multiple of 16."""
 
-    rate: float = field(default=RATE, kw_only=True)
+    rate: Annotated[float, option(gt=0)] = field(default=RATE, kw_only=True)
 
     def __post_init__(self) -> None:
         side = self.plan.side if self.side is None else self.side

@@ -37,7 +37,7 @@ SLOW_SHARE = 0.6
 HARDEST = 0.25  # share of the pixels that count in the end
 LONGER = ((3, 192), (4, 192), (5, 192), (3, 256))  # frames of a clip and sides of the crop, drawn at random
 SLOW = ((5, 192), (6, 192), (8, 160))
-PIXELS_PER_STEP = 12 * 192 * 192  # of one batch with one object; larger and longer clips are fewer
+BATCH = 4  # clips of three frames
 
 
 @checked_dataclass()
@@ -71,6 +71,10 @@ class STCNLiteRecipe(MobileNetRecipe):
     rate: Annotated[float, option(gt=0)] = field(default=6e-4, kw_only=True)
     """Highest learning rate; about a quarter of it where a training goes on from good weights."""
 
+    batch: Annotated[int, option(ge=1)] = field(default=BATCH, kw_only=True)
+    """Clips of a batch, per device, of three frames of 192x192 with one object; larger and longer ones are
+    fewer."""
+
     factors: ClassVar[dict[str, float]] = {
         "network.key_encoder.": 0.2,
         "network.key_proj.": 0.3,
@@ -96,7 +100,8 @@ class STCNLiteRecipe(MobileNetRecipe):
         return Objective(network, loss)
 
     def batches(self, count: int, seed: int) -> ClipBatches:
-        return ClipBatches(count, seed, self.sampler(), further if self.start else curriculum)
+        shown = partial(further if self.start else curriculum, clips=self.batch)
+        return ClipBatches(count, seed, self.sampler(), shown)
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """A network that follows already learns at two fifths of the rate."""
@@ -111,7 +116,7 @@ class STCNLiteRecipe(MobileNetRecipe):
         return warm * (0.03 + 0.97 * decay)
 
 
-def curriculum(progress: float, rng: Rng) -> tuple[ClipShape, float, int]:
+def curriculum(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape, float, int]:
     """Video share 0.3 → 0.75, gap 2 → 12 until half time; longer clips and larger crops, then slow ones.
 
     Without the slow clips, in which things move little from frame to frame, the network leaves trails: on a
@@ -119,22 +124,27 @@ def curriculum(progress: float, rng: Rng) -> tuple[ClipShape, float, int]:
     rim was on it.
     """
     if progress > 0.7:
-        return _late(progress, rng, SLOW_FROM, SLOW, slowest=0.1)
+        return _late(progress, rng, clips, SLOW_FROM, SLOW, slowest=0.1)
     ramp = min(1.0, 2 * progress)
     frames, side = picked(rng, LONGER) if progress > 0.35 else (3, 192)
-    return _shape(rng, frames, side, 1.0), 0.3 + 0.45 * ramp, round(2 + 10 * ramp)
+    return _shape(rng, clips, frames, side, 1.0), 0.3 + 0.45 * ramp, round(2 + 10 * ramp)
 
 
-def further(progress: float, rng: Rng) -> tuple[ClipShape, float, int]:
+def further(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape, float, int]:
     """Curriculum of a fine-tuning: wide gaps and long clips at once, slow clips after a tenth.
 
     The slow ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
     """
-    return _late(progress, rng, 0.1, (*SLOW, (10, 144)), slowest=0.05)
+    return _late(progress, rng, clips, 0.1, (*SLOW, (10, 144)), slowest=0.05)
 
 
 def _late(
-    progress: float, rng: Rng, slow_from: float, slow: Sequence[tuple[int, int]], slowest: float
+    progress: float,
+    rng: Rng,
+    clips: int,
+    slow_from: float,
+    slow: Sequence[tuple[int, int]],
+    slowest: float,
 ) -> tuple[ClipShape, float, int]:
     """Long clips and large crops, and slow ones of these frames and sides from ``slow_from`` on."""
     max_gap, pace = 8 if progress > 0.8 else 12, 1.0
@@ -144,13 +154,14 @@ def _late(
     if progress > slow_from and rng.random() < SLOW_SHARE:
         frames, side = picked(rng, slow)
         pace, max_gap = float(rng.uniform(slowest, 0.5)), int(rng.integers(1, 3))
-    return _shape(rng, frames, side, pace), 0.75, max_gap
+    return _shape(rng, clips, frames, side, pace), 0.75, max_gap
 
 
-def _shape(rng: Rng, frames: int, side: int, pace: float) -> ClipShape:
-    """One or two objects, in as many clips as a step has pixels for."""
+def _shape(rng: Rng, clips: int, frames: int, side: int, pace: float) -> ClipShape:
+    """One or two objects, in clips with as many pixels as so many of three frames of 192x192 have."""
     objects = 2 if rng.random() < 0.35 else 1
-    batch = max(1, round(PIXELS_PER_STEP / (frames * side * side) * (0.75 if objects == 2 else 1)))
+    pixels = clips * 3 * 192 * 192 * (0.75 if objects == 2 else 1)
+    batch = max(1, round(pixels / (frames * side * side)))
     return ClipShape(batch, frames, side, objects, pace)
 
 
