@@ -52,7 +52,7 @@ class Trackings:
         def add() -> int:
             spec = plan()
             if job is not None and job.tracking is not None and is_same(spec, job.tracking):
-                raise PromptError("this tracking runs already")
+                raise PromptError("this is being tracked already")
             return self._queue.add(spec)
 
         queued = await self._run(add)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segue.batch.plan import check_names, read_tasks
+from segue.batch.places import is_result
+from segue.batch.plan import read_tasks
 from segue.errors import PromptError, SegueError, SourceError
-from segue.video.sources.kinds import is_image
+from segue.utils.naming import is_hidden, natural_key
+from segue.video.sources.kinds import is_image, is_video
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, complete_folder, free_path, snapshot, write_export
 from segue_web.project.project import Project
@@ -27,12 +30,42 @@ Make = Callable[[Path, Path], AnnotateBackend]
 
 
 def videos_of(place: Path) -> dict[str, Path] | None:
-    """The videos below a folder by their names; None of a video, which may be a folder of images."""
-    if not place.is_dir() or any(is_image(path) for path in place.iterdir()):
+    """The videos and folders of images below a folder by their names, in natural order.
+
+    None of a video, which may be a folder of images. Of two with the same name, one has its ending, too.
+    """
+    if not place.is_dir():
         return None
-    tasks = read_tasks([str(place)])
-    check_names([task.name for task in tasks])
-    return {task.name: Path(task.source) for task in tasks}
+    inside = [path for path in place.iterdir() if not is_hidden(path.name)]
+    if any(map(is_image, inside)) and not any(map(is_video, inside)):
+        return None
+    folders = _image_folders(place)
+    try:
+        found = [(task.name, Path(task.source)) for task in read_tasks([str(place)])]
+    except SourceError:
+        if not folders:
+            raise
+        found = []
+    found = [one for one in found if not one[1].is_dir()]
+    if not found and not folders:
+        raise SourceError(f"{place}: there are no videos, and no folders of images")
+    found += [(path.relative_to(place.absolute()).as_posix(), path) for path in folders]
+    videos: dict[str, Path] = {}
+    for name, path in sorted(found, key=lambda one: (natural_key(one[0]), one[1].is_file())):
+        own = name if name not in videos else f"{name}{path.suffix}"
+        videos[own] = path
+    return videos
+
+
+def _image_folders(place: Path) -> list[Path]:
+    """Folders below a place that hold images, but for those that segue wrote."""
+    found = []
+    for folder, inner, names in os.walk(place.absolute()):
+        inner[:] = [name for name in inner if not is_hidden(name) and not is_result(Path(folder, name))]
+        if Path(folder) != place.absolute() and any(is_image(Path(folder, name)) for name in names):
+            found.append(Path(folder))
+            inner.clear()
+    return found
 
 
 class VideoListBackend(Backend):
@@ -41,9 +74,9 @@ class VideoListBackend(Backend):
     def __init__(self, name: str, videos: Mapping[str, Path], folder: Path, make: Make) -> None:
         self._name, self._videos, self._folder, self._make = name, dict(videos), folder, make
         self.exports = folder / "exports"
-        unfinished = (number for number, about in enumerate(self._progress()) if not _is_done(about))
-        number = next(unfinished, 0)
-        self._open_one = number, self._opened(number)
+        self._errors: dict[int, str] = {}  # of videos that could not be opened
+        known = self._progress()
+        self._open_one = self._first_of(sorted(range(len(known)), key=lambda number: _is_done(known[number])))
         self._switching = asyncio.Lock()
         self._greeted = False
         requests: dict[str, Callable[..., Any]] = {
@@ -98,33 +131,61 @@ class VideoListBackend(Backend):
     def _opened(self, number: int) -> AnnotateBackend:
         return self._make([*self._videos.values()][number], self._project(number))
 
+    def _first_of(self, numbers: Iterable[int]) -> tuple[int, AnnotateBackend]:
+        """Open the first of some videos that can be opened, and note why others cannot."""
+        first: SegueError | None = None
+        for number in numbers:
+            try:
+                backend = self._opened(number)
+            except SegueError as error:
+                self._errors[number] = str(error)
+                first = first or error
+            else:
+                self._errors.pop(number, None)
+                return number, backend
+        raise first or SegueError("there is no further video")
+
     def _progress(self) -> list[Progress | None]:
-        return [Store.progress(self._project(number)) for number in range(len(self._videos))]
+        return [self._progress_of(number) for number in range(len(self._videos))]
+
+    def _progress_of(self, number: int) -> Progress | None:
+        try:
+            return Store.progress(self._project(number))
+        except SegueError as error:
+            self._errors[number] = str(error)
+            return None
 
     def _list(self) -> dict[str, Any]:
-        """All videos, how far each is, and which one is open."""
-        found = zip(self._videos, self._progress(), strict=True)
-        videos = [{"name": name, **({} if about is None else about._asdict())} for name, about in found]
+        """All videos, how far each is or why it cannot be opened, and which one is open."""
+        videos: list[dict[str, Any]] = []
+        for number, (name, about) in enumerate(zip(self._videos, self._progress(), strict=True)):
+            error = {"error": self._errors[number]} if number in self._errors else {}
+            videos.append({"name": name, **({} if about is None else about._asdict()), **error})
         return {"videos": videos, "open": self._open_one[0]}
 
-    async def _open(self, number: messages.Index) -> None:
-        """Open another video in place of the one that is open, on all pages."""
+    async def _open(self, number: messages.Index, onward: bool = False) -> dict[str, Any]:
+        """Open another video in place of the one that is open, on all pages.
+
+        ``onward`` takes the next one that can be opened, and says how many were left out.
+        """
         async with self._switching:
             if number >= len(self._videos):
                 raise PromptError(f"there is no video {number + 1}; the last one is {len(self._videos)}")
             if number == self._open_one[0]:
-                return
+                return {"skipped": 0}
             old = self.current
             old.refuse_while_running("open another video")
-            new = await asyncio.to_thread(self._opened, number)
+            wanted = range(number, len(self._videos) if onward else number + 1)
+            opened, new = await asyncio.to_thread(self._first_of, wanted)
             if not new.project.schema and (schema := old.project.schema):
                 with new.project.change("label schema"):
                     new.project.set_schema(schema)
-            self._open_one = number, new
+            self._open_one = opened, new
             self.video = new.video
             old.close()
             self.open()
         self.send({"event": "opened"})
+        return {"skipped": opened - number}
 
     async def _export_all(self, format: messages.ShortText) -> dict[str, Any]:
         """Export the masks of all videos that have some, each as one export in a common folder."""

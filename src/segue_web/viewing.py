@@ -44,6 +44,7 @@ class MaskComparison:
         self.scored: Sequence[int] = sorted(second.masks)[1:-1]  # not the first, which is given, nor the last
         self.ids = self._matched()  # of the second result's objects among the first one's
         self._scores: dict[int, dict[int, Any]] = {}
+        self._means: dict[int, list[float]] = {}
 
     def look(self, index: int, found: BoolArray, truth: BoolArray) -> Any:
         """What is known of one object on a frame."""
@@ -74,7 +75,15 @@ class MaskComparison:
             }
             for i in self.ids.values()
         ]
-        return {"columns": self.columns, "rows": rows, "done": len(known), "total": len(self.scored)}
+        counts = {"done": len(known), "total": len(self.scored)}
+        return {"columns": self.columns, "rows": rows, **counts, "curve": self.curve()}
+
+    def curve(self) -> list[list[float]]:
+        """The frames that were looked at so far, each with its measures in the mean of its objects."""
+        for index in [i for i in list(self._scores) if i not in self._means and self._scores[i]]:
+            each = [self.values([look]) for look in self._scores[index].values()]
+            self._means[index] = np.mean(each, axis=0).round(4).tolist()
+        return [[index, *self._means[index]] for index in sorted(self._means)]
 
     def _matched(self) -> dict[int, int]:
         """The same where a person gave equal names, else by overlap; others get an id of their own."""

@@ -230,6 +230,28 @@ def test_a_correction_sees_how_sure_a_mask_was_that_was_chosen_among_those_of_a_
     np.testing.assert_allclose(undecided.asked.mask[0, -1], 0.8, atol=1 / 255)
 
 
+def test_the_masks_that_a_click_may_mean_are_shown_without_being_saved(tmp_path: Path) -> None:
+    tools = Tools(
+        write_video(tmp_path / "v.mp4", numbered(2)), None, ("stcn-lite", None), "segue-prompt", None
+    )
+    undecided = Undecided(tools.video.frame(0).image)
+    tools.prompter = lambda index: undecided  # type: ignore[assignment, method-assign, misc]
+    with asking(DirectWorker(tools), tmp_path) as backend:
+
+        def ask(op: str, **fields: Any) -> dict[str, Any]:
+            return asyncio.run(backend.handle(request(op, **fields)))
+
+        click(ask, 0, 2, 2)
+        seen = backend.project.frame_revision(0)
+        found = ask("candidates", frame=0, object=1, seen=seen)
+        assert found["masks"][0] == backend.project.masks(0)[1]
+        assert len({*found["masks"]}) == len(found["scores"]) == 2
+        assert backend.project.frame_revision(0) == seen
+        ask("stroke", frame=1, object=1, add=True, path=[(2, 2)], width=3, seen=0)
+        with pytest.raises(PromptError, match="click once"):
+            ask("candidates", frame=1, object=1, seen=backend.project.frame_revision(1))
+
+
 def clicks(backend: AnnotateBackend, ask: Ask, frame: int, *points: tuple[float, float, bool]) -> Any:
     """What the network is asked for all these clicks on object 1."""
     ask("click", frame=frame, object=1, points=points, seen=backend.project.frame_revision(frame))

@@ -97,7 +97,7 @@ async def end(backend: AnnotateBackend, how: Exception | None = None) -> None:
 def test_trackings_wait_for_each_other_in_an_order_that_can_be_changed(three: AnnotateBackend) -> None:
     async def steps(handle: Any) -> None:
         assert (await handle(**forward(1)))["start"] == 4
-        with pytest.raises(SegueError, match="runs already"):
+        with pytest.raises(SegueError, match="tracked already"):
             await handle(**forward(1))
         second = (await handle(**forward(2)))["queued"]
         third = (await handle(**forward(3)))["queued"]

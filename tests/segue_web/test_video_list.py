@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,50 @@ def test_the_videos_of_a_folder_are_in_natural_order_and_images_are_one_video(fo
     assert list(videos_of(folder) or ()) == ["b2", "b10", "night/c"]
     assert videos_of(folder / "b2.mp4") is None
     (folder / "0.png").touch()
-    assert videos_of(folder) is None
+    assert list(videos_of(folder) or ()) == ["b2", "b10", "night/c"], "a picture beside videos is none"
+    frames = folder / "frames"
+    frames.mkdir()
+    (frames / "0.png").touch()
+    assert videos_of(frames) is None
+    write_video(folder / "frames.mp4", numbered(1))
+    (folder / "empty").mkdir()
+    found = videos_of(folder)
+    assert found is not None
+    assert list(found) == ["b2", "b10", "frames", "frames.mp4", "night/c"]
+    assert found["frames"].is_dir()
+
+
+def test_what_cannot_be_opened_is_marked_and_left_out(folder: Path, tmp_path: Path) -> None:
+    (folder / "a.mp4").write_bytes(b"no video")
+    (folder / "b11.mp4").write_bytes(b"no video")
+    damaged = tmp_path / "out" / "b10.project"
+    damaged.mkdir(parents=True)
+    (damaged / "project.db").write_bytes(b"no project")
+
+    def make(path: Path, place: Path) -> AnnotateBackend:
+        video = Video(path)
+        return AnnotateBackend(video, place, worker=ExportWorker(video.size))
+
+    found = videos_of(folder)
+    assert found is not None
+    with closing(VideoListBackend("videos", found, tmp_path / "out", make)) as backend:
+        assert backend.current.video.name == "b2"
+        listed = ask(backend, "videos")["videos"]
+        assert [one["name"] for one in listed] == ["a", "b2", "b10", "b11", "night/c"]
+        assert [i for i, one in enumerate(listed) if "error" in one] == [0, 2]
+        assert "project.db" in listed[2]["error"]
+        assert ask(backend, "open", number=2, onward=True) == {"skipped": 2}
+        assert backend.current.video.name == "c"
+        assert [i for i, one in enumerate(ask(backend, "videos")["videos"]) if "error" in one] == [0, 2, 3]
+        with pytest.raises(SegueError, match="b11"):
+            ask(backend, "open", number=3)
+        write_video(folder / "b11.mp4", numbered(3))
+        ask(backend, "open", number=3)
+        assert "error" not in ask(backend, "videos")["videos"][3], "it was mended meanwhile"
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "a.mp4").write_bytes(b"no video")
+    with pytest.raises(SegueError):
+        VideoListBackend("none", videos_of(tmp_path / "none") or {}, tmp_path / "out2", make)
 
 
 def test_the_list_says_how_far_each_video_is(videos: VideoListBackend) -> None:

@@ -74,6 +74,10 @@ def test_means_are_those_of_the_scorer() -> None:
         compared.frame_scores(index)
     score = compared.score(0)
     assert (score["done"], score["total"]) == (4, 4)
+    known = {index: compared.frame_scores(index) for index in range(6)}
+    assert [row[0] for row in score["curve"]] == [*known]
+    for index, *means in score["curve"]:
+        np.testing.assert_allclose(means, np.mean([*known[index].values()], axis=0), atol=1e-4)
     for row, (number, item) in zip(score["rows"], enumerate(accumulator.score().objects, 1), strict=True):
         assert row["object"] == number
         assert row["all"] == pytest.approx([item.region.mean, item.contour.mean])

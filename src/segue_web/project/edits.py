@@ -142,6 +142,13 @@ class Edits:
         given: dict[str, Any] = await self._run(give)
         return given
 
+    async def candidates(self, frame: Index, object: Number, seen: Revision) -> dict[str, Any]:
+        """The masks that the one click of an object may mean, to be shown and not saved; the best first."""
+        said = await self._run(lambda: self._clicked_once(frame, object, seen))
+        prompts = ImagePrompts(points=[said.points[0][:2]])
+        found: list[tuple[BoolArray, float]] = await self._worker.ask("candidates", frame, prompts)
+        return {"masks": [_runs(plane) for plane, _ in found], "scores": [score for _, score in found]}
+
     def _clicked_once(self, frame: int, number: int | None, seen: int) -> Correction:
         """See that one click has made the mask of an object."""
         self._project.check_edit(frame, seen, number)

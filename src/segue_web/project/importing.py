@@ -158,4 +158,10 @@ def summary(done: Sequence[Effect]) -> str:
     """Changes of an import, in one line."""
     new = sum(effect.target is None for effect in done)
     added, replaced = (sum(len(getattr(effect, name)) for effect in done) for name in ("added", "replaced"))
-    return f"{new} new objects, {added} masks added, {replaced} replaced"
+    counts = (
+        (new, "new object", "new objects"),
+        (added, "mask added", "masks added"),
+        (replaced, "mask replaced", "masks replaced"),
+    )
+    told = [f"{count} {one if count == 1 else several}" for count, one, several in counts if count]
+    return ", ".join(told) or "nothing that was not here already"

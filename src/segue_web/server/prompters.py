@@ -12,6 +12,7 @@ from typing import Any
 
 from segue.errors import DownloadError, PromptError, SegueError
 from segue.registry import MODELS, PROMPTERS, Entry
+from segue.utils.cancel import Cancelled
 from segue.weights.download import cached, is_available
 from segue.weights.loading import get
 from segue_web.server import messages
@@ -36,6 +37,7 @@ class Prompters:
     ) -> None:
         self._name, self._worker, self._send, self._on_used = name, worker, send, on_used
         self._progress: dict[str, int | None] | None = None
+        self._cancelled = False
 
     def known(self) -> dict[str, Any]:
         """The prompter that is used, those that can be, and the one to download with its progress."""
@@ -58,17 +60,23 @@ class Prompters:
         self._on_used(name)
         self._tell()
 
-    async def download(self) -> None:
-        """Download the weights of the offered prompter, check and convert them; ends when they are there."""
+    async def download(self) -> dict[str, bool]:
+        """Download the weights of the offered prompter, check and convert them.
+
+        Returns whether they are there; not where the download was cancelled.
+        """
         name, title = OFFERED
         if self._progress is not None:
             raise SegueError(f"{title} is being downloaded already")
         entry, loop, told = _network(name), asyncio.get_running_loop(), 0.0
         self._progress = {"done": 0, "total": None if entry.remote is None else entry.remote.size}
+        self._cancelled = False
         self._tell()
 
         def report(done: int, total: int | None) -> None:
             nonlocal told
+            if self._cancelled:
+                raise Cancelled
             if (done == total or time.monotonic() - told >= PERIOD) and not loop.is_closed():
                 told = time.monotonic()
                 loop.call_soon_threadsafe(progress, done, total)
@@ -80,6 +88,8 @@ class Prompters:
 
         try:
             await asyncio.wrap_future(_in_thread(lambda: get(entry, report=report)))
+        except Cancelled:
+            return {"there": False}
         except SegueError as error:
             file = cached(entry)
             raise DownloadError(
@@ -90,6 +100,11 @@ class Prompters:
         finally:
             self._progress = None
             self._tell()
+        return {"there": True}
+
+    async def cancel(self) -> None:
+        """Stop the download; what has come stays, and the next one goes on from there."""
+        self._cancelled = True
 
     def _tell(self) -> None:
         self._send({"event": "prompters", "prompters": self.known()})

@@ -3,20 +3,25 @@
 import { element, fill, iconButton, make } from "./dom.js";
 import { changeFrameAttributes, changeObjects } from "./edits.js";
 import { state } from "./state.js";
+import { leave } from "./typing.js";
 
 /** fields by what they say, and where the list is of what other objects have */
 const FIELDS = { name: null, category: "categories", group: "groups" };
 
 for (const name of Object.keys(FIELDS)) tie(element(name), name);
 const more = element("attribute");
-more.onkeydown = ({ key }) => {
-  if (key === "Escape") { more.value = ""; more.blur(); }
-  if (key !== "Enter") return;
+more.onkeydown = (event) => {
+  if (event.key === "Escape") void leave(event, more, "", giveTyped);
+  if (event.key === "Enter") giveTyped();
+};
+
+/** Give the chosen object the attribute that was typed. */
+function giveTyped() {
   const [name, ...rest] = more.value.split(":");
   if (!state.chosenObject || !name.trim()) return;
   changeAttribute(name.trim(), rest.join(":").trim());
   more.value = "";
-};
+}
 
 function changeAttribute(name, value) {
   if (state.chosenObject) changeObjects([state.chosenObject.id], { attributes: { [name]: value } });
@@ -30,9 +35,9 @@ function tie(field, name) {
     const value = field.value.trim();
     if (item && value !== (item[name] ?? "") && (value || name !== "name")) changeObjects([item.id], { [name]: value });
   };
-  field.onkeydown = ({ key }) => {
-    if (key === "Escape") field.value = item?.[name] ?? "";
-    if (key === "Enter" || key === "Escape") field.blur();
+  field.onkeydown = (event) => {
+    if (event.key === "Escape") void leave(event, field, item?.[name] ?? "", () => field.onchange());
+    if (event.key === "Enter") field.blur();
   };
 }
 
@@ -44,7 +49,8 @@ export function showAbout() {
     const used = [...new Set(state.objects.map((other) => other[name] ?? ""))].filter((text) => text);
     const offered = name === "category" && state.schema.classes.length ? state.schema.classes.map((one) => one.name) : used;
     if (list) fill(element(list), offered, () => offered.map((value) => make("option", { value })));
-    if (document.activeElement !== element(name)) element(name).value = item?.[name] ?? "";
+    const isTyped = document.activeElement === element(name) || document.querySelector(".question");
+    if (!isTyped) element(name).value = element(name).title = item?.[name] ?? "";
     element(name).disabled = disabled;
   }
   more.disabled = disabled;
@@ -88,6 +94,7 @@ function attributeRow(item, { name, type, of, values, value, here, free }, disab
     field.onchange = () => giveHere(field.value);
   } else {
     field = make("input", { ...about, value, maxLength: 200 });
+    field.onkeydown = (event) => { if (event.key === "Escape") void leave(event, field, value, () => field.onchange()); };
     field.onfocus = () => { ({ frame } = state); };  // what is typed is of the frame that was shown
     field.onchange = () => give(field.value.trim());
   }

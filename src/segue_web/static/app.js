@@ -5,6 +5,7 @@ import { written } from "./dialogs.js";
 import { all, element, make, notice, span } from "./dom.js";
 import { icon } from "./icons.js";
 import "./keys.js";
+import "./layout.js";
 import { ask, connect, loadFrames, remember } from "./link.js";
 import { go } from "./playback.js";
 import { wholeSchema } from "./schema.js";
@@ -128,6 +129,7 @@ element("tools").prepend(...TOOLS.map(toolButton));
 element("tools").append(
   slider("brush", "Size", "Size of the brush", 2, 200, 1), slider("opacity", "Opacity", "Opacity of the masks", 0, 1, 0.05),
 );
+element("zoom").onclick = () => { view.fit(); state.changed(); };
 const [frame, threshold] = [element("frame"), element("threshold")];
 frame.onchange = () => go(Number(frame.value) || 0);
 for (const [id, value] of Object.entries({

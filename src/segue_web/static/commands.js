@@ -1,8 +1,10 @@
 // Commands: each has a name, an icon, perhaps keys, and one way to run it.
 
+import { goWorst } from "./curve.js";
 import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
 import { commandButton, element, notice, otherTheme } from "./dom.js";
-import { clean, copyMask, forget, nextCandidate, pasteMask, review, split, stop, toggleChosen, track, trackAll, undo } from "./edits.js";
+import { clean, copyMask, forget, nextCandidate, pasteMask, review, split, stop, toggleChosen, track, trackAll, undo, until } from "./edits.js";
+import { fold, foldAll } from "./layout.js";
 import { remember } from "./link.js";
 import { go, goSought, goUnsure, togglePlay } from "./playback.js";
 import { prompterDialog } from "./prompters.js";
@@ -42,7 +44,7 @@ export const commands = {
   rangeFrom: { name: "Track and export from this frame on; again: from the first", icon: "from", keys: "<", can: editable, run: () => setRange("from") },
   rangeTo: { name: "Track and export up to this frame; again: to the last", icon: "to", keys: ">", can: editable, run: () => setRange("to") },
   rename: { name: "Name of the chosen object", icon: "panel", keys: "F2", can: hasChosen, run: () => goInto("name") },
-  chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: hasChosen, run: () => (state.schema.classes.some(({ key }) => key) ? classDialog() : goInto("category")) },
+  chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: hasChosen, run: () => classDialog() },
   chooseGroup: { name: "Group of the chosen object", icon: "panel", keys: "q", can: hasChosen, run: () => goInto("group") },
   addAttribute: { name: "Attribute of the chosen object", icon: "panel", keys: "j", can: hasChosen, run: () => goInto("attribute") },
   wholeGroup: { name: "Choose all of the object's group, to track, export, hide or lock", icon: "panel", keys: "u", can: () => Boolean(state.chosenObject?.group), run: () => state.chooseGroup(state.chosenObject?.group ?? "") },
@@ -51,7 +53,7 @@ export const commands = {
   stop: { name: "Stop", text: "Stop", icon: "stop", keys: "Escape", can: () => Boolean(state.running || state.exporting || state.starting), run: () => stop() },
   undo: { name: "Undo", icon: "undo", keys: "z", can: () => editable() && (state.history.undo !== null || state.pending > 0), run: () => undo("undo") },
   redo: { name: "Redo", icon: "redo", keys: "shift+Z", can: () => editable() && state.history.redo !== null, run: () => undo("redo") },
-  newObject: { name: "New object", icon: "plus", keys: "n", can: editable, run: () => { state.chooseNew(); notice("Click on the new object, or draw a box around it."); } },
+  newObject: { name: "New object", icon: "plus", keys: "n", can: editable, run: () => { state.chooseNew(); until(notice("Click on the new object, or draw a box around it."), () => !state.target.fresh); } },
   hideObject: { name: "The object is not visible here", text: "Not visible", icon: "closed", keys: "Backspace", can: hasObject, run: () => forget(true) },
   clearObject: { name: "Clear the object's mask on this frame", text: "Clear mask", icon: "clear", keys: "Delete", can: () => hasObject() && state.marksOf(Number(state.object)).has(state.frame), run: () => forget(false) },
   whole: { name: "Whole: a click on a mask asks for the whole object anew, instead of mending what is under it", text: "Whole", icon: "group", keys: "shift+C", can: editable, run: () => { state.whole = !state.whole; state.changed(); } },
@@ -68,6 +70,7 @@ export const commands = {
   smaller: { name: "Smaller brush", icon: "minus", keys: "[", can: editable, run: () => remember("brush", Math.max(2, Math.round(Number(state.settings.brush) * 0.8))) },
   larger: { name: "Larger brush", icon: "plus", keys: "]", can: editable, run: () => remember("brush", Math.min(300, Math.ceil(Number(state.settings.brush) * 1.25))) },
   compare: { name: "Look at both results in the next way: slider, side by side, difference", icon: "panel", keys: "c", mode: "compare", can: () => state.mode === "compare", run: () => { const modes = COMPARE_MODES.map(([id]) => id); view.arrange(() => { state.compare = modes[(modes.indexOf(state.compare) + 1) % modes.length]; }); } },
+  worst: { name: "Worst frame; again: the next one", icon: "next", keys: "w", mode: "compare", can: () => state.mode === "compare", run: () => goWorst() },
   masks: { name: "Hide or show the masks", icon: "eye", keys: "h", run: () => { state.settings.hidden = !state.settings.hidden; state.changed(); } },
   labels: { name: "Names and numbers on the masks", icon: "label", keys: "i", run: () => remember("labels", !state.settings.labels) },
   fit: { name: "Fit the image into the window", icon: "box", keys: "0", run: () => { view.fit(); state.changed(); } },
@@ -76,13 +79,16 @@ export const commands = {
   importDialog: { name: "Import masks", text: "Import", icon: "import", can: editable, run: () => importDialog() },
   exportDialog: { name: "Export", text: "Export", icon: "export", can: () => editable() && !state.exporting, run: () => exportDialog() },
   videos: { name: "Videos", text: "Videos", icon: "spread", keys: "shift+F", can: () => editable() && state.videos.length > 0, run: () => void videosDialog() },
-  nextVideo: { name: "Next video", icon: "next", keys: "shift+N", can: () => idle() && nextVideo() < state.videos.length, run: () => openVideo(nextVideo()) },
+  nextVideo: { name: "Next video", icon: "next", keys: "shift+N", can: () => idle() && nextVideo() < state.videos.length, run: () => openVideo(nextVideo(), true) },
   schemaDialog: { name: "Classes and attributes", icon: "list", can: editable, run: () => schemaDialog() },
   prompterDialog: { name: "Network that answers clicks and boxes", icon: "network", can: editable, run: () => prompterDialog() },
   review: { name: "Reviewed: the mask of what is chosen on this frame; again: not", text: "Reviewed", icon: "check", keys: "shift+R", can: () => editable() && state.objects.some(({ id }) => state.marksOf(id).has(state.frame)), run: () => void review(state.frame, state.frame) },
   reviewRange: { name: "Reviewed: all masks of what is chosen in the range; again: not", icon: "check", keys: "shift+V", can: () => editable() && state.objects.length > 0, run: () => void review(...state.wanted) },
   theme: { name: "Dark or light", icon: "theme", run: () => remember("theme", otherTheme(state.settings.theme)) },
   help: { name: "Help and keys", icon: "help", keys: "?", run: () => helpDialog(Object.values(commands)) },
+  sidePanel: { name: "Fold the panels at the side; again: show them", icon: "panel", keys: "shift+P", run: () => fold("side") },
+  timelinePanel: { name: "Fold the timeline; again: show it", icon: "panel", keys: "shift+L", run: () => fold("timeline") },
+  room: { name: "More room for the image: fold panels and timeline; again: show them", icon: "room", keys: "shift+H", run: () => foldAll() },
   drawer: { name: "Objects and frames", icon: "panel", run: () => openSide(!element("side").classList.contains("open")) },
 };
 
@@ -95,6 +101,7 @@ function setRange(end) {
 
 /** Open or close the side where the window is too narrow to show it always. */
 function openSide(open) {
+  if (open) fold("side", false);
   element("side").classList.toggle("open", open);
   commandButton("drawer").setAttribute("aria-expanded", String(open));
 }
@@ -102,5 +109,6 @@ function openSide(open) {
 /** Type into a field of the chosen object. */
 function goInto(field) {
   openSide(true);
+  element(field).focus();
   element(field).select();
 }

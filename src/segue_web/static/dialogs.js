@@ -1,6 +1,6 @@
 // The dialogs: export, import, help.
 
-import { dialog, make, notice, span, tick } from "./dom.js";
+import { dialog, element, make, notice, span, tick } from "./dom.js";
 import { merge, spread, start } from "./edits.js";
 import { ask } from "./link.js";
 import { state } from "./state.js";
@@ -69,20 +69,43 @@ export function mergeDialog() {
 
 export function importDialog() {
   const input = make("input", { type: "file", accept: ".png,.zip,.json,.xml", "aria-label": "File to import" });
-  input.onchange = async () => {
+  input.onchange = () => {
     const file = input.files?.[0];
     if (!file) return;
     box.close();
-    try {
-      const answer = await fetch(`import/${encodeURIComponent(file.name)}`, { method: "POST", body: file });
-      const reply = await answer.json();
-      if (answer.ok) importPreview(reply.upload, reply.objects, reply.left_out, reply.schema);
-      else notice(reply.error ?? "The file could not be imported.", "bad");
-    } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
+    void importFile(file);
   };
   const box = dialog("Import masks", [
-    make("p", { textContent: "PNG masks, JSON of COCO, YouTube-VIS, Label Studio, labelme or VIA, XML of CVAT, YOLO labels; alone, or in a zip as other programs export them. The next step lists what is added and what is replaced." }), input]);
+    make("p", { textContent: "PNG masks, JSON of COCO, YouTube-VIS, Label Studio, labelme or VIA, XML of CVAT, YOLO labels; alone, or in a zip as other programs export them. A file can also be dropped on the page. The next step lists what is added and what is replaced." }), input]);
 }
+
+/** Read a file, and show what its import changes. */
+async function importFile(file) {
+  try {
+    const answer = await fetch(`import/${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+    const reply = await answer.json();
+    if (answer.ok) importPreview(reply.upload, reply.objects, reply.left_out, reply.schema);
+    else notice(reply.error ?? "The file could not be imported.", "bad");
+  } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
+}
+
+// Files that are dropped on the page
+let over = 0;
+const showDrop = () => { element("drop").hidden = over <= 0; };
+const holdsFiles = (event) => Boolean(state.editable && event.dataTransfer?.types.includes("Files"));
+addEventListener("dragenter", (event) => { if (holdsFiles(event)) { over++; showDrop(); } });
+addEventListener("dragleave", (event) => { if (holdsFiles(event)) { over--; showDrop(); } });
+addEventListener("dragover", (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
+addEventListener("drop", (event) => {
+  if (!event.dataTransfer?.types.includes("Files")) return;
+  event.preventDefault();  // the browser would leave the page for the file
+  over = 0;
+  showDrop();
+  const { files } = event.dataTransfer;
+  if (!state.editable) return;
+  if (files.length === 1) void importFile(files[0]);
+  else notice("Drop one file at a time; a zip holds several.");
+});
 
 /** What an import changes, object by object, before it is done. */
 function importPreview(upload, objects, leftOut, schema) {

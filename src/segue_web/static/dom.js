@@ -67,14 +67,35 @@ export function notice(text, kind = "", more = []) {
   return node;
 }
 
+/** Ask a question; the answer is the name of a choice, or null where somebody goes back to what was asked about. @returns {Promise<string | null>} */
+export function question(text, choices) {
+  return new Promise((resolve) => {
+    const buttons = Object.entries(choices).map(([name, textContent], i) => make("button", { textContent, className: i ? "" : "primary", onclick: () => answer(name) }));
+    const box = make("dialog", { className: "question", "aria-label": text }, [make("div", { className: "dialog-body" }, [make("p", { textContent: text }), make("div", { className: "row" }, buttons)])]);
+    const answer = (name) => { box.remove(); resolve(name); };
+    box.onkeydown = (event) => { event.stopPropagation(); };  // keys are of no command
+    box.oncancel = (event) => { event.preventDefault(); answer(null); };
+    document.body.append(box);
+    box.showModal();
+    buttons[0].focus();
+  });
+}
+
 export function dialog(title, body) {
   const box = element("dialog");
   element("view").append(element("notices"));
   box.onclose = place;
   box.onkeydown = null;
+  /** whether something was typed that closing would discard */
+  let typed = false;
+  box.oninput = ({ target }) => { typed ||= target.matches("input:not([type]), input[type=text]"); };
+  const leave = async () => {
+    if (!typed || await question("Close without what you typed?", { stay: "Go on", discard: "Discard" }) === "discard") box.close();
+  };
+  box.oncancel = (event) => { if (typed) { event.preventDefault(); void leave(); } };
   box.className = "";
   box.replaceChildren(
-    make("div", { className: "dialog-head" }, [make("h2", { id: "dialog-title", textContent: title }), iconButton("close", "Close", () => box.close())]),
+    make("div", { className: "dialog-head" }, [make("h2", { id: "dialog-title", textContent: title }), iconButton("close", "Close", () => void leave())]),
     make("div", { className: "dialog-body" }, body),
   );
   box.showModal();

@@ -35,17 +35,22 @@ function edit(ask) {
   });
 }
 
+/** Take a message away when what it asks for is done. */
+export function until(box, isDone) {
+  const look = () => {
+    if (box.isConnected && !isDone()) return;
+    box.remove();
+    state.listeners.delete(look);
+  };
+  state.listeners.add(look);
+}
+
 /** Say what was done, with a button that takes it back until something else is changed. */
 function undoable(text) {
   const { revision } = state;
   const button = make("button", { textContent: "Undo", onclick: () => { box.remove(); void undo("undo"); } });
   const box = notice(text, "", [button]);
-  const outdated = () => {
-    if (state.revision === revision) return;
-    box.remove();
-    state.listeners.delete(outdated);
-  };
-  state.listeners.add(outdated);
+  until(box, () => state.revision !== revision);
 }
 
 const pixels = (count) => (count === 1 ? "1 pixel" : `${count.toLocaleString("en")} pixels`);
@@ -74,6 +79,18 @@ export async function nextCandidate() {
   state.changed();
 }
 
+/** The pointer rests: have the other masks outlined that the one click of the chosen object may mean. */
+export async function outlineCandidates() {
+  const { frame, object, current } = state;
+  const mask = object === null ? undefined : current?.masks[object];
+  if (!state.editable || !mask || !state.clickedOnce || state.loading || state.running || state.others?.mask === mask) return;
+  state.others = { frame, object, mask, masks: [] };
+  const { others } = state;
+  const answer = await request("candidates", { frame, object, seen: current?.revision ?? 0 }).catch(() => null);
+  if (answer) others.masks = answer.masks.filter((one) => one && one !== mask);
+  state.changed();
+}
+
 /** The pointer rests: have the mask of a first click there computed. */
 export function rest(at) {
   if (!state.editable || state.running || (state.object !== null && state.marksOf(state.object).has(state.frame))) return;
@@ -97,15 +114,22 @@ export const reshape = (before, after, hole) => void edit((about) => request("re
 
 /** the frame and the object whose mask was copied @type {{of_frame: number, of_object: number} | null} */
 let copied = null;
+/** how often it was asked for since */
+let pastes = 0;
 
 export function copyMask() {
   const item = state.chosenObject;
   if (!item) return;
-  copied = { of_frame: state.frame, of_object: item.id };
-  notice(`Copied: the mask of ${item.name} on frame ${state.frame}. Paste it (Ctrl V) on another frame, or into another object.`);
+  const { frame } = state;
+  copied = { of_frame: frame, of_object: item.id };
+  pastes = 0;
+  const box = notice(`Copied: the mask of ${item.name} on frame ${state.frame}. Paste it (Ctrl V) on another frame, or into another object.`);
+  until(box, () => pastes > 0);
 }
 
 export function pasteMask() {
+  pastes++;
+  state.changed();
   if (copied) void edit((about) => request("paste", { ...about, ...copied }));
   else notice("Copy a mask first (Ctrl C).");
 }
@@ -186,8 +210,8 @@ export async function start(op, fields) {
   return answer;
 }
 
-/** Open another video of the list. */
-export const switchVideo = (number) => change(() => request("open", { number }));
+/** Open another video of the list, or going onward the next one that can be opened. */
+export const switchVideo = (number, onward) => change(() => request("open", { number, onward }));
 
 /** End the tracking, also one that has not begun yet, or without one the export; with `next` the one that waits begins. */
 export function stop(next = false) {

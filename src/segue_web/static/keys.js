@@ -14,10 +14,10 @@ document.addEventListener("pointerdown", () => { delete document.body.dataset.fo
 
 function onKey(event) {
   const { target } = event;
-  if (event.key === "Escape" && tools.cancel()) return;
-  if (element("dialog").hasAttribute("open")) return;
+  if (event.key === "Escape" && tools.giveUp()) return;
+  if (element("dialog").hasAttribute("open") || document.querySelector(".question")) return;
   const typing = target.matches("input:not([type=range]):not([type=checkbox]):not([type=color]), select, textarea");
-  if (typing || event.isComposing) { if (event.key === "Escape") target.blur(); return; }
+  if (typing || event.isComposing) { if (event.key === "Escape" && !target.onkeydown) target.blur(); return; }
   if (event.ctrlKey || event.metaKey) {
     const names = { z: event.shiftKey ? "redo" : "undo", y: "redo", c: "copyMask", v: "pasteMask" };
     const command = state.mode === "annotate" && commands[names[event.key.toLowerCase()]];

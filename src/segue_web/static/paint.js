@@ -5,7 +5,37 @@ import { maskBox } from "./runs.js";
 /** Width of the rims in a video of a size. */
 export const rimOf = (width, height) => Math.max(1, Math.round(Math.min(width, height) / 360));
 
-/** An image of a mask, as large as the box around it, and which of its pixels belong to it. */
+/** A mask within the box around it, as its outline is made of. */
+export function boxed(counts, height) {
+  const { inside, x, y, width, height: rows } = maskBox(counts, height);
+  return { inside, x, y, image: { width, height: rows } };
+}
+
+/**
+ * The outline of a mask as a path along the sides of its pixels, in pixels of the video.
+ * @param {{inside: Uint8Array, x: number, y: number, image: {width: number, height: number}}} mask
+ */
+export function outlineOf({ inside, x: left, y: top, image: { width, height } }) {
+  const path = new Path2D();
+  const at = (x, y) => (x >= 0 && y >= 0 && x < width && y < height ? inside[y * width + x] : 0);
+  for (let y = 0; y <= height; y++) {
+    for (let x = 0, from = -1; x <= width; x++) {
+      const isSide = x < width && at(x, y) !== at(x, y - 1);
+      if (isSide && from < 0) from = x;
+      if (!isSide && from >= 0) { path.moveTo(left + from, top + y); path.lineTo(left + x, top + y); from = -1; }
+    }
+  }
+  for (let x = 0; x <= width; x++) {
+    for (let y = 0, from = -1; y <= height; y++) {
+      const isSide = y < height && at(x, y) !== at(x - 1, y);
+      if (isSide && from < 0) from = y;
+      if (!isSide && from >= 0) { path.moveTo(left + x, top + from); path.lineTo(left + x, top + y); from = -1; }
+    }
+  }
+  return path;
+}
+
+/** An image of a mask, as large as the box around it, and which of its pixels belong to it; no rim of width 0. */
 export function paintedMask(counts, height, rim, colour, alpha) {
   const box = maskBox(counts, height);
   const image = document.createElement("canvas");

@@ -1,5 +1,6 @@
 // The panels at the side: objects, what is known of the chosen one, this frame, suggestions, what to look at next.
 
+import { curvePart, drawCurve, goWorst } from "./curve.js";
 import { all, commandButton, element, fill, iconButton, make, short, span, swatch, tick } from "./dom.js";
 import { changeObjects, remove } from "./edits.js";
 import { icon } from "./icons.js";
@@ -123,7 +124,7 @@ function showHere() {
   if (item && mark) {
     text = `${short(item.name)}: ${mark.area ? KINDS[mark.kind] : "not visible"}`;
     if (mark.kind === "tracked" || (mark.kind === "imported" && mark.score < 1)) text += `, confidence ${mark.score.toFixed(2)}`;
-    else if (mark.score < 1) text += `, expected overlap with the object ${mark.score.toFixed(2)}`;
+    else if (mark.score < 1) text += `, likely to fit by ${Math.round(100 * mark.score)} %`;
     text += mark.area ? `; ${mark.area.toLocaleString("en")} pixels.` : ".";
     if (mark.reviewed) text += " Reviewed.";
   }
@@ -136,7 +137,7 @@ function showFound() {
     const { box, label } = tick(item.label ?? "object", { checked: state.chosen.has(i) });
     box.onchange = () => { state.chosen[box.checked ? "add" : "delete"](i); state.changed(); };
     label.lastElementChild.className = "grow";
-    label.append(make("span", { className: "quiet", textContent: item.score === null ? "" : item.score.toFixed(2), title: "Expected overlap with an object" }));
+    label.append(make("span", { className: "quiet", textContent: item.score === null ? "" : item.score.toFixed(2), title: "How well it is likely to fit an object, from 0 to 1" }));
     return make("li", {}, [label]);
   }));
   element("tab-found").textContent = here.length ? `Suggestions ${here.length}` : "Suggestions";
@@ -159,6 +160,7 @@ function showNext() {
 let shownScore = null;
 
 function showScore() {
+  if (state.score) drawCurve();
   if (!state.score || state.score === shownScore) return;
   shownScore = state.score;
   const { columns, rows, done, total } = state.score;
@@ -172,5 +174,6 @@ function showScore() {
   const table = make("table", { className: "scores" }, [make("thead", {}, [make("tr", {}, head)]), make("tbody", {}, rows.map(line))]);
   const note = total === 0 ? "no frame counts: the scorer leaves out the first and the last with a truth" : done < total ? `over ${done} of ${total} frames so far` : `over ${total} frames`;
   const legend = DIFFERENCE.map(({ name, colour }) => make("div", { className: "key" }, [swatch(colour), span(name)]));
-  element("score").replaceChildren(table, make("p", { className: "quiet", textContent: note }), ...legend);
+  const worst = make("button", { className: "wide", textContent: "Worst frame (W)", onclick: () => goWorst() });
+  element("score").replaceChildren(table, make("p", { className: "quiet", textContent: note }), curvePart(state.score), worst, ...legend);
 }

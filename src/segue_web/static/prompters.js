@@ -41,7 +41,8 @@ function button({ title, size, name }) {
 function meter({ title }, { done, total }) {
   const bar = make("progress", { "aria-label": `Download of ${title}`, ...(total && done ? { max: total, value: done } : {}) });
   const text = total && done >= total ? "checking and converting …" : `${megabytes(done)}${total ? ` of ${megabytes(total)}` : ""} MB`;
-  return make("div", {}, [make("p", { className: "quiet", textContent: `Downloading ${title}: ${text}` }), bar]);
+  const cancel = make("button", { textContent: "Cancel", onclick: () => void ask("cancel_download") });
+  return make("div", {}, [make("p", { className: "quiet", textContent: `Downloading ${title}: ${text}` }), make("div", { className: "row" }, [bar, cancel])]);
 }
 
 async function use(prompter) {
@@ -52,7 +53,8 @@ async function use(prompter) {
 async function download(name, title) {
   failure = "";
   try {
-    await request("download_prompter");
+    const answer = await request("download_prompter");
+    if (answer.there === false) { notice(`The download of ${title} was cancelled; the next one goes on where it was.`); return; }
   } catch (error) {
     failure = error.message;
     state.changed();

@@ -12,7 +12,7 @@ export function showQueue() {
   element("queue").hidden = !running && !interrupted && !queue.length;
   const shown = [running?.objects, running?.what, running ? null : interrupted, queue, state.objects.map(({ id, name, colour }) => [id, name, colour])];
   fill(element("waiting"), shown, () => [
-    ...(running ? [row(running.objects, `is tracked ${WAYS[running.what]}`, [iconButton("close", "Stop this tracking; the next one begins", () => stop(true))])] : []),
+    ...(running ? [row(running.objects, `tracked ${WAYS[running.what]}`, [iconButton("close", "Stop this tracking; the next one begins", () => stop(true))])] : []),
     ...(!running && interrupted ? [stopped(interrupted)] : []),
     ...(!running && !interrupted ? [make("li", {}, [goOn("Begin")])] : []),
     ...queue.map(waiting),
@@ -22,14 +22,14 @@ export function showQueue() {
 
 const goOn = (textContent) => make("button", { textContent, onclick: () => void track("forward", { resume: true }) });
 
-function stopped({ objects, direction, done, total }) {
+function stopped({ objects, done, total }) {
   const forget = iconButton("close", "Forget this tracking; its masks stay", () => void request("drop").catch(complain));
-  return row(objects, `stopped ${WAYS[direction]} after ${done} of ${total} frames`, [goOn("Go on"), forget]);
+  return row(objects, `stopped: ${done} of ${total} frames`, [goOn("Go on"), forget]);
 }
 
 function waiting({ id, objects, direction, start }, place) {
   const move = (icon, label, to) => iconButton(icon, label, () => moveWaiting(id, to), { disabled: to !== null && (to < 0 || to >= state.queue.length), "data-focus": `${icon}${id}` });
-  return row(objects, `waits: ${WAYS[direction]} from frame ${start}`, [
+  return row(objects, `waits: ${WAYS[direction]} from ${start}`, [
     move("up", "Earlier", place - 1), move("down", "Later", place + 1), move("close", "Take out", null),
   ]);
 }

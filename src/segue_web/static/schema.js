@@ -94,20 +94,25 @@ function download(schema) {
   setTimeout(() => URL.revokeObjectURL(address), 10000);
 }
 
-/** Choose the class of the chosen object, by a click or by its key. */
+/** Choose the class of the chosen object, by a click or by its key: one of the schema, or one that others have. */
 export function classDialog() {
   const item = state.chosenObject;
   if (!item) return;
   const give = (category) => { box.close(); if (category !== item.category) changeObjects([item.id], { category }); };
-  const { classes } = state.schema;
+  const isFree = !state.schema.classes.length;
+  const used = [...new Set(state.objects.map(({ category }) => category ?? "").filter(Boolean))].sort();
+  const classes = isFree ? used.map((name, i) => ({ name, colour: null, key: i < 9 ? String(i + 1) : null })) : state.schema.classes;
+  const other = make("input", { maxLength: 80, "aria-label": "Another class", placeholder: "Another class", className: "grow" });
+  other.onkeydown = (event) => { if (event.key === "Enter" && other.value.trim()) give(other.value.trim()); };
   const choice = ({ name, colour, key }) => {
     const sign = make("i", { className: "swatch" });
     sign.style.background = colour ?? "transparent";
     return make("button", { className: "class", "aria-pressed": item.category === name, onclick: () => give(name) }, [sign, span(name, "grow cut"), ...(key ? [make("kbd", { textContent: key.toUpperCase() })] : [])]);
   };
-  const box = dialog(`Class of ${item.name}`, [make("div", { className: "choices" }, [...classes.map(choice), make("button", { textContent: "No class", onclick: () => give("") })])]);
-  (box.querySelector("[aria-pressed=true]") ?? box.querySelector(".class")).focus();
+  const box = dialog(`Class of ${item.name}`, [make("div", { className: "choices" }, [...classes.map(choice), make("button", { textContent: "No class", onclick: () => give("") })]), ...(isFree ? [make("div", { className: "row" }, [other, make("button", { textContent: "Give this class", onclick: () => { if (other.value.trim()) give(other.value.trim()); } })])] : [])]);
+  (box.querySelector("[aria-pressed=true]") ?? box.querySelector(".class") ?? other).focus();
   box.onkeydown = (event) => {
+    if (event.target === other) return;
     const found = classes.find(({ key }) => key === event.key.toLowerCase());
     if (!found || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();

@@ -15,7 +15,7 @@
  * @typedef {{direction: string, start: number, objects: number[], done: number, total: number}} Interrupted
  * @typedef {{id: number, direction: string, start: number, objects: number[]}} Waiting
  * @typedef {{counts: string, label: string | null, score: number | null}} Found
- * @typedef {{columns: string[], rows: {object: number | null, here: number[] | null, all: number[] | null}[], done: number, total: number}} Score
+ * @typedef {{columns: string[], rows: {object: number | null, here: number[] | null, all: number[] | null}[], done: number, total: number, curve?: number[][]}} Score
  */
 
 /** masks of clicks and suggestions below this expected overlap are listed to be looked at; it is often too low */
@@ -80,6 +80,8 @@ class State {
   tool = "click";
   /** which of the masks that a click may mean is shown, while it is the mask of its object @type {{frame: number, object: number, mask: string, place: number, scores: number[]} | null} */
   candidate = null;
+  /** other masks that the one click of an object may mean, while its mask is this one @type {{frame: number, object: number, mask: string, masks: string[]} | null} */
+  others = null;
   /** whether clicks on a mask ask for the whole object anew, instead of mending it */
   whole = false;
   playing = false;
@@ -101,7 +103,7 @@ class State {
   /** @type {string[]} */
   names = [];
   /** @type {Record<string, any>} */
-  settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, labels: false, classColours: true, speed: 1, loop: false, stride: 10, seek: "given", detector: "", from: -1, to: -1 };
+  settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, labels: false, classColours: true, speed: 1, loop: false, stride: 10, seek: "given", detector: "", from: -1, to: -1, sideWidth: 0, sideFolded: false, timelineHeight: 0, timelineFolded: false };
   /** @type {Set<() => void>} */
   listeners = new Set();
   due = false;

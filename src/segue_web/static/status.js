@@ -49,13 +49,13 @@ function showCommands() {
   element("hint").textContent = element("hint").title = state.mode === "annotate" ? candidateHint() || who + (clicks && state.whole ? WHOLE : tool?.hint ?? "") : "";
 }
 
-/** Which of the masks of a click is shown, and the IoU to be expected of each; empty where it is another mask by now. */
+/** Which of the masks of a click is shown, and how well each is likely to fit; empty where it is another mask by now. */
 function candidateHint() {
   const { candidate, current, frame, object } = state;
   if (!candidate || candidate.frame !== frame || candidate.object !== object || current?.masks[object] !== candidate.mask) return "";
   const { place, scores } = candidate;
   const others = scores.map((score, i) => (i === place ? `[${score.toFixed(2)}]` : score.toFixed(2))).join(", ");
-  return `Mask ${place + 1} of ${scores.length} of this click, expected overlap ${others}. Shift M: the next one. Z: back.`;
+  return `Mask ${place + 1} of ${scores.length} of this click, each with how well it is likely to fit, from 0 to 1: ${others}. Shift M: the next one. Z: back.`;
 }
 
 function showProgress() {

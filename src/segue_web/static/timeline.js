@@ -52,11 +52,18 @@ class Timeline {
     if (canvas.hasPointerCapture(event.pointerId)) { go(this.frameAt(event), true); return; }
     const item = event.offsetX < this.names ? this.objectAt(event) : undefined;
     canvas.style.cursor = item ? "pointer" : "";
-    canvas.title = item?.name ?? "";
+    canvas.title = item?.name ?? this.attributesAt(event);
   }
 
   objectAt(event) {
     return event.offsetY < HEAD ? undefined : state.listed[Math.floor((event.offsetY - HEAD + this.box.scrollTop) / ROW)]?.[1];
+  }
+
+  /** What the mark of an attribute under the pointer says. */
+  attributesAt(event) {
+    const item = event.offsetX < this.names ? undefined : this.objectAt(event);
+    const near = (frame) => Math.abs(this.x(Number(frame)) - event.offsetX) <= 6;
+    return Object.entries(item?.frame_attributes ?? {}).flatMap(([name, points]) => Object.keys(points).filter(near).map((frame) => `${name}: ${points[frame] || "none"}, from frame ${frame} on`)).join("\n");
   }
 
   frameAt(event) {
@@ -159,12 +166,12 @@ class Timeline {
     canvas.setAttribute("aria-valuenow", String(state.frame));
     canvas.setAttribute("aria-valuetext", `frame ${state.frame} of ${state.video.frames}`);
     const style = getComputedStyle(document.documentElement);
-    const [line, quiet, accent, track, text, panel, shade] = ["line", "quiet", "accent", "track", "text", "panel", "shade"].map((name) => style.getPropertyValue(`--${name}`));
+    const [line, quiet, accent, track, text, panel, shade, sign] = ["line", "quiet", "accent", "track", "text", "panel", "shade", "warn"].map((name) => style.getPropertyValue(`--${name}`));
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.clearRect(0, 0, width, height);
     state.listed.forEach(([, item], i) => {
       const top = HEAD + i * ROW - box.scrollTop;
-      if (top > HEAD - ROW && top < height) this.row(item, top, { track, text, quiet });
+      if (top > HEAD - ROW && top < height) this.row(item, top, { track, text, quiet, sign });
     });
     context.fillStyle = panel;
     context.fillRect(0, 0, width, HEAD);
@@ -196,7 +203,7 @@ class Timeline {
     }
   }
 
-  row(item, top, { track, text, quiet }) {
+  row(item, top, { track, text, quiet, sign }) {
     const { context } = this;
     const full = ROW - 6;
     const chosen = item.id === state.object;
@@ -245,6 +252,12 @@ class Timeline {
       context.lineWidth = 1.5;
       context.strokeStyle = item.colour;
       context.stroke();
+    }
+    context.fillStyle = sign;
+    for (const frame of new Set(Object.values(item.frame_attributes ?? {}).flatMap((points) => Object.keys(points).map(Number)))) {
+      const x = this.x(frame);
+      along(context, [[x - 4, top], [x + 4, top], [x, top + 6]]);
+      context.fill();
     }
     context.restore();
   }

@@ -1,6 +1,7 @@
 // Tools: what a pointer, or the cross that the keyboard moves, does to the image.
 
-import { click, reshape, rest, stroke } from "./edits.js";
+import { make, notice } from "./dom.js";
+import { click, outlineCandidates, reshape, rest, stroke } from "./edits.js";
 import { request } from "./link.js";
 import { along, disk, outline, point } from "./paint.js";
 import { hold } from "./playback.js";
@@ -19,12 +20,14 @@ export const TOOLS = [
   { id: "box", key: "r", icon: "box", label: "Box", name: "Box", hint: "Draw a box around the object." },
   { id: "brush", key: "b", icon: "brush", label: "Brush", name: "Brush", hint: "Paint the object. [ and ] change the size." },
   { id: "eraser", key: "e", icon: "eraser", label: "Eraser", name: "Eraser", hint: "Erase what does not belong to the object. [ and ] change the size." },
-  { id: "polygon", key: "p", icon: "polygon", label: "Polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up. Drag a corner of the mask to move it." },
+  { id: "polygon", key: "p", icon: "polygon", label: "Polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up, which can be taken back. Drag a corner of the mask to move it." },
   { id: "hand", key: "v", icon: "hand", label: "Move", name: "Move the image", hint: "Drag to move, turn the wheel to zoom, click on an object to choose it." },
 ];
 
 /** milliseconds that the pointer rests before the mask of a click there is computed */
 const REST = 60;
+/** and before the other masks of a click are outlined */
+const REST_LONG = 500;
 
 /** A place as clicks have it. */
 const rounded = (at) => [Math.round(at.x * 10) / 10, Math.round(at.y * 10) / 10];
@@ -53,13 +56,13 @@ class Tools {
     /** where the image was taken hold of, until it is moved @type {Point | null} */
     this.held = null;
     /** the timer of a pointer that rests */
-    this.resting = 0;
+    this.resting = this.restingLong = 0;
     const { canvas } = view;
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.up(event));
     canvas.addEventListener("pointercancel", (event) => this.up(event));
-    canvas.addEventListener("pointerleave", () => { this.name(null); this.hover(null); });
+    canvas.addEventListener("pointerleave", () => { view.pointer = null; this.name(null); this.hover(null); });
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("dblclick", () => { if (this.tool === "polygon") this.closePolygon(); });
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -171,6 +174,8 @@ class Tools {
     const now = view.place(event);
     if (before) this.pointers.set(event.pointerId, now);
     const at = view.videoPoint(event);
+    view.pointer = at;
+    if (state.settings.labels) state.changed();
     if (this.held && distance(this.held, now) > 4 * devicePixelRatio) this.held = null;
     this.name(before ? null : at);
     if (before && this.doing === "pan") this.panOrPinch(event.pointerId, before, now);
@@ -229,8 +234,11 @@ class Tools {
       : this.tool === "hand" ? "grab" : brushes ? "none" : "crosshair";
     clearTimeout(this.resting);
     if (at && this.tool === "click" && this.isInside(at) && (anyway || !this.otherAt(at))) this.resting = setTimeout(() => rest(rounded(at)), REST);
+    clearTimeout(this.restingLong);
+    if (at && this.tool === "click" && this.isInside(at)) this.restingLong = setTimeout(() => void outlineCandidates(), REST_LONG);
     if (this.tool === "polygon" && this.path.length) { this.drawPolygon(at); return; }
     view.draft = brushes && at ? (context, pixel) => this.ring(context, at, pixel) : null;
+    view.brush = brushes && at ? { ...at, radius: Number(state.settings.brush) / 2 } : null;
     if (brushes || view.draft !== null) state.changed();
   }
 
@@ -257,6 +265,7 @@ class Tools {
 
   preview() {
     const { path, tool } = this;
+    if (tool !== "box") view.brush = { ...path[path.length - 1], radius: Number(state.settings.brush) / 2 };
     view.draft = (context, pixel) => {
       if (tool === "box") {
         const [a, b] = [path[0], path[path.length - 1]];
@@ -332,8 +341,24 @@ class Tools {
       busy = true;
     }
     this.doing = null;
-    view.draft = null;
+    view.draft = view.brush = null;
     state.changed();
+    return busy;
+  }
+
+  /** Give up what is being drawn; a polygon of several corners can be gone on with. */
+  giveUp() {
+    const corners = this.tool === "polygon" ? this.path : [];
+    const busy = this.cancel();
+    if (corners.length > 1) {
+      const again = make("button", { textContent: "Draw on", onclick: () => {
+        box.remove();
+        this.use("polygon");
+        this.path = corners;
+        this.drawPolygon(null);
+      } });
+      const box = notice("The polygon was given up.", "", [again]);
+    }
     return busy;
   }
 

@@ -6,7 +6,7 @@ import { ask } from "./link.js";
 import { state } from "./state.js";
 
 /** Opens another video, after the changes that were made before; all pages load it. */
-export const openVideo = (number) => void switchVideo(number);
+export const openVideo = (number, onward = false) => void switchVideo(number, onward);
 
 /** The number of the video after the open one, if there is one. */
 export const nextVideo = () => (state.video.number ?? 0) + 1;
@@ -17,8 +17,9 @@ export async function videosDialog() {
   const [masks, done] = ["annotated", "reviewed"].map((key) => answer.videos.reduce((sum, item) => sum + (item[key] ?? 0), 0));
   const rows = answer.videos.map((item, number) => {
     const here = number === answer.open;
-    const button = make("button", { className: "pick grow", "aria-current": here, onclick: () => { box.close(); if (!here) openVideo(number); } }, [span(item.name, "cut")]);
-    return make("li", { className: here ? "row chosen" : "row" }, [button, meter(item), span(said(item), "quiet")]);
+    const button = make("button", { className: "pick grow", "aria-current": here, title: item.error ?? item.name, onclick: () => { box.close(); if (!here) openVideo(number); } }, [span(item.name, "cut")]);
+    const about = item.error ? [span(item.error, "failure")] : [meter(item), span(said(item), "quiet")];
+    return make("li", { className: here ? "row chosen" : "row" }, [button, ...about]);
   });
   const select = make("select", { "aria-label": "Format" }, state.formats.map(({ id, name }) => make("option", { value: id, textContent: name })));
   const run = () => { box.close(); void start("export_all", { format: select.value }); };

@@ -2,10 +2,16 @@
 
 import { element, notice, short } from "./dom.js";
 import { loadFrames } from "./link.js";
-import { DIFFERENCE, LABEL, outline, paintedMask, point, rimOf, write } from "./paint.js";
+import { boxed, DIFFERENCE, LABEL, outline, outlineOf, paintedMask, point, rimOf, write } from "./paint.js";
 import { state } from "./state.js";
 
 const KEPT_FRAMES = 64;
+/** a rim on the screen, in pixels of the page, that is too thick */
+const THICK = 2.5;
+/** what is left of masks under a brush */
+const FADED = 0.25;
+/** names nearer to the pointer than this step aside, in pixels of the page */
+const ASIDE = 60;
 /** a name on a mask may be so many times as wide */
 const ROOM = 1.4;
 /** images of masks that are kept, in pixels of so many frames */
@@ -22,12 +28,20 @@ class View {
     this.bitmaps = new Map();
     /** @type {Map<number, Promise<void>>} */
     this.loading = new Map();
-    /** by frame, kind and object @type {Map<string, {looks: [string, string, number], image: HTMLCanvasElement, inside: Uint8Array, x: number, y: number}>} */
+    /** by frame, kind and object @type {Map<string, {looks: [string, string, number], isLine: boolean, path: Path2D | null, image: HTMLCanvasElement, inside: Uint8Array, x: number, y: number}>} */
     this.masks = new Map();
+    /** outlines of other masks of a click @type {Map<string, Path2D>} */
+    this.otherPaths = new Map();
     /** pixels of these images */
     this.painted = 0;
+    /** how much of masks is drawn at the moment */
+    this.faded = 1;
     /** what a tool draws over everything, in pixels of the video @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
     this.draft = null;
+    /** the disk of the brush, in which masks fade @type {{x: number, y: number, radius: number} | null} */
+    this.brush = null;
+    /** where the pointer is, in pixels of the video @type {{x: number, y: number} | null} */
+    this.pointer = null;
     /** corners of an outline that can be moved @type {number[][]} */
     this.corners = [];
     /** the object under the pointer, and where its name is drawn @type {{x: number, y: number, id: number, name: string} | null} */
@@ -56,7 +70,7 @@ class View {
   }
 
   get paneWidth() {
-    return this.canvas.width / this.panes;
+    return Math.floor(this.canvas.width / this.panes);  // both begin at a pixel
   }
 
   /** Show one image or two; what is in the middle stays there. */
@@ -70,7 +84,7 @@ class View {
 
   fit() {
     const { width, height } = state.video;
-    const margin = 20 * devicePixelRatio;
+    const margin = (state.settings.sideFolded ? 6 : 20) * devicePixelRatio;
     this.scale = Math.min((this.paneWidth - 2 * margin) / width, (this.canvas.height - 2 * margin) / height);
     this.scale = Math.max(this.scale, 0.01);
     this.offset = { x: (this.paneWidth - width * this.scale) / 2, y: (this.canvas.height - height * this.scale) / 2 };
@@ -171,6 +185,8 @@ class View {
     if (state.mode === "loading") return;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
+    const zoom = `${Math.round((100 * this.scale) / devicePixelRatio)} %`;
+    if (element("zoom").textContent !== zoom) element("zoom").textContent = zoom;
     const bitmap = this.bitmaps.get(state.frame);
     if (bitmap) this.shown = bitmap;
     for (let pane = 0; pane < this.panes; pane++) {
@@ -206,13 +222,14 @@ class View {
     if (this.shown) context.drawImage(this.shown, 0, 0, width, height);
     else { context.fillStyle = "#0003"; context.fillRect(0, 0, width, height); }
     const data = state.current;
-    if (data && !state.settings.hidden) this.drawMasks(data, pane);
+    if (data && !state.settings.hidden) this.drawAroundBrush(() => this.drawMasks(data, pane));
     const pixel = devicePixelRatio / this.scale;
     if (state.mode === "annotate" && pane === this.panes - 1) {
       this.drawFound();
+      if (data) this.drawOthers(data, pixel);
       if (data) this.drawPrompts(data, pixel);
     }
-    if (this.named && !state.settings.labels) write(context, short(this.named.name), this.named.x, this.named.y - 16 * pixel, pixel);
+    if (this.named && !state.settings.labels) write(context, short(this.named.name), this.named.x + 18 * pixel, this.named.y - 26 * pixel, pixel, "left");
     for (const [x, y] of this.corners) {
       context.fillStyle = "#fff";
       context.strokeStyle = "#000a";
@@ -222,6 +239,25 @@ class View {
     }
     if (this.draft) this.draft(context, pixel);
     if (state.cursor) this.drawCross(pixel);
+  }
+
+  /** Draw masks, faintly under the brush: what lies there is what somebody looks at. */
+  drawAroundBrush(draw) {
+    if (!this.brush) { draw(); return; }
+    const { context } = this;
+    const { x, y, radius } = this.brush;
+    const disk = new Path2D();
+    disk.arc(x, y, radius, 0, 7);
+    const around = new Path2D(disk);
+    around.rect(-1e6, -1e6, 2e6, 2e6);
+    for (const [part, faded] of /** @type {[Path2D, number][]} */ ([[around, 1], [disk, FADED]])) {
+      context.save();
+      context.clip(part, "evenodd");
+      this.faded = faded;
+      draw();
+      context.restore();
+    }
+    this.faded = 1;
   }
 
   drawMasks(data, pane) {
@@ -252,7 +288,7 @@ class View {
     const { context } = this;
     for (const { id, visible, colour } of state.objects) {
       if (!visible || !masks[id]) continue;
-      context.globalAlpha = state.object === null || id === state.object ? 1 : 0.75;
+      context.globalAlpha = this.faded * (state.object === null || id === state.object ? 1 : 0.75);
       this.drawMask(`${kind} ${id}`, masks[id], colour, Number(state.settings.opacity));
     }
     context.globalAlpha = 1;
@@ -269,8 +305,19 @@ class View {
       this.context.font = LABEL(pixel);
       const wanted = item.id === state.object || item.id === this.named?.id;
       const fits = wanted || this.context.measureText(whole).width < ROOM * mask.image.width;
-      write(this.context, fits ? whole : String(i + 1), mask.x + mask.image.width / 2, mask.y + mask.image.height / 2, pixel);
+      const [x, y] = this.besidePointer(mask.x + mask.image.width / 2, mask.y + mask.image.height / 2, pixel);
+      write(this.context, fits ? whole : String(i + 1), x, y, pixel);
     });
+  }
+
+  /** A place for a name, away from the pointer. */
+  besidePointer(x, y, pixel) {
+    if (!this.pointer) return [x, y];
+    const [dx, dy] = [x - this.pointer.x, y - this.pointer.y];
+    const [away, least] = [Math.hypot(dx, dy), ASIDE * pixel];
+    if (away >= least) return [x, y];
+    const share = least / Math.max(away, 1e-3);
+    return away < pixel ? [x, y - least] : [this.pointer.x + dx * share, this.pointer.y + dy * share];
   }
 
   /** The object on top whose mask is seen at a place of the frame; the chosen one comes first. */
@@ -289,11 +336,14 @@ class View {
   drawMask(what, counts, colour, alpha) {
     const { width, height } = state.video;
     const key = `${state.frame} ${what}`;
+    // A rim of pixels is thin until the image is enlarged; then a line takes its place.
+    const usual = rimOf(width, height);
+    const isLine = (usual * this.scale) / devicePixelRatio > THICK;
     let mask = this.masks.get(key);
     // Run lengths of the frame as it was drawn last are the same text, so that they are not compared sign by sign.
-    if (!mask || mask.looks[0] !== counts || mask.looks[1] !== colour || mask.looks[2] !== alpha) {
+    if (!mask || mask.looks[0] !== counts || mask.looks[1] !== colour || mask.looks[2] !== alpha || mask.isLine !== isLine) {
       this.forgetMask(key);
-      mask = { looks: [counts, colour, alpha], ...paintedMask(counts, height, rimOf(width, height), colour, alpha) };
+      mask = { looks: [counts, colour, alpha], isLine, path: null, ...paintedMask(counts, height, isLine ? 0 : usual, colour, alpha) };
       this.masks.set(key, mask);
       this.painted += mask.image.width * mask.image.height;
       for (const old of this.masks.keys()) {
@@ -302,6 +352,11 @@ class View {
       }
     } else mask.looks[0] = counts;
     this.context.drawImage(mask.image, mask.x, mask.y);
+    if (!isLine) return;
+    mask.path ??= outlineOf(mask);
+    this.context.lineWidth = (1.5 * devicePixelRatio) / this.scale;
+    this.context.strokeStyle = colour;
+    this.context.stroke(mask.path);
   }
 
   forgetMask(key) {
@@ -318,6 +373,25 @@ class View {
         if (visible && counts) this.drawMask(`${DIFFERENCE[kind].name} ${id}`, counts, DIFFERENCE[kind].colour, 0.6);
       }
     }
+  }
+
+  /** Outline the other masks that the one click of the chosen object may mean. */
+  drawOthers(data, pixel) {
+    const { others } = state;
+    if (!others || others.frame !== state.frame || others.object !== state.object || data.masks[others.object] !== others.mask) return;
+    const { context } = this;
+    context.setLineDash([5 * pixel, 4 * pixel]);
+    for (const counts of others.masks) {
+      let path = this.otherPaths.get(counts);
+      if (!path) this.otherPaths.set(counts, (path = outlineOf(boxed(counts, state.video.height))));
+      for (const [tone, width] of /** @type {[string, number][]} */ ([["#000a", 3], ["#fff", 1.5]])) {
+        context.lineWidth = width * pixel;
+        context.strokeStyle = tone;
+        context.stroke(path);
+      }
+    }
+    context.setLineDash([]);
+    if (this.otherPaths.size > 12) this.otherPaths.clear();
   }
 
   drawFound() {

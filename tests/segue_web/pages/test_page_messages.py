@@ -18,7 +18,7 @@ from segue.masks import encode_rle
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
 from tests.segue_web.here import ServerHere
-from tests.segue_web.pages.desk import Desk
+from tests.segue_web.pages.desk import HEIGHT, WIDTH, Desk
 from tests.segue_web.pages.page import Page, Server, playwright
 
 pytestmark = needs_chromium
@@ -117,6 +117,43 @@ def test_a_key_goes_through_the_masks_of_a_click_and_tells_how_sure_they_are(des
     playwright.expect(hint).not_to_contain_text("0.64")
 
 
+def test_the_other_masks_of_a_click_are_outlined_where_the_pointer_rests(desk: Desk) -> None:
+    desk.objects, desk.held = [1], {"candidates"}
+    desk.open()
+    desk.change(0, 1, kind="tracked")
+    desk.here("Object 1: tracked")
+    desk.page.mouse.move(*desk.at(50, 50))
+    desk.page.wait_for_timeout(700)
+    assert desk.ops("candidates") == [], "no click has made this mask"
+    desk.change(0, 1, prompts={"1": {"points": [[50, 50, True]], "box": None}})
+    desk.here("Object 1: corrected")
+    desk.page.mouse.move(*desk.at(52, 50))
+    asked = desk.next("candidates")
+    assert (asked["frame"], asked["object"]) == (0, 1)
+    other = np.zeros((HEIGHT, WIDTH), np.bool_)
+    other[80:200, 100:300] = True
+    places = [desk.at(x, 80) for x in range(120, 280, 2)]
+
+    def dashes() -> int:
+        desk.settle()
+        box = desk.page.locator("#canvas").bounding_box()
+        points = [[x - box["x"], y - box["y"]] for x, y in places]
+        bright = """(node, points) => points.filter(([x, y]) =>
+          node.getContext("2d").getImageData(x, y, 1, 1).data[0] > 180).length"""
+        return int(desk.page.locator("#canvas").evaluate(bright, points))
+
+    assert dashes() == 0
+    shown = desk.looks[0]["masks"]["1"]
+    desk.answer(asked, masks=[shown, encode_rle(other)["counts"]], scores=[0.8, 0.6])
+    assert 10 < dashes() < 75
+    desk.change(0, 1)
+    desk.change(1, 1)
+    desk.page.keyboard.press("ArrowRight")
+    desk.settle()
+    assert dashes() == 0
+    assert len(desk.ops("candidates")) == 1
+
+
 def test_a_key_has_clicks_ask_for_the_whole_object_until_it_is_pressed_again(desk: Desk) -> None:
     desk.objects = [1]
     desk.open()
@@ -151,7 +188,13 @@ def test_the_network_of_clicks_is_downloaded_and_used(desk: Desk) -> None:
     bar = dialog.get_by_role("progressbar")
     playwright.expect(bar).to_have_attribute("value", "78000000")
     playwright.expect(dialog).to_contain_text("78 of 156 MB")
+    dialog.get_by_role("button", name="Cancel").click()
+    desk.next_asked("cancel_download")
     tell(progress=None)
+    desk.answer(asked, there=False)
+    playwright.expect(desk.page.locator(".notice", has_text="was cancelled")).to_be_visible()
+    dialog.get_by_role("button", name="Download SAM 2 tiny (156 MB)").click()
+    asked = desk.next("download_prompter")
     desk.answer(asked, error="SAM 2 tiny could not be downloaded")
     playwright.expect(dialog.locator(".failure")).to_contain_text("could not be downloaded")
 

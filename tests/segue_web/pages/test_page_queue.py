@@ -43,8 +43,8 @@ def tell_queue(desk: Desk, *rows: dict[str, Any]) -> None:
 
 def test_the_queue_is_shown_moved_and_emptied(busy: Desk) -> None:
     rows = busy.page.locator("#waiting li")
-    playwright.expect(rows.nth(0)).to_contain_text("Object 1is tracked forwards")
-    playwright.expect(rows.nth(1)).to_contain_text("Object 2waits: forwards from frame 0")
+    playwright.expect(rows.nth(0)).to_contain_text("Object 1tracked forwards")
+    playwright.expect(rows.nth(1)).to_contain_text("Object 2waits: forwards from 0")
     playwright.expect(busy.page.locator("#progress-what")).to_contain_text("1 of 8 frames; 2 more wait")
     rows.nth(2).get_by_role("button", name="Earlier").click()
     moved = busy.next_asked("move")

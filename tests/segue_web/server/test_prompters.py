@@ -88,8 +88,20 @@ def test_of_two_downloads_at_once_one_is_refused(prompters: Prompters) -> None:
         return await asyncio.gather(prompters.download(), prompters.download(), return_exceptions=True)
 
     first, second = asyncio.run(twice())
-    assert first is None
+    assert first == {"there": True}
     assert isinstance(second, SegueError)
+
+
+def test_a_cancelled_download_leaves_nothing_but_what_the_next_one_goes_on_from(
+    prompters: Prompters, offered: Entry, events: list[dict[str, Any]]
+) -> None:
+    prompters._send = lambda event: (events.append(event), setattr(prompters, "_cancelled", True))[0]
+    assert asyncio.run(prompters.download()) == {"there": False}
+    assert not cached(offered).exists()
+    assert events[-1]["prompters"]["progress"] is None
+    prompters._send = events.append
+    assert asyncio.run(prompters.download()) == {"there": True}
+    assert cached(offered).exists()
 
 
 @pytest.mark.parametrize("trouble", ["other bytes", "no file", "offline"])

@@ -37,7 +37,7 @@ class Failing(AnnotateBackend):
         super().__init__(video, folder / "project")
         self.folder, self.taken, self.uploads = folder, list[bytes](), list[Path]()
 
-    async def _stop(self) -> None:
+    async def _stop_export(self) -> None:
         raise SegueError("nothing is computed")
 
     def _remove(self, object: messages.Number) -> None:
@@ -214,7 +214,7 @@ def test_errors_of_the_user_and_defects_are_told_apart(
     client: TestClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with connect(client) as socket:
-        socket.send_text('{"id": 1, "op": "stop"}')
+        socket.send_text('{"id": 1, "op": "stop_export"}')
         assert json.loads(socket.receive_text()) == {"id": 1, "error": "nothing is computed", "stale": False}
         socket.send_text('{"id": 2, "op": "remove", "object": 1}')
         assert json.loads(socket.receive_text())["error"].startswith("this failed inside segue;")

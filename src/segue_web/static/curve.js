@@ -1,0 +1,72 @@
+// Where two results are compared: the measures over the frames, and the way to the worst of them.
+
+import { make, notice } from "./dom.js";
+import { along } from "./paint.js";
+import { go } from "./playback.js";
+import { state } from "./state.js";
+
+/** colours of the measures, by their places: of the page's style */
+const TONES = ["accent", "warn", "good"];
+const HEIGHT = 96;
+
+const canvas = make("canvas", { className: "curve", role: "img" });
+canvas.onpointerdown = (event) => {
+  canvas.setPointerCapture(event.pointerId);
+  go(frameAt(event), true);
+};
+canvas.onpointermove = (event) => { if (canvas.hasPointerCapture(event.pointerId)) go(frameAt(event), true); };
+canvas.onpointerup = (event) => { if (canvas.hasPointerCapture(event.pointerId)) go(frameAt(event)); };
+
+const frameAt = (event) => Math.round((event.offsetX / canvas.clientWidth) * (state.video.frames - 1));
+
+/** The curve of what is known so far, with a key. */
+export function curvePart({ columns }) {
+  const key = columns.map((name, i) => {
+    const sign = make("i", { className: "swatch" });
+    sign.style.background = `var(--${TONES[i]})`;
+    return make("span", { className: "key" }, [sign, name]);
+  });
+  canvas.setAttribute("aria-label", `${columns.join(" and ")} over the frames; a click goes to one`);
+  requestAnimationFrame(drawCurve);
+  return make("div", { className: "curve-part" }, [canvas, make("div", { className: "row" }, key)]);
+}
+
+/** Draw it for the frame that is shown. */
+export function drawCurve() {
+  const context = canvas.getContext("2d");
+  const { curve = [] } = state.score ?? {};
+  if (!context || !canvas.clientWidth) return;
+  const [width, ratio] = [canvas.clientWidth, devicePixelRatio];
+  [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(HEIGHT * ratio)];
+  const style = getComputedStyle(document.documentElement);
+  const tone = (name) => style.getPropertyValue(`--${name}`);
+  const [x, y] = [(frame) => (frame / Math.max(1, state.video.frames - 1)) * width, (value) => 2 + (1 - value) * (HEIGHT - 4)];
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.fillStyle = tone("line");
+  for (const level of [0, 0.5, 1]) context.fillRect(0, y(level), width, 1);
+  context.lineWidth = 1.5;
+  for (let column = 1; column < (curve[0]?.length ?? 0); column++) {
+    context.strokeStyle = tone(TONES[column - 1]);
+    along(context, curve.map((row) => [x(row[0]), y(row[column])]));
+    context.stroke();
+  }
+  context.fillStyle = tone("text");
+  context.fillRect(x(state.frame) - 0.5, 0, 1, HEIGHT);
+}
+
+/** frames that were gone to, so that the next one is another */
+let visited = new Set();
+
+/** To the frame with the lowest mean of the measures; again: to the next one, ten frames away at least. */
+export function goWorst() {
+  const rows = (state.score?.curve ?? []).map(([frame, ...values]) => ({ frame, value: values.reduce((sum, one) => sum + one, 0) / values.length }));
+  const far = ({ frame }) => [...visited].every((other) => Math.abs(other - frame) > 10);
+  const [worst] = rows.filter(far).sort((a, b) => a.value - b.value);
+  if (!worst) {
+    notice(rows.length ? "All frames were gone to; the next press begins with the worst again." : "No frame is scored yet.");
+    visited = new Set();
+    return;
+  }
+  visited.add(worst.frame);
+  go(worst.frame);
+}

@@ -1,0 +1,22 @@
+// What somebody types is not thrown away by a key: the page asks before.
+
+import { question } from "./dom.js";
+
+const cut = (text) => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
+
+/**
+ * Leave a field by Escape: what was typed is kept or discarded as somebody says; without an answer it goes on to be typed.
+ * @param {KeyboardEvent} event @param {any} field @param {string} before @param {() => void} keep
+ */
+export async function leave(event, field, before, keep) {
+  event.preventDefault();  // else the key also closes the question
+  const { value, onchange } = field;
+  if (value.trim() === before.trim()) { field.blur(); return; }
+  field.onchange = null;  // the question takes the focus, which is no yes
+  const answer = await question(`Keep “${cut(value.trim())}”?`, { keep: "Keep", discard: "Discard" });
+  field.value = answer === "discard" ? before : value;
+  if (answer === null) field.focus();
+  else field.blur();
+  field.onchange = onchange;
+  if (answer === "keep") keep();
+}

@@ -1,0 +1,191 @@
+"""Panels and the timeline make room for the image, and no key throws away what somebody types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.segue_web.chromium import needs_chromium
+from tests.segue_web.pages.desk import Desk
+from tests.segue_web.pages.page import playwright
+
+pytestmark = needs_chromium
+
+SHARE = """import("./static/view.js").then(({ view }) => import("./static/state.js").then(({ state }) =>
+  (state.video.width * state.video.height * (view.scale / devicePixelRatio) ** 2)
+    / innerWidth / innerHeight))"""
+"""The part of the window that the image has."""
+
+
+@pytest.fixture
+def one(desk: Desk) -> Desk:
+    """Object 1 has a mask on frame 0."""
+    desk.open()
+    desk.change(0, 1)
+    desk.here("Object 1: corrected by you")
+    return desk
+
+
+def drag(desk: Desk, edge: str, dx: float, dy: float) -> None:
+    box = desk.page.locator(edge).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    desk.page.mouse.move(x, y)
+    desk.page.mouse.down()
+    desk.page.mouse.move(x + dx, y + dy, steps=4)
+    desk.page.mouse.up()
+    desk.settle()
+
+
+def size(desk: Desk, part: str) -> tuple[float, float]:
+    box = desk.page.locator(part).bounding_box()
+    return box["width"], box["height"]
+
+
+def test_with_folded_panels_the_image_has_half_of_the_window(one: Desk) -> None:
+    one.page.set_viewport_size({"width": 1366, "height": 768})
+    one.settle()
+    before = one.page.evaluate(SHARE)
+    one.page.keyboard.press("Shift+H")
+    one.settle()
+    assert before < 0.4
+    assert one.page.evaluate(SHARE) > 0.5
+    playwright.expect(one.page.locator("#side")).to_be_hidden()
+    playwright.expect(one.page.locator("#timeline")).to_be_hidden()
+    assert {"sideFolded": True} in [message["values"] for message in one.asked if message["op"] == "settings"]
+    one.page.keyboard.press("F2")
+    playwright.expect(one.page.locator("#name")).to_be_focused()
+    assert size(one, "#side")[0] == 288, "a field that is typed into is in sight"
+    one.page.keyboard.press("Escape")
+    one.page.keyboard.press("Shift+L")
+    one.settle()
+    assert one.page.evaluate(SHARE) == pytest.approx(before, rel=0.02)
+
+
+def test_edges_are_dragged_folded_and_moved_by_keys(one: Desk) -> None:
+    drag(one, "#side-edge", -100, 0)
+    assert size(one, "#side")[0] == pytest.approx(388, abs=2)
+    height = size(one, "#timeline-box")[1]
+    drag(one, "#timeline-edge", 0, -50)
+    assert size(one, "#timeline-box")[1] == pytest.approx(height + 50, abs=2)
+    saved: dict[str, Any] = {}
+    for message in one.asked:
+        if message["op"] == "settings":
+            saved |= message["values"]
+    assert saved["sideWidth"] == pytest.approx(388, abs=2)
+    assert saved["timelineHeight"] == pytest.approx(height + 50, abs=2)
+    drag(one, "#side-edge", 350, 0)
+    playwright.expect(one.page.locator("#side")).to_be_hidden()
+    one.page.locator("#side-edge").dblclick()
+    playwright.expect(one.page.locator("#side")).to_be_visible()
+    width = size(one, "#side")[0]
+    one.page.locator("#side-edge").press("ArrowLeft")
+    one.settle()
+    assert size(one, "#side")[0] == width + 16
+
+
+def test_escape_asks_before_it_discards_what_was_typed(one: Desk) -> None:
+    ask = one.page.locator("dialog.question")
+    for answer, kept in (("Discard", None), ("Keep", "Koi")):
+        one.page.keyboard.press("F2")
+        one.page.keyboard.type("Koi")
+        one.page.keyboard.press("Escape")
+        playwright.expect(ask).to_contain_text("Keep “Koi”?")
+        assert one.ops("object") == []
+        one.page.keyboard.press("Escape")  # back to the field
+        playwright.expect(ask).to_have_count(0)
+        playwright.expect(one.page.locator("#name")).to_be_focused()
+        playwright.expect(one.page.locator("#name")).to_have_value("Koi")
+        one.page.keyboard.press("Escape")
+        ask.get_by_role("button", name=answer).click()
+        playwright.expect(one.page.locator("#name")).not_to_be_focused()
+        assert [message["name"] for message in one.asked if message["op"] == "object"] == [kept] * bool(kept)
+    one.page.keyboard.press("j")
+    one.page.keyboard.type("pose: sits")
+    one.page.keyboard.press("Escape")
+    ask.get_by_role("button", name="Keep").click()
+    assert one.next_asked("object", 1)["attributes"] == {"pose": "sits"}
+    one.page.keyboard.press("j")
+    one.page.keyboard.press("Escape")
+    playwright.expect(ask).to_have_count(0)
+    playwright.expect(one.page.locator("#attribute")).not_to_be_focused()
+
+
+def test_a_dialog_with_something_typed_asks_before_it_closes(one: Desk) -> None:
+    dialog, ask = one.page.locator("#dialog"), one.page.locator("dialog.question")
+    one.page.locator("[data-command=schemaDialog]").click()
+    one.page.keyboard.press("Escape")
+    playwright.expect(dialog).to_be_hidden()
+    one.page.locator("[data-command=schemaDialog]").click()
+    one.page.get_by_role("button", name="New class").click()
+    one.page.keyboard.type("car")
+    for _ in range(2):
+        one.page.keyboard.press("Escape")
+        ask.get_by_role("button", name="Go on").click()
+        playwright.expect(one.page.get_by_label("Class", exact=True).last).to_have_value("car")
+    one.page.keyboard.press("Escape")
+    ask.get_by_role("button", name="Discard").click()
+    playwright.expect(dialog).to_be_hidden()
+    assert one.ops("schema") == []
+
+
+def test_a_polygon_that_was_given_up_can_be_gone_on_with(one: Desk) -> None:
+    one.page.keyboard.press("n")
+    one.page.keyboard.press("p")
+    for x, y in ((0.2, 0.2), (0.3, 0.2), (0.3, 0.3)):
+        one.click(x, y)
+    one.page.keyboard.press("Escape")
+    one.page.locator(".notice").get_by_role("button", name="Draw on").click()
+    one.click(0.2, 0.3)
+    one.page.keyboard.press("Enter")
+    assert len(one.next_asked("stroke")["path"]) == 4
+
+
+def test_classes_in_use_are_offered_and_another_one_can_be_given(desk: Desk) -> None:
+    desk.known = {2: {"category": "car"}, 3: {"category": "person"}}
+    desk.open()
+    desk.change(0, 1, 2, 3)
+    playwright.expect(desk.page.locator("#objects li")).to_have_count(3)
+    desk.page.keyboard.press("1")
+    desk.page.keyboard.press("k")
+    playwright.expect(desk.page.locator("#dialog button.class")).to_have_text(["car1", "person2"])
+    desk.page.keyboard.press("2")
+    assert desk.next_asked("object")["category"] == "person"
+    desk.page.keyboard.press("k")
+    desk.page.get_by_label("Another class").fill("bus 1")
+    desk.page.keyboard.press("Enter")
+    assert desk.next_asked("object", 1)["category"] == "bus 1"
+
+
+def test_attributes_of_frames_have_marks_in_the_timeline(desk: Desk) -> None:
+    desk.known = {1: {"frame_attributes": {"occluded": {"4": "true", "6": ""}}}}
+    desk.open()
+    desk.change(0, 1)
+    desk.here("Object 1: corrected by you")
+    line = desk.page.locator("#timeline")
+    box = line.bounding_box()
+    for frame, title in (
+        (4, "occluded: true, from frame 4 on"),
+        (6, "occluded: none, from frame 6 on"),
+        (2, ""),
+    ):
+        x = 132 + frame / 8 * (box["width"] - 132)
+        line.hover(position={"x": x, "y": 28})
+        playwright.expect(line).to_have_attribute("title", title)
+    colours = line.evaluate(
+        """(node, [x, y]) => [...node.getContext("2d").getImageData(x, y, 1, 1).data.slice(0, 3)]""",
+        [round(132 + (box["width"] - 132) / 2) + 2, 19],
+    )
+    assert colours == [0x8A, 0x53, 0x00]
+
+
+def test_a_message_goes_when_what_it_asks_for_is_done(one: Desk) -> None:
+    one.page.keyboard.press("n")
+    asks = one.page.locator(".notice", has_text="Click on the new object")
+    playwright.expect(asks).to_be_visible()
+    one.held = {"click"}
+    one.click(0.7, 0.7)
+    click = one.next("click")
+    one.change(0, 1, 2)
+    one.answer(click, object=2)
+    playwright.expect(asks).to_have_count(0, timeout=2000)
