@@ -10,7 +10,6 @@ import itertools
 import math
 import os
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,7 +29,7 @@ from segue.masks import decode_rle, read_index_mask, resize_mask
 from segue.masks.files import MaskStack, index_values, stack_text
 from segue.masks.rle import check_size
 from segue.masks.tracks import RleTrack
-from segue.masks.values import MAX_ID, as_white, is_white, warn_of_void, without_void
+from segue.masks.values import MAX_ID, as_white, warn_of_void, without_void
 from segue.types import (
     Box,
     BoxPrompt,
@@ -45,6 +44,7 @@ from segue.types import (
 from segue.utils.arrays import BoolArray, IndexMask, as_array
 from segue.utils.inputs import kind_of, user_path
 from segue.utils.lazy import LazyCallable
+from segue.utils.notices import warn_caller
 from segue.video.sources.kinds import FILM_SUFFIXES
 
 EXPECTED = (
@@ -106,17 +106,19 @@ def shape_of(mask: npt.NDArray[Any], where: str) -> BoolArray:
 
 
 def one_object(mask: IndexMask, where: str) -> IndexMask:
-    """An index mask (H, W); one white object, as images have them, gets the id 1, with a warning."""
+    """An index mask (H, W); one white object, as images have them, gets the id 1.
+
+    Soft edges of it are cut at half, with a warning.
+    """
     white = as_white(mask, where, PromptError)
     if white is None:
         return without_void(mask, where)
-    levels = "0 and 255" if is_white(mask) else f"greys from 0 to {mask.max()}, with soft edges,"
-    warnings.warn(
-        f"{where}: a mask of {levels} is taken as one object with the id 1; "
-        f"for an object with the id {mask.max()} give MaskPrompt({mask.max()}, mask)",
-        PromptWarning,
-        stacklevel=2,
-    )
+    if not np.isin(mask, (0, mask.max())).all():
+        warn_caller(
+            f"{where}: a mask of greys from 0 to {mask.max()}, with soft edges, is taken as one object with "
+            f"the id 1; for an object with the id {mask.max()} give MaskPrompt({mask.max()}, mask)",
+            PromptWarning,
+        )
     return (white > 0).astype(np.uint8)
 
 

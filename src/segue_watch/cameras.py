@@ -20,7 +20,7 @@ from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
 from segue.jobs.opened import open_video
-from segue.jobs.running import open_job, run_open
+from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import ForegroundJob
 from segue.masks import overlay
 from segue.types import Frame, Segmentation
@@ -150,7 +150,7 @@ class Camera(Observer):
             try:
                 self._run(self._current, stop)
                 failed = False
-            except KeyboardInterrupt:  # a file that has an end was to stop
+            except (KeyboardInterrupt, RunCancelledError):  # a file that has an end was to stop
                 failed = False
             except Exception as error:  # another camera goes on
                 failed = not self.goes_on and self._fail(memory_error(error) or error)

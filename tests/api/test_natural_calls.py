@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import itertools
 import pickle
 import subprocess
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -186,11 +190,51 @@ def test_several_boxes_are_several_objects(lite: STCNLite) -> None:
     assert result.ids == (1, 2)
 
 
-def test_a_mask_of_0_and_255_is_one_object_with_a_notice(lite: STCNLite) -> None:
+def test_a_mask_of_0_and_255_is_one_object(lite: STCNLite) -> None:
     binary = np.asarray((FIRST == 1) * 255, np.uint8)
-    with pytest.warns(PromptWarning):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PromptWarning)
         found = list(segue.track(IMAGES[:2], binary, model=lite, device="cpu"))
     assert same(found, list(segue.track(IMAGES[:2], FIRST == 1, model=lite, device="cpu")))
+
+
+def test_a_warning_is_at_the_line_of_the_caller(lite: STCNLite) -> None:
+    soft = cv2.GaussianBlur(np.asarray((FIRST == 1) * 255, np.uint8), (0, 0), 1)
+    with pytest.warns(PromptWarning) as told:
+        segue.track(IMAGES[:2], soft, model=lite, device="cpu").close()
+    assert told[0].filename == __file__
+
+
+def test_results_end_from_another_thread(lite: STCNLite) -> None:
+    for end, raised in (("close", nullcontext()), ("cancel", pytest.raises(segue.jobs.RunCancelledError))):
+        results = segue.track(itertools.cycle(IMAGES), FIRST, model=lite, device="cpu")
+        taken = []
+        with raised:
+            for result in results:
+                taken.append(result)
+                if len(taken) == 3:
+                    helper = threading.Thread(target=getattr(results, end))
+                    helper.start()
+                    helper.join()
+        assert len(taken) == 3
+
+
+def test_saving_is_cancelled_with_an_error_that_a_server_can_catch(lite: STCNLite, tmp_path: Path) -> None:
+    def tell(done: int, total: int | None) -> None:
+        if done == 3:
+            results.cancel()
+
+    results = segue.track(IMAGES, FIRST, model=lite, device="cpu", progress=tell)
+
+    async def serve() -> str:
+        try:
+            await asyncio.to_thread(results.save, tmp_path / "out")
+        except segue.jobs.RunCancelledError as error:
+            return str(error)
+        return ""
+
+    assert asyncio.run(serve())
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 3
 
 
 def test_an_object_may_have_the_id_255(lite: STCNLite) -> None:

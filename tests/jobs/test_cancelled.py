@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.jobs.running import RunInterrupted, open_job, run_open
+from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoJob, VideoSource
 from segue.models.stcn import STCNLite
 from segue.types import MaskPrompt
@@ -107,7 +107,7 @@ def test_a_run_that_is_stopped_while_any_frame_is_read_goes_on_to_the_same_files
             if read == number:
                 token.cancel()
 
-        with pytest.raises(RunInterrupted):
+        with pytest.raises(RunCancelledError):
             run(folder, cancel, token)
         run(folder, lambda read: None, resume=True)
         assert contents(folder / "masks") == expected, f"stopped at read {number} of {len(reads)}"

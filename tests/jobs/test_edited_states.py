@@ -18,7 +18,7 @@ import torch
 from segue.errors import SegueError
 from segue.jobs.frame_loop import FIRST_PASS, STATE
 from segue.jobs.observer import Observer
-from segue.jobs.running import RunInterrupted, open_job, run_open
+from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import DetectorConfig, InstancesJob, Model, Outputs, TrackJob, VideoJob, VideoSource
 from segue.models.seqformer import SeqFormer
 from segue.options import RuntimeObject
@@ -152,7 +152,7 @@ def test_a_state_with_any_other_value_is_taken_or_refused(
             open_source(images, prefetch=0), lambda read: watch.token.cancel() if read == COUNT + 3 else None
         )
     job = make(images, tmp_path / "begun", False).model_copy(update=objects)
-    with pytest.raises(RunInterrupted):
+    with pytest.raises(RunCancelledError):
         run_open(open_job(job, source), watch, watch.token)
     masks = tmp_path / "begun/masks"
     state = SessionState.load(masks / name)

@@ -12,7 +12,7 @@ import pytest
 import segue
 from segue.jobs.observer import Observer
 from segue.jobs.record import read_job
-from segue.jobs.running import RunInterrupted, run
+from segue.jobs.running import RunCancelledError, RunInterrupted, run
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import write_index_mask
 from segue.sessions import TrackSession
@@ -112,7 +112,7 @@ def test_a_cancelled_job_is_gone_on_with_to_the_same_files(command: Command, tmp
                 token.cancel()
 
     job = job_in(tmp_path, "out")
-    with pytest.raises(RunInterrupted):
+    with pytest.raises(RunCancelledError):
         run(job, Impatient(), token)
     assert not (tmp_path / "out" / "job.json").exists()
     run(job.model_copy(update={"outputs": job.outputs.model_copy(update={"resume": True})}))

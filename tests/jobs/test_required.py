@@ -9,7 +9,7 @@ from PIL import Image
 
 from segue.errors import PromptError
 from segue.jobs import run
-from segue.jobs.running import RunInterrupted
+from segue.jobs.running import RunCancelledError
 from segue.jobs.values import Model, Outputs, TrackJob, TrackOptions, VideoSource
 from segue.masks import read_index_mask
 from segue.sessions import TrackSession
@@ -68,7 +68,7 @@ def test_a_run_with_gaps_goes_on_where_it_was_interrupted(
         with monkeypatch.context() as patched:
             patched.setattr(TrackSession, "skip", skipped)
             patched.setattr(TrackSession, "step", stepped)
-            with pytest.raises(RunInterrupted):
+            with pytest.raises(RunCancelledError):
                 run(job, cancel=token)
         assert len(masks(tmp_path / f"broken-{stop}")) == (1 if stop < 5 else 2)
         run(job)

@@ -11,7 +11,7 @@ import pytest
 import segue
 from segue.errors import ArgumentError, PromptError
 from segue.jobs.observer import Observer
-from segue.jobs.running import RunInterrupted, run
+from segue.jobs.running import RunCancelledError, run
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.models.stcn import STCNLite
 from segue.sessions.reverse import first_prompts
@@ -170,7 +170,7 @@ def test_every_face_and_a_resumed_run_give_the_same_bytes(command: Command, tmp_
     )
     for title in ("backwards", "frames"):
         watch = Cancelling(title)
-        with pytest.raises(RunInterrupted):
+        with pytest.raises(RunCancelledError):
             run(job, watch, watch.token)
         job = job.model_copy(update={"outputs": job.outputs.model_copy(update={"resume": True})})
     run(job)

@@ -17,7 +17,7 @@ from segue.events.zones import Zone
 from segue.jobs import read_job, writing
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
-from segue.jobs.running import RunInterrupted, run_open
+from segue.jobs.running import RunCancelledError, run_open
 from segue.jobs.values import ForegroundJob, Model, Outputs, VideoJob, VideoSource
 from segue.masks import read_index_mask
 from segue.options import RuntimeObject
@@ -345,7 +345,7 @@ def test_an_interrupted_run_says_how_to_go_on(
 
     observer = Recorder(stops=2)
     job = foreground(video, video.parent / "out", outputs={"formats": formats})
-    with pytest.raises(RunInterrupted, match=hint):
+    with pytest.raises(RunCancelledError, match=hint):
         run_open(saved(job, saves), observer, observer.token)
     state = video.parent / "out/masks/.segue.session.safetensors"
     assert state.exists() == (saves and "png" in formats)
@@ -361,7 +361,7 @@ def test_images_in_memory_cannot_be_gone_on_with(tmp_path: Path) -> None:
     plain = foreground("x", tmp_path / "out")
     job = plain.model_copy(update={"source": VideoSource(place=None, frames=RuntimeObject(type="list"))})
     observer = Recorder(stops=2)
-    with pytest.raises(RunInterrupted):
+    with pytest.raises(RunCancelledError):
         run_open(opened(job, open_source(list(IMAGES))), observer, observer.token)
     assert not list((tmp_path / "out").rglob("*.safetensors"))
     resumed = job.model_copy(update={"outputs": job.outputs.model_copy(update={"resume": True})})
@@ -403,7 +403,7 @@ def test_a_pass_that_goes_before_is_counted_cancelled_and_gone_on_with(video: Pa
     observer = Impatient()
     job = foreground(video, video.parent / "out")
     source = open_source(video)
-    with pytest.raises(RunInterrupted):
+    with pytest.raises(RunCancelledError):
         run_open(opened(job, source, Twice(source)), observer, observer.token)
     assert observer.calls == [("ready", "video", []), ("begin", "looking", 5), ("count", 1), ("count", 2)]
     later, source = Recorder(), open_source(video)

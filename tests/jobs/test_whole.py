@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from segue.errors import SegueError, SinkError
-from segue.jobs import read_job, run
+from segue.jobs import RunCancelledError, read_job, run
 from segue.jobs.observer import Observer
 from segue.jobs.values import InstanceOptions, InstancesJob, Model, Outputs, VideoSource
 from segue.masks.rle import encode_rle
@@ -145,7 +145,7 @@ def test_a_cancelled_clip_begins_anew_and_leaves_nothing(
 ) -> None:
     token = CancelToken()
     token.cancel()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RunCancelledError):
         run(job, None, token)
     assert not (tmp_path / "segue-out").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -51,7 +52,8 @@ def test_one_white_object_has_the_id_1_in_a_file_and_in_an_array(tmp_path: Path,
     found = read_index_mask(saved(tmp_path / "a.png", values))
     assert np.unique(found).tolist() == [0, 1]
     assert iou(found, values > values.max() // 2) == 1
-    with pytest.warns(PromptWarning):
+    soft_edges = len(np.unique(values)) > 2
+    with pytest.warns(PromptWarning) if soft_edges else nullcontext():
         assert np.array_equal(as_masks(values, "mask"), found)
 
 

@@ -341,10 +341,26 @@ def test_removing_what_is_not_there_is_refused(lite: STCNLite) -> None:
 
 def test_a_step_takes_masks_by_id(lite: STCNLite) -> None:
     by_id = {int(i): i == FIRST for i in np.unique(FIRST) if i}
-    first, named = (new_session(lite).step(frame(0), prompts) for prompts in (FIRST, by_id))
+    first = new_session(lite).step(frame(0), FIRST)
+    named = new_session(lite).step(frame(0), masks=by_id)
     assert np.array_equal(first.mask, named.mask)
     with pytest.raises(PromptError):
-        new_session(lite).step(frame(0), {"person": FIRST == 1})
+        new_session(lite).step(frame(0), masks={"person": FIRST == 1})
+    with pytest.raises(PromptError, match=r"by frame in segue.track.* masks=\{7: mask\}"):
+        new_session(lite).step(frame(0), by_id)
+
+
+def test_a_step_takes_the_arguments_of_track(lite: STCNLite) -> None:
+    rows, columns = np.nonzero(FIRST == 1)
+    box = (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
+    middle = (float(np.median(columns)), float(np.median(rows)))
+    for marks, prompt in (
+        ({"box": box}, BoxPrompt(1, box)),
+        ({"boxes": {3: box}}, BoxPrompt(3, box)),
+        ({"points": [middle, (1.0, 1.0)], "labels": [1, 0]}, PointPrompt(1, (middle,), ((1.0, 1.0),))),
+    ):
+        one, other = new_session(lite), new_session(lite)
+        assert one.step(frame(0), **marks) == other.step(frame(0), [prompt])  # type: ignore[arg-type]
 
 
 def test_a_refused_prompt_changes_nothing(lite: STCNLite, plain: list[Segmentation]) -> None:

@@ -20,7 +20,7 @@ from segue.jobs.frame_loop import FrameLoop
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
 from segue.jobs.record import record_path
-from segue.jobs.running import open_job, run_open
+from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import Model, Outputs, VideoJob, checked
 from segue.options import RuntimeObject, by_arguments
 from segue.registry import SINKS
@@ -28,6 +28,7 @@ from segue.sessions.session import Session, one_thread_at_a_time
 from segue.sinks import open_sinks
 from segue.sinks.outputs import MASKS, format_of
 from segue.types import Frame, Segmentation
+from segue.utils.cancel import Cancelled, CancelToken
 from segue.utils.inputs import kind_of, user_path
 from segue.video import Source, open_source
 
@@ -72,6 +73,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self.names = opened.names
         self._opened = opened
         self._progress = progress
+        self._cancel, self._closed = CancelToken(), False
         self._pairs = _pairs_of(opened, progress)
         self._class_numbers = {name: number for number, name in opened.names.items()}
 
@@ -84,7 +86,15 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
     @one_thread_at_a_time
     def __next__(self) -> Segmentation:
-        return replace(next(self._pairs)[1], _class_numbers=self._class_numbers)
+        try:
+            result = next(self._pairs)[1]
+        except (StopIteration, Cancelled) as end:
+            if self._cancel.cancelled:
+                raise RunCancelledError("the program cancelled these results") from None
+            if isinstance(end, Cancelled) and not self._closed:
+                raise
+            raise StopIteration from None
+        return replace(result, _class_numbers=self._class_numbers)
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -120,9 +130,22 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         return table_of(self)
 
     def close(self) -> None:
-        """Close the source before the last result."""
-        self._end()
-        self.source.close()
+        """Close the source before the last result.
+
+        While another thread takes the results, its loop ends after the frame in work.
+        """
+        self._closed = True
+        try:
+            self._end()
+        except SegueError:  # another thread is at work
+            self.source.stop()
+        else:
+            self.source.close()
+
+    def cancel(self) -> None:
+        """Stop, from any thread: the loop over the results, or :meth:`save`, raises RunCancelledError."""
+        self._cancel.cancel()
+        self.source.stop()
 
     @one_thread_at_a_time
     def _end(self) -> None:
@@ -154,6 +177,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
         Raises:
             RunInterrupted: Ctrl-C was pressed, and the current frame is finished and saved.
+            RunCancelledError: :meth:`cancel` was called, and the current frame is finished and saved.
             SinkError: the output exists or cannot be written.
             SegueError: some results have been taken.
             ArgumentError: an argument has the wrong type.
@@ -167,7 +191,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self.job = self.job.model_copy(update={"outputs": outputs})
         self._opened.job = self.job
         try:
-            return run_open(self._opened, _Watch(self._opened, self._progress))
+            return run_open(self._opened, _Watch(self._opened, self._progress), self._cancel)
         finally:
             self.close()
 

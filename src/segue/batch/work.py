@@ -157,7 +157,7 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
         digest, stamp = publish(work, order.output, task.name, order.batch)
         found = {"error": None, "digest": digest, "stamp": stamp, "image": image}
         outcome = ended(state="done", seconds=time.perf_counter() - begun, frames=watch.frames, **found)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, jobs.RunCancelledError):
         return ended(state="queued")  # what was fetched is kept
     except Exception as error:  # a damaged video must not end the batch
         if (exhausted := memory_error(error)) is not None:

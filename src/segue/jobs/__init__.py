@@ -33,9 +33,11 @@ from segue.options import RuntimeObject
 from segue.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from segue.jobs.running import RunInterrupted, run
+    from segue.jobs.running import RunCancelledError, RunInterrupted, run
+    from segue.utils.cancel import CancelToken
 
 __all__ = [
+    "CancelToken",
     "DetectorConfig",
     "ForegroundJob",
     "InstancesJob",
@@ -43,6 +45,7 @@ __all__ = [
     "Model",
     "Observer",
     "Outputs",
+    "RunCancelledError",
     "RunInterrupted",
     "RuntimeObject",
     "TrackJob",
@@ -55,4 +58,7 @@ __all__ = [
 ]
 
 # A job can be described and checked before PyTorch is imported, which running it needs.
-__getattr__, __dir__ = lazy_names(__name__, {"segue.jobs.running": "RunInterrupted run"})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {"segue.jobs.running": "RunCancelledError RunInterrupted run", "segue.utils.cancel": "CancelToken"},
+)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import cast
 
-from segue.errors import ArgumentError, UndeliveredError, memory_errors
+from segue.errors import ArgumentError, SegueError, UndeliveredError, memory_errors
 from segue.inference.cpu.forms import recorded
 from segue.jobs.frame_loop import FrameRun, first_pass, forget_state, recorded_forms
 from segue.jobs.observer import Observer
@@ -27,7 +27,11 @@ from segue.video.sources.images import write_image
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """A job was interrupted, and everything before is saved; the message says how to go on."""
+    """Ctrl-C or a signal ended a job; everything before is saved, and the message says how to go on."""
+
+
+class RunCancelledError(SegueError):
+    """The program cancelled a job; everything before is saved, and the message says how to go on."""
 
 
 def run(
@@ -45,14 +49,15 @@ def run(
     Args:
         job: what is done.
         observer: receives the progress.
-        cancel: asks the job to stop after the frame in work, as Ctrl-C does.
+        cancel: asks the job to stop after the frame in work, from any thread.
         source: the source of the job, where it is open already; it is closed at the end.
 
     Returns:
         The file or folder of each format or kind that it has written.
 
     Raises:
-        RunInterrupted: it was interrupted, and everything before is saved.
+        RunCancelledError: ``cancel`` asked it to stop, and everything before is saved.
+        RunInterrupted: Ctrl-C or a signal did.
         SegueError: it cannot be done; what is complete stays.
 
     Example:
@@ -66,7 +71,12 @@ def run(
         from segue.jobs.instances import run_whole  # a job needs the sessions of its own kind alone
 
         with memory_errors("leave out --whole, which looks at all frames at once, or give a --short-side"):
-            return run_whole(identified(job), observer, cancel)
+            try:
+                return run_whole(identified(job), observer, cancel)
+            except KeyboardInterrupt as error:
+                if cancel is None or not cancel.cancelled or cancel.by_signal:
+                    raise
+                raise RunCancelledError(str(error)) from None
     return run_open(open_job(job, source, strict=True), observer, cancel)
 
 
@@ -183,7 +193,9 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
         for name, path in written.items():
             if path.is_file():  # what shows the frames so far is complete; masks are continued
                 observer.written(name, path)
-        raise RunInterrupted(_hint(opened, masks, states is not None)) from None
+        asked = cancel.cancelled and not cancel.by_signal
+        ended = RunCancelledError if asked else RunInterrupted
+        raise ended(_hint(opened, masks, states is not None)) from None
     finally:
         cancel.forget(source.stop)  # a token may outlive the source
         source.on_change(observer.connection)  # and the source what the run has opened

@@ -29,7 +29,7 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompt_inputs import PromptsLike, as_prompts
+from segue.prompt_inputs import PromptsLike, as_prompts, collect_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
 from segue.sessions.networks import track_network
@@ -163,6 +163,12 @@ class TrackSession(Checkpointable, Session):
         frame: FrameLike,
         prompts: PromptsLike | FramePrompts | None = None,
         *,
+        box: Any = None,
+        boxes: Any = None,
+        masks: Any = None,
+        points: Any = None,
+        labels: Any = None,
+        negative: Any = None,
         predict: bool = True,
     ) -> Segmentation:
         """Segment the next frame.
@@ -172,6 +178,12 @@ class TrackSession(Checkpointable, Session):
                 the index after the last one; all frames of a session have one size.
             prompts: those of this frame: an index mask (H, W), a path or prompts, see
                 :func:`segue.prompt_inputs.as_prompts`; or what :meth:`resolve` made of them.
+            box: a box around object 1, as :func:`segue.track` has it for the first frame.
+            boxes: boxes by id, or (N, 4) for the ids 1 to N.
+            masks: masks by id, or (N, H, W) for the ids 1 to N.
+            points: points on object 1.
+            labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it.
+            negative: points beside object 1.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.
 
@@ -188,6 +200,15 @@ class TrackSession(Checkpointable, Session):
         """
         frame = as_frame(frame, self._next_index, self._size)
         self.check_whole()
+        if isinstance(prompts, Mapping):
+            raise PromptError(
+                "prompts: a dictionary is by frame in segue.track; for objects by id give masks={7: mask} or "
+                "boxes={7: box}"
+            )
+        marks = {"box": box, "boxes": boxes, "masks": masks, "points": points, "labels": labels}
+        marks = {name: each for name, each in (marks | {"negative": negative}).items() if each is not None}
+        if marks:
+            prompts = collect_prompts(prompts, **marks, size=frame.size)
         if prompts is None:
             found = _NO_PROMPTS
         else:

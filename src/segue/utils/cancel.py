@@ -30,11 +30,17 @@ class CancelToken:
 
     Attributes:
         cancelled: whether the run is to stop.
+        by_signal: whether Ctrl-C or another signal asked for it, and not the program.
+
+    Example:
+        >>> token = segue.jobs.CancelToken()
+        >>> threading.Timer(60, token.cancel).start()
+        >>> segue.jobs.run(job, cancel=token)  # raises RunCancelledError after a minute
     """
 
     def __init__(self) -> None:
         # No lock anywhere: a handler of signals runs between two steps of a thread that may hold it.
-        self.cancelled = False
+        self.cancelled = self.by_signal = False
         self._callbacks: list[Callable[[], None]] = []
 
     def cancel(self) -> None:
@@ -90,6 +96,7 @@ def cancel_on_signals(
         now = time.monotonic()
         if not asked:
             asked.append((number, now))
+            token.by_signal = True
             token.cancel()
             return
         first, then = asked[0]
