@@ -16,7 +16,7 @@ from segue.inference.cpu import forms
 from segue.inference.cpu.onednn import can_fuse
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
-from segue.jobs.running import RunInterrupted, open_job, run_open
+from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.models.stcn import STCNLite
 from segue.state import FormsWarning, SessionState
@@ -101,7 +101,7 @@ def test_a_run_goes_on_to_the_same_bytes_with_another_table(
     whole = run("whole")
     record = json.loads((tmp_path / "whole/job.json").read_text("utf-8"))
     assert record["forms"] == forms.current().digest
-    with pytest.raises(RunInterrupted):
+    with pytest.raises(RunCancelledError):
         run("out", stops=True)
     install(None)
     resumed = run("out", resume=True)

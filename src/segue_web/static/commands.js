@@ -44,7 +44,7 @@ export const commands = {
   rangeFrom: { name: "Track and export from this frame on; again: from the first", icon: "from", keys: "<", can: editable, run: () => setRange("from") },
   rangeTo: { name: "Track and export up to this frame; again: to the last", icon: "to", keys: ">", can: editable, run: () => setRange("to") },
   rename: { name: "Name of the chosen object", icon: "panel", keys: "F2", can: hasChosen, run: () => goInto("name") },
-  chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: hasChosen, run: () => classDialog() },
+  chooseClass: { name: "Class of the chosen object", icon: "panel", keys: "k", can: hasChosen, run: () => (state.schema.classes.some(({ key }) => key) || !state.schema.classes.length ? classDialog() : goInto("category")) },
   chooseGroup: { name: "Group of the chosen object", icon: "panel", keys: "q", can: hasChosen, run: () => goInto("group") },
   addAttribute: { name: "Attribute of the chosen object", icon: "panel", keys: "j", can: hasChosen, run: () => goInto("attribute") },
   wholeGroup: { name: "Choose all of the object's group, to track, export, hide or lock", icon: "panel", keys: "u", can: () => Boolean(state.chosenObject?.group), run: () => state.chooseGroup(state.chosenObject?.group ?? "") },
