@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from segue.errors import ArgumentError, CheckpointError, ResumeError, SegueError
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.files import replacing
 from segue.utils.inputs import check_file, kind_of, parse_json, user_path
+from segue.utils.notices import warn_caller
 
 FORMAT = "segue-session-20"
 
@@ -310,11 +310,10 @@ class Checkpointable:
             state.require(self._config_fingerprint())
             saved, own = state.values.get("forms"), self._forms()
         if saved and own and saved != own:
-            warnings.warn(
+            warn_caller(
                 "the session was saved with other forms of layers than it has here, and results may differ "
                 "by rounding; jobs that are resumed take the recorded ones on the same kind of processor",
                 FormsWarning,
-                stacklevel=2,
             )
         self._reset_transient_state()
         self.torn = None

@@ -49,10 +49,10 @@ def _reproduce(
 ) -> None:
     """Repeat the tables of the papers: one command a table, with the published numbers beside.
 
-    Without PAPER, all tables are listed. A row whose data,
-    weights or training are not there is left out, and a note has the command that brings them. Of a data set
-    that is there in part, that part is run. Masks, an image a video and a page with the worst frames are kept
-    in the output; --resume goes on after Ctrl-C or a crash.
+    Without PAPER, all tables are listed. A row whose data, weights or training are not there is left out, and
+    a note has the command that brings them. Of a data set that is there in part, that part is run. Masks, an
+    image a video and a page with the worst frames are kept in the output; --resume goes on after Ctrl-C or a
+    crash.
 
     Examples:
 

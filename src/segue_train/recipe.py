@@ -280,9 +280,8 @@ class RunSettings(Checked):
 
     callbacks: Annotated[Sequence[Any], UNCHECKED] = ()
     """Objects with some of the methods `on_train_start(run)`, `on_step_end(run, losses)`,
-    `on_validation_end(run, score)` and `on_save(run, path)`. Every process calls them but for the score, of
-    which the first one knows. `run` is a
-    :class:`segue_train.loop.Run`."""
+    `on_validation_end(run, score)` and `on_save(run, path)`. Every process calls them, except for the score,
+    which only the first one knows. `run` is a :class:`segue_train.loop.Run`."""
 
     report: Callable[[str], None] = print
     """Called with each message, a line at a time."""

@@ -24,7 +24,7 @@ from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import Model, Outputs, VideoJob, checked
 from segue.options import RuntimeObject, by_arguments
 from segue.registry import SINKS
-from segue.sessions.session import Session, one_thread_at_a_time
+from segue.sessions.session import SecondThreadError, Session, one_thread_at_a_time
 from segue.sinks import open_sinks
 from segue.sinks.outputs import MASKS, format_of
 from segue.types import Frame, Segmentation
@@ -137,7 +137,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self._closed = True
         try:
             self._end()
-        except SegueError:  # another thread is at work
+        except SecondThreadError:
             self.source.stop()
         else:
             self.source.close()

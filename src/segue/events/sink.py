@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -24,6 +23,7 @@ from segue.sinks.base import Sink, Size, known_size
 from segue.sinks.files import SpooledSink
 from segue.types import Frame, Segmentation
 from segue.utils.files import writing
+from segue.utils.notices import warn_caller
 from segue.video.decoding.readers import ConnectionChange
 
 
@@ -159,7 +159,7 @@ class EventSink(SpooledSink):
             self._release()
         if self._notifier is not None and (left := self._notifier.close()):
             message = f"{left} of {self._notifier.total} events not delivered"
-            warnings.warn(message, NotifyWarning, stacklevel=2)
+            warn_caller(message, NotifyWarning)
 
     def abort(self) -> None:
         """Remove what is half-written; what a live run has written stays, in a complete file."""

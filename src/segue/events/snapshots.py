@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -21,6 +20,7 @@ from segue.events.table import Event
 from segue.sinks.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
 from segue.utils.files import link_or_copy, make_folder, write_complete, writing
+from segue.utils.notices import warn_caller
 
 BEFORE, AFTER = 3.0, 3.0
 """Seconds of a clip before and after the moment at which the event is known."""
@@ -183,7 +183,7 @@ class Snapshots:
             self._complete(work)
         if self._left_out:
             message = f"{self._folder}: {self._left_out} images or clips left out ({self._reason})"
-            warnings.warn(message, SnapshotWarning, stacklevel=2)
+            warn_caller(message, SnapshotWarning)
 
     def abort(self) -> None:
         """End without the clips that are not complete; those that are stay."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from dataclasses import dataclass
 
 import cv2
@@ -12,6 +11,7 @@ import numpy as np
 
 from segue.errors import SegueError
 from segue.types import Point
+from segue.utils.notices import warn_caller
 
 _NUMBER = r"-?(?:\d{1,6}(?:\.\d{1,6})?|\.\d{1,6})%?"
 _JOINERS = {0x200C: None, 0x200D: None}  # invisible, but parts of words in some scripts
@@ -105,11 +105,10 @@ class Zone:
             )
         outside = round(100 * self.share_outside(size))
         if outside:
-            warnings.warn(
+            warn_caller(
                 f"zone {self.name}: {outside} % of it lie outside the image of {size[1]}x{size[0]}, where "
                 "nobody is seen",
                 ZoneWarning,
-                stacklevel=2,
             )
 
     def share_outside(self, size: tuple[int, int]) -> float:

@@ -287,12 +287,11 @@ def now_and_then(save: Callable[[], None]) -> Callable[[], bool]:
     return save_if_due
 
 
-def recorded_forms(folder: Path) -> Forms | None:
+def forms_of_run(folder: Path) -> Forms | None:
     """The forms of layers with which an interrupted run was computed; None where none goes on."""
     for path in (folder / STATE, folder / FIRST_PASS):
-        with suppress(
-            OSError, CheckpointError, ValueError, KeyError, TypeError
-        ):  # whoever restores it says so
+        # Restoring the state tells what is wrong with it.
+        with suppress(OSError, CheckpointError, ValueError, KeyError, TypeError):
             return Forms.of_json(saved_values(path)["forms"])
     return None
 

@@ -9,7 +9,7 @@ from typing import cast
 
 from segue.errors import ArgumentError, SegueError, UndeliveredError, memory_errors
 from segue.inference.cpu.forms import recorded
-from segue.jobs.frame_loop import FrameRun, first_pass, forget_state, recorded_forms
+from segue.jobs.frame_loop import FrameRun, first_pass, forget_state, forms_of_run
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Frames, Run
 from segue.jobs.places import OutputPlaces, with_defaults
@@ -74,9 +74,9 @@ def run(
             try:
                 return run_whole(identified(job), observer, cancel)
             except KeyboardInterrupt as error:
-                if cancel is None or not cancel.cancelled or cancel.by_signal:
-                    raise
-                raise RunCancelledError(str(error)) from None
+                if cancel is not None and cancel.by_program:
+                    raise RunCancelledError(str(error)) from None
+                raise
     return run_open(open_job(job, source, strict=True), observer, cancel)
 
 
@@ -130,7 +130,7 @@ def _take_recorded_forms(opened: Run) -> None:
         return
     folder = OutputPlaces.of(opened.job, opened.source).folder
     masks = output_paths(folder, outputs.formats or ()).get("png")
-    forms = None if masks is None else recorded_forms(masks)
+    forms = None if masks is None else forms_of_run(masks)
     if forms is None or forms == opened.forms or forms.instruction_set != opened.forms.instruction_set:
         return
     with recorded(forms):  # in place of the run: others know it
@@ -193,8 +193,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
         for name, path in written.items():
             if path.is_file():  # what shows the frames so far is complete; masks are continued
                 observer.written(name, path)
-        asked = cancel.cancelled and not cancel.by_signal
-        ended = RunCancelledError if asked else RunInterrupted
+        ended = RunCancelledError if cancel.by_program else RunInterrupted
         raise ended(_hint(opened, masks, states is not None)) from None
     finally:
         cancel.forget(source.stop)  # a token may outlive the source

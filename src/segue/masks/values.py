@@ -5,7 +5,6 @@ The same rules hold for mask files and for arrays. Values that have two readings
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias, TypeVar
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from segue.errors import SegueError
 from segue.utils.arrays import BoolArray, IndexMask
+from segue.utils.notices import warn_caller
 
 MAX_ID = 65535
 """Largest id that an index mask file can hold."""
@@ -126,7 +126,7 @@ class VoidWarning(UserWarning):
 
 def warn_of_void(text: str) -> None:
     """Warn of void in a mask."""
-    warnings.warn(text, VoidWarning, stacklevel=3)
+    warn_caller(text, VoidWarning)
 
 
 def without_void(

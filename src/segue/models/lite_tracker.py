@@ -61,15 +61,16 @@ class LiteTracker(MemoryTracker):
         decoded = torch.cat(self._decode_within(query, readout, windows))
         highest = decoded.amax(0, keepdim=True)
         for number, window in enumerate(windows):
+            if window is None:
+                continue
+            one = slice(number, number + 1)
+            own = window.cut(decoded[one])
             # Where another object wins, this one does not leave.
-            own = decoded[number : number + 1]
+            winning = own.masked_fill(own < window.cut(highest), OUTSIDE)
             # An object that only may be there (LIKELY) is no reason to decode it again.
-            if window is not None and window.is_left(
-                window.cut(own).masked_fill(window.cut(own) < window.cut(highest), OUTSIDE), EVEN
-            ):
-                one = slice(number, number + 1)
+            if window.is_left(winning, EVEN):
                 wider = Window.around_each(masks[one], WIDER * margin)
-                (decoded[number : number + 1],) = self._decode_within(query, readout[one], wider)
+                (decoded[one],) = self._decode_within(query, readout[one], wider)
         return decoded
 
     def _decode_within(

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 Step = TypeVar("Step", bound=Callable[..., Any])
 
+
+class SecondThreadError(SegueError):
+    """Another thread is at work with an object that one thread uses at a time."""
+
+
 SECOND_THREAD = "session: another thread uses it; use one session per thread, or a lock"
-"""What a second thread is told; a class may have a text of its own under this name."""
+"""What a second thread is told; a class may have its own under this name."""
 
 
 def one_thread_at_a_time(step: Step) -> Step:
@@ -29,7 +34,7 @@ def one_thread_at_a_time(step: Step) -> Step:
     def guarded(self: Any, *given: Any, **named: Any) -> Any:
         lock = vars(self).setdefault("_stepping", threading.RLock())
         if not lock.acquire(blocking=False):
-            raise SegueError(getattr(self, "SECOND_THREAD", SECOND_THREAD))
+            raise SecondThreadError(getattr(self, "SECOND_THREAD", SECOND_THREAD))
         try:
             with memory_errors():
                 return step(self, *given, **named)

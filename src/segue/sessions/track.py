@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
@@ -39,6 +38,7 @@ from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Segmentation,
 from segue.utils.arrays import Float32Array, id_type
 from segue.utils.devices import to_cpu, to_device
 from segue.utils.inputs import kind_of
+from segue.utils.notices import warn_caller
 from segue.video.decoding.readers import FrameLike, as_frame
 from segue.weights.prepared import Prepared
 
@@ -264,14 +264,14 @@ class TrackSession(Checkpointable, Session):
                 "side for the network, keep their shape and follow the optical flow; for masks of the "
                 f"network enlarge parts of the image with at most {CROWD} objects each"
             )
-            warnings.warn(text, CrowdWarning, stacklevel=5)
+            warn_caller(text, CrowdWarning)
         if plain and count > CROWD and not self._told_slow:
             self._told_slow = True
             text = (
                 f"frame {index}: {count} objects, a frame takes about {seconds:.1f} s; follow fewer at a "
                 "time, or give a smaller short side"
             )
-            warnings.warn(text, CrowdWarning, stacklevel=5)
+            warn_caller(text, CrowdWarning)
 
     def _with_crowd(self, result: Segmentation, crowd: Mapping[int, Float32Array]) -> Segmentation:
         """A result of the tracker with the objects of the crowd in front."""

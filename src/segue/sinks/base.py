@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from segue.errors import SinkError
 from segue.masks import resize_mask
 from segue.types import Frame, IndexMask, Segmentation
 from segue.utils.files import PartialFile, writing
+from segue.utils.notices import warn_caller
 from segue.utils.system import lower_thread_priority
 from segue.video.decoding.readers import ConnectionChange
 
@@ -217,7 +217,7 @@ class LenientSink(Sink):
         self._sink.abort()
 
     def _warn(self, text: str) -> None:
-        warnings.warn(text, ShowingWarning, stacklevel=3)
+        warn_caller(text, ShowingWarning)
 
 
 class BackgroundSink(Sink):

@@ -43,6 +43,11 @@ class CancelToken:
         self.cancelled = self.by_signal = False
         self._callbacks: list[Callable[[], None]] = []
 
+    @property
+    def by_program(self) -> bool:
+        """Whether the program asked the run to stop, and no signal."""
+        return self.cancelled and not self.by_signal
+
     def cancel(self) -> None:
         """Ask the run to stop after the frame in work."""
         self.cancelled = True

@@ -43,7 +43,9 @@ def is_quiet() -> bool:
 def warn_caller(message: str, category: type[Warning]) -> None:
     """Warn at the line of the program that called segue, so that it comes once for each such line."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "segue":
+    # Decorators of PyTorch and context managers lie between calls of segue.
+    inner = {"segue", "torch", "contextlib"}
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in inner:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 

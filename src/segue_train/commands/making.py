@@ -22,7 +22,7 @@ from segue.jobs.values import checked
 from segue.options import OptionModel, option
 from segue.registry import MODELS
 from segue.utils.extras import missing_packages
-from segue.utils.files import writing
+from segue.utils.files import write_complete
 from segue.utils.naming import first_few
 from segue.utils.notices import be_quiet, notice
 from segue_train.origin import origin_of
@@ -188,7 +188,7 @@ def check_start(command: str, start: Path | None) -> None:
     """See that ``--start shipped`` is for a network whose weights come with segue."""
     if start != SHIPPED:
         return
-    shipped = [entry for entry in map(MODELS.find, MODELS.names) if entry.bundled and entry.task != "detect"]
+    shipped = [entry for entry in MODELS if entry.bundled and entry.task != "detect"]
     if command not in {entry.trained_by or entry.name for entry in shipped}:
         raise TrainingError(
             f"--start shipped: no weights of {command} come with segue; give a file. There are some of "
@@ -228,9 +228,7 @@ class OptionsFile:
         """Write them when the folder is there."""
         if run.fabric.is_global_zero:
             text = tomlkit.dumps({name: _plain(value) for name, value in self.options.items()})
-            path = run.settings.out / OPTIONS_FILE
-            with writing(path):
-                path.write_text(text, encoding="utf-8")
+            write_complete(run.settings.out / OPTIONS_FILE, text.encode())
 
 
 def _plain(value: Any) -> Any:

@@ -110,12 +110,13 @@ class FgSegNetRecipe(CommonRecipe):
 
     def batches(self, count: int, seed: int) -> SceneFrames:
         frames = [(video, i) for video, (train, _) in self.scenes for i in train]
-        sizes = {video.read_image(split[0][0]).shape[:2] for video, split in self.scenes}
-        if self.batch > 1 and len(sizes) > 1:
-            raise TrainingError(
-                f"--batch {self.batch}: the scenes have {len(sizes)} sizes, and frames of a batch have one; "
-                "--accumulate averages over batches"
-            )
+        if self.batch > 1:
+            sizes = {video.read_image(split[0][0]).shape[:2] for video, split in self.scenes}
+            if len(sizes) > 1:
+                raise TrainingError(
+                    f"--batch {self.batch}: the scenes have {len(sizes)} sizes, and frames of a batch have "
+                    "one; --accumulate averages over batches"
+                )
         return SceneFrames(count, seed, frames, self.batch)
 
     @torch.inference_mode()

@@ -67,7 +67,7 @@ export function notice(text, kind = "", more = []) {
   return node;
 }
 
-/** Ask a question; the answer is the name of a choice, or null where somebody goes back to what was asked about. @returns {Promise<string | null>} */
+/** Ask a question; the answer is the name of a choice, or null without an answer. @returns {Promise<string | null>} */
 export function question(text, choices) {
   return new Promise((resolve) => {
     const buttons = Object.entries(choices).map(([name, textContent], i) => make("button", { textContent, className: i ? "" : "primary", onclick: () => answer(name) }));

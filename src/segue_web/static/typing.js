@@ -1,11 +1,11 @@
-// What somebody types is not thrown away by a key: the page asks before.
+// No key discards typing without a question.
 
 import { question } from "./dom.js";
 
 const cut = (text) => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
 
 /**
- * Leave a field by Escape: what was typed is kept or discarded as somebody says; without an answer it goes on to be typed.
+ * Leave a field by Escape: ask whether to keep or discard what was typed; without an answer the field keeps the focus.
  * @param {KeyboardEvent} event @param {any} field @param {string} before @param {() => void} keep
  */
 export async function leave(event, field, before, keep) {

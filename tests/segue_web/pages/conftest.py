@@ -80,3 +80,12 @@ def serve() -> Iterator[Callable[..., Server]]:
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     return cut_of_sample(tmp_path / "pond.mp4", FRAMES)
+
+
+@pytest.fixture
+def one(desk: Desk) -> Desk:
+    """Object 1 has a mask of 20 pixels a side on frame 0, from (40, 40) on."""
+    desk.open()
+    desk.change(0, 1)
+    desk.here("Object 1: corrected by you")
+    return desk

@@ -1,4 +1,4 @@
-"""Panels and the timeline make room for the image, and no key throws away what somebody types."""
+"""Panels and the timeline make room for the image, and no key discards typing."""
 
 from __future__ import annotations
 
@@ -16,15 +16,6 @@ SHARE = """import("./static/view.js").then(({ view }) => import("./static/state.
   (state.video.width * state.video.height * (view.scale / devicePixelRatio) ** 2)
     / innerWidth / innerHeight))"""
 """The part of the window that the image has."""
-
-
-@pytest.fixture
-def one(desk: Desk) -> Desk:
-    """Object 1 has a mask on frame 0."""
-    desk.open()
-    desk.change(0, 1)
-    desk.here("Object 1: corrected by you")
-    return desk
 
 
 def drag(desk: Desk, edge: str, dx: float, dy: float) -> None:

@@ -17,15 +17,6 @@ from tests.segue_web.pages.page import playwright
 pytestmark = needs_chromium
 
 
-@pytest.fixture
-def one(desk: Desk) -> Desk:
-    """Object 1 has a mask of 20 pixels a side on frame 0, from (40, 40) on."""
-    desk.open()
-    desk.change(0, 1)
-    desk.here("Object 1: corrected by you")
-    return desk
-
-
 def canvas(desk: Desk) -> Any:
     """The image as it is drawn, (H, W, 3), BGR."""
     desk.settle()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from segue.sessions.foreground.components import ComponentTracker
 from segue.state import Checkpointable, checkpointed
 from segue.types import ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray, Float32Array
+from segue.utils.notices import warn_caller
 
 FOREGROUND, SHADOW = 1, 2  # ids in a mask without single objects
 
@@ -115,10 +115,9 @@ class ForegroundMasks(Checkpointable):
             labels, objects = self._tracker.update(mask, time, foreground)
             if len(objects) > CROWD and not self._crowded:
                 self._crowded = True
-                warnings.warn(
+                warn_caller(
                     f"frame {index}: {len(objects)} objects; give a larger min_area, or a region of interest",
                     CrowdWarning,
-                    stacklevel=2,
                 )
             lazily = partial(_of_objects, inside, maps[0], labels, objects)
             return Segmentation(index, time, labels, objects, lazily)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections import deque
 from collections.abc import Collection
 from typing import Any
@@ -33,6 +32,7 @@ from segue.sessions.session import ExplainedSession, one_thread_at_a_time
 from segue.state import SessionState, checkpointed
 from segue.types import FollowCamera, Frame, Image
 from segue.utils.arrays import BoolArray
+from segue.utils.notices import warn_caller
 from segue.weights.prepared import Prepared
 
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
@@ -221,7 +221,7 @@ class ForegroundSession(ExplainedSession):
                 f"frame {frame.index} is {width}x{height}, the frames before it are {columns}x{rows}; "
                 f"the background is {'learnt anew' if kept is None else 'kept'}"
             )
-            warnings.warn(message, ForegroundWarning, stacklevel=6)
+            warn_caller(message, ForegroundWarning)
         self._end_scene()  # frames that wait need the background at their own size
         self._background.fit(geometry.working)
         if kept is not None:
@@ -246,7 +246,7 @@ class ForegroundSession(ExplainedSession):
                 self._segmenter.restart()
         if self._events.pans and not panned and self._completed and "follow" in self._stages.names:
             message = f"frame {frame.index}: the camera pans and is followed from here on"
-            warnings.warn(message, ForegroundWarning, stacklevel=5)
+            warn_caller(message, ForegroundWarning)
         self._background.observe(frame.index, image, event, self._events)
         return event
 

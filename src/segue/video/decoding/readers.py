@@ -201,7 +201,7 @@ def as_frame(value: FrameLike, index: int = 0, size: tuple[int, int] | None = No
         SourceError: it is no image, or has another size.
     """
     frame = value if isinstance(value, Frame) else Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
-    image = frame.image  # whoever made the frame may have taken anything
+    image = frame.image  # of a program: it may be anything
     is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
     if not (is_rgb and 0 < image.size <= 3 * MAX_PIXELS):
         frame = replace(frame, image=as_rgb(image, f"frame {frame.index}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -31,6 +30,7 @@ from segue.utils.inputs import (
     whole_number,
 )
 from segue.utils.naming import last_number
+from segue.utils.notices import warn_caller
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import ArrayReader, ConnectionChange, Reader
 from segue.video.sources.addresses import check_place, is_address
@@ -483,7 +483,7 @@ def open_source(
         reader.polls = reader.polls or POLLED_FPS
     if layout == "tchw" and not isinstance(reader, ArrayReader):
         raise SourceError(f"layout: tchw is for arrays in memory; {reader.where} is none")
-    warn = warn or partial(warnings.warn, category=DamageWarning, stacklevel=2)
+    warn = warn or partial(warn_caller, category=DamageWarning)
     place = str(source) if isinstance(source, (str, Path, int)) else None  # where it can be opened again
     asked = VideoSource(
         place=place,
