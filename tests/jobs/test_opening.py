@@ -12,7 +12,7 @@ import pytest
 
 import segue
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SourceError
-from segue.jobs.foreground import at_rate, open_foreground
+from segue.jobs.foreground import open_foreground
 from segue.jobs.running import open_job, run_open
 from segue.jobs.values import (
     DetectorConfig,
@@ -29,6 +29,7 @@ from segue.sessions.foreground.session import ForegroundWarning
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt
 from segue.video import open_source
 from segue.video.sources.images import write_image
+from segue.video.sources.span import at_rate
 from tests.clips import clip
 from tests.lite import lively_lite
 from tests.sessions.foreground.tiny_foreground import TinyForeground

@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
@@ -479,3 +479,67 @@ def test_damage_ends_files_and_is_counted_in_streams() -> None:
     assert len(said) == 1
     with pytest.raises(SourceDamageError):
         list(Source(Flaky(live=False), Span(), **options))
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_a_playlist_is_live_unless_it_says_where_it_ends(tmp_path: Path, is_live: bool) -> None:
+    write_video(
+        tmp_path / "a.ts", [drawn_image(i) for i in range(20)], options={"g": "1", "tune": "zerolatency"}
+    )
+    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXT-X-MEDIA-SEQUENCE:1", "#EXTINF:2.0,", "a.ts"]
+    (tmp_path / "gate.m3u8").write_text("\n".join([*lines, *([] if is_live else ["#EXT-X-ENDLIST"]), ""]))
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        with open_source(f"http://127.0.0.1:{server.server_port}/gate.m3u8", reconnect=QUICK) as source:
+            first = next(iter(source))
+            assert abs(int(first.image.mean()) - level(0)) < 6
+            assert source.endless == is_live
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Fast(Reader):
+    """A camera of 30 frames a second, whose images come as fast as every sixth of them is taken."""
+
+    name = where = "fast"
+    once = True
+
+    @property
+    def endless(self) -> bool:
+        return True
+
+    def __init__(self) -> None:
+        self.loaded: list[int] = []
+        self.taken = threading.Semaphore()
+
+    def interrupt(self) -> None:
+        self.taken.release()
+
+    def images(self, start: int | float = 0) -> Iterator[SourceImage]:
+        def load(index: int) -> Image:
+            self.loaded.append(index)
+            return drawn_image(index)
+
+        for index in range(60):
+            if index % 6 == 0:
+                self.taken.acquire()
+            yield SourceImage(index, index / 30, partial(load, index))
+
+
+def test_frames_that_the_rate_leaves_out_are_neither_converted_nor_counted_as_dropped() -> None:
+    camera = Fast()
+    source = Source(camera, Span(), max_size=None, on_damage=None, prefetch=4, warn=print)
+    source.poll(5)
+    frames = []
+    for frame in source:
+        frames.append(frame.index)
+        camera.taken.release()
+    assert frames == camera.loaded == [*range(0, 60, 6)]
+    assert source.dropped == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -75,8 +74,8 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
     if follow is None and plain and not twice and able.follows_pans:
         follow = "auto"
     chosen: Callable[[], Iterable[Frame]] = lambda: source  # noqa: E731
-    if options.fps is not None or job.depth is not None or known is not None:
-        chosen = partial(_chosen_frames, source, options.fps, job.depth, known)
+    if job.depth is not None or known is not None:
+        chosen = partial(_with_files, source, job.depth, known)
     source.varies = not twice
     source.poll(options.fps)
     given: Iterable[Frame] = chosen()
@@ -170,12 +169,10 @@ def _region(roi: Any) -> npt.NDArray[Any] | None:
     return values
 
 
-def _chosen_frames(
-    frames: Iterable[Frame], fps: float | None, depth: str | Path | None, flow: FlowFiles | None
-) -> Iterator[Frame]:
-    """The frames that are needed, with their depth maps and flow images."""
+def _with_files(frames: Iterable[Frame], depth: str | Path | None, flow: FlowFiles | None) -> Iterator[Frame]:
+    """Frames with their depth maps and flow images."""
     maps = None if depth is None else list_images(Path(depth))
-    for frame in frames if fps is None else at_rate(frames, fps):
+    for frame in frames:
         chosen = frame if flow is None else replace(frame, flow=flow(frame.index))
         if maps is not None:
             if frame.index >= len(maps):
@@ -183,18 +180,6 @@ def _chosen_frames(
             path = maps[frame.index]
             chosen = replace(chosen, depth=read_levels(path, str(path)))
         yield chosen
-
-
-def at_rate(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
-    """The frames that are needed for ``fps`` frames a second, by their time stamps."""
-    due, before = -math.inf, -math.inf
-    for frame in frames:
-        if frame.time < before:  # the clock has been set back, as by a camera that starts anew
-            due = frame.time
-        before = frame.time
-        if frame.time + 1e-6 >= due:
-            yield frame
-            due = due + 1 / fps if due + 1 / fps > frame.time else frame.time + 1 / fps
 
 
 def _check_background(path: Path | None, replace: bool) -> None:

@@ -52,6 +52,9 @@ POLLED_FPS = 2.0
 _MAX_MISSED = 3
 """Single images in a row that cannot be read before their address counts as lost."""
 
+_PLAYLISTS = ("hls", "dash")
+"""Formats of which an address is a list of parts: its size says nothing of the video, and it may go on."""
+
 FIRST_TRIES = 5
 """Failures in a row after which a source that never gave a frame is given up."""
 
@@ -248,7 +251,9 @@ class NetworkReader(_LiveReader):
             self._is_single = name == "image2" or name.endswith("_pipe")
             size: int | None = container.size  # of a stream without end None, or an error below 0
             duration = max(container.duration or 0, 0) / av.time_base
-            self._duration, self._bytes = (0.0, 0) if self._is_polled else (duration, max(size or 0, 0))
+            if self._is_polled or name in _PLAYLISTS:
+                size = 0
+            self._duration, self._bytes = 0.0 if self._is_polled else duration, max(size or 0, 0)
             if self._is_polled:
                 self.fps = self.polls
             alone = len(container.streams) == 1

@@ -40,7 +40,7 @@ from segue.video.sources.images import AnimationReader, ImageReader, count_frame
 from segue.video.sources.kinds import IMAGE_SUFFIXES
 from segue.video.sources.live import POLLED_FPS, CameraReader, NetworkReader, Reconnect
 from segue.video.sources.prefetch import Prefetcher
-from segue.video.sources.span import Span
+from segue.video.sources.span import Span, at_rate
 from segue.video.sources.video_file import VideoFileReader
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class Source(AbstractContextManager["Source"]):
         self._max_size = max_size
         self._on_damage = on_damage
         self._drops = when_late == "newest"
+        self._rate: float | None = None
         self._dropped = 0  # by iterations that have ended
         self.damaged = 0
         self._prefetch = prefetch if reader.works_ahead else 0
@@ -223,12 +224,15 @@ class Source(AbstractContextManager["Source"]):
         self._reader.on_change = call
 
     def poll(self, fps: float | None = None) -> None:
-        """Take an address that gives single images for a camera, and ask it again and again.
+        """Take so many frames a second, and an address that gives single images for a camera.
+
+        Frames that are not needed are left out before they are converted or wait; ``dropped`` counts none.
 
         Args:
-            fps: images a second; None is what the source was opened with, or 2. Sources of other kinds
-                stay as they are.
+            fps: frames a second at most; None takes all. An address of single images is asked again and
+                again, so often; None is what the source was opened with, or 2 times a second.
         """
+        self._rate = fps
         self._reader.polls = fps or self._reader.polls or POLLED_FPS
 
     def __iter__(self) -> Iterator[Frame]:
@@ -285,7 +289,7 @@ class Source(AbstractContextManager["Source"]):
             warn=self._warn,
             request=self.request,
         )
-        part._stopped = self._stopped
+        part._stopped, part._rate = self._stopped, self._rate
         return part
 
     def close(self) -> None:
@@ -353,7 +357,8 @@ class Source(AbstractContextManager["Source"]):
             ahead.close()
 
     def _decoded(self) -> Iterator[_Read]:
-        for number, item in enumerate(self._span.select(self._reader.images(self._span.start))):
+        items = self._span.select(self._reader.images(self._span.start))
+        for number, item in enumerate(items if self._rate is None else at_rate(items, self._rate)):
             if number == 0:
                 self._first_time = item.time
             try:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from segue.errors import SourceError
 from segue.utils.inputs import whole_number
@@ -142,3 +142,26 @@ def _as_index(position: Position, fps: float | None) -> int | None:
     if isinstance(position, int):
         return position
     return None if fps is None else -int(-position * fps // 1)
+
+
+class Timed(Protocol):
+    """A frame or image with its time in seconds."""
+
+    @property
+    def time(self) -> float:
+        """Seconds since the beginning of the source."""
+
+
+TimedT = TypeVar("TimedT", bound=Timed)
+
+
+def at_rate(frames: Iterable[TimedT], fps: float) -> Iterator[TimedT]:
+    """The frames that are needed for ``fps`` frames a second, by their time stamps."""
+    due, before = -math.inf, -math.inf
+    for frame in frames:
+        if frame.time < before:  # the clock has been set back, as by a camera that starts anew
+            due = frame.time
+        before = frame.time
+        if frame.time + 1e-6 >= due:
+            yield frame
+            due = due + 1 / fps if due + 1 / fps > frame.time else frame.time + 1 / fps
