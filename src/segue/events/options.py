@@ -10,6 +10,9 @@ from segue.events.rules import EventRules
 from segue.events.zones import Zone
 from segue.options import FilePath, OptionModel, Text, option
 
+RULES = ("zones", "min_seconds", "min_height", "loiter")
+"""Fields that may change while a camera is watched."""
+
 
 class EventOptions(OptionModel):
     """Options of the format ``events``."""

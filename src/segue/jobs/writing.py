@@ -10,10 +10,11 @@ from segue.errors import SinkError, SourceError
 from segue.events.counts import ZoneCounts
 from segue.events.messages.home_assistant import HomeAssistant
 from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS, Notifier
+from segue.events.options import RULES
 from segue.events.table import Event
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
-from segue.jobs.places import OutputPlaces
+from segue.jobs.places import EVENTS, OutputPlaces
 from segue.jobs.record import result_settings, write_record
 from segue.jobs.values import ForegroundJob
 from segue.sessions.passes import Passes
@@ -49,6 +50,17 @@ class JobOutputs:
         except BaseException:
             self.stop()
             raise
+        opened.change_events = self.change_events
+
+    def change_events(self, job: ForegroundJob) -> None:
+        """Go on with the zones and rules of another job; any thread may call it."""
+        opened, settings = self._opened, job.event_settings(job.outputs.formats or (EVENTS,))
+        opened.job = opened.job.model_copy(update={name: getattr(job, name) for name in RULES})
+        opened.events = replace(opened.events, zones=settings.zones, rules=settings.rules)
+        self.counts.change(settings.zones)
+        self.sink.change_events(opened.events)
+        if self._home is not None:
+            self._home.change(settings.zones)
 
     def connection(self, change: ConnectionChange) -> None:
         """Tell everybody that a live source was lost or is back."""
@@ -79,7 +91,8 @@ class JobOutputs:
         return f"{left} of {notifier.total} events not delivered{later}" if left else ""
 
     def stop(self) -> None:
-        """Send no more messages."""
+        """Send no more messages; other zones and rules are too late now."""
+        self._opened.change_events = None
         if self.notifier is not None:
             self.notifier.stop()
 
