@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
@@ -18,6 +19,8 @@ import numpy as np
 from segue.errors import SegueError, UndeliveredError, memory_error
 from segue.events.messages.notify import Notifier
 from segue.events.options import RULES
+from segue.events.retention import DiskUse, Retention, days_left, disk_use
+from segue.events.snapshots import KEEP_SECONDS
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
@@ -25,6 +28,7 @@ from segue.jobs.opened import Run, open_video
 from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import ForegroundJob
 from segue.masks import overlay
+from segue.sinks.rotation import parts_of
 from segue.types import Frame, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.video import Reconnect, Source
@@ -77,6 +81,8 @@ class Camera(Observer):
         self._seen, self._delay = -float("inf"), 0.0
         self._current = job  # what runs now
         self._opened: Run | None = None
+        self._disk: DiskUse | None = None
+        self._disk_seen = -float("inf")
         self._since = time.time()  # when it began to be as it is
 
     def check(self, job: ForegroundJob) -> None:
@@ -144,9 +150,31 @@ class Camera(Observer):
             "events": self._events,
             "undelivered": self.undelivered,
             "error": self._error,
+            "disk_used": 0 if (disk := self.disk) is None else disk.used,
+            "disk_per_day": 0 if disk is None else round(disk.per_day),
             "zones": [asdict(zone) for zone in self.zones],
             "size": self._size,
         }
+
+    @property
+    def tables(self) -> list[Path]:
+        """Its tables of events, of earlier parts first."""
+        table = self.job.events
+        return [] if table is None else [*parts_of(table), table]
+
+    @property
+    def folders(self) -> list[Path]:
+        """Folders of the images of its events, the newest part first."""
+        base = self.job.snapshots or (self.job.events and self.job.events.with_suffix(""))
+        return [] if base is None else [*reversed(parts_of(base)), base]
+
+    @property
+    def disk(self) -> DiskUse | None:
+        """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
+        if time.monotonic() - self._disk_seen > KEEP_SECONDS:
+            self._disk = disk_use(self.folders, Retention.parse(self.job.keep))
+            self._disk_seen = time.monotonic()
+        return self._disk
 
     @property
     def zones(self) -> tuple[Zone, ...]:
@@ -246,6 +274,13 @@ class Camera(Observer):
         self._tell(self.name, str(change))
 
 
+def states_of(cameras: Iterable[Camera]) -> dict[str, dict[str, Any]]:
+    """What there is to know of cameras, by their names, with the days that their disk lasts."""
+    states = {camera.name: camera.state() for camera in cameras}
+    left = days_left(use for camera in cameras if (use := camera.disk) is not None)
+    return {name: state | {"disk_days_left": left} for name, state in states.items()}
+
+
 def watch_cameras(cameras: Sequence[Camera], stop: CancelToken) -> None:
     """Watch cameras, each in a thread, until all have ended; the caller's thread takes signals."""
     threads = [
@@ -269,6 +304,8 @@ _METRICS = (
     ("restarts", "restarts_total", "counter", "Times that the camera began again after an error."),
     ("events", "events_total", "counter", "Events."),
     ("undelivered", "undelivered_messages", "gauge", "Messages that have not arrived."),
+    ("disk_used", "disk_used_bytes", "gauge", "Bytes of images and clips of events."),
+    ("disk_per_day", "disk_bytes_per_day", "gauge", "Bytes of images and clips that came in the last day."),
 )
 
 

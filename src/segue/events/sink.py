@@ -108,6 +108,9 @@ class EventSink(SpooledSink):
                     self._see_earlier(row)
         if append and snapshots is not None:
             self._count = max(self._count, snapshots.last)
+        self._deleted: set[str] = (
+            set()
+        )  # images and clips of which the table does not know that they are gone
         self._views = None if name is None else BestViews(name)
         super().__init__(path, size)
         try:
@@ -122,6 +125,9 @@ class EventSink(SpooledSink):
             with writing(self._file.final):
                 self._table = EventTable(self._file.final, append=self._append)
             self._end_earlier()
+        if self._snapshots is not None and self._table is not None:
+            self._deleted |= self._snapshots.take_deleted()
+            self._note_deleted(self._table)
         height, width = known_size(self._size) or segmentation.mask.shape
         if self._snapshots is not None:
             self._snapshots.see(frame, segmentation, (height, width))
@@ -225,6 +231,13 @@ class EventSink(SpooledSink):
             self._snapshots.close()
         if self._events.zones:
             self._counts.write(counts_path(self._file.final))
+
+    def _note_deleted(self, table: EventTable) -> None:
+        """Let the table say which images are deleted; on a full disk later."""
+        if self._deleted:
+            with suppress(SinkError), writing(self._file.final):
+                table.note_deleted(self._deleted)
+                self._deleted = set()
 
     def _best_view(self, event: Event) -> Event:
         """An event as its image shows it: an ``enter`` is known frames later, mostly with more to see."""

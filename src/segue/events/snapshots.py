@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ import numpy as np
 from segue.entries import SQUARE
 from segue.errors import SinkError
 from segue.events.best_views import view_worth
+from segue.events.retention import MARKS, NAME, Retention, delete_expired, note_deleted
 from segue.events.table import Event
 from segue.sinks.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
@@ -45,8 +48,10 @@ BOX = (40, 90, 255)  # colour of the box around the object, BGR
 
 QUALITY = 90  # of JPEG, in percent
 
-_NAME = r"\d{5,}-[a-z-]+-\d+\.(?:jpg|mp4)"
-_OURS = re.compile(rf"(?P<whole>{_NAME})|\.{_NAME}\.[0-9a-f]{{8}}\.partial")
+KEEP_SECONDS = 60.0
+"""How often a camera looks for images and clips that are no longer kept."""
+
+_OURS = re.compile(rf"(?P<whole>{NAME})|\.{NAME}\.[0-9a-f]{{8}}\.partial")
 """Files of an earlier run, also those that it was writing when it was killed."""
 
 
@@ -102,6 +107,8 @@ class Snapshots:
             were left, if any.
         pixel_aspect: width of a pixel by its height.
         waiting: clips that may wait for the encoder.
+        keep: how long images and clips are kept; None for ever.
+        archive: gives folder and table of each earlier part, to which the limits apply, too.
 
     Raises:
         SinkError: the folder is not empty, or cannot be written.
@@ -118,6 +125,8 @@ class Snapshots:
         on_clip: Callable[[int, int], None] | None = None,
         pixel_aspect: Fraction = SQUARE,
         waiting: int = WAITING,
+        keep: Retention | None = None,
+        archive: Callable[[], Mapping[Path, Path]] = dict,
     ) -> None:
         with writing(folder):
             make_folder(folder)
@@ -132,6 +141,11 @@ class Snapshots:
                 self.last = max(self.last, int(path.name.partition("-")[0]))
             else:
                 path.unlink()
+        if not append:
+            (folder / MARKS).unlink(missing_ok=True)
+        self._keep, self._archive = keep, archive
+        self._looked = -math.inf  # when what is kept was looked at
+        self._deleted: set[str] = set()  # that the table does not know of
         self._folder, self._fps, self._live, self._on_clip = folder, fps, live, on_clip
         self._pixel_aspect, self._waiting = pixel_aspect, waiting
         self._size = (0, 0)
@@ -144,6 +158,9 @@ class Snapshots:
 
     def see(self, frame: Frame, segmentation: Segmentation, size: tuple[int, int]) -> None:
         """Take a frame, before the events that are known on it."""
+        if self._keep is not None and self._live and time.monotonic() - self._looked > KEEP_SECONDS:
+            self._looked = time.monotonic()
+            self._work.append(self._thread.submit(self._delete_expired, self._keep))
         moment, self._size = _moment(frame, segmentation), size
         self._past.append(moment)
         while self._past[0].time < frame.time - BEFORE - ROUNDING:
@@ -153,6 +170,20 @@ class Snapshots:
         for clip in [clip for clip in self._open if clip.until <= frame.time + ROUNDING]:
             self._open.remove(clip)
             self._encode(clip)
+
+    def take_deleted(self) -> set[str]:
+        """Names of images and clips that were deleted since this was asked before."""
+        deleted, self._deleted = self._deleted, set()
+        return deleted
+
+    def _delete_expired(self, keep: Retention) -> None:
+        """Delete what is no longer kept; tables of complete parts say so at once."""
+        archive = self._archive()
+        gone = delete_expired([self._folder, *archive], keep)
+        self._deleted = self._deleted | gone.pop(self._folder, set())
+        for folder, names in gone.items():
+            if archive[folder].exists():
+                note_deleted(archive[folder], names)
 
     def add(self, number: int, event: Event) -> tuple[str, str]:
         """Write the image of an event and begin its clip, unless one is open; gives the names of both."""

@@ -20,7 +20,7 @@ from segue.jobs.values import ForegroundJob
 from segue.sessions.passes import Passes
 from segue.sinks import Sink, open_sinks
 from segue.sinks.base import BackgroundSink
-from segue.sinks.rotation import RotatingSink, part_name
+from segue.sinks.rotation import RotatingSink, part_name, parts_of
 from segue.video.decoding.readers import ConnectionChange
 from segue.video.sources.span import parse_duration
 
@@ -137,6 +137,7 @@ class JobOutputs:
                 opened.events,
                 snapshots=places.snapshots,
                 earlier=self._earlier(),
+                archive=self._archive,
                 on_event=partial(self._event, places.snapshots),
                 on_clip=self._encoding if alone else None,
             ),
@@ -156,6 +157,16 @@ class JobOutputs:
         if not first or outputs.overwrite or not (outputs.append or outputs.rotate):
             return ()
         return tuple(self._places.tables(outputs.formats or ()))
+
+    def _archive(self) -> dict[Path, Path]:
+        """Folder of images and table of each part that there is."""
+        base, table = self._places.snapshots, self._places.others.get(EVENTS)
+        if base is None or table is None or self._opened.job.outputs.rotate is None:
+            return {}
+        names = [part.name for part in parts_of(base)]
+        tables = [table.with_name(f"{table.stem}-{name}{table.suffix}") for name in names]
+        # The newest part is still written.
+        return {base / name: path for name, path in [*zip(names, tables, strict=True)][:-1]}
 
     def _record(self, places: OutputPlaces, written: dict[str, Path]) -> None:
         job = self._opened.job
@@ -180,6 +191,8 @@ def _check(opened: Run) -> None:
     outputs, source = opened.job.outputs, opened.source
     if outputs.rotate is not None and not source.endless:
         raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
+    if isinstance(opened.job, ForegroundJob) and opened.job.keep and not source.endless:
+        raise SourceError(f"{source.name}: has an end; --keep is for cameras and live streams")
     if outputs.append and not source.endless:
         raise SourceError(f"{source.name}: has an end; --append is for cameras and live streams")
     if outputs.append and outputs.overwrite:
