@@ -5,28 +5,35 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from dataclasses import asdict
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from segue.errors import SegueError, UndeliveredError, memory_error
 from segue.events.messages.notify import Notifier
+from segue.events.options import RULES
+from segue.events.retention import DiskUse, Retention, days_left, disk_use
+from segue.events.snapshots import KEEP_SECONDS
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
-from segue.jobs.opened import open_video
+from segue.jobs.opened import Run, open_video
 from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import ForegroundJob
 from segue.masks import overlay
+from segue.sinks.rotation import parts_of
 from segue.types import Frame, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
+from segue_watch.log import CAMERA, CameraWarning
 
 SILENT = 30.0
 """Seconds without a frame after which a camera is not well."""
@@ -35,10 +42,6 @@ QUALITY = 80  # of JPEG, in percent
 
 Tell = Callable[[str, str], None]
 """Receives the name of a camera, and what happened to it, in a line."""
-
-
-class CameraWarning(UserWarning):
-    """A camera failed and begins again; the message names it and says why."""
 
 
 class Camera(Observer):
@@ -77,11 +80,27 @@ class Camera(Observer):
         self._last: tuple[Frame, Segmentation] | None = None
         self._seen, self._delay = -float("inf"), 0.0
         self._current = job  # what runs now
+        self._opened: Run | None = None
+        self._disk: DiskUse | None = None
+        self._disk_seen = -float("inf")
+        self._since = time.time()  # when it began to be as it is
+
+    def check(self, job: ForegroundJob) -> None:
+        """Refuse a job whose zones lie outside of the images, as far as their size is known."""
+        if (size := self._size) is not None:
+            for zone in job.event_settings(job.outputs.formats or ()).zones:
+                zone.in_pixels(size).check(size)
 
     def change(self, job: ForegroundJob) -> None:
-        """Go on with another job; what runs now ends first."""
-        self.job = job
-        if (source := self._source) is not None:
+        """Go on with another job: with other zones and rules at once, with all else in a new run."""
+        before, self.job = self._current, job
+        change = None if self._opened is None else self._opened.change_events
+        if change is not None and before == job.model_copy(
+            update={name: getattr(before, name) for name in RULES}
+        ):
+            self._current = job
+            change(job)
+        elif (source := self._source) is not None:
             source.stop()
 
     @property
@@ -99,10 +118,27 @@ class Camera(Observer):
         """Whether it gives frames."""
         return self._online and time.monotonic() - self._seen < SILENT
 
+    @property
+    def status(self) -> tuple[Literal["starting", "online", "lost"], float]:
+        """How it is, and since when, in seconds of the epoch."""
+        if self.well:
+            return "online", self._since
+        if self._online:  # and silent
+            return "lost", time.time() - (time.monotonic() - self._seen)
+        return "lost" if self._frames or self._error else "starting", self._since
+
+    def _go(self, *, online: bool) -> None:
+        """Note that it gives frames, or gives none."""
+        if online != self._online:
+            self._online, self._since = online, time.time()
+
     def state(self) -> dict[str, Any]:
         """What there is to know, as JSON values."""
         source = self._source
+        status, since = self.status
         return {
+            "status": status,
+            "since": datetime.fromtimestamp(since).astimezone().isoformat(timespec="seconds"),
             "online": self._online,
             "well": self.well,
             "frames": self._frames,
@@ -114,9 +150,31 @@ class Camera(Observer):
             "events": self._events,
             "undelivered": self.undelivered,
             "error": self._error,
+            "disk_used": 0 if (disk := self.disk) is None else disk.used,
+            "disk_per_day": 0 if disk is None else round(disk.per_day),
             "zones": [asdict(zone) for zone in self.zones],
             "size": self._size,
         }
+
+    @property
+    def tables(self) -> list[Path]:
+        """Its tables of events, of earlier parts first."""
+        table = self.job.events
+        return [] if table is None else [*parts_of(table), table]
+
+    @property
+    def folders(self) -> list[Path]:
+        """Folders of the images of its events, the newest part first."""
+        base = self.job.snapshots or (self.job.events and self.job.events.with_suffix(""))
+        return [] if base is None else [*reversed(parts_of(base)), base]
+
+    @property
+    def disk(self) -> DiskUse | None:
+        """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
+        if time.monotonic() - self._disk_seen > KEEP_SECONDS:
+            self._disk = disk_use(self.folders, Retention.parse(self.job.keep))
+            self._disk_seen = time.monotonic()
+        return self._disk
 
     @property
     def zones(self) -> tuple[Zone, ...]:
@@ -144,6 +202,7 @@ class Camera(Observer):
     def watch(self, stop: CancelToken) -> None:
         """Watch until it is to stop, or the camera has an end, or a limit in the job is reached."""
         failures = 0
+        CAMERA.set(self.name)
         while not stop.cancelled:
             before = self._frames
             self._current = self.job
@@ -170,12 +229,13 @@ class Camera(Observer):
             source.stop()
         stop.on_cancel(source.stop)
         try:
-            opened = open_job(job, source=source)
+            self._opened = opened = open_job(job, source=source)
             opened.pool = self._pool
             run_open(opened, self, stop)
         finally:
             stop.forget(source.stop)
-            self._online, self._source = False, None
+            self._go(online=False)
+            self._source = self._opened = None
             self._dropped, self._damaged = self._dropped + source.dropped, self._damaged + source.damaged
             source.close()
 
@@ -200,7 +260,8 @@ class Camera(Observer):
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._frames += 1
         self._last, self._seen = (frame, result), time.monotonic()
-        self._online, self._error = True, ""
+        self._go(online=True)
+        self._error = ""
         self._delay = (self._source.delay(frame) if self._source else None) or 0.0
 
     def event(self, event: Event) -> None:
@@ -208,9 +269,16 @@ class Camera(Observer):
         self._on_event(event)
 
     def connection(self, change: ConnectionChange) -> None:
-        self._online = change.online
+        self._go(online=change.online)
         self._reconnects += change.online
         self._tell(self.name, str(change))
+
+
+def states_of(cameras: Iterable[Camera]) -> dict[str, dict[str, Any]]:
+    """What there is to know of cameras, by their names, with the days that their disk lasts."""
+    states = {camera.name: camera.state() for camera in cameras}
+    left = days_left(use for camera in cameras if (use := camera.disk) is not None)
+    return {name: state | {"disk_days_left": left} for name, state in states.items()}
 
 
 def watch_cameras(cameras: Sequence[Camera], stop: CancelToken) -> None:
@@ -236,6 +304,8 @@ _METRICS = (
     ("restarts", "restarts_total", "counter", "Times that the camera began again after an error."),
     ("events", "events_total", "counter", "Events."),
     ("undelivered", "undelivered_messages", "gauge", "Messages that have not arrived."),
+    ("disk_used", "disk_used_bytes", "gauge", "Bytes of images and clips of events."),
+    ("disk_per_day", "disk_bytes_per_day", "gauge", "Bytes of images and clips that came in the last day."),
 )
 
 

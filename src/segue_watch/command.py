@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import tomllib
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, cast
@@ -31,8 +28,8 @@ from segue.sinks.outputs import default_folder
 from segue.utils.allocation import share_heap
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.utils.files import rewrite
-from segue.utils.inputs import check_file, printable
-from segue.utils.notices import LineWriter, is_quiet
+from segue.utils.inputs import check_file
+from segue_watch.log import Log, LogFormat
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -54,6 +51,9 @@ def watch(
             help="Port of this machine for the page of all cameras, /health and /metrics.  [default: none]",
         ),
     ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option("--log", help="Notices and warnings: lines for people, or JSON, one a line.")
+    ] = "lines",
 ) -> None:
     """Watch several cameras for weeks in one process: events, images and messages of each.
 
@@ -82,63 +82,29 @@ def watch(
     share_heap()
     pool = ThreadPoolExecutor(cores // threads, thread_name_prefix="segue-network")
     lock = Lock()
-    with interruptible(), _lines() as (events, notices):
-
-        def tell(name: str, text: str) -> None:
-            notices(f"{datetime.now():%H:%M:%S} {name}: {text}")
+    with interruptible(), Log(log_format) as log:
 
         def show(event: Event) -> None:
-            events(json.dumps(asdict(event)))
+            log.event(json.dumps(asdict(event)))
 
-        cameras = [Camera(name, job, tell, show, pool) for name, job in jobs.items()]
+        cameras = [Camera(name, job, log.notice, show, pool) for name, job in jobs.items()]
         by_name = {camera.name: camera for camera in cameras}
 
         def save(name: str, zones: list[str]) -> None:
             with lock:
                 camera = by_name[name]
-                camera.change(save_zones(file, output, name, zones, camera.job.zones))
+                camera.change(save_zones(file, output, name, zones, camera.job.zones, camera.check))
 
         with nullcontext() if port is None else CameraPage(cameras, port, save) as page:
             if page is not None:
-                notices(f"cameras: {page.address}")
+                log.notice("", f"cameras: {page.address}")
             with cancel_on_signals(CancelToken()) as stop:
                 watch_cameras(cameras, stop)
         for camera in cameras:
             state = camera.state()
-            notices(f"{camera.name}: {state['frames']} frames, {state['events']} events")
+            log.notice(camera.name, f"{state['frames']} frames, {state['events']} events")
     if left := sum(camera.undelivered for camera in cameras):
         raise UndeliveredError(f"{left} events not delivered; the next run sends them")
-
-
-@contextmanager
-def _lines() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """What writes events to the standard output, and notices and warnings to the standard error.
-
-    No camera waits for who reads them.
-
-    Yields:
-        Both, each takes a line.
-    """
-    quiet, before = is_quiet(), warnings.showwarning
-    errors = LineWriter(sys.stderr)
-    lost = "their tables have them, the standard output does not"
-    events = LineWriter(
-        sys.stdout, lambda reason: errors.write(f"warning: events are lost here ({reason}); {lost}")
-    )
-
-    def notice(text: str) -> None:
-        if not quiet:
-            errors.write(printable(text))
-
-    warnings.showwarning = lambda message, *_: errors.write(f"warning: {printable(str(message))}")
-    try:
-        yield events.write, notice
-    finally:
-        warnings.showwarning = before
-        events.close()
-        if events.lost:
-            notice(f"{events.lost} events: {lost}")
-        errors.close()
 
 
 def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
@@ -156,7 +122,12 @@ def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
 
 
 def save_zones(
-    path: Path, output: Path, name: str, zones: Sequence[str], known: Sequence[str] = ()
+    path: Path,
+    output: Path,
+    name: str,
+    zones: Sequence[str],
+    known: Sequence[str] = (),
+    check: Callable[[ForegroundJob], object] = lambda _: None,
 ) -> ForegroundJob:
     """Change the zones of a camera in a file of cameras; all else in it stays, also what was written by hand.
 
@@ -167,6 +138,7 @@ def save_zones(
         zones: as `--zone` takes them.
         known: those that were there when somebody began to change them; zones of the file that are not among
             these stay.
+        check: refuses a job by SegueError.
 
     Returns:
         The job of the camera, with these zones.
@@ -205,6 +177,7 @@ def save_zones(
     if "\r\n" in text and not re.search(r"(?<!\r)\n", text):
         new = re.sub(r"(?<!\r)\n", "\r\n", new)
     job = _jobs_of(new.encode(), path, output)[name]
+    check(job)
     rewrite(path, new.encode())
     return job
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from segue.errors import SegueError
 from segue.utils.inputs import parse_json, whole_number
-from segue_watch.cameras import Camera, metrics
+from segue_watch.cameras import Camera, metrics, states_of
 
 LOOPBACK = ("127.0.0.1", "localhost")
 """Names of this machine; with others a foreign address could point here (DNS rebinding)."""
@@ -230,7 +230,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                     self._answer(403, "text/plain", b"this page is for this machine")
                     return
                 path = self.path.partition("?")[0]
-                states = {name: camera.state() for name, camera in by_name.items()}
+                states = states_of([*by_name.values()])
                 if path == "/health":
                     status = 200 if all(state["well"] for state in states.values()) else 503
                     self._answer(status, "application/json", json.dumps(states).encode())

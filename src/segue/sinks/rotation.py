@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+from segue.entries import EventSettings
 from segue.registry import SINKS
 from segue.sinks.base import Sink
 from segue.types import Frame, Segmentation
@@ -60,6 +61,10 @@ class RotatingSink(Sink):
     def connection(self, change: ConnectionChange) -> None:
         if self._part is not None:
             self._part.connection(change)
+
+    def change_events(self, settings: EventSettings) -> None:
+        if self._part is not None:
+            self._part.change_events(settings)
 
     def close(self) -> None:
         if self._part is not None:

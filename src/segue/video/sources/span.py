@@ -150,7 +150,7 @@ def _as_index(position: Position, fps: float | None) -> int | None:
     return None if fps is None else -int(-position * fps // 1)
 
 
-class Timed(Protocol):
+class _Timed(Protocol):
     """A frame or image with its time in seconds."""
 
     @property
@@ -158,10 +158,10 @@ class Timed(Protocol):
         """Seconds since the beginning of the source."""
 
 
-TimedT = TypeVar("TimedT", bound=Timed)
+_TimedT = TypeVar("_TimedT", bound=_Timed)
 
 
-def at_rate(frames: Iterable[TimedT], fps: float) -> Iterator[TimedT]:
+def at_rate(frames: Iterable[_TimedT], fps: float) -> Iterator[_TimedT]:
     """The frames that are needed for ``fps`` frames a second, by their time stamps."""
     due, before = -math.inf, -math.inf
     for frame in frames:
