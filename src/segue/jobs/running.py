@@ -16,8 +16,7 @@ from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.record import identified, runtime_objects
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.jobs.writing import JobOutputs
-from segue.sessions.passes import Passes
-from segue.sessions.session import ExplainedSession
+from segue.sessions.session import ExplainedSession, Passes
 from segue.sinks import output_paths
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import reserve_products

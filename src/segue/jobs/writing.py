@@ -17,7 +17,7 @@ from segue.jobs.opened import Run
 from segue.jobs.places import EVENTS, OutputPlaces
 from segue.jobs.record import result_settings, write_record
 from segue.jobs.values import ForegroundJob
-from segue.sessions.passes import Passes
+from segue.sessions.session import Passes
 from segue.sinks import Sink, open_sinks
 from segue.sinks.base import BackgroundSink
 from segue.sinks.rotation import RotatingSink, part_name, parts_of

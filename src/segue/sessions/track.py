@@ -208,7 +208,7 @@ class TrackSession(Checkpointable, Session):
         marks = {"box": box, "boxes": boxes, "masks": masks, "points": points, "labels": labels}
         marks = {name: each for name, each in (marks | {"negative": negative}).items() if each is not None}
         if marks:
-            prompts = collect_prompts(prompts, **marks, size=frame.size)
+            prompts = collect_prompts(prompts, **marks, size=frame.size, corrects=1 in self.ids)
         if prompts is None:
             found = _NO_PROMPTS
         else:

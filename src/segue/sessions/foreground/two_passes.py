@@ -19,7 +19,7 @@ from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
 from segue.sessions.foreground.session import ForegroundSession
 from segue.sessions.foreground.stage_list import checked
 from segue.sessions.foreground.stages.contrast import PLAIN, in_usual_contrast
-from segue.sessions.passes import Passes
+from segue.sessions.session import Passes
 from segue.state import Checkpointable, checkpointed
 from segue.types import Frame
 from segue.utils.arrays import Float32Array

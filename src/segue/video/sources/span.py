@@ -138,6 +138,12 @@ class Span:
         return max(0, -(-(last - first) // self.stride))
 
 
+def chunks_back(start: int, stop: int, count: int, stride: int = 1) -> Iterator[tuple[int, int]]:
+    """Lowest and highest index of the parts of at most ``count`` frames from ``start`` down to ``stop``."""
+    for high in range(start, stop - 1, -count * stride):
+        yield max(high - (count - 1) * stride, stop), high
+
+
 def _as_index(position: Position, fps: float | None) -> int | None:
     if isinstance(position, int):
         return position
