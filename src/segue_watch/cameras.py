@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import asdict
 from datetime import datetime
@@ -16,7 +19,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from segue.errors import SegueError, UndeliveredError, memory_error
+from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
 from segue.events.messages.notify import Notifier
 from segue.events.options import RULES
 from segue.events.retention import DiskUse, Retention, days_left, disk_use
@@ -33,7 +36,11 @@ from segue.types import Frame, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
+from segue_watch.history import Place
 from segue_watch.log import CAMERA, CameraWarning
+
+RATE_FRAMES = 50
+"""Frames by which the rate of a camera is measured."""
 
 SILENT = 30.0
 """Seconds without a frame after which a camera is not well."""
@@ -77,6 +84,7 @@ class Camera(Observer):
         self._dropped = self._damaged = 0  # by runs that have ended
         self._source: Source | None = None
         self._notifier: Notifier | None = None
+        self._times: deque[float] = deque(maxlen=RATE_FRAMES)
         self._last: tuple[Frame, Segmentation] | None = None
         self._seen, self._delay = -float("inf"), 0.0
         self._current = job  # what runs now
@@ -142,6 +150,7 @@ class Camera(Observer):
             "online": self._online,
             "well": self.well,
             "frames": self._frames,
+            "fps": self._rate,
             "delay": round(self._delay, 3),
             "dropped": self._dropped + (source.dropped if source else 0),
             "damaged": self._damaged + (source.damaged if source else 0),
@@ -157,24 +166,31 @@ class Camera(Observer):
         }
 
     @property
-    def tables(self) -> list[Path]:
-        """Its tables of events, of earlier parts first."""
+    def archive(self) -> list[Place]:
+        """Its tables of events and the folders of their images, the newest first."""
         table = self.job.events
-        return [] if table is None else [*parts_of(table), table]
-
-    @property
-    def folders(self) -> list[Path]:
-        """Folders of the images of its events, the newest part first."""
-        base = self.job.snapshots or (self.job.events and self.job.events.with_suffix(""))
-        return [] if base is None else [*reversed(parts_of(base)), base]
+        if table is None:
+            return []
+        base = self.job.snapshots or table.with_suffix("")
+        parts = {path.stem.removeprefix(f"{table.stem}-"): path for path in parts_of(table)}
+        found = [Place(name, path, base / name) for name, path in reversed(parts.items())]
+        return [Place("", table, base), *found]
 
     @property
     def disk(self) -> DiskUse | None:
         """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
         if time.monotonic() - self._disk_seen > KEEP_SECONDS:
-            self._disk = disk_use(self.folders, Retention.parse(self.job.keep))
+            self._disk = disk_use([place.folder for place in self.archive], Retention.parse(self.job.keep))
             self._disk_seen = time.monotonic()
         return self._disk
+
+    @property
+    def _rate(self) -> float:
+        """Frames a second of the last frames, 0 while none come."""
+        times = [*self._times]
+        if len(times) < 2 or not self.well:
+            return 0.0
+        return round((len(times) - 1) / max(1e-3, times[-1] - times[0]), 1)
 
     @property
     def zones(self) -> tuple[Zone, ...]:
@@ -211,6 +227,8 @@ class Camera(Observer):
                 failed = False
             except (KeyboardInterrupt, RunCancelledError):  # a file that has an end was to stop
                 failed = False
+            except SourceError as error:  # one that was waited for when all were to stop is no failure
+                failed = not (self.goes_on or stop.cancelled) and self._fail(error)
             except Exception as error:  # another camera goes on
                 failed = not self.goes_on and self._fail(memory_error(error) or error)
             if self.goes_on and not stop.cancelled:
@@ -260,6 +278,7 @@ class Camera(Observer):
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._frames += 1
         self._last, self._seen = (frame, result), time.monotonic()
+        self._times.append(time.monotonic())
         self._go(online=True)
         self._error = ""
         self._delay = (self._source.delay(frame) if self._source else None) or 0.0
@@ -279,6 +298,15 @@ def states_of(cameras: Iterable[Camera]) -> dict[str, dict[str, Any]]:
     states = {camera.name: camera.state() for camera in cameras}
     left = days_left(use for camera in cameras if (use := camera.disk) is not None)
     return {name: state | {"disk_days_left": left} for name, state in states.items()}
+
+
+def process_state() -> dict[str, float | None]:
+    """Processor time in seconds, wall time since the start, and memory in bytes, of this process."""
+    memory = None
+    with suppress(OSError, ValueError, IndexError):  # Linux alone
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        memory = pages * os.sysconf("SC_PAGE_SIZE")
+    return {"processor": time.process_time(), "wall": time.monotonic(), "memory": memory}
 
 
 def watch_cameras(cameras: Sequence[Camera], stop: CancelToken) -> None:

@@ -318,7 +318,7 @@ def test_the_page_tells_people_and_programs_how_cameras_are(
         assert float(found['segue_frames_total{camera="gate"}']) > 3
         assert float(found['segue_events_total{camera="gate"}']) >= 1
         assert get("image/gate.jpg")[2].startswith(b"\xff\xd8")
-        assert b"gate: online" in get("")[2]
+        assert b"watch.js" in get("")[2]
         about = json.loads(get("health")[2])["gate"]
         assert about["status"] == "online"
         assert datetime.fromisoformat(about["since"]) <= datetime.now().astimezone()

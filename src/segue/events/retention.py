@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -160,6 +161,9 @@ def _or_deleted(name: bytes, names: Collection[str]) -> bytes:
     return DELETED.encode() if name.decode() in names else name
 
 
+_CHANGING = threading.Lock()  # a person marks an event while others are deleted
+
+
 class Marks:
     """What people have noted of events: reviewed, and kept; in a file beside the images.
 
@@ -169,11 +173,14 @@ class Marks:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / MARKS
+        self._marks = self._read()
+
+    def _read(self) -> dict[str, dict[str, Any]]:
         try:
             found = json.loads(self._path.read_bytes())
         except (OSError, ValueError):
             found = {}
-        self._marks: dict[str, dict[str, Any]] = {
+        return {
             str(name): mark
             for name, mark in (found.items() if isinstance(found, dict) else ())
             if _FILE.fullmatch(str(name)) and isinstance(mark, dict)
@@ -197,17 +204,20 @@ class Marks:
 
     def change(self, image: str, clip: str, *, reviewed: bool, kept: bool) -> None:
         """Note what somebody has said of the event of an image, whose clip may be that of others, too."""
-        self._marks.pop(image, None)
-        if reviewed or kept:
-            self._marks[image] = {"reviewed": reviewed, "kept": kept, "clip": clip}
-        self._save()
+        with _CHANGING:
+            self._marks = self._read()
+            self._marks.pop(image, None)
+            if reviewed or kept:
+                self._marks[image] = {"reviewed": reviewed, "kept": kept, "clip": clip}
+            self._save()
 
     def forget(self, names: Collection[str]) -> None:
         """Images are gone, and what was noted of them."""
-        known = self._marks.keys() & names
-        if known:
-            self._marks = {name: mark for name, mark in self._marks.items() if name not in known}
-            self._save()
+        with _CHANGING:
+            before = self._read()
+            self._marks = {name: mark for name, mark in before.items() if name not in names}
+            if len(self._marks) < len(before):
+                self._save()
 
     def _save(self) -> None:
         with writing(self._path):

@@ -81,6 +81,9 @@ def part_name(now: datetime | None = None) -> str:
     return (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
 
 
+PART = r"\d{8}T\d{6}Z(?:-\d+)?"
+"""Names of parts."""
+
 _PART = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?")
 
 
