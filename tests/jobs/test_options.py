@@ -31,6 +31,7 @@ EVENTS = {
     "notify",
     "name_events",
     "snapshots",
+    "keep",
     "background",
 }
 NOT_IN_PYTHON = {*EVENTS, "explain", "whole"}
