@@ -21,6 +21,7 @@ from segue.models.base import TrackNetwork
 from segue.prompt_inputs import PromptsLike, collect_prompts
 from segue.prompts import ImagePrompter, MakePrompter, find_prompter, resolve_prompts
 from segue.prompts.motion import MotionPrompter
+from segue.sessions.association import new_objects
 from segue.sessions.corrections import (
     Corrected,
     StoredObject,
@@ -32,10 +33,11 @@ from segue.sessions.corrections import (
     stored,
     with_stored,
 )
+from segue.sessions.detecting import detector
 from segue.sessions.networks import track_network
 from segue.sessions.session import one_thread_at_a_time
 from segue.sessions.track import TrackSession
-from segue.types import Box, Frame, Image, ObjectInfo, Point, PointPrompt, Segmentation
+from segue.types import Box, Frame, Image, ObjectInfo, Point, PointPrompt, Prompt, Segmentation
 from segue.utils.arrays import BoolArray
 from segue.video import Source
 
@@ -106,6 +108,7 @@ class Video(AbstractContextManager["Video"]):
         self._network = track_network(model, weights, device=device, fast=fast)
         self._make_prompter = TrackSession(self._network, prompter=make).prompter
         self._fit = fit
+        self._detector_of = lru_cache(1)(lambda text: detector(text=text, device=device, fast=fast))
         self._prompter_on: Callable[[int], ImagePrompter] = lru_cache(KEPT_FRAMES)(self._prompter)
         self.reset()
 
@@ -158,6 +161,7 @@ class Video(AbstractContextManager["Video"]):
         points: Point | Sequence[Point] | None = None,
         labels: Sequence[int] | None = None,
         negative: Point | Sequence[Point] | None = None,
+        text: str | Sequence[str] | None = None,
     ) -> Segmentation:
         """Add objects on a frame, or correct them there.
 
@@ -175,6 +179,8 @@ class Video(AbstractContextManager["Video"]):
             points: ``(x, y)`` in pixels, one or several.
             labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it.
             negative: points beside the object.
+            text: phrases to look for on the frame, such as ``"person, red car"``. What is found and has no
+                mask there becomes an object with the next free id and the phrase as its label.
 
         Returns:
             The result of this frame, with all objects.
@@ -188,9 +194,24 @@ class Video(AbstractContextManager["Video"]):
             raise PromptError("prompts: a dictionary is by frame in segue.track; add those of one frame each")
         before = self._tracked.get(read.index, {}) | self._given.get(read.index, {})
         marks = {"box": box, "boxes": boxes, "masks": masks, "points": points, "labels": labels}
-        given = collect_prompts(
-            prompts, **marks, negative=negative, size=read.size, id=id, corrects=id in before
-        )
+        if text is not None:
+            if (
+                prompts is not None
+                or negative is not None
+                or any(each is not None for each in marks.values())
+            ):
+                raise PromptError("text says what to look for; leave out the other prompts")
+            given: Sequence[Prompt] = new_objects(
+                self._detector_of(text if isinstance(text, str) else tuple(text))(read),
+                self._result(read),
+                self.ids,
+            )
+            if not given:
+                return self._result(read)
+        else:
+            given = collect_prompts(
+                prompts, **marks, negative=negative, size=read.size, id=id, corrects=id in before
+            )
         pointed = {item.id for item in given if isinstance(item, PointPrompt)} & before.keys()
         found = resolve_prompts(
             read,
