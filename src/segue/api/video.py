@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from segue.api.results import opened_source, save
+from segue.api.results import ReadAgain, opened_source, save
+from segue.api.slides import SHOWN, WIDTH, Slides
 from segue.errors import PromptError, SegueError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle
 from segue.models.base import TrackNetwork
@@ -288,6 +289,21 @@ class Video(AbstractContextManager["Video"]):
             results, path, formats=formats, source=self.source, overwrite=overwrite, side_by_side=side_by_side
         )
 
+    def show(self, *, most: int = SHOWN, width: int = WIDTH) -> Slides:
+        """Show the results of all tracked frames in a notebook, with a slider.
+
+        Args:
+            most: frames that are shown at most, evenly spaced.
+            width: largest width of the images, in pixels.
+
+        Returns:
+            What a notebook shows as the last value of a cell.
+
+        Raises:
+            SegueError: nothing is tracked yet.
+        """
+        return Slides.of(self, most=most, width=width)
+
     @one_thread_at_a_time
     def reset(self) -> None:
         """Forget all objects."""
@@ -324,7 +340,7 @@ class Video(AbstractContextManager["Video"]):
             for result in results:
                 for item, counts in stored(result, [i for i in result.ids if kept(i, index)]):
                     tracked[item.id] = replace(item, box=None, area=0), counts
-            yield self._composed(Segmentation(index, results[0].time, np.zeros(size, np.uint8)))
+            yield self._composed(index, results[0].time, size)
 
     def _corrected(self, index: int, layer: Sequence[int], size: tuple[int, int]) -> Corrected:
         """What a session of some objects is shown of a prompted frame."""
@@ -336,11 +352,12 @@ class Video(AbstractContextManager["Video"]):
         return Corrected(mask, frozenset(given), expected)
 
     def _result(self, frame: Frame) -> Segmentation:
-        return self._composed(Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8)))
+        return self._composed(frame.index, frame.time, frame.size)
 
-    def _composed(self, empty: Segmentation) -> Segmentation:
+    def _composed(self, index: int, time: float, size: tuple[int, int]) -> Segmentation:
         """The result of a frame: later objects are in front."""
-        known = self._tracked.get(empty.index, {}) | self._given.get(empty.index, {})
+        empty = Segmentation(index, time, np.zeros(size, np.uint8), _image=ReadAgain(self.source, index))
+        known = self._tracked.get(index, {}) | self._given.get(index, {})
         shown = [
             (replace(item, label=self._labels.get(i)), counts)
             for i, (item, counts) in sorted(known.items(), reverse=True)

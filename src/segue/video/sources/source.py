@@ -350,6 +350,7 @@ class Source(AbstractContextManager["Source"]):
         self._closings += 1
         while self._active:
             self._active.pop().close()
+        self._reader.close()
 
     def _frames(self, closings: int) -> Iterator[Frame]:
         """The frames, until :meth:`close` is called more than ``closings`` times."""
