@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from contextvars import copy_context
@@ -38,6 +38,12 @@ from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
 from segue_watch.history import Place
 from segue_watch.log import CAMERA, CameraWarning
+
+LOOK_SECONDS = 0.2
+"""How often the thread that waits for cameras looks around."""
+
+END_SECONDS = 10.0
+"""Seconds that a camera that is no longer in the file has for its end."""
 
 RATE_FRAMES = 50
 """Frames by which the rate of a camera is measured."""
@@ -309,17 +315,84 @@ def process_state() -> dict[str, float | None]:
     return {"processor": time.process_time(), "wall": time.monotonic(), "memory": memory}
 
 
+class CameraSet:
+    """Cameras that are watched, each in a thread; further ones may come, and others go, meanwhile.
+
+    Iterating gives the cameras of the moment.
+
+    Args:
+        cameras: those of the beginning.
+        make: makes a further one.
+    """
+
+    def __init__(
+        self, cameras: Iterable[Camera], make: Callable[[str, ForegroundJob], Camera] | None = None
+    ) -> None:
+        self._cameras = {camera.name: camera for camera in cameras}
+        self._make = make
+        self._threads: dict[str, tuple[threading.Thread, CancelToken]] = {}
+        self._stop = CancelToken()
+
+    def __iter__(self) -> Iterator[Camera]:
+        return iter([*self._cameras.values()])
+
+    def __getitem__(self, name: str) -> Camera:
+        return self._cameras[name]
+
+    def watch(self, stop: CancelToken, between: Callable[[], object] = lambda: None) -> None:
+        """Watch them until all have ended; the caller's thread takes signals, and looks around between."""
+        self._stop = stop
+        for camera in self:
+            self._begin(camera)
+        while any(thread.is_alive() for thread, _ in self._threads.values()):
+            time.sleep(LOOK_SECONDS)
+            if not stop.cancelled:
+                between()
+
+    def update(self, jobs: Mapping[str, ForegroundJob]) -> dict[str, str]:
+        """Watch other cameras, or some otherwise; those whose job is the same go on.
+
+        Returns:
+            What happened to each that did not just go on: ``new``, ``changed`` or ``removed``.
+        """
+        done = {}
+        for name in [name for name in self._cameras if name not in jobs]:
+            self._end(name)
+            del self._cameras[name]
+            done[name] = "removed"
+        for name, job in jobs.items():
+            camera = self._cameras.get(name)
+            if camera is None and self._make is not None:
+                self._cameras[name] = self._make(name, job)
+                self._begin(self._cameras[name])
+                done[name] = "new"
+            elif camera is not None and camera.job != job:
+                camera.change(job)
+                if not self._threads[name][0].is_alive():  # its source had an end
+                    self._begin(camera)
+                done[name] = "changed"
+        return done
+
+    def _begin(self, camera: Camera) -> None:
+        token = CancelToken()
+        self._stop.on_cancel(token.cancel)
+        thread = threading.Thread(
+            target=copy_context().run, args=(camera.watch, token), name=camera.name, daemon=True
+        )
+        self._threads[camera.name] = thread, token
+        thread.start()
+
+    def _end(self, name: str) -> None:
+        """End one of them, and wait a while until it has left its files."""
+        thread, token = self._threads.pop(name)
+        self._stop.forget(token.cancel)
+        token.cancel()
+        thread.join(END_SECONDS)
+
+
 def watch_cameras(cameras: Sequence[Camera], stop: CancelToken) -> None:
     """Watch cameras, each in a thread, until all have ended; the caller's thread takes signals."""
-    threads = [
-        threading.Thread(target=copy_context().run, args=(camera.watch, stop), name=camera.name, daemon=True)
-        for camera in cameras
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.2)
+    CameraSet(cameras).watch(stop)
 
 
 _METRICS = (

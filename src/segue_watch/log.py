@@ -68,6 +68,10 @@ class Log(AbstractContextManager["Log"]):
         if not self._quiet:
             self._write("info", camera, text)
 
+    def warning(self, camera: str, text: str) -> None:
+        """Write what is wrong with a camera, or with an empty name with all."""
+        self._write("warning", camera, text)
+
     def _write(self, level: str, camera: str, text: str) -> None:
         text = " ".join(text.removeprefix(f"{camera}: ").split())
         now = datetime.now().astimezone()

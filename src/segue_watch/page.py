@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.machinery import ModuleSpec
@@ -144,7 +144,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
     """Serves this machine: ``/`` for people, ``/health`` (200 or 503) and ``/metrics`` for programs.
 
     Args:
-        cameras: what is shown.
+        cameras: what is shown; those of the moment that an iteration gives.
         port: 0 takes a free one.
         save: takes zones that are drawn on the page; None refuses them.
 
@@ -152,8 +152,9 @@ class CameraPage(AbstractContextManager["CameraPage"]):
         SegueError: the port is taken.
     """
 
-    def __init__(self, cameras: Sequence[Camera], port: int, save: Save | None = None) -> None:
-        by_name = {camera.name: camera for camera in cameras}
+    def __init__(self, cameras: Iterable[Camera], port: int, save: Save | None = None) -> None:
+        def of_name(name: str) -> Camera | None:
+            return next((camera for camera in cameras if camera.name == name), None)
 
         class Handler(BaseHTTPRequestHandler):
             server: _Server
@@ -193,7 +194,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                     elif match := _FILE.fullmatch(path):
                         self._send_file(match[1], match[2] or "", match[3])
                     else:
-                        camera = by_name.get(path.removeprefix("/image/").removesuffix(".jpg"))
+                        camera = of_name(path.removeprefix("/image/").removesuffix(".jpg"))
                         image = b"" if camera is None else camera.image()
                         self._answer(200 if image else 404, "image/jpeg", image)
                 except SegueError as error:
@@ -210,7 +211,8 @@ class CameraPage(AbstractContextManager["CameraPage"]):
 
             def _send_file(self, name: str, part: str, file: str) -> None:
                 """Send an image or a clip of an event, or the part of it that a player asks for."""
-                places = by_name[name].archive if name in by_name else []
+                camera = of_name(name)
+                places = camera.archive if camera is not None else []
                 folder = next((place.folder for place in places if place.part == part), None)
                 try:
                     stream = (folder or Path()).joinpath(file).open("rb") if folder else None
@@ -245,7 +247,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
 
             def do_POST(self) -> None:
                 what, _, name = self.path.removeprefix("/").partition("/")
-                camera = by_name.get(name)
+                camera = of_name(name)
                 own = f"http://{self.headers.get('Host', '')}"
                 if (
                     self.headers.get("Host", "").partition(":")[0] not in LOOPBACK

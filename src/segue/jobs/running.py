@@ -159,6 +159,11 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
         opened.came(result)
         observer.frame(frame, result, opened.note(result))
 
+    def counted(done: int) -> None:
+        if passes is not None and passes.latest is not None:
+            observer.looked_at(passes.latest)
+        observer.count(done)
+
     try:
         with interrupt_on_signals(), outputs.sink as sink:
             observer.ready(source, opened.events.zones)
@@ -174,7 +179,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
                     passes,
                     folder=states,
                     resume=job.outputs.resume,
-                    report=observer.count,
+                    report=counted,
                     forms=opened.forms,
                     cancel=cancel,
                 )

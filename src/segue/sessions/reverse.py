@@ -53,7 +53,7 @@ class ReversePass(Checkpointable, Passes):
                 self._found, self._next = {}, None
                 yield from self._follow(first, {i: given for i, given in plan.items() if i <= last})
         self._session.reset()
-        self._done = True
+        self._done, self.latest = True, None
 
     def _follow(self, first: Frame, plan: Mapping[int, Sequence[Prompt]]) -> Iterator[int]:
         """Follow objects backwards from the last of their prompts."""
@@ -65,6 +65,7 @@ class ReversePass(Checkpointable, Passes):
                 result = self._session.step(frame, plan.get(frame.index))
                 self._found[frame.index] = stored(result, later)
                 self._next = frame.index - stride
+            self.latest = frame
             yield (top - frame.index) // stride + 1
 
     def _last_before_damage(self, first: int, top: int) -> int:

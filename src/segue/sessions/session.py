@@ -222,6 +222,7 @@ class Passes(Iterable[Frame]):
 
     title: ClassVar[str] = "first pass"  # name of the pass before, for the progress
     total: int | None = None  # expected number of its frames; None takes the video's
+    latest: Frame | None = None  # that the pass before has looked at
 
     @property
     def summary(self) -> str:

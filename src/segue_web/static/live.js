@@ -7,7 +7,7 @@ import { paintedMask, rimOf } from "./paint.js";
 
 /**
  * @typedef {{name: string, points: [number, number][], percent: boolean, line: boolean}} Zone
- * @typedef {{name: string, live: boolean, zones: Zone[], colours: string[]}} About
+ * @typedef {{name: string, live: boolean, zones: Zone[], colours: string[], events: boolean}} About
  * @typedef {{what: string, done: number, total: number | null, rate: number | null, age: number | null, delay: number | null, dropped: number}} Run
  * @typedef {{index: number, time: number, size: [number, number], full: [number, number], masks: Record<string, string>,
  *   boxes: Record<string, [number, number, number, number]>, labels: Record<string, string>}} FrameImage
@@ -21,7 +21,7 @@ const LATE = 3; // seconds without a frame that are worth a word
 const canvas = element("canvas");
 const context = canvas.getContext("2d");
 /** @type {About} */
-let about = { name: "segue", live: false, zones: [], colours: ["#f2495c"] };
+let about = { name: "segue", live: false, zones: [], colours: ["#f2495c"], events: true };
 /** @type {FrameImage | null} */
 let image = null;
 /** @type {ImageBitmap | null} */
@@ -90,6 +90,7 @@ function hear(news) {
     element("name").textContent = document.title = about.name;
     element("zones").hidden = !about.zones.length;
     element("events").replaceChildren();
+    element("events-empty").replaceChildren("Nothing yet.", ...(about.events ? [] : [" Events come with ", make("code", { textContent: "--events FILE" }), "."]));
   }
   element("hint").textContent = news.image || image ? "" : "Waiting for the first frame …";
   showRun(news.run);
@@ -100,7 +101,8 @@ function hear(news) {
 function showRun(run) {
   const late = !ended && run.age !== null && run.age > LATE;
   element("rate").textContent = run.rate === null ? "–" : `${run.rate.toFixed(1)} frames/s`;
-  element("frames").textContent = `${run.done.toLocaleString("en")}${run.total ? ` of ${run.total.toLocaleString("en")}` : ""} ${run.what || "frames"}`;
+  const pass = run.what && run.what !== "frames" ? `${run.what[0].toUpperCase()}${run.what.slice(1)}: ` : "";
+  element("frames").textContent = `${pass}${run.done.toLocaleString("en")}${run.total ? ` of ${run.total.toLocaleString("en")}` : ""} ${pass ? "" : "frames"}`.trim();
   const dropped = run.dropped ? `, ${run.dropped.toLocaleString("en")} frames dropped` : "";
   const delay = run.delay === null ? "" : `${run.delay.toFixed(1)} s late${dropped}`;
   element("age").textContent = late ? `no new frame for ${Math.round(run.age ?? 0)} s` : delay;

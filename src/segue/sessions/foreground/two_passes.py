@@ -100,11 +100,13 @@ class TwoPasses(Checkpointable, Passes):
             try:
                 for frame in islice(self._source(), self._count, None):
                     self.take(frame)
+                    self.latest = frame
                     yield self._count
             except SourceDamageError:  # the second pass gives the frames before it, and meets it again
                 if self._count == 0:
                     raise
             self.finish()
+        self.latest = None
         self._background.scenes = self.scenes
 
     def second(self) -> Iterator[Frame]:
