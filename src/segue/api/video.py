@@ -37,7 +37,7 @@ from segue.sessions.detecting import detector
 from segue.sessions.networks import track_network
 from segue.sessions.session import one_thread_at_a_time
 from segue.sessions.track import TrackSession
-from segue.types import Box, Frame, Image, ObjectInfo, Point, PointPrompt, Prompt, Segmentation
+from segue.types import Box, Image, ObjectInfo, Point, PointPrompt, Prompt, Segmentation
 from segue.utils.arrays import BoolArray
 from segue.video import Source
 
@@ -100,10 +100,10 @@ class Video(AbstractContextManager["Video"]):
                 f"{self.source.name}: can be read only once, in order; follow it with segue.track or a "
                 "TrackSession"
             )
-        self._frames = self.source.indices
-        self._known_frames = frozenset(self._frames)
+        self._frames = list(self.source.times)
         if not self._frames:
             raise SourceError(f"{self.source.name}: there are no frames in the part that was asked for")
+        self._size = self.source.size or self.source.frame(self._frames[0]).size
         make = find_prompter(prompter, device=device, fast=fast) if isinstance(prompter, str) else prompter
         self._network = track_network(model, weights, device=device, fast=fast)
         self._make_prompter = TrackSession(self._network, prompter=make).prompter
@@ -135,8 +135,7 @@ class Video(AbstractContextManager["Video"]):
     @one_thread_at_a_time
     def __getitem__(self, index: int) -> Segmentation:
         """The result of a frame, given by its index; empty where nothing is tracked."""
-        frame = self.source.frame(self._checked(index))
-        return self._result(frame)
+        return self._result(self._checked(index))
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -195,19 +194,15 @@ class Video(AbstractContextManager["Video"]):
         before = self._tracked.get(read.index, {}) | self._given.get(read.index, {})
         marks = {"box": box, "boxes": boxes, "masks": masks, "points": points, "labels": labels}
         if text is not None:
-            if (
-                prompts is not None
-                or negative is not None
-                or any(each is not None for each in marks.values())
-            ):
+            if any(each is not None for each in (prompts, negative, *marks.values())):
                 raise PromptError("text says what to look for; leave out the other prompts")
             given: Sequence[Prompt] = new_objects(
                 self._detector_of(text if isinstance(text, str) else tuple(text))(read),
-                self._result(read),
+                self._result(read.index),
                 self.ids,
             )
             if not given:
-                return self._result(read)
+                return self._result(read.index)
         else:
             given = collect_prompts(
                 prompts, **marks, negative=negative, size=read.size, id=id, corrects=id in before
@@ -227,7 +222,7 @@ class Video(AbstractContextManager["Video"]):
             self._labels[number] = found.labels.get(number, self._labels.get(number))
             item = ObjectInfo(number, self._labels[number], found.expected.get(number, 1.0))
             self._given.setdefault(read.index, {})[number] = item, encode_rle(mask == number)["counts"]
-        return self._result(read)
+        return self._result(read.index)
 
     @one_thread_at_a_time
     def remove(self, id: int, frame: int | None = None) -> None:
@@ -347,10 +342,9 @@ class Video(AbstractContextManager["Video"]):
             return
         frames = frames_shown(self.prompted, start, stop)
         masks = [{i: counts for i, (_, counts) in self._given[index].items()} for index in frames]
-        size = self.source.frame(start).size
         layers = [
-            (TrackSession(self._network), {index: self._corrected(index, layer, size) for index in frames})
-            for layer in layers_of(self.ids, masks, size)
+            (TrackSession(self._network), {index: self._corrected(index, layer) for index in frames})
+            for layer in layers_of(self.ids, masks, self._size)
         ]
         for session, corrected in layers:
             for index in shown_before(corrected, start):
@@ -361,23 +355,21 @@ class Video(AbstractContextManager["Video"]):
             for result in results:
                 for item, counts in stored(result, [i for i in result.ids if kept(i, index)]):
                     tracked[item.id] = replace(item, box=None, area=0), counts
-            yield self._composed(index, results[0].time, size)
+            yield self._result(index)
 
-    def _corrected(self, index: int, layer: Sequence[int], size: tuple[int, int]) -> Corrected:
+    def _corrected(self, index: int, layer: Sequence[int]) -> Corrected:
         """What a session of some objects is shown of a prompted frame."""
         given = {i: each for i, each in self._given[index].items() if i in layer}
-        mask = np.zeros(size, np.uint16)
+        mask = np.zeros(self._size, np.uint16)
         for i, (_, counts) in given.items():
-            mask[_decoded(counts, size)] = i
+            mask[_decoded(counts, self._size)] = i
         expected = {i: item.score for i, (item, _) in given.items() if item.score < 1}
         return Corrected(mask, frozenset(given), expected)
 
-    def _result(self, frame: Frame) -> Segmentation:
-        return self._composed(frame.index, frame.time, frame.size)
-
-    def _composed(self, index: int, time: float, size: tuple[int, int]) -> Segmentation:
+    def _result(self, index: int) -> Segmentation:
         """The result of a frame: later objects are in front."""
-        empty = Segmentation(index, time, np.zeros(size, np.uint8), _image=ReadAgain(self.source, index))
+        mask, image = np.zeros(self._size, np.uint8), ReadAgain(self.source, index)
+        empty = Segmentation(index, self.source.times[index], mask, _image=image)
         known = self._tracked.get(index, {}) | self._given.get(index, {})
         shown = [
             (replace(item, label=self._labels.get(i)), counts)
@@ -404,7 +396,7 @@ class Video(AbstractContextManager["Video"]):
 
     def _checked(self, index: int) -> int:
         """The index of a frame, if there is one."""
-        if index not in self._known_frames:
+        if index not in self.source.times:
             first, last = self._frames[0], self._frames[-1]
             raise SourceError(f"{self.source.name}: has no frame {index}; frames are {first} to {last}")
         return index

@@ -297,14 +297,14 @@ class Source(AbstractContextManager["Source"]):
         return part
 
     @cached_property
-    def indices(self) -> list[int]:
-        """Indices of all frames, of a file exact; SourceError where they come in order only."""
+    def times(self) -> dict[int, float]:
+        """Time in seconds of each frame by its index; SourceError where frames come in order only."""
 
         def image(index: int, time: float) -> SourceImage:
             return SourceImage(index, time, lambda: self._reader.load(index).load())
 
         times = self._reader.times()
-        return [item.index for item in self._span.select(map(image, range(len(times)), times))]
+        return {item.index: item.time for item in self._span.select(map(image, range(len(times)), times))}
 
     def frame(self, index: int) -> Frame:
         """Read one frame, in any order.
