@@ -5,7 +5,7 @@
 FROM python:3.12-slim
 
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-ARG EXTRAS=web
+ARG EXTRAS=web,mqtt
 
 WORKDIR /opt/segue
 # PyTorch by itself: it is fetched again when its version changes, not with each change of segue.

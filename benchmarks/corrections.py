@@ -38,12 +38,12 @@ from segue.datasets.davis import Sequence as Video
 from segue.models.base import TrackNetwork
 from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, correct, find_prompter
 from segue.sessions import TrackSession
+from segue.sessions.corrections import Corrected, follow
 from segue.types import Frame, Image, IndexMask, MaskPrompt, PointPrompt, Prompt
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue.weights import Prepared, prepare
 from segue_train.data.footage import VOID
 from segue_train.data.prompt_samples import click_on, largest_error
-from segue_web.project.tracking import Corrected, follow
 
 CLICKS = 3
 WORSE = 0.005  # J by which a mask must fall to count as worse
@@ -263,20 +263,10 @@ class Track:
         return self.name.split("/")[-3]
 
 
-class Clip:
-    """A video as the page gives it to :func:`segue_web.project.tracking.follow`."""
-
-    def __init__(self, video: Video) -> None:
-        self._video = video
-
-    def frame(self, index: int) -> Frame:
-        """One frame."""
-        return Frame(index, float(index), self._video.read_image(index))
-
-    def walk(self, start: int, stop: int) -> Iterator[Frame]:
-        """Frames from one to another, both given, in either direction."""
-        step = 1 if start <= stop else -1
-        return map(self.frame, range(start, stop + step, step))
+def walk(video: Video, start: int, stop: int) -> Iterator[Frame]:
+    """Frames from one to another, both given, in either direction."""
+    step = 1 if start <= stop else -1
+    return (Frame(i, float(i), video.read_image(i)) for i in range(start, stop + step, step))
 
 
 def tracked_on(
@@ -314,8 +304,8 @@ def tracked_on(
         shown = {0: Corrected(plain[0], everywhere), index: Corrected(corrected, everywhere)}
         found = {"on": dict(enumerate(masks, index + 1))}
         for way, stop in (("anew", min(index + after, len(video) - 1)), ("back", max(index - after, 1))):
-            steps = follow(TrackSession(prepared), Clip(video), shown, index, stop)  # type: ignore[arg-type]
-            found[way] = {result.index: result.mask for result in steps}
+            steps = follow([(TrackSession(prepared), shown)], walk(video, index, stop), index)
+            found[way] = {result.index: result.mask for (result,) in steps}
         for way, results in found.items():
             pairs = [
                 [overlap(mask == number, truth_of(video.read_mask(i), number)) for mask in (plain[i], new)]

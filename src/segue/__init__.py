@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from segue.api.instances import instances as instances
     from segue.api.results import save as save
     from segue.api.track import track as track
+    from segue.api.video import Video as Video
     from segue.dataset_runs.protocols import run as run
     from segue.prompts import Prompter as Prompter
     from segue.registry import Entry as Entry
@@ -44,6 +45,7 @@ _MODULES = {
     "segue.api.instances": "instances",
     "segue.api.results": "save",
     "segue.api.track": "track",
+    "segue.api.video": "Video",
     "segue.dataset_runs.protocols": "run",
     "segue.prompts": "Prompter",
     "segue.registry": "Entry WeightFile register register_model",

@@ -281,6 +281,8 @@ class EventSettings:
         name_object: says what is in a box of an image, label and score, or None.
         notify: address that receives each event.
         snapshots: folder for an image and a clip of each event.
+        keep: how long images are kept, a ``segue.events.retention.Retention``; None for ever.
+        archive: gives folder and table of each part of the run that is complete.
         earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
         on_event: called with each :class:`segue.events.sink.Event` as it becomes known.
         on_clip: called while clips of events are left to encode when all frames are written, see
@@ -292,6 +294,8 @@ class EventSettings:
     name_object: Callable[[Image, Box], tuple[str, float] | None] | None = None
     notify: str | None = None
     snapshots: Path | None = None
+    keep: Any = None
+    archive: Callable[[], Mapping[Path, Path]] = dict
     earlier: tuple[Path, ...] = ()
     on_event: Callable[[Any], None] | None = None
     on_clip: Callable[[int, int], None] | None = None

@@ -239,20 +239,23 @@ def collect_prompts(
     negative: Any = None,
     masks: Any = None,
     size: tuple[int, int] | None = None,
+    id: int = 1,
+    corrects: bool = False,
 ) -> list[Prompt]:
     """All prompts of a caller for a video by frame; None is the first frame.
 
     ``prompts`` is for the first frame what :func:`as_prompts` takes, or has it by frame index; the others are
     for the first frame, as :func:`segue.track` has them. ``size`` is height and width of the frames, which
-    polygons need.
+    polygons need. ``box`` and points are of the object ``id``; where it has a mask to correct, all points may
+    be beside it.
     """
-    first: list[Prompt] = [] if box is None else [BoxPrompt(1, as_box(box, "box"))]
+    first: list[Prompt] = [] if box is None else [BoxPrompt(check_id(id), as_box(box, "box"))]
     if boxes is not None:
         first += (BoxPrompt(i, as_box(each, f"boxes[{i}]")) for i, each in _by_id(boxes, "boxes"))
     if masks is not None:
         first += _masks(masks, size)
-    if points is not None:
-        first.append(_point_prompt(points, labels, negative))
+    if points is not None or (corrects and negative is not None):
+        first.append(_point_prompt(points, labels, negative, check_id(id), corrects))
     elif negative is not None or labels is not None:
         raise PromptError(f"{'labels' if negative is None else 'negative'} goes with points; give points")
     if prompts is not None and first:
@@ -272,20 +275,20 @@ def collect_prompts(
     return found
 
 
-def _point_prompt(points: Any, labels: Any, negative: Any) -> PointPrompt:
-    """Points of object 1; labels are 1 on the object and 0 beside it."""
-    places = as_points(points, "points")
+def _point_prompt(points: Any, labels: Any, negative: Any, id: int, corrects: bool) -> PointPrompt:
+    """Points of an object; labels are 1 on the object and 0 beside it."""
+    places = () if points is None else as_points(points, "points")
     if labels is None:
-        return PointPrompt(1, places, points_of(negative, "negative"))
+        return PointPrompt(id, places, points_of(negative, "negative"))
     if negative is not None:
         raise PromptError("labels say which points are beside the object; leave out negative")
     known = np.asarray(as_array(labels)).reshape(-1)
     if len(known) != len(places) or not np.isin(known, (0, 1)).all():
         raise PromptError(f"labels: give 1 (on the object) or 0 (beside it) for each of {len(places)} points")
     on, off = (tuple(at for at, label in zip(places, known, strict=True) if label == kind) for kind in (1, 0))
-    if not on:
+    if not on and not corrects:
         raise PromptError("labels: all points are beside the object; give one on it as well")
-    return PointPrompt(1, on, off)
+    return PointPrompt(id, on, off)
 
 
 def _by_id(value: Any, where: str) -> Iterator[tuple[int, Any]]:

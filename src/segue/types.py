@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Interval
 
-from segue.errors import PromptError
+from segue.errors import ArgumentError, PromptError, SegueError
 from segue.utils import arrays
 
 if TYPE_CHECKING:
@@ -100,6 +100,10 @@ class Frame:
 
     __eq__ = same_values
 
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"Frame(index={self.index}, time={self.time:.6g}, image={width}x{height})"
+
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
@@ -137,6 +141,10 @@ class ObjectInfo:
         return 0 < self.score < ATTENTION_BELOW
 
 
+MANY = 5
+"""Objects that the short form of a result names."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
     """The result for one frame, the one result type of every session.
@@ -160,8 +168,64 @@ class Segmentation:
         default=None, repr=False, compare=False
     )
     _class_numbers: MutableMapping[str, int] | None = field(default=None, repr=False, compare=False)
+    _image: Callable[[], Image] | None = field(default=None, repr=False, compare=False)
 
     __eq__ = same_values
+
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        named = [(item.id, item.label, f"{item.score:.2f}") for item in self.objects[:MANY]]
+        shown = ", ".join(" ".join(str(part) for part in each if part is not None) for each in named)
+        more = f", ... {len(self.objects)} in all" if len(self.objects) > MANY else ""
+        return (
+            f"Segmentation(index={self.index}, time={self.time:.6g}, mask={width}x{height}, "
+            f"objects=[{shown}{more}])"
+        )
+
+    @property
+    def image(self) -> Image:
+        """The image of the frame, RGB (H, W, 3), uint8.
+
+        It is read again where the source is a file, a folder or arrays. Results of cameras and iterators
+        have it with ``keep_images=True``, and so have those that shall have it after pickling.
+
+        Raises:
+            SegueError: this result has none.
+        """
+        if self._image is None:
+            raise SegueError(
+                f"the result of frame {self.index} has no image; give keep_images=True to the function that "
+                "made it, or the image to plot"
+            )
+        return self._image()
+
+    def plot(self, image: Any = None, *, boxes: bool = True, alpha: float = 0.5) -> Image:
+        """Draw the objects over the image of the frame: masks, outlines, boxes, ids, names and scores.
+
+        Args:
+            image: image (H, W, 3) to draw on, of the size of the mask; None is that of the frame.
+            boxes: draw a box around each object.
+            alpha: weight of the colours of the masks in [0, 1]; 0 leaves outlines alone.
+
+        Returns:
+            A new image, RGB (H, W, 3), uint8.
+
+        Raises:
+            SegueError: this result has no image, and none is given.
+            ArgumentError: the image has another size than the mask.
+        """
+        from segue.masks.drawing import overlay
+
+        under = self.image if image is None else np.asarray(arrays.as_array(image))
+        if under.shape != (*self.mask.shape, 3) or under.dtype != np.uint8:
+            raise ArgumentError(
+                f"image: {under.dtype} {under.shape}; give RGB, uint8, of the size of the mask, "
+                f"{(*self.mask.shape, 3)}"
+            )
+        captions = {
+            item.id: " ".join([*filter(None, [item.label]), f"{item.score:.2f}"]) for item in self.objects
+        }
+        return overlay(under, self.mask, alpha=alpha, captions=captions, boxes=boxes)
 
     @property
     def probabilities(self) -> npt.NDArray[np.float32]:

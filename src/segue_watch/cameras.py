@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import asdict
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
-from segue.errors import SegueError, UndeliveredError, memory_error
+from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
 from segue.events.messages.notify import Notifier
+from segue.events.options import RULES
+from segue.events.retention import DiskUse, Retention, days_left, disk_use
+from segue.events.snapshots import KEEP_SECONDS
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
-from segue.jobs.opened import open_video
+from segue.jobs.opened import Run, open_video
 from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import ForegroundJob
 from segue.masks import overlay
+from segue.sinks.rotation import parts_of
 from segue.types import Frame, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
+from segue_watch.history import Place
+from segue_watch.log import CAMERA, CameraWarning
+
+LOOK_SECONDS = 0.2
+"""How often the thread that waits for cameras looks around."""
+
+END_SECONDS = 10.0
+"""Seconds that a camera that is no longer in the file has for its end."""
+
+RATE_FRAMES = 50
+"""Frames by which the rate of a camera is measured."""
 
 SILENT = 30.0
 """Seconds without a frame after which a camera is not well."""
@@ -35,10 +55,6 @@ QUALITY = 80  # of JPEG, in percent
 
 Tell = Callable[[str, str], None]
 """Receives the name of a camera, and what happened to it, in a line."""
-
-
-class CameraWarning(UserWarning):
-    """A camera failed and begins again; the message names it and says why."""
 
 
 class Camera(Observer):
@@ -74,14 +90,31 @@ class Camera(Observer):
         self._dropped = self._damaged = 0  # by runs that have ended
         self._source: Source | None = None
         self._notifier: Notifier | None = None
+        self._times: deque[float] = deque(maxlen=RATE_FRAMES)
         self._last: tuple[Frame, Segmentation] | None = None
         self._seen, self._delay = -float("inf"), 0.0
         self._current = job  # what runs now
+        self._opened: Run | None = None
+        self._disk: DiskUse | None = None
+        self._disk_seen = -float("inf")
+        self._since = time.time()  # when it began to be as it is
+
+    def check(self, job: ForegroundJob) -> None:
+        """Refuse a job whose zones lie outside of the images, as far as their size is known."""
+        if (size := self._size) is not None:
+            for zone in job.event_settings(job.outputs.formats or ()).zones:
+                zone.in_pixels(size).check(size)
 
     def change(self, job: ForegroundJob) -> None:
-        """Go on with another job; what runs now ends first."""
-        self.job = job
-        if (source := self._source) is not None:
+        """Go on with another job: with other zones and rules at once, with all else in a new run."""
+        before, self.job = self._current, job
+        change = None if self._opened is None else self._opened.change_events
+        if change is not None and before == job.model_copy(
+            update={name: getattr(before, name) for name in RULES}
+        ):
+            self._current = job
+            change(job)
+        elif (source := self._source) is not None:
             source.stop()
 
     @property
@@ -99,13 +132,31 @@ class Camera(Observer):
         """Whether it gives frames."""
         return self._online and time.monotonic() - self._seen < SILENT
 
+    @property
+    def status(self) -> tuple[Literal["starting", "online", "lost"], float]:
+        """How it is, and since when, in seconds of the epoch."""
+        if self.well:
+            return "online", self._since
+        if self._online:  # and silent
+            return "lost", time.time() - (time.monotonic() - self._seen)
+        return "lost" if self._frames or self._error else "starting", self._since
+
+    def _go(self, *, online: bool) -> None:
+        """Note that it gives frames, or gives none."""
+        if online != self._online:
+            self._online, self._since = online, time.time()
+
     def state(self) -> dict[str, Any]:
         """What there is to know, as JSON values."""
         source = self._source
+        status, since = self.status
         return {
+            "status": status,
+            "since": datetime.fromtimestamp(since).astimezone().isoformat(timespec="seconds"),
             "online": self._online,
             "well": self.well,
             "frames": self._frames,
+            "fps": self._rate,
             "delay": round(self._delay, 3),
             "dropped": self._dropped + (source.dropped if source else 0),
             "damaged": self._damaged + (source.damaged if source else 0),
@@ -114,9 +165,38 @@ class Camera(Observer):
             "events": self._events,
             "undelivered": self.undelivered,
             "error": self._error,
+            "disk_used": 0 if (disk := self.disk) is None else disk.used,
+            "disk_per_day": 0 if disk is None else round(disk.per_day),
             "zones": [asdict(zone) for zone in self.zones],
             "size": self._size,
         }
+
+    @property
+    def archive(self) -> list[Place]:
+        """Its tables of events and the folders of their images, the newest first."""
+        table = self.job.events
+        if table is None:
+            return []
+        base = self.job.snapshots or table.with_suffix("")
+        parts = {path.stem.removeprefix(f"{table.stem}-"): path for path in parts_of(table)}
+        found = [Place(name, path, base / name) for name, path in reversed(parts.items())]
+        return [Place("", table, base), *found]
+
+    @property
+    def disk(self) -> DiskUse | None:
+        """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
+        if time.monotonic() - self._disk_seen > KEEP_SECONDS:
+            self._disk = disk_use([place.folder for place in self.archive], Retention.parse(self.job.keep))
+            self._disk_seen = time.monotonic()
+        return self._disk
+
+    @property
+    def _rate(self) -> float:
+        """Frames a second of the last frames, 0 while none come."""
+        times = [*self._times]
+        if len(times) < 2 or not self.well:
+            return 0.0
+        return round((len(times) - 1) / max(1e-3, times[-1] - times[0]), 1)
 
     @property
     def zones(self) -> tuple[Zone, ...]:
@@ -144,6 +224,7 @@ class Camera(Observer):
     def watch(self, stop: CancelToken) -> None:
         """Watch until it is to stop, or the camera has an end, or a limit in the job is reached."""
         failures = 0
+        CAMERA.set(self.name)
         while not stop.cancelled:
             before = self._frames
             self._current = self.job
@@ -152,6 +233,8 @@ class Camera(Observer):
                 failed = False
             except (KeyboardInterrupt, RunCancelledError):  # a file that has an end was to stop
                 failed = False
+            except SourceError as error:  # one that was waited for when all were to stop is no failure
+                failed = not (self.goes_on or stop.cancelled) and self._fail(error)
             except Exception as error:  # another camera goes on
                 failed = not self.goes_on and self._fail(memory_error(error) or error)
             if self.goes_on and not stop.cancelled:
@@ -170,12 +253,13 @@ class Camera(Observer):
             source.stop()
         stop.on_cancel(source.stop)
         try:
-            opened = open_job(job, source=source)
+            self._opened = opened = open_job(job, source=source)
             opened.pool = self._pool
             run_open(opened, self, stop)
         finally:
             stop.forget(source.stop)
-            self._online, self._source = False, None
+            self._go(online=False)
+            self._source = self._opened = None
             self._dropped, self._damaged = self._dropped + source.dropped, self._damaged + source.damaged
             source.close()
 
@@ -200,7 +284,9 @@ class Camera(Observer):
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._frames += 1
         self._last, self._seen = (frame, result), time.monotonic()
-        self._online, self._error = True, ""
+        self._times.append(time.monotonic())
+        self._go(online=True)
+        self._error = ""
         self._delay = (self._source.delay(frame) if self._source else None) or 0.0
 
     def event(self, event: Event) -> None:
@@ -208,22 +294,105 @@ class Camera(Observer):
         self._on_event(event)
 
     def connection(self, change: ConnectionChange) -> None:
-        self._online = change.online
+        self._go(online=change.online)
         self._reconnects += change.online
         self._tell(self.name, str(change))
 
 
+def states_of(cameras: Iterable[Camera]) -> dict[str, dict[str, Any]]:
+    """What there is to know of cameras, by their names, with the days that their disk lasts."""
+    states = {camera.name: camera.state() for camera in cameras}
+    left = days_left(use for camera in cameras if (use := camera.disk) is not None)
+    return {name: state | {"disk_days_left": left} for name, state in states.items()}
+
+
+def process_state() -> dict[str, float | None]:
+    """Processor time in seconds, wall time since the start, and memory in bytes, of this process."""
+    memory = None
+    with suppress(OSError, ValueError, IndexError):  # Linux alone
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        memory = pages * os.sysconf("SC_PAGE_SIZE")
+    return {"processor": time.process_time(), "wall": time.monotonic(), "memory": memory}
+
+
+class CameraSet:
+    """Cameras that are watched, each in a thread; further ones may come, and others go, meanwhile.
+
+    Iterating gives the cameras of the moment.
+
+    Args:
+        cameras: those of the beginning.
+        make: makes a further one.
+    """
+
+    def __init__(
+        self, cameras: Iterable[Camera], make: Callable[[str, ForegroundJob], Camera] | None = None
+    ) -> None:
+        self._cameras = {camera.name: camera for camera in cameras}
+        self._make = make
+        self._threads: dict[str, tuple[threading.Thread, CancelToken]] = {}
+        self._stop = CancelToken()
+
+    def __iter__(self) -> Iterator[Camera]:
+        return iter([*self._cameras.values()])
+
+    def __getitem__(self, name: str) -> Camera:
+        return self._cameras[name]
+
+    def watch(self, stop: CancelToken, between: Callable[[], object] = lambda: None) -> None:
+        """Watch them until all have ended; the caller's thread takes signals, and looks around between."""
+        self._stop = stop
+        for camera in self:
+            self._begin(camera)
+        while any(thread.is_alive() for thread, _ in self._threads.values()):
+            time.sleep(LOOK_SECONDS)
+            if not stop.cancelled:
+                between()
+
+    def update(self, jobs: Mapping[str, ForegroundJob]) -> dict[str, str]:
+        """Watch other cameras, or some otherwise; those whose job is the same go on.
+
+        Returns:
+            What happened to each that did not just go on: ``new``, ``changed`` or ``removed``.
+        """
+        done = {}
+        for name in [name for name in self._cameras if name not in jobs]:
+            self._end(name)
+            del self._cameras[name]
+            done[name] = "removed"
+        for name, job in jobs.items():
+            camera = self._cameras.get(name)
+            if camera is None and self._make is not None:
+                self._cameras[name] = self._make(name, job)
+                self._begin(self._cameras[name])
+                done[name] = "new"
+            elif camera is not None and camera.job != job:
+                camera.change(job)
+                if not self._threads[name][0].is_alive():  # its source had an end
+                    self._begin(camera)
+                done[name] = "changed"
+        return done
+
+    def _begin(self, camera: Camera) -> None:
+        token = CancelToken()
+        self._stop.on_cancel(token.cancel)
+        thread = threading.Thread(
+            target=copy_context().run, args=(camera.watch, token), name=camera.name, daemon=True
+        )
+        self._threads[camera.name] = thread, token
+        thread.start()
+
+    def _end(self, name: str) -> None:
+        """End one of them, and wait a while until it has left its files."""
+        thread, token = self._threads.pop(name)
+        self._stop.forget(token.cancel)
+        token.cancel()
+        thread.join(END_SECONDS)
+
+
 def watch_cameras(cameras: Sequence[Camera], stop: CancelToken) -> None:
     """Watch cameras, each in a thread, until all have ended; the caller's thread takes signals."""
-    threads = [
-        threading.Thread(target=copy_context().run, args=(camera.watch, stop), name=camera.name, daemon=True)
-        for camera in cameras
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.2)
+    CameraSet(cameras).watch(stop)
 
 
 _METRICS = (
@@ -236,6 +405,8 @@ _METRICS = (
     ("restarts", "restarts_total", "counter", "Times that the camera began again after an error."),
     ("events", "events_total", "counter", "Events."),
     ("undelivered", "undelivered_messages", "gauge", "Messages that have not arrived."),
+    ("disk_used", "disk_used_bytes", "gauge", "Bytes of images and clips of events."),
+    ("disk_per_day", "disk_bytes_per_day", "gauge", "Bytes of images and clips that came in the last day."),
 )
 
 

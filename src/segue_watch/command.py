@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
+import signal
+import threading
 import tomllib
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -31,8 +30,13 @@ from segue.sinks.outputs import default_folder
 from segue.utils.allocation import share_heap
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.utils.files import rewrite
-from segue.utils.inputs import check_file, printable
-from segue.utils.notices import LineWriter, is_quiet
+from segue.utils.inputs import check_file
+from segue.video.sources.addresses import is_address, public_address
+from segue_watch.log import Log, LogFormat
+from segue_watch.service import Watchdog, tell_systemd, with_secrets
+
+if TYPE_CHECKING:  # PyTorch is imported when the file is checked
+    from segue_watch.cameras import CameraSet
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -54,13 +58,19 @@ def watch(
             help="Port of this machine for the page of all cameras, /health and /metrics.  [default: none]",
         ),
     ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option("--log", help="Notices and warnings: lines for people, or JSON, one a line.")
+    ] = "lines",
+    check: Annotated[
+        bool, typer.Option("--check", help="See whether the file means what it says, and watch nothing.")
+    ] = False,
 ) -> None:
     """Watch several cameras for weeks in one process: events, images and messages of each.
 
     The file has a table for each camera, with the options of `segue foreground`; `[defaults]` are those of
     all, and `{name}` is the name of the camera. All cameras share one network. A camera that fails begins
     again, and disturbs no other one. Each event is a line of JSON on the standard output. Zones that are
-    drawn on the page are saved in the file.
+    drawn on the page are saved in the file. A file that is saved, or SIGHUP, changes the cameras at once.
 
     Examples:
 
@@ -69,10 +79,15 @@ def watch(
         segue watch cameras.toml --output /srv/cameras --port 8080
     """
     jobs = read_cameras(file, output)
+    if check:
+        for name, job in jobs.items():
+            place = str(job.source.place)
+            typer.echo(f"{name}: {public_address(place) if is_address(place) else place}")
+        return
     import cv2  # late: the file is checked before
     import torch
 
-    from segue_watch.cameras import Camera, watch_cameras
+    from segue_watch.cameras import Camera, CameraSet
     from segue_watch.page import CameraPage
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -82,63 +97,86 @@ def watch(
     share_heap()
     pool = ThreadPoolExecutor(cores // threads, thread_name_prefix="segue-network")
     lock = Lock()
-    with interruptible(), _lines() as (events, notices):
-
-        def tell(name: str, text: str) -> None:
-            notices(f"{datetime.now():%H:%M:%S} {name}: {text}")
+    with interruptible(), Log(log_format) as log:
 
         def show(event: Event) -> None:
-            events(json.dumps(asdict(event)))
+            log.event(json.dumps(asdict(event)))
 
-        cameras = [Camera(name, job, tell, show, pool) for name, job in jobs.items()]
-        by_name = {camera.name: camera for camera in cameras}
+        def make(name: str, job: ForegroundJob) -> Camera:
+            return Camera(name, job, log.notice, show, pool)
+
+        cameras = CameraSet([make(name, job) for name, job in jobs.items()], make)
+        reload, watchdog = Reload(file, output, cameras, log, lock), Watchdog()
 
         def save(name: str, zones: list[str]) -> None:
             with lock:
-                camera = by_name[name]
-                camera.change(save_zones(file, output, name, zones, camera.job.zones))
+                camera = cameras[name]
+                camera.change(save_zones(file, output, name, zones, camera.job.zones, camera.check))
+
+        def look() -> None:
+            reload.look()
+            watchdog.look()
 
         with nullcontext() if port is None else CameraPage(cameras, port, save) as page:
             if page is not None:
-                notices(f"cameras: {page.address}")
-            with cancel_on_signals(CancelToken()) as stop:
-                watch_cameras(cameras, stop)
+                log.notice("", f"cameras: {page.address}")
+            with cancel_on_signals(CancelToken()) as stop, reload.on_hangup():
+                tell_systemd("READY=1")
+                cameras.watch(stop, look)
+                tell_systemd("STOPPING=1")
         for camera in cameras:
             state = camera.state()
-            notices(f"{camera.name}: {state['frames']} frames, {state['events']} events")
+            log.notice(camera.name, f"{state['frames']} frames, {state['events']} events")
     if left := sum(camera.undelivered for camera in cameras):
         raise UndeliveredError(f"{left} events not delivered; the next run sends them")
 
 
-@contextmanager
-def _lines() -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """What writes events to the standard output, and notices and warnings to the standard error.
+class Reload:
+    """Watches the file of cameras: when it is saved, or with SIGHUP, what has changed in it counts at once.
 
-    No camera waits for who reads them.
-
-    Yields:
-        Both, each takes a line.
+    A file that means nothing changes nothing; the log says why.
     """
-    quiet, before = is_quiet(), warnings.showwarning
-    errors = LineWriter(sys.stderr)
-    lost = "their tables have them, the standard output does not"
-    events = LineWriter(
-        sys.stdout, lambda reason: errors.write(f"warning: events are lost here ({reason}); {lost}")
-    )
 
-    def notice(text: str) -> None:
-        if not quiet:
-            errors.write(printable(text))
+    def __init__(self, path: Path, output: Path, cameras: CameraSet, log: Log, lock: Lock) -> None:
+        self._path, self._output, self._cameras, self._log, self._lock = path, output, cameras, log, lock
+        self._stamp = self._changed_at()
+        self._asked = False
 
-    warnings.showwarning = lambda message, *_: errors.write(f"warning: {printable(str(message))}")
-    try:
-        yield events.write, notice
-    finally:
-        warnings.showwarning = before
-        events.close()
-        if events.lost:
-            notice(f"{events.lost} events: {lost}")
-        errors.close()
+    @contextmanager
+    def on_hangup(self) -> Iterator[None]:
+        """Read the file again with SIGHUP, unless it is ignored, as under nohup."""
+        number = getattr(signal, "SIGHUP", None)
+        main = threading.current_thread() is threading.main_thread()
+        if number is None or not main or signal.getsignal(number) == signal.SIG_IGN:
+            yield
+            return
+        before = signal.signal(number, lambda *_: setattr(self, "_asked", True))
+        try:
+            yield
+        finally:
+            signal.signal(number, before)
+
+    def look(self) -> None:
+        """Read the file again if somebody has saved it or asked for it."""
+        stamp = self._changed_at()
+        if stamp == self._stamp and not self._asked:
+            return
+        self._stamp, self._asked = stamp, False
+        try:
+            with self._lock:
+                done = self._cameras.update(read_cameras(self._path, self._output))
+        except SegueError as error:
+            self._log.warning("", f"{error}; the cameras go on as before")
+            return
+        for name, what in done.items():
+            self._log.notice(name, f"{what} in {self._path}")
+
+    def _changed_at(self) -> tuple[int, int, int]:
+        try:
+            about = self._path.stat()
+        except OSError:  # an editor is just saving it
+            return (0, 0, 0)
+        return (about.st_mtime_ns, about.st_size, about.st_ino)
 
 
 def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
@@ -156,7 +194,12 @@ def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
 
 
 def save_zones(
-    path: Path, output: Path, name: str, zones: Sequence[str], known: Sequence[str] = ()
+    path: Path,
+    output: Path,
+    name: str,
+    zones: Sequence[str],
+    known: Sequence[str] = (),
+    check: Callable[[ForegroundJob], object] = lambda _: None,
 ) -> ForegroundJob:
     """Change the zones of a camera in a file of cameras; all else in it stays, also what was written by hand.
 
@@ -167,6 +210,7 @@ def save_zones(
         zones: as `--zone` takes them.
         known: those that were there when somebody began to change them; zones of the file that are not among
             these stay.
+        check: refuses a job by SegueError.
 
     Returns:
         The job of the camera, with these zones.
@@ -205,6 +249,7 @@ def save_zones(
     if "\r\n" in text and not re.search(r"(?<!\r)\n", text):
         new = re.sub(r"(?<!\r)\n", "\r\n", new)
     job = _jobs_of(new.encode(), path, output)[name]
+    check(job)
     rewrite(path, new.encode())
     return job
 
@@ -217,7 +262,7 @@ def _jobs_of(text: bytes, path: Path, output: Path) -> dict[str, ForegroundJob]:
     defaults, cameras = content.pop("defaults", {}), content.pop("cameras", {})
     if content or not isinstance(defaults, dict) or not isinstance(cameras, dict) or not cameras:
         raise SegueError(f"{path}: write [defaults], and [cameras.NAME] for each camera; nothing else")
-    jobs = {}
+    jobs, problems = {}, list[str]()
     for name, own in cameras.items():
         if not _NAME.fullmatch(name):
             raise SegueError(f"{path}: camera {name!r}: a name has letters, digits, - and _")
@@ -230,8 +275,11 @@ def _jobs_of(text: bytes, path: Path, output: Path) -> dict[str, ForegroundJob]:
             job = job_of_given("foreground", given_in_file("foreground", given))
             check_needs([job])
         except SegueError as error:
-            raise SegueError(f"{path}: camera {name}: {error}") from None
+            problems.append(f"{path}: camera {name}: {error}")
+            continue
         jobs[name] = cast(ForegroundJob, job)
+    if problems:
+        raise SegueError("\n".join(problems))
     _check_apart(jobs, path)
     return jobs
 
@@ -270,4 +318,4 @@ def _for_camera(value: Any, name: str) -> Any:
     """A value of the file with the name of its camera in all texts."""
     if isinstance(value, list):
         return [_for_camera(item, name) for item in value]
-    return value.replace("{name}", name) if isinstance(value, str) else value
+    return with_secrets(value.replace("{name}", name)) if isinstance(value, str) else value

@@ -2,122 +2,56 @@
 
 from __future__ import annotations
 
-import html
 import json
+import os
+import re
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import parse_qs
 
 from segue.errors import SegueError
+from segue.events.retention import NAME, Marks
+from segue.sinks.rotation import PART
 from segue.utils.inputs import parse_json, whole_number
-from segue_watch.cameras import Camera, metrics
+from segue_watch.cameras import Camera, metrics, process_state, states_of
+from segue_watch.history import Query, counts_of, events_of
 
 LOOPBACK = ("127.0.0.1", "localhost")
 """Names of this machine; with others a foreign address could point here (DNS rebinding)."""
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>segue: cameras</title><style>
-body { font: 15px system-ui, sans-serif; margin: 1rem; background: #16181c; color: #e8e8e8 }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); gap: 1rem }
-.view { position: relative } img { display: block; width: 100%; min-height: 8rem; background: #000 }
-canvas { position: absolute; inset: 0; width: 100%; height: 100% } .drawing canvas { cursor: crosshair }
-h2 { font-size: 1rem } .lost h2 { color: #ff8a80 } code { word-break: break-all }
-section:not(.drawing) .draw { display: none } .drawing .add { display: none } .says { color: #ff8a80 }
-</style><main><!--cameras--></main><script>
-const pair = (zone) => ([x, y]) => zone.percent ? `${x}%,${y}%` : `${x},${y}`;
-const textOf = (zone) => `${zone.name}=${zone.points.map(pair(zone)).join(" ")}`;
-const make = (tag, text, click) => {
-  const made = Object.assign(document.createElement(tag), { textContent: text });
-  if (click) made.onclick = click;
-  return made;
-};
-const cameras = [...document.querySelectorAll("section")].map((section) => {
-  const name = section.dataset.camera, part = (what) => section.querySelector(what);
-  const canvas = part("canvas"), context = canvas.getContext("2d");
-  let zones = [], size = null, points = [], known = "";
-  const shares = (zone) => zone.percent || !size ? zone.points.map(([x, y]) => [x / 100, y / 100])
-    : zone.points.map(([x, y]) => [x / size[1], y / size[0]]);
-  const line = (at, colour) => {
-    context.beginPath();
-    for (const [x, y] of at) context.lineTo(x * canvas.width, y * canvas.height);
-    if (at.length > 2) context.closePath();
-    context.strokeStyle = colour; context.lineWidth = 2; context.stroke();
-    for (const [x, y] of at) context.strokeRect(x * canvas.width - 2, y * canvas.height - 2, 4, 4);
-  };
-  const draw = () => {
-    [canvas.width, canvas.height] = [canvas.clientWidth, canvas.clientHeight];
-    context.fillStyle = "#ffe066";
-    for (const zone of zones) if (zone.percent || size) {
-      line(shares(zone), "#ffe066");
-      const [x, y] = shares(zone)[0];
-      context.fillText(zone.name, x * canvas.width + 5, y * canvas.height + 12);
-    }
-    line(points, "#7dd3fc");
-  };
-  const save = async (list) => {
-    const answer = await fetch(`zones/${name}`, { method: "POST", body: JSON.stringify(list.map(textOf)),
-      headers: { "Content-Type": "application/json" } });
-    part(".says").textContent = answer.ok ? "" : await answer.text();
-    if (answer.ok) { points = []; section.classList.remove("drawing"); }
-    await look();
-  };
-  const edit = (zone) => {
-    points = zone ? shares(zone) : [];
-    part(".name").value = zone ? zone.name : "";
-    section.classList.add("drawing");
-    draw();
-  };
-  canvas.onclick = ({ offsetX, offsetY }) => {
-    if (!section.classList.contains("drawing")) return;
-    points.push([offsetX / canvas.clientWidth, offsetY / canvas.clientHeight]);
-    draw();
-  };
-  part(".add").onclick = () => edit(null);
-  part(".back").onclick = () => { points.pop(); draw(); };
-  part(".leave").onclick = () => { points = []; section.classList.remove("drawing"); draw(); };
-  part(".save").onclick = () => {
-    const percent = (share) => Math.round(share * 1000) / 10;
-    const drawn = { name: part(".name").value, percent: true,
-      points: points.map((point) => point.map(percent)) };
-    return save([...zones.filter((zone) => zone.name !== drawn.name), drawn]);
-  };
-  const hear = (state) => {
-    const word = state.well ? "online" : "lost";
-    section.className = section.classList.contains("drawing") ? `${word} drawing` : word;
-    part("h2").textContent = `${name}: ${word}`;
-    part(".state").textContent = `${state.frames} frames, ${state.delay.toFixed(1)} s late, `
-      + `${state.dropped} dropped, ${state.events} events, ${state.undelivered} not delivered ${state.error}`;
-    [zones, size] = [state.zones, state.size];
-    if (known !== (known = JSON.stringify(zones))) part("ul").replaceChildren(...zones.map((zone) => {
-      const row = make("li", ""), others = () => zones.filter((other) => other.name !== zone.name);
-      row.append(make("code", `--zone "${textOf(zone)}"`), make("button", "Edit", () => edit(zone)));
-      row.append(make("button", "Remove", () => save(others())));
-      return row;
-    }));
-    part("img").src = `image/${name}.jpg?${Date.now()}`;
-    draw();
-  };
-  return { name, hear };
-});
-const look = async () => {
-  const states = await (await fetch("health")).json();
-  for (const camera of cameras) camera.hear(states[camera.name]);
-};
-look();
-setInterval(() => look().catch(() => {}), 2000);
-</script></html>"""
+_STATIC = Path(str(cast(ModuleSpec, find_spec("segue_web")).origin)).parent / "static"
+"""Pages and scripts of all pages; that of cameras shares parts with the others, and needs no extra."""
 
-_CAMERA = """<section class="{state}" data-camera="{name}"><h2>{name}: {state}</h2>
-<div class="view"><img src="image/{name}.jpg" alt="{name}"><canvas></canvas></div>
-<p class="state">{frames} frames, {delay:.1f} s late, {dropped} dropped, {events} events, {undelivered}
-not delivered {error}</p><ul></ul><button class="add">Draw a zone</button>
-<span class="draw"><input class="name" placeholder="name" aria-label="name of the zone" maxlength="100">
-<button class="save">Save</button> <button class="back">Undo</button> <button class="leave">Cancel</button>
-Click its corners in the image; two points are a line.</span><p class="says" role="alert"></p></section>"""
+_PARTS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_PART = re.compile(r"/static/([a-z]+(\.[a-z]+))")
+_FILE = re.compile(rf"/files/([A-Za-z0-9_-]+)/(?:({PART})/)?({NAME})")
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_CHUNK = 1 << 18
+"""Bytes of a clip that are read at once."""
+
+MOST_BARS = 366
+"""Hours or days that counts may be asked for."""
 
 MAX_BYTES = 1 << 16
 """Longest list of zones that a page may send."""
@@ -210,7 +144,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
     """Serves this machine: ``/`` for people, ``/health`` (200 or 503) and ``/metrics`` for programs.
 
     Args:
-        cameras: what is shown.
+        cameras: what is shown; those of the moment that an iteration gives.
         port: 0 takes a free one.
         save: takes zones that are drawn on the page; None refuses them.
 
@@ -218,8 +152,9 @@ class CameraPage(AbstractContextManager["CameraPage"]):
         SegueError: the port is taken.
     """
 
-    def __init__(self, cameras: Sequence[Camera], port: int, save: Save | None = None) -> None:
-        by_name = {camera.name: camera for camera in cameras}
+    def __init__(self, cameras: Iterable[Camera], port: int, save: Save | None = None) -> None:
+        def of_name(name: str) -> Camera | None:
+            return next((camera for camera in cameras if camera.name == name), None)
 
         class Handler(BaseHTTPRequestHandler):
             server: _Server
@@ -229,68 +164,162 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                 if self.headers.get("Host", "").partition(":")[0] not in LOOPBACK:
                     self._answer(403, "text/plain", b"this page is for this machine")
                     return
-                path = self.path.partition("?")[0]
-                states = {name: camera.state() for name, camera in by_name.items()}
-                if path == "/health":
-                    status = 200 if all(state["well"] for state in states.values()) else 503
-                    self._answer(status, "application/json", json.dumps(states).encode())
-                elif path == "/metrics":
-                    self._answer(200, "text/plain; version=0.0.4", metrics(states).encode())
-                elif path == "/":
-                    shown = [
-                        _CAMERA.format(
-                            **{**state, "error": html.escape(state["error"])},
-                            name=name,
-                            state="online" if state["well"] else "lost",
+                path, _, question = self.path.partition("?")
+                try:
+                    if path == "/":
+                        self._answer(200, "text/html", (_STATIC / "watch.html").read_bytes())
+                    elif path == "/health":
+                        states = states_of(cameras)
+                        status = 200 if all(state["well"] for state in states.values()) else 503
+                        self._answer_json(states, status)
+                    elif path == "/states":  # as for /health, for the page, which shows who is not well
+                        self._answer_json(states_of(cameras))
+                    elif path == "/metrics":
+                        text = metrics(states_of(cameras))
+                        self._answer(200, "text/plain; version=0.0.4", text.encode())
+                    elif path == "/process":
+                        self._answer_json(process_state())
+                    elif path == "/events":
+                        query = Query.parse(question)
+                        found = events_of({camera.name: camera.archive for camera in cameras}, query)
+                        self._answer_json({"events": found, "more": len(found) == query.limit})
+                    elif path == "/counts":
+                        self._answer_json(self._counts(question))
+                    elif match := _PART.fullmatch(path):
+                        part = _STATIC / match[1]
+                        known = match[2] in _PARTS and part.is_file()
+                        self._answer(
+                            200, _PARTS[match[2]], part.read_bytes()
+                        ) if known else self._answer_none()
+                    elif match := _FILE.fullmatch(path):
+                        self._send_file(match[1], match[2] or "", match[3])
+                    else:
+                        camera = of_name(path.removeprefix("/image/").removesuffix(".jpg"))
+                        image = b"" if camera is None else camera.image()
+                        self._answer(200 if image else 404, "image/jpeg", image)
+                except SegueError as error:
+                    self._answer(400, "text/plain; charset=utf-8", str(error).encode())
+
+            def _counts(self, question: str) -> object:
+                given = parse_qs(question, max_num_fields=100)
+                number = whole_number(given.get("number", ["24"])[0])
+                if number is None or not 0 < number <= MOST_BARS:
+                    raise SegueError(f"counts: ask for 1 to {MOST_BARS} of them")
+                by_day = given.get("by") == ["day"]
+                archives = {camera.name: camera.archive for camera in cameras}
+                return {"counts": counts_of(archives, Query.parse(question), by_day=by_day, number=number)}
+
+            def _send_file(self, name: str, part: str, file: str) -> None:
+                """Send an image or a clip of an event, or the part of it that a player asks for."""
+                camera = of_name(name)
+                places = camera.archive if camera is not None else []
+                folder = next((place.folder for place in places if place.part == part), None)
+                try:
+                    stream = (folder or Path()).joinpath(file).open("rb") if folder else None
+                except OSError:
+                    stream = None
+                if stream is None:
+                    self._answer_none()
+                    return
+                with stream:
+                    size = os.fstat(stream.fileno()).st_size
+                    first, last, status = 0, size - 1, 200
+                    if asked := _RANGE.fullmatch(self.headers.get("Range", "")):
+                        first = int(asked[1])
+                        last = min(last, int(asked[2] or last))
+                        status = 206 if first <= last else 416
+                    self.send_response(status)
+                    self.send_header("Content-Type", "video/mp4" if file.endswith(".mp4") else "image/jpeg")
+                    self.send_header("Accept-Ranges", "bytes")
+                    self.send_header("Content-Length", str(last + 1 - first if status < 400 else 0))
+                    if status != 200:
+                        self.send_header(
+                            "Content-Range",
+                            f"bytes {first}-{last}/{size}" if status == 206 else f"bytes */{size}",
                         )
-                        for name, state in states.items()
-                    ]
-                    self._answer(200, "text/html", _PAGE.replace("<!--cameras-->", "".join(shown)).encode())
-                else:
-                    camera = by_name.get(path.removeprefix("/image/").removesuffix(".jpg"))
-                    image = b"" if camera is None else camera.image()
-                    self._answer(200 if image else 404, "image/jpeg", image)
+                    self._end_head()
+                    stream.seek(first)
+                    left = last + 1 - first if status < 400 else 0
+                    while left > 0 and (block := stream.read(min(_CHUNK, left))):
+                        self.server.wait_for(self.connection, ANSWER_SECONDS, owes=False)
+                        self.wfile.write(block)
+                        left -= len(block)
 
             def do_POST(self) -> None:
-                camera = by_name.get(self.path.removeprefix("/zones/"))
+                what, _, name = self.path.removeprefix("/").partition("/")
+                camera = of_name(name)
                 own = f"http://{self.headers.get('Host', '')}"
                 if (
                     self.headers.get("Host", "").partition(":")[0] not in LOOPBACK
                     or self.headers.get("Origin", own) != own
                     or self.headers.get_content_type() != "application/json"  # no form of another page
                 ):
-                    self._answer(403, "text/plain", b"zones are saved by the page of this machine alone")
+                    self._answer(403, "text/plain", b"only the page of this machine may change anything")
                     return
                 size = whole_number(self.headers.get("Content-Length", ""))
-                if camera is None or save is None or size is None or not 0 <= size <= MAX_BYTES:
-                    self._answer(404 if camera is None else 400, "text/plain", b"no such camera, or no zones")
+                if camera is None or what not in ("zones", "marks"):
+                    self._answer_none()
+                    return
+                if size is None or not 0 <= size <= MAX_BYTES:
+                    self._answer(400, "text/plain", b"the length of the request is missing, or too large")
                     return
                 self.server.wait_for(self.connection, BODY_SECONDS + size / BODY_RATE, owes=True)
                 body = self.rfile.read(size)
                 self.server.wait_for(self.connection, ANSWER_SECONDS, owes=False)
                 try:
                     if len(body) < size:
-                        raise SegueError("zones: the request is not complete")
-                    zones = parse_json(body.decode())
-                    if not isinstance(zones, list) or not all(isinstance(zone, str) for zone in zones):
-                        raise SegueError("zones: give a list of texts such as door=5%,10% 50%,10% 50%,90%")
-                    save(camera.name, zones)
+                        raise SegueError("the request is not complete")
+                    given = parse_json(body.decode())
+                    if what == "zones":
+                        save_zones(camera, given)
+                    else:
+                        save_mark(camera, given)
                 except (SegueError, ValueError) as error:
                     self._answer(400, "text/plain; charset=utf-8", str(error).encode())
                 else:
                     self._answer(204, "text/plain", b"")
 
+            def _answer_none(self) -> None:
+                self._answer(404, "text/plain", b"there is no such thing")
+
+            def _answer_json(self, values: object, status: int = 200) -> None:
+                self._answer(status, "application/json", json.dumps(values).encode())
+
             def _answer(self, status: int, kind: str, body: bytes) -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
-                self.send_header("Cache-Control", "no-store")
-                self.send_header("X-Content-Type-Options", "nosniff")
-                self.end_headers()
+                self._end_head()
                 self.wfile.write(body)
+
+            def _end_head(self) -> None:
+                for header, value in _HEADERS.items():
+                    self.send_header(header, value)
+                self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 pass
+
+        def save_zones(camera: Camera, zones: object) -> None:
+            if save is None:
+                raise SegueError("zones cannot be saved here")
+            if not isinstance(zones, list) or not all(isinstance(zone, str) for zone in zones):
+                raise SegueError("zones: give a list of texts such as door=5%,10% 50%,10% 50%,90%")
+            save(camera.name, zones)
+
+        def save_mark(camera: Camera, given: object) -> None:
+            """Note that an event is reviewed or kept."""
+            values = given if isinstance(given, dict) else {}
+            image, clip, part = (values.get(key) for key in ("snapshot", "clip", "part"))
+            reviewed, kept = (values.get(key) for key in ("reviewed", "kept"))
+            folder = next((place.folder for place in camera.archive if place.part == part), None)
+            names = isinstance(image, str) and re.fullmatch(NAME, image) and isinstance(clip, str)
+            if folder is None or not names or not isinstance(reviewed, bool) or not isinstance(kept, bool):
+                raise SegueError("marks: give part, snapshot and clip of an event, reviewed and kept")
+            if not (folder / str(image)).is_file():
+                raise SegueError("this event has no image any more")
+            clip = str(clip) if re.fullmatch(NAME, str(clip)) else ""
+            Marks(folder).change(str(image), clip, reviewed=reviewed, kept=kept)
 
         try:
             self._server = _Server(port, Handler)

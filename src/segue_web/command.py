@@ -338,12 +338,12 @@ def _check_there(*places: Path | None) -> None:
             raise SourceError(not_there(place))
 
 
-def live_page(observer: Observer, port: int, browser: bool) -> LivePage:
+def live_page(observer: Observer, port: int, browser: bool, events: bool) -> LivePage:
     """The page of a run, which also passes the progress on to an observer."""
     need_web()
     from segue_web.server.live import LivePage
 
-    return LivePage(observer, port=port, browser=browser)
+    return LivePage(observer, port=port, browser=browser, events=events)
 
 
 def need_web() -> None:

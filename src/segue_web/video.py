@@ -16,6 +16,7 @@ from segue.utils.notices import notice
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import DEFAULT_FPS
 from segue.video.sources.source import letterboxed, open_reader
+from segue.video.sources.span import chunks_back
 
 if TYPE_CHECKING:
     from segue.video.decoding.frame_index import FrameIndex
@@ -76,8 +77,8 @@ class Video:
                 yield self.frame(index)
             return
         chunk = max(8, CHUNK_BYTES // (3 * self.size[0] * self.size[1]))
-        for last in range(start, stop - 1, -chunk):
-            yield from reversed([self.frame(i) for i in range(max(stop, last - chunk + 1), last + 1)])
+        for low, high in chunks_back(start, stop, chunk):
+            yield from reversed([self.frame(i) for i in range(low, high + 1)])
 
     def describe(self) -> dict[str, object]:
         """Video information for the page."""

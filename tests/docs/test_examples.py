@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from packaging.requirements import Requirement
 
 import segue
 from segue.cli.main import load_command
+from tools.run_docs import cut_sample
 
 EXAMPLES = Path(segue.__file__).parents[2] / "examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not beside the package")
@@ -37,3 +41,16 @@ def test_the_space_is_described_as_hugging_face_wants_it() -> None:
     # Never by its name alone: a registry may have another package of that name.
     assert requirement.name == "segue"
     assert str(requirement.url).endswith(f"segue-{segue.__version__}-py3-none-any.whl")
+
+
+@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("python/*.py")), ids=lambda path: path.stem)
+def test_a_program_runs_as_its_first_lines_say(script: Path, tmp_path: Path) -> None:
+    program = script.read_text(encoding="utf-8")
+    found = re.search(r"^ *python (\S+) (.+)$", program, re.MULTILINE)
+    assert found is not None
+    assert found[1] == script.name
+    cut_sample(tmp_path / "my.mp4", 6)
+    words = [sys.executable, str(script), *found[2].split()]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr

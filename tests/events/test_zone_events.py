@@ -92,3 +92,17 @@ def test_the_sink_writes_the_same_events(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "events.json").read_text()) == [asdict(event) for event in known]
     kinds = {event.event for event in known}
     assert kinds == {"enter", "leave", "end", "zone-enter", "zone-leave", "loiter", "cross"}
+
+
+def test_other_zones_take_the_place_of_those_before_and_the_objects_stay() -> None:
+    events = ZoneEvents(["all=0,0 179,0 179,119 0,119"])
+    results = walk(20)
+    for result in results[:8]:
+        events.update(result)
+    (leave,) = events.change([DOOR])
+    assert (leave.event, leave.zone, leave.object, leave.frame) == ("zone-leave", "all", 3, 7)
+    known = [event for result in results[8:] for event in events.update(result)]
+    assert [(event.event, event.zone, event.frame) for event in known] == [("zone-enter", "door", 10)]
+    events.change(["far=900,0 990,0 990,90"])
+    with pytest.raises(SegueError, match="outside the image"):
+        events.update(big(20, {})[1])

@@ -16,11 +16,11 @@ from segue.jobs.running import RunCancelledError, RunInterrupted, run
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import write_index_mask
 from segue.sessions import TrackSession
+from segue.sessions.corrections import Corrected, follow
 from segue.sinks import OverlayVideoSink
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.weights import write_checkpoint
-from segue_web.project.tracking import Corrected, follow
 from segue_web.video import Video
 from tests.cli.running import FRAMES, MASKS, Command, command_in
 from tests.lite import lively_lite
@@ -82,7 +82,7 @@ def test_every_face_gives_the_same_bytes(command: Command, tmp_path: Path) -> No
     video = Video(tmp_path / "clip.mp4")
     corrected = {0: Corrected(MASKS[0], frozenset({1, 2}))}
     session = TrackSession(network, device="cpu")  # type: ignore[arg-type]
-    for result in follow(session, video, corrected, 0, 7):
+    for (result,) in follow([(session, corrected)], video.walk(0, 7), 0):
         write_index_mask(tmp_path / "page.png", result.mask)
         assert (tmp_path / "page.png").read_bytes() == line[f"masks/{result.index:05d}.png"]
 

@@ -31,6 +31,7 @@ EVENTS = {
     "notify",
     "name_events",
     "snapshots",
+    "keep",
     "background",
 }
 NOT_IN_PYTHON = {*EVENTS, "explain", "whole"}
@@ -40,7 +41,7 @@ NOT_IN_PYTHON = {*EVENTS, "explain", "whole"}
 def test_the_arguments_of_a_function_are_the_options_of_its_job(name: str) -> None:
     function: Callable[..., Any] = getattr(segue, name)
     signature = inspect.signature(function).parameters
-    arguments = set(signature) - IN_PYTHON_ALONE - {"source", "progress", "colour", "layout"}
+    arguments = set(signature) - IN_PYTHON_ALONE - {"source", "progress", "keep_images", "colour", "layout"}
     fields = {place: item for place, item in offered(JOBS[name]) if place[0] not in OF_FILES}
     wanted = {"model" if place == ("model", "name") else place[-1] for place in fields}
     assert arguments == wanted - NOT_IN_PYTHON

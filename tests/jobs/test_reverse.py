@@ -56,7 +56,7 @@ def test_frames_come_in_chunks_and_on_their_stride(lite: STCNLite, monkeypatch: 
         read.append([frame.index for frame in part(self, start, end)])
         return part(self, start, end)
 
-    monkeypatch.setattr("segue.sessions.reverse.CHUNK_BYTES", 2 * FRAMES[0].nbytes)
+    monkeypatch.setattr("segue.video.sources.source.CHUNK_BYTES", 2 * FRAMES[0].nbytes)
     monkeypatch.setattr(Source, "part", noted)
     again = segue.open_source(list(FRAMES), start=1, stride=2)
     assert tracked(again, {7: MASKS[0]}, lite, reverse=True) == whole

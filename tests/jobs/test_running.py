@@ -21,7 +21,7 @@ from segue.jobs.running import RunCancelledError, run_open
 from segue.jobs.values import ForegroundJob, Model, Outputs, VideoJob, VideoSource
 from segue.masks import read_index_mask
 from segue.options import RuntimeObject
-from segue.sessions.passes import Passes
+from segue.sessions.session import Passes
 from segue.sinks.outputs import default_folder
 from segue.state import SessionState
 from segue.types import Frame, ObjectInfo, Segmentation

@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,8 +34,9 @@ from segue.utils.cancel import CancelToken
 from segue.video import Reconnect
 from segue.video.sources import live
 from segue_watch import cameras
-from segue_watch.cameras import Camera, CameraWarning, watch_cameras
+from segue_watch.cameras import Camera, watch_cameras
 from segue_watch.command import read_cameras, save_zones
+from segue_watch.log import CameraWarning
 from segue_watch.page import CameraPage
 from tests.cli.forked import run_forked
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
@@ -241,7 +243,7 @@ def is_changed(patch: pytest.MonkeyPatch) -> None:
     def change(self: Camera, *arguments: Any) -> None:
         frame(self, *arguments)
         if self.state()["frames"] % 30 == 0:
-            self.change(self.job.model_copy())
+            self.change(self.job.model_copy(update={"fast": not self.job.fast}))
 
     patch.setattr(Camera, "frame", change)
 
@@ -299,10 +301,11 @@ def test_the_page_tells_people_and_programs_how_cameras_are(
                 return answer.status, answer.headers["Content-Type"], answer.read()
         except HTTPError as error:
             with error:
-                return error.code, "", b""
+                return error.code, "", error.read()
 
     with CameraPage([gate], 0) as page:
-        assert get("health")[0] == 503
+        status, _, body = get("health")
+        assert (status, json.loads(body)["gate"]["status"]) == (503, "starting")
         assert get("image/gate.jpg")[0] == 404
         thread = threading.Thread(target=watch_cameras, args=([gate], stop), daemon=True)
         thread.start()
@@ -315,11 +318,15 @@ def test_the_page_tells_people_and_programs_how_cameras_are(
         assert float(found['segue_frames_total{camera="gate"}']) > 3
         assert float(found['segue_events_total{camera="gate"}']) >= 1
         assert get("image/gate.jpg")[2].startswith(b"\xff\xd8")
-        assert b"gate: online" in get("")[2]
+        assert b"watch.js" in get("")[2]
+        about = json.loads(get("health")[2])["gate"]
+        assert about["status"] == "online"
+        assert datetime.fromisoformat(about["since"]) <= datetime.now().astimezone()
         assert get("", Host="evil.example")[0] == 403
         stop.cancel()
         thread.join(30)
-        assert get("health")[0] == 503
+        status, _, body = get("health")
+        assert (status, json.loads(body)["gate"]["status"]) == (503, "lost")
     assert not thread.is_alive()
 
 
@@ -408,6 +415,31 @@ def test_changed_zones_count_also_while_the_receiver_of_messages_is_down(
     told = [(event.event, event.object) for event in seen]
     wait_for(lambda: len(listener.received) == len(told))
     assert [(message["event"], message["object"]) for message in listener.received] == told
+
+
+def test_other_zones_begin_no_new_run(camera: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects go on with their ids; only those in a zone that is no more leave that."""
+    runs: list[Run] = []
+    open_job, seen = cameras.open_job, list[Event]()
+    monkeypatch.setattr(
+        cameras, "open_job", lambda *given, **more: runs.append(open_job(*given, **more)) or runs[-1]
+    )
+    job = read_cameras(two_cameras(tmp_path, camera, end=100_000), tmp_path / "out")["yard"]
+    yard = Camera("yard", job, lambda *_: None, seen.append, patience=QUICK)
+
+    def times(kind: str) -> int:
+        return sum(event.event == kind and event.zone == "wall" for event in seen)
+
+    with watched(yard):
+        wait_for(lambda: seen)
+        yard.change(job.model_copy(update={"zones": (WALL,)}))
+        wait_for(lambda: times("zone-enter"))
+        yard.change(job)
+        wait_for(lambda: times("zone-enter") == times("zone-leave"))
+        with pytest.raises(SegueError, match="outside the image"):
+            yard.check(job.model_copy(update={"zones": ("far=900,0 990,0 990,90",)}))
+        assert "end" not in {event.event for event in seen}
+    assert len(runs) == 1
 
 
 def test_zones_that_are_saved_before_the_first_frame_are_no_failure(camera: str, tmp_path: Path) -> None:

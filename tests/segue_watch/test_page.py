@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
+from segue.events.retention import Marks
 from segue.events.table import Event
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue_watch import page as camera_page
@@ -159,3 +164,112 @@ def test_a_client_that_resets_its_connection_leaves_no_traceback(
         threading.Event().wait(0.01)
     assert health(port) == b"HTTP/1.0 200 OK\r\n"
     assert capfd.readouterr().err == ""
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    folder = tmp_path / "yard"
+    folder.mkdir()
+    (folder / "00001-enter-1.jpg").write_bytes(b"image")
+    (folder / "00001-enter-1.mp4").write_bytes(bytes(range(100)))
+    (folder / "secret.jpg").write_bytes(b"secret")
+    (tmp_path / "yard.csv.job.json").write_bytes(b"secret")
+    return folder
+
+
+@pytest.fixture
+def served(archive: Path) -> Iterator[str]:
+    job = ForegroundJob(
+        source=VideoSource(place="0"), model=Model(name="median"), events=archive.with_suffix(".csv")
+    )
+    with CameraPage([Camera("yard", job, ignore, ignore)], 0) as page:
+        yield page.address
+
+
+def fetched(address: str, **headers: str) -> tuple[int, bytes, str]:
+    try:
+        with urlopen(Request(address, headers=headers), timeout=10) as reply:
+            return reply.status, reply.read(), reply.headers.get("Content-Range", "")
+    except HTTPError as error:
+        with error:
+            return error.code, error.read(), error.headers.get("Content-Range", "")
+
+
+def test_a_player_gets_the_part_of_a_clip_that_it_asks_for(served: str) -> None:
+    clip = f"{served}files/yard/00001-enter-1.mp4"
+    assert fetched(clip) == (200, bytes(range(100)), "")
+    assert fetched(clip, Range="bytes=10-19") == (206, bytes(range(10, 20)), "bytes 10-19/100")
+    assert fetched(clip, Range="bytes=90-") == (206, bytes(range(90, 100)), "bytes 90-99/100")
+    assert fetched(clip, Range="bytes=90-9999")[1] == bytes(range(90, 100))
+    assert fetched(clip, Range="bytes=200-300") == (416, b"", "bytes */100")
+    assert fetched(f"{served}files/yard/00001-enter-1.jpg")[1] == b"image"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "files/yard/secret.jpg",
+        "files/yard/../yard.csv.job.json",
+        "files/yard/%2e%2e/yard.csv.job.json",
+        "files/other/00001-enter-1.jpg",
+        "files/yard/20261121T205300Z/00001-enter-1.jpg",
+        "static/../page.py",
+        "static/index.html",
+        "static/none.js",
+        "nothing",
+    ],
+)
+def test_nothing_but_images_clips_and_parts_of_the_page_is_sent(served: str, path: str) -> None:
+    assert fetched(served + path)[0] == 404
+
+
+def test_scripts_of_the_page_are_sent_with_their_types(served: str) -> None:
+    for name, kind in (
+        ("watch.js", "text/javascript"),
+        ("app.css", "text/css"),
+        ("icon.svg", "image/svg+xml"),
+    ):
+        with urlopen(f"{served}static/{name}", timeout=10) as reply:
+            assert reply.headers["Content-Type"] == kind
+
+
+def test_marks_are_taken_of_events_that_there_are_and_nothing_else(served: str, archive: Path) -> None:
+    def post(**values: object) -> int:
+        mark = {
+            "part": "",
+            "snapshot": "00001-enter-1.jpg",
+            "clip": "00001-enter-1.mp4",
+            "reviewed": True,
+            "kept": True,
+        }
+        head = {"Content-Type": "application/json"}
+        try:
+            with urlopen(
+                Request(f"{served}marks/yard", json.dumps(mark | values).encode(), head), timeout=10
+            ) as reply:
+                return int(reply.status)
+        except HTTPError as error:
+            with error:
+                return error.code
+
+    assert post() == 204
+    assert Marks(archive).kept == {"00001-enter-1.jpg", "00001-enter-1.mp4"}
+    assert post(kept=False) == 204
+    assert Marks(archive).kept == set()
+    for odd in (
+        {"snapshot": "../a.jpg"},
+        {"snapshot": "00002-enter-1.jpg"},
+        {"kept": 1},
+        {"part": "x"},
+        {"clip": None},
+    ):
+        assert post(**odd) == 400
+    assert post(clip="../../etc/passwd") == 204
+    assert Marks(archive).kept == {"00001-enter-1.jpg"}
+
+
+@pytest.mark.parametrize(
+    "question", ["events?limit=x", "counts?number=0", "counts?number=999999", "counts?before=x"]
+)
+def test_questions_that_mean_nothing_are_refused(served: str, question: str) -> None:
+    assert fetched(served + question)[0] == 400

@@ -17,9 +17,10 @@ from segue.sessions.association import (
     appearance_of,
     match,
     match_tentative,
+    new_objects,
     reidentify,
 )
-from segue.types import Box
+from segue.types import Box, ObjectInfo, Segmentation
 
 LOOKS = np.eye(4, dtype=np.float32)
 """Appearances that have nothing in common."""
@@ -176,3 +177,16 @@ def test_colours_that_are_far_apart_have_nothing_in_common() -> None:
     looks = np.stack([appearance_of(np.full((8, 8, 3), level, np.uint8), (0, 0, 8, 8)) for level in levels])
     apart = np.hypot(*np.moveaxis(lab[:, None, 1:] - lab[:, 1:], -1, 0)) + np.abs(lab[:, None, 0] - lab[:, 0])
     assert (looks @ looks.T)[apart > 90].max() == 0
+
+
+def test_found_objects_that_are_known_are_not_new() -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:8, 2:8], mask[10:16, 10:20] = 1, 2
+    found = Segmentation(0, 0.0, mask, (ObjectInfo(1, "dog", 0.9), ObjectInfo(2, "dog", 0.8)))
+    before = np.zeros_like(mask)
+    before[2:8, 3:9], before[10:16, 18:25] = 3, 7
+    known = Segmentation(0, 0.0, before, (ObjectInfo(3, "dog", area=36), ObjectInfo(7, None, area=42)))
+    (new,) = new_objects(found, known, known.ids)
+    assert (new.id, new.label) == (8, "dog")
+    assert np.array_equal(new.mask, (mask == 2) & (before == 0))
+    assert [prompt.id for prompt in new_objects(found, None, ())] == [1, 2]

@@ -16,7 +16,8 @@ from segue.errors import ArgumentError, CheckpointError, PromptError, SourceErro
 from segue.models.base import MemoryNetwork
 from segue.models.stcn import STCNLite
 from segue.sessions import SessionState, TrackSession
-from segue.sessions.auto import MAX_OBJECTS, PATIENCE, Auto, AutoSession, known_as
+from segue.sessions.association import known_as
+from segue.sessions.auto import MAX_OBJECTS, PATIENCE, Auto, AutoSession
 from segue.types import Frame, MaskPrompt, ObjectInfo, Segmentation
 from tests.clips import clip
 from tests.lite import lively_lite

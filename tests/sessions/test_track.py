@@ -36,6 +36,7 @@ from segue.types import (
     Image,
     IndexMask,
     MaskPrompt,
+    ObjectInfo,
     PointPrompt,
     Prompt,
     RemovePrompt,
@@ -759,3 +760,39 @@ def test_a_session_in_a_with_block_forgets_its_objects_at_the_end() -> None:
         session.step(np.zeros((32, 48, 3), np.uint8), np.eye(32, 48, dtype=np.uint8))
         assert session.ids == (1,)
     assert session.ids == ()
+
+
+def test_added_prompts_are_taken_with_the_next_frame() -> None:
+    session, expected = (TrackSession(lively_lite(), device="cpu") for _ in range(2))
+    session.add(masks={1: MASKS[0] == 1})
+    session.add(box=(2, 2, 20, 20), id=4)
+    boxed = session.step(FRAMES[0])
+    both = [MaskPrompt(1, MASKS[0] == 1), BoxPrompt(4, (2, 2, 20, 20))]
+    assert np.array_equal(boxed.mask, expected.step(FRAMES[0], both).mask)
+    assert np.array_equal(session.step(FRAMES[1]).mask, expected.step(FRAMES[1]).mask), "taken once"
+    session.add(masks={5: np.ones((9, 9), bool)})
+    with pytest.raises(PromptError):
+        session.step(FRAMES[2])
+    assert np.array_equal(session.step(FRAMES[2]).mask, expected.step(FRAMES[2]).mask), "dropped"
+
+
+def test_a_text_adds_the_objects_that_it_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def detector(*, text: Any, **_: Any) -> Any:
+        asked.append(text)
+        first, second = ObjectInfo(1, "dog", 0.9), ObjectInfo(2, "dog", 0.8)
+        return lambda frame: Segmentation(frame.index, frame.time, MASKS[0], (first, second))
+
+    monkeypatch.setattr("segue.sessions.detecting.detector", detector)
+    session = TrackSession(lively_lite(), device="cpu")
+    session.add(text="dog")
+    result = session.step(FRAMES[0])
+    assert [(item.id, item.label) for item in result.objects] == [(1, "dog"), (2, "dog")]
+    given = [MaskPrompt(i, MASKS[0] == i) for i in (1, 2)]
+    expected = TrackSession(lively_lite(), device="cpu").step(FRAMES[0], given)
+    assert np.array_equal(result.mask, expected.mask)
+    session.step(FRAMES[1], text="dog")
+    assert asked == ["dog"], "made once"
+    session.step(FRAMES[0], text=["dog", "cat"])
+    assert asked == ["dog", ["dog", "cat"]]

@@ -36,6 +36,7 @@ def instances(
     colour: Colour = "rgb",
     layout: Layout = "thwc",
     progress: Progress | None = None,
+    keep_images: bool = False,
 ) -> Results[DetectionSession | InstanceSession]:
     """Detect, classify, segment and track all instances of a video of any length.
 
@@ -65,6 +66,8 @@ def instances(
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
         progress: called after each result with the number of results so far and the expected one, or None.
+        keep_images: let each result hold its image; else :attr:`segue.Segmentation.image` reads the frame
+            again, where the source can be.
 
     Returns:
         An iterator of results with its ``session``, see :class:`segue.api.Results`: one result per frame,

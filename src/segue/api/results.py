@@ -8,12 +8,14 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
 
 import numpy as np
 
+from segue.api.slides import SHOWN, WIDTH, Slides
 from segue.conversions.tables import table_of
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
 from segue.jobs.frame_loop import FrameLoop
@@ -26,8 +28,9 @@ from segue.options import RuntimeObject, by_arguments
 from segue.registry import SINKS
 from segue.sessions.session import SecondThreadError, Session, one_thread_at_a_time
 from segue.sinks import open_sinks
+from segue.sinks.archive import ZIP, write_archive
 from segue.sinks.outputs import MASKS, format_of
-from segue.types import Frame, Segmentation
+from segue.types import Frame, Image, Segmentation
 from segue.utils.cancel import Cancelled, CancelToken
 from segue.utils.inputs import kind_of, user_path
 from segue.video import Source, open_source
@@ -39,6 +42,19 @@ Layout = Literal["thwc", "tchw"]
 
 Progress = Callable[[int, int | None], None]
 """Called after each result with the number of results so far, and the expected one, if known."""
+
+
+class ReadAgain:
+    """Reads the image of a frame once more; pickled, it is left out."""
+
+    def __init__(self, source: Source, index: int) -> None:
+        self._source, self._index = source, index
+
+    def __call__(self) -> Image:
+        return self._source.frame(self._index).image
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NoneType, ()
 
 
 class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Generic[S]):
@@ -63,7 +79,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         "results: another thread takes them; give each thread results of its own, or share a queue"
     )
 
-    def __init__(self, opened: Run, *, progress: Progress | None = None) -> None:
+    def __init__(self, opened: Run, *, progress: Progress | None = None, keep_images: bool = False) -> None:
         if progress is not None and not callable(progress):
             raise ArgumentError(f"progress: {kind_of(progress)}; give a function of two numbers")
         self.job = opened.job
@@ -75,6 +91,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self._progress = progress
         self._cancel, self._closed = CancelToken(), False
         self._pairs = _pairs_of(opened, progress)
+        self._keep_images = keep_images
         self._class_numbers = {name: number for number, name in opened.names.items()}
 
     def __iter__(self) -> Results[S]:
@@ -87,14 +104,24 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
     @one_thread_at_a_time
     def __next__(self) -> Segmentation:
         try:
-            result = next(self._pairs)[1]
+            frame, result = next(self._pairs)
         except (StopIteration, Cancelled) as end:
             if self._cancel.cancelled:
                 raise RunCancelledError("the program cancelled these results") from None
             if isinstance(end, Cancelled) and not self._closed:
                 raise
             raise StopIteration from None
-        return replace(result, _class_numbers=self._class_numbers)
+        image: Callable[[], Image] | None = None
+        if self._keep_images:
+            image = partial(np.asarray, frame.image)
+        elif not self.source.once:
+            image = ReadAgain(self.source, frame.index)
+        return replace(result, _class_numbers=self._class_numbers, _image=image)
+
+    def __repr__(self) -> str:
+        total, job = self._opened.total, self.job
+        frames = "an unknown number of frames" if total is None else f"{total} frames"
+        return f"<Results of segue.{job.kind}: {frames} of {self.source.name} by {job.model.name}>"
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -128,6 +155,22 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
             SegueError: pandas is not installed, or some results have been taken by another thread.
         """
         return table_of(self)
+
+    def show(self, *, most: int = SHOWN, width: int = WIDTH) -> Slides:
+        """Take all results, and show them in a notebook: the frames with their objects, and a slider.
+
+        Args:
+            most: frames that are shown at most, evenly spaced.
+            width: largest width of the images, in pixels.
+
+        Returns:
+            What a notebook shows as the last value of a cell; :meth:`segue.api.Slides.save` writes it as a
+            page.
+
+        Raises:
+            SegueError: the results have no images, as those of a camera without ``keep_images=True``.
+        """
+        return Slides.of(self, most=most, width=width)
 
     def close(self) -> None:
         """Close the source before the last result.
@@ -183,6 +226,11 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
             ArgumentError: an argument has the wrong type.
         """
         self.__iter__()
+        if is_archive(path) and inspect.getgeneratorstate(self._pairs) == inspect.GEN_CREATED:
+            if resume:
+                raise ArgumentError("resume: an archive holds a complete run; save into a folder")
+            named: dict[str, Any] = {"formats": formats or MASKS, "side_by_side": side_by_side}
+            return write_archive(user_path(path), overwrite, lambda folder: self.save(folder, **named))
         outputs = _outputs(
             path, formats=formats, side_by_side=side_by_side, overwrite=overwrite, resume=resume
         )
@@ -204,6 +252,7 @@ def results_of(
     """The results of a job that a function asks for; ``fields`` are those that no argument names."""
     options = dict(arguments)
     progress: Progress | None = options.pop("progress")
+    keep_images = bool(options.pop("keep_images"))
     opened = opened_source(options.pop("source"), options.pop("colour", "rgb"), options.pop("layout", "thwc"))
     model, weights, device = (options.pop(name) for name in ("model", "weights", "device"))
     if weights is not None and not isinstance(model, str):
@@ -219,7 +268,7 @@ def results_of(
         "device": None if device is None else str(device),
         **fields,
     }
-    return Results(open_job(checked(kind, values), opened), progress=progress)
+    return Results(open_job(checked(kind, values), opened), progress=progress, keep_images=keep_images)
 
 
 _OBJECTS = ("names", "prompter", "roi", "scene")
@@ -264,6 +313,12 @@ def _pairs_of(opened: Run, progress: Progress | None) -> Generator[tuple[Frame, 
         opened.finish()
 
 
+def is_archive(path: Any) -> bool:
+    """Whether a path is that of an archive, and of no folder."""
+    named = isinstance(path, (str, os.PathLike)) and Path(path).suffix.lower() == ZIP
+    return named and not user_path(path).is_dir()
+
+
 def _outputs(path: Any, **options: Any) -> Outputs:
     """Where results go, as a caller says it."""
     if not isinstance(path, (str, os.PathLike)):
@@ -289,11 +344,13 @@ def save(
 
     Args:
         results: results in order of time.
-        path: folder for all formats, or the file itself for a single one that is a file.
+        path: folder for all formats, the file itself for a single one that is a file, or an archive,
+            ``.zip``, of such a folder.
         formats: one or several of ``png`` (index masks), ``overlay`` (video), ``coco``, ``ytvis`` (run
-            lengths), ``coco-polygons``, ``mot``, ``mots``, ``npz``, ``cdnet``, ``events``, ``cutouts`` (PNG),
-            ``prores`` and ``webm`` (videos with transparency), or what other packages add; None is what the
-            ending of ``path`` says, such as ``overlay`` for ``.mp4``, and for a folder ``png``.
+            lengths), ``coco-polygons``, ``yolo`` (images, outlines), ``mot``, ``mots``, ``npz``, ``cdnet``,
+            ``events``, ``cutouts`` (PNG), ``prores`` and ``webm`` (videos with transparency), or what other
+            packages add; None is what the ending of ``path`` says, such as ``overlay`` for ``.mp4``, and
+            for a folder or an archive ``png``.
         source: source of the frames; needed for ``overlay``, and for file names and time stamps.
         overwrite: replace what is there.
         side_by_side: put the plain frame beside the drawn one.
@@ -307,6 +364,9 @@ def save(
     """
     if isinstance(results, Results):
         return results.save(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
+    if is_archive(path):
+        named: dict[str, Any] = {"formats": formats or MASKS, "source": source, "side_by_side": side_by_side}
+        return write_archive(user_path(path), overwrite, lambda folder: save(results, folder, **named))
     outputs = _outputs(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
     folder = user_path(path)
     given_formats = outputs.formats or ()

@@ -57,6 +57,7 @@ def track(
     prompter: str | MakePrompter | None = None,
     required: Iterable[int] | None = None,
     progress: Progress | None = None,
+    keep_images: bool = False,
 ) -> Results[TrackSession] | Results[AutoSession] | Results[DetectionSession]:
     """Track objects from prompts, or objects that a detector finds.
 
@@ -106,6 +107,8 @@ def track(
         required: indices of frames that need results, as in YouTube-VOS. Other frames give none and are
             skipped unless they become memory.
         progress: called after each result with the number of results so far and the expected one, or None.
+        keep_images: let each result hold its image; else :attr:`segue.Segmentation.image` reads the frame
+            again, where the source can be.
 
     Returns:
         An iterator of results with its ``session``, see :class:`segue.api.Results`: one result per frame,

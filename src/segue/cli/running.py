@@ -131,7 +131,10 @@ class JobForm:
         ) -> None:
             job = self._job(*typed)
             page = resolve_name("segue_web.command:live_page") if live else None
-            show(job, nullcontext if page is None else partial(page, port=port, browser=browser))
+            events = getattr(job, "events", None) is not None or "events" in (job.outputs.formats or ())
+            show(
+                job, nullcontext if page is None else partial(page, port=port, browser=browser, events=events)
+            )
 
         carry_out.__doc__ = self._parse.__doc__
         return self._form.command(carry_out)

@@ -19,6 +19,14 @@ CUT_OFF = 0.5  # weight of the area of an object at the border of the image, whi
 GAIN = 1.2
 """By how much a view must be larger than the one that gave the name before it is looked at again."""
 
+
+def view_worth(box: Box, area: float, size: tuple[int, int]) -> float:
+    """How much a view shows of an object, by its area in an image of a height and width."""
+    (height, width), (x0, y0, x1, y1) = size, box
+    inside = x0 > 0 and y0 > 0 and x1 < width and y1 < height
+    return area * (1.0 if inside else CUT_OFF)
+
+
 Name = Callable[[Image, Box], tuple[str, float] | None]
 """Says what is in a box of an image: label and score, or None."""
 
@@ -44,8 +52,7 @@ class BestViews:
     def see(self, frame: Frame, number: int, box: Box, area: int, size: tuple[int, int]) -> None:
         """Take an object of a frame."""
         (height, width), (x0, y0, x1, y1) = size, box
-        inside = x0 > 0 and y0 > 0 and x1 < width and y1 < height
-        worth = area * (1.0 if inside else CUT_OFF)
+        worth = view_worth(box, area, size)
         known = self._views.get(number)
         if known is not None and worth <= known.worth:
             return

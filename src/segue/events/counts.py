@@ -23,6 +23,11 @@ class ZoneCounts:
         self._zones = zones
         self._counts: Counter[tuple[str, str, str]] = Counter()
 
+    def change(self, zones: Sequence[Zone]) -> None:
+        """Count other zones from now on; what was counted of earlier ones stays."""
+        names = {zone.name for zone in zones}
+        self._zones = [*zones, *(zone for zone in self._zones if zone.name not in names)]
+
     def add(self, event: Mapping[str, Any]) -> None:
         """Count an event, given by its columns; one that is not of a zone changes nothing."""
         self._counts[event["zone"], event["event"], event["direction"]] += 1

@@ -28,6 +28,8 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
             live=options.live,
             on_clip=events.on_clip,
             pixel_aspect=options.pixel_aspect,
+            keep=events.keep,
+            archive=events.archive,
         )
     return EventSink(
         path,

@@ -6,9 +6,13 @@ from collections.abc import Collection
 
 from segue.entries import EventSettings
 from segue.errors import SegueError
+from segue.events.retention import Retention
 from segue.events.rules import EventRules
 from segue.events.zones import Zone
 from segue.options import FilePath, OptionModel, Text, option
+
+RULES = ("zones", "min_seconds", "min_height", "loiter")
+"""Fields that may change while a camera is watched."""
 
 
 class EventOptions(OptionModel):
@@ -46,6 +50,10 @@ class EventOptions(OptionModel):
     """Folder for an image and a short clip of each event.  [default: none; of a camera or live stream without
     `--format` the name of the table without its ending]"""
 
+    keep: tuple[str, ...] = option((), "Objects and events")
+    """Delete images and clips of a camera that are older (30d), or the oldest ones if all take more (50GB);
+    may be given once of each kind.  [default: all are kept]"""
+
     def event_settings(self, formats: Collection[str]) -> EventSettings:
         """The zones, each with a name of its own, and the rules; they need events among the outputs.
 
@@ -64,7 +72,9 @@ class EventOptions(OptionModel):
         if self.home_assistant and not (self.notify or "").startswith(("mqtt://", "mqtts://")):
             raise SegueError("--home-assistant: its messages go by MQTT; give --notify mqtt://HOST/TOPIC")
         rules = self.min_seconds or self.min_height or self.loiter
-        needs_events = zones or rules or self.notify or self.snapshots or self.name_events
+        keep = Retention.parse(self.keep)
+        needs_events = zones or rules or self.notify or self.snapshots or self.name_events or keep
         if needs_events and self.events is None and "events" not in formats:
             raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
-        return EventSettings(zones, EventRules.parse(self.min_seconds, self.loiter, self.min_height, zones))
+        parsed = EventRules.parse(self.min_seconds, self.loiter, self.min_height, zones)
+        return EventSettings(zones, parsed, keep=keep)

@@ -10,6 +10,7 @@ from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
 
+from segue.entries import EventSettings
 from segue.errors import SinkError
 from segue.events.best_views import BestViews, Name
 from segue.events.counts import ZoneCounts, counts_path
@@ -107,6 +108,9 @@ class EventSink(SpooledSink):
                     self._see_earlier(row)
         if append and snapshots is not None:
             self._count = max(self._count, snapshots.last)
+        self._deleted: set[str] = (
+            set()
+        )  # images and clips of which the table does not know that they are gone
         self._views = None if name is None else BestViews(name)
         super().__init__(path, size)
         try:
@@ -121,6 +125,9 @@ class EventSink(SpooledSink):
             with writing(self._file.final):
                 self._table = EventTable(self._file.final, append=self._append)
             self._end_earlier()
+        if self._snapshots is not None and self._table is not None:
+            self._deleted |= self._snapshots.take_deleted()
+            self._note_deleted(self._table)
         height, width = known_size(self._size) or segmentation.mask.shape
         if self._snapshots is not None:
             self._snapshots.see(frame, segmentation, (height, width))
@@ -134,6 +141,10 @@ class EventSink(SpooledSink):
                     )
         for event in events:
             self._emit(event)
+        if self._snapshots is not None:
+            for seen in self._events.objects.values():
+                if seen.frame == segmentation.index:
+                    self._snapshots.improve(seen)
         if self._views is not None:
             for number in before.keys() - self._events.objects.keys():
                 self._views.forget(number)
@@ -142,6 +153,11 @@ class EventSink(SpooledSink):
         kind: Kind = "online" if change.online else "offline"
         seconds = round(change.seconds, 6)
         self._emit(Event(kind, 0, change.frame, change.time, 0.0, 0.0, 0.0, 0.0, 0, seconds, 0))
+
+    def change_events(self, settings: EventSettings) -> None:
+        self._counts.change(settings.zones)
+        for event in self._events.change(settings.zones, settings.rules):
+            self._emit(event)
 
     def hand_over(self, successor: Sink) -> None:
         """Objects that are there go on in the next part: they neither end nor enter."""
@@ -216,6 +232,20 @@ class EventSink(SpooledSink):
         if self._events.zones:
             self._counts.write(counts_path(self._file.final))
 
+    def _note_deleted(self, table: EventTable) -> None:
+        """Let the table say which images are deleted; on a full disk later."""
+        if self._deleted:
+            with suppress(SinkError), writing(self._file.final):
+                table.note_deleted(self._deleted)
+                self._deleted = set()
+
+    def _best_view(self, event: Event) -> Event:
+        """An event as its image shows it: an ``enter`` is known frames later, mostly with more to see."""
+        now = self._events.objects.get(event.object)
+        if event.event != "enter" or now is None or now.area <= event.area:
+            return event
+        return replace(now, event="enter")
+
     def _emit(self, event: Event) -> None:
         self._count += 1
         if self._views is not None and event.object and event.label is None:
@@ -226,7 +256,7 @@ class EventSink(SpooledSink):
             when = at.isoformat(timespec="milliseconds") if at else ""
             event = replace(event, source=self._source, at=when)
         if self._snapshots is not None and event.object:
-            image, clip = self._snapshots.add(self._count, event)
+            image, clip = self._snapshots.add(self._count, self._best_view(event))
             event = replace(event, snapshot=image, clip=clip)
         if self._table is None:
             self._put(json.dumps(asdict(event)).encode())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,10 +18,12 @@ import numpy as np
 
 from segue.entries import SQUARE
 from segue.errors import SinkError
+from segue.events.best_views import view_worth
+from segue.events.retention import MARKS, NAME, Retention, delete_expired, note_deleted
 from segue.events.table import Event
 from segue.sinks.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
-from segue.utils.files import link_or_copy, make_folder, write_complete, writing
+from segue.utils.files import make_folder, write_complete, writing
 from segue.utils.notices import warn_caller
 
 BEFORE, AFTER = 3.0, 3.0
@@ -37,12 +41,17 @@ MAX_FRAMES = 200
 WAITING = 16
 """Clips that may wait to be encoded; a live source drops further ones, a file waits."""
 
+BETTER = 1.5
+"""By how much a later view of an object must show more for the image of its coming to be replaced."""
+
 BOX = (40, 90, 255)  # colour of the box around the object, BGR
 
 QUALITY = 90  # of JPEG, in percent
 
-_NAME = r"\d{5,}-[a-z-]+-\d+\.(?:jpg|mp4)"
-_OURS = re.compile(rf"(?P<whole>{_NAME})|\.{_NAME}\.[0-9a-f]{{8}}\.partial")
+KEEP_SECONDS = 60.0
+"""How often a camera looks for images and clips that are no longer kept."""
+
+_OURS = re.compile(rf"(?P<whole>{NAME})|\.{NAME}\.[0-9a-f]{{8}}\.partial")
 """Files of an earlier run, also those that it was writing when it was killed."""
 
 
@@ -76,7 +85,7 @@ class _Moment:
 class _Clip:
     """A clip that waits for its last frame; events that are known soon after one another have the same."""
 
-    paths: list[Path]
+    path: Path
     first: float
     until: float
     moments: list[_Moment] = field(default_factory=list)
@@ -84,6 +93,9 @@ class _Clip:
 
 class Snapshots:
     """Writes ``00007-enter-3.jpg`` and ``.mp4``, encoded in a thread, for the seventh event, about object 3.
+
+    Events within ten seconds share the clip of the first of them. The image of an ``enter`` shows the best
+    view of the object so far: a better one replaces it.
 
     Args:
         folder: where they are written.
@@ -95,6 +107,8 @@ class Snapshots:
             were left, if any.
         pixel_aspect: width of a pixel by its height.
         waiting: clips that may wait for the encoder.
+        keep: how long images and clips are kept; None for ever.
+        archive: gives folder and table of each earlier part, to which the limits apply, too.
 
     Raises:
         SinkError: the folder is not empty, or cannot be written.
@@ -111,6 +125,8 @@ class Snapshots:
         on_clip: Callable[[int, int], None] | None = None,
         pixel_aspect: Fraction = SQUARE,
         waiting: int = WAITING,
+        keep: Retention | None = None,
+        archive: Callable[[], Mapping[Path, Path]] = dict,
     ) -> None:
         with writing(folder):
             make_folder(folder)
@@ -125,17 +141,26 @@ class Snapshots:
                 self.last = max(self.last, int(path.name.partition("-")[0]))
             else:
                 path.unlink()
+        if not append:
+            (folder / MARKS).unlink(missing_ok=True)
+        self._keep, self._archive = keep, archive
+        self._looked = -math.inf  # when what is kept was looked at
+        self._deleted: set[str] = set()  # that the table does not know of
         self._folder, self._fps, self._live, self._on_clip = folder, fps, live, on_clip
         self._pixel_aspect, self._waiting = pixel_aspect, waiting
         self._size = (0, 0)
         self._past: deque[_Moment] = deque(maxlen=MAX_FRAMES)
         self._open: list[_Clip] = []
+        self._views: dict[int, tuple[Path, float]] = {}  # image of the coming of an object, and its worth
         self._work: list[Future[None]] = []
         self._left_out, self._reason = 0, ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
 
     def see(self, frame: Frame, segmentation: Segmentation, size: tuple[int, int]) -> None:
         """Take a frame, before the events that are known on it."""
+        if self._keep is not None and self._live and time.monotonic() - self._looked > KEEP_SECONDS:
+            self._looked = time.monotonic()
+            self._work.append(self._thread.submit(self._delete_expired, self._keep))
         moment, self._size = _moment(frame, segmentation), size
         self._past.append(moment)
         while self._past[0].time < frame.time - BEFORE - ROUNDING:
@@ -146,11 +171,48 @@ class Snapshots:
             self._open.remove(clip)
             self._encode(clip)
 
+    def take_deleted(self) -> set[str]:
+        """Names of images and clips that were deleted since this was asked before."""
+        deleted, self._deleted = self._deleted, set()
+        return deleted
+
+    def _delete_expired(self, keep: Retention) -> None:
+        """Delete what is no longer kept; tables of complete parts say so at once."""
+        archive = self._archive()
+        gone = delete_expired([self._folder, *archive], keep)
+        self._deleted = self._deleted | gone.pop(self._folder, set())
+        for folder, names in gone.items():
+            if archive[folder].exists():
+                note_deleted(archive[folder], names)
+
     def add(self, number: int, event: Event) -> tuple[str, str]:
-        """Write the image of an event and begin its clip; gives the names of both."""
+        """Write the image of an event and begin its clip, unless one is open; gives the names of both."""
         if not self._past:
             return "", ""
         name = f"{number:05d}-{event.event}-{event.object}"
+        path, now = self._folder / f"{name}.jpg", self._past[-1]
+        self._write_image(path, event)
+        if event.event == "enter":
+            self._views[event.object] = path, self._worth(event)
+        elif event.event in ("leave", "end"):
+            self._views.pop(event.object, None)
+        if not (self._open and now.time <= self._open[-1].first + TOGETHER + ROUNDING):
+            self._open.append(_Clip(path.with_suffix(".mp4"), now.time, now.time + AFTER, [*self._past]))
+        self._open[-1].until = now.time + AFTER
+        return path.name, self._open[-1].path.name
+
+    def improve(self, seen: Event) -> None:
+        """Take an object as the newest frame shows it, which may be a better view of it."""
+        path, worth = self._views.get(seen.object, (None, 0.0))
+        if path is not None and self._worth(seen) > BETTER * worth:
+            self._views[seen.object] = path, self._worth(seen)
+            self._write_image(path, seen)
+
+    def _worth(self, seen: Event) -> float:
+        return view_worth((seen.x0, seen.y0, seen.x1, seen.y1), seen.area, self._size)
+
+    def _write_image(self, path: Path, event: Event) -> None:
+        """Write the frame of an event with a box around the object."""
         moment = next((item for item in self._past if item.index == event.frame), self._past[-1])
         image = np.ascontiguousarray(moment.image[..., ::-1])
         thick = max(1, round(min(image.shape[:2]) / 240))
@@ -159,14 +221,7 @@ class Snapshots:
         end = round(event.x1 * across) + thick - 1, round(event.y1 * down) + thick - 1
         cv2.rectangle(image, start, end, BOX, thick)
         with self._lenient():
-            write_complete(self._folder / f"{name}.jpg", _jpeg(image))
-        path, now = self._folder / f"{name}.mp4", self._past[-1]
-        if self._open and now.time <= self._open[-1].first + TOGETHER + ROUNDING:
-            self._open[-1].paths.append(path)
-            self._open[-1].until = now.time + AFTER
-        else:
-            self._open.append(_Clip([path], now.time, now.time + AFTER, [*self._past]))
-        return f"{name}.jpg", path.name
+            write_complete(path, _jpeg(image))
 
     def close(self) -> None:
         """Complete all clips, with what has come."""
@@ -201,11 +256,9 @@ class Snapshots:
     def _begin(self, clip: _Clip) -> None:
         """Have a clip encoded; a live source drops it where too many wait."""
         if len(self._work) >= self._waiting and self._live:
-            self._leave_out(len(clip.paths), "they came faster than they are encoded")
+            self._leave_out(1, "they came faster than they are encoded")
             return
-        self._work.append(
-            self._thread.submit(_write, clip.paths, clip.moments, self._fps, self._pixel_aspect)
-        )
+        self._work.append(self._thread.submit(_write, clip.path, clip.moments, self._fps, self._pixel_aspect))
 
     def _complete(self, work: Future[None]) -> None:
         with self._lenient():
@@ -237,10 +290,7 @@ def _jpeg(image: object) -> bytes:
     return bytes(coded.tobytes())
 
 
-def _write(paths: list[Path], moments: list[_Moment], fps: float | None, aspect: Fraction) -> None:
-    first, *others = paths
-    with OverlayVideoSink(first, fps, begin=moments[0].time, pixel_aspect=aspect) as sink:
+def _write(path: Path, moments: list[_Moment], fps: float | None, aspect: Fraction) -> None:
+    with OverlayVideoSink(path, fps, begin=moments[0].time, pixel_aspect=aspect) as sink:
         for moment in moments:
             sink.write(*moment.result())
-    for path in others:
-        link_or_copy(first, path)

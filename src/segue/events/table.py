@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from segue.errors import SinkError
+from segue.events.retention import note_deleted
 from segue.masks.values import MAX_ID
 from segue.sinks.files import write_items
 from segue.types import Point
@@ -97,6 +98,7 @@ class EventTable:
     """
 
     def __init__(self, path: Path, suffix: str | None = None, *, append: bool = False) -> None:
+        self._path = path
         self._as_json = (suffix or path.suffix).lower() == ".json"
         end: int | None = None
         self._any = False
@@ -122,6 +124,14 @@ class EventTable:
             self._stream.write(",")
         write_items(self._stream, iter([event]))
         self._any = True
+
+    def note_deleted(self, names: Collection[str]) -> None:
+        """Say of images and clips that they are deleted."""
+        self._stream.flush()
+        note_deleted(self._path, names)
+        self._stream.close()
+        self._stream = self._path.open("a", encoding="utf-8", newline="")
+        self._rows = csv.DictWriter(self._stream, COLUMNS)
 
     def flush(self) -> None:
         """Return when all events are on the disk."""

@@ -71,7 +71,7 @@ class ZoneEvents:
     ) -> None:
         if fps is not None and not fps > 0:
             raise ArgumentError(f"fps is {fps}, but must be positive")
-        self._zones = tuple(zone if isinstance(zone, Zone) else Zone.parse(zone) for zone in zones)
+        self._zones = _parsed(zones)
         self._rules = rules or EventRules()
         self._size, self._fps, self._zones_fit = size, fps, False
         self._visits: dict[int, _Visit] = {}
@@ -102,6 +102,30 @@ class ZoneEvents:
             SegueError: a zone lies outside the image.
         """
         return [*self._update(result)]
+
+    def change(self, zones: Iterable[Zone | str], rules: EventRules | None = None) -> list[Event]:
+        """Go on with other zones and rules; the objects and what is known of them stay.
+
+        Args:
+            zones: all zones from now on; one that has its name already is the same zone with new corners.
+            rules: all rules from now on.
+
+        Returns:
+            A ``zone-leave`` of each object in a zone that is no more.
+
+        Raises:
+            SegueError: a text is no zone. A zone outside the image is an error of the next result.
+        """
+        before = {zone.name: zone.is_line for zone in self._zones}
+        self._zones, self._rules, self._zones_fit = _parsed(zones), rules or EventRules(), False
+        now = {zone.name: zone.is_line for zone in self._zones}
+        events = []
+        for name in (name for name, is_line in before.items() if now.get(name) != is_line):
+            for visit in self._visits.values():
+                place = visit.places.pop(name, None)
+                if place is not None and place.inside is not None:
+                    events.append(_leaving(name, place.inside, visit.last))
+        return events
 
     def finish(self) -> list[Event]:
         """Take the end of the video: objects that are still there have an ``end``.
@@ -191,6 +215,10 @@ class ZoneEvents:
         if seconds >= limit:
             place.loiters = True
             yield replace(now, event="loiter", zone=name, seconds=seconds)
+
+
+def _parsed(zones: Iterable[Zone | str]) -> tuple[Zone, ...]:
+    return tuple(zone if isinstance(zone, Zone) else Zone.parse(zone) for zone in zones)
 
 
 def _leaving(name: str, inside: Event, now: Event) -> Event:

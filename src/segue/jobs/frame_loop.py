@@ -17,8 +17,7 @@ from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
 from segue.inference.cpu.forms import DIRECT, Forms
 from segue.jobs.opened import Run
 from segue.masks.values import MAX_ID
-from segue.sessions.passes import Passes
-from segue.sessions.session import Session
+from segue.sessions.session import Passes, Session
 from segue.sinks import Sink, replayed
 from segue.state import DamagedStateError, SessionState, blaming_state, saved_values
 from segue.types import Frame, ObjectInfo, Segmentation

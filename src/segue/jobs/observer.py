@@ -56,6 +56,13 @@ class Observer:
             done: frames or steps that are done, of the total given to :meth:`begin`.
         """
 
+    def looked_at(self, frame: Frame) -> None:
+        """A frame was looked at whose result comes later, as in the first of two passes.
+
+        Args:
+            frame: the frame.
+        """
+
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         """A result is written.
 

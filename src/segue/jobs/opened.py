@@ -14,7 +14,7 @@ import numpy as np
 
 from segue.entries import EventSettings
 from segue.errors import PromptError, SourceError
-from segue.jobs.values import VideoJob, VideoSource
+from segue.jobs.values import ForegroundJob, VideoJob, VideoSource
 from segue.types import Frame, Image, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.video import Reconnect, Source, open_source
@@ -90,6 +90,7 @@ class Run:
         at_end: gives what it wrote after the last frame, or raises where the job cannot mean what it says.
         summary: what the person who ran the job should know after the last frame; empty for nothing.
         events: what is watched for events.
+        change_events: goes on with the zones and rules of another job; None while nothing is written.
         pool: threads that take frames through sessions, where several jobs share them; None is the thread of
             the job.
     """
@@ -118,6 +119,7 @@ class Run:
         self.at_end: Callable[[], dict[str, Path]] = dict
         self.summary: Callable[[], str] = str
         self.events = EventSettings()
+        self.change_events: Callable[[ForegroundJob], None] | None = None
         self.pool: Executor | None = None
         self.strict = False
         from segue.inference.cpu.forms import current  # PyTorch is there, since the session is

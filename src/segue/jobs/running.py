@@ -16,8 +16,7 @@ from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.record import identified, runtime_objects
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.jobs.writing import JobOutputs
-from segue.sessions.passes import Passes
-from segue.sessions.session import ExplainedSession
+from segue.sessions.session import ExplainedSession, Passes
 from segue.sinks import output_paths
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import reserve_products
@@ -160,6 +159,11 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
         opened.came(result)
         observer.frame(frame, result, opened.note(result))
 
+    def counted(done: int) -> None:
+        if passes is not None and passes.latest is not None:
+            observer.looked_at(passes.latest)
+        observer.count(done)
+
     try:
         with interrupt_on_signals(), outputs.sink as sink:
             observer.ready(source, opened.events.zones)
@@ -175,7 +179,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
                     passes,
                     folder=states,
                     resume=job.outputs.resume,
-                    report=observer.count,
+                    report=counted,
                     forms=opened.forms,
                     cancel=cancel,
                 )

@@ -10,16 +10,17 @@ from segue.errors import SinkError, SourceError
 from segue.events.counts import ZoneCounts
 from segue.events.messages.home_assistant import HomeAssistant
 from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS, Notifier
+from segue.events.options import RULES
 from segue.events.table import Event
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
-from segue.jobs.places import OutputPlaces
+from segue.jobs.places import EVENTS, OutputPlaces
 from segue.jobs.record import result_settings, write_record
 from segue.jobs.values import ForegroundJob
-from segue.sessions.passes import Passes
+from segue.sessions.session import Passes
 from segue.sinks import Sink, open_sinks
 from segue.sinks.base import BackgroundSink
-from segue.sinks.rotation import RotatingSink, part_name
+from segue.sinks.rotation import RotatingSink, part_name, parts_of
 from segue.video.decoding.readers import ConnectionChange
 from segue.video.sources.span import parse_duration
 
@@ -49,6 +50,17 @@ class JobOutputs:
         except BaseException:
             self.stop()
             raise
+        opened.change_events = self.change_events
+
+    def change_events(self, job: ForegroundJob) -> None:
+        """Go on with the zones and rules of another job; any thread may call it."""
+        opened, settings = self._opened, job.event_settings(job.outputs.formats or (EVENTS,))
+        opened.job = opened.job.model_copy(update={name: getattr(job, name) for name in RULES})
+        opened.events = replace(opened.events, zones=settings.zones, rules=settings.rules)
+        self.counts.change(settings.zones)
+        self.sink.change_events(opened.events)
+        if self._home is not None:
+            self._home.change(settings.zones)
 
     def connection(self, change: ConnectionChange) -> None:
         """Tell everybody that a live source was lost or is back."""
@@ -79,7 +91,8 @@ class JobOutputs:
         return f"{left} of {notifier.total} events not delivered{later}" if left else ""
 
     def stop(self) -> None:
-        """Send no more messages."""
+        """Send no more messages; other zones and rules are too late now."""
+        self._opened.change_events = None
         if self.notifier is not None:
             self.notifier.stop()
 
@@ -124,6 +137,7 @@ class JobOutputs:
                 opened.events,
                 snapshots=places.snapshots,
                 earlier=self._earlier(),
+                archive=self._archive,
                 on_event=partial(self._event, places.snapshots),
                 on_clip=self._encoding if alone else None,
             ),
@@ -143,6 +157,16 @@ class JobOutputs:
         if not first or outputs.overwrite or not (outputs.append or outputs.rotate):
             return ()
         return tuple(self._places.tables(outputs.formats or ()))
+
+    def _archive(self) -> dict[Path, Path]:
+        """Folder of images and table of each part that there is."""
+        base, table = self._places.snapshots, self._places.others.get(EVENTS)
+        if base is None or table is None or self._opened.job.outputs.rotate is None:
+            return {}
+        names = [part.name for part in parts_of(base)]
+        tables = [table.with_name(f"{table.stem}-{name}{table.suffix}") for name in names]
+        # The newest part is still written.
+        return {base / name: path for name, path in [*zip(names, tables, strict=True)][:-1]}
 
     def _record(self, places: OutputPlaces, written: dict[str, Path]) -> None:
         job = self._opened.job
@@ -167,6 +191,8 @@ def _check(opened: Run) -> None:
     outputs, source = opened.job.outputs, opened.source
     if outputs.rotate is not None and not source.endless:
         raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
+    if isinstance(opened.job, ForegroundJob) and opened.job.keep and not source.endless:
+        raise SourceError(f"{source.name}: has an end; --keep is for cameras and live streams")
     if outputs.append and not source.endless:
         raise SourceError(f"{source.name}: has an end; --append is for cameras and live streams")
     if outputs.append and outputs.overwrite:

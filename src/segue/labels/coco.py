@@ -100,7 +100,9 @@ def _take(head: _Head, key: str, place: int, value: Any) -> None:
     elif key == "objects" and place >= 0 and isinstance(value, dict):
         head.objects[value.get("id")] = value
     elif (key == "images" and place >= 0) or (key == "image" and isinstance(value, dict)):
-        name = str(value.get("file_name", value.get("id", value.get("image_id"))))
+        index = value.get("frame_index")  # in files of segue
+        own = f"{index:05d}" if type(index) is int else value.get("id", value.get("image_id"))
+        name = str(value.get("file_name", own))
         if head.images.setdefault(name, value) != value:
             raise DatasetError(f"two of its images are called {name}; export the video of one task")
 

@@ -27,6 +27,7 @@ def overlay(
     outlines: bool = True,
     ids: bool = True,
     captions: Mapping[int, str] | None = None,
+    boxes: bool = False,
 ) -> Image:
     """Draw the objects of an index mask over an image.
 
@@ -37,6 +38,7 @@ def overlay(
         outlines: draw the inner rim of every object in its colour at full brightness.
         ids: write every object's id where the object is widest.
         captions: text to write after the id, by id.
+        boxes: draw a box around every object.
 
     Returns:
         A new image, (H, W, 3), uint8. Pixels of the background stay as they are, but for letters.
@@ -60,8 +62,12 @@ def overlay(
     if outlines:
         _draw_outlines(part, part_entries, thickness)
     drawn[area] = part
+    extents = measure(mask) if ids or boxes else {}
+    if boxes:
+        for number, extent in extents.items():
+            _draw_box(drawn, extent.box, _colour_of(number), thickness)
     if ids:
-        for number, extent in measure(mask).items():
+        for number, extent in extents.items():
             text = f"{number} {captions[number]}" if captions and number in captions else str(number)
             _write(drawn, text, _widest_point(mask, number, extent.box))
     return drawn
@@ -77,7 +83,7 @@ def attention_strip(
     for number, plane in sorted(zip(ids, maps.astype(np.float32), strict=True), key=itemgetter(0)):
         drawn = heated(image, np.asarray(cv2.GaussianBlur(plane, (0, 0), 1), np.float32))
         rim = max(2, min(size) // 80)
-        colour = _LINE_COLOURS[int(fold_ids(np.array([[number]]))[0, 0])]
+        colour = _colour_of(number)
         inner = drawn[rim:-rim, rim:-rim].copy()
         drawn[:] = colour
         drawn[rim:-rim, rim:-rim] = inner
@@ -112,6 +118,23 @@ def _draw_outlines(drawn: Image, entries: npt.NDArray[np.uint8], thickness: int)
     rim = (cv2.dilate(entries, kernel) != entries) | (cv2.erode(entries, kernel) != entries)
     rim &= entries > 0
     drawn[rim] = _LINE_COLOURS[entries[rim]]
+
+
+def _colour_of(number: int) -> npt.NDArray[np.uint8]:
+    """The bright colour of an object, RGB."""
+    return np.asarray(_LINE_COLOURS[int(fold_ids(np.array([[number]]))[0, 0])])
+
+
+def _draw_box(drawn: Image, box: Box, colour: npt.NDArray[np.uint8], thickness: int) -> None:
+    """Draw the inner rim of a box."""
+    x0, y0, x1, y1 = (int(side) for side in box)
+    for area in (
+        np.s_[y0 : y0 + thickness, x0:x1],
+        np.s_[max(y1 - thickness, y0) : y1, x0:x1],
+        np.s_[y0:y1, x0 : x0 + thickness],
+        np.s_[y0:y1, max(x1 - thickness, x0) : x1],
+    ):
+        drawn[area] = colour
 
 
 def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from functools import reduce
 
 import cv2
@@ -31,6 +33,22 @@ def single_outline(mask: npt.NDArray[np.bool_]) -> Corners:
     """One polygon (M, 2), int32, of a mask (H, W), bool; lines join its parts and holes."""
     outlines = [outline for part in parts_of(mask) for outline in part]
     return reduce(_bridged, outlines) if outlines else np.zeros((0, 2), np.int32)
+
+
+def yolo_line(number: int, mask: npt.NDArray[np.bool_]) -> str:
+    """The line of an object of a class, counted from 0, for ultralytics; empty where it has no area."""
+    height, width = mask.shape
+    corners = (single_outline(mask) + 0.5) / (width, height)
+    if len(corners) < 3:
+        return ""
+    return f"{number} {' '.join(f'{value:.6f}' for value in corners.ravel().tolist())}\n"
+
+
+def yolo_list(names: Mapping[int, str]) -> str:
+    """``data.yaml`` of a data set of ultralytics with images and labels in ``train`` beside it."""
+    shown = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in names.items())
+    # Without "path", which ultralytics takes from the working directory, all begins beside this file.
+    return f"train: images/train\nval: images/train\nnames:\n{shown}"
 
 
 def _bridged(one: Corners, other: Corners) -> Corners:

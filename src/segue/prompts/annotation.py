@@ -44,7 +44,7 @@ def resolve_prompts(
     fit: bool = False,
     native: Collection[PromptKind] = (),
     prompter: MakePrompter | None = None,
-    known: Mapping[int, npt.NDArray[np.float32]] | None = None,
+    known: Mapping[int, npt.NDArray[np.generic]] | None = None,
 ) -> FramePrompts:
     """Turn a list of prompts into the form that trackers take.
 
@@ -58,8 +58,8 @@ def resolve_prompts(
         native: kinds of prompts that the network understands itself: objects without other prompts
             get no mask here.
         prompter: what turns boxes and points into masks; None is segue-prompt.
-        known: where objects are on this frame as far as is known, by id: probability in [0, 1], (H, W),
-            float32; points of such an id, without a box or mask, correct that.
+        known: where objects are on this frame as far as is known, by id, (H, W): probability in [0, 1], or
+            booleans; points of such an id, without a box or mask, correct that.
 
     Returns:
         The prompts of the frame. Their mask is (H, W), int32, at the size of the frame, on the CPU. Ids of
@@ -149,7 +149,7 @@ def _mask(
     group: list[Prompt],
     fit: bool,
     prompter: Callable[[], ImagePrompter],
-    known: npt.NDArray[np.float32] | None,
+    known: npt.NDArray[np.generic] | None,
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """The mask of an object, given or made by a prompter, and its predicted IoU; NaN where nobody says."""
     masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]

@@ -15,7 +15,7 @@ import numpy as np
 
 from segue.masks.values import MAX_ID
 from segue.prompts.proposals import Detector
-from segue.types import Box, Frame, Image
+from segue.types import Box, Frame, Image, MaskPrompt, Segmentation
 from segue.utils.arrays import BoolArray, Float32Array, FloatingArray
 
 OVERLAP, APPEARANCE, CLASS = 1.5, 0.5, 0.3
@@ -29,6 +29,7 @@ SHAPE = 0.6  # share of width times height that a mask of the same shape has kep
 PROVEN = 3  # times that an object must have been found before it may be missed longer
 TENTATIVE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
 NAMED = 0.4  # overlap (IoU) of a detection with the box of an object that it names
+SAME = 0.5  # share of a found object, or of a known one, from which on both are the same
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
 
 REACH = 1.0  # a lost object may be this many times its own size away from where it was last seen ...
@@ -204,3 +205,31 @@ def match_tentative(tracks: Sequence[DetectionTrack], box: Box, label: str | Non
     least = [TENTATIVE_OVERLAP * (1 if track.label == label else 2) for track in tracks]
     fitting = [i for i in range(len(tracks)) if overlap[i] >= least[i]]
     return tracks[max(fitting, key=lambda i: overlap[i])] if fitting else None
+
+
+def known_as(mask: BoolArray, label: str | None, known: Segmentation) -> int | None:
+    """The followed object that a found one, (H, W), is, or None."""
+    shared = np.bincount(known.mask[mask], minlength=1 + max(known.ids, default=0))
+    shared[0] = 0
+    if shared.sum() > SAME * mask.sum():
+        return int(shared.argmax())
+    for item in known.objects:
+        may_be = label is None or item.label in (None, label)
+        if item.area and may_be and shared[item.id] > SAME * item.area:
+            return item.id
+    return None
+
+
+def new_objects(found: Segmentation, known: Segmentation | None, taken: Collection[int]) -> list[MaskPrompt]:
+    """Prompts for the found objects of a frame that are none of the known ones, under the next free ids."""
+    ids, prompts = set(taken), list[MaskPrompt]()
+    for item in found.objects:
+        mask = found.mask == item.id
+        if known is not None:
+            if known_as(mask, item.label, known) is not None:
+                continue
+            mask &= known.mask == 0
+        if mask.any():
+            ids.add(number := next_id(max(ids, default=0), ids))
+            prompts.append(MaskPrompt(number, mask, label=item.label))
+    return prompts

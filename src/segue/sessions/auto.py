@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from segue.errors import ArgumentError
 from segue.prompts.phrases import parse_phrases
 from segue.prompts.planes import tight_box
 from segue.prompts.proposals import Detector
-from segue.sessions.association import DetectionTrack, appearance_of
+from segue.sessions.association import DetectionTrack, appearance_of, known_as
 from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.track import TrackSession
 from segue.types import Frame, MaskPrompt, Prompt, Segmentation
 from segue.utils.arrays import BoolArray
 from segue.utils.inputs import check_number, kind_of
 
-OVERLAP = 0.5  # share of a found object, or of a known one, from which on both are the same
 PATIENCE = 5  # runs of the detector on which an object is out of sight before it is followed no longer
 NEVER = 1 << 48  # frames
 MAX_OBJECTS = 50  # that are followed
@@ -135,16 +132,3 @@ class AutoSession(DetectionSession):
         self._session.forget(gone)
         self._lost += [self._tracks.pop(i) for i in gone]
         return [MaskPrompt(new.id, mask, label=new.label) for mask, new in fresh]
-
-
-def known_as(mask: BoolArray, label: str | None, known: Segmentation) -> int | None:
-    """The followed object that a found one, (H, W), is, or None."""
-    shared = np.bincount(known.mask[mask], minlength=1 + max(known.ids, default=0))
-    shared[0] = 0
-    if shared.sum() > OVERLAP * mask.sum():
-        return int(shared.argmax())
-    for item in known.objects:
-        may_be = label is None or item.label in (None, label)
-        if item.area and may_be and shared[item.id] > OVERLAP * item.area:
-            return item.id
-    return None

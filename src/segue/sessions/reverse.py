@@ -12,17 +12,13 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from segue.errors import PromptError, SourceDamageError, SourceError
-from segue.masks import Rle, decode_rle, encode_rle, measure
 from segue.models.base import FramePrompts
-from segue.sessions.passes import Passes
+from segue.sessions.corrections import StoredObject, stored, with_stored
+from segue.sessions.session import Passes
 from segue.sessions.track import TrackSession
 from segue.state import Checkpointable, checkpointed
-from segue.types import Frame, IndexMask, ObjectInfo, Prompt, RemovePrompt, Segmentation
-from segue.utils.arrays import id_type
+from segue.types import Frame, Prompt, RemovePrompt, Segmentation
 from segue.video import Source
-
-CHUNK_BYTES = 128 << 20
-"""Images that are held at a time."""
 
 PromptsByFrame = Mapping[int, "Sequence[Prompt] | FramePrompts"]
 
@@ -32,7 +28,7 @@ class ReversePass(Checkpointable, Passes):
 
     title: ClassVar[str] = "backwards"
     _session: TrackSession = checkpointed()
-    _found: dict[int, list[tuple[ObjectInfo, str]]] = checkpointed(dict)  # objects and run lengths by frame
+    _found: dict[int, list[StoredObject]] = checkpointed(dict)  # by frame
     _next: int | None = checkpointed(None)  # frame that comes next; None before the first one
     _done: bool = checkpointed(False)
 
@@ -43,7 +39,7 @@ class ReversePass(Checkpointable, Passes):
         self._session, self._source, self._prompts = session, source, prompts
 
     def learning(self) -> Iterator[int]:
-        """Follow the objects backwards; see :class:`segue.sessions.passes.Passes`."""
+        """Follow the objects backwards; see :class:`segue.sessions.session.Passes`."""
         first = next(iter(self._source))
         self._source.close()
         plan = first_prompts(self._prompts(first))
@@ -57,7 +53,7 @@ class ReversePass(Checkpointable, Passes):
                 self._found, self._next = {}, None
                 yield from self._follow(first, {i: given for i, given in plan.items() if i <= last})
         self._session.reset()
-        self._done = True
+        self._done, self.latest = True, None
 
     def _follow(self, first: Frame, plan: Mapping[int, Sequence[Prompt]]) -> Iterator[int]:
         """Follow objects backwards from the last of their prompts."""
@@ -67,12 +63,9 @@ class ReversePass(Checkpointable, Passes):
             later = {item.id for index, given in plan.items() if index > frame.index for item in given}
             with self.changing(f"frame {frame.index}"):
                 result = self._session.step(frame, plan.get(frame.index))
-                self._found[frame.index] = [
-                    (item, encode_rle(result.mask == item.id)["counts"])
-                    for item in result.objects
-                    if item.id in later
-                ]
+                self._found[frame.index] = stored(result, later)
                 self._next = frame.index - stride
+            self.latest = frame
             yield (top - frame.index) // stride + 1
 
     def _last_before_damage(self, first: int, top: int) -> int:
@@ -88,39 +81,26 @@ class ReversePass(Checkpointable, Passes):
 
     def complete(self, result: Segmentation) -> Segmentation:
         """Put what was found backwards into a result of the pass forwards."""
-        found = self._found.get(result.index)
-        if not found:
-            return result
-        highest = max((*result.ids, *(item.id for item, _ in found)))
-        mask: IndexMask = result.mask.astype(id_type(highest))
-        for item, counts in found:
-            inside = decode_rle(Rle(size=list(mask.shape), counts=counts))
-            mask[inside & (mask == 0)] = item.id
-        extents = measure(mask)
-        objects = list(result.objects)
-        for item, _ in found:
-            extent = extents.get(item.id)
-            seen = (0.0,) if extent is None else (item.score, extent.box, extent.area)
-            objects.append(ObjectInfo(item.id, item.label, *seen))
-        objects.sort(key=lambda item: item.id)
-        return Segmentation(result.index, result.time, mask, tuple(objects))
+        return with_stored(result, self._found.get(result.index, ()))
 
     def _backwards(self, first: Frame, top: int, plan: Mapping[int, Any]) -> Iterator[Frame]:
         """The frames from ``top`` down to the first; frames with prompts have to be there."""
-        stride = self._source.request.stride
-        count = max(CHUNK_BYTES // first.image.nbytes, 1)
-        for high in range(top, first.index - 1, -count * stride):
-            low = max(high - (count - 1) * stride, first.index)
-            prompted = {index for index in plan if low <= index <= high}
+        prompted = {index for index in plan if index <= top}
+        frames = self._source.walk(top, first.index)
+        while True:
             try:
-                frames = list(self._source.part(low, high + 1))
+                frame = next(frames, None)
             except SourceError as error:
                 if not prompted or isinstance(error, SourceDamageError):
                     raise
                 raise PromptError(f"there is a prompt for frame {max(prompted)}, but {error}") from None
-            if missing := prompted - {frame.index for frame in frames}:
+            reached = first.index if frame is None else frame.index
+            if missing := [index for index in prompted if index > reached]:
                 raise PromptError(f"prompted frame {max(missing)} is not in the source")
-            yield from reversed(frames)
+            if frame is None:
+                return
+            prompted.discard(frame.index)
+            yield frame
 
 
 def first_prompts(plan: PromptsByFrame) -> dict[int, list[Prompt]]:

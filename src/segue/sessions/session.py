@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, cast
 
@@ -214,3 +215,37 @@ class ExplainedSession(FindingSession):
     def explanation(self) -> Image | None:
         """Image of the last result, RGB (H, W, 3), uint8; None before it, or without :meth:`explain`."""
         return self._explanation
+
+
+class Passes(Iterable[Frame]):
+    """The frames of a video that is read more than once, for the last pass; iterating makes the first one."""
+
+    title: ClassVar[str] = "first pass"  # name of the pass before, for the progress
+    total: int | None = None  # expected number of its frames; None takes the video's
+    latest: Frame | None = None  # that the pass before has looked at
+
+    @property
+    def summary(self) -> str:
+        """What the pass before has found that a user may want to know; empty where there is nothing."""
+        return ""
+
+    def __iter__(self) -> Iterator[Frame]:
+        for _ in self.learning():
+            pass
+        return self.second()
+
+    @abstractmethod
+    def learning(self) -> Iterator[int]:
+        """Make the first pass, or the rest of one that was restored."""
+
+    @abstractmethod
+    def second(self) -> Iterator[Frame]:
+        """The frames of the second pass, after the first one."""
+
+    @abstractmethod
+    def state(self, *, copy: bool = True) -> SessionState:
+        """State of the first pass; see :meth:`segue.sessions.Session.state`."""
+
+    @abstractmethod
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called."""

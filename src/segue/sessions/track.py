@@ -31,19 +31,38 @@ from segue.models.base import (
 from segue.prompt_inputs import PromptsLike, as_prompts, collect_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
+from segue.sessions.association import new_objects
 from segue.sessions.networks import track_network
 from segue.sessions.session import Session, one_thread_at_a_time
 from segue.state import Checkpointable, SessionState, checkpointed
-from segue.types import Frame, IndexMask, ObjectInfo, PointPrompt, Segmentation, check_count
+from segue.types import (
+    Frame,
+    IndexMask,
+    MaskPrompt,
+    ObjectInfo,
+    PointPrompt,
+    Prompt,
+    Segmentation,
+    check_count,
+)
 from segue.utils.arrays import Float32Array, id_type
 from segue.utils.devices import to_cpu, to_device
 from segue.utils.inputs import kind_of
+from segue.utils.lazy import LazyCallable
 from segue.utils.notices import warn_caller
 from segue.video.decoding.readers import FrameLike, as_frame
 from segue.weights.prepared import Prepared
 
 FIRST_WEIGHT = 0.25
 """Of the predicted IoU of a first mask in the scores of later ones; from the development videos."""
+
+BY_FRAME = (
+    "prompts: a dictionary is by frame in segue.track; for objects by id give masks={7: mask} or "
+    "boxes={7: box}"
+)
+
+_DETECTOR = LazyCallable("segue.sessions.detecting:detector")
+"""By its name: one of the detectors tracks."""
 
 _NO_PROMPTS = FramePrompts(torch.empty(0, dtype=torch.int32), ())
 
@@ -113,11 +132,13 @@ class TrackSession(Checkpointable, Session):
             self.tracker = prepared.network.tracker(prepared.network, setup)
         self.native = self.tracker.prompts if prompter is None else frozenset()
         self._told_small = self._told_slow = False
+        self._text_detector: tuple[Any, Any] = None, None
         self.reset()
 
     @one_thread_at_a_time
     def reset(self) -> None:
         """Forget all objects and frames."""
+        self._added: list[Prompt | str | Sequence[str]] = []
         self.tracker.reset()
         self.restart()
 
@@ -169,6 +190,7 @@ class TrackSession(Checkpointable, Session):
         points: Any = None,
         labels: Any = None,
         negative: Any = None,
+        text: str | Sequence[str] | None = None,
         predict: bool = True,
     ) -> Segmentation:
         """Segment the next frame.
@@ -184,6 +206,8 @@ class TrackSession(Checkpointable, Session):
             points: points on object 1.
             labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it.
             negative: points beside object 1.
+            text: phrases to look for on this frame, such as ``"person, red car"``. What is found and not
+                followed yet becomes an object with the next free id and the phrase as its label.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.
 
@@ -200,15 +224,11 @@ class TrackSession(Checkpointable, Session):
         """
         frame = as_frame(frame, self._next_index, self._size)
         self.check_whole()
-        if isinstance(prompts, Mapping):
-            raise PromptError(
-                "prompts: a dictionary is by frame in segue.track; for objects by id give masks={7: mask} or "
-                "boxes={7: box}"
-            )
         marks = {"box": box, "boxes": boxes, "masks": masks, "points": points, "labels": labels}
-        marks = {name: each for name, each in (marks | {"negative": negative}).items() if each is not None}
-        if marks:
-            prompts = collect_prompts(prompts, **marks, size=frame.size)
+        if self._added or text is not None or any(each is not None for each in (*marks.values(), negative)):
+            prompts = self._collected(frame, prompts, marks | {"negative": negative}, text)
+        elif isinstance(prompts, Mapping):
+            raise PromptError(BY_FRAME)
         if prompts is None:
             found = _NO_PROMPTS
         else:
@@ -247,6 +267,74 @@ class TrackSession(Checkpointable, Session):
                 self._tell_of_crowd(frame.index, small, given is None, time.perf_counter() - begun)
             shown = crowd if predict else small
             return self._with_crowd(result, shown) if shown else result
+
+    @one_thread_at_a_time
+    def add(
+        self,
+        prompts: PromptsLike | None = None,
+        *,
+        id: int = 1,
+        box: Any = None,
+        boxes: Any = None,
+        masks: Any = None,
+        points: Any = None,
+        labels: Any = None,
+        negative: Any = None,
+        text: str | Sequence[str] | None = None,
+    ) -> None:
+        """Give prompts for the next frame, such as the clicks of a person who sees the last one.
+
+        The next :meth:`step` takes all prompts that were added before it. Those that do not fit raise there
+        and are dropped.
+
+        Args:
+            prompts: as :meth:`step` takes them, like the others.
+            id: object of ``box``, ``points`` and ``negative``.
+            box: a box around the object.
+            boxes: boxes by id, or (N, 4) for the ids 1 to N.
+            masks: masks by id, or (N, H, W) for the ids 1 to N.
+            points: points on the object; those of an object that is followed correct its mask.
+            labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it.
+            negative: points beside the object.
+            text: phrases to look for on the next frame.
+
+        Raises:
+            PromptError: a prompt has a wrong form.
+        """
+        marks = {"box": box, "boxes": boxes, "masks": masks, "points": points, "labels": labels}
+        marks |= {"negative": negative}
+        if text is not None:
+            self._added.append(text)
+        if prompts is not None or text is None or any(each is not None for each in marks.values()):
+            if isinstance(prompts, Mapping):
+                raise PromptError(BY_FRAME)
+            self._added += collect_prompts(prompts, **marks, size=self._size, id=id, corrects=id in self.ids)
+
+    def _collected(
+        self, frame: Frame, prompts: PromptsLike | FramePrompts, marks: Mapping[str, Any], text: Any
+    ) -> list[Prompt] | None:
+        """All prompts of a frame: those that were added before it, and those that come with it."""
+        added, self._added = self._added, []
+        if isinstance(prompts, Mapping):
+            raise PromptError(BY_FRAME)
+        if isinstance(prompts, FramePrompts):
+            raise PromptError("prompts: add cannot be joined with what resolve gave; give it prompts")
+        found = [item for item in added if isinstance(item, Prompt)]
+        if prompts is not None or any(each is not None for each in marks.values()):
+            found += collect_prompts(prompts, **marks, size=frame.size, corrects=1 in self.ids)
+        for phrases in [*(item for item in added if not isinstance(item, Prompt)), text]:
+            if phrases is not None:
+                found += self._of_text(frame, phrases, {item.id for item in found})
+        return found or None
+
+    def _of_text(self, frame: Frame, text: str | Sequence[str], taken: Collection[int]) -> list[MaskPrompt]:
+        """The objects on a frame that a text means, unless they are followed."""
+        key = text if isinstance(text, str) else tuple(text)
+        if key != self._text_detector[0]:
+            fast = self.prepared.precision != torch.float32
+            self._text_detector = key, _DETECTOR(text=text, device=self.device, fast=fast)
+        known = self.peek(frame) if self.ids else None
+        return new_objects(self._text_detector[1](frame), known, {*self.ids, *taken})
 
     def _info_with(self, found: FramePrompts) -> dict[int, tuple[str | None, float | None]]:
         """Labels and predicted IoU of the objects once prompts are taken."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segue.entries import EventSettings
 from segue.errors import SinkError
 from segue.masks import resize_mask
 from segue.types import Frame, IndexMask, Segmentation
 from segue.utils.files import PartialFile, writing
 from segue.utils.notices import warn_caller
 from segue.utils.system import lower_thread_priority
+from segue.utils.threads import context_thread
 from segue.video.decoding.readers import ConnectionChange
 
 if TYPE_CHECKING:
@@ -51,6 +52,16 @@ class Sink:
 
         Args:
             change: which, when and why.
+        """
+
+    def change_events(self, settings: EventSettings) -> None:
+        """Go on with other zones and rules for events; objects stay the same.
+
+        Args:
+            settings: the new ones; only its zones and rules count.
+
+        Raises:
+            SinkError: what follows from it cannot be written.
         """
 
     def hand_over(self, successor: Sink) -> None:
@@ -150,6 +161,10 @@ class MultiSink(Sink):
         for sink in self._sinks:
             sink.connection(change)
 
+    def change_events(self, settings: EventSettings) -> None:
+        for sink in self._sinks:
+            sink.change_events(settings)
+
     def hand_over(self, successor: Sink) -> None:
         if isinstance(successor, MultiSink):
             for sink, other in zip(self._sinks, successor._sinks, strict=True):
@@ -201,6 +216,9 @@ class LenientSink(Sink):
     def connection(self, change: ConnectionChange) -> None:
         self._sink.connection(change)
 
+    def change_events(self, settings: EventSettings) -> None:
+        self._sink.change_events(settings)
+
     def hand_over(self, successor: Sink) -> None:
         if isinstance(successor, LenientSink):
             self._sink.hand_over(successor._sink)
@@ -234,7 +252,7 @@ class BackgroundSink(Sink):
         self._sink = sink
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(depth)
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="segue-sink", daemon=True)
+        self._thread = context_thread(self._work, "segue-sink")
         try:
             self._thread.start()
         except BaseException:  # there are too many threads
@@ -254,6 +272,10 @@ class BackgroundSink(Sink):
     def connection(self, change: ConnectionChange) -> None:
         """Queue a change of the connection; any thread may call it."""
         self._jobs.put(partial(self._sink.connection, change))
+
+    def change_events(self, settings: EventSettings) -> None:
+        """Queue other zones and rules; any thread may call it."""
+        self._jobs.put(partial(self._sink.change_events, settings))
 
     def flush(self) -> None:
         """Wait until everything queued is written."""

@@ -20,7 +20,7 @@ from segue.conversions.composing import class_number
 from segue.errors import SinkError
 from segue.masks import Rle, decode_rle, encode_objects, rle_area, rle_box
 from segue.masks.outlines import coco_polygons
-from segue.sinks.base import FileSink, Size, frame_name, known_size, sized_mask
+from segue.sinks.base import FileSink, Size, known_size, sized_mask
 from segue.types import Frame, Segmentation
 from segue.utils.files import writing
 from segue.utils.version import __version__
@@ -132,7 +132,7 @@ class CocoSink(SpooledSink):
         path: file to write, ending in ``.json``.
         flavour: "coco" or "ytvis".
         size: height and width of the masks; None keeps the size of each mask.
-        names: file name of the image by frame index; others are called ``00012.jpg``.
+        names: file name of the image by frame index; the frames of a video have none.
         video_id: number of the video.
         categories: category number by label; other labels get the next free numbers as they come. An
             object without label is an "object".
@@ -218,15 +218,12 @@ class CocoSink(SpooledSink):
         """Index, time, size and objects of each frame."""
         return map(json.loads, self._entries())
 
-    def _file_name(self, index: int) -> str:
-        names = self._names or ()
-        return names[index] if index < len(names) else f"{frame_name(None, index)}.jpg"
-
     def _images(self) -> Iterator[dict[str, Any]]:
+        names = self._names or ()
         for index, time, (height, width), _ in self._frames():
             yield {
                 "id": index + 1,
-                "file_name": self._file_name(index),
+                **({"file_name": names[index]} if index < len(names) else {}),
                 "height": height,
                 "width": width,
                 "video_id": self._video_id,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from segue.errors import ResumeError, SinkError
 from segue.registry import SINKS, EventSettings, SinkEntry, SinkOptions
+from segue.sinks.archive import ZIP
 from segue.sinks.base import BackgroundSink, LenientSink, MultiSink, Sink
 from segue.sinks.masks import refuse_other_masks, replay
 from segue.types import Frame, Segmentation
@@ -84,7 +85,7 @@ def default_folder(name: str) -> Path:
 
 def _file_endings() -> frozenset[str]:
     """Endings by which an output is a file, that of a format or one that segue does not write."""
-    return VIDEO_SUFFIXES | IMAGE_SUFFIXES | {entry.suffix for entry in SINKS} - {""}
+    return VIDEO_SUFFIXES | IMAGE_SUFFIXES | {ZIP} | {entry.suffix for entry in SINKS} - {""}
 
 
 def format_of(output: str | os.PathLike[str]) -> str | None:
@@ -279,6 +280,7 @@ _NPZ = LazyCallable("segue.sinks.files:NpzSink")
 _MOT = LazyCallable("segue.sinks.challenges:MotSink")
 _MOTS = LazyCallable("segue.sinks.challenges:MotsSink")
 _CUT_OUTS = LazyCallable("segue.sinks.cutouts:CutOutSink")
+_YOLO = LazyCallable("segue.sinks.yolo:YoloSink")
 _CUT_OUT_VIDEO = LazyCallable("segue.sinks.cutouts:CutOutVideoSink")
 
 
@@ -325,6 +327,12 @@ ENTRIES = (
             encoding, f"cutout.{suffix}", partial(_open_video, encoding), needs_frames=True, only_shows=True
         )
         for encoding, suffix in (("prores", "mov"), ("webm", "webm"))
+    ),
+    SinkEntry(
+        "yolo",
+        "yolo",
+        lambda path, run: _YOLO(path, names=run.names, categories=run.categories),
+        needs_frames=True,
     ),
     SinkEntry("npz", "masks.npz", lambda path, run: _NPZ(path, size=run.source_size)),
     SinkEntry("cdnet", "cdnet", lambda path, run: _CDNET(path, size=run.source_size, names=run.names)),

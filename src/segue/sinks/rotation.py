@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+from segue.entries import EventSettings
 from segue.registry import SINKS
 from segue.sinks.base import Sink
 from segue.types import Frame, Segmentation
@@ -61,6 +62,10 @@ class RotatingSink(Sink):
         if self._part is not None:
             self._part.connection(change)
 
+    def change_events(self, settings: EventSettings) -> None:
+        if self._part is not None:
+            self._part.change_events(settings)
+
     def close(self) -> None:
         if self._part is not None:
             self._part.close()
@@ -75,6 +80,9 @@ def part_name(now: datetime | None = None) -> str:
     """Name of a part that begins now, in UTC, such as ``20261121T205300Z``: names sort as the parts do."""
     return (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
 
+
+PART = r"\d{8}T\d{6}Z(?:-\d+)?"
+"""Names of parts."""
 
 _PART = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?")
 

@@ -106,20 +106,6 @@ def write_complete(path: Path, data: bytes, *, sync_name: bool = True) -> None:
         partial.write_bytes(data)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
-    """Give a complete file a second name, by a copy where the file system has no links."""
-    partial = PartialFile(target)
-    try:
-        with writing(target):
-            try:
-                partial.path.hardlink_to(source)
-            except (OSError, NotImplementedError):
-                partial.path.write_bytes(source.read_bytes())
-        partial.commit()
-    finally:
-        partial.discard()
-
-
 def rewrite(path: Path, data: bytes) -> None:
     """Write a file of the user anew in one step: it stays where a link leads, with its mode and owner.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segue.datasets.ytvis import track_entry, video_entry
 from segue.masks import write_index_mask
-from segue.masks.outlines import single_outline
+from segue.masks.outlines import yolo_line, yolo_list
 from segue.sinks import CocoSink
 from segue.sinks.files import info
 from segue.utils.files import write_complete
@@ -91,21 +91,14 @@ def ytvis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
 
 def yolo(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
     """Images, and outlines of one polygon an object, as ultralytics' segmentation models are trained on."""
-    height, width = video.size
     classes = {name: number - 1 for name, number in taken.categories().items()}
     with complete_folder(target) as folder:
         labels = folder / "labels" / "train"
         labels.mkdir(parents=True)
-        names = "".join(f"  {number}: {json.dumps(name)}\n" for name, number in classes.items())
-        # Without "path", which ultralytics takes from the working directory, all begins beside this file.
-        text = f"train: images/train\nval: images/train\nnames:\n{names}"
-        (folder / "data.yaml").write_text(text, "utf-8")
+        names = {number: name for name, number in classes.items()}
+        (folder / "data.yaml").write_text(yolo_list(names), "utf-8")
         for index in write_images(video, taken, folder / "images" / "train"):
-            lines = []
-            for i, plane in taken.planes(index).items():
-                corners = (single_outline(plane) + 0.5) / (width, height)
-                if len(corners) > 2:
-                    numbers = " ".join(f"{value:.6f}" for value in corners.ravel().tolist())
-                    lines.append(f"{classes[taken.names[i]]} {numbers}\n")
+            planes = taken.planes(index).items()
+            lines = [yolo_line(classes[taken.names[i]], plane) for i, plane in planes]
             (labels / f"{video.frame_name(index)}.txt").write_text("".join(lines))
             yield index

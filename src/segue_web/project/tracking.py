@@ -1,40 +1,24 @@
-"""Follow objects through a part of a video, from corrected frames, in either direction."""
+"""Trackings of a project: where they start and end, what they are shown, and the masks that they give."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import uuid4
 
 import numpy as np
 
 from segue.errors import PromptError
-from segue.jobs.frame_loop import FrameLoop, now_and_then
-from segue.masks.rle import overlapping
+from segue.jobs.frame_loop import now_and_then
 from segue.sessions import TrackSession
-from segue.types import Frame, IndexMask, MaskPrompt, Segmentation
+from segue.sessions.corrections import Corrected, follow, frames_shown, layers_of, show, shown_before
 from segue_web.project.memory import TrackingMemory, fingerprint, forget
 from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side
 from segue_web.server.worker import Tools
 from segue_web.video import Video
 
 Direction = Literal["forward", "back", "between"]
-
-SHOWN_AHEAD = 24
-"""Corrected frames that a tracking is shown before it starts; those nearest to its way."""
-
-OVERLAP = 0.05
-"""Objects that share more than this part of the smaller one are tracked one over the other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Corrected:
-    """A corrected frame; known objects without a pixel are not visible there."""
-
-    mask: IndexMask  # (H, W); known objects without a pixel are not visible
-    known: frozenset[int]  # objects that were checked
-    expected: Mapping[int, float] = field(default_factory=dict)  # IoU of masks that no person drew
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +128,10 @@ def corrected_frames(project: Project, spec: dict[str, Any]) -> list[dict[int, C
 
     Objects that overlap in them are in different elements: each is tracked by a session of its own.
     """
-    objects, start = spec["objects"], spec["start"]
-    low, high = sorted((start, spec["stop"]))
-    given = project.frames_of(objects)
-    nearest = sorted(given, key=lambda i: max(low - i, i - high, 0))
-    frames = {*nearest[:SHOWN_AHEAD], *(i for i in given if low <= i <= high), start}
-    return [
-        {index: _corrected(project, index, layer) for index in frames}
-        for layer in _layers(project, objects, frames)
-    ]
+    objects = spec["objects"]
+    frames = frames_shown(project.frames_of(objects), spec["start"], spec["stop"])
+    layers = layers_of(objects, map(project.masks, frames), project.size)
+    return [{index: _corrected(project, index, layer) for index in frames} for layer in layers]
 
 
 def shown(project: Project, spec: dict[str, Any]) -> list[dict[int, Corrected]]:
@@ -185,24 +164,6 @@ def _corrected(project: Project, index: int, objects: Iterable[int]) -> Correcte
     return Corrected(project.mask(index, known), known, expected)
 
 
-def _layers(project: Project, objects: Sequence[int], frames: Iterable[int]) -> list[list[int]]:
-    """Objects, apart from those that they overlap on one of the frames."""
-    apart = {number: set[int]() for number in objects}
-    for index in frames:
-        masks = {i: counts for i, counts in project.masks(index).items() if i in apart}
-        for one, other in overlapping(masks, project.size, OVERLAP):
-            apart[one].add(other)
-            apart[other].add(one)
-    layers: list[list[int]] = []
-    for number in objects:
-        layer = next((layer for layer in layers if not apart[number] & set(layer)), None)
-        if layer is None:
-            layers.append([number])
-        else:
-            layer.append(number)
-    return layers
-
-
 def track_job(
     tools: Tools,
     layers: Sequence[Mapping[int, Corrected]],
@@ -222,13 +183,15 @@ def track_job(
         others = [(session, each, index) for session, each in pairs for index in shown_before(each, start)]
         for number, (session, each, index) in enumerate(others):
             yield Shown(number, len(others) + 1)
-            _show(session, tools.video.frame(index), each[index])
+            show(session, tools.video.frame(index), each[index])
         yield Shown(len(others), len(others) + 1)  # then the frame from which it starts
-    runs = [follow(session, tools.video, each, start, stop, after) for session, each in pairs]
+    if after == stop:
+        return
+    begin = start if after is None else after + (1 if start < stop else -1)
     index = start
     save_if_due = now_and_then(lambda: memory.save(sessions, index))
     done, waits = 0, None  # steps given, and the step that must be saved before the state of it counts
-    for results in zip(*runs, strict=True):
+    for results in follow(pairs, tools.video.walk(begin, stop), start):
         index = results[0].index
         wanted = index in kept and abs(index - start) > abs(given - start)
         if waits is None and save_if_due():
@@ -248,43 +211,3 @@ def track_job(
         if waits is not None and done > waits:  # the server has saved all steps but the last one
             memory.publish()
             waits = None
-
-
-def shown_before(corrected: Mapping[int, Corrected], start: int) -> list[int]:
-    """The corrected frames besides ``start`` that show an object: all are memory from the beginning."""
-    others = (index for index in corrected if index != start and corrected[index].mask.any())
-    return sorted(others, key=lambda index: (len(corrected[index].known), index))
-
-
-def follow(
-    session: TrackSession,
-    video: Video,
-    corrected: Mapping[int, Corrected],
-    start: int,
-    stop: int,
-    after: int | None = None,
-) -> Iterator[Segmentation]:
-    """Results after ``start``, or ``after`` a frame that the session has taken already, up to ``stop``."""
-    if start not in corrected:
-        raise PromptError(f"frame {start} has no corrected object to start from; click one there first")
-
-    def step(frame: Frame) -> Segmentation:
-        given = corrected.get(frame.index)
-        if given is not None and given.mask.any():
-            return _show(session, frame, given)
-        if not session.ids:
-            raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")
-        return session.step(frame)
-
-    if after == stop:
-        return
-    begin = start if after is None else after + (1 if start < stop else -1)
-    for frame, result in FrameLoop(session, step).over(video.walk(begin, stop)):
-        if frame.index != start:
-            yield result
-
-
-def _show(session: TrackSession, frame: Frame, given: Corrected) -> Segmentation:
-    ids = [int(i) for i in np.unique(given.mask) if i]
-    prompts = [MaskPrompt(i, given.mask == i, given.expected.get(i)) for i in ids]
-    return session.step(frame, prompts, predict=bool(set(session.ids) - given.known))

@@ -98,8 +98,10 @@ class LivePage(Observer):
     most_pages = 16
     """Pages that may be open at once."""
 
-    def __init__(self, observer: Observer, *, port: int = 0, browser: bool = False) -> None:
-        self._observer = observer
+    def __init__(
+        self, observer: Observer, *, port: int = 0, browser: bool = False, events: bool = True
+    ) -> None:
+        self._observer, self._has_events = observer, events
         self._about: dict[str, Any] = {}
         self._source: Source | None = None
         self._what, self._count = "", 0
@@ -130,6 +132,7 @@ class LivePage(Observer):
     def ready(self, source: Source, zones: Sequence[Zone]) -> None:
         shown = [asdict(zone) | {"line": zone.is_line} for zone in zones]
         self._about = {"name": source.name, "live": source.endless, "zones": shown, "colours": palette()}
+        self._about["events"] = self._has_events
         self._source = source
         self._server.start()
         self._observer.ready(source, zones)
@@ -147,14 +150,23 @@ class LivePage(Observer):
         self._times.append(time.monotonic())
         self._observer.count(done)
 
+    def looked_at(self, frame: Frame) -> None:
+        empty = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8), ())
+        self._put(frame, empty)
+        self._observer.looked_at(frame)
+
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._count += 1
         self._times.append(time.monotonic())
+        self._put(frame, result)
+        self._observer.frame(frame, result, note)
+
+    def _put(self, frame: Frame, result: Segmentation) -> None:
+        """Let pages show a frame."""
         number = 1 if self._done is None else self._done.number + 1
         full = self._source.original_size if self._source is not None else None
         self._delay = self._source.delay(frame) if self._source is not None else None
         self._done = _Done(number, frame, result, full or frame.size)
-        self._observer.frame(frame, result, note)
 
     def event(self, event: Event) -> None:
         self._event_count += 1

@@ -1,12 +1,13 @@
 // The page of a run: the newest frame with its masks, zones and lines, how fast it goes, and the last events.
 
 import { clock, element, make, otherTheme, swatch } from "./dom.js";
+import { drawNewZone, drawZones, eventText, label, subjectOf } from "./happenings.js";
 import { icon } from "./icons.js";
-import { along, outline, paintedMask, rimOf, write } from "./paint.js";
+import { paintedMask, rimOf } from "./paint.js";
 
 /**
  * @typedef {{name: string, points: [number, number][], percent: boolean, line: boolean}} Zone
- * @typedef {{name: string, live: boolean, zones: Zone[], colours: string[]}} About
+ * @typedef {{name: string, live: boolean, zones: Zone[], colours: string[], events: boolean}} About
  * @typedef {{what: string, done: number, total: number | null, rate: number | null, age: number | null, delay: number | null, dropped: number}} Run
  * @typedef {{index: number, time: number, size: [number, number], full: [number, number], masks: Record<string, string>,
  *   boxes: Record<string, [number, number, number, number]>, labels: Record<string, string>}} FrameImage
@@ -20,7 +21,7 @@ const LATE = 3; // seconds without a frame that are worth a word
 const canvas = element("canvas");
 const context = canvas.getContext("2d");
 /** @type {About} */
-let about = { name: "segue", live: false, zones: [], colours: ["#f2495c"] };
+let about = { name: "segue", live: false, zones: [], colours: ["#f2495c"], events: true };
 /** @type {FrameImage | null} */
 let image = null;
 /** @type {ImageBitmap | null} */
@@ -89,6 +90,7 @@ function hear(news) {
     element("name").textContent = document.title = about.name;
     element("zones").hidden = !about.zones.length;
     element("events").replaceChildren();
+    element("events-empty").replaceChildren("Nothing yet.", ...(about.events ? [] : [" Events come with ", make("code", { textContent: "--events FILE" }), "."]));
   }
   element("hint").textContent = news.image || image ? "" : "Waiting for the first frame …";
   showRun(news.run);
@@ -99,7 +101,8 @@ function hear(news) {
 function showRun(run) {
   const late = !ended && run.age !== null && run.age > LATE;
   element("rate").textContent = run.rate === null ? "–" : `${run.rate.toFixed(1)} frames/s`;
-  element("frames").textContent = `${run.done.toLocaleString("en")}${run.total ? ` of ${run.total.toLocaleString("en")}` : ""} ${run.what || "frames"}`;
+  const pass = run.what && run.what !== "frames" ? `${run.what[0].toUpperCase()}${run.what.slice(1)}: ` : "";
+  element("frames").textContent = `${pass}${run.done.toLocaleString("en")}${run.total ? ` of ${run.total.toLocaleString("en")}` : ""} ${pass ? "" : "frames"}`.trim();
   const dropped = run.dropped ? `, ${run.dropped.toLocaleString("en")} frames dropped` : "";
   const delay = run.delay === null ? "" : `${run.delay.toFixed(1)} s late${dropped}`;
   element("age").textContent = late ? `no new frame for ${Math.round(run.age ?? 0)} s` : delay;
@@ -109,26 +112,8 @@ function showRun(run) {
   element("bar").value = run.done;
 }
 
-/** What an event says. */
-function eventText(event) {
-  const where = event.zone ? ` in ${event.zone}` : "";
-  switch (event.event) {
-    case "enter": return `has come${where}`;
-    case "leave": return `has gone after ${event.seconds.toFixed(1)} s`;
-    case "end": return `is there at the end${where}`;
-    case "zone-enter": return `is in ${event.zone}`;
-    case "zone-leave": return `has left ${event.zone} after ${event.seconds.toFixed(1)} s`;
-    case "loiter": return `has been in ${event.zone} for ${event.seconds.toFixed(1)} s`;
-    case "offline": return "is lost";
-    case "online": return `is back after ${event.seconds.toFixed(1)} s`;
-    case "cross": return `has crossed ${event.zone} to the ${event.direction}`;
-    default: return event.event;
-  }
-}
-
 function addEvent(number, event) {
-  const object = event.object ? `${event.object}${event.label ? ` ${event.label}` : ""}` : "The camera"; // which has no number
-  const who = make("b", { textContent: `${object} ` });
+  const who = make("b", { textContent: `${subjectOf(event)} ` });
   const data = { "data-event": event.event, "data-number": number };
   element("events").prepend(make("li", data, [
     swatch(event.object ? colourOf(event.object) : "transparent"), make("span", {}, [who, eventText(event)]), make("time", { textContent: clock(event.time) }),
@@ -162,40 +147,13 @@ function draw() {
     overlay ??= Object.entries(image.masks).map(([id, counts]) => paintedMask(counts, height, rimOf(width, height), colourOf(Number(id)), shown.opacity));
     for (const mask of overlay) context.drawImage(mask.image, mask.x, mask.y);
     for (const [id, [x0, y0, x1]] of Object.entries(image.boxes)) {
-      if (Object.keys(image.boxes).length > 1 || image.labels[id]) label(`${id} ${image.labels[id] ?? ""}`, (x0 + x1) / 2, y0 - 9 * pixel, pixel, colourOf(Number(id)));
+      if (Object.keys(image.boxes).length > 1 || image.labels[id]) label(context, `${id} ${image.labels[id] ?? ""}`, (x0 + x1) / 2, y0 - 9 * pixel, pixel, colourOf(Number(id)));
     }
   }
-  if (shown.zones) drawZones(image, pixel);
-  if (drawn.points.length) drawNewZone(image, pixel);
+  if (shown.zones) drawZones(context, about.zones, image.size, image.full, pixel);
+  const [byX, byY] = [width / image.full[1], height / image.full[0]];
+  if (drawn.points.length) drawNewZone(context, drawn.points.map(([x, y]) => [x * byX, y * byY]), pixel);
 }
-
-/** What is drawn so far; a single point is a dot. */
-function drawNewZone(of, pixel) {
-  const [byX, byY] = [of.size[1] / of.full[1], of.size[0] / of.full[0]];
-  const points = drawn.points.map(([x, y]) => [x * byX, y * byY]);
-  along(context, points);
-  if (points.length > 2) context.closePath();
-  outline(context, pixel, "#7dd3fc", 2);
-  context.fillStyle = "#7dd3fc";
-  for (const [x, y] of points) context.fillRect(x - 3 * pixel, y - 3 * pixel, 6 * pixel, 6 * pixel);
-}
-
-/** Zones are given in pixels of the source, or in percent of its sides. */
-function drawZones(of, pixel) {
-  const [fullHeight, fullWidth] = of.full;
-  const [byX, byY] = [of.size[1] / fullWidth, of.size[0] / fullHeight];
-  for (const zone of about.zones) {
-    const [across, down] = zone.percent ? [of.size[1] / 100, of.size[0] / 100] : [byX, byY];
-    const points = zone.points.map(([x, y]) => [x * across, y * down]);
-    along(context, points);
-    if (!zone.line) context.closePath();
-    outline(context, pixel, "#ffe066", 2);
-    const [x, y] = points.reduce(([a, b], [c, d]) => [a + c / points.length, b + d / points.length], [0, 0]);
-    label(zone.name, x, y, pixel, "#ffe066");
-  }
-}
-
-const label = (text, x, y, pixel, colour) => write(context, text.trim(), x, Math.max(y, 8 * pixel), pixel, "center", colour);
 
 // Drawing a zone
 

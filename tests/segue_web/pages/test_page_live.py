@@ -21,6 +21,7 @@ from segue_web.server.live import LivePage
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.page import check_accessibility, playwright
 from tests.sessions.foreground.scenes import wall, with_squares
+from tests.video.making import drawn_image, write_video
 
 pytestmark = needs_chromium
 
@@ -147,3 +148,45 @@ def test_a_camera_is_watched_in_the_browser(
     expect(page.locator("#hint")).to_have_text("The run is done.", timeout=limit)
     assert problems == []
     assert "zone-enter" in (tmp_path / "events.csv").read_text()
+
+
+def test_the_first_of_two_passes_shows_its_frames_and_how_far_it_is(
+    browser: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_video(tmp_path / "room.mp4", [drawn_image(index, (96, 128)) for index in range(40)])
+    go_on, begun = threading.Event(), threading.Event()
+
+    class Held(LivePage):
+        """Waits in the middle of the first pass."""
+
+        def count(self, done: int) -> None:
+            super().count(done)
+            if done == 20:
+                begun.set()
+                go_on.wait(WAIT)
+
+    job = ForegroundJob(
+        source=VideoSource(place=str(tmp_path / "room.mp4")),
+        model=Model(name="mustan-lite"),
+        outputs=Outputs(folder=tmp_path / "out"),
+        options=ForegroundOptions(passes=2),
+        device="cpu",
+    )
+
+    def carry_out() -> None:
+        with Held(Observer(), events=False) as page:
+            run(job, page)
+
+    thread = threading.Thread(target=carry_out, daemon=True)
+    thread.start()
+    assert begun.wait(WAIT)
+    page = browser.new_page(viewport={"width": 1000, "height": 700})
+    expect, limit = playwright.expect, 1000 * WAIT
+    page.goto(capsys.readouterr().out.split()[-1])
+    expect(page.locator("#frames")).to_have_text("First pass: 20 of 40", timeout=limit)
+    expect(page.locator("#hint")).to_be_empty(timeout=limit)
+    expect(page.locator("#clock")).to_have_text("00:01.90", timeout=limit)
+    expect(page.locator("#events-empty")).to_contain_text("--events FILE")
+    go_on.set()
+    expect(page.locator("#hint")).to_have_text("The run is done.", timeout=limit)
+    thread.join(WAIT)

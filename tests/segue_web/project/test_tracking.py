@@ -16,14 +16,13 @@ import segue
 from segue.errors import PromptError, SegueError
 from segue.jobs import frame_loop
 from segue.sessions import TrackSession
+from segue.sessions.corrections import Corrected, follow
 from segue.types import Frame
 from segue_web.project.memory import FILE, TrackingMemory
 from segue_web.project.project import FrameAnnotation, Project
 from segue_web.project.tracking import (
-    Corrected,
     Shown,
     corrected_frames,
-    follow,
     planned,
     resumed,
     shown,
@@ -50,7 +49,8 @@ def test_forwards_it_is_the_api(made: tuple[Video, np.ndarray]) -> None:
     network = lively_lite()
     expected = list(segue.track(video.path, {0: masks[0]}, model=network, device="cpu"))
 
-    found = list(follow(TrackSession(network, device="cpu"), video, {0: corrected(masks[0], 1, 2)}, 0, 6))
+    layer = TrackSession(network, device="cpu"), {0: corrected(masks[0], 1, 2)}
+    found = [result for (result,) in follow([layer], video.walk(0, 6), 0)]
 
     assert [item.index for item in found] == [1, 2, 3, 4, 5, 6]
     for item in found:
@@ -116,11 +116,12 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
 
 def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Video, np.ndarray]) -> None:
     video, masks = made
+    session = TrackSession(lively_lite(), device="cpu")
     with pytest.raises(PromptError):
-        next(follow(TrackSession(lively_lite(), device="cpu"), video, {0: corrected(masks[0], 1)}, 2, 4))
+        next(follow([(session, {0: corrected(masks[0], 1)})], video.walk(2, 4), 2))
     empty = Corrected(np.zeros_like(masks[0]), frozenset({1}))
     with pytest.raises(PromptError):
-        next(follow(TrackSession(lively_lite(), device="cpu"), video, {0: empty}, 0, 4))
+        next(follow([(session, {0: empty})], video.walk(0, 4), 0))
 
 
 def test_the_video_is_read_once_and_not_kept(made: tuple[Video, np.ndarray]) -> None:
@@ -133,7 +134,8 @@ def test_the_video_is_read_once_and_not_kept(made: tuple[Video, np.ndarray]) -> 
 
     video, masks = Counted(made[0].path), made[1]
     with torch.inference_mode():
-        steps = follow(TrackSession(lively_lite(), device="cpu"), video, {0: corrected(masks[0], 1, 2)}, 0, 6)
+        layer = TrackSession(lively_lite(), device="cpu"), {0: corrected(masks[0], 1, 2)}
+        steps = follow([layer], video.walk(0, 6), 0)
         next(steps)
 
     assert read == [0, 1]

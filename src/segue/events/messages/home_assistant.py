@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,23 +40,32 @@ class HomeAssistant:
         if notifier.topic is None:
             raise SinkError("home assistant: its messages go by MQTT; give --notify mqtt://HOST/TOPIC")
         self._notifier, self._topic, self._name = notifier, notifier.topic, name
-        self._inside: dict[str, set[int]] = {zone.name: set() for zone in zones if not zone.is_line}
-        for zone in self._inside:
-            more = {"device_class": "occupancy", "state_topic": self._state(zone)}
-            self._announce("binary_sensor", f"zone_{_identifier(zone)}", zone, more)
-            self._show(zone)
+        self._inside: dict[str, set[int]] = {}
+        self.change(zones)
         self._announce("camera", "last_event", "Last event", {"topic": f"{self._topic}/image"})
         notifier.keep_no_other((self._config("binary_sensor", "+"), f"{self._topic}/zone/+"))
+
+    def change(self, zones: Sequence[Zone]) -> None:
+        """Announce zones that are new, and have the broker forget those that are no more."""
+        names = [zone.name for zone in zones if not zone.is_line]
+        for zone in self._inside.keys() - names:
+            self._notifier.keep(self._config("binary_sensor", f"zone_{_identifier(zone)}"), b"")
+            self._notifier.keep(self._state(zone), b"")
+        before, self._inside = self._inside, {name: self._inside.get(name, set()) for name in names}
+        for zone in [name for name in names if name not in before]:
+            more = {"device_class": "occupancy", "state_topic": self._state(zone)}
+            self._announce("binary_sensor", f"zone_{_identifier(zone)}", zone, more)
+            self._show(zone, ())
 
     def see(self, event: Event, images: Path | None) -> None:
         """Take an event, whose image is in a folder."""
         inside = self._inside.get(event.zone)
         if inside is not None and event.event == "zone-enter":
             inside.add(event.object)
-            self._show(event.zone)
+            self._show(event.zone, inside)
         elif inside is not None and event.event == "zone-leave":
             inside.discard(event.object)
-            self._show(event.zone)
+            self._show(event.zone, inside)
         if images is not None and event.snapshot:
             with suppress(OSError):  # a full disk has no room for it
                 self._notifier.keep(f"{self._topic}/image", (images / event.snapshot).read_bytes())
@@ -64,8 +73,8 @@ class HomeAssistant:
     def _state(self, zone: str) -> str:
         return f"{self._topic}/zone/{_identifier(zone)}"
 
-    def _show(self, zone: str) -> None:
-        self._notifier.keep(self._state(zone), b"ON" if self._inside[zone] else b"OFF")
+    def _show(self, zone: str, inside: Collection[int]) -> None:
+        self._notifier.keep(self._state(zone), b"ON" if inside else b"OFF")
 
     def _announce(self, kind: str, entity: str, name: str, more: Mapping[str, Any]) -> None:
         device = self._device

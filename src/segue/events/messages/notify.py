@@ -22,6 +22,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from segue.errors import SinkError
 from segue.events.messages.queue import Message, MessageQueue
 from segue.utils.extras import install_command
+from segue.utils.threads import context_thread
 from segue.video.sources.addresses import public_address
 from segue.video.sources.live import Reconnect
 
@@ -120,7 +121,7 @@ class Notifier:
         self._keep, self._gave_up = True, False
         self._ends: float | None = None  # when the run ends without what has not arrived
         self._news = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="segue-notify", daemon=True)
+        self._thread = context_thread(self._work, "segue-notify")
         self._thread.start()
 
     @property

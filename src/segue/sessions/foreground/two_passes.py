@@ -19,7 +19,7 @@ from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
 from segue.sessions.foreground.session import ForegroundSession
 from segue.sessions.foreground.stage_list import checked
 from segue.sessions.foreground.stages.contrast import PLAIN, in_usual_contrast
-from segue.sessions.passes import Passes
+from segue.sessions.session import Passes
 from segue.state import Checkpointable, checkpointed
 from segue.types import Frame
 from segue.utils.arrays import Float32Array
@@ -100,11 +100,13 @@ class TwoPasses(Checkpointable, Passes):
             try:
                 for frame in islice(self._source(), self._count, None):
                     self.take(frame)
+                    self.latest = frame
                     yield self._count
             except SourceDamageError:  # the second pass gives the frames before it, and meets it again
                 if self._count == 0:
                     raise
             self.finish()
+        self.latest = None
         self._background.scenes = self.scenes
 
     def second(self) -> Iterator[Frame]:

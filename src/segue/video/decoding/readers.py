@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -251,6 +251,18 @@ class ArrayReader(Reader):
             yield SourceImage(
                 index, index / rate, partial(self._image, value, f"{self.where}, frame {index}")
             )
+
+    @property
+    def count(self) -> int:
+        if self.total is None or not hasattr(self._values, "__getitem__"):
+            return super().count
+        return self.total
+
+    def load(self, index: int) -> SourceImage:
+        self._check(index)
+        value = cast(Sequence[Any], self._values)[index]
+        time = index / (self.fps or DEFAULT_FPS)
+        return SourceImage(index, time, partial(self._image, value, f"{self.where}, frame {index}"))
 
     def _image(self, value: Any, where: str) -> Image:
         """An image as RGB, (H, W, 3), uint8; PIL images have a known channel order."""

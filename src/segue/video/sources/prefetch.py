@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from segue.utils.cancel import LOOK_SECONDS, CancelToken
 from segue.utils.system import lower_thread_priority
+from segue.utils.threads import context_thread
 
 Item = TypeVar("Item")
 
@@ -42,7 +43,7 @@ class Prefetcher(Generic[Item]):
         self._finished = False
         self._closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="segue-prefetch", daemon=True)
+        self._thread = context_thread(self._work, "segue-prefetch")
         self._thread.start()
 
     def __iter__(self) -> Iterator[Item]:

@@ -32,7 +32,7 @@ from segue.utils.inputs import (
 from segue.utils.naming import last_number
 from segue.utils.notices import warn_caller
 from segue.video.decoding.damage import DamageError
-from segue.video.decoding.readers import ArrayReader, ConnectionChange, Reader
+from segue.video.decoding.readers import ArrayReader, ConnectionChange, Reader, SourceImage
 from segue.video.sources.addresses import check_place, is_address
 from segue.video.sources.given import NAME, Capture, check_open, images_of, path_of
 from segue.video.sources.identity import VideoSource
@@ -40,7 +40,7 @@ from segue.video.sources.images import AnimationReader, ImageReader, count_frame
 from segue.video.sources.kinds import IMAGE_SUFFIXES
 from segue.video.sources.live import POLLED_FPS, CameraReader, NetworkReader, Reconnect
 from segue.video.sources.prefetch import Prefetcher
-from segue.video.sources.span import Span, at_rate
+from segue.video.sources.span import Span, at_rate, chunks_back
 from segue.video.sources.video_file import VideoFileReader
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 
 WAITING = 2
 """Frames of a live source that may wait for their reader before the oldest one is dropped."""
+
+
+CHUNK_BYTES = 128 << 20
+"""Images that :meth:`Source.walk` holds at a time when it runs backwards."""
 
 
 class DamageWarning(UserWarning):
@@ -292,11 +296,61 @@ class Source(AbstractContextManager["Source"]):
         part._stopped, part._rate = self._stopped, self._rate
         return part
 
+    @cached_property
+    def times(self) -> dict[int, float]:
+        """Time in seconds of each frame by its index; SourceError where frames come in order only."""
+
+        def image(index: int, time: float) -> SourceImage:
+            return SourceImage(index, time, lambda: self._reader.load(index).load())
+
+        times = self._reader.times()
+        return {item.index: item.time for item in self._span.select(map(image, range(len(times)), times))}
+
+    def frame(self, index: int) -> Frame:
+        """Read one frame, in any order.
+
+        Args:
+            index: of the frame.
+
+        Returns:
+            The frame, as an iteration gives it.
+
+        Raises:
+            SourceError: there is no such frame, it is damaged, or frames come in order only.
+        """
+        try:
+            item = self._reader.load(index)
+            return Frame(item.index, item.time, self._image(item))
+        except DamageError as damage:
+            raise SourceDamageError(str(damage)) from damage
+
+    def walk(self, start: int, stop: int) -> Iterator[Frame]:
+        """Read frames in order, forwards or backwards; memory does not grow with their number.
+
+        Args:
+            start: index of the first frame.
+            stop: index of the last one; below ``start`` the frames come backwards.
+
+        Yields:
+            The frames from ``start`` to ``stop``, both included.
+
+        Raises:
+            SourceError: as an iteration.
+        """
+        if start <= stop:
+            yield from self.part(start, stop + 1)
+            return
+        height, width = self.size or self.frame(start).size
+        stride = self._span.stride
+        for low, high in chunks_back(start, stop, max(CHUNK_BYTES // (3 * height * width), 1), stride):
+            yield from reversed(list(self.part(low, high + 1)))
+
     def close(self) -> None:
         """End the iterations that are under way; a file, folder or array can be iterated again."""
         self._closings += 1
         while self._active:
             self._active.pop().close()
+        self._reader.close()
 
     def _frames(self, closings: int) -> Iterator[Frame]:
         """The frames, until :meth:`close` is called more than ``closings`` times."""
@@ -362,16 +416,18 @@ class Source(AbstractContextManager["Source"]):
             if number == 0:
                 self._first_time = item.time
             try:
-                image = item.load()
-                if image.shape[:2] != self.original_size:
-                    image = self._in_first_size(image, item.index)
-                if self._max_size is not None:
-                    image = self._reduced(image)
-                yield item.index, item.time, image
+                yield item.index, item.time, self._image(item)
             except DamageError as damage:
                 if memory_is_short():  # perhaps the frame is good
                     raise OutOfMemoryError from damage
                 yield item.index, item.time, damage
+
+    def _image(self, item: SourceImage) -> Image:
+        """The image of a frame, at the size that frames have."""
+        image = item.load()
+        if image.shape[:2] != self.original_size:
+            image = self._in_first_size(image, item.index)
+        return image if self._max_size is None else self._reduced(image)
 
     def _in_first_size(self, image: Image, index: int) -> Image:
         """An image of another size than the first one, if it may have that."""

@@ -138,13 +138,19 @@ class Span:
         return max(0, -(-(last - first) // self.stride))
 
 
+def chunks_back(start: int, stop: int, count: int, stride: int = 1) -> Iterator[tuple[int, int]]:
+    """Lowest and highest index of the parts of at most ``count`` frames from ``start`` down to ``stop``."""
+    for high in range(start, stop - 1, -count * stride):
+        yield max(high - (count - 1) * stride, stop), high
+
+
 def _as_index(position: Position, fps: float | None) -> int | None:
     if isinstance(position, int):
         return position
     return None if fps is None else -int(-position * fps // 1)
 
 
-class Timed(Protocol):
+class _Timed(Protocol):
     """A frame or image with its time in seconds."""
 
     @property
@@ -152,10 +158,10 @@ class Timed(Protocol):
         """Seconds since the beginning of the source."""
 
 
-TimedT = TypeVar("TimedT", bound=Timed)
+_TimedT = TypeVar("_TimedT", bound=_Timed)
 
 
-def at_rate(frames: Iterable[TimedT], fps: float) -> Iterator[TimedT]:
+def at_rate(frames: Iterable[_TimedT], fps: float) -> Iterator[_TimedT]:
     """The frames that are needed for ``fps`` frames a second, by their time stamps."""
     due, before = -math.inf, -math.inf
     for frame in frames:

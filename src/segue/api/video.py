@@ -1,0 +1,410 @@
+"""Objects in a video that can be read in any order: prompts on any frame, masks in both directions."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from segue.api.results import ReadAgain, opened_source, save
+from segue.api.slides import SHOWN, WIDTH, Slides
+from segue.errors import PromptError, SegueError, SourceError
+from segue.masks import Rle, decode_rle, encode_rle
+from segue.models.base import TrackNetwork
+from segue.prompt_inputs import PromptsLike, collect_prompts
+from segue.prompts import ImagePrompter, MakePrompter, find_prompter, resolve_prompts
+from segue.prompts.motion import MotionPrompter
+from segue.sessions.association import new_objects
+from segue.sessions.corrections import (
+    Corrected,
+    StoredObject,
+    follow,
+    frames_shown,
+    layers_of,
+    show,
+    shown_before,
+    stored,
+    with_stored,
+)
+from segue.sessions.detecting import detector
+from segue.sessions.networks import track_network
+from segue.sessions.session import one_thread_at_a_time
+from segue.sessions.track import TrackSession
+from segue.types import Box, Image, ObjectInfo, Point, PointPrompt, Prompt, Segmentation
+from segue.utils.arrays import BoolArray
+from segue.video import Source
+
+KEPT_FRAMES = 2
+"""Frames whose features are kept for further clicks."""
+
+
+class Video(AbstractContextManager["Video"]):
+    """Objects in a video whose frames can be read in any order: a file, a folder of images or arrays.
+
+    Add prompts on any frame, propagate the masks forwards and backwards, correct any frame, and propagate
+    again. Each corrected frame counts for the whole way, not only for the frames after it. No copy of the
+    video is held: frames are read when they are needed, and masks are kept as run lengths.
+
+    Args:
+        source: file, folder, glob pattern, array (T, H, W, 3) or list of RGB images, as
+            :func:`segue.open_source` takes them, or what it opened.
+        model: name for :func:`segue.load`, or a network.
+        weights: weight file for a network by name.
+        prompter: what turns boxes and points into masks, its name or its weight file, such as ``sam2-tiny``;
+            None is what goes with the model.
+        device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
+        fast: half precision or 8-bit integers, where the device is faster with them.
+        fit: resize given masks of another size instead of refusing them.
+
+    Attributes:
+        source: the frames.
+
+    Raises:
+        SourceError: there is nothing to read, or the frames come once and in order, as those of a camera.
+        CheckpointError: the weights do not fit.
+
+    Example:
+        >>> video = segue.Video("dog.mp4")
+        >>> video.add(0, box=(120, 80, 310, 260))
+        >>> for result in video.propagate():
+        ...     print(result.index, result.objects)
+        >>> video.add(150, points=[(82, 110)], labels=[0])
+        >>> for result in video.propagate():
+        ...     print(result.index, result.objects)
+        >>> video.save("out", formats=["png", "overlay"])
+    """
+
+    SECOND_THREAD = "video: another thread uses it; give each thread a video of its own, or a lock"
+
+    def __init__(
+        self,
+        source: Source | str | Path | Iterable[Any],
+        *,
+        model: str | TrackNetwork = "stcn-lite",
+        weights: str | Path | None = None,
+        prompter: str | MakePrompter | None = None,
+        device: str | int | torch.device | None = None,
+        fast: bool = False,
+        fit: bool = False,
+    ) -> None:
+        self.source = opened_source(source, "rgb", "thwc")
+        if self.source.once:
+            raise SourceError(
+                f"{self.source.name}: can be read only once, in order; follow it with segue.track or a "
+                "TrackSession"
+            )
+        self._frames = list(self.source.times)
+        if not self._frames:
+            raise SourceError(f"{self.source.name}: there are no frames in the part that was asked for")
+        self._size = self.source.size or self.source.frame(self._frames[0]).size
+        make = find_prompter(prompter, device=device, fast=fast) if isinstance(prompter, str) else prompter
+        self._network = track_network(model, weights, device=device, fast=fast)
+        self._make_prompter = TrackSession(self._network, prompter=make).prompter
+        self._fit = fit
+        self._detector_of = lru_cache(1)(lambda text: detector(text=text, device=device, fast=fast))
+        self._prompter_on: Callable[[int], ImagePrompter] = lru_cache(KEPT_FRAMES)(self._prompter)
+        self.reset()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        objects = f"{len(self.ids)} object{'' if len(self.ids) == 1 else 's'}"
+        return (
+            f"<segue.Video {self.source.name}: {len(self)} frames, {objects}, "
+            f"{len(self._given)} prompted and {len(self._tracked)} tracked frames>"
+        )
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self._frames)
+
+    def __iter__(self) -> Iterator[Segmentation]:
+        """The results of all frames that are prompted or tracked, in order."""
+        if self._given and not self._tracked:
+            raise SegueError("nothing is tracked yet; take the results of propagate() first")
+        return (self[index] for index in self._frames if index in self._given or index in self._tracked)
+
+    @one_thread_at_a_time
+    def __getitem__(self, index: int) -> Segmentation:
+        """The result of a frame, given by its index; empty where nothing is tracked."""
+        return self._result(self._checked(index))
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Ids of the objects, ascending."""
+        return tuple(sorted({number for given in self._given.values() for number in given}))
+
+    @property
+    def prompted(self) -> tuple[int, ...]:
+        """Indices of the frames that have prompts, ascending."""
+        return tuple(sorted(self._given))
+
+    @one_thread_at_a_time
+    def add(
+        self,
+        frame: int,
+        prompts: PromptsLike | None = None,
+        *,
+        id: int = 1,
+        box: Box | None = None,
+        boxes: Mapping[int, Box] | Sequence[Box] | None = None,
+        masks: Mapping[int, Any] | Sequence[Any] | None = None,
+        points: Point | Sequence[Point] | None = None,
+        labels: Sequence[int] | None = None,
+        negative: Point | Sequence[Point] | None = None,
+        text: str | Sequence[str] | None = None,
+    ) -> Segmentation:
+        """Add objects on a frame, or correct them there.
+
+        Points of an object that has a mask on this frame, tracked or given, correct that mask; a box or a
+        mask takes its place. Other frames change with the next :meth:`propagate`.
+
+        Args:
+            frame: index of the frame.
+            prompts: an index mask (H, W), a path, or prompts, as :func:`segue.track` takes them for its first
+                frame. The others are what they are there.
+            id: object of ``box``, ``points`` and ``negative``.
+            box: ``(x0, y0, x1, y1)`` in pixels around the object.
+            boxes: boxes by id, or (N, 4) for the ids 1 to N.
+            masks: masks by id, or (N, H, W) for the ids 1 to N.
+            points: ``(x, y)`` in pixels, one or several.
+            labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it.
+            negative: points beside the object.
+            text: phrases to look for on the frame, such as ``"person, red car"``. What is found and has no
+                mask there becomes an object with the next free id and the phrase as its label.
+
+        Returns:
+            The result of this frame, with all objects.
+
+        Raises:
+            PromptError: a prompt does not fit the frame.
+            SourceError: there is no such frame, or it cannot be read.
+        """
+        read = self.source.frame(self._checked(frame))
+        if isinstance(prompts, Mapping):
+            raise PromptError("prompts: a dictionary is by frame in segue.track; add those of one frame each")
+        before = self._tracked.get(read.index, {}) | self._given.get(read.index, {})
+        marks = {"box": box, "boxes": boxes, "masks": masks, "points": points, "labels": labels}
+        if text is not None:
+            if any(each is not None for each in (prompts, negative, *marks.values())):
+                raise PromptError("text says what to look for; leave out the other prompts")
+            given: Sequence[Prompt] = new_objects(
+                self._detector_of(text if isinstance(text, str) else tuple(text))(read),
+                self._result(read.index),
+                self.ids,
+            )
+            if not given:
+                return self._result(read.index)
+        else:
+            given = collect_prompts(
+                prompts, **marks, negative=negative, size=read.size, id=id, corrects=id in before
+            )
+        pointed = {item.id for item in given if isinstance(item, PointPrompt)} & before.keys()
+        found = resolve_prompts(
+            read,
+            given,
+            fit=self._fit,
+            prompter=lambda image: self._prompter_on(read.index),
+            known={i: _decoded(before[i][1], read.size) for i in pointed},
+        )
+        for number in found.removed:
+            self._remove(number)
+        mask = found.mask.numpy()
+        for number in found.masked:
+            self._labels[number] = found.labels.get(number, self._labels.get(number))
+            item = ObjectInfo(number, self._labels[number], found.expected.get(number, 1.0))
+            self._given.setdefault(read.index, {})[number] = item, encode_rle(mask == number)["counts"]
+        return self._result(read.index)
+
+    @one_thread_at_a_time
+    def remove(self, id: int, frame: int | None = None) -> None:
+        """Remove an object, or what was added of it on a frame.
+
+        Args:
+            id: the object.
+            frame: index of a frame; None removes the object from all frames.
+
+        Raises:
+            PromptError: there is no such object, or nothing was added of it on this frame.
+        """
+        if id not in (self.ids if frame is None else self._given.get(frame, ())):
+            where = "" if frame is None else f" on frame {frame}"
+            raise PromptError(f"object {id} has no prompt{where}; {self._known()}")
+        if frame is None:
+            self._remove(id)
+            return
+        self._given[frame].pop(id)
+        if not self._given[frame]:
+            del self._given[frame]
+        if id not in self.ids:
+            self._remove(id)
+
+    def propagate(self, start: int | None = None, stop: int | None = None) -> Iterator[Segmentation]:
+        """Track the objects through the video, from the frames that have prompts.
+
+        Without ``start`` and ``stop`` each object is tracked from its first prompt to the end of the video,
+        and then backwards to its beginning. With them, all objects are tracked from one frame to another.
+        Prompted frames on the way, and the 24 nearest others, are memory before the first frame is tracked.
+        Objects that overlap on a prompted frame are tracked apart.
+
+        Args:
+            start: index of a frame with prompts; None is the first one.
+            stop: index of the last frame, before ``start`` to track backwards; None is that of the video.
+
+        Returns:
+            An iterator; each step tracks a frame, and gives its result with all objects.
+
+        Raises:
+            PromptError: there is no prompt, or none on ``start``.
+            SourceError: a frame cannot be read.
+        """
+        first = {i: min(index for index, given in self._given.items() if i in given) for i in self.ids}
+        if not first:
+            raise PromptError("there is no prompt; add one first, such as add(0, box=(x0, y0, x1, y1))")
+        begin = self._checked(min(first.values()) if start is None else start)
+        if begin not in self._given:
+            raise PromptError(f"frame {begin} has no prompt to start from; {self._known()}")
+        end = self._frames[-1] if stop is None else self._checked(stop)
+        if start is not None or stop is not None:
+            return self._track(begin, end, lambda number, index: True)
+        return self._both_ways(first)
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        formats: Sequence[str] | str | None = None,
+        overwrite: bool = False,
+        side_by_side: bool = False,
+    ) -> dict[str, Path]:
+        """Write the results of all tracked frames to files; see :func:`segue.save`.
+
+        Args:
+            path: folder for all formats, or the file itself for a single one that is a file.
+            formats: names of output formats; None is what the ending of ``path`` says, for a folder png.
+            overwrite: replace what is there.
+            side_by_side: put the plain frame beside the drawn one.
+
+        Returns:
+            The file or folder of each format.
+
+        Raises:
+            SinkError: the output exists or cannot be written.
+            SegueError: nothing is tracked yet.
+        """
+        results = iter(self)
+        return save(
+            results, path, formats=formats, source=self.source, overwrite=overwrite, side_by_side=side_by_side
+        )
+
+    def show(self, *, most: int = SHOWN, width: int = WIDTH) -> Slides:
+        """Show the results of all tracked frames in a notebook, with a slider.
+
+        Args:
+            most: frames that are shown at most, evenly spaced.
+            width: largest width of the images, in pixels.
+
+        Returns:
+            What a notebook shows as the last value of a cell.
+
+        Raises:
+            SegueError: nothing is tracked yet.
+        """
+        return Slides.of(self, most=most, width=width)
+
+    @one_thread_at_a_time
+    def reset(self) -> None:
+        """Forget all objects."""
+        self._given: dict[int, dict[int, StoredObject]] = {}
+        self._tracked: dict[int, dict[int, StoredObject]] = {}
+        self._labels: dict[int, str | None] = {}
+
+    def close(self) -> None:
+        """Close the source; it is opened again where a frame is needed."""
+        self.source.close()
+
+    def _both_ways(self, first: Mapping[int, int]) -> Iterator[Segmentation]:
+        """Track each object from its first prompt to the end, then from there to the beginning."""
+        yield from self._track(min(first.values()), self._frames[-1], lambda i, index: index > first[i])
+        yield from self._track(max(first.values()), self._frames[0], lambda i, index: index < first[i])
+
+    def _track(self, start: int, stop: int, kept: Callable[[int, int], bool]) -> Iterator[Segmentation]:
+        """Track all objects from one frame to another; ``kept`` says which results count, by id and index."""
+        if start == stop:
+            return
+        frames = frames_shown(self.prompted, start, stop)
+        masks = [{i: counts for i, (_, counts) in self._given[index].items()} for index in frames]
+        layers = [
+            (TrackSession(self._network), {index: self._corrected(index, layer) for index in frames})
+            for layer in layers_of(self.ids, masks, self._size)
+        ]
+        for session, corrected in layers:
+            for index in shown_before(corrected, start):
+                show(session, self.source.frame(index), corrected[index])
+        for results in follow(layers, self.source.walk(start, stop), start):
+            index = results[0].index
+            tracked = self._tracked.setdefault(index, {})
+            for result in results:
+                for item, counts in stored(result, [i for i in result.ids if kept(i, index)]):
+                    tracked[item.id] = replace(item, box=None, area=0), counts
+            yield self._result(index)
+
+    def _corrected(self, index: int, layer: Sequence[int]) -> Corrected:
+        """What a session of some objects is shown of a prompted frame."""
+        given = {i: each for i, each in self._given[index].items() if i in layer}
+        mask = np.zeros(self._size, np.uint16)
+        for i, (_, counts) in given.items():
+            mask[_decoded(counts, self._size)] = i
+        expected = {i: item.score for i, (item, _) in given.items() if item.score < 1}
+        return Corrected(mask, frozenset(given), expected)
+
+    def _result(self, index: int) -> Segmentation:
+        """The result of a frame: later objects are in front."""
+        mask, image = np.zeros(self._size, np.uint8), ReadAgain(self.source, index)
+        empty = Segmentation(index, self.source.times[index], mask, _image=image)
+        known = self._tracked.get(index, {}) | self._given.get(index, {})
+        shown = [
+            (replace(item, label=self._labels.get(i)), counts)
+            for i, (item, counts) in sorted(known.items(), reverse=True)
+            if i in self._labels
+        ]
+        return with_stored(empty, shown)
+
+    def _prompter(self, index: int) -> ImagePrompter:
+        image, place = self.source.frame(index).image, bisect_left(self._frames, index)
+        beside = self._frames[place + 1 : place + 2] or self._frames[max(place - 1, 0) : place]
+
+        def neighbour() -> Image | None:
+            return self.source.frame(beside[0]).image if beside else None
+
+        return MotionPrompter(self._make_prompter(image), image, neighbour)
+
+    def _remove(self, number: int) -> None:
+        self._labels.pop(number, None)
+        for frames in (self._given, self._tracked):
+            for objects in frames.values():
+                objects.pop(number, None)
+        self._given = {index: given for index, given in self._given.items() if given}
+
+    def _checked(self, index: int) -> int:
+        """The index of a frame, if there is one."""
+        if index not in self.source.times:
+            first, last = self._frames[0], self._frames[-1]
+            raise SourceError(f"{self.source.name}: has no frame {index}; frames are {first} to {last}")
+        return index
+
+    def _known(self) -> str:
+        shown = ", ".join(map(str, self.prompted[:10]))
+        return f"prompted frames are {shown}" if shown else "no frame is prompted"
+
+
+def _decoded(counts: str, size: tuple[int, int]) -> BoolArray:
+    return decode_rle(Rle(size=list(size), counts=counts))

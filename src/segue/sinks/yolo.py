@@ -1,0 +1,91 @@
+"""Results as a data set of ultralytics: images, outlines as text, and the list of classes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+
+from segue.errors import SinkError
+from segue.masks import resize_mask
+from segue.masks.outlines import yolo_line, yolo_list
+from segue.sinks.base import Sink, frame_name
+from segue.types import Frame, Segmentation
+from segue.utils.files import make_folder, writing
+from segue.utils.system import rename, sync_folder, sync_tree
+
+LIST = "data.yaml"
+OWN = "# written by segue\n"
+"""First line of the list of classes, by which a folder may be replaced."""
+
+QUALITY = 95
+
+
+class YoloSink(Sink):
+    """Writes the frames and one polygon for each object, as segmentation models of ultralytics are trained.
+
+    Lines join the parts and holes of an object. Classes count from 0 in the order of ``categories``, then in
+    that of their first object; one without a label is an "object".
+
+    Args:
+        folder: folder to write; it appears when it is complete.
+        names: name of each frame without ending, if it has one; others are called ``00012``.
+        categories: number of each label that the run knows.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        names: Sequence[str] | None = None,
+        categories: Mapping[str, int] | None = None,
+    ) -> None:
+        self._folder, self._names = Path(folder), names
+        known = categories or {}
+        self._classes = {label: place for place, label in enumerate(sorted(known, key=known.__getitem__))}
+        if self._folder.exists() and not self._is_own():
+            raise SinkError(f"{self._folder}: is no data set of segue; choose another folder")
+        self._partial = self._folder.with_name(f".{self._folder.name}.segue.partial")
+        shutil.rmtree(self._partial, ignore_errors=True)
+        with writing(self._folder):
+            for part in ("images", "labels"):
+                make_folder(self._partial / part / "train")
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        mask = resize_mask(segmentation.mask, frame.size)
+        lines = [
+            yolo_line(self._class(item.label), mask == item.id) for item in segmentation.objects if item.area
+        ]
+        name = frame_name(self._names, segmentation.index)
+        image = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
+        coded = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))[1].tobytes()
+        with writing(self._folder):
+            (self._partial / "images" / "train" / f"{name}.jpg").write_bytes(coded)
+            (self._partial / "labels" / "train" / f"{name}.txt").write_text("".join(lines))
+
+    def close(self) -> None:
+        names = {number: label for label, number in self._classes.items()}
+        try:
+            with writing(self._folder):
+                (self._partial / LIST).write_text(OWN + yolo_list(names), "utf-8")
+                sync_tree(self._partial)
+                if self._folder.exists():
+                    shutil.rmtree(self._folder)
+                rename(self._partial, self._folder)
+                sync_folder(self._folder.parent)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+    def _class(self, label: str | None) -> int:
+        return self._classes.setdefault("object" if label is None else label, len(self._classes))
+
+    def _is_own(self) -> bool:
+        with suppress(OSError, UnicodeDecodeError):
+            return (self._folder / LIST).read_text("utf-8").startswith(OWN)
+        return False

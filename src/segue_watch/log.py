@@ -1,0 +1,83 @@
+"""What ``segue watch`` writes: events to the standard output, and a log to the standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Literal
+
+from segue.events.messages.notify import NotifyWarning
+from segue.events.snapshots import SnapshotWarning
+from segue.utils.inputs import printable
+from segue.utils.notices import LineWriter, is_quiet
+from segue.video.sources.live import LiveWarning
+
+LogFormat = Literal["lines", "json"]
+
+CAMERA: ContextVar[str] = ContextVar("camera", default="")
+"""Name of the camera that a thread works for."""
+
+
+class CameraWarning(UserWarning):
+    """A camera failed and begins again; the message names it and says why."""
+
+
+_LOST = "their tables have them, the standard output does not"
+
+
+class Log(AbstractContextManager["Log"]):
+    """Takes events, notices and warnings, these with their time and camera; nobody waits for its readers.
+
+    Args:
+        form: ``lines`` for people, or ``json``.
+    """
+
+    def __init__(self, form: LogFormat = "lines") -> None:
+        self._as_json, self._quiet = form == "json", is_quiet()
+        self._errors = LineWriter(sys.stderr)
+        self._events = LineWriter(
+            sys.stdout, lambda reason: self._write("warning", "", f"events are lost here ({reason}); {_LOST}")
+        )
+        self._warnings = warnings.catch_warnings()
+
+    def __enter__(self) -> Log:
+        self._warnings.__enter__()
+        # A camera that fails again the next day is to say so again.
+        for category in (CameraWarning, LiveWarning, NotifyWarning, SnapshotWarning):
+            warnings.simplefilter("always", category)
+        warnings.showwarning = lambda message, *_: self._write("warning", CAMERA.get(), str(message))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._warnings.__exit__(None, None, None)
+        self._events.close()
+        if self._events.lost:
+            self.notice("", f"{self._events.lost} events: {_LOST}")
+        self._errors.close()
+
+    def event(self, line: str) -> None:
+        """Write an event to the standard output."""
+        self._events.write(line)
+
+    def notice(self, camera: str, text: str) -> None:
+        """Write what a person may want to know of a camera, or with an empty name of all."""
+        if not self._quiet:
+            self._write("info", camera, text)
+
+    def warning(self, camera: str, text: str) -> None:
+        """Write what is wrong with a camera, or with an empty name with all."""
+        self._write("warning", camera, text)
+
+    def _write(self, level: str, camera: str, text: str) -> None:
+        text = " ".join(text.removeprefix(f"{camera}: ").split())
+        now = datetime.now().astimezone()
+        if self._as_json:
+            about = {"time": now.isoformat(timespec="milliseconds"), "level": level, "camera": camera}
+            self._errors.write(json.dumps(about | {"text": text}))
+            return
+        words = [f"{now:%Y-%m-%d %H:%M:%S}", *([f"{camera}:"] if camera else [])]
+        self._errors.write(printable(" ".join([*words, *(["warning:"] if level == "warning" else []), text])))

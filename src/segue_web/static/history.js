@@ -1,0 +1,173 @@
+// Events of cameras with their images and clips, and how many there were.
+
+import { dialog, element, make, notice, span } from "./dom.js";
+import { eventText, subjectOf } from "./happenings.js";
+
+/**
+ * @typedef {import("./happenings.js").Happening & {camera: string, part: string, moment: number, at: string,
+ *   snapshot: string, clip: string, reviewed: boolean, kept: boolean}} Event
+ */
+
+const PAGE = 60; // events that are asked for at once
+const KINDS = ["enter", "leave", "zone-enter", "zone-leave", "loiter", "cross", "offline", "online", "end"];
+const DELETED = "deleted";
+
+const dayOf = (moment) => new Date(moment * 1000).toLocaleDateString("en", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const timeOf = (moment) => new Date(moment * 1000).toLocaleTimeString("en-GB");
+const keyOf = (event) => [event.camera, event.part, event.snapshot || `${event.moment} ${event.event} ${event.object}`].join("/");
+const address = (event, file) => `files/${event.camera}/${event.part ? `${event.part}/` : ""}${file}`;
+
+/** An answer of the server; what it refuses is an error with its reason. */
+export async function get(path) {
+  const response = await fetch(path);
+  if (!response.ok) throw new Error(await response.text());
+  return response.json();
+}
+
+/** Send what is to be saved; gives why it was refused, or nothing. */
+export async function post(path, values) {
+  const response = await fetch(path, { method: "POST", body: JSON.stringify(values), headers: { "Content-Type": "application/json" } });
+  return response.ok ? "" : response.text();
+}
+
+/** An event with its image; a press plays its clip. @param {Event} event @param {() => Event[]} others */
+function card(event, others) {
+  const flags = make("span", { className: "flags" });
+  const shot = make("span", { className: "shot" }, [flags]);
+  const there = event.snapshot && event.snapshot !== DELETED;
+  if (there) shot.prepend(make("img", { src: address(event, event.snapshot), alt: "", loading: "lazy", onerror: ({ target }) => target.replaceWith(make("span", { className: "gone", textContent: "no image" })) }));
+  else shot.append(make("span", { className: "gone", textContent: event.snapshot ? "image deleted" : "no image" }));
+  const words = make("span", { className: "words" }, [make("b", { textContent: `${subjectOf(event)} ${eventText(event)}` }), span(`${event.camera}, ${timeOf(event.moment)}`)]);
+  const node = make("button", { type: "button", className: "card", "data-key": keyOf(event), onclick: () => play(event, others) }, [shot, words]);
+  node.flag = () => flags.replaceChildren(...["kept", "reviewed"].filter((mark) => event[mark]).map((mark) => span(mark)));
+  node.flag();
+  return node;
+}
+
+/** Show the clip of an event, and let a person mark it. @param {Event} event @param {() => Event[]} others */
+function play(event, others) {
+  const place = () => others().findIndex((other) => keyOf(other) === keyOf(event));
+  const goTo = (by) => { const next = others()[place() + by]; if (next) play(next, others); };
+  const has = (file) => file && file !== DELETED;
+  const film = has(event.clip)
+    ? make("video", { src: address(event, event.clip), controls: true, autoplay: true, muted: true, loop: true, poster: has(event.snapshot) ? address(event, event.snapshot) : "" })
+    : has(event.snapshot) ? make("img", { src: address(event, event.snapshot), alt: "" }) : make("p", { className: "quiet", textContent: "Its image and clip are deleted." });
+  const says = make("p", { className: "quiet", textContent: `${dayOf(event.moment)}, ${timeOf(event.moment)}, ${event.camera}` });
+  film.onerror = () => { says.textContent += has(event.snapshot) ? "; the clip is not complete yet" : ""; if (has(event.snapshot)) film.replaceWith(make("img", { src: address(event, event.snapshot), alt: "" })); };
+  const box = (mark, text) => make("label", {}, [make("input", { type: "checkbox", checked: event[mark], disabled: !has(event.snapshot), onchange: ({ target }) => void save(mark, target) }), span(text)]);
+  const save = async (mark, input) => {
+    event[mark] = input.checked;
+    const { part, snapshot, clip, reviewed, kept } = event;
+    const refused = await post(`marks/${event.camera}`, { part, snapshot, clip, reviewed, kept }).catch((error) => error.message);
+    if (refused) { input.checked = event[mark] = !input.checked; notice(refused, "bad"); }
+    for (const node of document.querySelectorAll(`[data-key="${CSS.escape(keyOf(event))}"]`)) /** @type {any} */ (node).flag();
+  };
+  const step = (by, text) => make("button", { textContent: text, disabled: !others()[place() + by], onclick: () => goTo(by) });
+  const shown = dialog(`${subjectOf(event)} ${eventText(event)}`, [film, says, make("div", { className: "row" }, [box("reviewed", "Reviewed"), box("kept", "Keep"), span("", "grow"), step(-1, "Later"), step(1, "Earlier")])]);
+  shown.classList.add("player");
+  shown.onkeydown = (key) => {
+    if (key.key === "ArrowLeft" && key.target.tagName !== "VIDEO") goTo(-1);
+    else if (key.key === "ArrowRight" && key.target.tagName !== "VIDEO") goTo(1);
+  };
+}
+
+/** @type {Event[]} */
+let shown = [];
+
+/** The question that the filters mean. */
+function question() {
+  const asked = new URLSearchParams({ limit: String(PAGE) });
+  for (const [name, id] of [["camera", "by-camera"], ["event", "by-event"], ["zone", "by-zone"], ["label", "by-label"]]) {
+    if (element(id).value) asked.set(name, element(id).value);
+  }
+  if (element("by-unreviewed").checked) asked.set("unreviewed", "1");
+  const until = element("by-before").value;
+  if (until) asked.set("before", String(new Date(until).getTime() / 1000));
+  return asked;
+}
+
+/** Put events below those that are shown, or in place of them. @param {Event[]} events */
+function showEvents(events, more) {
+  const list = element("timeline-list");
+  for (const event of events) {
+    const day = dayOf(event.moment);
+    if (list.lastElementChild?.dataset.day !== day) list.append(make("section", { "data-day": day }, [make("h2", { textContent: day }), make("div", { className: "cards" })]));
+    list.lastElementChild.lastElementChild.append(card(event, () => shown));
+  }
+  shown = [...shown, ...events];
+  element("events-empty").hidden = shown.length > 0;
+  element("events-more").hidden = !more;
+  offer("by-zone", shown.flatMap((event) => event.zone.split(";")));
+  offer("by-label", shown.map((event) => event.label ?? ""));
+}
+
+/** Offer further values of a filter. */
+function offer(id, values) {
+  const known = new Set([...element(id).options].map((option) => option.value));
+  for (const value of new Set(values)) if (value && !known.has(value)) element(id).append(make("option", { value, textContent: value }));
+}
+
+/** Ask anew for the newest events that the filters want. */
+export async function loadEvents() {
+  const { events, more } = await get(`events?${question()}`);
+  shown = [];
+  element("timeline-list").replaceChildren();
+  element("events-new").textContent = "";
+  showEvents(events, more);
+}
+
+async function loadEarlier() {
+  const asked = question();
+  asked.set("before", String(shown.at(-1)?.moment));
+  const { events, more } = await get(`events?${asked}`);
+  showEvents(events, more);
+}
+
+/** Say that there are newer events; who reads older ones is not disturbed. */
+export function hearOfEvents() {
+  if (element("by-before").value) return;
+  if (!element("dialog").open && element("events").scrollTop < 40) void loadEvents();
+  else element("events-new").textContent = "There are new events.";
+}
+
+/** Show the last events of a camera. */
+export async function showLast(camera, list) {
+  const { events } = await get(`events?${new URLSearchParams({ camera, limit: "12" })}`);
+  list.replaceChildren(...events.map((event) => make("li", {}, [card(event, () => events)])));
+}
+
+/** Bars of what was counted. */
+export async function loadCounts() {
+  const byDay = element("counts-by").value === "day";
+  const asked = new URLSearchParams({ by: byDay ? "day" : "hour", number: byDay ? "14" : "24" });
+  if (element("counts-camera").value) asked.set("camera", element("counts-camera").value);
+  const { counts } = await get(`counts?${asked}`);
+  const kinds = [...new Set(counts.flatMap((count) => Object.keys(count.events)))].filter((kind) => !/^(leave|end|online)/.test(kind)).sort((a, b) => Number(b === "enter") - Number(a === "enter") || a.localeCompare(b));
+  element("counts-empty").hidden = kinds.length > 0;
+  const tickOf = (begin) => (byDay ? new Date(begin * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "numeric" }) : String(new Date(begin * 1000).getHours()));
+  element("charts").replaceChildren(...kinds.map((kind) => {
+    const numbers = counts.map((count) => count.events[kind] ?? 0);
+    const most = Math.max(...numbers);
+    const bars = numbers.map((number, i) => {
+      const bar = make("i", { title: `${tickOf(counts[i].begin)}${byDay ? "" : ":00"}: ${number}` });
+      bar.style.height = `${100 * number / most}%`;
+      return bar;
+    });
+    const [what, ...zone] = kind.split(" ");
+    const title = { enter: "Objects that came", "zone-enter": `Entered ${zone.join(" ")}`, "zone-leave": `Left ${zone.join(" ")}`, cross: `Crossed ${zone.join(" ")}`, loiter: `Stayed in ${zone.join(" ")}`, offline: "Camera lost" }[what] ?? kind;
+    const total = numbers.reduce((sum, number) => sum + number, 0);
+    const chart = make("div", { className: "bars", role: "img", "aria-label": `${title}: ${numbers.map((number, i) => `${tickOf(counts[i].begin)} ${number}`).join(", ")}` }, bars);
+    return make("section", { className: "chart" }, [make("h2", {}, [title, span(`${total.toLocaleString("en")}, at most ${most.toLocaleString("en")}`)]), chart, make("div", { className: "ticks", "aria-hidden": "true" }, counts.map((count) => span(tickOf(count.begin))))]);
+  }));
+}
+
+/** Offer the cameras, and hear of the filters. @param {string[]} cameras */
+export function beginHistory(cameras) {
+  offer("by-camera", cameras);
+  offer("counts-camera", cameras);
+  offer("by-event", KINDS);
+  element("filters").onsubmit = (event) => event.preventDefault();
+  element("filters").onchange = () => void loadEvents().catch((error) => notice(error.message, "bad"));
+  element("events-more").onclick = () => void loadEarlier().catch((error) => notice(error.message, "bad"));
+  for (const id of ["counts-camera", "counts-by"]) element(id).onchange = () => void loadCounts().catch((error) => notice(error.message, "bad"));
+}

@@ -1,0 +1,307 @@
+// The page of cameras: a wall of them, one with its zones, events, counts and health.
+
+import { element, fill, iconButton, make, otherTheme, span } from "./dom.js";
+import { cornersOf, drawNewZone, drawZones } from "./happenings.js";
+import { beginHistory, get, hearOfEvents, loadCounts, loadEvents, post, showLast } from "./history.js";
+import { icon } from "./icons.js";
+
+/**
+ * @typedef {import("./happenings.js").Zone} Zone
+ * @typedef {{status: "starting" | "online" | "lost", since: string, fps: number, frames: number, delay: number, dropped: number,
+ *   damaged: number, reconnects: number, restarts: number, events: number, undelivered: number, error: string, zones: Zone[],
+ *   size: [number, number] | null, disk_used: number, disk_per_day: number, disk_days_left: number | null}} State
+ */
+
+const EVERY = 1000; // milliseconds between two looks
+const LEAST_TILE = 200; // pixels of the width of a tile; further ones are reached by scrolling
+const NARROW = 3; // frames a second above which a rate needs no decimals
+const canvas = element("canvas");
+/** @type {Record<string, State>} */
+let states = {};
+/** newest images by camera @type {Map<string, ImageBitmap>} */
+const images = new Map();
+/** @type {Map<string, any>} */
+const tiles = new Map();
+/** what is shown: a view, and a camera in it */
+let [view, chosen] = ["wall", ""];
+let zonesShown = true;
+let process = { processor: 0, wall: 0, memory: /** @type {number | null} */ (null) };
+/** a zone that is drawn or changed, in shares of the image */
+const drawn = { active: false, /** @type {[number, number][]} */ points: [], was: "" };
+let placed = { left: 0, top: 0, width: 1, height: 1 }; // the image on the canvas
+
+// Words
+
+function sinceText(since) {
+  const seconds = Math.max(0, (Date.now() - new Date(since).getTime()) / 1000);
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return seconds < 129600 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} d`;
+}
+
+const bytes = (count) => (count >= 1e9 ? `${(count / 1e9).toFixed(1)} GB` : `${Math.round(count / 1e6)} MB`);
+const rate = (state) => `${state.fps.toFixed(state.fps < NARROW ? 1 : 0)} frames/s`;
+const word = (state) => (state.status === "online" ? "online" : `${state.status} for ${sinceText(state.since)}`);
+
+function aboutText(state) {
+  const events = `${state.events.toLocaleString("en")} event${state.events === 1 ? "" : "s"}`;
+  return state.status === "online" ? `${rate(state)}, ${events}` : state.error || events;
+}
+
+// Images
+
+/** Draw the newest image of a camera with its zones, as large as there is room. */
+function paint(target, name, withZones) {
+  const box = target.getBoundingClientRect();
+  const [width, height] = [Math.max(1, Math.round(box.width * devicePixelRatio)), Math.max(1, Math.round(box.height * devicePixelRatio))];
+  if (target.width !== width || target.height !== height) [target.width, target.height] = [width, height];
+  const context = target.getContext("2d");
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, width, height);
+  const image = images.get(name);
+  const size = image ? [image.height, image.width] : states[name]?.size;
+  if (!size) return { left: 0, top: 0, width: 1, height: 1 };
+  const scale = Math.min(width / size[1], height / size[0]);
+  const place = { left: (width - size[1] * scale) / 2, top: (height - size[0] * scale) / 2, width: size[1] * scale, height: size[0] * scale };
+  context.setTransform(1, 0, 0, 1, place.left, place.top);
+  if (image) context.drawImage(image, 0, 0, place.width, place.height);
+  const shown = [place.height, place.width];
+  const zones = states[name].zones.filter((zone) => !(drawn.active && name === chosen && view === "camera" && zone.name === drawn.was));
+  if (withZones) drawZones(context, zones, shown, states[name].size ?? size, devicePixelRatio);
+  return place;
+}
+
+function draw() {
+  if (view === "wall") for (const [name, tile] of tiles) paint(tile.canvas, name, zonesShown);
+  if (view !== "camera" || !states[chosen]) return;
+  placed = paint(canvas, chosen, zonesShown);
+  if (drawn.points.length) drawNewZone(canvas.getContext("2d"), drawn.points.map(([x, y]) => [x * placed.width, y * placed.height]), devicePixelRatio);
+}
+
+async function loadImage(name) {
+  const response = await fetch(`image/${name}.jpg`);
+  if (!response.ok) return;
+  images.get(name)?.close();
+  images.set(name, await createImageBitmap(await response.blob()));
+}
+
+// The wall
+
+/** Columns of the wall that make its tiles largest. */
+function layOut() {
+  const { clientWidth, clientHeight } = element("wall");
+  const count = tiles.size;
+  const ratios = Object.values(states).flatMap((state) => (state.size ? [state.size[1] / state.size[0]] : [])).sort((a, b) => a - b);
+  const ratio = ratios[ratios.length >> 1] ?? 16 / 9;
+  let best = { width: 0, columns: 1 };
+  for (let columns = 1; columns <= count; columns++) {
+    const rows = Math.ceil(count / columns);
+    const width = Math.min(clientWidth / columns, (clientHeight / rows) * ratio);
+    if (width > best.width) best = { width, columns };
+  }
+  const columns = best.width < LEAST_TILE ? Math.max(1, Math.floor(clientWidth / LEAST_TILE)) : best.columns;
+  const rows = Math.ceil(count / columns);
+  const height = Math.max((clientHeight - 2 - 2 * rows) / rows, Math.min(LEAST_TILE, clientWidth / columns) / ratio);
+  element("wall").style.setProperty("--columns", String(columns));
+  element("wall").style.setProperty("--tile-height", `${Math.floor(height)}px`);
+  draw();
+}
+
+function showWall() {
+  for (const [name, state] of Object.entries(states)) {
+    let tile = tiles.get(name);
+    if (!tile) {
+      const parts = { canvas: make("canvas"), status: make("span", { className: "status" }), about: make("span", { className: "tile-about" }) };
+      const node = make("button", { className: "tile", onclick: () => { location.hash = `#camera/${name}`; } }, [parts.canvas, make("span", { className: "tile-name", textContent: name }), parts.status, parts.about]);
+      tile = { ...parts, node };
+      tiles.set(name, tile);
+      element("wall").append(node);
+    }
+    tile.node.className = `tile ${state.status}`;
+    tile.node.setAttribute("aria-label", `${name}: ${word(state)}`);
+    tile.status.className = `status ${state.status}`;
+    tile.status.textContent = word(state);
+    tile.about.textContent = aboutText(state);
+  }
+  for (const [name, tile] of tiles) if (!states[name]) { tile.node.remove(); tiles.delete(name); }
+}
+
+// A camera
+
+const percent = (share) => Math.round(share * 1000) / 10;
+const zoneText = (zone) => `${zone.name}=${zone.points.map(([x, y]) => (zone.percent ? `${x}%,${y}%` : `${x},${y}`)).join(" ")}`;
+
+async function saveZones(zones) {
+  const refused = await post(`zones/${chosen}`, zones.map(zoneText)).catch((error) => error.message);
+  element("zone-says").textContent = refused;
+  if (!refused) endDrawing();
+  await look();
+}
+
+function beginDrawing(zone = null) {
+  const size = states[chosen].size;
+  if (!size) return;
+  drawn.active = true;
+  drawn.was = zone?.name ?? "";
+  drawn.points = zone ? cornersOf(zone, [1, 1], size) : [];
+  element("zone-name").value = zone?.name ?? "zone";
+  showDrawing();
+}
+
+function endDrawing() {
+  drawn.active = false;
+  drawn.points = [];
+  showDrawing();
+}
+
+function showDrawing() {
+  element("zone-form").hidden = !drawn.active;
+  element("zone-new").hidden = drawn.active;
+  element("zone-save").disabled = drawn.points.length < 2;
+  element("zone-back").disabled = !drawn.points.length;
+  document.body.classList.toggle("drawing", drawn.active);
+  draw();
+}
+
+function showCamera() {
+  const state = states[chosen];
+  if (!state) return;
+  element("camera-name").textContent = chosen;
+  element("camera-status").className = `status ${state.status}`;
+  element("camera-status").textContent = word(state);
+  const more = [`${state.delay.toFixed(1)} s late`, `${state.frames.toLocaleString("en")} frames`, ...(state.dropped ? [`${state.dropped.toLocaleString("en")} dropped`] : []), ...(state.undelivered ? [`${state.undelivered} messages wait`] : [])];
+  element("camera-about").textContent = [aboutText(state), ...more].join(", ");
+  element("camera-error").textContent = state.status === "online" ? state.error : "";
+  element("camera-events").href = `#events/${chosen}`;
+  element("zone-none").hidden = state.zones.length > 0;
+  element("zone-new").disabled = !state.size;
+  const others = (zone) => states[chosen].zones.filter((other) => other.name !== zone.name);
+  fill(element("zone-list"), [chosen, state.zones], () => state.zones.map((zone) => make("li", {}, [
+    make("b", { textContent: zone.name, title: `--zone "${zoneText(zone)}"` }), span(zone.points.length === 2 ? "line" : "", "quiet"),
+    make("button", { textContent: "Edit", onclick: () => beginDrawing(zone) }),
+    iconButton("trash", `Remove ${zone.name}`, () => void saveZones(others(zone))),
+  ])));
+}
+
+canvas.addEventListener("click", (event) => {
+  if (!drawn.active) return;
+  const share = (at, begin, length) => Math.min(1, Math.max(0, (at * devicePixelRatio - begin) / length));
+  drawn.points.push([share(event.offsetX, placed.left, placed.width), share(event.offsetY, placed.top, placed.height)]);
+  showDrawing();
+});
+element("zone-new").append(icon("plus"), "Draw");
+element("zone-new").onclick = () => beginDrawing();
+element("zone-leave").onclick = endDrawing;
+element("zone-back").onclick = () => { drawn.points.pop(); showDrawing(); };
+element("zone-save").onclick = () => {
+  /** @type {Zone} */
+  const zone = { name: element("zone-name").value.trim(), percent: true, points: drawn.points.map(([x, y]) => [percent(x), percent(y)]) };
+  void saveZones([...states[chosen].zones.filter((other) => other.name !== zone.name && other.name !== drawn.was), zone]);
+};
+
+// Health
+
+/** name, text and value of each column @type {[string, (state: State) => string][]} */
+const COLUMNS = [
+  ["frames/s", (state) => state.fps.toFixed(1)],
+  ["late", (state) => `${state.delay.toFixed(1)} s`],
+  ["frames", (state) => state.frames.toLocaleString("en")],
+  ["dropped", (state) => state.dropped.toLocaleString("en")],
+  ["damaged", (state) => state.damaged.toLocaleString("en")],
+  ["lost and back", (state) => String(state.reconnects)],
+  ["failures", (state) => String(state.restarts)],
+  ["events", (state) => state.events.toLocaleString("en")],
+  ["messages that wait", (state) => state.undelivered.toLocaleString("en")],
+  ["images and clips", (state) => bytes(state.disk_used)],
+  ["a day", (state) => bytes(state.disk_per_day)],
+];
+
+async function showHealth() {
+  const table = element("health").querySelector("table");
+  fill(table.tHead, COLUMNS.length, () => [make("tr", {}, ["camera", "", ...COLUMNS.map(([name]) => name)].map((name) => make("th", { textContent: name, scope: "col" })))]);
+  table.tBodies[0].replaceChildren(...Object.entries(states).map(([name, state]) => make("tr", {}, [
+    make("th", { textContent: name, scope: "row" }), make("td", {}, [make("span", { className: `status ${state.status}`, textContent: word(state), title: state.error })]),
+    ...COLUMNS.map(([, of]) => make("td", { textContent: of(state) })),
+  ])));
+  const now = await get("process");
+  const used = (now.processor - process.processor) / (now.wall - process.wall);
+  const left = Object.values(states)[0]?.disk_days_left;
+  const words = process.wall ? [`${Math.round(100 * used)} % of a processor core`] : [];
+  if (now.memory !== null) words.push(`${bytes(now.memory)} of memory`);
+  if (left !== null && left !== undefined) words.push(`the disk is full in ${left.toLocaleString("en")} days`);
+  else if (Object.values(states).some((state) => state.disk_used)) words.push("images and clips stay within --keep");
+  process = now;
+  element("process").textContent = words.join("; ");
+}
+
+// What is shown
+
+function navigate() {
+  const [name, camera] = location.hash.slice(1).split("/").map(decodeURIComponent);
+  view = ["camera", "events", "counts", "health"].includes(name) ? name : "wall";
+  if (view === "camera" && chosen !== camera) endDrawing();
+  chosen = camera ?? "";
+  for (const id of ["wall", "camera", "events", "counts", "health"]) element(id).hidden = id !== view;
+  for (const link of document.querySelectorAll(".views a")) {
+    if (link.getAttribute("href") === `#${view === "camera" ? "wall" : view}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  if (view === "events") { element("by-camera").value = chosen; void loadEvents(); }
+  if (view === "counts") void loadCounts();
+  if (view === "camera") { element("camera-last").replaceChildren(); void showLast(chosen, element("camera-last")); }
+  process = { processor: 0, wall: 0, memory: null };
+  show();
+}
+
+function show() {
+  showWall();
+  if (view === "wall") layOut();
+  if (view === "camera") showCamera();
+  if (view === "health") void showHealth();
+  draw();
+}
+
+/** Ask how the cameras are, and for their newest images where these are shown. */
+async function look() {
+  const response = await fetch("states");
+  const before = states;
+  states = await response.json();
+  element("offline").hidden = true;
+  const shown = view === "wall" ? Object.keys(states) : view === "camera" ? [chosen] : [];
+  await Promise.all(shown.filter((name) => states[name] && states[name].frames && states[name].frames !== before[name]?.frames).map(loadImage));
+  const news = Object.keys(states).filter((name) => before[name] && states[name].events !== before[name].events);
+  if (view === "events" && news.length) hearOfEvents();
+  if (view === "camera" && news.includes(chosen)) void showLast(chosen, element("camera-last"));
+  show();
+}
+
+async function goOn() {
+  // A page that nobody sees asks for nothing.
+  if (!document.hidden) await look().catch(() => { element("offline").hidden = false; });
+  setTimeout(goOn, EVERY);
+}
+
+element("zones").append(icon("polygon"), "Zones");
+element("zones").onclick = () => {
+  zonesShown = !zonesShown;
+  element("zones").setAttribute("aria-pressed", String(zonesShown));
+  draw();
+};
+element("theme").append(icon("theme"));
+const { dataset } = document.documentElement;
+element("theme").onclick = () => { dataset.theme = otherTheme(dataset.theme); };
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || element("dialog").open || /INPUT|SELECT/.test(document.activeElement?.tagName ?? "")) return;
+  if (event.key === "z") element("zones").click();
+  else if (event.key === "Escape" && drawn.active) endDrawing();
+  else if (event.key === "Escape" && view === "camera") location.hash = "#wall";
+  else if (event.key === "Backspace" && drawn.active) element("zone-back").click();
+  else return;
+  event.preventDefault();
+});
+addEventListener("hashchange", navigate);
+new ResizeObserver(() => show()).observe(element("view"));
+await look().catch(() => { element("offline").hidden = false; });
+beginHistory(Object.keys(states));
+navigate();
+setTimeout(goOn, EVERY);

@@ -1,0 +1,174 @@
+"""Prompts on any frame of a video, and masks in both directions from them."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import segue
+from segue.errors import PromptError, SegueError, SourceError
+from segue.masks import read_index_mask
+from segue.models.stcn import STCNLite
+from segue.sessions import TrackSession
+from segue.types import BoxPrompt, RemovePrompt, Segmentation
+from tests.clips import clip
+from tests.lite import lively_lite
+from tests.video.making import write_video
+
+FRAMES, MASKS = clip(5, 8, 48, 64, 2)
+IMAGES = list(FRAMES)
+
+
+@pytest.fixture(scope="module")
+def lite() -> STCNLite:
+    return lively_lite()
+
+
+@pytest.fixture
+def video(lite: STCNLite) -> segue.Video:
+    return segue.Video(IMAGES, model=lite, device="cpu")
+
+
+def masks_of(results: list[Segmentation]) -> dict[int, np.ndarray]:
+    return {result.index: result.mask for result in results}
+
+
+def test_a_prompt_in_the_middle_is_followed_both_ways_as_track_does(
+    video: segue.Video, lite: STCNLite
+) -> None:
+    expected = list(segue.track(IMAGES, {3: MASKS[3]}, model=lite, device="cpu", reverse=True))
+    video.add(3, MASKS[3])
+    order = [result.index for result in video.propagate()]
+    assert order == [4, 5, 6, 7, 2, 1, 0]
+    for result, other in zip(video, expected, strict=True):
+        assert (result.index, result.time) == (other.index, other.time)
+        np.testing.assert_array_equal(result.mask, other.mask)
+        if result.index != 3:  # there the mask is a person's, and its score 1
+            assert result.objects == other.objects
+
+
+def test_each_object_is_followed_from_its_own_first_prompt(video: segue.Video, lite: STCNLite) -> None:
+    video.add(1, masks={1: MASKS[1] == 1})
+    video.add(5, masks={2: MASKS[5] == 2})
+    results = list(video.propagate())
+    assert [result.index for result in results] == [2, 3, 4, 5, 6, 7, 4, 3, 2, 1, 0]
+    session = TrackSession(lite, device="cpu")  # what goes back from frame 5 has seen frame 1 as well
+    session.step(segue.Frame(1, 0.04, IMAGES[1]), [segue.MaskPrompt(1, MASKS[1] == 1)], predict=False)
+    session.step(segue.Frame(5, 0.2, IMAGES[5]), [segue.MaskPrompt(2, MASKS[5] == 2)])
+    back = {i: session.step(segue.Frame(i, i / 25, IMAGES[i])).mask for i in (4, 3, 2)}
+    for index in (4, 3, 2):
+        assert video[index].ids == (1, 2)
+        np.testing.assert_array_equal(video[index].mask == 2, back[index] == 2)
+
+
+def test_a_correction_counts_on_both_sides_and_stays(video: segue.Video) -> None:
+    video.add(0, MASKS[0])
+    before = masks_of(list(video.propagate()))
+    corrected = video.add(6, masks={2: MASKS[6] == 2})
+    assert np.array_equal(corrected.mask == 2, MASKS[6] == 2)
+    after = masks_of(list(video.propagate()))
+    assert any(not np.array_equal(after[i], before[i]) for i in (3, 4, 5)), "known before it is reached"
+    assert np.array_equal(after[6] == 2, MASKS[6] == 2)
+    assert np.array_equal(video[6].mask, after[6])
+
+
+def test_a_part_between_two_frames_is_tracked_alone(video: segue.Video) -> None:
+    video.add(1, MASKS[1])
+    list(video.propagate())
+    before = masks_of(list(video))
+    video.add(6, MASKS[6])
+    assert [result.index for result in video.propagate(6, 3)] == [5, 4, 3]
+    assert [result.index for result in video.propagate(1, 2)] == [2]
+    assert np.array_equal(video[7].mask, before[7])
+    with pytest.raises(PromptError, match="prompted frames are 1, 6"):
+        video.propagate(4)
+
+
+def test_points_correct_the_mask_of_a_frame(video: segue.Video) -> None:
+    video.add(0, MASKS[0])
+    list(video.propagate())
+    mask = video[4].mask == 2
+    y, x = (int(places[len(places) // 2]) for places in mask.nonzero())
+    assert mask[y, x]
+    shown = video.add(4, points=[(x, y)], labels=[0], id=2)
+    assert shown.mask[y, x] != 2
+    assert np.array_equal(shown.mask == 1, video[4].mask == 1)
+    with pytest.raises(PromptError):
+        video.add(4, points=[(x, y)], labels=[0], id=7)  # nothing is known of it to correct
+
+
+def test_objects_that_overlap_keep_their_masks(video: segue.Video) -> None:
+    """Each is tracked as if it were alone."""
+    large = np.zeros(MASKS[0].shape, bool)
+    large[8:40, 10:50] = True
+    small = np.zeros_like(large)
+    small[16:30, 20:36] = True
+    video.add(0, masks={1: large})
+    alone = {i: mask == 1 for i, mask in masks_of(list(video.propagate())).items()}
+    video.add(0, masks={2: small})
+    both = list(video.propagate())
+    for result in both:
+        assert result.ids == (1, 2)
+        hidden = result.mask == 2
+        assert np.array_equal(result.mask == 1, alone[result.index] & ~hidden)
+
+
+def test_objects_and_prompts_are_removed(video: segue.Video) -> None:
+    video.add(0, MASKS[0])
+    video.add(4, [BoxPrompt(2, (10, 10, 40, 40), fill=True, label="dog")])
+    list(video.propagate())
+    assert [item.label for item in video[7].objects] == [None, "dog"]
+    video.remove(2, 4)
+    assert video.prompted == (0,)
+    assert video.ids == (1, 2)
+    video.add(0, [RemovePrompt(2)])
+    assert video.ids == (1,)
+    assert all(result.ids == (1,) for result in video)
+    with pytest.raises(PromptError):
+        video.remove(2)
+    video.reset()
+    assert (video.ids, list(video)) == ((), [])
+
+
+def test_results_are_written_with_the_names_of_the_video(
+    video: segue.Video, lite: STCNLite, tmp_path: Path
+) -> None:
+    video.add(2, MASKS[2])
+    with pytest.raises(SegueError, match="propagate"):
+        video.save(tmp_path / "out")
+    list(video.propagate())
+    written = video.save(tmp_path / "out", formats=["png", "overlay"])
+    for result in video:
+        stored = read_index_mask(written["png"] / f"{result.index:05d}.png")
+        assert np.array_equal(stored, result.mask)
+
+
+def test_a_part_of_a_file_keeps_its_indices(lite: STCNLite, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", IMAGES)
+    with segue.Video(segue.open_source(path, start=2, end=7, stride=2), model=lite, device="cpu") as video:
+        assert len(video) == 3
+        video.add(4, MASKS[4])
+        list(video.propagate())
+        assert [result.index for result in video] == [2, 4, 6]
+        with pytest.raises(SourceError):
+            video.add(3, MASKS[3])
+
+
+def test_frames_that_come_once_are_refused(lite: STCNLite) -> None:
+    with pytest.raises(SourceError, match=r"segue\.track"):
+        segue.Video(iter(IMAGES), model=lite, device="cpu")
+
+
+def test_memory_does_not_hold_the_video(lite: STCNLite, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "long.mp4", IMAGES * 20)
+    video = segue.Video(path, model=lite, device="cpu")
+    video.add(80, MASKS[0])
+    for result in video.propagate():
+        if result.index == 100:
+            tracemalloc.start()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 60 * FRAMES[0].nbytes / 2, "half of the images of the last frames"

@@ -1,0 +1,117 @@
+"""The page of cameras in a browser: wall, events, marks, zones, counts and health."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segue.events.retention import Marks
+from segue.utils.cancel import CancelToken
+from segue_watch.cameras import Camera, watch_cameras
+from segue_watch.command import read_cameras, save_zones
+from segue_watch.page import CameraPage
+from tests.cli.mjpeg import mjpeg_camera
+from tests.segue_web.chromium import launched, needs_chromium
+
+pytestmark = needs_chromium
+
+TEXT = """
+[defaults]
+model = "median"
+device = "cpu"
+when-late = "all"
+[cameras.gate]
+source = "ADDRESS"
+zone = ["wall=0%,0% 100%,0% 100%,100% 0%,100%"]
+[cameras.dead]
+source = "http://127.0.0.1:9/none"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def page(tmp_path: Path, folder: Path) -> Iterator[Any]:
+    """The page of a camera that gives frames and of one that does not."""
+    with mjpeg_camera() as address, launched() as chromium:
+        file = tmp_path / "cameras.toml"
+        file.write_text(TEXT.replace("ADDRESS", address))
+        cameras = [
+            Camera(name, job, lambda *_: None, lambda _: None)
+            for name, job in read_cameras(file, folder).items()
+        ]
+        by_name, stop = {camera.name: camera for camera in cameras}, CancelToken()
+
+        def save(name: str, zones: list[str]) -> None:
+            camera = by_name[name]
+            camera.change(save_zones(file, folder, name, zones, camera.job.zones, camera.check))
+
+        thread = threading.Thread(target=watch_cameras, args=(cameras, stop), daemon=True)
+        with CameraPage(cameras, 0, save) as served:
+            thread.start()
+            tab = chromium.new_page(viewport={"width": 1366, "height": 768})
+            errors: list[str] = []
+            tab.on("pageerror", lambda error: errors.append(str(error)))
+            tab.goto(served.address)
+            tab.locator(".tile").nth(1).wait_for()
+            yield tab
+            stop.cancel()
+            thread.join(30)
+            assert errors == []
+
+
+def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folder: Path) -> None:
+    page.locator(".tile.online", has_text="gate").wait_for()
+    assert "starting" in page.locator(".tile", has_text="dead").inner_text()
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('.tile')].map((tile) => tile.getBoundingClientRect().height)"
+    )
+    assert min(boxes) > 300, "they fill the window"
+
+    page.get_by_role("link", name="Events", exact=True).click()
+    page.locator(".card img").first.wait_for()
+    page.locator("#by-event").select_option("zone-enter")
+    page.get_by_text("is in wall").first.wait_for()
+    page.locator("#by-before").fill("2100-01-01T00:00")  # the list stays as it is
+    page.locator(".card").first.click()
+    page.get_by_label("Keep").check()
+    page.locator(".card .flags", has_text="kept").first.wait_for(state="attached")
+    assert Marks(folder / "gate").kept
+    page.locator(".player video, .player img").wait_for()
+    page.keyboard.press("Escape")
+
+    page.get_by_role("link", name="Counts").click()
+    page.get_by_text("Objects that came").wait_for()
+    page.get_by_role("link", name="Health").click()
+    page.get_by_text("of a processor core").wait_for()
+
+    page.get_by_role("link", name="Wall").click()
+    page.locator(".tile.online").click()
+    page.get_by_role("button", name="Draw").click()
+    box = page.locator("#canvas").bounding_box()
+    for x, y in ((0.4, 0.4), (0.6, 0.6)):
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.locator("#zone-name").fill("line")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Remove line").wait_for()
+    page.get_by_role("button", name="Remove wall").click()
+    page.get_by_role("button", name="Remove wall").wait_for(state="detached")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(800, 900), (1920, 1080)])
+def test_nothing_lies_outside_of_the_window(page: Any, theme: str, width: int, height: int) -> None:
+    page.emulate_media(color_scheme=theme)
+    page.set_viewport_size({"width": width, "height": height})
+    for view in ("wall", "events", "counts", "health", "camera/gate"):
+        page.evaluate(f"location.hash = '#{view}'")
+        page.wait_for_timeout(300)
+        size = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+        assert size == [width, height], view
