@@ -1,5 +1,6 @@
 # make demo    install segue and follow the objects of the bundled sample
-# make test    install what the tests need and run them (make test-slow: those that take minutes)
+# make dev     install what most tests and lint need; tests of other parts skip and name the line that installs them
+# make test    install what all tests need and run them (make test-slow: those that take minutes)
 # make coverage    run the tests and report the lines that they reach, into htmlcov/
 # make fuzz    feed damaged files to all readers, interrupt all commands and kill batches at random, for hours
 # make mutate  mutation tests with mutmut (hours; see MUTATE)
@@ -35,29 +36,31 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage test-slow fuzz mutate lint types javascript docs notebooks bench verify-release dist \
+.PHONY: help demo dev test coverage test-slow fuzz mutate lint types javascript docs notebooks bench verify-release dist \
 	clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,21p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,22p'
 
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite
 
+dev: $(VENV)/.installed-dev
+
 # One thread each: two processes with two threads on two cores are slower than one after the other. Bytecode is
 # kept even where the environment says otherwise: the tests start a hundred interpreters.
 TEST_ENV = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-all
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
-coverage: $(VENV)/.installed-dev
+coverage: $(VENV)/.installed-all
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=html --cov-report=xml \
 		--cov-report=term:skip-covered $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.installed-dev
+test-slow: $(VENV)/.installed-all
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-fuzz: $(VENV)/.installed-dev
+fuzz: $(VENV)/.installed-all
 	OMP_NUM_THREADS=1 SEGUE_FUZZ_INTERRUPTS=$(TRIALS) $(BIN)/python -m pytest -s -m slow tests/fuzz $(PYTEST_ARGS)
 
 mutate: $(VENV)/.installed-mutate
@@ -67,26 +70,26 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed-dev
+types: $(VENV)/.installed-all
 	$(BIN)/mypy
 
 javascript: tools/page/node_modules/.installed
 	tools/page/node_modules/.bin/eslint --config tools/page/eslint.config.js src/segue_web/static
 	tools/page/node_modules/.bin/tsc --project tools/page/tsconfig.json
 
-docs: $(VENV)/.installed-dev
+docs: $(VENV)/.installed-all
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(abspath $(SITE))
 
 notebooks: $(VENV)/.installed-notebooks
 	$(BIN)/python tools/notebooks.py docs/notebooks/*.ipynb
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-all
 	$(BIN)/python benchmarks/$(if $(AGAINST),against.py $(AGAINST),bench.py) $(BENCH_ARGS)
 
 verify-release: $(VENV)/.installed
 	$(BIN)/python tools/verify_release.py $(if $(NAME),"$(NAME)",--list)
 
-dist: $(VENV)/.installed-dev
+dist: $(VENV)/.installed-all
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/twine check --strict dist/*
@@ -102,16 +105,22 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "installing segue and its tools into $(VENV) (a few minutes the first time)"
+	@echo "installing segue and the tools of development into $(VENV) (a minute or two the first time)"
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' # knows dependency groups
-	$(PIP_INSTALL) --editable '.[train,synth,onnx,web,cluster]' --group dev
+	$(PIP_INSTALL) --editable '.[mqtt,synth,web]' --group dev
 	@touch $@ $(VENV)/.installed
 
-$(VENV)/.installed-mutate: $(VENV)/.installed-dev
+$(VENV)/.installed-all: $(VENV)/.installed-dev
+	@echo "installing what all tests and the documentation need into $(VENV) (a few minutes the first time)"
+	$(PIP_INSTALL) --editable '.[cluster,matting,mqtt,onnx,synth,train,web]' \
+		--group dev --group browser --group hub --group storage --group types --group docs --group release
+	@touch $@
+
+$(VENV)/.installed-mutate: $(VENV)/.installed-all
 	$(PIP_INSTALL) --group mutate
 	@touch $@
 
-$(VENV)/.installed-notebooks: $(VENV)/.installed-dev
+$(VENV)/.installed-notebooks: $(VENV)/.installed-all
 	$(PIP_INSTALL) --editable '.[train,notebooks]'
 	@touch $@
 

@@ -17,6 +17,7 @@ import pytest
 from segue import jobs
 from segue.batch import Task, places
 from tests.cli.forked import run_forked
+from tests.needs import needs
 from tests.video.making import write_video
 
 Batch = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -87,7 +88,7 @@ def batch(tmp_path: Path) -> Batch:
 @pytest.fixture(scope="session")
 def store_port() -> Iterator[int]:
     """Port of an object store on the loopback address; a test removes what it puts there."""
-    server = pytest.importorskip("moto.server")
+    server = needs("moto.server")
     store = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     store.start()
     yield store.get_host_and_port()[1]
@@ -97,7 +98,7 @@ def store_port() -> Iterator[int]:
 @pytest.fixture
 def store_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What a client of the object store needs beside its address."""
-    pytest.importorskip("s3fs")
+    needs("s3fs")
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
     for name, value in {**keys, "AWS_MAX_ATTEMPTS": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}.items():
         monkeypatch.setenv(name, value)

@@ -27,6 +27,7 @@ from tests.batch.conftest import Batch, results, video
 from tests.cli.forked import start_forked
 from tests.cli.running import Command
 from tests.lite import lively_lite
+from tests.needs import needs
 
 QUICK = 10.0
 """Seconds in which a batch ends on Ctrl-C, also where other programs have the cores; see STOP_SECONDS."""
@@ -206,8 +207,8 @@ def test_mistakes_take_one_line_before_anything_is_done(
 def test_two_nodes_of_a_ray_cluster_give_the_bytes_of_one_worker(
     videos: Path, batch: Batch, command: Command, tmp_path: Path
 ) -> None:
-    pytest.importorskip("ray")
-    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    needs("ray")
+    cluster_utils = needs("ray.cluster_utils")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
         cluster.add_node(num_cpus=1)
@@ -229,7 +230,7 @@ def bucket(store_port: int, store_keys: None, monkeypatch: pytest.MonkeyPatch) -
 def test_videos_come_from_an_object_store_and_results_go_there(
     videos: Path, command: Command, bucket: str, request: pytest.FixtureRequest
 ) -> None:
-    s3fs = pytest.importorskip("s3fs")
+    s3fs = needs("s3fs")
     s3fs.S3FileSystem.clear_instance_cache()  # clients of another address
     request.addfinalizer(s3fs.S3FileSystem.clear_instance_cache)
     store = s3fs.S3FileSystem()

@@ -19,6 +19,7 @@ from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.cancel import CancelToken
 from tests.batch.conftest import UseRun
 from tests.kills import every_kill
+from tests.needs import needs
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child process")
 
@@ -72,7 +73,7 @@ def test_after_a_kill_at_any_file_operation_the_same_video_is_complete(
     """Its work folder is one that an earlier worker has left, with other weights: it is removed first."""
     output = str(tmp_path / "out")
     if place == "a store":
-        fsspec = pytest.importorskip("fsspec")
+        fsspec = needs("fsspec")
         monkeypatch.setitem(fsspec.config.conf, "file", {"auto_mkdir": True})
         output = f"file://{output}"
     elif place == "another disk":

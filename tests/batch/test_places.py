@@ -19,8 +19,9 @@ from segue.batch.places import (
 )
 from segue.errors import SegueError, SourceError
 from tests.batch.conftest import UseStore
+from tests.needs import needs
 
-fsspec = pytest.importorskip("fsspec")
+fsspec = needs("fsspec")
 
 
 @pytest.fixture

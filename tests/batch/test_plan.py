@@ -18,6 +18,7 @@ from segue.errors import SegueError, SourceError
 from segue.jobs.values import DetectorConfig, TrackJob
 from segue.types import BoxPrompt, PointPrompt
 from segue.video.sources.identity import SourceIdentity
+from tests.needs import needs
 
 
 def test_a_folder_stands_for_the_videos_below_it_named_by_their_place(videos: Path) -> None:
@@ -98,7 +99,7 @@ def test_a_list_has_one_source_a_line_beside_it(tmp_path: Path) -> None:
 
 def test_a_list_may_lie_in_an_object_store(tmp_path: Path) -> None:
     """Its relative sources are there, too; masks are read on this machine."""
-    fsspec = pytest.importorskip("fsspec", reason="the extra cluster is not installed")
+    fsspec = needs("fsspec")
     store = fsspec.filesystem("memory")
     mask = tmp_path / "first.png"
     store.pipe("/lists/all.csv", f"source,mask\na.mp4,{mask}\n/local/b.mp4,\ns3://other/c.mp4,\n".encode())

@@ -24,6 +24,7 @@ from segue.errors import SegueError, SinkError, SourceError
 from tests.batch.conftest import UseRun, UseStore, video
 from tests.batch.test_publish import Store, work_with
 from tests.cli.running import Command
+from tests.needs import needs
 
 JOB = ("--do", "foreground", "--model", "median", "--format", "png")
 
@@ -106,7 +107,7 @@ def proxy(running_proxy: Proxy, store_keys: None, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{running_proxy.port}")
     reset(running_proxy.store)
     running_proxy.open()
-    s3fs = pytest.importorskip("s3fs")
+    s3fs = needs("s3fs")
     s3fs.S3FileSystem().mkdir("videos")
     yield running_proxy
     s3fs.S3FileSystem().invalidate_cache()
@@ -121,7 +122,7 @@ def reset(port: int) -> None:
 
 
 def objects() -> dict[str, bytes]:
-    s3fs = pytest.importorskip("s3fs")
+    s3fs = needs("s3fs")
     files = s3fs.S3FileSystem()
     files.invalidate_cache()
     return {name: files.cat_file(name) for name in files.find("videos")}
@@ -194,8 +195,8 @@ def test_an_output_that_takes_nothing_ends_the_batch_before_its_first_video(
         proxy.cuts = lambda method, path: True
     elif fault == "down":
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-        pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache()
-        request.addfinalizer(pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache)
+        needs("s3fs").S3FileSystem.clear_instance_cache()
+        request.addfinalizer(needs("s3fs").S3FileSystem.clear_instance_cache)
     place = "s3://none/out" if fault == "bucket" else "s3://videos/out"
 
     run = command("batch", "a.mp4", *JOB, "-o", place, "--workers", 1)

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 
 import segue
 from segue.cli.main import load_command
+from tests.needs import needs
 from tools.run_docs import cut_sample
 
 EXAMPLES = Path(segue.__file__).parents[2] / "examples"
@@ -31,7 +32,7 @@ def test_the_composition_with_label_studio_starts_a_command_that_there_is() -> N
 
 
 def test_the_space_is_described_as_hugging_face_wants_it() -> None:
-    hub = pytest.importorskip("huggingface_hub", reason="needs the extra hf (huggingface-hub)")
+    hub = needs("huggingface_hub")
     card = hub.SpaceCard.load(EXAMPLES / "space" / "README.md")
     assert (card.data.sdk, card.data.license) == ("gradio", "mit")
     assert (EXAMPLES / "space" / str(card.data.app_file)).is_file()

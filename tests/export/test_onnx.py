@@ -29,9 +29,10 @@ from segue.weights import write_checkpoint
 from tests.clips import clip
 from tests.fill import fill, fill_plainly
 from tests.lite import lively_lite
+from tests.needs import needs
 
-pytest.importorskip("onnx", reason="the extra export is not installed")
-onnxruntime = pytest.importorskip("onnxruntime", reason="the extra export is not installed")
+needs("onnx")
+onnxruntime = needs("onnxruntime")
 
 from segue.errors import SegueError  # noqa: E402
 from segue.export import follow  # noqa: E402

@@ -34,6 +34,7 @@ from segue.models.mustan_lite import MustanLite
 from segue.weights import load_strict, write_checkpoint
 from tests.cli.scored import make_davis, make_davis_results
 from tests.clips import clip
+from tests.needs import needs
 from tests.video.making import write_video
 
 pytestmark = [
@@ -274,7 +275,7 @@ def test_interrupted_commands_resume_to_identical_results(
     if ONLY not in name:
         pytest.skip(f"SEGUE_FUZZ_COMMANDS asks for {ONLY!r}")
     if name == "train":
-        pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+        needs("lightning_fabric")
         from tests.segue_train.making import write_all
 
         write_all(world / "train")

@@ -24,6 +24,7 @@ import pytest
 from segue.batch import Ledger
 from tests.batch.conftest import Batch, results, video
 from tests.batch.test_batch import workers_of
+from tests.needs import needs
 
 pytestmark = [
     pytest.mark.slow,
@@ -158,8 +159,8 @@ def actors() -> list[int]:
 
 
 def test_random_losses_of_actors_and_nodes_change_no_byte(world: Path) -> None:
-    pytest.importorskip("ray")
-    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    needs("ray")
+    cluster_utils = needs("ray.cluster_utils")
     rng, before = random.Random(SEED), beside(world)
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
@@ -188,8 +189,8 @@ def test_random_losses_of_actors_and_nodes_change_no_byte(world: Path) -> None:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A server of an object store that can be stopped and started again on its port, with what it holds."""
-    server = pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
+    server = needs("moto.server")
+    needs("s3fs")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name, value in (("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b"), ("DEFAULT_REGION", "us-east-1")):
         monkeypatch.setenv(f"AWS_{name}", value)
@@ -214,7 +215,7 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
 
 
 def test_a_store_that_goes_away_costs_tries_and_no_byte(world: Path, batch: Batch, store: Any) -> None:
-    s3fs = pytest.importorskip("s3fs")
+    s3fs = needs("s3fs")
     rng, before = random.Random(SEED), beside(world)
     files = s3fs.S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"], skip_instance_cache=True)
     files.mkdir("videos")

@@ -15,8 +15,9 @@ import segue
 from segue.errors import CheckpointError
 from segue.models.detection.boxes import suppress
 from segue.models.detection.open_vocabulary import MIN_CONCEPT, MIN_SCORE, ask_phrases, read_model
+from tests.needs import needs
 
-transformers = pytest.importorskip("transformers", reason="needs the extra hf (transformers)")
+transformers = needs("transformers")
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
 PHRASES = ["red car", "dog"]

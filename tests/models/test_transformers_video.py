@@ -19,9 +19,10 @@ from segue.models.transformers_video import SCHEDULE, TransformersTracker, Trans
 from segue.sessions import TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, Segmentation
 from tests.clips import clip
+from tests.needs import needs
 
-pytest.importorskip("torchvision", reason="needs the extra hf (torchvision)")
-transformers = pytest.importorskip("transformers", reason="needs the extra hf (transformers)")
+needs("torchvision")
+transformers = needs("transformers")
 
 SIDE = 128
 FRAMES, MASKS = clip(7, 40, 48, 72, 2)

@@ -10,12 +10,13 @@ from segue_train.commands import making
 from segue_train.data.clips import ClipShape
 from segue_train.data.foreground import pool as foreground_pool
 from segue_train.recipes import stcn_lite
+from tests.needs import needs
 
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The recipe and settings that a command would train with."""
-    pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+    needs("lightning_fabric")
     found: dict[str, Any] = {}
     monkeypatch.setattr(making, "train", lambda recipe, _, **run: found.update(run, recipe=recipe))
     return found

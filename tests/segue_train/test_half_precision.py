@@ -24,10 +24,11 @@ from segue_train.recipe import Precision, Recipe, RunSettings
 from segue_train.recipes.hofam import HofamRecipe
 from segue_train.recipes.mustan import MustanRecipe
 from segue_train.recipes.stcn import STCNRecipe
+from tests.needs import needs
 from tests.segue_train.making import write_all
 from tests.segue_train.scenes import save_composites, save_scene
 
-pytest.importorskip("lightning_fabric", reason="the extra train is not installed")
+needs("lightning_fabric")
 
 PLACES = [
     pytest.param("cpu", "bf16-mixed", marks=pytest.mark.slow),

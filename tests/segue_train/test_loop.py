@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -23,8 +24,10 @@ from torch import Tensor, nn
 from segue.errors import CheckpointError, DatasetError, OutOfMemoryError, SinkError, TrainingError
 from segue.utils.files import locked
 from segue.weights import read_checkpoint
+from tests.needs import needs
 
-loop = pytest.importorskip("segue_train.loop", reason="the extra train is not installed")
+needs("lightning_fabric")
+loop = importlib.import_module("segue_train.loop")
 
 
 class Line(nn.Module):

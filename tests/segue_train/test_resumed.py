@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,11 +32,13 @@ from segue_train.recipes.mustan import MustanRecipe
 from segue_train.recipes.stcn import STCNRecipe
 from segue_train.recipes.stm import STMRecipe
 from segue_train.recipes.xmem import XMemRecipe
+from tests.needs import needs
 from tests.segue_train.making import write_all
 from tests.segue_train.scenes import save_composites, save_scene
 from tests.segue_train.test_instance_recipe import TINY, SmallClips
 
-loop = pytest.importorskip("segue_train.loop", reason="the extra train is not installed")
+needs("lightning_fabric")
+loop = importlib.import_module("segue_train.loop")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.needs import needs
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (apt-get install chromium)")
 
@@ -21,7 +23,7 @@ FLAGS = (
 @contextmanager
 def launched() -> Iterator[Any]:
     """A Chromium of this machine; a test that asks where there is none is skipped."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+    playwright = needs("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("no Chromium here (apt-get install chromium)")
     with playwright.sync_playwright() as play:

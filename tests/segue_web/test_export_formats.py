@@ -24,6 +24,7 @@ from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
 from segue_web.project.importing import additions, effects, store
 from segue_web.project.project import FrameAnnotation, Project
 from segue_web.video import Video
+from tests.needs import needs
 from tests.segue_web.videos import numbered, write_video
 
 COUNT, SIZE = 6, (48, 64)
@@ -141,7 +142,7 @@ def test_outlines_hold_what_is_thin_empty_or_full() -> None:
 
 
 def test_soft_edges_are_between_inside_and_outside(video: Video, project: Project, tmp_path: Path) -> None:
-    pytest.importorskip("pymatting", reason="PyMatting is not installed (pip install 'segue[matting]')")
+    needs("pymatting")
     folder = exported(video, snapshot(project, video, first=1, last=2, soft=True), "png", tmp_path)
     for index in (1, 2):
         alpha = cv2.imread(str(folder / f"{index:05d}.png"), cv2.IMREAD_UNCHANGED)[..., 3]
@@ -153,7 +154,7 @@ def test_soft_edges_are_between_inside_and_outside(video: Video, project: Projec
 
 
 def test_soft_edges_follow_the_image_not_the_mask() -> None:
-    pytest.importorskip("pymatting", reason="PyMatting is not installed (pip install 'segue[matting]')")
+    needs("pymatting")
     from segue_web.exports.matting import soft_cut_out
 
     ramp = np.clip((np.arange(80) - 36) / 8, 0, 1)  # from ground to object within 8 pixels

@@ -12,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import segue
+from tests.needs import HOW
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,18 +67,27 @@ def test_a_build_without_the_sources_fails(project: dict[str, Any]) -> None:
     assert f'__version__ = "{segue.__version__}"' in path.read_text(encoding="utf-8")
 
 
-def test_what_tests_use_of_the_extras_is_installed_for_them(project: dict[str, Any]) -> None:
-    (line,) = re.findall(r"--editable '\.\[([\w,]*)\]' --group dev", (ROOT / "Makefile").read_text("utf-8"))
-    extras, tools = project["optional-dependencies"], toml("pyproject.toml")["dependency-groups"]["dev"]
-    needed = [*tools, *(text for extra in line.split(",") for text in extras[extra])]
-    installed = {Requirement(text).name for text in needed}
-    wanted = {
-        Requirement(text).name
-        for name, texts in extras.items()
-        if name != "notebooks"  # a target of its own
-        for text in texts
-    }
-    assert wanted - installed == {"torchvision", "transformers"}  # too large for the tests to need them
+def test_make_test_installs_all_that_tests_use(project: dict[str, Any]) -> None:
+    """Every extra and every group, apart from those with a target of their own and large ones."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    installed = re.search(r"^\$\(VENV\)/\.installed-all:.*?(?=^\$|\Z)", makefile, re.M | re.S)
+    assert installed is not None
+    (extras,) = re.findall(r"--editable '\.\[([\w,]*)\]'", installed[0])
+    groups = re.findall(r"--group (\w+)", installed[0])
+    assert set(extras.split(",")) == {*project["optional-dependencies"]} - {
+        "hf",
+        "notebooks",
+    }  # hf: too large
+    assert set(groups) == {*toml("pyproject.toml")["dependency-groups"]} - {"mutate"}
+
+
+def test_a_test_that_lacks_a_package_names_what_installs_it(project: dict[str, Any]) -> None:
+    groups = toml("pyproject.toml")["dependency-groups"]
+    for package, how in HOW.items():
+        name = re.sub(r"^--group |^'\.\[|\]'$", "", how)
+        listed = groups[name] if how.startswith("--group") else project["optional-dependencies"][name]
+        names = {Requirement(text).name.replace("-", "_") for text in listed}
+        assert package in names, (package, how)
 
 
 def test_the_lock_file_has_the_torch_that_the_tests_ran_with(project: dict[str, Any]) -> None:

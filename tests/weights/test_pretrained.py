@@ -24,6 +24,7 @@ from segue.weights import load, read_checkpoint, recognise
 from segue.weights.available import check_available
 from segue.weights.cards import model_card
 from segue.weights.pretrained import download_repository, read_config
+from tests.needs import needs
 
 BUNDLED = [entry.name for entry in MODELS if entry.bundled is not None]
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -77,7 +78,7 @@ def asset(name: str) -> Path:
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_the_model_card_is_that_of_the_package_and_hugging_face_can_read_it(name: str) -> None:
-    hub = pytest.importorskip("huggingface_hub", reason="needs the extra hf (huggingface-hub)")
+    hub = needs("huggingface_hub")
     card = hub.ModelCard(model_card(MODELS.find(name), shipped=True))
     assert card.data.library_name == "segue"
     assert card.data.pipeline_tag in ("mask-generation", "image-segmentation", "object-detection")
@@ -235,7 +236,7 @@ class HubHandler(BaseHTTPRequestHandler):
 def hub(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Hub, ThreadingHTTPServer]]:
-    pytest.importorskip("huggingface_hub", reason="needs the extra hf (huggingface-hub)")
+    needs("huggingface_hub")
     other = segue.save_pretrained("stcn-lite", tmp_path / "other")
     commits = {
         commit: {path.name: path.read_bytes() for path in saved.iterdir()}

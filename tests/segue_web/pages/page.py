@@ -14,9 +14,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+from tests.needs import needs
+
+playwright = needs("playwright.sync_api")
 
 WAIT = 150_000
 """Milliseconds; a busy machine is no defect."""
@@ -135,6 +136,6 @@ def says(page: Any, text: str) -> None:
 
 def check_accessibility(page: Any) -> None:
     """The rules of axe for what is shown; skips the test where it is not installed."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe-playwright-python")
+    axe = needs("axe_playwright_python.sync_playwright")
     found = axe.Axe().run(page)
     assert found.violations_count == 0, found.generate_report()

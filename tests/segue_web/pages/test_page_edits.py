@@ -11,11 +11,12 @@ import pytest
 from segue.utils.arrays import BoolArray
 from segue_web.project.project import Project
 from segue_web.video import Video
+from tests.needs import needs
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
 from tests.segue_web.pages.page import Page
 
-pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+needs("playwright.sync_api")
 pytestmark = needs_chromium
 
 
