@@ -6,6 +6,7 @@ import pytest
 
 from segue.cli.running import check_training
 from segue.errors import SegueError
+from tests.needs import needs
 
 STM = ("stm", "--data", "a", "--init", "resnet50.pth", "--stage", "0", "--out", "runs")
 
@@ -29,4 +30,5 @@ def test_words_that_a_training_would_refuse_are_refused_without_it(
 
 
 def test_words_of_a_training_are_checked_without_starting_it() -> None:
+    needs("tensorboard")
     check_training([*STM, "--data", "5@b", "--steps", "4", "--precision", "32-true", "--resume", "-q"])

@@ -13,6 +13,7 @@ from pkgutil import resolve_name
 import pytest
 
 import segue
+from tests.needs import needs
 
 SOURCE = Path(segue.__file__).parent.parent
 PAGES = SOURCE.parent / "docs" / "api"
@@ -59,6 +60,7 @@ def test_every_public_name_is_on_a_page() -> None:
 @pytest.mark.skipif(not PAGES.exists(), reason="the documentation is not installed with the package")
 def test_every_function_of_a_page_says_what_it_takes_and_gives() -> None:
     """That ``Args`` name all of them, and nothing else, is checked by ruff."""
+    needs("tensorboard")  # the pages have segue_train, too
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES.glob("*.md"))
     functions = {name: resolve_name(name) for name in re.findall(r"^::: (segue\S+)", text, re.MULTILINE)}
     lacking = [

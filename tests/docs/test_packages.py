@@ -7,7 +7,6 @@ import re
 from collections.abc import Container, Iterator
 from functools import cache
 from graphlib import TopologicalSorter
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -175,8 +174,6 @@ def test_extras_are_those_of_the_distribution() -> None:
         listed = re.search(rf"^{extra} = \[(.*)\]$", text, re.MULTILINE)
         assert listed is not None
         assert tuple(re.findall(r'"([\w-]+)', listed[1])) == packages
-        if extra != "hf":  # too large for the tests to need it
-            assert all(find_spec(package.replace("-", "_")) for package in packages)
 
 
 OPENERS = re.compile(

@@ -27,6 +27,7 @@ from segue.sessions import SessionState, TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
 from tests.cli.forked import run_alone, run_forked
 from tests.cli.running import Command, command_in
+from tests.needs import needs
 from tests.segue_train.instance_sets import save_ytvis
 
 PACKAGE = Path(__file__).parent / "package"
@@ -229,6 +230,7 @@ def test_a_prompter_has_weights_of_its_own(command: Command, video: Path, tmp_pa
 
 
 def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_path: Path) -> None:
+    needs("tensorboard")
     root = tmp_path / "data"
     for name, values in (("input", np.stack(VIDEO)), ("groundtruth", (TRUE == 1).astype(np.uint8) * 255)):
         (root / "walk" / name).mkdir(parents=True)

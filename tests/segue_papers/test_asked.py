@@ -16,6 +16,7 @@ from segue.weights import write_checkpoint
 from segue_papers import TABLES, Table, tables_of
 from segue_papers.asked import How
 from segue_papers.needs import row_lacks
+from tests.needs import needs
 
 
 def asked(tables: list[Table], output: Path, **given: list[str]) -> How:
@@ -56,6 +57,7 @@ def commands(texts: list[str]) -> list[list[str]]:
 def test_every_row_runs_or_says_what_brings_its_weights(
     table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    needs("tensorboard")
     monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
     how = asked([table], tmp_path / "out", data=[f"{name}=FOLDER" for name in DATASETS.names])
     for row in table.rows:
@@ -76,6 +78,7 @@ def test_every_row_runs_or_says_what_brings_its_weights(
 def test_a_training_begins_from_what_its_authors_published_or_from_a_training_of_its_own(
     tmp_path: Path,
 ) -> None:
+    needs("tensorboard")
     tables = tables_of("ms-sts", ["parts"])
     row = tables[0].rows[1]
     data = ["ytvis=V", "coco=C"]

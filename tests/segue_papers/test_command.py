@@ -28,6 +28,7 @@ from segue_papers import TABLES, rows
 from segue_papers import command as reproduce
 from tests.cli.running import FRAMES, MASKS, Command, Outcome
 from tests.lite import lively_instances
+from tests.needs import needs
 from tests.segue_train.instance_sets import save_ytvis
 from tests.segue_train.scenes import save_composites, save_scene
 
@@ -72,6 +73,7 @@ SMALL = ("--workers", 1, "--run", "--device cpu", "-q")
 
 
 def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path, tmp_path: Path) -> None:
+    needs("tensorboard")
     rows = [line.split("\t") for line in command("reproduce").out.splitlines()]
     assert rows[0] == ["table", "what", "data", "rows that run"]
     assert len(rows) == 1 + len(TABLES)
@@ -263,6 +265,7 @@ TINY = "--width 0.05 --size 32x32 --batch 2 --steps 1 --workers 0 --device cpu"
 def test_rows_are_trained_by_printed_commands_and_run_what_they_have_not_seen(
     command: Command, cdnet: Path, tmp_path: Path
 ) -> None:
+    needs("tensorboard")
     order = ("reproduce", "mustan", "cdnet-unseen", "--data", f"cdnet={cdnet}", *SMALL, "-o", "out")
     order += ("--row", "mustan2-cdnet", "--row", "mustan2-cdnet-isd")
     outcome = command(*order)
@@ -289,6 +292,7 @@ def test_rows_are_trained_by_printed_commands_and_run_what_they_have_not_seen(
 
 @pytest.mark.usefixtures("workers_here")
 def test_what_is_wrong_with_a_row_ends_that_row(command: Command, tmp_path: Path) -> None:
+    needs("tensorboard")
     save_scene(tmp_path / "sbi", "", "HighwayI", frames=4)
     write_checkpoint(tmp_path / "hofam.safetensors", HOFAM(1).state_dict(), {"options": "{}"})
     order = (

@@ -13,10 +13,15 @@ from segue_train.recipes import stcn_lite
 from tests.needs import needs
 
 
+@pytest.fixture(autouse=True)
+def extra_train() -> None:
+    """Tests of training skip where the extra is not installed."""
+    needs("tensorboard")
+
+
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The recipe and settings that a command would train with."""
-    needs("lightning_fabric")
     found: dict[str, Any] = {}
     monkeypatch.setattr(making, "train", lambda recipe, _, **run: found.update(run, recipe=recipe))
     return found

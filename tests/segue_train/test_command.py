@@ -14,11 +14,8 @@ from segue.models.stcn import STCNLite
 from segue.weights import write_checkpoint
 from segue_train.commands.making import refuse_trained
 from tests.clips import clip
-from tests.needs import needs
 from tests.segue_train.commands import run
 from tests.segue_train.making import write_all, write_video
-
-needs("lightning_fabric")
 
 
 @pytest.fixture

@@ -21,11 +21,8 @@ from segue.weights import load, load_strict, write_checkpoint
 from segue_train.data.foreground.material import gather_videos
 from segue_train.recipes import mustan_lite as recipes
 from segue_train.trunks import load_mobilenet
-from tests.needs import needs
 from tests.segue_train.commands import run
 from tests.segue_train.making import write_all
-
-needs("lightning_fabric")
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ On a processor the same goes through `bf16-mixed`, for half precision has no sca
 from __future__ import annotations
 
 import csv
+import importlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,6 @@ from segue.datasets.foreground.cdnet import open_cdnet
 from segue.datasets.foreground.sets import open_hofam
 from segue.weights import read_checkpoint
 from segue_train.data.footage import gather
-from segue_train.loop import train
 from segue_train.recipe import Precision, Recipe, RunSettings
 from segue_train.recipes.hofam import HofamRecipe
 from segue_train.recipes.mustan import MustanRecipe
@@ -28,7 +28,8 @@ from tests.needs import needs
 from tests.segue_train.making import write_all
 from tests.segue_train.scenes import save_composites, save_scene
 
-needs("lightning_fabric")
+needs("tensorboard")
+train = importlib.import_module("segue_train.loop").train
 
 PLACES = [
     pytest.param("cpu", "bf16-mixed", marks=pytest.mark.slow),

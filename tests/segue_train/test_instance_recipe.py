@@ -23,7 +23,6 @@ from segue.weights.checkpoint import OPTIONS
 from segue_train.data.instance_augment import InstanceClip, cropped
 from segue_train.data.ytvis_clips import coco_channels
 from segue_train.recipes.msstsvis import PublishedRecipe, load_trunk, start_from
-from tests.needs import needs
 from tests.segue_train.commands import run
 from tests.segue_train.data.test_ytvis_clips import NAMES, small_clip
 from tests.segue_train.instance_sets import save_coco, save_ytvis
@@ -54,7 +53,6 @@ class SmallClips:
 
 
 def test_a_run_writes_weights_without_the_discriminator(tmp_path: Path) -> None:
-    needs("lightning_fabric")
     loop = importlib.import_module("segue_train.loop")
 
     def build() -> SeqFormer:
@@ -103,7 +101,6 @@ def test_coco_has_the_classes_of_both_editions() -> None:
 
 
 def test_options_reach_the_recipe(tmp_path: Path, seen: dict[str, Any]) -> None:
-    needs("lightning_fabric")
     vis, coco = save_ytvis(tmp_path / "vis", NAMES), save_coco(tmp_path / "coco", {1: "lamp", 2: "soot"})
     data = ("--data", f"ovis={vis}", "--data", f"coco={coco}", "--out", tmp_path / "run")
     output = run("msstsvis", *data, "--init", tmp_path / "resnet.pth", "--backbone", "r101", "--batch", 2)
@@ -137,7 +134,6 @@ def test_options_reach_the_recipe(tmp_path: Path, seen: dict[str, Any]) -> None:
 def test_still_images_of_coco_are_one_frame_with_the_numbers_of_their_categories(
     tmp_path: Path, seen: dict[str, Any]
 ) -> None:
-    needs("lightning_fabric")
     coco = save_coco(tmp_path / "coco", {1: "person", 2: "bicycle"})
     order = (
         "seqformer-coco",
@@ -174,7 +170,6 @@ def test_still_images_of_coco_are_one_frame_with_the_numbers_of_their_categories
 
 
 def test_the_small_recipe_sees_smaller_clips(tmp_path: Path, seen: dict[str, Any]) -> None:
-    needs("lightning_fabric")
     root = tmp_path / "isd"
     save_ytvis(root, NAMES)
     (root / "train.json").rename(root / "train" / "instances.json")
@@ -199,7 +194,6 @@ def test_the_small_recipe_sees_smaller_clips(tmp_path: Path, seen: dict[str, Any
 
 
 def test_videos_that_validate_are_not_trained_on(tmp_path: Path, seen: dict[str, Any]) -> None:
-    needs("lightning_fabric")
     vis = save_ytvis(tmp_path / "vis", NAMES)
     save_ytvis(tmp_path / "vis", NAMES, split="valid")
     data = ("--data", f"ytvis={vis}", "--init", tmp_path / "resnet.pth", "--out", tmp_path / "run")
@@ -231,7 +225,6 @@ def test_wrong_data_are_named(
     kind: type[Exception],
     named: str,
 ) -> None:
-    needs("lightning_fabric")
     monkeypatch.chdir(tmp_path)
     save_ytvis(tmp_path / "vis", NAMES)
     save_ytvis(tmp_path / "other", {1: "lamp", 2: "otter"})

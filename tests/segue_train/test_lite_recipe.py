@@ -15,7 +15,6 @@ from segue.models.detection.classes import COCO_NAMES
 from segue.models.msstsvis.lite import MSSTSVISLite
 from segue.weights import read_checkpoint
 from segue_train.recipes.msstsvis import LiteRecipe
-from tests.needs import needs
 from tests.segue_train import commands
 from tests.segue_train.instance_sets import save_coco, save_ytvis
 
@@ -97,7 +96,6 @@ def test_what_is_wrong_is_named(
 
 
 def test_a_run_writes_weights_that_say_their_parts(tmp_path: Path) -> None:
-    needs("lightning_fabric")
     run(
         *("--data", stills(tmp_path / "s"), "--out", tmp_path / "run", "--steps", 1),
         *("--no-split-attention", "--precision", "32-true", "--device", "cpu"),

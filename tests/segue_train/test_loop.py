@@ -26,7 +26,7 @@ from segue.utils.files import locked
 from segue.weights import read_checkpoint
 from tests.needs import needs
 
-needs("lightning_fabric")
+needs("tensorboard")
 loop = importlib.import_module("segue_train.loop")
 
 

@@ -14,11 +14,8 @@ import segue
 from segue.errors import DatasetError, FlowError, TrainingError
 from segue.models.hofam import HOFAM
 from tests.flow.files import save_flo
-from tests.needs import needs
 from tests.segue_train.commands import run
 from tests.segue_train.scenes import save_scene
-
-needs("lightning_fabric")
 
 
 @pytest.fixture(scope="module")

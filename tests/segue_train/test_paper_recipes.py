@@ -16,7 +16,7 @@ from segue.layers.resnet import ResNet18
 from segue.models.fgsegnet import FgSegNetV2
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.weights import write_checkpoint
-from segue_train.loop import Recipe
+from segue_train.recipe import Recipe
 from segue_train.recipes import mustan
 from segue_train.recipes.fgsegnet import FgSegNetRecipe, load_trunk, split_frames
 from segue_train.recipes.hofam import HofamRecipe

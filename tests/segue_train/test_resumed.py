@@ -37,7 +37,7 @@ from tests.segue_train.making import write_all
 from tests.segue_train.scenes import save_composites, save_scene
 from tests.segue_train.test_instance_recipe import TINY, SmallClips
 
-needs("lightning_fabric")
+needs("tensorboard")
 loop = importlib.import_module("segue_train.loop")
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from segue_train.commands import making
 from tests.cli.running import Command, command_in
-from tests.needs import needs
 from tests.segue_train.scenes import save_composites
 
 
@@ -84,7 +83,6 @@ def test_an_unknown_option_suggests_what_is_like_it_and_not_the_help(command: Co
 
 
 def test_a_resumed_run_of_other_sizes_says_the_option(command: Command, tmp_path: Path) -> None:
-    needs("lightning_fabric")
     scene = save_composites(tmp_path / "composites")
     words = ("hofam", "--data", f"hofam={scene}", "--out", tmp_path / "run", "--device", "cpu")
     words += ("--workers", 0, "--levels", 6, "--batch", 1, "--precision", "32-true", "--steps", 1)
