@@ -168,7 +168,7 @@ class Segmentation:
         default=None, repr=False, compare=False
     )
     _class_numbers: MutableMapping[str, int] | None = field(default=None, repr=False, compare=False)
-    _image: Callable[[], Image] | None = field(default=None, repr=False, compare=False)
+    _image: Callable[[int], Image] | None = field(default=None, repr=False, compare=False)
 
     __eq__ = same_values
 
@@ -197,7 +197,7 @@ class Segmentation:
                 f"the result of frame {self.index} has no image; give keep_images=True to the function that "
                 "made it, or the image to plot"
             )
-        return self._image()
+        return self._image(self.index)
 
     def plot(self, image: Any = None, *, boxes: bool = True, alpha: float = 0.5) -> Image:
         """Draw the objects over the image of the frame: masks, outlines, boxes, ids, names and scores.

@@ -54,6 +54,6 @@ def test_a_notebook_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "find_what_moves":
         assert 0.9 < shown[2] <= 1
     if name == "track_from_a_click":
-        assert shown[-1].keys() == {0, 1, 2}
+        assert shown[-1].keys() == {1, 2}
     if name == "plug_in_a_network":
         assert shown[-1] == ([40, 80], [69, 109])

@@ -47,14 +47,19 @@ Progress = Callable[[int, int | None], None]
 class ReadAgain:
     """Reads the image of a frame once more; pickled, it is left out."""
 
-    def __init__(self, source: Source, index: int) -> None:
-        self._source, self._index = source, index
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
-    def __call__(self) -> Image:
-        return self._source.frame(self._index).image
+    def __call__(self, index: int) -> Image:
+        return self._source.frame(index).image
 
     def __reduce__(self) -> tuple[Any, ...]:
         return NoneType, ()
+
+
+def _held(image: Image, index: int) -> Image:
+    """The image that a result holds."""
+    return image
 
 
 class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Generic[S]):
@@ -92,6 +97,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self._cancel, self._closed = CancelToken(), False
         self._pairs = _pairs_of(opened, progress)
         self._keep_images = keep_images
+        self._read_again = None if self.source.once else ReadAgain(self.source)
         self._class_numbers = {name: number for number, name in opened.names.items()}
 
     def __iter__(self) -> Results[S]:
@@ -111,11 +117,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
             if isinstance(end, Cancelled) and not self._closed:
                 raise
             raise StopIteration from None
-        image: Callable[[], Image] | None = None
-        if self._keep_images:
-            image = partial(np.asarray, frame.image)
-        elif not self.source.once:
-            image = ReadAgain(self.source, frame.index)
+        image = partial(_held, frame.image) if self._keep_images else self._read_again
         return replace(result, _class_numbers=self._class_numbers, _image=image)
 
     def __repr__(self) -> str:

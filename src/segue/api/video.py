@@ -108,6 +108,7 @@ class Video(AbstractContextManager["Video"]):
         self._network = track_network(model, weights, device=device, fast=fast)
         self._make_prompter = TrackSession(self._network, prompter=make).prompter
         self._fit = fit
+        self._read_again = ReadAgain(self.source)
         self._detector_of = lru_cache(1)(lambda text: detector(text=text, device=device, fast=fast))
         self._prompter_on: Callable[[int], ImagePrompter] = lru_cache(KEPT_FRAMES)(self._prompter)
         self.reset()
@@ -368,8 +369,8 @@ class Video(AbstractContextManager["Video"]):
 
     def _result(self, index: int) -> Segmentation:
         """The result of a frame: later objects are in front."""
-        mask, image = np.zeros(self._size, np.uint8), ReadAgain(self.source, index)
-        empty = Segmentation(index, self.source.times[index], mask, _image=image)
+        mask = np.zeros(self._size, np.uint8)
+        empty = Segmentation(index, self.source.times[index], mask, _image=self._read_again)
         known = self._tracked.get(index, {}) | self._given.get(index, {})
         shown = [
             (replace(item, label=self._labels.get(i)), counts)

@@ -225,8 +225,9 @@ class TrackSession(Checkpointable, Session):
         frame = as_frame(frame, self._next_index, self._size)
         self.check_whole()
         marks = {"box": box, "boxes": boxes, "masks": masks, "points": points, "labels": labels}
-        if self._added or text is not None or any(each is not None for each in (*marks.values(), negative)):
-            prompts = self._collected(frame, prompts, marks | {"negative": negative}, text)
+        marks = {name: each for name, each in (marks | {"negative": negative}).items() if each is not None}
+        if marks or self._added or text is not None:
+            prompts = self._collected(frame, prompts, marks, text)
         elif isinstance(prompts, Mapping):
             raise PromptError(BY_FRAME)
         if prompts is None:
@@ -302,10 +303,10 @@ class TrackSession(Checkpointable, Session):
             PromptError: a prompt has a wrong form.
         """
         marks = {"box": box, "boxes": boxes, "masks": masks, "points": points, "labels": labels}
-        marks |= {"negative": negative}
+        marks = {name: each for name, each in (marks | {"negative": negative}).items() if each is not None}
         if text is not None:
             self._added.append(text)
-        if prompts is not None or text is None or any(each is not None for each in marks.values()):
+        if prompts is not None or text is None or marks:
             if isinstance(prompts, Mapping):
                 raise PromptError(BY_FRAME)
             self._added += collect_prompts(prompts, **marks, size=self._size, id=id, corrects=id in self.ids)
@@ -320,7 +321,7 @@ class TrackSession(Checkpointable, Session):
         if isinstance(prompts, FramePrompts):
             raise PromptError("prompts: add cannot be joined with what resolve gave; give it prompts")
         found = [item for item in added if isinstance(item, Prompt)]
-        if prompts is not None or any(each is not None for each in marks.values()):
+        if prompts is not None or marks:
             found += collect_prompts(prompts, **marks, size=frame.size, corrects=1 in self.ids)
         for phrases in [*(item for item in added if not isinstance(item, Prompt)), text]:
             if phrases is not None:
