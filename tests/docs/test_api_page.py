@@ -22,7 +22,7 @@ WHOLE = {"segue.types", "segue.errors"}
 """Modules of which all is shown."""
 
 INSIDE = {
-    *("segue.cli", "segue.labels", "segue_isd", "segue_train.commands", "segue_web"),
+    *("segue.cli", "segue_isd", "segue_train.commands", "segue_web"),
     *("segue.conversions.composing", "segue.layers.activated", "segue.models.sam2.values"),
     "segue.sessions.foreground.camera",
 }

@@ -78,7 +78,19 @@ _PNG_NAME = re.compile(r"[^\"'/\\]+\.png(?=[\"'])", re.IGNORECASE)
 
 
 def read_labels(path: Path, video: Frames, name: str | None = None) -> Labels:
-    """Read labels: a folder, an archive or an image of masks, a JSON or an XML file."""
+    """Read labels of another program.
+
+    Args:
+        path: a folder, an archive or an image of masks, a matte, a JSON or an XML file.
+        video: the video that the labels belong to; it decides size, frame numbers and times.
+        name: what errors call the file; by default its path.
+
+    Returns:
+        Objects and masks, by the frames of the video.
+
+    Raises:
+        SegueError: if the file is of no known kind, cannot be read, or does not fit the video.
+    """
     where = name or str(path)
     labels = Labels(video.size)
     with _errors_named(where, path):

@@ -104,7 +104,7 @@ class ClassDefinition(_Part):
 
 
 class LabelSchema(_Part):
-    """What objects may be, and what is to be said of them; without classes they may be anything."""
+    """Classes and attributes of objects; without classes any class is allowed."""
 
     classes: Annotated[tuple[ClassDefinition, ...], Field(max_length=MAX_CLASSES)] = ()
     attributes: Annotated[tuple[AttributeDefinition, ...], Field(max_length=MAX_ATTRIBUTES)] = ()
@@ -201,7 +201,17 @@ def schema_of(values: object, where: str = "label schema") -> LabelSchema:
 
 
 def read_schema(path: Path) -> LabelSchema:
-    """Read a schema from a JSON file."""
+    """Read a label schema from a JSON file.
+
+    Args:
+        path: the file, at most 4 MiB.
+
+    Returns:
+        The schema.
+
+    Raises:
+        SegueError: if the file cannot be read or is no label schema.
+    """
     check_file(path, SegueError, MAX_BYTES)
     try:
         return LabelSchema.model_validate_json(path.read_bytes())
