@@ -5,7 +5,7 @@
 # make fuzz    feed damaged files to all readers, interrupt all commands and kill batches at random, for hours
 # make mutate  mutation tests with mutmut (hours; see MUTATE)
 # make lint    ruff: rules and format       make types   mypy
-# make javascript   eslint and TypeScript on the scripts of the page (needs npm)
+# make javascript   eslint, TypeScript and tests of the scripts of the page (needs npm)
 # make docs    build the documentation      make bench   measure speed and memory
 # make verify-release NAME=sam2-tiny   run a released checkpoint and compare with published values (network)
 # make dist    build and check wheel and source archive
@@ -76,6 +76,7 @@ types: $(VENV)/.installed-all
 javascript: tools/page/node_modules/.installed
 	tools/page/node_modules/.bin/eslint --config tools/page/eslint.config.js src/segue_web/static
 	tools/page/node_modules/.bin/tsc --project tools/page/tsconfig.json
+	node --test tests/segue_web/scripts/*.test.js
 
 docs: $(VENV)/.installed-all
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(abspath $(SITE))

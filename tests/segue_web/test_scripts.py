@@ -27,3 +27,14 @@ def test_the_scripts_of_the_page_are_sound(command: list[str]) -> None:
         pytest.skip(f"no {command[0]} here; `make javascript` installs it and checks the scripts")
     done = subprocess.run([tool, *command[1:]], capture_output=True, text=True, cwd=PROJECT)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_the_page_computes_without_a_browser_is_right() -> None:
+    """Run lengths, frames to look at next."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node here")
+    tests = sorted((PROJECT / "tests" / "segue_web" / "scripts").glob("*.test.js"))
+    done = subprocess.run([node, "--test", *map(str, tests)], capture_output=True, text=True, cwd=PROJECT)
+    assert tests
+    assert done.returncode == 0, done.stdout + done.stderr

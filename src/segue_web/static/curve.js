@@ -3,6 +3,7 @@
 import { make, notice } from "./dom.js";
 import { along } from "./paint.js";
 import { go } from "./playback.js";
+import { worstFrame } from "./review.js";
 import { state } from "./state.js";
 
 /** colours of the measures, by their places: of the page's style */
@@ -59,14 +60,13 @@ let visited = new Set();
 
 /** To the frame with the lowest mean of the measures; again: to the next one, ten frames away at least. */
 export function goWorst() {
-  const rows = (state.score?.curve ?? []).map(([frame, ...values]) => ({ frame, value: values.reduce((sum, one) => sum + one, 0) / values.length }));
-  const far = ({ frame }) => [...visited].every((other) => Math.abs(other - frame) > 10);
-  const [worst] = rows.filter(far).sort((a, b) => a.value - b.value);
-  if (!worst) {
-    notice(rows.length ? "All frames were gone to; the next press begins with the worst again." : "No frame is scored yet.");
+  const curve = state.score?.curve ?? [];
+  const worst = worstFrame(curve, visited);
+  if (worst === undefined) {
+    notice(curve.length ? "All frames were gone to; the next press begins with the worst again." : "No frame is scored yet.");
     visited = new Set();
     return;
   }
-  visited.add(worst.frame);
-  go(worst.frame);
+  visited.add(worst);
+  go(worst);
 }

@@ -2,6 +2,7 @@
 // of five bits, lowest first, as the character 48 + value, with 32 added while more groups follow; from the fourth
 // number on the difference to the number two places before it stands instead.
 
+/** @param {string} text @returns {number[]} */
 function decodeRuns(text) {
   /** @type {number[]} */
   const runs = [];
@@ -20,8 +21,12 @@ function decodeRuns(text) {
   return runs;
 }
 
-/** The pixels of a mask, column by column: x, and y from and to. */
+/**
+ * The pixels of a mask, column by column: x, and y from and to.
+ * @param {string} text @param {number} height @returns {number[][]}
+ */
 function spans(text, height) {
+  /** @type {number[][]} */
   const found = [];
   let position = 0;
   decodeRuns(text).forEach((run, i) => {
@@ -37,7 +42,10 @@ function spans(text, height) {
   return found;
 }
 
-/** A mask within the box around it, row by row; one pixel where it is empty. */
+/**
+ * A mask within the box around it, row by row; one pixel where it is empty.
+ * @param {string} text @param {number} height
+ */
 export function maskBox(text, height) {
   const columns = spans(text, height);
   if (!columns.length) return { inside: new Uint8Array(1), x: 0, y: 0, width: 1, height: 1 };

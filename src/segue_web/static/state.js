@@ -1,5 +1,7 @@
 // What the page knows, and who wants to hear of it.
 
+import { unsureFrames } from "./review.js";
+
 /**
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, pixel_aspect: number,
  *   times: number[] | null, number?: number}} Video
@@ -18,8 +20,6 @@
  * @typedef {{columns: string[], rows: {object: number | null, here: number[] | null, all: number[] | null}[], done: number, total: number, curve?: number[][]}} Score
  */
 
-/** masks of clicks and suggestions below this expected overlap are listed to be looked at; it is often too low */
-const DOUBTFUL = 0.5;
 
 /** ways to look at two results: id and name */
 export const COMPARE_MODES = [["slider", "Slider"], ["both", "Side by side"], ["difference", "Difference"]];
@@ -296,22 +296,7 @@ class State {
 
   /** Frames to look at next: where an object jumps or falls apart, and the least sure ones; none of an object within ten frames. */
   unsure() {
-    const limit = Number(this.settings.threshold);
-    const isUnsure = ([, mark]) => mark.area > 0 && !mark.reviewed && mark.score < (mark.kind === "given" ? Math.min(limit, DOUBTFUL) : limit);
-    const all = this.objects.flatMap((object) => {
-      /** @type {{frame: number, object: TrackedObject, value: number, text: string}[]} */
-      const kept = [];
-      const marks = this.marksOf(object.id);
-      const strange = this.flaws.filter(([frame, id]) => id === object.id && (marks.get(frame)?.area ?? 0) > 0 && marks.get(frame)?.kind !== "given" && !marks.get(frame)?.reviewed)
-        .map(([frame, , text]) => ({ frame, object, value: marks.get(frame)?.score ?? 1, text }));
-      const doubtful = [...marks].filter(isUnsure).sort(([, a], [, b]) => a.score - b.score)
-        .map(([frame, { score: value }]) => ({ frame, object, value, text: value.toFixed(2) }));
-      for (const item of [...strange, ...doubtful]) {
-        if (kept.length < 12 && kept.every((other) => Math.abs(other.frame - item.frame) > 10)) kept.push(item);
-      }
-      return kept;
-    });
-    return all.sort((a, b) => a.value - b.value).slice(0, 20);
+    return unsureFrames(this.objects, (id) => this.marksOf(id), this.flaws, Number(this.settings.threshold));
   }
 }
 
