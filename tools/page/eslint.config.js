@@ -10,6 +10,7 @@ export default [
     rules: {
       eqeqeq: "error",
       "no-implicit-globals": "error",
+      "no-nested-ternary": "error",
       "no-shadow": "error",
       "no-var": "error",
       "object-shorthand": "error",

@@ -22,9 +22,9 @@ import { view } from "./view.js";
 async function onState(online, mayReturn) {
   state.online = online;
   element("offline").hidden = online;
-  const next = !mayReturn ? "This address is not used any more: start segue again and use the new one."
-    : state.mode === "annotate" ? "Start segue annotate again; this page goes on, unless the terminal shows another address."
-      : "Start segue again and use the new address.";
+  let next = "Start segue again and use the new address.";
+  if (!mayReturn) next = "This address is not used any more: start segue again and use the new one.";
+  else if (state.mode === "annotate") next = "Start segue annotate again; this page goes on, unless the terminal shows another address.";
   element("offline").textContent = `The connection to segue is lost. Everything up to here is saved. ${next}`;
   if (!online) { state.changed(); return; }
   let known = await ask("hello");

@@ -63,7 +63,8 @@ export function notice(text, kind = "", more = []) {
   const node = make("div", { className: `notice ${isBrief ? "brief" : kind}` }, [span(text), ...more, iconButton("close", "Close", () => node.remove())]);
   box.append(node);
   while (box.children.length > 3) box.firstElementChild?.remove();
-  setTimeout(() => node.remove(), kind === "bad" ? 15000 : more.length ? 30000 : 5000);
+  const seconds = more.length ? 30 : 5;
+  setTimeout(() => node.remove(), 1000 * (kind === "bad" ? 15 : seconds));
   return node;
 }
 

@@ -49,11 +49,14 @@ function play(event, others) {
   const place = () => others().findIndex((other) => keyOf(other) === keyOf(event));
   const goTo = (by) => { const next = others()[place() + by]; if (next) play(next, others); };
   const has = (file) => file && file !== DELETED;
-  const film = has(event.clip)
-    ? make("video", { src: address(event, event.clip), controls: true, autoplay: true, muted: true, loop: true, poster: has(event.snapshot) ? address(event, event.snapshot) : "" })
-    : has(event.snapshot) ? make("img", { src: address(event, event.snapshot), alt: "" }) : make("p", { className: "quiet", textContent: "Its image and clip are deleted." });
+  const still = () => make("img", { src: address(event, event.snapshot), alt: "" });
+  let film = make("p", { className: "quiet", textContent: "Its image and clip are deleted." });
+  if (has(event.snapshot)) film = still();
+  if (has(event.clip)) {
+    film = make("video", { src: address(event, event.clip), controls: true, autoplay: true, muted: true, loop: true, poster: has(event.snapshot) ? address(event, event.snapshot) : "" });
+  }
   const says = make("p", { className: "quiet", textContent: `${dayOf(event.moment)}, ${timeOf(event.moment)}, ${event.camera}` });
-  film.onerror = () => { says.textContent += has(event.snapshot) ? "; the clip is not complete yet" : ""; if (has(event.snapshot)) film.replaceWith(make("img", { src: address(event, event.snapshot), alt: "" })); };
+  film.onerror = () => { says.textContent += has(event.snapshot) ? "; the clip is not complete yet" : ""; if (has(event.snapshot)) film.replaceWith(still()); };
   const box = (mark, text) => make("label", {}, [make("input", { type: "checkbox", checked: event[mark], disabled: !has(event.snapshot), onchange: ({ target }) => void save(mark, target) }), span(text)]);
   const save = async (mark, input) => {
     event[mark] = input.checked;

@@ -46,8 +46,10 @@ function onKey(event) {
   else {
     // Caps Lock turns letters round: only the Shift key counts.
     const letter = /^[a-z]$/i.test(event.key);
-    const key = letter ? (event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase()) : event.key;
-    const pressed = event.shiftKey && (letter || key.length > 1) ? `shift+${key}` : key === " " ? "space" : key;
+    let key = event.key === " " ? "space" : event.key;
+    if (letter) key = event.shiftKey ? key.toUpperCase() : key.toLowerCase();
+    const hasShift = event.shiftKey && (letter || event.key.length > 1);
+    const pressed = hasShift ? `shift+${key}` : key;
     const command = Object.values(commands).find((item) => item.keys === pressed);
     if (!command) return;
     if (!command.can || command.can()) command.run();

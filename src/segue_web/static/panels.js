@@ -172,7 +172,8 @@ function showScore() {
   };
   const head = cells(["Object", ...columns.map((name) => `${name} here`), ...columns], "th", { scope: "col" });
   const table = make("table", { className: "scores" }, [make("thead", {}, [make("tr", {}, head)]), make("tbody", {}, rows.map(line))]);
-  const note = total === 0 ? "no frame counts: the scorer leaves out the first and the last with a truth" : done < total ? `over ${done} of ${total} frames so far` : `over ${total} frames`;
+  let note = done < total ? `over ${done} of ${total} frames so far` : `over ${total} frames`;
+  if (total === 0) note = "no frame counts: the scorer leaves out the first and the last with a truth";
   const legend = DIFFERENCE.map(({ name, colour }) => make("div", { className: "key" }, [swatch(colour), span(name)]));
   const worst = make("button", { className: "wide", textContent: "Worst frame (W)", onclick: () => goWorst() });
   element("score").replaceChildren(table, make("p", { className: "quiet", textContent: note }), curvePart(state.score), worst, ...legend);

@@ -10,7 +10,8 @@ let [timer, due] = [0, 0];
 
 export function go(frame, dragging = false) {
   state.frame = Math.min(Math.max(Math.round(frame), 0), state.video.frames - 1);
-  void view.load(dragging, dragging ? 0 : state.playing ? 12 : 2);
+  const ahead = state.playing ? 12 : 2;
+  void view.load(dragging, dragging ? 0 : ahead);
   clearTimeout(timer);
   if (!state.playing) timer = setTimeout(settle, dragging ? 400 : 200);
   state.changed();

@@ -86,7 +86,8 @@ function showSettings() {
   for (const id of ["brush", "opacity", "threshold", "speed", "stride", "seek"]) {
     if (document.activeElement !== element(id)) element(id).value = String(state.settings[id]);
   }
-  const text = !state.pending ? state.saved : state.loading ? "Waiting for the network …" : "Saving …";
+  const waiting = state.loading ? "Waiting for the network …" : "Saving …";
+  const text = state.pending ? waiting : state.saved;
   if (element("saved").textContent !== text) element("saved").textContent = text;
 }
 

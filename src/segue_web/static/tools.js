@@ -34,6 +34,9 @@ const rounded = (at) => [Math.round(at.x * 10) / 10, Math.round(at.y * 10) / 10]
 
 const distance = (one, other) => Math.hypot(one.x - other.x, one.y - other.y);
 
+/** pointers of the tools that do not take the cross; a brush shows its disk */
+const CURSORS = { hand: "grab", brush: "none", eraser: "none" };
+
 /** The corners of a box between two places. */
 const boxOf = (a, b) => [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
 
@@ -229,9 +232,8 @@ class Tools {
 
   hover(at, anyway = false) {
     const { canvas } = view;
-    const brushes = this.tool === "brush" || this.tool === "eraser";
-    canvas.style.cursor = state.mode === "compare" && at && state.compare === "slider" && this.nearSplit(at) ? "ew-resize"
-      : this.tool === "hand" ? "grab" : brushes ? "none" : "crosshair";
+    canvas.style.cursor = CURSORS[this.tool] ?? "crosshair";
+    if (state.mode === "compare" && at && state.compare === "slider" && this.nearSplit(at)) canvas.style.cursor = "ew-resize";
     clearTimeout(this.resting);
     if (at && this.tool === "click" && this.isInside(at) && (anyway || !this.otherAt(at))) this.resting = setTimeout(() => rest(rounded(at)), REST);
     clearTimeout(this.restingLong);

@@ -267,7 +267,8 @@ async function look() {
   const before = states;
   states = await response.json();
   element("offline").hidden = true;
-  const shown = view === "wall" ? Object.keys(states) : view === "camera" ? [chosen] : [];
+  let shown = view === "camera" ? [chosen] : [];
+  if (view === "wall") shown = Object.keys(states);
   await Promise.all(shown.filter((name) => states[name] && states[name].frames && states[name].frames !== before[name]?.frames).map(loadImage));
   const news = Object.keys(states).filter((name) => before[name] && states[name].events !== before[name].events);
   if (view === "events" && news.length) hearOfEvents();
