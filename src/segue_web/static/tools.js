@@ -232,6 +232,7 @@ class Tools {
 
   hover(at, anyway = false) {
     const { canvas } = view;
+    const brushes = this.tool === "brush" || this.tool === "eraser";
     canvas.style.cursor = CURSORS[this.tool] ?? "crosshair";
     if (state.mode === "compare" && at && state.compare === "slider" && this.nearSplit(at)) canvas.style.cursor = "ew-resize";
     clearTimeout(this.resting);
