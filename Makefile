@@ -8,7 +8,7 @@
 # make javascript   eslint, TypeScript and tests of the scripts of the page (needs npm)
 # make docs    build the documentation      make bench   measure speed and memory
 # make verify-release NAME=sam2-tiny   run a released checkpoint and compare with published values (network)
-# make dist    build and check wheel and source archive
+# make dist    build and check wheel and source archive; installs all extras
 # make notebooks   execute the notebooks of the documentation again
 # make clean   remove everything that make made
 #
@@ -90,7 +90,7 @@ bench: $(VENV)/.installed-all
 verify-release: $(VENV)/.installed
 	$(BIN)/python tools/verify_release.py $(if $(NAME),"$(NAME)",--list)
 
-dist: $(VENV)/.installed-all
+dist: $(VENV)/.installed-extras
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/twine check --strict dist/*
@@ -115,6 +115,10 @@ $(VENV)/.installed-all: $(VENV)/.installed-dev
 	@echo "installing what all tests and the documentation need into $(VENV) (a few minutes the first time)"
 	$(PIP_INSTALL) --editable '.[cluster,matting,mqtt,onnx,synth,train,web]' \
 		--group dev --group browser --group hub --group storage --group types --group docs --group release
+	@touch $@
+
+$(VENV)/.installed-extras: $(VENV)/.installed-all
+	$(PIP_INSTALL) --editable '.[cluster,hf,matting,mqtt,notebooks,onnx,synth,train,web]'
 	@touch $@
 
 $(VENV)/.installed-mutate: $(VENV)/.installed-all
