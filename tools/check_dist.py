@@ -1,4 +1,4 @@
-"""Check a wheel and a source archive: their files, and that the wheel installs and runs without the source tree.
+"""Check a wheel and a source archive: their files, and that the wheel installs and runs by itself.
 
 Every extra of an install line of the documentation is installed from the wheel, without a package index: the
 other packages are those of the running interpreter. ``make dist`` builds both archives and calls this.
@@ -79,14 +79,14 @@ def documented_extras(texts: Iterable[str]) -> list[str]:
     """Extras of segue that the install lines of some texts name.
 
     Args:
-        texts: Markdown. A line installs segue if an argument of ``pip install`` is ``.``, ``segue`` or a wheel of
-            segue, with or without extras.
+        texts: Markdown. A line installs segue if an argument of ``pip install`` is ``.``, ``segue`` or a wheel
+            of segue, with or without extras.
 
     Returns:
         The brackets that stand in them, sorted, each once: ``""`` for none, ``"[web]"``, ``"[hf,web]"``.
     """
-    lines = [line for text in texts for line in PIP_INSTALL.findall(text)]
-    return sorted({match[1] or "" for line in lines for word in line.split() if (match := OURS.fullmatch(word))})
+    words = [word for text in texts for line in PIP_INSTALL.findall(text) for word in line.split()]
+    return sorted({match[1] or "" for word in words if (match := OURS.fullmatch(word.rstrip(",")))})
 
 
 def faults_of_installation(wheel: Path, extras: Iterable[str]) -> list[str]:
