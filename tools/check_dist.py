@@ -79,8 +79,8 @@ def documented_extras(texts: Iterable[str]) -> list[str]:
     """Extras of segue that the install lines of some texts name.
 
     Args:
-        texts: Markdown. A line installs segue if an argument of ``pip install`` is ``.``, ``segue`` or a wheel
-            of segue, with or without extras.
+        texts: Markdown. A line installs segue if an argument of ``pip install`` is ``.``, ``segue`` or a
+            wheel of segue, with or without extras.
 
     Returns:
         The brackets that stand in them, sorted, each once: ``""`` for none, ``"[web]"``, ``"[hf,web]"``.
