@@ -119,6 +119,8 @@ def faults_of_installation(wheel: Path, extras: Iterable[str]) -> list[str]:
         pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-index"]
         settings = {**os.environ, "PIP_CONFIG_FILE": os.devnull}
         settings.pop("PYTHONPATH", None)
+        own_wheel = [*pip, "--force-reinstall", "--no-deps", str(wheel.resolve())]  # not that of the tools
+        subprocess.run(own_wheel, cwd=folder, env=settings, check=True)
         for brackets in extras:
             unknown = set(filter(None, brackets.strip("[]").split(","))) - known
             faults += [f"{wheel.name} has no extra {extra}" for extra in sorted(unknown)]
