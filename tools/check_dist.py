@@ -127,7 +127,7 @@ def faults_of_installation(wheel: Path, extras: Iterable[str]) -> list[str]:
             command = [*pip, "--find-links", str(wheel.resolve().parent), f"segue{brackets}"]
             if subprocess.run(command, cwd=folder, env=settings, check=False).returncode:
                 faults.append(f"pip install segue{brackets} fails")
-        demo = [binaries / "segue", "demo", "--output", str(Path(folder, "demo"))]
+        demo: list[str | Path] = [binaries / "segue", "demo", "--output", str(Path(folder, "demo"))]
         if subprocess.run(demo, cwd=folder, env=settings, check=False).returncode:
             faults.append(f"segue demo fails with {wheel.name}")
     return faults
