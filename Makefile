@@ -5,7 +5,7 @@
 # make coverage    run the tests and report the lines that they reach, into htmlcov/
 # make fuzz    feed damaged files to all readers, interrupt all commands and kill batches at random, for hours
 # make mutate  mutation tests with mutmut (hours; see MUTATE)
-# make lint    ruff: rules and format       make types   mypy
+# make lint    ruff: rules and format       make types   mypy, and pyright on the examples
 # make javascript   eslint, TypeScript and tests of the scripts of the page (needs npm)
 # make docs    build the documentation      make bench   measure speed and memory
 # make verify-release NAME=sam2-tiny   run a released checkpoint and compare with published values (network)
@@ -81,6 +81,7 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-all
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 javascript: tools/page/node_modules/.installed
 	tools/page/node_modules/.bin/eslint --config tools/page/eslint.config.js src/segue_web/static
