@@ -94,6 +94,7 @@ def check_data(
         problems.append(f"no videos; the layout is {entry.layout}")
     if (refused := _refused(entry, root)) is not None:
         told = [*problems, *(problem for video in videos for problem in video.problems)]
+        refused = refused.partition("; `segue data check")[0]  # which is this
         problems += [] if any(refused in text or text in refused for text in told) else [refused]
     missing = [name for name in inventory.expected or entry.expected if name not in inventory.parts]
     return DataCheck(entry.name, root, tuple(videos), tuple(missing), tuple(problems))
