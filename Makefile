@@ -95,7 +95,7 @@ notebooks: $(VENV)/.installed-notebooks
 	$(BIN)/python tools/notebooks.py docs/notebooks/*.ipynb
 
 bench: $(VENV)/.installed-all
-	$(BIN)/python benchmarks/$(if $(AGAINST),against.py $(AGAINST),bench.py) $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.$(if $(AGAINST),speed.against $(AGAINST),bench) $(BENCH_ARGS)
 
 verify-release: $(VENV)/.installed
 	$(BIN)/python tools/verify_release.py $(if $(NAME),"$(NAME)",--list)
