@@ -1,6 +1,6 @@
 """Measures from how many positions on Winograd's algorithm is the faster form, for the tables of forms.
 
-``segue doctor --tune`` and ``python benchmarks/forms.py --write`` call this; nothing else times anything.
+``segue doctor --tune`` and ``python -m benchmarks.speed.forms --write`` call this; nothing else measures.
 """
 
 from __future__ import annotations

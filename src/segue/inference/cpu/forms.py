@@ -1,7 +1,7 @@
 """Which form a convolution has on a processor: a table of break-even points, looked up when it is prepared.
 
-The table in the package is written by ``python benchmarks/forms.py --write``, one of this machine by ``segue
-doctor --tune``. Nothing else times anything, so that the same input gives the same bytes.
+The table in the package is written by ``python -m benchmarks.speed.forms --write``, one of this machine by
+``segue doctor --tune``. Nothing else times anything, so that the same input gives the same bytes.
 """
 
 from __future__ import annotations
