@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -17,10 +17,10 @@ class RoundedKeys:
     """
 
     def __init__(self) -> None:
-        self._known: dict[Hashable, tuple[Int8Rows, Tensor]] = {}
+        self._known: dict[tuple[int, ...], tuple[Int8Rows, Tensor]] = {}
 
     def affinities(
-        self, query: Tensor, parts: Mapping[Hashable, Callable[[], Tensor]]
+        self, query: Tensor, parts: Mapping[tuple[int, ...], Callable[[], Tensor]]
     ) -> Callable[[slice], Tensor]:
         """A function that gives the affinities (P, N), float32, of some rows of a query (Q, C+1).
 
