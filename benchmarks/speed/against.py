@@ -48,7 +48,7 @@ for place in ("segue.utils.allocation", "segue.allocation"):  # the second befor
     try:
         importlib.import_module(place).prepare_process()  # before PyTorch is imported
         break
-    except ImportError:  # an older commit prepares the process itself
+    except (ImportError, AttributeError):  # an older commit prepares the process itself
         pass
 import torch
 torch.set_num_threads(int(threads))

@@ -13,7 +13,8 @@ divided by that of the same frame with all of them. ``compile`` and ``channels``
 place of ours or left out.
 
 ``--write`` measures from how many positions on Winograd's algorithm is faster, with all instructions of this
-processor and with AVX2 alone, each with one and two threads, and writes the table of break-even points.
+processor and with AVX2 alone, each with one and two threads, and writes the break-even points as rows of the
+family of this processor into the table.
 """
 
 from __future__ import annotations
@@ -129,11 +130,12 @@ from pathlib import Path
 from segue.utils.allocation import prepare_process
 prepare_process()
 from segue.inference import tuning
+from segue.inference.cpu.forms import family_row
 found = []
 for threads, width, least in tuning.measure((1, 2)):
     print(f"{tuning.instruction_set()}, {threads} threads, {width} channels: {least} positions", flush=True)
     found.append((threads, width, least))
-tuning.write(Path(PATH), found)
+tuning.write(Path(PATH), found, family_row(tuning.instruction_set()))
 """
 
 
