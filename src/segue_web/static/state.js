@@ -264,6 +264,16 @@ class State {
     return Boolean(this.running?.objects?.includes(id));
   }
 
+  /** the tool that a pointer has: the image can only be moved where nothing is annotated */
+  get usedTool() {
+    return this.mode === "annotate" ? this.tool : "hand";
+  }
+
+  /** the colour of what is drawn */
+  get colour() {
+    return this.chosenObject?.colour ?? "#ffffff";
+  }
+
   /** whether the project can be changed now */
   get editable() {
     return this.mode === "annotate" && this.online;
