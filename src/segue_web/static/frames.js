@@ -20,7 +20,7 @@ class Frames {
   }
 
   /** Load what is needed around the current frame. */
-  async load(quick, ahead) {
+  async load(/** @type {boolean} */ quick, /** @type {number} */ ahead) {
     const { frame, video } = state;
     const frames = Array.from({ length: Math.min(ahead + 1, video.frames - frame) }, (_, n) => frame + n);
     const missing = frames.filter((index) => !state.isFresh(index));
@@ -32,7 +32,7 @@ class Frames {
     }
   }
 
-  fetchFrame(index, near) {
+  fetchFrame(/** @type {number} */ index, /** @type {boolean} */ near) {
     const key = near ? -1 - index : index;
     const running = this.loading.get(key);
     if (running) return running;

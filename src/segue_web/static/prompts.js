@@ -5,7 +5,11 @@ import { outline, point, write } from "./paint.js";
 import { state } from "./state.js";
 
 /** Clicks and boxes of a frame; those of other objects than the chosen one are faint. */
-export function drawPrompts(context, data, pixel) {
+export function drawPrompts(
+  /** @type {CanvasRenderingContext2D} */ context,
+  /** @type {import("./state.js").FrameData} */ data,
+  /** @type {number} */ pixel,
+) {
   for (const [id, prompts] of Object.entries(data.prompts)) {
     const item = state.objects.find((other) => other.id === Number(id));
     if (!item?.visible) continue;
@@ -25,7 +29,7 @@ export function drawPrompts(context, data, pixel) {
 }
 
 /** The cross that the keyboard moves. */
-export function drawCross(context, pixel) {
+export function drawCross(/** @type {CanvasRenderingContext2D} */ context, /** @type {number} */ pixel) {
   if (!state.cursor) return;
   const { x, y } = state.cursor;
   context.beginPath();
@@ -42,7 +46,11 @@ export function drawCross(context, pixel) {
 }
 
 /** Corners of an outline, which can be moved. */
-export function drawCorners(context, corners, pixel) {
+export function drawCorners(
+  /** @type {CanvasRenderingContext2D} */ context,
+  /** @type {number[][]} */ corners,
+  /** @type {number} */ pixel,
+) {
   for (const [x, y] of corners) {
     context.fillStyle = "#fff";
     context.strokeStyle = "#000a";
@@ -53,6 +61,10 @@ export function drawCorners(context, corners, pixel) {
 }
 
 /** The name of the object under the pointer. */
-export function drawName(context, named, pixel) {
+export function drawName(
+  /** @type {CanvasRenderingContext2D} */ context,
+  /** @type {{x: number, y: number, name: string}} */ named,
+  /** @type {number} */ pixel,
+) {
   write(context, short(named.name), named.x + 18 * pixel, named.y - 26 * pixel, pixel, "left");
 }
