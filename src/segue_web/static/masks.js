@@ -2,6 +2,7 @@
 
 import { short } from "./dom.js";
 import { boxed, DIFFERENCE, LABEL, outlineOf, paintedMask, rimOf, write } from "./paint.js";
+import { awayFrom } from "./places.js";
 import { state } from "./state.js";
 
 /** a rim on the screen, in pixels of the page, that is too thick */
@@ -74,19 +75,10 @@ class Masks {
       view.context.font = LABEL(pixel);
       const wanted = item.id === state.object || item.id === view.named?.id;
       const fits = wanted || view.context.measureText(whole).width < ROOM * mask.image.width;
-      const [x, y] = this.besidePointer(view, mask.x + mask.image.width / 2, mask.y + mask.image.height / 2, pixel);
+      const middle = { x: mask.x + mask.image.width / 2, y: mask.y + mask.image.height / 2 };
+      const { x, y } = view.pointer ? awayFrom(middle, view.pointer, ASIDE * pixel) : middle;
       write(view.context, fits ? whole : String(i + 1), x, y, pixel);
     });
-  }
-
-  /** A place for a name, away from the pointer. */
-  besidePointer(view, x, y, pixel) {
-    if (!view.pointer) return [x, y];
-    const [dx, dy] = [x - view.pointer.x, y - view.pointer.y];
-    const [away, least] = [Math.hypot(dx, dy), ASIDE * pixel];
-    if (away >= least) return [x, y];
-    const share = least / Math.max(away, 1e-3);
-    return away < pixel ? [x, y - least] : [view.pointer.x + dx * share, view.pointer.y + dy * share];
   }
 
   /** The object on top whose mask is seen at a place of the frame; the chosen one comes first. */

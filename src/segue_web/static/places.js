@@ -13,3 +13,15 @@ export const boxOf = (a, b) => [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max
 
 /** Whether a place lies on the image. @param {Point} at @param {{width: number, height: number}} size */
 export const isOn = ({ x, y }, { width, height }) => x >= 0 && y >= 0 && x < width && y < height;
+
+/**
+ * A place at least so far from another one, in the same direction; right above it where they are the same.
+ * @param {Point} at @param {Point} other @param {number} least @returns {Point}
+ */
+export function awayFrom(at, other, least) {
+  const away = distance(at, other);
+  if (away >= least) return at;
+  if (away < 1e-6) return { x: at.x, y: at.y - least };
+  const share = least / away;
+  return { x: other.x + (at.x - other.x) * share, y: other.y + (at.y - other.y) * share };
+}

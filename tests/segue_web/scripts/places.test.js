@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { boxOf, distance, isOn, rounded } from "../../../src/segue_web/static/places.js";
+import { awayFrom, boxOf, distance, isOn, rounded } from "../../../src/segue_web/static/places.js";
 
 test("a box may be drawn from any of its corners", () => {
   const [a, b] = [
@@ -25,4 +25,11 @@ test("the right and lower rim are no part of the image", () => {
   assert.ok(isOn({ x: 63.9, y: 47.9 }, size));
   assert.ok(!isOn({ x: 64, y: 0 }, size));
   assert.ok(!isOn({ x: 0, y: -0.1 }, size));
+});
+
+test("a name steps aside from the pointer, in the direction in which it lies", () => {
+  const pointer = { x: 52, y: 50 };
+  assert.deepEqual(awayFrom({ x: 200, y: 200 }, pointer, 60), { x: 200, y: 200 });
+  assert.deepEqual(awayFrom({ x: 50, y: 50 }, pointer, 60), { x: -8, y: 50 });
+  assert.deepEqual(awayFrom(pointer, pointer, 60), { x: 52, y: -10 });
 });
