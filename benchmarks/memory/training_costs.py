@@ -15,53 +15,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
 from segue.models.fgsegnet import FgSegNetV2
 from segue.models.hofam import HOFAM
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.seqformer import SeqFormer, Size
-
-MOMENTS = 4  # weights, gradients and Adam's two moments, each of the size of the weights
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Of one step: operations of forward and backward in 1e12, memory in GiB."""
-
-    operations: float
-    memory: float
-
-
-def cost(network: nn.Module, run: Callable[[], object]) -> Cost:
-    """Count what a forward pass takes and keeps."""
-    seen: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        seen[storage._cdata] = storage.nbytes()
-        return tensor
-
-    with (
-        FlopCounterMode(display=False) as counter,
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x),
-    ):
-        result = run()
-    own = sum(value.nbytes for value in network.parameters())
-    del result
-    return Cost(3 * counter.get_total_flops() / 1e12, (sum(seen.values()) + MOMENTS * own) / 2**30)
-
-
-def clip_pass(network: SeqFormer, frames: Tensor) -> list[Tensor]:
-    """All of SeqFormer but masks and losses, which are asked of matched queries alone."""
-    decoded = network.decode(network.encode(frames))
-    return [network.class_logits(decoded, layer) for layer in range(network.size.decoder_layers)]
+from segue_train.costs import cost
+from segue_train.recipes.msstsvis import clip_pass
 
 
 def measure() -> None:
