@@ -95,7 +95,7 @@ javascript: tools/page/node_modules/.installed
 format-javascript: tools/page/node_modules/.installed
 	$(PRETTIER) --write $(JAVASCRIPT)
 
-docs: $(VENV)/.installed-all
+docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(abspath $(SITE))
 
 notebooks: $(VENV)/.installed-notebooks
@@ -132,6 +132,10 @@ $(VENV)/.installed-all: $(VENV)/.installed-dev
 	@echo "installing what all tests and the documentation need into $(VENV) (a few minutes the first time)"
 	$(PIP_INSTALL) --editable '.[cluster,matting,mqtt,onnx,synth,train,web]' \
 		--group dev --group browser --group hub --group storage --group types --group docs --group release
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	$(PIP_INSTALL) --group docs
 	@touch $@
 
 $(VENV)/.installed-extras: $(VENV)/.installed-all
