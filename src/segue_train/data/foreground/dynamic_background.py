@@ -143,7 +143,7 @@ def crown(rng: Rng, size: Size) -> Effect:
     """The top of a tree, leaves as one with gaps at its border, which sways to and fro before the scene."""
     height, width = size
     middle = rng.uniform(0, 1, 2) * [height, width]
-    reach = log_uniform(rng, 0.1, 0.4) * height * rng.uniform(0.7, 1.3, 2)
+    reach = log_uniform(rng, 0.12, 0.5) * height * rng.uniform(0.7, 1.3, 2)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     inside = 1 - np.hypot((rows - middle[0]) / reach[0], (columns - middle[1]) / reach[1])
     alpha = np.clip(2.5 * (inside + 0.35 * clouds(rng, size, int(rng.integers(20, 60)))), 0, 1)
