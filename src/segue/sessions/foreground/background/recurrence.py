@@ -52,14 +52,15 @@ class Past:
         height, width = low.shape[:2]
         count, back = np.zeros((2, height, width), np.uint8)
         before = np.full((height, width), 255, np.uint8)
-        looked = self.frames[:: -max(1, -(-len(self.frames) // MOST))]
-        for frame in looked:
+        kept = len(self.frames)
+        places = np.linspace(kept - 1, 0, min(kept, MOST)).round().astype(int).tolist()
+        for frame in (self.frames[place] for place in places):
             part = frame[top : top + height, left : left + width]
             same = np.asarray(cv2.inRange(part, low, high), np.uint8)
             count -= same  # 255 is -1
             back -= same & ~before
             before = same
-        shares = np.minimum(np.arange(256) * 255 // max(1, len(looked)), 255).astype(np.uint8)
+        shares = np.minimum(np.arange(256) * 255 // max(1, len(places)), 255).astype(np.uint8)
         visits = np.minimum(np.arange(256) * VISIT, 255).astype(np.uint8)
         return np.stack([cv2.LUT(count, shares), cv2.LUT(back, visits)])
 
