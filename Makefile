@@ -1,14 +1,15 @@
 # make demo    install segue and follow the objects of the bundled sample
 # make dev     install what most tests and lint need; tests of other parts skip and name the line that installs them
-# make test    install what all tests need and run them (make test-slow: those that take minutes)
+# make test    install what all tests need and run the fast ones; further jobs: make test-browser (Chromium),
+#              make test-scenes (rendered scenes), make test-slow (takes an hour), make test-all (all of them)
 # make coverage    run the tests and report the lines that they reach, into htmlcov/
 # make fuzz    feed damaged files to all readers, interrupt all commands and kill batches at random, for hours
 # make mutate  mutation tests with mutmut (hours; see MUTATE)
-# make lint    ruff: rules and format       make types   mypy
+# make lint    ruff: rules and format       make types   mypy, and pyright on the examples
 # make javascript   eslint, TypeScript and tests of the scripts of the page (needs npm)
 # make docs    build the documentation      make bench   measure speed and memory
 # make verify-release NAME=sam2-tiny   run a released checkpoint and compare with published values (network)
-# make dist    build and check wheel and source archive
+# make dist    build and check wheel and source archive; installs all extras
 # make notebooks   execute the notebooks of the documentation again
 # make clean   remove everything that make made
 #
@@ -36,11 +37,11 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
 .DELETE_ON_ERROR:
-.PHONY: help demo dev test coverage test-slow fuzz mutate lint types javascript docs notebooks bench verify-release dist \
-	clean
+.PHONY: help demo dev test test-browser test-scenes test-slow test-all coverage fuzz mutate lint types javascript docs \
+	notebooks bench verify-release dist clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,22p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,23p'
 
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite
@@ -50,12 +51,20 @@ dev: $(VENV)/.installed-dev
 # One thread each: two processes with two threads on two cores are slower than one after the other. Bytecode is
 # kept even where the environment says otherwise: the tests start a hundred interpreters.
 TEST_ENV = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+PYTEST = $(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 test: $(VENV)/.installed-all
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow and not browser and not scenes" $(PYTEST_ARGS)
+
+test-browser: $(VENV)/.installed-all
+	$(PYTEST) -m "browser and not slow" $(PYTEST_ARGS)
+
+test-scenes: $(VENV)/.installed-all
+	$(PYTEST) -m "scenes and not slow" $(PYTEST_ARGS)
+
+test-all: test test-browser test-scenes test-slow
 
 coverage: $(VENV)/.installed-all
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=html --cov-report=xml \
-		--cov-report=term:skip-covered $(PYTEST_ARGS)
+	$(PYTEST) --cov --cov-report=html --cov-report=xml --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.installed-all
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
@@ -72,6 +81,7 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-all
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 javascript: tools/page/node_modules/.installed
 	tools/page/node_modules/.bin/eslint --config tools/page/eslint.config.js src/segue_web/static
@@ -90,7 +100,7 @@ bench: $(VENV)/.installed-all
 verify-release: $(VENV)/.installed
 	$(BIN)/python tools/verify_release.py $(if $(NAME),"$(NAME)",--list)
 
-dist: $(VENV)/.installed-all
+dist: $(VENV)/.installed-extras
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/twine check --strict dist/*
@@ -115,6 +125,10 @@ $(VENV)/.installed-all: $(VENV)/.installed-dev
 	@echo "installing what all tests and the documentation need into $(VENV) (a few minutes the first time)"
 	$(PIP_INSTALL) --editable '.[cluster,matting,mqtt,onnx,synth,train,web]' \
 		--group dev --group browser --group hub --group storage --group types --group docs --group release
+	@touch $@
+
+$(VENV)/.installed-extras: $(VENV)/.installed-all
+	$(PIP_INSTALL) --editable '.[cluster,hf,matting,mqtt,notebooks,onnx,synth,train,web]'
 	@touch $@
 
 $(VENV)/.installed-mutate: $(VENV)/.installed-all

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +26,6 @@ import segue
 from segue.datasets.davis import DavisFolder, Sequence
 from segue.masks.dense_crf import refine
 from segue.metrics.measures import count_pairs, region_similarities
-from segue.models.stcn import STCNLite
 from segue.prompts import MakePrompter, Prompter
 from segue.prompts.detectors import Detector
 from segue.sessions import TrackSession
@@ -72,7 +70,7 @@ def main() -> int:
 
 def make_ways(deeplab: Path | None) -> dict[str, Way]:
     """All ways by name."""
-    network = cast(STCNLite, segue.load("stcn-lite"))
+    network = segue.load("stcn-lite")
     follower = TrackSession(network, device="cpu")
     motion = MotionDetector(follower)
 

@@ -79,7 +79,7 @@ def without(form: str | None) -> Iterator[None]:
         yield
 
 
-def session(name: str) -> Callable[[np.ndarray[Any, Any], int], object]:
+def session(name: str) -> Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any] | None], object]:
     """A function that takes frame after frame of a network."""
     entry = MODELS.find(name)
     network: Any = segue.load(name) if entry.bundled else entry.build().eval()

@@ -88,10 +88,11 @@ def a_frame(name: str) -> float:
     """Median seconds of a frame of the bundled video."""
     import segue
     from segue.masks.files import read_index_mask
+    from segue.types import Image
     from segue.utils.cache import ASSETS
 
     frames = [frame.image for frame in segue.open_source(ASSETS / "sample" / "video.mp4", end=FRAMES)]
-    step: Callable[[object], object]
+    step: Callable[[Image], object]
     if name == "mustan-lite":
         step = segue.ForegroundSession(name, device="cpu").step
     else:

@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +33,6 @@ import torch
 
 import segue
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, Sequence
-from segue.models.segue_prompt import SeguePrompt
 from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
 from segue.prompts.motion import MotionPrompter
 from segue.prompts.planes import tight_box
@@ -100,7 +98,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    network = cast(SeguePrompt, segue.load("segue-prompt", arguments.weights))
+    network = segue.load("segue-prompt", arguments.weights)
     fast = prepare(network, device="cpu", fast=True)
     ways: dict[str, Ask] = {
         "fast": lambda case: Prompter(case.image, fast),

@@ -45,6 +45,16 @@ os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that are jobs of their own: those in a browser, and those of rendered scenes."""
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+        elif item.path.is_relative_to(ROOT / "tests" / "segue_isd"):
+            item.add_marker(pytest.mark.scenes)
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected stays: the garbage collector need not look at it again and again."""
     gc.collect()

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, SupportsFloat, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,7 @@ from segue.types import (
     Prompt,
     RemovePrompt,
     Segmentation,
+    SupportsArray,
     check_count,
 )
 from segue.utils.arrays import BoolArray, IndexMask, as_array
@@ -151,17 +152,56 @@ def points_of(value: Any, where: str) -> tuple[Point, ...]:
     return as_points(value, where) if value is not None and len(value) else ()
 
 
-PromptsLike = Any
+class DetectionsLike(Protocol):
+    """The ``Detections`` of supervision."""
+
+    @property
+    def xyxy(self) -> Any:
+        """Boxes (N, 4)."""
+
+    @property
+    def mask(self) -> Any:
+        """Masks (N, H, W), or None."""
+
+    @property
+    def tracker_id(self) -> Any:
+        """Ids (N,), or None."""
+
+
+MaskLike: TypeAlias = SupportsArray | PillowImage | str | os.PathLike[str]
+"""An array, a tensor, a PIL image, or the path of a mask file."""
+
+Drawn: TypeAlias = Sequence[Sequence[SupportsFloat]] | Mapping[str, object]
+"""Polygons, or run lengths of COCO."""
+
+MasksLike: TypeAlias = Mapping[int, MaskLike | Drawn] | Sequence[MaskLike | Drawn] | MaskLike
+"""Masks of several objects: by id, in a sequence for the ids 1 to N, or (N, H, W) in one array."""
+
+PromptsLike: TypeAlias = (
+    MaskLike | Mapping[int, MaskLike] | Prompt | Sequence[Prompt] | Segmentation | DetectionsLike
+)
 """The prompts of one frame: see :func:`as_prompts`."""
 
 
 def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
     """Prompts of a caller for one frame.
 
-    ``value``: one of - an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a
-    tensor, a PIL image, or the path of a mask file, which is read when the frame comes; masks by
-    id, ``{1: mask}``; a prompt; prompts; an earlier :class:`segue.Segmentation`; ``Detections`` of
-    supervision, whose boxes are prompts where there are no masks.
+    Args:
+        value: an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a tensor,
+            a PIL image, or the path of a mask file, which is read when the frame comes; masks by id,
+            ``{1: mask}``; a prompt; prompts; an earlier :class:`segue.Segmentation`; or ``Detections`` of
+            supervision, whose boxes are prompts where there are no masks.
+        where: the argument that errors name.
+
+    Returns:
+        A prompt for each object. Masks are (H, W), bool; boxes and points are tuples of numbers in pixels.
+
+    Raises:
+        PromptError: the value is none of these, or a mask is empty or has another shape.
+
+    Example:
+        >>> as_prompts({1: dog, 7: ball})  # doctest: +SKIP
+        [MaskPrompt(1, ...), MaskPrompt(7, ...)]
     """
     if isinstance(value, (str, os.PathLike)):
         return [MaskPrompt(0, os.fspath(value))]

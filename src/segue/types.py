@@ -14,6 +14,8 @@ from segue.errors import ArgumentError, PromptError, SegueError
 from segue.utils import arrays
 
 if TYPE_CHECKING:
+    from supervision import Detections
+
     from segue.conversions.composing import Composed
 
 Image = arrays.Image
@@ -27,6 +29,23 @@ Box = arrays.Box
 
 Point = arrays.Point
 """``(x, y)`` in pixels."""
+
+SupportsArray = arrays.SupportsArray
+
+BoxLike = arrays.BoxLike
+"""A box as callers have it: four numbers in a sequence, an array or a tensor."""
+
+BoxesLike = arrays.BoxesLike
+"""Boxes of several objects: by id, or in a sequence, an array or a tensor (N, 4) for the ids 1 to N."""
+
+PointLike = arrays.PointLike
+"""A point as callers have it: two numbers in a sequence, an array or a tensor."""
+
+PointsLike = arrays.PointsLike
+"""One point or several, in a sequence, an array or a tensor (N, 2)."""
+
+LabelsLike = arrays.LabelsLike
+"""1 or 0 for each of several points, in a sequence, an array or a tensor (N,)."""
 
 DamagePolicy = Literal["stop", "skip", "hold"]
 """Handling of a frame that cannot be read: raise, skip it, or repeat the previous frame."""
@@ -360,7 +379,7 @@ class Segmentation:
 
         return to_fiftyone(self)
 
-    def to_supervision(self, classes: MutableMapping[str, int] | None = None) -> Any:
+    def to_supervision(self, classes: MutableMapping[str, int] | None = None) -> Detections:
         """``supervision.Detections`` of what is visible, for its annotators, zones and counters.
 
         Args:
@@ -481,6 +500,18 @@ class MaskPrompt(Prompt):
         return [cls(int(i), mask == i, frame=frame) for i in ids]
 
 
+def _plain(value: Any) -> Any:
+    """Arrays, tensors and lists as tuples of numbers, so that prompts can be compared; others as they are."""
+    value = arrays.as_array(value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _has_items(value: object) -> bool:
+    return isinstance(value, tuple)
+
+
 @dataclass(frozen=True, slots=True)
 class BoxPrompt(Prompt):
     """The object is inside ``box``; ``fill`` takes the whole box instead of looking for the object."""
@@ -488,6 +519,22 @@ class BoxPrompt(Prompt):
     box: Box
     fill: bool = False
     kind: Literal["box"] = field(default="box", kw_only=True, repr=False)
+
+    if TYPE_CHECKING:  # callers may have arrays and lists
+
+        def __init__(
+            self,
+            id: int,
+            box: BoxLike,
+            fill: bool = False,
+            *,
+            label: str | None = None,
+            frame: int | None = None,
+            kind: Literal["box"] = "box",
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "box", _plain(self.box))
 
     def scaled(self, across: float, down: float) -> BoxPrompt:
         x0, y0, x1, y1 = self.box
@@ -506,6 +553,26 @@ class PointPrompt(Prompt):
     negative: tuple[Point, ...] = ()
     whole: bool = field(default=False, kw_only=True)
     kind: Literal["point"] = field(default="point", kw_only=True, repr=False)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            id: int,
+            positive: PointsLike = (),
+            negative: PointsLike = (),
+            *,
+            whole: bool = False,
+            label: str | None = None,
+            frame: int | None = None,
+            kind: Literal["point"] = "point",
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        for name in ("positive", "negative"):
+            points = _plain(getattr(self, name))
+            single = isinstance(points, tuple) and len(points) == 2 and not any(map(_has_items, points))
+            object.__setattr__(self, name, (points,) if single else points)
 
     def scaled(self, across: float, down: float) -> PointPrompt:
         on, off = (

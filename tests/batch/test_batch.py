@@ -24,7 +24,7 @@ from segue.batch.places import key_of
 from segue.cli import main
 from segue.jobs.frame_loop import STATE
 from tests.batch.conftest import Batch, results, video
-from tests.cli.forked import start_forked
+from tests.cli.forked import run_forked, start_forked
 from tests.cli.running import Command
 from tests.lite import lively_lite
 from tests.needs import needs
@@ -427,17 +427,17 @@ def test_single_files_are_refused_however_they_are_written(
 
 
 @pytest.mark.usefixtures("workers_here")
-def test_passwords_and_tokens_are_shown_nowhere(command: Command, tmp_path: Path) -> None:
+def test_passwords_and_tokens_are_shown_nowhere(tmp_path: Path) -> None:
     address = "http://me:secret@127.0.0.1:9/video.mp4?token=verysecret"
     (tmp_path / "list.txt").write_text(address + "\n")
 
-    ended = command("batch", "list.txt", *JOB, "-o", "out", "--workers", 1)
-    again = command("batch", "--status", "-o", "out")
+    ended = run_forked("batch", "list.txt", *JOB, "-o", "out", "--workers", 1, folder=tmp_path)
+    again = run_forked("batch", "--status", "-o", "out", folder=tmp_path)
 
     page = (tmp_path / "out/report.html").read_text("utf-8")
-    for shown in (ended.out, ended.err, again.out, page):
+    for shown in (ended.stdout, ended.stderr, again.stdout, page):
         assert "secret" not in shown
-    assert "http://127.0.0.1:9/video.mp4" in ended.out
+    assert "http://127.0.0.1:9/video.mp4" in ended.stdout
     for file in (tmp_path / "out").rglob("*"):
         assert file.is_dir() or b"secret" not in file.read_bytes()
     assert list(names_and_states(tmp_path / "out")) == ["video"]

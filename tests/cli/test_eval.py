@@ -72,7 +72,7 @@ def test_report_is_one_page_with_images(command: Command, davis: Path, results: 
     outcome = command("eval", "davis", results, "--data", davis, "--report", report)
     assert f"written: {report}" in outcome.err
     text = report.read_text()
-    assert text.count("data:image/jpeg;base64,") == 4  # two of each sequence
+    assert text.count("data:image/jpeg;base64,") == 12  # three of each of two frames of each sequence
     assert str(davis) in text
 
 
@@ -114,7 +114,7 @@ def test_cdnet_has_the_seven_measures_by_category(command: Command, tmp_path: Pa
     assert list(found["sequences"]) == ["baseline/highway", "baseline/office"]
     assert found["global"]["F"] == pytest.approx(1, abs=1e-4)
     assert (tmp_path / "csv" / "stats.txt").is_file()
-    assert (tmp_path / "r.html").read_text().count("data:image/jpeg") == 4
+    assert (tmp_path / "r.html").read_text().count("data:image/jpeg") == 12
 
 
 @pytest.mark.parametrize("name", ["ytvis", "ovis"])

@@ -7,6 +7,7 @@ The commands run in children of this process, which has PyTorch loaded already.
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -147,6 +148,7 @@ def begin(case: Case, folder: Path, *words: str, saves: bool = True) -> int:
         child = os.fork()
     if child:
         return child
+    gc.freeze()  # what is left of a decoder would wait here for threads that only the tests have
     code = 1
     try:
         os.setsid()

@@ -8,6 +8,7 @@ the end. The command runs in children of this process, which has PyTorch loaded 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -97,6 +98,7 @@ class Trial:
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which are idle here
             self._child = os.fork()
         if not self._child:
+            gc.freeze()  # what is left of a decoder would wait here for threads that only the tests have
             self._run(writer)
         os.close(writer)
         self._reads = threading.Event()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -15,7 +17,8 @@ from segue.metrics.compare import compare
 from segue.metrics.evaluation import FrameView
 from segue.reports import write_comparison, write_report
 from segue.reports.html import WORST
-from tests.reports.making import HEIGHT, WIDTH, evaluation
+from segue.reports.images import COLOURS
+from tests.reports.making import HEIGHT, WIDTH, evaluation, view
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 HOSTILE = '<script>alert("x")</script>&amp;\'"><img src=x onerror=y>'
@@ -98,10 +101,11 @@ def test_worst_frames_are_images_at_most_two_of_a_sequence(tmp_path: Path) -> No
     write_report(evaluation({f"s{i}": 0.5 + i / 100 for i in range(20)}), tmp_path / "r.html")
     page = read(tmp_path / "r.html")
     captions = [value for name, value in page.attributes if name == "alt"]
-    assert len(captions) == len(page.addresses) == WORST
-    assert captions[:2] == ["s0, frame 00002: J 0.2500", "s1, frame 00002: J 0.2550"]
+    assert len(captions) == len(page.addresses) == 3 * WORST
+    first = [f"{panel} of s0, frame 00002: J 0.2500" for panel in ("truth", "result", "errors")]
+    assert captions[:4] == [*first, "truth of s1, frame 00002: J 0.2550"]
     image = Image.open(io.BytesIO(base64.b64decode(page.addresses[0].partition(",")[2])))
-    assert image.size == (10 * WIDTH, 10 * HEIGHT)
+    assert image.size == (7 * WIDTH, 7 * HEIGHT)
 
 
 def test_page_appears_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -124,3 +128,35 @@ def test_comparison_shows_both_results_and_the_interval(tmp_path: Path) -> None:
     words = " ".join(read(tmp_path / "c.html").texts)
     for expected in (HOSTILE, "new", "+0.0500", "+0.1500", "+0.1000", "10,000 resamples", "only 2 sequences"):
         assert expected in words
+
+
+def test_comparison_shows_the_frames_that_differ_most(tmp_path: Path) -> None:
+    def empty(sequence: str, frame: str) -> FrameView:
+        return replace(view(sequence, frame), result=np.zeros((HEIGHT, WIDTH), np.uint8))
+
+    both = compare(
+        evaluation({"bear": 0.75, "cat": 0.5}),
+        evaluation({"bear": 0.8, "cat": 0.65}, view=empty),
+        names=("a", "b"),
+    )
+    write_comparison(both, tmp_path / "c.html")
+    page = read(tmp_path / "c.html")
+    captions = [value for name, value in page.attributes if name == "alt"]
+    assert captions[:3] == [
+        f"{name} of cat, frame 00001: J 0.5000, 0.6500 (+0.1500)" for name in ("truth", "a", "b")
+    ]
+    assert [caption.partition(" of ")[2].partition(":")[0] for caption in captions[3::3]] == [
+        "cat, frame 00002",
+        "bear, frame 00001",
+        "bear, frame 00002",
+    ]
+    images = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))), float)
+        for address in page.addresses[:3]
+    ]
+    missed = slice(7 * 12, 7 * 18), slice(7 * 22, 7 * 28)  # by b alone
+    assert [np.abs(image[missed] - COLOURS["false negative"]).mean() < 9 for image in images] == [
+        False,
+        False,
+        True,
+    ]

@@ -41,7 +41,7 @@ from segue_watch.page import CameraPage
 from tests.cli.forked import run_forked
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
 from tests.cli.running import Command
-from tests.events.test_notify import Listener
+from tests.events.test_notify import Listener, until
 from tests.segue_watch.test_cameras import DEAD, entered, rows
 
 
@@ -149,31 +149,51 @@ def test_a_standard_output_that_takes_nothing_costs_no_event_of_the_tables(
     assert sum(map(len, tables)) == told, "no row was written twice, none is missing"
 
 
+def dead_camera(path: Path, folder: Path, seen: Callable[[Event], None]) -> Camera:
+    """The camera ``yard`` of a file, at an address that nobody answers."""
+    job = read_cameras(path, folder)["yard"]
+    dead = job.source.model_copy(update={"place": "http://127.0.0.1:9/yard", "retry": 1})
+    return Camera("yard", job.model_copy(update={"source": dead}), lambda *_: None, seen, patience=QUICK)
+
+
 @pytest.mark.filterwarnings("ignore::segue.video.sources.live.LiveWarning")
+@pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarning")
 def test_a_camera_that_fails_does_not_disturb_the_others(camera: str, tmp_path: Path) -> None:
     path = two_cameras(tmp_path, camera)
-    jobs = read_cameras(path, tmp_path)
-    dead = jobs["yard"].source.model_copy(update={"place": "http://127.0.0.1:9/yard", "retry": 1})
     stop, seen = CancelToken(), list[Event]()
-    gate = Camera("gate", jobs["gate"], lambda *_: None, seen.append, patience=QUICK)
-    lost = Camera(
-        "yard", jobs["yard"].model_copy(update={"source": dead}), lambda *_: None, seen.append, patience=QUICK
-    )
-
-    def end() -> None:
-        gate.watch(stop)
-        while lost.state()["restarts"] < 3:
-            threading.Event().wait(0.01)
-        stop.cancel()
-
-    with pytest.warns(CameraWarning, match="yard: .*gave up after 1 tries") as warned:  # noqa: PT031
-        threading.Thread(target=end, daemon=True).start()
-        watch_cameras([lost], stop)
-    assert len([item for item in warned if item.category is CameraWarning]) == 1, "it is said once"
+    gate = Camera("gate", read_cameras(path, tmp_path)["gate"], lambda *_: None, seen.append, patience=QUICK)
+    lost = dead_camera(path, tmp_path, seen.append)
+    failing = threading.Thread(target=lost.watch, args=(stop,), daemon=True)
+    failing.start()
+    gate.watch(stop)
+    until(lambda: lost.state()["restarts"] >= 3)
+    stop.cancel()
+    failing.join()
     assert gate.state()["frames"] == 3 * len(JPEGS)
     assert {event.source for event in seen} == {"gate"}
     assert not lost.well
     assert lost.state()["error"]
+
+
+class StopsAtTheThirdWait(CancelToken):
+    """Is cancelled when a camera waits for the third time before it begins again."""
+
+    waits = 0
+
+    def wait(self, seconds: float) -> bool:
+        self.waits += 1
+        if self.waits == 3:
+            self.cancel()
+        return super().wait(0.0)
+
+
+@pytest.mark.filterwarnings("ignore::segue.video.sources.live.LiveWarning")
+def test_a_camera_that_fails_again_and_again_says_so_once(camera: str, tmp_path: Path) -> None:
+    lost, stop = dead_camera(two_cameras(tmp_path, camera), tmp_path, lambda _: None), StopsAtTheThirdWait()
+    with pytest.warns(CameraWarning, match="yard: .*gave up after 1 tries") as warned:
+        lost.watch(stop)
+    assert stop.waits == 3
+    assert len([item for item in warned if str(item.message).startswith("yard: ")]) == 1
 
 
 @pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarning")

@@ -37,10 +37,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with launched() as chromium:
+        yield chromium
+
+
 @pytest.fixture
-def page(tmp_path: Path, folder: Path) -> Iterator[Any]:
+def page(chromium: Any, tmp_path: Path, folder: Path) -> Iterator[Any]:
     """The page of a camera that gives frames and of one that does not."""
-    with mjpeg_camera() as address, launched() as chromium:
+    with mjpeg_camera() as address:
         file = tmp_path / "cameras.toml"
         file.write_text(TEXT.replace("ADDRESS", address))
         cameras = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +16,11 @@ from segue.sessions.foreground.segmenters.base import Segmenter
 from segue.sessions.foreground.session import ForegroundSession
 from segue.types import FollowCamera
 from segue.video import Source
-from segue.video.sources.given import Capture
+from segue.video.sources.given import SourceLike
 
 
 def foreground(
-    source: Source | str | Path | int | Iterable[Any] | Capture,
+    source: Source | SourceLike,
     *,
     model: str | ForegroundNetwork | Segmenter = "mustan-lite",
     weights: str | Path | None = None,

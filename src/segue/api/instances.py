@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,12 +14,12 @@ from segue.sessions.detected import DetectionSession
 from segue.sessions.instances import InstanceSession
 from segue.sessions.networks import check_path
 from segue.video import Source
-from segue.video.sources.given import Capture
+from segue.video.sources.given import SourceLike
 from segue.weights.default import default_model
 
 
 def instances(
-    source: Source | str | Path | int | Iterable[Any] | Capture,
+    source: Source | SourceLike,
     *,
     model: str | InstanceNetwork | None = None,
     weights: str | Path | None = None,

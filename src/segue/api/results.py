@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import NoneType
-from typing import Any, Generic, Literal, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, cast
 
 import numpy as np
 
@@ -34,6 +34,10 @@ from segue.types import Frame, Image, Segmentation
 from segue.utils.cancel import Cancelled, CancelToken
 from segue.utils.inputs import kind_of, user_path
 from segue.video import Source, open_source
+from segue.video.sources.given import SourceLike
+
+if TYPE_CHECKING:
+    import pandas
 
 S = TypeVar("S", bound=Session, covariant=True)
 
@@ -146,7 +150,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
     def __bool__(self) -> bool:
         return True
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> pandas.DataFrame:
         """Take all results as a table of pandas, a row for each visible object of each frame.
 
         Returns:
@@ -335,7 +339,7 @@ def save(
     path: str | Path,
     *,
     formats: Sequence[str] | str | None = None,
-    source: Source | str | Path | int | Iterable[Any] | None = None,
+    source: Source | SourceLike | None = None,
     overwrite: bool = False,
     side_by_side: bool = False,
 ) -> dict[str, Path]:

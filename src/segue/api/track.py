@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 
@@ -13,29 +13,90 @@ from segue.api.results import Colour, Layout, Progress, Results, opened_source, 
 from segue.errors import ArgumentError
 from segue.jobs.values import DetectorConfig, TrackJob, checked
 from segue.models.base import TrackNetwork
-from segue.prompt_inputs import PromptsLike, collect_prompts
+from segue.prompt_inputs import MasksLike, PromptsLike, collect_prompts
 from segue.prompts import MakePrompter
 from segue.sessions import TrackSession
-from segue.sessions.auto import Auto, AutoSession
+from segue.sessions.auto import Auto
 from segue.sessions.detected import DetectionSession
-from segue.types import Box, MemoryPolicy, Point, Prompt
+from segue.types import BoxesLike, BoxLike, LabelsLike, MemoryPolicy, PointsLike, Prompt
 from segue.video import Source
-from segue.video.sources.given import Capture
+from segue.video.sources.given import SourceLike
 
 MARKS = ("box", "boxes", "masks", "points", "labels", "negative")
 """Arguments that are prompts of the first frame."""
 
 
+class TrackArguments(TypedDict, total=False):
+    """Arguments of :func:`track` that go with all objects, given and found."""
+
+    model: str | TrackNetwork
+    weights: str | Path | None
+    mem_every: int | None
+    top_k: int | Literal["published"] | None
+    include_last: bool | None
+    memory_frames: int | None
+    memory_policy: MemoryPolicy | None
+    max_jump: float | None
+    short_side: int | None
+    flip_tta: bool
+    reverse: bool
+    settings: Mapping[str, Any] | None
+    device: str | int | torch.device | None
+    fast: bool
+    colour: Colour
+    layout: Layout
+    fit: bool
+    prompter: str | MakePrompter | None
+    progress: Progress | None
+    keep_images: bool
+
+
+@overload
 def track(
-    source: Source | str | Path | int | Iterable[Any] | Capture,
+    source: Source | SourceLike,
+    prompts: Auto,
+    *,
+    text: str | Sequence[str] | None = None,
+    **arguments: Unpack[TrackArguments],
+) -> Results[DetectionSession]: ...
+
+
+@overload
+def track(
+    source: Source | SourceLike,
+    prompts: None = None,
+    *,
+    text: str | Sequence[str],
+    **arguments: Unpack[TrackArguments],
+) -> Results[DetectionSession]: ...
+
+
+@overload
+def track(
+    source: Source | SourceLike,
+    prompts: Mapping[int, PromptsLike] | PromptsLike | None = None,
+    *,
+    box: BoxLike | None = None,
+    boxes: BoxesLike | None = None,
+    masks: MasksLike | None = None,
+    points: PointsLike | None = None,
+    labels: LabelsLike | None = None,
+    negative: PointsLike | None = None,
+    required: Iterable[int] | None = None,
+    **arguments: Unpack[TrackArguments],
+) -> Results[TrackSession]: ...
+
+
+def track(
+    source: Source | SourceLike,
     prompts: Mapping[int, PromptsLike] | PromptsLike | Auto | None = None,
     *,
-    box: Box | None = None,
-    boxes: Mapping[int, Box] | Sequence[Box] | None = None,
-    masks: Mapping[int, Any] | Sequence[Any] | None = None,
-    points: Point | Sequence[Point] | None = None,
-    labels: Sequence[int] | None = None,
-    negative: Point | Sequence[Point] | None = None,
+    box: BoxLike | None = None,
+    boxes: BoxesLike | None = None,
+    masks: MasksLike | None = None,
+    points: PointsLike | None = None,
+    labels: LabelsLike | None = None,
+    negative: PointsLike | None = None,
     text: str | Sequence[str] | None = None,
     model: str | TrackNetwork = "stcn-lite",
     weights: str | Path | None = None,
@@ -58,7 +119,7 @@ def track(
     required: Iterable[int] | None = None,
     progress: Progress | None = None,
     keep_images: bool = False,
-) -> Results[TrackSession] | Results[AutoSession] | Results[DetectionSession]:
+) -> Results[TrackSession] | Results[DetectionSession]:
     """Track objects from prompts, or objects that a detector finds.
 
     Unless given, ``mem_every`` to ``memory_policy`` have the published values of the model: STCN keeps every

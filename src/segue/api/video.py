@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from segue.api.slides import SHOWN, WIDTH, Slides
 from segue.errors import PromptError, SegueError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle
 from segue.models.base import TrackNetwork
-from segue.prompt_inputs import PromptsLike, collect_prompts
+from segue.prompt_inputs import MasksLike, PromptsLike, collect_prompts
 from segue.prompts import ImagePrompter, MakePrompter, find_prompter, resolve_prompts
 from segue.prompts.motion import MotionPrompter
 from segue.sessions.association import new_objects
@@ -37,9 +36,20 @@ from segue.sessions.detecting import detector
 from segue.sessions.networks import track_network
 from segue.sessions.session import one_thread_at_a_time
 from segue.sessions.track import TrackSession
-from segue.types import Box, Image, ObjectInfo, Point, PointPrompt, Prompt, Segmentation
+from segue.types import (
+    BoxesLike,
+    BoxLike,
+    Image,
+    LabelsLike,
+    ObjectInfo,
+    PointPrompt,
+    PointsLike,
+    Prompt,
+    Segmentation,
+)
 from segue.utils.arrays import BoolArray
 from segue.video import Source
+from segue.video.sources.given import SourceLike
 
 KEPT_FRAMES = 2
 """Frames whose features are kept for further clicks."""
@@ -85,7 +95,7 @@ class Video(AbstractContextManager["Video"]):
 
     def __init__(
         self,
-        source: Source | str | Path | Iterable[Any],
+        source: Source | SourceLike,
         *,
         model: str | TrackNetwork = "stcn-lite",
         weights: str | Path | None = None,
@@ -155,12 +165,12 @@ class Video(AbstractContextManager["Video"]):
         prompts: PromptsLike | None = None,
         *,
         id: int = 1,
-        box: Box | None = None,
-        boxes: Mapping[int, Box] | Sequence[Box] | None = None,
-        masks: Mapping[int, Any] | Sequence[Any] | None = None,
-        points: Point | Sequence[Point] | None = None,
-        labels: Sequence[int] | None = None,
-        negative: Point | Sequence[Point] | None = None,
+        box: BoxLike | None = None,
+        boxes: BoxesLike | None = None,
+        masks: MasksLike | None = None,
+        points: PointsLike | None = None,
+        labels: LabelsLike | None = None,
+        negative: PointsLike | None = None,
         text: str | Sequence[str] | None = None,
     ) -> Segmentation:
         """Add objects on a frame, or correct them there.

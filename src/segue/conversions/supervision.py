@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segue.conversions.composing import Composed, ResultLike, class_number, composed
 from segue.errors import PromptError, SegueError
 from segue.masks.measure import fill_boxes
+
+if TYPE_CHECKING:
+    from supervision import Detections
 
 
 def from_supervision(detections: Any, size: tuple[int, int] | None) -> Composed:
@@ -29,7 +32,7 @@ def labels_of(detections: Any) -> Any:
     return detections.data.get("class_name", detections.class_id)
 
 
-def to_supervision(result: ResultLike, numbers: MutableMapping[str, int] | None) -> Any:
+def to_supervision(result: ResultLike, numbers: MutableMapping[str, int] | None) -> Detections:
     """supervision's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_supervision`."""
     try:
         from supervision import Detections

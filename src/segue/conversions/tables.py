@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segue.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    import pandas
 
 COLUMNS = ("frame", "time", "id", "label", "score", "area", "x0", "y0", "x1", "y1")
 
 
-def table_of(results: Iterable[Any]) -> Any:
+def table_of(results: Iterable[Any]) -> pandas.DataFrame:
     """A ``pandas.DataFrame`` of results, a row for each visible object of each frame."""
     try:
         import pandas  # the user's own: it is no dependency

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 
@@ -64,8 +64,17 @@ _JOBS: Mapping[str, type[VideoJob]] = {
 }
 
 
+Scores = TypeVar("Scores", bound=Evaluation | None, covariant=True)
+"""Scores of a data set; None where a server may keep its annotations."""
+
+ScoredName: TypeAlias = Literal[
+    "davis", "folder", "something", "cdnet", "sbi", "lasiesta", "limu", "hofam", "isd", "foreground"
+]
+"""Data sets whose annotations are all there."""
+
+
 @dataclass(frozen=True, slots=True)
-class DatasetRun:
+class DatasetRun(Generic[Scores]):
     """Result of running a model over a data set.
 
     Attributes:
@@ -75,8 +84,36 @@ class DatasetRun:
     """
 
     results: Path
-    evaluation: Evaluation | None
+    evaluation: Scores
     failed: int
+
+
+class RunArguments(TypedDict, total=False):
+    """Arguments of :func:`run` that have a default."""
+
+    model: str | None
+    weights: str | Path | None
+    subset: str | None
+    sequences: Sequence[str]
+    year: Year
+    options: Mapping[str, Any] | None
+    workers: int | None
+    resume: bool
+    device: str | None
+    fast: bool
+    observer: BatchObserver | None
+
+
+@overload
+def run(
+    dataset: ScoredName, data: str | Path, *, output: str | Path, **arguments: Unpack[RunArguments]
+) -> DatasetRun[Evaluation]: ...
+
+
+@overload
+def run(
+    dataset: str, data: str | Path, *, output: str | Path, **arguments: Unpack[RunArguments]
+) -> DatasetRun[Evaluation | None]: ...
 
 
 def run(
@@ -95,7 +132,7 @@ def run(
     device: str | None = None,
     fast: bool = False,
     observer: BatchObserver | None = None,
-) -> DatasetRun:
+) -> DatasetRun[Evaluation | None]:
     """Run a model over a data set by its protocol, and score it, as `segue run` does.
 
     First masks, late objects and regions of interest are those of the data set. What is missing is found
@@ -105,7 +142,7 @@ def run(
 
     Args:
         dataset: ``davis``, ``folder``, ``something``, ``ytvos``, ``ytvis``, ``ovis``, ``cdnet``, ``sbi``,
-            ``lasiesta``, ``limu``, ``hofam``, ``foreground``, or a data set of another package.
+            ``lasiesta``, ``limu``, ``hofam``, ``isd``, ``foreground``, or a data set of another package.
         data: its folder.
         output: folder of the results.
         model: name of the network; None is the one that the job has without a name.

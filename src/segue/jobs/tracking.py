@@ -168,9 +168,10 @@ class GivenObjects:
         """The prompts by frame, read with the first frame."""
         if not self._prompts:
             size = self._source.original_size or first.size
-            self._prompts.update(plan_prompts(self._job, first, size, self._source))
-            if first.index in self._prompts:
-                self._prompts[first.index] = self._session.resolve(first, self._prompts[first.index])
+            planned = plan_prompts(self._job, first, size, self._source)
+            self._prompts.update(planned)
+            if first.index in planned:
+                self._prompts[first.index] = self._session.resolve(first, planned[first.index])
             self.due |= dict.fromkeys(self._prompts, "prompted")
         return self._prompts
 

@@ -7,7 +7,7 @@ Segmentation" (NeurIPS 2021), section 3; names and shapes of the layers of STCN 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +40,7 @@ class CorrespondenceNetwork(PublishedNetwork):
 
     value_encoder: Any
     decoder: Any
-    tracker: ClassVar[type[Tracker]] = MemoryTracker
+    tracker: type[Tracker] = MemoryTracker
     similarity: Similarity = "l2"
     shared_keys = True
 
@@ -71,7 +71,7 @@ class STCN(CorrespondenceNetwork):
     """
 
     schedule = Schedule(mem_every=5, top_k=20, include_last=False)
-    tracker: ClassVar[type[Tracker]] = BicubicTracker
+    tracker: type[Tracker] = BicubicTracker
     capabilities = TrackCapabilities(graphs="memory")
     value_channels = VALUE_CHANNELS
 
@@ -192,7 +192,7 @@ class STCNLite(CorrespondenceNetwork):
     )
     capabilities = TrackCapabilities(confidence=(1.17, -1.27), graphs="memory")
     """The confidence is fitted to the seven development clips."""
-    tracker: ClassVar[type[Tracker]] = LiteTracker
+    tracker: type[Tracker] = LiteTracker
     int8_parts = ("key_encoder", "key_proj", "key_comp", "value_encoder", "decoder")
     read_stride = 8
     value_channels = 128

@@ -41,7 +41,7 @@ class STM(PublishedNetwork):
     """
 
     schedule = Schedule(mem_every=5, top_k=None, include_last=True)
-    tracker: ClassVar[type[Tracker]] = BicubicTracker
+    tracker: type[Tracker] = BicubicTracker
     key_channels = KEY_CHANNELS
     value_channels = VALUE_CHANNELS
     similarity: Similarity = "dot"

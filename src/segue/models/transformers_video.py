@@ -294,7 +294,7 @@ class TransformersVideo(nn.Module):
     """
 
     schedule: Schedule = SCHEDULE
-    tracker: ClassVar[type[Tracker]] = TransformersTracker
+    tracker: type[Tracker] = TransformersTracker
     fuses = False
     """Its layers read each other's weights: none is replaced by a faster one."""
 

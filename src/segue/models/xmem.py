@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -120,7 +119,7 @@ class XMem(PublishedNetwork):
     """
 
     schedule: Schedule = XMemSchedule()
-    tracker: ClassVar[type[Tracker]] = XMemTracker
+    tracker: type[Tracker] = XMemTracker
     value_channels = VALUE_CHANNELS
 
     def __init__(self, *, single_object: bool = False, hidden_channels: int = HIDDEN_CHANNELS) -> None:

@@ -10,7 +10,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from segue.errors import PromptError
 from segue.prompt_inputs import as_box, as_points, check_points, clip_box, points_of
 from segue.prompts.planes import pixels
-from segue.types import Box, Image, Point
+from segue.types import Box, BoxLike, Image, Point, PointsLike, SupportsArray
 from segue.utils.arrays import Float32Array, as_array
 from segue.utils.inputs import kind_of
 
@@ -65,6 +65,17 @@ class ImagePrompts:
     negative: Sequence[Point] = ()
     scribble: Sequence[Stroke] = ()
     mask: npt.NDArray[Any] | None = None
+
+    if TYPE_CHECKING:  # callers may have arrays and tensors, which `checked` makes plain
+
+        def __init__(
+            self,
+            box: BoxLike | None = None,
+            points: PointsLike = (),
+            negative: PointsLike = (),
+            scribble: Sequence[PointsLike] = (),
+            mask: SupportsArray | None = None,
+        ) -> None: ...
 
     @property
     def positive(self) -> list[Point]:

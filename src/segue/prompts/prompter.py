@@ -18,7 +18,6 @@ from segue.prompts.answers import (
     ImagePrompts,
     MaskPrediction,
     PixelWindow,
-    Stroke,
     distinct,
 )
 from segue.prompts.planes import (
@@ -31,10 +30,10 @@ from segue.prompts.planes import (
     pixels,
     tight_box,
 )
-from segue.types import Box, Frame, Image, Point
+from segue.types import Box, BoxLike, Frame, Point, PointsLike, SupportsArray
 from segue.utils.arrays import Float32Array
 from segue.utils.devices import to_device
-from segue.video.decoding.readers import as_rgb
+from segue.video.decoding.readers import FrameLike, as_rgb
 from segue.weights import Prepared, prepare
 
 SIDE = 192
@@ -89,7 +88,7 @@ class Prompter(ImagePrompter):
 
     def __init__(
         self,
-        image: Frame | Image | Any,
+        image: FrameLike,
         network: SeguePrompt | Prepared[SeguePrompt] | str = "segue-prompt",
         *,
         device: str | int | torch.device | None = None,
@@ -105,11 +104,11 @@ class Prompter(ImagePrompter):
     def __call__(
         self,
         *,
-        box: Box | None = None,
-        points: Sequence[Point] = (),
-        negative: Sequence[Point] = (),
-        scribble: Sequence[Stroke] = (),
-        mask: npt.NDArray[np.generic] | None = None,
+        box: BoxLike | None = None,
+        points: PointsLike = (),
+        negative: PointsLike = (),
+        scribble: Sequence[PointsLike] = (),
+        mask: SupportsArray | None = None,
     ) -> MaskPrediction:
         """:meth:`answer` to these :class:`ImagePrompts`."""
         return self.answer(ImagePrompts(box, points, negative, scribble, mask))

@@ -12,16 +12,23 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
-from segue.metrics.evaluation import Evaluation, Measures
+from segue.metrics.evaluation import Evaluation, FrameView, Measures
 from segue.reports.charts import bars, drawn, number, pairs, signed, timeline
 from segue.reports.files import Pairs, paired
-from segue.reports.images import COLOURS, closer, colour_errors, data_uri, worst_frames
+from segue.reports.images import (
+    COLOURS,
+    PANEL_SIDE,
+    changed_frames,
+    data_uri,
+    panels,
+    worst_frames,
+)
 from segue.utils.files import prepare, write_complete
 from segue.utils.inputs import user_path
 from segue.utils.version import __version__
 
 WORST = 12
-"""Images of a page at most."""
+"""Frames that a page shows as images, at most."""
 
 CHARTS = 120
 """Sequences shown as charts at most; of more, those with the lowest scores."""
@@ -34,7 +41,8 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
     """Write an evaluation as one HTML page.
 
     It holds the protocol, the remarks, all tables, bars by sequence, the measures over time and the worst
-    frames as images. Its size is bounded: :data:`WORST` images, :data:`CHARTS` charts.
+    frames as images, the truth, the result and its errors side by side. Its size is bounded: :data:`WORST`
+    frames, :data:`CHARTS` charts.
 
     Args:
         evaluation: what to show.
@@ -66,8 +74,8 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
             (f"{name} {number(scores.get(name, math.nan))}", _drawing(timeline(series[name])))
             for name in over_time
         ],
-        colours=[(kind, f"rgb{colour}") for kind, colour in COLOURS.items()],
-        images=list(_images(evaluation)),
+        colours=_legend(),
+        frames=list(_worst(evaluation)),
         groups=[
             ("Categories", "category", evaluation.categories),
             ("Kinds of objects", "objects", evaluation.groups),
@@ -76,14 +84,42 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
     )
 
 
-def _images(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
-    """Address and caption of the worst frames."""
+Panels = list[tuple[str, str]]
+"""Name and address of each image of a frame."""
+
+
+def _worst(evaluation: Evaluation) -> Iterator[tuple[str, Panels]]:
+    """Caption and images of the worst frames."""
     for worst in worst_frames(evaluation.series, WORST) if evaluation.view is not None else ():
         view = evaluation.view(worst.sequence, worst.frame)  # type: ignore[misc]
-        image = colour_errors(view)[closer(view)]
-        enlarged = ", enlarged" if image.shape[:2] != view.truth.shape else ""
-        caption = f"{worst.sequence}, frame {worst.frame}{enlarged}: {worst.measure} {number(worst.value)}"
-        yield data_uri(image), caption
+        images, enlarged = _panels({"errors": view})
+        value = f"{worst.measure} {number(worst.value)}"
+        yield f"{worst.sequence}, frame {worst.frame}{enlarged}: {value}", images
+
+
+def _legend() -> list[tuple[str, str]]:
+    return [(kind, f"rgb{colour}") for kind, colour in COLOURS.items()]
+
+
+def _changed(comparison: Comparison) -> Iterator[tuple[str, Panels]]:
+    """Caption and images of the frames on which two results differ most."""
+    one, other = comparison.first.view, comparison.second.view
+    if one is None or other is None:
+        return
+    names = comparison.names
+    if names[0] == names[1]:
+        names = "first", "second"
+    for item in changed_frames(comparison.first.series, comparison.second.series, WORST):
+        views = (view(item.sequence, item.frame) for view in (one, other))
+        images, enlarged = _panels(dict(zip(names, views, strict=True)))
+        values = f"{number(item.first)}, {number(item.second)} ({signed(item.second - item.first)})"
+        yield f"{item.sequence}, frame {item.frame}{enlarged}: {item.measure} {values}", images
+
+
+def _panels(views: Mapping[str, FrameView]) -> tuple[Panels, str]:
+    images, closer = panels(views)
+    addresses = [(name, data_uri(image, PANEL_SIDE)) for name, image in images]
+    return addresses, ", enlarged" if closer else ""
 
 
 def write_comparison(comparison: Comparison, path: Path | str) -> None:
@@ -91,7 +127,8 @@ def write_comparison(comparison: Comparison, path: Path | str) -> None:
 
     It holds both overall scores and, where there are scores by sequence, the mean differences with their
     intervals and the headline of each sequence in both results. The chart shows at most :data:`CHARTS`
-    sequences, those that differ most.
+    sequences, those that differ most. The :data:`WORST` frames that differ most are images: the truth and
+    the errors of both results side by side.
 
     Args:
         comparison: two results on one data set.
@@ -99,6 +136,7 @@ def write_comparison(comparison: Comparison, path: Path | str) -> None:
 
     Raises:
         SinkError: the page cannot be written.
+        SegueError: a frame to be shown cannot be read.
     """
     overall, scores = in_both(comparison)
     shown = _lowest({name: -abs(b - a) for name, (a, b) in scores.items()})
@@ -114,6 +152,8 @@ def write_comparison(comparison: Comparison, path: Path | str) -> None:
         shown=len(shown),
         pairs_chart=_drawing(pairs({name: scores[name] for name in shown})),
         rows=difference_rows(scores),
+        colours=_legend(),
+        frames=list(_changed(comparison)),
     )
 
 

@@ -1,10 +1,10 @@
-"""Images of errors: what a result got right, what it added, what it missed."""
+"""Images of frames for reports: the truth, results, and what a result got right, added and missed."""
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import cv2
@@ -12,11 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import SegueError
+from segue.masks.drawing import overlay
 from segue.metrics.evaluation import FrameView, Series
-from segue.types import Image
+from segue.types import Image, IndexMask
 
 LONG_SIDE = 640
 """Longer side of an image in a report, in pixels, at most; small ones are enlarged up to it."""
+
+PANEL_SIDE = 420
+"""The same of each of several images of one frame."""
 
 ENLARGED = 4
 """Largest magnification of a part of a frame."""
@@ -50,6 +54,39 @@ class Worst(NamedTuple):
     value: float
 
 
+class Changed(NamedTuple):
+    """A frame that two results were scored differently on, by name, and both values of the measure."""
+
+    sequence: str
+    frame: str
+    measure: str
+    first: float
+    second: float
+
+
+def changed_frames(
+    first: Mapping[str, Mapping[str, Series]], second: Mapping[str, Mapping[str, Series]], count: int
+) -> list[Changed]:
+    """The frames of both with the largest differences of the first measure, then with the lowest values."""
+    found = []
+    for sequence in first.keys() & second.keys():
+        for measure, one in list(first[sequence].items())[:1]:
+            other = second[sequence].get(measure)
+            if other is None or other.frames != one.frames:
+                continue
+            changes = np.abs(other.values - one.values)
+            lower = np.fmin(one.values, other.values)
+            found += [
+                Changed(sequence, one.frames[i], measure, float(one.values[i]), float(other.values[i]))
+                for i in _lowest(-changes, lower)
+            ]
+    return sorted(found, key=_by_change)[:count]
+
+
+def _by_change(item: Changed) -> tuple[float, float, str, str]:
+    return -abs(item.second - item.first), min(item.first, item.second), item.sequence, item.frame
+
+
 def worst_frames(series: Mapping[str, Mapping[str, Series]], count: int) -> list[Worst]:
     """The frames with the lowest values of their sequence's first measure, lowest first."""
     found = []
@@ -60,10 +97,11 @@ def worst_frames(series: Mapping[str, Mapping[str, Series]], count: int) -> list
     return sorted(found, key=lambda worst: worst.value)[:count]
 
 
-def _lowest(values: npt.NDArray[np.float64]) -> list[int]:
+def _lowest(values: npt.NDArray[np.float64], then: npt.NDArray[np.float64] | None = None) -> list[int]:
+    """Positions of the lowest values, of equal ones the lowest by ``then``, none near to another."""
     apart = max(len(values) // 10, 1)
     chosen: list[int] = []
-    for i in np.argsort(values, kind="stable"):  # NaN comes last
+    for i in np.lexsort((values if then is None else then, values)):  # NaN comes last
         if np.isnan(values[i]) or len(chosen) == PER_SEQUENCE:
             break
         if all(abs(int(i) - other) >= apart for other in chosen):
@@ -90,9 +128,34 @@ def colour_errors(view: FrameView) -> Image:
     return np.asarray(np.rint(grey * _DIMMED * (1 - weight) + flat * weight), np.uint8)
 
 
-def closer(view: FrameView) -> tuple[slice, slice]:
-    """Rows and columns around all that truth and result hold, in the shape of the frame."""
-    marked = ((view.truth > 0) | (view.result > 0)) & ~view.ignored
+def panels(views: Mapping[str, FrameView]) -> tuple[list[tuple[str, Image]], bool]:
+    """The truth of a frame, a result and its errors, or the errors of each; whether a part is enlarged."""
+    some = next(iter(views.values()))
+    part = closer(views.values())
+    shape = some.truth[part].shape
+    factor = max(1, PANEL_SIDE // max(shape))
+    ids = any(view.truth.max(initial=0) > 1 or view.result.max(initial=0) > 1 for view in views.values())
+
+    def enlarged(plane: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        return plane[part].repeat(factor, axis=0).repeat(factor, axis=1)
+
+    def drawn(mask: IndexMask) -> Image:
+        under = np.zeros((*some.truth.shape, 3), np.uint8) if some.image is None else some.image
+        return overlay(enlarged(under), enlarged(mask), alpha=0.6, ids=ids)  # type: ignore[arg-type]
+
+    found = [("truth", drawn(some.truth))]
+    if len(views) == 1:
+        found.append(("result", drawn(some.result)))
+    for name, view in views.items():
+        found.append((name, np.asarray(enlarged(colour_errors(view)), np.uint8)))
+    return found, shape != some.truth.shape
+
+
+def closer(views: Iterable[FrameView]) -> tuple[slice, slice]:
+    """Rows and columns around all that truth and results of a frame hold, in the shape of the frame."""
+    marked = np.logical_or.reduce(
+        [((view.truth > 0) | (view.result > 0)) & ~view.ignored for view in views], axis=0
+    )
     height, width = marked.shape
     x, y, w, h = cv2.boundingRect(marked.astype(np.uint8))
     share = max(1.5 * max(w / width, h / height), 1 / ENLARGED)
@@ -107,10 +170,10 @@ def _span(centre: float, length: float, size: int) -> slice:
     return slice(start, start + math.ceil(length))
 
 
-def data_uri(image: Image) -> str:
-    """An image (H, W, 3) as a JPEG inside an address, its longer side near :data:`LONG_SIDE`."""
+def data_uri(image: Image, long_side: int = LONG_SIDE) -> str:
+    """An image (H, W, 3) as a JPEG inside an address, its longer side near ``long_side``."""
     height, width = image.shape[:2]
-    scale = LONG_SIDE / max(height, width)
+    scale = long_side / max(height, width)
     if scale < 1:
         size = max(round(width * scale), 1), max(round(height * scale), 1)
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

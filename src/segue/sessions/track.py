@@ -28,7 +28,7 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompt_inputs import PromptsLike, as_prompts, collect_prompts
+from segue.prompt_inputs import MasksLike, PromptsLike, as_prompts, collect_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
 from segue.sessions.association import new_objects
@@ -36,11 +36,15 @@ from segue.sessions.networks import track_network
 from segue.sessions.session import Session, one_thread_at_a_time
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import (
+    BoxesLike,
+    BoxLike,
     Frame,
     IndexMask,
+    LabelsLike,
     MaskPrompt,
     ObjectInfo,
     PointPrompt,
+    PointsLike,
     Prompt,
     Segmentation,
     check_count,
@@ -184,12 +188,12 @@ class TrackSession(Checkpointable, Session):
         frame: FrameLike,
         prompts: PromptsLike | FramePrompts | None = None,
         *,
-        box: Any = None,
-        boxes: Any = None,
-        masks: Any = None,
-        points: Any = None,
-        labels: Any = None,
-        negative: Any = None,
+        box: BoxLike | None = None,
+        boxes: BoxesLike | None = None,
+        masks: MasksLike | None = None,
+        points: PointsLike | None = None,
+        labels: LabelsLike | None = None,
+        negative: PointsLike | None = None,
         text: str | Sequence[str] | None = None,
         predict: bool = True,
     ) -> Segmentation:
@@ -275,12 +279,12 @@ class TrackSession(Checkpointable, Session):
         prompts: PromptsLike | None = None,
         *,
         id: int = 1,
-        box: Any = None,
-        boxes: Any = None,
-        masks: Any = None,
-        points: Any = None,
-        labels: Any = None,
-        negative: Any = None,
+        box: BoxLike | None = None,
+        boxes: BoxesLike | None = None,
+        masks: MasksLike | None = None,
+        points: PointsLike | None = None,
+        labels: LabelsLike | None = None,
+        negative: PointsLike | None = None,
         text: str | Sequence[str] | None = None,
     ) -> None:
         """Give prompts for the next frame, such as the clicks of a person who sees the last one.
@@ -312,7 +316,7 @@ class TrackSession(Checkpointable, Session):
             self._added += collect_prompts(prompts, **marks, size=self._size, id=id, corrects=id in self.ids)
 
     def _collected(
-        self, frame: Frame, prompts: PromptsLike | FramePrompts, marks: Mapping[str, Any], text: Any
+        self, frame: Frame, prompts: PromptsLike | FramePrompts | None, marks: Mapping[str, Any], text: Any
     ) -> list[Prompt] | None:
         """All prompts of a frame: those that were added before it, and those that come with it."""
         added, self._added = self._added, []

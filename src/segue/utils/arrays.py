@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, SupportsFloat, SupportsInt, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,19 @@ Image = npt.NDArray[np.uint8]
 IndexMask = npt.NDArray[np.integer]
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
+
+
+class SupportsArray(Protocol):
+    """What NumPy takes for an array: an array, a tensor of PyTorch on the processor, and others."""
+
+    def __array__(self) -> npt.NDArray[Any]: ...
+
+
+BoxLike = Sequence[SupportsFloat] | SupportsArray
+BoxesLike = Mapping[int, BoxLike] | Sequence[BoxLike] | SupportsArray
+PointLike = Sequence[SupportsFloat] | SupportsArray
+PointsLike = PointLike | Sequence[PointLike]
+LabelsLike = Sequence[SupportsInt] | SupportsArray
 
 
 def id_type(highest: int) -> type[np.uint8 | np.uint16]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
@@ -41,7 +41,22 @@ from segue.weights.loading import (
     weights_identity,
 )
 
+if TYPE_CHECKING:
+    from segue.models.cutie.network import Cutie
+    from segue.models.fgsegnet import FgSegNetV2
+    from segue.models.hofam import HOFAM
+    from segue.models.msstsvis.lite import MSSTSVISLite
+    from segue.models.mustan import MUSTAN1, MUSTAN2
+    from segue.models.mustan_lite import MustanLite
+    from segue.models.sam2.network import SAM2
+    from segue.models.segue_prompt import SeguePrompt
+    from segue.models.stcn import STCN, STCNLite
+    from segue.models.stm import STM
+    from segue.models.xmem import XMem
+
 Network = TypeVar("Network")
+
+WeightPath: TypeAlias = str | os.PathLike[str]
 
 FIRST_PASSES = 2
 """Frames in which layers arrange their weights."""
@@ -177,9 +192,127 @@ def prepare(
         return _shared(key, lambda: _prepared(module, place, fast, forms, None, digest))
 
 
+@overload
+def load(
+    name: Literal["stcn-lite", "stcn-lite-free"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> STCNLite: ...
+@overload
+def load(
+    name: Literal["stcn"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> STCN: ...
+@overload
+def load(
+    name: Literal["stm"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> STM: ...
+@overload
+def load(
+    name: Literal["xmem", "xmem-no-sensory"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> XMem: ...
+@overload
+def load(
+    name: Literal["cutie", "cutie-small"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> Cutie: ...
+@overload
+def load(
+    name: Literal["sam2-tiny", "sam2-small", "sam2-base+", "sam2-large"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> SAM2: ...
+@overload
+def load(
+    name: Literal["mustan-lite"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> MustanLite: ...
+@overload
+def load(
+    name: Literal["mustan1"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> MUSTAN1: ...
+@overload
+def load(
+    name: Literal["mustan2"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> MUSTAN2: ...
+@overload
+def load(
+    name: Literal["hofam", "stam"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> HOFAM: ...
+@overload
+def load(
+    name: Literal["fgsegnet"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> FgSegNetV2: ...
+@overload
+def load(
+    name: Literal["msstsvis-lite"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> MSSTSVISLite: ...
+@overload
+def load(
+    name: Literal["segue-prompt", "segue-prompt-free"],
+    weights: WeightPath | None = None,
+    *,
+    device: None = None,
+    fast: None = None,
+) -> SeguePrompt: ...
+@overload
 def load(
     name: str,
-    weights: str | os.PathLike[str] | None = None,
+    weights: WeightPath | None = None,
+    *,
+    device: str | int | torch.device,
+    fast: bool | None = None,
+) -> Prepared[Any]: ...
+@overload
+def load(
+    name: str, weights: WeightPath | None = None, *, device: None = None, fast: bool
+) -> Prepared[Any]: ...
+@overload
+def load(name: str, weights: WeightPath | None = None, *, device: None = None, fast: None = None) -> Any: ...
+def load(
+    name: str,
+    weights: WeightPath | None = None,
     *,
     device: str | int | torch.device | None = None,
     fast: bool | None = None,

@@ -94,8 +94,9 @@ class ForegroundNetwork(Protocol):
     one encoding per role and gives what ``forward`` gives on the whole window.
     """
 
-    context: tuple[tuple[int, str], ...]
-    """Frames other than the current one: offset to it in frames, negative is the past, and role."""
+    @property
+    def context(self) -> tuple[tuple[int, str], ...]:
+        """Frames other than the current one: offset to it in frames, negative is the past, and role."""
 
     current: str
     """Role of the current frame."""

@@ -6,7 +6,7 @@ shapes of the layers are those of the release. Both sizes differ in the trunk of
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +43,7 @@ class Cutie(PublishedNetwork):
     """
 
     schedule: Schedule = CutieSchedule()
-    tracker: ClassVar[type[Tracker]] = CutieTracker
+    tracker: type[Tracker] = CutieTracker
     value_channels = WIDTH
     sensory_channels = WIDTH
     pads_black = True

@@ -6,7 +6,7 @@ of a video, and which of it a frame sees, is not its business: see :mod:`segue.m
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +42,7 @@ class SAM2(nn.Module):
     """
 
     schedule: Schedule = SAM2Schedule()
-    tracker: ClassVar[type[Tracker]] = SAM2Tracker
+    tracker: type[Tracker] = SAM2Tracker
 
     def __init__(self, size: SizeName = "tiny") -> None:
         super().__init__()

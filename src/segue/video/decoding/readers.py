@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from PIL import Image as PillowImage
 
 from segue.errors import SourceError
 from segue.masks.files import MAX_PIXELS, check_pixels
-from segue.types import Frame, Image
+from segue.types import Frame, Image, SupportsArray
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
 from segue.video.decoding.frame_index import FrameIndex
@@ -182,7 +182,7 @@ def as_rgb(value: Any, where: str) -> Image:
     return np.ascontiguousarray(value[..., :3])
 
 
-FrameLike = Any
+FrameLike: TypeAlias = Frame | SupportsArray | PillowImage.Image
 """A :class:`Frame`, or an image: array or tensor (H, W, 3) of uint8, or a PIL image."""
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import cv2
+from PIL.Image import Image as PillowImage
 
 from segue.errors import SourceError
 from segue.masks.files import IMAGE_ERRORS, open_image
@@ -21,6 +23,9 @@ NAME = "video"
 
 Capture = cv2.VideoCapture
 """A capture of OpenCV."""
+
+SourceLike: TypeAlias = str | os.PathLike[str] | int | Iterable[Any] | PillowImage | Capture
+"""What :func:`segue.open_source` opens."""
 
 
 def images_of(capture: Capture) -> Iterator[Image]:

@@ -34,7 +34,7 @@ from segue.utils.notices import warn_caller
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import ArrayReader, ConnectionChange, Reader, SourceImage
 from segue.video.sources.addresses import check_place, is_address
-from segue.video.sources.given import NAME, Capture, check_open, images_of, path_of
+from segue.video.sources.given import NAME, Capture, SourceLike, check_open, images_of, path_of
 from segue.video.sources.identity import VideoSource
 from segue.video.sources.images import AnimationReader, ImageReader, count_frames, open_folder, open_pattern
 from segue.video.sources.kinds import IMAGE_SUFFIXES
@@ -467,7 +467,7 @@ def letterboxed(image: Image, size: tuple[int, int]) -> Image:
 
 
 def open_source(
-    source: str | Path | int | Iterable[Any] | Capture,
+    source: SourceLike,
     *,
     start: int | float | str | None = None,
     end: int | float | str | None = None,
