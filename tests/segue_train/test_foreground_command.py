@@ -54,7 +54,7 @@ def test_lite_is_trained_resumed_and_teaches_slim(tmp_path: Path, start: Path) -
     assert "step 2/2" in second
     assert "drawing" not in second
     trained = tmp_path / "lite" / "mustan-lite.safetensors"
-    network, before = MustanLite(), MustanLite()
+    network, before = MustanLite(recurrence=True), MustanLite()
     load_strict(network, trained)
     load_strict(before, start)
     assert not torch.equal(network.decoder.head.weight, before.decoder.head.weight)
@@ -72,7 +72,7 @@ def test_lite_learns_to_look_at_flow_and_says_so(tmp_path: Path, start: Path) ->
     file = tmp_path / "flow" / "mustan-lite.safetensors"
     network = load("mustan-lite", file)
     assert isinstance(network, MustanLite)
-    assert network.options == {"flow": "farneback", "flow_attention": True}
+    assert network.options == {"flow": "farneback", "flow_attention": True, "recurrence": True}
     assert network.capabilities.flow_gaps == (3, 6)
     assert network.flow_attention is not None
     assert network.flow_attention.fusion[0].get_parameter("weight").any()

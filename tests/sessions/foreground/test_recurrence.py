@@ -131,7 +131,9 @@ def test_a_session_shows_a_network_what_came_back(monkeypatch: pytest.MonkeyPatc
     for i in range(40):
         session.step(Frame(i, i / 25, leaves[i % 2]))
     share, visits = seen[-1][0, :, :, : seen[-1].shape[3] // 2]
-    assert seen[-1].shape[2] == 48 and share.mean() > 0.3 and visits.max() >= 2 * VISIT / 255
+    assert seen[-1].shape[2] == 48
+    assert share.mean() > 0.3
+    assert visits.max() >= 2 * VISIT / 255
 
 
 def test_a_frame_without_a_past_is_as_one_that_was_never_seen() -> None:

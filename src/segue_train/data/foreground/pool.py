@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from segue.errors import DatasetError
 from segue.flow.providers import FlowImages, flow_provider
-from segue.layers.colours import SCENE_PLANES
+from segue.layers.colours import RECURRENCE_PLANES, SCENE_PLANES
 from segue.types import Image
 from segue.utils.system import replace_file
 from segue_train.data.foreground.samples import Sample, collate
@@ -75,7 +75,7 @@ def fill(
 ) -> Pool:
     """Draw the missing samples of a pool with ``workers`` processes, or in this one."""
     try:
-        _claim(folder, {"seed": seed, **settings})
+        _claim(folder, {"seed": seed, "planes": SCENE_PLANES + RECURRENCE_PLANES, **settings})
         shards = _Shards(folder, makers, seed)
         if len(shards):
             report(f"{folder}: drawing {len(shards) * SHARD} samples")
