@@ -34,9 +34,9 @@ PANEL, PANELS = (300, 168), 24
 """Width and height of a job in the clip of the README, and its number of images."""
 
 COMMANDS = {
-    "gallery_masks": "segue track video.mp4 --mask first.png --format overlay -o out",
-    "gallery_clicks": "segue track video.mp4 --point 115,62 --point 70,25 --format overlay -o out",
-    "gallery_moves": "segue foreground still.mp4 --objects --format overlay -o out",
+    "gallery_masks": "segue track video.mp4 --mask first.png --format overlay -o masks",
+    "gallery_clicks": "segue track video.mp4 --point 115,62 --point 70,25 --format overlay -o clicks",
+    "gallery_moves": "segue foreground still.mp4 --objects --format overlay -o moves",
 }
 """What makes each clip, in a folder with the bundled video and ``still.mp4``."""
 
@@ -99,11 +99,11 @@ def panel(video: Path) -> list[np.ndarray]:
 
 
 def run(command: str, folder: Path) -> Path:
-    """Run a command in a folder; gives the video that it has made."""
+    """Run a command, whose last word is its output, in a folder; gives the video that it has made."""
     print(command, flush=True)
     words = [sys.executable, "-m", *shlex.split(command), "--overwrite"]
     subprocess.run(words, cwd=folder, check=True)
-    return folder / "out" / "overlay.mp4"
+    return folder / words[-2] / "overlay.mp4"
 
 
 def main() -> None:

@@ -5,8 +5,10 @@ Example::
     python -m tools.images docs/images            # all that are made here
     python -m tools.images docs/images demo live  # some
 
-``live`` and ``batch`` need playwright and Chromium, ``isd`` the extra ``synth``. Others make the rest: the
-clips of the gallery ``tools/gallery.py``, the images of `segue annotate` and `segue view` the tests in
+``live``, ``batch``, ``cameras`` and ``evaluation`` need playwright and Chromium, ``isd`` the extra ``synth``,
+``training_samples`` the extra ``train``. Others make the rest: the curves of a training
+``tools/training_curves.py``, Label Studio ``tools/label_studio_image.py``, the clips of the gallery
+``tools/gallery.py``, the images of `segue annotate` and `segue view` the tests in
 ``tests/segue_web/pages/test_page.py`` with the variable SEGUE_IMAGES set to a folder, those of
 `segue instances` ``tools/instance_images.py``.
 """
@@ -19,8 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from PIL import Image
 import segue
 from segue.masks import DAVIS_PALETTE, overlay, read_index_mask
 from tools.gallery import write_still_video
+from tools.page_images import browser_page, cameras, evaluation, training_samples
 
 SAMPLE = Path(segue.__file__).resolve().parent / "assets" / "sample"
 
@@ -108,18 +110,6 @@ def isd(scratch: Path, target: Path) -> None:
     shutil.copy(scratch / "isd.png", target / "isd.png")
 
 
-@contextmanager
-def browser_page(width: int, height: int) -> Iterator[Any]:
-    """A page of Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        yield browser.new_page(viewport={"width": width, "height": height}, color_scheme="dark")
-        browser.close()
-
-
 def batch(scratch: Path, target: Path) -> None:
     """The report of a batch of three videos, one of which is none."""
     videos = scratch / "videos"
@@ -181,6 +171,9 @@ MAKERS: dict[str, Callable[[Path, Path], None]] = {
     "isd": isd,
     "live": live,
     "batch": batch,
+    "cameras": cameras,
+    "evaluation": evaluation,
+    "training_samples": training_samples,
 }
 
 

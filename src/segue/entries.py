@@ -1,4 +1,4 @@
-"""What an entry says of a network, a detector, a prompter, a format of results, a data set or a command.
+"""What an entry says of a network, a detector, a prompter, a format, a data set, a metric or a command.
 
 See :mod:`segue.registry`, where they are found by name.
 """
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from torch import Tensor, device
+
+    from segue.utils.arrays import BoolArray
 
 from segue.types import Box, FeatureName, Frame, Image, Refinement, Segmentation
 
@@ -486,6 +488,22 @@ class DatasetEntry:
         """The kind of labels by which it is run and scored; None where it names no reader."""
         kinds: tuple[LabelKind, ...] = ("masks", "instances", "videos")
         return self.kind or next((kind for kind in kinds if getattr(self, kind) is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricEntry:
+    """A measure of masks beside those of a protocol.
+
+    Attributes:
+        name: the name that users give to ``--metric``, and that of its column.
+        measure: gives the value of one object on one frame, of the pixels of the result and of the truth,
+            (H, W), bool; NaN where it has none.
+        about: what it is, in words.
+    """
+
+    name: str
+    measure: Callable[[BoolArray, BoolArray], float]
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What segue knows by name, and how other packages add to it.
 
-There is one registry for each kind of thing: networks, detectors, prompters, sinks, data sets and commands.
+There is one registry for each kind of thing: networks, detectors, prompters, sinks, data sets, metrics and
+commands.
 An entry says of one thing what is needed to choose and to run it; nothing outside the thing's own module asks
 for its class. Entries come from three places, which differ in nothing else:
 
@@ -30,6 +31,7 @@ from segue.entries import DetectorEntry as DetectorEntry
 from segue.entries import DetectorOptions as DetectorOptions
 from segue.entries import Entry as Entry
 from segue.entries import EventSettings as EventSettings
+from segue.entries import MetricEntry as MetricEntry
 from segue.entries import NetworkTask as NetworkTask
 from segue.entries import PrompterEntry as PrompterEntry
 from segue.entries import PrompterOptions as PrompterOptions
@@ -41,7 +43,7 @@ from segue.errors import ArgumentError, CheckpointError, DatasetError, PromptErr
 from segue.utils.inputs import kind_of
 from segue.utils.lazy import LazyCallable
 
-AnyEntry = Entry | DetectorEntry | PrompterEntry | SinkEntry | DatasetEntry | CommandEntry
+AnyEntry = Entry | DetectorEntry | PrompterEntry | SinkEntry | DatasetEntry | MetricEntry | CommandEntry
 T = TypeVar("T", bound=AnyEntry)
 
 
@@ -237,13 +239,14 @@ SINKS = Registry(
     SinkEntry, "segue.sinks", "format", ("segue.sinks.outputs", "segue.events.entries"), SinkError
 )
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.catalogue",), DatasetError)
+METRICS = Registry(MetricEntry, "segue.metrics", "metric", ("segue.metrics.further",), DatasetError)
 COMMANDS = Registry(CommandEntry, "segue.commands", "command", ("segue.cli.commands",), wrap=_command)
 
-_REGISTRIES: tuple[Registry[Any], ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, COMMANDS)
+_REGISTRIES: tuple[Registry[Any], ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, METRICS, COMMANDS)
 
 
 def register(entry: AnyEntry) -> None:
-    """Add a network, a detector, a prompter, a format of results, a data set or a command to this process.
+    """Add a network, a detector, a prompter, a format of results, a data set, a metric or a command.
 
     Packages that are installed use the entry points named above instead, so that the command line knows them.
 

@@ -229,7 +229,7 @@ class Run:
         if self.average:
             self.average.update_parameters(self.raw)
         progress.step += 1
-        self.log.step(totals, factor)
+        self.log.step(totals, max(group["lr"] for group in self.optimizer.param_groups))
         self.fabric.call("on_step_end", run=self, losses=totals)
         return stop
 
@@ -339,8 +339,8 @@ class _Log:
             if settings.logger is not None:
                 self.writers.append(_online_logger(settings.logger, settings, progress))
 
-    def step(self, values: dict[str, float], factor: float) -> None:
-        """Take the losses of a step, and speak every ``log_every`` of them."""
+    def step(self, values: dict[str, float], rate: float) -> None:
+        """Take the losses of a step and its highest rate, and speak every ``log_every`` of them."""
         now = time.perf_counter()
         self.progress.seconds += now - self.mark
         self.mark = now
@@ -349,7 +349,7 @@ class _Log:
         self.count += 1
         if self.progress.step % self.settings.log_every == 0:
             if self.writers:
-                self._speak((now - self.reported) / self.count, factor)
+                self._speak((now - self.reported) / self.count, rate)
             self.reported, self.count = now, 0
             self.sums.clear()
 
@@ -369,10 +369,10 @@ class _Log:
         for writer in self.writers:
             writer.finalize("success")
 
-    def _speak(self, seconds: float, factor: float) -> None:
+    def _speak(self, seconds: float, rate: float) -> None:
         step, steps = self.progress.step, self.settings.steps
         means = {name: total / self.count for name, total in self.sums.items()}
-        self._write({**means, "learning_rate_factor": factor, "seconds_per_step": seconds})
+        self._write({**means, "learning_rate": rate, "seconds_per_step": seconds})
         parts = " ".join(f"{name} {value:.4f}" for name, value in means.items())
         left = time_left((steps - step) * seconds)
         self.settings.report(f"step {step}/{steps}  {parts}  {seconds:.2f} s/step  {left} left")

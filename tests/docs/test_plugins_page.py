@@ -80,6 +80,11 @@ def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -
     checked = run_forked("data", "check", tmp_path / "data", "--kind", "outlines", site=site)
     assert checked.returncode == 0, checked.stderr
     assert "walk\t3\t3" in checked.stdout
+    scored = run_alone(
+        "eval", "outlines", tmp_path / "out", "--data", tmp_path / "data", "--metric", "area-error", site=site
+    )
+    assert scored.returncode == 0, scored.stderr
+    assert scored.stdout.splitlines()[1].split("\t")[-1] == "area-error"
     image = tmp_path / "data/walk/images/00000.png"
     assert run_alone("brightness", image, site=site).stdout == "400\n"
     assert run_alone("brightness", image, "--limit", 241, site=site).stdout == "0\n"

@@ -22,7 +22,17 @@ import segue
 from segue.dataset_runs.protocols import protocol_of
 from segue.errors import CheckpointError, DatasetError, SegueError
 from segue.prompts import ImagePrompts, find_prompter
-from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, Entry, register
+from segue.registry import (
+    COMMANDS,
+    DATASETS,
+    DETECTORS,
+    METRICS,
+    MODELS,
+    PROMPTERS,
+    SINKS,
+    Entry,
+    register,
+)
 from segue.sessions import SessionState, TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
 from tests.cli.forked import run_alone, run_forked
@@ -72,7 +82,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put the package on the path for one test."""
-    registries: tuple[Any, ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, COMMANDS)
+    registries: tuple[Any, ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, METRICS, COMMANDS)
     for registry in registries:
         assert registry.names  # without the package; put back after the test
         monkeypatch.delitem(vars(registry), "_points")
@@ -280,9 +290,11 @@ def test_videos_with_masks_are_run_and_scored_and_trained_on(command: Command, t
     ended = run_forked("run", "outlines", root, "--model", "colour-memory", "--workers", 1, "-q", "-o", out)
     assert ended.returncode == 0, ended.stderr
     assert np.array_equal(masks_of(out / "walk"), TRUE)
-    scored = run_alone("eval", "outlines", out, "--data", root, "--json", tmp_path / "scores.json")
+    files = ("--json", tmp_path / "scores.json")
+    scored = run_alone("eval", "outlines", out, "--data", root, "--metric", "covered", *files)
     assert scored.returncode == 0, scored.stderr
-    assert json.loads((tmp_path / "scores.json").read_text())["global"]["J&F-Mean"] == 1.0
+    found = json.loads((tmp_path / "scores.json").read_text())["global"]
+    assert (found["J&F-Mean"], found["covered"]) == (1.0, 1.0)
 
     from segue_train.data.footage import gather
 
@@ -329,6 +341,35 @@ def test_a_data_set_of_the_process_runs_on_the_frames_that_it_names(tmp_path: Pa
     ]
     assert done.evaluation is not None
     assert done.evaluation.overall["J&F-Mean"] == 1.0
+
+
+def test_a_reader_gives_its_videos_in_a_mapping(tmp_path: Path) -> None:
+    entry = DATASETS.find("outlines")
+    assert entry.masks is not None
+    videos = {video.name: video for video in entry.masks(outlines(tmp_path / "data"))}
+    register(replace(entry, name="mapped", masks=lambda root: videos))
+    done = segue.run("mapped", tmp_path / "data", output=tmp_path / "out", model="colour-memory", workers=1)
+    assert done.evaluation is not None
+    assert done.evaluation.overall["J&F-Mean"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("gives", "sentence"),
+    [
+        (lambda root: {}["x"], "the reader of wrong fails with KeyError: 'x'"),
+        (lambda root: [1, 2], "wrong: its reader gives list of 2; it must give a mapping from names to"),
+        (lambda root: {"walk": 3}, "wrong: its reader gives int; it must give a mapping from names to"),
+        (lambda root: {}, "no videos; the layout is <video>/images, <video>/masks"),
+    ],
+)
+def test_what_a_reader_does_wrong_is_one_sentence(
+    gives: Callable[[Path], Any], sentence: str, command: Command, tmp_path: Path
+) -> None:
+    register(replace(DATASETS.find("outlines"), name="wrong", masks=gives))
+    with pytest.raises(DatasetError, match=sentence):
+        segue.run("wrong", tmp_path, output=tmp_path / "out", workers=1)
+    checked = command("data", "check", tmp_path, "--kind", "wrong")
+    assert (checked.code, sentence in checked.err) == (1, True)
 
 
 def test_a_data_set_without_videos_is_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import multiprocessing
 import os
@@ -112,6 +113,15 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     resumed = loop.train(recipe, replace(parts, resume=True))
     assert torch.equal(weights(resumed), weights(whole))
     assert not torch.equal(half, weights(whole))
+
+
+def test_logs_have_the_learning_rate_of_the_steps(settings: Any) -> None:
+    loop.train(LineRecipe(), settings)
+    with (settings.out / "logs" / "from-0" / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["learning_rate"]]
+    # The last of each two steps: 0.1 falls to 0 in six.
+    rates = {int(row["step"]): float(row["learning_rate"]) for row in rows}
+    assert rates == pytest.approx({2: 0.1 * 5 / 6, 4: 0.1 * 3 / 6, 6: 0.1 * 1 / 6})
 
 
 def test_callbacks_are_told_of_steps_scores_and_files(settings: Any) -> None:

@@ -57,6 +57,15 @@ def video(
     return VideoPredictor(network.network, FRAMES.__getitem__, count, settings, side=SIDE)
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums of several threads round otherwise, and a session takes fewer of them on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def network(sam2_network: SAM2) -> Prepared[SAM2]:
     return prepare(sam2_network, device="cpu")

@@ -78,7 +78,7 @@ def _command(name: str, entry: DatasetEntry | None) -> Callable[..., None]:
         Options(Results, help={"results": _RESULTS[None if entry is None else entry.labels]}),
         Options(
             kind,
-            only=["data", *options.split()],
+            only=["data", *options.split(), "metrics"],
             defaults={} if part is None else {"subset": part},
             help={} if about.part is None else {"subset": about.part},
         ),

@@ -87,7 +87,7 @@ def _run(
 
 run = command(
     _run,
-    Options(Request, only=["subset", "sequences", "year"]),
+    Options(Request, only=["subset", "sequences", "year", "metrics"]),
     Options(
         JobConfig,
         only=["output", "workers", "resume"],

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from segue.datasets import inventories
 from segue.datasets.inventories import CheckedVideo, Inventory
+from segue.datasets.opening import open_labels
+from segue.entries import LabelKind
 from segue.errors import DatasetError
 from segue.registry import DATASETS, DatasetEntry
 from segue.utils.inputs import user_path
@@ -91,6 +94,7 @@ def check_data(
         problems.append(f"no videos; the layout is {entry.layout}")
     if (refused := _refused(entry, root)) is not None:
         told = [*problems, *(problem for video in videos for problem in video.problems)]
+        refused = refused.partition("; `segue data check")[0]  # which is this
         problems += [] if any(refused in text or text in refused for text in told) else [refused]
     missing = [name for name in inventory.expected or entry.expected if name not in inventory.parts]
     return DataCheck(entry.name, root, tuple(videos), tuple(missing), tuple(problems))
@@ -112,20 +116,18 @@ def _listed(entry: DatasetEntry, root: Path) -> Inventory:
     if entry.labels == "stills":
         return inventories.list_stills(root)
     if entry.labels == "instances":
-        assert entry.instances is not None
-        return inventories.list_instances(entry.instances, root)
-    reader = entry.masks if entry.labels == "masks" else entry.videos
-    assert reader is not None
-    return inventories.list_opened(reader, root)
+        return inventories.list_instances(partial(open_labels, entry, "instances"), root)
+    assert entry.labels is not None
+    return inventories.list_opened(partial(open_labels, entry, entry.labels), root)
 
 
 def _refused(entry: DatasetEntry, root: Path) -> str | None:
     """The error of the reader that `segue run` and `segue train` open a folder with."""
-    readers = {"masks": entry.masks, "videos": entry.videos, "stills": entry.instances}
-    reader: Callable[[Path], object] | None = readers.get(entry.labels or "")
+    kinds: dict[str | None, LabelKind] = {"masks": "masks", "videos": "videos", "stills": "instances"}
+    kind = kinds.get(entry.labels)
     try:
-        if reader is not None:
-            reader(root)
+        if kind is not None and getattr(entry, kind) is not None:
+            open_labels(entry, kind, root)
     except DatasetError as error:
         return str(error)
     return None

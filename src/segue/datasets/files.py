@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -104,6 +104,13 @@ class ByName(Generic[Video]):
     root: Path
     _videos: dict[str, Video]
 
+    @classmethod
+    def of(cls, root: Path, videos: Mapping[str, Video]) -> ByName[Video]:
+        """These videos of a folder, by name."""
+        opened: ByName[Video] = ByName()
+        opened.root, opened._videos = root, dict(videos)
+        return opened
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the videos: natural order, or the order in which they were asked for."""
@@ -132,9 +139,8 @@ class ByName(Generic[Video]):
         Raises:
             DatasetError: no video has one of the names.
         """
-        chosen: ByName[Video] = ByName()
-        chosen.noun, chosen.root, chosen.split = self.noun, self.root, "selection"
-        chosen._videos = {name: self[name] for name in names}
+        chosen = ByName.of(self.root, {name: self[name] for name in names})
+        chosen.noun, chosen.split = self.noun, "selection"
         return chosen
 
 

@@ -9,6 +9,7 @@ from segue.metrics.davis_results import evaluate_davis
 from segue.metrics.evaluation import Evaluation, FrameView, Series
 from segue.metrics.foreground.cdnet import evaluate_foreground
 from segue.metrics.foreground.counts import ForegroundAccumulator
+from segue.metrics.further import with_metrics
 from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.metrics.report import DavisReport
 from segue.metrics.ytvis import YTVISAccumulator, evaluate_ytvis
@@ -32,4 +33,5 @@ __all__ = [
     "evaluate_ytvis",
     "evaluate_ytvos",
     "region_similarity",
+    "with_metrics",
 ]

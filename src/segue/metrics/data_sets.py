@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,18 +12,21 @@ from segue.datasets.files import ByName
 from segue.datasets.foreground.cdnet import read_training_frames
 from segue.datasets.foreground.folder import ForegroundFolder
 from segue.datasets.foreground.isd import open_isd_part
+from segue.datasets.opening import open_labels
 from segue.datasets.something import SomethingElseFolder
 from segue.datasets.ytvis import YTVISDataset
 from segue.datasets.ytvos import YtvosFolder, all_frames_folder, read_categories
+from segue.entries import LabelKind
 from segue.errors import DatasetError
 from segue.metrics.davis_results import DavisProtocol, evaluate_davis
 from segue.metrics.evaluation import Evaluation, Progress
 from segue.metrics.foreground import counts as foreground
 from segue.metrics.foreground.cdnet import evaluate_foreground, rules_of
+from segue.metrics.further import with_metrics
 from segue.metrics.ytvis import evaluate_ytvis
 from segue.metrics.ytvos import evaluate_ytvos
 from segue.options import FilePath, OptionModel, flags_of, offered, option
-from segue.registry import DATASETS, DatasetEntry
+from segue.registry import DATASETS, METRICS, DatasetEntry
 from segue.utils.inputs import whole_number
 
 Year = Literal["2016", "2016-toolkit", "2017"]
@@ -63,6 +65,10 @@ class Request(OptionModel):
     missing: foreground.Missing = option("error")
     """What a labelled frame without a result is."""
 
+    metrics: list[str] | None = option(None, flags="metric")
+    """Add a measure of masks: dice, precision, recall, or one of another package; may be given several
+    times."""
+
     workers: int = option(1, ge=1)
     """Sequences to score side by side."""
 
@@ -70,8 +76,10 @@ class Request(OptionModel):
         """Score results by the rules of the data set."""
         entry = self.check()
         assert entry.evaluate is not None
+        for name in self.metrics or ():
+            METRICS.find(name)
         evaluation: Evaluation = entry.evaluate(results, self, progress)
-        return evaluation
+        return with_metrics(evaluation, self.metrics) if self.metrics else evaluation
 
     def open(self) -> Any:
         """The videos that are asked for, as the reader of the data set gives them."""
@@ -94,7 +102,7 @@ class Request(OptionModel):
     def check(self) -> DatasetEntry:
         """The entry of the data set; options that mean nothing for it are refused."""
         entry = self.entry
-        known = {"data", "dataset", *(entry.options or "").split()}
+        known = {"data", "dataset", "metrics", *(entry.options or "").split()}
         for place, item in offered(Request):
             if place[0] not in known and getattr(self, place[0]) not in (item.default, []):
                 flag = flags_of(place, item)[0]
@@ -134,16 +142,16 @@ def data_sets() -> tuple[str, ...]:
     return (*(entry.name for entry in own if entry.labels in KINDS), *added)
 
 
-def _selected(request: Request, reader: Callable[[Path], ByName[Any]] | None, what: str) -> ByName[Any]:
-    if reader is None:
+def _selected(request: Request, kind: LabelKind, what: str) -> ByName[Any]:
+    if getattr(request.entry, kind) is None:
         raise DatasetError(f"{request.dataset} has no {what}")
-    videos = reader(request.data)
+    videos: ByName[Any] = open_labels(request.entry, kind, request.data)
     return videos.select(request.sequences) if request.sequences else videos
 
 
 def open_masks(request: Request) -> ByName[Sequence]:
     """The sequences of a request for a data set with index masks."""
-    return _selected(request, request.entry.masks, "videos with index masks")
+    return _selected(request, "masks", "videos with index masks")
 
 
 def open_davis(request: Request) -> DavisFolder:
@@ -194,10 +202,9 @@ def open_ytvis(request: Request) -> YTVISDataset:
 
 def open_instances(request: Request) -> YTVISDataset:
     """The videos of a request for a data set with instances."""
-    reader = request.entry.instances
-    if reader is None:
+    if request.entry.instances is None:
         raise DatasetError(f"{request.dataset} has no videos with instances")
-    videos: YTVISDataset = reader(request.data)
+    videos: YTVISDataset = open_labels(request.entry, "instances", request.data)
     return videos
 
 
@@ -208,9 +215,7 @@ def score_instances(results: Path, request: Request, progress: Progress) -> Eval
 
 def open_videos(request: Request) -> ForegroundFolder:
     """The videos of a request for a data set with labels of the foreground."""
-    videos = _selected(
-        request, request.entry.videos, "videos of still cameras; segue knows no other scores of it"
-    )
+    videos = _selected(request, "videos", "videos of still cameras; segue knows no other scores of it")
     assert isinstance(videos, ForegroundFolder)
     return videos
 

@@ -13,6 +13,7 @@ import numpy as np
 from segue.datasets.check import recognise
 from segue.datasets.davis import DAVIS_VAL, DavisFolder, ImageMaskFolder, Sequence
 from segue.datasets.files import ByName, read_text
+from segue.datasets.opening import open_labels
 from segue.datasets.stills import StillImages, open_stills
 from segue.errors import DatasetError
 from segue.labels.stills import open_outlined
@@ -123,11 +124,10 @@ def named_data(text: str, kind: Literal["masks", "videos", "instances"]) -> tupl
     """The data set of ``LAYOUT=FOLDER``, and what it opens of a kind."""
     layout, _, folder = text.partition("=")
     entry = DATASETS.find(layout) if folder and layout in DATASETS else None
-    opener: Any = entry and getattr(entry, kind)
-    if entry is None or opener is None:
+    if entry is None or getattr(entry, kind) is None:
         known = ", ".join(sorted(other.name for other in DATASETS if getattr(other, kind)))
         raise DatasetError(f"--data {text}: give LAYOUT=FOLDER, with LAYOUT one of {known}")
-    return entry, opener(user_path(folder))
+    return entry, open_labels(entry, kind, user_path(folder))
 
 
 def with_layout(text: str, kind: Literal["masks", "videos", "instances"]) -> str:

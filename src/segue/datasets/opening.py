@@ -1,0 +1,68 @@
+"""The videos of a folder by the reader of a data set, which may be that of another package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segue.datasets.davis import Sequence
+from segue.datasets.files import ByName
+from segue.datasets.foreground.folder import ForegroundFolder, ForegroundSequence
+from segue.datasets.something import BoxSequence
+from segue.datasets.ytvis import YTVISDataset
+from segue.entries import DatasetEntry, LabelKind
+from segue.errors import DatasetError, SegueError
+from segue.utils.inputs import kind_of
+
+_VIDEOS: Mapping[str, tuple[type, ...]] = {
+    "masks": (Sequence, BoxSequence),
+    "videos": (ForegroundSequence,),
+}
+"""What the videos of readers are, by the kind of labels."""
+
+_READERS: Mapping[str, tuple[type, str]] = {
+    "masks": (ByName, "a mapping from names to segue.datasets.davis.Sequence"),
+    "videos": (
+        ForegroundFolder,
+        "a segue.datasets.ForegroundFolder or a mapping from names to its videos",
+    ),
+    "instances": (YTVISDataset, "a segue.datasets.ytvis.YTVISDataset"),
+}
+"""What readers give, by the kind of labels, and the words for it."""
+
+
+def open_labels(entry: DatasetEntry, kind: LabelKind, root: Path) -> Any:
+    """The videos of a folder by a reader of a data set.
+
+    Args:
+        entry: the data set.
+        kind: which of its readers.
+        root: the folder.
+
+    Returns:
+        A :class:`ByName` of videos, for foreground a :class:`ForegroundFolder`, for instances a
+        :class:`YTVISDataset`.
+
+    Raises:
+        DatasetError: the reader refuses the folder, fails, or gives something else.
+    """
+    try:
+        found = getattr(entry, kind)(root)
+    except SegueError:
+        raise
+    except Exception as error:  # whatever the reader of another package runs into
+        raise DatasetError(
+            f"{root}: the reader of {entry.name} fails with {type(error).__name__}: {error}"
+        ) from error
+    if isinstance(found, Mapping) and kind in _VIDEOS:
+        wrong = [video for video in found.values() if not isinstance(video, _VIDEOS[kind])]
+        if not found:
+            raise DatasetError(f"{root}: no videos; the layout is {entry.layout}")
+        if not wrong:
+            return ForegroundFolder(root, found.values()) if kind == "videos" else ByName.of(root, found)
+        found = wrong[0]
+    expected, words = _READERS[kind]
+    if not isinstance(found, expected):
+        raise DatasetError(f"{entry.name}: its reader gives {kind_of(found)}; it must give {words}")
+    return found
