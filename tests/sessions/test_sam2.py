@@ -41,15 +41,6 @@ def follow(run: TrackSession, prompts: Prompts, frames: range) -> list[Segmentat
     return [run.step(frame(t), prompts.get(t)) for t in frames]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sessions leave cores to other programs, and some processors round otherwise with more threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def video(
     network: Prepared[SAM2], count: int = len(FRAMES), settings: Settings | None = None
 ) -> VideoPredictor:
