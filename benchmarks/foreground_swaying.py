@@ -191,8 +191,8 @@ def scene(
     def shots() -> Iterator[Shot]:
         rng = np.random.default_rng(seed)
         plate = next(empty_scene(film, 1).shots())[0]
-        plate = cv2.resize(plate, (320, 240), interpolation=cv2.INTER_AREA)
-        wide = np.asarray(cv2.copyMakeBorder(plate, *(MARGIN,) * 4, cv2.BORDER_REFLECT_101), np.uint8)
+        shown = cv2.resize(plate, (320, 240), interpolation=cv2.INTER_AREA)
+        wide = np.asarray(cv2.copyMakeBorder(shown, *(MARGIN,) * 4, cv2.BORDER_REFLECT_101), np.uint8)
         size = wide.shape[0], wide.shape[1]
         clip = Clip(
             plate=wide,
