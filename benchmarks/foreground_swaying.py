@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -116,20 +116,28 @@ def swaying_scenes(root: Path) -> dict[str, list[Video]]:
     films = read_videos(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
     films += sbi_videos(root / "foreground/sbi2015")
     known = {film.name.rpartition("/")[2]: film for film in films}
-    plates = [known[name] for name in PLATES if name in known]
+    plates = [(name, cache(partial(median_of_film, known[name]))) for name in PLATES if name in known]
     cut_outs = unseen_cut_outs(root)
     groups: dict[str, list[Video]] = {}
     for number, (kind, make) in enumerate({**DEVELOPED, **LEFT_OUT}.items()):
         groups[kind] = [
-            scene(kind, plates[(number + i) % len(plates)], cut_outs, (make,) * (1 + i), 300 + 2 * number + i)
+            scene(
+                kind, *plates[(number + i) % len(plates)], cut_outs, (make,) * (1 + i), 300 + 2 * number + i
+            )
             for i in range(2)
         ]
     for number, (kind, movers) in enumerate(MOVERS.items()):
         groups[kind] = [
-            scene(kind, plates[(number + 3 * i) % len(plates)], cut_outs, [], 400 + 2 * number + i, movers)
+            scene(kind, *plates[(number + 3 * i) % len(plates)], cut_outs, [], 400 + 2 * number + i, movers)
             for i in range(2)
         ]
     return groups
+
+
+def median_of_film(film: Video) -> Image:
+    """The scene of a film without what moves in it."""
+    image, _ = next(empty_scene(film, 1).shots())
+    return image
 
 
 def passing(rng: Rng, cut_outs: Sequence[CutOut], size: Size) -> list[Mover]:
@@ -180,18 +188,18 @@ MOVERS: dict[str, Callable[[Rng, Sequence[CutOut], Size], list[Mover]]] = {
 
 def scene(
     kind: str,
-    film: Video,
+    name: str,
+    plate: Callable[[], Image],
     cut_outs: Sequence[CutOut],
     makers: Sequence[Maker],
     seed: int,
     movers: Callable[[Rng, Sequence[CutOut], Size], list[Mover]] = passing,
 ) -> Video:
-    """A video over the median of a film, with effects."""
+    """A video over an empty scene, with effects."""
 
     def shots() -> Iterator[Shot]:
         rng = np.random.default_rng(seed)
-        plate = next(empty_scene(film, 1).shots())[0]
-        shown = cv2.resize(plate, (320, 240), interpolation=cv2.INTER_AREA)
+        shown = cv2.resize(plate(), (320, 240), interpolation=cv2.INTER_AREA)
         wide = np.asarray(cv2.copyMakeBorder(shown, *(MARGIN,) * 4, cv2.BORDER_REFLECT_101), np.uint8)
         size = wide.shape[0], wide.shape[1]
         clip = Clip(
@@ -208,7 +216,7 @@ def scene(
         for time in range(LENGTH):
             yield clip.frame_with_labels(time)
 
-    return Video(f"{kind}, {film.name.rpartition('/')[2]}", np.ones((240, 320), bool), shots)
+    return Video(f"{kind}, {name}", np.ones((240, 320), bool), shots)
 
 
 def _copied(effect: Effect, canvas: Image, time: int) -> Image:
