@@ -6,7 +6,7 @@
 # make fuzz    feed damaged files to all readers, interrupt all commands and kill batches at random, for hours
 # make mutate  mutation tests with mutmut (hours; see MUTATE)
 # make lint    ruff: rules and format       make types   mypy, and pyright on the examples
-# make javascript   eslint, TypeScript and tests of the scripts of the page (needs npm)
+# make javascript   prettier, eslint, TypeScript and tests of the scripts of the page (needs npm; make format-javascript)
 # make docs    build the documentation      make bench   measure speed and memory
 # make verify-release NAME=sam2-tiny   run a released checkpoint and compare with published values (network)
 # make dist    build and check wheel and source archive; installs all extras
@@ -37,8 +37,8 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
 .DELETE_ON_ERROR:
-.PHONY: help demo dev test test-browser test-scenes test-slow test-all coverage fuzz mutate lint types javascript docs \
-	notebooks bench verify-release dist clean
+.PHONY: help demo dev test test-browser test-scenes test-slow test-all coverage fuzz mutate lint types javascript \
+	format-javascript docs notebooks bench verify-release dist clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,23p'
@@ -83,10 +83,16 @@ types: $(VENV)/.installed-all
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+JAVASCRIPT = "src/segue_web/static/*.js" "tests/segue_web/scripts/*.js" "tools/page/*.js"
+PRETTIER = tools/page/node_modules/.bin/prettier --config tools/page/prettier.config.js --log-level warn
 javascript: tools/page/node_modules/.installed
+	$(PRETTIER) --check $(JAVASCRIPT)
 	tools/page/node_modules/.bin/eslint --config tools/page/eslint.config.js src/segue_web/static
 	tools/page/node_modules/.bin/tsc --project tools/page/tsconfig.json
 	node --test tests/segue_web/scripts/*.test.js
+
+format-javascript: tools/page/node_modules/.installed
+	$(PRETTIER) --write $(JAVASCRIPT)
 
 docs: $(VENV)/.installed-all
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(abspath $(SITE))
@@ -95,7 +101,7 @@ notebooks: $(VENV)/.installed-notebooks
 	$(BIN)/python tools/notebooks.py docs/notebooks/*.ipynb
 
 bench: $(VENV)/.installed-all
-	$(BIN)/python benchmarks/$(if $(AGAINST),against.py $(AGAINST),bench.py) $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.$(if $(AGAINST),speed.against $(AGAINST),bench) $(BENCH_ARGS)
 
 verify-release: $(VENV)/.installed
 	$(BIN)/python tools/verify_release.py $(if $(NAME),"$(NAME)",--list)

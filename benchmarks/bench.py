@@ -6,7 +6,7 @@ which notes the load. What stands on the page from another commit and is not mea
 
 Example::
 
-    python benchmarks/bench.py --only scores,start
+    python -m benchmarks.bench --only scores,start
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from subprocess import PIPE, Popen
 from tempfile import TemporaryFile
 
 import segue
-from machine import IDLE, Load, busiest, others_use, said
+from benchmarks.lib.machine import IDLE, Load, busiest, others_use, said
 from segue.utils.allocation import prepare_process
 from segue.utils.files import write_complete
 
@@ -51,19 +51,20 @@ class Section:
 
 
 SECTIONS = {
-    "processor": Section("python benchmarks/processors.py"),
-    "stcn": Section("python benchmarks/track.py --models stcn --objects 1 --memory 10,50 --frames 4"),
-    "stm": Section("python benchmarks/track.py --models stm --objects 5 --memory 5 --frames 2"),
-    "instances": Section("python benchmarks/instances.py --frames 3 --size 360x640 --rounds 1"),
+    "processor": Section("python -m benchmarks.speed.processors"),
+    "stcn": Section("python -m benchmarks.speed.track --models stcn --objects 1 --memory 10,50 --frames 4"),
+    "stm": Section("python -m benchmarks.speed.track --models stm --objects 5 --memory 5 --frames 2"),
+    "instances": Section("python -m benchmarks.speed.instances --frames 3 --size 360x640 --rounds 1"),
     "recurrent": Section(
-        "python benchmarks/recurrent.py --models xmem,cutie --objects 1 --size 240x432 --frames 4 --no-memory"
+        "python -m benchmarks.speed.recurrent --models xmem,cutie --objects 1 --size 240x432 --frames 4 "
+        "--no-memory"
     ),
-    "foreground": Section("python benchmarks/foreground.py --models mustan-lite,median --frames 60"),
-    "start": Section("python benchmarks/startup.py --repeats 3"),
-    "faces": Section("python benchmarks/faces.py --rounds 3"),
-    "seeking": Section("python benchmarks/seeking.py"),
+    "foreground": Section("python -m benchmarks.speed.foreground --models mustan-lite,median --frames 60"),
+    "start": Section("python -m benchmarks.speed.startup --repeats 3"),
+    "faces": Section("python -m benchmarks.speed.faces --rounds 3"),
+    "seeking": Section("python -m benchmarks.speed.seeking"),
     "costs": Section(
-        "python benchmarks/costs.py --models stcn-lite,stcn,xmem,cutie-small,sam2-tiny,mustan-lite,"
+        "python -m benchmarks.memory.costs --models stcn-lite,stcn,xmem,cutie-small,sam2-tiny,mustan-lite,"
         "msstsvis-lite,seqformer-r50 --limit 45 --keep runs/costs.jsonl",
         long=True,
     ),

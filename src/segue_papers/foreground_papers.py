@@ -97,8 +97,8 @@ def _context() -> Table:
         model="mustan2",
         subset="test",
         remark="named by the paper as open, without numbers; trained on the part train of clips of `segue "
-        "synth isd`, tested on kinds of rooms that it never shows; `python benchmarks/foreground.py --models "
-        "mustan2=FILE --peers '' --video ISD/test/CLIP/input` measures time and memory of a network",
+        "synth isd`, tested on kinds of rooms that it never shows; `python -m benchmarks.speed.foreground "
+        "--models mustan2=FILE --peers '' --video ISD/test/CLIP/input` measures time and memory of a network",
         options=AS_IS,
     )
 

@@ -14,7 +14,10 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -32,13 +35,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
-from segue.errors import DatasetError, MissingExtraError, TrainingError, memory_errors
-from segue.utils.cancel import CancelToken, cancel_on_signals
+from segue.errors import DatasetError, MissingExtraError, SinkError, TrainingError, memory_errors
+from segue.utils.cancel import CancelToken, called_after, cancel_on_signals
 from segue.utils.extras import requires_extra
 from segue.utils.files import locked
 from segue.utils.system import killed_by, let_signals_through, signals_blocked, stop_signals
 from segue_train import checkpoints
 from segue_train.checkpoints import Progress
+from segue_train.costs import time_left
 from segue_train.recipe import Batch, LoggerName, Recipe, RunSettings, check_accelerator, devices_of
 
 with requires_extra("train"):
@@ -51,7 +55,8 @@ with requires_extra("train"):
 def train(recipe: Recipe, settings: RunSettings) -> Path:
     """Run a recipe; its weights appear as ``out/<name>.safetensors`` with every checkpoint.
 
-    On Ctrl-C the current step is finished and saved first.
+    On Ctrl-C the current step is finished and saved first. On SIGTERM, too, unless that takes longer than
+    :data:`GRACE`: then the state before this step is saved, and the process ends with the code 130.
 
     Args:
         recipe: network, batches, loss and optimiser of the training.
@@ -76,6 +81,10 @@ def train(recipe: Recipe, settings: RunSettings) -> Path:
 
 VALIDATION_LIMIT = timedelta(days=7)
 """Processes wait so long for the one that validates and saves."""
+
+GRACE, GRACE_OF_SEVERAL = 1.0, 8.0
+"""Seconds after SIGTERM in which a step may end, with one process and with several, which save together or
+not at all. A cluster or Docker often kills after ten, and a checkpoint takes some of them."""
 
 _LESS_MEMORY = "--resume it with fewer --workers, or start again with smaller batches or images"
 
@@ -146,6 +155,9 @@ class Run:
         self.log = _Log(fabric, settings, self.progress)
         self.patient = patient_group()
         self.workers: Sequence[BaseProcess] = ()
+        self._grace = GRACE if fabric.world_size == 1 else GRACE_OF_SEVERAL
+        self._changes = threading.Lock()  # held while the state changes
+        self._buffers: dict[str, Tensor] = {}  # those of the network before the step in work
 
     @property
     def step(self) -> int:
@@ -164,7 +176,13 @@ class Run:
         end = min(settings.until or settings.steps, settings.steps)
         self.objective.train()
         self.fabric.call("on_train_start", run=self)
-        with cancel_on_signals() as token, closing(self.log), closing(self._batches(end)) as batches:
+        with (
+            cancel_on_signals() as token,
+            called_after(signal.SIGTERM, self._grace, self._end_now),
+            closing(self.log),
+            closing(self._batches(end)) as batches,
+            self._changes,
+        ):
             while progress.step < end:
                 stop = self._step(islice(batches, settings.accumulate), token)
                 due = progress.step % settings.validate_every == 0 or progress.step == end
@@ -215,12 +233,13 @@ class Run:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         totals: dict[str, float] = {}
-        for number, batch in enumerate(batches, start=1):
-            _seed_step(self.settings.seed, progress.step, number, self.fabric.global_rank)
-            with self.fabric.no_backward_sync(self.objective, enabled=number < count):
-                values = self._learn(batch, where, token.cancelled and number == count)
-            for name, value in values.items():
-                totals[name] = totals.get(name, 0.0) + value / count
+        with self._unchanged():
+            for number, batch in enumerate(batches, start=1):
+                _seed_step(self.settings.seed, progress.step, number, self.fabric.global_rank)
+                with self.fabric.no_backward_sync(self.objective, enabled=number < count):
+                    values = self._learn(batch, where, token.cancelled and number == count)
+                for name, value in values.items():
+                    totals[name] = totals.get(name, 0.0) + value / count
         stop = totals.pop("interrupted") > 0
         if recipe.gradient_clip:
             self._cut_gradient(recipe.gradient_clip)
@@ -232,6 +251,35 @@ class Run:
         self.log.step(totals, max(group["lr"] for group in self.optimizer.param_groups))
         self.fabric.call("on_step_end", run=self, losses=totals)
         return stop
+
+    @contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        """Inside, the state stays as it is, but for gradients and buffers, of which there is a copy."""
+        self._buffers = {name: buffer.clone() for name, buffer in self.raw.named_buffers()}
+        self._changes.release()
+        try:
+            yield
+        finally:
+            self._changes.acquire()
+
+    def _end_now(self) -> None:
+        """End the process, which may be far from the end of its step, with the state before that saved."""
+        with self._changes:
+            done = "the last checkpoint stands"
+            if self.fabric.world_size == 1:
+                whole = self.raw.state_dict()
+                before = {name: value for name, value in self._buffers.items() if name in whole}
+                state = {**self.state, "network": {**whole, **before}}
+                try:
+                    checkpoints.save(self.fabric, self.settings.out / checkpoints.LATEST, state)
+                    done = "the state before it is saved"
+                except SinkError as error:
+                    done = f"{error}; {done}"
+            step, grace = self.progress.step + 1, self._grace
+            self.settings.report(f"SIGTERM: step {step} takes longer than {grace:.0f} s; {done}, --resume it")
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit(130)
 
     def _learn(self, batch: Batch, where: float, interrupted: bool) -> dict[str, float]:
         """Add the gradient of a batch, as its share of the step; gives the losses of all devices."""
@@ -261,7 +309,8 @@ class Run:
     def _validate(self, score: Callable[[nn.Module], float]) -> None:
         if self.fabric.is_global_zero:
             network = copy.deepcopy(self._exported())
-            value, progress = score(network.network.eval()), self.progress
+            with self._unchanged():
+                value, progress = score(network.network.eval()), self.progress
             self.log.score(value)
             if value > progress.best_score:
                 progress.best_score, progress.best_step = value, progress.step
@@ -398,14 +447,6 @@ def _online_logger(name: LoggerName, settings: RunSettings, progress: Progress) 
         raise MissingExtraError(f"--logger {name} needs: pip install pytorch-lightning {package}") from error
     made.log_hyperparams({**progress.origin, "seed": progress.seed, "steps": settings.steps})
     return made
-
-
-def time_left(seconds: float) -> str:
-    """A time in words, such as ``45 s``, ``12 min`` and ``3 h 20 min``."""
-    if seconds < 90:
-        return f"{round(seconds)} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _settle_worker(_: int) -> None:

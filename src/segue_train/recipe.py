@@ -165,6 +165,10 @@ class CommonRecipe(Checked):
         made: torch.optim.Optimizer = type(self).optimise(groups)
         return made
 
+    def step_cost(self, batches: int, *, on_processor: bool) -> str:
+        """What a step of so many batches takes of a device, in words; empty where that is little."""
+        return ""
+
     def learning_rate(self, progress: float, step: int) -> float:
         """A rate that falls in steps."""
         return self.fall_factor ** sum(progress >= fall for fall in self.falls)

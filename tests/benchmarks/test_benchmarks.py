@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.lib.plain import Network, PlainRunner, SegueRunner
 from segue.models.base import Schedule
 from segue.models.stcn import STCN, STCNLite
 from segue.models.stm import STM
 from tests.clips import clip
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
-
-from plain import Network, PlainRunner, SegueRunner
 
 CPU = torch.device("cpu")
 TIE = 1e-3

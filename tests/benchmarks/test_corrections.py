@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.accuracy import corrections
+from benchmarks.accuracy.corrections import Case, Click, Track, replayed, report_tracks, tracked_on
 from segue.datasets.davis import DavisFolder
 from segue.utils.arrays import BoolArray, Float32Array
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
-import corrections
-from corrections import Case, Click, Track, replayed, report_tracks, tracked_on
 
 
 def case(truth: BoolArray, tracked: BoolArray) -> Case:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks.lib.foreground_methods import clocked
 from segue.errors import CheckpointError
 from segue.models.mustan_lite import MustanLite
 from segue.weights import write_checkpoint
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
-
-from foreground_methods import clocked
 
 
 def test_a_name_with_a_file_is_the_network_of_that_file(tmp_path: Path) -> None:

@@ -1,15 +1,10 @@
-"""``benchmarks/gpu.py`` in its short form on a processor."""
+"""``benchmarks/gpu/gpu.py`` in its short form on a processor."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # scripts find their siblings so
-
-import gpu
+from benchmarks.gpu import gpu
 
 SHORT = ("--device", "cpu", "--short")
 

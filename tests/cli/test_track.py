@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,22 @@ def test_all_formats_at_once(track: Command, tmp_path: Path) -> None:
         for t in range(8):
             assert np.array_equal(archive["masks"][t], read_index_mask(folder / "masks" / f"{t:05d}.png"))
     assert not list(folder.rglob("*.partial"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no such modes")
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o027, 0o640, 0o750)])
+def test_results_may_be_read_by_whom_the_umask_lets(
+    track: Command, tmp_path: Path, umask: int, file: int, folder: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        ended = track("--format", "png,npz,overlay,coco,mot,yolo")
+    finally:
+        os.umask(before)
+    assert ended.code == 0, ended.err
+    written = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").rglob("*")}
+    assert {mode for path, mode in written.items() if path.is_file()} == {file}, written
+    assert {mode for path, mode in written.items() if path.is_dir()} == {folder}, written
 
 
 def test_masks_boxes_and_points_on_several_frames(track: Command, inputs: Path, tmp_path: Path) -> None:

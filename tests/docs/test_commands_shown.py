@@ -37,7 +37,7 @@ PARAMETERS = [item for command in LEAVES.values() for item in command.params]
 EVERY_OPTION = {word for item in PARAMETERS for word in (*item.opts, *item.secondary_opts)}
 OF_BENCHMARKS = {
     word
-    for path in ROOT.glob("benchmarks/*.py")
+    for path in [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("research/*.py")]
     for word in re.findall(r'"(--[a-z][\w-]*)"', path.read_text(encoding="utf-8"))
 }
 

@@ -16,7 +16,7 @@ NEEDS = {
     "instances_with_supervision": ("supervision", "skimage"),
     "train_on_your_video": ("lightning_fabric",),
 }
-SLOW = {"evaluate_and_compare", "train_on_your_video"}
+SLOW = {"evaluate_and_compare", "track_from_a_click", "train_on_your_video"}
 
 
 def notebooks() -> list[Any]:

@@ -56,7 +56,9 @@ def tracker(graphs: Path) -> follow.Tracker:
     return follow.Tracker(graphs)
 
 
-@pytest.mark.parametrize(("height", "width", "objects"), [(48, 64, 3), (50, 70, 1)])
+@pytest.mark.parametrize(
+    ("height", "width", "objects"), [(48, 64, 3), pytest.param(50, 70, 1, marks=pytest.mark.slow)]
+)
 def test_the_tracker_gives_the_masks_of_a_session(
     graphs: Path, height: int, width: int, objects: int
 ) -> None:

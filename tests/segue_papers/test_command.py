@@ -261,6 +261,7 @@ def cdnet(tmp_path: Path) -> Path:
 TINY = "--width 0.05 --size 32x32 --batch 2 --steps 1 --workers 0 --device cpu"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workers_here")
 def test_rows_are_trained_by_printed_commands_and_run_what_they_have_not_seen(
     command: Command, cdnet: Path, tmp_path: Path

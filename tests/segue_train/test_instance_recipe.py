@@ -20,7 +20,7 @@ from segue.models.seqformer import SeqFormer, Size
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
 from segue.weights import read_checkpoint, write_checkpoint
 from segue.weights.checkpoint import OPTIONS
-from segue_train.data.instance_augment import InstanceClip, cropped
+from segue_train.data.instance_augment import PUBLISHED, STILLS, InstanceClip, Sizes, cropped
 from segue_train.data.ytvis_clips import coco_channels
 from segue_train.recipes.msstsvis import PublishedRecipe, load_trunk, start_from
 from tests.segue_train.commands import run
@@ -45,6 +45,9 @@ def tiny(kind: type[SeqFormer] = SeqFormer, size: Size = TINY) -> SeqFormer:
 class SmallClips:
     """A source of clips that are not enlarged."""
 
+    frames = 2
+    sizes = Sizes(longest=64)
+
     def __len__(self) -> int:
         return 2
 
@@ -65,6 +68,17 @@ def test_a_run_writes_weights_without_the_discriminator(tmp_path: Path) -> None:
     weights = read_checkpoint(loop.train(recipe, settings))
     assert weights.tensors.keys() == build().state_dict().keys()
     assert json.loads(weights.metadata[OPTIONS]) == {"classes": '{"1": "lamp"}'}
+
+
+def test_what_a_step_takes_is_known_before_it_begins() -> None:
+    recipe = PublishedRecipe("tiny", tiny, [SmallClips()], batch=2, separability=True)
+    one, four = (recipe.cost(2, size) for size in ((64, 64), (128, 128)))
+    assert four.operations == pytest.approx(4 * one.operations, rel=0.2)
+    assert one.memory < four.memory < 4 * one.memory
+    assert "2 clips of 2 frames of 64x32" in recipe.step_cost(3, on_processor=True)
+    assert "a step of 3" in recipe.step_cost(3, on_processor=True)
+    assert "processor" not in recipe.step_cost(3, on_processor=False)
+    assert (PUBLISHED.largest, STILLS.largest) == ((480, 768), (832, 1344))
 
 
 def test_weights_of_another_training_are_a_start(tmp_path: Path) -> None:

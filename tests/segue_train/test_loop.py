@@ -307,6 +307,66 @@ def test_sigterm_to_the_whole_group_saves_and_the_run_goes_on(
     assert torch.equal(weights(loop.train(LineRecipe(), replace(settings, resume=True))), weights(whole))
 
 
+STUCK = """
+import ctypes, os, signal, sys, threading
+from pathlib import Path
+from segue_train import loop
+from tests.segue_train.test_loop import Counted, CountedRecipe
+
+class Stuck(Counted):
+    def forward(self, batch, progress, step):
+        loss, parts = super().forward(batch, progress, step)
+        if step == 3:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            mutex = ctypes.create_string_buffer(64)
+            libc = ctypes.CDLL(None)
+            libc.pthread_mutex_lock(mutex)
+            libc.pthread_mutex_lock(mutex)  # for ever, as in a long call: no handler of Python runs
+        return loss, parts
+
+CountedRecipe.network = lambda self: Stuck()
+settings = loop.RunSettings(out=Path(sys.argv[1]), steps=6, seed=3, accelerator="cpu", report=print)
+loop.train(CountedRecipe(), settings)
+"""
+
+
+class Counted(Line):
+    """It also counts its passes, as batch norms keep statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("passes", torch.zeros(()))
+
+    def forward(self, batch: Any, progress: float, step: int) -> Any:
+        self.passes += 1
+        return super().forward(batch, progress, step)
+
+
+@dataclass(frozen=True)
+class CountedRecipe(LineRecipe):
+    def network(self) -> nn.Module:
+        return Counted()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a lock of its C library")
+def test_sigterm_ends_a_step_that_does_not_and_the_run_goes_on(settings: Any, tmp_path: Path) -> None:
+    whole = loop.train(CountedRecipe(), replace(settings, out=tmp_path / "whole"))
+    begun = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", STUCK, str(settings.out)], capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 130, ended.stderr
+    assert time.monotonic() - begun < 60
+    assert "step 4 takes longer than 1 s; the state before it is saved" in ended.stdout
+    resumed = loop.train(CountedRecipe(), replace(settings, resume=True))
+    assert torch.equal(weights(resumed), weights(whole))
+    states = [
+        torch.load(path / "last.ckpt", weights_only=True)["network"]["passes"]
+        for path in (settings.out, tmp_path / "whole")
+    ]
+    assert torch.equal(*states)
+
+
 def test_unreadable_data_are_reported_in_one_line_from_workers_too(settings: Any) -> None:
     with pytest.raises(DatasetError) as caught:
         loop.train(LineRecipe(event=fail), replace(settings, workers=1))

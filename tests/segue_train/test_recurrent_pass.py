@@ -173,7 +173,9 @@ def measure_cutie(prefix: str) -> tuple[tuple[Tensor, ...], dict[str, float], di
     return output, rows, gradients(network, total)
 
 
-@pytest.mark.parametrize("prefix", ["base", pytest.param("small", marks=pytest.mark.slow), "pre"])
+@pytest.mark.parametrize(
+    "prefix", ["base", *(pytest.param(name, marks=pytest.mark.slow) for name in ("small", "pre"))]
+)
 def test_cutie_gives_the_published_outputs_losses_and_gradients(
     cutie_measured: Callable[[str], Any], golden: GoldenReader, prefix: str
 ) -> None:

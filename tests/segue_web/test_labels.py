@@ -16,6 +16,9 @@ from segue.labels.reading import read_labels
 from segue.masks import encode_rle
 from segue.sinks.masks import PngSink
 from segue.types import Frame, ObjectInfo, Segmentation
+from segue_web.video import Video
+from tests.labels.test_tools_of_images import via_3
+from tests.video.making import drawn_image, write_video
 
 SIZE = (6, 9)
 VIDEO: Any = SimpleNamespace(size=SIZE, count=3, numbers=None, names=None)
@@ -48,6 +51,16 @@ def test_what_segue_wrote_comes_with_names_and_scores(tmp_path: Path) -> None:
     assert [labels.score(index, 7) for index in range(3)] == [0.125, 0.25, 0.375]
     assert labels.score(0, 8) == 1.0, "of which nothing was said"
     assert np.array_equal(labels.mask(2), plane((1, 2)) * 7)
+
+
+def test_times_of_via_are_frames_of_a_file_whose_rate_varies(tmp_path: Path) -> None:
+    times = [0.0, 0.1, 0.15, 0.6, 0.61, 1.5]
+    images = [drawn_image(i) for i in range(len(times))]
+    video = Video(write_video(tmp_path / "dog.mkv", images, times=times))
+    for time, frame in ((0.0, 0), (0.12, 1), (0.5, 2), (0.605, 3), (0.9, 4), (1.5, 5)):
+        square = {"z": [time], "xy": [7, 5, 5, 30, 5, 30, 30, 5, 30]}
+        path = via_3(tmp_path / "via.json", square, files=(("dog.mkv", 4),))
+        assert [*read_labels(path, video).masks] == [frame], time
 
 
 def test_a_frame_without_a_mask_is_empty(tmp_path: Path) -> None:

@@ -51,13 +51,8 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "reader": {"mem_every": 3, "short_side": 80, "resize": "antialias"},
     },
 }  # fmt: skip
-QUICK = {
-    ("late", "delete"),
-    ("late", "chunk1"),
-    ("longterm", "small"),
-    ("resize", "reader"),
-}
-"""Each kind of memory and of resizing once; late objects in long-term memory are in the clips of XMem."""
+QUICK = {("late", "delete")}
+"""Objects that enter later and are removed; ``make test-slow`` runs all."""
 
 CASES = [
     pytest.param(file, variant, marks=[] if (file, variant) in QUICK else [pytest.mark.slow])

@@ -153,6 +153,7 @@ def stcn_single(stcn_network: STCN) -> Run:
     return tracked(stcn_network, frames, {0: masks[0]})
 
 
+@pytest.mark.slow
 def test_stcn_follows_one_object_through_padded_frames(stcn_single: Run, golden: GoldenReader) -> None:
     expected = golden("stcn_single")
     expected.check("argmax", stcn_single.masks)
@@ -201,6 +202,7 @@ def stm_single(stm_network: STM) -> Run:
     return tracked(stm_network, frames, {0: masks[0]})
 
 
+@pytest.mark.slow
 def test_stm_follows_one_object_through_padded_frames(stm_single: Run, golden: GoldenReader) -> None:
     expected = golden("stm_single")
     expected.check("argmax", stm_single.masks)

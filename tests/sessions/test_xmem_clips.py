@@ -41,12 +41,8 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "antialias": {"mem_every": 3, "short_side": 80, "resize": "antialias"},
     },
 }  # fmt: skip
-QUICK = {
-    ("single", "deep3"),
-    ("late", "lt"),
-    ("resize", "plain"),
-}
-"""What clips of Cutie do not have: each its own, as they share the memory. ``make test-slow`` runs all."""
+QUICK = {("late", "lt")}
+"""Objects that enter later, in long-term memory; ``make test-slow`` runs all."""
 
 CASES = [
     pytest.param(file, variant, marks=[] if (file, variant) in QUICK else [pytest.mark.slow])

@@ -136,3 +136,26 @@ def test_on_macos_a_file_reaches_the_disk_itself_where_the_file_system_can(
     system.sync_file(tmp_path / "file")
     assert asked == [51]
     assert len(synced) == (not known)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD", "AuthenticAMD 25"),
+        ("Intel64 Family 6 Model 142 Stepping 10, GenuineIntel", "GenuineIntel 6"),
+        ("arm", ""),
+    ],
+)
+def test_the_family_of_a_processor_as_windows_tells_it(
+    text: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "is_file", lambda path: False)
+    monkeypatch.setattr(system.platform, "processor", lambda: text)
+    assert system.processor_family() == expected
+
+
+def test_the_family_of_a_processor_as_linux_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\n"
+    monkeypatch.setattr(Path, "is_file", lambda path: True)
+    monkeypatch.setattr(Path, "read_text", lambda path, **how: table)
+    assert system.processor_family() == "AuthenticAMD 25"

@@ -9,6 +9,7 @@ export default [
     linterOptions: { reportUnusedDisableDirectives: "error" },
     rules: {
       eqeqeq: "error",
+      "max-len": ["error", { code: 120, ignoreStrings: true, ignoreTemplateLiterals: true }],
       "no-implicit-globals": "error",
       "no-nested-ternary": "error",
       "no-shadow": "error",

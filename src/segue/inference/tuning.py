@@ -1,6 +1,6 @@
 """Measures from how many positions on Winograd's algorithm is the faster form, for the tables of forms.
 
-``segue doctor --tune`` and ``python benchmarks/forms.py --write`` call this; nothing else times anything.
+``segue doctor --tune`` and ``python -m benchmarks.speed.forms --write`` call this; nothing else measures.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ def row(found: Collection[tuple[int, int, int | None]]) -> dict[str, Any]:
     return {"processor": processor(), "torch": torch.__version__, "winograd": rows}
 
 
-def write(path: Path, found: Collection[tuple[int, int, int | None]]) -> None:
-    """Write a table with the rows of this instruction set, beside those of others that it has."""
+def write(path: Path, found: Collection[tuple[int, int, int | None]], name: str | None = None) -> None:
+    """Write a table with rows of this instruction set, or of another name, beside those that it has."""
     table = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    table = dict(sorted({**table, instruction_set(): row(found)}.items()))
+    table = dict(sorted({**table, name or instruction_set(): row(found)}.items()))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_complete(path, (json.dumps(table, indent=1) + "\n").encode())

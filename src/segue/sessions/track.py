@@ -131,7 +131,8 @@ class TrackSession(Checkpointable, Session):
         self.prompter: MakePrompter = prompter or find_prompter(
             default, device=self.device, fast=prepared.precision != torch.float32
         )
-        setup = Setup(self.schedule, self.device, prepared.dtype, memory_limit, frames)
+        in_int8 = prepared.precision == torch.int8
+        setup = Setup(self.schedule, self.device, prepared.dtype, memory_limit, frames, in_int8)
         with own_precision(self.device):
             self.tracker = prepared.network.tracker(prepared.network, setup)
         self.native = self.tracker.prompts if prompter is None else frozenset()

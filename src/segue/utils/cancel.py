@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -117,6 +118,38 @@ def cancel_on_signals(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def called_after(number: signal.Signals, seconds: float, act: Callable[[], None]) -> Iterator[None]:
+    """Call something in a thread, some seconds after a signal, unless the block has ended by then.
+
+    Handlers of signals run between two steps of Python; this thread also hears of a signal while the main
+    thread is inside a long call. The signal must have a handler; outside the main thread nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    ended = threading.Event()
+
+    def listen() -> None:
+        with heard:
+            while numbers := heard.recv(16):
+                if number in numbers:
+                    if not ended.wait(seconds):
+                        act()
+                    return
+
+    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(before)
+        told.close()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import signal
 import sys
@@ -43,6 +44,19 @@ def processor() -> str:
     lines = table.read_text(encoding="utf-8", errors="replace").splitlines() if table.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+def processor_family() -> str:
+    """Vendor and family of the processor, such as ``AuthenticAMD 25``; empty where they are not known."""
+    table = Path("/proc/cpuinfo")
+    if not table.is_file():  # Windows: "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD"
+        found = re.search(r"Family (\d+) .*, (\w+)$", platform.processor())
+        return f"{found[2]} {found[1]}" if found else ""
+    text = table.read_text(encoding="utf-8", errors="replace")
+    fields = [
+        re.search(rf"^{name}\s*: (\w+)\s*$", text, re.MULTILINE) for name in ("vendor_id", "cpu family")
+    ]
+    return " ".join(field[1] for field in fields if field)
 
 
 def busy_seconds() -> float | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import tomlkit
+import torch
 import typer
 from typer.core import TyperCommand
 
@@ -26,7 +27,7 @@ from segue.utils.files import write_complete
 from segue.utils.naming import first_few
 from segue.utils.notices import be_quiet, notice
 from segue_train.origin import origin_of
-from segue_train.recipe import Recipe, RunSettings, check_accelerator
+from segue_train.recipe import CommonRecipe, Recipe, RunSettings, check_accelerator
 from segue_train.trunks import SHIPPED
 
 app = typer.Typer(
@@ -208,6 +209,11 @@ def train(recipe: Recipe, given: Values, **settings: Any) -> None:
     """
     from segue_train import loop
 
+    if isinstance(recipe, CommonRecipe) and is_first_process():
+        place = settings["accelerator"]
+        on_processor = place == "cpu" or (place == "auto" and not torch.cuda.is_available())
+        if text := recipe.step_cost(settings["accumulate"], on_processor=on_processor):
+            notice(text)
     written = OptionsFile({name: value for name, value in given.items() if name not in _OF_ONE_START})
     try:
         weights = loop.train(recipe, RunSettings(report=notice, callbacks=[written], **settings))

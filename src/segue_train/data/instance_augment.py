@@ -31,6 +31,11 @@ class Sizes:
     least_crop: int = 384  # sides of a crop, from and to
     largest_crop: int = 600
 
+    @property
+    def largest(self) -> tuple[int, int]:
+        """Height and width of a large clip, in multiples of 32 pixels: the longest side, 16 to 10."""
+        return round(self.longest / 1.6 / 32) * 32, round(self.longest / 32) * 32
+
     def halved(self) -> Sizes:
         """All of them divided by two, for small networks."""
         short, before = (tuple(side // 2 for side in sides) for sides in (self.short_sides, self.before_crop))

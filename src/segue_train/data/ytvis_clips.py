@@ -54,6 +54,12 @@ COCO_TO_2021: Mapping[int, int] = dict(
 class ClipSource(Protocol):
     """Videos and images for training clips."""
 
+    frames: int
+    """Frames of a clip."""
+
+    sizes: Sizes
+    """What clips are resized to."""
+
     def __len__(self) -> int:
         """Clips of an epoch."""
 
@@ -71,6 +77,8 @@ class ClipSource(Protocol):
 
 class VideoClips:
     """One clip for every frame of every video of YouTube-VIS or OVIS; categories are the class channels."""
+
+    frames = FRAMES
 
     def __init__(self, dataset: YTVISDataset, sizes: Sizes = PUBLISHED) -> None:
         self.dataset, self.sizes = dataset, sizes

@@ -26,6 +26,7 @@ from segue.models.seqformer.encoder import EncoderLayer
 from segue.options import option
 from segue.weights import load, load_strict, read_checkpoint
 from segue.weights.checkpoint import match
+from segue_train.costs import Cost, cost, seconds_on_processor, time_left
 from segue_train.data.clips import ClipShape
 from segue_train.data.instance_clips import UNKNOWN, Groups, InstanceBatches, InstanceClipSampler, targets
 from segue_train.data.ytvis_clips import ClipBatches, ClipSource, clip_targets, valid_places
@@ -253,6 +254,30 @@ class PublishedRecipe(CommonRecipe):
 
     def batches(self, count: int, seed: int) -> ClipBatches:
         return ClipBatches(count, seed, self.sources, self.batch)
+
+    def cost(self, frames: int, size: tuple[int, int]) -> Cost:
+        """What a batch of clips of a height and width costs, without masks, losses and the discriminator."""
+        with torch.device("meta"):
+            network, images = self.build().train(), torch.rand(self.batch, frames, 3, *size)
+            return cost(network, partial(clip_pass, network, images))
+
+    def step_cost(self, batches: int, *, on_processor: bool) -> str:
+        """The memory of a batch of large clips, and on a processor the time of a step."""
+        frames = max(source.frames for source in self.sources)
+        height, width = max(source.sizes.largest for source in self.sources)
+        counted = self.cost(frames, (height, width))
+        what = f"{self.batch} clip{'s' * (self.batch > 1)} of {frames} frame{'s' * (frames > 1)}"
+        text = f"a batch of {what} of {width}x{height} takes at least {counted.memory:.1f} GiB"
+        if not on_processor:
+            return text
+        seconds = seconds_on_processor(counted.operations * batches)
+        return f"{text}, and a step of {batches} about {time_left(seconds)} on this processor"
+
+
+def clip_pass(network: SeqFormer, frames: Tensor) -> list[Tensor]:
+    """All of SeqFormer but masks and losses, which are asked of matched queries alone."""
+    decoded = network.decode(network.encode(frames))
+    return [network.class_logits(decoded, layer) for layer in range(network.size.decoder_layers)]
 
 
 def start_from(network: SeqFormer, path: Path) -> None:

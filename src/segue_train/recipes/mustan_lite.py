@@ -5,8 +5,8 @@ as sessions come by; an encoder from ImageNet; moving backgrounds in most sample
 Backgrounds must move, but nothing in them may change like an object that is put there and stays. Scenes need
 pasted objects that do not move, and movers that are plain shapes, or the network learns how pasting looks.
 The shipped weights were trained with more effects: lamps, clouds, headlights, insects, shadows from outside
-(commit 724f63b5), rain, snow, water and branches, which ``benchmarks/foreground_scenes.py`` still shows, and
-fog (commit 9b228075). Trainings without frames of moving cameras lose 0.03 to 0.04 of F where a camera
+(commit 724f63b5), rain, snow, water and branches, which ``benchmarks/lib/foreground_scenes.py`` still shows,
+and fog (commit 9b228075). Trainings without frames of moving cameras lose 0.03 to 0.04 of F where a camera
 trembles or pans (research/mustan-lite.md).
 """
 

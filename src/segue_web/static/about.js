@@ -30,7 +30,9 @@ function changeAttribute(name, value) {
 /** Tie a field to the object that is chosen when somebody goes into it: another one may be by the time it is left. */
 function tie(field, name) {
   let item;
-  field.onfocus = () => { item = state.chosenObject; };
+  field.onfocus = () => {
+    item = state.chosenObject;
+  };
   field.onchange = () => {
     const value = field.value.trim();
     if (item && value !== (item[name] ?? "") && (value || name !== "name")) changeObjects([item.id], { [name]: value });
@@ -47,7 +49,8 @@ export function showAbout() {
   element("about").hidden = !item || state.mode !== "annotate";
   for (const [name, list] of Object.entries(FIELDS)) {
     const used = [...new Set(state.objects.map((other) => other[name] ?? ""))].filter((text) => text);
-    const offered = name === "category" && state.schema.classes.length ? state.schema.classes.map((one) => one.name) : used;
+    const offered =
+      name === "category" && state.schema.classes.length ? state.schema.classes.map((one) => one.name) : used;
     if (list) fill(element(list), offered, () => offered.map((value) => make("option", { value })));
     const isTyped = document.activeElement === element(name) || document.querySelector(".question");
     if (!isTyped) element(name).value = element(name).title = item?.[name] ?? "";
@@ -64,11 +67,20 @@ export function showAbout() {
 /** What is known of an object here: attributes of its class, whether given or not, then others. */
 function attributeRows(item) {
   const defined = state.attributesOf(item);
-  const free = (names, of) => names.filter((name) => !defined.some((one) => one.name === name)).map((name) => ({ name, type: "text", of, values: [], free: true }));
-  const all = [...defined, ...free(Object.keys(item.attributes ?? {}), "object"), ...free(Object.keys(item.frame_attributes ?? {}), "frame")];
+  const free = (names, of) =>
+    names
+      .filter((name) => !defined.some((one) => one.name === name))
+      .map((name) => ({ name, type: "text", of, values: [], free: true }));
+  const all = [
+    ...defined,
+    ...free(Object.keys(item.attributes ?? {}), "object"),
+    ...free(Object.keys(item.frame_attributes ?? {}), "frame"),
+  ];
   return all.map((one) => {
     const points = item.frame_attributes?.[one.name] ?? {};
-    const before = Object.keys(points).map(Number).filter((frame) => frame <= state.frame);
+    const before = Object.keys(points)
+      .map(Number)
+      .filter((frame) => frame <= state.frame);
     const value = one.of === "object" ? item.attributes?.[one.name] : points[Math.max(...before)];
     return { ...one, value: value ?? "", here: one.of === "frame" && state.frame in points };
   });
@@ -83,22 +95,46 @@ function attributeRow(item, { name, type, of, values, value, here, free }, disab
     else changeObjects([item.id], { attributes: { [name]: given === "" && !free ? null : given } });
   };
   let field;
-  const giveHere = (given) => { ({ frame } = state); give(given); };
+  const giveHere = (given) => {
+    ({ frame } = state);
+    give(given);
+  };
   if (type === "check") {
     field = make("input", { ...about, type: "checkbox", checked: value === "true" });
     field.onchange = () => giveHere(String(field.checked));
   } else if (type === "choice") {
     const options = ["", ...values, ...(value && !values.includes(value) ? [value] : [])];
-    field = make("select", about, options.map((text) => make("option", { value: text, textContent: text })));
+    field = make(
+      "select",
+      about,
+      options.map((text) => make("option", { value: text, textContent: text })),
+    );
     field.value = value;
     field.onchange = () => giveHere(field.value);
   } else {
     field = make("input", { ...about, value, maxLength: 200 });
-    field.onkeydown = (event) => { if (event.key === "Escape") void leave(event, field, value, () => field.onchange()); };
-    field.onfocus = () => { ({ frame } = state); };  // what is typed is of the frame that was shown
+    field.onkeydown = (event) => {
+      if (event.key === "Escape") void leave(event, field, value, () => field.onchange());
+    };
+    field.onfocus = () => {
+      ({ frame } = state);
+    }; // what is typed is of the frame that was shown
     field.onchange = () => give(field.value.trim());
   }
   const back = here ? "on this frame" : "";
-  const remove = free || here ? [iconButton("close", ["Remove", name, back].join(" ").trim(), () => (of === "frame" ? giveHere(null) : changeAttribute(name, null)), { disabled })] : [];
-  return make("li", { className: type === "check" ? "ticked" : "" }, [make("label", {}, [make("span", { textContent: of === "frame" ? `${name} ↦` : name, title: name }), field]), ...remove]);
+  const remove =
+    free || here
+      ? [
+          iconButton(
+            "close",
+            ["Remove", name, back].join(" ").trim(),
+            () => (of === "frame" ? giveHere(null) : changeAttribute(name, null)),
+            { disabled },
+          ),
+        ]
+      : [];
+  return make("li", { className: type === "check" ? "ticked" : "" }, [
+    make("label", {}, [make("span", { textContent: of === "frame" ? `${name} ↦` : name, title: name }), field]),
+    ...remove,
+  ]);
 }

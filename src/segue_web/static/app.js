@@ -24,9 +24,13 @@ async function onState(online, mayReturn) {
   element("offline").hidden = online;
   let next = "Start segue again and use the new address.";
   if (!mayReturn) next = "This address is not used any more: start segue again and use the new one.";
-  else if (state.mode === "annotate") next = "Start segue annotate again; this page goes on, unless the terminal shows another address.";
+  else if (state.mode === "annotate")
+    next = "Start segue annotate again; this page goes on, unless the terminal shows another address.";
   element("offline").textContent = `The connection to segue is lost. Everything up to here is saved. ${next}`;
-  if (!online) { state.changed(); return; }
+  if (!online) {
+    state.changed();
+    return;
+  }
   let known = await ask("hello");
   while (known && known.revision < state.revision) known = await ask("hello");
   if (known) begin(known);
@@ -35,15 +39,52 @@ async function onState(online, mayReturn) {
 function begin(known) {
   const first = state.mode === "loading";
   const shown = state.video.number;
-  const { mode, video, objects, timeline, settings, history = state.history, revision = 0, running = null, exporting = null, loading = false, interrupted = null, queue = [], names = [], schema, formats = [], videos = [], greet = false, prompters = state.prompters } = known;
-  Object.assign(state, { mode, history, revision, running, exporting, interrupted, queue, loading, names, formats, video, videos, prompters, schema: wholeSchema(schema) });
+  const {
+    mode,
+    video,
+    objects,
+    timeline,
+    settings,
+    history = state.history,
+    revision = 0,
+    running = null,
+    exporting = null,
+    loading = false,
+    interrupted = null,
+    queue = [],
+    names = [],
+    schema,
+    formats = [],
+    videos = [],
+    greet = false,
+    prompters = state.prompters,
+  } = known;
+  Object.assign(state, {
+    mode,
+    history,
+    revision,
+    running,
+    exporting,
+    interrupted,
+    queue,
+    loading,
+    names,
+    formats,
+    video,
+    videos,
+    prompters,
+    schema: wholeSchema(schema),
+  });
   Object.assign(state.settings, settings);
   document.body.dataset.mode = mode;
   document.body.classList.toggle("several", videos.length > 0);
   state.setObjects(objects);
   state.setTimeline(timeline);
   state.outdateFrames(revision);
-  if (!first && video.number !== shown) { location.reload(); return; }  // another one was opened meanwhile
+  if (!first && video.number !== shown) {
+    location.reload();
+    return;
+  } // another one was opened meanwhile
   if (greet) void videosDialog();
   if (first) {
     document.title = `${state.video.name} – segue`;
@@ -88,7 +129,11 @@ function onEvent(event) {
   } else if (event.event === "failed") {
     notice(event.error, "bad");
   } else if (event.event === "exported") {
-    const anchor = make("a", { href: `exports/${encodeURIComponent(event.name)}`, textContent: "Download", download: "" });
+    const anchor = make("a", {
+      href: `exports/${encodeURIComponent(event.name)}`,
+      textContent: "Download",
+      download: "",
+    });
     notice(`Exported to ${event.path}`, "good", [anchor]);
   }
   state.changed();
@@ -97,20 +142,43 @@ function onEvent(event) {
 // Parts that are made once
 
 function fillModes() {
-  element("compare-modes").replaceChildren(...COMPARE_MODES.map(([id, name]) => make("button", {
-    textContent: name, role: "radio", "data-mode": id, onclick: () => view.arrange(() => { state.compare = id; }),
-  })));
+  element("compare-modes").replaceChildren(
+    ...COMPARE_MODES.map(([id, name]) =>
+      make("button", {
+        textContent: name,
+        role: "radio",
+        "data-mode": id,
+        onclick: () =>
+          view.arrange(() => {
+            state.compare = id;
+          }),
+      }),
+    ),
+  );
 }
 
 function toolButton(tool) {
   const key = tool.key.toUpperCase();
-  const about = { role: "radio", title: `${tool.name} (${key})\n${tool.hint}`, "aria-label": tool.name, "aria-keyshortcuts": tool.key, "data-tool": tool.id };
-  return make("button", { ...about, onclick: () => tools.use(tool.id) }, [icon(tool.icon), span(tool.label), make("kbd", { textContent: key, "aria-hidden": "true" })]);
+  const about = {
+    role: "radio",
+    title: `${tool.name} (${key})\n${tool.hint}`,
+    "aria-label": tool.name,
+    "aria-keyshortcuts": tool.key,
+    "data-tool": tool.id,
+  };
+  return make("button", { ...about, onclick: () => tools.use(tool.id) }, [
+    icon(tool.icon),
+    span(tool.label),
+    make("kbd", { textContent: key, "aria-hidden": "true" }),
+  ]);
 }
 
 function slider(id, label, name, min, max, step) {
   const input = make("input", { type: "range", id, min, max, step, title: name, "aria-label": name });
-  input.oninput = () => { state.settings[id] = Number(input.value); state.changed(); };
+  input.oninput = () => {
+    state.settings[id] = Number(input.value);
+    state.changed();
+  };
   input.onchange = () => remember(id, Number(input.value));
   return make("label", {}, [label, input]);
 }
@@ -122,14 +190,18 @@ for (const button of all("[data-command]")) {
   button.append(icon(command.icon), ...(command.text ? [span(command.text, "text")] : []));
   button.onclick = ({ detail }) => {
     command.run();
-    if (detail) button.blur();  // after a click, keys such as Space are for the video
+    if (detail) button.blur(); // after a click, keys such as Space are for the video
   };
 }
 element("tools").prepend(...TOOLS.map(toolButton));
 element("tools").append(
-  slider("brush", "Size", "Size of the brush", 2, 200, 1), slider("opacity", "Opacity", "Opacity of the masks", 0, 1, 0.05),
+  slider("brush", "Size", "Size of the brush", 2, 200, 1),
+  slider("opacity", "Opacity", "Opacity of the masks", 0, 1, 0.05),
 );
-element("zoom").onclick = () => { view.fit(); state.changed(); };
+element("zoom").onclick = () => {
+  view.fit();
+  state.changed();
+};
 const [frame, threshold] = [element("frame"), element("threshold")];
 frame.onchange = () => go(Number(frame.value) || 0);
 for (const [id, value] of Object.entries({
@@ -138,7 +210,10 @@ for (const [id, value] of Object.entries({
   seek: (text) => text,
 })) {
   // Keys are for the video again.
-  element(id).onchange = () => { remember(id, value(element(id).value)); element(id).blur(); };
+  element(id).onchange = () => {
+    remember(id, value(element(id).value));
+    element(id).blur();
+  };
 }
 threshold.onchange = () => remember("threshold", Math.min(1, Math.max(0, Number(threshold.value) || 0)));
 connect(onEvent, onState);

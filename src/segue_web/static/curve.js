@@ -15,8 +15,12 @@ canvas.onpointerdown = (event) => {
   canvas.setPointerCapture(event.pointerId);
   go(frameAt(event), true);
 };
-canvas.onpointermove = (event) => { if (canvas.hasPointerCapture(event.pointerId)) go(frameAt(event), true); };
-canvas.onpointerup = (event) => { if (canvas.hasPointerCapture(event.pointerId)) go(frameAt(event)); };
+canvas.onpointermove = (event) => {
+  if (canvas.hasPointerCapture(event.pointerId)) go(frameAt(event), true);
+};
+canvas.onpointerup = (event) => {
+  if (canvas.hasPointerCapture(event.pointerId)) go(frameAt(event));
+};
 
 const frameAt = (event) => Math.round((event.offsetX / canvas.clientWidth) * (state.video.frames - 1));
 
@@ -41,14 +45,20 @@ export function drawCurve() {
   [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(HEIGHT * ratio)];
   const style = getComputedStyle(document.documentElement);
   const tone = (name) => style.getPropertyValue(`--${name}`);
-  const [x, y] = [(frame) => (frame / Math.max(1, state.video.frames - 1)) * width, (value) => 2 + (1 - value) * (HEIGHT - 4)];
+  const [x, y] = [
+    (frame) => (frame / Math.max(1, state.video.frames - 1)) * width,
+    (value) => 2 + (1 - value) * (HEIGHT - 4),
+  ];
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.fillStyle = tone("line");
   for (const level of [0, 0.5, 1]) context.fillRect(0, y(level), width, 1);
   context.lineWidth = 1.5;
   for (let column = 1; column < (curve[0]?.length ?? 0); column++) {
     context.strokeStyle = tone(TONES[column - 1]);
-    along(context, curve.map((row) => [x(row[0]), y(row[column])]));
+    along(
+      context,
+      curve.map((row) => [x(row[0]), y(row[column])]),
+    );
     context.stroke();
   }
   context.fillStyle = tone("text");
@@ -63,7 +73,9 @@ export function goWorst() {
   const curve = state.score?.curve ?? [];
   const worst = worstFrame(curve, visited);
   if (worst === undefined) {
-    notice(curve.length ? "All frames were gone to; the next press begins with the worst again." : "No frame is scored yet.");
+    notice(
+      curve.length ? "All frames were gone to; the next press begins with the worst again." : "No frame is scored yet.",
+    );
     visited = new Set();
     return;
   }

@@ -25,15 +25,37 @@ export function exportDialog() {
   const choose = (format) => {
     box.close();
     const [first, end] = [from, to].map((input) => Math.min(last, Math.max(0, Math.round(Number(input.value) || 0))));
-    void start("export", { format, objects: [...chosen], all_frames: whole.box.checked, first, last: end, soft: soft.box.checked });
+    void start("export", {
+      format,
+      objects: [...chosen],
+      all_frames: whole.box.checked,
+      first,
+      last: end,
+      soft: soft.box.checked,
+    });
   };
   const groups = [...new Set(state.formats.map(({ group }) => group))].flatMap((title) => [
     make("h3", { textContent: title }),
-    make("div", { className: "choices" }, state.formats.filter(({ group }) => group === title).map(({ id, name, text }) => make("button", { "data-format": id, onclick: () => choose(id) }, [make("b", { textContent: name }), span(text)]))),
+    make(
+      "div",
+      { className: "choices" },
+      state.formats
+        .filter(({ group }) => group === title)
+        .map(({ id, name, text }) =>
+          make("button", { "data-format": id, onclick: () => choose(id) }, [
+            make("b", { textContent: name }),
+            span(text),
+          ]),
+        ),
+    ),
   ]);
   const box = dialog("Export", [
     make("div", { className: "row" }, [make("label", {}, ["Frames from", from]), make("label", {}, ["to", to])]),
-    whole.label, soft.label, make("h3", { textContent: "Objects" }), make("ul", { className: "found" }, boxes), ...groups,
+    whole.label,
+    soft.label,
+    make("h3", { textContent: "Objects" }),
+    make("ul", { className: "found" }, boxes),
+    ...groups,
   ]);
 }
 
@@ -48,7 +70,9 @@ export function spreadDialog() {
     void spread(first, end);
   };
   const box = dialog("Copy the mask to other frames", [
-    make("p", { textContent: `The mask of ${state.chosenObject?.name} on frame ${state.frame}, for an object that does not move. Frames that you corrected stay.` }),
+    make("p", {
+      textContent: `The mask of ${state.chosenObject?.name} on frame ${state.frame}, for an object that does not move. Frames that you corrected stay.`,
+    }),
     make("div", { className: "row" }, [make("label", {}, ["Frames from", from]), make("label", {}, ["to", to])]),
     make("button", { className: "primary", textContent: "Copy", onclick: run }),
   ]);
@@ -58,8 +82,15 @@ export function spreadDialog() {
 export function mergeDialog() {
   const item = state.chosenObject;
   const others = state.ordered.filter((other) => other !== item && !other.locked);
-  const select = make("select", { "aria-label": "The other object" }, others.map((other) => make("option", { value: String(other.id), textContent: other.name })));
-  const run = () => { box.close(); void merge(item?.id, Number(select.value)); };
+  const select = make(
+    "select",
+    { "aria-label": "The other object" },
+    others.map((other) => make("option", { value: String(other.id), textContent: other.name })),
+  );
+  const run = () => {
+    box.close();
+    void merge(item?.id, Number(select.value));
+  };
   const box = dialog("Merge two objects", [
     make("p", { textContent: `${item?.name} becomes part of the other object, on all frames. Undo takes it back.` }),
     make("div", { className: "row" }, [make("label", { className: "grow" }, ["Merge with", select])]),
@@ -76,7 +107,12 @@ export function importDialog() {
     void importFile(file);
   };
   const box = dialog("Import masks", [
-    make("p", { textContent: "PNG masks, JSON of COCO, YouTube-VIS, Label Studio, labelme or VIA, XML of CVAT, YOLO labels; alone, or in a zip as other programs export them. A file can also be dropped on the page. The next step lists what is added and what is replaced." }), input]);
+    make("p", {
+      textContent:
+        "PNG masks, JSON of COCO, YouTube-VIS, Label Studio, labelme or VIA, XML of CVAT, YOLO labels; alone, or in a zip as other programs export them. A file can also be dropped on the page. The next step lists what is added and what is replaced.",
+    }),
+    input,
+  ]);
 }
 
 /** Read a file, and show what its import changes. */
@@ -86,19 +122,35 @@ async function importFile(file) {
     const reply = await answer.json();
     if (answer.ok) importPreview(reply.upload, reply.objects, reply.left_out, reply.schema);
     else notice(reply.error ?? "The file could not be imported.", "bad");
-  } catch { notice("The file could not be sent; the connection was lost.", "bad"); }
+  } catch {
+    notice("The file could not be sent; the connection was lost.", "bad");
+  }
 }
 
 // Files that are dropped on the page
 let over = 0;
-const showDrop = () => { element("drop").hidden = over <= 0; };
+const showDrop = () => {
+  element("drop").hidden = over <= 0;
+};
 const holdsFiles = (event) => Boolean(state.editable && event.dataTransfer?.types.includes("Files"));
-addEventListener("dragenter", (event) => { if (holdsFiles(event)) { over++; showDrop(); } });
-addEventListener("dragleave", (event) => { if (holdsFiles(event)) { over--; showDrop(); } });
-addEventListener("dragover", (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
+addEventListener("dragenter", (event) => {
+  if (holdsFiles(event)) {
+    over++;
+    showDrop();
+  }
+});
+addEventListener("dragleave", (event) => {
+  if (holdsFiles(event)) {
+    over--;
+    showDrop();
+  }
+});
+addEventListener("dragover", (event) => {
+  if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+});
 addEventListener("drop", (event) => {
   if (!event.dataTransfer?.types.includes("Files")) return;
-  event.preventDefault();  // the browser would leave the page for the file
+  event.preventDefault(); // the browser would leave the page for the file
   over = 0;
   showDrop();
   const { files } = event.dataTransfer;
@@ -110,17 +162,30 @@ addEventListener("drop", (event) => {
 /** What an import changes, object by object, before it is done. */
 function importPreview(upload, objects, leftOut, schema) {
   const targets = Object.fromEntries(objects.map(({ number, target }) => [number, target]));
-  const option = (id) => make("option", { value: String(id ?? ""), textContent: id === null ? "new object" : state.objects.find((item) => item.id === id)?.name ?? `Object ${id}` });
+  const option = (id) =>
+    make("option", {
+      value: String(id ?? ""),
+      textContent: id === null ? "new object" : (state.objects.find((item) => item.id === id)?.name ?? `Object ${id}`),
+    });
   const run = async () => {
     const answer = await ask("import", { upload, targets });
-    if (answer) { box.close(); notice(`Imported: ${answer.message}.`, "good"); }
+    if (answer) {
+      box.close();
+      notice(`Imported: ${answer.message}.`, "good");
+    }
   };
   const button = make("button", { className: "primary", textContent: "Import", onclick: run });
   const rows = objects.slice(0, MAX_LISTED).map(({ number, name, target, text }) => {
-    const [about, select] = [span(text, "quiet"), make("select", { "aria-label": `${name} becomes` }, [option(target)])];
+    const [about, select] = [
+      span(text, "quiet"),
+      make("select", { "aria-label": `${name} becomes` }, [option(target)]),
+    ];
     select.onfocus = () => {
       select.onfocus = null;
-      select.replaceChildren(option(null), ...state.objects.filter((item) => !item.locked).map((item) => option(item.id)));
+      select.replaceChildren(
+        option(null),
+        ...state.objects.filter((item) => !item.locked).map((item) => option(item.id)),
+      );
       select.value = String(target ?? "");
     };
     select.onchange = async () => {
@@ -131,33 +196,54 @@ function importPreview(upload, objects, leftOut, schema) {
     };
     return make("li", {}, [make("b", { textContent: name }), " → ", select, about]);
   });
-  if (objects.length > rows.length) rows.push(make("li", { textContent: `and ${objects.length - rows.length} more objects` }));
+  if (objects.length > rows.length)
+    rows.push(make("li", { textContent: `and ${objects.length - rows.length} more objects` }));
   const box = dialog("Import masks", [
     make("p", { textContent: "Masks that are replaced come back with Undo. All other masks stay as they are." }),
-    ...(leftOut ? [make("p", { textContent: `Left out, for they are no areas: ${leftOut}.` })] : []), 
-    ...(schema ? [make("p", { textContent: `Added to the classes and attributes: ${schema}.` })] : []), make("ul", { className: "imports" }, rows), button]);
+    ...(leftOut ? [make("p", { textContent: `Left out, for they are no areas: ${leftOut}.` })] : []),
+    ...(schema ? [make("p", { textContent: `Added to the classes and attributes: ${schema}.` })] : []),
+    make("ul", { className: "imports" }, rows),
+    button,
+  ]);
 }
 
 export function helpDialog(commands) {
   const edits = state.mode === "annotate";
-  const line = ([keys, name]) => make("div", {}, [make("dt", {}, [make("kbd", { textContent: keys })]), make("dd", { textContent: name })]);
+  const line = ([keys, name]) =>
+    make("div", {}, [make("dt", {}, [make("kbd", { textContent: keys })]), make("dd", { textContent: name })]);
   const usable = commands.filter((item) => item.keys && (item.mode ? item.mode === state.mode : edits || !item.can));
   const rows = [
     ...(edits ? TOOLS.map((tool) => [tool.key.toUpperCase(), tool.name]) : []),
     ...usable.map((item) => [written(item.keys), item.name]),
-    ["1 – 9", "Choose an object"], ["Shift 1 – 9, 0", "Opacity of the masks: 10 to 90, 100 %"], ["W A S D", "Move the cross (Shift: faster)"], ["Enter", "Use the tool at the cross"],
-    ["Wheel", "Zoom; drag with the middle button to move"], ["Ctrl Wheel", "Zoom of the timeline; a double click shows all of it"],
+    ["1 – 9", "Choose an object"],
+    ["Shift 1 – 9, 0", "Opacity of the masks: 10 to 90, 100 %"],
+    ["W A S D", "Move the cross (Shift: faster)"],
+    ["Enter", "Use the tool at the cross"],
+    ["Wheel", "Zoom; drag with the middle button to move"],
+    ["Ctrl Wheel", "Zoom of the timeline; a double click shows all of it"],
   ];
-  const steps = ["Go to a frame that shows the object well, and click on it. Click on what is missing, right click on what is too much.",
+  const steps = [
+    "Go to a frame that shows the object well, and click on it. Click on what is missing, right click on what is too much.",
     "Press Track. The masks arrive in the timeline; the height of a bar is the confidence.",
     "Go to a frame from the list “Look at next”, correct it, and track on from there. What you corrected is kept for good, and the tracker remembers it.",
-    "Between two corrected frames, press Between: the object is followed from both, and the nearer correction weighs more."];
-  const list = make("ol", { className: "steps" }, steps.map((text, i) => make("li", { textContent: `${i + 1}. ${text}` })));
+    "Between two corrected frames, press Between: the object is followed from both, and the nearer correction weighs more.",
+  ];
+  const list = make(
+    "ol",
+    { className: "steps" },
+    steps.map((text, i) => make("li", { textContent: `${i + 1}. ${text}` })),
+  );
   dialog("Help", [...(edits ? [list] : []), make("div", { className: "keys" }, [make("dl", {}, rows.map(line))])]);
 }
 
 /** Keys as a person reads them. */
 export function written(keys) {
   const names = { space: "Space", ArrowLeft: "←", ArrowRight: "→", shift: "Shift", ctrl: "Ctrl" };
-  return keys.split("+").filter((part) => part).map((part) => names[part] ?? (part.length === 1 ? part.toUpperCase() : part)).join(" ") || keys;
+  return (
+    keys
+      .split("+")
+      .filter((part) => part)
+      .map((part) => names[part] ?? (part.length === 1 ? part.toUpperCase() : part))
+      .join(" ") || keys
+  );
 }

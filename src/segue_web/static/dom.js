@@ -23,10 +23,14 @@ export function make(tag, values = {}, children = []) {
 }
 
 /** A button with an icon alone. */
-export const iconButton = (name, label, onclick, values = {}) => make("button", { className: "icon", title: label, "aria-label": label, onclick, ...values }, [icon(name)]);
+export const iconButton = (name, label, onclick, values = {}) =>
+  make("button", { className: "icon", title: label, "aria-label": label, onclick, ...values }, [icon(name)]);
 
 /** A text in a line of a list or of a dialog; one in grey says less. */
 export const span = (textContent, className = "") => make("span", { textContent, className });
+
+/** What an error says. @param {unknown} error */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
 
 /** A name that has little room. */
 export const short = (name) => (name.length > 24 ? `${name.slice(0, 23)}…` : name);
@@ -58,9 +62,14 @@ const place = () => (element("dialog").open ? element("dialog") : element("view"
 export function notice(text, kind = "", more = []) {
   const box = element("notices");
   place();
-  const isBrief = kind === "" && !more.length;  // of what was done last: one is enough
-  for (const old of [...box.children]) if (old.firstElementChild?.textContent === text || (isBrief && old.className === "notice brief")) old.remove();
-  const node = make("div", { className: `notice ${isBrief ? "brief" : kind}` }, [span(text), ...more, iconButton("close", "Close", () => node.remove())]);
+  const isBrief = kind === "" && !more.length; // of what was done last: one is enough
+  for (const old of [...box.children])
+    if (old.firstElementChild?.textContent === text || (isBrief && old.className === "notice brief")) old.remove();
+  const node = make("div", { className: `notice ${isBrief ? "brief" : kind}` }, [
+    span(text),
+    ...more,
+    iconButton("close", "Close", () => node.remove()),
+  ]);
   box.append(node);
   while (box.children.length > 3) box.firstElementChild?.remove();
   const seconds = more.length ? 30 : 5;
@@ -71,11 +80,26 @@ export function notice(text, kind = "", more = []) {
 /** Ask a question; the answer is the name of a choice, or null without an answer. @returns {Promise<string | null>} */
 export function question(text, choices) {
   return new Promise((resolve) => {
-    const buttons = Object.entries(choices).map(([name, textContent], i) => make("button", { textContent, className: i ? "" : "primary", onclick: () => answer(name) }));
-    const box = make("dialog", { className: "question", "aria-label": text }, [make("div", { className: "dialog-body" }, [make("p", { textContent: text }), make("div", { className: "row" }, buttons)])]);
-    const answer = (name) => { box.remove(); resolve(name); };
-    box.onkeydown = (event) => { event.stopPropagation(); };  // keys are of no command
-    box.oncancel = (event) => { event.preventDefault(); answer(null); };
+    const buttons = Object.entries(choices).map(([name, textContent], i) =>
+      make("button", { textContent, className: i ? "" : "primary", onclick: () => answer(name) }),
+    );
+    const box = make("dialog", { className: "question", "aria-label": text }, [
+      make("div", { className: "dialog-body" }, [
+        make("p", { textContent: text }),
+        make("div", { className: "row" }, buttons),
+      ]),
+    ]);
+    const answer = (name) => {
+      box.remove();
+      resolve(name);
+    };
+    box.onkeydown = (event) => {
+      event.stopPropagation();
+    }; // keys are of no command
+    box.oncancel = (event) => {
+      event.preventDefault();
+      answer(null);
+    };
     document.body.append(box);
     box.showModal();
     buttons[0].focus();
@@ -89,14 +113,28 @@ export function dialog(title, body) {
   box.onkeydown = null;
   /** whether something was typed that closing would discard */
   let typed = false;
-  box.oninput = ({ target }) => { typed ||= target.matches("input:not([type]), input[type=text]"); };
-  const leave = async () => {
-    if (!typed || await question("Close without what you typed?", { stay: "Go on", discard: "Discard" }) === "discard") box.close();
+  box.oninput = ({ target }) => {
+    typed ||= target.matches("input:not([type]), input[type=text]");
   };
-  box.oncancel = (event) => { if (typed) { event.preventDefault(); void leave(); } };
+  const leave = async () => {
+    if (
+      !typed ||
+      (await question("Close without what you typed?", { stay: "Go on", discard: "Discard" })) === "discard"
+    )
+      box.close();
+  };
+  box.oncancel = (event) => {
+    if (typed) {
+      event.preventDefault();
+      void leave();
+    }
+  };
   box.className = "";
   box.replaceChildren(
-    make("div", { className: "dialog-head" }, [make("h2", { id: "dialog-title", textContent: title }), iconButton("close", "Close", () => void leave())]),
+    make("div", { className: "dialog-head" }, [
+      make("h2", { id: "dialog-title", textContent: title }),
+      iconButton("close", "Close", () => void leave()),
+    ]),
     make("div", { className: "dialog-body" }, body),
   );
   box.showModal();

@@ -14,11 +14,17 @@ let lastMade = Promise.resolve(true);
 function change(ask) {
   state.pending++;
   state.changed();
-  const turn = queue.then(ask, ask).finally(() => { state.pending--; state.changed(); });
+  const turn = queue.then(ask, ask).finally(() => {
+    state.pending--;
+    state.changed();
+  });
   queue = turn;
-  lastMade = turn.then((answer) => answer !== null, () => false);
+  lastMade = turn.then(
+    (answer) => answer !== null,
+    () => false,
+  );
   return turn.catch((error) => {
-    state.saved = "";  // it would stand beside what says the opposite
+    state.saved = ""; // it would stand beside what says the opposite
     complain(error);
   });
 }
@@ -48,7 +54,13 @@ export function until(box, isDone) {
 /** Say what was done, with a button that takes it back until something else is changed. */
 function undoable(text) {
   const { revision } = state;
-  const button = make("button", { textContent: "Undo", onclick: () => { box.remove(); void undo("undo"); } });
+  const button = make("button", {
+    textContent: "Undo",
+    onclick: () => {
+      box.remove();
+      void undo("undo");
+    },
+  });
   const box = notice(text, "", [button]);
   until(box, () => state.revision !== revision);
 }
@@ -59,13 +71,16 @@ const pixels = (count) => (count === 1 ? "1 pixel" : `${count.toLocaleString("en
 export async function click(points, box) {
   const { whole } = state;
   const answer = await edit((about, known) => {
-    const before = about.object === null ? null : known?.prompts[about.object] ?? null;
+    const before = about.object === null ? null : (known?.prompts[about.object] ?? null);
     const inside = ([x, y]) => !box || (x >= box[0] && y >= box[1] && x <= box[2] && y <= box[3]);
     const all = [...(before?.points ?? []).filter(inside), ...points];
     return request("click", { ...about, points: all, box: box ?? before?.box ?? null, whole });
   });
   const replaced = answer?.replaced;
-  if (replaced) undoable(`${box ? "The box" : "The click"} replaced the mask: ${pixels(replaced.before)} before, ${pixels(replaced.after)} now.`);
+  if (replaced)
+    undoable(
+      `${box ? "The box" : "The click"} replaced the mask: ${pixels(replaced.before)} before, ${pixels(replaced.after)} now.`,
+    );
 }
 
 /** Give the chosen object the next mask that its one click may mean. */
@@ -74,7 +89,10 @@ export async function nextCandidate() {
   const answer = await edit((about) => request("candidate", about));
   if (!answer) return;
   const { object, place, scores } = answer;
-  if (scores.length < 2) { notice("No other mask is found for this click. Click on what is missing, right click on what is too much."); return; }
+  if (scores.length < 2) {
+    notice("No other mask is found for this click. Click on what is missing, right click on what is too much.");
+    return;
+  }
   state.candidate = { frame, object, mask: state.frameData.get(frame)?.masks[object] ?? "", place, scores };
   state.changed();
 }
@@ -82,10 +100,13 @@ export async function nextCandidate() {
 /** The pointer rests: have the other masks outlined that the one click of the chosen object may mean. */
 export async function outlineCandidates() {
   const { frame, object, current } = state;
-  const mask = object === null ? undefined : current?.masks[object];
-  if (!state.editable || !mask || !state.clickedOnce || state.loading || state.running || state.others?.mask === mask) return;
-  state.others = { frame, object, mask, masks: [] };
-  const { others } = state;
+  if (object === null) return;
+  const mask = current?.masks[object];
+  if (!state.editable || !mask || !state.clickedOnce || state.loading || state.running || state.others?.mask === mask)
+    return;
+  /** @type {{frame: number, object: number, mask: string, masks: string[]}} */
+  const others = { frame, object, mask, masks: [] };
+  state.others = others;
   const answer = await request("candidates", { frame, object, seen: current?.revision ?? 0 }).catch(() => null);
   if (answer) others.masks = answer.masks.filter((one) => one && one !== mask);
   state.changed();
@@ -93,7 +114,8 @@ export async function outlineCandidates() {
 
 /** The pointer rests: have the mask of a first click there computed. */
 export function rest(at) {
-  if (!state.editable || state.running || (state.object !== null && state.marksOf(state.object).has(state.frame))) return;
+  if (!state.editable || state.running || (state.object !== null && state.marksOf(state.object).has(state.frame)))
+    return;
   tell("prepare", { frame: state.frame, at });
 }
 
@@ -110,7 +132,8 @@ export function clean(what) {
 }
 
 /** Move a corner of an outline of the chosen object. */
-export const reshape = (before, after, hole) => void edit((about) => request("reshape", { ...about, before, after, hole }));
+export const reshape = (before, after, hole) =>
+  void edit((about) => request("reshape", { ...about, before, after, hole }));
 
 /** the frame and the object whose mask was copied @type {{of_frame: number, of_object: number} | null} */
 let copied = null;
@@ -123,7 +146,9 @@ export function copyMask() {
   const { frame } = state;
   copied = { of_frame: frame, of_object: item.id };
   pastes = 0;
-  const box = notice(`Copied: the mask of ${item.name} on frame ${state.frame}. Paste it (Ctrl V) on another frame, or into another object.`);
+  const box = notice(
+    `Copied: the mask of ${item.name} on frame ${state.frame}. Paste it (Ctrl V) on another frame, or into another object.`,
+  );
   until(box, () => pastes > 0);
 }
 
@@ -148,7 +173,8 @@ export async function merge(object, into) {
 export async function split() {
   const { object, frame } = state;
   const answer = await change(() => request("split", { object, frame }));
-  if (answer) notice(`${state.objects.find(({ id }) => id === answer.object)?.name ?? "A new object"} begins on frame ${frame}.`);
+  if (answer)
+    notice(`${state.objects.find(({ id }) => id === answer.object)?.name ?? "A new object"} begins on frame ${frame}.`);
 }
 
 /** Of which object, and on which frame, a step was; nothing where it was of many. */
@@ -160,7 +186,7 @@ function placeOf({ frames, objects = [] }) {
 /** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. */
 export async function undo(op) {
   const before = state.pending && op === "undo" ? lastMade : true;
-  const answer = await change(async () => await before ? request("undo", { redo: op === "redo" }) : {});
+  const answer = await change(async () => ((await before) ? request("undo", { redo: op === "redo" }) : {}));
   if (!answer?.label) return;
   notice(`${op === "undo" ? "Undone" : "Redone"}: ${answer.label}${placeOf(answer)}.`);
   if (answer.frames.length === 1 && answer.frames[0] !== state.frame) go(answer.frames[0]);
@@ -169,13 +195,17 @@ export async function undo(op) {
 /** Change objects in one step. */
 export function changeObjects(ids, values) {
   const [object, ...also] = ids;
-  if (state.mode === "annotate") { void change(() => request("object", { object, also, ...values })); return; }
+  if (state.mode === "annotate") {
+    void change(() => request("object", { object, also, ...values }));
+    return;
+  }
   for (const item of state.objects) if (ids.includes(item.id)) Object.assign(item, values);
   state.changed();
 }
 
 /** Have attributes of an object hold from a frame on; null takes back what was said there. */
-export const changeFrameAttributes = (object, frame, attributes) => void change(() => request("frame_attributes", { object, frame, attributes }));
+export const changeFrameAttributes = (object, frame, attributes) =>
+  void change(() => request("frame_attributes", { object, frame, attributes }));
 
 /** Replace classes and attributes. */
 export const setSchema = (schema) => change(() => request("schema", { schema }));
@@ -186,7 +216,10 @@ export async function review(first, last) {
   const marks = objects.flatMap((id) => [...state.marksOf(id)].filter(([frame]) => frame >= first && frame <= last));
   const reviewed = !marks.length || marks.some(([, mark]) => !mark.reviewed);
   const answer = await change(() => request("reviewed", { objects, first, last, reviewed }));
-  if (answer && first !== last) notice(`${reviewed ? "Reviewed" : "To be reviewed again"}: ${answer.masks === 1 ? "1 mask" : `${answer.masks} masks`}.`);
+  if (answer && first !== last)
+    notice(
+      `${reviewed ? "Reviewed" : "To be reviewed again"}: ${answer.masks === 1 ? "1 mask" : `${answer.masks} masks`}.`,
+    );
 }
 
 /** Hide or show, lock or unlock what is chosen: an object, or all of a group. */
@@ -213,7 +246,9 @@ export async function start(op, fields) {
 /** Open another video of the list, or going onward the next one that can be opened. */
 export const switchVideo = (number, onward) => change(() => request("open", { number, onward }));
 
-/** End the tracking, also one that has not begun yet, or without one the export; with `next` the one that waits begins. */
+/**
+ * End the tracking, also one that has not begun yet, or without one the export; with `next` the one that waits begins.
+ */
 export function stop(next = false) {
   const ask = () => (!state.running && state.exporting ? request("stop_export") : request("stop", { next }));
   if (state.starting) void change(ask);
@@ -229,7 +264,11 @@ const asked = new Set();
 /** Track what is chosen, with what was corrected on the same frame and not tracked since; or all objects. */
 export async function track(direction, fields = {}) {
   hold();
-  const { frame, group, wanted: [first, last] } = state;
+  const {
+    frame,
+    group,
+    wanted: [first, last],
+  } = state;
   const objects = state.chosenIds.length ? state.chosenIds : null;
   const wanted = { direction, frame, first, last, objects, due: group === null, ...fields };
   const key = JSON.stringify(wanted);

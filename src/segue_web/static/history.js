@@ -12,9 +12,11 @@ const PAGE = 60; // events that are asked for at once
 const KINDS = ["enter", "leave", "zone-enter", "zone-leave", "loiter", "cross", "offline", "online", "end"];
 const DELETED = "deleted";
 
-const dayOf = (moment) => new Date(moment * 1000).toLocaleDateString("en", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const dayOf = (moment) =>
+  new Date(moment * 1000).toLocaleDateString("en", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 const timeOf = (moment) => new Date(moment * 1000).toLocaleTimeString("en-GB");
-const keyOf = (event) => [event.camera, event.part, event.snapshot || `${event.moment} ${event.event} ${event.object}`].join("/");
+const keyOf = (event) =>
+  [event.camera, event.part, event.snapshot || `${event.moment} ${event.event} ${event.object}`].join("/");
 const address = (event, file) => `files/${event.camera}/${event.part ? `${event.part}/` : ""}${file}`;
 
 /** An answer of the server; what it refuses is an error with its reason. */
@@ -26,7 +28,11 @@ export async function get(path) {
 
 /** Send what is to be saved; gives why it was refused, or nothing. */
 export async function post(path, values) {
-  const response = await fetch(path, { method: "POST", body: JSON.stringify(values), headers: { "Content-Type": "application/json" } });
+  const response = await fetch(path, {
+    method: "POST",
+    body: JSON.stringify(values),
+    headers: { "Content-Type": "application/json" },
+  });
   return response.ok ? "" : response.text();
 }
 
@@ -35,11 +41,27 @@ function card(event, others) {
   const flags = make("span", { className: "flags" });
   const shot = make("span", { className: "shot" }, [flags]);
   const there = event.snapshot && event.snapshot !== DELETED;
-  if (there) shot.prepend(make("img", { src: address(event, event.snapshot), alt: "", loading: "lazy", onerror: ({ target }) => target.replaceWith(make("span", { className: "gone", textContent: "no image" })) }));
+  if (there)
+    shot.prepend(
+      make("img", {
+        src: address(event, event.snapshot),
+        alt: "",
+        loading: "lazy",
+        onerror: ({ target }) => target.replaceWith(make("span", { className: "gone", textContent: "no image" })),
+      }),
+    );
   else shot.append(make("span", { className: "gone", textContent: event.snapshot ? "image deleted" : "no image" }));
-  const words = make("span", { className: "words" }, [make("b", { textContent: `${subjectOf(event)} ${eventText(event)}` }), span(`${event.camera}, ${timeOf(event.moment)}`)]);
-  const node = make("button", { type: "button", className: "card", "data-key": keyOf(event), onclick: () => play(event, others) }, [shot, words]);
-  node.flag = () => flags.replaceChildren(...["kept", "reviewed"].filter((mark) => event[mark]).map((mark) => span(mark)));
+  const words = make("span", { className: "words" }, [
+    make("b", { textContent: `${subjectOf(event)} ${eventText(event)}` }),
+    span(`${event.camera}, ${timeOf(event.moment)}`),
+  ]);
+  const node = make(
+    "button",
+    { type: "button", className: "card", "data-key": keyOf(event), onclick: () => play(event, others) },
+    [shot, words],
+  );
+  node.flag = () =>
+    flags.replaceChildren(...["kept", "reviewed"].filter((mark) => event[mark]).map((mark) => span(mark)));
   node.flag();
   return node;
 }
@@ -47,26 +69,68 @@ function card(event, others) {
 /** Show the clip of an event, and let a person mark it. @param {Event} event @param {() => Event[]} others */
 function play(event, others) {
   const place = () => others().findIndex((other) => keyOf(other) === keyOf(event));
-  const goTo = (by) => { const next = others()[place() + by]; if (next) play(next, others); };
+  const goTo = (by) => {
+    const next = others()[place() + by];
+    if (next) play(next, others);
+  };
   const has = (file) => file && file !== DELETED;
   const still = () => make("img", { src: address(event, event.snapshot), alt: "" });
   let film = make("p", { className: "quiet", textContent: "Its image and clip are deleted." });
   if (has(event.snapshot)) film = still();
   if (has(event.clip)) {
-    film = make("video", { src: address(event, event.clip), controls: true, autoplay: true, muted: true, loop: true, poster: has(event.snapshot) ? address(event, event.snapshot) : "" });
+    film = make("video", {
+      src: address(event, event.clip),
+      controls: true,
+      autoplay: true,
+      muted: true,
+      loop: true,
+      poster: has(event.snapshot) ? address(event, event.snapshot) : "",
+    });
   }
-  const says = make("p", { className: "quiet", textContent: `${dayOf(event.moment)}, ${timeOf(event.moment)}, ${event.camera}` });
-  film.onerror = () => { says.textContent += has(event.snapshot) ? "; the clip is not complete yet" : ""; if (has(event.snapshot)) film.replaceWith(still()); };
-  const box = (mark, text) => make("label", {}, [make("input", { type: "checkbox", checked: event[mark], disabled: !has(event.snapshot), onchange: ({ target }) => void save(mark, target) }), span(text)]);
+  const says = make("p", {
+    className: "quiet",
+    textContent: `${dayOf(event.moment)}, ${timeOf(event.moment)}, ${event.camera}`,
+  });
+  film.onerror = () => {
+    says.textContent += has(event.snapshot) ? "; the clip is not complete yet" : "";
+    if (has(event.snapshot)) film.replaceWith(still());
+  };
+  const box = (mark, text) =>
+    make("label", {}, [
+      make("input", {
+        type: "checkbox",
+        checked: event[mark],
+        disabled: !has(event.snapshot),
+        onchange: ({ target }) => void save(mark, target),
+      }),
+      span(text),
+    ]);
   const save = async (mark, input) => {
     event[mark] = input.checked;
     const { part, snapshot, clip, reviewed, kept } = event;
-    const refused = await post(`marks/${event.camera}`, { part, snapshot, clip, reviewed, kept }).catch((error) => error.message);
-    if (refused) { input.checked = event[mark] = !input.checked; notice(refused, "bad"); }
-    for (const node of document.querySelectorAll(`[data-key="${CSS.escape(keyOf(event))}"]`)) /** @type {any} */ (node).flag();
+    const refused = await post(`marks/${event.camera}`, { part, snapshot, clip, reviewed, kept }).catch(
+      (error) => error.message,
+    );
+    if (refused) {
+      input.checked = event[mark] = !input.checked;
+      notice(refused, "bad");
+    }
+    for (const node of document.querySelectorAll(`[data-key="${CSS.escape(keyOf(event))}"]`))
+      /** @type {any} */ (node).flag();
   };
-  const step = (by, text) => make("button", { textContent: text, disabled: !others()[place() + by], onclick: () => goTo(by) });
-  const shown = dialog(`${subjectOf(event)} ${eventText(event)}`, [film, says, make("div", { className: "row" }, [box("reviewed", "Reviewed"), box("kept", "Keep"), span("", "grow"), step(-1, "Later"), step(1, "Earlier")])]);
+  const step = (by, text) =>
+    make("button", { textContent: text, disabled: !others()[place() + by], onclick: () => goTo(by) });
+  const shown = dialog(`${subjectOf(event)} ${eventText(event)}`, [
+    film,
+    says,
+    make("div", { className: "row" }, [
+      box("reviewed", "Reviewed"),
+      box("kept", "Keep"),
+      span("", "grow"),
+      step(-1, "Later"),
+      step(1, "Earlier"),
+    ]),
+  ]);
   shown.classList.add("player");
   shown.onkeydown = (key) => {
     if (key.key === "ArrowLeft" && key.target.tagName !== "VIDEO") goTo(-1);
@@ -80,7 +144,12 @@ let shown = [];
 /** The question that the filters mean. */
 function question() {
   const asked = new URLSearchParams({ limit: String(PAGE) });
-  for (const [name, id] of [["camera", "by-camera"], ["event", "by-event"], ["zone", "by-zone"], ["label", "by-label"]]) {
+  for (const [name, id] of [
+    ["camera", "by-camera"],
+    ["event", "by-event"],
+    ["zone", "by-zone"],
+    ["label", "by-label"],
+  ]) {
     if (element(id).value) asked.set(name, element(id).value);
   }
   if (element("by-unreviewed").checked) asked.set("unreviewed", "1");
@@ -94,20 +163,30 @@ function showEvents(events, more) {
   const list = element("timeline-list");
   for (const event of events) {
     const day = dayOf(event.moment);
-    if (list.lastElementChild?.dataset.day !== day) list.append(make("section", { "data-day": day }, [make("h2", { textContent: day }), make("div", { className: "cards" })]));
+    if (list.lastElementChild?.dataset.day !== day)
+      list.append(
+        make("section", { "data-day": day }, [make("h2", { textContent: day }), make("div", { className: "cards" })]),
+      );
     list.lastElementChild.lastElementChild.append(card(event, () => shown));
   }
   shown = [...shown, ...events];
   element("events-empty").hidden = shown.length > 0;
   element("events-more").hidden = !more;
-  offer("by-zone", shown.flatMap((event) => event.zone.split(";")));
-  offer("by-label", shown.map((event) => event.label ?? ""));
+  offer(
+    "by-zone",
+    shown.flatMap((event) => event.zone.split(";")),
+  );
+  offer(
+    "by-label",
+    shown.map((event) => event.label ?? ""),
+  );
 }
 
 /** Offer further values of a filter. */
 function offer(id, values) {
   const known = new Set([...element(id).options].map((option) => option.value));
-  for (const value of new Set(values)) if (value && !known.has(value)) element(id).append(make("option", { value, textContent: value }));
+  for (const value of new Set(values))
+    if (value && !known.has(value)) element(id).append(make("option", { value, textContent: value }));
 }
 
 /** Ask anew for the newest events that the filters want. */
@@ -145,23 +224,54 @@ export async function loadCounts() {
   const asked = new URLSearchParams({ by: byDay ? "day" : "hour", number: byDay ? "14" : "24" });
   if (element("counts-camera").value) asked.set("camera", element("counts-camera").value);
   const { counts } = await get(`counts?${asked}`);
-  const kinds = [...new Set(counts.flatMap((count) => Object.keys(count.events)))].filter((kind) => !/^(leave|end|online)/.test(kind)).sort((a, b) => Number(b === "enter") - Number(a === "enter") || a.localeCompare(b));
+  const kinds = [...new Set(counts.flatMap((count) => Object.keys(count.events)))]
+    .filter((kind) => !/^(leave|end|online)/.test(kind))
+    .sort((a, b) => Number(b === "enter") - Number(a === "enter") || a.localeCompare(b));
   element("counts-empty").hidden = kinds.length > 0;
-  const tickOf = (begin) => (byDay ? new Date(begin * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "numeric" }) : String(new Date(begin * 1000).getHours()));
-  element("charts").replaceChildren(...kinds.map((kind) => {
-    const numbers = counts.map((count) => count.events[kind] ?? 0);
-    const most = Math.max(...numbers);
-    const bars = numbers.map((number, i) => {
-      const bar = make("i", { title: `${tickOf(counts[i].begin)}${byDay ? "" : ":00"}: ${number}` });
-      bar.style.height = `${100 * number / most}%`;
-      return bar;
-    });
-    const [what, ...zone] = kind.split(" ");
-    const title = { enter: "Objects that came", "zone-enter": `Entered ${zone.join(" ")}`, "zone-leave": `Left ${zone.join(" ")}`, cross: `Crossed ${zone.join(" ")}`, loiter: `Stayed in ${zone.join(" ")}`, offline: "Camera lost" }[what] ?? kind;
-    const total = numbers.reduce((sum, number) => sum + number, 0);
-    const chart = make("div", { className: "bars", role: "img", "aria-label": `${title}: ${numbers.map((number, i) => `${tickOf(counts[i].begin)} ${number}`).join(", ")}` }, bars);
-    return make("section", { className: "chart" }, [make("h2", {}, [title, span(`${total.toLocaleString("en")}, at most ${most.toLocaleString("en")}`)]), chart, make("div", { className: "ticks", "aria-hidden": "true" }, counts.map((count) => span(tickOf(count.begin))))]);
-  }));
+  const tickOf = (begin) =>
+    byDay
+      ? new Date(begin * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "numeric" })
+      : String(new Date(begin * 1000).getHours());
+  element("charts").replaceChildren(
+    ...kinds.map((kind) => {
+      const numbers = counts.map((count) => count.events[kind] ?? 0);
+      const most = Math.max(...numbers);
+      const bars = numbers.map((number, i) => {
+        const bar = make("i", { title: `${tickOf(counts[i].begin)}${byDay ? "" : ":00"}: ${number}` });
+        bar.style.height = `${(100 * number) / most}%`;
+        return bar;
+      });
+      const [what, ...zone] = kind.split(" ");
+      const title =
+        {
+          enter: "Objects that came",
+          "zone-enter": `Entered ${zone.join(" ")}`,
+          "zone-leave": `Left ${zone.join(" ")}`,
+          cross: `Crossed ${zone.join(" ")}`,
+          loiter: `Stayed in ${zone.join(" ")}`,
+          offline: "Camera lost",
+        }[what] ?? kind;
+      const total = numbers.reduce((sum, number) => sum + number, 0);
+      const chart = make(
+        "div",
+        {
+          className: "bars",
+          role: "img",
+          "aria-label": `${title}: ${numbers.map((number, i) => `${tickOf(counts[i].begin)} ${number}`).join(", ")}`,
+        },
+        bars,
+      );
+      return make("section", { className: "chart" }, [
+        make("h2", {}, [title, span(`${total.toLocaleString("en")}, at most ${most.toLocaleString("en")}`)]),
+        chart,
+        make(
+          "div",
+          { className: "ticks", "aria-hidden": "true" },
+          counts.map((count) => span(tickOf(count.begin))),
+        ),
+      ]);
+    }),
+  );
 }
 
 /** Offer the cameras, and hear of the filters. @param {string[]} cameras */
@@ -172,5 +282,6 @@ export function beginHistory(cameras) {
   element("filters").onsubmit = (event) => event.preventDefault();
   element("filters").onchange = () => void loadEvents().catch((error) => notice(error.message, "bad"));
   element("events-more").onclick = () => void loadEarlier().catch((error) => notice(error.message, "bad"));
-  for (const id of ["counts-camera", "counts-by"]) element(id).onchange = () => void loadCounts().catch((error) => notice(error.message, "bad"));
+  for (const id of ["counts-camera", "counts-by"])
+    element(id).onchange = () => void loadCounts().catch((error) => notice(error.message, "bad"));
 }

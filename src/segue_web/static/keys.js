@@ -9,15 +9,30 @@ import { view } from "./view.js";
 
 document.addEventListener("keydown", onKey);
 // The frame around the image is for those who go through the page by keys, not for a click and a shortcut.
-document.addEventListener("keydown", (event) => { if (event.key === "Tab") document.body.dataset.focus = "keys"; }, true);
-document.addEventListener("pointerdown", () => { delete document.body.dataset.focus; }, true);
+document.addEventListener(
+  "keydown",
+  (event) => {
+    if (event.key === "Tab") document.body.dataset.focus = "keys";
+  },
+  true,
+);
+document.addEventListener(
+  "pointerdown",
+  () => {
+    delete document.body.dataset.focus;
+  },
+  true,
+);
 
 function onKey(event) {
   const { target } = event;
   if (event.key === "Escape" && tools.giveUp()) return;
   if (element("dialog").hasAttribute("open") || document.querySelector(".question")) return;
   const typing = target.matches("input:not([type=range]):not([type=checkbox]):not([type=color]), select, textarea");
-  if (typing || event.isComposing) { if (event.key === "Escape" && !target.onkeydown) target.blur(); return; }
+  if (typing || event.isComposing) {
+    if (event.key === "Escape" && !target.onkeydown) target.blur();
+    return;
+  }
   if (event.ctrlKey || event.metaKey) {
     const names = { z: event.shiftKey ? "redo" : "undo", y: "redo", c: "copyMask", v: "pasteMask" };
     const command = state.mode === "annotate" && commands[names[event.key.toLowerCase()]];
@@ -27,9 +42,11 @@ function onKey(event) {
     return;
   }
   if (event.altKey) return;
-  const pressing = target.matches("button, a, label, [type=checkbox], [type=color]") && (event.key === " " || event.key === "Enter");
+  const pressing =
+    target.matches("button, a, label, [type=checkbox], [type=color]") && (event.key === " " || event.key === "Enter");
   if (pressing || (target.matches("[type=range]") && event.key.startsWith("Arrow"))) return;
-  const tool = state.mode === "annotate" && !event.shiftKey && TOOLS.find((item) => item.key === event.key.toLowerCase());
+  const tool =
+    state.mode === "annotate" && !event.shiftKey && TOOLS.find((item) => item.key === event.key.toLowerCase());
   const steps = { w: [0, -1], a: [-1, 0], s: [0, 1], d: [1, 0] }[event.key.toLowerCase()];
   if (state.mode === "annotate" && steps) {
     const by = (event.shiftKey ? 24 : 4) * Math.max(1, Math.round(1 / view.scale));
@@ -40,9 +57,12 @@ function onKey(event) {
   else if (state.mode === "compare" && target === view.canvas && event.key.startsWith("Page")) {
     state.split = Math.min(1, Math.max(0, state.split + (event.key === "PageUp" ? -0.05 : 0.05)));
     state.changed();
-  } else if (event.shiftKey && /^Digit[0-9]$/.test(event.code) && !/^[0-9]$/.test(event.key)) remember("opacity", (Number(event.code.slice(5)) || 10) / 10);
-  else if (/^[1-9]$/.test(event.key)) { const item = state.ordered[Number(event.key) - 1]; if (item) state.choose(item.id); }
-  else if (tool) tools.use(tool.id);
+  } else if (event.shiftKey && /^Digit[0-9]$/.test(event.code) && !/^[0-9]$/.test(event.key))
+    remember("opacity", (Number(event.code.slice(5)) || 10) / 10);
+  else if (/^[1-9]$/.test(event.key)) {
+    const item = state.ordered[Number(event.key) - 1];
+    if (item) state.choose(item.id);
+  } else if (tool) tools.use(tool.id);
   else {
     // Caps Lock turns letters round: only the Shift key counts.
     const letter = /^[a-z]$/i.test(event.key);

@@ -7,27 +7,43 @@ import { view } from "./view.js";
 
 /**
  * What each edge moves: settings of its size and of whether it is folded, and the sizes that it may have.
- * @type {Record<string, {size: string, folded: string, least: number, most: () => number, usual: () => number, at: (event: PointerEvent) => number, keys: string[]}>}
+ * @type {Record<string, {size: string, folded: string, least: number, most: () => number, usual: () => number, at:
+ *   (event: PointerEvent) => number, keys: string[]}>}
  */
 const EDGES = {
   side: {
-    size: "sideWidth", folded: "sideFolded", least: 230, most: () => Math.max(288, innerWidth * 0.5), usual: () => 288,
-    at: (event) => innerWidth - event.clientX, keys: ["ArrowRight", "ArrowLeft"],
+    size: "sideWidth",
+    folded: "sideFolded",
+    least: 230,
+    most: () => Math.max(288, innerWidth * 0.5),
+    usual: () => 288,
+    at: (event) => innerWidth - event.clientX,
+    keys: ["ArrowRight", "ArrowLeft"],
   },
   timeline: {
-    size: "timelineHeight", folded: "timelineFolded", least: 48, most: () => Math.max(104, innerHeight * 0.6), usual: () => Math.min(220, Math.max(104, innerHeight * 0.19)),
-    at: (event) => innerHeight - event.clientY, keys: ["ArrowDown", "ArrowUp"],
+    size: "timelineHeight",
+    folded: "timelineFolded",
+    least: 48,
+    most: () => Math.max(104, innerHeight * 0.6),
+    usual: () => Math.min(220, Math.max(104, innerHeight * 0.19)),
+    at: (event) => innerHeight - event.clientY,
+    keys: ["ArrowDown", "ArrowUp"],
   },
 };
 
-const sizeOf = ({ size, least, most, usual }) => Math.round(Math.min(most(), Math.max(least, Number(state.settings[size]) || usual())));
+const sizeOf = ({ size, least, most, usual }) =>
+  Math.round(Math.min(most(), Math.max(least, Number(state.settings[size]) || usual())));
 
 /** what was laid out last */
 let shown = "";
 
 /** Give panels and timeline the room that is wanted; an image that fits the window fits what is left of it. */
 export function layOut() {
-  const wanted = Object.entries(EDGES).map(([name, edge]) => ({ name, folded: Boolean(state.settings[edge.folded]), size: sizeOf(edge) }));
+  const wanted = Object.entries(EDGES).map(([name, edge]) => ({
+    name,
+    folded: Boolean(state.settings[edge.folded]),
+    size: sizeOf(edge),
+  }));
   const text = JSON.stringify(wanted);
   if (text === shown) return;
   for (const { name, folded, size } of wanted) {
@@ -57,7 +73,10 @@ export function foldAll() {
 
 function resize(name, size) {
   const edge = EDGES[name];
-  if (size < edge.least / 2) { fold(name, true); return; }
+  if (size < edge.least / 2) {
+    fold(name, true);
+    return;
+  }
   fold(name, false);
   state.settings[edge.size] = size;
   layOut();
@@ -66,24 +85,30 @@ function resize(name, size) {
 for (const node of all(".edge")) {
   const name = node.id.replace("-edge", "");
   const edge = EDGES[name];
-  let beside = 0;  // what lies between the pointer and the end of what is resized
+  let beside = 0; // what lies between the pointer and the end of what is resized
   node.onpointerdown = (event) => {
     node.setPointerCapture(event.pointerId);
     event.preventDefault();
     node.focus();
     beside = edge.at(event) - (state.settings[edge.folded] ? 0 : sizeOf(edge));
   };
-  node.onpointermove = (event) => { if (node.hasPointerCapture(event.pointerId)) resize(name, edge.at(event) - beside); };
+  node.onpointermove = (event) => {
+    if (node.hasPointerCapture(event.pointerId)) resize(name, edge.at(event) - beside);
+  };
   node.onpointerup = () => remember(edge.size, sizeOf(edge));
   node.ondblclick = () => fold(name);
   node.onkeydown = (event) => {
     const way = edge.keys.indexOf(event.key);
     if (event.key === "Enter") fold(name);
-    else if (way >= 0) { resize(name, sizeOf(edge) + (way ? 16 : -16)); remember(edge.size, sizeOf(edge)); }
-    else return;
+    else if (way >= 0) {
+      resize(name, sizeOf(edge) + (way ? 16 : -16));
+      remember(edge.size, sizeOf(edge));
+    } else return;
     event.preventDefault();
     event.stopPropagation();
   };
 }
 addEventListener("resize", layOut);
-state.listeners.add(() => { if (state.mode !== "loading") layOut(); });
+state.listeners.add(() => {
+  if (state.mode !== "loading") layOut();
+});

@@ -26,10 +26,16 @@ let socket = null;
  */
 export function connect(onEvent, onState) {
   socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
-  socket.onopen = () => { tries = 0; onState(true, true); };
+  socket.onopen = () => {
+    tries = 0;
+    onState(true, true);
+  };
   socket.onmessage = ({ data }) => {
     const message = JSON.parse(data);
-    if (message.event) { onEvent(message); return; }
+    if (message.event) {
+      onEvent(message);
+      return;
+    }
     waiting.get(message.id)?.(message);
     waiting.delete(message.id);
   };
@@ -37,23 +43,37 @@ export function connect(onEvent, onState) {
     for (const answer of waiting.values()) answer({ error: "the connection was lost; do it again" });
     waiting.clear();
     onState(false, true);
-    const again = () => setTimeout(async () => {
-      const known = await isSegue();
-      if (known === null) again();
-      else if (known) connect(onEvent, onState);
-      else onState(false, false);
-    }, Math.min(4000, 250 * 2 ** tries++));
+    const again = () =>
+      setTimeout(
+        async () => {
+          const known = await isSegue();
+          if (known === null) again();
+          else if (known) connect(onEvent, onState);
+          else onState(false, false);
+        },
+        Math.min(4000, 250 * 2 ** tries++),
+      );
     again();
   };
 }
 
 /** Whether who answers at this address knows its secret, which no other program may hear; null where nobody answers. */
 async function isSegue() {
-  const challenge = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  const answer = await fetch(`/proof/${challenge}`).then((response) => response.text()).catch(() => null);
+  const challenge = [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
+  const answer = await fetch(`/proof/${challenge}`)
+    .then((response) => response.text())
+    .catch(() => null);
   if (answer === null) return null;
   const bytes = (text) => new TextEncoder().encode(text);
-  const key = await crypto.subtle.importKey("raw", bytes(location.pathname.split("/")[1]), { name: "HMAC", hash: "SHA-256" }, false, ["verify"]);
+  const key = await crypto.subtle.importKey(
+    "raw",
+    bytes(location.pathname.split("/")[1]),
+    { name: "HMAC", hash: "SHA-256" },
+    false,
+    ["verify"],
+  );
   const given = Uint8Array.from(answer.match(/[0-9a-f]{2}/g) ?? [], (pair) => parseInt(pair, 16));
   return crypto.subtle.verify("HMAC", key, given, bytes(challenge));
 }

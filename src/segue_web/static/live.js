@@ -8,10 +8,13 @@ import { paintedMask, rimOf } from "./paint.js";
 /**
  * @typedef {{name: string, points: [number, number][], percent: boolean, line: boolean}} Zone
  * @typedef {{name: string, live: boolean, zones: Zone[], colours: string[], events: boolean}} About
- * @typedef {{what: string, done: number, total: number | null, rate: number | null, age: number | null, delay: number | null, dropped: number}} Run
- * @typedef {{index: number, time: number, size: [number, number], full: [number, number], masks: Record<string, string>,
+ * @typedef {{what: string, done: number, total: number | null, rate: number | null, age: number | null, delay:
+ *   number | null, dropped: number}} Run
+ * @typedef {{index: number, time: number, size: [number, number], full: [number, number], masks: Record<string,
+ *   string>,
  *   boxes: Record<string, [number, number, number, number]>, labels: Record<string, string>}} FrameImage
- * @typedef {{event: string, object: number, time: number, seconds: number, label: string | null, zone: string, direction: string}} Happening
+ * @typedef {{event: string, object: number, time: number, seconds: number, label: string | null, zone: string,
+ *   direction: string}} Happening
  * @typedef {{about?: About, run: Run, events: [number, Happening][], ended: string, image?: FrameImage}} News
  */
 
@@ -36,7 +39,7 @@ let asking = false; // whether an answer is awaited: one at a time, however ofte
 const shown = { pause: false, masks: true, zones: true, opacity: 0.45 };
 
 /** a zone that is being drawn, in pixels of the source */
-const drawn = { active: false, /** @type {[number, number][]} */ points: [] };
+const drawn = { active: false, points: /** @type {[number, number][]} */ ([]) };
 let scaling = { scale: 1, left: 0, top: 0 }; // of the image on the canvas
 
 const colourOf = (id) => about.colours[(id - 1) % about.colours.length];
@@ -54,13 +57,21 @@ function connect() {
   let coming = null;
   socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
   socket.binaryType = "blob";
-  socket.onopen = () => { tries = 0; asking = false; element("offline").hidden = true; ask(); };
+  socket.onopen = () => {
+    tries = 0;
+    asking = false;
+    element("offline").hidden = true;
+    ask();
+  };
   socket.onmessage = async (message) => {
     if (typeof message.data === "string") {
       const news = JSON.parse(message.data);
       coming = news.image ?? null;
       hear(news);
-      if (!coming) { asking = false; ask(); }
+      if (!coming) {
+        asking = false;
+        ask();
+      }
       return;
     }
     [image, bitmap] = [coming, await createImageBitmap(message.data)];
@@ -71,9 +82,13 @@ function connect() {
   };
   socket.onclose = (event) => {
     if (ended) return;
-    if (event.code === 1012) { end("The run has ended."); return; }
+    if (event.code === 1012) {
+      end("The run has ended.");
+      return;
+    }
     element("offline").hidden = false;
-    element("offline").textContent = "The connection to the run is lost. If it has ended, start it again and use the new address.";
+    element("offline").textContent =
+      "The connection to the run is lost. If it has ended, start it again and use the new address.";
     setTimeout(connect, Math.min(4000, 250 * 2 ** tries++));
   };
 }
@@ -90,7 +105,10 @@ function hear(news) {
     element("name").textContent = document.title = about.name;
     element("zones").hidden = !about.zones.length;
     element("events").replaceChildren();
-    element("events-empty").replaceChildren("Nothing yet.", ...(about.events ? [] : [" Events come with ", make("code", { textContent: "--events FILE" }), "."]));
+    element("events-empty").replaceChildren(
+      "Nothing yet.",
+      ...(about.events ? [] : [" Events come with ", make("code", { textContent: "--events FILE" }), "."]),
+    );
   }
   element("hint").textContent = news.image || image ? "" : "Waiting for the first frame …";
   showRun(news.run);
@@ -102,7 +120,8 @@ function showRun(run) {
   const late = !ended && run.age !== null && run.age > LATE;
   element("rate").textContent = run.rate === null ? "–" : `${run.rate.toFixed(1)} frames/s`;
   const pass = run.what && run.what !== "frames" ? `${run.what[0].toUpperCase()}${run.what.slice(1)}: ` : "";
-  element("frames").textContent = `${pass}${run.done.toLocaleString("en")}${run.total ? ` of ${run.total.toLocaleString("en")}` : ""} ${pass ? "" : "frames"}`.trim();
+  element("frames").textContent =
+    `${pass}${run.done.toLocaleString("en")}${run.total ? ` of ${run.total.toLocaleString("en")}` : ""} ${pass ? "" : "frames"}`.trim();
   const dropped = run.dropped ? `, ${run.dropped.toLocaleString("en")} frames dropped` : "";
   const delay = run.delay === null ? "" : `${run.delay.toFixed(1)} s late${dropped}`;
   element("age").textContent = late ? `no new frame for ${Math.round(run.age ?? 0)} s` : delay;
@@ -115,9 +134,13 @@ function showRun(run) {
 function addEvent(number, event) {
   const who = make("b", { textContent: `${subjectOf(event)} ` });
   const data = { "data-event": event.event, "data-number": number };
-  element("events").prepend(make("li", data, [
-    swatch(event.object ? colourOf(event.object) : "transparent"), make("span", {}, [who, eventText(event)]), make("time", { textContent: clock(event.time) }),
-  ]));
+  element("events").prepend(
+    make("li", data, [
+      swatch(event.object ? colourOf(event.object) : "transparent"),
+      make("span", {}, [who, eventText(event)]),
+      make("time", { textContent: clock(event.time) }),
+    ]),
+  );
   while (element("events").childElementCount > SHOWN_EVENTS) element("events").lastElementChild.remove();
   element("events-empty").hidden = true;
 }
@@ -144,15 +167,23 @@ function draw() {
   element("clock").textContent = clock(image.time);
   const pixel = devicePixelRatio / scale;
   if (shown.masks) {
-    overlay ??= Object.entries(image.masks).map(([id, counts]) => paintedMask(counts, height, rimOf(width, height), colourOf(Number(id)), shown.opacity));
+    overlay ??= Object.entries(image.masks).map(([id, counts]) =>
+      paintedMask(counts, height, rimOf(width, height), colourOf(Number(id)), shown.opacity),
+    );
     for (const mask of overlay) context.drawImage(mask.image, mask.x, mask.y);
     for (const [id, [x0, y0, x1]] of Object.entries(image.boxes)) {
-      if (Object.keys(image.boxes).length > 1 || image.labels[id]) label(context, `${id} ${image.labels[id] ?? ""}`, (x0 + x1) / 2, y0 - 9 * pixel, pixel, colourOf(Number(id)));
+      if (Object.keys(image.boxes).length > 1 || image.labels[id])
+        label(context, `${id} ${image.labels[id] ?? ""}`, (x0 + x1) / 2, y0 - 9 * pixel, pixel, colourOf(Number(id)));
     }
   }
   if (shown.zones) drawZones(context, about.zones, image.size, image.full, pixel);
   const [byX, byY] = [width / image.full[1], height / image.full[0]];
-  if (drawn.points.length) drawNewZone(context, drawn.points.map(([x, y]) => [x * byX, y * byY]), pixel);
+  if (drawn.points.length)
+    drawNewZone(
+      context,
+      drawn.points.map(([x, y]) => [x * byX, y * byY]),
+      pixel,
+    );
 }
 
 // Drawing a zone
@@ -160,7 +191,9 @@ function draw() {
 function showNewZone() {
   const enough = drawn.points.length > 1;
   const name = element("zone-name").value.replace(/[=;"]/g, "").trim() || "zone";
-  element("zone-text").textContent = enough ? `--zone "${name}=${drawn.points.map((point) => point.join(",")).join(" ")}"` : "";
+  element("zone-text").textContent = enough
+    ? `--zone "${name}=${drawn.points.map((point) => point.join(",")).join(" ")}"`
+    : "";
   element("zone-back").disabled = !drawn.points.length;
   element("zone-copy").disabled = !enough;
   draw();
@@ -208,7 +241,11 @@ function toggle(what) {
   draw();
 }
 
-for (const [id, name, text] of [["pause", "pause", "Hold"], ["masks", "eye", "Masks"], ["zones", "polygon", "Zones"]]) {
+for (const [id, name, text] of [
+  ["pause", "pause", "Hold"],
+  ["masks", "eye", "Masks"],
+  ["zones", "polygon", "Zones"],
+]) {
   element(id).append(icon(name), text);
   element(id).onclick = () => toggle(id);
 }
@@ -216,7 +253,9 @@ element("draw").append(icon("polygon"), "Draw");
 element("draw").onclick = toggleDrawing;
 element("theme").append(icon("theme"));
 const { dataset } = document.documentElement;
-element("theme").onclick = () => { dataset.theme = otherTheme(dataset.theme); };
+element("theme").onclick = () => {
+  dataset.theme = otherTheme(dataset.theme);
+};
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.activeElement?.tagName === "INPUT") return;
   if (event.key === " " && document.activeElement?.tagName !== "BUTTON") toggle("pause");
@@ -224,8 +263,11 @@ addEventListener("keydown", (event) => {
   else if (event.key === "n" || (event.key === "Escape" && drawn.active)) toggleDrawing();
   else if (event.key === "Backspace" && drawn.active) removePoint();
   else if (event.key === "z" && about.zones.length) toggle("zones");
-  else if (/^[0-9]$/.test(event.key)) { shown.opacity = (Number(event.key) || 10) / 10; overlay = null; draw(); }
-  else return;
+  else if (/^[0-9]$/.test(event.key)) {
+    shown.opacity = (Number(event.key) || 10) / 10;
+    overlay = null;
+    draw();
+  } else return;
   event.preventDefault();
 });
 new ResizeObserver(resize).observe(canvas);

@@ -22,17 +22,32 @@ export function outlineOf({ inside, x: left, y: top, image: { width, height } })
     for (let x = 0, from = -1; x <= width; x++) {
       const isSide = x < width && at(x, y) !== at(x, y - 1);
       if (isSide && from < 0) from = x;
-      if (!isSide && from >= 0) { path.moveTo(left + from, top + y); path.lineTo(left + x, top + y); from = -1; }
+      if (!isSide && from >= 0) {
+        path.moveTo(left + from, top + y);
+        path.lineTo(left + x, top + y);
+        from = -1;
+      }
     }
   }
   for (let x = 0; x <= width; x++) {
     for (let y = 0, from = -1; y <= height; y++) {
       const isSide = y < height && at(x, y) !== at(x - 1, y);
       if (isSide && from < 0) from = y;
-      if (!isSide && from >= 0) { path.moveTo(left + x, top + from); path.lineTo(left + x, top + y); from = -1; }
+      if (!isSide && from >= 0) {
+        path.moveTo(left + x, top + from);
+        path.lineTo(left + x, top + y);
+        from = -1;
+      }
     }
   }
   return path;
+}
+
+/** What draws on a canvas. @param {HTMLCanvasElement} canvas */
+function drawing(canvas) {
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("this browser draws no images");
+  return context;
 }
 
 /** An image of a mask, as large as the box around it, and which of its pixels belong to it; no rim of width 0. */
@@ -40,7 +55,7 @@ export function paintedMask(counts, height, rim, colour, alpha) {
   const box = maskBox(counts, height);
   const image = document.createElement("canvas");
   [image.width, image.height] = [box.width, box.height];
-  const context = image.getContext("2d");
+  const context = drawing(image);
   const pixels = context.createImageData(box.width, box.height);
   const words = new Uint32Array(pixels.data.buffer);
   const rgb = parseInt(colour.slice(1), 16);
@@ -50,8 +65,15 @@ export function paintedMask(counts, height, rim, colour, alpha) {
   for (let y = 0, i = 0; y < box.height; y++) {
     for (let x = 0; x < width; x++, i++) {
       if (!inside[i]) continue;
-      const isInner = x >= rim && y >= rim && x < width - rim && y < box.height - rim
-        && inside[i - rim] && inside[i + rim] && inside[i - rim * width] && inside[i + rim * width];
+      const isInner =
+        x >= rim &&
+        y >= rim &&
+        x < width - rim &&
+        y < box.height - rim &&
+        inside[i - rim] &&
+        inside[i + rim] &&
+        inside[i - rim * width] &&
+        inside[i + rim * width];
       words[i] = isInner ? area : edge;
     }
   }
@@ -74,7 +96,10 @@ export function along(context, corners) {
 
 /** Draw the path in a colour, on a dark line that is wider. */
 export function outline(context, pixel, colour, wide = 1.5) {
-  for (const [tone, width] of [["#000a", wide + 2], [colour, wide]]) {
+  for (const [tone, width] of [
+    ["#000a", wide + 2],
+    [colour, wide],
+  ]) {
     context.lineWidth = width * pixel;
     context.strokeStyle = tone;
     context.stroke();

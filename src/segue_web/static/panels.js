@@ -10,7 +10,12 @@ import { go } from "./playback.js";
 import { showQueue } from "./queue.js";
 import { state } from "./state.js";
 
-const KINDS = { given: "corrected by you", tracked: "tracked", imported: "imported", interpolated: "interpolated between two polygons" };
+const KINDS = {
+  given: "corrected by you",
+  tracked: "tracked",
+  imported: "imported",
+  interpolated: "interpolated between two polygons",
+};
 
 /** when the list of what to look at next was made */
 let nextShown = 0;
@@ -19,8 +24,13 @@ let nextShown = 0;
 let scrolledTo = null;
 
 for (const tab of all("[data-list]")) tab.onclick = () => showList(tab.dataset.list);
-element("filter").oninput = () => { state.filter = element("filter").value; state.changed(); };
-element("filter").onkeydown = ({ key }) => { if (key === "Enter" || key === "Escape") element("filter").blur(); };
+element("filter").oninput = () => {
+  state.filter = element("filter").value;
+  state.changed();
+};
+element("filter").onkeydown = ({ key }) => {
+  if (key === "Enter" || key === "Escape") element("filter").blur();
+};
 
 /** Show one of the lists at the side. */
 export function showList(name) {
@@ -63,7 +73,9 @@ function showObjects() {
   const [list, empty, shown] = [element("objects"), element("objects-empty"), state.listed];
   element("tab-objects").textContent = state.objects.length ? `Objects ${state.objects.length}` : "Objects";
   empty.hidden = shown.length > 0 || (!state.objects.length && state.mode !== "annotate");
-  empty.textContent = state.objects.length ? `No object has “${state.filter.trim()}”.` : "Click on an object in the image, or draw a box around it.";
+  empty.textContent = state.objects.length
+    ? `No object has “${state.filter.trim()}”.`
+    : "Click on an object in the image, or draw a box around it.";
   if (list.querySelector("input[type=color]:focus")) return;
   const focused = list.querySelector(":focus")?.dataset.focus;
   fill(list, [state.mode, shown, state.object, state.group], () => {
@@ -73,7 +85,8 @@ function showObjects() {
       ...shown.filter(([, item]) => (item.group ?? "") === name).map(([number, item]) => objectRow(item, number)),
     ]);
   });
-  for (const button of list.querySelectorAll("[data-focus^=trash]")) button.disabled = state.isTracked(Number(button.dataset.focus.slice(5)));
+  for (const button of list.querySelectorAll("[data-focus^=trash]"))
+    button.disabled = state.isTracked(Number(button.dataset.focus.slice(5)));
   if (focused) list.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
   if (scrolledTo === state.object) return;
   scrolledTo = state.object;
@@ -83,36 +96,73 @@ function showObjects() {
 function objectRow(item, number) {
   const edits = state.mode === "annotate";
   const change = (values) => changeObjects([item.id], values);
-  const colour = make("input", { type: "color", value: item.colour, title: "Colour", "aria-label": `Colour of ${item.name}`, disabled: !edits || Boolean(item.classColour) });
+  const colour = make("input", {
+    type: "color",
+    value: item.colour,
+    title: "Colour",
+    "aria-label": `Colour of ${item.name}`,
+    disabled: !edits || Boolean(item.classColour),
+  });
   if (item.classColour) colour.title = "Colour of its class";
   colour.onchange = () => change({ colour: colour.value });
-  const pick = make("button", {
-    className: "pick", title: [item.name, item.category].filter(Boolean).join(", "),
-    "aria-pressed": item.id === state.object, "data-focus": `pick${item.id}`, onclick: () => state.choose(item.id),
-  }, [span(item.name, "cut"), ...(item.category ? [span(item.category, "quiet cut")] : [])]);
+  const pick = make(
+    "button",
+    {
+      className: "pick",
+      title: [item.name, item.category].filter(Boolean).join(", "),
+      "aria-pressed": item.id === state.object,
+      "data-focus": `pick${item.id}`,
+      onclick: () => state.choose(item.id),
+    },
+    [span(item.name, "cut"), ...(item.category ? [span(item.category, "quiet cut")] : [])],
+  );
   return make("li", { className: `${item.id === state.object ? "chosen" : ""} ${item.visible ? "" : "off"}` }, [
-    colour, span(String(number), "number"), pick,
+    colour,
+    span(String(number), "number"),
+    pick,
     ...toggles([item], item.name, item.id),
-    ...(edits ? [iconButton("trash", `Remove ${item.name}`, () => remove(item.id), { "data-focus": `trash${item.id}` })] : []),
+    ...(edits
+      ? [iconButton("trash", `Remove ${item.name}`, () => remove(item.id), { "data-focus": `trash${item.id}` })]
+      : []),
   ]);
 }
 
 /** The line above the objects of a group. */
 function groupRow(name) {
   const members = state.objects.filter((item) => item.group === name);
-  const pick = make("button", {
-    className: "pick", title: "Choose the group: Track and Export take its objects alone",
-    "aria-pressed": state.group === name, "data-focus": `group${name}`, onclick: () => state.chooseGroup(name),
-  }, [icon("group"), span(name, "cut"), span(String(members.length), "quiet")]);
-  return make("li", { className: `members ${state.group === name ? "chosen" : ""}` }, [pick, ...toggles(members, name, `s${name}`)]);
+  const pick = make(
+    "button",
+    {
+      className: "pick",
+      title: "Choose the group: Track and Export take its objects alone",
+      "aria-pressed": state.group === name,
+      "data-focus": `group${name}`,
+      onclick: () => state.chooseGroup(name),
+    },
+    [icon("group"), span(name, "cut"), span(String(members.length), "quiet")],
+  );
+  return make("li", { className: `members ${state.group === name ? "chosen" : ""}` }, [
+    pick,
+    ...toggles(members, name, `s${name}`),
+  ]);
 }
 
 /** What hides and locks objects. */
 function toggles(items, name, focus) {
   const [visible, locked] = [items.some((item) => item.visible), items.some((item) => item.locked)];
-  const change = (values) => changeObjects(items.map((item) => item.id), values);
-  const eye = iconButton(visible ? "eye" : "closed", `Show ${name}`, () => change({ visible: !visible }), { "data-focus": `eye${focus}`, "aria-pressed": visible });
-  const lock = iconButton(locked ? "lock" : "open", `Lock ${name}`, () => change({ locked: !locked }), { "data-focus": `lock${focus}`, "aria-pressed": locked });
+  const change = (values) =>
+    changeObjects(
+      items.map((item) => item.id),
+      values,
+    );
+  const eye = iconButton(visible ? "eye" : "closed", `Show ${name}`, () => change({ visible: !visible }), {
+    "data-focus": `eye${focus}`,
+    "aria-pressed": visible,
+  });
+  const lock = iconButton(locked ? "lock" : "open", `Lock ${name}`, () => change({ locked: !locked }), {
+    "data-focus": `lock${focus}`,
+    "aria-pressed": locked,
+  });
   return state.mode === "annotate" ? [eye, lock] : [eye];
 }
 
@@ -120,10 +170,12 @@ function showHere() {
   const item = state.chosenObject;
   const mark = item && state.marksOf(item.id).get(state.frame);
   let text = item ? `${short(item.name)} has no mask here.` : "Choose an object to see what is known of it.";
-  if (state.group !== null) text = `The group ${state.group}: ${state.chosenIds.length === 1 ? "one object" : `${state.chosenIds.length} objects`}. Track and Export take nothing else.`;
+  if (state.group !== null)
+    text = `The group ${state.group}: ${state.chosenIds.length === 1 ? "one object" : `${state.chosenIds.length} objects`}. Track and Export take nothing else.`;
   if (item && mark) {
     text = `${short(item.name)}: ${mark.area ? KINDS[mark.kind] : "not visible"}`;
-    if (mark.kind === "tracked" || (mark.kind === "imported" && mark.score < 1)) text += `, confidence ${mark.score.toFixed(2)}`;
+    if (mark.kind === "tracked" || (mark.kind === "imported" && mark.score < 1))
+      text += `, confidence ${mark.score.toFixed(2)}`;
     else if (mark.score < 1) text += `, likely to fit by ${Math.round(100 * mark.score)} %`;
     text += mark.area ? `; ${mark.area.toLocaleString("en")} pixels.` : ".";
     if (mark.reviewed) text += " Reviewed.";
@@ -133,13 +185,24 @@ function showHere() {
 
 function showFound() {
   const here = state.foundFrame === state.frame ? state.found : [];
-  fill(element("found"), [state.foundAt, here.length], () => here.map((item, i) => {
-    const { box, label } = tick(item.label ?? "object", { checked: state.chosen.has(i) });
-    box.onchange = () => { state.chosen[box.checked ? "add" : "delete"](i); state.changed(); };
-    label.lastElementChild.className = "grow";
-    label.append(make("span", { className: "quiet", textContent: item.score === null ? "" : item.score.toFixed(2), title: "How well it is likely to fit an object, from 0 to 1" }));
-    return make("li", {}, [label]);
-  }));
+  fill(element("found"), [state.foundAt, here.length], () =>
+    here.map((item, i) => {
+      const { box, label } = tick(item.label ?? "object", { checked: state.chosen.has(i) });
+      box.onchange = () => {
+        state.chosen[box.checked ? "add" : "delete"](i);
+        state.changed();
+      };
+      label.lastElementChild.className = "grow";
+      label.append(
+        make("span", {
+          className: "quiet",
+          textContent: item.score === null ? "" : item.score.toFixed(2),
+          title: "How well it is likely to fit an object, from 0 to 1",
+        }),
+      );
+      return make("li", {}, [label]);
+    }),
+  );
   element("tab-found").textContent = here.length ? `Suggestions ${here.length}` : "Suggestions";
   commandButton("adopt").hidden = here.length === 0;
   commandButton("adopt").disabled = state.chosen.size === 0;
@@ -149,11 +212,25 @@ function showNext() {
   const items = state.unsure();
   element("tab-next").textContent = items.length ? `Look at next ${items.length}` : "Look at next";
   element("next-empty").hidden = items.length > 0;
-  element("next-empty").textContent = `No frame has a confidence below ${state.settings.threshold}. Frames on which the tracker is unsure are listed here, and those on which an object jumps or falls apart.`;
+  element("next-empty").textContent =
+    `No frame has a confidence below ${state.settings.threshold}. Frames on which the tracker is unsure are listed here, and those on which an object jumps or falls apart.`;
   const shown = items.map(({ frame, object, text }) => [frame, object.id, object.name, object.colour, text]);
-  fill(element("next"), shown, () => shown.map(([frame, id, name, colour, text]) => make("li", {}, [
-    make("button", { onclick: () => { state.choose(id); go(frame); } }, [swatch(colour), span(`Frame ${frame}`), span(name, "quiet cut"), span(text, "meter quiet")]),
-  ])));
+  fill(element("next"), shown, () =>
+    shown.map(([frame, id, name, colour, text]) =>
+      make("li", {}, [
+        make(
+          "button",
+          {
+            onclick: () => {
+              state.choose(id);
+              go(frame);
+            },
+          },
+          [swatch(colour), span(`Frame ${frame}`), span(name, "quiet cut"), span(text, "meter quiet")],
+        ),
+      ]),
+    ),
+  );
 }
 
 /** the score that is on the page */
@@ -168,13 +245,28 @@ function showScore() {
   const line = ({ object, here, all: whole }) => {
     const values = [...(here ?? columns.map(() => null)), ...(whole ?? columns.map(() => null))];
     const name = state.objects.find((item) => item.id === object)?.name ?? "all";
-    return make("tr", {}, [...cells([name], "th", { scope: "row" }), ...cells(values.map((value) => (value === null ? "–" : value.toFixed(3))), "td")]);
+    return make("tr", {}, [
+      ...cells([name], "th", { scope: "row" }),
+      ...cells(
+        values.map((value) => (value === null ? "–" : value.toFixed(3))),
+        "td",
+      ),
+    ]);
   };
   const head = cells(["Object", ...columns.map((name) => `${name} here`), ...columns], "th", { scope: "col" });
-  const table = make("table", { className: "scores" }, [make("thead", {}, [make("tr", {}, head)]), make("tbody", {}, rows.map(line))]);
+  const table = make("table", { className: "scores" }, [
+    make("thead", {}, [make("tr", {}, head)]),
+    make("tbody", {}, rows.map(line)),
+  ]);
   let note = done < total ? `over ${done} of ${total} frames so far` : `over ${total} frames`;
   if (total === 0) note = "no frame counts: the scorer leaves out the first and the last with a truth";
   const legend = DIFFERENCE.map(({ name, colour }) => make("div", { className: "key" }, [swatch(colour), span(name)]));
   const worst = make("button", { className: "wide", textContent: "Worst frame (W)", onclick: () => goWorst() });
-  element("score").replaceChildren(table, make("p", { className: "quiet", textContent: note }), curvePart(state.score), worst, ...legend);
+  element("score").replaceChildren(
+    table,
+    make("p", { className: "quiet", textContent: note }),
+    curvePart(state.score),
+    worst,
+    ...legend,
+  );
 }

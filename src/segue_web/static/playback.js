@@ -21,12 +21,20 @@ export function go(frame, dragging = false) {
 function settle() {
   const { frame } = state;
   if (state.mode === "annotate" && state.tool !== "hand") tell("prepare", { frame });
-  if (state.mode === "compare") void ask("score", { frame }).then((answer) => { if (answer && state.frame === frame) { state.score = answer.score; state.changed(); } });
+  if (state.mode === "compare")
+    void ask("score", { frame }).then((answer) => {
+      if (answer && state.frame === frame) {
+        state.score = answer.score;
+        state.changed();
+      }
+    });
   tell("settings", { values: { frame } });
 }
 
 /** Stay on this frame, for somebody works on it. */
-export const hold = () => { if (state.playing) togglePlay(); };
+export const hold = () => {
+  if (state.playing) togglePlay();
+};
 
 export function togglePlay() {
   state.playing = !state.playing;
@@ -57,8 +65,11 @@ function play(now) {
   if (!state.playing) return;
   if (now >= due && view.ready) {
     const next = following(state.frame);
-    if (next === null) { togglePlay(); return; }
-    const after = Math.max(following(next) ?? next, next + 1);  // the last one before a loop is shown as long as others
+    if (next === null) {
+      togglePlay();
+      return;
+    }
+    const after = Math.max(following(next) ?? next, next + 1); // the last one before a loop is shown as long as others
     due = Math.max(due + between(next, after), now - 100);
     go(next);
   }
@@ -68,13 +79,20 @@ function play(now) {
 /** To the next frame of the kind that is chosen. */
 export function goSought(direction) {
   const frames = state.sought;
-  const next = direction > 0 ? frames.find((frame) => frame > state.frame) : frames.reverse().find((frame) => frame < state.frame);
+  const next =
+    direction > 0 ? frames.find((frame) => frame > state.frame) : frames.reverse().find((frame) => frame < state.frame);
   if (next !== undefined) go(next);
-  else notice(`No frame ${direction > 0 ? "after" : "before"} this one is ${{ given: "corrected", missing: "without a mask", unreviewed: "without a review", review: "doubtful" }[state.settings.seek]}.`);
+  else
+    notice(
+      `No frame ${direction > 0 ? "after" : "before"} this one is ${{ given: "corrected", missing: "without a mask", unreviewed: "without a review", review: "doubtful" }[state.settings.seek]}.`,
+    );
 }
 
 /** To the least sure frame but this one. */
 export function goUnsure() {
   const item = state.unsure().find(({ frame }) => frame !== state.frame);
-  if (item) { state.choose(item.object.id); go(item.frame); }
+  if (item) {
+    state.choose(item.object.id);
+    go(item.frame);
+  }
 }

@@ -1,6 +1,6 @@
 // The network that answers clicks: the choice of one, and the download of one that is not there.
 
-import { dialog, element, fill, make, notice } from "./dom.js";
+import { dialog, element, fill, make, messageOf, notice } from "./dom.js";
 import { ask, complain, request } from "./link.js";
 import { state } from "./state.js";
 
@@ -14,7 +14,10 @@ export function prompterDialog() {
   const body = make("div", { className: "prompters" });
   const box = dialog("Network that answers clicks and boxes", [body]);
   const show = () => {
-    if (!body.isConnected || !box.open) { state.listeners.delete(show); return; }
+    if (!body.isConnected || !box.open) {
+      state.listeners.delete(show);
+      return;
+    }
     fill(body, [state.prompters, Boolean(state.loading), failure], parts);
   };
   state.listeners.add(show);
@@ -23,12 +26,32 @@ export function prompterDialog() {
 
 function parts() {
   const { used, choices, offer, progress } = state.prompters;
-  const select = make("select", { disabled: state.loading, onchange: async () => { await use(select.value); select.value = state.prompters.used; } }, choices.map((name) => make("option", { value: name, textContent: name })));
+  const select = make(
+    "select",
+    {
+      disabled: state.loading,
+      onchange: async () => {
+        await use(select.value);
+        select.value = state.prompters.used;
+      },
+    },
+    choices.map((name) => make("option", { value: name, textContent: name })),
+  );
   select.value = used;
   return [
     make("div", { className: "row" }, [make("label", { className: "grow" }, ["Clicks are answered by", select])]),
-    make("p", { className: "quiet", textContent: state.loading ? "The network is being loaded …" : `It is used until segue ends. To begin with it: segue annotate … --prompter ${used}` }),
-    ...(offer ? [make("p", { textContent: `${offer.title} is not on this machine. Licence: ${offer.licence}` }), progress ? meter(offer, progress) : button(offer)] : []),
+    make("p", {
+      className: "quiet",
+      textContent: state.loading
+        ? "The network is being loaded …"
+        : `It is used until segue ends. To begin with it: segue annotate … --prompter ${used}`,
+    }),
+    ...(offer
+      ? [
+          make("p", { textContent: `${offer.title} is not on this machine. Licence: ${offer.licence}` }),
+          progress ? meter(offer, progress) : button(offer),
+        ]
+      : []),
     ...(failure && !progress ? [make("p", { className: "failure", role: "alert", textContent: failure })] : []),
   ];
 }
@@ -39,10 +62,19 @@ function button({ title, size, name }) {
 }
 
 function meter({ title }, { done, total }) {
-  const bar = make("progress", { "aria-label": `Download of ${title}`, ...(total && done ? { max: total, value: done } : {}) });
-  const text = total && done >= total ? "checking and converting …" : `${megabytes(done)}${total ? ` of ${megabytes(total)}` : ""} MB`;
+  const bar = make("progress", {
+    "aria-label": `Download of ${title}`,
+    ...(total && done ? { max: total, value: done } : {}),
+  });
+  const text =
+    total && done >= total
+      ? "checking and converting …"
+      : `${megabytes(done)}${total ? ` of ${megabytes(total)}` : ""} MB`;
   const cancel = make("button", { textContent: "Cancel", onclick: () => void ask("cancel_download") });
-  return make("div", {}, [make("p", { className: "quiet", textContent: `Downloading ${title}: ${text}` }), make("div", { className: "row" }, [bar, cancel])]);
+  return make("div", {}, [
+    make("p", { className: "quiet", textContent: `Downloading ${title}: ${text}` }),
+    make("div", { className: "row" }, [bar, cancel]),
+  ]);
 }
 
 async function use(prompter) {
@@ -54,13 +86,22 @@ async function download(name, title) {
   failure = "";
   try {
     const answer = await request("download_prompter");
-    if (answer.there === false) { notice(`The download of ${title} was cancelled; the next one goes on where it was.`); return; }
+    if (answer.there === false) {
+      notice(`The download of ${title} was cancelled; the next one goes on where it was.`);
+      return;
+    }
   } catch (error) {
-    failure = error.message;
+    failure = messageOf(error);
     state.changed();
     if (!element("dialog").querySelector(".prompters") || !element("dialog").open) complain(error);
     return;
   }
-  const more = make("button", { textContent: "Use it", onclick: () => { box.remove(); void use(name); } });
+  const more = make("button", {
+    textContent: "Use it",
+    onclick: () => {
+      box.remove();
+      void use(name);
+    },
+  });
   const box = notice(`${title} is there.`, "good", [more]);
 }

@@ -10,9 +10,21 @@ const WAYS = { forward: "forwards", back: "backwards", between: "to the next cor
 export function showQueue() {
   const { running, interrupted, queue } = state;
   element("queue").hidden = !running && !interrupted && !queue.length;
-  const shown = [running?.objects, running?.what, running ? null : interrupted, queue, state.objects.map(({ id, name, colour }) => [id, name, colour])];
+  const shown = [
+    running?.objects,
+    running?.what,
+    running ? null : interrupted,
+    queue,
+    state.objects.map(({ id, name, colour }) => [id, name, colour]),
+  ];
   fill(element("waiting"), shown, () => [
-    ...(running ? [row(running.objects, `tracked ${WAYS[running.what]}`, [iconButton("close", "Stop this tracking; the next one begins", () => stop(true))])] : []),
+    ...(running
+      ? [
+          row(running.objects, `tracked ${WAYS[running.what]}`, [
+            iconButton("close", "Stop this tracking; the next one begins", () => stop(true)),
+          ]),
+        ]
+      : []),
     ...(!running && interrupted ? [stopped(interrupted)] : []),
     ...(!running && !interrupted ? [make("li", {}, [goOn("Begin")])] : []),
     ...queue.map(waiting),
@@ -23,14 +35,24 @@ export function showQueue() {
 const goOn = (textContent) => make("button", { textContent, onclick: () => void track("forward", { resume: true }) });
 
 function stopped({ objects, done, total }) {
-  const forget = iconButton("close", "Forget this tracking; its masks stay", () => void request("drop").catch(complain));
+  const forget = iconButton(
+    "close",
+    "Forget this tracking; its masks stay",
+    () => void request("drop").catch(complain),
+  );
   return row(objects, `stopped: ${done} of ${total} frames`, [goOn("Go on"), forget]);
 }
 
 function waiting({ id, objects, direction, start }, place) {
-  const move = (icon, label, to) => iconButton(icon, label, () => moveWaiting(id, to), { disabled: to !== null && (to < 0 || to >= state.queue.length), "data-focus": `${icon}${id}` });
+  const move = (icon, label, to) =>
+    iconButton(icon, label, () => moveWaiting(id, to), {
+      disabled: to !== null && (to < 0 || to >= state.queue.length),
+      "data-focus": `${icon}${id}`,
+    });
   return row(objects, `waits: ${WAYS[direction]} from ${start}`, [
-    move("up", "Earlier", place - 1), move("down", "Later", place + 1), move("close", "Take out", null),
+    move("up", "Earlier", place - 1),
+    move("down", "Later", place + 1),
+    move("close", "Take out", null),
   ]);
 }
 
@@ -38,6 +60,9 @@ function row(objects = [], text, buttons) {
   const items = state.objects.filter(({ id }) => objects.includes(id));
   const name = items.length === 1 ? short(items[0].name) : `${items.length} objects`;
   return make("li", { title: items.map((item) => item.name).join(", ") }, [
-    ...items.slice(0, 1).map(({ colour }) => swatch(colour)), span(name, "cut"), span(text, "quiet grow"), ...buttons,
+    ...items.slice(0, 1).map(({ colour }) => swatch(colour)),
+    span(name, "cut"),
+    span(text, "quiet grow"),
+    ...buttons,
   ]);
 }

@@ -50,7 +50,10 @@ export function maskBox(text, height) {
   const columns = spans(text, height);
   if (!columns.length) return { inside: new Uint8Array(1), x: 0, y: 0, width: 1, height: 1 };
   const [left, right] = [columns[0][0], columns[columns.length - 1][0]];
-  const [top, bottom] = columns.reduce(([low, high], [, from, to]) => [Math.min(low, from), Math.max(high, to)], [height, 0]);
+  const [top, bottom] = columns.reduce(
+    ([low, high], [, from, to]) => [Math.min(low, from), Math.max(high, to)],
+    [height, 0],
+  );
   const width = right - left + 1;
   const inside = new Uint8Array(width * (bottom - top));
   for (const [x, from, to] of columns) for (let y = from; y < to; y++) inside[(y - top) * width + x - left] = 1;

@@ -12,7 +12,11 @@ const KINDS = { choice: "choice", text: "text", check: "check box" };
 const OWNERS = { object: "of an object", frame: "of a frame" };
 
 const select = (label, options, value, onchange) => {
-  const node = make("select", { "aria-label": label }, Object.entries(options).map(([id, text]) => make("option", { value: id, textContent: text })));
+  const node = make(
+    "select",
+    { "aria-label": label },
+    Object.entries(options).map(([id, text]) => make("option", { value: id, textContent: text })),
+  );
   node.value = value;
   node.onchange = () => onchange(node.value);
   return node;
@@ -30,53 +34,147 @@ export function schemaDialog() {
   const box = make("div", { className: "schema" });
   const byClass = tick("Objects have the colour of their class in the image", { checked: state.settings.classColours });
   byClass.label.className = "tick";
-  byClass.box.onchange = () => { remember("classColours", byClass.box.checked); state.setObjects(state.known); };
+  byClass.box.onchange = () => {
+    remember("classColours", byClass.box.checked);
+    state.setObjects(state.known);
+  };
 
-  const attributeRow = (list, item) => make("li", { className: "row" }, [
-    field("Attribute", item.name, (text) => { item.name = text; }, { className: "grow", maxLength: 80 }),
-    select(`Kind of ${item.name}`, KINDS, item.type, (kind) => { item.type = kind; if (kind !== "choice") item.values = []; show(); }),
-    select(`Owner of ${item.name}`, OWNERS, item.of, (owner) => { item.of = owner; }),
-    ...(item.type === "choice" ? [field("Values, with commas", item.values.join(", "), (text) => { item.values = text.split(",").map((one) => one.trim()).filter(Boolean); }, { className: "grow" })] : []),
-    iconButton("trash", `Remove ${item.name}`, () => { list.splice(list.indexOf(item), 1); show(); }),
-  ]);
-  const adder = (list, title) => make("button", { textContent: "Attribute", title, "aria-label": title, onclick: () => { list.push({ name: "", type: "check", of: "frame", values: [] }); show(); } });
-  const classRow = (item) => make("li", {}, [
-    make("div", { className: "row" }, [
-      field("Colour", item.colour ?? "#808080", (text) => { item.colour = text; }, { type: "color" }),
-      field("Class", item.name, (text) => { item.name = text; }, { className: "grow", maxLength: 80 }),
-      field("Key", item.key ?? "", (text) => { item.key = text || null; }, { className: "one", maxLength: 1 }),
-      adder(item.attributes, `New attribute of ${item.name}`),
-      iconButton("trash", `Remove ${item.name}`, () => { draft.classes.splice(draft.classes.indexOf(item), 1); show(); }),
-    ]),
-    make("ul", {}, item.attributes.map((one) => attributeRow(item.attributes, one))),
-  ]);
+  const attributeRow = (list, item) =>
+    make("li", { className: "row" }, [
+      field(
+        "Attribute",
+        item.name,
+        (text) => {
+          item.name = text;
+        },
+        { className: "grow", maxLength: 80 },
+      ),
+      select(`Kind of ${item.name}`, KINDS, item.type, (kind) => {
+        item.type = kind;
+        if (kind !== "choice") item.values = [];
+        show();
+      }),
+      select(`Owner of ${item.name}`, OWNERS, item.of, (owner) => {
+        item.of = owner;
+      }),
+      ...(item.type === "choice"
+        ? [
+            field(
+              "Values, with commas",
+              item.values.join(", "),
+              (text) => {
+                item.values = text
+                  .split(",")
+                  .map((one) => one.trim())
+                  .filter(Boolean);
+              },
+              { className: "grow" },
+            ),
+          ]
+        : []),
+      iconButton("trash", `Remove ${item.name}`, () => {
+        list.splice(list.indexOf(item), 1);
+        show();
+      }),
+    ]);
+  const adder = (list, title) =>
+    make("button", {
+      textContent: "Attribute",
+      title,
+      "aria-label": title,
+      onclick: () => {
+        list.push({ name: "", type: "check", of: "frame", values: [] });
+        show();
+      },
+    });
+  const classRow = (item) =>
+    make("li", {}, [
+      make("div", { className: "row" }, [
+        field(
+          "Colour",
+          item.colour ?? "#808080",
+          (text) => {
+            item.colour = text;
+          },
+          { type: "color" },
+        ),
+        field(
+          "Class",
+          item.name,
+          (text) => {
+            item.name = text;
+          },
+          { className: "grow", maxLength: 80 },
+        ),
+        field(
+          "Key",
+          item.key ?? "",
+          (text) => {
+            item.key = text || null;
+          },
+          { className: "one", maxLength: 1 },
+        ),
+        adder(item.attributes, `New attribute of ${item.name}`),
+        iconButton("trash", `Remove ${item.name}`, () => {
+          draft.classes.splice(draft.classes.indexOf(item), 1);
+          show();
+        }),
+      ]),
+      make(
+        "ul",
+        {},
+        item.attributes.map((one) => attributeRow(item.attributes, one)),
+      ),
+    ]);
   const addClass = () => {
     const number = draft.classes.length + 1;
-    draft.classes.push({ name: "", colour: COLOURS[(number - 1) % COLOURS.length], key: number < 10 ? String(number) : null, attributes: [] });
+    draft.classes.push({
+      name: "",
+      colour: COLOURS[(number - 1) % COLOURS.length],
+      key: number < 10 ? String(number) : null,
+      attributes: [],
+    });
     show();
     box.querySelector(".classes > li:last-child .grow")?.focus();
   };
-  const show = () => box.replaceChildren(
-    make("h3", { textContent: "Classes" }),
-    make("ul", { className: "classes" }, draft.classes.map(classRow)),
-    make("div", { className: "row" }, [make("button", { textContent: "New class", onclick: addClass })]),
-    make("h3", { textContent: "Attributes of every class" }),
-    make("ul", {}, draft.attributes.map((one) => attributeRow(draft.attributes, one))),
-    make("div", { className: "row" }, [adder(draft.attributes, "New attribute of every class")]),
-  );
+  const show = () =>
+    box.replaceChildren(
+      make("h3", { textContent: "Classes" }),
+      make("ul", { className: "classes" }, draft.classes.map(classRow)),
+      make("div", { className: "row" }, [make("button", { textContent: "New class", onclick: addClass })]),
+      make("h3", { textContent: "Attributes of every class" }),
+      make(
+        "ul",
+        {},
+        draft.attributes.map((one) => attributeRow(draft.attributes, one)),
+      ),
+      make("div", { className: "row" }, [adder(draft.attributes, "New attribute of every class")]),
+    );
   const file = make("input", { type: "file", accept: ".json", "aria-label": "File of a label schema" });
   file.onchange = async () => {
     try {
       draft = wholeSchema(JSON.parse(await file.files[0].text()));
       show();
-    } catch { notice("This file is no label schema in JSON.", "bad"); }
+    } catch {
+      notice("This file is no label schema in JSON.", "bad");
+    }
   };
-  const save = async () => { if (await setSchema(draft)) whole.close(); };
+  const save = async () => {
+    if (await setSchema(draft)) whole.close();
+  };
   show();
   const whole = dialog("Classes and attributes", [
-    make("p", { className: "quiet", textContent: "Without classes, objects may be anything. A value of a frame holds until you change it on a later one. K and the key give the chosen object a class." }),
-    box, byClass.label,
-    make("div", { className: "row" }, [make("label", { className: "grow" }, ["From a file", file]), make("button", { textContent: "Save as a file", onclick: () => download(draft) })]),
+    make("p", {
+      className: "quiet",
+      textContent:
+        "Without classes, objects may be anything. A value of a frame holds until you change it on a later one. K and the key give the chosen object a class.",
+    }),
+    box,
+    byClass.label,
+    make("div", { className: "row" }, [
+      make("label", { className: "grow" }, ["From a file", file]),
+      make("button", { textContent: "Save as a file", onclick: () => download(draft) }),
+    ]),
     make("button", { className: "primary", textContent: "Save", onclick: save }),
   ]);
   whole.classList.add("broad");
@@ -85,7 +183,10 @@ export function schemaDialog() {
 /** A schema of a file or of the server, with all that may be left out. @returns {import("./state.js").LabelSchema} */
 export function wholeSchema({ classes = [], attributes = [] } = {}) {
   const whole = (list) => list.map((item) => ({ type: "text", of: "object", values: [], ...item }));
-  return { classes: classes.map((item) => ({ colour: null, key: null, ...item, attributes: whole(item.attributes ?? []) })), attributes: whole(attributes) };
+  return {
+    classes: classes.map((item) => ({ colour: null, key: null, ...item, attributes: whole(item.attributes ?? []) })),
+    attributes: whole(attributes),
+  };
 }
 
 function download(schema) {
@@ -98,25 +199,59 @@ function download(schema) {
 export function classDialog() {
   const item = state.chosenObject;
   if (!item) return;
-  const give = (category) => { box.close(); if (category !== item.category) changeObjects([item.id], { category }); };
+  const give = (category) => {
+    box.close();
+    if (category !== item.category) changeObjects([item.id], { category });
+  };
   const isFree = !state.schema.classes.length;
   const used = [...new Set(state.objects.map(({ category }) => category ?? "").filter(Boolean))].sort();
-  const classes = isFree ? used.map((name, i) => ({ name, colour: null, key: i < 9 ? String(i + 1) : null })) : state.schema.classes;
-  const other = make("input", { maxLength: 80, "aria-label": "Another class", placeholder: "Another class", className: "grow" });
-  other.onkeydown = (event) => { if (event.key === "Enter" && other.value.trim()) give(other.value.trim()); };
+  const classes = isFree
+    ? used.map((name, i) => ({ name, colour: null, key: i < 9 ? String(i + 1) : null }))
+    : state.schema.classes;
+  const other = make("input", {
+    maxLength: 80,
+    "aria-label": "Another class",
+    placeholder: "Another class",
+    className: "grow",
+  });
+  other.onkeydown = (event) => {
+    if (event.key === "Enter" && other.value.trim()) give(other.value.trim());
+  };
   const choice = ({ name, colour, key }) => {
     const sign = make("i", { className: "swatch" });
     sign.style.background = colour ?? "transparent";
-    return make("button", { className: "class", "aria-pressed": item.category === name, onclick: () => give(name) }, [sign, span(name, "grow cut"), ...(key ? [make("kbd", { textContent: key.toUpperCase() })] : [])]);
+    return make("button", { className: "class", "aria-pressed": item.category === name, onclick: () => give(name) }, [
+      sign,
+      span(name, "grow cut"),
+      ...(key ? [make("kbd", { textContent: key.toUpperCase() })] : []),
+    ]);
   };
-  const box = dialog(`Class of ${item.name}`, [make("div", { className: "choices" }, [...classes.map(choice), make("button", { textContent: "No class", onclick: () => give("") })]), ...(isFree ? [make("div", { className: "row" }, [other, make("button", { textContent: "Give this class", onclick: () => { if (other.value.trim()) give(other.value.trim()); } })])] : [])]);
+  const box = dialog(`Class of ${item.name}`, [
+    make("div", { className: "choices" }, [
+      ...classes.map(choice),
+      make("button", { textContent: "No class", onclick: () => give("") }),
+    ]),
+    ...(isFree
+      ? [
+          make("div", { className: "row" }, [
+            other,
+            make("button", {
+              textContent: "Give this class",
+              onclick: () => {
+                if (other.value.trim()) give(other.value.trim());
+              },
+            }),
+          ]),
+        ]
+      : []),
+  ]);
   (box.querySelector("[aria-pressed=true]") ?? box.querySelector(".class") ?? other).focus();
   box.onkeydown = (event) => {
     if (event.target === other) return;
     const found = classes.find(({ key }) => key === event.key.toLowerCase());
     if (!found || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
-    event.stopPropagation();  // the key is of no command
+    event.stopPropagation(); // the key is of no command
     give(found.name);
   };
 }

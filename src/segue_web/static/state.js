@@ -5,24 +5,33 @@ import { unsureFrames } from "./review.js";
 /**
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, pixel_aspect: number,
  *   times: number[] | null, number?: number}} Video
- * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?: string,
- *   attributes?: Record<string, string>, frame_attributes?: Record<string, Record<string, string>>, classColour?: boolean}} TrackedObject
+ * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?:
+ *   string,
+ *   attributes?: Record<string, string>, frame_attributes?: Record<string, Record<string, string>>, classColour?:
+ *   boolean}} TrackedObject
  * @typedef {{name: string, type: string, of: string, values: string[]}} AttributeDefinition
- * @typedef {{classes: {name: string, colour: string | null, key: string | null, attributes: AttributeDefinition[]}[], attributes: AttributeDefinition[]}} LabelSchema
+ * @typedef {{classes: {name: string, colour: string | null, key: string | null, attributes:
+ *   AttributeDefinition[]}[], attributes: AttributeDefinition[]}} LabelSchema
  * @typedef {{kind: string, score: number, area: number, reviewed: boolean}} FrameAnnotation
  * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
- * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>, difference?: Record<string, string[]>,
+ * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
+ *   difference?: Record<string, string[]>,
  *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number]>}} FrameData
- * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?: [number, number] | null, passes?: number}} Running
+ * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?:
+ *   [number, number] | null, passes?: number}} Running
  * @typedef {{direction: string, start: number, objects: number[], done: number, total: number}} Interrupted
  * @typedef {{id: number, direction: string, start: number, objects: number[]}} Waiting
  * @typedef {{counts: string, label: string | null, score: number | null}} Found
- * @typedef {{columns: string[], rows: {object: number | null, here: number[] | null, all: number[] | null}[], done: number, total: number, curve?: number[][]}} Score
+ * @typedef {{columns: string[], rows: {object: number | null, here: number[] | null, all: number[] | null}[], done:
+ *   number, total: number, curve?: number[][]}} Score
  */
 
-
 /** ways to look at two results: id and name */
-export const COMPARE_MODES = [["slider", "Slider"], ["both", "Side by side"], ["difference", "Difference"]];
+export const COMPARE_MODES = [
+  ["slider", "Slider"],
+  ["both", "Side by side"],
+  ["difference", "Difference"],
+];
 
 class State {
   mode = "loading";
@@ -52,14 +61,18 @@ class State {
   /** the objects as the server tells them, with colours of their own @type {TrackedObject[]} */
   known = [];
   /** networks that answer clicks: the one that is used, those that can be, and one to be downloaded
-   * @type {{used: string, choices: string[], offer: {name: string, title: string, size: number | null, licence: string} | null, progress: {done: number, total: number | null} | null}} */
+   * @type {{used: string, choices: string[], offer: {name: string, title: string, size: number | null, licence:
+   *   string} | null, progress: {done: number, total: number | null} | null}}
+   */
   prompters = { used: "", choices: [], offer: null, progress: null };
   /** names of the videos, where there are several @type {string[]} */
   videos = [];
   /** what the project can be exported to @type {{id: string, group: string, name: string, text: string}[]} */
   formats = [];
   frame = 0;
-  /** what edits are of; without an id a new object, that of all edits with this target, perhaps asked for by a person */
+  /**
+   * what edits are of; without an id a new object, that of all edits with this target, perhaps asked for by a person
+   */
   target = { id: null, fresh: false };
   /** changes that the server has not answered yet */
   pending = 0;
@@ -69,7 +82,10 @@ class State {
   loading = false;
   /** trackings and exports that were asked for and have not begun yet */
   starting = 0;
-  /** frames on which objects jump or fall apart: frame, object and what is strange @type {[number, number, string][]} */
+  /**
+   * frames on which objects jump or fall apart: frame, object and what is strange
+   * @type {[number, number, string][]}
+   */
   flaws = [];
   /** the list at the side that is shown: objects, next or found */
   list = "objects";
@@ -78,9 +94,15 @@ class State {
   /** the group that is chosen instead of an object @type {string | null} */
   group = null;
   tool = "click";
-  /** which of the masks that a click may mean is shown, while it is the mask of its object @type {{frame: number, object: number, mask: string, place: number, scores: number[]} | null} */
+  /**
+   * which of the masks that a click may mean is shown, while it is the mask of its object
+   * @type {{frame: number, object: number, mask: string, place: number, scores: number[]} | null}
+   */
   candidate = null;
-  /** other masks that the one click of an object may mean, while its mask is this one @type {{frame: number, object: number, mask: string, masks: string[]} | null} */
+  /**
+   * other masks that the one click of an object may mean, while its mask is this one
+   * @type {{frame: number, object: number, mask: string, masks: string[]} | null}
+   */
   others = null;
   /** whether clicks on a mask ask for the whole object anew, instead of mending it */
   whole = false;
@@ -103,7 +125,26 @@ class State {
   /** @type {string[]} */
   names = [];
   /** @type {Record<string, any>} */
-  settings = { brush: 24, opacity: 0.5, threshold: 0.8, theme: "auto", hidden: false, labels: false, classColours: true, speed: 1, loop: false, stride: 10, seek: "given", detector: "", from: -1, to: -1, sideWidth: 0, sideFolded: false, timelineHeight: 0, timelineFolded: false };
+  settings = {
+    brush: 24,
+    opacity: 0.5,
+    threshold: 0.8,
+    theme: "auto",
+    hidden: false,
+    labels: false,
+    classColours: true,
+    speed: 1,
+    loop: false,
+    stride: 10,
+    seek: "given",
+    detector: "",
+    from: -1,
+    to: -1,
+    sideWidth: 0,
+    sideFolded: false,
+    timelineHeight: 0,
+    timelineFolded: false,
+  };
   /** @type {Set<() => void>} */
   listeners = new Set();
   due = false;
@@ -147,7 +188,8 @@ class State {
       this.marksOf(Number(id)).set(data.frame, { kind, score, area, reviewed: Boolean(reviewed) });
     }
     if (this.frameData.size > 400) {
-      for (const key of [...this.frameData.keys()].slice(0, 100)) if (Math.abs(key - this.frame) > 50) this.frameData.delete(key);
+      for (const key of [...this.frameData.keys()].slice(0, 100))
+        if (Math.abs(key - this.frame) > 50) this.frameData.delete(key);
     }
     return true;
   }
@@ -180,17 +222,25 @@ class State {
     return [...new Set(frames.map(([frame]) => frame))].sort((a, b) => a - b);
   }
 
-  /** frames that the keys , and . go to: corrected ones, those where what is chosen lacks a mask or a review, or doubtful ones */
+  /**
+   * frames that the keys , and . go to: corrected ones, those where what is chosen lacks a mask or a review, or
+   * doubtful ones
+   */
   get sought() {
-    if (this.settings.seek === "review") return [...new Set(this.unsure().map(({ frame }) => frame))].sort((a, b) => a - b);
+    if (this.settings.seek === "review")
+      return [...new Set(this.unsure().map(({ frame }) => frame))].sort((a, b) => a - b);
     if (this.settings.seek === "given") return this.framesOf("given");
     const [first, last] = this.wanted;
-    const marks = (this.chosenIds.length ? this.chosenIds : this.objects.map(({ id }) => id)).map((id) => this.marksOf(id));
+    const marks = (this.chosenIds.length ? this.chosenIds : this.objects.map(({ id }) => id)).map((id) =>
+      this.marksOf(id),
+    );
     if (this.settings.seek === "unreviewed") {
       const frames = marks.flatMap((known) => [...known].filter(([, mark]) => !mark.reviewed).map(([frame]) => frame));
       return [...new Set(frames)].filter((frame) => frame >= first && frame <= last).sort((a, b) => a - b);
     }
-    return Array.from({ length: last - first + 1 }, (_, i) => first + i).filter((frame) => marks.some((known) => !known.has(frame)));
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i).filter((frame) =>
+      marks.some((known) => !known.has(frame)),
+    );
   }
 
   /** frames that a tracking can start from: corrected ones, or where there are none imported ones */
@@ -203,7 +253,8 @@ class State {
   /** whether this frame lies between two corrected ones that are not next to each other, as the server's plan */
   get canJoin() {
     const { starts } = this;
-    const before = starts.filter((frame) => frame < this.frame).pop() ?? (starts.includes(this.frame) ? this.frame : Infinity);
+    const before =
+      starts.filter((frame) => frame < this.frame).pop() ?? (starts.includes(this.frame) ? this.frame : Infinity);
     const after = starts.find((frame) => frame > this.frame) ?? -1;
     return after - before > 1;
   }
@@ -227,8 +278,14 @@ class State {
   /** those of them that are listed, with their numbers @returns {[number, TrackedObject][]} */
   get listed() {
     const wanted = this.filter.trim().toLowerCase();
-    const texts = ({ name, category = "", group = "", attributes = {} }) => [name, category, group, ...Object.entries(attributes).map((pair) => pair.join(": "))];
-    return this.ordered.map((item, i) => /** @type {[number, TrackedObject]} */ ([i + 1, item]))
+    const texts = ({ name, category = "", group = "", attributes = {} }) => [
+      name,
+      category,
+      group,
+      ...Object.entries(attributes).map((pair) => pair.join(": ")),
+    ];
+    return this.ordered
+      .map((item, i) => /** @type {[number, TrackedObject]} */ ([i + 1, item]))
       .filter(([, item]) => texts(item).some((text) => text.toLowerCase().includes(wanted)));
   }
 
@@ -264,18 +321,24 @@ class State {
   /** Take the objects that there are; where the chosen one is gone, the last is. */
   setObjects(objects) {
     this.known = objects;
-    const colours = new Map(this.settings.classColours ? this.schema.classes.map(({ name, colour }) => [name, colour]) : []);
+    const colours = new Map(
+      this.settings.classColours ? this.schema.classes.map(({ name, colour }) => [name, colour]) : [],
+    );
     this.objects = objects.map((item) => {
       const colour = colours.get(item.category);
       return colour ? { ...item, colour, classColour: true } : item;
     });
     if (!this.chosenIds.length) this.group = null;
-    if (this.group === null && !this.chosenObject && !this.target.fresh) this.choose(objects[objects.length - 1]?.id ?? null);
+    if (this.group === null && !this.chosenObject && !this.target.fresh)
+      this.choose(objects[objects.length - 1]?.id ?? null);
   }
 
   /** whether one click, and nothing else, has made the mask of the chosen object here */
   get clickedOnce() {
-    const { points, box } = (this.object === null ? null : this.current?.prompts[this.object]) ?? { points: [], box: null };
+    const { points, box } = (this.object === null ? null : this.current?.prompts[this.object]) ?? {
+      points: [],
+      box: null,
+    };
     return points.length === 1 && points[0][2] && !box;
   }
 
@@ -291,10 +354,16 @@ class State {
 
   /** What is to be said of an object. @returns {AttributeDefinition[]} */
   attributesOf(item) {
-    return [...this.schema.attributes, ...(this.schema.classes.find(({ name }) => name === item.category)?.attributes ?? [])];
+    return [
+      ...this.schema.attributes,
+      ...(this.schema.classes.find(({ name }) => name === item.category)?.attributes ?? []),
+    ];
   }
 
-  /** Frames to look at next: where an object jumps or falls apart, and the least sure ones; none of an object within ten frames. */
+  /**
+   * Frames to look at next: where an object jumps or falls apart, and the least sure ones; none of an object within
+   * ten frames.
+   */
   unsure() {
     return unsureFrames(this.objects, (id) => this.marksOf(id), this.flaws, Number(this.settings.threshold));
   }

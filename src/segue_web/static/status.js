@@ -9,10 +9,16 @@ import { showPanels } from "./panels.js";
 import { state } from "./state.js";
 import { TOOLS } from "./tools.js";
 
-const RUNS = { forward: "Tracking forwards", back: "Tracking backwards", between: "Tracking to the next correction", export: "Exporting" };
+const RUNS = {
+  forward: "Tracking forwards",
+  back: "Tracking backwards",
+  between: "Tracking to the next correction",
+  export: "Exporting",
+};
 
 /** the hint of clicks while they do not mend */
-const WHOLE = "A click asks for the whole object anew and replaces its mask. Shift C: mend what is under a click, and nothing else.";
+const WHOLE =
+  "A click asks for the whole object anew and replaces its mask. Shift C: mend what is under a click, and nothing else.";
 
 state.listeners.add(() => {
   if (state.mode === "loading") return;
@@ -46,13 +52,22 @@ function showCommands() {
   const clicks = state.tool === "click" || state.tool === "minus";
   button("whole").setAttribute("aria-pressed", String(state.whole));
   const who = state.chosenObject ? "" : "New object: ";
-  element("hint").textContent = element("hint").title = state.mode === "annotate" ? candidateHint() || who + (clicks && state.whole ? WHOLE : tool?.hint ?? "") : "";
+  element("hint").textContent = element("hint").title =
+    state.mode === "annotate" ? candidateHint() || who + (clicks && state.whole ? WHOLE : (tool?.hint ?? "")) : "";
 }
 
-/** Which of the masks of a click is shown, and how well each is likely to fit; empty where it is another mask by now. */
+/**
+ * Which of the masks of a click is shown, and how well each is likely to fit; empty where it is another mask by now.
+ */
 function candidateHint() {
   const { candidate, current, frame, object } = state;
-  if (!candidate || candidate.frame !== frame || candidate.object !== object || current?.masks[object] !== candidate.mask) return "";
+  if (
+    !candidate ||
+    candidate.frame !== frame ||
+    candidate.object !== object ||
+    current?.masks[object] !== candidate.mask
+  )
+    return "";
   const { place, scores } = candidate;
   const others = scores.map((score, i) => (i === place ? `[${score.toFixed(2)}]` : score.toFixed(2))).join(", ");
   return `Mask ${place + 1} of ${scores.length} of this click, each with how well it is likely to fit, from 0 to 1: ${others}. Shift M: the next one. Z: back.`;
@@ -64,16 +79,28 @@ function showProgress() {
   element("progress").hidden = !running && !finding && !loading;
   const bar = element("progress-bar");
   if (!running) {
-    element("progress-what").textContent = loading ? "Loading the network …" : `Looking for objects with ${finding}; the first look also loads it`;
+    element("progress-what").textContent = loading
+      ? "Loading the network …"
+      : `Looking for objects with ${finding}; the first look also loads it`;
     element("progress-rate").textContent = "";
     bar.removeAttribute("value");
   }
   if (running) {
     const { passes = 1 } = running;
-    const beside = [passes > 1 ? `${passes} passes, for objects overlap` : "", state.running && state.exporting ? `exporting ${state.exporting.done} of ${state.exporting.total}` : "", queue.length ? `${queue.length} more ${queue.length === 1 ? "waits" : "wait"}` : ""].filter(Boolean);
-    element("progress-what").textContent = [`${RUNS[running.what] ?? running.what}: ${running.done} of ${running.total} frames`, ...beside].join("; ");
-    element("progress-rate").textContent = running.rate ? `${running.rate.toFixed(1)} frames/s, ${duration((running.total - running.done) / running.rate)} left` : beginning(running);
-    element("progress-rate").title = passes > 1 ? `Objects that overlap are tracked apart: each frame is gone through ${passes} times.` : "";
+    const beside = [
+      passes > 1 ? `${passes} passes, for objects overlap` : "",
+      state.running && state.exporting ? `exporting ${state.exporting.done} of ${state.exporting.total}` : "",
+      queue.length ? `${queue.length} more ${queue.length === 1 ? "waits" : "wait"}` : "",
+    ].filter(Boolean);
+    element("progress-what").textContent = [
+      `${RUNS[running.what] ?? running.what}: ${running.done} of ${running.total} frames`,
+      ...beside,
+    ].join("; ");
+    element("progress-rate").textContent = running.rate
+      ? `${running.rate.toFixed(1)} frames/s, ${duration((running.total - running.done) / running.rate)} left`
+      : beginning(running);
+    element("progress-rate").title =
+      passes > 1 ? `Objects that overlap are tracked apart: each frame is gone through ${passes} times.` : "";
     bar.max = Math.max(1, running.total);
     bar.value = running.done;
   }
@@ -92,6 +119,7 @@ function showSettings() {
 }
 
 /** What is done before the first frame. */
+/** @param {import("./state.js").Running} running */
 function beginning({ what, done, shown = null }) {
   if (done) return "";
   if (what === "export") return "starting …";
@@ -114,4 +142,3 @@ function showTransport() {
   const [first, last] = state.wanted;
   element("range").textContent = last - first + 1 < state.video.frames ? `frames ${first} to ${last}` : "";
 }
-

@@ -5,7 +5,9 @@ import { ask, remember } from "./link.js";
 import { state } from "./state.js";
 
 const [select, text] = [element("detector"), element("wanted")];
-text.onkeydown = (event) => { if (event.key === "Enter") void find(); };
+text.onkeydown = (event) => {
+  if (event.key === "Enter") void find();
+};
 select.onchange = () => remember("detector", select.value);
 
 export function offerDetectors(names) {
@@ -22,7 +24,12 @@ export async function find() {
   state.finding = "";
   state.changed();
   if (!answer) return;
-  Object.assign(state, { found: answer.found, foundFrame: frame, foundAt: performance.now(), chosen: new Set(answer.found.keys()) });
+  Object.assign(state, {
+    found: answer.found,
+    foundFrame: frame,
+    foundAt: performance.now(),
+    chosen: new Set(answer.found.keys()),
+  });
   const lines = [
     ...(answer.detector === detector ? [] : [`${detector} takes no text: ${answer.detector} looked for “${wanted}”.`]),
     ...(answer.found.length ? [] : [`${answer.detector} finds ${wanted ? `no ${wanted}` : "nothing"} on this frame.`]),
@@ -33,9 +40,9 @@ export async function find() {
 export async function adopt() {
   const { found, foundFrame: frame, chosen } = state;
   if (frame < 0) return;
-  Object.assign(state, { found: [], foundFrame: -1 });  // at once: the same are not added twice
+  Object.assign(state, { found: [], foundFrame: -1 }); // at once: the same are not added twice
   state.changed();
-  if (await ask("adopt", { frame, chosen: found.filter((_, i) => chosen.has(i)) }) || state.foundFrame >= 0) return;
+  if ((await ask("adopt", { frame, chosen: found.filter((_, i) => chosen.has(i)) })) || state.foundFrame >= 0) return;
   Object.assign(state, { found, foundFrame: frame, chosen });
   state.changed();
 }

@@ -15,7 +15,7 @@ const WIDEST = 15e6;
 
 class Timeline {
   constructor() {
-    const canvas = this.canvas = element("timeline");
+    const canvas = (this.canvas = element("timeline"));
     /** what scrolls: a space as large as all rows and frames, on which the canvas stays in place */
     this.box = element("timeline-box");
     this.context = canvas.getContext("2d");
@@ -27,9 +27,13 @@ class Timeline {
     this.width = this.height = this.names = 1;
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.move(event));
-    canvas.addEventListener("pointerup", (event) => { if (canvas.hasPointerCapture(event.pointerId)) go(this.frameAt(event), false); });
+    canvas.addEventListener("pointerup", (event) => {
+      if (canvas.hasPointerCapture(event.pointerId)) go(this.frameAt(event), false);
+    });
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    canvas.addEventListener("dblclick", (event) => { if (event.offsetX >= this.names) this.show(0, state.video.frames); });
+    canvas.addEventListener("dblclick", (event) => {
+      if (event.offsetX >= this.names) this.show(0, state.video.frames);
+    });
     this.box.addEventListener("scroll", () => this.scrolled());
     new ResizeObserver(() => this.draw()).observe(this.box);
     state.listeners.add(() => this.draw());
@@ -49,21 +53,32 @@ class Timeline {
 
   move(event) {
     const { canvas } = this;
-    if (canvas.hasPointerCapture(event.pointerId)) { go(this.frameAt(event), true); return; }
+    if (canvas.hasPointerCapture(event.pointerId)) {
+      go(this.frameAt(event), true);
+      return;
+    }
     const item = event.offsetX < this.names ? this.objectAt(event) : undefined;
     canvas.style.cursor = item ? "pointer" : "";
     canvas.title = item?.name ?? this.attributesAt(event);
   }
 
   objectAt(event) {
-    return event.offsetY < HEAD ? undefined : state.listed[Math.floor((event.offsetY - HEAD + this.box.scrollTop) / ROW)]?.[1];
+    return event.offsetY < HEAD
+      ? undefined
+      : state.listed[Math.floor((event.offsetY - HEAD + this.box.scrollTop) / ROW)]?.[1];
   }
 
   /** What the mark of an attribute under the pointer says. */
   attributesAt(event) {
     const item = event.offsetX < this.names ? undefined : this.objectAt(event);
     const near = (frame) => Math.abs(this.x(Number(frame)) - event.offsetX) <= 6;
-    return Object.entries(item?.frame_attributes ?? {}).flatMap(([name, points]) => Object.keys(points).filter(near).map((frame) => `${name}: ${points[frame] || "none"}, from frame ${frame} on`)).join("\n");
+    return Object.entries(item?.frame_attributes ?? {})
+      .flatMap(([name, points]) =>
+        Object.keys(points)
+          .filter(near)
+          .map((frame) => `${name}: ${points[frame] || "none"}, from frame ${frame} on`),
+      )
+      .join("\n");
   }
 
   frameAt(event) {
@@ -113,7 +128,8 @@ class Timeline {
     const { frames } = state.video;
     if (frames !== this.frames) this.show(0, frames);
     const [from, to] = this.range;
-    if (state.frame !== this.frame && (state.frame < from || state.frame > to)) this.show(state.frame - (to - from) / 2, to - from);
+    if (state.frame !== this.frame && (state.frame < from || state.frame > to))
+      this.show(state.frame - (to - from) / 2, to - from);
     if (state.object !== this.object) {
       const top = ROW * state.listed.findIndex(([, item]) => item.id === state.object);
       const room = this.box.clientHeight - HEAD - ROW;
@@ -123,7 +139,9 @@ class Timeline {
   }
 
   x(frame) {
-    return this.names + ((frame - this.range[0]) / Math.max(1e-9, this.range[1] - this.range[0])) * (this.width - this.names);
+    return (
+      this.names + ((frame - this.range[0]) / Math.max(1e-9, this.range[1] - this.range[0])) * (this.width - this.names)
+    );
   }
 
   /** Grey out the frames that are not tracked. */
@@ -166,7 +184,16 @@ class Timeline {
     canvas.setAttribute("aria-valuenow", String(state.frame));
     canvas.setAttribute("aria-valuetext", `frame ${state.frame} of ${state.video.frames}`);
     const style = getComputedStyle(document.documentElement);
-    const [line, quiet, accent, track, text, panel, shade, sign] = ["line", "quiet", "accent", "track", "text", "panel", "shade", "warn"].map((name) => style.getPropertyValue(`--${name}`));
+    const [line, quiet, accent, track, text, panel, shade, sign] = [
+      "line",
+      "quiet",
+      "accent",
+      "track",
+      "text",
+      "panel",
+      "shade",
+      "warn",
+    ].map((name) => style.getPropertyValue(`--${name}`));
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.clearRect(0, 0, width, height);
     state.listed.forEach(([, item], i) => {
@@ -181,7 +208,11 @@ class Timeline {
     if (x < this.names - 1) return;
     context.fillStyle = accent;
     context.fillRect(x - 1, HEAD - 7, 2, height);
-    along(context, [[x - 6, HEAD - 7], [x + 6, HEAD - 7], [x, HEAD + 2]]);
+    along(context, [
+      [x - 6, HEAD - 7],
+      [x + 6, HEAD - 7],
+      [x, HEAD + 2],
+    ]);
     context.fill();
   }
 
@@ -245,7 +276,12 @@ class Timeline {
     context.globalAlpha = 1;
     for (const x of given) {
       const y = top + 2 + full / 2;
-      along(context, [[x, y - 6], [x + 5, y], [x, y + 6], [x - 5, y]]);
+      along(context, [
+        [x, y - 6],
+        [x + 5, y],
+        [x, y + 6],
+        [x - 5, y],
+      ]);
       context.closePath();
       context.fillStyle = text;
       context.fill();
@@ -254,9 +290,15 @@ class Timeline {
       context.stroke();
     }
     context.fillStyle = sign;
-    for (const frame of new Set(Object.values(item.frame_attributes ?? {}).flatMap((points) => Object.keys(points).map(Number)))) {
+    for (const frame of new Set(
+      Object.values(item.frame_attributes ?? {}).flatMap((points) => Object.keys(points).map(Number)),
+    )) {
       const x = this.x(frame);
-      along(context, [[x - 4, top], [x + 4, top], [x, top + 6]]);
+      along(context, [
+        [x - 4, top],
+        [x + 4, top],
+        [x, top + 6],
+      ]);
       context.fill();
     }
     context.restore();
@@ -273,7 +315,8 @@ class Timeline {
     context.textAlign = "left";
     context.fillStyle = colour;
     let shown = item.name;
-    while (shown.length > 1 && context.measureText(shown).width > room) shown = `${shown.slice(0, shown.endsWith("…") ? -2 : -1)}…`;
+    while (shown.length > 1 && context.measureText(shown).width > room)
+      shown = `${shown.slice(0, shown.endsWith("…") ? -2 : -1)}…`;
     context.fillText(shown, 16, middle);
   }
 }

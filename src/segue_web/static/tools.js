@@ -15,13 +15,55 @@ import { view } from "./view.js";
 
 /** @type {ToolInfo[]} */
 export const TOOLS = [
-  { id: "click", key: "c", icon: "click", label: "Include", name: "Include: click on the object", hint: "Click on the object; right click, or hold Alt, on what does not belong to it. A click on another object chooses that one; hold Shift to click there all the same." },
-  { id: "minus", key: "x", icon: "minus", label: "Exclude", name: "Exclude: click on what does not belong to the object", hint: "Click on what does not belong to the object." },
+  {
+    id: "click",
+    key: "c",
+    icon: "click",
+    label: "Include",
+    name: "Include: click on the object",
+    hint: "Click on the object; right click, or hold Alt, on what does not belong to it. A click on another object chooses that one; hold Shift to click there all the same.",
+  },
+  {
+    id: "minus",
+    key: "x",
+    icon: "minus",
+    label: "Exclude",
+    name: "Exclude: click on what does not belong to the object",
+    hint: "Click on what does not belong to the object.",
+  },
   { id: "box", key: "r", icon: "box", label: "Box", name: "Box", hint: "Draw a box around the object." },
-  { id: "brush", key: "b", icon: "brush", label: "Brush", name: "Brush", hint: "Paint the object. [ and ] change the size." },
-  { id: "eraser", key: "e", icon: "eraser", label: "Eraser", name: "Eraser", hint: "Erase what does not belong to the object. [ and ] change the size." },
-  { id: "polygon", key: "p", icon: "polygon", label: "Polygon", name: "Polygon", hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up, which can be taken back. Drag a corner of the mask to move it." },
-  { id: "hand", key: "v", icon: "hand", label: "Move", name: "Move the image", hint: "Drag to move, turn the wheel to zoom, click on an object to choose it." },
+  {
+    id: "brush",
+    key: "b",
+    icon: "brush",
+    label: "Brush",
+    name: "Brush",
+    hint: "Paint the object. [ and ] change the size.",
+  },
+  {
+    id: "eraser",
+    key: "e",
+    icon: "eraser",
+    label: "Eraser",
+    name: "Eraser",
+    hint: "Erase what does not belong to the object. [ and ] change the size.",
+  },
+  {
+    id: "polygon",
+    key: "p",
+    icon: "polygon",
+    label: "Polygon",
+    name: "Polygon",
+    hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up, which can be taken back. Drag a corner of the mask to move it.",
+  },
+  {
+    id: "hand",
+    key: "v",
+    icon: "hand",
+    label: "Move",
+    name: "Move the image",
+    hint: "Drag to move, turn the wheel to zoom, click on an object to choose it.",
+  },
 ];
 
 /** milliseconds that the pointer rests before the mask of a click there is computed */
@@ -52,7 +94,10 @@ class Tools {
     this.pending = [];
     /** what draws these points @type {((context: CanvasRenderingContext2D, pixel: number) => void) | null} */
     this.shown = null;
-    /** outlines of the chosen object's mask, while the polygon is the tool @type {{counts: string, polygons: {points: number[][], hole: boolean}[]}} */
+    /**
+     * outlines of the chosen object's mask, while the polygon is the tool
+     * @type {{counts: string, polygons: {points: number[][], hole: boolean}[]}}
+     */
     this.outline = { counts: "", polygons: [] };
     /** the corner that is moved @type {{points: number[][], before: number[][], hole: boolean, at: number} | null} */
     this.grabbed = null;
@@ -65,25 +110,37 @@ class Tools {
     canvas.addEventListener("pointermove", (event) => this.move(event));
     canvas.addEventListener("pointerup", (event) => this.up(event));
     canvas.addEventListener("pointercancel", (event) => this.up(event));
-    canvas.addEventListener("pointerleave", () => { view.pointer = null; this.name(null); this.hover(null); });
+    canvas.addEventListener("pointerleave", () => {
+      view.pointer = null;
+      this.name(null);
+      this.hover(null);
+    });
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-    canvas.addEventListener("dblclick", () => { if (this.tool === "polygon") this.closePolygon(); });
+    canvas.addEventListener("dblclick", () => {
+      if (this.tool === "polygon") this.closePolygon();
+    });
     canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     state.listeners.add(() => this.followOutline());
   }
 
   /** Have the corners of the chosen object's mask shown while the polygon is the tool. */
   followOutline() {
-    const counts = this.tool === "polygon" && !this.path.length && state.editable && state.object !== null ? state.current?.masks[state.object] ?? "" : "";
+    const counts =
+      this.tool === "polygon" && !this.path.length && state.editable && state.object !== null
+        ? (state.current?.masks[state.object] ?? "")
+        : "";
     if (counts === this.outline.counts) return;
-    const shown = this.outline = { counts, polygons: [] };
+    const shown = (this.outline = { counts, polygons: [] });
     view.corners = [];
-    if (counts) void request("outline", { frame: state.frame, object: state.object }).catch(() => ({ polygons: [] })).then(({ polygons }) => {
-      if (this.outline !== shown) return;
-      shown.polygons = polygons;
-      view.corners = polygons.flatMap(({ points }) => points);
-      state.changed();
-    });
+    if (counts)
+      void request("outline", { frame: state.frame, object: state.object })
+        .catch(() => ({ polygons: [] }))
+        .then(({ polygons }) => {
+          if (this.outline !== shown) return;
+          shown.polygons = polygons;
+          view.corners = polygons.flatMap(({ points }) => points);
+          state.changed();
+        });
   }
 
   /** Take hold of the corner of an outline at a place, if there is one. */
@@ -134,13 +191,19 @@ class Tools {
     view.canvas.focus({ preventScroll: true });
     state.cursor = null;
     this.pointers.set(event.pointerId, view.place(event));
-    if (this.pointers.size > 1) { this.cancel(); this.doing = "pan"; return; }
+    if (this.pointers.size > 1) {
+      this.cancel();
+      this.doing = "pan";
+      return;
+    }
     const at = view.videoPoint(event);
-    if (state.mode === "compare" && state.compare === "slider" && event.button === 0 && this.nearSplit(at)) this.doing = "split";
+    if (state.mode === "compare" && state.compare === "slider" && event.button === 0 && this.nearSplit(at))
+      this.doing = "split";
     else if (event.button === 1 || this.tool === "hand") {
       this.doing = "pan";
       this.held = event.button === 0 ? view.place(event) : null;
-    } else if (event.button === 0 || event.button === 2) this.press(at, event.button === 2 || event.altKey, event.shiftKey);
+    } else if (event.button === 0 || event.button === 2)
+      this.press(at, event.button === 2 || event.altKey, event.shiftKey);
   }
 
   press(at, opposite, anyway = false) {
@@ -184,14 +247,20 @@ class Tools {
     if (before && this.doing === "pan") this.panOrPinch(event.pointerId, before, now);
     else if (before && this.doing === "corner") this.moveCorner(at);
     else if (before && this.doing === "split") this.moveSplit(at);
-    else if (before && this.doing === "draw") { this.path.push(at); this.preview(); }
-    else this.hover(at, event.shiftKey);
+    else if (before && this.doing === "draw") {
+      this.path.push(at);
+      this.preview();
+    } else this.hover(at, event.shiftKey);
   }
 
   panOrPinch(id, before, now) {
     const other = [...this.pointers].find(([key]) => key !== id)?.[1];
     const share = other ? 2 : 1;
-    if (other) view.zoom(distance(now, other) / Math.max(distance(before, other), 1), { x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 });
+    if (other)
+      view.zoom(distance(now, other) / Math.max(distance(before, other), 1), {
+        x: (now.x + other.x) / 2,
+        y: (now.y + other.y) / 2,
+      });
     view.pan((now.x - before.x) / share, (now.y - before.y) / share);
   }
 
@@ -234,12 +303,18 @@ class Tools {
     const { canvas } = view;
     const brushes = this.tool === "brush" || this.tool === "eraser";
     canvas.style.cursor = CURSORS[this.tool] ?? "crosshair";
-    if (state.mode === "compare" && at && state.compare === "slider" && this.nearSplit(at)) canvas.style.cursor = "ew-resize";
+    if (state.mode === "compare" && at && state.compare === "slider" && this.nearSplit(at))
+      canvas.style.cursor = "ew-resize";
     clearTimeout(this.resting);
-    if (at && this.tool === "click" && this.isInside(at) && (anyway || !this.otherAt(at))) this.resting = setTimeout(() => rest(rounded(at)), REST);
+    if (at && this.tool === "click" && this.isInside(at) && (anyway || !this.otherAt(at)))
+      this.resting = setTimeout(() => rest(rounded(at)), REST);
     clearTimeout(this.restingLong);
-    if (at && this.tool === "click" && this.isInside(at)) this.restingLong = setTimeout(() => void outlineCandidates(), REST_LONG);
-    if (this.tool === "polygon" && this.path.length) { this.drawPolygon(at); return; }
+    if (at && this.tool === "click" && this.isInside(at))
+      this.restingLong = setTimeout(() => void outlineCandidates(), REST_LONG);
+    if (this.tool === "polygon" && this.path.length) {
+      this.drawPolygon(at);
+      return;
+    }
     view.draft = brushes && at ? (context, pixel) => this.ring(context, at, pixel) : null;
     view.brush = brushes && at ? { ...at, radius: Number(state.settings.brush) / 2 } : null;
     if (brushes || view.draft !== null) state.changed();
@@ -255,7 +330,9 @@ class Tools {
     const given = [...rounded(at), positive];
     this.pending.push(given);
     const colour = this.colour;
-    view.draft = this.shown = (context, pixel) => { for (const [x, y, on] of this.pending) point(context, x, y, on, colour, pixel); };
+    view.draft = this.shown = (context, pixel) => {
+      for (const [x, y, on] of this.pending) point(context, x, y, on, colour, pixel);
+    };
     state.changed();
     void click([given], null).finally(() => this.answered(given));
   }
@@ -291,7 +368,10 @@ class Tools {
     context.lineCap = context.lineJoin = "round";
     context.lineWidth = Number(state.settings.brush);
     context.strokeStyle = colour;
-    along(context, this.path.map(({ x, y }) => [x, y]));
+    along(
+      context,
+      this.path.map(({ x, y }) => [x, y]),
+    );
     if (this.path.length === 1) context.lineTo(this.path[0].x + 0.01, this.path[0].y);
     context.stroke();
   }
@@ -310,7 +390,10 @@ class Tools {
   corner(at) {
     const first = this.path[0];
     const near = (10 * devicePixelRatio) / view.scale;
-    if (this.path.length > 2 && distance(at, first) < near) { this.closePolygon(); return; }
+    if (this.path.length > 2 && distance(at, first) < near) {
+      this.closePolygon();
+      return;
+    }
     this.path.push(at);
     this.drawPolygon(null);
   }
@@ -318,7 +401,10 @@ class Tools {
   drawPolygon(at) {
     const corners = at ? [...this.path, at] : [...this.path];
     view.draft = (context, pixel) => {
-      along(context, corners.map(({ x, y }) => [x, y]));
+      along(
+        context,
+        corners.map(({ x, y }) => [x, y]),
+      );
       context.fillStyle = "#ffffff22";
       context.fill();
       context.lineWidth = 2 * pixel;
@@ -340,7 +426,7 @@ class Tools {
     let busy = this.path.length > 0;
     this.path = [];
     if (this.grabbed) {
-      Object.assign(this, { grabbed: null, outline: { counts: "", polygons: [] } });  // asked for anew, as it was
+      Object.assign(this, { grabbed: null, outline: { counts: "", polygons: [] } }); // asked for anew, as it was
       busy = true;
     }
     this.doing = null;
@@ -354,12 +440,15 @@ class Tools {
     const corners = this.tool === "polygon" ? this.path : [];
     const busy = this.cancel();
     if (corners.length > 1) {
-      const again = make("button", { textContent: "Draw on", onclick: () => {
-        box.remove();
-        this.use("polygon");
-        this.path = corners;
-        this.drawPolygon(null);
-      } });
+      const again = make("button", {
+        textContent: "Draw on",
+        onclick: () => {
+          box.remove();
+          this.use("polygon");
+          this.path = corners;
+          this.drawPolygon(null);
+        },
+      });
       const box = notice("The polygon was given up.", "", [again]);
     }
     return busy;
@@ -371,7 +460,10 @@ class Tools {
     const { width, height } = state.video;
     const { x, y } = state.cursor ?? { x: width / 2, y: height / 2 };
     state.cursor = { x: Math.min(Math.max(x + dx, 0), width - 1), y: Math.min(Math.max(y + dy, 0), height - 1) };
-    if (this.path.length && this.tool === "box") { this.path = [this.path[0], state.cursor]; this.preview(); }
+    if (this.path.length && this.tool === "box") {
+      this.path = [this.path[0], state.cursor];
+      this.preview();
+    }
     if (this.path.length && this.tool === "polygon") this.drawPolygon(state.cursor);
     state.changed();
   }
@@ -379,18 +471,32 @@ class Tools {
   /** Use the tool where the cross is. */
   useCross() {
     const at = state.cursor;
-    if (!at && this.tool === "polygon" && this.path.length) { this.closePolygon(); return; }
-    if (!at) { this.moveCross(0, 0); return; }
+    if (!at && this.tool === "polygon" && this.path.length) {
+      this.closePolygon();
+      return;
+    }
+    if (!at) {
+      this.moveCross(0, 0);
+      return;
+    }
     if (this.tool === "click" || this.tool === "minus") this.click(at, this.tool === "click");
     else if (this.tool === "polygon") {
       const last = this.path[this.path.length - 1];
       if (last && last.x === at.x && last.y === at.y) this.closePolygon();
       else this.corner({ ...at });
     } else if (this.tool === "box") {
-      if (this.path.length) { this.path.push({ ...at }); this.finish(); }
-      else { this.path = [{ ...at }]; this.preview(); }
+      if (this.path.length) {
+        this.path.push({ ...at });
+        this.finish();
+      } else {
+        this.path = [{ ...at }];
+        this.preview();
+      }
     } else if (this.tool === "hand") this.chooseAt(at);
-    else { this.path = [{ ...at }]; this.finish(); }
+    else {
+      this.path = [{ ...at }];
+      this.finish();
+    }
   }
 }
 

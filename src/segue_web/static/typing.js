@@ -9,10 +9,13 @@ const cut = (text) => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
  * @param {KeyboardEvent} event @param {any} field @param {string} before @param {() => void} keep
  */
 export async function leave(event, field, before, keep) {
-  event.preventDefault();  // else the key also closes the question
+  event.preventDefault(); // else the key also closes the question
   const { value, onchange } = field;
-  if (value.trim() === before.trim()) { field.blur(); return; }
-  field.onchange = null;  // the question takes the focus, which is no yes
+  if (value.trim() === before.trim()) {
+    field.blur();
+    return;
+  }
+  field.onchange = null; // the question takes the focus, which is no yes
   const answer = await question(`Keep “${cut(value.trim())}”?`, { keep: "Keep", discard: "Discard" });
   field.value = answer === "discard" ? before : value;
   if (answer === null) field.focus();

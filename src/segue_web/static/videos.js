@@ -14,19 +14,46 @@ export const nextVideo = () => (state.video.number ?? 0) + 1;
 export async function videosDialog() {
   const answer = await ask("videos");
   if (!answer) return;
-  const [masks, done] = ["annotated", "reviewed"].map((key) => answer.videos.reduce((sum, item) => sum + (item[key] ?? 0), 0));
+  const [masks, done] = ["annotated", "reviewed"].map((key) =>
+    answer.videos.reduce((sum, item) => sum + (item[key] ?? 0), 0),
+  );
   const rows = answer.videos.map((item, number) => {
     const here = number === answer.open;
-    const button = make("button", { className: "pick grow", "aria-current": here, title: item.error ?? item.name, onclick: () => { box.close(); if (!here) openVideo(number); } }, [span(item.name, "cut")]);
+    const button = make(
+      "button",
+      {
+        className: "pick grow",
+        "aria-current": here,
+        title: item.error ?? item.name,
+        onclick: () => {
+          box.close();
+          if (!here) openVideo(number);
+        },
+      },
+      [span(item.name, "cut")],
+    );
     const about = item.error ? [span(item.error, "failure")] : [meter(item), span(said(item), "quiet")];
     return make("li", { className: here ? "row chosen" : "row" }, [button, ...about]);
   });
-  const select = make("select", { "aria-label": "Format" }, state.formats.map(({ id, name }) => make("option", { value: id, textContent: name })));
-  const run = () => { box.close(); void start("export_all", { format: select.value }); };
+  const select = make(
+    "select",
+    { "aria-label": "Format" },
+    state.formats.map(({ id, name }) => make("option", { value: id, textContent: name })),
+  );
+  const run = () => {
+    box.close();
+    void start("export_all", { format: select.value });
+  };
   const box = dialog(`${answer.videos.length} videos`, [
-    make("p", { className: "quiet", textContent: `${masks} frames annotated, ${done} of them reviewed. Each video keeps its own project.` }),
+    make("p", {
+      className: "quiet",
+      textContent: `${masks} frames annotated, ${done} of them reviewed. Each video keeps its own project.`,
+    }),
     make("ul", { className: "videos" }, rows),
-    make("div", { className: "row" }, [make("label", { className: "grow" }, ["Export all as", select]), make("button", { textContent: "Export all", onclick: run, disabled: !masks || Boolean(state.exporting) })]),
+    make("div", { className: "row" }, [
+      make("label", { className: "grow" }, ["Export all as", select]),
+      make("button", { textContent: "Export all", onclick: run, disabled: !masks || Boolean(state.exporting) }),
+    ]),
   ]);
   box.classList.add("broad");
   box.querySelector("[aria-current=true]")?.focus();
@@ -34,7 +61,8 @@ export async function videosDialog() {
 
 /** Annotated and reviewed frames of a video, as shares of its frames. */
 function meter({ frames = 0, annotated = 0, reviewed = 0 }) {
-  const bar = (value, name) => make("progress", { max: Math.max(1, frames), value, "aria-label": name, className: name });
+  const bar = (value, name) =>
+    make("progress", { max: Math.max(1, frames), value, "aria-label": name, className: name });
   return make("span", { className: "meters" }, [bar(annotated, "annotated"), bar(reviewed, "reviewed")]);
 }
 

@@ -1,6 +1,6 @@
 // The image: frame, masks, prompts and cross on one canvas, with zoom and pan.
 
-import { element, notice, short } from "./dom.js";
+import { element, messageOf, notice, short } from "./dom.js";
 import { loadFrames } from "./link.js";
 import { boxed, DIFFERENCE, LABEL, outline, outlineOf, paintedMask, point, rimOf, write } from "./paint.js";
 import { state } from "./state.js";
@@ -28,7 +28,11 @@ class View {
     this.bitmaps = new Map();
     /** @type {Map<number, Promise<void>>} */
     this.loading = new Map();
-    /** by frame, kind and object @type {Map<string, {looks: [string, string, number], isLine: boolean, path: Path2D | null, image: HTMLCanvasElement, inside: Uint8Array, x: number, y: number}>} */
+    /**
+     * by frame, kind and object
+     * @type {Map<string, {looks: [string, string, number], isLine: boolean, path: Path2D | null, image:
+     *   HTMLCanvasElement, inside: Uint8Array, x: number, y: number}>}
+     */
     this.masks = new Map();
     /** outlines of other masks of a click @type {Map<string, Path2D>} */
     this.otherPaths = new Map();
@@ -36,7 +40,10 @@ class View {
     this.painted = 0;
     /** how much of masks is drawn at the moment */
     this.faded = 1;
-    /** what a tool draws over everything, in pixels of the video @type {((context: CanvasRenderingContext2D, scale: number) => void) | null} */
+    /**
+     * what a tool draws over everything, in pixels of the video
+     * @type {((context: CanvasRenderingContext2D, scale: number) => void) | null}
+     */
     this.draft = null;
     /** the disk of the brush, in which masks fade @type {{x: number, y: number, radius: number} | null} */
     this.brush = null;
@@ -44,7 +51,10 @@ class View {
     this.pointer = null;
     /** corners of an outline that can be moved @type {number[][]} */
     this.corners = [];
-    /** the object under the pointer, and where its name is drawn @type {{x: number, y: number, id: number, name: string} | null} */
+    /**
+     * the object under the pointer, and where its name is drawn
+     * @type {{x: number, y: number, id: number, name: string} | null}
+     */
     this.named = null;
     /** @type {ImageBitmap | null} */
     this.shown = null;
@@ -53,7 +63,10 @@ class View {
     state.listeners.add(() => this.draw());
   }
 
-  /** Take the size of the canvas. Only a window of another size fits the image anew: where panels change, it stays where it is. */
+  /**
+   * Take the size of the canvas. Only a window of another size fits the image anew: where panels change, it stays
+   * where it is.
+   */
   resize(window) {
     const box = this.canvas.getBoundingClientRect();
     const ratio = devicePixelRatio;
@@ -70,7 +83,7 @@ class View {
   }
 
   get paneWidth() {
-    return Math.floor(this.canvas.width / this.panes);  // both begin at a pixel
+    return Math.floor(this.canvas.width / this.panes); // both begin at a pixel
   }
 
   /** Show one image or two; what is in the middle stays there. */
@@ -146,11 +159,14 @@ class View {
     const key = near ? -1 - index : index;
     const running = this.loading.get(key);
     if (running) return running;
-    if (!state.online) return Promise.resolve();  // another program may be there by now
+    if (!state.online) return Promise.resolve(); // another program may be there by now
     const work = (async () => {
       try {
-        const answer = await fetch(`frame/${index}.jpg?${new URLSearchParams({ ...(near ? { near: "true" } : {}), ...(state.video.number === undefined ? {} : { video: String(state.video.number) }) })}`);
-        if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `frame ${index} cannot be read`);
+        const answer = await fetch(
+          `frame/${index}.jpg?${new URLSearchParams({ ...(near ? { near: "true" } : {}), ...(state.video.number === undefined ? {} : { video: String(state.video.number) }) })}`,
+        );
+        if (!answer.ok)
+          throw new Error((await answer.json().catch(() => ({}))).error || `frame ${index} cannot be read`);
         const bitmap = await createImageBitmap(await answer.blob());
         if (near) {
           if (state.frame === index && !this.bitmaps.has(index)) this.shown = bitmap;
@@ -160,7 +176,7 @@ class View {
         }
         state.changed();
       } catch (error) {
-        if (!near && state.online) notice(error.message, "bad");
+        if (!near && state.online) notice(messageOf(error), "bad");
       } finally {
         this.loading.delete(key);
       }
@@ -220,7 +236,10 @@ class View {
     const { width, height } = state.video;
     context.imageSmoothingEnabled = this.scale < 3 * devicePixelRatio;
     if (this.shown) context.drawImage(this.shown, 0, 0, width, height);
-    else { context.fillStyle = "#0003"; context.fillRect(0, 0, width, height); }
+    else {
+      context.fillStyle = "#0003";
+      context.fillRect(0, 0, width, height);
+    }
     const data = state.current;
     if (data && !state.settings.hidden) this.drawAroundBrush(() => this.drawMasks(data, pane));
     const pixel = devicePixelRatio / this.scale;
@@ -229,7 +248,8 @@ class View {
       if (data) this.drawOthers(data, pixel);
       if (data) this.drawPrompts(data, pixel);
     }
-    if (this.named && !state.settings.labels) write(context, short(this.named.name), this.named.x + 18 * pixel, this.named.y - 26 * pixel, pixel, "left");
+    if (this.named && !state.settings.labels)
+      write(context, short(this.named.name), this.named.x + 18 * pixel, this.named.y - 26 * pixel, pixel, "left");
     for (const [x, y] of this.corners) {
       context.fillStyle = "#fff";
       context.strokeStyle = "#000a";
@@ -243,14 +263,20 @@ class View {
 
   /** Draw masks, faintly under the brush: what lies there is what somebody looks at. */
   drawAroundBrush(draw) {
-    if (!this.brush) { draw(); return; }
+    if (!this.brush) {
+      draw();
+      return;
+    }
     const { context } = this;
     const { x, y, radius } = this.brush;
     const disk = new Path2D();
     disk.arc(x, y, radius, 0, 7);
     const around = new Path2D(disk);
     around.rect(-1e6, -1e6, 2e6, 2e6);
-    for (const [part, faded] of /** @type {[Path2D, number][]} */ ([[around, 1], [disk, FADED]])) {
+    for (const [part, faded] of /** @type {[Path2D, number][]} */ ([
+      [around, 1],
+      [disk, FADED],
+    ])) {
       context.save();
       context.clip(part, "evenodd");
       this.faded = faded;
@@ -263,7 +289,10 @@ class View {
   drawMasks(data, pane) {
     const { context } = this;
     const { width, height } = state.video;
-    if (state.mode !== "compare") { this.drawOverlay(data.masks, "mask"); return; }
+    if (state.mode !== "compare") {
+      this.drawOverlay(data.masks, "mask");
+      return;
+    }
     const sides = [data.masks, data.other ?? {}];
     if (state.compare === "both") this.drawOverlay(sides[pane], `side ${pane}`);
     else if (state.compare === "difference") this.drawDifference(data);
@@ -322,12 +351,18 @@ class View {
 
   /** The object on top whose mask is seen at a place of the frame; the chosen one comes first. */
   objectAt({ x, y }) {
-    const shown = state.settings.hidden ? {} : state.current?.masks ?? {};
+    const shown = state.settings.hidden ? {} : (state.current?.masks ?? {});
     const hit = ({ id, visible }) => {
       const mask = visible && shown[id] ? this.masks.get(`${state.frame} mask ${id}`) : undefined;
       if (!mask) return false;
       const [column, row] = [Math.floor(x) - mask.x, Math.floor(y) - mask.y];
-      return column >= 0 && row >= 0 && column < mask.image.width && row < mask.image.height && mask.inside[row * mask.image.width + column] === 1;
+      return (
+        column >= 0 &&
+        row >= 0 &&
+        column < mask.image.width &&
+        row < mask.image.height &&
+        mask.inside[row * mask.image.width + column] === 1
+      );
     };
     return [...state.objects, ...state.objects.filter(({ id }) => id === state.object)].reverse().find(hit);
   }
@@ -341,9 +376,20 @@ class View {
     const isLine = (usual * this.scale) / devicePixelRatio > THICK;
     let mask = this.masks.get(key);
     // Run lengths of the frame as it was drawn last are the same text, so that they are not compared sign by sign.
-    if (!mask || mask.looks[0] !== counts || mask.looks[1] !== colour || mask.looks[2] !== alpha || mask.isLine !== isLine) {
+    if (
+      !mask ||
+      mask.looks[0] !== counts ||
+      mask.looks[1] !== colour ||
+      mask.looks[2] !== alpha ||
+      mask.isLine !== isLine
+    ) {
       this.forgetMask(key);
-      mask = { looks: [counts, colour, alpha], isLine, path: null, ...paintedMask(counts, height, isLine ? 0 : usual, colour, alpha) };
+      mask = {
+        looks: [counts, colour, alpha],
+        isLine,
+        path: null,
+        ...paintedMask(counts, height, isLine ? 0 : usual, colour, alpha),
+      };
       this.masks.set(key, mask);
       this.painted += mask.image.width * mask.image.height;
       for (const old of this.masks.keys()) {
@@ -378,13 +424,22 @@ class View {
   /** Outline the other masks that the one click of the chosen object may mean. */
   drawOthers(data, pixel) {
     const { others } = state;
-    if (!others || others.frame !== state.frame || others.object !== state.object || data.masks[others.object] !== others.mask) return;
+    if (
+      !others ||
+      others.frame !== state.frame ||
+      others.object !== state.object ||
+      data.masks[others.object] !== others.mask
+    )
+      return;
     const { context } = this;
     context.setLineDash([5 * pixel, 4 * pixel]);
     for (const counts of others.masks) {
       let path = this.otherPaths.get(counts);
       if (!path) this.otherPaths.set(counts, (path = outlineOf(boxed(counts, state.video.height))));
-      for (const [tone, width] of /** @type {[string, number][]} */ ([["#000a", 3], ["#fff", 1.5]])) {
+      for (const [tone, width] of /** @type {[string, number][]} */ ([
+        ["#000a", 3],
+        ["#fff", 1.5],
+      ])) {
         context.lineWidth = width * pixel;
         context.strokeStyle = tone;
         context.stroke(path);
@@ -396,7 +451,9 @@ class View {
 
   drawFound() {
     if (state.foundFrame !== state.frame) return;
-    state.found.forEach((item, i) => this.drawMask(`found ${i}`, item.counts, "#ffffff", state.chosen.has(i) ? 0.43 : 0.16));
+    state.found.forEach((item, i) =>
+      this.drawMask(`found ${i}`, item.counts, "#ffffff", state.chosen.has(i) ? 0.43 : 0.16),
+    );
   }
 
   drawPrompts(data, pixel) {
@@ -420,9 +477,15 @@ class View {
   }
 
   drawCross(pixel) {
+    if (!state.cursor) return;
     const { x, y } = state.cursor;
     this.context.beginPath();
-    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+    for (const [dx, dy] of [
+      [1, 0],
+      [-1, 0],
+      [0, 1],
+      [0, -1],
+    ]) {
       this.context.moveTo(x + 4 * dx * pixel, y + 4 * dy * pixel);
       this.context.lineTo(x + 16 * dx * pixel, y + 16 * dy * pixel);
     }

@@ -7,8 +7,10 @@ import { icon } from "./icons.js";
 
 /**
  * @typedef {import("./happenings.js").Zone} Zone
- * @typedef {{status: "starting" | "online" | "lost", since: string, fps: number, frames: number, delay: number, dropped: number,
- *   damaged: number, reconnects: number, restarts: number, events: number, undelivered: number, error: string, zones: Zone[],
+ * @typedef {{status: "starting" | "online" | "lost", since: string, fps: number, frames: number, delay: number,
+ *   dropped: number,
+ *   damaged: number, reconnects: number, restarts: number, events: number, undelivered: number, error: string,
+ *   zones: Zone[],
  *   size: [number, number] | null, disk_used: number, disk_per_day: number, disk_days_left: number | null}} State
  */
 
@@ -27,7 +29,7 @@ let [view, chosen] = ["wall", ""];
 let zonesShown = true;
 let process = { processor: 0, wall: 0, memory: /** @type {number | null} */ (null) };
 /** a zone that is drawn or changed, in shares of the image */
-const drawn = { active: false, /** @type {[number, number][]} */ points: [], was: "" };
+const drawn = { active: false, points: /** @type {[number, number][]} */ ([]), was: "" };
 let placed = { left: 0, top: 0, width: 1, height: 1 }; // the image on the canvas
 
 // Words
@@ -53,7 +55,10 @@ function aboutText(state) {
 /** Draw the newest image of a camera with its zones, as large as there is room. */
 function paint(target, name, withZones) {
   const box = target.getBoundingClientRect();
-  const [width, height] = [Math.max(1, Math.round(box.width * devicePixelRatio)), Math.max(1, Math.round(box.height * devicePixelRatio))];
+  const [width, height] = [
+    Math.max(1, Math.round(box.width * devicePixelRatio)),
+    Math.max(1, Math.round(box.height * devicePixelRatio)),
+  ];
   if (target.width !== width || target.height !== height) [target.width, target.height] = [width, height];
   const context = target.getContext("2d");
   context.setTransform(1, 0, 0, 1, 0, 0);
@@ -62,11 +67,18 @@ function paint(target, name, withZones) {
   const size = image ? [image.height, image.width] : states[name]?.size;
   if (!size) return { left: 0, top: 0, width: 1, height: 1 };
   const scale = Math.min(width / size[1], height / size[0]);
-  const place = { left: (width - size[1] * scale) / 2, top: (height - size[0] * scale) / 2, width: size[1] * scale, height: size[0] * scale };
+  const place = {
+    left: (width - size[1] * scale) / 2,
+    top: (height - size[0] * scale) / 2,
+    width: size[1] * scale,
+    height: size[0] * scale,
+  };
   context.setTransform(1, 0, 0, 1, place.left, place.top);
   if (image) context.drawImage(image, 0, 0, place.width, place.height);
   const shown = [place.height, place.width];
-  const zones = states[name].zones.filter((zone) => !(drawn.active && name === chosen && view === "camera" && zone.name === drawn.was));
+  const zones = states[name].zones.filter(
+    (zone) => !(drawn.active && name === chosen && view === "camera" && zone.name === drawn.was),
+  );
   if (withZones) drawZones(context, zones, shown, states[name].size ?? size, devicePixelRatio);
   return place;
 }
@@ -75,7 +87,12 @@ function draw() {
   if (view === "wall") for (const [name, tile] of tiles) paint(tile.canvas, name, zonesShown);
   if (view !== "camera" || !states[chosen]) return;
   placed = paint(canvas, chosen, zonesShown);
-  if (drawn.points.length) drawNewZone(canvas.getContext("2d"), drawn.points.map(([x, y]) => [x * placed.width, y * placed.height]), devicePixelRatio);
+  if (drawn.points.length)
+    drawNewZone(
+      canvas.getContext("2d"),
+      drawn.points.map(([x, y]) => [x * placed.width, y * placed.height]),
+      devicePixelRatio,
+    );
 }
 
 async function loadImage(name) {
@@ -91,7 +108,9 @@ async function loadImage(name) {
 function layOut() {
   const { clientWidth, clientHeight } = element("wall");
   const count = tiles.size;
-  const ratios = Object.values(states).flatMap((state) => (state.size ? [state.size[1] / state.size[0]] : [])).sort((a, b) => a - b);
+  const ratios = Object.values(states)
+    .flatMap((state) => (state.size ? [state.size[1] / state.size[0]] : []))
+    .sort((a, b) => a - b);
   const ratio = ratios[ratios.length >> 1] ?? 16 / 9;
   let best = { width: 0, columns: 1 };
   for (let columns = 1; columns <= count; columns++) {
@@ -111,8 +130,21 @@ function showWall() {
   for (const [name, state] of Object.entries(states)) {
     let tile = tiles.get(name);
     if (!tile) {
-      const parts = { canvas: make("canvas"), status: make("span", { className: "status" }), about: make("span", { className: "tile-about" }) };
-      const node = make("button", { className: "tile", onclick: () => { location.hash = `#camera/${name}`; } }, [parts.canvas, make("span", { className: "tile-name", textContent: name }), parts.status, parts.about]);
+      const parts = {
+        canvas: make("canvas"),
+        status: make("span", { className: "status" }),
+        about: make("span", { className: "tile-about" }),
+      };
+      const node = make(
+        "button",
+        {
+          className: "tile",
+          onclick: () => {
+            location.hash = `#camera/${name}`;
+          },
+        },
+        [parts.canvas, make("span", { className: "tile-name", textContent: name }), parts.status, parts.about],
+      );
       tile = { ...parts, node };
       tiles.set(name, tile);
       element("wall").append(node);
@@ -123,13 +155,18 @@ function showWall() {
     tile.status.textContent = word(state);
     tile.about.textContent = aboutText(state);
   }
-  for (const [name, tile] of tiles) if (!states[name]) { tile.node.remove(); tiles.delete(name); }
+  for (const [name, tile] of tiles)
+    if (!states[name]) {
+      tile.node.remove();
+      tiles.delete(name);
+    }
 }
 
 // A camera
 
 const percent = (share) => Math.round(share * 1000) / 10;
-const zoneText = (zone) => `${zone.name}=${zone.points.map(([x, y]) => (zone.percent ? `${x}%,${y}%` : `${x},${y}`)).join(" ")}`;
+const zoneText = (zone) =>
+  `${zone.name}=${zone.points.map(([x, y]) => (zone.percent ? `${x}%,${y}%` : `${x},${y}`)).join(" ")}`;
 
 async function saveZones(zones) {
   const refused = await post(`zones/${chosen}`, zones.map(zoneText)).catch((error) => error.message);
@@ -138,6 +175,7 @@ async function saveZones(zones) {
   await look();
 }
 
+/** @param {Zone | null} zone */
 function beginDrawing(zone = null) {
   const size = states[chosen].size;
   if (!size) return;
@@ -169,18 +207,28 @@ function showCamera() {
   element("camera-name").textContent = chosen;
   element("camera-status").className = `status ${state.status}`;
   element("camera-status").textContent = word(state);
-  const more = [`${state.delay.toFixed(1)} s late`, `${state.frames.toLocaleString("en")} frames`, ...(state.dropped ? [`${state.dropped.toLocaleString("en")} dropped`] : []), ...(state.undelivered ? [`${state.undelivered} messages wait`] : [])];
+  const more = [
+    `${state.delay.toFixed(1)} s late`,
+    `${state.frames.toLocaleString("en")} frames`,
+    ...(state.dropped ? [`${state.dropped.toLocaleString("en")} dropped`] : []),
+    ...(state.undelivered ? [`${state.undelivered} messages wait`] : []),
+  ];
   element("camera-about").textContent = [aboutText(state), ...more].join(", ");
   element("camera-error").textContent = state.status === "online" ? state.error : "";
   element("camera-events").href = `#events/${chosen}`;
   element("zone-none").hidden = state.zones.length > 0;
   element("zone-new").disabled = !state.size;
   const others = (zone) => states[chosen].zones.filter((other) => other.name !== zone.name);
-  fill(element("zone-list"), [chosen, state.zones], () => state.zones.map((zone) => make("li", {}, [
-    make("b", { textContent: zone.name, title: `--zone "${zoneText(zone)}"` }), span(zone.points.length === 2 ? "line" : "", "quiet"),
-    make("button", { textContent: "Edit", onclick: () => beginDrawing(zone) }),
-    iconButton("trash", `Remove ${zone.name}`, () => void saveZones(others(zone))),
-  ])));
+  fill(element("zone-list"), [chosen, state.zones], () =>
+    state.zones.map((zone) =>
+      make("li", {}, [
+        make("b", { textContent: zone.name, title: `--zone "${zoneText(zone)}"` }),
+        span(zone.points.length === 2 ? "line" : "", "quiet"),
+        make("button", { textContent: "Edit", onclick: () => beginDrawing(zone) }),
+        iconButton("trash", `Remove ${zone.name}`, () => void saveZones(others(zone))),
+      ]),
+    ),
+  );
 }
 
 canvas.addEventListener("click", (event) => {
@@ -192,11 +240,21 @@ canvas.addEventListener("click", (event) => {
 element("zone-new").append(icon("plus"), "Draw");
 element("zone-new").onclick = () => beginDrawing();
 element("zone-leave").onclick = endDrawing;
-element("zone-back").onclick = () => { drawn.points.pop(); showDrawing(); };
+element("zone-back").onclick = () => {
+  drawn.points.pop();
+  showDrawing();
+};
 element("zone-save").onclick = () => {
   /** @type {Zone} */
-  const zone = { name: element("zone-name").value.trim(), percent: true, points: drawn.points.map(([x, y]) => [percent(x), percent(y)]) };
-  void saveZones([...states[chosen].zones.filter((other) => other.name !== zone.name && other.name !== drawn.was), zone]);
+  const zone = {
+    name: element("zone-name").value.trim(),
+    percent: true,
+    points: drawn.points.map(([x, y]) => [percent(x), percent(y)]),
+  };
+  void saveZones([
+    ...states[chosen].zones.filter((other) => other.name !== zone.name && other.name !== drawn.was),
+    zone,
+  ]);
 };
 
 // Health
@@ -218,11 +276,24 @@ const COLUMNS = [
 
 async function showHealth() {
   const table = element("health").querySelector("table");
-  fill(table.tHead, COLUMNS.length, () => [make("tr", {}, ["camera", "", ...COLUMNS.map(([name]) => name)].map((name) => make("th", { textContent: name, scope: "col" })))]);
-  table.tBodies[0].replaceChildren(...Object.entries(states).map(([name, state]) => make("tr", {}, [
-    make("th", { textContent: name, scope: "row" }), make("td", {}, [make("span", { className: `status ${state.status}`, textContent: word(state), title: state.error })]),
-    ...COLUMNS.map(([, of]) => make("td", { textContent: of(state) })),
-  ])));
+  fill(table.tHead, COLUMNS.length, () => [
+    make(
+      "tr",
+      {},
+      ["camera", "", ...COLUMNS.map(([name]) => name)].map((name) => make("th", { textContent: name, scope: "col" })),
+    ),
+  ]);
+  table.tBodies[0].replaceChildren(
+    ...Object.entries(states).map(([name, state]) =>
+      make("tr", {}, [
+        make("th", { textContent: name, scope: "row" }),
+        make("td", {}, [
+          make("span", { className: `status ${state.status}`, textContent: word(state), title: state.error }),
+        ]),
+        ...COLUMNS.map(([, of]) => make("td", { textContent: of(state) })),
+      ]),
+    ),
+  );
   const now = await get("process");
   const used = (now.processor - process.processor) / (now.wall - process.wall);
   const left = Object.values(states)[0]?.disk_days_left;
@@ -243,12 +314,19 @@ function navigate() {
   chosen = camera ?? "";
   for (const id of ["wall", "camera", "events", "counts", "health"]) element(id).hidden = id !== view;
   for (const link of document.querySelectorAll(".views a")) {
-    if (link.getAttribute("href") === `#${view === "camera" ? "wall" : view}`) link.setAttribute("aria-current", "page");
+    if (link.getAttribute("href") === `#${view === "camera" ? "wall" : view}`)
+      link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (view === "events") { element("by-camera").value = chosen; void loadEvents(); }
+  if (view === "events") {
+    element("by-camera").value = chosen;
+    void loadEvents();
+  }
   if (view === "counts") void loadCounts();
-  if (view === "camera") { element("camera-last").replaceChildren(); void showLast(chosen, element("camera-last")); }
+  if (view === "camera") {
+    element("camera-last").replaceChildren();
+    void showLast(chosen, element("camera-last"));
+  }
   process = { processor: 0, wall: 0, memory: null };
   show();
 }
@@ -269,7 +347,11 @@ async function look() {
   element("offline").hidden = true;
   let shown = view === "camera" ? [chosen] : [];
   if (view === "wall") shown = Object.keys(states);
-  await Promise.all(shown.filter((name) => states[name] && states[name].frames && states[name].frames !== before[name]?.frames).map(loadImage));
+  await Promise.all(
+    shown
+      .filter((name) => states[name] && states[name].frames && states[name].frames !== before[name]?.frames)
+      .map(loadImage),
+  );
   const news = Object.keys(states).filter((name) => before[name] && states[name].events !== before[name].events);
   if (view === "events" && news.length) hearOfEvents();
   if (view === "camera" && news.includes(chosen)) void showLast(chosen, element("camera-last"));
@@ -278,7 +360,10 @@ async function look() {
 
 async function goOn() {
   // A page that nobody sees asks for nothing.
-  if (!document.hidden) await look().catch(() => { element("offline").hidden = false; });
+  if (!document.hidden)
+    await look().catch(() => {
+      element("offline").hidden = false;
+    });
   setTimeout(goOn, EVERY);
 }
 
@@ -290,9 +375,18 @@ element("zones").onclick = () => {
 };
 element("theme").append(icon("theme"));
 const { dataset } = document.documentElement;
-element("theme").onclick = () => { dataset.theme = otherTheme(dataset.theme); };
+element("theme").onclick = () => {
+  dataset.theme = otherTheme(dataset.theme);
+};
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || element("dialog").open || /INPUT|SELECT/.test(document.activeElement?.tagName ?? "")) return;
+  if (
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    element("dialog").open ||
+    /INPUT|SELECT/.test(document.activeElement?.tagName ?? "")
+  )
+    return;
   if (event.key === "z") element("zones").click();
   else if (event.key === "Escape" && drawn.active) endDrawing();
   else if (event.key === "Escape" && view === "camera") location.hash = "#wall";
@@ -302,7 +396,9 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("hashchange", navigate);
 new ResizeObserver(() => show()).observe(element("view"));
-await look().catch(() => { element("offline").hidden = false; });
+await look().catch(() => {
+  element("offline").hidden = false;
+});
 beginHistory(Object.keys(states));
 navigate();
 setTimeout(goOn, EVERY);

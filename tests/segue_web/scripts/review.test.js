@@ -8,8 +8,12 @@ import { unsureFrames, worstFrame } from "../../../src/segue_web/static/review.j
 const object = (id) => ({ id, name: `Object ${id}`, colour: "#fff", visible: true, locked: false });
 const mark = (score, more = {}) => ({ kind: "tracked", score, area: 50, reviewed: false, ...more });
 const listed = (marks, flaws = [], limit = 0.7) =>
-  unsureFrames([object(1)], () => new Map(Object.entries(marks).map(([frame, one]) => [Number(frame), one])), flaws, limit)
-    .map(({ frame }) => frame);
+  unsureFrames(
+    [object(1)],
+    () => new Map(Object.entries(marks).map(([frame, one]) => [Number(frame), one])),
+    flaws,
+    limit,
+  ).map(({ frame }) => frame);
 
 test("the least sure frame comes first", () => {
   assert.deepEqual(listed({ 0: mark(0.6), 20: mark(0.2), 40: mark(0.9), 60: mark(0.4) }), [20, 60, 0]);
@@ -29,7 +33,11 @@ test("a mask from clicks is listed below 0.5 alone", () => {
 
 test("a jump is listed though the tracker is sure of it, not on a corrected frame", () => {
   const marks = { 5: mark(0.95), 50: mark(0.95, { kind: "given" }) };
-  const flaws = [[5, 1, "jumps"], [50, 1, "jumps"], [5, 2, "of another object"]];
+  const flaws = [
+    [5, 1, "jumps"],
+    [50, 1, "jumps"],
+    [5, 2, "of another object"],
+  ];
   assert.deepEqual(listed(marks, flaws), [5]);
 });
 
@@ -40,7 +48,12 @@ test("at most twelve frames of an object and twenty in all are listed", () => {
 });
 
 test("the worst frame is that of the lowest mean, and the next one lies further than ten frames away", () => {
-  const curve = [[0, 0.9, 0.9], [10, 0.1, 0.5], [15, 0.3, 0.4], [30, 0.6, 0.2]];
+  const curve = [
+    [0, 0.9, 0.9],
+    [10, 0.1, 0.5],
+    [15, 0.3, 0.4],
+    [30, 0.6, 0.2],
+  ];
   assert.equal(worstFrame(curve, []), 10);
   assert.equal(worstFrame(curve, [10]), 30);
   assert.equal(worstFrame(curve, [10, 30, 0]), undefined);

@@ -1,7 +1,7 @@
 """Which form a convolution has on a processor: a table of break-even points, looked up when it is prepared.
 
-The table in the package is written by ``python benchmarks/forms.py --write``, one of this machine by ``segue
-doctor --tune``. Nothing else times anything, so that the same input gives the same bytes.
+The table in the package is written by ``python -m benchmarks.speed.forms --write``, one of this machine by
+``segue doctor --tune``. Nothing else times anything, so that the same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 from segue.errors import CheckpointError
 from segue.utils.cache import cache_folder
 from segue.utils.inputs import parse_json
+from segue.utils.system import processor_family
 
 InstructionSet = Literal["AVX512", "AVX2", "other"]
 
@@ -85,6 +86,11 @@ def instruction_set() -> InstructionSet:
     return "AVX2" if known.startswith("AVX") else "other"
 
 
+def family_row(instructions: InstructionSet) -> str:
+    """The name of the rows of a table that hold for the family of this processor alone."""
+    return f"{instructions} {processor_family()}"
+
+
 def current() -> Forms:
     """The forms of networks that are prepared now: recorded ones, or those of this machine and thread."""
     return _RECORDED.get() or _of_machine(instruction_set(), torch.get_num_threads(), tuned_file())
@@ -111,16 +117,18 @@ def tuned_file() -> Path:
 
 
 def _of_machine(instructions: InstructionSet, threads: int, tuned: Path) -> Forms:
-    table = _read(PACKAGED, 0)
+    tables = [_read(PACKAGED, 0)]
     if tuned.is_file():
-        table = table | _read(tuned, tuned.stat().st_mtime_ns)
-    rows = table.get(instructions, {})
+        tables.insert(0, _read(tuned, tuned.stat().st_mtime_ns))
+    names = family_row(instructions), instructions
+    rows = next((table[name] for table in tables for name in names if name in table), {})
     fitting = [count for count in rows if count <= threads]
     return Forms(instructions, threads, rows[max(fitting)] if fitting else ())
 
 
 Table = dict[str, dict[int, tuple[tuple[int, int], ...]]]
-"""By instruction set and number of threads, what :attr:`Forms.winograd` is."""
+"""By name and number of threads, what :attr:`Forms.winograd` is. A name is an instruction set, perhaps with a
+family of processors, such as ``AVX512 AuthenticAMD 25``; all others take the rows without one."""
 
 
 @lru_cache(maxsize=8)

@@ -28,6 +28,9 @@ ONEDNN8: Any = torch.ops.onednn
 RELU6_SCALE = 6.0 / LEVELS
 """Step of maps that stay in 8 bits: they follow a ReLU6."""
 
+Quantized = tuple[Tensor, float, int]
+"""Numbers of uint8, the size of a step, and the number that stands for 0."""
+
 
 class Int8Conv2d(nn.Module):
     """A :class:`FusedConv2d` of 8-bit integers that are summed in 32 bits.
@@ -116,7 +119,35 @@ class FineInt8Conv2d(nn.Module):
         return cast(Tensor, self.fine(x, total, bias=False, rectify=rectify, overwrite=True))
 
 
-def quantize(x: Tensor) -> tuple[Tensor, float, int]:
+class Int8Rows:
+    """Rows (N, C), float32, as 8-bit integers with a scale each, for products with other rows.
+
+    Attributes:
+        rounded: the rows as they are rounded, (N, C).
+    """
+
+    def __init__(self, rows: Tensor) -> None:
+        self._scale = rows.abs().amax(1).clamp_(min=torch.finfo(torch.float32).tiny).div_(127)
+        weight = (rows / self._scale[:, None]).round_().to(torch.int8)
+        self.rounded = weight * self._scale[:, None]
+        self._sums, self._zero = self.rounded.sum(1), torch.zeros(len(rows), dtype=torch.int32)
+        self._packed = ONEDNN8.qlinear_prepack(weight, None)
+
+    def times(self, x: Quantized, bias: Tensor) -> Tensor:
+        """Products (P, N), float32, with rows (P, C), each plus one of N numbers."""
+        values, step, zero = x
+        shift = bias.sub(self._sums, alpha=step * zero)
+        given = values, step, 0, self._packed, self._scale, self._zero, shift
+        return cast(Tensor, ONEDNN8.qlinear_pointwise(*given, 1.0, 0, torch.float32, "none", [], ""))
+
+
+def quantize_rows(x: Tensor) -> Quantized:
+    """Rows (P, C), float32, as :func:`quantize` gives maps."""
+    values, step, zero = quantize(x.T[None, ..., None])
+    return values[0, ..., 0].T, step, zero
+
+
+def quantize(x: Tensor) -> Quantized:
     """A map (B, C, H, W), float32, as uint8, with the size of a step and the number that stands for 0."""
     low, high = (float(extreme) for extreme in x.permute(0, 2, 3, 1).reshape(-1).aminmax())
     if not (math.isfinite(low) and math.isfinite(high)):

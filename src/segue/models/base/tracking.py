@@ -70,6 +70,7 @@ class Setup:
         device, dtype: of the network.
         memory_limit: bytes that one pass over several objects may take, roughly.
         frames: number of frames of the video; None where it is not known.
+        in_int8: whether the convolutions are of 8-bit integers.
     """
 
     schedule: Schedule
@@ -77,6 +78,7 @@ class Setup:
     dtype: torch.dtype
     memory_limit: int
     frames: int | None = None
+    in_int8: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.inference.running import own_precision
+from segue.models.memory.rounded import RoundedKeys
 from segue.models.memory.rows import Rows
 from segue.models.memory.selection import cell_members, far_apart, largest, top_k
 from segue.models.memory.similarity import MemorySimilarity, key_rows, potentiate, query_rows
@@ -111,6 +112,7 @@ class MemoryTable(Checkpointable):
         last_penalty: the same for the previous frame.
         dense_radius: how far from the objects all positions of a kept frame are read; farther away one in
             four is, which counts for two. None reads all; only for L2, and not from coarse to fine.
+        in_int8: whether keys are rounded to 8-bit integers for the affinities; only for L2, on a processor.
         official: compress as XMem's release does: the first values of objects that entered later end up
             beside keys of another frame, or vanish (docs/systems/xmem.md).
     """
@@ -139,6 +141,7 @@ class MemoryTable(Checkpointable):
         penalty: float = 0.0,
         last_penalty: float = 0.0,
         dense_radius: int | None = None,
+        in_int8: bool = False,
         official: bool = False,
     ) -> None:
         super().__init__()
@@ -147,10 +150,12 @@ class MemoryTable(Checkpointable):
         self.coarse_cells = coarse_cells
         self.coarse_above, self.last_window, self.dense_radius = coarse_above, last_window, dense_radius
         self.penalty, self.last_penalty, self.official = penalty, last_penalty, official
+        self._rounded = RoundedKeys() if in_int8 and similarity == "l2" else None
         self._received: Tensor | None = None
 
     def _reset_transient_state(self) -> None:
         self._received = None
+        self._rounded = None if self._rounded is None else RoundedKeys()
 
     @property
     def ids(self) -> list[int]:
@@ -246,13 +251,14 @@ class MemoryTable(Checkpointable):
         cell = 1 if cells is None else 2
         at = at[0] // cell, at[1] // cell
         readable = self._readable((height // cell, width // cell), at, cell)
-        rows = table.rows if readable.index is None else table.rows[readable.index]
-        size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // len(rows), BLOCK_ROWS)
+        affinities = self._affinities(asked, table.rows, readable)
+        count = len(table.rows) if readable.index is None else len(readable.index)
+        size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // count, BLOCK_ROWS)
         if readable.far is not None:  # whole rows of the query
             size = max(size // (width // cell), 1) * (width // cell)
         for start in range(0, len(asked), size):
             block = slice(start, start + size)
-            affinity = asked[block] @ rows.T
+            affinity = affinities(block)
             for group in groups:
                 scores = affinity[:, self.long - group.long :]
                 if group.absent or readable.far is not None:
@@ -491,6 +497,27 @@ class MemoryTable(Checkpointable):
             )
             far = down, across
         return Readable(index, starts, last, far)
+
+    def _affinities(self, query: Tensor, rows: Tensor, readable: Readable) -> Callable[[slice], Tensor]:
+        """A function that gives the affinities of some rows of a query with all rows that it reads."""
+        index, starts, count = readable.index, readable.starts, len(rows) // len(self.frames)
+        if self._rounded is None:
+            every = rows if index is None else rows[index]
+            return lambda some: query[some] @ every.T
+
+        def part(first: int, last: int) -> Tensor:
+            places = slice(starts[first], starts[last])
+            return rows[places] if index is None else rows[index[places]]
+
+        kept = sum(frame.kept for frame in self.frames)
+        cuts = [(first, last) for first, last in ((0, kept), (kept, len(self.frames))) if first < last]
+        parts = {
+            (count, *(frame.number for frame in self.frames[first:last])): functools.partial(
+                part, first, last
+            )
+            for first, last in cuts
+        }
+        return self._rounded.affinities(query, parts)
 
     def _masked(self, scores: Tensor, group: ReadGroup, readable: Readable, start: int) -> Tensor:
         """Set scores (Q, N) of query rows from ``start`` on to -inf where a group must not read, in place."""

@@ -144,6 +144,7 @@ class MemoryTracker(Checkpointable):
             dense_radius=self._dense_radius,
             penalty=schedule.penalty,
             last_penalty=schedule.last_penalty,
+            in_int8=self._setup.in_int8,
         )
         return Memory(table, "all" if network.shared_keys else "object")
 

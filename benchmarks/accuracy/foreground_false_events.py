@@ -1,0 +1,298 @@
+"""Count the events of empty scenes, which all are false, and the objects of real videos that have one.
+
+Example::
+
+    python -m benchmarks.accuracy.foreground_false_events --data ../shared/data --minutes 10 --fps 10
+    python -m benchmarks.accuracy.foreground_false_events --data ../shared/data \\
+        --only "highway, night" --frames 120
+
+Frames go through a session and a table of events with their defaults, as those of a camera do: one pass, from
+a cold start. An empty scene is the median of a video with the noise of a sensor; rain, snow, headlights and
+insects before it are drawn anew every half minute, and made while they are looked at. An object of a real
+video is what the labels show, followed by the tracker of the session, if it would have an event itself; it
+counts as found where objects with events cover half of it on half of its frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.lib.foreground_clips import (
+    FPS,
+    Labels,
+    Video,
+    changed,
+    empty_scene,
+    night,
+    read_videos,
+    sbi_videos,
+)
+from benchmarks.lib.foreground_scenes import altered, headlights, insects, rain, snow
+from benchmarks.lib.machine import describe
+from segue.datasets.foreground.labels import MOTION, OUTSIDE, UNKNOWN
+from segue.events import Event, EventSink
+from segue.sessions.foreground.components import ComponentTracker
+from segue.sessions.foreground.masks import ForegroundMasks
+from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
+from segue.types import Frame, Image, Segmentation
+from segue.video import open_source
+from segue_train.data.foreground.scenery import Effect
+from segue_train.data.warp import Rng, Size
+
+RENEWED = 30.0
+"""Seconds after which an effect is drawn anew."""
+
+COVERED = 0.5
+"""Share of an object that must be covered, and of its frames on which it must be."""
+
+Make = Callable[[Rng, Size], Effect]
+"""Draws an effect for images of a size."""
+
+
+def shaking(rng: Rng, _: Size) -> Effect:
+    """A mast in the wind: a sum of sines moves the image by some pixels."""
+    turns, phases = rng.uniform(0.02, 0.3, (2, 3)), rng.uniform(0, 2 * np.pi, (2, 3))
+
+    def move(image: Image, index: int) -> Image:
+        across, down = 1.5 * np.sin(2 * np.pi * turns * index + phases).sum(axis=1)
+        matrix = np.array([[1, 0, across], [0, 1, down]], np.float32)
+        size = image.shape[1], image.shape[0]
+        return np.asarray(cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+    return move
+
+
+EMPTY: dict[str, tuple[str, Make | None]] = {
+    "empty office": ("office", None),
+    "empty road": ("highway", None),
+    "shaken road": ("highway", shaking),
+    "rain": ("highway", rain),
+    "snow": ("office", snow),
+    "headlights at night": ("highway, night", headlights),
+    "insects": ("office", insects),
+}
+"""Before which scene, and what is before it."""
+
+SWAYING = "swaying trees"
+"""Frames of Wallflower before anybody enters, forwards and backwards again and again."""
+
+SWAYING_FRAMES = 240
+
+OUTDOORS = ("HighwayI", "Foliage")
+"""Videos of SBI2015: a busy road, and leaves before the lens."""
+
+VIDEOS = ["baseline/highway", "baseline/office"]
+"""What all scenes are made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Objects of a video by its labels, and how many of them were found.
+
+    Attributes:
+        objects: that have an event by their labels.
+        found: of these.
+        others: found objects with an event that lie on none of them, mostly.
+    """
+
+    objects: int
+    found: int
+    others: int
+
+
+class EventCounter:
+    """The table of events with its defaults; notes which objects come, and when."""
+
+    def __init__(self, folder: Path) -> None:
+        self.enters: dict[int, Event] = {}
+        self._sink = EventSink(folder / "events.csv", on_event=self._note)
+
+    def write(self, frame: Frame, result: Segmentation) -> None:
+        """Take the next result."""
+        self._sink.write(frame, result)
+
+    def close(self) -> None:
+        """There are no more frames."""
+        self._sink.close()
+
+    def _note(self, event: Event) -> None:
+        if event.event == "enter":
+            self.enters[event.object] = event
+
+
+def empty_images(video: Video, kind: str, fps: float, count: int, seed: int = 0) -> Iterator[Image]:
+    """An empty scene with what is before it, one image after the other.
+
+    Args:
+        video: whose median is the empty scene.
+        kind: a key of :data:`EMPTY`.
+        fps: images a second.
+        count: images.
+        seed: of all that is drawn.
+    """
+    place, make = EMPTY[kind]
+    scene = empty_scene(video, count)
+    if place.endswith("night"):
+        scene = changed(scene, "night", night, count)
+    every = max(1, round(RENEWED * fps))
+    effect: Effect | None = None
+    for index, (image, _) in enumerate(scene.shots()):
+        if make is not None and index % every == 0:
+            effect = make(np.random.default_rng([seed, index]), (image.shape[0], image.shape[1]))
+        yield image if effect is None else effect(image.copy(), index)
+
+
+def swaying_images(root: Path, count: int) -> Iterator[Image]:
+    """Trees that sway, without anybody."""
+    with open_source(root / "foreground/wallflower/WavingTrees/input", end=SWAYING_FRAMES) as source:
+        images = [frame.image for frame in source]
+    return islice(cycle([*images, *images[-2:0:-1]]), count)
+
+
+def new_session(short_side: int) -> ForegroundSession:
+    """A session that follows objects, with its defaults."""
+    return ForegroundSession(
+        "mustan-lite", masks=ForegroundMasks(objects=True), short_side=short_side, device="cpu"
+    )
+
+
+def false_events(images: Iterable[Image], fps: float, session: ForegroundSession) -> list[Event]:
+    """The objects that are said to have come before an empty scene."""
+    with tempfile.TemporaryDirectory() as folder:
+        counter = EventCounter(Path(folder))
+        for index, image in enumerate(images):
+            frame = Frame(index, index / fps, image)
+            result = session.step(frame)
+            assert result is not None  # mustan-lite waits for no frame that comes later
+            counter.write(frame, result)
+        counter.close()
+    return [*counter.enters.values()]
+
+
+def recall(video: Video, session: ForegroundSession) -> Recall:
+    """How many objects of a video have an event."""
+    truth = ComponentTracker(confirmed=1)
+    under: dict[int, list[tuple[int, Counter[int]]]] = {}  # of a true object by frame: pixels, what is there
+    inside: Counter[int] = Counter()  # pixels of found objects that lie in true ones
+    known: Counter[int] = Counter()  # and those of which the labels say what they are
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        true_events, events = EventCounter(Path(one)), EventCounter(Path(other))
+        for shot, labels in video.frames():
+            result = session.step(shot)
+            assert result is not None
+            events.write(shot, result)
+            if labels is None:
+                continue
+            mask = np.asarray((labels == MOTION) & video.roi)
+            numbers, objects = truth.update(mask, shot.time, mask.astype(np.float32))
+            true_events.write(shot, Segmentation(shot.index, shot.time, numbers, objects))
+            known.update(_pixels(result.mask[(labels != UNKNOWN) & (labels != OUTSIDE) & video.roi]))
+            for number, pixels in _pixels(numbers).items():
+                there = _pixels(result.mask[numbers == number])
+                under.setdefault(number, []).append((pixels, there))
+                inside.update(there)
+        true_events.close()
+        events.close()
+    told = set(events.enters)
+    found = 0
+    for number in true_events.enters:
+        hits = [
+            sum(n for key, n in there.items() if key in told) >= COVERED * p for p, there in under[number]
+        ]
+        found += sum(hits) >= COVERED * len(hits)
+    others = sum(known[key] > 0 and inside[key] < COVERED * known[key] for key in told)
+    return Recall(len(true_events.enters), found, others)
+
+
+def _pixels(mask: npt.NDArray[Any]) -> Counter[int]:
+    """Pixels of each object in a mask."""
+    numbers, counts = np.unique(mask[mask > 0], return_counts=True)
+    return Counter(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
+
+
+def _first(video: Video, length: int) -> Iterator[tuple[Image, Labels | None]]:
+    return islice(video.shots(), length)
+
+
+def real_videos(root: Path, length: int) -> list[Video]:
+    """The first frames of videos with objects: by day, at night, and with what the empty scenes have."""
+    highway, office = read_videos(root / "foreground/cdnet2014", VIDEOS)
+    dark = changed(highway, "night", night, length)
+    outdoors = [video for video in sbi_videos(root / "foreground/sbi2015") if video.name in OUTDOORS]
+    return [
+        *(replace(video, shots=partial(_first, video, length)) for video in outdoors),
+        replace(highway, shots=lambda: islice(highway.shots(), length)),
+        replace(office, shots=lambda: islice(office.shots(), length)),
+        dark,
+        altered(dark, "headlights", headlights, 14, length),
+        altered(highway, "rain", rain, 3, length),
+        altered(office, "snow", snow, 22, length),
+    ]
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder that holds foreground/cdnet2014")
+    add("--minutes", type=float, default=10.0, help="of each empty scene")
+    add("--fps", type=float, default=FPS, help="frames a second of the empty scenes")
+    add("--short-side", type=int, default=SHORT_SIDE, help="of the work, in pixels")
+    add("--only", action="append", help="an empty scene or a video by its name; may be given several times")
+    add("--frames", type=int, default=300, help="of each real video")
+    add("--seed", type=int, default=0, help="of what is drawn")
+    add("--threads", type=int, default=torch.get_num_threads())
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Count and print."""
+    options = parse(arguments)
+    torch.set_num_threads(options.threads)
+    print(f"Measured on {describe(options.threads)}.\n", flush=True)
+    videos = {video.name: video for video in read_videos(options.data / "foreground/cdnet2014", VIDEOS)}
+    real = {video.name: video for video in real_videos(options.data, options.frames)}
+    empty = [*EMPTY, SWAYING]
+    chosen = options.only or [*empty, *real]
+    if unknown := [name for name in chosen if name not in empty and name not in real]:
+        raise SystemExit(f"--only: no {', '.join(unknown)}; there are {'; '.join([*empty, *real])}")
+    kinds, names = ([name for name in chosen if name in known] for known in (empty, real))
+    count = round(60 * options.minutes * options.fps)
+    if kinds:
+        print(
+            f"| before an empty scene, {options.minutes:g} minutes | events | an hour |\n| --- | --- | --- |"
+        )
+    for kind in kinds:
+        if kind == SWAYING:
+            images = swaying_images(options.data, count)
+        else:
+            plain = videos[EMPTY[kind][0].partition(",")[0]]
+            images = empty_images(plain, kind, options.fps, count, options.seed)
+        found = false_events(images, options.fps, new_session(options.short_side))
+        for event in found:
+            print(f"  {kind}: {event}", file=sys.stderr, flush=True)
+        print(f"| {kind} | {len(found)} | {60 * len(found) / options.minutes:.0f} |", flush=True)
+    if names:
+        print("\n| video | objects | found | other events |\n| --- | --- | --- | --- |")
+    for name in names:
+        item = recall(real[name], new_session(options.short_side))
+        print(f"| {name} | {item.objects} | {item.found} | {item.others} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

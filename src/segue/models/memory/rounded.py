@@ -1,0 +1,40 @@
+"""Affinities of keys that are rounded to 8-bit integers, for a processor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from segue.inference.cpu.int8 import Int8Rows, quantize_rows
+
+
+class RoundedKeys:
+    """Affinities with L2 of rounded keys; what a read has rounded serves the following reads.
+
+    An affinity is the distance of the rounded keys, so that those of close keys are least wrong.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], tuple[Int8Rows, Tensor]] = {}
+
+    def affinities(
+        self, query: Tensor, parts: Mapping[tuple[int, ...], Callable[[], Tensor]]
+    ) -> Callable[[slice], Tensor]:
+        """A function that gives the affinities (P, N), float32, of some rows of a query (Q, C+1).
+
+        ``parts`` give rows (n, C+1) of the memory, N in all; those of one name are always the same.
+        """
+        values, step, zero = quantize_rows(query[:, :-1])
+        scale = float(query[0, -1])
+        self._known = {name: self._known.get(name) or _rounded(rows(), scale) for name, rows in parts.items()}
+        known = self._known.values()
+        return lambda some: torch.cat([keys.times((values[some], step, zero), own) for keys, own in known], 1)
+
+
+def _rounded(rows: Tensor, scale: float) -> tuple[Int8Rows, Tensor]:
+    """Rounded keys and what their lengths, penalties included, add to each affinity."""
+    exact = rows[:, :-1]
+    keys = Int8Rows(exact)
+    return keys, (rows[:, -1] - exact.square().sum(1) + keys.rounded.square().sum(1)) * scale

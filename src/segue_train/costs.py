@@ -1,0 +1,67 @@
+"""What a step of a training costs: operations and memory, counted without computing, and the time of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+MOMENTS = 4
+"""Weights, gradients and Adam's two moments, each of the size of the weights."""
+
+SIDE, SECONDS = 1024, 0.2
+"""Square matrices that are multiplied to see how fast a processor is, and for how long."""
+
+SHARE = 0.2
+"""Of that speed what forward and backward passes of SeqFormer and MS-STS VIS reach on a processor, with 2 of
+its cores; see ``benchmarks/training_costs.py --measure``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of forward and backward of one batch: operations in 1e12, memory in GiB."""
+
+    operations: float
+    memory: float
+
+
+def cost(network: nn.Module, run: Callable[[], object]) -> Cost:
+    """Count what a forward pass on the device ``meta`` takes and keeps."""
+    seen: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        seen[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with (
+        FlopCounterMode(display=False) as counter,
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x),
+    ):
+        result = run()
+    own = sum(value.nbytes for value in network.parameters())
+    del result
+    return Cost(3 * counter.get_total_flops() / 1e12, (sum(seen.values()) + MOMENTS * own) / 2**30)
+
+
+def seconds_on_processor(operations: float) -> float:
+    """About how long operations, in 1e12, take on this processor with its present threads."""
+    matrix = torch.rand(SIDE, SIDE)
+    matrix @ matrix  # which starts the threads
+    count, begun = 0, time.perf_counter()
+    while (taken := time.perf_counter() - begun) < SECONDS:
+        matrix @ matrix
+        count += 1
+    return operations * 1e12 / (SHARE * 2 * SIDE**3 * count / taken)
+
+
+def time_left(seconds: float) -> str:
+    """A time in words, such as ``45 s``, ``12 min`` and ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

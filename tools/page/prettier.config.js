@@ -1,0 +1,2 @@
+// Format of the scripts of the page: make javascript checks it, make format-javascript applies it.
+export default { printWidth: 120 };
