@@ -277,7 +277,6 @@ DESIGNED = {
     "exposure": ("light",),
     "contrast": ("dim",),
     "shadows": ("shadow", "objects at start"),
-    "dynamic": ("branches", "crown", "leaves", "flag", "lamp"),
     "lights": ("weather",),
     "rain": ("weather", "dynamic background"),
     "follow": ("moving",),

@@ -76,7 +76,7 @@ class MustanLite(nn.Module):
     capabilities = ForegroundCapabilities(
         temporal_quantiles=True,
         background_parts=(SCENE_IMAGE, SCENE_STATISTICS),
-        stages=(*NETWORK_STAGES, "contrast", "dynamic", "lights", "shadows"),
+        stages=(*NETWORK_STAGES, "contrast", "lights", "shadows"),
         context_maps=True,
         two_passes=True,
         follows_pans=True,

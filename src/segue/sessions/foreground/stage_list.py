@@ -13,7 +13,6 @@ from segue.sessions.foreground.stages.average import MotionAverage
 from segue.sessions.foreground.stages.base import Stage, StageList
 from segue.sessions.foreground.stages.blur import ReferenceBlur
 from segue.sessions.foreground.stages.contrast import Contrast
-from segue.sessions.foreground.stages.dynamic import DynamicBackground
 from segue.sessions.foreground.stages.exposure import Exposure
 from segue.sessions.foreground.stages.follow import CameraFollower
 from segue.sessions.foreground.stages.lights import Lights
@@ -29,7 +28,6 @@ STAGES: dict[str, Callable[[Segmenter], Stage]] = {
     "shadows": lambda segmenter: Shadows(segmenter.threshold),
     "lights": lambda segmenter: Lights(segmenter.threshold),
     "rain": lambda segmenter: Precipitation(segmenter.threshold),
-    "dynamic": lambda segmenter: DynamicBackground(segmenter.threshold),
     "contrast": lambda segmenter: Contrast(),
 }
 """Stages that a model asks for, see :class:`segue.models.base.ForegroundCapabilities`, outermost first."""
