@@ -50,6 +50,10 @@ WIDTHS = (48, 24, 16)
 """Channels of the decoder at strides 8, 4 and 2."""
 
 
+RECURRENCE_GAIN = 8.0
+"""Factor on recurrence, which is small beside the cues that it is joined with."""
+
+
 class MustanLite(nn.Module):
     """Foreground and shadow from a frame, two frames before it and what is known of the empty scene.
 
@@ -168,7 +172,7 @@ class MustanLite(nn.Module):
                 )
             maps = (*maps, *self.flow_attention.encoder(flow))
         if self.recurrence is not None and recurrence is not None:
-            maps = (*maps, self.recurrence(recurrence))
+            maps = (*maps, self.recurrence(RECURRENCE_GAIN * recurrence))
         return maps
 
     def decode(
