@@ -89,12 +89,13 @@ javascript: tools/page/node_modules/.installed
 	$(PRETTIER) --check $(JAVASCRIPT)
 	tools/page/node_modules/.bin/eslint --config tools/page/eslint.config.js src/segue_web/static
 	tools/page/node_modules/.bin/tsc --project tools/page/tsconfig.json
+	tools/page/node_modules/.bin/tsc --project tools/page/tsconfig.strict.json
 	node --test tests/segue_web/scripts/*.test.js
 
 format-javascript: tools/page/node_modules/.installed
 	$(PRETTIER) --write $(JAVASCRIPT)
 
-docs: $(VENV)/.installed-all
+docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(abspath $(SITE))
 
 notebooks: $(VENV)/.installed-notebooks
@@ -131,6 +132,10 @@ $(VENV)/.installed-all: $(VENV)/.installed-dev
 	@echo "installing what all tests and the documentation need into $(VENV) (a few minutes the first time)"
 	$(PIP_INSTALL) --editable '.[cluster,matting,mqtt,onnx,synth,train,web]' \
 		--group dev --group browser --group hub --group storage --group types --group docs --group release
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	$(PIP_INSTALL) --group docs
 	@touch $@
 
 $(VENV)/.installed-extras: $(VENV)/.installed-all

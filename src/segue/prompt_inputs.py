@@ -129,6 +129,7 @@ def as_box(value: Any, where: str) -> Box:
         numbers = np.asarray(as_array(value), np.float64)
     except (TypeError, ValueError):
         numbers = np.empty(0)
+    numbers = numbers[0] if numbers.shape == (1, 4) else numbers
     if numbers.shape != (4,):
         raise PromptError(f"{where}: {kind_of(value)}; give four numbers (x0, y0, x1, y1) in pixels")
     x0, y0, x1, y1 = numbers.tolist()
@@ -142,6 +143,7 @@ def as_points(value: Any, where: str) -> tuple[Point, ...]:
     except (TypeError, ValueError):
         numbers = np.empty(0)
     numbers = numbers[None] if numbers.shape == (2,) else numbers
+    numbers = numbers[0] if numbers.ndim == 3 and len(numbers) == 1 else numbers  # with a batch, as in SAM
     if numbers.ndim != 2 or numbers.shape[1] != 2 or not len(numbers):
         raise PromptError(f"{where}: {kind_of(value)}; give points in pixels, as in [(x, y), (x, y)]")
     return tuple((float(x), float(y)) for x, y in numbers)
@@ -281,13 +283,14 @@ def collect_prompts(
     size: tuple[int, int] | None = None,
     id: int = 1,
     corrects: bool = False,
+    needed: bool = True,
 ) -> list[Prompt]:
     """All prompts of a caller for a video by frame; None is the first frame.
 
     ``prompts`` is for the first frame what :func:`as_prompts` takes, or has it by frame index; the others are
     for the first frame, as :func:`segue.track` has them. ``size`` is height and width of the frames, which
     polygons need. ``box`` and points are of the object ``id``; where it has a mask to correct, all points may
-    be beside it.
+    be beside it. Only where prompts are ``needed``, none is an error.
     """
     first: list[Prompt] = [] if box is None else [BoxPrompt(check_id(id), as_box(box, "box"))]
     if boxes is not None:
@@ -307,7 +310,7 @@ def collect_prompts(
             found += (replace(item, frame=index) for item in as_prompts(value, f"prompts[{index}]"))
     elif prompts is not None:
         found = as_prompts(prompts)
-    if not found:
+    if not found and needed:
         raise PromptError(
             "prompts: say what to follow, for example masks={1: mask}, box=(x0, y0, x1, y1), "
             "points=[(x, y)], text='person' or Auto()"
@@ -352,6 +355,8 @@ def _masks(value: Any, size: tuple[int, int] | None) -> list[Prompt]:
     planes = as_array(value)
     if isinstance(planes, np.ndarray) and planes.ndim == 4 and planes.shape[1] == 1:
         planes = planes[:, 0]  # SAM's masks of N objects, and a channel
+    if isinstance(planes, np.ndarray) and planes.ndim == 3 and not len(planes):
+        return []
     if not isinstance(planes, (Mapping, list, tuple)):
         return as_prompts(planes, "masks")
     check_count(len(planes))

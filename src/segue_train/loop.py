@@ -157,6 +157,7 @@ class Run:
         self.workers: Sequence[BaseProcess] = ()
         self._grace = GRACE if fabric.world_size == 1 else GRACE_OF_SEVERAL
         self._changes = threading.Lock()  # held while the state changes
+        self._in_step = False
         self._buffers: dict[str, Tensor] = {}  # those of the network before the step in work
 
     @property
@@ -256,15 +257,19 @@ class Run:
     def _unchanged(self) -> Iterator[None]:
         """Inside, the state stays as it is, but for gradients and buffers, of which there is a copy."""
         self._buffers = {name: buffer.clone() for name, buffer in self.raw.named_buffers()}
+        self._in_step = True
         self._changes.release()
         try:
             yield
         finally:
             self._changes.acquire()
+            self._in_step = False
 
     def _end_now(self) -> None:
         """End the process, which may be far from the end of its step, with the state before that saved."""
         with self._changes:
+            if not self._in_step:  # it has ended in the meantime
+                return
             done = "the last checkpoint stands"
             if self.fabric.world_size == 1:
                 whole = self.raw.state_dict()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import segue
 from segue.errors import ArgumentError, SegueError, SinkError
@@ -101,7 +102,8 @@ def test_yolo_is_read_back(lite: STCNLite, tmp_path: Path) -> None:
     results = list(segue.track(path, MASKS[0], model=lite, device="cpu"))
     folder = segue.save(results, tmp_path / "out", formats="yolo", source=path)["yolo"]
     assert read_image(folder / "images" / "train" / "00003.jpg").shape == FRAMES[3].shape
-    assert '0: "object"' in (folder / "data.yaml").read_text()
+    listed = yaml.safe_load((folder / "data.yaml").read_text())
+    assert listed == {"train": "images/train", "val": "images/train", "names": {0: "object"}}
     labels = read_labels(folder, Video(path))
     for number, result in enumerate(results):
         found = [mask.sum() for mask in labels.planes(number).values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_a_program_runs_as_its_first_lines_say(script: Path, tmp_path: Path) -> 
     assert found is not None
     assert found[1] == script.name
     cut_sample(tmp_path / "my.mp4", 6)
-    words = [sys.executable, str(script), *found[2].split()]
+    words = [sys.executable, str(script), *shlex.split(found[2])]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr

@@ -23,7 +23,7 @@ WIDE = Forms("AVX2", 2, ((96, 1024),))
 @pytest.mark.parametrize("kernel_bytes", [1, winograd.KERNEL_BYTES])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("after", ["nothing", "relu", "skip", "skip and relu"])
-@pytest.mark.parametrize("size", [(32, 32), (41, 53)])
+@pytest.mark.parametrize("size", [(16, 32), (32, 32), (41, 53)])  # two images, whose positions are added
 def test_it_equals_a_direct_convolution(
     size: tuple[int, int], after: str, bias: bool, kernel_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,8 +20,10 @@ def keys(seed: int) -> torch.Tensor:
     return 2 * torch.randn(1, CHANNELS, HEIGHT, WIDTH, generator=generator) + 1
 
 
-def filled(*, in_int8: bool) -> MemoryTable:
-    table = MemoryTable(top_k=5, memory_frames=3, penalty=1.0, last_penalty=2.0, in_int8=in_int8)
+def filled(*, in_int8: bool, coarse_above: int | None = None) -> MemoryTable:
+    table = MemoryTable(
+        top_k=5, memory_frames=3, penalty=1.0, last_penalty=2.0, in_int8=in_int8, coarse_above=coarse_above
+    )
     for number in range(4):
         values = torch.randn(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(10 + number))
         table.write([1], keys(number), values, keep=number < 3, pinned=number == 0)
@@ -55,3 +57,8 @@ def test_rounded_keys_of_an_earlier_read_are_those_of_a_fresh_table() -> None:
     for each in (table, fresh):
         each.write([1], *last, keep=False)
     assert torch.equal(table.read(query, [1]), fresh.read(query, [1]))
+
+
+def test_a_read_from_coarse_to_fine_is_exact() -> None:
+    exact, found = (filled(in_int8=rounds, coarse_above=1).read(keys(5), [1]) for rounds in (False, True))
+    assert torch.equal(found, exact)

@@ -197,5 +197,5 @@ def test_without_opengl_the_error_names_the_system_packages(monkeypatch: pytest.
         raise Exception("libEGL.so: cannot open shared object file\nand more")
 
     monkeypatch.setattr(moderngl, "create_context", refuse)
-    with pytest.raises(RendererError, match=r"libEGL\.so: cannot open.*libegl1 and libgl1-mesa-dri"):
+    with pytest.raises(RendererError, match=r"libegl1.*libgl1-mesa-dri"):
         check_opengl()

@@ -18,9 +18,10 @@ STATIC = Path("src", "segue_web", "static")
     [
         ["prettier", "--config", "tools/page/prettier.config.js", "--check", f"{STATIC}/*.js"],
         ["tsc", "--project", "tools/page/tsconfig.json"],
+        ["tsc", "--project", "tools/page/tsconfig.strict.json"],
         ["eslint", "--config", "tools/page/eslint.config.js", str(STATIC)],
     ],
-    ids=["format", "types", "rules"],
+    ids=["format", "types", "strict types", "rules"],
 )
 def test_the_scripts_of_the_page_are_sound(command: list[str]) -> None:
     tool = shutil.which(command[0], path=TOOLS / "node_modules" / ".bin")
@@ -31,7 +32,7 @@ def test_the_scripts_of_the_page_are_sound(command: list[str]) -> None:
 
 
 def test_what_the_page_computes_without_a_browser_is_right() -> None:
-    """Run lengths, frames to look at next."""
+    """Run lengths, frames to look at next, the scale of the timeline, places."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("no node here")

@@ -130,7 +130,7 @@ def test_an_unreadable_image_can_be_held(folder: Path) -> None:
 
 def test_images_of_two_sizes_are_an_error_that_tells_both(folder: Path) -> None:
     Image.fromarray(drawn_image(0, (20, 30))).save(folder / "f3.png")
-    with pytest.raises(SourceError, match=r"frame 2 \(f3.png\) is 30x20, .* 64x48"):
+    with pytest.raises(SourceError, match=r"f3.png.*30x20.*64x48"):
         list(open_source(folder))
 
 

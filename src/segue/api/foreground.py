@@ -15,6 +15,7 @@ from segue.models.base import ForegroundNetwork
 from segue.sessions.foreground.segmenters.base import Segmenter
 from segue.sessions.foreground.session import ForegroundSession
 from segue.types import FollowCamera
+from segue.utils.arrays import in_rgb
 from segue.video import Source
 from segue.video.sources.given import SourceLike
 
@@ -83,7 +84,8 @@ def foreground(
         fps: read this many frames per second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: half precision or 8-bit integers, where the device is faster with them.
-        colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
+        colour: order of the channels of arrays and tensors, also of ``scene``; ``bgr`` is that of
+            ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
         progress: called after each result with the number of results so far and the expected one, or None.
         keep_images: let each result hold its image; else :attr:`segue.Segmentation.image` reads the frame
@@ -102,4 +104,7 @@ def foreground(
         >>> for result in segue.foreground("camera.mp4", objects=True):
         ...     print(result.index, [item.box for item in result.objects])
     """
-    return results_of(ForegroundJob, dict(locals()))
+    given = dict(locals())
+    if colour == "bgr":
+        given["scene"] = in_rgb(scene)
+    return results_of(ForegroundJob, given)

@@ -24,7 +24,7 @@ def instances(
     model: str | InstanceNetwork | None = None,
     weights: str | Path | None = None,
     names: Mapping[int, str] | str | Path | None = None,
-    classes: Collection[str] | str | None = None,
+    classes: Collection[str | int] | str | None = None,
     score: float | None = None,
     top: int = 10,
     window: int | None = None,

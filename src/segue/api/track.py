@@ -19,6 +19,7 @@ from segue.sessions import TrackSession
 from segue.sessions.auto import Auto
 from segue.sessions.detected import DetectionSession
 from segue.types import BoxesLike, BoxLike, LabelsLike, MemoryPolicy, PointsLike, Prompt
+from segue.utils.arrays import in_rgb
 from segue.video import Source
 from segue.video.sources.given import SourceLike
 
@@ -160,7 +161,8 @@ def track(
             list NAME` lists them, and the page of the network explains them.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: half precision or 8-bit integers, where the device is faster with them.
-        colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
+        colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``. It also counts
+            for masks in colours (H, W, 3).
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
         fit: resize given masks of another size instead of refusing them.
         prompter: prompter for boxes and points, its name or its weight file, such as ``sam2-tiny``; None is
@@ -196,6 +198,8 @@ def track(
     given = dict(locals())
     opened = given["source"] = opened_source(source, given.pop("colour"), given.pop("layout"))
     marks = {name: given.pop(name) for name in MARKS}
+    if colour == "bgr" and not isinstance(prompts, Auto):
+        prompts, marks["masks"] = in_rgb(prompts), in_rgb(masks)
     del given["prompts"], given["required"], given["text"]
     if text is not None:
         if prompts is not None and not isinstance(prompts, Auto):

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ from segue.types import (
     Segmentation,
 )
 from segue.utils.arrays import BoolArray
+from segue.utils.inputs import kind_of
 from segue.video import Source
 from segue.video.sources.given import SourceLike
 
@@ -203,7 +205,8 @@ class Video(AbstractContextManager["Video"]):
         if isinstance(prompts, Mapping):
             raise PromptError("prompts: a dictionary is by frame in segue.track; add those of one frame each")
         before = self._tracked.get(read.index, {}) | self._given.get(read.index, {})
-        marks = {"box": box, "boxes": boxes, "masks": masks, "points": points, "labels": labels}
+        marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
+        marks["labels"] = labels
         if text is not None:
             if any(each is not None for each in (prompts, negative, *marks.values())):
                 raise PromptError("text says what to look for; leave out the other prompts")
@@ -407,6 +410,8 @@ class Video(AbstractContextManager["Video"]):
 
     def _checked(self, index: int) -> int:
         """The index of a frame, if there is one."""
+        if not isinstance(index, (int, np.integer)):
+            raise SourceError(f"frame: {kind_of(index)}; give the index of a frame, such as video[0]")
         if index not in self.source.times:
             first, last = self._frames[0], self._frames[-1]
             raise SourceError(f"{self.source.name}: has no frame {index}; frames are {first} to {last}")

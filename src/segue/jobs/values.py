@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
@@ -71,8 +72,15 @@ def by_commas(value: object) -> object:
     return tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(by_commas), Field(min_length=1)]
-"""Names in a list, also as one text with commas."""
+def _named(value: object) -> object:
+    """Names and numbers in a list as names."""
+    if not isinstance(value, Collection) or isinstance(value, (str, Mapping)):
+        return by_commas(value)
+    return by_commas([str(each) if isinstance(each, Integral) else each for each in value])
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_named), Field(min_length=1)]
+"""Names in a list, also as one text with commas; numbers count as names."""
 
 
 FrameIndex = Annotated[int, Field(ge=0)]

@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import Annotated, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from segue.errors import DatasetError
@@ -352,3 +353,11 @@ def _wanted(item: ET.Element, key: str) -> str:
     if key not in item.attrib:
         raise DatasetError(f"a {item.tag} has no {key}")
     return item.attrib[key]
+
+
+def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Run lengths along the rows, the first one of zeros, as CVAT has them. ``mask``: (H, W), bool."""
+    flat = mask.ravel()
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff([0, *ends.tolist(), flat.size]).tolist()
+    return [0, *runs] if flat.size and flat[0] else runs

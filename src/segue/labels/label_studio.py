@@ -345,6 +345,33 @@ def _followed(value: Item, video: Frames) -> Iterator[tuple[int, Item]]:
             yield index, dict(zip(sides, mixed, strict=True))
 
 
+_RUN_BITS = (3, 4, 9, 16)
+"""Bits for the length of a run in Label Studio's format; runs are written in the shortest that holds them."""
+
+
+def encode_brush(mask: npt.NDArray[np.generic]) -> list[int]:
+    """Bytes of Label Studio's brush run lengths: RGBA values of 8 bits along the rows, 0 or 255.
+
+    The bits: number of values (32), size of a value less 1 (5), four sizes of run lengths less 1 (4 each);
+    then for each run a 1, which of the four sizes (2), the length less 1, and the value.
+
+    ``mask``: (H, W), inside where not 0.
+    """
+    flat = mask.ravel() != 0
+    ends = np.append(np.flatnonzero(np.diff(flat)) + 1, flat.size)
+    starts = np.append(0, ends[:-1])
+    parts = [f"{4 * flat.size:032b}", f"{7:05b}", *(f"{bits - 1:04b}" for bits in _RUN_BITS)]
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        left, value = 4 * (end - start), "1" * 8 if flat[start] else "0" * 8
+        while left:
+            length = min(left, 1 << _RUN_BITS[-1])
+            which = next(n for n, bits in enumerate(_RUN_BITS) if length <= 1 << bits)
+            parts.append(f"1{which:02b}{length - 1:0{_RUN_BITS[which]}b}{value}")
+            left -= length
+    bits = np.frombuffer("".join(parts).encode(), np.uint8) - ord("0")
+    return [int(byte) for byte in np.packbits(bits)]
+
+
 def decode_brush(values: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Mask (H, W) of non-zero alpha in Label Studio's brush run lengths; ``values`` are bytes."""
     height, width = check_size(*size)

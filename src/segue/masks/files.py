@@ -30,7 +30,7 @@ from segue.masks.values import (
     without_void,
 )
 from segue.utils.allocation import is_prepared
-from segue.utils.arrays import IndexMask
+from segue.utils.arrays import IndexMask, whole_mask
 from segue.utils.inputs import POINTER, check_file, first_line, is_pointer, user_path
 
 
@@ -446,9 +446,10 @@ def write_index_mask(path: str | Path, mask: IndexMask) -> None:
         mask: index mask (H, W), ids from 0 to 65535.
 
     Raises:
-        SinkError: an id is negative or larger than 65535, or the file cannot be written.
+        SinkError: an id is negative or larger than 65535, the mask has fractions, such as probabilities, or
+            is not (H, W), or the file cannot be written.
     """
-    data = encode_index_mask(mask)
+    data = encode_index_mask(whole_mask(mask, str(path), SinkError))
     try:
         user_path(path).write_bytes(data)
     except OSError as error:

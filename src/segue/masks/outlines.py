@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import reduce
 
@@ -46,9 +45,11 @@ def yolo_line(number: int, mask: npt.NDArray[np.bool_]) -> str:
 
 def yolo_list(names: Mapping[int, str]) -> str:
     """``data.yaml`` of a data set of ultralytics with images and labels in ``train`` beside it."""
-    shown = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in names.items())
+    import yaml  # imported late to keep start-up short
+
     # Without "path", which ultralytics takes from the working directory, all begins beside this file.
-    return f"train: images/train\nval: images/train\nnames:\n{shown}"
+    content = {"train": "images/train", "val": "images/train", "names": dict(names)}
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def _bridged(one: Corners, other: Corners) -> Corners:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import DatasetError
-from segue.utils.arrays import Box, IndexMask
+from segue.utils.arrays import Box, IndexMask, whole_mask
 
 MAX_PIXELS = 2**26
 """Largest image that is accepted, 8192×8192: sizes in files of others must not decide what is allocated."""
@@ -173,7 +173,11 @@ def encode_rle(mask: npt.NDArray[np.generic]) -> Rle:
 
     Returns:
         Size and compressed run lengths, fit for JSON.
+
+    Raises:
+        DatasetError: it has fractions, such as probabilities, or is not (H, W).
     """
+    mask = whole_mask(mask, "mask", DatasetError)
     height, width = mask.shape
     columns = np.asfortranarray(mask if mask.dtype == bool else mask != 0).ravel("F")
     edges = np.flatnonzero(columns[1:] != columns[:-1]) + 1

@@ -23,6 +23,7 @@ from segue.metrics.measures import (
 )
 from segue.metrics.report import ObjectScore, Scores, SequenceScore, Statistics, statistics
 from segue.types import IndexMask
+from segue.utils.arrays import as_array
 from segue.utils.inputs import check_choice
 
 VOID = 255
@@ -76,6 +77,7 @@ class DavisAccumulator:
         Raises:
             DatasetError: sizes differ, or the first truth has no object or lacks an id of the prediction.
         """
+        truth, prediction = as_array(truth), as_array(prediction)
         if self._frames == 0:
             _check_mask(truth, self._name)
             count = _count_objects(truth, self._name)

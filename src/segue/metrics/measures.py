@@ -17,7 +17,7 @@ import numpy.typing as npt
 from segue.errors import DatasetError
 from segue.metrics.report import Scores
 from segue.types import IndexMask
-from segue.utils.arrays import UInt8Array
+from segue.utils.arrays import UInt8Array, whole_mask
 
 BinaryMask = npt.NDArray[np.bool_ | np.number]
 """(H, W), any type; every non-zero value is foreground."""
@@ -42,7 +42,7 @@ def region_similarity(prediction: BinaryMask, truth: BinaryMask, *, void: Binary
         Pixels that are foreground in both masks, divided by those that are in at least one.
 
     Raises:
-        DatasetError: the masks differ in size, are not two-dimensional or have no pixel.
+        DatasetError: the masks differ in size, are not two-dimensional, have no pixel, or fractions.
     """
     result, reference = _foreground(prediction, truth, void)
     union = cv2.countNonZero(result | reference)
@@ -71,8 +71,8 @@ def contour_accuracy(
         has no contour, for the border of the image is none.
 
     Raises:
-        DatasetError: the masks differ in size, are not two-dimensional or have no pixel, or ``bound_th`` is
-            not a positive finite number.
+        DatasetError: the masks differ in size, are not two-dimensional, have no pixel, or fractions, or
+            ``bound_th`` is not a positive finite number.
     """
     result, reference = _foreground(prediction, truth, void)
     return contour_accuracy_uint8(result, reference, tolerance_squared(result.shape, bound_th))
@@ -104,12 +104,16 @@ def _foreground(
     prediction: BinaryMask, truth: BinaryMask, void: BinaryMask | None
 ) -> tuple[UInt8Array, UInt8Array]:
     """Both masks as 0/1 bytes, void pixels set to 0."""
+    prediction, truth = (
+        whole_mask(mask, name, DatasetError) for name, mask in (("prediction", prediction), ("truth", truth))
+    )
+    void = None if void is None else whole_mask(void, "void", DatasetError)
     for name, mask in (("truth", truth), ("void", void)):
         if mask is not None and mask.shape != prediction.shape:
             raise DatasetError(
                 f"prediction is {prediction.shape}, {name} {mask.shape}; give masks of one size"
             )
-    if prediction.ndim != 2 or prediction.size == 0:
+    if prediction.size == 0:
         raise DatasetError(f"prediction has shape {prediction.shape}; give masks of shape (height, width)")
     result, reference = prediction != 0, truth != 0
     if void is not None:

@@ -170,7 +170,10 @@ def finds_of(value: object, size: tuple[int, int]) -> Finds:
         boxes, scores, labels, masks = (*value, None, None)[:4]
     else:
         boxes = value
-    known = np.asarray(as_array(boxes), np.float64)
+    try:
+        known = np.asarray(as_array(boxes), np.float64)
+    except (TypeError, ValueError):
+        known = np.zeros((1, 1))  # neither boxes nor nothing
     known = known.reshape(-1, 4) if not known.size else known
     if known.ndim != 2 or known.shape[1] != 4:
         expected = "boxes (N, 4) or supervision.Detections"

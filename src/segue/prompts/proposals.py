@@ -15,6 +15,7 @@ from segue.errors import PromptError
 from segue.masks import ObjectExtent, measure
 from segue.types import Box, Frame, IndexMask, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray, FloatingArray, id_type
+from segue.utils.inputs import whole_number
 from segue.video.decoding.readers import FrameLike, as_frame
 
 
@@ -31,12 +32,20 @@ class Rules:
 
     def checked(self, names: Mapping[int, str]) -> Rules:
         """The same, for a detector that knows classes of these names; of any where there are none."""
-        known = set(names.values())
-        if known and (unknown := sorted(set(self.classes or ()) - known)):
+        known, classes = set(names.values()), self.classes
+        if not known or classes is None:
+            return self
+        classes = frozenset(each if each in known else names.get(_number(each), each) for each in classes)
+        if unknown := sorted(classes - known):
             raise PromptError(
                 f"class {unknown[0]!r} is unknown to this detector; it knows {', '.join(sorted(known))}"
             )
-        return self
+        return replace(self, classes=classes)
+
+
+def _number(text: str) -> int:
+    number = whole_number(text)
+    return -1 if number is None else number
 
 
 def found_in(frame: Frame, mask: IndexMask) -> Segmentation:

@@ -204,7 +204,8 @@ class TrackSession(Checkpointable, Session):
             frame: a :class:`segue.Frame`, or an image (H, W, 3), uint8 (array, tensor or PIL), which gets
                 the index after the last one; all frames of a session have one size.
             prompts: those of this frame: an index mask (H, W), a path or prompts, see
-                :func:`segue.prompt_inputs.as_prompts`; or what :meth:`resolve` made of them.
+                :func:`segue.prompt_inputs.as_prompts`; or what :meth:`resolve` made of them. They may be
+                empty, as where a detector found nothing, and so may ``boxes`` and ``masks``.
             box: a box around object 1, as :func:`segue.track` has it for the first frame.
             boxes: boxes by id, or (N, 4) for the ids 1 to N.
             masks: masks by id, or (N, H, W) for the ids 1 to N.
@@ -229,8 +230,9 @@ class TrackSession(Checkpointable, Session):
         """
         frame = as_frame(frame, self._next_index, self._size)
         self.check_whole()
-        marks = {"box": box, "boxes": boxes, "masks": masks, "points": points, "labels": labels}
-        marks = {name: each for name, each in (marks | {"negative": negative}).items() if each is not None}
+        marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
+        marks |= {"labels": labels, "negative": negative}
+        marks = {name: each for name, each in marks.items() if each is not None}
         if marks or self._added or text is not None:
             prompts = self._collected(frame, prompts, marks, text)
         elif isinstance(prompts, Mapping):
@@ -307,8 +309,9 @@ class TrackSession(Checkpointable, Session):
         Raises:
             PromptError: a prompt has a wrong form.
         """
-        marks = {"box": box, "boxes": boxes, "masks": masks, "points": points, "labels": labels}
-        marks = {name: each for name, each in (marks | {"negative": negative}).items() if each is not None}
+        marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
+        marks |= {"labels": labels, "negative": negative}
+        marks = {name: each for name, each in marks.items() if each is not None}
         if text is not None:
             self._added.append(text)
         if prompts is not None or text is None or marks:
@@ -327,7 +330,7 @@ class TrackSession(Checkpointable, Session):
             raise PromptError("prompts: add cannot be joined with what resolve gave; give it prompts")
         found = [item for item in added if isinstance(item, Prompt)]
         if prompts is not None or marks:
-            found += collect_prompts(prompts, **marks, size=frame.size, corrects=1 in self.ids)
+            found += collect_prompts(prompts, **marks, size=frame.size, corrects=1 in self.ids, needed=False)
         for phrases in [*(item for item in added if not isinstance(item, Prompt)), text]:
             if phrases is not None:
                 found += self._of_text(frame, phrases, {item.id for item in found})
@@ -452,6 +455,8 @@ class TrackSession(Checkpointable, Session):
     def resolve(self, frame: Frame, given: PromptsLike) -> FramePrompts:
         """Make masks (H, W), int32, of the prompts for the next frame, for :meth:`step`."""
         prompts = as_prompts(given, f"prompts of frame {frame.index}")
+        if not prompts:  # a detector may have found nothing
+            return _NO_PROMPTS
         known: dict[int, npt.NDArray[np.float32]] = {}
         if "point" not in self.native:
             corrected = {item.id for item in prompts if isinstance(item, PointPrompt)} & set(self.ids)

@@ -50,3 +50,30 @@ def as_array(value: Any) -> Any:
         return value.numpy()
     except TypeError:
         return value.float().numpy()
+
+
+def whole_mask(value: Any, where: str, error: type[Exception]) -> npt.NDArray[Any]:
+    """A mask of a caller, (H, W), of booleans or whole numbers; ``error`` says what else it is."""
+    mask = np.asarray(as_array(value))
+    if mask.ndim != 2:
+        raise error(f"{where}: shape {mask.shape}; give a mask (H, W)")
+    if mask.dtype.kind == "f" and not np.array_equal(mask, np.trunc(mask)):
+        raise error(
+            f"{where}: {mask.dtype} with fractions; compare probabilities with a threshold first, "
+            "as in mask > 0.5"
+        )
+    return mask
+
+
+def in_rgb(value: Any) -> Any:
+    """Arrays and tensors (H, W, 3) and (H, W, 4), BGR, in RGB, also in containers; others as they are."""
+    if isinstance(value, Mapping):
+        return {key: in_rgb(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(in_rgb, value))
+    image = as_array(value)
+    if not (isinstance(image, np.ndarray) and image.ndim == 3 and image.dtype == np.uint8):
+        return value
+    if image.shape[2] not in (3, 4) or image.shape[0] in (1, 3, 4):
+        return value
+    return np.ascontiguousarray(image[..., [2, 1, 0, 3][: image.shape[2]]])

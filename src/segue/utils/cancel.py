@@ -135,20 +135,23 @@ def called_after(number: signal.Signals, seconds: float, act: Callable[[], None]
     ended = threading.Event()
 
     def listen() -> None:
-        with heard:
-            while numbers := heard.recv(16):
-                if number in numbers:
-                    if not ended.wait(seconds):
-                        act()
-                    return
+        while not ended.is_set():
+            if number in heard.recv(16):
+                if not ended.wait(seconds):
+                    act()
+                return
 
     before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=listen, daemon=True).start()
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
     try:
         yield
     finally:
-        ended.set()
         signal.set_wakeup_fd(before)
+        ended.set()
+        told.send(b"\0")  # processes that were forked may hold it open
+        listener.join()
+        heard.close()
         told.close()
 
 

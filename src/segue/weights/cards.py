@@ -53,13 +53,19 @@ _BESIDE = ("LICENSE-Apache-2.0.txt", "free_images.csv")
 
 def model_card(entry: Entry, *, shipped: bool) -> str:
     """The model card of a network, with the front matter that Hugging Face reads."""
+    import yaml  # imported late to keep start-up short
+
     own = own_card(entry) if shipped else None
     licence = _licence(entry.licence) if own is not None else "unknown"
-    matter = ["library_name: segue", f"pipeline_tag: {_PIPELINES[entry.task]}", f"license: {licence}"]
+    matter: dict[str, object] = {
+        "library_name": "segue",
+        "pipeline_tag": _PIPELINES[entry.task],
+        "license": licence,
+    }
     if licence == "other":
-        matter += ["license_name: see-this-card", "license_link: README.md"]
-    matter += ["tags:", *(f"- {tag}" for tag in ("segue", "video-segmentation", *_TAGS[entry.task]))]
-    parts = ["---\n" + "\n".join(matter) + "\n---", f"# {entry.name}"]
+        matter |= {"license_name": "see-this-card", "license_link": "README.md"}
+    matter["tags"] = ["segue", "video-segmentation", *_TAGS[entry.task]]
+    parts = [f"---\n{yaml.safe_dump(matter, sort_keys=False)}---", f"# {entry.name}"]
     if entry.paper:
         parts.append(f"The network: {entry.paper}.")
     if own is not None:

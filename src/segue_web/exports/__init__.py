@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segue.sinks.overlay import PRORES, VP9
-from segue_web.exports import data_sets, videos
-from segue_web.exports import tools as annotation_tools
+from segue_web.exports import cvat, data_sets, label_studio, labelme, videos
 from segue_web.exports.snapshot import Snapshot, Writer, complete_folder, remove_unfinished, snapshot
 from segue_web.server.worker import Tools
 from segue_web.video import Video
@@ -66,10 +65,10 @@ FORMATS = {
         "images and outlines, for ultralytics",
         known_only=True,
     ),
-    "cvat": Format(".xml", annotation_tools.cvat, _TOOLS, "CVAT for video 1.1", "one XML of masks"),
+    "cvat": Format(".xml", cvat.cvat, _TOOLS, "CVAT for video 1.1", "one XML of masks"),
     "labelstudio": Format(
         "",
-        annotation_tools.labelstudio,
+        label_studio.labelstudio,
         _TOOLS,
         "Label Studio",
         "brush labels, images, set-up",
@@ -77,7 +76,7 @@ FORMATS = {
     ),
     "labelme": Format(
         "",
-        annotation_tools.labelme,
+        labelme.labelme,
         _TOOLS,
         "labelme, X-AnyLabeling",
         "images, and polygons of each",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pydantic import AliasPath, ConfigDict, Field, model_validator
 
 from segue.errors import SegueError
-from segue.labels.label_studio import decode_brush, frames_in_tag, index_at, tag_position
+from segue.labels.label_studio import decode_brush, encode_brush, frames_in_tag, index_at, tag_position
 from segue.labels.text import refuse_entities
 from segue.masks.outlines import parts_of
 from segue.prompts.answers import ImagePrompts
@@ -23,7 +23,6 @@ from segue.types import Box, BoxPrompt, Image, Point, Prompt, Segmentation
 from segue.utils.extras import requires_extra
 from segue.video import open_source
 from segue.video.sources.images import decode_image
-from segue_web.exports.tools import brush_rle
 from segue_web.services.assistant import Assistant, RequestError, image_file
 from segue_web.services.media import Media
 from segue_web.services.requests import Body, Coordinate, Service
@@ -189,7 +188,7 @@ def _region(assistant: Assistant, image: Image, regions: Sequence[Region], tags:
 
 def _value(mask: npt.NDArray[np.bool_], kind: str) -> dict[str, Any]:
     if kind == "brushlabels":
-        return {"format": "rle", "rle": brush_rle(mask)}
+        return {"format": "rle", "rle": encode_brush(mask)}
     height, width = mask.shape
     largest = parts_of(mask)[0][0] if mask.any() else np.zeros((0, 2))
     return {"points": (largest * (100 / width, 100 / height)).tolist(), "closed": True}

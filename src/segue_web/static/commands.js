@@ -30,7 +30,7 @@ import { view } from "./view.js";
 
 const editable = () => state.editable;
 const idle = () => editable() && !state.running && !state.exporting && !state.starting;
-const isFree = () => hasChosen() && !state.isTracked(state.object);
+const isFree = () => hasChosen() && !(state.object !== null && state.isTracked(state.object));
 const hasObject = () => editable() && state.object !== null;
 const hasMask = () => hasObject() && (state.marksOf(Number(state.object)).get(state.frame)?.area ?? 0) > 0;
 const hasChosen = () => editable() && Boolean(state.chosenObject);

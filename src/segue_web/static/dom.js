@@ -3,16 +3,17 @@
 import { icon } from "./icons.js";
 
 /** @returns {any} */
-export const element = (id) => document.getElementById(id);
+export const element = (/** @type {string} */ id) => document.getElementById(id);
 
 /** All parts that a selector finds. @returns {any[]} */
-export const all = (selector) => [...document.querySelectorAll(selector)];
+export const all = (/** @type {string} */ selector) => [...document.querySelectorAll(selector)];
 
 /** The button of a command. @returns {any} */
-export const commandButton = (name) => document.querySelector(`[data-command="${name}"]`);
+export const commandButton = (/** @type {string} */ name) => document.querySelector(`[data-command="${name}"]`);
 
 /** An element with properties, or attributes where there is a dash. @returns {any} */
-export function make(tag, values = {}, children = []) {
+export function make(/** @type {string} */ tag, values = {}, /** @type {(Node | string)[]} */ children = []) {
+  /** @type {any} */
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(values)) {
     if (key.includes("-")) node.setAttribute(key, String(value));
@@ -23,32 +24,40 @@ export function make(tag, values = {}, children = []) {
 }
 
 /** A button with an icon alone. */
-export const iconButton = (name, label, onclick, values = {}) =>
-  make("button", { className: "icon", title: label, "aria-label": label, onclick, ...values }, [icon(name)]);
+export const iconButton = (
+  /** @type {string} */ name,
+  /** @type {string} */ label,
+  /** @type {() => void} */ onclick,
+  values = {},
+) => make("button", { className: "icon", title: label, "aria-label": label, onclick, ...values }, [icon(name)]);
 
 /** A text in a line of a list or of a dialog; one in grey says less. */
-export const span = (textContent, className = "") => make("span", { textContent, className });
+export const span = (/** @type {string} */ textContent, className = "") => make("span", { textContent, className });
 
 /** What an error says. @param {unknown} error */
 export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
 
 /** A name that has little room. */
-export const short = (name) => (name.length > 24 ? `${name.slice(0, 23)}…` : name);
+export const short = (/** @type {string} */ name) => (name.length > 24 ? `${name.slice(0, 23)}…` : name);
 
-export function swatch(colour) {
+export function swatch(/** @type {string} */ colour) {
   const node = make("i", { className: "swatch" });
   node.style.background = colour;
   return node;
 }
 
 /** A box to tick, and what it says. */
-export function tick(text, values = {}) {
+export function tick(/** @type {string} */ text, values = {}) {
   const box = make("input", { type: "checkbox", ...values });
   return { box, label: make("label", {}, [box, span(text)]) };
 }
 
 /** Make the parts of a list anew where what it shows has changed: a press on a part that is replaced is lost. */
-export function fill(list, shown, parts) {
+export function fill(
+  /** @type {HTMLElement} */ list,
+  /** @type {unknown} */ shown,
+  /** @type {() => (Node | string)[]} */ parts,
+) {
   const text = JSON.stringify(shown);
   if (list.dataset.shown === text) return;
   list.dataset.shown = text;
@@ -59,7 +68,7 @@ export function fill(list, shown, parts) {
 const place = () => (element("dialog").open ? element("dialog") : element("view")).append(element("notices"));
 
 /** One line for the person, which goes by itself. @returns {any} */
-export function notice(text, kind = "", more = []) {
+export function notice(/** @type {string} */ text, kind = "", /** @type {Node[]} */ more = []) {
   const box = element("notices");
   place();
   const isBrief = kind === "" && !more.length; // of what was done last: one is enough
@@ -78,7 +87,7 @@ export function notice(text, kind = "", more = []) {
 }
 
 /** Ask a question; the answer is the name of a choice, or null without an answer. @returns {Promise<string | null>} */
-export function question(text, choices) {
+export function question(/** @type {string} */ text, /** @type {Record<string, string>} */ choices) {
   return new Promise((resolve) => {
     const buttons = Object.entries(choices).map(([name, textContent], i) =>
       make("button", { textContent, className: i ? "" : "primary", onclick: () => answer(name) }),
@@ -89,14 +98,14 @@ export function question(text, choices) {
         make("div", { className: "row" }, buttons),
       ]),
     ]);
-    const answer = (name) => {
+    const answer = (/** @type {string | null} */ name) => {
       box.remove();
       resolve(name);
     };
-    box.onkeydown = (event) => {
+    box.onkeydown = (/** @type {Event} */ event) => {
       event.stopPropagation();
     }; // keys are of no command
-    box.oncancel = (event) => {
+    box.oncancel = (/** @type {Event} */ event) => {
       event.preventDefault();
       answer(null);
     };
@@ -106,14 +115,14 @@ export function question(text, choices) {
   });
 }
 
-export function dialog(title, body) {
+export function dialog(/** @type {string} */ title, /** @type {(Node | string)[]} */ body) {
   const box = element("dialog");
   element("view").append(element("notices"));
   box.onclose = place;
   box.onkeydown = null;
   /** whether something was typed that closing would discard */
   let typed = false;
-  box.oninput = ({ target }) => {
+  box.oninput = (/** @type {{target: Element}} */ { target }) => {
     typed ||= target.matches("input:not([type]), input[type=text]");
   };
   const leave = async () => {
@@ -123,7 +132,7 @@ export function dialog(title, body) {
     )
       box.close();
   };
-  box.oncancel = (event) => {
+  box.oncancel = (/** @type {Event} */ event) => {
     if (typed) {
       event.preventDefault();
       void leave();
@@ -142,16 +151,16 @@ export function dialog(title, body) {
 }
 
 /** Minutes, seconds and hundredths, after the hours if there are any. */
-export function clock(seconds) {
+export function clock(/** @type {number} */ seconds) {
   const hundredths = Math.floor(Math.abs(seconds) * 100 + 1e-6);
-  const two = (number) => String(number).padStart(2, "0");
+  const two = (/** @type {number} */ number) => String(number).padStart(2, "0");
   const hours = Math.floor(hundredths / 360000);
   const rest = `${two(Math.floor(hundredths / 6000) % 60)}:${two(Math.floor(hundredths / 100) % 60)}.${two(hundredths % 100)}`;
   return hours ? `${hours}:${rest}` : rest;
 }
 
 /** Take the other of the dark and the light colours. */
-export function otherTheme(theme) {
+export function otherTheme(/** @type {string | undefined} */ theme) {
   const light = theme === "light" || (theme === "auto" && matchMedia("(prefers-color-scheme: light)").matches);
   return light ? "dark" : "light";
 }

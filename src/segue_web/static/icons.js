@@ -58,8 +58,8 @@ const PATHS = {
   to: "M15 4h4v16h-4M14 12H5M9 8l-4 4 4 4",
 };
 
-export function icon(name) {
+export function icon(/** @type {string} */ name) {
   const holder = document.createElement("template");
   holder.innerHTML = `<svg viewBox="0 0 24 24" class="i" aria-hidden="true"><path d="${PATHS[name]}"></path></svg>`;
-  return holder.content.firstElementChild;
+  return /** @type {Element} */ (holder.content.firstElementChild);
 }

@@ -5,7 +5,7 @@ import { state } from "./state.js";
 
 /** An answer that says no; the message is for the person. */
 class Refused extends Error {
-  constructor(message, stale = false) {
+  constructor(/** @type {string} */ message, stale = false) {
     super(message);
     this.stale = stale;
   }
@@ -66,7 +66,7 @@ async function isSegue() {
     .then((response) => response.text())
     .catch(() => null);
   if (answer === null) return null;
-  const bytes = (text) => new TextEncoder().encode(text);
+  const bytes = (/** @type {string} */ text) => new TextEncoder().encode(text);
   const key = await crypto.subtle.importKey(
     "raw",
     bytes(location.pathname.split("/")[1]),
@@ -79,7 +79,7 @@ async function isSegue() {
 }
 
 /** The answer to a request; an error where it is refused. @returns {Promise<any>} */
-export async function request(op, fields = {}) {
+export async function request(/** @type {string} */ op, fields = {}) {
   const open = socket;
   if (open?.readyState !== WebSocket.OPEN) throw new Refused("there is no connection to segue at the moment");
   const id = ++number;
@@ -94,20 +94,22 @@ export async function request(op, fields = {}) {
 }
 
 /** The answer to a request; nothing where it is refused, which the person is told. */
-export const ask = (op, fields) => request(op, fields).catch(complain);
+export const ask = (/** @type {string} */ op, fields = {}) => request(op, fields).catch(complain);
 
 /** Say something of little weight, of which an answer is not needed. */
-export const tell = (op, fields) => void request(op, fields).catch(() => undefined);
+export const tell = (/** @type {string} */ op, fields = {}) => void request(op, fields).catch(() => undefined);
 
 /** Ask for frames, again where the answer is from before a change that the page has heard of. */
-export async function loadFrames(frames) {
+export async function loadFrames(/** @type {number[]} */ frames) {
   const answer = await request("look", { frames: frames.slice(0, 64) }).catch(() => null);
-  const old = (answer?.frames ?? []).filter((item) => !state.setFrameData(item) && !state.isFresh(item.frame));
+  const old = (answer?.frames ?? []).filter(
+    (/** @type {import("./state.js").FrameData} */ item) => !state.setFrameData(item) && !state.isFresh(item.frame),
+  );
   state.changed();
-  if (old.length) await loadFrames(old.map((item) => item.frame));
+  if (old.length) await loadFrames(old.map((/** @type {import("./state.js").FrameData} */ item) => item.frame));
 }
 
-export function complain(error) {
+export function complain(/** @type {any} */ error) {
   notice(error.message, "bad");
   if (!error.stale) return;
   state.outdateFrames((state.current?.revision ?? 0) + 1);
@@ -115,7 +117,7 @@ export function complain(error) {
 }
 
 /** Change a setting, here and in a project for the next time. */
-export function remember(key, value) {
+export function remember(/** @type {string} */ key, /** @type {unknown} */ value) {
   state.settings[key] = value;
   state.changed();
   if (state.mode === "annotate") tell("settings", { values: { [key]: value } });

@@ -1,9 +1,10 @@
 // The page of a run: the newest frame with its masks, zones and lines, how fast it goes, and the last events.
 
 import { clock, element, make, otherTheme, swatch } from "./dom.js";
-import { drawNewZone, drawZones, eventText, label, subjectOf } from "./happenings.js";
+import { eventText, label, subjectOf } from "./happenings.js";
 import { icon } from "./icons.js";
 import { paintedMask, rimOf } from "./paint.js";
+import { drawZones, ZoneEditor } from "./zones.js";
 
 /**
  * @typedef {{name: string, points: [number, number][], percent: boolean, line: boolean}} Zone
@@ -38,9 +39,9 @@ let tries = 0;
 let asking = false; // whether an answer is awaited: one at a time, however often a run is held and goes on
 const shown = { pause: false, masks: true, zones: true, opacity: 0.45 };
 
-/** a zone that is being drawn, in pixels of the source */
-const drawn = { active: false, points: /** @type {[number, number][]} */ ([]) };
-let scaling = { scale: 1, left: 0, top: 0 }; // of the image on the canvas
+let placed = { left: 0, top: 0, width: 1, height: 1 }; // the image on the canvas
+/** a zone that is being drawn */
+const drawn = new ZoneEditor(canvas, () => (image ? placed : null), showNewZone);
 
 const colourOf = (id) => about.colours[(id - 1) % about.colours.length];
 
@@ -161,8 +162,9 @@ function draw() {
   const [height, width] = image.size;
   const margin = 12 * devicePixelRatio;
   const scale = Math.max(0.01, Math.min((canvas.width - 2 * margin) / width, (canvas.height - 2 * margin) / height));
-  scaling = { scale, left: (canvas.width - width * scale) / 2, top: (canvas.height - height * scale) / 2 };
-  context.setTransform(scale, 0, 0, scale, scaling.left, scaling.top);
+  const [across, down] = [width * scale, height * scale];
+  placed = { left: (canvas.width - across) / 2, top: (canvas.height - down) / 2, width: across, height: down };
+  context.setTransform(scale, 0, 0, scale, placed.left, placed.top);
   context.drawImage(bitmap, 0, 0, width, height);
   element("clock").textContent = clock(image.time);
   const pixel = devicePixelRatio / scale;
@@ -177,54 +179,37 @@ function draw() {
     }
   }
   if (shown.zones) drawZones(context, about.zones, image.size, image.full, pixel);
-  const [byX, byY] = [width / image.full[1], height / image.full[0]];
-  if (drawn.points.length)
-    drawNewZone(
-      context,
-      drawn.points.map(([x, y]) => [x * byX, y * byY]),
-      pixel,
-    );
+  drawn.draw(context, width, height, pixel);
 }
 
 // Drawing a zone
 
 function showNewZone() {
-  const enough = drawn.points.length > 1;
-  const name = element("zone-name").value.replace(/[=;"]/g, "").trim() || "zone";
-  element("zone-text").textContent = enough
-    ? `--zone "${name}=${drawn.points.map((point) => point.join(",")).join(" ")}"`
-    : "";
-  element("zone-back").disabled = !drawn.points.length;
-  element("zone-copy").disabled = !enough;
-  draw();
-}
-
-function toggleDrawing() {
-  drawn.active = !drawn.active;
-  drawn.points = [];
   element("draw").setAttribute("aria-pressed", String(drawn.active));
   element("new-zone").hidden = !drawn.active;
   document.body.classList.toggle("drawing", drawn.active);
-  showNewZone();
+  element("zone-text").textContent = drawn.complete ? zoneText() : "";
+  element("zone-back").disabled = !drawn.points.length;
+  element("zone-copy").disabled = !drawn.complete;
+  draw();
 }
 
-function removePoint() {
-  drawn.points.pop();
-  showNewZone();
+/** The zone as an option of segue, in pixels of the source. */
+function zoneText() {
+  const name = element("zone-name").value.replace(/[=;"]/g, "").trim() || "zone";
+  const [height, width] = image ? image.full : [1, 1];
+  const corners = drawn.points.map(([x, y]) => [Math.round(x * (width - 1)), Math.round(y * (height - 1))]);
+  return `--zone "${name}=${corners.map((corner) => corner.join(",")).join(" ")}"`;
 }
 
-canvas.addEventListener("click", (event) => {
-  if (!drawn.active || !image) return;
-  const [height, width] = image.size;
-  const across = (event.offsetX * devicePixelRatio - scaling.left) / (scaling.scale * width);
-  const down = (event.offsetY * devicePixelRatio - scaling.top) / (scaling.scale * height);
-  const inside = (share, full) => Math.round(Math.min(1, Math.max(0, share)) * (full - 1));
-  drawn.points.push([inside(across, image.full[1]), inside(down, image.full[0])]);
-  showNewZone();
-});
+function toggleDrawing() {
+  if (drawn.active) drawn.end();
+  else drawn.begin();
+}
+
 element("zone-name").oninput = showNewZone;
 element("zone-back").append(icon("undo"), "Remove point");
-element("zone-back").onclick = removePoint;
+element("zone-back").onclick = () => drawn.removePoint();
 element("zone-copy").append(icon("copy"), "Copy");
 element("zone-copy").onclick = () => navigator.clipboard.writeText(element("zone-text").textContent);
 
@@ -261,7 +246,7 @@ addEventListener("keydown", (event) => {
   if (event.key === " " && document.activeElement?.tagName !== "BUTTON") toggle("pause");
   else if (event.key === "h") toggle("masks");
   else if (event.key === "n" || (event.key === "Escape" && drawn.active)) toggleDrawing();
-  else if (event.key === "Backspace" && drawn.active) removePoint();
+  else if (event.key === "Backspace" && drawn.active) drawn.removePoint();
   else if (event.key === "z" && about.zones.length) toggle("zones");
   else if (/^[0-9]$/.test(event.key)) {
     shown.opacity = (Number(event.key) || 10) / 10;

@@ -3,10 +3,11 @@
 import { maskBox } from "./runs.js";
 
 /** Width of the rims in a video of a size. */
-export const rimOf = (width, height) => Math.max(1, Math.round(Math.min(width, height) / 360));
+export const rimOf = (/** @type {number} */ width, /** @type {number} */ height) =>
+  Math.max(1, Math.round(Math.min(width, height) / 360));
 
 /** A mask within the box around it, as its outline is made of. */
-export function boxed(counts, height) {
+export function boxed(/** @type {string} */ counts, /** @type {number} */ height) {
   const { inside, x, y, width, height: rows } = maskBox(counts, height);
   return { inside, x, y, image: { width, height: rows } };
 }
@@ -17,7 +18,8 @@ export function boxed(counts, height) {
  */
 export function outlineOf({ inside, x: left, y: top, image: { width, height } }) {
   const path = new Path2D();
-  const at = (x, y) => (x >= 0 && y >= 0 && x < width && y < height ? inside[y * width + x] : 0);
+  const at = (/** @type {number} */ x, /** @type {number} */ y) =>
+    x >= 0 && y >= 0 && x < width && y < height ? inside[y * width + x] : 0;
   for (let y = 0; y <= height; y++) {
     for (let x = 0, from = -1; x <= width; x++) {
       const isSide = x < width && at(x, y) !== at(x, y - 1);
@@ -51,7 +53,13 @@ function drawing(canvas) {
 }
 
 /** An image of a mask, as large as the box around it, and which of its pixels belong to it; no rim of width 0. */
-export function paintedMask(counts, height, rim, colour, alpha) {
+export function paintedMask(
+  /** @type {string} */ counts,
+  /** @type {number} */ height,
+  /** @type {number} */ rim,
+  /** @type {string} */ colour,
+  /** @type {number} */ alpha,
+) {
   const box = maskBox(counts, height);
   const image = document.createElement("canvas");
   [image.width, image.height] = [box.width, box.height];
@@ -89,17 +97,22 @@ export const DIFFERENCE = [
 ];
 
 /** Begin a path along corners. */
-export function along(context, corners) {
+export function along(/** @type {CanvasRenderingContext2D} */ context, /** @type {number[][]} */ corners) {
   context.beginPath();
   for (const [x, y] of corners) context.lineTo(x, y);
 }
 
 /** Draw the path in a colour, on a dark line that is wider. */
-export function outline(context, pixel, colour, wide = 1.5) {
-  for (const [tone, width] of [
+export function outline(
+  /** @type {CanvasRenderingContext2D} */ context,
+  /** @type {number} */ pixel,
+  /** @type {string} */ colour,
+  wide = 1.5,
+) {
+  for (const [tone, width] of /** @type {[string, number][]} */ ([
     ["#000a", wide + 2],
     [colour, wide],
-  ]) {
+  ])) {
     context.lineWidth = width * pixel;
     context.strokeStyle = tone;
     context.stroke();
@@ -107,7 +120,13 @@ export function outline(context, pixel, colour, wide = 1.5) {
 }
 
 /** A disk with a rim as it is set. */
-export function disk(context, x, y, radius, colour) {
+export function disk(
+  /** @type {CanvasRenderingContext2D} */ context,
+  /** @type {number} */ x,
+  /** @type {number} */ y,
+  /** @type {number} */ radius,
+  /** @type {string} */ colour,
+) {
   context.beginPath();
   context.arc(x, y, radius, 0, 7);
   context.fillStyle = colour;
@@ -116,7 +135,14 @@ export function disk(context, x, y, radius, colour) {
 }
 
 /** A click: a plus or a minus in a disk. */
-export function point(context, x, y, positive, colour, pixel) {
+export function point(
+  /** @type {CanvasRenderingContext2D} */ context,
+  /** @type {number} */ x,
+  /** @type {number} */ y,
+  /** @type {boolean} */ positive,
+  /** @type {string} */ colour,
+  /** @type {number} */ pixel,
+) {
   context.lineWidth = 2 * pixel;
   context.strokeStyle = positive ? "#fff" : colour;
   disk(context, x, y, 7 * pixel, positive ? colour : "#14161a");
@@ -124,10 +150,18 @@ export function point(context, x, y, positive, colour, pixel) {
 }
 
 /** The font of names in the image. */
-export const LABEL = (pixel) => `600 ${12 * pixel}px system-ui`;
+export const LABEL = (/** @type {number} */ pixel) => `600 ${12 * pixel}px system-ui`;
 
 /** A text that can be read on any image. */
-export function write(context, text, x, y, pixel, align = "center", colour = "#fff") {
+export function write(
+  /** @type {CanvasRenderingContext2D} */ context,
+  /** @type {string} */ text,
+  /** @type {number} */ x,
+  /** @type {number} */ y,
+  /** @type {number} */ pixel,
+  align = /** @type {CanvasTextAlign} */ ("center"),
+  colour = "#fff",
+) {
   context.font = LABEL(pixel);
   context.textBaseline = "middle";
   context.textAlign = align;

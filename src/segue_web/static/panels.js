@@ -214,6 +214,7 @@ function showNext() {
   element("next-empty").hidden = items.length > 0;
   element("next-empty").textContent =
     `No frame has a confidence below ${state.settings.threshold}. Frames on which the tracker is unsure are listed here, and those on which an object jumps or falls apart.`;
+  /** @type {[number, number, string, string, string][]} */
   const shown = items.map(({ frame, object, text }) => [frame, object.id, object.name, object.colour, text]);
   fill(element("next"), shown, () =>
     shown.map(([frame, id, name, colour, text]) =>

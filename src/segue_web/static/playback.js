@@ -3,7 +3,7 @@
 import { notice } from "./dom.js";
 import { ask, tell } from "./link.js";
 import { state } from "./state.js";
-import { view } from "./view.js";
+import { frameImages } from "./frames.js";
 
 /** the timer of a frame that is looked at for a while, and when the next one is due */
 let [timer, due] = [0, 0];
@@ -11,7 +11,7 @@ let [timer, due] = [0, 0];
 export function go(frame, dragging = false) {
   state.frame = Math.min(Math.max(Math.round(frame), 0), state.video.frames - 1);
   const ahead = state.playing ? 12 : 2;
-  void view.load(dragging, dragging ? 0 : ahead);
+  void frameImages.load(dragging, dragging ? 0 : ahead);
   clearTimeout(timer);
   if (!state.playing) timer = setTimeout(settle, dragging ? 400 : 200);
   state.changed();
@@ -63,7 +63,7 @@ function following(frame) {
 
 function play(now) {
   if (!state.playing) return;
-  if (now >= due && view.ready) {
+  if (now >= due && frameImages.ready) {
     const next = following(state.frame);
     if (next === null) {
       togglePlay();

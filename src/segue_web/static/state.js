@@ -16,7 +16,7 @@ import { unsureFrames } from "./review.js";
  * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
  *   difference?: Record<string, string[]>,
- *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number]>}} FrameData
+ *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number, unknown]>}} FrameData
  * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?:
  *   [number, number] | null, passes?: number}} Running
  * @typedef {{direction: string, start: number, objects: number[], done: number, total: number}} Interrupted
@@ -73,7 +73,7 @@ class State {
   /**
    * what edits are of; without an id a new object, that of all edits with this target, perhaps asked for by a person
    */
-  target = { id: null, fresh: false };
+  target = { id: /** @type {number | null} */ (null), fresh: false };
   /** changes that the server has not answered yet */
   pending = 0;
   /** what stands beside the buttons while there are none */
@@ -150,7 +150,7 @@ class State {
   due = false;
 
   /** seconds from the first frame of the video to a frame, as its file says */
-  time(frame) {
+  time(/** @type {number} */ frame) {
     const { frames, fps, times } = this.video;
     if (!times) return frame / fps;
     return frame < frames ? times[frame] : times[frames - 1] + 1 / fps;
@@ -166,21 +166,21 @@ class State {
     });
   }
 
-  setTimeline(rows) {
+  setTimeline(/** @type {[number, number, string, number, number, unknown][]} */ rows) {
     this.marks = new Map();
     for (const [frame, object, kind, score, area, reviewed] of rows) {
       this.marksOf(object).set(frame, { kind, score, area, reviewed: Boolean(reviewed) });
     }
   }
 
-  marksOf(object) {
+  marksOf(/** @type {number} */ object) {
     let marks = this.marks.get(object);
     if (!marks) this.marks.set(object, (marks = new Map()));
     return marks;
   }
 
   /** Take what the server says of a frame, unless something newer is known. */
-  setFrameData(data) {
+  setFrameData(/** @type {FrameData} */ data) {
     if (data.revision < Math.max(this.forgotten, this.frameData.get(data.frame)?.revision ?? 0)) return false;
     this.frameData.set(data.frame, data);
     for (const marks of this.marks.values()) marks.delete(data.frame);
@@ -195,12 +195,12 @@ class State {
   }
 
   /** Ask for all frames again that were looked at before a change of many. */
-  outdateFrames(revision) {
+  outdateFrames(/** @type {number} */ revision) {
     this.forgotten = Math.max(this.forgotten, revision);
   }
 
   /** whether what is known of a frame is up to date */
-  isFresh(frame) {
+  isFresh(/** @type {number} */ frame) {
     return (this.frameData.get(frame)?.revision ?? -1) >= this.forgotten;
   }
 
@@ -217,7 +217,7 @@ class State {
   }
 
   /** frames on which an object has a mask of a kind, ascending */
-  framesOf(kind, objects = this.objects) {
+  framesOf(/** @type {string} */ kind, objects = this.objects) {
     const frames = objects.flatMap(({ id }) => [...this.marksOf(id)].filter(([, mark]) => mark.kind === kind));
     return [...new Set(frames.map(([frame]) => frame))].sort((a, b) => a - b);
   }
@@ -260,8 +260,18 @@ class State {
   }
 
   /** whether an object is being tracked */
-  isTracked(id) {
+  isTracked(/** @type {number} */ id) {
     return Boolean(this.running?.objects?.includes(id));
+  }
+
+  /** the tool that a pointer has: the image can only be moved where nothing is annotated */
+  get usedTool() {
+    return this.mode === "annotate" ? this.tool : "hand";
+  }
+
+  /** the colour of what is drawn */
+  get colour() {
+    return this.chosenObject?.colour ?? "#ffffff";
   }
 
   /** whether the project can be changed now */
@@ -278,7 +288,7 @@ class State {
   /** those of them that are listed, with their numbers @returns {[number, TrackedObject][]} */
   get listed() {
     const wanted = this.filter.trim().toLowerCase();
-    const texts = ({ name, category = "", group = "", attributes = {} }) => [
+    const texts = (/** @type {TrackedObject} */ { name, category = "", group = "", attributes = {} }) => [
       name,
       category,
       group,
@@ -294,7 +304,7 @@ class State {
     return this.target.id;
   }
 
-  choose(object) {
+  choose(/** @type {number | null} */ object) {
     this.target = { id: object, fresh: false };
     this.group = null;
     this.changed();
@@ -307,25 +317,25 @@ class State {
   }
 
   /** The server has made the object of an edit; what was chosen meanwhile stays. */
-  made(target, id) {
+  made(/** @type {{id: number | null, fresh: boolean}} */ target, /** @type {number} */ id) {
     Object.assign(target, { id, fresh: false });
     if (this.target === target) this.group = null;
     this.changed();
   }
 
-  chooseGroup(name) {
+  chooseGroup(/** @type {string} */ name) {
     this.choose(null);
     this.group = name;
   }
 
   /** Take the objects that there are; where the chosen one is gone, the last is. */
-  setObjects(objects) {
+  setObjects(/** @type {TrackedObject[]} */ objects) {
     this.known = objects;
     const colours = new Map(
       this.settings.classColours ? this.schema.classes.map(({ name, colour }) => [name, colour]) : [],
     );
-    this.objects = objects.map((item) => {
-      const colour = colours.get(item.category);
+    this.objects = objects.map((/** @type {TrackedObject} */ item) => {
+      const colour = colours.get(item.category ?? "");
       return colour ? { ...item, colour, classColour: true } : item;
     });
     if (!this.chosenIds.length) this.group = null;
@@ -353,7 +363,7 @@ class State {
   }
 
   /** What is to be said of an object. @returns {AttributeDefinition[]} */
-  attributesOf(item) {
+  attributesOf(/** @type {TrackedObject} */ item) {
     return [
       ...this.schema.attributes,
       ...(this.schema.classes.find(({ name }) => name === item.category)?.attributes ?? []),

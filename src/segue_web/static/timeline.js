@@ -3,6 +3,7 @@
 import { element } from "./dom.js";
 import { along } from "./paint.js";
 import { go } from "./playback.js";
+import { frameAtShare, hiddenPixels, namedFrames, pixelOf, rangeFrom, scrolledTo, zoomed } from "./scale.js";
 import { state } from "./state.js";
 
 const ROW = 20;
@@ -10,8 +11,6 @@ const HEAD = 18;
 /** the names, at the left of the rows */
 const NAMES = 132;
 const NARROW_NAMES = 72;
-/** widest area that browsers scroll reliably, in pixels */
-const WIDEST = 15e6;
 
 class Timeline {
   constructor() {
@@ -19,7 +18,7 @@ class Timeline {
     /** what scrolls: a space as large as all rows and frames, on which the canvas stays in place */
     this.box = element("timeline-box");
     this.context = canvas.getContext("2d");
-    /** frames that are shown, from one to another */
+    /** frames that are shown, from one to another @type {import("./scale.js").Range} */
     this.range = [0, 1];
     /** the frame and object that were shown last, of how many frames */
     this.frame = this.frames = 0;
@@ -82,44 +81,40 @@ class Timeline {
   }
 
   frameAt(event) {
-    const share = (event.clientX - this.canvas.getBoundingClientRect().left - this.names) / (this.width - this.names);
-    const frame = Math.round(this.range[0] + share * (this.range[1] - this.range[0]));
-    return Math.min(Math.max(frame, 0), state.video.frames - 1);
+    const share = (event.clientX - this.canvas.getBoundingClientRect().left - this.names) / this.room;
+    return frameAtShare(share, this.range, state.video.frames);
+  }
+
+  /** pixels beside the names */
+  get room() {
+    return this.width - this.names;
   }
 
   /** Zoom; all else the browser scrolls. */
   wheel(event) {
     if (!event.ctrlKey && !event.metaKey && !event.altKey) return;
     event.preventDefault();
-    const last = Math.max(1, state.video.frames - 1);
-    const span = this.range[1] - this.range[0];
-    const at = this.frameAt(event);
-    const least = Math.max(10, (last * (this.width - this.names)) / WIDEST);
-    const wanted = Math.min(last, Math.max(least, span * Math.exp(event.deltaY / 300)));
-    this.show(at - ((at - this.range[0]) * wanted) / span, wanted);
+    const factor = Math.exp(event.deltaY / 300);
+    this.take(zoomed(this.range, this.frameAt(event), factor, state.video.frames, this.room));
   }
 
   show(start, span) {
-    const last = Math.max(1, state.video.frames - 1);
-    const from = Math.min(Math.max(0, start), Math.max(0, last - span));
-    this.range = [from, Math.min(last, from + span)];
-    state.changed();
+    this.take(rangeFrom(start, span, state.video.frames));
   }
 
-  /** pixels of the frames that are not shown, before the first one that is, and of all */
-  get hiddenPixels() {
-    const [from, to] = this.range;
-    const perFrame = (this.width - this.names) / Math.max(1e-9, to - from);
-    const last = Math.max(1, state.video.frames - 1);
-    return [from * perFrame, (last - (to - from)) * perFrame];
+  /** @param {import("./scale.js").Range} range */
+  take(range) {
+    this.range = range;
+    state.changed();
   }
 
   /** The scroll bars were moved. */
   scrolled() {
-    const [from, to] = this.range;
-    const [before, all] = this.hiddenPixels;
-    const start = (this.box.scrollLeft / Math.max(1, all)) * (Math.max(1, state.video.frames - 1) - (to - from));
-    if (all > 0.5 && Math.abs(this.box.scrollLeft - before) >= 1) this.show(start, to - from);
+    const { range, room } = this;
+    const [before, all] = hiddenPixels(range, state.video.frames, room);
+    const { scrollLeft } = this.box;
+    if (all > 0.5 && Math.abs(scrollLeft - before) >= 1)
+      this.take(scrolledTo(scrollLeft, range, state.video.frames, room));
     else this.draw();
   }
 
@@ -139,9 +134,7 @@ class Timeline {
   }
 
   x(frame) {
-    return (
-      this.names + ((frame - this.range[0]) / Math.max(1e-9, this.range[1] - this.range[0])) * (this.width - this.names)
-    );
+    return this.names + pixelOf(frame, this.range, this.room);
   }
 
   /** Grey out the frames that are not tracked. */
@@ -163,7 +156,7 @@ class Timeline {
     space.style.height = `${rows}px`;
     [this.width, this.height] = [box.clientWidth, box.clientHeight];
     this.names = this.width < 700 ? NARROW_NAMES : NAMES;
-    const [before, hidden] = this.hiddenPixels;
+    const [before, hidden] = hiddenPixels(this.range, state.video.frames, this.room);
     space.style.width = hidden > 0.5 ? `${this.width + hidden}px` : "";
     // A scroll bar that has come takes some of the room.
     [this.width, this.height] = [box.clientWidth, box.clientHeight];
@@ -218,13 +211,9 @@ class Timeline {
 
   ruler(line, quiet, height) {
     const { context } = this;
-    const span = this.range[1] - this.range[0];
-    const rough = (span / (this.width - this.names)) * 90;
-    const power = 10 ** Math.floor(Math.log10(Math.max(rough, 1)));
-    const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough) ?? 1;
     context.font = "11px system-ui";
     context.textBaseline = "top";
-    for (let frame = Math.ceil(this.range[0] / step) * step; frame <= this.range[1]; frame += step) {
+    for (const frame of namedFrames(this.range, this.room)) {
       const x = this.x(frame);
       context.fillStyle = line;
       context.fillRect(x, HEAD - 4, 1, height);

@@ -2,7 +2,7 @@
 
 import { question } from "./dom.js";
 
-const cut = (text) => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
+const cut = (/** @type {string} */ text) => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
 
 /**
  * Leave a field by Escape: ask whether to keep or discard what was typed; without an answer the field keeps the focus.

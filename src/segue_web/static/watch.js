@@ -1,12 +1,12 @@
 // The page of cameras: a wall of them, one with its zones, events, counts and health.
 
 import { element, fill, iconButton, make, otherTheme, span } from "./dom.js";
-import { cornersOf, drawNewZone, drawZones } from "./happenings.js";
 import { beginHistory, get, hearOfEvents, loadCounts, loadEvents, post, showLast } from "./history.js";
 import { icon } from "./icons.js";
+import { cornersOf, drawZones, ZoneEditor } from "./zones.js";
 
 /**
- * @typedef {import("./happenings.js").Zone} Zone
+ * @typedef {import("./zones.js").Zone} Zone
  * @typedef {{status: "starting" | "online" | "lost", since: string, fps: number, frames: number, delay: number,
  *   dropped: number,
  *   damaged: number, reconnects: number, restarts: number, events: number, undelivered: number, error: string,
@@ -28,9 +28,9 @@ const tiles = new Map();
 let [view, chosen] = ["wall", ""];
 let zonesShown = true;
 let process = { processor: 0, wall: 0, memory: /** @type {number | null} */ (null) };
-/** a zone that is drawn or changed, in shares of the image */
-const drawn = { active: false, points: /** @type {[number, number][]} */ ([]), was: "" };
 let placed = { left: 0, top: 0, width: 1, height: 1 }; // the image on the canvas
+/** a zone that is drawn or changed */
+const drawn = new ZoneEditor(canvas, () => placed, showDrawing);
 
 // Words
 
@@ -87,12 +87,7 @@ function draw() {
   if (view === "wall") for (const [name, tile] of tiles) paint(tile.canvas, name, zonesShown);
   if (view !== "camera" || !states[chosen]) return;
   placed = paint(canvas, chosen, zonesShown);
-  if (drawn.points.length)
-    drawNewZone(
-      canvas.getContext("2d"),
-      drawn.points.map(([x, y]) => [x * placed.width, y * placed.height]),
-      devicePixelRatio,
-    );
+  drawn.draw(canvas.getContext("2d"), placed.width, placed.height, devicePixelRatio);
 }
 
 async function loadImage(name) {
@@ -171,7 +166,7 @@ const zoneText = (zone) =>
 async function saveZones(zones) {
   const refused = await post(`zones/${chosen}`, zones.map(zoneText)).catch((error) => error.message);
   element("zone-says").textContent = refused;
-  if (!refused) endDrawing();
+  if (!refused) drawn.end();
   await look();
 }
 
@@ -179,23 +174,14 @@ async function saveZones(zones) {
 function beginDrawing(zone = null) {
   const size = states[chosen].size;
   if (!size) return;
-  drawn.active = true;
-  drawn.was = zone?.name ?? "";
-  drawn.points = zone ? cornersOf(zone, [1, 1], size) : [];
   element("zone-name").value = zone?.name ?? "zone";
-  showDrawing();
-}
-
-function endDrawing() {
-  drawn.active = false;
-  drawn.points = [];
-  showDrawing();
+  drawn.begin(zone ? cornersOf(zone, [1, 1], size) : [], zone?.name);
 }
 
 function showDrawing() {
   element("zone-form").hidden = !drawn.active;
   element("zone-new").hidden = drawn.active;
-  element("zone-save").disabled = drawn.points.length < 2;
+  element("zone-save").disabled = !drawn.complete;
   element("zone-back").disabled = !drawn.points.length;
   document.body.classList.toggle("drawing", drawn.active);
   draw();
@@ -231,19 +217,10 @@ function showCamera() {
   );
 }
 
-canvas.addEventListener("click", (event) => {
-  if (!drawn.active) return;
-  const share = (at, begin, length) => Math.min(1, Math.max(0, (at * devicePixelRatio - begin) / length));
-  drawn.points.push([share(event.offsetX, placed.left, placed.width), share(event.offsetY, placed.top, placed.height)]);
-  showDrawing();
-});
 element("zone-new").append(icon("plus"), "Draw");
 element("zone-new").onclick = () => beginDrawing();
-element("zone-leave").onclick = endDrawing;
-element("zone-back").onclick = () => {
-  drawn.points.pop();
-  showDrawing();
-};
+element("zone-leave").onclick = () => drawn.end();
+element("zone-back").onclick = () => drawn.removePoint();
 element("zone-save").onclick = () => {
   /** @type {Zone} */
   const zone = {
@@ -310,7 +287,7 @@ async function showHealth() {
 function navigate() {
   const [name, camera] = location.hash.slice(1).split("/").map(decodeURIComponent);
   view = ["camera", "events", "counts", "health"].includes(name) ? name : "wall";
-  if (view === "camera" && chosen !== camera) endDrawing();
+  if (view === "camera" && chosen !== camera) drawn.end();
   chosen = camera ?? "";
   for (const id of ["wall", "camera", "events", "counts", "health"]) element(id).hidden = id !== view;
   for (const link of document.querySelectorAll(".views a")) {
@@ -388,7 +365,7 @@ addEventListener("keydown", (event) => {
   )
     return;
   if (event.key === "z") element("zones").click();
-  else if (event.key === "Escape" && drawn.active) endDrawing();
+  else if (event.key === "Escape" && drawn.active) drawn.end();
   else if (event.key === "Escape" && view === "camera") location.hash = "#wall";
   else if (event.key === "Backspace" && drawn.active) element("zone-back").click();
   else return;

@@ -288,8 +288,8 @@ def test_rows_of_the_timeline_are_seen_in_light_colours(desk: Desk) -> None:
 
 
 def test_a_mask_is_kept_as_an_image_until_it_changes(desk: Desk) -> None:
-    kept = """import('./static/view.js')
-      .then(({ view }) => [...view.masks].map(([key, { image }]) => [key, image.width]))"""
+    kept = """import('./static/masks.js')
+      .then(({ masks }) => [...masks.images].map(([key, { image }]) => [key, image.width]))"""
     desk.objects = [1]
     desk.open()
     desk.change(0, 1)

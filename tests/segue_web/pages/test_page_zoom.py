@@ -71,17 +71,6 @@ def test_masks_are_faint_under_the_brush(one: Desk) -> None:
     np.testing.assert_allclose(colour_at(one, 48, 48), before, atol=2)
 
 
-def test_names_step_aside_from_the_pointer(one: Desk) -> None:
-    place = """([x, y]) => import("./static/view.js").then(({ view }) =>
-      view.besidePointer(x, y, devicePixelRatio / view.scale))"""
-    assert one.page.evaluate(place, [50, 50]) == [50, 50]
-    one.page.mouse.move(*one.at(52, 50))
-    x, y = one.page.evaluate(place, [50, 50])
-    scale = one.page.evaluate("import('./static/view.js').then(({ view }) => view.scale / devicePixelRatio)")
-    assert np.hypot(x - 52, y - 50) * scale == pytest.approx(60, abs=3)
-    assert one.page.evaluate(place, [200, 200]) == [200, 200]
-
-
 def test_a_file_is_dropped_on_the_page(one: Desk) -> None:
     found = {"number": 1, "name": "Koi", "target": None, "text": "adds frame 0"}
     answer = {"upload": 3, "objects": [found], "left_out": "", "schema": ""}

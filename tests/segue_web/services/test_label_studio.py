@@ -14,8 +14,7 @@ from fastapi.testclient import TestClient
 
 import segue
 from segue.errors import DatasetError
-from segue.labels.label_studio import decode_brush
-from segue_web.exports.tools import brush_rle
+from segue.labels.label_studio import decode_brush, encode_brush
 from segue_web.services.label_studio import make_app
 from segue_web.services.media import Media
 from tests.segue_web.services.images import (
@@ -133,7 +132,7 @@ def test_a_box_and_a_click_beside_it_become_a_polygon(client: TestClient) -> Non
 def test_a_brush_is_the_mask_so_far(client: TestClient) -> None:
     rough = truth().copy()
     rough[:, centre()[0] + 4 :] = False
-    brush = drawn("brushlabels", format="rle", rle=brush_rle(rough))
+    brush = drawn("brushlabels", format="rle", rle=encode_brush(rough))
     (region,) = client.post("/predict", json=request(BRUSH, LOCAL, brush)).json()["results"][0]["result"]
     found = decode_brush(region["value"]["rle"], (HEIGHT, WIDTH))
     assert overlap(found, truth()) > overlap(rough, truth())
@@ -265,10 +264,10 @@ def test_brushes_of_label_studio_are_read_and_ours_are_read_by_it() -> None:
     )
     mask = truth()
     assert np.array_equal(decode_brush(brush.mask2rle(mask.astype(np.uint8) * 255), mask.shape), mask)
-    theirs = brush.decode_rle(brush_rle(mask)).reshape(*mask.shape, 4)[..., 3]
+    theirs = brush.decode_rle(encode_brush(mask)).reshape(*mask.shape, 4)[..., 3]
     assert np.array_equal(theirs > 0, mask)
 
 
 def test_brushes_of_other_images_are_refused() -> None:
     with pytest.raises(DatasetError):
-        decode_brush(brush_rle(np.zeros((3, 3))), (4, 5))
+        decode_brush(encode_brush(np.zeros((3, 3))), (4, 5))

@@ -52,7 +52,7 @@ class Forms:
         return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
 
     def takes_winograd(self, channels: int, positions: int) -> bool:
-        """Whether a layer with so many channels takes Winograd's algorithm for a map of so many positions."""
+        """Whether a layer with so many channels takes Winograd's algorithm for maps of so many positions."""
         least = None
         for wide, from_positions in self.winograd:
             if wide <= channels:

@@ -66,7 +66,7 @@ class FusedConv2d(nn.Module):
         transformed = (
             self._can_transform
             and x.dtype == torch.float32
-            and self.forms.takes_winograd(min(x.shape[1], self._outputs), x.shape[2] * x.shape[3])
+            and self.forms.takes_winograd(min(x.shape[1], self._outputs), x.numel() // x.shape[1])
         )
         weight, shift = self._arrange(x, first, transformed), self.bias if bias else None
         if transformed:

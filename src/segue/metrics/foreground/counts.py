@@ -23,9 +23,10 @@ from segue.datasets.results import Results, open_results
 from segue.errors import DatasetError
 from segue.metrics.evaluation import FrameView, Series
 from segue.metrics.foreground.object_sizes import SizeCounts, count_by_size
-from segue.utils.arrays import BoolArray
+from segue.utils.arrays import BoolArray, as_array
 from segue.utils.inputs import check_choice
 from segue.utils.naming import first_few
+from segue.utils.notices import warn_caller
 
 ALPHA = 1e-5
 """Added to every denominator, as the official script does, so that none is 0."""
@@ -36,6 +37,13 @@ MEASURES = ("Re", "Sp", "FPR", "FNR", "PWC", "Pr", "F")
 
 Prediction = npt.NDArray[Any]
 """(H, W): bool, or integers that are foreground from a threshold on."""
+
+HIGHEST_ID = 2
+"""Value of shadow in the index masks of :func:`segue.foreground`; foreground is 1."""
+
+
+class ThresholdWarning(UserWarning):
+    """A result looks like an index mask, none of whose values is foreground by the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +139,17 @@ class ForegroundAccumulator:
         Raises:
             DatasetError: the sizes differ, from each other or from those before.
         """
+        prediction, labels = as_array(prediction), as_array(labels)
+        highest = 0 if prediction.dtype == np.bool_ else int(prediction.max(initial=0))
+        if 0 < highest <= HIGHEST_ID < self._settings.threshold:
+            warn_caller(
+                f"{self._name}: the result holds {highest} at most, and foreground begins at "
+                f"{self._settings.threshold}; for masks of 0 and 1 give result > 0, or threshold=1",
+                ThresholdWarning,
+            )
+        return self._count_frame(prediction, labels)
+
+    def _count_frame(self, prediction: Prediction, labels: Labels) -> Counts:
         self._check(prediction, labels)
         self._shape = labels.shape
         used = np.ones(labels.shape, np.bool_) if self._roi is None else self._roi.copy()
@@ -279,7 +298,7 @@ class VideoTask:
             result = self.read(number, labels)
             largest = max(largest, int(result.max(initial=0)))
             try:
-                frames[number] = accumulator.update(result, labels)
+                frames[number] = accumulator._count_frame(result, labels)
             except DatasetError as error:
                 raise DatasetError(f"frame {frame_name(number)} of {error}") from error
             unlabelled += bool(labels.flat[0] == OUTSIDE and (labels == OUTSIDE).all())

@@ -112,7 +112,8 @@ class MemoryTable(Checkpointable):
         last_penalty: the same for the previous frame.
         dense_radius: how far from the objects all positions of a kept frame are read; farther away one in
             four is, which counts for two. None reads all; only for L2, and not from coarse to fine.
-        in_int8: whether keys are rounded to 8-bit integers for the affinities; only for L2, on a processor.
+        in_int8: whether keys are rounded to 8-bit integers for affinities. Only for L2, on a processor, and
+            not from coarse to fine.
         official: compress as XMem's release does: the first values of objects that entered later end up
             beside keys of another frame, or vanish (docs/systems/xmem.md).
     """
@@ -500,8 +501,8 @@ class MemoryTable(Checkpointable):
 
     def _affinities(self, query: Tensor, rows: Tensor, readable: Readable) -> Callable[[slice], Tensor]:
         """A function that gives the affinities of some rows of a query with all rows that it reads."""
-        index, starts, count = readable.index, readable.starts, len(rows) // len(self.frames)
-        if self._rounded is None:
+        index, starts = readable.index, readable.starts
+        if self._rounded is None or self._is_coarse:  # whose product is small
             every = rows if index is None else rows[index]
             return lambda some: query[some] @ every.T
 
@@ -509,13 +510,11 @@ class MemoryTable(Checkpointable):
             places = slice(starts[first], starts[last])
             return rows[places] if index is None else rows[index[places]]
 
-        kept = sum(frame.kept for frame in self.frames)
-        cuts = [(first, last) for first, last in ((0, kept), (kept, len(self.frames))) if first < last]
+        numbers, kept = [frame.number for frame in self.frames], sum(frame.kept for frame in self.frames)
         parts = {
-            (count, *(frame.number for frame in self.frames[first:last])): functools.partial(
-                part, first, last
-            )
-            for first, last in cuts
+            tuple(numbers[first:last]): functools.partial(part, first, last)
+            for first, last in ((0, kept), (kept, len(numbers)))
+            if first < last
         }
         return self._rounded.affinities(query, parts)
 

@@ -1,0 +1,69 @@
+// The tools Include and Exclude: clicks, and what is computed while the pointer rests.
+
+import { click, outlineCandidates, rest } from "./edits.js";
+import { masks } from "./masks.js";
+import { point } from "./paint.js";
+import { isOn, rounded } from "./places.js";
+import { state } from "./state.js";
+import { view } from "./view.js";
+
+/** milliseconds that the pointer rests before the mask of a click there is computed */
+const REST = 60;
+/** and before the other masks of a click are outlined */
+const REST_LONG = 500;
+
+class Clicks {
+  /** points that the server has not answered yet */
+  pending = [];
+  /** what draws these points @type {((context: CanvasRenderingContext2D, pixel: number) => void) | null} */
+  shown = null;
+  /** the timers of a pointer that rests */
+  resting = 0;
+  restingLong = 0;
+
+  /** A button is pressed; with ``anyway`` a click on another object does not choose that one. */
+  press(at, opposite, anyway) {
+    const include = (state.tool === "click") !== opposite;
+    const other = include && !anyway ? this.otherAt(at) : undefined;
+    if (other) state.choose(other.id);
+    else if (isOn(at, state.video)) this.click(at, include);
+  }
+
+  /** The object that a click at a place chooses, where the click is no prompt. */
+  otherAt(at) {
+    const item = state.tool === "click" && !state.target.fresh ? masks.objectAt(at) : undefined;
+    return item?.id === state.object ? undefined : item;
+  }
+
+  /** Wait until the pointer rests at a place, null for none; what it waited for before is given up. */
+  rest(at, anyway) {
+    this.stopResting();
+    clearTimeout(this.restingLong);
+    if (!at || state.usedTool !== "click" || !isOn(at, state.video)) return;
+    if (anyway || !this.otherAt(at)) this.resting = setTimeout(() => rest(rounded(at)), REST);
+    this.restingLong = setTimeout(() => void outlineCandidates(), REST_LONG);
+  }
+
+  stopResting() {
+    clearTimeout(this.resting);
+  }
+
+  click(at, positive) {
+    const given = [...rounded(at), positive];
+    this.pending.push(given);
+    const { colour } = state;
+    view.draft = this.shown = (context, pixel) => {
+      for (const [x, y, on] of this.pending) point(context, x, y, on, colour, pixel);
+    };
+    state.changed();
+    void click([given], null).finally(() => this.answered(given));
+  }
+
+  answered(given) {
+    this.pending = this.pending.filter((item) => item !== given);
+    if (!this.pending.length && view.draft === this.shown) view.draft = null;
+    state.changed();
+  }
+}
+
+export const clicks = new Clicks();

@@ -1,0 +1,193 @@
+// The masks on the image: each is painted once, and kept while there is room.
+
+import { short } from "./dom.js";
+import { boxed, DIFFERENCE, LABEL, outlineOf, paintedMask, rimOf, write } from "./paint.js";
+import { awayFrom } from "./places.js";
+import { state } from "./state.js";
+
+/** a rim on the screen, in pixels of the page, that is too thick */
+const THICK = 2.5;
+/** names nearer to the pointer than this step aside, in pixels of the page */
+const ASIDE = 60;
+/** a name on a mask may be so many times as wide */
+const ROOM = 1.4;
+/** images of masks that are kept, in pixels of so many frames */
+const KEPT_MASKS = 24;
+
+class Masks {
+  /**
+   * by frame, kind and object
+   * @type {Map<string, {looks: [string, string, number], isLine: boolean, path: Path2D | null, image:
+   *   HTMLCanvasElement, inside: Uint8Array, x: number, y: number}>}
+   */
+  images = new Map();
+  /** outlines of other masks of a click @type {Map<string, Path2D>} */
+  otherPaths = new Map();
+  /** pixels of these images */
+  painted = 0;
+
+  /** Draw the masks of the moment in a pane. */
+  draw(view, data, pane) {
+    const { context } = view;
+    const { width, height } = state.video;
+    if (state.mode !== "compare") {
+      this.drawOverlay(view, data.masks, "mask");
+      return;
+    }
+    const sides = [data.masks, data.other ?? {}];
+    if (state.compare === "both") this.drawOverlay(view, sides[pane], `side ${pane}`);
+    else if (state.compare === "difference") this.drawDifference(view, data);
+    else {
+      const x = state.split * width;
+      view.within(0, x, height, () => this.drawOverlay(view, sides[0], "side 0"));
+      view.within(x, width - x, height, () => this.drawOverlay(view, sides[1], "side 1"));
+      const pixel = devicePixelRatio / view.scale;
+      context.fillStyle = "#fff";
+      context.fillRect(x - pixel, 0, 2 * pixel, height);
+      context.beginPath();
+      context.arc(x, height / 2, 11 * pixel, 0, 7);
+      context.fill();
+      write(context, "⟷", x, height / 2, pixel, "center", "#222");
+      write(context, state.names[0], x - 16 * pixel, 16 * pixel, pixel, "right");
+      write(context, state.names[1], x + 16 * pixel, 16 * pixel, pixel, "left");
+    }
+  }
+
+  /** Draw the masks of a frame; later objects lie on top. */
+  drawOverlay(view, masks, kind) {
+    const { context } = view;
+    for (const { id, visible, colour } of state.objects) {
+      if (!visible || !masks[id]) continue;
+      context.globalAlpha = view.faded * (state.object === null || id === state.object ? 1 : 0.75);
+      this.drawMask(view, `${kind} ${id}`, masks[id], colour, Number(state.settings.opacity));
+    }
+    context.globalAlpha = 1;
+    if (state.settings.labels) this.drawLabels(view, masks, kind);
+  }
+
+  /** Number of each object in the middle of its mask, and its name where there is room: others may be near. */
+  drawLabels(view, masks, kind) {
+    const pixel = devicePixelRatio / view.scale;
+    state.ordered.forEach((item, i) => {
+      const mask = item.visible ? this.images.get(`${state.frame} ${kind} ${item.id}`) : undefined;
+      if (!mask || !masks[item.id]) return;
+      const whole = `${i + 1} ${short(item.name)}`;
+      view.context.font = LABEL(pixel);
+      const wanted = item.id === state.object || item.id === view.named?.id;
+      const fits = wanted || view.context.measureText(whole).width < ROOM * mask.image.width;
+      const middle = { x: mask.x + mask.image.width / 2, y: mask.y + mask.image.height / 2 };
+      const { x, y } = view.pointer ? awayFrom(middle, view.pointer, ASIDE * pixel) : middle;
+      write(view.context, fits ? whole : String(i + 1), x, y, pixel);
+    });
+  }
+
+  /** The object on top whose mask is seen at a place of the frame; the chosen one comes first. */
+  objectAt({ x, y }) {
+    const shown = state.settings.hidden ? {} : (state.current?.masks ?? {});
+    const hit = ({ id, visible }) => {
+      const mask = visible && shown[id] ? this.images.get(`${state.frame} mask ${id}`) : undefined;
+      if (!mask) return false;
+      const [column, row] = [Math.floor(x) - mask.x, Math.floor(y) - mask.y];
+      return (
+        column >= 0 &&
+        row >= 0 &&
+        column < mask.image.width &&
+        row < mask.image.height &&
+        mask.inside[row * mask.image.width + column] === 1
+      );
+    };
+    return [...state.objects, ...state.objects.filter(({ id }) => id === state.object)].reverse().find(hit);
+  }
+
+  /** Draw a mask of this frame, which is painted once; ``what`` names it. */
+  drawMask(view, what, counts, colour, alpha) {
+    const { width, height } = state.video;
+    const key = `${state.frame} ${what}`;
+    // A rim of pixels is thin until the image is enlarged; then a line takes its place.
+    const usual = rimOf(width, height);
+    const isLine = (usual * view.scale) / devicePixelRatio > THICK;
+    let mask = this.images.get(key);
+    // Run lengths of the frame as it was drawn last are the same text, so that they are not compared sign by sign.
+    if (
+      !mask ||
+      mask.looks[0] !== counts ||
+      mask.looks[1] !== colour ||
+      mask.looks[2] !== alpha ||
+      mask.isLine !== isLine
+    ) {
+      this.forgetMask(key);
+      mask = {
+        looks: [counts, colour, alpha],
+        isLine,
+        path: null,
+        ...paintedMask(counts, height, isLine ? 0 : usual, colour, alpha),
+      };
+      this.images.set(key, mask);
+      this.painted += mask.image.width * mask.image.height;
+      for (const old of this.images.keys()) {
+        if (old === key || this.painted <= KEPT_MASKS * width * height) break;
+        this.forgetMask(old);
+      }
+    } else mask.looks[0] = counts;
+    view.context.drawImage(mask.image, mask.x, mask.y);
+    if (!isLine) return;
+    mask.path ??= outlineOf(mask);
+    view.context.lineWidth = (1.5 * devicePixelRatio) / view.scale;
+    view.context.strokeStyle = colour;
+    view.context.stroke(mask.path);
+  }
+
+  forgetMask(key) {
+    const image = this.images.get(key)?.image;
+    if (image) this.painted -= image.width * image.height;
+    this.images.delete(key);
+  }
+
+  /** Hits over misses over false alarms of each object; the second result is the truth. */
+  drawDifference(view, data) {
+    for (const kind of [2, 1, 0]) {
+      for (const { id, visible } of state.objects) {
+        const counts = data.difference?.[id]?.[kind];
+        if (visible && counts)
+          this.drawMask(view, `${DIFFERENCE[kind].name} ${id}`, counts, DIFFERENCE[kind].colour, 0.6);
+      }
+    }
+  }
+
+  /** Outline the other masks that the one click of the chosen object may mean. */
+  drawOthers(view, data, pixel) {
+    const { others } = state;
+    if (
+      !others ||
+      others.frame !== state.frame ||
+      others.object !== state.object ||
+      data.masks[others.object] !== others.mask
+    )
+      return;
+    const { context } = view;
+    context.setLineDash([5 * pixel, 4 * pixel]);
+    for (const counts of others.masks) {
+      let path = this.otherPaths.get(counts);
+      if (!path) this.otherPaths.set(counts, (path = outlineOf(boxed(counts, state.video.height))));
+      for (const [tone, width] of /** @type {[string, number][]} */ ([
+        ["#000a", 3],
+        ["#fff", 1.5],
+      ])) {
+        context.lineWidth = width * pixel;
+        context.strokeStyle = tone;
+        context.stroke(path);
+      }
+    }
+    context.setLineDash([]);
+    if (this.otherPaths.size > 12) this.otherPaths.clear();
+  }
+
+  drawFound(view) {
+    if (state.foundFrame !== state.frame) return;
+    state.found.forEach((item, i) =>
+      this.drawMask(view, `found ${i}`, item.counts, "#ffffff", state.chosen.has(i) ? 0.43 : 0.16),
+    );
+  }
+}
+
+export const masks = new Masks();

@@ -1,0 +1,27 @@
+// Places on the image, in pixels of the video, without a browser.
+
+/** @typedef {{x: number, y: number}} Point */
+
+/** A place as clicks have it. @param {Point} at */
+export const rounded = (at) => [Math.round(at.x * 10) / 10, Math.round(at.y * 10) / 10];
+
+/** How far two places are apart. @param {Point} one @param {Point} other */
+export const distance = (one, other) => Math.hypot(one.x - other.x, one.y - other.y);
+
+/** The corners of a box between two places. @param {Point} a @param {Point} b */
+export const boxOf = (a, b) => [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
+
+/** Whether a place lies on the image. @param {Point} at @param {{width: number, height: number}} size */
+export const isOn = ({ x, y }, { width, height }) => x >= 0 && y >= 0 && x < width && y < height;
+
+/**
+ * A place at least so far from another one, in the same direction; right above it where they are the same.
+ * @param {Point} at @param {Point} other @param {number} least @returns {Point}
+ */
+export function awayFrom(at, other, least) {
+  const away = distance(at, other);
+  if (away >= least) return at;
+  if (away < 1e-6) return { x: at.x, y: at.y - least };
+  const share = least / away;
+  return { x: other.x + (at.x - other.x) * share, y: other.y + (at.y - other.y) * share };
+}

@@ -1,0 +1,104 @@
+// The tools Box, Brush and Eraser: what is drawn from the press of a button to its release.
+
+import { click, stroke } from "./edits.js";
+import { along, outline } from "./paint.js";
+import { boxOf, rounded } from "./places.js";
+import { state } from "./state.js";
+import { view } from "./view.js";
+
+/** half the width of the brush */
+const radius = () => Number(state.settings.brush) / 2;
+
+const brushes = () => state.usedTool === "brush" || state.usedTool === "eraser";
+
+class Strokes {
+  /** @type {import("./places.js").Point[]} */
+  path = [];
+
+  begin(at) {
+    this.path = [at];
+    this.preview();
+  }
+
+  go(at) {
+    this.path.push(at);
+    this.preview();
+  }
+
+  /** Show the disk of a brush at the pointer, null for none. */
+  hover(at) {
+    const shown = brushes() && at;
+    view.draft = shown ? (context, pixel) => this.ring(context, at, pixel) : null;
+    view.brush = shown ? { ...at, radius: radius() } : null;
+    if (brushes()) state.changed();
+  }
+
+  preview() {
+    const { path } = this;
+    const { tool } = state;
+    if (tool !== "box") view.brush = { ...path[path.length - 1], radius: radius() };
+    view.draft = (context, pixel) => {
+      if (tool === "box") {
+        const [a, b] = [path[0], path[path.length - 1]];
+        context.fillStyle = "#ffffff22";
+        context.fillRect(a.x, a.y, b.x - a.x, b.y - a.y);
+        context.lineWidth = 1.5 * pixel;
+        context.strokeStyle = state.colour;
+        context.strokeRect(a.x, a.y, b.x - a.x, b.y - a.y);
+      } else {
+        context.globalAlpha = 0.55;
+        this.trace(context, tool === "eraser" ? "#ffffff" : state.colour);
+        context.globalAlpha = 1;
+        this.ring(context, path[path.length - 1], pixel);
+      }
+    };
+    state.changed();
+  }
+
+  ring(context, at, pixel) {
+    context.beginPath();
+    context.arc(at.x, at.y, radius(), 0, 7);
+    outline(context, pixel, state.tool === "eraser" ? "#fff" : state.colour);
+  }
+
+  trace(context, colour) {
+    context.lineCap = context.lineJoin = "round";
+    context.lineWidth = 2 * radius();
+    context.strokeStyle = colour;
+    const corners = this.path.map(({ x, y }) => [x, y]);
+    along(context, corners);
+    if (corners.length === 1) context.lineTo(this.path[0].x + 0.01, this.path[0].y);
+    context.stroke();
+  }
+
+  /** The button is released: what was drawn becomes an edit. */
+  finish() {
+    const { path } = this;
+    view.draft = null;
+    if (state.tool === "box") {
+      const box = boxOf(path[0], path[path.length - 1]);
+      if (box[2] - box[0] > 2 && box[3] - box[1] > 2) void click([], box);
+    } else stroke(path.map(rounded), 2 * radius(), state.tool === "brush");
+    this.path = [];
+    state.changed();
+  }
+
+  /** Enter is pressed where the cross is: a box takes two places, a brush one. */
+  useAt(at) {
+    if (state.tool === "box" && !this.path.length) {
+      this.begin({ ...at });
+      return;
+    }
+    this.path = [...(state.tool === "box" ? this.path : []), { ...at }];
+    this.finish();
+  }
+
+  /** Forget what is being drawn; tells whether anything was. */
+  cancel() {
+    const busy = this.path.length > 0;
+    this.path = [];
+    return busy;
+  }
+}
+
+export const strokes = new Strokes();

@@ -1,0 +1,91 @@
+// Zones and lines in an image, and their editor; the page of a run and that of cameras share them.
+
+import { label } from "./happenings.js";
+import { along, outline } from "./paint.js";
+
+/** @typedef {{name: string, points: [number, number][], percent: boolean}} Zone */
+
+/**
+ * The corners of a zone in an image of a width and height; ``full`` is the size of the source, which zones in pixels
+ * are of.
+ */
+export function cornersOf(zone, [height, width], full) {
+  const [across, down] = zone.percent ? [width / 100, height / 100] : [width / full[1], height / full[0]];
+  return zone.points.map(([x, y]) => [x * across, y * down]);
+}
+
+/** Draw zones and lines with their names. @param {Zone[]} zones */
+export function drawZones(context, zones, size, full, pixel) {
+  for (const zone of zones) {
+    const points = cornersOf(zone, size, full);
+    along(context, points);
+    if (points.length > 2) context.closePath();
+    outline(context, pixel, "#ffe066", 2);
+    const [x, y] = points.reduce(([a, b], [c, d]) => [a + c / points.length, b + d / points.length], [0, 0]);
+    label(context, zone.name, x, y, pixel, "#ffe066");
+  }
+}
+
+/** Makes the corners of a zone by clicks on an image. */
+export class ZoneEditor {
+  active = false;
+  /** corners, in shares of the image @type {[number, number][]} */
+  points = [];
+  /** name of the zone that is changed, or nothing */
+  was = "";
+
+  /**
+   * @param {HTMLCanvasElement} canvas what is clicked on
+   * @param {() => {left: number, top: number, width: number, height: number} | null} placed
+   *   where the image lies on it, in pixels of the canvas
+   * @param {() => void} changed called after each change
+   */
+  constructor(canvas, placed, changed) {
+    this.changed = changed;
+    canvas.addEventListener("click", (event) => {
+      const at = this.active ? placed() : null;
+      if (!at) return;
+      const share = (/** @type {number} */ pixels, /** @type {number} */ begin, /** @type {number} */ length) =>
+        Math.min(1, Math.max(0, (pixels * devicePixelRatio - begin) / length));
+      this.points.push([share(event.offsetX, at.left, at.width), share(event.offsetY, at.top, at.height)]);
+      changed();
+    });
+  }
+
+  /** Begin a zone, or change one with these corners. @param {[number, number][]} points */
+  begin(points = [], was = "") {
+    Object.assign(this, { active: true, points, was });
+    this.changed();
+  }
+
+  end() {
+    Object.assign(this, { active: false, points: [], was: "" });
+    this.changed();
+  }
+
+  removePoint() {
+    this.points.pop();
+    this.changed();
+  }
+
+  /** whether the corners make a zone, or at least a line */
+  get complete() {
+    return this.points.length > 1;
+  }
+
+  /** Draw the corners in an image of a width and height; a single one is a dot. */
+  draw(
+    /** @type {CanvasRenderingContext2D} */ context,
+    /** @type {number} */ width,
+    /** @type {number} */ height,
+    /** @type {number} */ pixel,
+  ) {
+    const points = this.points.map(([x, y]) => [x * width, y * height]);
+    if (!points.length) return;
+    along(context, points);
+    if (points.length > 2) context.closePath();
+    outline(context, pixel, "#7dd3fc", 2);
+    context.fillStyle = "#7dd3fc";
+    for (const [x, y] of points) context.fillRect(x - 3 * pixel, y - 3 * pixel, 6 * pixel, 6 * pixel);
+  }
+}

@@ -1,0 +1,35 @@
+// Places on the image.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { awayFrom, boxOf, distance, isOn, rounded } from "../../../src/segue_web/static/places.js";
+
+test("a box may be drawn from any of its corners", () => {
+  const [a, b] = [
+    { x: 30, y: 10 },
+    { x: 5, y: 40 },
+  ];
+  assert.deepEqual(boxOf(a, b), [5, 10, 30, 40]);
+  assert.deepEqual(boxOf(b, a), [5, 10, 30, 40]);
+});
+
+test("places are told to a tenth of a pixel", () => {
+  assert.deepEqual(rounded({ x: 3.14159, y: 2.71828 }), [3.1, 2.7]);
+  assert.equal(distance({ x: 0, y: 0 }, { x: 3, y: 4 }), 5);
+});
+
+test("the right and lower rim are no part of the image", () => {
+  const size = { width: 64, height: 48 };
+  assert.ok(isOn({ x: 0, y: 0 }, size));
+  assert.ok(isOn({ x: 63.9, y: 47.9 }, size));
+  assert.ok(!isOn({ x: 64, y: 0 }, size));
+  assert.ok(!isOn({ x: 0, y: -0.1 }, size));
+});
+
+test("a name steps aside from the pointer, in the direction in which it lies", () => {
+  const pointer = { x: 52, y: 50 };
+  assert.deepEqual(awayFrom({ x: 200, y: 200 }, pointer, 60), { x: 200, y: 200 });
+  assert.deepEqual(awayFrom({ x: 50, y: 50 }, pointer, 60), { x: -8, y: 50 });
+  assert.deepEqual(awayFrom(pointer, pointer, 60), { x: 52, y: -10 });
+});
