@@ -54,7 +54,7 @@ def test_lite_is_trained_resumed_and_teaches_slim(tmp_path: Path, start: Path) -
     assert "step 2/2" in second
     assert "drawing" not in second
     trained = tmp_path / "lite" / "mustan-lite.safetensors"
-    network, before = MustanLite(recurrence=True), MustanLite()
+    network, before = MustanLite(), MustanLite()
     load_strict(network, trained)
     load_strict(before, start)
     assert not torch.equal(network.decoder.head.weight, before.decoder.head.weight)
@@ -65,7 +65,7 @@ def test_lite_learns_to_look_at_flow_and_says_so(tmp_path: Path, start: Path) ->
     videos, _ = write_all(tmp_path)
     words = (
         "mustan-lite", "--data", videos, "--samples", 4, "--device", "cpu", "--precision", "32-true",
-        "--steps", 2, "--start", start, "--flow", "farneback", "--class-in-scale", "always",
+        "--steps", 2, "--start", start, "--flow", "farneback", "--class-in-scale", "always", "--recurrence",
         "--out", tmp_path / "flow",
     )  # fmt: skip
     run(*words)

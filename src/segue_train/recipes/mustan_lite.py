@@ -61,8 +61,9 @@ class MustanLiteRecipe(MobileNetRecipe):
     flow_attention: bool = option(True)
     """Weigh what is made of flow by attention; without is an ablation."""
 
-    recurrence: bool = option(True)
-    """Look at how often the colours of a frame were seen at their places before; without is an ablation."""
+    recurrence: bool = option(False)
+    """Look at how often the colours of a frame were seen at their places before, which the shipped weights
+    do not."""
 
     class_in_scale: ClassInScale = option("as_run")
     """When rare foreground weighs more, as in HOFAM: never, as its release ran; once the batch is found well,

@@ -76,7 +76,9 @@ class TwoPasses(Checkpointable, Passes):
         self._segmenter, self._short_side = segmenter, short_side
         self._source, self._background = frames, background
         self._stages = sorted({*segmenter.stages, "follow"} - checked(without))
-        self._collected = CollectingBackground(self._probability, segmenter.offsets)
+        self._collected = CollectingBackground(
+            self._probability, segmenter.offsets, keep_past=segmenter.capabilities.recurrence
+        )
         self._session = ForegroundSession(
             NullSegmenter([name for name in self._stages if name == "align"]),
             background=self._collected,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Scene
-from segue.sessions.foreground.background.recurrence import Past, halved
+from segue.sessions.foreground.background.recurrence import NO_PAST, Past, halved
 from segue.sessions.foreground.background.scene_estimation import Sample, estimate_scene
 from segue.sessions.foreground.background.video_scenes import VideoPart, VideoScenes
 from segue.sessions.foreground.camera.changes import Change, gains_between, reduced, structure
@@ -55,6 +55,7 @@ class CollectingBackground(Background):
     Args:
         probe: gives the foreground of a sample before a background.
         offsets: distances of the frames that the model wants beside a frame, such as -3.
+        keep_past: keep frames of each part, which tell how often colours were seen.
     """
 
     collects = True
@@ -74,8 +75,8 @@ class CollectingBackground(Background):
     _quiet: int = checkpointed(QUIET)  # frames since the last thing that seemed to be a cut
     state_types = (Sample, _Seen)
 
-    def __init__(self, probe: Probe, offsets: Collection[int]) -> None:
-        self._probe = probe
+    def __init__(self, probe: Probe, offsets: Collection[int], *, keep_past: bool = False) -> None:
+        self._probe, self._keeps_past = probe, keep_past
         self._offsets = [offset for offset in offsets if offset < 0] or [-1]
         self.restart()
 
@@ -179,11 +180,14 @@ class CollectingBackground(Background):
         if not self.scenes.learnt:
             return
         if self._samples:
-            part, chosen = self.scenes.learnt[-1], self._samples[:: -(-len(self._samples) // KEEP_OF_PAST)]
-            past = part.past = np.stack([halved(sample.image) for sample in chosen])
+            part, past = self.scenes.learnt[-1], NO_PAST
+            if self._keeps_past:
+                chosen = self._samples[:: -(-len(self._samples) // KEEP_OF_PAST)]
+                part.past = np.stack([halved(sample.image) for sample in chosen])
+                past = Past([*part.past])
 
             def probe(sample: Sample, scene: Scene) -> Float32Array:
-                return self._probe(sample, scene, Past([*past]))
+                return self._probe(sample, scene, past)
 
             part.planes = estimate_scene(self._samples, probe).planes
         self.scenes.keep(self.scenes.learnt[-1])
