@@ -103,6 +103,7 @@ def networks() -> Iterator[object]:
     yield segue.ForegroundSession(segue.load("mustan-lite"))
     yield segue.foreground(IMAGES, model=segue.load("mustan1"))
     yield segue.foreground(IMAGES, model=segue.load("mustan2"))
+    yield segue.foreground(IMAGES, model=segue.load("hofam"))
     yield segue.foreground(IMAGES, model=segue.load("fgsegnet"))
     yield segue.instances(IMAGES, model=segue.load("msstsvis-lite"))
     yield segue.Prompter(IMAGE, segue.load("segue-prompt"))

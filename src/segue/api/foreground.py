@@ -12,6 +12,7 @@ from segue.api.results import Colour, Layout, Progress, Results, results_of
 from segue.flow.providers import FlowName
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
+from segue.models.hofam import HOFAM
 from segue.sessions.foreground.segmenters.base import Segmenter
 from segue.sessions.foreground.session import ForegroundSession
 from segue.types import FollowCamera
@@ -23,7 +24,7 @@ from segue.video.sources.given import SourceLike
 def foreground(
     source: Source | SourceLike,
     *,
-    model: str | ForegroundNetwork | Segmenter = "mustan-lite",
+    model: str | ForegroundNetwork | HOFAM | Segmenter = "mustan-lite",
     weights: str | Path | None = None,
     flow: FlowName | str | Path | None = None,
     flow_weights: str | Path | None = None,

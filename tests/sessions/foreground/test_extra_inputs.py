@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import segue
 from segue.api.foreground import foreground
 from segue.errors import FlowError, PromptError
 from segue.flow import FlowFiles, FlowImages
@@ -21,6 +24,8 @@ from segue.sessions.foreground.segmenters.extra_inputs import FlowNetwork, compu
 from segue.sessions.foreground.segmenters.subtractors import BackgroundDifference
 from segue.sessions.foreground.session import ForegroundSession
 from segue.types import Frame, Image
+from segue.weights import write_checkpoint
+from segue.weights.checkpoint import OPTIONS
 from tests.flow.files import save_flo
 
 
@@ -60,6 +65,16 @@ def test_flow_is_computed_of_the_frames_before(network: HOFAM) -> None:
         np.testing.assert_allclose(result.probabilities[1], probability(network, image, flow), atol=1e-5)
     with pytest.raises(PromptError):
         session.step(Frame(7, 7.0, images[0], flow=flow))
+
+
+def test_a_network_of_load_is_run_as_its_name_is(network: HOFAM, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "a.safetensors", network.state_dict(), {OPTIONS: json.dumps(network.options)})
+    images = [np.random.default_rng(t).integers(0, 255, (64, 64, 3), np.uint8) for t in range(3)]
+    loaded = segue.load("hofam", tmp_path / "a.safetensors")
+    options: dict[str, Any] = {"flow": "farneback", "threshold": 0.5, "device": "cpu"}
+    named = segue.foreground(images, model="hofam", weights=tmp_path / "a.safetensors", **options)
+    for one, other in zip(named, segue.foreground(images, model=loaded, **options), strict=True):
+        assert np.array_equal(one.probabilities, other.probabilities)
 
 
 def test_other_sizes_come_back(network: HOFAM) -> None:

@@ -63,10 +63,12 @@ class FusedConv2d(nn.Module):
         without an activation; returns (B, cout, h, w), channels last in memory if ``x`` is.
         """
         after = RELU if rectify else self.activation
+        # Small maps of several objects gain together on one thread; among several threads they are too small.
+        maps = len(x) if self.forms.threads == 1 else 1
         transformed = (
             self._can_transform
             and x.dtype == torch.float32
-            and self.forms.takes_winograd(min(x.shape[1], self._outputs), x.numel() // x.shape[1])
+            and self.forms.takes_winograd(min(x.shape[1], self._outputs), maps * x.shape[2] * x.shape[3])
         )
         weight, shift = self._arrange(x, first, transformed), self.bias if bias else None
         if transformed:

@@ -15,6 +15,7 @@ import torch
 from segue.errors import ArgumentError, SegueError
 from segue.models.base import ForegroundNetwork
 from segue.models.geometry import ResizePadGeometry
+from segue.models.hofam import HOFAM
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.median import MASK_ABOVE, MaskedMedian
 from segue.sessions.foreground.background.quantiles import Scene, resized, same_shape
@@ -92,7 +93,7 @@ class ForegroundSession(ExplainedSession):
 
     def __init__(
         self,
-        model: str | ForegroundNetwork | Prepared[ForegroundNetwork] | Segmenter,
+        model: str | ForegroundNetwork | HOFAM | Prepared[ForegroundNetwork] | Segmenter,
         *,
         background: Background | None = None,
         masks: ForegroundMasks | None = None,

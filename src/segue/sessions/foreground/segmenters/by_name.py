@@ -11,6 +11,7 @@ from torch import nn
 from segue.flow import flow_provider
 from segue.flow.providers import FlowName
 from segue.models.base import ForegroundNetwork, foreground_capabilities
+from segue.models.hofam import HOFAM
 from segue.registry import MODELS
 from segue.sessions.foreground.segmenters.base import NetworkSegmenter, Segmenter
 from segue.sessions.foreground.segmenters.extra_inputs import FlowNetwork
@@ -19,7 +20,7 @@ from segue.weights import Prepared, load_for, prepare
 
 
 def foreground_segmenter(
-    model: str | ForegroundNetwork | Prepared[ForegroundNetwork] | Segmenter,
+    model: str | ForegroundNetwork | HOFAM | Prepared[ForegroundNetwork] | Segmenter,
     weights: str | Path | None = None,
     flow: FlowName | str | Path | None = None,
     flow_weights: str | Path | None = None,
@@ -34,8 +35,10 @@ def foreground_segmenter(
     """
     if not isinstance(model, (str, nn.Module, Prepared)) and hasattr(model, "step"):
         return cast(Segmenter, model)
+    named = isinstance(model, (str, HOFAM))
+    if isinstance(model, HOFAM):  # as segue.load gives it
+        model = FlowNetwork(model)
     check_network("foreground", model, weights)
-    named = isinstance(model, str)
     entry = MODELS.find(model) if isinstance(model, str) else None
     if isinstance(model, str) and entry is not None and entry.signature is None:
         return cast(Segmenter, load_for("foreground", model, weights))
