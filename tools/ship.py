@@ -18,11 +18,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segue.utils.inputs import sha256
-from segue.weights.checkpoint import read_checkpoint
+from segue.weights.checkpoint import OPTIONS, read_checkpoint
 
 ASSETS = Path(__file__).resolve().parents[1] / "src" / "segue" / "assets"
-KEPT = ("format", "segue_format", "recipe", "seed", "step", "steps")
+KEPT = ("format", "segue_format", "recipe", "seed", "step", "steps", OPTIONS)
 """What of the last file's description continues with it."""
+
+FRESH = ("recurrence.",)
+"""Names with which weights begin that older files may lack."""
 
 
 def main() -> None:
@@ -42,11 +45,15 @@ def main() -> None:
 def mean(files: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Mean of each tensor; those of two and more dimensions in float16, whole numbers from the last file.
 
+    Weights of an input that only the last file knows are zeros in the others, to which it added nothing.
+
     Raises:
         ValueError: the files hold different tensors.
     """
+    fresh = [name for name in files[-1] if name.startswith(FRESH)]
+    files = [{**{name: torch.zeros_like(files[-1][name]) for name in fresh}, **each} for each in files]
     shapes = [{name: value.shape for name, value in weights.items()} for weights in files]
-    if any(other != shapes[0] for other in shapes[1:]):
+    if any(other != shapes[-1] for other in shapes):
         raise ValueError("the files hold tensors of different names or shapes")
     found = {}
     for name, last in files[-1].items():

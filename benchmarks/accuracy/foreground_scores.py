@@ -42,6 +42,7 @@ from benchmarks.lib.foreground_scenes import (
     rendered_scenes,
     unseen_cut_outs,
 )
+from benchmarks.lib.foreground_swaying import swaying_scenes
 from benchmarks.lib.machine import describe
 from segue.datasets.foreground.labels import OUTSIDE, SHADOW, UNKNOWN
 from segue.metrics.foreground.counts import Counts, ForegroundAccumulator
@@ -320,6 +321,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of CDnet2014, or with --scenes of all data")
     add("--scenes", action="store_true", help="the scenes that models are developed on, in groups")
+    add("--swaying", action="store_true", help="scenes that sway behind movers, and some that stand still")
     add("--only", help="of the scenes these groups, with commas between")
     add("--named", action="append", help="of these groups this video; may be given several times")
     add("--frames", type=int, help="take so many frames of each video of the scenes")
@@ -363,8 +365,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     groups: dict[str, list[Video]] = {}
-    if options.scenes:
-        groups |= development_scenes(options.data)
+    if options.scenes or options.swaying:
+        groups |= development_scenes(options.data) if options.scenes else {}
+        groups |= swaying_scenes(options.data) if options.swaying else {}
         chosen = options.only.split(",") if options.only else list(groups)
         if unknown := [name for name in chosen if name not in groups]:
             raise SystemExit(f"--only: no group {', '.join(unknown)}; there are {', '.join(groups)}")

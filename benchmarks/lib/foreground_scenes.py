@@ -47,7 +47,7 @@ from segue_train.data.cut_outs import CutOut, cut_outs_of_videos, draw_mover
 from segue_train.data.footage import gather
 from segue_train.data.foreground import dynamic_background, scenery
 from segue_train.data.foreground.clips import MARGIN, Clip, Sun
-from segue_train.data.foreground.dynamic_background import in_front, leaves, swaying
+from segue_train.data.foreground.dynamic_background import branches
 from segue_train.data.foreground.scenery import (
     Camera,
     Effect,
@@ -55,8 +55,6 @@ from segue_train.data.foreground.scenery import (
     Sensor,
     blob,
     clouds,
-    draw_plate,
-    procedural,
     rng_at,
     scaled,
 )
@@ -207,42 +205,6 @@ def _falling(rng: Rng, drops: Image, velocity: npt.NDArray[np.float64] | None) -
         return np.asarray(cv2.add(canvas, cv2.merge([np.roll(drops, tuple(shift), (0, 1))] * 3)), np.uint8)
 
     return act
-
-
-def branches(rng: Rng, size: Size) -> Effect:
-    """A trunk with branches and leaves before the scene, which bends by up to 25 pixels as a whole."""
-    alpha: npt.NDArray[np.float32] = np.zeros(size, np.float32)
-    height, width = size
-    foot = np.array([rng.uniform(-0.1, 1.1) * width, height * rng.choice([-0.05, 1.05])])
-    _grow(rng, alpha, foot, np.arctan2(height / 2 - foot[1], width / 2 - foot[0]), 0.35 * height, 4)
-    alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.8), np.float32)
-    if rng.random() < 0.7:
-        near = cv2.GaussianBlur(cv2.dilate(alpha, np.ones((15, 15), np.uint8)), (0, 0), 4)
-        alpha = np.maximum(alpha, leaves(rng, size) * near)
-    colours = draw_plate(rng, [lambda: procedural(rng, size)], size) * rng.uniform(0.2, 1, 3)
-    layer = np.dstack([colours, 255 * alpha]).astype(np.uint8)
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    from_foot = np.hypot(rows - foot[1], columns - foot[0]) / np.hypot(*size)
-    sway = swaying(
-        rng, size, int(rng.integers(2, 4)), (log_uniform(rng, 3, 25) * from_foot).astype(np.float32)
-    )
-    return in_front(layer, sway)
-
-
-def _grow(
-    rng: Rng,
-    alpha: npt.NDArray[np.float32],
-    foot: npt.NDArray[np.float64],
-    angle: float,
-    length: float,
-    forks: int,
-) -> None:
-    """Draw a branch of a length in pixels from its foot (x, y) on, and those that fork off at its end."""
-    tip = foot + length * rng.uniform(0.7, 1.3) * np.array([np.cos(angle), np.sin(angle)])
-    ends = [(int(x), int(y)) for x, y in (foot, tip)]
-    cv2.line(alpha, ends[0], ends[1], 1.0, max(1, round(length * rng.uniform(0.05, 0.16))))
-    for _ in range(int(rng.integers(1, 4)) if forks else 0):
-        _grow(rng, alpha, tip, angle + rng.normal(0, 0.6), 0.7 * length, forks - 1)
 
 
 LENGTH = 150

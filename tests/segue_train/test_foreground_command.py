@@ -65,14 +65,14 @@ def test_lite_learns_to_look_at_flow_and_says_so(tmp_path: Path, start: Path) ->
     videos, _ = write_all(tmp_path)
     words = (
         "mustan-lite", "--data", videos, "--samples", 4, "--device", "cpu", "--precision", "32-true",
-        "--steps", 2, "--start", start, "--flow", "farneback", "--class-in-scale", "always",
+        "--steps", 2, "--start", start, "--flow", "farneback", "--class-in-scale", "always", "--recurrence",
         "--out", tmp_path / "flow",
     )  # fmt: skip
     run(*words)
     file = tmp_path / "flow" / "mustan-lite.safetensors"
     network = load("mustan-lite", file)
     assert isinstance(network, MustanLite)
-    assert network.options == {"flow": "farneback", "flow_attention": True}
+    assert network.options == {"flow": "farneback", "flow_attention": True, "recurrence": True}
     assert network.capabilities.flow_gaps == (3, 6)
     assert network.flow_attention is not None
     assert network.flow_attention.fusion[0].get_parameter("weight").any()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -39,15 +38,6 @@ def frame(index: int) -> Frame:
 
 def follow(run: TrackSession, prompts: Prompts, frames: range) -> list[Segmentation]:
     return [run.step(frame(t), prompts.get(t)) for t in frames]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sessions leave cores to other programs, and some processors round otherwise with more threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def video(

@@ -29,8 +29,9 @@ from torch.onnx.operators import shape_as_tensor
 from segue.errors import SegueError
 from segue.export import EXPORTED
 from segue.inference.folding import fold_batch_norms
-from segue.layers.colours import normalise
+from segue.layers.colours import RECURRENCE_PLANES, SCENE_PLANES, normalise
 from segue.models.base import (
+    Features,
     ForegroundCapabilities,
     ForegroundNetwork,
     QueryFeatures,
@@ -43,7 +44,6 @@ from segue.models.memory.table import COARSE_CELLS
 from segue.models.memory.tracker import COARSE_ABOVE
 from segue.models.memory.window import ALIGNED, BAND, LARGEST, OUTSIDE
 from segue.models.stcn import STCN, STCNLite
-from segue.sessions.foreground.background.quantiles import PLANES
 from segue.utils.extras import install_command
 from segue.utils.files import PartialFile, writing
 
@@ -499,13 +499,22 @@ def _export_scene(network: ForegroundNetwork, folder: Path) -> list[Path]:
     roles = list(dict.fromkeys(frames.values()))
     graphs, maps = {}, {}
     for role in roles:
-        planes = PLANES if network.capabilities.temporal_quantiles and role == network.background else 3
+        planes = SCENE_PLANES if network.capabilities.temporal_quantiles and role == network.background else 3
         frame = torch.rand(1, planes, *SAMPLE, generator=torch.Generator())
+        given = {"frame": frame}
+        if network.capabilities.recurrence and role == network.current:
+            half = SAMPLE[0] // 2, SAMPLE[1] // 2
+            given["recurrence"] = torch.rand(1, RECURRENCE_PLANES, *half, generator=torch.Generator())
+
+        def encode(*inputs: Tensor, role: str = role, names: tuple[str, ...] = (*given,)) -> Features:
+            frames, *others = inputs
+            return network.encode(frames, role, **dict(zip(names[1:], others, strict=True)))
+
         with torch.inference_mode():
-            maps[role] = network.encode(frame, role)
+            maps[role] = encode(*given.values())
         name = "encode" if len(roles) == 1 else f"encode_{role}"
         outputs = (f"map_{i}" for i in range(len(maps[role])))
-        graphs[name] = _Graph(network, partial(network.encode, role=role), {"frame": frame}, *outputs)
+        graphs[name] = _Graph(network, encode, given, *outputs)
     inputs = {f"{name}_map_{i}": found for name, role in frames.items() for i, found in enumerate(maps[role])}
     stride = SAMPLE[0] // maps[network.current][0].shape[-2]
     decoding = partial(decode_scene, network, [len(maps[role]) for role in frames.values()], stride)

@@ -25,6 +25,12 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """Mean and standard deviation of RGB in [0, 1] that ImageNet networks expect."""
 
+SCENE_PLANES = 21
+"""Planes of what is known of the empty scene."""
+
+RECURRENCE_PLANES = 2
+"""Planes that tell how often the colours of a frame were seen before."""
+
 LEVELS = 255
 """Steps of an unsigned 8-bit number."""
 

@@ -24,6 +24,8 @@ from segue.layers.activated import ConvNormReLU
 from segue.layers.colours import (
     IMAGE,
     PAST,
+    RECURRENCE_PLANES,
+    SCENE_PLANES,
     CuesByScene,
     PastPyramid,
     packed_image,
@@ -48,8 +50,15 @@ WIDTHS = (48, 24, 16)
 """Channels of the decoder at strides 8, 4 and 2."""
 
 
+RECURRENCE_GAIN = 8.0
+"""Factor on recurrence, which is small beside the cues that it is joined with."""
+
+
 class MustanLite(nn.Module):
     """Foreground and shadow from a frame, two frames before it and what is known of the empty scene.
+
+    With ``recurrence`` it also looks at how often the colours of a frame were seen at their places before,
+    see :mod:`segue.sessions.foreground.background.recurrence`: what sways shows the same few again and again.
 
     With ``flow`` it also looks at optical flow to those two frames, by HOFAM's hierarchical optical flow
     attention (:class:`segue.layers.flow_attention.FlowAttention`) in its decoder.
@@ -60,6 +69,7 @@ class MustanLite(nn.Module):
 
     Args:
         flow: as ``flow_name``.
+        recurrence: take how often colours were seen before.
         flow_attention: weigh what is made of flow by attention; without, all of it counts.
     """
 
@@ -81,10 +91,19 @@ class MustanLite(nn.Module):
     size_multiple = 16
     int8_parts = ("encoder", "past", "fuse_own", "decoder")  # and the cues in their own way
 
-    def __init__(self, flow: str | None = None, *, flow_attention: bool = True) -> None:
+    def __init__(
+        self, flow: str | None = None, *, flow_attention: bool = True, recurrence: bool = False
+    ) -> None:
         super().__init__()
         self.flow_name = flow
         self.options: dict[str, bool | str] = {}
+        self.recurrence: nn.Conv2d | None = None
+        if recurrence:
+            # Without a bias: a frame without a past is as one whose colours were never seen.
+            self.recurrence = nn.Conv2d(RECURRENCE_PLANES, PAST[0], 3, padding=1, bias=False)
+            nn.init.zeros_(self.recurrence.weight)
+            self.options["recurrence"] = True
+            self.capabilities = replace(self.capabilities, recurrence=True)
         self.encoder = MobileNetV2Trunk()
         self.past = PastPyramid(len(self.context))
         self.cues: CuesByScene | None = None
@@ -102,9 +121,9 @@ class MustanLite(nn.Module):
             self.flow_attention = FlowAttention(
                 len(gaps), self.encoder.channels, guides, FUSED, attention=flow_attention
             )
-            self.options = {"flow": flow, "flow_attention": flow_attention}
+            self.options |= {"flow": flow, "flow_attention": flow_attention}
             self.capabilities = replace(
-                type(self).capabilities, flow=True, flow_gaps=gaps, explains_flow=True, graphs=None
+                self.capabilities, flow=True, flow_gaps=gaps, explains_flow=True, graphs=None
             )
 
     def compose_layers(self) -> None:
@@ -120,7 +139,9 @@ class MustanLite(nn.Module):
         exact = frames.dtype in (torch.float32, torch.int32)  # or packed
         return self.cues if exact and frames.device.type == "cpu" else None
 
-    def encode(self, frames: Tensor, role: str, flow: Tensor | None = None) -> Features:
+    def encode(
+        self, frames: Tensor, role: str, flow: Tensor | None = None, recurrence: Tensor | None = None
+    ) -> Features:
         """Pixels, and features of 16, 24, 32 and 96 channels at strides 2, 4, 8 and 16.
 
         A scene comes as its planes, (N, 21, H, W) in [0, 1], or as its image for the part of that; a frame of
@@ -128,7 +149,8 @@ class MustanLite(nn.Module):
         Prepared for inference, a scene gives its part of the fused maps, of as many channels as these, and
         what the cues take of it instead of pixels; that comes last. Frames are images of 8 bits then.
         A network with flow takes the flow image of the current frame, (N, 2, H, W) in [0, 1], the flow to
-        the frame six before it first; its maps at the same strides come last.
+        the frame six before it first; its maps at the same strides come last. One with recurrence takes that,
+        (N, 2, H / 2, W / 2) in [0, 1], and what it makes of it, (N, 16, H / 2, W / 2), comes after all.
         """
         cues = self._cues_of(frames)
         if role == CONTEXT:
@@ -143,11 +165,15 @@ class MustanLite(nn.Module):
                 return tuple(maps)
             return tuple(fuse(each) for fuse, each in zip(self.fuse_scene, maps, strict=True))
         maps = (frames if cues is None else packed_image(frames), *self.encoder(frames * 2 - 1))
-        if self.flow_attention is None:
-            return maps
-        if flow is None:
-            raise ValueError("this mustan-lite was trained with optical flow; each frame must bring its flow")
-        return (*maps, *self.flow_attention.encoder(flow))
+        if self.flow_attention is not None:
+            if flow is None:
+                raise ValueError(
+                    "this mustan-lite was trained with optical flow; each frame must bring its flow"
+                )
+            maps = (*maps, *self.flow_attention.encoder(flow))
+        if self.recurrence is not None and recurrence is not None:
+            maps = (*maps, self.recurrence(RECURRENCE_GAIN * recurrence))
+        return maps
 
     def decode(
         self, current: Features, context: Sequence[Features], background: Features | None, size: Shape
@@ -174,7 +200,7 @@ class MustanLite(nn.Module):
     ) -> tuple[Tensor, list[FilteredFlow]]:
         found: list[FilteredFlow] = []
         past = self._past(current, context, background)
-        own, flow = current[1 : len(FUSED) + 1], current[len(FUSED) + 1 :]
+        own, flow = current[1 : len(FUSED) + 1], current[len(FUSED) + 1 :][: len(FUSED)]
         scene = background[: len(FUSED)]
         if self._cues_of(current[0]) is None or self.fuse_own is None:
             fused = [
@@ -209,20 +235,28 @@ class MustanLite(nn.Module):
         frame, known = current[0], background[len(FUSED) :]
         cues, beside = self._cues_of(frame), [pixels for (pixels,) in context]
         if cues is None:
-            return self.past(past_cues(frame, known[0], beside))
-        return self.past.after_first(cues(frame, beside, known))
+            first = self.past.stages[0](past_cues(frame, known[0], beside))
+        else:
+            first = cues(frame, beside, known)
+        maps = 1 + len(FUSED) * (1 if self.flow_attention is None else 2)
+        for recurrent in current[maps:]:
+            first = first + recurrent
+        return self.past.after_first(first)
 
     def forward(self, window: Tensor, scene: Tensor, flow: Tensor | None = None) -> Tensor:
         """Logits (N, 2, H, W) of the last frame of windows.
 
         From RGB frames (N, 3, 3, H, W) in [0, 1] at ``self.offsets``, the planes of the empty scene,
-        (N, 21, H, W) in [0, 1], and for a network with flow its images (N, 2, H, W) in [0, 1].
+        (N, 21, H, W) in [0, 1], after which may come the two of recurrence at full size, and for a network
+        with flow its images (N, 2, H, W) in [0, 1].
         """
         *context, current = window.unbind(1)
+        scene, recurrence = scene[:, :SCENE_PLANES], scene[:, SCENE_PLANES:]
+        seen = F.avg_pool2d(recurrence, 2) if recurrence.shape[1] else None
         beside = [self.encode(frame, CONTEXT) for frame in context]
         height, width = window.shape[-2:]
         return self.decode(
-            self.encode(current, CURRENT, flow), beside, self.encode(scene, SCENE), (height, width)
+            self.encode(current, CURRENT, flow, seen), beside, self.encode(scene, SCENE), (height, width)
         )
 
 

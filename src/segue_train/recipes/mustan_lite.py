@@ -61,6 +61,10 @@ class MustanLiteRecipe(MobileNetRecipe):
     flow_attention: bool = option(True)
     """Weigh what is made of flow by attention; without is an ablation."""
 
+    recurrence: bool = option(False)
+    """Look at how often the colours of a frame were seen at their places before, which the shipped weights
+    do not."""
+
     class_in_scale: ClassInScale = option("as_run")
     """When rare foreground weighs more, as in HOFAM: never, as its release ran; once the batch is found well,
     as it was meant; always."""
@@ -77,9 +81,9 @@ class MustanLiteRecipe(MobileNetRecipe):
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.1, "": 1.0}
 
     def network(self) -> nn.Module:
-        network = MustanLite(self.flow, flow_attention=self.flow_attention)
-        # Flow attention that the weights lack adds nothing at first.
-        network = self.started(self.name, network, network.encoder, new=("flow_attention.",))
+        network = MustanLite(self.flow, flow_attention=self.flow_attention, recurrence=self.recurrence)
+        # Flow attention and recurrence that the weights lack add nothing at first.
+        network = self.started(self.name, network, network.encoder, new=("flow_attention.", "recurrence."))
         loss = partial(
             foreground_loss,
             tversky=PRICES,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from segue.datasets.foreground.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
+from segue.layers.colours import RECURRENCE_PLANES, SCENE_PLANES
 from segue_train.data.cut_outs import (
     CutOut,
     Mover,
@@ -107,7 +108,7 @@ def test_samples_depend_on_their_seed_alone(maker: ClipMaker) -> None:
             for name in ("window", "background", "labels"):
                 np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
             assert first.window.shape == (3, *SIZE, 3)
-            assert first.background.shape == (*SIZE, 21)
+            assert first.background.shape == (*SIZE, SCENE_PLANES + RECURRENCE_PLANES)
             assert set(np.unique(first.labels)) <= {STATIC, UNLIT, SHADOW, UNKNOWN, MOTION}
 
 

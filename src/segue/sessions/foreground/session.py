@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import cv2
@@ -293,6 +294,7 @@ class ForegroundSession(ExplainedSession):
             offset: self._frames[min(max(place + offset, 0), last)].input
             for offset in self._segmenter.offsets
         }
+        frame.input.recurrence = partial(background.recurrence, frame.image)
         for hook in self._stages.before_segment:
             hook(frame, background)
         frame.maps = self._segmenter.step(frame.input, frame.context, frame.scene)
@@ -308,7 +310,7 @@ class ForegroundSession(ExplainedSession):
             background.update(frame.image, mask)
         self._completed += 1
         frame.empty = self._completed <= self._warm_up
-        frame.context, frame.scene = {}, None
+        frame.context, frame.scene, frame.input.recurrence = {}, None, None
         if place >= self._past:  # no later frame has it in its context
             self._frames[place - self._past].input.features.clear()
 

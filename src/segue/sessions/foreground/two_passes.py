@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from segue.errors import SegueError, SourceDamageError, SourceError
 from segue.sessions.foreground.background.collecting import CollectingBackground
 from segue.sessions.foreground.background.quantiles import Scene
+from segue.sessions.foreground.background.recurrence import Past
 from segue.sessions.foreground.background.scene_estimation import Sample
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
@@ -74,7 +76,9 @@ class TwoPasses(Checkpointable, Passes):
         self._segmenter, self._short_side = segmenter, short_side
         self._source, self._background = frames, background
         self._stages = sorted({*segmenter.stages, "follow"} - checked(without))
-        self._collected = CollectingBackground(self._probability, segmenter.offsets)
+        self._collected = CollectingBackground(
+            self._probability, segmenter.offsets, keep_past=segmenter.capabilities.recurrence
+        )
         self._session = ForegroundSession(
             NullSegmenter([name for name in self._stages if name == "align"]),
             background=self._collected,
@@ -140,11 +144,12 @@ class TwoPasses(Checkpointable, Passes):
     def _config_fingerprint(self) -> dict[str, Any]:
         return {"model": self._segmenter.name, "short_side": self._short_side, "stages": self._stages}
 
-    def _probability(self, sample: Sample, scene: Scene) -> Float32Array:
+    def _probability(self, sample: Sample, scene: Scene, past: Past) -> Float32Array:
         offsets = self._segmenter.offsets
         images = [sample.image, *(sample.context.get(offset, sample.image) for offset in offsets)]
         gain, shown = in_usual_contrast(scene) if "contrast" in self._stages else (PLAIN, scene)
         frame, *beside = (SegmenterInput(gain.act(image)) for image in images)
+        frame.recurrence = partial(past.recurrence, sample.image)
         foreground: Float32Array = self._segmenter.step(
             frame, dict(zip(offsets, beside, strict=True)), shown
         )[0]

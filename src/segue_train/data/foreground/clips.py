@@ -21,7 +21,14 @@ from segue.utils.arrays import BoolArray
 from segue_train.data.cut_outs import HEIGHTS, CutOut, Mover, draw_mover, place, shape_cut_out
 from segue_train.data.footage import Footage
 from segue_train.data.foreground import dynamic_background, scenery
-from segue_train.data.foreground.samples import UNLIT, VISIBLE, Sample, past_times, with_past
+from segue_train.data.foreground.samples import (
+    UNLIT,
+    VISIBLE,
+    Sample,
+    past_times,
+    with_past,
+    with_recurrence,
+)
 from segue_train.data.foreground.scenery import Camera, Effect, Exposure, ImageLoaders, Light, Sensor
 from segue_train.data.warp import Matrix, Rng, Size, picked
 
@@ -172,7 +179,7 @@ class ClipMaker:
         clip = self.clip(rng, times, switched=kind < 0.025, empty=0.04 <= kind < 0.16)
         if 0.16 <= kind < 0.18:  # the first frame of a video is its own context and background
             current, labels = clip.frame_with_labels(0)
-            scene = Scene.of(current, 1).planes.transpose(1, 2, 0)
+            scene = with_recurrence(Scene.of(current, 1).planes, current, current[:0, None])
             untold = np.where(labels == MOTION, np.uint8(UNKNOWN), labels)
             return [Sample(np.stack([current] * len(self.offsets)), scene, untold)]
         kept = [clip.frame_with_labels(time) for time in times]

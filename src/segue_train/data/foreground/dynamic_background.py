@@ -1,4 +1,4 @@
-"""Dynamic background: leaves and their shadows, which move and are no foreground.
+"""Dynamic background: leaves, branches, flags, lamps, and shadows, which move and are no foreground.
 
 Each effect is a function of a canvas and a time, see :mod:`.scenery`. Most scenes have some.
 """
@@ -13,8 +13,8 @@ import numpy as np
 
 from segue.types import Image
 from segue.utils.arrays import Float32Array
-from segue_train.data.foreground.scenery import Effect, blob, clouds, scaled
-from segue_train.data.warp import Rng, Size, log_uniform
+from segue_train.data.foreground.scenery import Effect, blob, clouds, procedural, scaled
+from segue_train.data.warp import Matrix, Rng, Size, log_uniform
 
 Sway = Callable[[Any, int], Any]
 """Gives an image or plane as it sways at a time."""
@@ -28,6 +28,10 @@ def draw_effects(rng: Rng, size: Size) -> tuple[list[Effect], bool]:
         (0.36, waving),
         (0.24, foliage),
         (0.20, tree_shade),
+        (0.10, branches),
+        (0.10, crown),
+        (0.10, flag),
+        (0.10, lamp),
     )
     chosen = [make for share, make in makers if rng.random() < share]
     return [make(rng, size) for make in chosen], tree_shade in chosen
@@ -97,3 +101,133 @@ def tree_shade(rng: Rng, size: Size) -> Effect:
     strength = log_uniform(rng, 0.5, 10)
     sway = swaying(rng, size, int(rng.integers(2, 8)), np.full(size, strength, np.float32))
     return lambda canvas, time: scaled(canvas, 1 - depth * sway(pattern, time))
+
+
+def branches(rng: Rng, size: Size) -> Effect:
+    """A trunk with branches and leaves before the scene, which bends by up to 25 pixels as a whole."""
+    alpha: Float32Array = np.zeros(size, np.float32)
+    height, width = size
+    foot = np.array([rng.uniform(-0.1, 1.1) * width, height * rng.choice([-0.05, 1.05])])
+    _grow(rng, alpha, foot, np.arctan2(height / 2 - foot[1], width / 2 - foot[0]), 0.35 * height, 4)
+    alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.8), np.float32)
+    if rng.random() < 0.7:
+        near = cv2.GaussianBlur(cv2.dilate(alpha, np.ones((15, 15), np.uint8)), (0, 0), 4)
+        alpha = np.maximum(alpha, leaves(rng, size) * near)
+    colours = procedural(rng, size) * rng.uniform(0.2, 1, 3)
+    layer = np.dstack([colours, 255 * alpha]).astype(np.uint8)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    from_foot = np.hypot(rows - foot[1], columns - foot[0]) / np.hypot(*size)
+    sway = swaying(
+        rng, size, int(rng.integers(2, 4)), (log_uniform(rng, 3, 25) * from_foot).astype(np.float32)
+    )
+    return in_front(layer, sway)
+
+
+def _grow(
+    rng: Rng,
+    alpha: Float32Array,
+    foot: Matrix,
+    angle: float,
+    length: float,
+    forks: int,
+) -> None:
+    """Draw a branch of a length in pixels from its foot (x, y) on, and those that fork off at its end."""
+    tip = foot + length * rng.uniform(0.7, 1.3) * np.array([np.cos(angle), np.sin(angle)])
+    ends = [(int(x), int(y)) for x, y in (foot, tip)]
+    cv2.line(alpha, ends[0], ends[1], 1.0, max(1, round(length * rng.uniform(0.05, 0.16))))
+    for _ in range(int(rng.integers(1, 4)) if forks else 0):
+        _grow(rng, alpha, tip, angle + rng.normal(0, 0.6), 0.7 * length, forks - 1)
+
+
+def crown(rng: Rng, size: Size) -> Effect:
+    """The top of a tree, leaves as one with gaps at its border, which sways to and fro before the scene."""
+    height, width = size
+    middle = rng.uniform(0, 1, 2) * [height, width]
+    reach = log_uniform(rng, 0.12, 0.5) * height * rng.uniform(0.7, 1.3, 2)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    inside = 1 - np.hypot((rows - middle[0]) / reach[0], (columns - middle[1]) / reach[1])
+    alpha = np.clip(2.5 * (inside + 0.35 * clouds(rng, size, int(rng.integers(20, 60)))), 0, 1)
+    dark = rng.uniform(10, 110) * rng.uniform([0.6, 0.8, 0.4], [1.0, 1.1, 0.8])
+    light = np.minimum(dark * rng.uniform(1.2, 3), 250)
+    mix = np.clip(0.5 + 0.5 * clouds(rng, size, int(rng.integers(20, 80))), 0, 1)[..., None]
+    layer = np.dstack([dark + mix * (light - dark), 255 * alpha]).astype(np.uint8)
+    strength = log_uniform(rng, 1, 14) * np.clip(1 - (rows - middle[0]) / (2 * reach[0]), 0, 1.5)
+    return in_front(layer, swaying(rng, size, int(rng.integers(2, 5)), strength.astype(np.float32)))
+
+
+def flag(rng: Rng, size: Size) -> Effect:
+    """A striped cloth at a pole, with waves that run along it and its end that rises and sinks."""
+    height, width = size
+    tall, wide = (round(log_uniform(rng, 0.08, 0.35) * height * scale) for scale in (1, rng.uniform(1.2, 2)))
+    top, left = rng.uniform(-0.2, 0.9) * height, rng.uniform(-0.1, 0.9) * width
+    stripes = rng.uniform(10, 245, (int(rng.integers(1, 5)), 3))
+    bands = rng.integers(len(stripes), size=int(rng.integers(2, 8)))
+    along = rng.random() < 0.5
+    place = np.linspace(0, len(bands) - 1e-3, wide if along else tall).astype(int)
+    cloth = stripes[bands[place]][None if along else slice(None), slice(None) if along else None]
+    cloth = np.broadcast_to(cloth, (tall, wide, 3)).astype(np.float32)
+    waves, speed, phase = rng.uniform(0.7, 2.5), rng.uniform(0.1, 0.9), rng.uniform(0, 2 * np.pi)
+    amplitude, shade, droop = rng.uniform(0.05, 0.25) * tall, rng.uniform(0.05, 0.5), rng.uniform(0, 0.6)
+    lull = rng.uniform(0.005, 0.08)
+    far = np.linspace(0, 1, wide, dtype=np.float32)
+
+    def act(canvas: Image, time: int) -> Image:
+        wind = 0.6 + 0.4 * np.sin(lull * time + phase)
+        wave = np.sin(2 * np.pi * waves * far - speed * time + phase)
+        down = far * (amplitude * wave + droop * tall * (1 - wind))
+        light = 1 + shade * np.sqrt(far) * np.cos(2 * np.pi * waves * far - speed * time + phase)
+        rows, columns = np.mgrid[:height, :width].astype(np.float32)
+        x = (columns[0] - left) * (1 + 0.3 * (1 - wind))
+        index = np.clip(x, 0, wide - 1).astype(int)
+        y = rows - top - down[index]
+        seen = cv2.remap(
+            cloth * light[None, :, None],
+            np.broadcast_to(x, y.shape).astype(np.float32),
+            y.astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        inside = (x >= 0) & (x <= wide - 1) & (y >= 0) & (y <= tall - 1)
+        return np.where(inside[..., None], np.clip(seen, 0, 255), canvas).astype(np.uint8)
+
+    return act
+
+
+def lamp(rng: Rng, size: Size) -> Effect:
+    """A thing that hangs on a wire and swings: a lamp, a sign, a basket."""
+    height, width = size
+    foot = np.array([rng.uniform(0, 1) * width, rng.uniform(-0.3, 0.5) * height])
+    length, side = rng.uniform(0.15, 0.7) * height, log_uniform(rng, 0.02, 0.12) * height
+    reach, speed, phase = log_uniform(rng, 0.03, 0.4), rng.uniform(0.05, 0.6), rng.uniform(0, 2 * np.pi)
+    colour, edge = rng.uniform(10, 250, (2, 3))
+    is_round, wire = rng.random() < 0.5, rng.random() < 0.7
+    flat = rng.uniform(0.5, 2)
+
+    def act(canvas: Image, time: int) -> Image:
+        angle = reach * np.sin(speed * time + phase)
+        x, y = foot + length * np.array([np.sin(angle), np.cos(angle)])
+        sub = 16  # parts of a pixel
+        centre = round(x * sub), round(y * sub)
+        if wire:
+            ends = (round(foot[0] * sub), round(foot[1] * sub)), centre
+            cv2.line(canvas, *ends, edge.tolist(), 1, cv2.LINE_AA, 4)
+        if is_round:
+            radii = max(1, round(side * sub)), max(1, round(side * flat * sub))
+            turn = -float(np.degrees(angle))
+            cv2.ellipse(canvas, centre, radii, turn, 0, 360, edge.tolist(), -1, cv2.LINE_AA, 4)
+            inner = max(1, radii[0] * 3 // 4), max(1, radii[1] * 3 // 4)
+            cv2.ellipse(canvas, centre, inner, turn, 0, 360, colour.tolist(), -1, cv2.LINE_AA, 4)
+        else:
+            across, down = (
+                np.array([np.cos(angle), -np.sin(angle)]),
+                np.array([np.sin(angle), np.cos(angle)]),
+            )
+            corners = [
+                [x, y] + side * (i * across + j * flat * down) for i, j in ((-1, 0), (1, 0), (1, 2), (-1, 2))
+            ]
+            points = np.rint(np.array(corners) * sub).astype(np.int32)
+            cv2.fillConvexPoly(canvas, points, colour.tolist(), cv2.LINE_AA, 4)
+            cv2.polylines(canvas, [points], True, edge.tolist(), 1, cv2.LINE_AA, 4)
+        return canvas
+
+    return act

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from segue.errors import DatasetError
 from segue.flow.providers import FlowImages, flow_provider
+from segue.layers.colours import RECURRENCE_PLANES, SCENE_PLANES
 from segue.types import Image
 from segue.utils.system import replace_file
 from segue_train.data.foreground.samples import Sample, collate
@@ -29,6 +30,7 @@ from segue_train.data.warp import Matrix, Rng, random_part
 from segue_train.recipe import Batch, Batches, in_passes
 
 SHARD = 128  # samples of one file
+UNSEEN = 0.9  # from this share of looks at samples on, recurrence is unknown
 DESCRIPTION = "pool.json"
 FIELDS = ("window", "background", "labels")  # of a sample in a file, in the order of :class:`Sample`
 
@@ -73,7 +75,7 @@ def fill(
 ) -> Pool:
     """Draw the missing samples of a pool with ``workers`` processes, or in this one."""
     try:
-        _claim(folder, {"seed": seed, **settings})
+        _claim(folder, {"seed": seed, "planes": SCENE_PLANES + RECURRENCE_PLANES, **settings})
         shards = _Shards(folder, makers, seed)
         if len(shards):
             report(f"{folder}: drawing {len(shards) * SHARD} samples")
@@ -123,7 +125,7 @@ class _Shards(Dataset[int]):
 class PoolBatches(Batches):
     """Batches from passes through a pool, each in its own order, so that all samples are seen equally often.
 
-    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 21, h, w) and ``labels`` (B, h, w), all uint8;
+    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 23, h, w) and ``labels`` (B, h, w), all uint8;
     with a provider also ``flow`` (B, T - 1, h, w) from the last frame of a window to the others, the first
     first.
     """
@@ -154,7 +156,8 @@ provider_once = lru_cache(maxsize=1)(flow_provider)
 def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
     """Show a sample anew: a part of it, maybe mirrored, in other light, each frame with some of its own.
 
-    One kind of them at times takes the place of the other: a network must not rely on either alone.
+    Statistics of the background and of all frames at times take the place of one another, and recurrence is
+    at times unknown: a network must not rely on one of them alone.
     """
     rows, columns = random_part(rng, sample.labels.shape, size)
     turn = -1 if rng.random() < 0.5 else 1
@@ -166,6 +169,8 @@ def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
     elif kind < 0.2:
         scene[..., :9] = scene[..., 9:18]
         scene[..., 18:20] = 0
+    elif kind > UNSEEN:
+        scene[..., SCENE_PLANES:] = 0
     order = rng.permutation(3) if rng.random() < 0.3 else np.arange(3)
     contrast = 1 + rng.uniform(-0.25, 0.25)
     gain = contrast * (1 + rng.uniform(-0.08, 0.08, 3))

@@ -18,9 +18,10 @@ import numpy as np
 from segue.datasets.foreground.labels import MOTION, UNKNOWN
 from segue.sessions.foreground.background.median import MedianSettings
 from segue.sessions.foreground.background.quantiles import Scene, scene_planes
+from segue.sessions.foreground.background.recurrence import Past, halved
 from segue.sessions.foreground.stages.contrast import contrast_gain
 from segue.types import Image
-from segue.utils.arrays import BoolArray, Float32Array
+from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue_train.data.foreground.scenery import blob
 from segue_train.data.warp import Rng
 from segue_train.recipe import Batch, stacked
@@ -37,7 +38,7 @@ class Sample:
     """One sample of training, uint8; labels, depth and flow are of the current frame."""
 
     window: Image  # RGB frames (T, H, W, 3) in the order of time
-    background: Image  # the scene as a session would know it, (H, W, 21), or its RGB image alone
+    background: Image  # the scene as a session would know it and recurrence, (H, W, 23), or its RGB image
     labels: Image  # (H, W), in the values of CDnet and :data:`UNLIT`
     depth: Image | None = None  # (H, W)
     flow: Image | None = None  # (H, W, gaps)
@@ -88,7 +89,18 @@ def with_past(
     labels = without_evidence_unknown(current, images, labels, visible)
     tone = contrast_gain(Scene(planes))
     planes = tone.of_scene(Scene(planes)).planes
-    return Sample(tone.act(window), planes.transpose(1, 2, 0), labels)
+    return Sample(tone.act(window), with_recurrence(planes, current, past), labels)
+
+
+def with_recurrence(planes: UInt8Array, current: Image, past: Image) -> Image:
+    """Planes (21, H, W) of a scene, and how often the colours of a frame were seen in the past, (H, W, 23).
+
+    ``past``: kept frames (n, H, W, 3).
+    """
+    height, width = current.shape[:2]
+    half = Past([halved(frame) for frame in past]).recurrence(current)
+    whole = half.repeat(2, axis=1).repeat(2, axis=2)[:, :height, :width]
+    return np.ascontiguousarray(np.concatenate([planes, whole]).transpose(1, 2, 0))
 
 
 def past_masks(rng: Rng, frames: Image, solids: BoolArray) -> BoolArray:

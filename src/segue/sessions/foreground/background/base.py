@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.foreground.background.quantiles import Scene
+from segue.sessions.foreground.background.recurrence import NO_PAST, Past
 from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.scene_events import KnownEvent, SceneEvents
 from segue.state import Checkpointable
 from segue.types import Image
+from segue.utils.arrays import UInt8Array
 
 
 class Background(Checkpointable):
@@ -27,6 +29,15 @@ class Background(Checkpointable):
     collects: ClassVar[bool] = False
     scene: Scene | None = None
     view: int | None = None
+
+    @property
+    def past(self) -> Past:
+        """Kept frames, with which those of now are compared."""
+        return NO_PAST
+
+    def recurrence(self, image: Image, rows: slice, columns: slice) -> UInt8Array:
+        """How often the colours of a part of an image were seen at their places, see :class:`Past`."""
+        return self.past.recurrence(image, rows, columns)
 
     @property
     def image(self) -> Image | None:

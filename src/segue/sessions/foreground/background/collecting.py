@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Scene
-from segue.sessions.foreground.background.scene_estimation import Probe, Sample, estimate_scene
+from segue.sessions.foreground.background.recurrence import NO_PAST, Past, halved
+from segue.sessions.foreground.background.scene_estimation import Sample, estimate_scene
 from segue.sessions.foreground.background.video_scenes import VideoPart, VideoScenes
 from segue.sessions.foreground.camera.changes import Change, gains_between, reduced, structure
 from segue.sessions.foreground.camera.scene_events import SceneEvents
@@ -21,6 +22,7 @@ from segue.types import Image
 from segue.utils.arrays import Float32Array
 
 KEEP = 64  # samples of a part at most; when there are more, every second one goes
+KEEP_OF_PAST = 32  # of these at most show later frames what was seen before
 KEEP_OF_VIEW = 16  # of these at most help where the camera shows the same view again
 LONGEST = 6000  # frames of a part: what changes in the course of the day is learnt anew
 QUIET = 12  # frames without a change on either side of a cut
@@ -41,6 +43,10 @@ class _Seen:
     view: int | None  # number of the view of the camera, if it is known
 
 
+Probe = Callable[[Sample, Scene, Past], Float32Array]
+"""Probability of foreground in a sample, (H, W), when the empty scene and its past are these."""
+
+
 class CollectingBackground(Background):
     """Collects frames of each part of a video, and learns from them what is behind the objects.
 
@@ -49,6 +55,7 @@ class CollectingBackground(Background):
     Args:
         probe: gives the foreground of a sample before a background.
         offsets: distances of the frames that the model wants beside a frame, such as -3.
+        keep_past: keep frames of each part, which tell how often colours were seen.
     """
 
     collects = True
@@ -68,8 +75,8 @@ class CollectingBackground(Background):
     _quiet: int = checkpointed(QUIET)  # frames since the last thing that seemed to be a cut
     state_types = (Sample, _Seen)
 
-    def __init__(self, probe: Probe, offsets: Collection[int]) -> None:
-        self._probe = probe
+    def __init__(self, probe: Probe, offsets: Collection[int], *, keep_past: bool = False) -> None:
+        self._probe, self._keeps_past = probe, keep_past
         self._offsets = [offset for offset in offsets if offset < 0] or [-1]
         self.restart()
 
@@ -173,7 +180,16 @@ class CollectingBackground(Background):
         if not self.scenes.learnt:
             return
         if self._samples:
-            self.scenes.learnt[-1].planes = estimate_scene(self._samples, self._probe).planes
+            part, past = self.scenes.learnt[-1], NO_PAST
+            if self._keeps_past:
+                chosen = self._samples[:: -(-len(self._samples) // KEEP_OF_PAST)]
+                part.past = np.stack([halved(sample.image) for sample in chosen])
+                past = Past([*part.past])
+
+            def probe(sample: Sample, scene: Scene) -> Float32Array:
+                return self._probe(sample, scene, past)
+
+            part.planes = estimate_scene(self._samples, probe).planes
         self.scenes.keep(self.scenes.learnt[-1])
         if self._samples and self._view is not None:
             self._views[self._view] = self._samples[:: -(-len(self._samples) // KEEP_OF_VIEW)]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Look, Scene, in_other_light, scene_planes, too_few
+from segue.sessions.foreground.background.recurrence import Past, halved
 from segue.sessions.foreground.camera.changes import reduced
 from segue.sessions.foreground.camera.step import CameraStep
 from segue.state import checkpointed
@@ -123,6 +124,13 @@ class MaskedMedian(Background):
     def restart(self) -> None:
         super().restart()
         self._every = self._settings.every
+        self._halves: list[Image] = []  # kept frames at half size; those that it lacks at the end are made
+
+    @property
+    def past(self) -> Past:
+        missing = self._frames[len(self._halves) :]
+        self._halves += [halved(np.ascontiguousarray(frame.transpose(1, 2, 0))) for frame in missing]
+        return Past(self._halves)
 
     def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
         views, left, light = self._views, None, None
@@ -164,7 +172,7 @@ class MaskedMedian(Background):
     def apply_gain(self, gains: Sequence[float]) -> None:
         if self.scene is None:
             return
-        self._frames = [in_other_light(frame, gains) for frame in self._frames]
+        self._frames, self._halves = [in_other_light(frame, gains) for frame in self._frames], []
         self.scene = self.scene.in_other_light(gains)
 
     def _reset_transient_state(self) -> None:
@@ -213,4 +221,5 @@ class MaskedMedian(Background):
         return False
 
     def _keep_only(self, which: slice) -> None:
+        self._halves = [*self.past.frames[which]]
         self._frames, self._hidden = self._frames[which], self._hidden[which]

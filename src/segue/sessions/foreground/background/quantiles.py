@@ -18,8 +18,6 @@ from segue.utils.arrays import BoolArray, Level, UInt8Array
 
 Known = TypeVar("Known")
 
-PLANES = 21  # planes of a scene
-
 LOW = 0.1  # the range of a pixel reaches from this quantile of its past to the opposite one
 DOUBT_FROM = 5  # with fewer kept frames a single one in which a pixel was background is enough
 

@@ -14,8 +14,10 @@ from typing import IO
 import numpy as np
 
 from segue.errors import CheckpointError, PromptError, ResumeError
+from segue.layers.colours import SCENE_PLANES
 from segue.sessions.foreground.background.base import Background
-from segue.sessions.foreground.background.quantiles import PLANES, Look, Scene, resized, same_shape
+from segue.sessions.foreground.background.quantiles import Look, Scene, resized, same_shape
+from segue.sessions.foreground.background.recurrence import NO_PAST, Past
 from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.scene_events import KnownEvent
 from segue.state import Checkpointable, SessionState, checkpointed, saved_items
@@ -40,6 +42,7 @@ class VideoPart:
     planes: UInt8Array  # of its :class:`Scene`
     pans: bool = False  # the camera pans: there is no common background
     changes: bool = False  # the image changes as a whole: there is nothing to be found
+    past: UInt8Array | None = None  # frames of it at half size, (n, ceil(H / 2), ceil(W / 2), 3)
 
     @property
     def is_valid(self) -> bool:
@@ -47,7 +50,13 @@ class VideoPart:
         known = type(self.first) is int and self.first >= 0 and self.change in {each.value for each in Change}
         planes = self.planes
         known = known and isinstance(planes, np.ndarray) and planes.dtype == np.uint8 and planes.ndim == 3
-        return known and len(planes) == PLANES and min(planes.shape) > 0
+        known = known and len(planes) == SCENE_PLANES and min(planes.shape) > 0
+        past = self.past
+        if not known or past is None:
+            return known
+        half = tuple(-(-side // 2) for side in planes.shape[1:])
+        known = isinstance(past, np.ndarray) and past.dtype == np.uint8 and past.ndim == 4
+        return known and past.shape[1:] == (*half, 3)
 
 
 class _Store:
@@ -90,9 +99,10 @@ class VideoScenes(Checkpointable):
 
     def keep(self, part: VideoPart) -> None:
         """Keep the planes of a part that is complete: the first ones in memory, all others on disk."""
-        self._held += part.planes.nbytes
+        self._held += part.planes.nbytes + (0 if part.past is None else part.past.nbytes)
         if self._held > IN_MEMORY:
             part.planes = self._store.put(part.planes)
+            part.past = None if part.past is None else self._store.put(part.past)
 
     def _take_over(self, state: SessionState) -> None:
         self.learnt = []
@@ -177,6 +187,13 @@ class LearntBackground(Background):
         self.scenes, self.of_this_video = scenes, of_this_video
         self._size: tuple[int, int] | None = None
         self._number, self.scene, self._gains = -1, None, (1.0, 1.0, 1.0)
+        self._past: tuple[int, tuple[int, int] | None, Past] | None = None
+
+    @property
+    def past(self) -> Past:
+        if self._past is None or self._past[:2] != (self._number, self._size):
+            self._past = self._number, self._size, self._learnt_past()
+        return self._past[2].in_other_light(self._gains)
 
     def seek(self, index: int, leave: Callable[[], object] = lambda: None) -> KnownEvent | None:
         """Take the background of a frame, and tell whether something happens there, if that is known."""
@@ -213,6 +230,14 @@ class LearntBackground(Background):
             # From the scene as it was learnt: rounded levels that are scaled again and again drift away.
             self._gains = tuple(before * gain for before, gain in zip(self._gains, gains, strict=True))
             self.scene = self._learnt().in_other_light(self._gains)
+
+    def _learnt_past(self) -> Past:
+        """Frames of the part at half the size of the frames."""
+        frames = self.scenes.learnt[self._number].past if self._number >= 0 else None
+        if frames is None:
+            return NO_PAST
+        size = None if self._size is None else (-(-self._size[0] // 2), -(-self._size[1] // 2))
+        return Past([frame if size is None else resized(frame, size) for frame in frames])
 
     def _learnt(self) -> Scene:
         """The background as it was learnt, at the size of the frames."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -60,11 +60,14 @@ class SegmenterInput:
     Attributes:
         image: RGB (h, w, 3), uint8.
         plane: the frame's ``extra``, uint8, (h, w) or (h, w, gaps), if it has one.
+        recurrence: tells of rows and columns of it how often their colours were seen there before, see
+            :meth:`segue.sessions.foreground.background.recurrence.Past.recurrence`.
         features: what a network has computed of it, by role.
     """
 
     image: Image
     plane: UInt8Array | None = None
+    recurrence: Callable[..., UInt8Array] | None = field(default=None, compare=False)
     features: dict[str, Features] = field(default_factory=dict, compare=False)
 
 
@@ -206,7 +209,7 @@ class NetworkSegmenter(Segmenter):
             if network.current not in self._roles:
                 del frame.features[network.current]  # nobody asks for them again
         else:
-            current = network.encode(self._prepared(frame.image[window]), network.current)
+            current = self._encode_current(frame, window)
         beside = [self._encoded(context[offset], role) for offset, role in network.context]
         known = self._encoded_background(scene)
         if window is None:
@@ -218,11 +221,20 @@ class NetworkSegmenter(Segmenter):
     def _encoded(self, frame: SegmenterInput, role: str) -> Features:
         """Features of a frame in a role, which are computed once."""
         if role not in frame.features:
-            extra = {}
-            if role == self._network.current and frame.plane is not None:
-                extra[self._takes] = self._tensor(np.atleast_3d(frame.plane).transpose(2, 0, 1))
-            frame.features[role] = self._network.encode(self._prepared(frame.image), role, **extra)
+            if role == self._network.current:
+                frame.features[role] = self._encode_current(frame)
+            else:
+                frame.features[role] = self._network.encode(self._prepared(frame.image), role)
         return frame.features[role]
+
+    def _encode_current(self, frame: SegmenterInput, window: Window = (slice(None), slice(None))) -> Features:
+        """Features of a window of a frame as the current one, with its further inputs."""
+        extra = {}
+        if frame.plane is not None:
+            extra[self._takes] = self._tensor(np.atleast_3d(frame.plane[window]).transpose(2, 0, 1))
+        if self.capabilities.recurrence and frame.recurrence is not None:
+            extra["recurrence"] = self._tensor(frame.recurrence(*window), self._network.size_multiple // 2)
+        return self._network.encode(self._prepared(frame.image[window]), self._network.current, **extra)
 
     def _encoded_background(self, scene: Scene) -> Features | None:
         if self._network.background is None:
@@ -242,9 +254,9 @@ class NetworkSegmenter(Segmenter):
         role = self._network.background
         return lru_get(self._backgrounds, scene, encode, BACKGROUNDS)
 
-    def _tensor(self, planes: npt.NDArray[np.uint8]) -> Tensor:
+    def _tensor(self, planes: npt.NDArray[np.uint8], multiple: int | None = None) -> Tensor:
         """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
-        whole = extended(planes, self._network.size_multiple, first=1)
+        whole = extended(planes, multiple or self._network.size_multiple, first=1)
         return to_device(torch.from_numpy(whole), self._device).to(self._dtype)[None].div_(255)
 
     def _prepared(self, image: Image) -> Tensor:

@@ -157,6 +157,7 @@ class CameraFollower(Stage):
             self._look_ahead()
             scene = self._scene(self._due, self._masks)
             frame.context, frame.scene = self._context(self._due), scene or frame.scene
+            frame.input.recurrence = None  # kept frames lie elsewhere
 
     def after_segment(self, frame: WorkFrame, background: Background) -> None:
         # With a matrix, the mask lies elsewhere than the frame as it was taken. Where frames after each one
