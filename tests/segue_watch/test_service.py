@@ -140,6 +140,7 @@ def test_a_hangup_reads_the_file_again(tmp_path: Path) -> None:
     file = tmp_path / "cameras.toml"
     file.write_text("no TOML =")
     said: list[str] = []
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so
 
     class Said(Log):
         def warning(self, camera: str, text: str) -> None:
@@ -153,5 +154,6 @@ def test_a_hangup_reads_the_file_again(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGHUP)
             wait_for(lambda: reload._asked)
             reload.look()
+    signal.signal(signal.SIGHUP, before)
     assert len(said) == 1
     assert "the cameras go on as before" in said[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -45,6 +46,15 @@ def video(
 ) -> VideoPredictor:
     """The predictor with the very layers that a session runs, so that both round alike."""
     return VideoPredictor(network.network, FRAMES.__getitem__, count, settings, side=SIDE)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sessions leave cores to other programs, and some processors round otherwise with more threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
