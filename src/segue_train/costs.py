@@ -18,7 +18,7 @@ SIDE, SECONDS = 1024, 0.2
 
 SHARE = 0.2
 """Of that speed what forward and backward passes of SeqFormer and MS-STS VIS reach on a processor, with 2 of
-its cores; see ``benchmarks/training_costs.py --measure``."""
+its cores; see ``python -m benchmarks.memory.training_costs --measure``."""
 
 
 @dataclass(frozen=True, slots=True)
