@@ -1,4 +1,4 @@
-"""What type checkers are told of the functions is what the functions take; ``typed_program.py`` has calls."""
+"""Types for checkers are those of the functions; ``typed_program.py`` has calls."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def start_forked(act: Callable[[], object]) -> Callable[[], subprocess.Completed
 
 def _ended(act: Callable[[], object], out: int, err: int) -> int:
     """Exit status of the child process."""
-    gc.freeze()  # what is left of a decoder would wait here for threads that only the tests have
+    gc.freeze()  # a decoder of the parent that is freed here waits for its threads, for ever
     try:
         os.dup2(out, 1)
         os.dup2(err, 2)

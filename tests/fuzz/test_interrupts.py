@@ -148,7 +148,7 @@ def begin(case: Case, folder: Path, *words: str, saves: bool = True) -> int:
         child = os.fork()
     if child:
         return child
-    gc.freeze()  # what is left of a decoder would wait here for threads that only the tests have
+    gc.freeze()  # a decoder of the parent that is freed here waits for its threads, for ever
     code = 1
     try:
         os.setsid()

@@ -98,7 +98,7 @@ class Trial:
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which are idle here
             self._child = os.fork()
         if not self._child:
-            gc.freeze()  # what is left of a decoder would wait here for threads that only the tests have
+            gc.freeze()  # a decoder of the parent that is freed here waits for its threads, for ever
             self._run(writer)
         os.close(writer)
         self._reads = threading.Event()

@@ -73,14 +73,19 @@ def leaves(rng: Rng, size: Size) -> Float32Array:
 
 def foliage(rng: Rng, size: Size) -> Effect:
     """Leaves before the scene, through whose gaps it is seen, and which sway."""
-    alpha = leaves(rng, size) * blob(rng, size, rng.uniform(0.1, 0.7))
-    dark = rng.uniform(10, 110) * rng.uniform([0.6, 0.8, 0.4], [1.0, 1.1, 0.8])
-    light = np.minimum(dark * rng.uniform(1.2, 2.5), 250)
-    mix = np.clip(0.5 + 0.5 * clouds(rng, size, int(rng.integers(20, 80))), 0, 1)[..., None]
-    layer = np.dstack([dark + mix * (light - dark), 255 * alpha]).astype(np.uint8)
+    layer = leaf_layer(rng, leaves(rng, size) * blob(rng, size, rng.uniform(0.1, 0.7)), 2.5)
     strength = log_uniform(rng, 0.5, 12)
     sway = swaying(rng, size, int(rng.integers(3, 16)), np.full(size, strength, np.float32))
     return in_front(layer, sway)
+
+
+def leaf_layer(rng: Rng, alpha: Float32Array, contrast: float) -> Image:
+    """Leaves (H, W, 4) of an alpha (H, W): greens from dark to at most ``contrast`` times as bright."""
+    dark = rng.uniform(10, 110) * rng.uniform([0.6, 0.8, 0.4], [1.0, 1.1, 0.8])
+    light = np.minimum(dark * rng.uniform(1.2, contrast), 250)
+    size = alpha.shape[0], alpha.shape[1]
+    mix = np.clip(0.5 + 0.5 * clouds(rng, size, int(rng.integers(20, 80))), 0, 1)[..., None]
+    return np.dstack([dark + mix * (light - dark), 255 * alpha]).astype(np.uint8)
 
 
 def in_front(layer: Image, sway: Sway) -> Effect:
@@ -147,10 +152,7 @@ def crown(rng: Rng, size: Size) -> Effect:
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     inside = 1 - np.hypot((rows - middle[0]) / reach[0], (columns - middle[1]) / reach[1])
     alpha = np.clip(2.5 * (inside + 0.35 * clouds(rng, size, int(rng.integers(20, 60)))), 0, 1)
-    dark = rng.uniform(10, 110) * rng.uniform([0.6, 0.8, 0.4], [1.0, 1.1, 0.8])
-    light = np.minimum(dark * rng.uniform(1.2, 3), 250)
-    mix = np.clip(0.5 + 0.5 * clouds(rng, size, int(rng.integers(20, 80))), 0, 1)[..., None]
-    layer = np.dstack([dark + mix * (light - dark), 255 * alpha]).astype(np.uint8)
+    layer = leaf_layer(rng, alpha, 3)
     strength = log_uniform(rng, 1, 14) * np.clip(1 - (rows - middle[0]) / (2 * reach[0]), 0, 1.5)
     return in_front(layer, swaying(rng, size, int(rng.integers(2, 5)), strength.astype(np.float32)))
 

@@ -221,5 +221,6 @@ class MaskedMedian(Background):
         return False
 
     def _keep_only(self, which: slice) -> None:
-        self._halves = [*self.past.frames[which]]
+        # Those of all, or none: sessions whose network looks at no past never make them.
+        self._halves = self._halves[which] if len(self._halves) == len(self._frames) else []
         self._frames, self._hidden = self._frames[which], self._hidden[which]

@@ -40,8 +40,8 @@ class Past:
 
         Args:
             image: RGB (H, W, 3), uint8.
-            rows: the rows of which it is told, from an even one on.
-            columns: the columns, alike.
+            rows: rows to look at, from an even one on.
+            columns: columns to look at, alike.
 
         Returns:
             Two planes (2, ceil(h / 2), ceil(w / 2)), uint8, at half the size of that part: the share of the
