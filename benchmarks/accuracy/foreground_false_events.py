@@ -250,7 +250,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder that holds foreground/cdnet2014")
-    add("--minutes", type=float, default=10.0, help="of each empty scene")
+    add("--minutes", type=float, default=10.0, help="of each empty scene; 0 looks at none")
     add("--fps", type=float, default=FPS, help="frames a second of the empty scenes")
     add("--short-side", type=int, default=SHORT_SIDE, help="of the work, in pixels")
     add("--only", action="append", help="an empty scene or a video by its name; may be given several times")
@@ -268,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     videos = {video.name: video for video in read_videos(options.data / "foreground/cdnet2014", VIDEOS)}
     real = {video.name: video for video in real_videos(options.data, options.frames)}
     empty = [*EMPTY, SWAYING]
-    chosen = options.only or [*empty, *real]
+    chosen = options.only or [*(empty if options.minutes else ()), *real]
     if unknown := [name for name in chosen if name not in empty and name not in real]:
         raise SystemExit(f"--only: no {', '.join(unknown)}; there are {'; '.join([*empty, *real])}")
     kinds, names = ([name for name in chosen if name in known] for known in (empty, real))
