@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
@@ -18,14 +18,23 @@ from segue.errors import SegueError, UndeliveredError
 from segue.events.table import Event
 from segue.jobs.values import ForegroundJob
 from segue.reports.terminal import interruptible
+from segue.utils.access import encryption, load_certificate
+from segue.utils.access import hash_password as make_hash
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.video.sources.addresses import is_address, public_address
-from segue_watch.configuration import read_cameras, save_zones
+from segue_watch.configuration import read_access, read_cameras, save_zones
 from segue_watch.log import Log, LogFormat
 from segue_watch.service import Watchdog, tell_systemd
 
 if TYPE_CHECKING:  # PyTorch is imported when the file is checked
     from segue_watch.cameras import CameraSet
+
+
+def _ask_for_password(asked: bool) -> None:
+    """Print the hash of a password that a person types twice, and end."""
+    if asked:
+        typer.echo(make_hash(typer.prompt("Password", hide_input=True, confirmation_prompt=True)))
+        raise typer.Exit
 
 
 def watch(
@@ -45,6 +54,35 @@ def watch(
     log_format: Annotated[
         LogFormat, typer.Option("--log", help="Notices and warnings: lines for people, or JSON, one a line.")
     ] = "lines",
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address of the page; 0.0.0.0 lets other machines look, with a password or token, by HTTPS."
+        ),
+    ] = "127.0.0.1",
+    certfile: Annotated[
+        Path | None, typer.Option(help="Certificate for HTTPS, in PEM, with those that it depends on.")
+    ] = None,
+    keyfile: Annotated[
+        Path | None, typer.Option(help="Private key of the certificate.  [default: in the same file]")
+    ] = None,
+    plain_http: Annotated[
+        bool,
+        typer.Option(
+            "--plain-http",
+            help="With --host: no HTTPS, for a proxy encrypts, or everybody in the network may read "
+            "passwords and images.",
+        ),
+    ] = False,
+    hash_password: Annotated[
+        bool,
+        typer.Option(
+            "--hash-password",
+            callback=_ask_for_password,
+            is_eager=True,
+            help="Ask for a password, print its hash for `[page]`, and end.",
+        ),
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="See whether the file means what it says, and watch nothing.")
     ] = False,
@@ -56,13 +94,20 @@ def watch(
     again, and disturbs no other one. Each event is a line of JSON on the standard output. Zones that are
     drawn on the page are saved in the file. A file that is saved, or SIGHUP, changes the cameras at once.
 
+    The page is for this machine. From others (`--host`) it needs the user and password of `[page]` in the
+    file, or a token: of `[page]`, of SEGUE_TOKEN, or a new one, which is printed.
+
     Examples:
 
         segue watch cameras.toml
 
         segue watch cameras.toml --output /srv/cameras --port 8080
+
+        segue watch cameras.toml --port 8080 --host 0.0.0.0 --certfile cert.pem --keyfile key.pem
     """
+    context = encryption(host, certfile, keyfile, plain_http=plain_http)
     jobs = read_cameras(file, output)
+    access, new_token = read_access(file).beyond(host)
     if check:
         for name, job in jobs.items():
             place = str(job.source.place)
@@ -93,9 +138,22 @@ def watch(
             reload.look()
             watchdog.look()
 
-        with nullcontext() if port is None else CameraPage(cameras, port, save) as page:
+        served: AbstractContextManager[CameraPage | None] = nullcontext()
+        if port is not None:
+            served = CameraPage(cameras, port, save, host=host, access=access, encryption=context)
+        with served as page:
             if page is not None:
-                log.notice("", f"cameras: {page.address}")
+                token = f"?token={new_token}" if new_token else ""
+                log.notice("", f"cameras: {page.address}{token}")
+
+                def again() -> None:
+                    """Take other users, and a certificate that was renewed."""
+                    given = read_access(file)
+                    page.visitors.access = given.beyond(host)[0] if not new_token else access
+                    if context is not None and certfile is not None:
+                        load_certificate(context, certfile, keyfile)
+
+                reload.further = again
             with cancel_on_signals(CancelToken()) as stop, reload.on_hangup():
                 tell_systemd("READY=1")
                 cameras.watch(stop, look)
@@ -111,10 +169,14 @@ class Reload:
     """Watches the file of cameras: when it is saved, or with SIGHUP, what has changed in it counts at once.
 
     A file that means nothing changes nothing; the log says why.
+
+    Attributes:
+        further: called when the cameras have changed, for what else the file says.
     """
 
     def __init__(self, path: Path, output: Path, cameras: CameraSet, log: Log, lock: Lock) -> None:
         self._path, self._output, self._cameras, self._log, self._lock = path, output, cameras, log, lock
+        self.further: Callable[[], object] = lambda: None
         self._stamp = self._changed_at()
         self._asked = False
 
@@ -141,6 +203,7 @@ class Reload:
         try:
             with self._lock:
                 done = self._cameras.update(read_cameras(self._path, self._output))
+            self.further()
         except SegueError as error:
             self._log.warning("", f"{error}; the cameras go on as before")
             return

@@ -17,6 +17,7 @@ from segue.jobs.values import ForegroundJob
 from segue.sinks.outputs import default_folder
 from segue.utils.files import rewrite
 from segue.utils.inputs import check_file
+from segue_watch.access import Access
 from segue_watch.service import with_secrets
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -43,6 +44,22 @@ def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
     """
     check_file(path, SegueError, LARGEST)
     return _jobs_of(path.read_bytes(), path, output)
+
+
+def read_access(path: Path) -> Access:
+    """Who may look at the page, by the table ``[page]`` of a file of cameras.
+
+    Args:
+        path: TOML file.
+
+    Raises:
+        SegueError: it cannot be read, or means nothing.
+    """
+    check_file(path, SegueError, LARGEST)
+    try:
+        return _access_of(tomllib.loads(path.read_bytes().decode()), path)
+    except ValueError as error:
+        raise SegueError(f"{path}: no TOML ({error})") from None
 
 
 def save_zones(
@@ -140,10 +157,24 @@ def _jobs_of(text: bytes, path: Path, output: Path) -> dict[str, ForegroundJob]:
         content = tomllib.loads(text.decode())
     except ValueError as error:
         raise SegueError(f"{path}: no TOML ({error})") from None
+    _access_of(content, path)
     defaults, cameras = content.pop("defaults", {}), content.pop("cameras", {})
     if content or not isinstance(defaults, dict) or not isinstance(cameras, dict) or not cameras:
-        raise SegueError(f"{path}: write [defaults], and [cameras.NAME] for each camera; nothing else")
+        raise SegueError(
+            f"{path}: write [defaults], [page], and [cameras.NAME] for each camera; nothing else"
+        )
     return _jobs(cameras, defaults, str(path), output)
+
+
+def _access_of(content: dict[str, Any], path: Path) -> Access:
+    """Who may look, of the content of a file, from which it is taken."""
+    given = content.pop("page", {})
+    if not isinstance(given, dict):
+        raise SegueError(f"{path}: [page] is a table")
+    try:
+        return Access.parse({key: _for_camera(value, "") for key, value in given.items()})
+    except SegueError as error:
+        raise SegueError(f"{path}: {error}") from None
 
 
 def _jobs(
