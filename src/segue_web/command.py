@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ import typer
 
 from segue.errors import SegueError, SourceError
 from segue.reports.terminal import interruptible
+from segue.utils import access
 from segue.utils.extras import missing_packages
 from segue.utils.inputs import not_there, printable
 
@@ -256,18 +256,10 @@ def serve(
     need_web()
     from segue.registry import MODELS
     from segue_web.server.address import listening
-    from segue_web.server.guard import LOOPBACK, certificate, quiet_server, refuse_pages
+    from segue_web.server.guard import certificate, quiet_server, refuse_pages
     from segue_web.services.assistant import Assistant
 
-    if keyfile is not None and certfile is None:
-        raise SegueError("--keyfile is the key of a certificate; give --certfile")
-    if certfile is not None and plain_http:
-        raise SegueError("--certfile is for HTTPS, --plain-http for none; give one of them")
-    if host not in LOOPBACK and certfile is None and not plain_http:
-        raise SegueError(
-            f"--host {host}: the token and the images would cross the network unencrypted; give --certfile "
-            "and --keyfile, or --plain-http if a proxy encrypts them or everybody there may read them"
-        )
+    access.encryption(host, certfile, keyfile, plain_http=plain_http)
     encryption = {} if certfile is None else certificate(certfile, keyfile)
     own = prompter or MODELS.find(model).prompter
     assistant = Assistant(model=model, weights=weights, prompter=own, device=device)
@@ -281,11 +273,11 @@ def serve(
         from segue_web.services import x_anylabeling
 
         app = x_anylabeling.make_app(assistant)
-    token = None if host in LOOPBACK else os.environ.get("SEGUE_TOKEN") or secrets.token_urlsafe(24)
+    token, is_new = (None, False) if host in access.LOOPBACK else access.own_token()
     refuse_pages(app, host, token)
     listener = listening(host, port)
     found = f"{tool} finds segue at http{'s' if encryption else ''}://{host}:{port}"
-    if token is not None and "SEGUE_TOKEN" not in os.environ:
+    if is_new:
         found += f" with the token {token}"
     typer.echo(f"{found}  (Ctrl-C ends)")
     try:
