@@ -8,7 +8,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import asdict
@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
+import torch
 
 from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
 from segue.events.messages.notify import Notifier
@@ -33,6 +34,7 @@ from segue.jobs.values import ForegroundJob
 from segue.masks import overlay
 from segue.sinks.rotation import parts_of
 from segue.types import Frame, Segmentation
+from segue.utils.allocation import share_heap
 from segue.utils.cancel import CancelToken
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
@@ -388,6 +390,19 @@ class CameraSet:
         self._stop.forget(token.cancel)
         token.cancel()
         thread.join(END_SECONDS)
+
+
+def network_pool(cameras: int) -> ThreadPoolExecutor:
+    """Threads in which so many cameras share networks and the cores of the machine.
+
+    Sets the threads of PyTorch and OpenCV, and has all threads of the process share one heap.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(1, cores // cameras)
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    share_heap()
+    return ThreadPoolExecutor(cores // threads, thread_name_prefix="segue-network")
 
 
 def watch_cameras(cameras: Sequence[Camera], stop: CancelToken) -> None:

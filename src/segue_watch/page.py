@@ -9,24 +9,26 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
+from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
+from ssl import SSLContext
+from types import MappingProxyType
 from typing import Any, cast
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from segue.errors import SegueError
 from segue.events.retention import NAME, Marks
 from segue.sinks.rotation import PART
+from segue.utils.access import LOOPBACK
 from segue.utils.inputs import parse_json, whole_number
+from segue_watch.access import COOKIE, Access, May, TooManyTriesError, Visitors, token_of
 from segue_watch.cameras import Camera, metrics, process_state, states_of
 from segue_watch.history import Query, counts_of, events_of
-
-LOOPBACK = ("127.0.0.1", "localhost")
-"""Names of this machine; with others a foreign address could point here (DNS rebinding)."""
 
 _STATIC = Path(str(cast(ModuleSpec, find_spec("segue_web")).origin)).parent / "static"
 """Pages and scripts of all pages; that of cameras shares parts with the others, and needs no extra."""
@@ -46,6 +48,11 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="segue", charset="UTF-8"'}
+
+KEEP_SECONDS = 90 * 86_400
+"""Time for which a browser keeps the token of a link."""
 
 _CHUNK = 1 << 18
 """Bytes of a clip that are read at once."""
@@ -82,8 +89,13 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # with fewer, many clients at once wait for a second
 
-    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
-        super().__init__(("127.0.0.1", port), handler)
+    def __init__(
+        self, host: str, port: int, handler: type[BaseHTTPRequestHandler], encryption: SSLContext | None
+    ) -> None:
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        super().__init__((host, port), handler)
+        self._encryption = encryption
         self._lock = threading.Lock()
         self._ends: dict[socket.socket, float] = {}  # when the time of a connection is over
         self._begins: dict[socket.socket, float] = {}  # of those that owe us a part of their request
@@ -96,14 +108,21 @@ class _Server(ThreadingHTTPServer):
                 if not owes:
                     self._begins.pop(connection, None)
 
+    def get_request(self) -> tuple[socket.socket, Any]:
+        request, address = super().get_request()
+        if self._encryption is not None:  # the thread of the request shakes hands, by the time of its head
+            request = self._encryption.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        return request, address
+
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
             full = len(self._ends) >= MAX_CONNECTIONS
             if full and self._begins:
                 self._drop(min(self._begins, key=lambda each: self._begins[each]))
             elif full:
-                with suppress(OSError):
-                    request.sendall(b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+                if self._encryption is None:
+                    with suppress(OSError):
+                        request.sendall(b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
                 request.close()
                 return
             self._begins[request] = time.monotonic()
@@ -141,18 +160,36 @@ class _Server(ThreadingHTTPServer):
 
 
 class CameraPage(AbstractContextManager["CameraPage"]):
-    """Serves this machine: ``/`` for people, ``/health`` (200 or 503) and ``/metrics`` for programs.
+    """Serves ``/`` for people, ``/health`` (200 or 503) and ``/metrics`` for programs.
 
     Args:
         cameras: what is shown; those of the moment that an iteration gives.
         port: 0 takes a free one.
         save: takes zones that are drawn on the page; None refuses them.
+        host: where it listens; by default it is for this machine.
+        access: who may look; without a table all of this machine.
+        encryption: how it encrypts; None uses HTTP.
+
+    Attributes:
+        visitors: tells who asks; its ``access`` may change.
 
     Raises:
         SegueError: the port is taken.
     """
 
-    def __init__(self, cameras: Iterable[Camera], port: int, save: Save | None = None) -> None:
+    def __init__(
+        self,
+        cameras: Iterable[Camera],
+        port: int,
+        save: Save | None = None,
+        *,
+        host: str = "127.0.0.1",
+        access: Access = Access(),  # noqa: B008  it cannot be changed
+        encryption: SSLContext | None = None,
+    ) -> None:
+        visitors = self.visitors = Visitors(access)
+        self._host, self._scheme = host, "http" if encryption is None else "https"
+
         def of_name(name: str) -> Camera | None:
             return next((camera for camera in cameras if camera.name == name), None)
 
@@ -161,13 +198,18 @@ class CameraPage(AbstractContextManager["CameraPage"]):
 
             def do_GET(self) -> None:
                 self.server.wait_for(self.connection, ANSWER_SECONDS, owes=False)
-                if self.headers.get("Host", "").partition(":")[0] not in LOOPBACK:
-                    self._answer(403, "text/plain", b"this page is for this machine")
-                    return
                 path, _, question = self.path.partition("?")
+                may = self._may(question, tells_health=path == "/health")
+                if may is None:
+                    return
                 try:
-                    if path == "/":
-                        self._answer(200, "text/html", (_STATIC / "watch.html").read_bytes())
+                    if path == "/" and token_of(question):  # a link; the browser keeps what it brings
+                        self._keep(token_of(question))
+                    elif path == "/":
+                        page = (_STATIC / "watch.html").read_bytes()
+                        if may == "look":
+                            page = page.replace(b'data-mode="watch"', b'data-mode="watch" data-look')
+                        self._answer(200, "text/html", page)
                     elif path == "/health":
                         states = states_of(cameras)
                         status = 200 if all(state["well"] for state in states.values()) else 503
@@ -199,6 +241,33 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                         self._answer(200 if image else 404, "image/jpeg", image)
                 except SegueError as error:
                     self._answer(400, "text/plain; charset=utf-8", str(error).encode())
+
+            def _may(self, question: str = "", *, tells_health: bool = False) -> May | None:
+                """What the sender of this request may do; where that is nothing, it is answered."""
+                at_home = self.headers.get("Host", "").partition(":")[0] in LOOPBACK
+                if visitors.access.is_open and not at_home:
+                    self._answer(403, "text/plain", b"this page is for this machine")
+                    return None
+                try:
+                    may = visitors.may(self.headers, question, self.client_address[0])
+                except TooManyTriesError:
+                    self._answer(429, "text/plain", b"too many wrong passwords; wait a minute")
+                    return None
+                if may is None and tells_health:  # programs that watch this one learn no more than that
+                    well = all(camera.well for camera in cameras)
+                    self._answer(200 if well else 503, "text/plain", b"")
+                elif may is None:
+                    self._answer(401, "text/plain", b"give a user and password, or a token", _CHALLENGE)
+                return may
+
+            def _keep(self, token: str) -> None:
+                """Let the browser keep the token of a link, which no longer stands in the address then."""
+                cookie: SimpleCookie = SimpleCookie({COOKIE: token})
+                cookie[COOKIE].update({"httponly": "1", "samesite": "Lax", "max-age": str(KEEP_SECONDS)})
+                if encryption is not None or self.headers.get("X-Forwarded-Proto") == "https":
+                    cookie[COOKIE]["secure"] = "1"
+                where = {"Location": "./", "Set-Cookie": cookie[COOKIE].OutputString()}
+                self._answer(303, "text/plain", b"", where)
 
             def _counts(self, question: str) -> object:
                 given = parse_qs(question, max_num_fields=100)
@@ -248,13 +317,17 @@ class CameraPage(AbstractContextManager["CameraPage"]):
             def do_POST(self) -> None:
                 what, _, name = self.path.removeprefix("/").partition("/")
                 camera = of_name(name)
-                own = f"http://{self.headers.get('Host', '')}"
+                origin = self.headers.get("Origin")
                 if (
-                    self.headers.get("Host", "").partition(":")[0] not in LOOPBACK
-                    or self.headers.get("Origin", own) != own
+                    (origin is not None and urlsplit(origin).netloc != self.headers.get("Host", ""))
                     or self.headers.get_content_type() != "application/json"  # no form of another page
                 ):
-                    self._answer(403, "text/plain", b"only the page of this machine may change anything")
+                    self._answer(403, "text/plain", b"only this page may change anything")
+                    return
+                may = self._may()
+                if may == "look":
+                    self._answer(403, "text/plain", b"this link is for looking")
+                if may != "change":
                     return
                 size = whole_number(self.headers.get("Content-Length", ""))
                 if camera is None or what not in ("zones", "marks"):
@@ -285,9 +358,13 @@ class CameraPage(AbstractContextManager["CameraPage"]):
             def _answer_json(self, values: object, status: int = 200) -> None:
                 self._answer(status, "application/json", json.dumps(values).encode())
 
-            def _answer(self, status: int, kind: str, body: bytes) -> None:
+            def _answer(
+                self, status: int, kind: str, body: bytes, further: Mapping[str, str] = MappingProxyType({})
+            ) -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
+                for header, value in further.items():
+                    self.send_header(header, value)
                 self.send_header("Content-Length", str(len(body)))
                 self._end_head()
                 self.wfile.write(body)
@@ -322,16 +399,18 @@ class CameraPage(AbstractContextManager["CameraPage"]):
             Marks(folder).change(str(image), clip, reviewed=reviewed, kept=kept)
 
         try:
-            self._server = _Server(port, Handler)
+            self._server = _Server(host, port, Handler, encryption)
         except OSError as error:
-            raise SegueError(f"port {port}: {error.strerror}; give another --port") from None
+            place = f"port {port}" if host in LOOPBACK else f"{host}, port {port}"
+            raise SegueError(f"{place}: {error.strerror or error}; give another --port") from None
         self._thread = threading.Thread(target=self._server.serve_forever, args=(LOOK_SECONDS,), daemon=True)
         self._thread.start()
 
     @property
     def address(self) -> str:
         """Where the page is."""
-        return f"http://127.0.0.1:{self._server.server_port}/"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{self._scheme}://{host}:{self._server.server_port}/"
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()

@@ -19,16 +19,20 @@ EXAMPLES = Path(segue.__file__).parents[2] / "examples"
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="the examples are not beside the package")
 
 
-def test_the_composition_with_label_studio_starts_a_command_that_there_is() -> None:
+@pytest.mark.parametrize(
+    ("folder", "service", "first"),
+    [("label_studio", "segue", "label-studio"), ("cameras", "cameras", "cameras.toml")],
+)
+def test_a_composition_starts_a_command_that_there_is(folder: str, service: str, first: str) -> None:
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
-    place = EXAMPLES / "label_studio" / "docker-compose.yml"
-    service = yaml.safe_load(place.read_text(encoding="utf-8"))["services"]["segue"]
-    assert (place.parent / service["build"] / "Dockerfile").is_file()
-    name, tool, *options = service["command"]
+    place = EXAMPLES / folder / "docker-compose.yml"
+    started = yaml.safe_load(place.read_text(encoding="utf-8"))["services"][service]
+    assert (place.parent / started["build"] / "Dockerfile").is_file()
+    name, given, *options = started["command"]
     command = load_command(name)
     known = {word for item in command.params for word in item.opts}
     assert {option.partition("=")[0] for option in options} <= known
-    assert tool == "label-studio"
+    assert given == first
 
 
 def test_the_space_is_described_as_hugging_face_wants_it() -> None:

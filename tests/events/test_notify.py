@@ -472,7 +472,7 @@ def test_zones_that_are_removed_disappear_from_home_assistant(broker: Broker) ->
 
 
 def shown(broker: Broker) -> set[str]:
-    """The zones that Home Assistant would show by the messages that have come (ask until all are there)."""
+    """The zones that Home Assistant would show by the messages that have come; ask until all are there."""
     subscriber = Subscriber(broker.port, "#")
     until(lambda: len({topic for topic, _ in subscriber.received if topic.endswith("availability")}) == 2)
     subscriber.end()

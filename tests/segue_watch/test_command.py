@@ -35,7 +35,7 @@ from segue.video import Reconnect
 from segue.video.sources import live
 from segue_watch import cameras
 from segue_watch.cameras import Camera, watch_cameras
-from segue_watch.command import read_cameras, save_zones
+from segue_watch.configuration import read_cameras, save_zones
 from segue_watch.log import CameraWarning
 from segue_watch.page import CameraPage
 from tests.cli.forked import run_forked

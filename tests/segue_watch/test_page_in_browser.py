@@ -12,7 +12,7 @@ import pytest
 from segue.events.retention import Marks
 from segue.utils.cancel import CancelToken
 from segue_watch.cameras import Camera, watch_cameras
-from segue_watch.command import read_cameras, save_zones
+from segue_watch.configuration import read_cameras, save_zones
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
 from tests.segue_web.chromium import launched, needs_chromium

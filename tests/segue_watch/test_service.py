@@ -18,7 +18,8 @@ from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob
 from segue.utils.cancel import CancelToken
 from segue_watch.cameras import Camera, CameraSet
-from segue_watch.command import Reload, read_cameras
+from segue_watch.command import Reload
+from segue_watch.configuration import read_cameras
 from segue_watch.log import Log
 from segue_watch.service import Watchdog, tell_systemd, with_secrets
 from tests.cli.mjpeg import mjpeg_camera

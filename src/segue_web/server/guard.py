@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import mimetypes
 import re
 import secrets
-import ssl
 import threading
 import webbrowser
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from segue.errors import SegueError
+from segue.utils import access
+from segue.utils.access import LOOPBACK, brings_token
 from segue.utils.extras import requires_extra
 from segue_web.server.address import listen, proof
 from segue_web.server.slow_clients import PatientProtocol
@@ -38,9 +37,6 @@ STATIC = Path(__file__).parents[1] / "static"
 mimetypes.add_type(
     "text/javascript", ".js"
 )  # whatever the system says: browsers refuse scripts of other types
-
-LOOPBACK = ("127.0.0.1", "localhost")
-"""Names of this machine; with others a foreign address could point here (DNS rebinding)."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -117,16 +113,6 @@ def guarded_app(token: str, page: str, life: Life) -> FastAPI:
     return app
 
 
-def brings_token(headers: Any, token: str) -> bool:
-    """Whether a request has the token: in ``Token``, as a bearer, or as a password of any user."""
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        with suppress(ValueError):
-            value = base64.b64decode(value).decode().partition(":")[2]
-    given = (headers.get("token", ""), value)
-    return any(secrets.compare_digest(each.encode(), token.encode()) for each in given)
-
-
 def refuse_pages(app: FastAPI, host: str, token: str | None) -> None:
     """Let programs ask, with the token if there is one, and no pages: browsers name these in each request."""
 
@@ -144,14 +130,7 @@ def refuse_pages(app: FastAPI, host: str, token: str | None) -> None:
 
 def certificate(certfile: Path, keyfile: Path | None) -> dict[str, str]:
     """Settings of uvicorn for HTTPS; a certificate that cannot be used is an error now."""
-    try:
-        # A key with a passphrase would be asked for at the terminal, twice.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile, password="")
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-        raise SegueError(
-            f"--certfile {certfile}: no certificate with its key, in PEM without passphrase ({reason})"
-        ) from None
+    access.certificate(certfile, keyfile)
     return {"ssl_certfile": str(certfile), **({} if keyfile is None else {"ssl_keyfile": str(keyfile)})}
 
 

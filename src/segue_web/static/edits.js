@@ -1,6 +1,6 @@
 // What a person says of an object on a frame goes to the server, one change after the other.
 
-import { make, notice } from "./dom.js";
+import { make, notice, question } from "./dom.js";
 import { complain, loadFrames, request, tell } from "./link.js";
 import { go, hold } from "./playback.js";
 import { state } from "./state.js";
@@ -183,12 +183,35 @@ function placeOf({ frames, objects = [] }) {
   return parts.length ? ` (${parts.join(", ")})` : "";
 }
 
+/** Comment on an object, on a frame, or on both. */
+export const comment = (text, object, frame) => change(() => request("comment", { text, object, frame }));
+
+/** Resolve a comment, or open it again. */
+export const resolve = (id, resolved) => change(() => request("resolve", { comment: id, resolved }));
+
+/** Assign a video to a person; an empty name takes that back. */
+export const assign = (number, person) => change(() => request("assign", { number, person }));
+
+/** Whether a person wants to undo or redo what somebody else has done. */
+async function mayUndo(op) {
+  const who = state.pending ? "" : (state.history.users?.[op] ?? "");
+  if (!who || who === state.user) return true;
+  const verb = op === "undo" ? "Undo" : "Redo";
+  const answer = await question(`${who} made this change: ${state.history[op]}. ${verb} it?`, {
+    keep: "Leave it",
+    take: verb,
+  });
+  return answer === "take";
+}
+
 /** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. */
 export async function undo(op) {
+  if (!(await mayUndo(op))) return;
   const before = state.pending && op === "undo" ? lastMade : true;
   const answer = await change(async () => ((await before) ? request("undo", { redo: op === "redo" }) : {}));
   if (!answer?.label) return;
-  notice(`${op === "undo" ? "Undone" : "Redone"}: ${answer.label}${placeOf(answer)}.`);
+  const by = answer.user && answer.user !== state.user ? `, by ${answer.user}` : "";
+  notice(`${op === "undo" ? "Undone" : "Redone"}: ${answer.label}${placeOf(answer)}${by}.`);
   if (answer.frames.length === 1 && answer.frames[0] !== state.frame) go(answer.frames[0]);
 }
 

@@ -100,7 +100,7 @@ function play(event, others) {
       make("input", {
         type: "checkbox",
         checked: event[mark],
-        disabled: !has(event.snapshot),
+        disabled: !has(event.snapshot) || "look" in document.body.dataset,
         onchange: ({ target }) => void save(mark, target),
       }),
       span(text),

@@ -12,7 +12,7 @@ class Refused extends Error {
 }
 
 /** what is asked of the list of videos, not of the open one */
-const LIST = new Set(["videos", "open", "export_all"]);
+const LIST = new Set(["videos", "open", "export_all", "assign"]);
 
 /** what is called with the answers that are due, by the number of the request */
 const waiting = new Map();
@@ -87,7 +87,7 @@ export async function request(/** @type {string} */ op, fields = {}) {
     waiting.set(id, resolve);
     // Of several videos, the one that is meant: another window may have opened another one.
     const video = op === "hello" || LIST.has(op) ? undefined : state.video.number;
-    open.send(JSON.stringify({ id, op, ...fields, video }));
+    open.send(JSON.stringify({ id, op, ...fields, video, user: state.user || undefined }));
   });
   if (answer.error) throw new Refused(answer.error, Boolean(answer.stale));
   return answer;
@@ -114,6 +114,24 @@ export function complain(/** @type {any} */ error) {
   if (!error.stale) return;
   state.outdateFrames((state.current?.revision ?? 0) + 1);
   void loadFrames([state.frame]);
+}
+
+/** where the browser keeps the name of the person, and the one that segue was started with */
+const NAME = "segue-user";
+let given = "";
+
+/** Take the name that segue was started with, or the one that was typed here since. */
+export function takeName(/** @type {string} */ name) {
+  given = name;
+  const [start, typed] = JSON.parse(localStorage.getItem(NAME) ?? "[]");
+  state.user = start === name ? typed : name;
+}
+
+/** Take a name that was typed, also for the next time. */
+export function giveName(/** @type {string} */ name) {
+  state.user = name;
+  localStorage.setItem(NAME, JSON.stringify([given, name]));
+  state.changed();
 }
 
 /** Change a setting, here and in a project for the next time. */

@@ -17,6 +17,7 @@ import { cornersOf, drawZones, ZoneEditor } from "./zones.js";
 const EVERY = 1000; // milliseconds between two looks
 const LEAST_TILE = 200; // pixels of the width of a tile; further ones are reached by scrolling
 const NARROW = 3; // frames a second above which a rate needs no decimals
+const looks = "look" in document.body.dataset; // and may change nothing
 const canvas = element("canvas");
 /** @type {Record<string, State>} */
 let states = {};
@@ -180,7 +181,7 @@ function beginDrawing(zone = null) {
 
 function showDrawing() {
   element("zone-form").hidden = !drawn.active;
-  element("zone-new").hidden = drawn.active;
+  element("zone-new").hidden = drawn.active || looks;
   element("zone-save").disabled = !drawn.complete;
   element("zone-back").disabled = !drawn.points.length;
   document.body.classList.toggle("drawing", drawn.active);
@@ -210,13 +211,18 @@ function showCamera() {
       make("li", {}, [
         make("b", { textContent: zone.name, title: `--zone "${zoneText(zone)}"` }),
         span(zone.points.length === 2 ? "line" : "", "quiet"),
-        make("button", { textContent: "Edit", onclick: () => beginDrawing(zone) }),
-        iconButton("trash", `Remove ${zone.name}`, () => void saveZones(others(zone))),
+        ...(looks
+          ? []
+          : [
+              make("button", { textContent: "Edit", onclick: () => beginDrawing(zone) }),
+              iconButton("trash", `Remove ${zone.name}`, () => void saveZones(others(zone))),
+            ]),
       ]),
     ),
   );
 }
 
+element("zone-new").hidden = looks;
 element("zone-new").append(icon("plus"), "Draw");
 element("zone-new").onclick = () => beginDrawing();
 element("zone-leave").onclick = () => drawn.end();
