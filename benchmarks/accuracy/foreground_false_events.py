@@ -287,8 +287,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for event in found:
             print(f"  {kind}: {event}", file=sys.stderr, flush=True)
         print(f"| {kind} | {len(found)} | {60 * len(found) / options.minutes:.0f} |", flush=True)
+    if kinds and names:
+        print()
     if names:
-        print("\n| video | objects | found | other events | an hour |\n| --- | --- | --- | --- | --- |")
+        print("| video | objects | found | other events | an hour |\n| --- | --- | --- | --- | --- |")
     whole = Recall(0, 0, 0, 0.0)
     for name in names:
         item = recall(real[name], new_session(options.short_side))
