@@ -7,6 +7,8 @@ import { state } from "./state.js";
 
 /** what was asked for last @type {Promise<any>} */
 let queue = Promise.resolve();
+/** messages that say why changes were refused; they go when one is made @type {any[]} */
+let refusals = [];
 /** whether it has made a step */
 let lastMade = Promise.resolve(true);
 
@@ -23,10 +25,17 @@ function change(ask) {
     (answer) => answer !== null,
     () => false,
   );
-  return turn.catch((error) => {
-    state.saved = ""; // it would stand beside what says the opposite
-    complain(error);
-  });
+  return turn.then(
+    (answer) => {
+      for (const box of refusals) box.remove();
+      refusals = [];
+      return answer;
+    },
+    (error) => {
+      state.saved = ""; // it would stand beside what says the opposite
+      refusals.push(complain(error));
+    },
+  );
 }
 
 /** A change of what is chosen now, on the frame that is shown now, whatever is chosen and shown in its turn. */
@@ -146,6 +155,7 @@ export function copyMask() {
   const { frame } = state;
   copied = { of_frame: frame, of_object: item.id };
   pastes = 0;
+  state.changed();
   const box = notice(
     `Copied: the mask of ${item.name} on frame ${state.frame}. Paste it (Ctrl V) on another frame, or into another object.`,
   );
@@ -156,8 +166,12 @@ export function pasteMask() {
   pastes++;
   state.changed();
   if (copied) void edit((about) => request("paste", { ...about, ...copied }));
-  else notice("Copy a mask first (Ctrl C).");
+  else until(notice("Copy a mask first (Ctrl C)."), () => copied !== null);
 }
+
+/** Give the chosen object here the mask that it has on another frame. */
+export const pasteOf = (frame, object) =>
+  void edit((about) => request("paste", { ...about, of_frame: frame, of_object: object }));
 
 /** Copy the mask of the chosen object to frames that nobody corrected. */
 export async function spread(first, last) {

@@ -93,8 +93,11 @@ export async function request(/** @type {string} */ op, fields = {}) {
   return answer;
 }
 
-/** The answer to a request; nothing where it is refused, which the person is told. */
-export const ask = (/** @type {string} */ op, fields = {}) => request(op, fields).catch(complain);
+/** The answer to a request; nothing where it is refused, which the person is told. @returns {Promise<any>} */
+export const ask = (/** @type {string} */ op, fields = {}) =>
+  request(op, fields).catch((error) => {
+    complain(error);
+  });
 
 /** Say something of little weight, of which an answer is not needed. */
 export const tell = (/** @type {string} */ op, fields = {}) => void request(op, fields).catch(() => undefined);
@@ -109,11 +112,14 @@ export async function loadFrames(/** @type {number[]} */ frames) {
   if (old.length) await loadFrames(old.map((/** @type {import("./state.js").FrameData} */ item) => item.frame));
 }
 
+/** Say why something was refused. @returns {any} the message */
 export function complain(/** @type {any} */ error) {
-  notice(error.message, "bad");
-  if (!error.stale) return;
-  state.outdateFrames((state.current?.revision ?? 0) + 1);
-  void loadFrames([state.frame]);
+  const box = notice(error.message, "bad");
+  if (error.stale) {
+    state.outdateFrames((state.current?.revision ?? 0) + 1);
+    void loadFrames([state.frame]);
+  }
+  return box;
 }
 
 /** where the browser keeps the name of the person, and the one that segue was started with */

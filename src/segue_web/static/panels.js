@@ -2,11 +2,12 @@
 
 import { curvePart, drawCurve, goWorst } from "./curve.js";
 import { all, commandButton, element, fill, iconButton, make, short, span, swatch, tick } from "./dom.js";
-import { changeObjects, remove } from "./edits.js";
+import { changeObjects, pasteOf, remove } from "./edits.js";
 import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
 import { request } from "./link.js";
 import { whose } from "./people.js";
+import { nearestMask } from "./review.js";
 import { go } from "./playback.js";
 import { showQueue } from "./queue.js";
 import { state } from "./state.js";
@@ -181,6 +182,21 @@ function showHere() {
     if (mark.reviewed) text += mark.reviewer ? ` Reviewed by ${whose(mark.reviewer, state.user)}.` : " Reviewed.";
   }
   element("here-text").textContent = text;
+  const near =
+    item && !mark?.area && state.mode === "annotate" ? nearestMask(state.marksOf(item.id), state.frame) : null;
+  element("nearest").hidden = near === null;
+  fill(element("nearest"), [item?.id, near, item?.locked], () =>
+    near === null
+      ? []
+      : [
+          make("button", { textContent: `Go to frame ${near}`, onclick: () => go(near) }),
+          make("button", {
+            textContent: "Copy its mask here",
+            disabled: Boolean(item?.locked),
+            onclick: () => pasteOf(near, item?.id),
+          }),
+        ],
+  );
 }
 
 const kindOf = ({ kind, user = "" }) =>
