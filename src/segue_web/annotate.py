@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ class AnnotateBackend(Backend):
         classes: Sequence[str] = (),
         worker: Worker | None = None,
         on_prompter: Callable[[str], None] = lambda _: None,
+        user: str = "",
     ) -> None:
+        self.user = user
         self.project = Project(folder, video.describe(), video.size)
         self.exports = folder / "exports"
         if classes:
@@ -107,6 +110,9 @@ class AnnotateBackend(Backend):
             "schema": self._schema,
             "remove": self._remove,
             "undo": self._undo,
+            "comment": self._comment,
+            "resolve": self._resolve,
+            "people": self._people,
             "track": self._trackings.track,
             "stop": self._trackings.stop,
             "move": self._trackings.move,
@@ -194,7 +200,8 @@ class AnnotateBackend(Backend):
     async def run(self, call: Callable[[], Any]) -> Any:
         """Run a call in the one thread that uses the project."""
         self._loop = asyncio.get_running_loop()
-        return await self._loop.run_in_executor(self._thread, call)
+        # The thread hears who asks.
+        return await self._loop.run_in_executor(self._thread, copy_context().run, call)
 
     def _send_from_thread(self, event: dict[str, Any]) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -272,6 +279,8 @@ class AnnotateBackend(Backend):
             **self._trackings.known(),
             "folder": str(self.project.folder),
             "schema": self.project.schema.as_json(),
+            "comments": self.project.comments(),
+            "user": self.user,
             "prompters": self._prompters.known(),
             "formats": [
                 {"id": form, "group": about.group, "name": about.name, "text": about.text}
@@ -388,6 +397,7 @@ class AnnotateBackend(Backend):
     def _undo(self, redo: bool = False) -> dict[str, Any]:
         """Undo or redo the next step of the history that is not of an object that is being tracked."""
         names = self._names()
+        user = self.project.history()["users"]["redo" if redo else "undo"]
         done = self.project.undo(redo=redo)
         if done is None:
             beside = " but what is of an object that is being tracked" if self._trackings.runner.job else ""
@@ -395,7 +405,26 @@ class AnnotateBackend(Backend):
         label, changed = done
         names |= self._names()
         about = [names[number] for number in sorted(changed.numbers) if number in names]
-        return {"label": label, "frames": sorted(changed.frames)[:2], "objects": about}
+        return {"label": label, "frames": sorted(changed.frames)[:2], "objects": about, "user": user}
+
+    def _comment(
+        self,
+        text: messages.CommentText,
+        object: messages.Number | None = None,
+        frame: messages.Index | None = None,
+    ) -> dict[str, Any]:
+        """Comment on an object, on a frame, or on an object on a frame."""
+        with self.project.change("comment"):
+            return {"comment": self.project.add_comment(text, object, frame)}
+
+    def _resolve(self, comment: messages.Index, resolved: bool = True) -> None:
+        """Resolve a comment, or open it again."""
+        with self.project.change("resolved comment" if resolved else "reopened comment"):
+            self.project.resolve_comment(comment, resolved)
+
+    def _people(self) -> dict[str, Any]:
+        """Who has done what, and the newest changes."""
+        return {"people": self.project.people(), "changes": self.project.changes()}
 
     def _names(self) -> dict[int, str]:
         return {row["id"]: row["name"] for row in self.project.objects()}

@@ -25,6 +25,9 @@ Tool = Literal["label-studio", "x-anylabeling"]
 MAX_LISTED = 20
 """Objects of an imported file that the terminal lists."""
 
+MAX_NAME = 80
+"""Characters of the name of a person."""
+
 MAX_CONNECTIONS = 40
 """Tools that may be connected to `segue serve` at once. One more takes the place of one that has not sent its
 request, and gets status 503 if there is none."""
@@ -72,6 +75,9 @@ def annotate(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1 ...  [default: a GPU if there is one]")
     ] = None,
+    user: Annotated[
+        str, typer.Option(help="Your name; it stands with every change. The page can change it.")
+    ] = "",
     copy_to: Annotated[
         Path | None,
         typer.Option(
@@ -100,9 +106,12 @@ def annotate(
 
         segue annotate my.mp4 --copy-to backup.project
 
-        segue annotate videos/
+        segue annotate videos/ --user Ann
     """
     need_web()
+    user = user.strip()
+    if len(user) > MAX_NAME or not user.isprintable():
+        raise SegueError(f"--user: give a name of at most {MAX_NAME} characters, without control characters")
     _check_source(video)
     _check_there(*(import_ or ()))
     from segue.video.sources.images import name_of_source
@@ -130,16 +139,17 @@ def annotate(
     from segue.registry import MODELS
     from segue.weights import load_for
     from segue_web.annotate import AnnotateBackend
+    from segue_web.project.store import acting
     from segue_web.server import server
     from segue_web.video_list import VideoListBackend
 
-    with interruptible():
+    with interruptible(), acting(user):
         load_for("track", model, weights)  # what is wrong shows now, not at the first tracking
         prompter = prompter or MODELS.find(model).prompter
         find_prompter(prompter, device=device)
         names = [name.strip() for name in (classes or "").split(",") if name.strip()]
         about: dict[str, Any] = {"model": model, "weights": weights, "prompter": prompter, "device": device}
-        about |= {"classes": names, "schema": schema}
+        about |= {"classes": names, "schema": schema, "user": user}
 
         def remember(prompter: str) -> None:
             about["prompter"] = prompter  # chosen in the page, and used for the next video, too
@@ -148,7 +158,9 @@ def annotate(
             return AnnotateBackend(video, place, **about, on_prompter=remember)
 
         if videos is not None:
-            several = VideoListBackend(name, videos, folder, lambda path, place: make(Video(path), place))
+            several = VideoListBackend(
+                name, videos, folder, lambda path, place: make(Video(path), place), user
+            )
             typer.echo(printable(f"projects of {len(videos)} videos: {folder}"))
             server.serve(several, port, browser, folder)
             return

@@ -11,6 +11,7 @@ from segue.errors import PromptError, SegueError
 from segue_web.project.memory import TrackingMemory, forget
 from segue_web.project.project import MarkedMask, Project, Send
 from segue_web.project.queue import TrackingQueue, is_same
+from segue_web.project.store import acting, actor
 from segue_web.project.tracking import Direction, planned, resumed, shown, track_job
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
@@ -50,7 +51,7 @@ class Trackings:
         job = self.runner.job
 
         def add() -> int:
-            spec = plan()
+            spec = plan() | {"user": actor()}
             if job is not None and job.tracking is not None and is_same(spec, job.tracking):
                 raise PromptError("this is being tracked already")
             return self._queue.add(spec)
@@ -109,14 +110,15 @@ class Trackings:
         frame = one["start"] + (one["direction"] == "between")
         wanted = one["direction"], frame, one["first"], one["last"], one["objects"]
         try:
-            return planned(self._project, self._video, *wanted) | {"waited": one["id"]}
+            known = {"waited": one["id"], "user": one.get("user", "")}  # earlier versions had no user
+            return planned(self._project, self._video, *wanted) | known
         except PromptError:
             self._queue.move(one["id"], None)
             raise
 
     async def _begin(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         def plan() -> tuple[dict[str, Any], Any]:
-            spec = make()
+            spec = {"user": actor()} | make()
             waited = spec.pop("waited", None)
             layers = shown(self._project, spec)
             self._project.note("tracking", spec)
@@ -146,7 +148,8 @@ class Trackings:
         project = self._project
         assert job.tracking is not None
         alive = {i: tracked[i] for i in project.unlocked(tracked)}
-        with project.change("tracking", entry=job.entry if job.entry == project.last_entry else None):
+        entry = job.entry if job.entry == project.last_entry else None
+        with acting(job.tracking.get("user", "")), project.change("tracking", entry=entry):
             project.put(index, alive)
             project.note_tracked(index, alive)
             project.note("tracking", job.tracking | {"start": index, "done": job.done})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing, suppress
@@ -13,6 +14,7 @@ from typing import Any
 from segue.batch.places import is_result
 from segue.batch.plan import read_tasks
 from segue.errors import PromptError, SegueError, SourceError
+from segue.utils.files import write_complete, writing
 from segue.utils.naming import is_hidden, natural_key
 from segue.video.sources.kinds import is_image, is_video
 from segue_web.annotate import AnnotateBackend
@@ -24,6 +26,9 @@ from segue_web.server.job_runner import Job
 from segue_web.server.server import Backend
 from segue_web.server.worker import Tools
 from segue_web.video import Video
+
+ASSIGNED = "assigned.json"
+"""File of a projects folder: the person of each assigned video, by its name."""
 
 Make = Callable[[Path, Path], AnnotateBackend]
 """Opens a video with its project folder."""
@@ -71,18 +76,26 @@ def _image_folders(place: Path) -> list[Path]:
 class VideoListBackend(Backend):
     """The backend of a list of videos: it passes requests on to that of the open one."""
 
-    def __init__(self, name: str, videos: Mapping[str, Path], folder: Path, make: Make) -> None:
+    def __init__(
+        self, name: str, videos: Mapping[str, Path], folder: Path, make: Make, user: str = ""
+    ) -> None:
         self._name, self._videos, self._folder, self._make = name, dict(videos), folder, make
         self.exports = folder / "exports"
         self._errors: dict[int, str] = {}  # of videos that could not be opened
         known = self._progress()
-        self._open_one = self._first_of(sorted(range(len(known)), key=lambda number: _is_done(known[number])))
+        assigned = self._assigned()
+        others = [bool(user) and assigned.get(name, user) != user for name in self._videos]
+        # Videos of other people last, finished ones after those to be done.
+        self._open_one = self._first_of(
+            sorted(range(len(known)), key=lambda number: (others[number], _is_done(known[number])))
+        )
         self._switching = asyncio.Lock()
         self._greeted = False
         requests: dict[str, Callable[..., Any]] = {
             "videos": self._list,
             "open": self._open,
             "export_all": self._export_all,
+            "assign": self._assign,
         }
         super().__init__(self.current.video, requests)
 
@@ -156,12 +169,41 @@ class VideoListBackend(Backend):
             return None
 
     def _list(self) -> dict[str, Any]:
-        """All videos, how far each is or why it cannot be opened, and which one is open."""
+        """All videos, how far each is or why it cannot be opened, whose it is, and which one is open."""
         videos: list[dict[str, Any]] = []
+        assigned = self._assigned()
         for number, (name, about) in enumerate(zip(self._videos, self._progress(), strict=True)):
             error = {"error": self._errors[number]} if number in self._errors else {}
-            videos.append({"name": name, **({} if about is None else about._asdict()), **error})
+            people = [] if about is None or error else Store.people_of(self._project(number))
+            person = {"assigned": assigned.get(name), "people": people}
+            known = {**({} if about is None else about._asdict()), **error}
+            videos.append({"name": name, **known, **{key: value for key, value in person.items() if value}})
         return {"videos": videos, "open": self._open_one[0]}
+
+    def _assigned(self) -> dict[str, str]:
+        """The person of each assigned video, which another process may have changed."""
+        path = self._folder / ASSIGNED
+        if not path.is_file():
+            return {}
+        try:
+            known = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise SegueError(f"{path}: cannot be read ({error}); mend or move it") from None
+        if not isinstance(known, dict) or not all(isinstance(name, str) for name in known.values()):
+            raise SegueError(f"{path}: is no JSON object of a name for each video; mend or move it")
+        return known
+
+    def _assign(self, number: messages.Index, person: messages.ShortText = "") -> None:
+        """Assign a video to a person; an empty name takes that back."""
+        if number >= len(self._videos):
+            raise PromptError(f"there is no video {number + 1}; the last one is {len(self._videos)}")
+        name, person = [*self._videos][number], person.strip()
+        known = {video: who for video, who in self._assigned().items() if video != name}
+        text = json.dumps(known | ({name: person} if person else {}), indent=1, ensure_ascii=False)
+        path = self._folder / ASSIGNED
+        with writing(path):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_complete(path, f"{text}\n".encode())
 
     async def _open(self, number: messages.Index, onward: bool = False) -> dict[str, Any]:
         """Open another video in place of the one that is open, on all pages.

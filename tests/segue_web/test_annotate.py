@@ -892,3 +892,30 @@ def test_a_moved_corner_changes_a_mask_there_alone_and_for_good(backend: Annotat
     assert not shown(backend, 3, number)[23, 25]
     click(ask, 3, 20, 15, number)
     assert shown(backend, 3, number)[43, 8], "what was gained is painted"
+
+
+def test_two_people_work_at_one_project_and_edits_of_the_same_frame_are_refused(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    backend.project.frame_revision(3)
+    seen = ask("look", frames=[3])["frames"][0]["revision"]
+    ask("click", frame=3, object=None, points=[(20, 30, True)], seen=seen, user="Ann")
+    with pytest.raises(StaleError, match="another window"):
+        ask("click", frame=3, object=1, points=[(20, 30, True)], seen=seen, user="Ben")
+    ask("comment", text="too small", object=1, frame=3, user=" Ben ")
+    ask("resolve", comment=1, user="Ann")
+
+    known = ask("hello", user="Ann")
+    about = {"id": 1, "object": 1, "frame": 3, "text": "too small", "user": "Ben", "resolved": "Ann"}
+    assert known["comments"] == [about]
+    assert backend.project.marks(3)[1].user == "Ann"
+    found = ask("people")
+    assert [(one["label"], one["user"]) for one in found["changes"]] == [
+        ("resolved comment", "Ann"),
+        ("comment", "Ben"),
+        ("click", "Ann"),
+    ]
+    assert {one["user"]: one["comments"] for one in found["people"]} == {"Ann": 0, "Ben": 1}
+    assert ask("undo", user="Ben")["user"] == "Ann"
+    with pytest.raises(SegueError, match="not valid"):
+        ask("comment", text="x", user="B" * 100)

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.errors import SegueError, SourceError
+from segue.errors import PromptError, SegueError, SourceError
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import write_export
 from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.store import acting
 from segue_web.server import messages
 from segue_web.video import Video
 from segue_web.video_list import VideoListBackend, videos_of
@@ -175,3 +176,38 @@ def test_all_videos_with_masks_are_exported_together(videos: VideoListBackend, t
     frames = [[one["frame_index"] for one in json.loads(path.read_text())["images"]] for path in found]
     assert frames == [[1], [6]]
     assert videos.export_file("videos-coco") == found[0].parent
+
+
+def test_videos_are_assigned_and_the_list_shows_who_has_done_what(
+    videos: VideoListBackend, folder: Path
+) -> None:
+    with acting("Ann"):
+        give(videos.current.project, 2)
+    ask(videos, "assign", number=1, person=" Ben ", user="Ann")
+    ask(videos, "assign", number=0, person="Ann")
+
+    listed = ask(videos, "videos")["videos"]
+    assert [one.get("assigned", "") for one in listed] == ["Ann", "Ben", ""]
+    assert [[who["user"] for who in one.get("people", [])] for one in listed] == [["Ann"], [], []]
+    ask(videos, "assign", number=0)
+    assert [one.get("assigned", "") for one in ask(videos, "videos")["videos"]] == ["", "Ben", ""]
+    with pytest.raises(PromptError, match="there is no video"):
+        ask(videos, "assign", number=3, person="Ben")
+
+
+def test_a_person_begins_with_a_video_of_theirs(folder: Path, tmp_path: Path) -> None:
+    found = videos_of(folder)
+    assert found is not None
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "assigned.json").write_text('{"b2": "Ben"}')
+
+    def make(path: Path, place: Path) -> AnnotateBackend:
+        video = Video(path)
+        return AnnotateBackend(video, place, worker=ExportWorker(video.size))
+
+    for user, name in (("Ann", "b10"), ("Ben", "b2"), ("", "b2")):
+        with closing(VideoListBackend("videos", found, tmp_path / "out", make, user)) as backend:
+            assert backend.current.project.folder.name == f"{name}.project"
+    (tmp_path / "out" / "assigned.json").write_text("[]")
+    with pytest.raises(SegueError, match=r"assigned\.json"):
+        VideoListBackend("videos", found, tmp_path / "out", make)

@@ -19,7 +19,7 @@ from segue.masks.values import MAX_ID
 from segue.types import IndexMask
 from segue.utils.arrays import BoolArray
 from segue_web.project.colours import colour_of
-from segue_web.project.store import Changed, Row, StaleError, Store
+from segue_web.project.store import Changed, Row, StaleError, Store, actor
 
 Send = Callable[[dict[str, Any]], None]
 """Sends an event to all pages."""
@@ -38,6 +38,8 @@ class FrameAnnotation:
     score: float = 1.0  # the IoU to be expected; 1 of what a person drew
     area: int = 0  # pixels
     reviewed: bool = False  # whether a person has looked at it since it changed
+    user: str = ""  # who made it, if that is known
+    reviewer: str = ""
 
 
 Side = Literal["forward", "back"]
@@ -64,7 +66,9 @@ MarkedMask = tuple[BoolArray, FrameAnnotation]
 _OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes")
 """Fields of an object that the parts have into which it is split."""
 
-_TIMELINE = "frame, object, kind, score, area, reviewed"
+_TIMELINE = "frame, object, kind, score, area, reviewed, user, reviewer"
+
+MAX_COMMENTS = 10_000
 
 MAX_POINTS = 10_000
 """Frames on which an attribute of an object may change."""
@@ -88,6 +92,8 @@ class Project(Store):
             event["objects"] = self.objects()
         if changed.schema:
             event["schema"] = self.schema.as_json()
+        if changed.comments:
+            event["comments"] = self.comments()
         if len(changed.frames) == 1:
             event["frames"] = [self.frame(index) for index in changed.frames]
         elif changed.frames:
@@ -126,7 +132,7 @@ class Project(Store):
         return unlocked if wanted is None else [i for i in wanted if i in unlocked]
 
     def timeline(self) -> list[list[Any]]:
-        """All marks: frame, object, kind, score, area."""
+        """All marks: frame, object, kind, score, area, reviewed, user, reviewer."""
         return [
             list(row) for row in self._db.execute(f"SELECT {_TIMELINE} FROM marks ORDER BY frame, object")
         ]
@@ -267,7 +273,8 @@ class Project(Store):
         for frame in wanted:
             row = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
             assert row is not None
-            self._set("marks", (frame, number), dict(row) | {"reviewed": int(reviewed)})
+            said = {"reviewed": int(reviewed), "reviewer": actor() if reviewed else ""}
+            self._set("marks", (frame, number), dict(row) | said)
             self._changed.frames.add(frame)
         return len(wanted)
 
@@ -290,6 +297,9 @@ class Project(Store):
         self._object(number)
         for (frame,) in self._db.execute("SELECT frame FROM marks WHERE object=?", (number,)).fetchall():
             self.clear(frame, number)
+        for comment in self.comments():
+            if comment["object"] == number:
+                self._set("comments", (comment["id"],), None)
         self._set("objects", (number,), None)
 
     def merge_object(self, number: int, into: int) -> None:
@@ -309,6 +319,7 @@ class Project(Store):
             self.correct(frame, into, Correction(on=counts, mends=True) if given else None)
         row = self._object(into)
         self._set_points(row, _points_of(self._object(number)) | _points_of(row))
+        self._move_comments(number, into)
         self.remove_object(number)
 
     def split_object(self, number: int, frame: int) -> int:
@@ -321,6 +332,7 @@ class Project(Store):
         self._set("objects", (new,), {**self._object(new), **{key: row[key] for key in _OF_BOTH_PARTS}})
         for index in frames:
             self._move(index, number, new)
+        self._move_comments(number, new, frame)
         return new
 
     def _move(self, frame: int, number: int, to: int) -> None:
@@ -368,7 +380,7 @@ class Project(Store):
 
     def _put(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         row = {"frame": frame, "object": number, "mask": counts, **asdict(mark)}
-        row["reviewed"] = int(mark.reviewed)
+        row |= {"reviewed": int(mark.reviewed), "user": mark.user or actor()}
         self._set("marks", (frame, number), row)
         self._changed.frames.add(frame)
 
@@ -381,6 +393,39 @@ class Project(Store):
         """Forget the mask and the prompts of an object on a frame, inside :meth:`change`."""
         self._set("marks", (frame, number), None)
         self.correct(frame, number, None)
+
+    def comments(self) -> list[Row]:
+        """All comments: id, object and frame (None for all), text, user, and in ``resolved`` who resolved it.
+
+        ``resolved`` is empty while it is open, and ``?`` if nobody gave a name.
+        """
+        return [dict(row) for row in self._db.execute("SELECT * FROM comments ORDER BY id")]
+
+    def add_comment(self, text: str, number: int | None, frame: int | None) -> int:
+        """Comment on an object, on a frame, or on an object on a frame, inside :meth:`change`; its id."""
+        if number is not None:
+            self._object(number)
+        known = self._one("SELECT count(*), coalesce(max(id), 0) FROM comments")
+        assert known is not None
+        if known[0] >= MAX_COMMENTS:
+            raise SegueError(f"a project has room for {MAX_COMMENTS} comments")
+        new = int(known[1]) + 1
+        row = {"id": new, "object": number, "frame": frame, "text": text, "user": actor(), "resolved": ""}
+        self._set("comments", (new,), row)
+        return new
+
+    def resolve_comment(self, comment: int, resolved: bool) -> None:
+        """Resolve a comment, or open it again, inside :meth:`change`."""
+        row = self._one("SELECT * FROM comments WHERE id=?", comment)
+        if row is None:
+            raise StaleError("this comment is gone; another window may have undone it")
+        self._set("comments", (comment,), dict(row) | {"resolved": (actor() or "?") if resolved else ""})
+
+    def _move_comments(self, number: int, to: int, first: int = 0) -> None:
+        """Have comments on an object be on another one, those of frames from ``first`` on."""
+        for row in self.comments():
+            if row["object"] == number and (not first or (row["frame"] or 0) >= first):
+                self._set("comments", (row["id"],), row | {"object": to})
 
     def check_edit(self, frame: int, seen: int, number: int | None) -> None:
         """See that an edit was made on the frame as it is, and that its object may change."""
@@ -398,7 +443,8 @@ class Project(Store):
 
 def _annotation(row: Any) -> FrameAnnotation:
     """The mark of a row of ``_TIMELINE``."""
-    return FrameAnnotation(row["kind"], row["score"], row["area"], bool(row["reviewed"]))
+    known = row["kind"], row["score"], row["area"], bool(row["reviewed"])
+    return FrameAnnotation(*known, row["user"], row["reviewer"])
 
 
 def _points_of(row: Row | Any) -> FrameAttributes:

@@ -10,14 +10,15 @@ from segue_web.project.project import Project
 MAX_WAITING = 200
 """Trackings that may wait at once."""
 
-WANTED = ("direction", "start", "first", "last", "objects")
+WANTED = ("direction", "start", "first", "last", "objects", "user")
 """What is kept of a planned tracking; the rest is planned anew when its turn has come."""
 
 
 def is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two planned trackings give the same frames of the same objects."""
     begins = other.get("begin", other["start"])  # one that was gone on with
-    return begins == one["start"] and all(one[key] == other[key] for key in WANTED if key != "start")
+    others = (key for key in WANTED if key not in ("start", "user"))
+    return begins == one["start"] and all(one[key] == other[key] for key in others)
 
 
 class TrackingQueue:

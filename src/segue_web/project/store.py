@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -19,6 +20,24 @@ FORMAT = 2
 
 HISTORY = 500
 """Steps that can be undone."""
+
+_actor: ContextVar[str] = ContextVar("actor", default="")
+
+
+def actor() -> str:
+    """Name of the person whose request is answered; empty without one."""
+    return _actor.get()
+
+
+@contextmanager
+def acting(user: str) -> Iterator[None]:
+    """Attribute all changes inside to a person."""
+    token = _actor.set(user)
+    try:
+        yield
+    finally:
+        _actor.reset(token)
+
 
 _PRAGMAS = """
 PRAGMA trusted_schema=OFF;
@@ -46,11 +65,18 @@ CREATE INDEX steps_of_row ON steps (tbl, key);
 
 _ADDED = """
 CREATE TABLE IF NOT EXISTS label_schema (id INTEGER PRIMARY KEY, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS comments (id INTEGER PRIMARY KEY, object INTEGER, frame INTEGER,
+                                     text TEXT NOT NULL, user TEXT NOT NULL, resolved TEXT NOT NULL);
 """
 
 _ADDED_COLUMNS = {
     "objects": {"frame_attributes": "TEXT NOT NULL DEFAULT ''"},
-    "marks": {"reviewed": "INTEGER NOT NULL DEFAULT 0"},
+    "marks": {
+        "reviewed": "INTEGER NOT NULL DEFAULT 0",
+        "user": "TEXT NOT NULL DEFAULT ''",
+        "reviewer": "TEXT NOT NULL DEFAULT ''",
+    },
+    "history": {"user": "TEXT NOT NULL DEFAULT ''"},
 }
 """What projects of this format lacked at first."""
 
@@ -60,11 +86,12 @@ _COLUMNS = {
         *("id", "name", "colour", "visible", "locked"),
         *("category", "team", "attributes", "frame_attributes"),
     ),
-    "marks": ("frame", "object", "kind", "score", "area", "mask", "reviewed"),
+    "marks": ("frame", "object", "kind", "score", "area", "mask", "reviewed", "user", "reviewer"),
     "prompts": ("frame", "object", "data"),
     "label_schema": ("id", "data"),
+    "comments": ("id", "object", "frame", "text", "user", "resolved"),
     "meta": ("key", "value"),
-    "history": ("id", "label", "undone"),
+    "history": ("id", "label", "undone", "user"),
     "steps": ("id", "entry", "tbl", "key", "before"),
 }
 """Columns of each table; those of the key come first."""
@@ -87,7 +114,7 @@ class StaleError(SegueError):
 
 @dataclass(slots=True)
 class Changed:
-    """Frames that a change has touched, and whether it has touched objects, or what they may be.
+    """Frames that a change has touched, and whether it has touched objects, their schema, or comments.
 
     ``numbers``: the objects that an undone or redone step is about.
     """
@@ -96,6 +123,7 @@ class Changed:
     numbers: set[int] = field(default_factory=set)
     objects: bool = False
     schema: bool = False
+    comments: bool = False
 
 
 class Store:
@@ -168,6 +196,18 @@ class Store:
         except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
             raise SegueError(f"{path}: damaged or not a project ({error})") from None
 
+    @staticmethod
+    def people_of(folder: Path) -> list[Row]:
+        """As :meth:`people`, of a project as last saved; empty where an earlier segue made it."""
+        path = folder / "project.db"
+        try:
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+                database.row_factory = sqlite3.Row
+                columns = {row["name"] for row in database.execute("PRAGMA table_info(marks)")}
+                return _people(database) if "reviewer" in columns else []
+        except sqlite3.DatabaseError as error:
+            raise SegueError(f"{path}: damaged or not a project ({error})") from None
+
     def close(self) -> None:
         """Let another process open it."""
         if hasattr(self, "_db"):
@@ -186,10 +226,21 @@ class Store:
     def publish(self, changed: Changed) -> None:
         """Called with each change once it is saved."""
 
-    def history(self) -> dict[str, str | None]:
-        """Names of the next undo and redo steps."""
+    def history(self) -> dict[str, Any]:
+        """Names of the next undo and redo steps, and in ``users`` who made them."""
         rows = {"undo": self._next_entry(redo=False), "redo": self._next_entry(redo=True)}
-        return {name: None if row is None else str(row["label"]) for name, row in rows.items()}
+        users = {name: "" if row is None else str(row["user"]) for name, row in rows.items()}
+        labels = {name: None if row is None else str(row["label"]) for name, row in rows.items()}
+        return {**labels, "users": users}
+
+    def changes(self, count: int = 100) -> list[Row]:
+        """The newest steps of the history, the newest first: label, user, and whether it is undone."""
+        sql = "SELECT label, user, undone FROM history ORDER BY id DESC LIMIT ?"
+        return [dict(row) | {"undone": bool(row["undone"])} for row in self._db.execute(sql, (count,))]
+
+    def people(self) -> list[Row]:
+        """Who has done what: user, frames with masks of theirs, frames they reviewed, and comments."""
+        return _people(self._db)
 
     def hold(self, objects: Iterable[int]) -> None:
         """Have undo and redo pass by what changes these objects: something else is at work on them."""
@@ -198,7 +249,7 @@ class Store:
     def _next_entry(self, *, redo: bool) -> sqlite3.Row | None:
         order = "WHERE undone ORDER BY id" if redo else "WHERE NOT undone ORDER BY id DESC"
         passed: list[int] = []
-        for row in self._db.execute(f"SELECT id, label FROM history {order}"):
+        for row in self._db.execute(f"SELECT id, label, user FROM history {order}"):
             if not self._touches_held(row["id"]):
                 return None if passed and self._shares_rows(row["id"], passed) else cast(sqlite3.Row, row)
             passed.append(row["id"])
@@ -227,7 +278,8 @@ class Store:
             if entry is None:
                 self._db.execute("DELETE FROM steps WHERE entry IN (SELECT id FROM history WHERE undone)")
                 self._db.execute("DELETE FROM history WHERE undone")
-                entry = self._db.execute("INSERT INTO history (label) VALUES (?)", (label,)).lastrowid
+                sql = "INSERT INTO history (label, user) VALUES (?, ?)"
+                entry = self._db.execute(sql, (label, actor())).lastrowid
                 assert entry is not None
                 old = entry - HISTORY
                 self._db.execute("DELETE FROM history WHERE id<=?", (old,))
@@ -265,8 +317,9 @@ class Store:
                 self._set(table, key, None if step["before"] is None else json.loads(step["before"]))
                 if table in ("marks", "prompts"):
                     changed.frames.add(key[0])
-                if table != "label_schema":
-                    changed.numbers.add(key[0] if table == "objects" else key[1])
+                    changed.numbers.add(key[1])
+                elif table == "objects":
+                    changed.numbers.add(key[0])
             self._db.execute("UPDATE history SET undone=? WHERE id=?", (int(not redo), row["id"]))
         return str(row["label"]), changed
 
@@ -366,6 +419,7 @@ class Store:
             self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", values)
         self._changed.objects |= table == "objects"
         self._changed.schema |= table == "label_schema"
+        self._changed.comments |= table == "comments"
 
     def _meta(self, key: str) -> str:
         row = self._one("SELECT value FROM meta WHERE key=?", key)
@@ -375,3 +429,13 @@ class Store:
 
     def _set_meta(self, key: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
+
+
+def _people(database: sqlite3.Connection) -> list[Row]:
+    """See :meth:`Store.people`."""
+    sql = """SELECT user, sum(masks) AS masks, sum(reviewed) AS reviewed, sum(comments) AS comments FROM (
+        SELECT user, count(DISTINCT frame) AS masks, 0 AS reviewed, 0 AS comments FROM marks GROUP BY user
+        UNION ALL SELECT reviewer, 0, count(DISTINCT frame), 0 FROM marks WHERE reviewed GROUP BY reviewer
+        UNION ALL SELECT user, 0, 0, count(*) FROM comments GROUP BY user
+        ) WHERE user!='' GROUP BY user ORDER BY user"""
+    return [dict(row) for row in database.execute(sql)]

@@ -16,13 +16,13 @@ from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pydantic import validate_call
+from pydantic import TypeAdapter, validate_call
 
 from segue.errors import SegueError, SinkError, SourceError
 from segue.utils.extras import requires_extra
 from segue.utils.files import replacing, writing
 from segue_web.project.project import Send
-from segue_web.project.store import StaleError
+from segue_web.project.store import StaleError, acting
 from segue_web.server import messages
 from segue_web.server.guard import LocalServer, guarded_app
 from segue_web.video import Video
@@ -43,6 +43,8 @@ MAX_WAITING = 64 << 20
 
 DEFECT = "this failed inside segue; the terminal has the details"
 """Message of the page for errors that are not :class:`SegueError`."""
+
+_USER: TypeAdapter[str] = TypeAdapter(messages.ShortText)
 
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a call in the one thread that uses a project."""
@@ -71,8 +73,14 @@ class Backend:
         return await asyncio.to_thread(call)
 
     async def handle(self, request: messages.PageRequest) -> dict[str, Any]:
-        """Answer a request; raises SegueError with one line for the page."""
-        fields = request.model_extra or {}
+        """Answer a request of a ``user``; raises SegueError with one line for the page."""
+        fields = dict(request.model_extra or {})
+        with messages.checked():
+            user = _USER.validate_python(fields.pop("user", ""))
+        with acting(user.strip()):
+            return await self._answer(request, fields)
+
+    async def _answer(self, request: messages.PageRequest, fields: dict[str, Any]) -> dict[str, Any]:
         if request.op not in self._requests:
             raise SegueError(f"the request is not valid: there is nothing to {request.op!r} on this page")
         frame = fields.get("frame", 0)

@@ -6,7 +6,7 @@ import { all, element, make, notice, span } from "./dom.js";
 import { icon } from "./icons.js";
 import "./keys.js";
 import "./layout.js";
-import { ask, connect, loadFrames, remember } from "./link.js";
+import { ask, connect, loadFrames, remember, takeName } from "./link.js";
 import { go } from "./playback.js";
 import { wholeSchema } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
@@ -58,6 +58,8 @@ function begin(known) {
     videos = [],
     greet = false,
     prompters = state.prompters,
+    comments = [],
+    user = "",
   } = known;
   Object.assign(state, {
     mode,
@@ -73,6 +75,7 @@ function begin(known) {
     video,
     videos,
     prompters,
+    comments,
     schema: wholeSchema(schema),
   });
   Object.assign(state.settings, settings);
@@ -87,6 +90,7 @@ function begin(known) {
   } // another one was opened meanwhile
   if (greet) void videosDialog();
   if (first) {
+    if (mode === "annotate") takeName(user);
     document.title = `${state.video.name} – segue`;
     element("video-name").textContent = state.video.name;
     element("video-name").title = known.folder ?? "";
@@ -103,6 +107,7 @@ function onEvent(event) {
   if (event.history) state.history = event.history;
   if (event.event === "changed") {
     state.revision = event.revision;
+    if (event.comments) state.comments = event.comments;
     if (event.schema) state.schema = wholeSchema(event.schema);
     if (event.objects || event.schema) state.setObjects(event.objects ?? state.known);
     for (const item of event.frames ?? []) state.setFrameData(item);

@@ -1,5 +1,6 @@
 // Commands: each has a name, an icon, perhaps keys, and one way to run it.
 
+import { peopleDialog } from "./comments.js";
 import { goWorst } from "./curve.js";
 import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
 import { commandButton, element, notice, otherTheme } from "./dom.js";
@@ -364,6 +365,13 @@ export const commands = {
     icon: "network",
     can: editable,
     run: () => prompterDialog(),
+  },
+  people: {
+    name: "People and comments",
+    icon: "people",
+    keys: "shift+K",
+    can: editable,
+    run: () => void peopleDialog(),
   },
   review: {
     name: "Reviewed: the mask of what is chosen on this frame; again: not",

@@ -121,19 +121,19 @@ export function dialog(/** @type {string} */ title, /** @type {(Node | string)[]
   box.onclose = place;
   box.onkeydown = null;
   /** whether something was typed that closing would discard */
-  let typed = false;
+  box.typed = false;
   box.oninput = (/** @type {{target: Element}} */ { target }) => {
-    typed ||= target.matches("input:not([type]), input[type=text]");
+    box.typed ||= target.matches("input:not([type]), input[type=text]");
   };
   const leave = async () => {
     if (
-      !typed ||
+      !box.typed ||
       (await question("Close without what you typed?", { stay: "Go on", discard: "Discard" })) === "discard"
     )
       box.close();
   };
   box.oncancel = (/** @type {Event} */ event) => {
-    if (typed) {
+    if (box.typed) {
       event.preventDefault();
       void leave();
     }

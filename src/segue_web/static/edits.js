@@ -1,12 +1,14 @@
 // What a person says of an object on a frame goes to the server, one change after the other.
 
-import { make, notice } from "./dom.js";
+import { make, notice, question } from "./dom.js";
 import { complain, loadFrames, request, tell } from "./link.js";
 import { go, hold } from "./playback.js";
 import { state } from "./state.js";
 
 /** what was asked for last @type {Promise<any>} */
 let queue = Promise.resolve();
+/** messages that say why changes were refused; they go when one is made @type {any[]} */
+let refusals = [];
 /** whether it has made a step */
 let lastMade = Promise.resolve(true);
 
@@ -23,10 +25,17 @@ function change(ask) {
     (answer) => answer !== null,
     () => false,
   );
-  return turn.catch((error) => {
-    state.saved = ""; // it would stand beside what says the opposite
-    complain(error);
-  });
+  return turn.then(
+    (answer) => {
+      for (const box of refusals) box.remove();
+      refusals = [];
+      return answer;
+    },
+    (error) => {
+      state.saved = ""; // it would stand beside what says the opposite
+      refusals.push(complain(error));
+    },
+  );
 }
 
 /** A change of what is chosen now, on the frame that is shown now, whatever is chosen and shown in its turn. */
@@ -146,6 +155,7 @@ export function copyMask() {
   const { frame } = state;
   copied = { of_frame: frame, of_object: item.id };
   pastes = 0;
+  state.changed();
   const box = notice(
     `Copied: the mask of ${item.name} on frame ${state.frame}. Paste it (Ctrl V) on another frame, or into another object.`,
   );
@@ -156,8 +166,12 @@ export function pasteMask() {
   pastes++;
   state.changed();
   if (copied) void edit((about) => request("paste", { ...about, ...copied }));
-  else notice("Copy a mask first (Ctrl C).");
+  else until(notice("Copy a mask first (Ctrl C)."), () => copied !== null);
 }
+
+/** Give the chosen object here the mask that it has on another frame. */
+export const pasteOf = (frame, object) =>
+  void edit((about) => request("paste", { ...about, of_frame: frame, of_object: object }));
 
 /** Copy the mask of the chosen object to frames that nobody corrected. */
 export async function spread(first, last) {
@@ -183,12 +197,35 @@ function placeOf({ frames, objects = [] }) {
   return parts.length ? ` (${parts.join(", ")})` : "";
 }
 
+/** Comment on an object, on a frame, or on both. */
+export const comment = (text, object, frame) => change(() => request("comment", { text, object, frame }));
+
+/** Resolve a comment, or open it again. */
+export const resolve = (id, resolved) => change(() => request("resolve", { comment: id, resolved }));
+
+/** Assign a video to a person; an empty name takes that back. */
+export const assign = (number, person) => change(() => request("assign", { number, person }));
+
+/** Whether a person wants to undo or redo what somebody else has done. */
+async function mayUndo(op) {
+  const who = state.pending ? "" : (state.history.users?.[op] ?? "");
+  if (!who || who === state.user) return true;
+  const verb = op === "undo" ? "Undo" : "Redo";
+  const answer = await question(`${who} made this change: ${state.history[op]}. ${verb} it?`, {
+    keep: "Leave it",
+    take: verb,
+  });
+  return answer === "take";
+}
+
 /** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. */
 export async function undo(op) {
+  if (!(await mayUndo(op))) return;
   const before = state.pending && op === "undo" ? lastMade : true;
   const answer = await change(async () => ((await before) ? request("undo", { redo: op === "redo" }) : {}));
   if (!answer?.label) return;
-  notice(`${op === "undo" ? "Undone" : "Redone"}: ${answer.label}${placeOf(answer)}.`);
+  const by = answer.user && answer.user !== state.user ? `, by ${answer.user}` : "";
+  notice(`${op === "undo" ? "Undone" : "Redone"}: ${answer.label}${placeOf(answer)}${by}.`);
   if (answer.frames.length === 1 && answer.frames[0] !== state.frame) go(answer.frames[0]);
 }
 

@@ -12,7 +12,7 @@ class Refused extends Error {
 }
 
 /** what is asked of the list of videos, not of the open one */
-const LIST = new Set(["videos", "open", "export_all"]);
+const LIST = new Set(["videos", "open", "export_all", "assign"]);
 
 /** what is called with the answers that are due, by the number of the request */
 const waiting = new Map();
@@ -87,14 +87,17 @@ export async function request(/** @type {string} */ op, fields = {}) {
     waiting.set(id, resolve);
     // Of several videos, the one that is meant: another window may have opened another one.
     const video = op === "hello" || LIST.has(op) ? undefined : state.video.number;
-    open.send(JSON.stringify({ id, op, ...fields, video }));
+    open.send(JSON.stringify({ id, op, ...fields, video, user: state.user || undefined }));
   });
   if (answer.error) throw new Refused(answer.error, Boolean(answer.stale));
   return answer;
 }
 
-/** The answer to a request; nothing where it is refused, which the person is told. */
-export const ask = (/** @type {string} */ op, fields = {}) => request(op, fields).catch(complain);
+/** The answer to a request; nothing where it is refused, which the person is told. @returns {Promise<any>} */
+export const ask = (/** @type {string} */ op, fields = {}) =>
+  request(op, fields).catch((error) => {
+    complain(error);
+  });
 
 /** Say something of little weight, of which an answer is not needed. */
 export const tell = (/** @type {string} */ op, fields = {}) => void request(op, fields).catch(() => undefined);
@@ -109,11 +112,32 @@ export async function loadFrames(/** @type {number[]} */ frames) {
   if (old.length) await loadFrames(old.map((/** @type {import("./state.js").FrameData} */ item) => item.frame));
 }
 
+/** Say why something was refused. @returns {any} the message */
 export function complain(/** @type {any} */ error) {
-  notice(error.message, "bad");
-  if (!error.stale) return;
-  state.outdateFrames((state.current?.revision ?? 0) + 1);
-  void loadFrames([state.frame]);
+  const box = notice(error.message, "bad");
+  if (error.stale) {
+    state.outdateFrames((state.current?.revision ?? 0) + 1);
+    void loadFrames([state.frame]);
+  }
+  return box;
+}
+
+/** where the browser keeps the name of the person, and the one that segue was started with */
+const NAME = "segue-user";
+let given = "";
+
+/** Take the name that segue was started with, or the one that was typed here since. */
+export function takeName(/** @type {string} */ name) {
+  given = name;
+  const [start, typed] = JSON.parse(localStorage.getItem(NAME) ?? "[]");
+  state.user = start === name ? typed : name;
+}
+
+/** Take a name that was typed, also for the next time. */
+export function giveName(/** @type {string} */ name) {
+  state.user = name;
+  localStorage.setItem(NAME, JSON.stringify([given, name]));
+  state.changed();
 }
 
 /** Change a setting, here and in a project for the next time. */

@@ -2,16 +2,17 @@
 
 import { curvePart, drawCurve, goWorst } from "./curve.js";
 import { all, commandButton, element, fill, iconButton, make, short, span, swatch, tick } from "./dom.js";
-import { changeObjects, remove } from "./edits.js";
+import { changeObjects, pasteOf, remove } from "./edits.js";
 import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
 import { request } from "./link.js";
+import { whose } from "./people.js";
+import { nearestMask } from "./review.js";
 import { go } from "./playback.js";
 import { showQueue } from "./queue.js";
 import { state } from "./state.js";
 
 const KINDS = {
-  given: "corrected by you",
   tracked: "tracked",
   imported: "imported",
   interpolated: "interpolated between two polygons",
@@ -173,15 +174,35 @@ function showHere() {
   if (state.group !== null)
     text = `The group ${state.group}: ${state.chosenIds.length === 1 ? "one object" : `${state.chosenIds.length} objects`}. Track and Export take nothing else.`;
   if (item && mark) {
-    text = `${short(item.name)}: ${mark.area ? KINDS[mark.kind] : "not visible"}`;
+    text = `${short(item.name)}: ${mark.area ? kindOf(mark) : "not visible"}`;
     if (mark.kind === "tracked" || (mark.kind === "imported" && mark.score < 1))
       text += `, confidence ${mark.score.toFixed(2)}`;
     else if (mark.score < 1) text += `, likely to fit by ${Math.round(100 * mark.score)} %`;
     text += mark.area ? `; ${mark.area.toLocaleString("en")} pixels.` : ".";
-    if (mark.reviewed) text += " Reviewed.";
+    if (mark.reviewed) text += mark.reviewer ? ` Reviewed by ${whose(mark.reviewer, state.user)}.` : " Reviewed.";
   }
   element("here-text").textContent = text;
+  const near =
+    item && !mark?.area && state.mode === "annotate" ? nearestMask(state.marksOf(item.id), state.frame) : null;
+  element("nearest").hidden = near === null;
+  fill(element("nearest"), [item?.id, near, item?.locked], () =>
+    near === null
+      ? []
+      : [
+          make("button", { textContent: `Go to frame ${near}`, onclick: () => go(near) }),
+          make("button", {
+            textContent: "Copy its mask here",
+            disabled: Boolean(item?.locked),
+            onclick: () => pasteOf(near, item?.id),
+          }),
+        ],
+  );
 }
+
+const kindOf = ({ kind, user = "" }) =>
+  kind === "given"
+    ? `corrected by ${whose(user, state.user)}`
+    : `${KINDS[kind]}${user ? ` by ${whose(user, state.user)}` : ""}`;
 
 function showFound() {
   const here = state.foundFrame === state.frame ? state.found : [];

@@ -59,6 +59,18 @@ function unsureOf(object, marks, flaws, limit) {
 const limitOf = (mark, limit) => (mark.kind === "given" ? Math.min(limit, DOUBTFUL) : limit);
 
 /**
+ * The frame with a mask that is not empty and nearest to a frame, null where there is none.
+ * @param {Map<number, FrameAnnotation>} marks @param {number} frame
+ */
+export function nearestMask(marks, frame) {
+  let best = null;
+  for (const [other, { area }] of marks) {
+    if (area && (best === null || Math.abs(other - frame) < Math.abs(best - frame))) best = other;
+  }
+  return best;
+}
+
+/**
  * The frame with the lowest mean of the measures, further than ten frames from all visited ones.
  * @param {number[][]} curve rows of a frame and its measures
  * @param {Iterable<number>} visited

@@ -12,11 +12,13 @@ import { unsureFrames } from "./review.js";
  * @typedef {{name: string, type: string, of: string, values: string[]}} AttributeDefinition
  * @typedef {{classes: {name: string, colour: string | null, key: string | null, attributes:
  *   AttributeDefinition[]}[], attributes: AttributeDefinition[]}} LabelSchema
- * @typedef {{kind: string, score: number, area: number, reviewed: boolean}} FrameAnnotation
+ * @typedef {{kind: string, score: number, area: number, reviewed: boolean, user?: string, reviewer?: string}}
+ *   FrameAnnotation
  * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
  *   difference?: Record<string, string[]>,
- *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number, unknown]>}} FrameData
+ *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number, unknown, string?, string?]>}}
+ *   FrameData
  * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?:
  *   [number, number] | null, passes?: number}} Running
  * @typedef {{direction: string, start: number, objects: number[], done: number, total: number}} Interrupted
@@ -47,7 +49,14 @@ class State {
   revision = 0;
   /** what is known of frames from before this change is out of date, and shown only until there are newer ones */
   forgotten = 0;
+  /** the next steps to undo and redo, and who made them
+   * @type {{undo: string | null, redo: string | null, users?: Record<string, string>}}
+   */
   history = { undo: null, redo: null };
+  /** name of the person at this page, which stands with every change */
+  user = "";
+  /** @type {import("./people.js").Remark[]} */
+  comments = [];
   /** the tracking that runs @type {Running | null} */
   running = null;
   /** the export that runs @type {Running | null} */
@@ -166,10 +175,10 @@ class State {
     });
   }
 
-  setTimeline(/** @type {[number, number, string, number, number, unknown][]} */ rows) {
+  setTimeline(/** @type {[number, number, string, number, number, unknown, string?, string?][]} */ rows) {
     this.marks = new Map();
-    for (const [frame, object, kind, score, area, reviewed] of rows) {
-      this.marksOf(object).set(frame, { kind, score, area, reviewed: Boolean(reviewed) });
+    for (const [frame, object, kind, score, area, reviewed, user, reviewer] of rows) {
+      this.marksOf(object).set(frame, { kind, score, area, reviewed: Boolean(reviewed), user, reviewer });
     }
   }
 
@@ -184,8 +193,8 @@ class State {
     if (data.revision < Math.max(this.forgotten, this.frameData.get(data.frame)?.revision ?? 0)) return false;
     this.frameData.set(data.frame, data);
     for (const marks of this.marks.values()) marks.delete(data.frame);
-    for (const [id, [kind, score, area, reviewed]] of Object.entries(data.marks)) {
-      this.marksOf(Number(id)).set(data.frame, { kind, score, area, reviewed: Boolean(reviewed) });
+    for (const [id, [kind, score, area, reviewed, user, reviewer]] of Object.entries(data.marks)) {
+      this.marksOf(Number(id)).set(data.frame, { kind, score, area, reviewed: Boolean(reviewed), user, reviewer });
     }
     if (this.frameData.size > 400) {
       for (const key of [...this.frameData.keys()].slice(0, 100))

@@ -2,6 +2,7 @@
 
 import { showAbout } from "./about.js";
 import { commands } from "./commands.js";
+import { showRemarks } from "./comments.js";
 import { written } from "./dialogs.js";
 import { all, clock, commandButton as button, element } from "./dom.js";
 import { icon } from "./icons.js";
@@ -28,6 +29,7 @@ state.listeners.add(() => {
   showTransport();
   showAbout();
   showPanels();
+  showRemarks();
 });
 
 function showCommands() {
@@ -37,7 +39,9 @@ function showCommands() {
   }
   for (const name of ["undo", "redo"]) {
     const label = state.history[name];
-    const title = `${commands[name].name}${label ? `: ${label}` : ""} (${written(commands[name].keys ?? "")})`;
+    const who = state.history.users?.[name] ?? "";
+    const by = who && who !== state.user ? `, by ${who}` : "";
+    const title = `${commands[name].name}${label ? `: ${label}${by}` : ""} (${written(commands[name].keys ?? "")})`;
     if (button(name).title !== title) button(name).title = title;
   }
   button("stop").hidden = !state.running && !state.exporting;

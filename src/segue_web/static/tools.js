@@ -2,6 +2,7 @@
 
 import { clicks } from "./clicks.js";
 import { make, notice } from "./dom.js";
+import { until } from "./edits.js";
 import { masks } from "./masks.js";
 import { distance } from "./places.js";
 import { hold } from "./playback.js";
@@ -231,6 +232,7 @@ class Tools {
         },
       });
       const box = notice("The polygon was given up.", "", [again]);
+      until(box, () => polygon.path.length > 0);
     }
     return busy;
   }

@@ -1,8 +1,10 @@
 // Several videos: a list with the progress of each, of which one is open at a time.
 
+import { commits } from "./comments.js";
 import { dialog, make, span } from "./dom.js";
-import { start, switchVideo } from "./edits.js";
+import { assign, start, switchVideo } from "./edits.js";
 import { ask } from "./link.js";
+import { contribution } from "./people.js";
 import { state } from "./state.js";
 
 /** Opens another video, after the changes that were made before; all pages load it. */
@@ -17,6 +19,8 @@ export async function videosDialog() {
   const [masks, done] = ["annotated", "reviewed"].map((key) =>
     answer.videos.reduce((sum, item) => sum + (item[key] ?? 0), 0),
   );
+  const known = answer.videos.flatMap(({ assigned, people = [] }) => [assigned, ...people.map(({ user }) => user)]);
+  const names = new Set([state.user, ...known].filter(Boolean));
   const rows = answer.videos.map((item, number) => {
     const here = number === answer.open;
     const button = make(
@@ -32,8 +36,19 @@ export async function videosDialog() {
       },
       [span(item.name, "cut")],
     );
-    const about = item.error ? [span(item.error, "failure")] : [meter(item), span(said(item), "quiet")];
-    return make("li", { className: here ? "row chosen" : "row" }, [button, ...about]);
+    const about = item.error ? [span(item.error, "failure")] : [meter(item), progressOf(item)];
+    const person = make("input", {
+      type: "search",
+      value: item.assigned ?? "",
+      maxLength: 80,
+      placeholder: "nobody",
+      "aria-label": `Person of ${item.name}`,
+      autocomplete: "off",
+    });
+    person.setAttribute("list", "persons");
+    person.onchange = () => void assign(number, person.value.trim());
+    person.onkeydown = commits;
+    return make("li", { className: here ? "row chosen" : "row" }, [button, ...about, person]);
   });
   const select = make(
     "select",
@@ -50,6 +65,11 @@ export async function videosDialog() {
       textContent: `${masks} frames annotated, ${done} of them reviewed. Each video keeps its own project.`,
     }),
     make("ul", { className: "videos" }, rows),
+    make(
+      "datalist",
+      { id: "persons" },
+      [...names].sort().map((value) => make("option", { value })),
+    ),
     make("div", { className: "row" }, [
       make("label", { className: "grow" }, ["Export all as", select]),
       make("button", { textContent: "Export all", onclick: run, disabled: !masks || Boolean(state.exporting) }),
@@ -65,6 +85,13 @@ function meter({ frames = 0, annotated = 0, reviewed = 0 }) {
     make("progress", { max: Math.max(1, frames), value, "aria-label": name, className: name });
   return make("span", { className: "meters" }, [bar(annotated, "annotated"), bar(reviewed, "reviewed")]);
 }
+
+/** How far a video is, and who has done what. */
+const progressOf = (item) =>
+  make("span", { className: "quiet" }, [
+    said(item),
+    ...(item.people ?? []).map((person) => make("div", { textContent: `${person.user}: ${contribution(person)}` })),
+  ]);
 
 function said({ frames, annotated = 0, reviewed = 0, objects = 0 }) {
   if (frames === undefined) return "not begun";

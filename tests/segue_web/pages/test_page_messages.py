@@ -366,3 +366,26 @@ def test_the_page_tells_its_secret_to_no_other_program_at_its_port(
     secret = parts.path.strip("/")
     assert asked
     assert not [path for path in asked if secret in path]
+
+
+def test_a_refusal_goes_when_the_next_change_is_made(desk: Desk) -> None:
+    desk.objects, desk.held = [1], {"click"}
+    desk.open()
+    for place, error in enumerate(("there is no mask here to remove something from", None)):
+        desk.page.mouse.click(*desk.at(100 + place, 100))
+        asked = desk.next("click")
+        desk.answer(asked, **({"object": 1} if error is None else {"error": error, "stale": False}))
+        shown = desk.page.locator(".notice.bad")
+        playwright.expect(shown).to_have_count(0 if error is None else 1)
+
+
+def test_an_object_without_a_mask_offers_its_nearest_one(one: Desk) -> None:
+    one.page.keyboard.press("End")
+    one.here("has no mask here")
+    one.page.get_by_role("button", name="Copy its mask here").click()
+    asked = one.next_asked("paste")
+    last = one.frames - 1
+    assert (asked["frame"], asked["of_frame"], asked["object"], asked["of_object"]) == (last, 0, 1, 1)
+    one.page.get_by_role("button", name="Go to frame 0").click()
+    one.here("corrected by you")
+    playwright.expect(one.page.locator("#nearest")).to_be_hidden()

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from segue.labels.labels import held_at
 from segue.labels.schema import schema_of
 from segue_web.project.colours import colour_of
 from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
+from segue_web.project.store import StaleError, Store, acting
 from tests.segue_web.limited_files import files_limited_to
 
 SIZE = (20, 30)
@@ -452,3 +454,71 @@ def test_a_project_of_an_earlier_segue_gets_the_columns_that_it_lacks(project: P
     assert again.marks(3)[number] == FrameAnnotation("given", 1.0, 80, True)
     assert again.objects()[0]["frame_attributes"] == {}
     again.close()
+
+
+def test_every_change_stands_with_its_person(project: Project) -> None:
+    number = new(project)
+    with acting("Ann"):
+        give(project, 3, number, plane(2))
+        give(project, 4, number, plane(2))
+    with acting("Ben"), project.change("review"):
+        project.set_reviewed(number, [3], True)
+
+    assert (project.marks(3)[number].user, project.marks(3)[number].reviewer) == ("Ann", "Ben")
+    assert [(row["label"], row["user"]) for row in project.changes()][:2] == [
+        ("review", "Ben"),
+        ("click", "Ann"),
+    ]
+    assert project.history()["users"]["undo"] == "Ben"
+    wanted = [
+        {"user": "Ann", "masks": 2, "reviewed": 0, "comments": 0},
+        {"user": "Ben", "masks": 0, "reviewed": 1, "comments": 0},
+    ]
+    assert project.people() == wanted == Store.people_of(project.folder)
+    project.undo()
+    assert project.marks(3)[number].reviewer == ""
+    assert project.marks(3)[number].user == "Ann"
+
+
+def test_comments_are_resolved_undone_and_follow_their_object(project: Project) -> None:
+    number = new(project)
+    for frame in (2, 8):
+        give(project, frame, number, plane(2))
+    with acting("Ann"), project.change("comment"):
+        first = project.add_comment("too large", number, 2)
+        later = project.add_comment("is this a dog?", number, 8)
+        whole = project.add_comment("blurred", None, 8)
+    with acting("Ben"), project.change("resolved comment"):
+        project.resolve_comment(first, True)
+
+    about = {
+        row["id"]: (row["object"], row["frame"], row["user"], row["resolved"]) for row in project.comments()
+    }
+    assert about == {first: (1, 2, "Ann", "Ben"), later: (1, 8, "Ann", ""), whole: (None, 8, "Ann", "")}
+    project.undo()
+    assert not any(row["resolved"] for row in project.comments())
+    with project.change("split"):
+        split = project.split_object(number, 5)
+    assert {row["id"]: row["object"] for row in project.comments()} == {first: 1, later: split, whole: None}
+    with project.change("removal of an object"):
+        project.remove_object(split)
+    assert [row["id"] for row in project.comments()] == [first, whole]
+    project.undo()
+    project = reopened(project)
+    assert [row["text"] for row in project.comments()] == ["too large", "is this a dog?", "blurred"]
+    with pytest.raises(StaleError, match="gone"), project.change("resolved comment"):
+        project.resolve_comment(77, True)
+
+
+def test_a_project_of_an_earlier_segue_knows_no_people(project: Project) -> None:
+    give(project, 3, new(project), plane(2))
+    project.close()
+    with closing(sqlite3.connect(project.folder / "project.db")) as database:
+        for table, column in (("marks", "user"), ("marks", "reviewer"), ("history", "user")):
+            database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        database.execute("DROP TABLE comments")
+    assert Store.people_of(project.folder) == []
+    project = Project(project.folder, VIDEO, SIZE)
+    assert project.people() == []
+    assert project.undo() is not None
+    assert project.comments() == []

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { unsureFrames, worstFrame } from "../../../src/segue_web/static/review.js";
+import { nearestMask, unsureFrames, worstFrame } from "../../../src/segue_web/static/review.js";
 
 const object = (id) => ({ id, name: `Object ${id}`, colour: "#fff", visible: true, locked: false });
 const mark = (score, more = {}) => ({ kind: "tracked", score, area: 50, reviewed: false, ...more });
@@ -57,4 +57,13 @@ test("the worst frame is that of the lowest mean, and the next one lies further 
   assert.equal(worstFrame(curve, []), 10);
   assert.equal(worstFrame(curve, [10]), 30);
   assert.equal(worstFrame(curve, [10, 30, 0]), undefined);
+});
+
+test("the nearest mask is not an empty one", () => {
+  const marks = new Map([
+    [2, mark(1)],
+    [9, mark(1)],
+    [6, mark(1, { area: 0 })],
+  ]);
+  assert.deepEqual([nearestMask(marks, 7), nearestMask(marks, 0), nearestMask(new Map(), 7)], [9, 2, null]);
 });

@@ -1,0 +1,117 @@
+// The dialog of people: one's own name, comments, who has done what, and the newest changes.
+
+import { dialog, element, make, span, tick } from "./dom.js";
+import { comment, resolve } from "./edits.js";
+import { ask, giveName } from "./link.js";
+import { contribution, openHere, ordered, placeOf, whose } from "./people.js";
+import { go } from "./playback.js";
+import { state } from "./state.js";
+
+/** changes that are listed */
+const LISTED = 12;
+
+export async function peopleDialog() {
+  const { frame, chosenObject: item } = state;
+  const answer = await ask("people");
+  if (!answer) return;
+  const name = make("input", {
+    type: "search",
+    value: state.user,
+    maxLength: 80,
+    placeholder: "It stands with every change",
+    autocomplete: "off",
+  });
+  name.onchange = () => giveName(name.value.trim());
+  name.onkeydown = commits;
+  const places = [
+    ...(item ? [["here", `${item.name}, frame ${frame}`]] : []),
+    ...(item ? [["object", item.name]] : []),
+    ["frame", `frame ${frame}`],
+  ];
+  const place = make(
+    "select",
+    { "aria-label": "What the comment is on" },
+    places.map(([value, textContent]) => make("option", { value, textContent })),
+  );
+  const text = make("input", { className: "grow", maxLength: 1000, placeholder: "Comment", "aria-label": "Comment" });
+  const give = async () => {
+    if (!text.value.trim()) return;
+    const isOn = (part) => place.value === "here" || place.value === part;
+    const object = item && isOn("object") ? item.id : null;
+    if (!(await comment(text.value.trim(), object, isOn("frame") ? frame : null))) return;
+    text.value = "";
+    box.typed = false;
+  };
+  text.onkeydown = (event) => {
+    if (event.key === "Enter") void give();
+  };
+  const list = make("ul", { className: "comments" });
+  const show = () => {
+    if (!list.isConnected) {
+      state.listeners.delete(show);
+      return;
+    }
+    const shown = JSON.stringify([state.comments, state.objects.map((one) => one.name)]);
+    if (list.dataset.shown === shown) return;
+    list.dataset.shown = shown;
+    const remarks = ordered(state.comments, item?.id ?? null, frame);
+    list.replaceChildren(...remarks.map((remark) => row(remark, box)));
+    if (!remarks.length) list.append(make("li", { className: "quiet", textContent: "There are no comments yet." }));
+  };
+  const people = answer.people.map((person) =>
+    make("li", { className: "row" }, [span(person.user, "cut grow"), span(contribution(person), "quiet")]),
+  );
+  const changes = answer.changes
+    .slice(0, LISTED)
+    .map(({ label, user, undone }) =>
+      make("li", { className: "row" }, [
+        span(undone ? `${label} (undone)` : label, "cut grow"),
+        span(user || "no name", "quiet"),
+      ]),
+    );
+  const part = (title, rows) => (rows.length ? [make("h3", { textContent: title }), make("ul", {}, rows)] : []);
+  const box = dialog("People and comments", [
+    make("label", {}, ["Your name", name]),
+    make("h3", { textContent: "Comments" }),
+    make("div", { className: "row" }, [text, place, make("button", { textContent: "Comment", onclick: give })]),
+    list,
+    ...part("Who has done what", people),
+    ...part("Newest changes", changes),
+  ]);
+  box.classList.add("people");
+  state.listeners.add(show);
+  show();
+  (state.user ? text : name).focus();
+}
+
+/** A key that ends a field, which keeps what was typed. @param {KeyboardEvent & {target: any}} event */
+export function commits(event) {
+  if (event.key === "Enter" || event.key === "Escape") event.target.blur();
+}
+
+function row(remark, box) {
+  const { id, object, frame, text, user, resolved } = remark;
+  const shows = () => {
+    box.close();
+    if (object !== null) state.choose(object);
+    if (frame !== null) go(frame);
+  };
+  const { box: done, label } = tick("Resolved", { checked: Boolean(resolved) });
+  done.onchange = () => void resolve(id, done.checked);
+  if (resolved && resolved !== "?") label.title = `by ${whose(resolved, state.user)}`;
+  const where = make("button", { className: "pick", title: "Go there", onclick: shows }, [
+    span(placeOf(remark, state.objects), "cut"),
+  ]);
+  const about = make("div", { className: "row" }, [where, span(user, "quiet cut grow"), label]);
+  return make("li", { className: resolved ? "resolved" : "" }, [about, make("p", { textContent: text })]);
+}
+
+/** Say how many open comments there are on what is shown. */
+export function showRemarks() {
+  const count = openHere(state.comments, state.object, state.frame).length;
+  const button = element("remarks");
+  button.hidden = !count;
+  button.textContent = count === 1 ? "1 open comment here" : `${count} open comments here`;
+}
+
+element("remarks").onclick = () => void peopleDialog();

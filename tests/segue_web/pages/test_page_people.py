@@ -1,0 +1,56 @@
+"""Two browsers at one project: names, comments, and what either sees of the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.segue_web.chromium import needs_chromium
+from tests.segue_web.conftest import ServeHere
+from tests.segue_web.pages.page import Page, playwright
+
+pytestmark = needs_chromium
+
+PEOPLE = '[data-command="people"]'
+
+
+def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
+    browser: Any, serve_here: ServeHere, video: Path, tmp_path: Path
+) -> None:
+    address = serve_here("annotate", video, "--project", tmp_path / "p", "--user", "Ann")
+    ann = Page(browser, address)
+    ann.key("b")
+    ann.drag((100, 100), (140, 100))
+    ann.here("Object 1: corrected by you")
+
+    ben = Page(browser, address)  # a context, and so a browser, of its own
+    ben.here("Object 1: corrected by you")
+    ben.page.locator(PEOPLE).click()
+    ben.page.get_by_label("Your name").fill("Ben")
+    ben.page.get_by_label("Your name").press("Enter")
+    ben.page.get_by_label("Comment", exact=True).fill("too thin")
+    ben.page.get_by_label("Comment", exact=True).press("Enter")
+    comments = ben.page.locator(".comments li")
+    playwright.expect(comments).to_contain_text(["too thin"])
+    playwright.expect(comments).to_contain_text(["Object 1, frame 0"])
+    ben.check_accessibility()
+    ben.image("people")
+    ben.key("Escape")
+    ben.here("Object 1: corrected by Ann")
+
+    ann.page.locator("#remarks", has_text="1 open comment here").click()
+    ann.page.get_by_label("Resolved").check()
+    playwright.expect(ann.page.locator(".comments .resolved")).to_contain_text("too thin")
+    ann.key("Escape")
+    playwright.expect(ann.page.locator("#remarks")).to_be_hidden()
+    playwright.expect(ben.page.locator("#remarks")).to_be_hidden()
+
+    ben.key("z")
+    question = ben.page.locator(".question", has_text="Ann made this change: resolved comment.")
+    question.get_by_role("button", name="Undo").click()
+    playwright.expect(ann.page.locator("#remarks")).to_be_visible()
+    playwright.expect(ben.page.locator(".notice", has_text="by Ann")).to_be_visible()
+    ben.page.reload()
+    ben.page.locator(PEOPLE).click()
+    playwright.expect(ben.page.get_by_label("Your name")).to_have_value("Ben")
+    assert ann.errors == ben.errors == []
