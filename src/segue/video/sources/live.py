@@ -328,7 +328,7 @@ class _GrowingFile:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         """The next bytes; none where the file was replaced, or reading is to stop."""
         while not self._stopped.cancelled:
             if data := self._file.read(size):
