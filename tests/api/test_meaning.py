@@ -18,7 +18,6 @@ import segue
 from segue.errors import ArgumentError, SegueError, SourceError
 from segue.models.stcn import STCNLite
 from segue.registry import MODELS
-from tests.api.typed_plugin import yours
 from tests.clips import clip
 from tests.lite import lively_lite
 
@@ -156,9 +155,3 @@ def test_an_incomplete_class_is_not_registered() -> None:
 
 def test_names_are_the_public_ones() -> None:
     assert dir(segue) == sorted(segue.__all__)
-
-
-def test_a_plug_in_with_a_network_of_plain_modules_tracks() -> None:
-    session = yours()
-    assert session.step(FRAMES[0], MASKS[0]).ids == (1, 2)
-    assert session.step(FRAMES[1]).mask.shape == (48, 64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,21 @@ def run_forked(
     if not hasattr(os, "fork"):
         return run_alone(*arguments, folder=folder, site=site)
     return start_forked(partial(_command, ["segue", *map(str, arguments)], folder, site, before))()
+
+
+def run_program(script: Path, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program with these words in a folder; where there is no fork, in an interpreter of its own."""
+    if not hasattr(os, "fork"):
+        line = [sys.executable, str(script), *words]
+        return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+    def act() -> None:
+        os.chdir(folder)
+        sys.path.insert(0, str(script.parent))
+        sys.argv = [str(script), *words]
+        runpy.run_path(str(script), run_name="__main__")
+
+    return start_forked(act)()
 
 
 def _command(

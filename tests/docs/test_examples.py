@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from packaging.requirements import Requirement
 
 import segue
 from segue.cli.main import load_command
+from tests.cli.forked import run_program
 from tests.needs import needs
 from tools.run_docs import cut_sample
 
@@ -56,7 +55,6 @@ def test_a_program_runs_as_its_first_lines_say(script: Path, tmp_path: Path) -> 
     assert found is not None
     assert found[1] == script.name
     cut_sample(tmp_path / "my.mp4", 6)
-    words = [sys.executable, str(script), *shlex.split(found[2])]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    done = run_program(script, *shlex.split(found[2]), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
