@@ -27,6 +27,7 @@ from segue_web.viewing import (
 )
 from tests.segue_web.videos import numbered, write_video
 
+FORMS = ("davis", "coco_images", "coco.json")
 TRUTH = np.array([[255, 255, 0, 0], [50, 85, 170, 0]], np.uint8)
 
 
@@ -168,10 +169,10 @@ def test_a_project_and_its_exports_are_shown_with_their_video(tmp_path: Path) ->
                 project.put(frame, {number: (plane, FrameAnnotation("given"))})
         taken = snapshot(project, video)
         (place / "exports").mkdir()
-        for form in ("davis", "coco_images", "coco"):
-            for _ in write_export(video, taken, form, place / "exports" / form):
+        for form in FORMS:
+            for _ in write_export(video, taken, form.removesuffix(".json"), place / "exports" / form):
                 pass
-        shown = [place, *(place / "exports" / form for form in ("davis", "coco_images", "coco"))]
+        shown = [place, *(place / "exports" / form for form in FORMS)]
         for results in shown:  # the project is open meanwhile
             assert video_of(results) == path
             assert read_results(results, Video(path)).mask(1)[5, 7] == 1

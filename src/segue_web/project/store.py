@@ -337,7 +337,7 @@ class Store:
         return str(row["label"]), changed
 
     def noted(self, key: str) -> Any:
-        """What :meth:`note` has saved: ``settings`` of the pages, interrupted ``tracking``, ``queue``, ``source``."""
+        """What :meth:`note` saved: ``settings`` of pages, interrupted ``tracking``, ``queue``, ``source``."""
         return json.loads(self._meta(key))
 
     def note(self, key: str, value: Row | None) -> None:
