@@ -89,7 +89,8 @@ def track(path: Path, place: Path, frames: int) -> None:
         page.wait_for_timeout(8000)  # the networks are loaded meanwhile
         since = time.monotonic()
         page.keyboard.press("o")
-        waits, done = [], 0.0
+        waits: list[float] = []
+        done = 0.0
         while (running := progress(page))["done"] < frames:
             done = done or (time.monotonic() - since if running["done"] else 0.0)
             waits.append(page.evaluate(KEYS, "ArrowRight" if len(waits) % 2 == 0 else "ArrowLeft"))
