@@ -37,7 +37,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
 .DELETE_ON_ERROR:
-.PHONY: help demo dev test test-browser test-scenes test-slow test-all coverage fuzz mutate lint types javascript \
+.PHONY: help demo dev test test-browser test-scenes test-slow test-week test-all coverage fuzz mutate lint types javascript \
 	format-javascript docs notebooks bench verify-release dist clean
 
 help:
@@ -68,6 +68,9 @@ coverage: $(VENV)/.installed-all
 
 test-slow: $(VENV)/.installed-all
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+test-week: $(VENV)/.installed-all
+	$(BIN)/python -m pytest -m slow tests/segue_watch/test_camera_week.py $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.installed-all
 	OMP_NUM_THREADS=1 SEGUE_FUZZ_INTERRUPTS=$(TRIALS) $(BIN)/python -m pytest -s -m slow tests/fuzz $(PYTEST_ARGS)
