@@ -1,7 +1,7 @@
 # make demo    install segue and follow the objects of the bundled sample
 # make dev     install what most tests and lint need; tests of other parts skip and name the line that installs them
 # make test    install what all tests need and run the fast ones; further jobs: make test-browser (Chromium),
-#              make test-scenes (rendered scenes), make test-slow (takes an hour), make test-all (all of them)
+#              make test-scenes (rendered scenes), make test-slow (takes an hour), make test-week (cameras), make test-all
 # make coverage    run the tests and report the lines that they reach, into htmlcov/
 # make fuzz    feed damaged files to all readers, interrupt all commands and kill batches at random, for hours
 # make mutate  mutation tests with mutmut (hours; see MUTATE)
