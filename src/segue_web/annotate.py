@@ -67,6 +67,7 @@ class AnnotateBackend(Backend):
     ) -> None:
         self.user = user
         self.project = Project(folder, video.describe(), video.size)
+        self.project.note("source", {"path": str(video.path.absolute())})
         self.exports = folder / "exports"
         if classes:
             schema = self.project.schema.with_classes(classes)

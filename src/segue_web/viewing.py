@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,11 @@ from segue.metrics.measures import contour_accuracy, region_similarity
 from segue.utils.arrays import BoolArray
 from segue.utils.naming import distinct_ends
 from segue.video.sources.images import is_source
+from segue.video.sources.kinds import is_image
+from segue_web.exports import snapshot, write_export
 from segue_web.project.colours import colour_of
+from segue_web.project.project import Project
+from segue_web.project.store import Store
 from segue_web.server import messages
 from segue_web.server.server import Backend
 from segue_web.video import Video
@@ -152,18 +158,52 @@ def foreground_of(labels: Labels) -> Labels:
 
 
 def video_of(results: Path) -> Path:
-    """The video that results of segue were made of, by the record of the job beside them."""
+    """The video that results of segue were made of.
+
+    It is named by the record of the job beside them, or by their project; an export may have images itself.
+    """
     if not results.exists():
         raise SegueError(f"{results}: no such file or folder")
     records = (results / RECORD, results.with_name(f"{results.name}.{RECORD}"), results.parent / RECORD)
     record = next((path for path in records if path.is_file()), None)
     job = None if record is None else read_job(record)
-    if not isinstance(job, VideoJob) or job.source.place is None:
+    if isinstance(job, VideoJob) and job.source.place is not None:
+        video: Path | None = Path(job.source.place)
+    else:
+        # An export lies in the folder ``exports`` of its project.
+        video = Store.video_of(results) or Store.video_of(results.absolute().parent.parent)
+    if video is None or not is_source(video):
+        video = _own_images(results) or video
+    if video is None:
         raise SegueError(f"{results}: does not name its video; give --video")
-    video = Path(job.source.place)
     if not is_source(video):
         raise SegueError(f"{results}: is of {video}, which is not there; give --video")
     return video
+
+
+def _own_images(results: Path) -> Path | None:
+    """The folder of images that an export of DAVIS, COCO or YOLO has; None without one, or with several."""
+    folders = [folder for pattern in ("JPEGImages/*/*", "images/*") for folder in results.glob(pattern)]
+    found = [folder for folder in folders if folder.is_dir() and any(map(is_image, folder.iterdir()))]
+    return found[0] if len(found) == 1 else None
+
+
+def read_results(results: Path, video: Video) -> Labels:
+    """The masks of results, of an export, or of a project, which may be open in a page.
+
+    Raises:
+        SegueError: there are no masks of this video.
+    """
+    if not (results / "project.db").is_file():
+        return read_labels(results, video)
+    with TemporaryDirectory(prefix="segue-view-") as place:
+        folder, file = Path(place, "project"), Path(place, "masks.json")
+        Store.copy(results, folder)
+        with closing(Project(folder, video.describe(), video.size)) as project:
+            taken = snapshot(project, video)
+        for _ in write_export(video, taken, "coco", file):
+            pass
+        return read_labels(file, video)
 
 
 class ViewBackend(Backend):
@@ -178,10 +218,10 @@ class ViewBackend(Backend):
         }
         super().__init__(video, requests | ({"score": self._score} if against else {}))
         self._names = distinct_ends(results, against) if against else (results.name, "")
-        self._first = read_labels(results, video)
+        self._first = read_results(results, video)
         self._comparison: MaskComparison | None = None
         if against:
-            truth = read_labels(against, video)
+            truth = read_results(against, video)
             by = measure or ("foreground" if is_labels(truth) else "davis")
             kind = ForegroundComparison if by == "foreground" else MaskComparison
             self._comparison = kind(self._first, truth)

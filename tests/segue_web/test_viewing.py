@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,19 @@ from segue.masks import encode_objects, measure
 from segue.metrics.davis import DavisAccumulator
 from segue.utils.naming import distinct_ends
 from segue.video.sources.images import write_image
+from segue_web.exports import snapshot, write_export
+from segue_web.project.project import FrameAnnotation, Project
 from segue_web.video import Video
 from segue_web.viewing import (
     ForegroundComparison,
     MaskComparison,
     foreground_of,
+    read_results,
     video_of,
 )
+from tests.segue_web.videos import numbered, write_video
 
+FORMS = ("davis", "coco_images", "coco.json")
 TRUTH = np.array([[255, 255, 0, 0], [50, 85, 170, 0]], np.uint8)
 
 
@@ -148,3 +154,32 @@ def test_equal_names_are_matched_even_where_masks_differ() -> None:
     ours = Labels((60, 80), names, both(moving(1, row=35), moving(2)))
     truth = Labels((60, 80), names, both(moving(1), moving(2, row=35)))
     assert MaskComparison(ours, truth).ids == {1: 1, 2: 2}
+
+
+def test_a_project_and_its_exports_are_shown_with_their_video(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mp4", numbered(4))
+    video, place = Video(path), tmp_path / "p"
+    with closing(Project(place, video.describe(), video.size)) as project:
+        project.note("source", {"path": str(path)})
+        plane = np.zeros(video.size, np.bool_)
+        plane[4:14, 6:20] = True
+        with project.change("click"):
+            number = project.add_object("Koi")
+            for frame in range(3):
+                project.put(frame, {number: (plane, FrameAnnotation("given"))})
+        taken = snapshot(project, video)
+        (place / "exports").mkdir()
+        for form in FORMS:
+            for _ in write_export(video, taken, form.removesuffix(".json"), place / "exports" / form):
+                pass
+        shown = [place, *(place / "exports" / form for form in FORMS)]
+        for results in shown:  # the project is open meanwhile
+            assert video_of(results) == path
+            assert read_results(results, Video(path)).mask(1)[5, 7] == 1
+    assert [*read_results(place, video).names.values()] == ["Koi"]
+
+    path.unlink()
+    for results in shown[1:3]:  # they have images of their own
+        assert read_results(results, Video(video_of(results))).mask(1)[5, 7] == 1
+    with pytest.raises(SegueError, match="--video"):
+        video_of(shown[3])

@@ -197,6 +197,19 @@ class Store:
             raise SegueError(f"{path}: damaged or not a project ({error})") from None
 
     @staticmethod
+    def video_of(folder: Path) -> Path | None:
+        """The video that a project was last opened with; None where that is not known, or no project."""
+        path = folder / "project.db"
+        if not path.is_file() or not path.stat().st_size:
+            return None
+        try:
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+                row = database.execute("SELECT value FROM meta WHERE key='source'").fetchone()
+            return None if row is None else Path(json.loads(row[0])["path"])
+        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
+            raise SegueError(f"{path}: damaged or not a project ({error})") from None
+
+    @staticmethod
     def people_of(folder: Path) -> list[Row]:
         """As :meth:`people`, of a project as last saved; empty where an earlier segue made it."""
         path = folder / "project.db"
@@ -324,7 +337,7 @@ class Store:
         return str(row["label"]), changed
 
     def noted(self, key: str) -> Any:
-        """What :meth:`note` has saved: ``settings`` of the pages, interrupted ``tracking``, ``queue``."""
+        """What :meth:`note` saved: ``settings`` of pages, interrupted ``tracking``, ``queue``, ``source``."""
         return json.loads(self._meta(key))
 
     def note(self, key: str, value: Row | None) -> None:
