@@ -42,6 +42,9 @@ FILE_SECONDS = 60.0
 MAX_UNSAVED = 1000
 """Messages that wait in memory while their file takes none."""
 
+QUIET = 60.0
+"""Seconds in which the same thing is not warned of again, though it was well in between."""
+
 MAX_RECONNECT = 10.0
 """Seconds after which a broker that is away is tried again at most."""
 
@@ -55,6 +58,11 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 """Usual ports of brokers."""
 
 ONLINE, OFFLINE = b"online", b"offline"
+
+_LEFT: dict[Path, list[Message]] = {}
+"""Messages by the file that had no room for them; the next run with that file in this process sends them."""
+
+_LEFT_LOCK = threading.Lock()
 
 
 class NotifyWarning(UserWarning):
@@ -112,10 +120,12 @@ class Notifier:
         self._receiver = _receiver(address, self._patience)
         self._shown = public_address(address)
         self._queue = MessageQueue(queue)
+        self._path = None if queue is None else queue.resolve()
         self._total, self._delivered = len(self._queue), 0
         self._failures = self._refusals = self._file_failures = 0  # in a row
         self._refused_until = 0.0  # refused messages are not tried before
-        self._warned: set[str] = set()  # of what since it was last well
+        self._warned: dict[str, float] = {}  # of what, and when
+        self._well: set[str] = set()  # what was well again since
         self._unsaved: deque[Message] = deque()  # those that the file had no room for
         self._arrived: set[str] = set()  # ids of those that the file could not forget
         self._keep, self._gave_up = True, False
@@ -230,6 +240,9 @@ class Notifier:
             self._receiver.close()
             with self._news, suppress(SinkError):  # it was said
                 self._update_file()
+            if self._keep and self._path is not None and self._unsaved:
+                with _LEFT_LOCK:
+                    _LEFT.setdefault(self._path, []).extend(self._unsaved)
             self._queue.close(keep=self._keep, shared=self._gave_up)
 
     def _next(self) -> Message | None:
@@ -254,13 +267,18 @@ class Notifier:
                 return self._unsaved[0], None
             return None, time.monotonic() + self._patience.delay(self._file_failures)
         self._file_failures = 0
-        self._warned.discard("file")
+        self._well.add("file")
         if message is not None and message.refused and time.monotonic() < self._refused_until:
             return None, self._refused_until
         return message, None
 
     def _update_file(self) -> None:
-        """Have the file take what was sent, and forget what has arrived."""
+        """Have the file take what was sent, also by runs before, and forget what has arrived."""
+        if self._path in _LEFT and self._left > 0:
+            with _LEFT_LOCK:
+                left = _LEFT.pop(self._path, [])
+            self._total += len(left)
+            self._unsaved.extendleft(reversed(left))
         for id in [*self._arrived]:
             self._queue.remove(id)
             self._arrived.discard(id)
@@ -295,10 +313,10 @@ class Notifier:
                 self._unsaved = deque(each for each in self._unsaved if each.id != message.id)
             self._delivered += 1
             self._failures = 0
-            self._warned.discard("receiver")
+            self._well.add("receiver")
             if message.refused:
                 self._refusals, self._refused_until = 0, 0.0
-                self._warned.discard("refused")
+                self._well.add("refused")
 
     def _pause(self, seconds: float) -> None:
         """Wait, unless the end of the run changes."""
@@ -307,9 +325,11 @@ class Notifier:
             self._news.wait_for(lambda: self._ends != ends, max(0.0, min(seconds, self._left)))
 
     def _warn_once(self, what: str, text: str) -> None:
-        if what not in self._warned:
-            self._warned.add(what)
+        before = self._warned.get(what, -float("inf"))
+        if before == -float("inf") or (what in self._well and time.monotonic() - before > QUIET):
+            self._warned[what] = time.monotonic()
             self._warn(text)
+        self._well.discard(what)
 
     def _warn(self, text: str) -> None:
         warnings.warn(f"{self._shown}: {text}", NotifyWarning, stacklevel=4)
