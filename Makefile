@@ -1,7 +1,7 @@
 # make demo    install segue and follow the objects of the bundled sample
 # make dev     install what most tests and lint need; tests of other parts skip and name the line that installs them
 # make test    install what all tests need and run the fast ones; further jobs: make test-browser (Chromium),
-#              make test-scenes (rendered scenes), make test-slow (takes an hour), make test-all (all of them)
+#              make test-scenes (rendered scenes), make test-slow (takes an hour), make test-week (cameras), make test-all
 # make coverage    run the tests and report the lines that they reach, into htmlcov/
 # make fuzz    feed damaged files to all readers, interrupt all commands and kill batches at random, for hours
 # make mutate  mutation tests with mutmut (hours; see MUTATE)
@@ -37,7 +37,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt 
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
 .DELETE_ON_ERROR:
-.PHONY: help demo dev test test-browser test-scenes test-slow test-all coverage fuzz mutate lint types javascript \
+.PHONY: help demo dev test test-browser test-scenes test-slow test-week test-all coverage fuzz mutate lint types javascript \
 	format-javascript docs notebooks bench verify-release dist clean
 
 help:
@@ -68,6 +68,9 @@ coverage: $(VENV)/.installed-all
 
 test-slow: $(VENV)/.installed-all
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+test-week: $(VENV)/.installed-all
+	$(BIN)/python -m pytest -m slow tests/segue_watch/test_camera_week.py $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.installed-all
 	OMP_NUM_THREADS=1 SEGUE_FUZZ_INTERRUPTS=$(TRIALS) $(BIN)/python -m pytest -s -m slow tests/fuzz $(PYTEST_ARGS)

@@ -22,7 +22,7 @@ from segue.utils.access import encryption, load_certificate
 from segue.utils.access import hash_password as make_hash
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.video.sources.addresses import is_address, public_address
-from segue_watch.configuration import read_access, read_cameras, save_zones
+from segue_watch.configuration import check_page, read_access, read_cameras, save_zones
 from segue_watch.log import Log, LogFormat
 from segue_watch.service import Watchdog, tell_systemd
 
@@ -108,6 +108,8 @@ def watch(
     context = encryption(host, certfile, keyfile, plain_http=plain_http)
     jobs = read_cameras(file, output)
     access, new_token = read_access(file).beyond(host)
+    if port is not None:
+        check_page(port, host, jobs)
     if check:
         for name, job in jobs.items():
             place = str(job.source.place)

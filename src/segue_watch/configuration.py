@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
 
 from segue.cli.running import given_in_file, job_of_given
 from segue.errors import SegueError
@@ -17,6 +19,7 @@ from segue.jobs.values import ForegroundJob
 from segue.sinks.outputs import default_folder
 from segue.utils.files import rewrite
 from segue.utils.inputs import check_file
+from segue.video.sources.addresses import is_address
 from segue_watch.access import Access
 from segue_watch.service import with_secrets
 
@@ -213,6 +216,15 @@ def _check_apart(jobs: Mapping[str, ForegroundJob], path: str) -> None:
                     f"{path}: cameras {other} and {name} would both write {place}; give each a place of its "
                     "own, such as one with {name}"
                 )
+    ports: dict[tuple[str, int], str] = {}
+    for name, job in jobs.items():
+        listens = port_of(job)
+        other = name if listens is None else ports.setdefault(listens, name)
+        if listens is not None and other != name:
+            raise SegueError(
+                f"{path}: cameras {other} and {name} would both listen at port {listens[1]} of {listens[0]}; "
+                "give each a port of its own"
+            )
     told = {name: topic_of(job.notify) for name, job in jobs.items() if job.notify is not None}
     for name, topic in told.items():
         others = [other for other in told if other != name and told[other] == topic]
@@ -221,6 +233,39 @@ def _check_apart(jobs: Mapping[str, ForegroundJob], path: str) -> None:
                 f"{path}: cameras {name} and {others[0]} have one topic, and home-assistant needs one for "
                 "each; give mqtt://HOST/cameras/{name}"
             )
+
+
+def port_of(job: ForegroundJob) -> tuple[str, int] | None:
+    """Protocol and port at which the source of a camera waits for whoever sends; None where it asks."""
+    place = str(job.source.place)
+    if not is_address(place):
+        return None
+    parts = urlsplit(place)
+    waits = parts.scheme == "udp" or "listen" in parse_qs(parts.query) or "mode=listener" in parts.query
+    if not waits or parts.port is None:
+        return None
+    return "UDP" if parts.scheme in ("udp", "srt") else "TCP", parts.port
+
+
+def check_page(port: int, host: str, jobs: Mapping[str, ForegroundJob]) -> None:
+    """Refuse a port for the page that a camera or another program has.
+
+    Args:
+        port: that of the page; 0 takes a free one.
+        host: where the page listens.
+        jobs: the cameras.
+
+    Raises:
+        SegueError: the port is taken.
+    """
+    for name, job in jobs.items():
+        if port and port_of(job) == ("TCP", port):
+            raise SegueError(f"--port {port}: camera {name} listens there; give another port")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise SegueError(f"--port {port}: {error.strerror or error}; give another port") from None
 
 
 def _places(name: str, job: ForegroundJob) -> Iterator[Path]:

@@ -709,3 +709,15 @@ def test_a_file_says_the_options_of_each_camera(tmp_path: Path) -> None:
     assert (gate.events, gate.options.objects) == (tmp_path / "out/gate.csv", True)
     assert gate.notify == "mqtt://broker/cameras/gate"
     assert (yard.options.fps, yard.outputs.append) == (2.5, False)
+
+
+def test_two_cameras_and_the_page_do_not_listen_at_one_port(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "cameras.toml"
+    file.write_text('[cameras.a]\nsource = "udp://@:5000"\n[cameras.b]\nsource = "udp://@:5000"\n')
+    assert "5000" in command("watch", file, "--check").complaint
+    file.write_text('[cameras.a]\nsource = "tcp://127.0.0.1:5000?listen=1"\n')
+    assert "camera a listens" in command("watch", file, "--check", "--port", "5000").complaint
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert str(port) in command("watch", file, "--check", "--port", str(port)).complaint
+    assert command("watch", file, "--check", "--port", str(port)).code == 0

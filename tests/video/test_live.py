@@ -543,3 +543,24 @@ def test_frames_that_the_rate_leaves_out_are_neither_converted_nor_counted_as_dr
         camera.taken.release()
     assert frames == camera.loaded == [*range(0, 60, 6)]
     assert source.dropped == 0
+
+
+@pytest.mark.filterwarnings("ignore::segue.video.sources.live.LiveWarning")
+def test_a_file_that_is_still_written_goes_on_until_another_has_its_place(tmp_path: Path) -> None:
+    write_video(tmp_path / "whole.ts", busy_images(90))
+    path, data = tmp_path / "now.ts", (tmp_path / "whole.ts").read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    frames = open_source(f"follow://{path}", when_late="all")
+    found = iter(frames)
+    first = [next(found) for _ in range(20)]
+    with path.open("ab") as file:
+        file.write(data[len(data) // 2 :])
+    second = [next(found) for _ in range(50)]
+    (tmp_path / "new.ts").write_bytes(data)
+    (tmp_path / "new.ts").replace(path)
+    third = [next(found) for _ in range(40)]
+    assert frames.endless
+    frames.stop()
+    assert len([*found]) < 90
+    times = [frame.time for frame in (*first, *second, *third)]
+    assert times == sorted({*times})

@@ -11,20 +11,21 @@ const TONES = ["accent", "warn", "good"];
 const HEIGHT = 96;
 
 const canvas = make("canvas", { className: "curve", role: "img" });
-canvas.onpointerdown = (event) => {
+canvas.onpointerdown = (/** @type {PointerEvent} */ event) => {
   canvas.setPointerCapture(event.pointerId);
   go(frameAt(event), true);
 };
-canvas.onpointermove = (event) => {
+canvas.onpointermove = (/** @type {PointerEvent} */ event) => {
   if (canvas.hasPointerCapture(event.pointerId)) go(frameAt(event), true);
 };
-canvas.onpointerup = (event) => {
+canvas.onpointerup = (/** @type {PointerEvent} */ event) => {
   if (canvas.hasPointerCapture(event.pointerId)) go(frameAt(event));
 };
 
-const frameAt = (event) => Math.round((event.offsetX / canvas.clientWidth) * (state.video.frames - 1));
+const frameAt = (/** @type {PointerEvent} */ event) =>
+  Math.round((event.offsetX / canvas.clientWidth) * (state.video.frames - 1));
 
-/** The curve of what is known so far, with a key. */
+/** The curve of what is known so far, with a key. @param {{columns: string[]}} score */
 export function curvePart({ columns }) {
   const key = columns.map((name, i) => {
     const sign = make("i", { className: "swatch" });
@@ -44,10 +45,10 @@ export function drawCurve() {
   const [width, ratio] = [canvas.clientWidth, devicePixelRatio];
   [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(HEIGHT * ratio)];
   const style = getComputedStyle(document.documentElement);
-  const tone = (name) => style.getPropertyValue(`--${name}`);
+  const tone = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`);
   const [x, y] = [
-    (frame) => (frame / Math.max(1, state.video.frames - 1)) * width,
-    (value) => 2 + (1 - value) * (HEIGHT - 4),
+    (/** @type {number} */ frame) => (frame / Math.max(1, state.video.frames - 1)) * width,
+    (/** @type {number} */ value) => 2 + (1 - value) * (HEIGHT - 4),
   ];
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.fillStyle = tone("line");

@@ -40,5 +40,11 @@ export const subjectOf = (event) =>
   Number(event.object) ? `${event.object}${event.label ? ` ${event.label}` : ""}` : "The camera";
 
 /** A text at a place of the image, which its upper border does not cut. */
-export const label = (context, text, x, y, pixel, colour) =>
-  write(context, text.trim(), x, Math.max(y, 8 * pixel), pixel, "center", colour);
+export const label = (
+  /** @type {CanvasRenderingContext2D} */ context,
+  /** @type {string} */ text,
+  /** @type {number} */ x,
+  /** @type {number} */ y,
+  /** @type {number} */ pixel,
+  /** @type {string} */ colour,
+) => write(context, text.trim(), x, Math.max(y, 8 * pixel), pixel, "center", colour);

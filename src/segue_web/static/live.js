@@ -43,7 +43,7 @@ let placed = { left: 0, top: 0, width: 1, height: 1 }; // the image on the canva
 /** a zone that is being drawn */
 const drawn = new ZoneEditor(canvas, () => (image ? placed : null), showNewZone);
 
-const colourOf = (id) => about.colours[(id - 1) % about.colours.length];
+const colourOf = (/** @type {number} */ id) => about.colours[(id - 1) % about.colours.length];
 
 // Talking to the run
 
@@ -94,13 +94,13 @@ function connect() {
   };
 }
 
-function end(text) {
+function end(/** @type {string} */ text) {
   ended = text;
   element("hint").textContent = text;
   element("age").textContent = "";
 }
 
-function hear(news) {
+function hear(/** @type {News} */ news) {
   if (news.about) {
     about = news.about;
     element("name").textContent = document.title = about.name;
@@ -117,7 +117,7 @@ function hear(news) {
   if (news.ended) end(news.ended);
 }
 
-function showRun(run) {
+function showRun(/** @type {Run} */ run) {
   const late = !ended && run.age !== null && run.age > LATE;
   element("rate").textContent = run.rate === null ? "–" : `${run.rate.toFixed(1)} frames/s`;
   const pass = run.what && run.what !== "frames" ? `${run.what[0].toUpperCase()}${run.what.slice(1)}: ` : "";
@@ -132,7 +132,7 @@ function showRun(run) {
   element("bar").value = run.done;
 }
 
-function addEvent(number, event) {
+function addEvent(/** @type {number} */ number, /** @type {Happening} */ event) {
   const who = make("b", { textContent: `${subjectOf(event)} ` });
   const data = { "data-event": event.event, "data-number": number };
   element("events").prepend(
@@ -215,7 +215,9 @@ element("zone-copy").onclick = () => navigator.clipboard.writeText(element("zone
 
 // Buttons and keys
 
-function toggle(what) {
+/** @typedef {"pause" | "masks" | "zones"} Switch */
+
+function toggle(/** @type {Switch} */ what) {
   shown[what] = !shown[what];
   const button = element(what);
   button.setAttribute("aria-pressed", String(shown[what]));
@@ -226,11 +228,11 @@ function toggle(what) {
   draw();
 }
 
-for (const [id, name, text] of [
+for (const [id, name, text] of /** @type {[Switch, string, string][]} */ ([
   ["pause", "pause", "Hold"],
   ["masks", "eye", "Masks"],
   ["zones", "polygon", "Zones"],
-]) {
+])) {
   element(id).append(icon(name), text);
   element(id).onclick = () => toggle(id);
 }

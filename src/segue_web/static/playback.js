@@ -8,7 +8,7 @@ import { frameImages } from "./frames.js";
 /** the timer of a frame that is looked at for a while, and when the next one is due */
 let [timer, due] = [0, 0];
 
-export function go(frame, dragging = false) {
+export function go(/** @type {number} */ frame, dragging = false) {
   state.frame = Math.min(Math.max(Math.round(frame), 0), state.video.frames - 1);
   const ahead = state.playing ? 12 : 2;
   void frameImages.load(dragging, dragging ? 0 : ahead);
@@ -48,10 +48,11 @@ export function togglePlay() {
 const SHORTEST = 15;
 
 /** Milliseconds from one frame to another at the speed that is chosen. */
-const between = (one, other) => (1000 * (state.time(other) - state.time(one))) / Number(state.settings.speed);
+const between = (/** @type {number} */ one, /** @type {number} */ other) =>
+  (1000 * (state.time(other) - state.time(one))) / Number(state.settings.speed);
 
 /** The frame that is played after another one; null at the end. */
-function following(frame) {
+function following(/** @type {number} */ frame) {
   const [first, last] = state.wanted;
   if (state.settings.loop && (frame >= last || frame < first)) return first;
   const end = state.settings.loop ? last : state.video.frames - 1;
@@ -61,7 +62,7 @@ function following(frame) {
   return next;
 }
 
-function play(now) {
+function play(/** @type {number} */ now) {
   if (!state.playing) return;
   if (now >= due && frameImages.ready) {
     const next = following(state.frame);
@@ -76,16 +77,21 @@ function play(now) {
   requestAnimationFrame(play);
 }
 
+/** what the frames of each kind are @type {Record<string, string>} */
+const SOUGHT = {
+  given: "corrected",
+  missing: "without a mask",
+  unreviewed: "without a review",
+  review: "doubtful",
+};
+
 /** To the next frame of the kind that is chosen. */
-export function goSought(direction) {
+export function goSought(/** @type {number} */ direction) {
   const frames = state.sought;
   const next =
     direction > 0 ? frames.find((frame) => frame > state.frame) : frames.reverse().find((frame) => frame < state.frame);
   if (next !== undefined) go(next);
-  else
-    notice(
-      `No frame ${direction > 0 ? "after" : "before"} this one is ${{ given: "corrected", missing: "without a mask", unreviewed: "without a review", review: "doubtful" }[state.settings.seek]}.`,
-    );
+  else notice(`No frame ${direction > 0 ? "after" : "before"} this one is ${SOUGHT[state.settings.seek]}.`);
 }
 
 /** To the least sure frame but this one. */

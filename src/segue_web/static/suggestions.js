@@ -5,12 +5,12 @@ import { ask, remember } from "./link.js";
 import { state } from "./state.js";
 
 const [select, text] = [element("detector"), element("wanted")];
-text.onkeydown = (event) => {
+text.onkeydown = (/** @type {KeyboardEvent} */ event) => {
   if (event.key === "Enter") void find();
 };
 select.onchange = () => remember("detector", select.value);
 
-export function offerDetectors(names) {
+export function offerDetectors(/** @type {string[]} */ names) {
   select.replaceChildren(...names.map((name) => make("option", { value: name, textContent: name })));
   if (names.includes(state.settings.detector)) select.value = state.settings.detector;
 }

@@ -65,6 +65,7 @@ function paint(target, name, withZones) {
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, width, height);
   const image = images.get(name);
+  /** @type {[number, number] | null | undefined} */
   const size = image ? [image.height, image.width] : states[name]?.size;
   if (!size) return { left: 0, top: 0, width: 1, height: 1 };
   const scale = Math.min(width / size[1], height / size[0]);
@@ -76,6 +77,7 @@ function paint(target, name, withZones) {
   };
   context.setTransform(1, 0, 0, 1, place.left, place.top);
   if (image) context.drawImage(image, 0, 0, place.width, place.height);
+  /** @type {[number, number]} */
   const shown = [place.height, place.width];
   const zones = states[name].zones.filter(
     (zone) => !(drawn.active && name === chosen && view === "camera" && zone.name === drawn.was),

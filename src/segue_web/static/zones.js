@@ -8,13 +8,19 @@ import { along, outline } from "./paint.js";
 /**
  * The corners of a zone in an image of a width and height; ``full`` is the size of the source, which zones in pixels
  * are of.
+ * @param {Zone} zone @param {[number, number]} size height and width @param {[number, number]} full
+ * @returns {[number, number][]}
  */
 export function cornersOf(zone, [height, width], full) {
   const [across, down] = zone.percent ? [width / 100, height / 100] : [width / full[1], height / full[0]];
   return zone.points.map(([x, y]) => [x * across, y * down]);
 }
 
-/** Draw zones and lines with their names. @param {Zone[]} zones */
+/**
+ * Draw zones and lines with their names.
+ * @param {CanvasRenderingContext2D} context @param {Zone[]} zones @param {[number, number]} size
+ * @param {[number, number]} full @param {number} pixel
+ */
 export function drawZones(context, zones, size, full, pixel) {
   for (const zone of zones) {
     const points = cornersOf(zone, size, full);

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import av
 import av.container
@@ -23,6 +23,9 @@ from segue.masks.files import check_pixels
 from segue.types import Image
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.hdr import to_sdr
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
 
 # Titles are not always the UTF-8 that the formats want; the video is none the worse for that. From version 19
 # on PyAV takes them as they come.
@@ -148,7 +151,7 @@ def known_codecs() -> list[str]:
 
 
 def open_container(
-    address: str,
+    address: str | SupportsRead[bytes],
     where: str,
     options: dict[str, str] | None = None,
     timeout: float | None = None,

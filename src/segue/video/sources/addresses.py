@@ -9,8 +9,11 @@ from urllib.parse import urlsplit
 from segue.errors import SourceError
 from segue.utils.inputs import path_advice
 
-SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt"})
-"""Schemes of addresses that are read over the network."""
+FOLLOW = "follow://"
+"""Begins the address of a file that is still written, such as ``follow:///srv/now.ts``."""
+
+SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "follow"})
+"""Schemes of addresses that are read as streams."""
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
@@ -47,6 +50,8 @@ def _unread_address(address: str) -> str:
 
 def public_address(address: str) -> str:
     """The address without user name, password and query, fit for messages."""
+    if address.lower().startswith(FOLLOW):
+        return address
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port

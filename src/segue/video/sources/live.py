@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,7 +35,7 @@ from segue.video.decoding.decode import (
     video_stream,
 )
 from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
-from segue.video.sources.addresses import public_address
+from segue.video.sources.addresses import FOLLOW, public_address
 
 _MIN_STEP = 1e-3
 """Least distance in seconds of two frames of a live source."""
@@ -60,6 +63,9 @@ FIRST_TRIES = 5
 
 _LAST_CAMERA = 99
 """OpenCV reads the hundreds of a number as the driver to take."""
+
+_GROWS_SECONDS = 0.1
+"""How often a file that is still written is looked at for more."""
 
 _EARLY_END = 0.5
 """Seconds by which a video may end before its promised length without counting as broken off."""
@@ -167,9 +173,11 @@ class NetworkReader(_LiveReader):
 
     def __init__(self, address: str, fps: float | None, reconnect: Reconnect) -> None:
         where = public_address(address)
-        name = urlsplit(where).path.rstrip("/").rpartition("/")[2].partition(".")[0] or "stream"
+        path = where if where.lower().startswith(FOLLOW) else urlsplit(where).path
+        name = path.rstrip("/").rpartition("/")[2].partition(".")[0] or "stream"
         super().__init__(where, name, reconnect)
         self._address = address
+        self._followed = Path(address[len(FOLLOW) :]) if address.lower().startswith(FOLLOW) else None
         self.fps = self.polls = fps
         self._last = -1.0
         self._start: float | None = None
@@ -245,15 +253,18 @@ class NetworkReader(_LiveReader):
         elif self._address.lower().startswith("http"):
             # Where a server cuts a file short, FFmpeg asks for the rest of it by a range.
             options = {"reconnect": str(int(self._by_range)), "reconnect_delay_max": "0"}
-        with self._open(options) as container:
+        with ExitStack() as stack:
+            container = stack.enter_context(self._open(options, stack))
             stream = video_stream(container)
             name = container.format.name
             self._is_single = name == "image2" or name.endswith("_pipe")
             size: int | None = container.size  # of a stream without end None, or an error below 0
             duration = max(container.duration or 0, 0) / av.time_base
-            if self._is_polled or name in _PLAYLISTS:
+            if self._is_polled or name in _PLAYLISTS or self._followed is not None:
                 size = 0
-            self._duration, self._bytes = 0.0 if self._is_polled else duration, max(size or 0, 0)
+            if self._is_polled or self._followed is not None:
+                duration = 0.0
+            self._duration, self._bytes = duration, max(size or 0, 0)
             if self._is_polled:
                 self.fps = self.polls
             alone = len(container.streams) == 1
@@ -267,9 +278,12 @@ class NetworkReader(_LiveReader):
                     return
                 yield item
 
-    def _open(self, options: dict[str, str]) -> InputContainer:
+    def _open(self, options: dict[str, str], stack: ExitStack) -> InputContainer:
         """Open what the address answers with, also MJPEG of a camera that begins without a boundary."""
         timeout = self._reconnect.timeout
+        if self._followed is not None:
+            file = stack.enter_context(_GrowingFile(self._followed, self.where, self._stopped))
+            return open_container(file, self.where)
         try:
             return open_container(self._address, self.where, options, timeout)
         except SourceError as error:
@@ -290,6 +304,48 @@ class NetworkReader(_LiveReader):
             return self._by_range and self._bytes > 0 and self._passed > 0
         end = self._last + max(self._start or 0.0, 0.0)
         return self._last >= 0 and end > self._promised - _EARLY_END
+
+
+class _GrowingFile:
+    """A file that is still written: reading waits at its end, until another file has its place.
+
+    Args:
+        path: the file.
+        where: how it is called, for errors.
+        stopped: ends the wait.
+    """
+
+    def __init__(self, path: Path, where: str, stopped: CancelToken) -> None:
+        self._path, self._stopped = path, stopped
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise SourceError(f"{where}: cannot be opened ({error.strerror})") from error
+
+    def __enter__(self) -> _GrowingFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes; none where the file was replaced, or reading is to stop."""
+        while not self._stopped.cancelled:
+            if data := self._file.read(size):
+                return data
+            if self._is_another():
+                break
+            self._stopped.wait(_GROWS_SECONDS)
+        return b""
+
+    def _is_another(self) -> bool:
+        """Whether the file is cut shorter, or another one has its name."""
+        about = os.fstat(self._file.fileno())
+        try:
+            now = self._path.stat()
+        except OSError:  # removed
+            return True
+        return (now.st_dev, now.st_ino) != (about.st_dev, about.st_ino) or now.st_size < self._file.tell()
 
 
 class LiveClock:
