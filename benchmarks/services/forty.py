@@ -91,22 +91,27 @@ def track(path: Path, place: Path, frames: int) -> None:
         page.keyboard.press("o")
         waits: list[float] = []
         done = 0.0
-        while (running := progress(page))["done"] < frames:
+        last: dict[str, Any] = {}
+        while (running := progress(page)) is not None or not last:
+            if running is not None and (last := running)["done"] >= frames:
+                break
+            running = running or {"done": 0}
             done = done or (time.monotonic() - since if running["done"] else 0.0)
             waits.append(page.evaluate(KEYS, "ArrowRight" if len(waits) % 2 == 0 else "ArrowLeft"))
             page.wait_for_timeout(250)
         waits.sort()
-        print(f"first frame after {done:.1f} s; {running['rate']:.2f} frames/s, {running['passes']} passes")
+        print(f"first frame after {done:.1f} s; {last['rate']:.2f} frames/s, {last['passes']} passes")
         worst = f"99 % {waits[int(0.99 * len(waits))]:.0f} ms, longest {waits[-1]:.0f} ms"
         print(f"{len(waits)} keys: median {statistics.median(waits):.0f} ms, {worst}")
         browser.close()
         server.terminate()
 
 
-def progress(page: Any) -> dict[str, Any]:
-    """How far the tracking is."""
-    text = "import('./static/state.js').then(({ state }) => state.running ?? { done: 0, rate: 0, passes: 0 })"
-    found: dict[str, Any] = page.evaluate(text)
+def progress(page: Any) -> dict[str, Any] | None:
+    """How far the tracking is, if it runs."""
+    found: dict[str, Any] | None = page.evaluate(
+        "import('./static/state.js').then(({ state }) => state.running)"
+    )
     return found
 
 
