@@ -96,8 +96,9 @@ function draw() {
 async function loadImage(name) {
   const response = await fetch(`image/${name}.jpg`);
   if (!response.ok) return;
-  images.get(name)?.close();
-  images.set(name, await createImageBitmap(await response.blob()));
+  const image = await createImageBitmap(await response.blob());
+  images.get(name)?.close(); // nothing is drawn between these two
+  images.set(name, image);
 }
 
 // The wall
