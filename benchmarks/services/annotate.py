@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -71,21 +72,16 @@ def main() -> None:
             long_video(folder / f"long.{form}", form, arguments.minutes)
 
 
-def clicks(path: Path, project: Path) -> None:
-    """First clicks on new objects, from the button to the image, with and without a rest of the pointer."""
+@contextmanager
+def annotating(path: Path, project: Path) -> Iterator[tuple[Any, int]]:
+    """A page of ``segue annotate`` in Chromium, ready to work, and the id of its server's process."""
     from playwright.sync_api import sync_playwright
 
-    command = [
-        sys.executable,
-        "-m",
-        "segue",
-        "annotate",
-        str(path),
-        "--project",
-        str(project),
-        "--no-browser",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as play:
+    command = [sys.executable, "-m", "segue", "annotate", str(path), "--project", str(project)]
+    with (
+        subprocess.Popen([*command, "--no-browser"], stdout=subprocess.PIPE, text=True) as server,
+        sync_playwright() as play,
+    ):
         assert server.stdout is not None
         address = next(found[0] for line in server.stdout if (found := re.search(r"http://\S+", line)))
         chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
@@ -94,15 +90,20 @@ def clicks(path: Path, project: Path) -> None:
         page.set_default_timeout(120_000)
         page.goto(address)
         page.wait_for_selector("body[data-mode=annotate]")
-        page.evaluate(WATCH)
-        click(page, 0, 1.0, server.pid)  # loads the networks
+        yield page, server.pid
+        browser.close()
+        server.terminate()
+
+
+def clicks(path: Path, project: Path) -> None:
+    """First clicks on new objects, from the button to the image, with and without a rest of the pointer."""
+    with annotating(path, project) as (page, server):
+        click(page, 0, 1.0, server)  # loads the networks
         for first, rest in ((1, 0.0), (1 + CLICKS, REST)):  # other frames: those before have masks
-            clicks = [click(page, place, rest, server.pid) for place in range(first, first + CLICKS)]
+            clicks = [click(page, place, rest, server) for place in range(first, first + CLICKS)]
             shown, busy = zip(*clicks, strict=True)
             after = f"after {rest} s of rest" if rest else "without rest"
             print(f"{path.name}, first click {after}: mask {ms(shown)}, processor time {ms(busy)}")
-        browser.close()
-        server.terminate()
 
 
 def click(page: Any, place: int, rest: float, server: int) -> tuple[float, float]:

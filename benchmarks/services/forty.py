@@ -7,11 +7,7 @@ ellipse on the first frame, is tracked by a `segue annotate` in Chromium; arrow 
 from __future__ import annotations
 
 import argparse
-import re
-import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.lib.machine import describe
-from benchmarks.services.annotate import sample_480p
+from benchmarks.services.annotate import annotating, sample_480p
 from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.video import Video
 
@@ -74,18 +70,7 @@ def draw(path: Path, place: Path, count: int) -> None:
 
 def track(path: Path, place: Path, frames: int) -> None:
     """Track all objects in the page, and press keys until so many frames are tracked."""
-    from playwright.sync_api import sync_playwright
-
-    command = [sys.executable, "-m", "segue", "annotate", str(path), "--project", str(place), "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as play:
-        assert server.stdout is not None
-        address = next(found[0] for line in server.stdout if (found := re.search(r"http://\S+", line)))
-        chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1360, "height": 820})
-        page.set_default_timeout(120_000)
-        page.goto(address)
-        page.wait_for_selector("body[data-mode=annotate]")
+    with annotating(path, place) as (page, _):
         page.wait_for_timeout(8000)  # the networks are loaded meanwhile
         since = time.monotonic()
         page.keyboard.press("o")
@@ -103,8 +88,6 @@ def track(path: Path, place: Path, frames: int) -> None:
         print(f"first frame after {done:.1f} s; {last['rate']:.2f} frames/s, {last['passes']} passes")
         worst = f"99 % {waits[int(0.99 * len(waits))]:.0f} ms, longest {waits[-1]:.0f} ms"
         print(f"{len(waits)} keys: median {statistics.median(waits):.0f} ms, {worst}")
-        browser.close()
-        server.terminate()
 
 
 def progress(page: Any) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from segue.cli.options import CERTFILE, KEYFILE, PLAIN_HTTP
 from segue.errors import SegueError, UndeliveredError
 from segue.events.table import Event
 from segue.jobs.values import ForegroundJob
@@ -60,20 +61,9 @@ def watch(
             help="Address of the page; 0.0.0.0 lets other machines look, with a password or token, by HTTPS."
         ),
     ] = "127.0.0.1",
-    certfile: Annotated[
-        Path | None, typer.Option(help="Certificate for HTTPS, in PEM, with those that it depends on.")
-    ] = None,
-    keyfile: Annotated[
-        Path | None, typer.Option(help="Private key of the certificate.  [default: in the same file]")
-    ] = None,
-    plain_http: Annotated[
-        bool,
-        typer.Option(
-            "--plain-http",
-            help="With --host: no HTTPS, for a proxy encrypts, or everybody in the network may read "
-            "passwords and images.",
-        ),
-    ] = False,
+    certfile: CERTFILE = None,
+    keyfile: KEYFILE = None,
+    plain_http: PLAIN_HTTP = False,
     hash_password: Annotated[
         bool,
         typer.Option(

@@ -13,15 +13,12 @@ from typing import Any, Self
 from segue.errors import ArgumentError
 from segue.events.table import Event
 from segue.utils.cancel import CancelToken
-from segue_watch.cameras import Camera, CameraSet, network_pool, states_of
+from segue_watch.cameras import LOOK_SECONDS, Camera, CameraSet, network_pool, states_of
 from segue_watch.configuration import Camera as GivenCamera
 from segue_watch.configuration import jobs_of, read_cameras
 
 WAITING = 1000
 """Events that wait for the program; after them their cameras wait."""
-
-LOOK_SECONDS = 0.2
-"""How often a thread that waits looks whether it is to end."""
 
 
 class Watch:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from segue.cli.options import CERTFILE, KEYFILE, PLAIN_HTTP
 from segue.errors import SegueError, SourceError
 from segue.reports.terminal import interruptible
 from segue.utils import access
@@ -214,20 +215,9 @@ def serve(
         typer.Option(help="Address to listen on; 0.0.0.0 lets other machines ask, with a token, by HTTPS."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 9090,
-    certfile: Annotated[
-        Path | None, typer.Option(help="Certificate for HTTPS, in PEM, with those that it depends on.")
-    ] = None,
-    keyfile: Annotated[
-        Path | None, typer.Option(help="Private key of the certificate.  [default: in the same file]")
-    ] = None,
-    plain_http: Annotated[
-        bool,
-        typer.Option(
-            "--plain-http",
-            help="With --host: no HTTPS, for a proxy encrypts, or everybody in the network may read the "
-            "token and the images.",
-        ),
-    ] = False,
+    certfile: CERTFILE = None,
+    keyfile: KEYFILE = None,
+    plain_http: PLAIN_HTTP = False,
     media: Annotated[
         Path | None, typer.Option(help="Label Studio: its folder of local files (document root).")
     ] = None,

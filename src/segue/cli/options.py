@@ -11,6 +11,7 @@ import keyword
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, cast, get_args, get_origin, get_type_hints
 
@@ -24,6 +25,22 @@ from segue.options import PANELS, Place, flags_of, inherited_help, is_argument, 
 from segue.utils.inputs import kind_of
 
 Values = dict[str, Any]
+
+CERTFILE = Annotated[
+    Path | None, typer.Option(help="Certificate for HTTPS, in PEM, with those that it depends on.")
+]
+KEYFILE = Annotated[
+    Path | None, typer.Option(help="Private key of the certificate.  [default: in the same file]")
+]
+PLAIN_HTTP = Annotated[
+    bool,
+    typer.Option(
+        "--plain-http",
+        help="With --host: no HTTPS, for a proxy encrypts, or everybody in the network may read passwords, "
+        "tokens and images.",
+    ),
+]
+"""Options of commands that other machines may reach; :func:`segue.utils.access.encryption` takes them."""
 
 
 @dataclass(frozen=True, slots=True)

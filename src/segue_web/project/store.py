@@ -126,6 +126,16 @@ class Changed:
     comments: bool = False
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """The database of a project as last saved, also while it is open; one that is damaged is a SegueError."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            yield database
+    except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
+        raise SegueError(f"{path}: damaged or not a project ({error})") from None
+
+
 class Store:
     """Rows that can be changed, undone and redone; see :class:`segue_web.project.project.Project`."""
 
@@ -182,19 +192,16 @@ class Store:
         path = folder / "project.db"
         if not path.is_file() or not path.stat().st_size:
             return None
-        try:
-            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-                columns = {row[1] for row in database.execute("PRAGMA table_info(marks)")}
-                done = "min(reviewed)" if "reviewed" in columns else "0"
-                frames = f"SELECT {done} AS done FROM marks GROUP BY frame"
-                annotated, reviewed = database.execute(
-                    f"SELECT count(*), coalesce(sum(done), 0) FROM ({frames})"
-                ).fetchone()
-                [objects] = database.execute("SELECT count(*) FROM objects").fetchone()
-                [video] = database.execute("SELECT value FROM meta WHERE key='film'").fetchone()
+        with _reading(path) as database:
+            columns = {row[1] for row in database.execute("PRAGMA table_info(marks)")}
+            done = "min(reviewed)" if "reviewed" in columns else "0"
+            frames = f"SELECT {done} AS done FROM marks GROUP BY frame"
+            annotated, reviewed = database.execute(
+                f"SELECT count(*), coalesce(sum(done), 0) FROM ({frames})"
+            ).fetchone()
+            [objects] = database.execute("SELECT count(*) FROM objects").fetchone()
+            [video] = database.execute("SELECT value FROM meta WHERE key='film'").fetchone()
             return Progress(int(json.loads(video)["frames"]), annotated, int(reviewed), objects)
-        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
-            raise SegueError(f"{path}: damaged or not a project ({error})") from None
 
     @staticmethod
     def video_of(folder: Path) -> Path | None:
@@ -202,24 +209,18 @@ class Store:
         path = folder / "project.db"
         if not path.is_file() or not path.stat().st_size:
             return None
-        try:
-            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-                row = database.execute("SELECT value FROM meta WHERE key='source'").fetchone()
+        with _reading(path) as database:
+            row = database.execute("SELECT value FROM meta WHERE key='source'").fetchone()
             return None if row is None else Path(json.loads(row[0])["path"])
-        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError) as error:
-            raise SegueError(f"{path}: damaged or not a project ({error})") from None
 
     @staticmethod
     def people_of(folder: Path) -> list[Row]:
         """As :meth:`people`, of a project as last saved; empty where an earlier segue made it."""
         path = folder / "project.db"
-        try:
-            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-                database.row_factory = sqlite3.Row
-                columns = {row["name"] for row in database.execute("PRAGMA table_info(marks)")}
-                return _people(database) if "reviewer" in columns else []
-        except sqlite3.DatabaseError as error:
-            raise SegueError(f"{path}: damaged or not a project ({error})") from None
+        with _reading(path) as database:
+            database.row_factory = sqlite3.Row
+            columns = {row["name"] for row in database.execute("PRAGMA table_info(marks)")}
+            return _people(database) if "reviewer" in columns else []
 
     def close(self) -> None:
         """Let another process open it."""

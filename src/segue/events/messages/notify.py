@@ -325,8 +325,8 @@ class Notifier:
             self._news.wait_for(lambda: self._ends != ends, max(0.0, min(seconds, self._left)))
 
     def _warn_once(self, what: str, text: str) -> None:
-        before = self._warned.get(what, -float("inf"))
-        if before == -float("inf") or (what in self._well and time.monotonic() - before > QUIET):
+        before = self._warned.get(what)
+        if before is None or (what in self._well and time.monotonic() - before > QUIET):
             self._warned[what] = time.monotonic()
             self._warn(text)
         self._well.discard(what)
