@@ -1,4 +1,7 @@
-"""Fixtures that all tests share."""
+"""Fixtures that all tests share.
+
+Networks are imported where they are used: the process that hands out the tests needs none of them.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,27 @@ import gc
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import settings
 
-from segue.models.cutie import Cutie
-from segue.models.sam2 import SAM2
-from segue.models.seqformer import SeqFormer
-from segue.models.stcn import STCN
-from segue.models.stm import STM
-from segue.models.xmem import XMem
-from segue.weights import prepare
-from tests.batch.here import WorkersHere
-from tests.cli.running import Command, command_in
-from tests.fill import fill, fill_plainly
-from tests.golden_arrays import Golden, best_golden
+if TYPE_CHECKING:
+    from segue.models.cutie import Cutie
+    from segue.models.sam2 import SAM2
+    from segue.models.seqformer import SeqFormer
+    from segue.models.stcn import STCN
+    from segue.models.stm import STM
+    from segue.models.xmem import XMem
+    from tests.cli.running import Command
+    from tests.golden_arrays import Golden
+
+# The modules of the tests make many objects, and little that is not needed any more.
+gc.disable()
 
 # A busy machine is no defect, and a failure must come back when the tests are run again.
 settings.register_profile("segue", deadline=None, derandomize=True)
@@ -42,7 +47,18 @@ if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).
 # PyMatting is compiled for fifty seconds when it is first used; not compiled it needs two for these images.
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
+WEIGHTS = "SEGUE_TEST_WEIGHTS"
+"""Variable with the folder of weights that are made once, see tests/fill.py."""
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give all processes of this run one folder for weights that are made once."""
+    if WEIGHTS not in os.environ:
+        folder = tempfile.TemporaryDirectory(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
+        os.environ[WEIGHTS] = folder.name
+        config.add_cleanup(folder.cleanup)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,6 +75,8 @@ def pytest_collection_finish() -> None:
     """What was imported and collected stays: the garbage collector need not look at it again and again."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +91,8 @@ def shared() -> Path:
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs ``segue`` in an empty folder, inside the test's process."""
+    from tests.cli.running import command_in
+
     monkeypatch.chdir(tmp_path)
     return command_in(monkeypatch, capsys)
 
@@ -80,6 +100,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 @pytest.fixture
 def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Videos of batches and tables are done in the test's process; a worker takes seconds to start."""
+    from tests.batch.here import WorkersHere
+
     monkeypatch.setattr("segue.batch.run.LocalWorkers", WorkersHere)
 
 
@@ -93,6 +115,8 @@ def saved_often(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def golden() -> Callable[[str], Golden]:
     """Reader of golden files by name: the full arrays where present, else the small copies."""
+    from tests.golden_arrays import best_golden
+
     return best_golden
 
 
@@ -101,6 +125,9 @@ def golden_network(build: Callable[[], Any], topic: str) -> Iterator[Any]:
 
     Preparing a network for inference takes longer than most sessions of a test: it is kept for all of them.
     """
+    from segue.weights import prepare
+    from tests.fill import fill
+
     network = fill(build, topic)
     kept = prepare(network, device="cpu")
     yield network
@@ -110,40 +137,55 @@ def golden_network(build: Callable[[], Any], topic: str) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def stcn_network() -> Iterator[STCN]:
     """STCN with the golden weights, in evaluation mode; do not change it."""
+    from segue.models.stcn import STCN
+
     yield from golden_network(STCN, "stcn")
 
 
 @pytest.fixture(scope="session")
 def stm_network() -> Iterator[STM]:
     """STM with the golden weights, in evaluation mode; do not change it."""
+    from segue.models.stm import STM
+
     yield from golden_network(STM, "stm")
 
 
 @pytest.fixture(scope="session")
 def xmem_network() -> Iterator[XMem]:
     """XMem with the golden weights, in evaluation mode; do not change it."""
+    from segue.models.xmem import XMem
+
     yield from golden_network(XMem, "xmem")
 
 
 @pytest.fixture(scope="session")
 def cutie_network() -> Iterator[Cutie]:
     """Cutie base with the golden weights, in evaluation mode; do not change it."""
+    from segue.models.cutie import Cutie
+
     yield from golden_network(Cutie, "cutie")
 
 
 @pytest.fixture(scope="session")
 def cutie_small_network() -> Iterator[Cutie]:
     """Cutie small with the golden weights, in evaluation mode; do not change it."""
+    from segue.models.cutie import Cutie
+
     yield from golden_network(partial(Cutie, "small"), "cutie-small")
 
 
 @pytest.fixture(scope="session")
 def seqformer_network() -> SeqFormer:
     """SeqFormer with ResNet-50 and the golden weights, in evaluation mode; do not change it."""
+    from segue.models.seqformer import SeqFormer
+    from tests.fill import fill_plainly
+
     return cast(SeqFormer, fill_plainly(lambda: SeqFormer("r50")))
 
 
 @pytest.fixture(scope="session")
 def sam2_network() -> Iterator[SAM2]:
     """SAM 2.1 tiny with the golden weights, in evaluation mode; do not change it."""
+    from segue.models.sam2 import SAM2
+
     yield from golden_network(partial(SAM2, "tiny"), "sam2")

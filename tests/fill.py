@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from segue.weights.loading import Unfilled
@@ -146,6 +150,9 @@ ADDENDS: dict[str, tuple[tuple[str, float | tuple[float, ...]], ...]] = {
 }
 """What is added after the factor, by network: every pattern that fits counts."""
 
+LARGE = 5_000_000
+"""Numbers of a network whose weights are kept for the other processes: to make them takes up to a second."""
+
 CONSTANTS = ("mean", "std", "inv_freq")
 """Buffers that keep their true values."""
 
@@ -169,13 +176,15 @@ def fill(network: nn.Module | Callable[[], nn.Module], topic: str) -> nn.Module:
         The same network.
     """
     network = built(network)
-    for name, tensor in network.state_dict().items():
-        if name.rsplit(".", 1)[-1] in CONSTANTS:
-            continue
-        if not tensor.is_floating_point():
-            tensor.zero_()
-            continue
-        tensor.copy_(torch.from_numpy(scaled_value(name, tuple(tensor.shape), topic)))
+    state = {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if name.rsplit(".", 1)[-1] not in CONSTANTS
+    }
+    values = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+    _fill(values, lambda name, shape: scaled_value(name, shape, topic), topic)
+    for name in state.keys() - values.keys():
+        state[name].zero_()
     return network.eval()
 
 
@@ -193,11 +202,41 @@ def fill_plainly(network: nn.Module | Callable[[], nn.Module], prefix: str = "")
         The same network, in evaluation mode.
     """
     network = built(network)
-    for name, tensor in network.state_dict().items():
+    values = {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+
+    def value(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
         official = (prefix + name).replace("detr.transformer.decoder.bbox_embed", "detr.bbox_embed")
-        if tensor.is_floating_point():
-            tensor.copy_(torch.from_numpy(fill_value(official, tuple(tensor.shape))))
+        return fill_value(official, shape)
+
+    _fill(values, value, f"plainly {prefix}")
     return network.eval()
+
+
+Value = Callable[[str, tuple[int, ...]], npt.NDArray[np.float64]]
+
+
+def _fill(values: dict[str, torch.Tensor], value: Value, rule: str) -> None:
+    """Fill tensors in place by names and shapes; processes of a test run share those of large networks."""
+    folder = os.environ.get("SEGUE_TEST_WEIGHTS")
+    if folder is None or sum(tensor.numel() for tensor in values.values()) < LARGE:
+        _fill_anew(values, value)
+        return
+    about = [rule, *((name, tensor.dtype, *tensor.shape) for name, tensor in values.items())]
+    path = Path(folder, hashlib.sha256(repr(about).encode()).hexdigest())
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            _fill_anew(values, value)
+            made = path.with_suffix(".part")
+            save_file({name: tensor.clone() for name, tensor in values.items()}, made)
+            made.rename(path)
+            return
+    for name, tensor in load_file(path).items():
+        values[name].copy_(tensor)
+
+
+def _fill_anew(values: dict[str, torch.Tensor], value: Value) -> None:
+    for name, tensor in values.items():
+        tensor.copy_(torch.from_numpy(value(name, tuple(tensor.shape))))
 
 
 def scaled_value(name: str, shape: tuple[int, ...], topic: str) -> npt.NDArray[np.float64]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch._inductor.config
 from torch import nn
 
 import segue
@@ -19,8 +19,16 @@ from segue.layers.activated import BatchNormReLU
 from tests.clips import clip
 
 CPU = torch.device("cpu")
-ONE_PROCESS = torch._inductor.config.patch(compile_threads=1)  # to start more takes longer than to compile
 NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+
+
+@pytest.fixture
+def one_process() -> Iterator[None]:
+    """Compiles in this process: to start more takes longer than to compile."""
+    import torch._inductor.config  # takes a second, which most processes of the tests need not spend
+
+    with torch._inductor.config.patch(compile_threads=1):
+        yield
 
 
 class Small(nn.Module):
@@ -40,7 +48,7 @@ class Small(nn.Module):
 
 
 @NEEDS_COMPILER
-@ONE_PROCESS
+@pytest.mark.usefixtures("one_process")
 @torch.inference_mode()
 def test_compiled_parts_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom
 
 from segue.errors import DatasetError
 from segue.metrics.compare import compare, paired_interval
@@ -26,6 +25,8 @@ def test_interval_of_zeros_and_ones_is_that_of_the_binomial_law(count: int, ones
     differences = np.array([1.0] * ones + [0.0] * (count - ones))
     interval = paired_interval(differences)
     assert interval.mean == ones / count
+    from scipy.stats import binom  # takes half a second, and most processes of the tests do not need it
+
     low, high = binom.ppf((0.025, 0.975), count, ones / count) / count
     # A quantile of 10,000 draws may fall on the neighbouring value of a discrete law.
     assert interval.low == pytest.approx(low, abs=1.001 / count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from segue_watch.configuration import read_cameras, save_zones
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
 from tests.segue_web.chromium import launched, needs_chromium
+from tests.segue_web.pages.page import becomes, drawn
 
 pytestmark = needs_chromium
 
@@ -75,11 +77,9 @@ def page(chromium: Any, tmp_path: Path, folder: Path) -> Iterator[Any]:
 
 def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folder: Path) -> None:
     page.locator(".tile.online", has_text="gate").wait_for()
-    assert "starting" in page.locator(".tile", has_text="dead").inner_text()
-    boxes = page.evaluate(
-        "[...document.querySelectorAll('.tile')].map((tile) => tile.getBoundingClientRect().height)"
-    )
-    assert min(boxes) > 300, "they fill the window"
+    page.locator(".tile", has_text="dead").locator(".status", has_text=re.compile("starting|lost")).wait_for()
+    heights = "[...document.querySelectorAll('.tile')].map((tile) => tile.getBoundingClientRect().height)"
+    becomes(page, f"Math.min(...{heights}) > 300")  # they fill the window
 
     page.get_by_role("link", name="Events", exact=True).click()
     page.locator(".card img").first.wait_for()
@@ -118,6 +118,7 @@ def test_nothing_lies_outside_of_the_window(page: Any, theme: str, width: int, h
     page.set_viewport_size({"width": width, "height": height})
     for view in ("wall", "events", "counts", "health", "camera/gate"):
         page.evaluate(f"location.hash = '#{view}'")
-        page.wait_for_timeout(300)
-        size = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
-        assert size == [width, height], view
+        page.locator(f"#{view.partition('/')[0]}").wait_for()
+        drawn(page)
+        root = "document.documentElement"
+        becomes(page, f"{root}.scrollWidth === {width} && {root}.scrollHeight === {height}")

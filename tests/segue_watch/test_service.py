@@ -126,7 +126,7 @@ def test_a_file_that_is_saved_changes_only_what_has_changed_in_it(tmp_path: Path
             wait_for(lambda: {camera.name for camera in cameras} == {"a", "c"})
             wait_for(lambda: all(camera.well for camera in cameras))
             assert cameras["a"] is first
-            assert not second.well
+            wait_for(lambda: not second.well)
             assert [zone.name for zone in cameras["c"].zones] == ["door"]
             frames = cameras["a"].state()["frames"]
             wait_for(lambda: cameras["a"].state()["frames"] > frames)

@@ -14,13 +14,16 @@ import numpy as np
 
 from segue.masks import encode_rle
 from segue_web.server.guard import STATIC
-from tests.segue_web.pages.page import WAIT, says
+from tests.segue_web.pages.page import WAIT, drawn, says
 
 SECRET = "/s3cret/"
 HEIGHT, WIDTH, FRAMES = 240, 432, 9
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 Message = dict[str, Any]
+
+SETTLE = "settle"
+"""A request that the page is made to send; messages come in order, so that its answer is the last one."""
 
 
 class Files(ThreadingHTTPServer):
@@ -71,7 +74,7 @@ class Desk:
         self.address = address
         self.held: set[str] = set()
         self.waiting: list[Message] = []
-        self.asked: list[Message] = []
+        self._asked: list[Message] = []
         self.revision = 0
         self.objects: list[int] = []
         self.undo: str | None = None
@@ -101,6 +104,7 @@ class Desk:
     def open(self) -> None:
         self.page.goto(self.address)
         self.page.wait_for_selector("body[data-mode=annotate]")
+        self.settle()
 
     def _connect(self, route: Any) -> None:
         self.send = route.send
@@ -108,7 +112,10 @@ class Desk:
 
     def _hear(self, text: str) -> None:
         message = json.loads(text)
-        self.asked.append(message)
+        if message["op"] == SETTLE:
+            self.send(json.dumps({"id": message["id"]}))
+            return
+        self._asked.append(message)
         if message["op"] in self.held:
             self.waiting.append(message)
         else:
@@ -178,18 +185,24 @@ class Desk:
     def next_asked(self, op: str, place: int = 0) -> Message:
         """Wait for a request of this kind, the first one or a later one."""
         for _ in range(WAIT // 10):
-            found = [message for message in self.asked if message["op"] == op]
+            found = [message for message in self._asked if message["op"] == op]
             if len(found) > place:
                 return found[place]
             self.page.wait_for_timeout(10)
         raise AssertionError(f"the page does not ask to {op}")
 
+    def asked(self, *ops: str) -> list[Message]:
+        """The requests of these kinds so far, also those that were still on their way."""
+        self.settle()
+        return [message for message in self._asked if message["op"] in ops]
+
     def ops(self, *wanted: str) -> list[str]:
-        return [message["op"] for message in self.asked if message["op"] in wanted]
+        return [message["op"] for message in self.asked(*wanted)]
 
     def settle(self) -> None:
-        """Let the page hear all that was sent before, and draw it."""
-        self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        """Let the page hear all that was sent before, and draw it; and hear all that it has asked for."""
+        self.page.evaluate(f"import('./static/link.js').then(({{ request }}) => request('{SETTLE}'))")
+        drawn(self.page)
 
     def here(self, text: str) -> None:
         says(self.page, text)

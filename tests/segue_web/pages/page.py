@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +66,16 @@ class Page:
         self.page.set_default_timeout(WAIT)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self._ended = self._waited_for = 0
+        self.page.on("websocket", lambda socket: socket.on("framereceived", self._hear))
         self.page.goto(address)
         self.page.wait_for_selector("body[data-mode=annotate], body[data-mode=compare], body[data-mode=view]")
+        drawn(self.page)
+
+    def _hear(self, text: Any) -> None:
+        if isinstance(text, str) and '"event"' in text:
+            message = json.loads(text)
+            self._ended += message.get("event") == "ended" and message.get("job") == "tracking"
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         box = self.page.locator("#canvas").bounding_box()
@@ -101,8 +111,12 @@ class Page:
         says(self.page, text)
 
     def tracked(self) -> None:
-        """Wait until a tracking that was begun has ended."""
-        self.page.locator('[data-command="stop"]').wait_for(state="visible")
+        """Wait until a tracking that was begun has ended; the page may show a short one too briefly."""
+        self._waited_for += 1
+        until = time.monotonic() + WAIT / 1000
+        while self._ended < self._waited_for:
+            assert time.monotonic() < until, "the tracking does not end"
+            self.page.wait_for_timeout(20)
         self.page.locator("#progress").wait_for(state="hidden")
 
     def export(self, form: str) -> Path:
@@ -132,6 +146,19 @@ class Page:
 def says(page: Any, text: str) -> None:
     """Wait until the panel says this of the chosen object, without the pauses of ``expect``."""
     page.locator("#here-text", has_text=re.compile(re.escape(text))).wait_for()
+
+
+def drawn(page: Any) -> None:
+    """Wait until the page has drawn what it knows."""
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def becomes(part: Any, condition: str) -> None:
+    """Wait until a function of JavaScript is true of a page, or of an element that a locator finds."""
+    until = time.monotonic() + WAIT / 1000
+    while not part.evaluate(condition):
+        assert time.monotonic() < until, f"{part} does not become {condition}"
+        time.sleep(0.02)
 
 
 def check_accessibility(page: Any) -> None:

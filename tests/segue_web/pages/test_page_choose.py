@@ -45,7 +45,7 @@ def test_a_click_on_another_object_chooses_it(two: Desk) -> None:
     press(two, 120, 130)
     two.here("Object 1: corrected by you")
 
-    assert [message["object"] for message in two.asked if message["op"] == "click"] == [2]
+    assert [message["object"] for message in two.asked("click")] == [2]
 
 
 def test_shift_a_right_click_and_a_new_object_make_clicks_inside_another_one(two: Desk) -> None:
@@ -56,8 +56,7 @@ def test_shift_a_right_click_and_a_new_object_make_clicks_inside_another_one(two
     two.page.keyboard.press("n")
     press(two, 180, 130)
 
-    asked = [message for message in two.asked if message["op"] == "click"]
-    assert [(message["object"], message["points"][-1][2]) for message in asked] == [
+    assert [(message["object"], message["points"][-1][2]) for message in two.asked("click")] == [
         (1, True),
         (1, False),
         (None, True),
@@ -65,12 +64,15 @@ def test_shift_a_right_click_and_a_new_object_make_clicks_inside_another_one(two
 
 
 def test_a_pointer_that_rests_asks_for_the_mask_that_a_click_there_would_make(two: Desk) -> None:
+    def places() -> list[float]:
+        return [message["at"][0] for message in two.asked("prepare") if message.get("at")]
+
     def rested_at(x: float) -> float:
-        before = len(two.asked)
+        before = len(places())
         two.page.mouse.move(*two.at(x, 130))
-        while not any(message.get("at") for message in two.asked[before:]):
+        while len(places()) == before:
             two.settle()
-        return float(two.asked[-1]["at"][0])
+        return places()[-1]
 
     two.page.keyboard.press("n")
     assert rested_at(180) == pytest.approx(180, abs=1), "a new object may begin inside of another one"

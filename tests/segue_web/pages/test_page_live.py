@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from segue.utils.cancel import CancelToken
 from segue.video.sources import live as cameras
 from segue_web.server.live import LivePage
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.pages.page import check_accessibility, playwright
+from tests.segue_web.pages.page import becomes, check_accessibility, drawn, playwright
 from tests.sessions.foreground.scenes import wall, with_squares
 from tests.video.making import drawn_image, write_video
 
@@ -116,13 +117,15 @@ def test_a_camera_is_watched_in_the_browser(
     expect(page.locator("#frames")).to_contain_text("13 frames", timeout=limit)
     expect(page.locator("#events li").first).to_contain_text("is in door", timeout=limit)
     expect(page.locator("#events li", has_text="has come")).not_to_have_count(0, timeout=limit)
-    expect(page.locator("#rate")).to_contain_text("frames/s")
-    expect(page.locator("#age")).to_contain_text("s late")
+    expect(page.locator("#rate")).to_contain_text("frames/s", timeout=limit)
+    expect(page.locator("#age")).to_contain_text("s late", timeout=limit)
+    drawn(page)
     masked = page.locator("#canvas").screenshot()
     assert masked != blank
     page.keyboard.press("h")
     page.keyboard.press("z")
-    expect(page.locator("#masks")).to_have_attribute("aria-pressed", "false")
+    expect(page.locator("#masks")).to_have_attribute("aria-pressed", "false", timeout=limit)
+    drawn(page)
     assert page.locator("#canvas").screenshot() != masked
     page.keyboard.press("n")
     for share in ((0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.1, 0.9)):
@@ -131,8 +134,9 @@ def test_a_camera_is_watched_in_the_browser(
         page.locator("#canvas").click(position=position)
     page.locator("#zone-back").click()
     page.locator("#zone-name").fill("way in")
-    drawn = page.locator("#zone-text").text_content()
-    zone = Zone.parse(drawn.removeprefix('--zone "').removesuffix('"'))
+    text = page.locator("#zone-text")
+    expect(text).to_have_text(re.compile(r'^--zone "way in=(\d+,\d+ ?){3}"$'), timeout=limit)
+    zone = Zone.parse(text.inner_text().removeprefix('--zone "').removesuffix('"'))
     assert (zone.name, len(zone.points)) == ("way in", 3)
     (x0, y0), (x1, y1), (x2, y2) = zone.points
     assert (y0, x1) == (y1, x2)
@@ -143,7 +147,7 @@ def test_a_camera_is_watched_in_the_browser(
     page.set_viewport_size({"width": 390, "height": 760})
     page.locator("#draw").hover()
     check_accessibility(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    becomes(page, "document.documentElement.scrollWidth <= 390")
     end()
     camera.allowed.release()
     expect(page.locator("#hint")).to_have_text("The run is done.", timeout=limit)
@@ -187,7 +191,7 @@ def test_the_first_of_two_passes_shows_its_frames_and_how_far_it_is(
     expect(page.locator("#frames")).to_have_text("First pass: 20 of 40", timeout=limit)
     expect(page.locator("#hint")).to_be_empty(timeout=limit)
     expect(page.locator("#clock")).to_have_text("00:01.90", timeout=limit)
-    expect(page.locator("#events-empty")).to_contain_text("--events FILE")
+    expect(page.locator("#events-empty")).to_contain_text("--events FILE", timeout=limit)
     go_on.set()
     expect(page.locator("#hint")).to_have_text("The run is done.", timeout=limit)
     thread.join(WAIT)

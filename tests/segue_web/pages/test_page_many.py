@@ -9,7 +9,7 @@ import pytest
 
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.desk import Desk
-from tests.segue_web.pages.page import playwright
+from tests.segue_web.pages.page import becomes, playwright
 from tests.segue_web.pages.test_page_messages import UNCOVERED
 
 pytestmark = needs_chromium
@@ -37,19 +37,19 @@ def regroup(desk: Desk, **groups: list[int]) -> None:
 
 def test_the_fields_of_the_chosen_object_are_in_sight(forty: Desk) -> None:
     for part in ("name", "category", "group", "attribute", "here-actions", "mask-actions", "tab-found"):
-        assert forty.page.locator(f"#{part}").evaluate(UNCOVERED), part
+        becomes(forty.page.locator(f"#{part}"), UNCOVERED)
 
 
 def test_the_chosen_object_is_scrolled_to_and_named_in_sight(forty: Desk) -> None:
     forty.page.evaluate("import('./static/state.js').then(({ state }) => state.choose(33))")
     row = forty.page.locator("#objects li.chosen")
     playwright.expect(row).to_contain_text("Object 33")
-    assert row.evaluate(UNCOVERED)
+    becomes(row, UNCOVERED)
     forty.page.keyboard.press("F2")
     name = forty.page.locator("#name")
     playwright.expect(name).to_be_focused()
     playwright.expect(name).to_be_in_viewport()
-    assert forty.page.evaluate("getSelection().toString()") == "Object 33"
+    becomes(forty.page, "getSelection().toString() === 'Object 33'")
 
 
 def test_a_filter_holds_for_the_list_and_the_timeline(forty: Desk) -> None:
@@ -88,14 +88,15 @@ def test_numbers_keys_and_order_agree_with_groups(forty: Desk) -> None:
 def test_the_timeline_is_zoomed_and_scrolled(forty: Desk) -> None:
     box = forty.page.locator("#timeline-box")
     canvas: Any = forty.page.locator("#timeline").bounding_box()
-    assert box.evaluate("node => node.scrollWidth <= node.clientWidth"), "all frames are shown"
+    becomes(box, "node => node.scrollWidth <= node.clientWidth")  # all frames are shown
     forty.page.mouse.move(canvas["x"] + 400, canvas["y"] + 40)
     forty.page.keyboard.down("Control")
     for _ in range(4):
         forty.page.mouse.wheel(0, -200)
     forty.page.keyboard.up("Control")
     forty.settle()
-    assert box.evaluate("node => node.scrollWidth > 3 * node.clientWidth")
+    becomes(box, "node => node.scrollWidth > 3 * node.clientWidth")
+    forty.settle()
 
     box.evaluate("node => node.scrollLeft = node.scrollWidth")
     forty.settle()
@@ -107,7 +108,7 @@ def test_the_timeline_is_zoomed_and_scrolled(forty: Desk) -> None:
     playwright.expect(forty.page.locator("#frame")).to_have_value("0")
     forty.page.keyboard.press("End")
     forty.settle()
-    assert box.evaluate("node => node.scrollLeft > node.scrollWidth / 2"), "the frame stays in sight"
+    becomes(box, "node => node.scrollLeft > node.scrollWidth / 2")  # the frame stays in sight
 
 
 def test_a_narrow_window_stays_where_it_is_when_an_object_is_chosen(forty: Desk) -> None:
@@ -118,7 +119,7 @@ def test_a_narrow_window_stays_where_it_is_when_an_object_is_chosen(forty: Desk)
         forty.settle()
         assert forty.page.locator("#tools").bounding_box()["x"] == 0
     forty.page.keyboard.press("F2")
-    assert forty.page.locator("#name").evaluate(UNCOVERED), "the drawer opens"
+    becomes(forty.page.locator("#name"), UNCOVERED)  # the drawer opens
     assert forty.page.locator("#tools").bounding_box()["x"] == 0
 
 
@@ -129,4 +130,4 @@ def test_a_range_does_not_move_the_image(forty: Desk) -> None:
     playwright.expect(forty.page.locator("#range")).to_have_text("frames 199 to 199")
     assert forty.page.locator("#canvas").bounding_box() == before
     for part in ("#range", "#frame-count", "#seek", '[data-command="rangeTo"]'):
-        assert forty.page.locator(part).evaluate(UNCOVERED), part
+        becomes(forty.page.locator(part), UNCOVERED)

@@ -19,7 +19,7 @@ from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
 from tests.segue_web.here import ServerHere
 from tests.segue_web.pages.desk import HEIGHT, WIDTH, Desk
-from tests.segue_web.pages.page import Page, Server, playwright
+from tests.segue_web.pages.page import Page, Server, becomes, playwright
 
 pytestmark = needs_chromium
 
@@ -32,10 +32,11 @@ UNCOVERED = """node => {
 """Whether nothing lies over an element, and all of it is in the window."""
 
 
-def is_seen(page: Any, text: str) -> bool:
+def is_seen(page: Any, text: str) -> None:
+    """Wait until a message is there, and nothing lies over it."""
     notice = page.locator(".notice", has_text=text)
     notice.wait_for()
-    return bool(notice.evaluate(UNCOVERED))
+    becomes(notice, UNCOVERED)
 
 
 @pytest.mark.parametrize("count", [0, 40])
@@ -45,17 +46,17 @@ def test_short_messages_are_seen(desk: Desk, count: int) -> None:
     for width, height in ((1360, 820), (1366, 768), (1000, 600)):
         desk.page.set_viewport_size({"width": width, "height": height})
         desk.page.keyboard.press("n")
-        assert is_seen(desk.page, "Click on the new object"), width
+        is_seen(desk.page, "Click on the new object")
 
 
 def test_messages_are_seen_while_a_dialog_is_open_and_after_it(desk: Desk) -> None:
     desk.open()
     desk.page.locator('[data-command="help"]').click()
     desk.page.evaluate("import('./static/dom.js').then(({ notice }) => notice('cannot be done', 'bad'))")
-    assert is_seen(desk.page, "cannot be done")
+    is_seen(desk.page, "cannot be done")
     desk.page.keyboard.press("Escape")
     playwright.expect(desk.page.locator("#dialog")).to_be_hidden()
-    assert is_seen(desk.page, "cannot be done")
+    is_seen(desk.page, "cannot be done")
 
 
 def test_a_removed_object_can_be_taken_back_until_something_else_is_changed(desk: Desk) -> None:
@@ -87,7 +88,7 @@ def test_a_box_says_what_it_has_replaced_and_can_be_taken_back(desk: Desk) -> No
     desk.change(0, 1, kind="given")
     desk.answer(asked, object=1, replaced={"before": 17672, "after": 2508})
 
-    assert is_seen(desk.page, "17,672 pixels")
+    is_seen(desk.page, "17,672 pixels")
     notice = desk.page.locator(".notice", has_text="2,508 pixels")
     notice.get_by_role("button", name="Undo").click()
     desk.next_asked("undo")
@@ -260,8 +261,8 @@ def test_long_names_end_with_an_ellipsis(desk: Desk, name: str) -> None:
     shown = desk.page.locator("#objects .pick span", has_text=name[:8]).first
     playwright.expect(shown).to_be_visible()
 
-    assert shown.evaluate("node => node.scrollWidth > node.clientWidth && node.clientWidth > 30")
-    assert shown.evaluate("node => getComputedStyle(node).textOverflow") == "ellipsis"
+    becomes(shown, "node => node.scrollWidth > node.clientWidth && node.clientWidth > 30")
+    becomes(shown, "node => getComputedStyle(node).textOverflow === 'ellipsis'")
 
 
 @pytest.mark.parametrize("part", ["#hint", "#progress"])

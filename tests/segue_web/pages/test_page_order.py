@@ -12,7 +12,7 @@ import pytest
 from segue.masks import encode_rle
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.desk import HEIGHT, WIDTH, Desk
-from tests.segue_web.pages.page import playwright
+from tests.segue_web.pages.page import becomes, drawn, playwright
 
 pytestmark = needs_chromium
 
@@ -29,7 +29,7 @@ def test_the_page_of_a_run_asks_for_one_image_at_a_time(desk: Desk) -> None:
         desk.page.wait_for_timeout(10)
     for _ in range(4):  # held and on again, before the first image has come
         desk.page.keyboard.press("Space")
-    desk.settle()
+    drawn(desk.page)
     assert asked == ["next"]
 
 
@@ -117,8 +117,7 @@ def test_track_and_escape_wait_for_the_click_before(desk: Desk) -> None:
     track = desk.next("track")
     assert track["frame"] == 0, "from the frame on which the key was pressed"
     desk.answer(track)
-    while not desk.ops("stop"):
-        desk.page.wait_for_timeout(10)
+    desk.next_asked("stop")
     assert desk.ops("track", "stop") == ["track", "stop"]
 
 
@@ -127,8 +126,7 @@ def test_the_image_stays_where_it_is_while_something_is_tracked(desk: Desk) -> N
     desk.change(0, 1)
     desk.here("Object 1: corrected by you")
     desk.page.keyboard.press("t")
-    while not desk.ops("track"):
-        desk.page.wait_for_timeout(10)
+    desk.next_asked("track")
     desk.send(json.dumps({"event": "progress", "what": "forward", "done": 1, "total": 8, "rate": 1}))
     desk.change(2, 1, kind="tracked", label="track")
     playwright.expect(desk.page.locator("#progress-what")).to_contain_text("1 of 8")
@@ -149,8 +147,7 @@ def test_an_export_has_the_click_before(desk: Desk) -> None:
     assert desk.ops("export") == []
     desk.held = set()
     desk.answer(click, object=1)
-    while not desk.ops("export"):
-        desk.page.wait_for_timeout(10)
+    desk.next_asked("export")
 
 
 def test_suggestions_are_added_once(desk: Desk) -> None:
@@ -234,7 +231,7 @@ def test_groups_may_be_called_anything(desk: Desk) -> None:
     playwright.expect(row).to_contain_text(name)
     row.locator("button.pick").click()
     playwright.expect(desk.page.locator("#here-text")).to_contain_text(f"The group {name}: 2 objects")
-    assert desk.page.evaluate("document.activeElement.className") == "pick", "the focus stays in the list"
+    becomes(desk.page, "document.activeElement.className === 'pick'")  # the focus stays in the list
 
 
 def test_loading_is_shown_and_is_no_part_of_the_time_left(desk: Desk) -> None:

@@ -34,8 +34,7 @@ def test_buttons_fill_holes_and_remove_specks(two: Desk) -> None:
     for name in ("fillHoles", "removeSpecks"):
         two.page.locator(f'[data-command="{name}"]').click()
     two.next_asked("clean", 1)
-    found = [message for message in two.asked if message["op"] == "clean"]
-    assert [(message["object"], message["frame"], message["what"]) for message in found] == [
+    assert [(message["object"], message["frame"], message["what"]) for message in two.asked("clean")] == [
         (1, 0, "holes"),
         (1, 0, "specks"),
     ]
