@@ -262,34 +262,6 @@ def test_a_file_that_has_room_now_and_then_is_warned_of_once(
 
 
 @pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
-def test_messages_that_their_file_had_no_room_for_are_sent_by_the_next_run_of_the_process(
-    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(notify, "MessageQueue", FullDisk)
-    monkeypatch.setattr(FullDisk, "failures", {"put": 10**6}, raising=False)
-    queue = tmp_path / ".events.undelivered"
-    assert send("http://127.0.0.1:9/events", "one", "two", limit=0.1, queue=queue) == 2
-    monkeypatch.setattr(FullDisk, "failures", {}, raising=False)
-    assert send(listener.address, "three", queue=queue) == 0
-    assert listener.kinds == ["one", "two", "three"]
-
-
-def test_a_file_that_has_room_now_and_then_is_warned_of_once(
-    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(notify, "MessageQueue", FullDisk)
-    monkeypatch.setattr(FullDisk, "failures", {}, raising=False)
-    notifier = Notifier(listener.address, tmp_path / "queue", QUICK)
-    with pytest.warns(NotifyWarning) as warned:
-        for number in range(4):
-            FullDisk.failures["put"] = 1
-            notifier.send({"event": f"e{number}"})
-            until(lambda: notifier.undelivered == 0)
-    assert len(warned) == 1
-    assert notifier.close() == 0
-
-
-@pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
 def test_the_next_run_delivers_what_waits_in_the_file(listener: Listener, tmp_path: Path) -> None:
     queue = tmp_path / ".events.undelivered"
     assert send("http://127.0.0.1:9/events", "one", "two", limit=0.1, queue=queue) == 2
