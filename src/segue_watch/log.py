@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from segue.events.messages.notify import NotifyWarning
+from segue.events.sink import TableWarning
 from segue.events.snapshots import SnapshotWarning
 from segue.utils.inputs import printable
 from segue.utils.notices import LineWriter, is_quiet
@@ -47,7 +48,7 @@ class Log(AbstractContextManager["Log"]):
     def __enter__(self) -> Log:
         self._warnings.__enter__()
         # A camera that fails again the next day is to say so again.
-        for category in (CameraWarning, LiveWarning, NotifyWarning, SnapshotWarning):
+        for category in (CameraWarning, LiveWarning, NotifyWarning, SnapshotWarning, TableWarning):
             warnings.simplefilter("always", category)
         warnings.showwarning = lambda message, *_: self._write("warning", CAMERA.get(), str(message))
         return self

@@ -173,6 +173,20 @@ def test_new_messages_do_not_wait_for_one_that_is_refused_again_and_again(listen
     assert notifier.close(5.0) == 0, "at the end it is tried once more"
 
 
+def test_a_queue_that_is_emptied_all_the_time_stays_small(tmp_path: Path) -> None:
+    queue = MessageQueue(tmp_path / "queue")
+    for number in range(500):
+        queue.put(Message(str(number), bytes(600)))
+        queue.remove(str(number))
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 400_000
+    for number in range(500):
+        queue.put(Message(str(number), bytes(2000)))
+    for number in range(500):
+        queue.remove(str(number))
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 400_000, "after a broker was away"
+    queue.close()
+
+
 class FullDisk(MessageQueue):
     """A queue whose methods fail as on a full disk, as often as a test says."""
 

@@ -17,11 +17,13 @@ import pytest
 from segue.errors import SegueError, SinkError
 from segue.events import EventSink
 from segue.events.rules import EventRules
-from segue.events.table import Event
+from segue.events.sink import TableWarning
+from segue.events.table import Event, read_events
 from segue.events.zones import Zone, ZoneWarning
 from segue.sinks.rotation import RotatingSink
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.video.decoding.readers import ConnectionChange
+from tests.segue_web.limited_files import files_limited_to
 
 HEADER = [
     *("event", "object", "frame", "time", "x0", "y0", "x1", "y1", "area", "seconds", "largest"),
@@ -135,6 +137,30 @@ def test_what_a_live_run_has_told_stays_when_it_is_given_up(tmp_path: Path) -> N
         sink.write(*big(t, {1: (5, 5, 20, 20)}))
     sink.abort()
     assert [event["event"] for event in events(tmp_path / "events.json")] == ["enter"]
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.json"])
+def test_events_wait_while_the_disk_is_full(tmp_path: Path, name: str) -> None:
+    told = list[Event]()
+    with EventSink(tmp_path / name, live=True, on_event=told.append) as sink:
+        for t in range(3):
+            sink.write(*big(t, {1: (5, 5, 20, 20)}))
+        before = (tmp_path / name).read_bytes()
+        with files_limited_to(len(before) + 20):
+            for t in range(3, 5):
+                sink.write(*big(t, {1: (5, 5, 20, 20), 2: (40, 40, 60, 60)}))
+            with pytest.warns(TableWarning, match="its events wait"):
+                sink.write(*big(5, {1: (5, 5, 20, 20), 2: (40, 40, 60, 60)}))
+            assert (tmp_path / name).read_bytes() == before, "no part of an event"
+            assert len(told) == 1, "whoever is told finds its row"
+    assert [(row["event"], int(row["object"])) for row in read_events(tmp_path / name)] == [
+        ("enter", 1),
+        ("enter", 2),
+        ("end", 1),
+        ("end", 2),
+    ]
+    assert [(event.event, event.object) for event in told[:2]] == [("enter", 1), ("enter", 2)]
+    assert len(told) == 4
 
 
 def test_a_zone_in_percent_is_that_share_of_any_image() -> None:

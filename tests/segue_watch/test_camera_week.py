@@ -1,4 +1,4 @@
-"""A week of three cameras, speeded up: reboots, another clock, summer time, a broker away."""
+"""A week of three cameras, speeded up: reboots, another clock, summer time, a broker away, a full disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +23,7 @@ from tests.cli.mjpeg import JPEGS
 from tests.cli.test_foreground import IMAGES
 from tests.events.test_notify import Broker, Listener, Subscriber, free_port
 from tests.events.test_notify import broker as broker
+from tests.segue_watch.small_disk import SmallDisk
 from tests.segue_watch.test_camera_day import memory, states, stream, wait_for_events
 from tests.segue_watch.test_cameras import rows
 
@@ -101,8 +102,9 @@ def cameras() -> Iterator[Cameras]:
 class Service:
     """``segue watch`` as systemd starts it again and again, with a clock that can be wrong."""
 
-    def __init__(self, file: Path, output: Path) -> None:
+    def __init__(self, file: Path, output: Path, before: Sequence[str] = ()) -> None:
         self.file, self.output, self.port = file, output, free_port()
+        self.before = before  # words in front of the command
         self.clock = file.with_name("clock")
         self.wrong_by(0)
         self.start()
@@ -116,7 +118,7 @@ class Service:
         module = [sys.executable, "-m", "tests.segue_watch.speeded", str(self.clock)]
         given = ["watch", str(self.file), "--output", str(self.output), "--port", str(self.port)]
         self.process = subprocess.Popen(
-            [*module, *given],
+            [*self.before, *module, *given],
             stdout=subprocess.DEVNULL,
             stderr=self.file.with_name("log").open("ab"),
             cwd=Path(__file__).parents[2],
@@ -152,6 +154,34 @@ def kept_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.suffix in (".jpg", ".mp4"))
 
 
+def used(folder: Path) -> int:
+    """Bytes that all files in a folder take on the disk."""
+    return sum(512 * path.stat().st_blocks for path in folder.rglob("*") if path.is_file())
+
+
+def write_cameras(file: Path, cameras: Cameras, receivers: dict[str, str], kept: float) -> Path:
+    """The file of the cameras, with the receiver of each, and the MB that each keeps."""
+    tables = "\n".join(
+        f'[cameras.{name}]\nsource = "http://127.0.0.1:{cameras.server_port}/{name}"\nnotify = "{place}"'
+        for name, place in receivers.items()
+    )
+    defaults = f'[defaults]\nmodel = "median"\ndevice = "cpu"\nwhen-late = "all"\nkeep = "{kept}MB"\n'
+    file.write_text(f'{defaults}zone = ["wall=0%,0% 100%,0% 100%,100% 0%,100%"]\n{tables}\n')
+    return file
+
+
+def known(event: dict[str, object]) -> tuple[str, ...]:
+    """What makes an event one of its own."""
+    return tuple(str(event[name]) for name in ("source", "event", "object", "at", "zone"))
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until something is so, for some time at most."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.1)
+
+
 def test_no_event_of_a_week_is_lost_and_nothing_grows(
     cameras: Cameras, broker: Broker, tmp_path: Path
 ) -> None:
@@ -159,13 +189,7 @@ def test_no_event_of_a_week_is_lost_and_nothing_grows(
     broker.start()
     subscriber = Subscriber(broker.port)
     places = {"gate": listener.address, "yard": listener.address, "road": broker.address}
-    tables = "\n".join(
-        f'[cameras.{name}]\nsource = "http://127.0.0.1:{cameras.server_port}/{name}"\nnotify = "{place}"'
-        for name, place in places.items()
-    )
-    file = tmp_path / "cameras.toml"
-    defaults = f'[defaults]\nmodel = "median"\ndevice = "cpu"\nwhen-late = "all"\nkeep = "{KEPT}MB"\n'
-    file.write_text(f'{defaults}zone = ["wall=0%,0% 100%,0% 100%,100% 0%,100%"]\n{tables}\n')
+    file = write_cameras(tmp_path / "cameras.toml", cameras, places, KEPT)
     disk = tmp_path / "out"
     service = Service(file, disk)
 
@@ -195,18 +219,13 @@ def test_no_event_of_a_week_is_lost_and_nothing_grows(
 
     found = {name: rows(disk / f"{name}.csv") for name in places}
 
-    def known(event: dict[str, object]) -> tuple[str, ...]:
-        return tuple(str(event[name]) for name in ("source", "event", "object", "at", "zone"))
-
     def received() -> dict[str, tuple[str, ...]]:
         """What was told, by the ids of messages: whoever receives one again knows it."""
         told = [json.loads(body) for topic, body in subscriber.received if topic == "cameras/front yard"]
         return {str(event["id"]): known(event) for event in (*listener.received, *told)}
 
     wanted = Counter(known(row) for table in found.values() for row in table)
-    end = time.monotonic() + 20
-    while wanted - Counter(received().values()) and time.monotonic() < end:
-        time.sleep(0.1)
+    wait_until(lambda: not wanted - Counter(received().values()))
     subscriber.end()
     listener.end()
     told = Counter(received().values())
@@ -226,3 +245,54 @@ def test_no_event_of_a_week_is_lost_and_nothing_grows(
     assert last["segue_reconnects_total"]["road"] >= 1
     assert after[0] - before[0] < GROWTH, (before, after)
     assert after[1] - before[1] <= FILES, (before, after)
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_event(cameras: Cameras, tmp_path: Path) -> None:
+    """Cameras go on, alarms are sent, and rows wait; what takes room is bounded before and after."""
+    listener = Listener()
+    kept, names = 0.2, ("gate", "yard", "road")
+    (tmp_path / "out").mkdir()
+    file = write_cameras(tmp_path / "cameras.toml", cameras, dict.fromkeys(names, listener.address), kept)
+    disk = SmallDisk(tmp_path / "out", 8 << 20)
+    try:
+        service = Service(file, tmp_path / "out", disk.command)
+        time.sleep(DAY)
+        images = {name: kept_bytes(disk.here / name) for name in names}
+        others = used(disk.here) - sum(used(disk.here / name) for name in names)
+        before = service.files
+        disk.fill()
+        full = states(service.port)["segue_events_total"]
+        told = len(listener.received)
+        time.sleep(DAY / 2)
+        during = states(service.port)["segue_events_total"]
+        alarms = len(listener.received) - told
+        disk.free()
+        time.sleep(DAY)
+        wait_until(lambda: service.files <= before + FILES)
+        files, last = service.files, states(service.port)
+        later = {name: kept_bytes(disk.here / name) for name in names}
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(60) == 0, (tmp_path / "log").read_text()
+        found = {name: rows(disk.here / f"{name}.csv") for name in names}
+    finally:
+        disk.close()
+    wanted = Counter(known(row) for table in found.values() for row in table)
+
+    def received() -> Counter[tuple[str, ...]]:
+        return Counter({str(event["id"]): known(event) for event in listener.received}.values())
+
+    wait_until(lambda: not wanted - received())
+    listener.end()
+    assert sorted((wanted - received()).elements()) == [], "not told"
+    assert sorted((received() - wanted).elements()) == [], "told twice, or without a row"
+    assert alarms > 10, "they do not wait for the disk"
+    assert all(last["segue_restarts_total"][name] == 0 for name in names)
+    for name, table in found.items():
+        kinds = Counter(row["event"] for row in table)
+        assert kinds["enter"] == kinds["leave"] + kinds["end"] > 10, name
+        assert kinds["zone-enter"] == kinds["zone-leave"], name
+        assert max(images[name], later[name]) < 1.5e6 * kept, name
+        # Counted when it is told of, as soon as it has its row.
+        assert full[name] <= during[name] < last["segue_events_total"][name], name
+    assert others < 1.5e6, "journals of messages are short"
+    assert files <= before + FILES

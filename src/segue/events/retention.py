@@ -9,11 +9,12 @@ import shutil
 import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segue.errors import SegueError
+from segue.errors import SegueError, SinkError
 from segue.utils.files import replacing, write_complete, writing
 
 NAME = r"\d{5,}-[a-z-]+-\d+\.(?:jpg|mp4)"
@@ -146,7 +147,8 @@ def delete_expired(
             each.path.unlink(missing_ok=True)
         gone.setdefault(each.path.parent, set()).add(each.path.name)
     for folder, names in gone.items():
-        Marks(folder).forget(names)
+        with suppress(SinkError):  # on a full disk; no file has such a name again
+            Marks(folder).forget(names)
     return gone
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -26,6 +27,16 @@ from segue.types import Frame, Segmentation
 from segue.utils.files import writing
 from segue.utils.notices import warn_caller
 from segue.video.decoding.readers import ConnectionChange
+
+MAX_WAITING = 10_000
+"""Events that a full disk may keep out of the table of a live run; with more the run fails."""
+
+RETRY_SECONDS = 1.0
+"""How often a table is tried again for which the disk had no room."""
+
+
+class TableWarning(UserWarning):
+    """Events wait until their table can be written."""
 
 
 @dataclass(slots=True)
@@ -94,6 +105,9 @@ class EventSink(SpooledSink):
         self._snapshots, self._on_event = snapshots, on_event
         self._source, self._at = source, at
         self._count = 0  # number of the last event
+        self._untold = list[Event]()  # that are not in the table yet, as the disk is full
+        self._is_full = False  # and it was said
+        self._tried = 0.0  # when the table was written the last time, or could not be
         self._counts = ZoneCounts(self._events.zones)
         self._cut_off: dict[int, _CutOff] = {}  # objects that were there when an earlier run was killed
         for table in (each for each in earlier if each != path and each.exists()):
@@ -125,6 +139,8 @@ class EventSink(SpooledSink):
             with writing(self._file.final):
                 self._table = EventTable(self._file.final, append=self._append)
             self._end_earlier()
+        if self._untold and time.monotonic() - self._tried >= RETRY_SECONDS:
+            self._save()
         if self._snapshots is not None and self._table is not None:
             self._deleted |= self._snapshots.take_deleted()
             self._note_deleted(self._table)
@@ -171,6 +187,7 @@ class EventSink(SpooledSink):
         else:
             with writing(self._file.final):
                 self._finish()
+                self._save(last=True)
                 self._table.close()
             self._release()
         if self._notifier is not None and (left := self._notifier.close()):
@@ -260,12 +277,35 @@ class EventSink(SpooledSink):
             event = replace(event, snapshot=image, clip=clip)
         if self._table is None:
             self._put(json.dumps(asdict(event)).encode())
-        else:  # the table comes first: whoever is told of an event finds its row
-            with writing(self._file.final):
-                self._table.add(asdict(event))
-                self._table.flush()
+            self._tell(event)
+        else:
+            self._table.add(asdict(event))
+            self._untold.append(event)
+            self._save()
         self._counts.add(asdict(event))
-        if self._notifier is not None:
+        if self._notifier is not None:  # an alarm does not wait for a disk
             self._notifier.send(asdict(event))
+
+    def _save(self, *, last: bool = False) -> None:
+        """Write the events that wait, and tell of them; on a full disk later, unless it is the last time."""
+        if self._table is None or not self._untold:
+            return
+        self._tried = time.monotonic()
+        try:
+            with writing(self._file.final):
+                self._table.flush()
+        except SinkError as error:
+            if last or len(self._untold) > MAX_WAITING:
+                raise
+            if not self._is_full:
+                warn_caller(f"{error}; its events wait", TableWarning)
+            self._is_full = True
+            return
+        self._is_full = False
+        told, self._untold = self._untold, []
+        for event in told:  # whoever is told of an event finds its row
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
         if self._on_event is not None:
             self._on_event(event)

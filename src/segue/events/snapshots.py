@@ -146,6 +146,7 @@ class Snapshots:
         self._keep, self._archive = keep, archive
         self._looked = -math.inf  # when what is kept was looked at
         self._deleted: set[str] = set()  # that the table does not know of
+        self._unnoted: dict[Path, set[str]] = {}  # and those of earlier parts, by their folders
         self._folder, self._fps, self._live, self._on_clip = folder, fps, live, on_clip
         self._pixel_aspect, self._waiting = pixel_aspect, waiting
         self._size = (0, 0)
@@ -182,8 +183,11 @@ class Snapshots:
         gone = delete_expired([self._folder, *archive], keep)
         self._deleted = self._deleted | gone.pop(self._folder, set())
         for folder, names in gone.items():
-            if archive[folder].exists():
-                note_deleted(archive[folder], names)
+            self._unnoted[folder] = self._unnoted.get(folder, set()) | names
+        for folder in [*self._unnoted]:  # where the disk is full the next time
+            if folder in archive and archive[folder].exists():
+                note_deleted(archive[folder], self._unnoted[folder])
+            del self._unnoted[folder]
 
     def add(self, number: int, event: Event) -> tuple[str, str]:
         """Write the image of an event and begin its clip, unless one is open; gives the names of both."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -13,7 +16,6 @@ from typing import IO, Any, Literal
 from segue.errors import SinkError
 from segue.events.retention import note_deleted
 from segue.masks.values import MAX_ID
-from segue.sinks.files import write_items
 from segue.types import Point
 from segue.utils.system import sync_open_file
 
@@ -88,6 +90,8 @@ Row = dict[str, Any]
 class EventTable:
     """A file of events that is being written; each event is on the disk after :meth:`flush`.
 
+    What a full disk has no room for waits; the file never ends with a part of an event because of it.
+
     Args:
         path: the file.
         suffix: ``.csv`` or ``.json``, where the name of the file has another one.
@@ -106,44 +110,73 @@ class EventTable:
             end, self._any = position, bool(row)
         if end is not None:
             os.truncate(path, end)
-        self._stream: IO[str] = path.open("w" if end is None else "a", encoding="utf-8", newline="")
-        self._rows = csv.DictWriter(self._stream, COLUMNS)
-        if end is None and self._as_json:
-            self._stream.write("[")
-        elif end is None:
-            self._rows.writeheader()
-        self._stream.flush()
+        else:
+            path.write_bytes(b"")
+        self._stream: IO[bytes] = path.open("ab", buffering=0)
+        self._waiting = deque[bytes]()
+        if end is None:
+            self._waiting.append(b"[" if self._as_json else _csv_line(COLUMNS))
+            try:
+                self._write()
+            except OSError:
+                self._stream.close()
+                raise
+
+    @property
+    def num_waiting(self) -> int:
+        """Events that are not in the file yet."""
+        return len(self._waiting)
 
     def add(self, event: Row) -> None:
-        """Write an event."""
-        if not self._as_json:
+        """Take an event, for the next :meth:`flush`."""
+        if self._as_json:
+            self._waiting.append((b",\n" if self._any else b"\n") + json.dumps(event).encode())
+        else:
             times = {name: f"{event[name]:.3f}" for name in ("time", "seconds")}
-            self._rows.writerow({**event, **times})
-            return
-        if self._any:
-            self._stream.write(",")
-        write_items(self._stream, iter([event]))
+            self._waiting.append(_csv_line([(event | times)[name] for name in COLUMNS]))
         self._any = True
 
     def note_deleted(self, names: Collection[str]) -> None:
         """Say of images and clips that they are deleted."""
-        self._stream.flush()
+        self.flush()
         note_deleted(self._path, names)
         self._stream.close()
-        self._stream = self._path.open("a", encoding="utf-8", newline="")
-        self._rows = csv.DictWriter(self._stream, COLUMNS)
+        self._stream = self._path.open("ab", buffering=0)
 
     def flush(self) -> None:
-        """Return when all events are on the disk."""
-        self._stream.flush()
-        sync_open_file(self._stream.fileno())
+        """Return when all events are on the disk; after an OSError they are still to be written."""
+        if self._waiting:
+            self._write()
 
     def close(self) -> None:
         """Complete the file."""
         if not self._stream.closed:
             with self._stream:
                 if self._as_json:
-                    self._stream.write("\n]\n")
+                    self._waiting.append(b"\n]\n")
+                if self._waiting:
+                    self._write()
+
+    def _write(self) -> None:
+        """Write what waits, all of it or nothing."""
+        descriptor = self._stream.fileno()
+        end = os.fstat(descriptor).st_size
+        try:
+            rest = memoryview(b"".join(self._waiting))
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            sync_open_file(descriptor)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(descriptor, end)
+            raise
+        self._waiting.clear()
+
+
+def _csv_line(values: Iterable[object]) -> bytes:
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(values)
+    return line.getvalue().encode()
 
 
 def read_events(path: Path) -> Iterator[Row]:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
@@ -95,7 +96,9 @@ class FrameRun(FrameLoop):
         self, run: Run, sink: Sink, folder: Path | None, report: Callable[[Frame, Segmentation], None]
     ) -> None:
         pool = run.pool
-        step = run.step if pool is None else lambda frame: pool.submit(run.step, frame).result()
+        step = run.step
+        if pool is not None:  # its threads warn of the camera that they work for
+            step = lambda frame: pool.submit(copy_context().run, run.step, frame).result()  # noqa: E731
         super().__init__(run.session, step, required=run.required)
         self._run, self._sink, self._folder, self._report = run, sink, folder, report
         self.done, self.lost = 0, cast("SourceError | None", None)

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import av
 import av.error
@@ -69,6 +69,7 @@ class OverlayVideoSink(FileSink):
         self._alpha = alpha
         self._ids = ids
         self._begin = begin
+        self._opened: IO[bytes] | None = None
         self._container: OutputContainer | None = None
         self._last_tick = -1
 
@@ -76,8 +77,14 @@ class OverlayVideoSink(FileSink):
         image = even_sides(self._draw(frame, segmentation))
         with encoding(self._file.final):
             if self._container is None:
+                # Files of ours: those that PyAV opens stay open when the disk has no room for their head.
+                self._opened = self._file.path.open("wb", buffering=0)
                 self._container = av.open(
-                    f"file:{self._file.path}", "w", format="mp4", container_options={"movflags": "+faststart"}
+                    self._opened,
+                    "w",
+                    format="mp4",
+                    container_options={"movflags": "+faststart"},
+                    io_open=lambda *_: self._file.path.open("rb"),  # faststart reads what is written
                 )
                 self._stream = _add_stream(self._container, self._fps, image, self._pixel_aspect)
             raw = VideoFrame.from_ndarray(image, format="rgb24").reformat(
@@ -103,11 +110,15 @@ class OverlayVideoSink(FileSink):
             with encoding(self._file.final):
                 self._container.mux(self._stream.encode(None))
                 self._container.close()
+                self._release()
 
     def _release(self) -> None:
         if self._container is not None:
             with suppress(OSError, av.error.FFmpegError):
                 self._container.close()
+        if self._opened is not None:
+            with suppress(OSError):
+                self._opened.close()
 
     def _draw(self, frame: Frame, segmentation: Segmentation) -> Image:
         captions = {item.id: item.label for item in segmentation.objects if item.label is not None}

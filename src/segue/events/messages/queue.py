@@ -15,6 +15,12 @@ from segue.utils.files import make_folder
 MAX_MESSAGES = 100_000
 """Messages that may wait; when there are more, the oldest ones are lost."""
 
+PAGE = 4096
+"""Bytes of a page of the file."""
+
+MAX_JOURNAL = 64 * PAGE
+"""Bytes of the journal beside the file; SQLite's own limit is 4 MB, also where no message waits."""
+
 _SCHEMA = """
 create table if not exists messages (
     number integer primary key autoincrement, id text unique not null, body blob not null,
@@ -57,7 +63,10 @@ class MessageQueue:
                 make_folder(path.parent)
             self._base = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
             try:
+                self._base.execute("pragma auto_vacuum = full")
                 self._base.execute("pragma journal_mode = wal")
+                self._base.execute(f"pragma wal_autocheckpoint = {MAX_JOURNAL // PAGE}")
+                self._base.execute(f"pragma journal_size_limit = {MAX_JOURNAL}")
                 self._base.execute("pragma synchronous = full")
                 self._base.execute(_SCHEMA)
             except BaseException:
