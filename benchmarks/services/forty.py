@@ -127,7 +127,7 @@ def progress(page: Any) -> dict[str, Any]:
 
 def told(page: Any) -> str:
     """What the page tells its user."""
-    found: list[str] = page.locator("[role=status], [role=alert], dialog[open]").all_inner_texts()
+    found: list[str] = page.locator("[role=status]:visible, [role=alert]:visible, dialog[open]").all_inner_texts()
     return f"the page says {' '.join(' '.join(found).split())!r}"
 
 
