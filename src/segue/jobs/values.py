@@ -397,8 +397,23 @@ class ForegroundJob(EventOptions, VideoJob):
     options: ForegroundOptions = ForegroundOptions()
 
 
+def _clip_format(values: Any) -> Any:
+    """A JSON file of a video that is one clip is a result file of YouTube-VIS, unless formats are given."""
+    if not (isinstance(values, Mapping) and values.get("whole") and values.get("outputs")):
+        return values
+    outputs = values["outputs"]
+    by_ending = Outputs(folder=dict(outputs).get("folder")).formats
+    # Outputs that were made before had their format filled in.
+    unsaid = by_ending if isinstance(outputs, Outputs) else None
+    if by_ending != ("coco",) or dict(outputs).get("formats") != unsaid:
+        return values
+    return {**values, "outputs": {**dict(outputs), "formats": ("ytvis",)}}
+
+
 class InstancesJob(VideoJob):
     """Find, classify, segment and follow all instances: ``segue instances``, :func:`segue.instances`."""
+
+    _format = model_validator(mode="before")(_clip_format)
 
     kind: Literal["instances"] = "instances"
     classes: Names | None = option(None, "Objects and events", text=True)
@@ -409,8 +424,8 @@ class InstancesJob(VideoJob):
     detectors."""
 
     whole: bool = option(False, "Model")
-    """Process the video as one clip, as published, and keep the ten best pairs of query and class, as in
-    results of YouTube-VIS."""
+    """Process the video as one clip, as published, and keep the ten best pairs of query and class. Without
+    `--format` they are written as results of YouTube-VIS; other formats show the sure ones."""
 
     names: Text | Literal["ytvis2019", "ytvis2021"] | RuntimeObject | None = option(None, "Advanced")
     """Class channels: ytvis2019, ytvis2021, or an annotation file.
