@@ -9,8 +9,9 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -73,10 +74,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """What was imported and collected stays: the garbage collector need not look at it again and again."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, bool, bool]:
+    """Give back the threads of PyTorch and OpenCV: with more of them all later tests would take longer."""
+    before = _threads()
+    done = yield
+    for (module, name), count in before.items():
+        if _threads()[module, name] != count:
+            getattr(sys.modules[module], f"set{name}")(count)
+    return done
+
+
+def _threads() -> dict[tuple[str, str], int]:
+    return {
+        (module, name): getattr(sys.modules[module], f"get{name}")()
+        for module, name in (("torch", "_num_threads"), ("cv2", "NumThreads"))
+        if module in sys.modules
+    }
 
 
 @pytest.fixture(scope="session")

@@ -83,16 +83,20 @@ def annotating(path: Path, project: Path) -> Iterator[tuple[Any, int]]:
         sync_playwright() as play,
     ):
         assert server.stdout is not None
-        address = next(found[0] for line in server.stdout if (found := re.search(r"http://\S+", line)))
-        chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1360, "height": 820})
-        page.set_default_timeout(120_000)
-        page.goto(address)
-        page.wait_for_selector("body[data-mode=annotate]")
-        yield page, server.pid
-        browser.close()
-        server.terminate()
+        try:  # the server outlives an error otherwise, and the error waits for it
+            address = next(found[0] for line in server.stdout if (found := re.search(r"http://\S+", line)))
+            chromium = next(
+                filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+            )
+            browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+            page = browser.new_page(viewport={"width": 1360, "height": 820})
+            page.set_default_timeout(120_000)
+            page.goto(address)
+            page.wait_for_selector("body[data-mode=annotate]")
+            yield page, server.pid
+            browser.close()
+        finally:
+            server.terminate()
 
 
 def clicks(path: Path, project: Path) -> None:

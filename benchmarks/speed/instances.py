@@ -32,7 +32,7 @@ from benchmarks.lib.memory import resident_peak
 from segue.models.msstsvis import MSSTSVIS
 from segue.models.seqformer import SeqFormer
 from segue.models.seqformer import encoder as deformable
-from segue.sessions.official import best_entries, encode_frames
+from segue.sessions.official import best_entries
 from segue.utils.allocation import prepare_process
 from segue.weights import Prepared, prepare
 
@@ -135,7 +135,9 @@ def segue(shared: Prepared[SeqFormer], clip: Tensor) -> Outcome:
     """Ours: frames one by one where they do not see each other, masks of the kept queries only."""
     network = shared.network
     with shared.inference_guard():
-        memory = encode_frames(network, clip.split(1, dim=1))
+        frames = clip.split(1, dim=1)
+        together = network.relates_frames
+        memory = network.encode(clip) if together else network.join([network.encode(each) for each in frames])
         decoded = network.decode(memory)
         logits = network.class_logits(decoded)[0]
         kept = torch.tensor(sorted({query for query, _, _ in best_entries(logits, TOP)}))

@@ -323,6 +323,7 @@ class SinkOptions:
         source: name of the source.
         at: tells the date and time of day of a moment of a camera or live stream in seconds; None of others.
         live: the source has no end: what can be written at once is.
+        records: gives the entries of a result file of YouTube-VIS, where they are not made of the results.
         events: what concerns the format ``events`` alone.
     """
 
@@ -342,6 +343,7 @@ class SinkOptions:
     source: str = ""
     at: Callable[[float], datetime | None] = lambda _: None
     live: bool = False
+    records: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     events: EventSettings = EventSettings()
 
     def __getattr__(self, name: str) -> Any:

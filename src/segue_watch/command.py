@@ -74,16 +74,14 @@ def watch(
             help="Ask for a password, print its hash for `[page]`, and end.",
         ),
     ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="See whether the file means what it says, and watch nothing.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the file without watching.")] = False,
 ) -> None:
     """Watch several cameras for weeks in one process: events, images and messages of each.
 
-    The file has a table for each camera, with the options of `segue foreground`; `[defaults]` are those of
-    all, and `{name}` is the name of the camera. All cameras share one network. A camera that fails begins
-    again, and disturbs no other one. Each event is a line of JSON on the standard output. Zones that are
-    drawn on the page are saved in the file. A file that is saved, or SIGHUP, changes the cameras at once.
+    The file has a table for each camera, with the options of `segue foreground`; `[defaults]` holds
+    options of all cameras, and `{name}` is the name of the camera. All cameras share one network. A camera
+    that fails is restarted; the others go on. Each event is a line of JSON on the standard output. Zones
+    drawn on the page are saved in the file. Saving the file, or SIGHUP, changes the cameras at once.
 
     The page is for this machine. From others (`--host`) it needs the user and password of `[page]` in the
     file, or a token: of `[page]`, of SEGUE_TOKEN, or a new one, which is printed.

@@ -55,9 +55,10 @@ def files_of(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("place", "later"),
     [
-        ("a folder", 1),
-        ("another disk", 3),
-        ("a store", 3),
+        ("a folder", 2),
+        ("another disk", 5),
+        ("a store", 5),
+        pytest.param("a folder", 1, marks=pytest.mark.slow),
         pytest.param("another disk", 1, marks=pytest.mark.slow),
         pytest.param("a store", 1, marks=pytest.mark.slow),
     ],
@@ -103,4 +104,4 @@ def test_after_a_kill_at_any_file_operation_the_same_video_is_complete(
         assert done() == whole, moment
         begin()
         moments += 1
-    assert moments > 12
+    assert moments > 12 / later

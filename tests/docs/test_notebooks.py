@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from segue.registry import MODELS
+
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "notebooks"
 
 NEEDS = {
@@ -49,7 +51,12 @@ def test_a_notebook_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [path for path in sys.path if Path(path).resolve() != root])
     for module in [name for name in sys.modules if name.partition(".")[0] == "tools"]:
         monkeypatch.delitem(sys.modules, module)
-    shown = run(FOLDER / f"{name}.ipynb")
+    known = {*MODELS.registered}
+    try:
+        shown = run(FOLDER / f"{name}.ipynb")
+    finally:
+        for added in MODELS.registered - known:
+            MODELS.unregister(added)
     assert shown
     if name == "find_what_moves":
         assert 0.9 < shown[2] <= 1

@@ -52,7 +52,7 @@ def test_what_is_resumed_after_a_kill_equals_a_run_that_nothing_disturbed(
     shutil.copytree(tmp_path / "begun", out)
     moments = 0
     begins = 12  # changes while the earlier run is removed, and its remains are told from the new one
-    first = 1 if passes == 1 or later == 1 else 3  # an earlier run is removed in the same way
+    first = 1 if later == 1 else 2 * passes  # an earlier run is removed in the same way by two passes
     steps = every_kill(
         out, lambda: jobs.run(job(out, overwrite=True)), lambda number: first if number < begins else later
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,13 +14,15 @@ from segue.errors import SegueError, SinkError
 from segue.jobs import RunCancelledError, read_job, run
 from segue.jobs.observer import Observer
 from segue.jobs.values import InstanceOptions, InstancesJob, Model, Outputs, VideoSource
+from segue.masks import read_stored_mask
 from segue.masks.rle import encode_rle
 from segue.models.seqformer import SeqFormer, Size
 from segue.types import Frame, Segmentation
 from segue.utils.cancel import CancelToken
+from segue.video import open_source
 from segue.video.sources.images import write_image
 
-NETWORK = SimpleNamespace(short_side=12, score=0.3)
+NETWORK = SimpleNamespace(short_side=12, score=0.3, classes=2, class_names={1: "dog"})
 IMAGES = np.random.default_rng(1).integers(0, 256, (3, 12, 16, 3)).astype(np.uint8)
 MASK = np.zeros((24, 32), bool)
 MASK[2:10, 3:20] = True
@@ -41,6 +42,9 @@ class Seen(Observer):
     def count(self, done: int) -> None:
         self.told.append(done)
 
+    def looked_at(self, frame: Frame) -> None:
+        self.told.append(("looked at", frame.index))
+
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self.told.append((frame.index, result.index, note))
         self.masks.append(result.mask)
@@ -54,12 +58,20 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The arguments of the inference, which finds one object on the first frame."""
     found: list[dict[str, Any]] = []
 
-    def whole_clip(network: Any, images: Iterable[Any], size: tuple[int, int], **options: Any) -> Any:
-        found.append({"network": network, "images": list(images), "size": size, **options})
-        masks = [encode_rle(MASK), None, None]
-        return [{"video_id": 1, "score": 0.9, "category_id": 1, "segmentations": masks}]
+    class Clip:
+        def __init__(self, network: Any, short_side: int) -> None:
+            self.call: dict[str, Any] = {"network": network, "images": [], "short_side": short_side}
+            found.append(self.call)
 
-    monkeypatch.setattr("segue.jobs.instances.whole_clip", whole_clip)
+        def add(self, image: Any) -> None:
+            self.call["images"].append(image)
+
+        def records(self, size: tuple[int, int]) -> Any:
+            self.call["size"] = size
+            masks = [encode_rle(MASK), None, None]
+            return [{"video_id": 1, "score": 0.9, "category_id": 1, "segmentations": masks}]
+
+    monkeypatch.setattr("segue.sessions.official.Clip", Clip)
     prepared = SimpleNamespace(network=NETWORK)
     monkeypatch.setattr("segue.jobs.instances.instance_network", lambda *names, **how: prepared)
     return found
@@ -90,9 +102,10 @@ def test_the_clip_is_looked_at_reduced_and_masks_have_the_size_of_the_video(
     (entry,) = json.loads(written["ytvis"].read_text())
     assert entry["segmentations"] == [encode_rle(MASK), None, None]
     assert observer.told == [
+        ("first pass", 3),
+        *(each for t in range(3) for each in (("looked at", t), t + 1)),
         ("frames", 3),
-        *(1, 2, 3),
-        *((t, t, "") for t in range(3)),
+        *((t, t, f"{int(t == 0)} objects") for t in range(3)),
         ("ytvis", written["ytvis"].name),
     ]
     assert np.array_equal(observer.masks[0], MASK[1::2, 1::2]), "in the size of the frames"
@@ -129,15 +142,48 @@ def test_the_short_side_and_the_place_are_those_that_are_asked_for(
     calls: list[dict[str, Any]], job: InstancesJob, tmp_path: Path
 ) -> None:
     options = InstanceOptions(short_side=8)
-    asked = job.model_copy(update={"options": options, "outputs": Outputs(folder=tmp_path / "a.json")})
+    asked = InstancesJob(
+        source=job.source,
+        model=job.model,
+        whole=True,
+        device="cpu",
+        options=options,
+        outputs=Outputs(folder=tmp_path / "a.json"),
+    )
     written = run(asked)
     assert calls[0]["short_side"] == 8
     assert written == {"ytvis": tmp_path / "a.json"}
     assert (tmp_path / "a.json.job.json").exists()
     with pytest.raises(SinkError):
         run(asked)
-    run(asked.model_copy(update={"outputs": Outputs(folder=tmp_path / "a.json", overwrite=True)}))
+    again = asked.outputs.model_copy(update={"overwrite": True})
+    run(asked.model_copy(update={"outputs": again}))
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("once", [False, True], ids=["files", "frames that come once"])
+def test_answers_are_drawn_and_written_in_any_format(
+    calls: list[dict[str, Any]], job: InstancesJob, tmp_path: Path, once: bool
+) -> None:
+    outputs = Outputs(formats=("ytvis", "png", "coco", "overlay"), folder=tmp_path / "out")
+    place = VideoSource(place=None if once else job.source.place)
+    asked, source = job.model_copy(update={"outputs": outputs, "source": place}), None
+    if once:
+        source = open_source(iter([image.repeat(2, 0).repeat(2, 1) for image in IMAGES]))
+    written = run(asked, source=source)
+    (call,) = calls
+    assert len(call["images"]) == 3
+    first, *others = (read_stored_mask(path, path.name) for path in sorted(written["png"].glob("*.png")))
+    assert np.array_equal(first == 1, MASK)
+    assert not np.any(others)
+    found = json.loads(written["coco"].read_text())
+    assert [item["name"] for item in found["categories"]] == ["dog"]
+    assert [(item["image_id"], item["score"]) for item in found["annotations"]] == [(1, 0.9)]
+    shown = [frame.image for frame in open_source(written["overlay"])]
+    assert len(shown) == 3
+    assert all(image.std() > 10 for image in shown), "over the images of the video"
+    (entry,) = json.loads(written["ytvis"].read_text())
+    assert entry["segmentations"] == [encode_rle(MASK), None, None]
 
 
 def test_a_cancelled_clip_begins_anew_and_leaves_nothing(
@@ -147,7 +193,7 @@ def test_a_cancelled_clip_begins_anew_and_leaves_nothing(
     token.cancel()
     with pytest.raises(RunCancelledError):
         run(job, None, token)
-    assert not (tmp_path / "segue-out").exists()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "video"]
 
 
 @pytest.mark.parametrize(
@@ -158,11 +204,7 @@ def test_a_cancelled_clip_begins_anew_and_leaves_nothing(
         ({"options": InstanceOptions(overlap=2)}, "overlap"),
         ({"options": InstanceOptions(top=3)}, "top"),
         ({"classes": ("person",)}, "classes"),
-        ({"names": "ytvis2019"}, "names"),
-        ({"outputs": Outputs(formats=("png",))}, "format"),
         ({"explain": Path("strips")}, "explain"),
-        ({"outputs": Outputs(side_by_side=True)}, "side-by-side"),
-        ({"outputs": Outputs(resume=True)}, "resume"),
     ],
 )
 def test_options_that_mean_nothing_for_one_clip_are_refused(

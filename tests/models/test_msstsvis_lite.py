@@ -13,7 +13,6 @@ from segue.api.instances import instances
 from segue.models.msstsvis import Parts
 from segue.models.msstsvis.lite import PER_FRAME, MSSTSVISLite
 from segue.models.seqformer import Memory
-from segue.sessions.official import encode_frames
 from segue.video import open_source
 from segue.weights import load
 from tests.lite import lively_instances
@@ -44,7 +43,7 @@ def test_without_the_split_attention_frames_can_be_encoded_one_by_one() -> None:
     assert lively_instances().relates_frames
     frames = torch.rand(1, 3, 3, 64, 64)
     with torch.inference_mode():
-        one = encode_frames(network, list(frames.split(1, 1)))
+        one = network.join([network.encode(frame) for frame in frames.split(1, 1)])
         whole = network.encode(frames)
     assert isinstance(one, Memory)
     assert one.found is not None

@@ -11,10 +11,7 @@ from torch import nn
 
 from segue.masks import decode_rle, encode_rle
 from segue.models.seqformer import SeqFormer, Size
-from segue.sessions.official import (
-    sure_results,
-    whole_clip,
-)
+from segue.sessions.official import sure_result, whole_clip
 from segue.types import Frame
 
 # pycocotools 2.0 calls numpy in ways that numpy 2 deprecates.
@@ -38,14 +35,20 @@ def test_the_surest_entry_is_shown_on_top() -> None:
     left[:, :3], top[:2] = True, True
 
     def record(mask: Any, score: float) -> dict[str, Any]:
-        return {"score": score, "segmentations": [dict(encode_rle(mask)), None]}
+        return {"score": score, "category_id": 5, "segmentations": [dict(encode_rle(mask)), None]}
 
     frames = [Frame(t, t / 25, np.zeros((4, 6, 3), np.uint8)) for t in range(2)]
     records = [record(left, 0.9), record(top, 0.4), record(~left, 0.2)]
-    first, second = (result.mask for result in sure_results(records, frames, 0.3))
+    results = [sure_result(records, t, frame, 0.3, {5: "dog"}) for t, frame in enumerate(frames)]
+    first, second = (result.mask for result in results)
     np.testing.assert_array_equal(first == 2, left)
     np.testing.assert_array_equal(first == 1, top & ~left)
     assert not second.any()
+    assert [(item.label, item.score, item.area) for item in results[0].objects] == [
+        ("dog", 0.4, 6),
+        ("dog", 0.9, 12),
+    ]
+    assert [item.area for item in results[1].objects] == [0, 0]
     assert decode_rle(records[0]["segmentations"][0]).any()
 
 

@@ -13,7 +13,7 @@ from segue.entries import SQUARE
 from segue.errors import PromptError
 from segue.jobs.opened import first_frame, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
-from segue.jobs.values import AnyPrompt, InstancesJob, TrackJob, VideoJob
+from segue.jobs.values import AnyPrompt, TrackJob, VideoJob
 from segue.masks import resize_mask
 from segue.prompt_inputs import check_pixels, errors_name, fit_mask, read_masks
 from segue.sinks.outputs import free_paths
@@ -35,11 +35,7 @@ def open_ahead(job: VideoJob) -> Source | None:
     source = open_video(job.source)
     outputs = with_defaults(job, endless=False).outputs
     try:
-        if (
-            outputs.rotate is None
-            and not outputs.append
-            and not (isinstance(job, InstancesJob) and job.whole)
-        ):
+        if outputs.rotate is None and not outputs.append:
             places = OutputPlaces.of(job, source)
             free_paths(places.folder, outputs.formats or (), source, outputs, places.others)
         if isinstance(job, TrackJob):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,6 +77,7 @@ class Run:
         total: expected number of results, where that is not the number of frames.
         required: indices of the frames whose results are wanted; None is all of them.
         names: class names by number, as files of results number them.
+        records: gives the entries of a result file of YouTube-VIS, where they are not made of the results.
         notice: what the person who runs the job should know; empty for nothing.
 
     Attributes:
@@ -105,13 +106,14 @@ class Run:
         total: int | None = None,
         required: Collection[int] | None = None,
         names: Mapping[int, str] | None = None,
+        records: Callable[[], Sequence[Mapping[str, Any]]] | None = None,
         notice: str = "",
     ) -> None:
         self.job, self.source, self.session = job, source, session
         self.given = source if given is None else given
         self.frames = Frames(self.given, source)
         self.total = source.frame_count if total is None else total
-        self.required, self.names, self.notice = required, names or {}, notice
+        self.required, self.names, self.records, self.notice = required, names or {}, records, notice
         self.due: dict[int, str] = {}
         self.plan: Callable[[Frame], object] = lambda first: None
         self.step: Callable[[Frame], Segmentation | None] = session.step

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segue.events.table import last_object
-from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, VideoJob
+from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, InstancesJob, VideoJob
 from segue.sinks import output_paths
 from segue.sinks.outputs import default_folder
 from segue.sinks.rotation import part_path, parts_of
@@ -86,7 +86,8 @@ def with_defaults(job: VideoJob, *, endless: bool) -> VideoJob:
     watches = (
         endless and isinstance(job, ForegroundJob) and job.events is not None and outputs.formats is None
     )
-    changes: dict[str, object] = {"formats": outputs.formats or (() if watches else DEFAULT_FORMATS)}
+    usual = ("ytvis",) if isinstance(job, InstancesJob) and job.whole else DEFAULT_FORMATS
+    changes: dict[str, object] = {"formats": outputs.formats or (() if watches else usual)}
     if outputs.append is None:
         changes["append"] = watches and not (outputs.overwrite or outputs.rotate)
     job = job.model_copy(update={"outputs": outputs.model_copy(update=changes)})

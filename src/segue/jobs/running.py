@@ -65,17 +65,6 @@ def run(
         >>> run(job)["png"]
         PosixPath('segue-out/dog/masks')
     """
-    observer = observer or Observer()
-    if isinstance(job, InstancesJob) and job.whole:
-        from segue.jobs.instances import run_whole  # a job needs the sessions of its own kind alone
-
-        with memory_errors("leave out --whole, which looks at all frames at once, or give a --short-side"):
-            try:
-                return run_whole(identified(job), observer, cancel)
-            except KeyboardInterrupt as error:
-                if cancel is not None and cancel.by_program:
-                    raise RunCancelledError(str(error)) from None
-                raise
     return run_open(open_job(job, source, strict=True), observer, cancel)
 
 
@@ -235,6 +224,8 @@ def _hint(opened: Run, masks: Path | None, saves: bool) -> str:
 
 def _memory_advice(opened: Run) -> str:
     """What to do when memory runs out in a job."""
+    if isinstance(opened.job, InstancesJob) and opened.job.whole:
+        return "leave out --whole, which looks at all frames at once, or give a --short-side"
     smaller = "a smaller --short-side or fewer --workers"
     if opened.source.endless or opened.in_memory or "png" not in (opened.job.outputs.formats or ()):
         return f"give {smaller}"

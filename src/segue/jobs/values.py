@@ -195,12 +195,11 @@ class Outputs(OptionModel):
     """Put the plain frame beside the overlay."""
 
     rotate: str | None = option(None, "Output")
-    """Begin new outputs every 90s, 10min, 2h ... of a source without an end."""
+    """Start new outputs every 90s, 10min, 2h ...; for live sources."""
 
     append: bool | None = option(None, "Output")
-    """Go on after earlier runs of a camera or live stream: events and their images follow those that are
-    there, other outputs get a folder named by the time of the start.  [default: where `--events` is all that
-    is written]"""
+    """Continue after earlier runs of a camera or live stream: new events and images follow the existing
+    ones, other outputs get a folder named by the start time.  [default: if only `--events` is written]"""
 
     overwrite: bool = option(False, "Output")
     """Replace existing output."""
@@ -398,23 +397,39 @@ class ForegroundJob(EventOptions, VideoJob):
     options: ForegroundOptions = ForegroundOptions()
 
 
+def _clip_format(values: Any) -> Any:
+    """A JSON file of a video that is one clip is a result file of YouTube-VIS, unless formats are given."""
+    if not (isinstance(values, Mapping) and values.get("whole") and values.get("outputs")):
+        return values
+    outputs = values["outputs"]
+    by_ending = Outputs(folder=dict(outputs).get("folder")).formats
+    # Outputs that were made before had their format filled in.
+    unsaid = by_ending if isinstance(outputs, Outputs) else None
+    if by_ending != ("coco",) or dict(outputs).get("formats") != unsaid:
+        return values
+    return {**values, "outputs": {**dict(outputs), "formats": ("ytvis",)}}
+
+
 class InstancesJob(VideoJob):
     """Find, classify, segment and follow all instances: ``segue instances``, :func:`segue.instances`."""
+
+    _format = model_validator(mode="before")(_clip_format)
 
     kind: Literal["instances"] = "instances"
     classes: Names | None = option(None, "Objects and events", text=True)
     """Classes to keep, separated by commas.  [default: all]"""
 
     explain: FilePath | None = option(None, "Output")
-    """Folder for an image of each frame: where the network looks for each object; not for detectors."""
+    """Folder for an image of each frame with the places where the network looks for each object; not for
+    detectors."""
 
     whole: bool = option(False, "Model")
-    """Look at the video as one clip, as published: its ten best pairs of query and class, as results of
-    YouTube-VIS."""
+    """Process the video as one clip, as published, and keep the ten best pairs of query and class. Without
+    `--format` they are written as results of YouTube-VIS; other formats show the sure ones."""
 
     names: Text | Literal["ytvis2019", "ytvis2021"] | RuntimeObject | None = option(None, "Advanced")
     """Class channels: ytvis2019, ytvis2021, or an annotation file.
-    [default: what the weights say]"""
+    [default: from the weights]"""
 
     options: InstanceOptions = InstanceOptions()
 

@@ -133,6 +133,7 @@ class JobOutputs:
             settings=result_settings(job, whole=isinstance(opened.given, Passes)),
             categories={label: number for number, label in opened.names.items()},
             begin=begin,
+            records=opened.records,
             events=replace(
                 opened.events,
                 snapshots=places.snapshots,

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segue.models.base import QueryFeatures
+from segue.models.base import QueryFeatures, TrackOutput
+from segue.models.geometry import ResizePadGeometry
 from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.components import EVEN
+from segue.models.memory.parts import merge_parts
 from segue.models.memory.window import OUTSIDE, Window
 
 WIDER = 2
@@ -49,14 +51,33 @@ class LiteTracker(MemoryTracker):
             wider = None
         return [window for window in (first, wider) if window is not None]
 
+    def wanted(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
+        masks, margin = self._masks_before(ids, plan), self._margin()
+        if len(self.ids) < MANY or masks is None or margin is None:
+            return None
+        stride = self.network.read_stride
+        found = torch.ones(len(ids), *(side // stride for side in masks.shape[1:]), dtype=torch.bool)
+        # Also what is read where an object leaves its window.
+        for plane, window in zip(found, Window.around_each(masks, WIDER * margin), strict=True):
+            if window is not None:
+                plane.zero_()
+                window.cut(plane).fill_(True)
+        return found
+
+    def _masks_before(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
+        """The last masks (K, h, w), bool, of some objects in the part of the image that is predicted."""
+        masks = self._previous_masks
+        if masks is None:
+            return None
+        masks = masks[[self.ids.index(i) for i in ids]]
+        return masks if plan.window is None else plan.window.cut(masks)
+
     def decode(
         self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
     ) -> Tensor:
-        masks, margin = self._previous_masks, self._margin()
+        masks, margin = self._masks_before(ids, plan), self._margin()
         if len(self.ids) == 1 or masks is None or margin is None:
             return super().decode(view, query, readout, ids, plan)
-        masks = masks[[self.ids.index(i) for i in ids]]
-        masks = masks if plan.window is None else plan.window.cut(masks)
         windows = Window.around_each(masks, round(DECODED * margin))
         decoded = torch.cat(self._decode_within(query, readout, windows))
         highest = decoded.amax(0, keepdim=True)
@@ -99,6 +120,12 @@ class LiteTracker(MemoryTracker):
         # A GPU gains less from the smaller sizes than the processor loses by waiting for the masks.
         whole = masks.device.type != "cpu" or schedule.flip_tta
         return None if whole else round(schedule.window * min(masks.shape[-2:]))
+
+    def merge(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
+        if len(logits) < MANY or self._margin() is None:
+            return super().merge(logits, geometry)
+        highest, seen = merge_parts(logits, geometry)
+        return self._output(None, logits, geometry, highest), seen
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
         """As of any tracker; objects are encoded in their windows, and the rest is the last frame's."""

@@ -247,6 +247,7 @@ class TransformersTracker(Checkpointable):
 
     def _remember(self, pixels: Tensor, output: TrackOutput) -> None:
         """Keep the last image and its masks, which begin a new session where one has run for long."""
+        assert output.probabilities is not None
         best = output.probabilities.argmax(0)
         self._last = pixels, torch.stack([best == k for k in range(1, len(output.ids) + 1)])
         self._since_seed += 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NoReturn
 
 import numpy as np
 import PIL.Image
@@ -11,10 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.masks import decode_rle, resize_mask
+from segue.errors import SegueError, SourceDamageError
+from segue.masks import decode_rle, measure, resize_mask
 from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
-from segue.types import Frame, Image, Segmentation
+from segue.sessions.session import FindingSession, Passes
+from segue.state import SessionState, checkpointed
+from segue.types import Frame, Image, ObjectInfo, Segmentation
 from segue.utils.devices import to_device
 from segue.weights import Prepared, prepare
 
@@ -24,7 +28,54 @@ SHORT_SIDE = 360  # short side at which the published systems look at a video
 NO_MASK_BELOW = 0.001  # score under which the official results hold no masks
 
 
-@torch.inference_mode()
+class Clip:
+    """The frames of a video that a network looks at together; memory grows with their number.
+
+    Args:
+        network: one that is prepared.
+        short_side: images are resized to this short side, in pixels.
+    """
+
+    def __init__(self, network: Prepared[InstanceNetwork], short_side: int = SHORT_SIDE) -> None:
+        self._prepared, self._short_side = network, short_side
+        self._parts: list[Any] = []  # of each frame its tensor, or what the network keeps of it
+
+    @torch.inference_mode()
+    def add(self, image: Image) -> None:
+        """Take the next frame, RGB, (H, W, 3), uint8."""
+        network, device, dtype = self._prepared.network, self._prepared.device, self._prepared.dtype
+        with self._prepared.inference_guard():
+            frame = as_tensor([resized(image, self._short_side)], device, dtype)
+            self._parts.append(frame if network.relates_frames else network.encode(frame))
+
+    @torch.inference_mode()
+    def records(self, size: tuple[int, int]) -> Records:
+        """What :func:`whole_clip` returns, with masks of a height and width."""
+        network, device = self._prepared.network, self._prepared.device
+        with self._prepared.inference_guard():
+            together = network.relates_frames
+            memory = network.encode(torch.cat(self._parts, 1)) if together else network.join(self._parts)
+            decoded = network.decode(memory)
+            entries = best_entries(network.class_logits(decoded)[0])
+            queries = list(dict.fromkeys(query for query, _, _ in entries))
+            logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=device))
+        empty = encode_rle(np.zeros(size, np.bool_))
+        frames = ((upsample(each, size).sigmoid() > 0.5).cpu().numpy() for each in logits.unbind(1))
+        masks = [[*map(encode_rle, planes)] for planes in frames]
+        return [
+            {
+                "video_id": 1,
+                "score": score,
+                "category_id": label,
+                "segmentations": [dict(each[number]) if score >= NO_MASK_BELOW else None for each in masks],
+            }
+            for number, query in enumerate(queries)
+            if any(each[number] != empty for each in masks)
+            for answer, label, score in entries
+            if answer == query
+        ]
+
+
 def whole_clip(
     network: InstanceNetwork | Prepared[InstanceNetwork],
     images: Iterable[Image],
@@ -54,42 +105,115 @@ def whole_clip(
         CheckpointError: a weight of the network is NaN or infinite.
         ArgumentError: there is no such device here.
     """
-    prepared: Prepared[InstanceNetwork] = prepare(network, device=device, fast=fast)
-    network, place, dtype = prepared.network, prepared.device, prepared.dtype
-    with prepared.inference_guard():
-        memory = encode_frames(
-            network, (as_tensor([resized(image, short_side)], place, dtype) for image in images)
-        )
-        decoded = network.decode(memory)
-        entries = best_entries(network.class_logits(decoded)[0])
-        queries = list(dict.fromkeys(query for query, _, _ in entries))
-        logits = network.mask_logits(memory, decoded, 0, torch.tensor(queries, device=place))
-    empty = encode_rle(np.zeros(size, np.bool_))
-    frames = ((upsample(each, size).sigmoid() > 0.5).cpu().numpy() for each in logits.unbind(1))
-    masks = [[*map(encode_rle, planes)] for planes in frames]
-    return [
-        {
-            "video_id": 1,
-            "score": score,
-            "category_id": label,
-            "segmentations": [dict(each[number]) if score >= NO_MASK_BELOW else None for each in masks],
-        }
-        for number, query in enumerate(queries)
-        if any(each[number] != empty for each in masks)
-        for answer, label, score in entries
-        if answer == query
-    ]
+    clip = Clip(prepare(network, device=device, fast=fast), short_side)
+    for image in images:
+        clip.add(image)
+    return clip.records(size)
 
 
-def sure_results(records: Records, frames: Sequence[Frame], least: float) -> Iterator[Segmentation]:
-    """Entries of :func:`whole_clip` of at least a score, each frame drawn with the best on top."""
+class WholeVideo(Passes):
+    """The frames of a video that a network looks at as one clip, in the first pass.
+
+    Args:
+        network: one that is prepared.
+        frames: gives the frames of the video from the beginning; damage ends the clip.
+        size: gives the height and width of the masks, from the first frame on; None is that of the frames.
+        short_side: images are resized to this short side, in pixels.
+        images: whether the second pass shows images, for which ``frames`` is called again.
+        once: ``frames`` can be called only once, so that images are kept in memory.
+
+    Attributes:
+        records: what :func:`whole_clip` returns; empty before the end of the first pass.
+    """
+
+    def __init__(
+        self,
+        network: Prepared[InstanceNetwork],
+        frames: Callable[[], Iterable[Frame]],
+        size: Callable[[], tuple[int, int] | None],
+        *,
+        short_side: int,
+        images: bool = True,
+        once: bool = False,
+    ) -> None:
+        self._network, self._frames, self._size, self._short_side = network, frames, size, short_side
+        self._again, self._keeps = images and not once, images and once
+        self._seen: list[Frame] = []
+        self.records: Records = []
+
+    def learning(self) -> Iterator[int]:
+        """Look at all frames; yields the number of those done so far."""
+        clip = Clip(self._network, self._short_side)
+        try:
+            for frame in self._frames():
+                clip.add(frame.image)
+                self._seen.append(frame if self._keeps else replace(frame, image=_no_image(frame.size)))
+                self.latest = frame
+                yield len(self._seen)
+        except SourceDamageError:  # the second pass gives the frames before it, and meets it again
+            if not self._seen:
+                raise
+            self._again = True
+        if self._seen:
+            self.records = clip.records(self._size() or self._seen[0].size)
+
+    def second(self) -> Iterator[Frame]:
+        """The same frames; without images where nobody looks at them."""
+        return iter(self._frames() if self._again else self._seen)
+
+    def state(self, *, copy: bool = True) -> NoReturn:
+        """Raise: a clip is looked at as a whole or not at all."""
+        raise SegueError("a video that is one clip begins anew")
+
+    def restore(self, state: SessionState) -> None:
+        """Raise: there is no state."""
+        self.state()
+
+
+class WholeVideoSession(FindingSession):
+    """Shows the answers of :class:`WholeVideo` on each frame, the surest on top.
+
+    Args:
+        video: its first pass is made before the first frame comes.
+        names: class names by number.
+        score: answers with at least this score are shown, 0 to 1.
+    """
+
+    restorable = False
+    _taken: int = checkpointed(0)
+
+    def __init__(self, video: WholeVideo, names: Mapping[int, str], score: float) -> None:
+        self._video, self._names, self._score = video, names, score
+        self.reset()
+
+    def _take(self, frame: Frame, prepared: None) -> None:
+        result = sure_result(self._video.records, self._taken, frame, self._score, self._names)
+        self._due.append((result, None))
+        self._taken += 1
+
+
+def _no_image(size: tuple[int, int]) -> Image:
+    """A black image that takes no memory."""
+    return np.broadcast_to(np.zeros(3, np.uint8), (*size, 3))
+
+
+def sure_result(
+    records: Records, place: int, frame: Frame, least: float, names: Mapping[int, str]
+) -> Segmentation:
+    """Entries of :func:`whole_clip` of at least a score on the frame at a place, the best on top."""
     shown = sorted((record for record in records if record["score"] >= least), key=lambda item: item["score"])
-    for t, frame in enumerate(frames):
-        mask = np.zeros(frame.size, np.uint8)
-        for number, record in enumerate(shown, start=1):
-            if record["segmentations"][t] is not None:
-                mask[resize_mask(decode_rle(record["segmentations"][t]), frame.size)] = number
-        yield Segmentation(frame.index, frame.time, mask, ())
+    mask = np.zeros(frame.size, np.uint8)
+    for number, record in enumerate(shown, start=1):
+        if record["segmentations"][place] is not None:
+            mask[resize_mask(decode_rle(record["segmentations"][place]), frame.size)] = number
+    extents, objects = measure(mask), list[ObjectInfo]()
+    for number, record in enumerate(shown, start=1):
+        extent, label = extents.get(number), names.get(record["category_id"])
+        if extent is None:
+            objects.append(ObjectInfo(number, label, 0.0))
+        else:
+            objects.append(ObjectInfo(number, label, record["score"], extent.box, extent.area))
+    return Segmentation(frame.index, frame.time, mask, tuple(objects))
 
 
 def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:
@@ -107,13 +231,6 @@ def as_tensor(images: Sequence[Image], device: torch.device, dtype: torch.dtype)
     """Images of one size → (1, T, 3, H, W) in [0, 1]. ``images``: RGB (H, W, 3), uint8, T of them."""
     stacked = to_device(torch.from_numpy(np.stack(images)), device)
     return (stacked.permute(0, 3, 1, 2).to(dtype) / 255)[None]
-
-
-def encode_frames(network: InstanceNetwork, frames: Iterable[Tensor]) -> Any:
-    """Encode the frames (1, 1, 3, H, W), float in [0, 1], of one clip."""
-    if network.relates_frames:
-        return network.encode(torch.cat(list(frames), 1))
-    return network.join([network.encode(frame) for frame in frames])
 
 
 def best_entries(logits: Tensor, top: int = 10) -> list[tuple[int, int, float]]:

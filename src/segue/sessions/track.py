@@ -21,6 +21,7 @@ from segue.inference.running import own_precision
 from segue.masks import measure
 from segue.models.base import (
     FramePrompts,
+    Highest,
     Schedule,
     Setup,
     Tracker,
@@ -473,11 +474,14 @@ class TrackSession(Checkpointable, Session):
         return found
 
     def _result(self, frame: Frame, tracked: TrackOutput, answered: Mapping[int, float]) -> Segmentation:
-        best, channel = largest(tracked.probabilities)
-        totals = tracked.probabilities.sum((1, 2))
-        said = totals if tracked.scores is None else tracked.scores
+        highest = tracked.highest
+        if highest is None:
+            assert tracked.probabilities is not None
+            highest = Highest.of(tracked.probabilities)
+        said = highest.sums if tracked.scores is None else tracked.scores
         kept = tracked.probabilities if tracked.compact is None else tracked.compact
-        channels, best, totals, said, kept = to_cpu(channel, best, totals, said, kept)
+        assert kept is not None
+        channels, best, totals, said, kept = to_cpu(highest.channel, highest.best, highest.sums, said, kept)
         numbers = np.array([0, *tracked.ids])
         mask = numbers.astype(id_type(numbers.max()))[channels.numpy()]
         inside = np.bincount(channels.numpy().ravel(), best.numpy().ravel(), minlength=len(numbers))
@@ -532,12 +536,3 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
 def expanded(kept: Tensor, expand: Callable[[Tensor], Tensor] | None) -> npt.NDArray[np.float32]:
     """Probabilities (K+1, H, W) of what a result keeps of them, as an array of their own."""
     return np.array((kept if expand is None else expand(kept)).numpy(), np.float32)
-
-
-def largest(planes: Tensor) -> tuple[Tensor, Tensor]:
-    """Largest value and its plane at each pixel, (K, H, W) → (H, W) and (H, W) int16; the first of equals."""
-    best, place = planes[0].clone(), torch.zeros(planes.shape[1:], dtype=torch.int16, device=planes.device)
-    for number, plane in enumerate(planes[1:], 1):
-        place.masked_fill_(plane > best, number)
-        torch.maximum(best, plane, out=best)
-    return best, place

@@ -115,6 +115,28 @@ def _member(name: str) -> zipfile.ZipInfo:
     return info
 
 
+class RecordsSink(FileSink):
+    """Writes entries of a result file of YouTube-VIS that are known apart from the results.
+
+    Args:
+        path: file to write, ending in ``.json``.
+        records: gives the entries, once all results are there.
+    """
+
+    def __init__(self, path: str | Path, records: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+        super().__init__(path)
+        self._records = records
+
+    def write(self, frame: Frame, segmentation: Segmentation) -> None:
+        pass
+
+    def _release(self) -> None:
+        pass
+
+    def _complete(self) -> None:
+        self._file.path.write_text(json.dumps(self._records()), "utf-8")
+
+
 Flavour = Literal["coco", "ytvis"]
 
 

@@ -276,6 +276,7 @@ _PNG = LazyCallable("segue.sinks.masks:PngSink")
 _CDNET = LazyCallable("segue.sinks.masks:CdnetSink")
 _OVERLAY = LazyCallable("segue.sinks.overlay:OverlayVideoSink")
 _COCO = LazyCallable("segue.sinks.files:CocoSink")
+_RECORDS = LazyCallable("segue.sinks.files:RecordsSink")
 _NPZ = LazyCallable("segue.sinks.files:NpzSink")
 _MOT = LazyCallable("segue.sinks.challenges:MotSink")
 _MOTS = LazyCallable("segue.sinks.challenges:MotsSink")
@@ -306,6 +307,8 @@ def _open_coco(path: Path, run: SinkOptions, **form: Any) -> Any:
 
 
 def _open_ytvis(path: Path, run: SinkOptions) -> Any:
+    if run.records is not None:
+        return _RECORDS(path, run.records)
     return _COCO(path, size=run.source_size, names=run.names, categories=run.categories, flavour="ytvis")
 
 

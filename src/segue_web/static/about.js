@@ -5,12 +5,18 @@ import { changeFrameAttributes, changeObjects } from "./edits.js";
 import { state } from "./state.js";
 import { leave } from "./typing.js";
 
-/** fields by what they say, and where the list is of what other objects have */
+/**
+ * @typedef {import("./state.js").TrackedObject} TrackedObject
+ * @typedef {import("./state.js").AttributeDefinition & {free?: boolean, value: string, here: boolean}} Row
+ * @typedef {"name" | "category" | "group"} Field
+ */
+
+/** fields by what they say, and where the list is of what other objects have @type {Record<Field, string | null>} */
 const FIELDS = { name: null, category: "categories", group: "groups" };
 
-for (const name of Object.keys(FIELDS)) tie(element(name), name);
+for (const name of /** @type {Field[]} */ (Object.keys(FIELDS))) tie(element(name), name);
 const more = element("attribute");
-more.onkeydown = (event) => {
+more.onkeydown = (/** @type {KeyboardEvent} */ event) => {
   if (event.key === "Escape") void leave(event, more, "", giveTyped);
   if (event.key === "Enter") giveTyped();
 };
@@ -23,22 +29,24 @@ function giveTyped() {
   more.value = "";
 }
 
-function changeAttribute(name, value) {
+function changeAttribute(/** @type {string} */ name, /** @type {string | null} */ value) {
   if (state.chosenObject) changeObjects([state.chosenObject.id], { attributes: { [name]: value } });
 }
 
 /** Tie a field to the object that is chosen when somebody goes into it: another one may be by the time it is left. */
-function tie(field, name) {
+function tie(/** @type {HTMLInputElement} */ field, /** @type {Field} */ name) {
+  /** @type {TrackedObject | undefined} */
   let item;
   field.onfocus = () => {
     item = state.chosenObject;
   };
-  field.onchange = () => {
+  const give = () => {
     const value = field.value.trim();
     if (item && value !== (item[name] ?? "") && (value || name !== "name")) changeObjects([item.id], { [name]: value });
   };
+  field.onchange = give;
   field.onkeydown = (event) => {
-    if (event.key === "Escape") void leave(event, field, item?.[name] ?? "", () => field.onchange());
+    if (event.key === "Escape") void leave(event, field, item?.[name] ?? "", give);
     if (event.key === "Enter") field.blur();
   };
 }
@@ -47,7 +55,7 @@ export function showAbout() {
   const item = state.chosenObject;
   const disabled = Boolean(item?.locked);
   element("about").hidden = !item || state.mode !== "annotate";
-  for (const [name, list] of Object.entries(FIELDS)) {
+  for (const [name, list] of /** @type {[Field, string | null][]} */ (Object.entries(FIELDS))) {
     const used = [...new Set(state.objects.map((other) => other[name] ?? ""))].filter((text) => text);
     const offered =
       name === "category" && state.schema.classes.length ? state.schema.classes.map((one) => one.name) : used;
@@ -60,14 +68,14 @@ export function showAbout() {
   const rows = item ? attributeRows(item) : [];
   const list = element("attributes");
   const focused = list.querySelector(":focus")?.dataset.focus;
-  fill(list, [item?.id, disabled, rows], () => rows.map((row) => attributeRow(item, row, disabled)));
+  fill(list, [item?.id, disabled, rows], () => (item ? rows.map((row) => attributeRow(item, row, disabled)) : []));
   if (focused) list.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
 }
 
 /** What is known of an object here: attributes of its class, whether given or not, then others. */
-function attributeRows(item) {
+function attributeRows(/** @type {TrackedObject} */ item) {
   const defined = state.attributesOf(item);
-  const free = (names, of) =>
+  const free = (/** @type {string[]} */ names, /** @type {string} */ of) =>
     names
       .filter((name) => !defined.some((one) => one.name === name))
       .map((name) => ({ name, type: "text", of, values: [], free: true }));
@@ -77,6 +85,7 @@ function attributeRows(item) {
     ...free(Object.keys(item.frame_attributes ?? {}), "frame"),
   ];
   return all.map((one) => {
+    /** @type {Record<string, string>} */
     const points = item.frame_attributes?.[one.name] ?? {};
     const before = Object.keys(points)
       .map(Number)
@@ -86,34 +95,40 @@ function attributeRows(item) {
   });
 }
 
-function attributeRow(item, { name, type, of, values, value, here, free }, disabled) {
+function attributeRow(
+  /** @type {TrackedObject} */ item,
+  /** @type {Row} */ { name, type, of, values, value, here, free },
+  /** @type {boolean} */ disabled,
+) {
   let { frame } = state;
   const about = { disabled, "data-focus": name, title: of === "frame" ? "From this frame on, until it changes" : "" };
   // The field stays as it is while the frames that are gone through have the same value.
-  const give = (given) => {
+  const give = (/** @type {string | null} */ given) => {
     if (of === "frame") changeFrameAttributes(item.id, frame, { [name]: given });
     else changeObjects([item.id], { attributes: { [name]: given === "" && !free ? null : given } });
   };
-  let field;
-  const giveHere = (given) => {
+  const giveHere = (/** @type {string | null} */ given) => {
     ({ frame } = state);
     give(given);
   };
-  if (type === "check") {
-    field = make("input", { ...about, type: "checkbox", checked: value === "true" });
-    field.onchange = () => giveHere(String(field.checked));
-  } else if (type === "choice") {
-    const options = ["", ...values, ...(value && !values.includes(value) ? [value] : [])];
-    field = make(
-      "select",
-      about,
-      options.map((text) => make("option", { value: text, textContent: text })),
-    );
+  const options = ["", ...values, ...(value && !values.includes(value) ? [value] : [])];
+  const kinds = {
+    check: () => make("input", { ...about, type: "checkbox", checked: value === "true" }),
+    choice: () =>
+      make(
+        "select",
+        about,
+        options.map((text) => make("option", { value: text, textContent: text })),
+      ),
+    text: () => make("input", { ...about, value, maxLength: 200 }),
+  };
+  const field = kinds[type === "check" || type === "choice" ? type : "text"]();
+  if (type === "check") field.onchange = () => giveHere(String(field.checked));
+  else if (type === "choice") {
     field.value = value;
     field.onchange = () => giveHere(field.value);
   } else {
-    field = make("input", { ...about, value, maxLength: 200 });
-    field.onkeydown = (event) => {
+    field.onkeydown = (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Escape") void leave(event, field, value, () => field.onchange());
     };
     field.onfocus = () => {

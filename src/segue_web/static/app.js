@@ -19,7 +19,33 @@ import { view } from "./view.js";
 
 // What the server tells
 
-async function onState(online, mayReturn) {
+/**
+ * @typedef {typeof import("./state.js").state} State
+ * @typedef {import("./state.js").TrackedObject} TrackedObject
+ * @typedef {import("./state.js").Running} Running
+ * @typedef {Parameters<State["setTimeline"]>[0]} TimelineRows
+ * @typedef {Parameters<typeof wholeSchema>[0]} SchemaPart
+ */
+/** What is known where the page begins; what is left out is as if there were none of it.
+ * @typedef {{mode: string, video: import("./state.js").Video, objects: TrackedObject[], timeline: TimelineRows,
+ *   settings: Record<string, unknown>, history?: State["history"], revision?: number, running?: Running | null,
+ *   exporting?: Running | null, loading?: boolean, interrupted?: State["interrupted"], queue?: State["queue"],
+ *   names?: string[], schema?: SchemaPart, formats?: State["formats"], videos?: string[], greet?: boolean,
+ *   prompters?: State["prompters"], comments?: State["comments"], user?: string, folder?: string,
+ *   detectors?: string[]}} Hello
+ */
+/** What has happened.
+ * @typedef {{event: "changed", revision: number, comments?: State["comments"], schema?: SchemaPart, objects?:
+ *   TrackedObject[], frames?: import("./state.js").FrameData[], timeline?: TimelineRows}} Changed
+ * @typedef {{event: "opened"} | {event: "loading", loading: boolean} | {event: "prompters", prompters:
+ *   State["prompters"]}} Loaded
+ * @typedef {({event: "progress"} & Running) | {event: "queue", queue: State["queue"], interrupted:
+ *   State["interrupted"]} | {event: "ended", job: string, error: string | null}} JobEvent
+ * @typedef {{event: "failed", error: string} | {event: "exported", name: string, path: string}} Told
+ * @typedef {{history?: State["history"]} & (Changed | Loaded | JobEvent | Told)} ServerEvent
+ */
+
+async function onState(/** @type {boolean} */ online, /** @type {boolean} */ mayReturn) {
   state.online = online;
   element("offline").hidden = online;
   let next = "Start segue again and use the new address.";
@@ -36,7 +62,7 @@ async function onState(online, mayReturn) {
   if (known) begin(known);
 }
 
-function begin(known) {
+function begin(/** @type {Hello} */ known) {
   const first = state.mode === "loading";
   const shown = state.video.number;
   const {
@@ -103,7 +129,7 @@ function begin(known) {
   go(state.frame);
 }
 
-function onEvent(event) {
+function onEvent(/** @type {ServerEvent} */ event) {
   if (event.history) state.history = event.history;
   if (event.event === "changed") {
     state.revision = event.revision;
@@ -162,7 +188,7 @@ function fillModes() {
   );
 }
 
-function toolButton(tool) {
+function toolButton(/** @type {import("./tools.js").ToolInfo} */ tool) {
   const key = tool.key.toUpperCase();
   const about = {
     role: "radio",
@@ -178,7 +204,14 @@ function toolButton(tool) {
   ]);
 }
 
-function slider(id, label, name, min, max, step) {
+function slider(
+  /** @type {string} */ id,
+  /** @type {string} */ label,
+  /** @type {string} */ name,
+  /** @type {number} */ min,
+  /** @type {number} */ max,
+  /** @type {number} */ step,
+) {
   const input = make("input", { type: "range", id, min, max, step, title: name, "aria-label": name });
   input.oninput = () => {
     state.settings[id] = Number(input.value);
@@ -193,7 +226,7 @@ for (const button of all("[data-command]")) {
   button.title = command.name + (command.keys ? ` (${written(command.keys)})` : "");
   button.setAttribute("aria-label", command.name);
   button.append(icon(command.icon), ...(command.text ? [span(command.text, "text")] : []));
-  button.onclick = ({ detail }) => {
+  button.onclick = (/** @type {MouseEvent} */ { detail }) => {
     command.run();
     if (detail) button.blur(); // after a click, keys such as Space are for the video
   };
@@ -210,9 +243,9 @@ element("zoom").onclick = () => {
 const [frame, threshold] = [element("frame"), element("threshold")];
 frame.onchange = () => go(Number(frame.value) || 0);
 for (const [id, value] of Object.entries({
-  speed: (text) => Number(text),
-  stride: (text) => Math.min(9999, Math.max(2, Math.round(Number(text)) || 10)),
-  seek: (text) => text,
+  speed: (/** @type {string} */ text) => Number(text),
+  stride: (/** @type {string} */ text) => Math.min(9999, Math.max(2, Math.round(Number(text)) || 10)),
+  seek: (/** @type {string} */ text) => text,
 })) {
   // Keys are for the video again.
   element(id).onchange = () => {

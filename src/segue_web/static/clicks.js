@@ -12,8 +12,13 @@ const REST = 60;
 /** and before the other masks of a click are outlined */
 const REST_LONG = 500;
 
+/**
+ * @typedef {import("./places.js").Point} Point
+ * @typedef {import("./edits.js").Click} Click
+ */
+
 class Clicks {
-  /** points that the server has not answered yet */
+  /** points that the server has not answered yet @type {Click[]} */
   pending = [];
   /** what draws these points @type {((context: CanvasRenderingContext2D, pixel: number) => void) | null} */
   shown = null;
@@ -22,7 +27,7 @@ class Clicks {
   restingLong = 0;
 
   /** A button is pressed; with ``anyway`` a click on another object does not choose that one. */
-  press(at, opposite, anyway) {
+  press(/** @type {Point} */ at, /** @type {boolean} */ opposite, /** @type {boolean} */ anyway) {
     const include = (state.tool === "click") !== opposite;
     const other = include && !anyway ? this.otherAt(at) : undefined;
     if (other) state.choose(other.id);
@@ -30,13 +35,13 @@ class Clicks {
   }
 
   /** The object that a click at a place chooses, where the click is no prompt. */
-  otherAt(at) {
+  otherAt(/** @type {Point} */ at) {
     const item = state.tool === "click" && !state.target.fresh ? masks.objectAt(at) : undefined;
     return item?.id === state.object ? undefined : item;
   }
 
   /** Wait until the pointer rests at a place, null for none; what it waited for before is given up. */
-  rest(at, anyway) {
+  rest(/** @type {Point | null} */ at, /** @type {boolean} */ anyway) {
     this.stopResting();
     clearTimeout(this.restingLong);
     if (!at || state.usedTool !== "click" || !isOn(at, state.video)) return;
@@ -48,18 +53,20 @@ class Clicks {
     clearTimeout(this.resting);
   }
 
-  click(at, positive) {
-    const given = [...rounded(at), positive];
+  click(/** @type {Point} */ at, /** @type {boolean} */ positive) {
+    const [x, y] = rounded(at);
+    /** @type {Click} */
+    const given = [x, y, positive];
     this.pending.push(given);
     const { colour } = state;
     view.draft = this.shown = (context, pixel) => {
-      for (const [x, y, on] of this.pending) point(context, x, y, on, colour, pixel);
+      for (const [left, top, on] of this.pending) point(context, left, top, on, colour, pixel);
     };
     state.changed();
     void click([given], null).finally(() => this.answered(given));
   }
 
-  answered(given) {
+  answered(/** @type {Click} */ given) {
     this.pending = this.pending.filter((item) => item !== given);
     if (!this.pending.length && view.draft === this.shown) view.draft = null;
     state.changed();

@@ -38,10 +38,7 @@ const hasChosen = () => editable() && Boolean(state.chosenObject);
 // An edit that the server has not answered yet may be what there is to track or to undo; both wait for it.
 const canTrack = () => editable() && (state.pending > 0 || state.starts.length > 0);
 
-/**
- * @type {Record<string, {name: string, icon: string, keys?: string, text?: string, run: () => void, can?: () =>
- *   boolean, mode?: string}>}
- */
+/** @type {Record<string, import("./dialogs.js").Command>} */
 export const commands = {
   play: { name: "Play or pause", icon: "play", keys: "space", run: () => togglePlay() },
   back: { name: "Frame before", icon: "previous", keys: "ArrowLeft", run: () => go(state.frame - 1) },
@@ -416,21 +413,21 @@ export const commands = {
 };
 
 /** Begin or end the frames to track here, or take that back. */
-function setRange(end) {
+function setRange(/** @type {"from" | "to"} */ end) {
   remember(end, Number(state.settings[end]) === state.frame ? -1 : state.frame);
   const [first, last] = state.wanted;
   if (first > last) remember(end === "from" ? "to" : "from", -1);
 }
 
 /** Open or close the side where the window is too narrow to show it always. */
-function openSide(open) {
+function openSide(/** @type {boolean} */ open) {
   if (open) fold("side", false);
   element("side").classList.toggle("open", open);
   commandButton("drawer").setAttribute("aria-expanded", String(open));
 }
 
 /** Type into a field of the chosen object. */
-function goInto(field) {
+function goInto(/** @type {string} */ field) {
   openSide(true);
   element(field).focus();
   element(field).select();

@@ -7,6 +7,11 @@ import { contribution, openHere, ordered, placeOf, whose } from "./people.js";
 import { go } from "./playback.js";
 import { state } from "./state.js";
 
+/**
+ * @typedef {import("./people.js").Person} Person
+ * @typedef {import("./people.js").Remark} Remark
+ */
+
 /** changes that are listed */
 const LISTED = 12;
 
@@ -36,13 +41,13 @@ export async function peopleDialog() {
   const text = make("input", { className: "grow", maxLength: 1000, placeholder: "Comment", "aria-label": "Comment" });
   const give = async () => {
     if (!text.value.trim()) return;
-    const isOn = (part) => place.value === "here" || place.value === part;
+    const isOn = (/** @type {string} */ part) => place.value === "here" || place.value === part;
     const object = item && isOn("object") ? item.id : null;
     if (!(await comment(text.value.trim(), object, isOn("frame") ? frame : null))) return;
     text.value = "";
     box.typed = false;
   };
-  text.onkeydown = (event) => {
+  text.onkeydown = (/** @type {KeyboardEvent} */ event) => {
     if (event.key === "Enter") void give();
   };
   const list = make("ul", { className: "comments" });
@@ -58,18 +63,19 @@ export async function peopleDialog() {
     list.replaceChildren(...remarks.map((remark) => row(remark, box)));
     if (!remarks.length) list.append(make("li", { className: "quiet", textContent: "There are no comments yet." }));
   };
-  const people = answer.people.map((person) =>
+  const people = answer.people.map((/** @type {Person} */ person) =>
     make("li", { className: "row" }, [span(person.user, "cut grow"), span(contribution(person), "quiet")]),
   );
   const changes = answer.changes
     .slice(0, LISTED)
-    .map(({ label, user, undone }) =>
+    .map((/** @type {{label: string, user: string, undone: boolean}} */ { label, user, undone }) =>
       make("li", { className: "row" }, [
         span(undone ? `${label} (undone)` : label, "cut grow"),
         span(user || "no name", "quiet"),
       ]),
     );
-  const part = (title, rows) => (rows.length ? [make("h3", { textContent: title }), make("ul", {}, rows)] : []);
+  const part = (/** @type {string} */ title, /** @type {Node[]} */ rows) =>
+    rows.length ? [make("h3", { textContent: title }), make("ul", {}, rows)] : [];
   const box = dialog("People and comments", [
     make("label", {}, ["Your name", name]),
     make("h3", { textContent: "Comments" }),
@@ -89,7 +95,7 @@ export function commits(event) {
   if (event.key === "Enter" || event.key === "Escape") event.target.blur();
 }
 
-function row(remark, box) {
+function row(/** @type {Remark} */ remark, /** @type {HTMLDialogElement} */ box) {
   const { id, object, frame, text, user, resolved } = remark;
   const shows = () => {
     box.close();

@@ -6,6 +6,12 @@ import { ask } from "./link.js";
 import { state } from "./state.js";
 import { TOOLS } from "./tools.js";
 
+/**
+ * @typedef {{name: string, icon: string, keys?: string, text?: string, run: () => void, can?: () => boolean,
+ *   mode?: string}} Command
+ * @typedef {{number: number, name: string, target: number | null, text: string}} ImportedObject
+ */
+
 /** objects of a file that are listed before it is imported */
 const MAX_LISTED = 200;
 
@@ -17,12 +23,13 @@ export function exportDialog() {
     return make("li", {}, [label]);
   });
   const last = state.video.frames - 1;
-  const limit = (name, value) => make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
+  const limit = (/** @type {string} */ name, /** @type {number} */ value) =>
+    make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
   const [from, to] = [limit("First frame", state.wanted[0]), limit("Last frame", state.wanted[1])];
   const whole = tick("Frames without masks too, as if nothing were there (data sets, Label Studio, labelme)");
   const soft = tick("Soft edges for cut-outs: slow, some seconds a frame");
   whole.label.className = soft.label.className = "tick";
-  const choose = (format) => {
+  const choose = (/** @type {string} */ format) => {
     box.close();
     const [first, end] = [from, to].map((input) => Math.min(last, Math.max(0, Math.round(Number(input.value) || 0))));
     void start("export", {
@@ -62,7 +69,8 @@ export function exportDialog() {
 /** Asks to which frames the mask of the chosen object is copied. */
 export function spreadDialog() {
   const last = state.video.frames - 1;
-  const limit = (name, value) => make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
+  const limit = (/** @type {string} */ name, /** @type {number} */ value) =>
+    make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
   const [from, to] = [limit("First frame", Math.min(last, state.frame + 1)), limit("Last frame", state.wanted[1])];
   const run = () => {
     box.close();
@@ -81,6 +89,7 @@ export function spreadDialog() {
 /** Asks of which object the chosen one becomes a part. */
 export function mergeDialog() {
   const item = state.chosenObject;
+  if (!item) return;
   const others = state.ordered.filter((other) => other !== item && !other.locked);
   const select = make(
     "select",
@@ -89,10 +98,10 @@ export function mergeDialog() {
   );
   const run = () => {
     box.close();
-    void merge(item?.id, Number(select.value));
+    void merge(item.id, Number(select.value));
   };
   const box = dialog("Merge two objects", [
-    make("p", { textContent: `${item?.name} becomes part of the other object, on all frames. Undo takes it back.` }),
+    make("p", { textContent: `${item.name} becomes part of the other object, on all frames. Undo takes it back.` }),
     make("div", { className: "row" }, [make("label", { className: "grow" }, ["Merge with", select])]),
     make("button", { className: "primary", textContent: "Merge", onclick: run, disabled: !others.length }),
   ]);
@@ -116,7 +125,7 @@ export function importDialog() {
 }
 
 /** Read a file, and show what its import changes. */
-async function importFile(file) {
+async function importFile(/** @type {File} */ file) {
   try {
     const answer = await fetch(`import/${encodeURIComponent(file.name)}`, { method: "POST", body: file });
     const reply = await answer.json();
@@ -132,7 +141,8 @@ let over = 0;
 const showDrop = () => {
   element("drop").hidden = over <= 0;
 };
-const holdsFiles = (event) => Boolean(state.editable && event.dataTransfer?.types.includes("Files"));
+const holdsFiles = (/** @type {DragEvent} */ event) =>
+  Boolean(state.editable && event.dataTransfer?.types.includes("Files"));
 addEventListener("dragenter", (event) => {
   if (holdsFiles(event)) {
     over++;
@@ -160,9 +170,14 @@ addEventListener("drop", (event) => {
 });
 
 /** What an import changes, object by object, before it is done. */
-function importPreview(upload, objects, leftOut, schema) {
+function importPreview(
+  /** @type {number} */ upload,
+  /** @type {ImportedObject[]} */ objects,
+  /** @type {string} */ leftOut,
+  /** @type {string} */ schema,
+) {
   const targets = Object.fromEntries(objects.map(({ number, target }) => [number, target]));
-  const option = (id) =>
+  const option = (/** @type {number | null} */ id) =>
     make("option", {
       value: String(id ?? ""),
       textContent: id === null ? "new object" : (state.objects.find((item) => item.id === id)?.name ?? `Object ${id}`),
@@ -192,7 +207,9 @@ function importPreview(upload, objects, leftOut, schema) {
       targets[number] = select.value ? Number(select.value) : null;
       const answer = await ask("import", { upload, targets, preview: true });
       button.disabled = !answer;
-      about.textContent = answer?.objects.find((item) => item.number === number).text ?? "choose another object";
+      about.textContent =
+        answer?.objects.find((/** @type {ImportedObject} */ item) => item.number === number).text ??
+        "choose another object";
     };
     return make("li", {}, [make("b", { textContent: name }), " → ", select, about]);
   });
@@ -207,14 +224,14 @@ function importPreview(upload, objects, leftOut, schema) {
   ]);
 }
 
-export function helpDialog(commands) {
+export function helpDialog(/** @type {Command[]} */ commands) {
   const edits = state.mode === "annotate";
-  const line = ([keys, name]) =>
+  const line = (/** @type {string[]} */ [keys, name]) =>
     make("div", {}, [make("dt", {}, [make("kbd", { textContent: keys })]), make("dd", { textContent: name })]);
   const usable = commands.filter((item) => item.keys && (item.mode ? item.mode === state.mode : edits || !item.can));
   const rows = [
     ...(edits ? TOOLS.map((tool) => [tool.key.toUpperCase(), tool.name]) : []),
-    ...usable.map((item) => [written(item.keys), item.name]),
+    ...usable.map((item) => [written(item.keys ?? ""), item.name]),
     ["1 – 9", "Choose an object"],
     ["Shift 1 – 9, 0", "Opacity of the masks: 10 to 90, 100 %"],
     ["W A S D", "Move the cross (Shift: faster)"],
@@ -237,7 +254,8 @@ export function helpDialog(commands) {
 }
 
 /** Keys as a person reads them. */
-export function written(keys) {
+export function written(/** @type {string} */ keys) {
+  /** @type {Record<string, string>} */
   const names = { space: "Space", ArrowLeft: "←", ArrowRight: "→", shift: "Shift", ctrl: "Ctrl" };
   return (
     keys

@@ -5,6 +5,12 @@ import { complain, loadFrames, request, tell } from "./link.js";
 import { go, hold } from "./playback.js";
 import { state } from "./state.js";
 
+/**
+ * @typedef {import("./state.js").FrameData} FrameData
+ * @typedef {[number, number, boolean]} Click
+ * @typedef {{frame: number, object: number | null, seen: number}} About
+ */
+
 /** what was asked for last @type {Promise<any>} */
 let queue = Promise.resolve();
 /** messages that say why changes were refused; they go when one is made @type {any[]} */
@@ -13,7 +19,7 @@ let refusals = [];
 let lastMade = Promise.resolve(true);
 
 /** A change goes after those before it, so that it is made on what they left. @returns {Promise<any>} */
-function change(ask) {
+function change(/** @type {() => Promise<any>} */ ask) {
   state.pending++;
   state.changed();
   const turn = queue.then(ask, ask).finally(() => {
@@ -39,7 +45,7 @@ function change(ask) {
 }
 
 /** A change of what is chosen now, on the frame that is shown now, whatever is chosen and shown in its turn. */
-function edit(ask) {
+function edit(/** @type {(about: About, known: FrameData | undefined) => Promise<any>} */ ask) {
   const { frame, target } = state;
   return change(async () => {
     if (!state.isFresh(frame)) await loadFrames([frame]);
@@ -51,7 +57,7 @@ function edit(ask) {
 }
 
 /** Take a message away when what it asks for is done. */
-export function until(box, isDone) {
+export function until(/** @type {Element} */ box, /** @type {() => boolean} */ isDone) {
   const look = () => {
     if (box.isConnected && !isDone()) return;
     box.remove();
@@ -61,7 +67,7 @@ export function until(box, isDone) {
 }
 
 /** Say what was done, with a button that takes it back until something else is changed. */
-function undoable(text) {
+function undoable(/** @type {string} */ text) {
   const { revision } = state;
   const button = make("button", {
     textContent: "Undo",
@@ -74,14 +80,14 @@ function undoable(text) {
   until(box, () => state.revision !== revision);
 }
 
-const pixels = (count) => (count === 1 ? "1 pixel" : `${count.toLocaleString("en")} pixels`);
+const pixels = (/** @type {number} */ count) => (count === 1 ? "1 pixel" : `${count.toLocaleString("en")} pixels`);
 
 /** Clicks, or a box, which keeps the clicks inside it; says so where a mask is replaced that they have not made. */
-export async function click(points, box) {
+export async function click(/** @type {Click[]} */ points, /** @type {number[] | null} */ box) {
   const { whole } = state;
   const answer = await edit((about, known) => {
     const before = about.object === null ? null : (known?.prompts[about.object] ?? null);
-    const inside = ([x, y]) => !box || (x >= box[0] && y >= box[1] && x <= box[2] && y <= box[3]);
+    const inside = (/** @type {Click} */ [x, y]) => !box || (x >= box[0] && y >= box[1] && x <= box[2] && y <= box[3]);
     const all = [...(before?.points ?? []).filter(inside), ...points];
     return request("click", { ...about, points: all, box: box ?? before?.box ?? null, whole });
   });
@@ -117,32 +123,39 @@ export async function outlineCandidates() {
   const others = { frame, object, mask, masks: [] };
   state.others = others;
   const answer = await request("candidates", { frame, object, seen: current?.revision ?? 0 }).catch(() => null);
-  if (answer) others.masks = answer.masks.filter((one) => one && one !== mask);
+  if (answer) others.masks = answer.masks.filter((/** @type {string} */ one) => one && one !== mask);
   state.changed();
 }
 
 /** The pointer rests: have the mask of a first click there computed. */
-export function rest(at) {
+export function rest(/** @type {number[]} */ at) {
   if (!state.editable || state.running || (state.object !== null && state.marksOf(state.object).has(state.frame)))
     return;
   tell("prepare", { frame: state.frame, at });
 }
 
 /** A stroke along a path, or without a width the area inside. */
-export const stroke = (path, width, add) => void edit((about) => request("stroke", { ...about, path, width, add }));
+export const stroke = (
+  /** @type {number[][]} */ path,
+  /** @type {number | null} */ width,
+  /** @type {boolean} */ add,
+) => void edit((about) => request("stroke", { ...about, path, width, add }));
 
-export function forget(hidden) {
+export function forget(/** @type {boolean} */ hidden) {
   if (state.object !== null) void edit((about) => request("forget", { ...about, hidden }));
 }
 
 /** Fill the holes of the chosen object's mask here, or remove its specks. */
-export function clean(what) {
+export function clean(/** @type {"holes" | "specks"} */ what) {
   if (state.object !== null) void edit((about) => request("clean", { ...about, what }));
 }
 
 /** Move a corner of an outline of the chosen object. */
-export const reshape = (before, after, hole) =>
-  void edit((about) => request("reshape", { ...about, before, after, hole }));
+export const reshape = (
+  /** @type {number[][]} */ before,
+  /** @type {number[][]} */ after,
+  /** @type {boolean} */ hole,
+) => void edit((about) => request("reshape", { ...about, before, after, hole }));
 
 /** the frame and the object whose mask was copied @type {{of_frame: number, of_object: number} | null} */
 let copied = null;
@@ -170,16 +183,16 @@ export function pasteMask() {
 }
 
 /** Give the chosen object here the mask that it has on another frame. */
-export const pasteOf = (frame, object) =>
+export const pasteOf = (/** @type {number} */ frame, /** @type {number} */ object) =>
   void edit((about) => request("paste", { ...about, of_frame: frame, of_object: object }));
 
 /** Copy the mask of the chosen object to frames that nobody corrected. */
-export async function spread(first, last) {
+export async function spread(/** @type {number} */ first, /** @type {number} */ last) {
   const answer = await edit((about) => request("spread", { ...about, first, last }));
   if (answer) notice(`Copied to ${answer.frames} frames.`);
 }
 
-export async function merge(object, into) {
+export async function merge(/** @type {number} */ object, /** @type {number} */ into) {
   if (await change(() => request("merge", { object, into }))) state.choose(into);
 }
 
@@ -192,22 +205,28 @@ export async function split() {
 }
 
 /** Of which object, and on which frame, a step was; nothing where it was of many. */
-function placeOf({ frames, objects = [] }) {
+function placeOf(/** @type {{frames: number[], objects?: string[]}} */ { frames, objects = [] }) {
   const parts = [...(objects.length === 1 ? [objects[0]] : []), ...(frames.length === 1 ? [`frame ${frames[0]}`] : [])];
   return parts.length ? ` (${parts.join(", ")})` : "";
 }
 
 /** Comment on an object, on a frame, or on both. */
-export const comment = (text, object, frame) => change(() => request("comment", { text, object, frame }));
+export const comment = (
+  /** @type {string} */ text,
+  /** @type {number | null} */ object,
+  /** @type {number | null} */ frame,
+) => change(() => request("comment", { text, object, frame }));
 
 /** Resolve a comment, or open it again. */
-export const resolve = (id, resolved) => change(() => request("resolve", { comment: id, resolved }));
+export const resolve = (/** @type {number} */ id, /** @type {boolean} */ resolved) =>
+  change(() => request("resolve", { comment: id, resolved }));
 
 /** Assign a video to a person; an empty name takes that back. */
-export const assign = (number, person) => change(() => request("assign", { number, person }));
+export const assign = (/** @type {number} */ number, /** @type {string} */ person) =>
+  change(() => request("assign", { number, person }));
 
 /** Whether a person wants to undo or redo what somebody else has done. */
-async function mayUndo(op) {
+async function mayUndo(/** @type {"undo" | "redo"} */ op) {
   const who = state.pending ? "" : (state.history.users?.[op] ?? "");
   if (!who || who === state.user) return true;
   const verb = op === "undo" ? "Undo" : "Redo";
@@ -219,7 +238,7 @@ async function mayUndo(op) {
 }
 
 /** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. */
-export async function undo(op) {
+export async function undo(/** @type {"undo" | "redo"} */ op) {
   if (!(await mayUndo(op))) return;
   const before = state.pending && op === "undo" ? lastMade : true;
   const answer = await change(async () => ((await before) ? request("undo", { redo: op === "redo" }) : {}));
@@ -230,7 +249,7 @@ export async function undo(op) {
 }
 
 /** Change objects in one step. */
-export function changeObjects(ids, values) {
+export function changeObjects(/** @type {number[]} */ ids, /** @type {Record<string, unknown>} */ values) {
   const [object, ...also] = ids;
   if (state.mode === "annotate") {
     void change(() => request("object", { object, also, ...values }));
@@ -241,14 +260,18 @@ export function changeObjects(ids, values) {
 }
 
 /** Have attributes of an object hold from a frame on; null takes back what was said there. */
-export const changeFrameAttributes = (object, frame, attributes) =>
-  void change(() => request("frame_attributes", { object, frame, attributes }));
+export const changeFrameAttributes = (
+  /** @type {number} */ object,
+  /** @type {number} */ frame,
+  /** @type {Record<string, string | null>} */ attributes,
+) => void change(() => request("frame_attributes", { object, frame, attributes }));
 
 /** Replace classes and attributes. */
-export const setSchema = (schema) => change(() => request("schema", { schema }));
+export const setSchema = (/** @type {import("./state.js").LabelSchema} */ schema) =>
+  change(() => request("schema", { schema }));
 
 /** Say of the masks of what is chosen, or of all objects, that somebody looked at them; again: that nobody did. */
-export async function review(first, last) {
+export async function review(/** @type {number} */ first, /** @type {number} */ last) {
   const objects = state.chosenIds.length ? state.chosenIds : state.objects.map(({ id }) => id);
   const marks = objects.flatMap((id) => [...state.marksOf(id)].filter(([frame]) => frame >= first && frame <= last));
   const reviewed = !marks.length || marks.some(([, mark]) => !mark.reviewed);
@@ -260,19 +283,19 @@ export async function review(first, last) {
 }
 
 /** Hide or show, lock or unlock what is chosen: an object, or all of a group. */
-export function toggleChosen(what) {
+export function toggleChosen(/** @type {"visible" | "locked"} */ what) {
   const chosen = state.objects.filter((item) => state.chosenIds.includes(item.id));
   if (chosen.length) changeObjects(state.chosenIds, { [what]: !chosen.some((item) => item[what]) });
 }
 
 /** Remove an object; it can be taken back until something else is changed. */
-export async function remove(object) {
+export async function remove(/** @type {number} */ object) {
   const name = state.objects.find((item) => item.id === object)?.name;
   if (await change(() => request("remove", { object }))) undoable(`Removed: ${name}.`);
 }
 
 /** Begin a tracking or an export, after the edits that were made before. */
-export async function start(op, fields) {
+export async function start(/** @type {string} */ op, /** @type {Record<string, unknown>} */ fields) {
   state.starting++;
   const answer = await change(() => request(op, fields));
   state.starting--;
@@ -281,7 +304,8 @@ export async function start(op, fields) {
 }
 
 /** Open another video of the list, or going onward the next one that can be opened. */
-export const switchVideo = (number, onward) => change(() => request("open", { number, onward }));
+export const switchVideo = (/** @type {number} */ number, /** @type {boolean} */ onward) =>
+  change(() => request("open", { number, onward }));
 
 /**
  * End the tracking, also one that has not begun yet, or without one the export; with `next` the one that waits begins.
@@ -293,13 +317,14 @@ export function stop(next = false) {
 }
 
 /** Move a waiting tracking to a place, the first one is the next; without one it waits no more. */
-export const moveWaiting = (waiting, place) => void request("move", { waiting, place }).catch(complain);
+export const moveWaiting = (/** @type {number} */ waiting, /** @type {number | null} */ place) =>
+  void request("move", { waiting, place }).catch(complain);
 
 /** trackings that were asked for and are not answered yet: once is enough */
 const asked = new Set();
 
 /** Track what is chosen, with what was corrected on the same frame and not tracked since; or all objects. */
-export async function track(direction, fields = {}) {
+export async function track(/** @type {string} */ direction, fields = {}) {
   hold();
   const {
     frame,
@@ -316,4 +341,4 @@ export async function track(direction, fields = {}) {
   if (answer?.queued) notice("This tracking waits for its turn. The panel at the side has the order.");
 }
 
-export const trackAll = (direction) => track(direction, { objects: null, due: false });
+export const trackAll = (/** @type {string} */ direction) => track(direction, { objects: null, due: false });

@@ -4,6 +4,8 @@ import { dialog, element, make, notice, span } from "./dom.js";
 import { eventText, subjectOf } from "./happenings.js";
 
 /**
+ * @typedef {"kept" | "reviewed"} Mark
+ * @typedef {{begin: number, events: Record<string, number>}} Count
  * @typedef {import("./happenings.js").Happening & {camera: string, part: string, moment: number, at: string,
  *   snapshot: string, clip: string, reviewed: boolean, kept: boolean}} Event
  */
@@ -12,22 +14,23 @@ const PAGE = 60; // events that are asked for at once
 const KINDS = ["enter", "leave", "zone-enter", "zone-leave", "loiter", "cross", "offline", "online", "end"];
 const DELETED = "deleted";
 
-const dayOf = (moment) =>
+const dayOf = (/** @type {number} */ moment) =>
   new Date(moment * 1000).toLocaleDateString("en", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
-const timeOf = (moment) => new Date(moment * 1000).toLocaleTimeString("en-GB");
-const keyOf = (event) =>
+const timeOf = (/** @type {number} */ moment) => new Date(moment * 1000).toLocaleTimeString("en-GB");
+const keyOf = (/** @type {Event} */ event) =>
   [event.camera, event.part, event.snapshot || `${event.moment} ${event.event} ${event.object}`].join("/");
-const address = (event, file) => `files/${event.camera}/${event.part ? `${event.part}/` : ""}${file}`;
+const address = (/** @type {Event} */ event, /** @type {string} */ file) =>
+  `files/${event.camera}/${event.part ? `${event.part}/` : ""}${file}`;
 
 /** An answer of the server; what it refuses is an error with its reason. */
-export async function get(path) {
+export async function get(/** @type {string} */ path) {
   const response = await fetch(path);
   if (!response.ok) throw new Error(await response.text());
   return response.json();
 }
 
 /** Send what is to be saved; gives why it was refused, or nothing. */
-export async function post(path, values) {
+export async function post(/** @type {string} */ path, /** @type {unknown} */ values) {
   const response = await fetch(path, {
     method: "POST",
     body: JSON.stringify(values),
@@ -47,7 +50,8 @@ function card(event, others) {
         src: address(event, event.snapshot),
         alt: "",
         loading: "lazy",
-        onerror: ({ target }) => target.replaceWith(make("span", { className: "gone", textContent: "no image" })),
+        onerror: (/** @type {{target: HTMLElement}} */ { target }) =>
+          target.replaceWith(make("span", { className: "gone", textContent: "no image" })),
       }),
     );
   else shot.append(make("span", { className: "gone", textContent: event.snapshot ? "image deleted" : "no image" }));
@@ -61,7 +65,9 @@ function card(event, others) {
     [shot, words],
   );
   node.flag = () =>
-    flags.replaceChildren(...["kept", "reviewed"].filter((mark) => event[mark]).map((mark) => span(mark)));
+    flags.replaceChildren(
+      .../** @type {Mark[]} */ (["kept", "reviewed"]).filter((mark) => event[mark]).map((mark) => span(mark)),
+    );
   node.flag();
   return node;
 }
@@ -69,11 +75,11 @@ function card(event, others) {
 /** Show the clip of an event, and let a person mark it. @param {Event} event @param {() => Event[]} others */
 function play(event, others) {
   const place = () => others().findIndex((other) => keyOf(other) === keyOf(event));
-  const goTo = (by) => {
+  const goTo = (/** @type {number} */ by) => {
     const next = others()[place() + by];
     if (next) play(next, others);
   };
-  const has = (file) => file && file !== DELETED;
+  const has = (/** @type {string} */ file) => file && file !== DELETED;
   const still = () => make("img", { src: address(event, event.snapshot), alt: "" });
   let film = make("p", { className: "quiet", textContent: "Its image and clip are deleted." });
   if (has(event.snapshot)) film = still();
@@ -95,17 +101,17 @@ function play(event, others) {
     says.textContent += has(event.snapshot) ? "; the clip is not complete yet" : "";
     if (has(event.snapshot)) film.replaceWith(still());
   };
-  const box = (mark, text) =>
+  const box = (/** @type {Mark} */ mark, /** @type {string} */ text) =>
     make("label", {}, [
       make("input", {
         type: "checkbox",
         checked: event[mark],
         disabled: !has(event.snapshot) || "look" in document.body.dataset,
-        onchange: ({ target }) => void save(mark, target),
+        onchange: (/** @type {{target: HTMLInputElement}} */ { target }) => void save(mark, target),
       }),
       span(text),
     ]);
-  const save = async (mark, input) => {
+  const save = async (/** @type {Mark} */ mark, /** @type {HTMLInputElement} */ input) => {
     event[mark] = input.checked;
     const { part, snapshot, clip, reviewed, kept } = event;
     const refused = await post(`marks/${event.camera}`, { part, snapshot, clip, reviewed, kept }).catch(
@@ -118,7 +124,7 @@ function play(event, others) {
     for (const node of document.querySelectorAll(`[data-key="${CSS.escape(keyOf(event))}"]`))
       /** @type {any} */ (node).flag();
   };
-  const step = (by, text) =>
+  const step = (/** @type {number} */ by, /** @type {string} */ text) =>
     make("button", { textContent: text, disabled: !others()[place() + by], onclick: () => goTo(by) });
   const shown = dialog(`${subjectOf(event)} ${eventText(event)}`, [
     film,
@@ -132,7 +138,7 @@ function play(event, others) {
     ]),
   ]);
   shown.classList.add("player");
-  shown.onkeydown = (key) => {
+  shown.onkeydown = (/** @type {KeyboardEvent & {target: HTMLElement}} */ key) => {
     if (key.key === "ArrowLeft" && key.target.tagName !== "VIDEO") goTo(-1);
     else if (key.key === "ArrowRight" && key.target.tagName !== "VIDEO") goTo(1);
   };
@@ -158,7 +164,7 @@ function question() {
   return asked;
 }
 
-/** Put events below those that are shown, or in place of them. @param {Event[]} events */
+/** Put events below those that are shown, or in place of them. @param {Event[]} events @param {boolean} more */
 function showEvents(events, more) {
   const list = element("timeline-list");
   for (const event of events) {
@@ -183,7 +189,7 @@ function showEvents(events, more) {
 }
 
 /** Offer further values of a filter. */
-function offer(id, values) {
+function offer(/** @type {string} */ id, /** @type {string[]} */ values) {
   const known = new Set([...element(id).options].map((option) => option.value));
   for (const value of new Set(values))
     if (value && !known.has(value)) element(id).append(make("option", { value, textContent: value }));
@@ -213,9 +219,9 @@ export function hearOfEvents() {
 }
 
 /** Show the last events of a camera. */
-export async function showLast(camera, list) {
+export async function showLast(/** @type {string} */ camera, /** @type {HTMLElement} */ list) {
   const { events } = await get(`events?${new URLSearchParams({ camera, limit: "12" })}`);
-  list.replaceChildren(...events.map((event) => make("li", {}, [card(event, () => events)])));
+  list.replaceChildren(...events.map((/** @type {Event} */ event) => make("li", {}, [card(event, () => events)])));
 }
 
 /** Bars of what was counted. */
@@ -223,12 +229,13 @@ export async function loadCounts() {
   const byDay = element("counts-by").value === "day";
   const asked = new URLSearchParams({ by: byDay ? "day" : "hour", number: byDay ? "14" : "24" });
   if (element("counts-camera").value) asked.set("camera", element("counts-camera").value);
+  /** @type {{counts: Count[]}} */
   const { counts } = await get(`counts?${asked}`);
   const kinds = [...new Set(counts.flatMap((count) => Object.keys(count.events)))]
     .filter((kind) => !/^(leave|end|online)/.test(kind))
     .sort((a, b) => Number(b === "enter") - Number(a === "enter") || a.localeCompare(b));
   element("counts-empty").hidden = kinds.length > 0;
-  const tickOf = (begin) =>
+  const tickOf = (/** @type {number} */ begin) =>
     byDay
       ? new Date(begin * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "numeric" })
       : String(new Date(begin * 1000).getHours());
@@ -242,15 +249,16 @@ export async function loadCounts() {
         return bar;
       });
       const [what, ...zone] = kind.split(" ");
-      const title =
-        {
-          enter: "Objects that came",
-          "zone-enter": `Entered ${zone.join(" ")}`,
-          "zone-leave": `Left ${zone.join(" ")}`,
-          cross: `Crossed ${zone.join(" ")}`,
-          loiter: `Stayed in ${zone.join(" ")}`,
-          offline: "Camera lost",
-        }[what] ?? kind;
+      /** @type {Record<string, string>} */
+      const titles = {
+        enter: "Objects that came",
+        "zone-enter": `Entered ${zone.join(" ")}`,
+        "zone-leave": `Left ${zone.join(" ")}`,
+        cross: `Crossed ${zone.join(" ")}`,
+        loiter: `Stayed in ${zone.join(" ")}`,
+        offline: "Camera lost",
+      };
+      const title = titles[what] ?? kind;
       const total = numbers.reduce((sum, number) => sum + number, 0);
       const chart = make(
         "div",
@@ -279,7 +287,7 @@ export function beginHistory(cameras) {
   offer("by-camera", cameras);
   offer("counts-camera", cameras);
   offer("by-event", KINDS);
-  element("filters").onsubmit = (event) => event.preventDefault();
+  element("filters").onsubmit = (/** @type {SubmitEvent} */ event) => event.preventDefault();
   element("filters").onchange = () => void loadEvents().catch((error) => notice(error.message, "bad"));
   element("events-more").onclick = () => void loadEarlier().catch((error) => notice(error.message, "bad"));
   for (const id of ["counts-camera", "counts-by"])

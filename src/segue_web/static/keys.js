@@ -7,6 +7,9 @@ import { state } from "./state.js";
 import { TOOLS, tools } from "./tools.js";
 import { view } from "./view.js";
 
+/** where keys move the cross @type {Record<string, [number, number]>} */
+const STEPS = { w: [0, -1], a: [-1, 0], s: [0, 1], d: [1, 0] };
+
 document.addEventListener("keydown", onKey);
 // The frame around the image is for those who go through the page by keys, not for a click and a shortcut.
 document.addEventListener(
@@ -24,8 +27,8 @@ document.addEventListener(
   true,
 );
 
-function onKey(event) {
-  const { target } = event;
+function onKey(/** @type {KeyboardEvent} */ event) {
+  const target = /** @type {HTMLElement} */ (event.target);
   if (event.key === "Escape" && tools.giveUp()) return;
   if (element("dialog").hasAttribute("open") || document.querySelector(".question")) return;
   const typing = target.matches("input:not([type=range]):not([type=checkbox]):not([type=color]), select, textarea");
@@ -34,6 +37,7 @@ function onKey(event) {
     return;
   }
   if (event.ctrlKey || event.metaKey) {
+    /** @type {Record<string, string>} */
     const names = { z: event.shiftKey ? "redo" : "undo", y: "redo", c: "copyMask", v: "pasteMask" };
     const command = state.mode === "annotate" && commands[names[event.key.toLowerCase()]];
     if (!command || (event.key.toLowerCase() === "c" && getSelection()?.toString())) return;
@@ -47,7 +51,7 @@ function onKey(event) {
   if (pressing || (target.matches("[type=range]") && event.key.startsWith("Arrow"))) return;
   const tool =
     state.mode === "annotate" && !event.shiftKey && TOOLS.find((item) => item.key === event.key.toLowerCase());
-  const steps = { w: [0, -1], a: [-1, 0], s: [0, 1], d: [1, 0] }[event.key.toLowerCase()];
+  const steps = STEPS[event.key.toLowerCase()];
   if (state.mode === "annotate" && steps) {
     const by = (event.shiftKey ? 24 : 4) * Math.max(1, Math.round(1 / view.scale));
     tools.moveCross(steps[0] * by, steps[1] * by);

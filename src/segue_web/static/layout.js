@@ -6,10 +6,12 @@ import { state } from "./state.js";
 import { view } from "./view.js";
 
 /**
- * What each edge moves: settings of its size and of whether it is folded, and the sizes that it may have.
- * @type {Record<string, {size: string, folded: string, least: number, most: () => number, usual: () => number, at:
- *   (event: PointerEvent) => number, keys: string[]}>}
+ * What an edge moves: settings of its size and of whether it is folded, and the sizes that it may have.
+ * @typedef {{size: string, folded: string, least: number, most: () => number, usual: () => number, at:
+ *   (event: PointerEvent) => number, keys: string[]}} Edge
  */
+
+/** @type {Record<string, Edge>} */
 const EDGES = {
   side: {
     size: "sideWidth",
@@ -31,7 +33,7 @@ const EDGES = {
   },
 };
 
-const sizeOf = ({ size, least, most, usual }) =>
+const sizeOf = (/** @type {Edge} */ { size, least, most, usual }) =>
   Math.round(Math.min(most(), Math.max(least, Number(state.settings[size]) || usual())));
 
 /** what was laid out last */
@@ -59,7 +61,7 @@ export function layOut() {
 }
 
 /** Fold what an edge moves, or bring it back. */
-export function fold(name, folded = !state.settings[EDGES[name].folded]) {
+export function fold(/** @type {string} */ name, folded = !state.settings[EDGES[name].folded]) {
   if (Boolean(state.settings[EDGES[name].folded]) === folded) return;
   remember(EDGES[name].folded, folded);
   layOut();
@@ -71,7 +73,7 @@ export function foldAll() {
   for (const name of Object.keys(EDGES)) fold(name, folded);
 }
 
-function resize(name, size) {
+function resize(/** @type {string} */ name, /** @type {number} */ size) {
   const edge = EDGES[name];
   if (size < edge.least / 2) {
     fold(name, true);
@@ -86,18 +88,18 @@ for (const node of all(".edge")) {
   const name = node.id.replace("-edge", "");
   const edge = EDGES[name];
   let beside = 0; // what lies between the pointer and the end of what is resized
-  node.onpointerdown = (event) => {
+  node.onpointerdown = (/** @type {PointerEvent} */ event) => {
     node.setPointerCapture(event.pointerId);
     event.preventDefault();
     node.focus();
     beside = edge.at(event) - (state.settings[edge.folded] ? 0 : sizeOf(edge));
   };
-  node.onpointermove = (event) => {
+  node.onpointermove = (/** @type {PointerEvent} */ event) => {
     if (node.hasPointerCapture(event.pointerId)) resize(name, edge.at(event) - beside);
   };
   node.onpointerup = () => remember(edge.size, sizeOf(edge));
   node.ondblclick = () => fold(name);
-  node.onkeydown = (event) => {
+  node.onkeydown = (/** @type {KeyboardEvent} */ event) => {
     const way = edge.keys.indexOf(event.key);
     if (event.key === "Enter") fold(name);
     else if (way >= 0) {

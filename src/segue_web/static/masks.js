@@ -14,6 +14,17 @@ const ROOM = 1.4;
 /** images of masks that are kept, in pixels of so many frames */
 const KEPT_MASKS = 24;
 
+/**
+ * @typedef {import("./places.js").Point} Point
+ * @typedef {import("./state.js").FrameData} FrameData
+ * @typedef {import("./state.js").TrackedObject} TrackedObject
+ */
+/** What masks are drawn on.
+ * @typedef {{context: CanvasRenderingContext2D, scale: number, faded: number, named: {id: number} | null,
+ *   pointer: Point | null,
+ *   within: (left: number, width: number, height: number, draw: () => void) => void}} Pane
+ */
+
 class Masks {
   /**
    * by frame, kind and object
@@ -27,7 +38,7 @@ class Masks {
   painted = 0;
 
   /** Draw the masks of the moment in a pane. */
-  draw(view, data, pane) {
+  draw(/** @type {Pane} */ view, /** @type {FrameData} */ data, /** @type {number} */ pane) {
     const { context } = view;
     const { width, height } = state.video;
     if (state.mode !== "compare") {
@@ -54,7 +65,7 @@ class Masks {
   }
 
   /** Draw the masks of a frame; later objects lie on top. */
-  drawOverlay(view, masks, kind) {
+  drawOverlay(/** @type {Pane} */ view, /** @type {Record<string, string>} */ masks, /** @type {string} */ kind) {
     const { context } = view;
     for (const { id, visible, colour } of state.objects) {
       if (!visible || !masks[id]) continue;
@@ -66,7 +77,7 @@ class Masks {
   }
 
   /** Number of each object in the middle of its mask, and its name where there is room: others may be near. */
-  drawLabels(view, masks, kind) {
+  drawLabels(/** @type {Pane} */ view, /** @type {Record<string, string>} */ masks, /** @type {string} */ kind) {
     const pixel = devicePixelRatio / view.scale;
     state.ordered.forEach((item, i) => {
       const mask = item.visible ? this.images.get(`${state.frame} ${kind} ${item.id}`) : undefined;
@@ -82,9 +93,9 @@ class Masks {
   }
 
   /** The object on top whose mask is seen at a place of the frame; the chosen one comes first. */
-  objectAt({ x, y }) {
+  objectAt(/** @type {Point} */ { x, y }) {
     const shown = state.settings.hidden ? {} : (state.current?.masks ?? {});
-    const hit = ({ id, visible }) => {
+    const hit = (/** @type {TrackedObject} */ { id, visible }) => {
       const mask = visible && shown[id] ? this.images.get(`${state.frame} mask ${id}`) : undefined;
       if (!mask) return false;
       const [column, row] = [Math.floor(x) - mask.x, Math.floor(y) - mask.y];
@@ -100,7 +111,13 @@ class Masks {
   }
 
   /** Draw a mask of this frame, which is painted once; ``what`` names it. */
-  drawMask(view, what, counts, colour, alpha) {
+  drawMask(
+    /** @type {Pane} */ view,
+    /** @type {string} */ what,
+    /** @type {string} */ counts,
+    /** @type {string} */ colour,
+    /** @type {number} */ alpha,
+  ) {
     const { width, height } = state.video;
     const key = `${state.frame} ${what}`;
     // A rim of pixels is thin until the image is enlarged; then a line takes its place.
@@ -137,14 +154,14 @@ class Masks {
     view.context.stroke(mask.path);
   }
 
-  forgetMask(key) {
+  forgetMask(/** @type {string} */ key) {
     const image = this.images.get(key)?.image;
     if (image) this.painted -= image.width * image.height;
     this.images.delete(key);
   }
 
   /** Hits over misses over false alarms of each object; the second result is the truth. */
-  drawDifference(view, data) {
+  drawDifference(/** @type {Pane} */ view, /** @type {FrameData} */ data) {
     for (const kind of [2, 1, 0]) {
       for (const { id, visible } of state.objects) {
         const counts = data.difference?.[id]?.[kind];
@@ -155,7 +172,7 @@ class Masks {
   }
 
   /** Outline the other masks that the one click of the chosen object may mean. */
-  drawOthers(view, data, pixel) {
+  drawOthers(/** @type {Pane} */ view, /** @type {FrameData} */ data, /** @type {number} */ pixel) {
     const { others } = state;
     if (
       !others ||
@@ -182,7 +199,7 @@ class Masks {
     if (this.otherPaths.size > 12) this.otherPaths.clear();
   }
 
-  drawFound(view) {
+  drawFound(/** @type {Pane} */ view) {
     if (state.foundFrame !== state.frame) return;
     state.found.forEach((item, i) =>
       this.drawMask(view, `found ${i}`, item.counts, "#ffffff", state.chosen.has(i) ? 0.43 : 0.16),

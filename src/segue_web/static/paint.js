@@ -46,7 +46,7 @@ export function outlineOf({ inside, x: left, y: top, image: { width, height } })
 }
 
 /** What draws on a canvas. @param {HTMLCanvasElement} canvas */
-function drawing(canvas) {
+export function drawing(canvas) {
   const context = canvas.getContext("2d");
   if (!context) throw new Error("this browser draws no images");
   return context;

@@ -12,6 +12,12 @@ import { go } from "./playback.js";
 import { showQueue } from "./queue.js";
 import { state } from "./state.js";
 
+/**
+ * @typedef {import("./state.js").TrackedObject} TrackedObject
+ * @typedef {import("./state.js").Score} Score
+ */
+
+/** @type {Record<string, string>} */
 const KINDS = {
   tracked: "tracked",
   imported: "imported",
@@ -21,7 +27,7 @@ const KINDS = {
 /** when the list of what to look at next was made */
 let nextShown = 0;
 
-/** the object that the list was scrolled to last */
+/** the object that the list was scrolled to last @type {number | null} */
 let scrolledTo = null;
 
 for (const tab of all("[data-list]")) tab.onclick = () => showList(tab.dataset.list);
@@ -29,12 +35,12 @@ element("filter").oninput = () => {
   state.filter = element("filter").value;
   state.changed();
 };
-element("filter").onkeydown = ({ key }) => {
+element("filter").onkeydown = (/** @type {KeyboardEvent} */ { key }) => {
   if (key === "Enter" || key === "Escape") element("filter").blur();
 };
 
 /** Show one of the lists at the side. */
-export function showList(name) {
+export function showList(/** @type {string} */ name) {
   state.list = name;
   state.changed();
 }
@@ -94,9 +100,9 @@ function showObjects() {
   list.querySelector(".chosen")?.scrollIntoView({ block: "nearest" });
 }
 
-function objectRow(item, number) {
+function objectRow(/** @type {TrackedObject} */ item, /** @type {number} */ number) {
   const edits = state.mode === "annotate";
-  const change = (values) => changeObjects([item.id], values);
+  const change = (/** @type {Record<string, unknown>} */ values) => changeObjects([item.id], values);
   const colour = make("input", {
     type: "color",
     value: item.colour,
@@ -129,7 +135,7 @@ function objectRow(item, number) {
 }
 
 /** The line above the objects of a group. */
-function groupRow(name) {
+function groupRow(/** @type {string} */ name) {
   const members = state.objects.filter((item) => item.group === name);
   const pick = make(
     "button",
@@ -149,9 +155,13 @@ function groupRow(name) {
 }
 
 /** What hides and locks objects. */
-function toggles(items, name, focus) {
+function toggles(
+  /** @type {TrackedObject[]} */ items,
+  /** @type {string} */ name,
+  /** @type {string | number} */ focus,
+) {
   const [visible, locked] = [items.some((item) => item.visible), items.some((item) => item.locked)];
-  const change = (values) =>
+  const change = (/** @type {Record<string, unknown>} */ values) =>
     changeObjects(
       items.map((item) => item.id),
       values,
@@ -193,13 +203,13 @@ function showHere() {
           make("button", {
             textContent: "Copy its mask here",
             disabled: Boolean(item?.locked),
-            onclick: () => pasteOf(near, item?.id),
+            onclick: () => item && pasteOf(near, item.id),
           }),
         ],
   );
 }
 
-const kindOf = ({ kind, user = "" }) =>
+const kindOf = (/** @type {{kind: string, user?: string}} */ { kind, user = "" }) =>
   kind === "given"
     ? `corrected by ${whose(user, state.user)}`
     : `${KINDS[kind]}${user ? ` by ${whose(user, state.user)}` : ""}`;
@@ -255,7 +265,7 @@ function showNext() {
   );
 }
 
-/** the score that is on the page */
+/** the score that is on the page @type {Score | null} */
 let shownScore = null;
 
 function showScore() {
@@ -263,8 +273,9 @@ function showScore() {
   if (!state.score || state.score === shownScore) return;
   shownScore = state.score;
   const { columns, rows, done, total } = state.score;
-  const cells = (values, tag, more = {}) => values.map((textContent) => make(tag, { textContent, ...more }));
-  const line = ({ object, here, all: whole }) => {
+  const cells = (/** @type {string[]} */ values, /** @type {string} */ tag, more = {}) =>
+    values.map((textContent) => make(tag, { textContent, ...more }));
+  const line = (/** @type {Score["rows"][number]} */ { object, here, all: whole }) => {
     const values = [...(here ?? columns.map(() => null)), ...(whole ?? columns.map(() => null))];
     const name = state.objects.find((item) => item.id === object)?.name ?? "all";
     return make("tr", {}, [

@@ -7,8 +7,10 @@ import { distance, rounded } from "./places.js";
 import { state } from "./state.js";
 import { view } from "./view.js";
 
+/** @typedef {import("./places.js").Point} Point */
+
 class Polygon {
-  /** @type {import("./places.js").Point[]} */
+  /** @type {Point[]} */
   path = [];
   /**
    * outlines of the chosen object's mask, while the polygon is the tool
@@ -37,20 +39,20 @@ class Polygon {
         .then(({ polygons }) => {
           if (this.outline !== shown) return;
           shown.polygons = polygons;
-          view.corners = polygons.flatMap(({ points }) => points);
+          view.corners = polygons.flatMap((/** @type {{points: number[][]}} */ { points }) => points);
           state.changed();
         });
   }
 
   /** A button is pressed; tells whether a corner of the mask is held now. */
-  press(at, opposite) {
+  press(/** @type {Point} */ at, /** @type {boolean} */ opposite) {
     this.grabbed = this.path.length || opposite ? null : this.grab(at);
     if (!this.grabbed && !opposite) this.corner(at);
     return this.grabbed !== null;
   }
 
   /** Take hold of the corner of an outline at a place, if there is one. */
-  grab(at) {
+  grab(/** @type {Point} */ at) {
     const near = (8 * devicePixelRatio) / view.scale;
     for (const { points, hole } of this.outline.polygons) {
       const place = points.findIndex(([x, y]) => Math.hypot(x - at.x, y - at.y) < near);
@@ -60,7 +62,7 @@ class Polygon {
   }
 
   /** Move the corner that is held; the corners that are shown are the same arrays. */
-  moveCorner({ x, y }) {
+  moveCorner(/** @type {Point} */ { x, y }) {
     const { grabbed } = this;
     if (!grabbed) return;
     [grabbed.points[grabbed.at][0], grabbed.points[grabbed.at][1]] = rounded({ x, y });
@@ -80,7 +82,7 @@ class Polygon {
     if (points.some(([x, y], i) => x !== before[i][0] || y !== before[i][1])) reshape(before, points, hole);
   }
 
-  corner(at) {
+  corner(/** @type {Point} */ at) {
     const near = (10 * devicePixelRatio) / view.scale;
     if (this.path.length > 2 && distance(at, this.path[0]) < near) {
       this.close();
@@ -91,7 +93,7 @@ class Polygon {
   }
 
   /** Show the corners so far, and a line to a place, null for none. */
-  draw(at) {
+  draw(/** @type {Point | null} */ at) {
     const corners = (at ? [...this.path, at] : this.path).map(({ x, y }) => [x, y]);
     view.draft = (context, pixel) => {
       along(context, corners);
@@ -114,14 +116,14 @@ class Polygon {
   }
 
   /** Enter is pressed where the cross is; twice at one place closes. */
-  useAt(at) {
+  useAt(/** @type {Point} */ at) {
     const last = this.path[this.path.length - 1];
     if (last && last.x === at.x && last.y === at.y) this.close();
     else this.corner({ ...at });
   }
 
   /** Go on with corners that were given up. */
-  resume(corners) {
+  resume(/** @type {Point[]} */ corners) {
     this.path = corners;
     this.draw(null);
   }

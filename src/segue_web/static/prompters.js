@@ -4,7 +4,13 @@ import { dialog, element, fill, make, messageOf, notice } from "./dom.js";
 import { ask, complain, request } from "./link.js";
 import { state } from "./state.js";
 
-const megabytes = (bytes) => Math.round(bytes / 1e6);
+/**
+ * @typedef {typeof import("./state.js").state.prompters} Prompters
+ * @typedef {NonNullable<Prompters["offer"]>} Offer
+ * @typedef {NonNullable<Prompters["progress"]>} Progress
+ */
+
+const megabytes = (/** @type {number} */ bytes) => Math.round(bytes / 1e6);
 
 /** why the last download failed */
 let failure = "";
@@ -56,12 +62,12 @@ function parts() {
   ];
 }
 
-function button({ title, size, name }) {
+function button(/** @type {Offer} */ { title, size, name }) {
   const text = `Download ${title}${size ? ` (${megabytes(size)} MB)` : ""}`;
   return make("button", { className: "primary", textContent: text, onclick: () => void download(name, title) });
 }
 
-function meter({ title }, { done, total }) {
+function meter(/** @type {Offer} */ { title }, /** @type {Progress} */ { done, total }) {
   const bar = make("progress", {
     "aria-label": `Download of ${title}`,
     ...(total && done ? { max: total, value: done } : {}),
@@ -77,12 +83,12 @@ function meter({ title }, { done, total }) {
   ]);
 }
 
-async function use(prompter) {
+async function use(/** @type {string} */ prompter) {
   if (await ask("use_prompter", { name: prompter })) notice(`Clicks are answered by ${prompter} from now on.`, "good");
   else state.changed();
 }
 
-async function download(name, title) {
+async function download(/** @type {string} */ name, /** @type {string} */ title) {
   failure = "";
   try {
     const answer = await request("download_prompter");

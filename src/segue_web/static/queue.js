@@ -5,6 +5,7 @@ import { moveWaiting, stop, track } from "./edits.js";
 import { complain, request } from "./link.js";
 import { state } from "./state.js";
 
+/** @type {Record<string, string>} */
 const WAYS = { forward: "forwards", back: "backwards", between: "to the next correction" };
 
 export function showQueue() {
@@ -32,9 +33,10 @@ export function showQueue() {
   commandButton("stop").title = queue.length ? "Stop (Escape): those that wait go on waiting" : "Stop (Escape)";
 }
 
-const goOn = (textContent) => make("button", { textContent, onclick: () => void track("forward", { resume: true }) });
+const goOn = (/** @type {string} */ textContent) =>
+  make("button", { textContent, onclick: () => void track("forward", { resume: true }) });
 
-function stopped({ objects, done, total }) {
+function stopped(/** @type {import("./state.js").Interrupted} */ { objects, done, total }) {
   const forget = iconButton(
     "close",
     "Forget this tracking; its masks stay",
@@ -43,8 +45,11 @@ function stopped({ objects, done, total }) {
   return row(objects, `stopped: ${done} of ${total} frames`, [goOn("Go on"), forget]);
 }
 
-function waiting({ id, objects, direction, start }, place) {
-  const move = (icon, label, to) =>
+function waiting(
+  /** @type {import("./state.js").Waiting} */ { id, objects, direction, start },
+  /** @type {number} */ place,
+) {
+  const move = (/** @type {string} */ icon, /** @type {string} */ label, /** @type {number | null} */ to) =>
     iconButton(icon, label, () => moveWaiting(id, to), {
       disabled: to !== null && (to < 0 || to >= state.queue.length),
       "data-focus": `${icon}${id}`,
@@ -56,7 +61,11 @@ function waiting({ id, objects, direction, start }, place) {
   ]);
 }
 
-function row(objects = [], text, buttons) {
+function row(
+  /** @type {number[] | undefined} */ objects = [],
+  /** @type {string} */ text,
+  /** @type {Node[]} */ buttons,
+) {
   const items = state.objects.filter(({ id }) => objects.includes(id));
   const name = items.length === 1 ? short(items[0].name) : `${items.length} objects`;
   return make("li", { title: items.map((item) => item.name).join(", ") }, [

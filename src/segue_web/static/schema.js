@@ -5,13 +5,28 @@ import { changeObjects, setSchema } from "./edits.js";
 import { remember } from "./link.js";
 import { state } from "./state.js";
 
+/**
+ * @typedef {import("./state.js").LabelSchema} LabelSchema
+ * @typedef {import("./state.js").AttributeDefinition} Attribute
+ * @typedef {LabelSchema["classes"][number]} LabelClass
+ */
+/** What a file says of a class or an attribute: its name, and of the rest what there is to say.
+ * @template {{name: string}} T @typedef {Partial<T> & {name: string}} Part
+ */
+/** @typedef {Omit<Part<LabelClass>, "attributes"> & {attributes?: Part<Attribute>[]}} ClassPart */
+
 /** colours of new classes */
 const COLOURS = ["#f2495c", "#ffb020", "#37c978", "#35b6f2", "#b877f2", "#f277b6", "#8fd14f", "#f28b54"];
 
 const KINDS = { choice: "choice", text: "text", check: "check box" };
 const OWNERS = { object: "of an object", frame: "of a frame" };
 
-const select = (label, options, value, onchange) => {
+const select = (
+  /** @type {string} */ label,
+  /** @type {Record<string, string>} */ options,
+  /** @type {string} */ value,
+  /** @type {(value: string) => void} */ onchange,
+) => {
   const node = make(
     "select",
     { "aria-label": label },
@@ -21,7 +36,12 @@ const select = (label, options, value, onchange) => {
   node.onchange = () => onchange(node.value);
   return node;
 };
-const field = (label, value, onchange, values = {}) => {
+const field = (
+  /** @type {string} */ label,
+  /** @type {string} */ value,
+  /** @type {(value: string) => void} */ onchange,
+  values = {},
+) => {
   const node = make("input", { value, "aria-label": label, placeholder: label, ...values });
   node.oninput = () => onchange(node.value);
   return node;
@@ -29,7 +49,7 @@ const field = (label, value, onchange, values = {}) => {
 
 /** Change classes and attributes; nothing is changed before it is saved. */
 export function schemaDialog() {
-  /** @type {import("./state.js").LabelSchema} */
+  /** @type {LabelSchema} */
   let draft = structuredClone(state.schema);
   const box = make("div", { className: "schema" });
   const byClass = tick("Objects have the colour of their class in the image", { checked: state.settings.classColours });
@@ -39,7 +59,7 @@ export function schemaDialog() {
     state.setObjects(state.known);
   };
 
-  const attributeRow = (list, item) =>
+  const attributeRow = (/** @type {Attribute[]} */ list, /** @type {Attribute} */ item) =>
     make("li", { className: "row" }, [
       field(
         "Attribute",
@@ -77,7 +97,7 @@ export function schemaDialog() {
         show();
       }),
     ]);
-  const adder = (list, title) =>
+  const adder = (/** @type {Attribute[]} */ list, /** @type {string} */ title) =>
     make("button", {
       textContent: "Attribute",
       title,
@@ -87,7 +107,7 @@ export function schemaDialog() {
         show();
       },
     });
-  const classRow = (item) =>
+  const classRow = (/** @type {LabelClass} */ item) =>
     make("li", {}, [
       make("div", { className: "row" }, [
         field(
@@ -180,16 +200,20 @@ export function schemaDialog() {
   whole.classList.add("broad");
 }
 
-/** A schema of a file or of the server, with all that may be left out. @returns {import("./state.js").LabelSchema} */
+/**
+ * A schema of a file or of the server, with all that may be left out.
+ * @param {{classes?: ClassPart[], attributes?: Part<Attribute>[]}} given @returns {LabelSchema}
+ */
 export function wholeSchema({ classes = [], attributes = [] } = {}) {
-  const whole = (list) => list.map((item) => ({ type: "text", of: "object", values: [], ...item }));
+  const whole = (/** @type {Part<Attribute>[]} */ list) =>
+    list.map((item) => ({ type: "text", of: "object", values: [], ...item }));
   return {
     classes: classes.map((item) => ({ colour: null, key: null, ...item, attributes: whole(item.attributes ?? []) })),
     attributes: whole(attributes),
   };
 }
 
-function download(schema) {
+function download(/** @type {LabelSchema} */ schema) {
   const address = URL.createObjectURL(new Blob([`${JSON.stringify(schema, null, 1)}\n`], { type: "application/json" }));
   make("a", { href: address, download: "schema.json" }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10000);
@@ -199,7 +223,7 @@ function download(schema) {
 export function classDialog() {
   const item = state.chosenObject;
   if (!item) return;
-  const give = (category) => {
+  const give = (/** @type {string} */ category) => {
     box.close();
     if (category !== item.category) changeObjects([item.id], { category });
   };
@@ -214,10 +238,10 @@ export function classDialog() {
     placeholder: "Another class",
     className: "grow",
   });
-  other.onkeydown = (event) => {
+  other.onkeydown = (/** @type {KeyboardEvent} */ event) => {
     if (event.key === "Enter" && other.value.trim()) give(other.value.trim());
   };
-  const choice = ({ name, colour, key }) => {
+  const choice = (/** @type {{name: string, colour: string | null, key: string | null}} */ { name, colour, key }) => {
     const sign = make("i", { className: "swatch" });
     sign.style.background = colour ?? "transparent";
     return make("button", { className: "class", "aria-pressed": item.category === name, onclick: () => give(name) }, [
@@ -246,7 +270,7 @@ export function classDialog() {
       : []),
   ]);
   (box.querySelector("[aria-pressed=true]") ?? box.querySelector(".class") ?? other).focus();
-  box.onkeydown = (event) => {
+  box.onkeydown = (/** @type {KeyboardEvent} */ event) => {
     if (event.target === other) return;
     const found = classes.find(({ key }) => key === event.key.toLowerCase());
     if (!found || event.ctrlKey || event.metaKey || event.altKey) return;

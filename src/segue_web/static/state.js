@@ -218,7 +218,7 @@ class State {
     return this.frameData.get(this.frame);
   }
 
-  /** the frames that tracking and export are for */
+  /** the frames that tracking and export are for, the first and the last @returns {[number, number]} */
   get wanted() {
     const last = this.video.frames - 1;
     const [from, to] = [Number(this.settings.from), Number(this.settings.to)];

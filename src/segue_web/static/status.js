@@ -10,6 +10,7 @@ import { showPanels } from "./panels.js";
 import { state } from "./state.js";
 import { TOOLS } from "./tools.js";
 
+/** @type {Record<string, string>} */
 const RUNS = {
   forward: "Tracking forwards",
   back: "Tracking backwards",
@@ -37,7 +38,7 @@ function showCommands() {
     const { can } = commands[item.dataset.command];
     item.disabled = Boolean(can && !can());
   }
-  for (const name of ["undo", "redo"]) {
+  for (const name of /** @type {("undo" | "redo")[]} */ (["undo", "redo"])) {
     const label = state.history[name];
     const who = state.history.users?.[name] ?? "";
     const by = who && who !== state.user ? `, by ${who}` : "";
@@ -131,7 +132,7 @@ function beginning({ what, done, shown = null }) {
   return "loading the network …";
 }
 
-function duration(seconds) {
+function duration(/** @type {number} */ seconds) {
   if (seconds < 100) return `${Math.ceil(seconds)} s`;
   return seconds < 6000 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }

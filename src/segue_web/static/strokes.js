@@ -11,25 +11,27 @@ const radius = () => Number(state.settings.brush) / 2;
 
 const brushes = () => state.usedTool === "brush" || state.usedTool === "eraser";
 
+/** @typedef {import("./places.js").Point} Point */
+
 class Strokes {
-  /** @type {import("./places.js").Point[]} */
+  /** @type {Point[]} */
   path = [];
 
-  begin(at) {
+  begin(/** @type {Point} */ at) {
     this.path = [at];
     this.preview();
   }
 
-  go(at) {
+  go(/** @type {Point} */ at) {
     this.path.push(at);
     this.preview();
   }
 
   /** Show the disk of a brush at the pointer, null for none. */
-  hover(at) {
-    const shown = brushes() && at;
-    view.draft = shown ? (context, pixel) => this.ring(context, at, pixel) : null;
-    view.brush = shown ? { ...at, radius: radius() } : null;
+  hover(/** @type {Point | null} */ at) {
+    const shown = brushes() ? at : null;
+    view.draft = shown ? (context, pixel) => this.ring(context, shown, pixel) : null;
+    view.brush = shown ? { ...shown, radius: radius() } : null;
     if (brushes()) state.changed();
   }
 
@@ -55,13 +57,13 @@ class Strokes {
     state.changed();
   }
 
-  ring(context, at, pixel) {
+  ring(/** @type {CanvasRenderingContext2D} */ context, /** @type {Point} */ at, /** @type {number} */ pixel) {
     context.beginPath();
     context.arc(at.x, at.y, radius(), 0, 7);
     outline(context, pixel, state.tool === "eraser" ? "#fff" : state.colour);
   }
 
-  trace(context, colour) {
+  trace(/** @type {CanvasRenderingContext2D} */ context, /** @type {string} */ colour) {
     context.lineCap = context.lineJoin = "round";
     context.lineWidth = 2 * radius();
     context.strokeStyle = colour;
@@ -84,7 +86,7 @@ class Strokes {
   }
 
   /** Enter is pressed where the cross is: a box takes two places, a brush one. */
-  useAt(at) {
+  useAt(/** @type {Point} */ at) {
     if (state.tool === "box" && !this.path.length) {
       this.begin({ ...at });
       return;

@@ -12,6 +12,8 @@ const HEAD = 18;
 const NAMES = 132;
 const NARROW_NAMES = 72;
 
+/** @typedef {import("./state.js").TrackedObject} TrackedObject */
+
 class Timeline {
   constructor() {
     const canvas = (this.canvas = element("timeline"));
@@ -22,15 +24,16 @@ class Timeline {
     this.range = [0, 1];
     /** the frame and object that were shown last, of how many frames */
     this.frame = this.frames = 0;
+    /** @type {number | null} */
     this.object = null;
     this.width = this.height = this.names = 1;
-    canvas.addEventListener("pointerdown", (event) => this.down(event));
-    canvas.addEventListener("pointermove", (event) => this.move(event));
-    canvas.addEventListener("pointerup", (event) => {
+    canvas.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => this.down(event));
+    canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => this.move(event));
+    canvas.addEventListener("pointerup", (/** @type {PointerEvent} */ event) => {
       if (canvas.hasPointerCapture(event.pointerId)) go(this.frameAt(event), false);
     });
-    canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    canvas.addEventListener("dblclick", (event) => {
+    canvas.addEventListener("wheel", (/** @type {WheelEvent} */ event) => this.wheel(event), { passive: false });
+    canvas.addEventListener("dblclick", (/** @type {MouseEvent} */ event) => {
       if (event.offsetX >= this.names) this.show(0, state.video.frames);
     });
     this.box.addEventListener("scroll", () => this.scrolled());
@@ -38,7 +41,7 @@ class Timeline {
     state.listeners.add(() => this.draw());
   }
 
-  down(event) {
+  down(/** @type {PointerEvent} */ event) {
     const { canvas } = this;
     canvas.focus({ preventScroll: true });
     if (event.offsetX < this.names) {
@@ -50,7 +53,7 @@ class Timeline {
     go(this.frameAt(event), true);
   }
 
-  move(event) {
+  move(/** @type {PointerEvent} */ event) {
     const { canvas } = this;
     if (canvas.hasPointerCapture(event.pointerId)) {
       go(this.frameAt(event), true);
@@ -61,16 +64,16 @@ class Timeline {
     canvas.title = item?.name ?? this.attributesAt(event);
   }
 
-  objectAt(event) {
+  objectAt(/** @type {MouseEvent} */ event) {
     return event.offsetY < HEAD
       ? undefined
       : state.listed[Math.floor((event.offsetY - HEAD + this.box.scrollTop) / ROW)]?.[1];
   }
 
   /** What the mark of an attribute under the pointer says. */
-  attributesAt(event) {
+  attributesAt(/** @type {MouseEvent} */ event) {
     const item = event.offsetX < this.names ? undefined : this.objectAt(event);
-    const near = (frame) => Math.abs(this.x(Number(frame)) - event.offsetX) <= 6;
+    const near = (/** @type {string} */ frame) => Math.abs(this.x(Number(frame)) - event.offsetX) <= 6;
     return Object.entries(item?.frame_attributes ?? {})
       .flatMap(([name, points]) =>
         Object.keys(points)
@@ -80,7 +83,7 @@ class Timeline {
       .join("\n");
   }
 
-  frameAt(event) {
+  frameAt(/** @type {MouseEvent} */ event) {
     const share = (event.clientX - this.canvas.getBoundingClientRect().left - this.names) / this.room;
     return frameAtShare(share, this.range, state.video.frames);
   }
@@ -91,14 +94,14 @@ class Timeline {
   }
 
   /** Zoom; all else the browser scrolls. */
-  wheel(event) {
+  wheel(/** @type {WheelEvent} */ event) {
     if (!event.ctrlKey && !event.metaKey && !event.altKey) return;
     event.preventDefault();
     const factor = Math.exp(event.deltaY / 300);
     this.take(zoomed(this.range, this.frameAt(event), factor, state.video.frames, this.room));
   }
 
-  show(start, span) {
+  show(/** @type {number} */ start, /** @type {number} */ span) {
     this.take(rangeFrom(start, span, state.video.frames));
   }
 
@@ -133,12 +136,12 @@ class Timeline {
     Object.assign(this, { frame: state.frame, frames, object: state.object });
   }
 
-  x(frame) {
+  x(/** @type {number} */ frame) {
     return this.names + pixelOf(frame, this.range, this.room);
   }
 
   /** Grey out the frames that are not tracked. */
-  drawRange(shade, height) {
+  drawRange(/** @type {string} */ shade, /** @type {number} */ height) {
     const { context } = this;
     const [first, last] = state.wanted;
     const step = (this.width - this.names) / Math.max(1, this.range[1] - this.range[0]);
@@ -209,7 +212,7 @@ class Timeline {
     context.fill();
   }
 
-  ruler(line, quiet, height) {
+  ruler(/** @type {string} */ line, /** @type {string} */ quiet, /** @type {number} */ height) {
     const { context } = this;
     context.font = "11px system-ui";
     context.textBaseline = "top";
@@ -223,7 +226,11 @@ class Timeline {
     }
   }
 
-  row(item, top, { track, text, quiet, sign }) {
+  row(
+    /** @type {TrackedObject} */ item,
+    /** @type {number} */ top,
+    /** @type {Record<"track" | "text" | "quiet" | "sign", string>} */ { track, text, quiet, sign },
+  ) {
     const { context } = this;
     const full = ROW - 6;
     const chosen = item.id === state.object;
@@ -294,7 +301,7 @@ class Timeline {
   }
 
   /** The name of a row, cut where it is too long. */
-  name(item, middle, colour) {
+  name(/** @type {TrackedObject} */ item, /** @type {number} */ middle, /** @type {string} */ colour) {
     const { context } = this;
     const room = this.names - 24;
     context.fillStyle = item.colour;

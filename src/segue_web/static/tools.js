@@ -69,7 +69,7 @@ export const TOOLS = [
   },
 ];
 
-/** pointers of the tools that do not take the cross; a brush shows its disk */
+/** pointers of the tools that do not take the cross; a brush shows its disk @type {Record<string, string>} */
 const CURSORS = { hand: "grab", brush: "none", eraser: "none" };
 
 class Tools {
@@ -81,35 +81,35 @@ class Tools {
     /** where the image was taken hold of, until it is moved @type {Point | null} */
     this.held = null;
     const { canvas } = view;
-    canvas.addEventListener("pointerdown", (event) => this.down(event));
-    canvas.addEventListener("pointermove", (event) => this.move(event));
-    canvas.addEventListener("pointerup", (event) => this.up(event));
-    canvas.addEventListener("pointercancel", (event) => this.up(event));
+    canvas.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => this.down(event));
+    canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => this.move(event));
+    canvas.addEventListener("pointerup", (/** @type {PointerEvent} */ event) => this.up(event));
+    canvas.addEventListener("pointercancel", (/** @type {PointerEvent} */ event) => this.up(event));
     canvas.addEventListener("pointerleave", () => {
       view.pointer = null;
       this.name(null);
       this.hover(null);
     });
-    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    canvas.addEventListener("contextmenu", (/** @type {MouseEvent} */ event) => event.preventDefault());
     canvas.addEventListener("dblclick", () => {
       if (state.usedTool === "polygon") polygon.close();
     });
-    canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    canvas.addEventListener("wheel", (/** @type {WheelEvent} */ event) => this.wheel(event), { passive: false });
   }
 
-  use(id) {
+  use(/** @type {string} */ id) {
     this.cancel();
     state.tool = id;
     state.changed();
   }
 
-  wheel(event) {
+  wheel(/** @type {WheelEvent} */ event) {
     event.preventDefault();
     const lines = event.deltaMode === 1 ? event.deltaY * 30 : event.deltaY;
     view.zoom(Math.exp(-Math.max(-120, Math.min(120, lines)) / 300), view.place(event));
   }
 
-  down(event) {
+  down(/** @type {PointerEvent} */ event) {
     view.canvas.setPointerCapture(event.pointerId);
     view.canvas.focus({ preventScroll: true });
     state.cursor = null;
@@ -129,7 +129,7 @@ class Tools {
       this.press(at, event.button === 2 || event.altKey, event.shiftKey);
   }
 
-  press(at, opposite, anyway = false) {
+  press(/** @type {Point} */ at, /** @type {boolean} */ opposite, anyway = false) {
     hold();
     clicks.stopResting();
     if (state.usedTool === "click" || state.usedTool === "minus") clicks.press(at, opposite, anyway);
@@ -141,7 +141,7 @@ class Tools {
     }
   }
 
-  move(event) {
+  move(/** @type {PointerEvent} */ event) {
     const before = this.pointers.get(event.pointerId);
     const now = view.place(event);
     if (before) this.pointers.set(event.pointerId, now);
@@ -157,7 +157,7 @@ class Tools {
     else this.hover(at, event.shiftKey);
   }
 
-  panOrPinch(id, before, now) {
+  panOrPinch(/** @type {number} */ id, /** @type {Point} */ before, /** @type {Point} */ now) {
     const other = [...this.pointers].find(([key]) => key !== id)?.[1];
     const share = other ? 2 : 1;
     if (other)
@@ -168,7 +168,7 @@ class Tools {
     view.pan((now.x - before.x) / share, (now.y - before.y) / share);
   }
 
-  up(event) {
+  up(/** @type {PointerEvent} */ event) {
     this.pointers.delete(event.pointerId);
     if (this.doing === "draw") strokes.finish();
     if (this.doing === "corner") polygon.release();
@@ -177,29 +177,29 @@ class Tools {
     if (this.pointers.size === 0) this.doing = null;
   }
 
-  chooseAt(at) {
+  chooseAt(/** @type {Point} */ at) {
     const item = masks.objectAt(at);
     if (item) state.choose(item.id);
   }
 
   /** Show the name of the object under the pointer. */
-  name(at) {
+  name(/** @type {Point | null} */ at) {
     const item = at && state.mode !== "compare" ? masks.objectAt(at) : undefined;
     if (!item && !view.named) return;
-    view.named = item ? { ...at, id: item.id, name: item.name } : null;
+    view.named = at && item ? { ...at, id: item.id, name: item.name } : null;
     state.changed();
   }
 
-  nearSplit(at) {
+  nearSplit(/** @type {Point} */ at) {
     return Math.abs(at.x - state.split * state.video.width) * view.scale < 24 * devicePixelRatio;
   }
 
-  moveSplit(at) {
+  moveSplit(/** @type {Point} */ at) {
     state.split = Math.min(Math.max(at.x / state.video.width, 0), 1);
     state.changed();
   }
 
-  hover(at, anyway = false) {
+  hover(/** @type {Point | null} */ at, anyway = false) {
     const { canvas } = view;
     canvas.style.cursor = CURSORS[state.usedTool] ?? "crosshair";
     if (state.mode === "compare" && at && state.compare === "slider" && this.nearSplit(at))
@@ -239,7 +239,7 @@ class Tools {
 
   // By keyboard: a cross that moves, and Enter in place of the button.
 
-  moveCross(dx, dy) {
+  moveCross(/** @type {number} */ dx, /** @type {number} */ dy) {
     const { width, height } = state.video;
     const { x, y } = state.cursor ?? { x: width / 2, y: height / 2 };
     state.cursor = { x: Math.min(Math.max(x + dx, 0), width - 1), y: Math.min(Math.max(y + dy, 0), height - 1) };

@@ -7,16 +7,23 @@ import { ask } from "./link.js";
 import { contribution } from "./people.js";
 import { state } from "./state.js";
 
+/**
+ * What is known of a video; the numbers where it was begun.
+ * @typedef {{name: string, frames?: number, annotated?: number, reviewed?: number, objects?: number, error?: string,
+ *   assigned?: string, people?: import("./people.js").Person[]}} VideoRow
+ */
+
 /** Opens another video, after the changes that were made before; all pages load it. */
-export const openVideo = (number, onward = false) => void switchVideo(number, onward);
+export const openVideo = (/** @type {number} */ number, onward = false) => void switchVideo(number, onward);
 
 /** The number of the video after the open one, if there is one. */
 export const nextVideo = () => (state.video.number ?? 0) + 1;
 
 export async function videosDialog() {
+  /** @type {{videos: VideoRow[], open: number} | undefined} */
   const answer = await ask("videos");
   if (!answer) return;
-  const [masks, done] = ["annotated", "reviewed"].map((key) =>
+  const [masks, done] = /** @type {("annotated" | "reviewed")[]} */ (["annotated", "reviewed"]).map((key) =>
     answer.videos.reduce((sum, item) => sum + (item[key] ?? 0), 0),
   );
   const known = answer.videos.flatMap(({ assigned, people = [] }) => [assigned, ...people.map(({ user }) => user)]);
@@ -80,20 +87,20 @@ export async function videosDialog() {
 }
 
 /** Annotated and reviewed frames of a video, as shares of its frames. */
-function meter({ frames = 0, annotated = 0, reviewed = 0 }) {
-  const bar = (value, name) =>
+function meter(/** @type {VideoRow} */ { frames = 0, annotated = 0, reviewed = 0 }) {
+  const bar = (/** @type {number} */ value, /** @type {string} */ name) =>
     make("progress", { max: Math.max(1, frames), value, "aria-label": name, className: name });
   return make("span", { className: "meters" }, [bar(annotated, "annotated"), bar(reviewed, "reviewed")]);
 }
 
 /** How far a video is, and who has done what. */
-const progressOf = (item) =>
+const progressOf = (/** @type {VideoRow} */ item) =>
   make("span", { className: "quiet" }, [
     said(item),
     ...(item.people ?? []).map((person) => make("div", { textContent: `${person.user}: ${contribution(person)}` })),
   ]);
 
-function said({ frames, annotated = 0, reviewed = 0, objects = 0 }) {
+function said(/** @type {VideoRow} */ { frames, annotated = 0, reviewed = 0, objects = 0 }) {
   if (frames === undefined) return "not begun";
   return `${annotated} of ${frames} frames, ${reviewed} reviewed, ${objects === 1 ? "1 object" : `${objects} objects`}`;
 }

@@ -44,7 +44,7 @@ class View {
    * Take the size of the canvas. Only a window of another size fits the image anew: where panels change, it stays
    * where it is.
    */
-  resize(window) {
+  resize(/** @type {boolean} */ window) {
     const box = this.canvas.getBoundingClientRect();
     const ratio = devicePixelRatio;
     // Pixels of a video may be wide: then the canvas has fewer columns, each as wide.
@@ -64,7 +64,7 @@ class View {
   }
 
   /** Show one image or two; what is in the middle stays there. */
-  arrange(change) {
+  arrange(/** @type {() => void} */ change) {
     const before = this.paneWidth;
     change();
     if (this.fitted) this.fit();
@@ -81,7 +81,7 @@ class View {
     this.fitted = true;
   }
 
-  zoom(factor, at = { x: this.paneWidth / 2, y: this.canvas.height / 2 }) {
+  zoom(/** @type {number} */ factor, at = { x: this.paneWidth / 2, y: this.canvas.height / 2 }) {
     const scale = Math.min(Math.max(this.scale * factor, 0.02), 64);
     const x = this.inPane(at.x);
     this.offset.x = x - ((x - this.offset.x) * scale) / this.scale;
@@ -91,26 +91,26 @@ class View {
     state.changed();
   }
 
-  pan(dx, dy) {
+  pan(/** @type {number} */ dx, /** @type {number} */ dy) {
     this.offset.x += dx;
     this.offset.y += dy;
     this.fitted = false;
     state.changed();
   }
 
-  place(event) {
+  place(/** @type {MouseEvent} */ event) {
     const box = this.canvas.getBoundingClientRect();
     const ratio = devicePixelRatio;
     return { x: ((event.clientX - box.left) * ratio) / state.video.pixel_aspect, y: (event.clientY - box.top) * ratio };
   }
 
-  videoPoint(event) {
+  videoPoint(/** @type {MouseEvent} */ event) {
     const { x, y } = this.place(event);
     return { x: (this.inPane(x) - this.offset.x) / this.scale, y: (y - this.offset.y) / this.scale };
   }
 
   /** A place from the left of its pane on. */
-  inPane(x) {
+  inPane(/** @type {number} */ x) {
     return x - Math.min(this.panes - 1, Math.max(0, Math.floor(x / this.paneWidth))) * this.paneWidth;
   }
 
@@ -139,7 +139,12 @@ class View {
   }
 
   /** Draw between two upright lines only. */
-  within(left, width, height, draw) {
+  within(
+    /** @type {number} */ left,
+    /** @type {number} */ width,
+    /** @type {number} */ height,
+    /** @type {() => void} */ draw,
+  ) {
     const { context } = this;
     context.save();
     context.beginPath();
@@ -149,7 +154,7 @@ class View {
     context.restore();
   }
 
-  drawPane(pane) {
+  drawPane(/** @type {number} */ pane) {
     const { context } = this;
     const { width, height } = state.video;
     context.imageSmoothingEnabled = this.scale < 3 * devicePixelRatio;
@@ -173,7 +178,7 @@ class View {
   }
 
   /** Draw masks, faintly under the brush: what lies there is what somebody looks at. */
-  drawAroundBrush(draw) {
+  drawAroundBrush(/** @type {() => void} */ draw) {
     if (!this.brush) {
       draw();
       return;

@@ -3,6 +3,7 @@
 import { element, fill, iconButton, make, otherTheme, span } from "./dom.js";
 import { beginHistory, get, hearOfEvents, loadCounts, loadEvents, post, showLast } from "./history.js";
 import { icon } from "./icons.js";
+import { drawing } from "./paint.js";
 import { cornersOf, drawZones, ZoneEditor } from "./zones.js";
 
 /**
@@ -35,18 +36,20 @@ const drawn = new ZoneEditor(canvas, () => placed, showDrawing);
 
 // Words
 
-function sinceText(since) {
+function sinceText(/** @type {string} */ since) {
   const seconds = Math.max(0, (Date.now() - new Date(since).getTime()) / 1000);
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   return seconds < 129600 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} d`;
 }
 
-const bytes = (count) => (count >= 1e9 ? `${(count / 1e9).toFixed(1)} GB` : `${Math.round(count / 1e6)} MB`);
-const rate = (state) => `${state.fps.toFixed(state.fps < NARROW ? 1 : 0)} frames/s`;
-const word = (state) => (state.status === "online" ? "online" : `${state.status} for ${sinceText(state.since)}`);
+const bytes = (/** @type {number} */ count) =>
+  count >= 1e9 ? `${(count / 1e9).toFixed(1)} GB` : `${Math.round(count / 1e6)} MB`;
+const rate = (/** @type {State} */ state) => `${state.fps.toFixed(state.fps < NARROW ? 1 : 0)} frames/s`;
+const word = (/** @type {State} */ state) =>
+  state.status === "online" ? "online" : `${state.status} for ${sinceText(state.since)}`;
 
-function aboutText(state) {
+function aboutText(/** @type {State} */ state) {
   const events = `${state.events.toLocaleString("en")} event${state.events === 1 ? "" : "s"}`;
   return state.status === "online" ? `${rate(state)}, ${events}` : state.error || events;
 }
@@ -54,14 +57,14 @@ function aboutText(state) {
 // Images
 
 /** Draw the newest image of a camera with its zones, as large as there is room. */
-function paint(target, name, withZones) {
+function paint(/** @type {HTMLCanvasElement} */ target, /** @type {string} */ name, /** @type {boolean} */ withZones) {
   const box = target.getBoundingClientRect();
   const [width, height] = [
     Math.max(1, Math.round(box.width * devicePixelRatio)),
     Math.max(1, Math.round(box.height * devicePixelRatio)),
   ];
   if (target.width !== width || target.height !== height) [target.width, target.height] = [width, height];
-  const context = target.getContext("2d");
+  const context = drawing(target);
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, width, height);
   const image = images.get(name);
@@ -93,7 +96,7 @@ function draw() {
   drawn.draw(canvas.getContext("2d"), placed.width, placed.height, devicePixelRatio);
 }
 
-async function loadImage(name) {
+async function loadImage(/** @type {string} */ name) {
   const response = await fetch(`image/${name}.jpg`);
   if (!response.ok) return;
   const image = await createImageBitmap(await response.blob());
@@ -163,11 +166,11 @@ function showWall() {
 
 // A camera
 
-const percent = (share) => Math.round(share * 1000) / 10;
-const zoneText = (zone) =>
+const percent = (/** @type {number} */ share) => Math.round(share * 1000) / 10;
+const zoneText = (/** @type {Zone} */ zone) =>
   `${zone.name}=${zone.points.map(([x, y]) => (zone.percent ? `${x}%,${y}%` : `${x},${y}`)).join(" ")}`;
 
-async function saveZones(zones) {
+async function saveZones(/** @type {Zone[]} */ zones) {
   const refused = await post(`zones/${chosen}`, zones.map(zoneText)).catch((error) => error.message);
   element("zone-says").textContent = refused;
   if (!refused) drawn.end();
@@ -208,7 +211,7 @@ function showCamera() {
   element("camera-events").href = `#events/${chosen}`;
   element("zone-none").hidden = state.zones.length > 0;
   element("zone-new").disabled = !state.size;
-  const others = (zone) => states[chosen].zones.filter((other) => other.name !== zone.name);
+  const others = (/** @type {Zone} */ zone) => states[chosen].zones.filter((other) => other.name !== zone.name);
   fill(element("zone-list"), [chosen, state.zones], () =>
     state.zones.map((zone) =>
       make("li", {}, [

@@ -15,6 +15,7 @@ from segue.models.base.instances import InstanceNetwork
 from segue.models.base.memory import MemoryNetwork, QueryFeatures
 from segue.models.base.tracking import (
     FramePrompts,
+    Highest,
     Schedule,
     Setup,
     TrackCapabilities,
@@ -33,6 +34,7 @@ __all__ = [
     "ForegroundCapabilities",
     "ForegroundNetwork",
     "FramePrompts",
+    "Highest",
     "InstanceNetwork",
     "MemoryNetwork",
     "QueryFeatures",

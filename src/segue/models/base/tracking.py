@@ -110,24 +110,54 @@ class FramePrompts:
 
 
 @dataclass(frozen=True, slots=True)
+class Highest:
+    """What a result needs of probabilities (K+1, H, W).
+
+    Attributes:
+        best: the highest of each pixel, (H, W), float32.
+        channel: which one that is, (H, W), int16; the first of equals.
+        sums: the sum of each plane, (K+1,), float32.
+    """
+
+    best: Tensor
+    channel: Tensor
+    sums: Tensor
+
+    @classmethod
+    def of(cls, planes: Tensor) -> Highest:
+        """That of planes (K+1, H, W)."""
+        best, place = (
+            planes[0].clone(),
+            torch.zeros(planes.shape[1:], dtype=torch.int16, device=planes.device),
+        )
+        for number, plane in enumerate(planes[1:], 1):
+            place.masked_fill_(plane > best, number)
+            torch.maximum(best, plane, out=best)
+        return cls(best, place, planes.sum((1, 2)))
+
+
+@dataclass(frozen=True, slots=True)
 class TrackOutput:
     """Result of a frame, on the tracker's device; the session downloads it at once.
 
     Attributes:
         ids: the objects, ascending.
-        probabilities: (K+1, H, W), float32, background first, then the objects; sums to 1.
+        probabilities: (K+1, H, W), float32, background first, then the objects; sums to 1. None where
+            ``highest`` is known without them, and ``compact`` gives them if they are asked for.
         compact: a small tensor from which ``expand`` computes ``probabilities`` again; the result keeps it on
             the processor. None keeps the probabilities themselves.
         expand: gives ``probabilities`` of ``compact``; it can be pickled.
         scores: (K,), how good the mask of each object is likely to be, in [0, 1], where the network says so
             itself; None leaves it to the session.
+        highest: what is highest at each pixel; None leaves it to the session.
     """
 
     ids: tuple[int, ...]
-    probabilities: Tensor
+    probabilities: Tensor | None
     compact: Tensor | None = None
     expand: Callable[[Tensor], Tensor] | None = None
     scores: Tensor | None = None
+    highest: Highest | None = None
 
 
 class Tracker(Protocol):

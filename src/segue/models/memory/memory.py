@@ -59,14 +59,16 @@ class Memory(Checkpointable):
         selection: Tensor | None = None,
         *,
         at: tuple[int, int] = (0, 0),
+        within: Tensor | None = None,
     ) -> Tensor:
         """Readout of the objects, (K, Cv, h, w), see :meth:`segue.models.memory.MemoryTable.read`."""
         if len(self.tables) == 1:
-            return self.tables[0].read(key, ids, selection, at=at)
+            return self.tables[0].read(key, ids, selection, at=at, within=within)
         found: dict[int, Tensor] = {}
         for table in self.tables:
             if members := [i for i in ids if i in table.objects]:
-                read = table.read(key, members, selection, at=at)
+                wanted = None if within is None else within[[ids.index(i) for i in members]]
+                read = table.read(key, members, selection, at=at, within=wanted)
                 found |= zip(members, read, strict=True)
         return torch.stack([found[i] for i in ids])
 

@@ -230,12 +230,14 @@ class MemoryTable(Checkpointable):
         selection: Tensor | None = None,
         *,
         at: tuple[int, int] = (0, 0),
+        within: Tensor | None = None,
     ) -> Tensor:
         """Values (K, Cv, h, w), channels last, that objects remember where a key (1, C, h, w) asks.
 
         Each query position takes the softmax over its ``top_k`` best positions, over all frames together.
         The read counts as usage at :meth:`commit_usage`; ``at`` is the row and column of the key's first
-        position.
+        position. ``within`` says at which positions the values of each object are wanted, (K, h, w), bool;
+        elsewhere they are arbitrary.
         """
         height, width = key.shape[-2:]
         asked_for = None if selection is None else selection[0].flatten(1).T
@@ -244,7 +246,7 @@ class MemoryTable(Checkpointable):
         out = sample.new_empty(len(ids), len(query), sample.shape[-1])
         if self._received is None:
             self._received = torch.zeros_like(self._tables["use"].rows)
-        groups = self._groups(ids)
+        groups, wanted = self._groups(ids), None if within is None else within.flatten(1)
         asking = cell_members(height, width, 1, query.device) if self._is_coarse else None
         cells = None if asking is None else query[asking]
         asked = query if cells is None else cells.mean(1)
@@ -271,7 +273,7 @@ class MemoryTable(Checkpointable):
                 else:
                     places = asking[block].flatten()
                     weights, index = self._choose_fine(scores, group, cells[block])
-                self._gather(weights, index, group, ids, out, places)
+                self._gather(weights, index, group, ids, out, places, wanted)
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
 
     def last_entry(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -563,8 +565,12 @@ class MemoryTable(Checkpointable):
         ids: Sequence[int],
         out: Tensor,
         places: slice | Tensor,
+        wanted: Tensor | None,
     ) -> None:
-        """Write weighted values into places of the output (K, P, Cv), and count the attention."""
+        """Write weighted values into places of the output (K, P, Cv), and count the attention.
+
+        With ``wanted`` (K, P), bool, only those that it says are written.
+        """
         # XMem counts the attention of the first object only.
         counted = group.members if self.similarity != "anisotropic" else self.ids[:1]
         readers = len({*counted} & {*group.members})
@@ -578,11 +584,17 @@ class MemoryTable(Checkpointable):
                 received.index_add_(0, index.flatten(), weights.flatten(), alpha=readers)
         for i in group.members:
             values = self._tables[f"value.{i}"].rows
-            own = weights.to(values.dtype)
-            out[ids.index(i), places] = (
+            own, chosen, at, place = weights.to(values.dtype), index, places, ids.index(i)
+            if wanted is not None:
+                some = wanted[place, places].nonzero().flatten()
+                if not len(some):
+                    continue
+                own, chosen = own[some], None if index is None else index[some]
+                at = some + places.start if isinstance(places, slice) else places[some]
+            out[place, at] = (
                 own @ values
-                if index is None
-                else F.embedding_bag(index, values, per_sample_weights=own, mode="sum")
+                if chosen is None
+                else F.embedding_bag(chosen, values, per_sample_weights=own, mode="sum")
             )
 
     def _own_among(self, i: int, moved: Sequence[int], recent: int) -> list[int]:

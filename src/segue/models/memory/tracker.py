@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.layers.pieces import cat
-from segue.models.base import FramePrompts, QueryFeatures, Setup, Shape, TrackOutput
+from segue.models.base import FramePrompts, Highest, QueryFeatures, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry, unpad
 from segue.models.memory.components import EVEN, LIKELY, suppress_distant_components
 from segue.models.memory.memory import Memory
@@ -90,6 +90,7 @@ class MemoryTracker(Checkpointable):
     :meth:`choose_windows`      the part of the image in which objects are predicted
     :meth:`read`                what some objects read from the memory of a view
     :meth:`decode`              their log-odds; may move what is kept of them on
+    :meth:`merge`               log-odds to the result, and probabilities for the memory
     :meth:`class_probabilities` log-odds to probabilities of background and objects
     :meth:`merge_masks`         puts given masks into the prediction
     :meth:`encode_masks`        a frame with its masks as an entry of the memory
@@ -188,7 +189,7 @@ class MemoryTracker(Checkpointable):
         plan = look.plan
         if given is None:
             assert look.logits is not None
-            tracked, seen = self._tracked(look.logits, geometry)
+            tracked, seen = self.merge(look.logits, geometry)
         else:
             seen, shown = self._merge(look.logits, given, geometry, ids)
             tracked = TrackOutput(ids, shown)
@@ -211,7 +212,7 @@ class MemoryTracker(Checkpointable):
         look = self._predict_frame(image, geometry, FramePlan(None, self.ids, keep=self._keeps), wanted=True)
         self._peeked = look
         assert look.logits is not None
-        return self._tracked(look.logits, geometry)[0]
+        return self.merge(look.logits, geometry)[0]
 
     def forget(self, ids: Collection[int]) -> None:
         if not set(ids) & set(self.ids):
@@ -262,8 +263,13 @@ class MemoryTracker(Checkpointable):
     def read(self, view: int, query: QueryFeatures, ids: Sequence[int], plan: FramePlan) -> Tensor:
         """Values (K, Cv, h, w) that objects read from a view."""
         at = (0, 0) if plan.window is None else plan.window.at(self.network.read_stride)
-        readout = self.memories[view].read(query.key, ids, query.selection, at=at)
+        within = self.wanted(ids, plan)
+        readout = self.memories[view].read(query.key, ids, query.selection, at=at, within=within)
         return readout.to(self._setup.dtype)
+
+    def wanted(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
+        """Where :meth:`decode` uses what each object reads, (K, h, w), bool; None for everywhere."""
+        return None
 
     def decode(
         self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
@@ -277,6 +283,23 @@ class MemoryTracker(Checkpointable):
         It must not hold the tracker, and must be picklable.
         """
         return functools.partial(upsample_then_aggregate, aggregate=self.network.aggregate)
+
+    def merge(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
+        """The result of log-odds (K, h, w) of a frame, and its probabilities (K+1, H', W') for the memory."""
+        to_probabilities = self.class_probabilities()
+        seen = to_probabilities(logits, geometry.padded)
+        return self._output(geometry.to_image(seen), logits, geometry), seen
+
+    def _output(
+        self,
+        shown: Tensor | None,
+        logits: Tensor,
+        geometry: ResizePadGeometry,
+        highest: Highest | None = None,
+    ) -> TrackOutput:
+        to_probabilities = self.class_probabilities()
+        expand = functools.partial(to_image, geometry=geometry, to_probabilities=to_probabilities)
+        return TrackOutput(self.ids, shown, logits, expand, highest=highest)
 
     def merge_masks(
         self, predicted: Tensor | None, ids: Sequence[int], mask: Tensor, given: Sequence[int]
@@ -406,14 +429,6 @@ class MemoryTracker(Checkpointable):
     def _with_mirrored(self, planes: Tensor) -> list[Tensor]:
         """Planes (..., H, W) for each view."""
         return [planes] if len(self.memories) == 1 else [planes, planes.flip(-1)]
-
-    def _tracked(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
-        """The result of a prediction, and its probabilities at the padded size."""
-        to_probabilities = self.class_probabilities()
-        seen = to_probabilities(logits, geometry.padded)
-        shown = geometry.to_image(seen)
-        expand = functools.partial(to_image, geometry=geometry, to_probabilities=to_probabilities)
-        return TrackOutput(self.ids, shown, logits, expand), seen
 
     def _merge(
         self, logits: Tensor | None, given: FramePrompts, geometry: ResizePadGeometry, ids: Sequence[int]

@@ -1,0 +1,70 @@
+"""Many objects are merged in parts of the image as in all of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from segue.models.base import Highest
+from segue.models.geometry import ResizePadGeometry, aggregate
+from segue.models.memory.memory import Memory
+from segue.models.memory.parts import merge_parts
+from segue.models.memory.table import MemoryTable
+from segue.models.memory.tracker import upsample_then_aggregate
+from segue.models.memory.window import OUTSIDE
+
+COUNT = 9
+
+
+def some_logits(height: int, width: int) -> Tensor:
+    """Log-odds of objects in windows, the last of them nowhere; the first one reaches the corner."""
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.full((COUNT, height, width), OUTSIDE)
+    for number, plane in enumerate(logits[:-1]):
+        window = plane[3 * number :, 4 * number :][:14, :18]
+        window.copy_(6 * torch.randn(window.shape, generator=generator))
+    return logits
+
+
+@pytest.mark.parametrize(
+    ("image", "short_side"),
+    [((96, 160), None), ((90, 150), None), ((120, 200), 96), ((135, 203), 90), ((203, 135), 90)],
+)
+def test_objects_are_merged_in_their_parts_as_in_the_whole_image(
+    image: tuple[int, int], short_side: int | None
+) -> None:
+    geometry = ResizePadGeometry.of(image, short_side, 16)
+    logits = some_logits(geometry.padded[0] // 2, geometry.padded[1] // 2)
+    dense = upsample_then_aggregate(logits, geometry.padded, aggregate=aggregate)
+    expected = Highest.of(geometry.to_image(dense))
+    highest, seen = merge_parts(logits, geometry)
+    torch.testing.assert_close(seen, dense, atol=2e-4, rtol=0)
+    torch.testing.assert_close(highest.best, expected.best, atol=1e-4, rtol=0)
+    torch.testing.assert_close(highest.sums, expected.sums, atol=0.05, rtol=1e-4)
+    assert (highest.channel != expected.channel).float().mean() < 1e-3
+
+
+def test_values_that_are_read_where_they_are_wanted_are_those_of_a_whole_read() -> None:
+    generator = torch.Generator().manual_seed(5)
+    tables: list[MemoryTable] = []
+
+    def new_table() -> MemoryTable:
+        tables.append(MemoryTable(top_k=6, coarse_above=50))
+        return tables[-1]
+
+    memory = Memory(new_table)
+    ids = [2, 5, 9]
+    for _ in range(2):
+        key, values = (torch.randn(*size, 8, 12, generator=generator) for size in ((1, 16), (3, 24)))
+        memory.write(ids, key, values)
+    key = torch.randn(1, 16, 8, 12, generator=generator)
+    wanted = torch.rand(3, 8, 12, generator=generator) > 0.7
+    wanted[1] = False
+    whole = memory.read(key, ids)
+    usage = tables[0].usage()
+    memory.discard()
+    some = memory.read(key, ids, within=wanted)
+    for place in range(3):
+        assert torch.equal(some[place][:, wanted[place]], whole[place][:, wanted[place]])
+    assert torch.equal(tables[0].usage(), usage)
