@@ -8,11 +8,12 @@ options of ``segue foreground`` with a ``source``. For weeks, add ``"keep": ["30
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from segue_watch import Watch
 
 place = sys.argv[1]
-cameras = {
+cameras: dict[str, Any] = {
     "gate": {"source": place, "zone": ["middle=50%,0% 50%,100%"]},  # a line: who crosses it, and how
     "yard": place,
 }

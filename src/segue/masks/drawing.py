@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
+from typing import Any
 
 import cv2
 import numpy as np
@@ -160,7 +161,7 @@ def _write(drawn: Image, text: str, centre: tuple[int, int]) -> None:
 
 
 @lru_cache(maxsize=256)
-def _letters(text: str, short_side: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+def _letters(text: str, short_side: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
     """Coverage of pixels by a line of text, 0 to 255, and the share that its dark halo leaves; (H, W, 1)."""
     scale = max(0.4, short_side / 480)
     thickness = max(1, round(scale * 1.8))
