@@ -23,7 +23,8 @@ from segue.utils.access import encryption, load_certificate
 from segue.utils.access import hash_password as make_hash
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.video.sources.addresses import is_address, public_address
-from segue_watch.configuration import check_page, read_access, read_cameras, save_zones
+from segue_watch.access import Access
+from segue_watch.configuration import check_page, read_file, save_zones
 from segue_watch.log import Log, LogFormat
 from segue_watch.service import Watchdog, tell_systemd
 
@@ -73,16 +74,14 @@ def watch(
             help="Ask for a password, print its hash for `[page]`, and end.",
         ),
     ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="See whether the file means what it says, and watch nothing.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the file without watching.")] = False,
 ) -> None:
     """Watch several cameras for weeks in one process: events, images and messages of each.
 
-    The file has a table for each camera, with the options of `segue foreground`; `[defaults]` are those of
-    all, and `{name}` is the name of the camera. All cameras share one network. A camera that fails begins
-    again, and disturbs no other one. Each event is a line of JSON on the standard output. Zones that are
-    drawn on the page are saved in the file. A file that is saved, or SIGHUP, changes the cameras at once.
+    The file has a table for each camera, with the options of `segue foreground`; `[defaults]` holds
+    options of all cameras, and `{name}` is the name of the camera. All cameras share one network. A camera
+    that fails is restarted; the others go on. Each event is a line of JSON on the standard output. Zones
+    drawn on the page are saved in the file. Saving the file, or SIGHUP, changes the cameras at once.
 
     The page is for this machine. From others (`--host`) it needs the user and password of `[page]` in the
     file, or a token: of `[page]`, of SEGUE_TOKEN, or a new one, which is printed.
@@ -96,8 +95,8 @@ def watch(
         segue watch cameras.toml --port 8080 --host 0.0.0.0 --certfile cert.pem --keyfile key.pem
     """
     context = encryption(host, certfile, keyfile, plain_http=plain_http)
-    jobs = read_cameras(file, output)
-    access, new_token = read_access(file).beyond(host)
+    jobs, given = read_file(file, output)
+    access, new_token = given.beyond(host)
     if port is not None:
         check_page(port, host, jobs)
     if check:
@@ -138,9 +137,8 @@ def watch(
                 token = f"?token={new_token}" if new_token else ""
                 log.notice("", f"cameras: {page.address}{token}")
 
-                def again() -> None:
+                def again(given: Access) -> None:
                     """Take other users, and a certificate that was renewed."""
-                    given = read_access(file)
                     page.visitors.access = given.beyond(host)[0] if not new_token else access
                     if context is not None and certfile is not None:
                         load_certificate(context, certfile, keyfile)
@@ -163,12 +161,12 @@ class Reload:
     A file that means nothing changes nothing; the log says why.
 
     Attributes:
-        further: called when the cameras have changed, for what else the file says.
+        further: called when the cameras have changed, with who may look at the page now.
     """
 
     def __init__(self, path: Path, output: Path, cameras: CameraSet, log: Log, lock: Lock) -> None:
         self._path, self._output, self._cameras, self._log, self._lock = path, output, cameras, log, lock
-        self.further: Callable[[], object] = lambda: None
+        self.further: Callable[[Access], object] = lambda _: None
         self._stamp = self._changed_at()
         self._asked = False
 
@@ -194,8 +192,9 @@ class Reload:
         self._stamp, self._asked = stamp, False
         try:
             with self._lock:
-                done = self._cameras.update(read_cameras(self._path, self._output))
-            self.further()
+                jobs, access = read_file(self._path, self._output)
+                done = self._cameras.update(jobs)
+            self.further(access)
         except SegueError as error:
             self._log.warning("", f"{error}; the cameras go on as before")
             return

@@ -38,8 +38,8 @@ BROWSER = Annotated[bool, typer.Option("--browser/--no-browser", help="Open the 
 PROMPTER = Annotated[
     str | None,
     typer.Option(
-        help="What makes masks of clicks: segue-prompt, sam2-tiny ..., or a weight file.  "
-        "[default: what goes with the model]"
+        help="Network that turns clicks into masks: segue-prompt, sam2-tiny ..., or a weight file.  "
+        "[default: chosen by the model]"
     ),
 ]
 
@@ -60,24 +60,24 @@ def annotate(
         typer.Option("--import", help="Masks or annotations of COCO, CVAT, labelme, VIA ... to begin with."),
     ] = None,
     model: Annotated[
-        str, typer.Option(help="What tracks: stcn-lite, stcn, sam2-tiny ...; `segue weights list` shows all.")
+        str,
+        typer.Option(help="Tracking network: stcn-lite, sam2-tiny ...; `segue weights list` shows all."),
     ] = "stcn-lite",
-    weights: Annotated[
-        Path | None, typer.Option(help="Its weight file.  [default: the one that it has by itself]")
-    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Its weight file.  [default: its own weights]")] = None,
     prompter: PROMPTER = None,
     labels: Annotated[
         Path | None,
         typer.Option(help="JSON file of classes and attributes.  [default: those of the project]"),
     ] = None,
     classes: Annotated[
-        str | None, typer.Option(help="Classes alone, separated by commas.  [default: those of the project]")
+        str | None,
+        typer.Option(help="Class names, separated by commas.  [default: those of the project]"),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1 ...  [default: a GPU if there is one]")
     ] = None,
     user: Annotated[
-        str, typer.Option(help="Your name; it stands with every change. The page can change it.")
+        str, typer.Option(help="Your name, stored with every change. The page can change it.")
     ] = "",
     copy_to: Annotated[
         Path | None,
@@ -90,8 +90,8 @@ def annotate(
 ) -> None:
     """Annotate in the browser: click an object, track it, correct a frame, export.
 
-    Everything is saved as it happens, in the project folder; the same command continues it. The page is
-    for this machine alone, at an address with a secret.
+    Everything is saved as it happens, in the project folder; the same command continues it. Only this
+    machine can open the page, at a secret address.
 
     Examples:
 
@@ -202,10 +202,8 @@ def _import_into(backend: AnnotateBackend, path: Path) -> None:
 
 def serve(
     tool: Annotated[Tool, typer.Argument(help="Which tool asks.")],
-    model: Annotated[str, typer.Option(help="What tracks; `segue weights list` shows all.")] = "stcn-lite",
-    weights: Annotated[
-        Path | None, typer.Option(help="Its weight file.  [default: the one that it has by itself]")
-    ] = None,
+    model: Annotated[str, typer.Option(help="Network; `segue weights list` shows all.")] = "stcn-lite",
+    weights: Annotated[Path | None, typer.Option(help="Its weight file.  [default: its own weights]")] = None,
     prompter: PROMPTER = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1 ...  [default: a GPU if there is one]")

@@ -29,7 +29,7 @@ from tests.cli.running import Command
 from tests.lite import lively_lite
 from tests.needs import needs
 
-QUICK = 10.0
+QUICK = 30.0
 """Seconds in which a batch ends on Ctrl-C, also where other programs have the cores; see STOP_SECONDS."""
 
 JOB = ("--do", "foreground", "--model", "median", "--format", "png")

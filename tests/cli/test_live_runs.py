@@ -115,7 +115,7 @@ def test_ctrl_c_is_heard_while_a_camera_says_nothing(
     with at_frame(TrackSession, 5, soon, before=True):
         outcome = record()
     assert outcome.code == 0, outcome
-    assert time.monotonic() - begun[0] < 10
+    assert time.monotonic() - begun[0] < 60
     is_complete(tmp_path / "out", 6)
 
 

@@ -26,9 +26,7 @@ from segue.utils.inputs import kind_of
 
 Values = dict[str, Any]
 
-CERTFILE = Annotated[
-    Path | None, typer.Option(help="Certificate for HTTPS, in PEM, with those that it depends on.")
-]
+CERTFILE = Annotated[Path | None, typer.Option(help="Certificate for HTTPS, in PEM, with its chain.")]
 KEYFILE = Annotated[
     Path | None, typer.Option(help="Private key of the certificate.  [default: in the same file]")
 ]
@@ -36,8 +34,8 @@ PLAIN_HTTP = Annotated[
     bool,
     typer.Option(
         "--plain-http",
-        help="With --host: no HTTPS, for a proxy encrypts, or everybody in the network may read passwords, "
-        "tokens and images.",
+        help="With --host: no HTTPS. Use it behind a proxy that encrypts, or where everybody in the network "
+        "may read passwords, tokens and images.",
     ),
 ]
 """Options of commands that other machines may reach; :func:`segue.utils.access.encryption` takes them."""

@@ -92,7 +92,7 @@ run = command(
         JobConfig,
         only=["output", "workers", "resume"],
         defaults={"output": ...},
-        help={"output": "Folder of the results.", "resume": "Go on with an interrupted run."},
+        help={"output": "Folder of the results.", "resume": "Continue an interrupted run."},
     ),
     Options(Files, only=["json_file", "submission"]),
     kind=RunCommand,

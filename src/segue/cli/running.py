@@ -113,7 +113,7 @@ class JobForm:
                 typer.Option(
                     "--live",
                     rich_help_panel="Output",
-                    help="Show image, masks, zones and events in the browser while the run goes on.",
+                    help="Show image, masks, zones and events in the browser during the run.",
                 ),
             ] = False,
             port: Annotated[
@@ -431,7 +431,7 @@ INSTANCES = JobForm(
     InstancesJob,
     model=None,
     model_help="seqformer-r50, msstsvis-r101, msstsvis-lite ...; or a detector and a network that tracks its "
-    "objects: nanodet+stcn-lite.  [default: that of --weights, or the best whose weights are available]",
+    "objects: nanodet+stcn-lite.  [default: the network of --weights, or the best available one]",
 )
 instances = INSTANCES.command()
 

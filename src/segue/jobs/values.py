@@ -195,12 +195,11 @@ class Outputs(OptionModel):
     """Put the plain frame beside the overlay."""
 
     rotate: str | None = option(None, "Output")
-    """Begin new outputs every 90s, 10min, 2h ... of a source without an end."""
+    """Start new outputs every 90s, 10min, 2h ...; for live sources."""
 
     append: bool | None = option(None, "Output")
-    """Go on after earlier runs of a camera or live stream: events and their images follow those that are
-    there, other outputs get a folder named by the time of the start.  [default: where `--events` is all that
-    is written]"""
+    """Continue after earlier runs of a camera or live stream: new events and images follow the existing
+    ones, other outputs get a folder named by the start time.  [default: if only `--events` is written]"""
 
     overwrite: bool = option(False, "Output")
     """Replace existing output."""
@@ -421,15 +420,16 @@ class InstancesJob(VideoJob):
     """Classes to keep, separated by commas.  [default: all]"""
 
     explain: FilePath | None = option(None, "Output")
-    """Folder for an image of each frame: where the network looks for each object; not for detectors."""
+    """Folder for an image of each frame with the places where the network looks for each object; not for
+    detectors."""
 
     whole: bool = option(False, "Model")
-    """Look at the video as one clip, as published: its ten best pairs of query and class. Without `--format`
-    they are written as results of YouTube-VIS; other formats show the sure ones."""
+    """Process the video as one clip, as published, and keep the ten best pairs of query and class. Without
+    `--format` they are written as results of YouTube-VIS; other formats show the sure ones."""
 
     names: Text | Literal["ytvis2019", "ytvis2021"] | RuntimeObject | None = option(None, "Advanced")
     """Class channels: ytvis2019, ytvis2021, or an annotation file.
-    [default: what the weights say]"""
+    [default: from the weights]"""
 
     options: InstanceOptions = InstanceOptions()
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from operator import itemgetter
+from pathlib import Path
 from typing import Annotated, Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
@@ -17,15 +20,18 @@ from pydantic import BaseModel, Field
 from segue.errors import DatasetError
 from segue.labels.labels import MAX_MASKS, Frames, Labels, by_frame, check_images
 from segue.labels.schema import (
+    CHECKED,
     OCCLUDED,
+    UNCHECKED,
     AttributeDefinition,
     ClassDefinition,
     found_attribute,
     found_class,
     found_schema,
 )
-from segue.labels.text import refuse_entities
+from segue.labels.text import refuse_entities, without_controls
 from segue.masks.shapes import Canvas
+from segue.utils.files import write_complete
 from segue.utils.naming import first_few, frame_stem, natural_key
 
 MAX_CORNERS = 1 << 20
@@ -45,6 +51,9 @@ _NO_AREAS = {
     "cuboid": "cuboids",
 }
 """Elements of shapes that are no areas, and what several are called."""
+
+_INPUTS = {"choice": "select", "check": "checkbox", "text": "text"}
+"""CVAT's names of kinds of attributes."""
 
 _Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 _Pixels = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -361,3 +370,69 @@ def row_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
     ends = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff([0, *ends.tolist(), flat.size]).tolist()
     return [0, *runs] if flat.size and flat[0] else runs
+
+
+def write_cvat(
+    labels: Labels, target: Path, frames: range, colours: Mapping[str, str], *, name: str, length: int
+) -> Iterator[int]:
+    """Write CVAT for video 1.1: a track of one frame for each mask; those of an object are in one group.
+
+    Args:
+        labels: the objects.
+        target: file to write.
+        frames: those whose masks are written.
+        colours: ``#rrggbb`` of each name of an object.
+        name: of the video.
+        length: frames of the video.
+
+    Yields:
+        Each frame that is done.
+    """
+    root = ET.Element("annotations")
+    _add(root, version="1.1")
+    root.append(_meta(labels, colours, name, length))
+    numbers = count()
+    for index in frames:
+        for i, plane in labels.planes(index).items():
+            track = ET.SubElement(root, "track", id=str(next(numbers)), label=labels.names[i])
+            track.attrib |= {"source": "semi-auto", "group_id": str(i)}
+            left, top, width, height = cv2.boundingRect(plane.astype(np.uint8))
+            given = labels.attributes_at(index, i)
+            occluded = int(given.get(OCCLUDED) == CHECKED)
+            about = {"frame": index, "keyframe": 1, "outside": 0, "occluded": occluded, "z_order": i,
+                     "rle": ", ".join(map(str, row_runs(plane[top : top + height, left : left + width]))),
+                     "left": left, "top": top, "width": width, "height": height}  # fmt: skip
+            shape = ET.SubElement(track, "mask", {name: str(value) for name, value in about.items()})
+            for attribute, text in given.items():
+                ET.SubElement(shape, "attribute", name=attribute).text = text
+        yield index
+    ET.indent(root)
+    write_complete(target, ET.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _meta(written: Labels, colours: Mapping[str, str], name: str, length: int) -> ET.Element:
+    """Task metadata of CVAT."""
+    meta = ET.Element("meta")
+    task = ET.SubElement(meta, "task")
+    _add(task, name=name, size=length, mode="interpolation", start_frame=0, stop_frame=length - 1)
+    labels = ET.SubElement(task, "labels")
+    for kind, colour in colours.items():
+        label = ET.SubElement(labels, "label")
+        _add(label, name=kind, color=colour, type="mask")
+        attributes = ET.SubElement(label, "attributes")
+        for one in written.fields_of(kind):
+            about: dict[str, object] = {"name": one.name, "mutable": one.of == "frame"}
+            about["input_type"] = _INPUTS[one.type]
+            # CVAT gives the first value to whatever has none: a choice has an empty one, for "not said".
+            values = {"choice": ("", *one.values), "check": (UNCHECKED,), "text": ("",)}[one.type]
+            entry = ET.SubElement(attributes, "attribute")
+            _add(entry, **about, default_value=values[0])
+            ET.SubElement(entry, "values").text = "\n".join(map(without_controls, values))
+    height, width = written.size
+    _add(ET.SubElement(task, "original_size"), width=width, height=height)
+    return meta
+
+
+def _add(parent: ET.Element, **texts: object) -> None:
+    for tag, text in texts.items():
+        ET.SubElement(parent, tag).text = without_controls(str(text))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -404,3 +405,85 @@ def decode_brush(values: Sequence[int], size: tuple[int, int]) -> npt.NDArray[np
             flat[done : done + length] = [take(word) for _ in range(length)]
         done += length
     return np.asarray(flat.reshape(height, width, 4)[..., 3] > 0)
+
+
+def write_tasks(
+    labels: Labels,
+    folder: Path,
+    frames: Iterable[int],
+    colours: Mapping[str, str],
+    address: Callable[[int], str],
+) -> Iterator[int]:
+    """Write tasks with brush labels, one a frame, and the set-up of their project.
+
+    The files are ``tasks.json`` and ``labels.xml``.
+
+    Args:
+        labels: the objects.
+        folder: where the files are written.
+        frames: those that become tasks.
+        colours: ``#rrggbb`` of each name of an object.
+        address: where Label Studio finds the image of a frame.
+
+    Yields:
+        Each frame that is done.
+    """
+    about: dict[str, Any] = {"type": "brushlabels", "from_name": "tag", "to_name": "image"}
+    about["original_height"], about["original_width"] = labels.size
+    fields = [
+        (f"{one.of}_attribute{number}", name, one) for number, (name, one) in enumerate(labels.fields(), 1)
+    ]
+    tasks = []
+    for number, index in enumerate(frames, 1):
+        results = []
+        for i, plane in labels.planes(index).items():
+            value = {"format": "rle", "rle": encode_brush(plane), "brushlabels": [labels.names[i]]}
+            region = {"id": f"f{index}o{i}", "image_rotation": 0}
+            results.append({**region, "value": value, **about})
+            given = labels.attributes_at(index, i)
+            for field_name, name, one in fields:
+                if name in (None, labels.names[i]) and (said := _region_value(one, given.get(one.name))):
+                    results.append({**about, **region, "from_name": field_name, **said})
+        annotations = [{"id": number, "result": results}]
+        data = {"image": address(index), "frame": index}
+        tasks.append({"id": number, "data": data, "annotations": annotations})
+        yield index
+    config = ET.Element("View")
+    ET.SubElement(config, "Image", name="image", value="$image")
+    brushes = ET.SubElement(config, "BrushLabels", name="tag", toName="image")
+    keys = {one.name: one.key for one in labels.schema.classes if one.key}
+    for name, colour in colours.items():
+        label = ET.SubElement(brushes, "Label", value=name, background=colour)
+        if name in keys:
+            label.set("hotkey", keys[name])
+    for field_name, name, one in fields:
+        _add_control(config, field_name, name, one)
+    (folder / "tasks.json").write_text(json.dumps(tasks), "utf-8")
+    (folder / "labels.xml").write_text(ET.tostring(config, encoding="unicode"), "utf-8")
+
+
+def _region_value(one: AttributeDefinition, text: str | None) -> dict[str, Any] | None:
+    """The result of a region for an attribute; a check box that is not ticked has none."""
+    if text is None or (one.type != "text" and not text):
+        return None
+    if one.type == "text":
+        return {"type": "textarea", "value": {"text": [text]}}
+    if one.type == "check" and text != CHECKED:
+        return None
+    return {"type": "choices", "value": {"choices": [one.name if one.type == "check" else text]}}
+
+
+def _add_control(parent: ET.Element, field: str, name: str | None, one: AttributeDefinition) -> None:
+    """Add what asks for an attribute, of a class if it is given, below its name; a box is an only choice."""
+    if name is not None:
+        about = {"visibleWhen": "region-selected", "whenTagName": "tag", "whenLabelValue": name}
+        parent = ET.SubElement(parent, "View", about)
+    ET.SubElement(parent, "Header", value=one.name)
+    about = {"name": field, "toName": "image", "perRegion": "true"}
+    if one.type == "text":
+        ET.SubElement(parent, "TextArea", about | {"editable": "true"})
+        return
+    about["choice"] = "multiple" if one.type == "check" else "single"
+    choices = ET.SubElement(parent, "Choices", about)
+    for value in one.values or (one.name,):
+        ET.SubElement(choices, "Choice", value=value)

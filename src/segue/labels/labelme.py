@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
@@ -16,7 +17,11 @@ from segue.errors import DatasetError, SegueError
 from segue.labels.labels import Frames, Labels, Numbering, by_frame
 from segue.labels.opening import json_entries
 from segue.masks.files import read_levels
+from segue.masks.outlines import coco_polygons
 from segue.masks.shapes import Canvas
+
+WRITTEN = "5.5.0"
+"""The version of labelme whose files are written."""
 
 _NO_AREAS = {"point": "points", "points": "points", "line": "lines", "linestrip": "lines"}
 """Types of shapes that are no areas, and what several are called."""
@@ -145,3 +150,32 @@ def _canvas(head: _Head, video: Frames, name: str) -> Canvas:
         return Canvas.of(video.size, head.imageHeight, head.imageWidth)
     except DatasetError as error:
         raise DatasetError(f"{name}: imageHeight, imageWidth: {error}") from None
+
+
+def labelme_text(labels: Labels, index: int, image: str) -> str:
+    """The file beside an image: polygons of the objects on a frame; the parts of an object are a group.
+
+    Args:
+        labels: the objects.
+        index: the frame.
+        image: name of its image.
+
+    Returns:
+        JSON.
+    """
+    height, width = labels.size
+    shapes = [
+        {
+            "label": labels.names[i],
+            "points": [corners[at : at + 2] for at in range(0, len(corners), 2)],
+            "shape_type": "polygon",
+            "group_id": i,
+            "description": "",
+            "flags": {},
+            "attributes": labels.values_at(index, i),
+        }
+        for i, plane in labels.planes(index).items()
+        for corners in coco_polygons(plane)
+    ]
+    about = {"imagePath": image, "imageData": None, "imageHeight": height, "imageWidth": width}
+    return json.dumps({"version": WRITTEN, "flags": {}, "shapes": shapes, **about})

@@ -119,6 +119,38 @@ class Labels:
         there = {name: held_at(values, frame) for name, values in points.items()}
         return self.attributes.get(number, {}) | {name: value for name, value in there.items() if value}
 
+    def fields(self) -> list[tuple[str | None, AttributeDefinition]]:
+        """All attributes, with the class whose objects have them, None for any.
+
+        Those that objects have beside the schema are texts.
+        """
+        defined = [*self.schema.all_attributes()]
+        found: dict[str, AttributeDefinition] = {}
+        for number, name in self.names.items():
+            for of, names in (("object", self.attributes), ("frame", self.frame_attributes)):
+                for attribute in names.get(number, ()):
+                    if self.schema.attribute(name, attribute) is None:
+                        # By no check: a group is no attribute of a schema.
+                        free = AttributeDefinition.model_construct(
+                            name=attribute, type="text", of=of, values=()
+                        )
+                        found.setdefault(attribute, free)
+        return [*((None, one) for one in found.values()), *defined]
+
+    def fields_of(self, name: str) -> list[AttributeDefinition]:
+        """The attributes of objects of a class or name; a class may define one that others have as a text."""
+        fields = [one for of, one in self.fields() if of in (None, name)]
+        return list({one.name: one for one in fields}.values())
+
+    def values_at(self, frame: int, number: int) -> dict[str, str | bool]:
+        """Attributes of an object on a frame; those of check boxes are True or False."""
+        about = self.attributes_at(frame, number)
+        found: dict[str, str | bool] = {**about}
+        for one in self.schema.attributes_of(self.names[number]):
+            if one.type == "check" and one.name in about:
+                found[one.name] = about[one.name] == CHECKED
+        return found
+
     def add_object(
         self, number: int, name: str | None, own: object = None, about: object = None, **looks: object
     ) -> None:

@@ -39,7 +39,7 @@ class Request(OptionModel):
     """Folder of the data set."""
 
     dataset: str = option("davis")
-    """What to score as; any data set of segue eval."""
+    """Data set whose rules are used; any of segue eval."""
 
     subset: str | None = option(None, flags="set")
     """Split, as for segue eval."""
@@ -51,7 +51,7 @@ class Request(OptionModel):
     """Task of DAVIS."""
 
     year: Year = option("2017")
-    """Edition of DAVIS; 2016 takes all objects as one, 2016-toolkit scores all frames."""
+    """Edition of DAVIS; 2016 merges all objects into one, 2016-toolkit scores all frames."""
 
     seen: FilePath | None = option(None)
     """Categories of YouTube-VOS that were trained on: one in a line, or a meta.json.  [default: all]"""
@@ -63,7 +63,7 @@ class Request(OptionModel):
     """Leave out the training frames of CDnet2014 in a list, COUNT@FILE."""
 
     missing: foreground.Missing = option("error")
-    """What a labelled frame without a result is."""
+    """How a labelled frame without a result is scored."""
 
     metrics: list[str] | None = option(None, flags="metric")
     """Add a measure of masks: dice, precision, recall, or one of another package; may be given several
@@ -132,7 +132,7 @@ class MaskRequest(Request):
     """What is scored of masks: no labelled frame is left out."""
 
     missing: Literal["error", "empty"] = option("error")
-    """What a labelled frame without a result is."""
+    """How a labelled frame without a result is scored."""
 
 
 def data_sets() -> tuple[str, ...]:

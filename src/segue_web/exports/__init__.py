@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segue.sinks.overlay import PRORES, VP9
-from segue_web.exports import cvat, data_sets, label_studio, labelme, videos
+from segue_web.exports import annotation_tools, data_sets, videos
 from segue_web.exports.snapshot import Snapshot, Writer, complete_folder, remove_unfinished, snapshot
 from segue_web.server.worker import Tools
 from segue_web.video import Video
@@ -65,10 +65,10 @@ FORMATS = {
         "images and outlines, for ultralytics",
         known_only=True,
     ),
-    "cvat": Format(".xml", cvat.cvat, _TOOLS, "CVAT for video 1.1", "one XML of masks"),
+    "cvat": Format(".xml", annotation_tools.cvat, _TOOLS, "CVAT for video 1.1", "one XML of masks"),
     "labelstudio": Format(
         "",
-        label_studio.labelstudio,
+        annotation_tools.label_studio,
         _TOOLS,
         "Label Studio",
         "brush labels, images, set-up",
@@ -76,7 +76,7 @@ FORMATS = {
     ),
     "labelme": Format(
         "",
-        labelme.labelme,
+        annotation_tools.labelme,
         _TOOLS,
         "labelme, X-AnyLabeling",
         "images, and polygons of each",

@@ -129,7 +129,7 @@ class VideoSource(OptionModel):
     """Read every N-th frame from `--start` on; frames keep the index of the source."""
 
     duration: SourcePosition = option(None, "Source")
-    """End so long after the first frame that is taken: seconds, or "90s", "10min", "1:30:00"."""
+    """End this long after the first frame: seconds, or "90s", "10min", "1:30:00"."""
 
     max_size: int | None = option(None, "Source", ge=1)
     """Bound on the longer side in pixels; larger frames are reduced by averaging."""
@@ -138,17 +138,17 @@ class VideoSource(OptionModel):
     """Frames a second of sources that have no clock."""
 
     on_damage: DamagePolicy | None = option(None, "Source")
-    """A frame that cannot be read: "stop" ends with an error after the frames before it, "skip" leaves it
-    out, "hold" repeats the frame before it; both of these warn.  [default: stop; for cameras and live streams
-    skip, counted]"""
+    """If a frame cannot be read: "stop" ends with an error and keeps the earlier frames, "skip" leaves the
+    frame out, "hold" repeats the previous one; the last two warn.  [default: stop; for cameras and live
+    streams skip, counted]"""
 
     retry: int | None = option(None, "Source", ge=1)
-    """Give a camera or live stream up after so many failures in a row.  [default: never once it has given a
-    frame, else 5]"""
+    """Give up a camera or live stream after this many failures in a row.  [default: 5 before the first frame,
+    later never]"""
 
     when_late: WhenLate = option("newest", "Source")
-    """A camera or live stream that is faster than its frames are taken: "newest" drops the oldest frames that
-    wait, "all" takes every frame and falls behind."""
+    """If frames of a camera or live stream arrive faster than they are processed: "newest" drops the oldest
+    waiting frames, "all" processes every frame and falls behind."""
 
     frames: RuntimeObject | None = None
     """Frames of a program, where there is no ``place``; the job does not hold them."""
