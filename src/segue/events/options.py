@@ -41,7 +41,7 @@ class EventOptions(OptionModel):
 
     notify: Text | None = option(None, "Objects and events")
     """Address that receives each event as it happens, with the event as JSON: http:// and https:// by POST,
-    mqtt:// and mqtts://HOST/TOPIC by MQTT."""
+    mqtt:// and mqtts://HOST/TOPIC by MQTT; apprise+ADDRESS sends a text and the image by Apprise."""
 
     home_assistant: bool = option(False, "Objects and events")
     """With `--notify mqtt://HOST/TOPIC`: zones, and the image of the last event, appear in Home Assistant by
