@@ -12,7 +12,12 @@ from segue.utils.inputs import path_advice
 FOLLOW = "follow://"
 """Begins the address of a file that is still written, such as ``follow:///srv/now.ts``."""
 
-SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "follow"})
+ONVIF = "onvif://"
+"""Begins the address of a camera that is asked for single images by ONVIF."""
+
+SCHEMES = frozenset(
+    {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "follow", "onvif"}
+)
 """Schemes of addresses that are read as streams."""
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
