@@ -37,6 +37,7 @@ from segue.sinks.rotation import parts_of
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import share_heap
 from segue.utils.cancel import CancelToken
+from segue.utils.system import num_cores
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
 from segue_watch.configuration import DrawnOption
@@ -411,7 +412,7 @@ def network_pool(cameras: int) -> ThreadPoolExecutor:
 
     Sets the threads of PyTorch and OpenCV, and has all threads of the process share one heap.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = num_cores()
     threads = max(1, cores // cameras)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)

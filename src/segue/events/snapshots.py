@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import threading
 import time
@@ -27,6 +26,7 @@ from segue.sinks.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
 from segue.utils.files import make_folder, write_complete, writing
 from segue.utils.notices import warn_caller
+from segue.utils.system import num_cores
 
 BEFORE, AFTER = 3.0, 3.0
 """Seconds of a clip before and after the moment at which the event is known."""
@@ -53,7 +53,7 @@ QUALITY = 90  # of JPEG, in percent
 KEEP_SECONDS = 60.0
 """How often a camera looks for images and clips that are no longer kept."""
 
-_ENCODERS = threading.BoundedSemaphore(os.cpu_count() or 1)
+_ENCODERS = threading.BoundedSemaphore(num_cores())
 """Clips of all cameras that are encoded at a time: an encoder takes 10 MB for 320x240, 30 MB for 640x480."""
 
 _OURS = re.compile(rf"(?P<whole>{NAME})|\.{NAME}\.[0-9a-f]{{8}}\.partial")

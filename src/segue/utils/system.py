@@ -59,6 +59,11 @@ def processor_family() -> str:
     return " ".join(field[1] for field in fields if field)
 
 
+def num_cores() -> int:
+    """Cores of the machine that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def busy_seconds() -> float | None:
     """Processor seconds of all programs since the machine started; None where the system does not tell.
 
