@@ -35,34 +35,23 @@ LARGEST = 1 << 20
 """Bytes of the largest file of cameras."""
 
 
-def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
-    """The jobs of a file of cameras, by their names.
+def read_file(path: Path, output: Path) -> tuple[dict[str, ForegroundJob], Access]:
+    """The jobs of a file of cameras, by their names, and who may look at the page, by its table ``[page]``.
 
     Args:
         path: TOML file.
         output: folder for tables of events and images.
 
     Raises:
-        SegueError: it cannot be read, or a camera in it means nothing; the message names it.
+        SegueError: it cannot be read, or something in it means nothing; the message names the camera.
     """
     check_file(path, SegueError, LARGEST)
-    return _jobs_of(path.read_bytes(), path, output)
+    return _read(path.read_bytes(), path, output)
 
 
-def read_access(path: Path) -> Access:
-    """Who may look at the page, by the table ``[page]`` of a file of cameras.
-
-    Args:
-        path: TOML file.
-
-    Raises:
-        SegueError: it cannot be read, or means nothing.
-    """
-    check_file(path, SegueError, LARGEST)
-    try:
-        return _access_of(tomllib.loads(path.read_bytes().decode()), path)
-    except ValueError as error:
-        raise SegueError(f"{path}: no TOML ({error})") from None
+def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
+    """The jobs of a file of cameras, as :func:`read_file` gives them."""
+    return read_file(path, output)[0]
 
 
 def save_zones(
@@ -94,7 +83,7 @@ def save_zones(
 
     check_file(path, SegueError, LARGEST)
     data = path.read_bytes()
-    jobs = _jobs_of(data, path, output)
+    jobs, _ = _read(data, path, output)
     if name not in jobs:
         raise SegueError(f"{path}: has no camera {name} any more")
     before = {zone.name: zone for zone in map(Zone.parse, known)}
@@ -120,7 +109,7 @@ def save_zones(
     new = tomlkit.dumps(content)
     if "\r\n" in text and not re.search(r"(?<!\r)\n", text):
         new = re.sub(r"(?<!\r)\n", "\r\n", new)
-    job = _jobs_of(new.encode(), path, output)[name]
+    job = _read(new.encode(), path, output)[0][name]
     check(job)
     rewrite(path, new.encode())
     return job
@@ -155,18 +144,18 @@ def _options(given: Options) -> dict[str, Any]:
     return {name.replace("_", "-"): plain(value) for name, value in given.items()}
 
 
-def _jobs_of(text: bytes, path: Path, output: Path) -> dict[str, ForegroundJob]:
+def _read(text: bytes, path: Path, output: Path) -> tuple[dict[str, ForegroundJob], Access]:
     try:
         content = tomllib.loads(text.decode())
     except ValueError as error:
         raise SegueError(f"{path}: no TOML ({error})") from None
-    _access_of(content, path)
+    access = _access_of(content, path)
     defaults, cameras = content.pop("defaults", {}), content.pop("cameras", {})
     if content or not isinstance(defaults, dict) or not isinstance(cameras, dict) or not cameras:
         raise SegueError(
             f"{path}: write [defaults], [page], and [cameras.NAME] for each camera; nothing else"
         )
-    return _jobs(cameras, defaults, str(path), output)
+    return _jobs(cameras, defaults, str(path), output), access
 
 
 def _access_of(content: dict[str, Any], path: Path) -> Access:

@@ -17,7 +17,7 @@ from segue_watch.configuration import read_cameras, save_zones
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
 from tests.segue_web.chromium import launched, needs_chromium
-from tests.segue_web.pages.page import becomes, drawn
+from tests.segue_web.pages.page import WAIT, becomes, drawn
 
 pytestmark = needs_chromium
 
@@ -65,6 +65,7 @@ def page(chromium: Any, tmp_path: Path, folder: Path) -> Iterator[Any]:
         with CameraPage(cameras, 0, save) as served:
             thread.start()
             tab = chromium.new_page(viewport={"width": 1366, "height": 768})
+            tab.set_default_timeout(WAIT)
             errors: list[str] = []
             tab.on("pageerror", lambda error: errors.append(str(error)))
             tab.goto(served.address)

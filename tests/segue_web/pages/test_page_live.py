@@ -106,6 +106,7 @@ def test_a_camera_is_watched_in_the_browser(
         camera.allowed.release()
     address, end = watch()
     page = browser.new_page(viewport={"width": 1000, "height": 700}, reduced_motion="reduce")
+    page.set_default_timeout(1000 * WAIT)
     expect, limit = playwright.expect, 1000 * WAIT
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -186,6 +187,7 @@ def test_the_first_of_two_passes_shows_its_frames_and_how_far_it_is(
     thread.start()
     assert begun.wait(WAIT)
     page = browser.new_page(viewport={"width": 1000, "height": 700})
+    page.set_default_timeout(1000 * WAIT)
     expect, limit = playwright.expect, 1000 * WAIT
     page.goto(capsys.readouterr().out.split()[-1])
     expect(page.locator("#frames")).to_have_text("First pass: 20 of 40", timeout=limit)
