@@ -197,8 +197,9 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
     Args:
         value: an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a tensor,
             a PIL image, or the path of a mask file, which is read when the frame comes; masks by id,
-            ``{1: mask}``, or in a list for the ids 1 to N; a prompt; prompts; an earlier :class:`segue.Segmentation`; or ``Detections`` of
-            supervision, whose boxes are prompts where there are no masks.
+            ``{1: mask}``, or in a list for the ids 1 to N; a prompt; prompts; an earlier
+            :class:`segue.Segmentation`; or ``Detections`` of supervision, whose boxes are prompts where there
+            are no masks.
         where: the argument that errors name.
 
     Returns:
