@@ -231,8 +231,9 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
         if not masks.any():
             raise PromptError(f"{where}: the mask is empty; draw at least one object")
         return [*MaskPrompt.each(masks)]
-    given = [value] if isinstance(value, Prompt) else value
-    if not isinstance(given, Sequence) or not all(isinstance(item, Prompt) for item in given):
+    items = value if isinstance(value, Sequence) else [value]
+    given = [item for item in items if isinstance(item, Prompt)]
+    if len(given) != len(items):
         raise PromptError(
             f"{where}: {kind_of(value)}; give {EXPECTED}; or prompts in a list, such as MaskPrompt(1, mask), "
             "BoxPrompt(2, (x0, y0, x1, y1)) or PointPrompt(3, [(x, y)])"
