@@ -127,7 +127,8 @@ def progress(page: Any) -> dict[str, Any]:
 
 def told(page: Any) -> str:
     """What the page tells its user."""
-    found: list[str] = page.locator("[role=status], [role=alert], dialog[open]").all_inner_texts()
+    shown = ", ".join(f"{part}:visible" for part in ("[role=status]", "[role=alert]", "dialog"))
+    found: list[str] = page.locator(shown).all_inner_texts()
     return f"the page says {' '.join(' '.join(found).split())!r}"
 
 

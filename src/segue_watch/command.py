@@ -23,7 +23,8 @@ from segue.utils.access import encryption, load_certificate
 from segue.utils.access import hash_password as make_hash
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.video.sources.addresses import is_address, public_address
-from segue_watch.configuration import check_page, read_access, read_cameras, save_zones
+from segue_watch.access import Access
+from segue_watch.configuration import DrawnOption, check_page, read_file, save_drawn
 from segue_watch.log import Log, LogFormat
 from segue_watch.service import Watchdog, tell_systemd
 
@@ -94,8 +95,8 @@ def watch(
         segue watch cameras.toml --port 8080 --host 0.0.0.0 --certfile cert.pem --keyfile key.pem
     """
     context = encryption(host, certfile, keyfile, plain_http=plain_http)
-    jobs = read_cameras(file, output)
-    access, new_token = read_access(file).beyond(host)
+    jobs, given = read_file(file, output)
+    access, new_token = given.beyond(host)
     if port is not None:
         check_page(port, host, jobs)
     if check:
@@ -119,10 +120,11 @@ def watch(
         cameras = CameraSet([make(name, job) for name, job in jobs.items()], make)
         reload, watchdog = Reload(file, output, cameras, log, lock), Watchdog()
 
-        def save(name: str, zones: list[str]) -> None:
+        def save(name: str, option: DrawnOption, texts: list[str]) -> None:
             with lock:
                 camera = cameras[name]
-                camera.change(save_zones(file, output, name, zones, camera.job.zones, camera.check))
+                known = camera.drawn(option)
+                camera.change(save_drawn(file, output, name, option, texts, known, camera.check))
 
         def look() -> None:
             reload.look()
@@ -136,9 +138,8 @@ def watch(
                 token = f"?token={new_token}" if new_token else ""
                 log.notice("", f"cameras: {page.address}{token}")
 
-                def again() -> None:
+                def again(given: Access) -> None:
                     """Take other users, and a certificate that was renewed."""
-                    given = read_access(file)
                     page.visitors.access = given.beyond(host)[0] if not new_token else access
                     if context is not None and certfile is not None:
                         load_certificate(context, certfile, keyfile)
@@ -161,12 +162,12 @@ class Reload:
     A file that means nothing changes nothing; the log says why.
 
     Attributes:
-        further: called when the cameras have changed, for what else the file says.
+        further: called when the cameras have changed, with who may look at the page now.
     """
 
     def __init__(self, path: Path, output: Path, cameras: CameraSet, log: Log, lock: Lock) -> None:
         self._path, self._output, self._cameras, self._log, self._lock = path, output, cameras, log, lock
-        self.further: Callable[[], object] = lambda: None
+        self.further: Callable[[Access], object] = lambda _: None
         self._stamp = self._changed_at()
         self._asked = False
 
@@ -192,8 +193,9 @@ class Reload:
         self._stamp, self._asked = stamp, False
         try:
             with self._lock:
-                done = self._cameras.update(read_cameras(self._path, self._output))
-            self.further()
+                jobs, access = read_file(self._path, self._output)
+                done = self._cameras.update(jobs)
+            self.further(access)
         except SegueError as error:
             self._log.warning("", f"{error}; the cameras go on as before")
             return

@@ -21,7 +21,7 @@ from segue.utils.access import certificate, encryption, hash_password
 from segue_watch import access as visiting
 from segue_watch.access import Access
 from segue_watch.cameras import Camera
-from segue_watch.configuration import read_access, read_cameras
+from segue_watch.configuration import read_cameras, read_file
 from segue_watch.page import CameraPage
 from tests.cli.running import Command
 
@@ -138,7 +138,7 @@ def test_a_page_that_others_reach_has_a_token(tmp_path: Path, monkeypatch: pytes
     file.write_text('[page]\nlook = "${LOOK}"\n[cameras.yard]\nsource = "rtsp://127.0.0.1/yard"\n')
     monkeypatch.setenv("LOOK", LOOK)
     monkeypatch.delenv("SEGUE_TOKEN", raising=False)
-    given = read_access(file)
+    _, given = read_file(file, tmp_path)
     assert given == Access(look=LOOK)
     made, told = given.beyond("0.0.0.0")
     assert made.token == told

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -50,6 +52,9 @@ QUALITY = 90  # of JPEG, in percent
 
 KEEP_SECONDS = 60.0
 """How often a camera looks for images and clips that are no longer kept."""
+
+_ENCODERS = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""Clips of all cameras that are encoded at a time: an encoder takes 10 MB for 320x240, 30 MB for 640x480."""
 
 _OURS = re.compile(rf"(?P<whole>{NAME})|\.{NAME}\.[0-9a-f]{{8}}\.partial")
 """Files of an earlier run, also those that it was writing when it was killed."""
@@ -295,6 +300,6 @@ def _jpeg(image: object) -> bytes:
 
 
 def _write(path: Path, moments: list[_Moment], fps: float | None, aspect: Fraction) -> None:
-    with OverlayVideoSink(path, fps, begin=moments[0].time, pixel_aspect=aspect) as sink:
+    with _ENCODERS, OverlayVideoSink(path, fps, begin=moments[0].time, pixel_aspect=aspect) as sink:
         for moment in moments:
             sink.write(*moment.result())

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from segue.layers.activated import ConvNormReLU, PreparedConv, Stages
-from segue.layers.residual import norm_relu
+from segue.layers.residual import NO_NORM, norm_relu
 from segue.utils.arrays import Float32Array
 
 MEAN = (0.485, 0.456, 0.406)
@@ -171,7 +171,7 @@ class CuesByScene(nn.Module):
             rows = rows.float()
             # Four floats at a time, as above four bytes.
             rows.view(torch.complex128)[..., -1] = noise.view(torch.complex128)[:, 0]
-        return norm_relu(cast(PreparedConv, self.frames), nn.Identity(), rows.permute(0, 3, 1, 2), known)
+        return norm_relu(cast(PreparedConv, self.frames), NO_NORM, rows.permute(0, 3, 1, 2), known)
 
 
 def packed_image(frames: Tensor) -> Tensor:

@@ -69,6 +69,10 @@ def joint_conv(conv: Conv, own: Tensor, frame: Tensor, *, frame_first: bool = Fa
     return add_frame(conv_channels(conv, own, own_at), conv_channels(conv, frame, frame_at, bias=True))
 
 
+NO_NORM = nn.Identity()
+"""For convolutions without a norm; to make a module at each call costs as much as a small layer."""
+
+
 def norm_relu(
     conv: Conv, norm: nn.Module, x: Tensor, skip: Tensor | None = None, *, overwrite: bool = False
 ) -> Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from operator import itemgetter
+from typing import Any
 
 import cv2
 import numpy as np
@@ -149,19 +151,18 @@ def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:
 
 def _write(drawn: Image, text: str, centre: tuple[int, int]) -> None:
     """White letters with a dark halo, moved so that they stay inside the image."""
-    letters = _letters(text, min(drawn.shape[:2]))[: drawn.shape[0], : drawn.shape[1]]
-    height, width = letters.shape
+    letters, kept = _letters(text, min(drawn.shape[:2]))
+    letters, kept = letters[: drawn.shape[0], : drawn.shape[1]], kept[: drawn.shape[0], : drawn.shape[1]]
+    height, width = letters.shape[:2]
     x = min(max(centre[0] - width // 2, 0), drawn.shape[1] - width)
     y = min(max(centre[1] - height // 2, 0), drawn.shape[0] - height)
-    # The halo grows from the letters, because a second, thicker line of text would be wider.
-    halo = cv2.dilate(letters, np.ones((3, 3), np.uint8))
     part = drawn[y : y + height, x : x + width]
-    dimmed = part * (1.0 - halo[..., None] / 255.0)
-    part[...] = np.minimum(np.rint(dimmed + letters[..., None]), 255)
+    part[...] = np.minimum(np.rint(part * kept + letters), 255)
 
 
-def _letters(text: str, short_side: int) -> npt.NDArray[np.uint8]:
-    """Coverage of each pixel by a line of text, 0 to 255, for an image with that shorter side."""
+@lru_cache(maxsize=256)
+def _letters(text: str, short_side: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+    """Coverage of pixels by a line of text, 0 to 255, and the share that its dark halo leaves; (H, W, 1)."""
     scale = max(0.4, short_side / 480)
     thickness = max(1, round(scale * 1.8))
     (width, height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
@@ -169,4 +170,6 @@ def _letters(text: str, short_side: int) -> npt.NDArray[np.uint8]:
     cv2.putText(
         canvas, text, (2, height + 2), cv2.FONT_HERSHEY_SIMPLEX, scale, (255,), thickness, cv2.LINE_AA
     )
-    return canvas
+    # The halo grows from the letters, because a second, thicker line of text would be wider.
+    halo = cv2.dilate(canvas, np.ones((3, 3), np.uint8))
+    return canvas[..., None], 1.0 - halo[..., None] / 255.0

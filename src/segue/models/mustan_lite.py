@@ -33,7 +33,7 @@ from segue.layers.colours import (
 )
 from segue.layers.flow_attention import FilteredFlow, FlowAttention
 from segue.layers.mobilenet import MobileNetV2Trunk
-from segue.layers.residual import norm_relu
+from segue.layers.residual import NO_NORM, norm_relu
 from segue.models.base import NETWORK_STAGES, Features, ForegroundCapabilities, Shape
 from segue.models.mustan import UpBlock
 
@@ -208,7 +208,7 @@ class MustanLite(nn.Module):
             ]
         else:
             fused = [
-                norm_relu(cast(nn.Conv2d, fuse), nn.Identity(), torch.cat(maps, 1), known)
+                norm_relu(cast(nn.Conv2d, fuse), NO_NORM, torch.cat(maps, 1), known)
                 for fuse, known, *maps in zip(self.fuse_own, scene, own, past, strict=True)
             ]
         attention = self.flow_attention

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -77,8 +78,10 @@ class OverlayVideoSink(FileSink):
         image = even_sides(self._draw(frame, segmentation))
         with encoding(self._file.final):
             if self._container is None:
-                # Files of ours: those that PyAV opens stay open when the disk has no room for their head.
-                self._opened = self._file.path.open("wb", buffering=0)
+                # A file of ours: one that PyAV opens stays open when the disk has no room for its head. By a
+                # descriptor: PyAV wants names of files to be text.
+                descriptor = os.open(self._file.path, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0))
+                self._opened = os.fdopen(descriptor, "wb", buffering=0)
                 self._container = av.open(
                     self._opened,
                     "w",

@@ -70,8 +70,7 @@ function row(
   const name = items.length === 1 ? short(items[0].name) : `${items.length} objects`;
   return make("li", { title: items.map((item) => item.name).join(", ") }, [
     ...items.slice(0, 1).map(({ colour }) => swatch(colour)),
-    span(name, "cut"),
-    span(text, "quiet grow"),
-    ...buttons,
+    make("span", { className: "said" }, [span(name), span(text, "quiet")]),
+    make("span", { className: "group" }, buttons),
   ]);
 }

@@ -33,6 +33,9 @@ state.listeners.add(() => {
   showRemarks();
 });
 
+// What is drawn on a canvas takes its colours when it is drawn.
+matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => state.changed());
+
 function showCommands() {
   for (const item of all("[data-command]")) {
     const { can } = commands[item.dataset.command];

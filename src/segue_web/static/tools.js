@@ -24,7 +24,7 @@ export const TOOLS = [
     icon: "click",
     label: "Include",
     name: "Include: click on the object",
-    hint: "Click on the object; right click, or hold Alt, on what does not belong to it. A click on another object chooses that one; hold Shift to click there all the same.",
+    hint: "Click on the object; right click, or hold Alt, on what does not belong to it. A click on another object chooses it; Shift clicks it all the same.",
   },
   {
     id: "minus",
@@ -57,7 +57,7 @@ export const TOOLS = [
     icon: "polygon",
     label: "Polygon",
     name: "Polygon",
-    hint: "Click corner after corner; click the first one again, or press Enter, to close. Escape gives up, which can be taken back. Drag a corner of the mask to move it.",
+    hint: "Click corner after corner; the first one again, or Enter, closes. Escape gives up, which can be taken back. Drag a corner of the mask to move it.",
   },
   {
     id: "hand",

@@ -171,7 +171,9 @@ class View {
       if (data) masks.drawOthers(this, data, pixel);
       if (data) drawPrompts(context, data, pixel);
     }
-    if (this.named && !state.settings.labels) drawName(context, this.named, pixel);
+    // Another frame may have come below the pointer.
+    if (this.named && !state.settings.labels && masks.objectAt(this.named)?.id === this.named.id)
+      drawName(context, this.named, pixel);
     drawCorners(context, this.corners, pixel);
     if (this.draft) this.draft(context, pixel);
     if (state.cursor) drawCross(context, pixel);

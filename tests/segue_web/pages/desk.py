@@ -64,6 +64,12 @@ class Answers(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
+def progress(job: str, what: str, objects: list[int], done: int = 1) -> str:
+    """What a page hears of a tracking or an export that runs."""
+    counts: dict[str, Any] = {"done": done, "total": 8, "rate": 1.0}
+    return json.dumps({"event": "progress", "job": job, "what": what, "objects": objects, **counts})
+
+
 class Desk:
     """A page, and the project behind it as the test has it: objects, revisions, and masks of frames.
 

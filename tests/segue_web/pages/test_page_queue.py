@@ -8,15 +8,10 @@ from typing import Any
 import pytest
 
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.pages.desk import Desk
+from tests.segue_web.pages.desk import Desk, progress
 from tests.segue_web.pages.page import playwright
 
 pytestmark = needs_chromium
-
-
-def progress(job: str, what: str, objects: list[int], done: int = 1) -> str:
-    counts: dict[str, Any] = {"done": done, "total": 8, "rate": 1.0}
-    return json.dumps({"event": "progress", "job": job, "what": what, "objects": objects, **counts})
 
 
 def waiting(number: int, *objects: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.pages.desk import Desk
+from tests.segue_web.pages.desk import Desk, progress
 from tests.segue_web.pages.page import playwright
 
 pytestmark = needs_chromium
@@ -16,6 +16,24 @@ SHARE = """import("./static/view.js").then(({ view }) => import("./static/state.
   (state.video.width * state.video.height * (view.scale / devicePixelRatio) ** 2)
     / innerWidth / innerHeight))"""
 """The part of the window that the image has."""
+
+
+CUT = """() => {
+  const cut = [];
+  const { documentElement: page } = document;
+  if (page.scrollWidth > innerWidth || page.scrollHeight > innerHeight)
+    cut.push(`the page is ${page.scrollWidth} x ${page.scrollHeight}`);
+  for (const part of document.querySelectorAll("#tools, #here, #hint, .bar, .transport, .tabs, .legend")) {
+    if (part.checkVisibility({ visibilityProperty: true }) && part.scrollWidth > part.clientWidth)
+      cut.push(`${part.id || part.className}: ${part.scrollWidth} wide in ${part.clientWidth}`);
+  }
+  for (const part of document.querySelectorAll("#tools, #here")) {
+    if (part.checkVisibility({ visibilityProperty: true }) && part.scrollHeight > part.clientHeight)
+      cut.push(`${part.id}: ${part.scrollHeight} high in ${part.clientHeight}`);
+  }
+  return cut;
+}"""
+"""What is wider than the window or its own box, and tools and buttons below the end of theirs."""
 
 
 def drag(desk: Desk, edge: str, dx: float, dy: float) -> None:
@@ -180,3 +198,21 @@ def test_a_message_goes_when_what_it_asks_for_is_done(one: Desk) -> None:
     one.change(0, 1, 2)
     one.answer(click, object=2)
     playwright.expect(asks).to_have_count(0)
+
+
+@pytest.mark.parametrize("window", [(1366, 600), (1366, 768), (1920, 1080), (3840, 2160)])
+def test_nothing_is_cut_off_in_windows_of_all_sizes(one: Desk, window: tuple[int, int]) -> None:
+    one.page.set_viewport_size({"width": window[0], "height": window[1]})
+    one.settle()
+    assert one.page.evaluate(CUT) == []
+    one.send(progress("tracking", "forward", [1]))
+    playwright.expect(one.page.locator("#waiting li")).to_have_count(1)
+    one.settle()
+    assert one.page.evaluate(CUT) == []
+    one.page.keyboard.press("n")  # its hint is longer
+    one.settle()
+    assert one.page.evaluate(CUT) == []
+    one.page.keyboard.press("Shift+H")
+    playwright.expect(one.page.locator("#side")).to_be_hidden()
+    one.settle()
+    assert one.page.evaluate(CUT) == []
