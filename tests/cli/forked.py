@@ -63,9 +63,14 @@ def run_forked(
     return start_forked(partial(_command, ["segue", *map(str, arguments)], folder, site, before))()
 
 
-def run_program(script: Path, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program with these words in a folder; where there is no fork, in an interpreter of its own."""
-    if not hasattr(os, "fork"):
+def run_program(
+    script: Path, *words: str, folder: Path, alone: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a program with these words in a folder; alone or without fork in an interpreter of its own.
+
+    Programs that set the threads of OpenCV run alone: in a fork it waits for threads that are not there.
+    """
+    if alone or not hasattr(os, "fork"):
         line = [sys.executable, str(script), *words]
         return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
