@@ -37,7 +37,7 @@ from segue.sinks.rotation import parts_of
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import share_heap
 from segue.utils.cancel import CancelToken
-from segue.utils.system import num_cores
+from segue.utils.system import num_cores, set_opencv_threads
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
 from segue_watch.configuration import DrawnOption
@@ -415,7 +415,7 @@ def network_pool(cameras: int) -> ThreadPoolExecutor:
     cores = num_cores()
     threads = max(1, cores // cameras)
     torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    set_opencv_threads(threads)
     share_heap()
     return ThreadPoolExecutor(cores // threads, thread_name_prefix="segue-network")
 

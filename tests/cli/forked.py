@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -19,6 +22,9 @@ import torch
 
 from segue.cli import main
 from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS
+
+SECONDS = 240.0
+"""After which a child process is ended that should have come to its end long before."""
 
 
 def run_alone(
@@ -108,7 +114,7 @@ def start_forked(act: Callable[[], object]) -> Callable[[], subprocess.Completed
 
     def wait() -> subprocess.CompletedProcess[str]:
         with out, err:
-            _, result = os.waitpid(child, 0)
+            result = _status_of(child)
             for file in (out, err):
                 file.seek(0)
             code = os.waitstatus_to_exitcode(result)
@@ -117,8 +123,24 @@ def start_forked(act: Callable[[], object]) -> Callable[[], subprocess.Completed
     return wait
 
 
+def _status_of(child: int) -> int:
+    """Wait status of a child process; one that does not end says where it is, and is ended."""
+    due = time.monotonic() + SECONDS
+    pause = 0.002
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        if time.monotonic() > due:
+            os.kill(child, signal.SIGABRT)
+            return os.waitpid(child, 0)[1]
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
+
+
 def _ended(act: Callable[[], object], out: int, err: int) -> int:
     """Exit status of the child process."""
+    faulthandler.enable(err)
     gc.freeze()  # a decoder of the parent that is freed here waits for its threads, for ever
     try:
         os.dup2(out, 1)

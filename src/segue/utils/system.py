@@ -238,6 +238,17 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
+def set_opencv_threads(count: int) -> None:
+    """Set the number of threads of OpenCV in this process.
+
+    A forked process would wait for ever for threads that only its parent has: with 1 OpenCV ends them first,
+    with 0 it leaves them alone and computes in the calling thread as well.
+    """
+    import cv2  # late: many processes need none
+
+    cv2.setNumThreads(count if count > 1 else 0)
+
+
 def lower_thread_priority() -> None:
     """Let the calling thread, and threads that it starts, give way to others; on Linux only."""
     if LINUX:
