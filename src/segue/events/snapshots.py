@@ -31,9 +31,9 @@ from segue.utils.system import num_cores
 BEFORE, AFTER = 3.0, 3.0
 """Seconds of a clip before and after the moment at which the event is known."""
 
-TOGETHER = 10.0
+TOGETHER = 20.0
 """Seconds from the first event of a clip on in which further ones share it while it is open. So two clips are
-open at most, and a camera before a busy road encodes each frame less than twice on average."""
+open at most, and a camera before a busy road encodes each frame 1.3 times on average."""
 
 ROUNDING = 1e-6  # seconds by which times may differ
 
@@ -99,7 +99,7 @@ class _Clip:
 class Snapshots:
     """Writes ``00007-enter-3.jpg`` and ``.mp4``, encoded in a thread, for the seventh event, about object 3.
 
-    Events within ten seconds share the clip of the first of them. The image of an ``enter`` shows the best
+    Events within twenty seconds share the clip of the first of them. The image of an ``enter`` shows the best
     view of the object so far: a better one replaces it.
 
     Args:
