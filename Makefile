@@ -132,7 +132,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-all: $(VENV)/.installed-dev
 	@echo "installing what all tests and the documentation need into $(VENV) (a few minutes the first time)"
-	$(PIP_INSTALL) --editable '.[cluster,matting,mqtt,onnx,synth,train,web]' \
+	$(PIP_INSTALL) --editable '.[apprise,cluster,matting,mqtt,onnx,synth,train,web]' \
 		--group dev --group browser --group hub --group storage --group types --group docs --group release
 	@touch $@
 
@@ -141,7 +141,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed-dev
 	@touch $@
 
 $(VENV)/.installed-extras: $(VENV)/.installed-all
-	$(PIP_INSTALL) --editable '.[cluster,hf,matting,mqtt,notebooks,onnx,synth,train,web]'
+	$(PIP_INSTALL) --editable '.[apprise,cluster,hf,matting,mqtt,notebooks,onnx,synth,train,web]'
 	@touch $@
 
 $(VENV)/.installed-mutate: $(VENV)/.installed-all

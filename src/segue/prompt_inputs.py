@@ -180,7 +180,13 @@ MasksLike: TypeAlias = Mapping[int, MaskLike | Drawn] | Sequence[MaskLike | Draw
 """Masks of several objects: by id, in a sequence for the ids 1 to N, or (N, H, W) in one array."""
 
 PromptsLike: TypeAlias = (
-    MaskLike | Mapping[int, MaskLike] | Prompt | Sequence[Prompt] | Segmentation | DetectionsLike
+    MaskLike
+    | Mapping[int, MaskLike]
+    | Sequence[MaskLike]
+    | Prompt
+    | Sequence[Prompt]
+    | Segmentation
+    | DetectionsLike
 )
 """The prompts of one frame: see :func:`as_prompts`."""
 
@@ -191,8 +197,9 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
     Args:
         value: an index mask (H, W), or masks (N, H, W) whose objects get the ids 1 to N: an array, a tensor,
             a PIL image, or the path of a mask file, which is read when the frame comes; masks by id,
-            ``{1: mask}``; a prompt; prompts; an earlier :class:`segue.Segmentation`; or ``Detections`` of
-            supervision, whose boxes are prompts where there are no masks.
+            ``{1: mask}``, or in a list for the ids 1 to N; a prompt; prompts; an earlier
+            :class:`segue.Segmentation`; or ``Detections`` of supervision, whose boxes are prompts where there
+            are no masks.
         where: the argument that errors name.
 
     Returns:
@@ -210,6 +217,8 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
     if isinstance(value, Segmentation):
         labels = {item.id: item.label for item in value.objects}
         return [replace(item, label=labels.get(item.id)) for item in MaskPrompt.each(value.mask)]
+    if isinstance(value, (list, tuple)) and value and all(map(is_mask_like, value)):
+        value = dict(enumerate(value, 1))
     if isinstance(value, Mapping):
         return [MaskPrompt(i, _plane(mask, f"{where}[{i}]")) for i, mask in _by_id(value, where)]
     if hasattr(value, "xyxy") and hasattr(value, "tracker_id"):
@@ -222,8 +231,9 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
         if not masks.any():
             raise PromptError(f"{where}: the mask is empty; draw at least one object")
         return [*MaskPrompt.each(masks)]
-    given = [value] if isinstance(value, Prompt) else value
-    if not isinstance(given, Sequence) or not all(isinstance(item, Prompt) for item in given):
+    items = value if isinstance(value, Sequence) else [value]
+    given = [item for item in items if isinstance(item, Prompt)]
+    if len(given) != len(items):
         raise PromptError(
             f"{where}: {kind_of(value)}; give {EXPECTED}; or prompts in a list, such as MaskPrompt(1, mask), "
             "BoxPrompt(2, (x0, y0, x1, y1)) or PointPrompt(3, [(x, y)])"

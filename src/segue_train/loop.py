@@ -39,7 +39,13 @@ from segue.errors import DatasetError, MissingExtraError, SinkError, TrainingErr
 from segue.utils.cancel import CancelToken, called_after, cancel_on_signals
 from segue.utils.extras import requires_extra
 from segue.utils.files import locked
-from segue.utils.system import killed_by, let_signals_through, signals_blocked, stop_signals
+from segue.utils.system import (
+    killed_by,
+    let_signals_through,
+    set_opencv_threads,
+    signals_blocked,
+    stop_signals,
+)
 from segue_train import checkpoints
 from segue_train.checkpoints import Progress
 from segue_train.costs import time_left
@@ -202,8 +208,7 @@ class Run:
         data = self.recipe.batches(self.settings.steps * a_step, self.settings.seed)
         own = Subset(data, range(self.progress.step * a_step + rank, end * a_step, world))
         if self.settings.workers:
-            # A forked process that finds OpenCV's threads gone waits for them forever.
-            cv2.setNumThreads(1)
+            cv2.setNumThreads(1)  # before processes are forked, which cannot end its threads
         loader: DataLoader[Batch] = DataLoader(
             own,
             batch_size=None,
@@ -459,4 +464,4 @@ def _settle_worker(_: int) -> None:
     for number in stop_signals():
         signal.signal(number, signal.SIG_IGN)
     let_signals_through(stop_signals())
-    cv2.setNumThreads(1)
+    set_opencv_threads(1)

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import torch
 
+from segue.entries import EventSettings
 from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
 from segue.events.messages.notify import Notifier
 from segue.events.options import RULES
@@ -36,8 +37,10 @@ from segue.sinks.rotation import parts_of
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import share_heap
 from segue.utils.cancel import CancelToken
+from segue.utils.system import num_cores, set_opencv_threads
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
+from segue_watch.configuration import DrawnOption
 from segue_watch.history import Place
 from segue_watch.log import CAMERA, CameraWarning
 
@@ -104,8 +107,14 @@ class Camera(Observer):
     def check(self, job: ForegroundJob) -> None:
         """Refuse a job whose zones lie outside of the images, as far as their size is known."""
         if (size := self._size) is not None:
-            for zone in job.event_settings(job.outputs.formats or ()).zones:
+            settings = job.event_settings(job.outputs.formats or ())
+            for zone in (*settings.zones, *settings.rules.ignored):
                 zone.in_pixels(size).check(size)
+
+    def drawn(self, option: DrawnOption) -> tuple[str, ...]:
+        """What is drawn for it, as the options of its job have it."""
+        job = self.job
+        return {"zone": job.zones, "ignore": job.ignore, "min-height": job.min_height}[option]
 
     def change(self, job: ForegroundJob) -> None:
         """Go on with another job: with other zones and rules at once, with all else in a new run."""
@@ -169,7 +178,9 @@ class Camera(Observer):
             "error": self._error,
             "disk_used": 0 if (disk := self.disk) is None else disk.used,
             "disk_per_day": 0 if disk is None else round(disk.per_day),
-            "zones": [asdict(zone) for zone in self.zones],
+            "zones": [asdict(zone) for zone in self._settings.zones],
+            "ignored": [asdict(zone) for zone in self._settings.rules.ignored],
+            "heights": self._settings.rules.min_heights,
             "size": self._size,
         }
 
@@ -203,7 +214,11 @@ class Camera(Observer):
     @property
     def zones(self) -> tuple[Zone, ...]:
         """Where it watches for events."""
-        return self.job.event_settings(self.job.outputs.formats or ()).zones
+        return self._settings.zones
+
+    @property
+    def _settings(self) -> EventSettings:
+        return self.job.event_settings(self.job.outputs.formats or ())
 
     @property
     def _size(self) -> tuple[int, int] | None:
@@ -397,10 +412,10 @@ def network_pool(cameras: int) -> ThreadPoolExecutor:
 
     Sets the threads of PyTorch and OpenCV, and has all threads of the process share one heap.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = num_cores()
     threads = max(1, cores // cameras)
     torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    set_opencv_threads(threads)
     share_heap()
     return ThreadPoolExecutor(cores // threads, thread_name_prefix="segue-network")
 

@@ -24,7 +24,7 @@ from segue.utils.access import hash_password as make_hash
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.video.sources.addresses import is_address, public_address
 from segue_watch.access import Access
-from segue_watch.configuration import check_page, read_file, save_zones
+from segue_watch.configuration import DrawnOption, check_page, read_file, save_drawn
 from segue_watch.log import Log, LogFormat
 from segue_watch.service import Watchdog, tell_systemd
 
@@ -120,10 +120,11 @@ def watch(
         cameras = CameraSet([make(name, job) for name, job in jobs.items()], make)
         reload, watchdog = Reload(file, output, cameras, log, lock), Watchdog()
 
-        def save(name: str, zones: list[str]) -> None:
+        def save(name: str, option: DrawnOption, texts: list[str]) -> None:
             with lock:
                 camera = cameras[name]
-                camera.change(save_zones(file, output, name, zones, camera.job.zones, camera.check))
+                known = camera.drawn(option)
+                camera.change(save_drawn(file, output, name, option, texts, known, camera.check))
 
         def look() -> None:
             reload.look()

@@ -7,7 +7,7 @@ import socket
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import parse_qs, urlsplit
 
 from segue.cli.running import given_in_file, job_of_given
@@ -54,30 +54,36 @@ def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
     return read_file(path, output)[0]
 
 
-def save_zones(
+DrawnOption = Literal["zone", "ignore", "min-height"]
+"""Options that people draw in an image."""
+
+
+def save_drawn(
     path: Path,
     output: Path,
     name: str,
-    zones: Sequence[str],
+    option: DrawnOption,
+    texts: Sequence[str],
     known: Sequence[str] = (),
     check: Callable[[ForegroundJob], object] = lambda _: None,
 ) -> ForegroundJob:
-    """Change the zones of a camera in a file of cameras; all else in it stays, also what was written by hand.
+    """Change what is drawn for a camera in a file of cameras; all else stays, also what was written by hand.
 
     Args:
         path: TOML file, which is read again.
         output: as for :func:`read_cameras`.
         name: camera in it.
-        zones: as `--zone` takes them.
-        known: those that were there when somebody began to change them; zones of the file that are not among
-            these stay.
+        option: what is changed.
+        texts: as `--zone`, `--ignore` and `--min-height` take them.
+        known: zones or regions that were there when somebody began to change them; those of the file that are
+            not among these stay. Least heights replace all that were there.
         check: refuses a job by SegueError.
 
     Returns:
-        The job of the camera, with these zones.
+        The job of the camera, with these.
 
     Raises:
-        SegueError: a zone means nothing, or an option of the camera needs one that is gone; the file stays.
+        SegueError: a text means nothing, or an option of the camera needs one that is gone; the file stays.
     """
     import tomlkit  # late: few runs need it
 
@@ -86,26 +92,20 @@ def save_zones(
     jobs, _ = _read(data, path, output)
     if name not in jobs:
         raise SegueError(f"{path}: has no camera {name} any more")
-    before = {zone.name: zone for zone in map(Zone.parse, known)}
-    wanted = {zone.name: text for text, zone in zip(zones, map(Zone.parse, zones), strict=True)}
-    changed = {zone: text for zone, text in wanted.items() if before.get(zone) != Zone.parse(text)}
-
     text = data.decode()
     content: Any = tomlkit.parse(text)
     table = content["cameras"][name]
-    there = table.get("zone", content.get("defaults", {}).get("zone", []))
-    listed = table.get("zone")
-    if not isinstance(listed, list):  # one alone, or those of all cameras
+    there = table.get(option, content.get("defaults", {}).get(option, []))
+    listed = table.get(option)
+    if option == "min-height" or not isinstance(listed, list):  # one alone, or those of all cameras
         listed = tomlkit.array()
-        listed.extend([there] if isinstance(there, str) else there)
-        table["zone"] = listed.multiline(len(listed) + len(changed) > 1)
-    for place in reversed(range(len(listed))):
-        zone = Zone.parse(_for_camera(str(listed[place]), name)).name
-        if zone in changed:
-            listed[place] = changed.pop(zone)
-        elif zone in before and zone not in wanted:
-            del listed[place]
-    listed.extend(changed.values())
+        if option != "min-height":
+            listed.extend([there] if isinstance(there, str) else there)
+        table[option] = listed.multiline(len(listed) + len(texts) > 1 and option != "min-height")
+    if option == "min-height":
+        listed.extend(texts)
+    else:
+        _change_regions(listed, texts, known, name)
     new = tomlkit.dumps(content)
     if "\r\n" in text and not re.search(r"(?<!\r)\n", text):
         new = re.sub(r"(?<!\r)\n", "\r\n", new)
@@ -113,6 +113,20 @@ def save_zones(
     check(job)
     rewrite(path, new.encode())
     return job
+
+
+def _change_regions(listed: Any, texts: Sequence[str], known: Sequence[str], name: str) -> None:
+    """Change a list of zones in place; those that are neither known nor changed stay as they are written."""
+    before = {zone.name: zone for zone in map(Zone.parse, known)}
+    wanted = {zone.name: text for text, zone in zip(texts, map(Zone.parse, texts), strict=True)}
+    changed = {zone: text for zone, text in wanted.items() if before.get(zone) != Zone.parse(text)}
+    for place in reversed(range(len(listed))):
+        zone = Zone.parse(_for_camera(str(listed[place]), name)).name
+        if zone in changed:
+            listed[place] = changed.pop(zone)
+        elif zone in before and zone not in wanted:
+            del listed[place]
+    listed.extend(changed.values())
 
 
 def jobs_of(cameras: Mapping[str, Camera], defaults: Options, output: Path) -> dict[str, ForegroundJob]:

@@ -28,6 +28,7 @@ from segue.utils.access import LOOPBACK
 from segue.utils.inputs import parse_json, whole_number
 from segue_watch.access import COOKIE, Access, May, TooManyTriesError, Visitors, token_of
 from segue_watch.cameras import Camera, metrics, process_state, states_of
+from segue_watch.configuration import DrawnOption
 from segue_watch.history import Query, counts_of, events_of
 
 _STATIC = Path(str(cast(ModuleSpec, find_spec("segue_web")).origin)).parent / "static"
@@ -75,8 +76,11 @@ ANSWER_SECONDS = 60.0
 LOOK_SECONDS = 0.1
 """How often connections are looked at whose time is over."""
 
-Save = Callable[[str, list[str]], None]
-"""Takes the name of a camera and its zones; raises SegueError if these mean nothing."""
+_DRAWN: Mapping[str, DrawnOption] = {"zones": "zone", "ignored": "ignore", "heights": "min-height"}
+"""Options that the page changes, by the addresses to which it sends them."""
+
+Save = Callable[[str, DrawnOption, list[str]], None]
+"""Takes the name of a camera, an option and its values; raises SegueError if these mean nothing."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -165,7 +169,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
     Args:
         cameras: what is shown; those of the moment that an iteration gives.
         port: 0 takes a free one.
-        save: takes zones that are drawn on the page; None refuses them.
+        save: takes what is drawn on the page for a camera; None refuses it.
         host: where it listens; by default it is for this machine.
         access: who may look; without a table all of this machine.
         encryption: how it encrypts; None uses HTTP.
@@ -330,7 +334,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                 if may != "change":
                     return
                 size = whole_number(self.headers.get("Content-Length", ""))
-                if camera is None or what not in ("zones", "marks"):
+                if camera is None or what not in (*_DRAWN, "marks"):
                     self._answer_none()
                     return
                 if size is None or not 0 <= size <= MAX_BYTES:
@@ -343,8 +347,8 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                     if len(body) < size:
                         raise SegueError("the request is not complete")
                     given = parse_json(body.decode())
-                    if what == "zones":
-                        save_zones(camera, given)
+                    if what in _DRAWN:
+                        save_drawn(camera, _DRAWN[what], given)
                     else:
                         save_mark(camera, given)
                 except (SegueError, ValueError) as error:
@@ -377,12 +381,12 @@ class CameraPage(AbstractContextManager["CameraPage"]):
             def log_message(self, *_: object) -> None:
                 pass
 
-        def save_zones(camera: Camera, zones: object) -> None:
+        def save_drawn(camera: Camera, option: DrawnOption, texts: object) -> None:
             if save is None:
                 raise SegueError("zones cannot be saved here")
-            if not isinstance(zones, list) or not all(isinstance(zone, str) for zone in zones):
-                raise SegueError("zones: give a list of texts such as door=5%,10% 50%,10% 50%,90%")
-            save(camera.name, zones)
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+                raise SegueError("give a list of texts such as door=5%,10% 50%,10% 50%,90%")
+            save(camera.name, option, texts)
 
         def save_mark(camera: Camera, given: object) -> None:
             """Note that an event is reviewed or kept."""

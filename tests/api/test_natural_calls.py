@@ -551,8 +551,8 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
         PromptError,
         r"prompts",
     ),
-    "masks in a list": (
-        lambda: segue.track(IMAGES, [FIRST == 1, FIRST == 2]),
+    "a mask and a number in a list": (
+        lambda: segue.track(IMAGES, [FIRST == 1, 2]),
         PromptError,
         r"prompts: list of 2",
     ),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -19,6 +22,9 @@ import torch
 
 from segue.cli import main
 from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS
+
+SECONDS = 240.0
+"""After which a child process is ended that should have come to its end long before."""
 
 
 def run_alone(
@@ -57,9 +63,14 @@ def run_forked(
     return start_forked(partial(_command, ["segue", *map(str, arguments)], folder, site, before))()
 
 
-def run_program(script: Path, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program with these words in a folder; where there is no fork, in an interpreter of its own."""
-    if not hasattr(os, "fork"):
+def run_program(
+    script: Path, *words: str, folder: Path, alone: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a program with these words in a folder; alone or without fork in an interpreter of its own.
+
+    Programs that set the threads of OpenCV run alone: in a fork it waits for threads that are not there.
+    """
+    if alone or not hasattr(os, "fork"):
         line = [sys.executable, str(script), *words]
         return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
@@ -103,7 +114,7 @@ def start_forked(act: Callable[[], object]) -> Callable[[], subprocess.Completed
 
     def wait() -> subprocess.CompletedProcess[str]:
         with out, err:
-            _, result = os.waitpid(child, 0)
+            result = _status_of(child)
             for file in (out, err):
                 file.seek(0)
             code = os.waitstatus_to_exitcode(result)
@@ -112,8 +123,24 @@ def start_forked(act: Callable[[], object]) -> Callable[[], subprocess.Completed
     return wait
 
 
+def _status_of(child: int) -> int:
+    """Wait status of a child process; one that does not end says where it is, and is ended."""
+    due = time.monotonic() + SECONDS
+    pause = 0.002
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        if time.monotonic() > due:
+            os.kill(child, signal.SIGABRT)
+            return os.waitpid(child, 0)[1]
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
+
+
 def _ended(act: Callable[[], object], out: int, err: int) -> int:
     """Exit status of the child process."""
+    faulthandler.enable(err)
     gc.freeze()  # a decoder of the parent that is freed here waits for its threads, for ever
     try:
         os.dup2(out, 1)

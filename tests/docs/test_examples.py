@@ -55,6 +55,7 @@ def test_a_program_runs_as_its_first_lines_say(script: Path, tmp_path: Path) -> 
     assert found is not None
     assert found[1] == script.name
     cut_sample(tmp_path / "my.mp4", 6)
-    done = run_program(script, *shlex.split(found[2]), folder=tmp_path)
+    alone = "segue_watch" in program
+    done = run_program(script, *shlex.split(found[2]), folder=tmp_path, alone=alone)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr

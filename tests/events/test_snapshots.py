@@ -66,8 +66,8 @@ def test_each_event_has_a_image_with_its_object_and_a_clip_around_it(tmp_path: P
     assert abs(int(clip[-1][2, 2, 0]) - (40 + 60 + module.AFTER * FPS)) < 4
 
 
-def test_a_busy_camera_encodes_each_frame_less_than_twice(tmp_path: Path) -> None:
-    seconds, often = 24, 5  # frames from one object to the next
+def test_a_busy_camera_encodes_few_frames_twice(tmp_path: Path) -> None:
+    seconds, often = 44, 5  # frames from one object to the next
     folder = tmp_path / "seen"
     with EventSink(tmp_path / "events.json", snapshots=Snapshots(folder, FPS)) as sink:
         for index in range(seconds * FPS):
@@ -80,7 +80,7 @@ def test_a_busy_camera_encodes_each_frame_less_than_twice(tmp_path: Path) -> Non
     clips = {path.read_bytes(): len(images(path)) for path in folder.glob("*.mp4")}
     assert len(list(folder.glob("*.jpg"))) > 60
     assert 1 < len(clips) < 4
-    assert sum(clips.values()) < 2 * seconds * FPS
+    assert sum(clips.values()) < 1.4 * seconds * FPS
 
 
 def test_what_is_in_the_folder_is_replaced_only_if_wanted(tmp_path: Path) -> None:

@@ -106,3 +106,18 @@ def test_other_zones_take_the_place_of_those_before_and_the_objects_stay() -> No
     events.change(["far=900,0 990,0 990,90"])
     with pytest.raises(SegueError, match="outside the image"):
         events.update(big(20, {})[1])
+
+
+def test_pixels_of_an_ignored_region_belong_to_no_event() -> None:
+    """The object begins behind the region; later it walks into another one, which is drawn meanwhile."""
+    rules = EventRules.parse(0.0, (), (), (), ["tree=0,0 59,0 59,119 0,119"])
+    events = ZoneEvents([], rules)
+    found = [event for result in walk(20) for event in events.update(result)]
+    assert [(event.event, event.frame) for event in found] == [("enter", 9)]
+    assert events.objects[3].x0 >= 60
+    events.change([], EventRules.parse(0.0, (), (), (), ["all=0%,0% 100%,0% 100%,100% 0%,100%"]))
+    assert [event for result in walk(25)[20:] for event in events.update(result)] == []
+    assert [event.event for event in events.finish()] == ["end"]
+    for text in ("line=0,0 10,10", "far=500,500 600,500 600,600"):
+        with pytest.raises(SegueError):
+            ZoneEvents([], EventRules.parse(0.0, (), (), (), [text]), (120, 180))

@@ -24,6 +24,7 @@ IN_PYTHON_ALONE = {"prompts", "text", "box", "boxes", "masks", "points", "labels
 EVENTS = {
     "events",
     "zones",
+    "ignore",
     "min_seconds",
     "min_height",
     "loiter",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import segue
 from segue.errors import SegueError, SinkError
 from segue.jobs import RunCancelledError, read_job, run
 from segue.jobs.observer import Observer
@@ -184,6 +185,27 @@ def test_answers_are_drawn_and_written_in_any_format(
     assert all(image.std() > 10 for image in shown), "over the images of the video"
     (entry,) = json.loads(written["ytvis"].read_text())
     assert entry["segmentations"] == [encode_rle(MASK), None, None]
+
+
+@pytest.mark.parametrize("once", [False, True], ids=["files", "frames that come once"])
+def test_a_program_has_the_answers_frame_by_frame_with_images(
+    calls: list[dict[str, Any]], job: InstancesJob, tmp_path: Path, once: bool
+) -> None:
+    images = [image.repeat(2, 0).repeat(2, 1) for image in IMAGES]
+    source: Any = iter(images) if once else job.source.place
+    results = [*segue.instances(source, model="msstsvis-lite", whole=True, keep_images=True, device="cpu")]
+    assert [[(item.label, item.area > 0) for item in result.objects] for result in results] == [
+        [("dog", True)],
+        [("dog", False)],
+        [("dog", False)],
+    ]
+    assert all(np.array_equal(result.image, image) for result, image in zip(results, images, strict=True))
+    source = iter(images) if once else job.source.place
+    written = segue.instances(source, model="msstsvis-lite", whole=True, device="cpu").save(
+        tmp_path / "saved", formats=["ytvis", "overlay"]
+    )
+    assert len(json.loads(written["ytvis"].read_text())) == 1
+    assert all(frame.image.std() > 10 for frame in open_source(written["overlay"]))
 
 
 def test_a_cancelled_clip_begins_anew_and_leaves_nothing(

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL.Image import fromarray
 
 from segue.errors import PromptError, SourceError
 from segue.masks import write_index_mask
-from segue.prompt_inputs import as_masks, is_mask_like
+from segue.prompt_inputs import as_masks, as_prompts, is_mask_like
+from segue.types import MaskPrompt
 
 INDEX = np.array([[0, 2, 2, 0, 0], [0, 0, 7, 0, 0]], np.uint8)
 TWO = np.stack([INDEX == 2, INDEX == 7])
@@ -44,3 +46,14 @@ def test_files_are_masks_by_their_path(tmp_path: Path) -> None:
 def test_what_is_no_mask_is_refused(value: Any, words: str) -> None:
     with pytest.raises(PromptError, match=words):
         as_masks(value, "first")
+
+
+def test_masks_in_a_list_are_objects_in_its_order() -> None:
+    one, two = np.zeros((2, 4, 6), np.uint8)
+    one[:2], two[2:, :3] = 1, 255
+    first, second = as_prompts([one, fromarray(two)])
+    assert isinstance(first, MaskPrompt)
+    assert isinstance(second, MaskPrompt)
+    assert (first.id, second.id) == (1, 2)
+    assert np.array_equal(np.asarray(first.mask) != 0, one > 0)
+    assert np.array_equal(np.asarray(second.mask) != 0, two > 0)

@@ -47,7 +47,7 @@ def saved() -> list[list[str]]:
 
 @pytest.fixture
 def page(saved: list[list[str]]) -> Iterator[CameraPage]:
-    with CameraPage([camera()], 0, lambda _, zones: saved.append(zones), access=ACCESS) as page:
+    with CameraPage([camera()], 0, lambda _, __, zones: saved.append(zones), access=ACCESS) as page:
         yield page
 
 

@@ -35,7 +35,7 @@ from segue.video import Reconnect
 from segue.video.sources import live
 from segue_watch import cameras
 from segue_watch.cameras import Camera, watch_cameras
-from segue_watch.configuration import read_cameras, save_zones
+from segue_watch.configuration import DrawnOption, read_cameras, save_drawn
 from segue_watch.log import CameraWarning
 from segue_watch.page import CameraPage
 from tests.cli.forked import run_forked
@@ -361,8 +361,8 @@ def test_zones_that_are_drawn_on_the_page_are_saved_in_the_file_and_watched(
     yard = Camera("yard", jobs["yard"], lambda *_: None, seen.append, patience=QUICK)
     stop = CancelToken()
 
-    def save(name: str, zones: list[str]) -> None:
-        yard.change(save_zones(path, tmp_path / "out", name, zones, yard.job.zones))
+    def save(name: str, option: DrawnOption, texts: list[str]) -> None:
+        yard.change(save_drawn(path, tmp_path / "out", name, option, texts, yard.drawn(option)))
 
     def post(zones: object, **headers: str) -> int:
         given = {"Content-Type": "application/json", **headers}
@@ -623,9 +623,22 @@ source = '1' # later
 
 def saved(path: Path, *zones: str, known: tuple[str, ...]) -> str:
     """What is in a file of cameras after the zones of one were saved."""
-    job = save_zones(path, path.parent, "gate", zones, known)
+    job = save_drawn(path, path.parent, "gate", "zone", zones, known)
     assert job == read_cameras(path, path.parent)["gate"]
     return path.read_bytes().decode()
+
+
+def test_regions_and_least_heights_are_saved_beside_zones(tmp_path: Path) -> None:
+    path = cameras_file(tmp_path, FILE)
+    save_drawn(path, tmp_path, "gate", "ignore", [A])
+    save_drawn(path, tmp_path, "gate", "min-height", ["100:12", "460:60"])
+    job = save_drawn(path, tmp_path, "gate", "min-height", ["100:14"], ["100:12", "460:60"])
+    assert (job.ignore, job.min_height) == ((A,), ("100:14",))
+    assert len(job.zones) == 3
+    before = path.read_bytes()
+    with pytest.raises(SegueError, match="ignore"):
+        save_drawn(path, tmp_path, "gate", "ignore", ["line=0,0 9,9"], [A])
+    assert path.read_bytes() == before
 
 
 def test_saving_zones_keeps_what_was_written_by_hand(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def saved() -> list[list[str]]:
 def port(saved: list[list[str]]) -> Iterator[int]:
     job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"))
     yard = Camera("yard", job, ignore, ignore)
-    with CameraPage([yard], 0, lambda _, zones: saved.append(zones)) as page:
+    with CameraPage([yard], 0, lambda _, __, zones: saved.append(zones)) as page:
         yield urlsplit(page.address).port or 0
 
 

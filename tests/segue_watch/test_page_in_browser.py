@@ -13,7 +13,7 @@ import pytest
 from segue.events.retention import Marks
 from segue.utils.cancel import CancelToken
 from segue_watch.cameras import Camera, watch_cameras
-from segue_watch.configuration import read_cameras, save_zones
+from segue_watch.configuration import DrawnOption, read_cameras, save_drawn
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
 from tests.segue_web.chromium import launched, needs_chromium
@@ -57,9 +57,10 @@ def page(chromium: Any, tmp_path: Path, folder: Path) -> Iterator[Any]:
         ]
         by_name, stop = {camera.name: camera for camera in cameras}, CancelToken()
 
-        def save(name: str, zones: list[str]) -> None:
+        def save(name: str, option: DrawnOption, texts: list[str]) -> None:
             camera = by_name[name]
-            camera.change(save_zones(file, folder, name, zones, camera.job.zones, camera.check))
+            known = camera.drawn(option)
+            camera.change(save_drawn(file, folder, name, option, texts, known, camera.check))
 
         thread = threading.Thread(target=watch_cameras, args=(cameras, stop), daemon=True)
         with CameraPage(cameras, 0, save) as served:
@@ -110,6 +111,41 @@ def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folde
     page.get_by_role("button", name="Remove line").wait_for()
     page.get_by_role("button", name="Remove wall").click()
     page.get_by_role("button", name="Remove wall").wait_for(state="detached")
+
+
+def test_regions_and_least_heights_are_drawn_and_removed(page: Any, folder: Path) -> None:
+    page.locator(".tile.online").click()
+
+    def draw(kind: str, *points: tuple[float, float]) -> None:
+        page.get_by_role("button", name="Draw").click()
+        page.locator("#zone-kind").select_option(kind)
+        box = page.locator("#canvas").bounding_box()
+        for x, y in points:
+            page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        page.get_by_role("button", name="Save").click()
+        page.locator("#zone-form").wait_for(state="hidden")
+
+    page.get_by_role("button", name="Draw").click()
+    page.locator("#zone-kind").select_option("ignored")
+    assert page.locator("#zone-save").is_disabled()
+    page.locator("#zone-name").fill("tree")
+    page.get_by_role("button", name="Cancel").click()
+    draw("ignored", (0.4, 0.4), (0.6, 0.4), (0.6, 0.6))
+    page.get_by_role("button", name="Remove zone").wait_for()
+    draw("heights", (0.5, 0.7), (0.5, 0.6))
+    draw("heights", (0.5, 0.4), (0.5, 0.35))
+    page.locator("#zone-list li", has_text="least height").nth(1).wait_for()
+    file = folder.parent / "cameras.toml"
+    gate = read_cameras(file, folder)["gate"]
+    assert [text.partition("=")[0] for text in gate.ignore] == ["zone"]
+    assert len(gate.min_height) == 2
+    assert gate.zones, "they stay"
+    page.get_by_role("button", name="Remove zone").click()
+    page.get_by_role("button", name="Remove zone").wait_for(state="detached")
+    page.get_by_role("button", name=re.compile("Remove .* px")).first.click()
+    page.locator("#zone-list li", has_text="least height").nth(1).wait_for(state="detached")
+    gate = read_cameras(file, folder)["gate"]
+    assert (len(gate.ignore), len(gate.min_height)) == (0, 1)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

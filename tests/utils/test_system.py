@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,24 @@ def test_the_family_of_a_processor_as_linux_tells_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "is_file", lambda path: True)
     monkeypatch.setattr(Path, "read_text", lambda path, **how: table)
     assert system.processor_family() == "AuthenticAMD 25"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_sets_the_threads_of_opencv_that_its_parent_has_used() -> None:
+    program = """if True:
+        import os, sys
+        import cv2, numpy as np
+        from segue.utils.system import set_opencv_threads
+
+        cv2.setNumThreads(2)
+        image = np.zeros((2000, 2000, 3), np.uint8)
+        cv2.GaussianBlur(image, (0, 0), 5)
+        child = os.fork()
+        if not child:
+            set_opencv_threads(1)
+            cv2.GaussianBlur(image, (0, 0), 5)
+            os._exit(7)
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
+    assert done.returncode == 7

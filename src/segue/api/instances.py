@@ -13,6 +13,7 @@ from segue.models.base import InstanceNetwork
 from segue.sessions.detected import DetectionSession
 from segue.sessions.instances import InstanceSession
 from segue.sessions.networks import check_path
+from segue.sessions.official import WholeVideoSession
 from segue.video import Source
 from segue.video.sources.given import SourceLike
 from segue.weights.default import default_model
@@ -30,13 +31,14 @@ def instances(
     window: int | None = None,
     overlap: int = 3,
     short_side: int | None = None,
+    whole: bool = False,
     device: str | int | torch.device | None = None,
     fast: bool = False,
     colour: Colour = "rgb",
     layout: Layout = "thwc",
     progress: Progress | None = None,
     keep_images: bool = False,
-) -> Results[DetectionSession | InstanceSession]:
+) -> Results[DetectionSession | InstanceSession | WholeVideoSession]:
     """Detect, classify, segment and track all instances of a video of any length.
 
     The network reads overlapping windows of frames and matches objects on the shared frames. Memory does not
@@ -60,6 +62,8 @@ def instances(
         overlap: frames shared by neighbouring windows; not for detectors.
         short_side: resize frames to this short side in pixels; None is the network's value; not for
             detectors.
+        whole: look at the video as one clip before the first result, as published; memory grows with its
+            length. ``save(formats="ytvis")`` writes the ten best pairs of query and class.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: half precision or 8-bit integers, where the device is faster with them; detectors: float32.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
@@ -84,5 +88,5 @@ def instances(
     given = dict(locals())
     if model is None:
         check_path("weights", weights)
-        given["model"] = default_model(weights)
+        given["model"] = default_model(weights, detectors=not whole)
     return results_of(InstancesJob, given)

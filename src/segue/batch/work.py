@@ -31,7 +31,7 @@ from segue.types import Frame, MaskPrompt, Segmentation
 from segue.utils.allocation import prepare_process
 from segue.utils.cancel import CancelToken
 from segue.utils.files import remove_partial
-from segue.utils.system import finish_removal, remove_folder
+from segue.utils.system import finish_removal, remove_folder, set_opencv_threads
 from segue.video.sources.addresses import is_url
 
 IMAGE_WIDTH = 320
@@ -125,11 +125,10 @@ class ProgressRecorder(Observer):
 def prepare_worker(threads: int) -> None:
     """Set what makes networks fast in a process, and its number of threads."""
     prepare_process()
-    import cv2
     import torch  # late: options are checked before
 
     torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    set_opencv_threads(threads)
 
 
 def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:

@@ -11,7 +11,7 @@ from segue.events.rules import EventRules
 from segue.events.zones import Zone
 from segue.options import FilePath, OptionModel, Text, option
 
-RULES = ("zones", "min_seconds", "min_height", "loiter")
+RULES = ("zones", "ignore", "min_seconds", "min_height", "loiter")
 """Fields that may change while a camera is watched."""
 
 
@@ -25,6 +25,10 @@ class EventOptions(OptionModel):
     """Region or line to watch for events: door=10,20 100,20 100,90 in pixels, or door=5%,10% 50%,10% 50%,45%,
     or all numbers in shares from 0 to 1; two points are a line; may be given several times."""
 
+    ignore: tuple[str, ...] = option((), "Objects and events")
+    """Region whose pixels belong to no event, such as a tree or a television: tree=0%,0% 30%,0% 30%,40%, with
+    corners as for `--zone`; may be given several times."""
+
     min_seconds: float = option(0.0, "Objects and events", ge=0)
     """Least time in seconds that an object is there before it is an event."""
 
@@ -37,7 +41,7 @@ class EventOptions(OptionModel):
 
     notify: Text | None = option(None, "Objects and events")
     """Address that receives each event as it happens, with the event as JSON: http:// and https:// by POST,
-    mqtt:// and mqtts://HOST/TOPIC by MQTT."""
+    mqtt:// and mqtts://HOST/TOPIC by MQTT; apprise+ADDRESS sends a text and the image by Apprise."""
 
     home_assistant: bool = option(False, "Objects and events")
     """With `--notify mqtt://HOST/TOPIC`: zones, and the image of the last event, appear in Home Assistant by
@@ -71,10 +75,10 @@ class EventOptions(OptionModel):
             raise SegueError("two zones have one name; give each a name of its own")
         if self.home_assistant and not (self.notify or "").startswith(("mqtt://", "mqtts://")):
             raise SegueError("--home-assistant: its messages go by MQTT; give --notify mqtt://HOST/TOPIC")
-        rules = self.min_seconds or self.min_height or self.loiter
+        rules = self.min_seconds or self.min_height or self.loiter or self.ignore
         keep = Retention.parse(self.keep)
         needs_events = zones or rules or self.notify or self.snapshots or self.name_events or keep
         if needs_events and self.events is None and "events" not in formats:
             raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
-        parsed = EventRules.parse(self.min_seconds, self.loiter, self.min_height, zones)
+        parsed = EventRules.parse(self.min_seconds, self.loiter, self.min_height, zones, self.ignore)
         return EventSettings(zones, parsed, keep=keep)

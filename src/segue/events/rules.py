@@ -6,9 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import cv2
+import numpy as np
+
 from segue.errors import SegueError
 from segue.events.zones import Zone
 from segue.types import Box
+from segue.utils.arrays import BoolArray
 from segue.video.sources.span import parse_duration
 
 _HEIGHT = re.compile(r"(?:(\d{1,6}(?:\.\d{1,6})?):)?(\d{1,6}(?:\.\d{1,6})?)")
@@ -23,15 +27,22 @@ class EventRules:
         loiter: seconds after which somebody in a zone loiters, by the name of the zone.
         min_heights: row of the image, and the least height in pixels of an object that stands there; two of
             them follow the perspective. Empty for any height.
+        ignored: regions whose pixels belong to no object.
     """
 
     min_seconds: float = 0.0
     loiter: Mapping[str, float] = field(default_factory=dict)
     min_heights: tuple[tuple[float, float], ...] = ()
+    ignored: tuple[Zone, ...] = ()
 
     @classmethod
     def parse(
-        cls, min_seconds: float, loiter: Sequence[str], min_heights: Sequence[str], zones: Sequence[Zone]
+        cls,
+        min_seconds: float,
+        loiter: Sequence[str],
+        min_heights: Sequence[str],
+        zones: Sequence[Zone],
+        ignored: Sequence[str] = (),
     ) -> EventRules:
         """Read rules as the command line takes them.
 
@@ -40,6 +51,7 @@ class EventRules:
             loiter: as ``door=30s``, with names of zones.
             min_heights: as ``100:12``, row and pixels, twice; or ``20`` for all rows.
             zones: the zones that there are.
+            ignored: regions, as zones are written.
 
         Returns:
             The rules.
@@ -66,7 +78,33 @@ class EventRules:
             heights.append((float(match[1] or 0), float(match[2])))
         if len(heights) > 2 or len({row for row, _ in heights}) < len(heights):
             raise SegueError("--min-height: give the least height at one or two rows of the image")
-        return cls(min_seconds, seconds, tuple(heights))
+        regions_ignored = tuple(Zone.parse(text) for text in ignored)
+        for zone in regions_ignored:
+            if zone.is_line:
+                raise SegueError(f"--ignore {zone.name}: two points are a line; give the corners of a region")
+        if len({zone.name for zone in regions_ignored}) < len(regions_ignored):
+            raise SegueError("two regions that are ignored have one name; give each a name of its own")
+        return cls(min_seconds, seconds, tuple(heights), regions_ignored)
+
+    def ignored_pixels(self, size: tuple[int, int]) -> BoolArray | None:
+        """Where the pixels of a frame belong to no object.
+
+        Args:
+            size: height and width.
+
+        Returns:
+            (H, W), bool; None where all count.
+
+        Raises:
+            SegueError: a region lies outside the frame.
+        """
+        if not self.ignored:
+            return None
+        pixels = np.zeros(size, np.uint8)
+        for zone in (zone.in_pixels(size) for zone in self.ignored):
+            zone.check(size)
+            cv2.fillPoly(pixels, [np.rint(zone.points).astype(np.int32)], 1)
+        return pixels > 0
 
     def tall_enough(self, box: Box) -> bool:
         """Tell whether an object is tall enough for the place where it stands.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import threading
 import time
@@ -27,13 +26,14 @@ from segue.sinks.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
 from segue.utils.files import make_folder, write_complete, writing
 from segue.utils.notices import warn_caller
+from segue.utils.system import num_cores
 
 BEFORE, AFTER = 3.0, 3.0
 """Seconds of a clip before and after the moment at which the event is known."""
 
-TOGETHER = 10.0
+TOGETHER = 20.0
 """Seconds from the first event of a clip on in which further ones share it while it is open. So two clips are
-open at most, and a camera before a busy road encodes each frame less than twice on average."""
+open at most, and a camera before a busy road encodes each frame 1.3 times on average."""
 
 ROUNDING = 1e-6  # seconds by which times may differ
 
@@ -53,7 +53,7 @@ QUALITY = 90  # of JPEG, in percent
 KEEP_SECONDS = 60.0
 """How often a camera looks for images and clips that are no longer kept."""
 
-_ENCODERS = threading.BoundedSemaphore(os.cpu_count() or 1)
+_ENCODERS = threading.BoundedSemaphore(num_cores())
 """Clips of all cameras that are encoded at a time: an encoder takes 10 MB for 320x240, 30 MB for 640x480."""
 
 _OURS = re.compile(rf"(?P<whole>{NAME})|\.{NAME}\.[0-9a-f]{{8}}\.partial")
@@ -99,7 +99,7 @@ class _Clip:
 class Snapshots:
     """Writes ``00007-enter-3.jpg`` and ``.mp4``, encoded in a thread, for the seventh event, about object 3.
 
-    Events within ten seconds share the clip of the first of them. The image of an ``enter`` shows the best
+    Events within twenty seconds share the clip of the first of them. The image of an ``enter`` shows the best
     view of the object so far: a better one replaces it.
 
     Args:

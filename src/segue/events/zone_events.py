@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
+
 from segue.errors import ArgumentError
 from segue.events.rules import EventRules
 from segue.events.table import Event
@@ -14,6 +16,7 @@ from segue.masks import measure
 from segue.masks.measure import MIN_SIDE, least_area
 from segue.sinks.base import Size, known_size, sized_mask
 from segue.types import Point, Segmentation
+from segue.utils.arrays import BoolArray
 
 MIN_FRAMES = 3
 """Objects that were seen on fewer frames, large enough, are not worth an event."""
@@ -74,6 +77,7 @@ class ZoneEvents:
         self._zones = _parsed(zones)
         self._rules = rules or EventRules()
         self._size, self._fps, self._zones_fit = size, fps, False
+        self._ignored: BoolArray | None = None
         self._visits: dict[int, _Visit] = {}
         known = known_size(size)
         if known is not None:
@@ -140,6 +144,8 @@ class ZoneEvents:
         mask = sized_mask(result, self._size)
         if not self._zones_fit:  # a camera tells its size with the first frame
             self._check_zones((mask.shape[0], mask.shape[1]))
+        if self._ignored is not None:
+            mask = np.where(self._ignored, 0, mask)
         least = least_area(mask.shape)
         labels = {item.id: item.label or None for item in result.objects}
         for number, extent in measure(mask).items():
@@ -174,6 +180,7 @@ class ZoneEvents:
         self._zones = tuple(zone.in_pixels(size) for zone in self._zones)
         for zone in self._zones:
             zone.check(size)
+        self._ignored = self._rules.ignored_pixels(size)
         self._zones_fit = True
 
     def _zones_at(self, point: Point) -> str:

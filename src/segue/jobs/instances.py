@@ -9,7 +9,6 @@ from typing import Any
 
 from segue.errors import ArgumentError, PromptError, SegueError
 from segue.jobs.opened import Run, open_video
-from segue.jobs.places import with_defaults
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.models.seqformer.network import YOUTUBE_VIS_2019, YOUTUBE_VIS_2021
@@ -91,16 +90,20 @@ def _open_whole(
     """A network that looks at the video as one clip, as published."""
     network, names = prepared.network, _names_of(prepared.network, names)
     side = job.options.short_side or network.short_side
-    formats = with_defaults(job, endless=source.endless).outputs.formats or ()
+
+    def shows_images() -> bool:
+        formats = run.job.outputs.formats  # None where a program takes the results
+        return formats is None or any(SINKS.find(name).needs_frames for name in formats)
+
     video = WholeVideo(
         prepared,
         lambda: source,
         lambda: source.original_size,
         short_side=side,
-        images=any(SINKS.find(name).needs_frames for name in formats),
+        images=shows_images,
         once=source.once,
     )
-    return Run(
+    run = Run(
         job,
         source,
         WholeVideoSession(video, names, network.score),
@@ -109,6 +112,7 @@ def _open_whole(
         records=lambda: video.records,
         notice=memory_notice(network, source.frame_count, source.size, side),
     )
+    return run
 
 
 def _names_of(network: InstanceNetwork, names: Mapping[int, str] | None) -> dict[int, str]:

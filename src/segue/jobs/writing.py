@@ -104,7 +104,7 @@ class JobOutputs:
         queue = self._places.messages(outputs.formats or ())
         if outputs.overwrite:
             queue.unlink(missing_ok=True)
-        return Notifier(job.notify, queue)
+        return Notifier(job.notify, queue, images=self._places.snapshots)
 
     def _open_sink(self) -> Sink:
         outputs = self._opened.job.outputs

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from multiprocessing import active_children, get_context
 from typing import Literal, TypeVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -22,7 +21,12 @@ from segue.types import Image, IndexMask
 from segue.utils.allocation import prepare_process
 from segue.utils.inputs import check_choice
 from segue.utils.naming import first_few, last_number
-from segue.utils.system import check_may_start_processes, let_signals_through, signals_blocked
+from segue.utils.system import (
+    check_may_start_processes,
+    let_signals_through,
+    set_opencv_threads,
+    signals_blocked,
+)
 
 Measures = Mapping[str, float]
 """Values by the official name of their column, such as ``J-Mean`` or ``AP50``."""
@@ -244,4 +248,4 @@ def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     let_signals_through({signal.SIGINT})
     prepare_process()
-    cv2.setNumThreads(1)
+    set_opencv_threads(1)

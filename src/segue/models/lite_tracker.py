@@ -58,8 +58,11 @@ class LiteTracker(MemoryTracker):
         return [window for window in (first, wider) if window is not None]
 
     def wanted(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
-        masks, margin = self._masks_before(ids, plan), self._margin()
-        if len(self.ids) < MANY or masks is None or margin is None:
+        margin = self._margin()
+        if len(self.ids) < MANY or margin is None:  # before the masks are taken: on a GPU that waits
+            return None
+        masks = self._masks_before(ids, plan)
+        if masks is None:
             return None
         stride = self.network.read_stride
         found = torch.ones(len(ids), *(side // stride for side in masks.shape[1:]), dtype=torch.bool)
@@ -81,8 +84,9 @@ class LiteTracker(MemoryTracker):
     def decode(
         self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
     ) -> Tensor:
-        masks, margin = self._masks_before(ids, plan), self._margin()
-        if len(self.ids) == 1 or masks is None or margin is None:
+        margin = self._margin()
+        masks = None if len(self.ids) == 1 or margin is None else self._masks_before(ids, plan)
+        if masks is None or margin is None:
             return super().decode(view, query, readout, ids, plan)
         windows = Window.around_each(masks, round(DECODED * margin))
         decoded = torch.cat(self._decode_within(query, readout, windows))

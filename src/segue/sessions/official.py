@@ -119,7 +119,7 @@ class WholeVideo(Passes):
         frames: gives the frames of the video from the beginning; damage ends the clip.
         size: gives the height and width of the masks, from the first frame on; None is that of the frames.
         short_side: images are resized to this short side, in pixels.
-        images: whether the second pass shows images, for which ``frames`` is called again.
+        images: tells when the first pass begins whether the second one shows images: it reads them again.
         once: ``frames`` can be called only once, so that images are kept in memory.
 
     Attributes:
@@ -133,21 +133,24 @@ class WholeVideo(Passes):
         size: Callable[[], tuple[int, int] | None],
         *,
         short_side: int,
-        images: bool = True,
+        images: Callable[[], bool] = lambda: True,
         once: bool = False,
     ) -> None:
         self._network, self._frames, self._size, self._short_side = network, frames, size, short_side
-        self._again, self._keeps = images and not once, images and once
+        self._images, self._once = images, once
+        self._again = False  # whether the second pass reads the frames once more
         self._seen: list[Frame] = []
         self.records: Records = []
 
     def learning(self) -> Iterator[int]:
         """Look at all frames; yields the number of those done so far."""
-        clip = Clip(self._network, self._short_side)
+        clip, images = Clip(self._network, self._short_side), self._images()
+        self._again = images and not self._once
+        keeps = images and self._once
         try:
             for frame in self._frames():
                 clip.add(frame.image)
-                self._seen.append(frame if self._keeps else replace(frame, image=_no_image(frame.size)))
+                self._seen.append(frame if keeps else replace(frame, image=_no_image(frame.size)))
                 self.latest = frame
                 yield len(self._seen)
         except SourceDamageError:  # the second pass gives the frames before it, and meets it again
@@ -159,7 +162,7 @@ class WholeVideo(Passes):
 
     def second(self) -> Iterator[Frame]:
         """The same frames; without images where nobody looks at them."""
-        return iter(self._frames() if self._again else self._seen)
+        yield from self._frames() if self._again else self._seen
 
     def state(self, *, copy: bool = True) -> NoReturn:
         """Raise: a clip is looked at as a whole or not at all."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -87,7 +88,7 @@ class OverlayVideoSink(FileSink):
                     "w",
                     format="mp4",
                     container_options={"movflags": "+faststart"},
-                    io_open=lambda *_: self._file.path.open("rb"),  # faststart reads what is written
+                    io_open=partial(_open_again, self._file.path),  # faststart reads what is written
                 )
                 self._stream = _add_stream(self._container, self._fps, image, self._pixel_aspect)
             raw = VideoFrame.from_ndarray(image, format="rgb24").reformat(
@@ -128,6 +129,11 @@ class OverlayVideoSink(FileSink):
         mask = resize_mask(segmentation.mask, frame.size)
         drawn = overlay(frame.image, mask, alpha=self._alpha, ids=self._ids, captions=captions)
         return np.hstack((frame.image, drawn)) if self._side_by_side else drawn
+
+
+def _open_again(path: Path, *_: object) -> IO[bytes]:
+    """Open a file for reading. It holds no sink: encoders would live until cycles are collected."""
+    return path.open("rb")
 
 
 def _add_stream(container: OutputContainer, fps: float, like: Image, aspect: Fraction) -> VideoStream:

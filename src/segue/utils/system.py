@@ -59,6 +59,11 @@ def processor_family() -> str:
     return " ".join(field[1] for field in fields if field)
 
 
+def num_cores() -> int:
+    """Cores of the machine that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def busy_seconds() -> float | None:
     """Processor seconds of all programs since the machine started; None where the system does not tell.
 
@@ -231,6 +236,17 @@ def die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def set_opencv_threads(count: int) -> None:
+    """Set the number of threads of OpenCV in this process.
+
+    A forked process would wait for ever for threads that only its parent has: with 1 OpenCV ends them first,
+    with 0 it leaves them alone and computes in the calling thread as well.
+    """
+    import cv2  # late: many processes need none
+
+    cv2.setNumThreads(count if count > 1 else 0)
 
 
 def lower_thread_priority() -> None:

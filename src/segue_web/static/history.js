@@ -97,6 +97,15 @@ function play(event, others) {
     className: "quiet",
     textContent: `${dayOf(event.moment)}, ${timeOf(event.moment)}, ${event.camera}`,
   });
+  // A clip that is shared begins three seconds before its first event: it is shown from as long before this one.
+  const begins = event.clip?.replace(".mp4", ".jpg");
+  const first = others().find(
+    (other) => other.camera === event.camera && other.part === event.part && other.snapshot === begins,
+  );
+  film.onloadedmetadata = () => {
+    const later = first ? event.moment - first.moment : 0;
+    if (later > 0) film.currentTime = Math.min(later, Math.max(0, film.duration - 1));
+  };
   film.onerror = () => {
     says.textContent += has(event.snapshot) ? "; the clip is not complete yet" : "";
     if (has(event.snapshot)) film.replaceWith(still());

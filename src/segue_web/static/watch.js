@@ -4,14 +4,14 @@ import { element, fill, iconButton, make, otherTheme, span } from "./dom.js";
 import { beginHistory, get, hearOfEvents, loadCounts, loadEvents, post, showLast } from "./history.js";
 import { icon } from "./icons.js";
 import { drawing } from "./paint.js";
-import { cornersOf, drawZones, ZoneEditor } from "./zones.js";
+import { cornersOf, drawHeights, drawIgnored, drawZones, ZoneEditor } from "./zones.js";
 
 /**
  * @typedef {import("./zones.js").Zone} Zone
  * @typedef {{status: "starting" | "online" | "lost", since: string, fps: number, frames: number, delay: number,
  *   dropped: number,
  *   damaged: number, reconnects: number, restarts: number, events: number, undelivered: number, error: string,
- *   zones: Zone[],
+ *   zones: Zone[], ignored: Zone[], heights: [number, number][],
  *   size: [number, number] | null, disk_used: number, disk_per_day: number, disk_days_left: number | null}} State
  */
 
@@ -31,6 +31,9 @@ let [view, chosen] = ["wall", ""];
 let zonesShown = true;
 let process = { processor: 0, wall: 0, memory: /** @type {number | null} */ (null) };
 let placed = { left: 0, top: 0, width: 1, height: 1 }; // the image on the canvas
+/** @typedef {"zones" | "ignored" | "heights"} Kind */
+/** what a drawing will be @type {Kind} */
+let drawnKind = "zones";
 /** a zone that is drawn or changed */
 const drawn = new ZoneEditor(canvas, () => placed, showDrawing);
 
@@ -82,10 +85,14 @@ function paint(/** @type {HTMLCanvasElement} */ target, /** @type {string} */ na
   if (image) context.drawImage(image, 0, 0, place.width, place.height);
   /** @type {[number, number]} */
   const shown = [place.height, place.width];
-  const zones = states[name].zones.filter(
-    (zone) => !(drawn.active && name === chosen && view === "camera" && zone.name === drawn.was),
-  );
-  if (withZones) drawZones(context, zones, shown, states[name].size ?? size, devicePixelRatio);
+  const others = (/** @type {Kind} */ kind) => (/** @type {Zone} */ zone) =>
+    !(drawn.active && name === chosen && view === "camera" && kind === drawnKind && zone.name === drawn.was);
+  if (withZones) {
+    const full = states[name].size ?? size;
+    drawIgnored(context, states[name].ignored.filter(others("ignored")), shown, full, devicePixelRatio);
+    drawZones(context, states[name].zones.filter(others("zones")), shown, full, devicePixelRatio);
+    if (view === "camera") drawHeights(context, states[name].heights, shown, full, devicePixelRatio);
+  }
   return place;
 }
 
@@ -170,25 +177,47 @@ const percent = (/** @type {number} */ share) => Math.round(share * 1000) / 10;
 const zoneText = (/** @type {Zone} */ zone) =>
   `${zone.name}=${zone.points.map(([x, y]) => (zone.percent ? `${x}%,${y}%` : `${x},${y}`)).join(" ")}`;
 
-async function saveZones(/** @type {Zone[]} */ zones) {
-  const refused = await post(`zones/${chosen}`, zones.map(zoneText)).catch((error) => error.message);
+/** @param {Kind} kind @param {string[]} texts */
+async function saveDrawn(kind, texts) {
+  const refused = await post(`${kind}/${chosen}`, texts).catch((error) => error.message);
   element("zone-says").textContent = refused;
   if (!refused) drawn.end();
   await look();
 }
 
-/** @param {Zone | null} zone */
-function beginDrawing(zone = null) {
+const HINTS = {
+  zones: "Click the corners in the image; two points are a line.",
+  ignored: "Click the corners of a region, such as a tree: what moves there is no event.",
+  heights:
+    "Click the feet and the head of the smallest person that counts. Two of them, near and far, follow the perspective.",
+};
+
+/** @param {Kind} kind @param {Zone | null} zone */
+function beginDrawing(kind, zone = null) {
   const size = states[chosen].size;
   if (!size) return;
+  chooseKind(kind);
   element("zone-name").value = zone?.name ?? "zone";
   drawn.begin(zone ? cornersOf(zone, [1, 1], size) : [], zone?.name);
 }
 
+/** @param {Kind} kind */
+function chooseKind(kind) {
+  drawnKind = kind;
+  element("zone-kind").value = kind;
+  element("zone-hint").textContent = HINTS[kind];
+  element("zone-name").parentElement.hidden = kind === "heights";
+  drawn.most = kind === "heights" ? 2 : 100;
+  drawn.points.length = Math.min(drawn.points.length, drawn.most);
+  showDrawing();
+}
+
+const heightText = (/** @type {[number, number]} */ [row, least]) => (row ? `${row}:${least}` : String(least));
+
 function showDrawing() {
   element("zone-form").hidden = !drawn.active;
   element("zone-new").hidden = drawn.active || looks;
-  element("zone-save").disabled = !drawn.complete;
+  element("zone-save").disabled = !drawn.complete || (drawnKind === "ignored" && drawn.points.length < 3);
   element("zone-back").disabled = !drawn.points.length;
   document.body.classList.toggle("drawing", drawn.active);
   draw();
@@ -209,41 +238,68 @@ function showCamera() {
   element("camera-about").textContent = [aboutText(state), ...more].join(", ");
   element("camera-error").textContent = state.status === "online" ? state.error : "";
   element("camera-events").href = `#events/${chosen}`;
-  element("zone-none").hidden = state.zones.length > 0;
+  element("zone-none").hidden = state.zones.length + state.ignored.length + state.heights.length > 0;
   element("zone-new").disabled = !state.size;
-  const others = (/** @type {Zone} */ zone) => states[chosen].zones.filter((other) => other.name !== zone.name);
-  fill(element("zone-list"), [chosen, state.zones], () =>
-    state.zones.map((zone) =>
-      make("li", {}, [
-        make("b", { textContent: zone.name, title: `--zone "${zoneText(zone)}"` }),
-        span(zone.points.length === 2 ? "line" : "", "quiet"),
-        ...(looks
-          ? []
-          : [
-              make("button", { textContent: "Edit", onclick: () => beginDrawing(zone) }),
-              iconButton("trash", `Remove ${zone.name}`, () => void saveZones(others(zone))),
-            ]),
-      ]),
-    ),
-  );
+  fill(element("zone-list"), [chosen, state.zones, state.ignored, state.heights], () => [
+    ...state.zones.map((zone) => zoneItem("zones", zone, zone.points.length === 2 ? "line" : "")),
+    ...state.ignored.map((zone) => zoneItem("ignored", zone, "not looked at")),
+    ...state.heights.map(([row, least]) => {
+      const words = row ? `${Math.round(least)} px at row ${Math.round(row)}` : `${Math.round(least)} px`;
+      const rest = () => states[chosen].heights.filter((other) => other[0] !== row).map(heightText);
+      return make("li", {}, [
+        make("b", { textContent: words }),
+        span("least height", "quiet"),
+        ...(looks ? [] : [iconButton("trash", `Remove ${words}`, () => void saveDrawn("heights", rest()))]),
+      ]);
+    }),
+  ]);
+}
+
+/** A line of the list of what is drawn. @param {"zones" | "ignored"} kind @param {Zone} zone @param {string} about */
+function zoneItem(kind, zone, about) {
+  const option = kind === "zones" ? "zone" : "ignore";
+  const rest = () => states[chosen][kind].filter((other) => other.name !== zone.name).map(zoneText);
+  return make("li", {}, [
+    make("b", { textContent: zone.name, title: `--${option} "${zoneText(zone)}"` }),
+    span(about, "quiet"),
+    ...(looks
+      ? []
+      : [
+          make("button", { textContent: "Edit", onclick: () => beginDrawing(kind, zone) }),
+          iconButton("trash", `Remove ${zone.name}`, () => void saveDrawn(kind, rest())),
+        ]),
+  ]);
 }
 
 element("zone-new").hidden = looks;
 element("zone-new").append(icon("plus"), "Draw");
-element("zone-new").onclick = () => beginDrawing();
+element("zone-new").onclick = () => beginDrawing(drawnKind);
+element("zone-kind").onchange = () => chooseKind(element("zone-kind").value);
 element("zone-leave").onclick = () => drawn.end();
 element("zone-back").onclick = () => drawn.removePoint();
 element("zone-save").onclick = () => {
+  const state = states[chosen];
+  if (drawnKind === "heights") {
+    const [height] = state.size ?? [1];
+    const rows = drawn.points.map(([, y]) => y * height).sort((a, b) => a - b);
+    /** @type {[number, number]} */
+    const one = [Math.max(1, Math.round(rows[1])), Math.max(1, Math.round(rows[1] - rows[0]))];
+    // The one that stands nearer to the new one is replaced.
+    const kept = state.heights
+      .filter(([row]) => row && row !== one[0])
+      .sort(([a], [b]) => Math.abs(b - one[0]) - Math.abs(a - one[0]))
+      .slice(0, 1);
+    void saveDrawn("heights", [...kept, one].map(heightText));
+    return;
+  }
   /** @type {Zone} */
   const zone = {
     name: element("zone-name").value.trim(),
     percent: true,
     points: drawn.points.map(([x, y]) => [percent(x), percent(y)]),
   };
-  void saveZones([
-    ...states[chosen].zones.filter((other) => other.name !== zone.name && other.name !== drawn.was),
-    zone,
-  ]);
+  const others = state[drawnKind].filter((other) => other.name !== zone.name && other.name !== drawn.was);
+  void saveDrawn(drawnKind, [...others, zone].map(zoneText));
 };
 
 // Health

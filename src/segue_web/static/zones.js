@@ -19,16 +19,65 @@ export function cornersOf(zone, [height, width], full) {
 /**
  * Draw zones and lines with their names.
  * @param {CanvasRenderingContext2D} context @param {Zone[]} zones @param {[number, number]} size
- * @param {[number, number]} full @param {number} pixel
+ * @param {[number, number]} full @param {number} pixel @param {string} colour
  */
-export function drawZones(context, zones, size, full, pixel) {
+export function drawZones(context, zones, size, full, pixel, colour = "#ffe066") {
   for (const zone of zones) {
     const points = cornersOf(zone, size, full);
     along(context, points);
     if (points.length > 2) context.closePath();
-    outline(context, pixel, "#ffe066", 2);
+    outline(context, pixel, colour, 2);
     const [x, y] = points.reduce(([a, b], [c, d]) => [a + c / points.length, b + d / points.length], [0, 0]);
-    label(context, zone.name, x, y, pixel, "#ffe066");
+    label(context, zone.name, x, y, pixel, colour);
+  }
+}
+
+/**
+ * Draw regions whose pixels belong to no event: darker than the image.
+ * @param {CanvasRenderingContext2D} context @param {Zone[]} zones @param {[number, number]} size
+ * @param {[number, number]} full @param {number} pixel
+ */
+export function drawIgnored(context, zones, size, full, pixel) {
+  context.fillStyle = "rgb(10 12 16 / 62%)";
+  for (const zone of zones) {
+    along(context, cornersOf(zone, size, full));
+    context.closePath();
+    context.fill();
+  }
+  drawZones(context, zones, size, full, pixel, "#b9c0cc");
+}
+
+/**
+ * Draw the least heights of objects as upright bars on the rows where they stand.
+ * @param {CanvasRenderingContext2D} context @param {[number, number][]} heights row and pixels of the source
+ * @param {[number, number]} size @param {[number, number]} full @param {number} pixel
+ */
+export function drawHeights(context, heights, [height, width], full, pixel) {
+  const colour = "#8ce99a";
+  const scale = height / full[0];
+  for (const [place, [row, least]] of heights.entries()) {
+    const x = width * (0.4 + 0.2 * place);
+    // One height for all rows stands in the middle.
+    const foot = heights.length === 1 && !row ? height / 2 + (least * scale) / 2 : row * scale;
+    const end = 6 * pixel;
+    for (const points of [
+      [
+        [x, foot],
+        [x, foot - least * scale],
+      ],
+      [
+        [x - end, foot],
+        [x + end, foot],
+      ],
+      [
+        [x - end, foot - least * scale],
+        [x + end, foot - least * scale],
+      ],
+    ]) {
+      along(context, points);
+      outline(context, pixel, colour, 2);
+    }
+    label(context, `at least ${Math.round(least)} px`, x, foot - least * scale - 10 * pixel, pixel, colour);
   }
 }
 
@@ -39,6 +88,8 @@ export class ZoneEditor {
   points = [];
   /** name of the zone that is changed, or nothing */
   was = "";
+  /** corners that it may have at most */
+  most = 100;
 
   /**
    * @param {HTMLCanvasElement} canvas what is clicked on
@@ -53,6 +104,7 @@ export class ZoneEditor {
       if (!at) return;
       const share = (/** @type {number} */ pixels, /** @type {number} */ begin, /** @type {number} */ length) =>
         Math.min(1, Math.max(0, (pixels * devicePixelRatio - begin) / length));
+      if (this.points.length >= this.most) this.points.length = 0;
       this.points.push([share(event.offsetX, at.left, at.width), share(event.offsetY, at.top, at.height)]);
       changed();
     });

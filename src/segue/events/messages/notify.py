@@ -21,9 +21,11 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from segue.errors import SinkError
 from segue.events.messages.queue import Message, MessageQueue
+from segue.events.messages.receiver import Receiver, RefusedError
+from segue.events.messages.services import ServiceReceiver
 from segue.utils.extras import install_command
 from segue.utils.threads import context_thread
-from segue.video.sources.addresses import public_address
+from segue.video.sources.addresses import APPRISE, public_address
 from segue.video.sources.live import Reconnect
 
 if TYPE_CHECKING:
@@ -69,55 +71,33 @@ class NotifyWarning(UserWarning):
     """An address that receives events cannot be reached, or did not get all; the events are in their file."""
 
 
-class RefusedError(OSError):
-    """A receiver that works does not want this message."""
-
-
-class Receiver:
-    """Where messages go.
-
-    Attributes:
-        topic: that of a broker; None elsewhere.
-    """
-
-    topic: str | None = None
-
-    def deliver(self, body: bytes, timeout: float) -> None:
-        """Return when a message has arrived; raises OSError, ValueError or HTTPException otherwise."""
-        raise NotImplementedError
-
-    def announce(self, online: bool) -> None:
-        """Say whether the camera gives frames, where there is a place for it."""
-
-    def keep(self, topic: str, body: bytes) -> None:
-        """Have a broker keep the newest message of a topic for whoever asks."""
-
-    def keep_no_other(self, filters: Sequence[str]) -> None:
-        """Have a broker forget what it keeps of topics (+ is any part) that :meth:`keep` was not given."""
-
-    def close(self) -> None:
-        """End the connection."""
-
-
 class Notifier:
     """Sends values as JSON, in a thread and in order, each until it has arrived; nobody waits for that.
 
     The address is ``http(s)://``, ``mqtt://HOST/TOPIC`` or ``mqtts://``, with ``USER:PASSWORD@`` where
-    needed. Each message has an ``id``, the same when it is sent again: receivers know duplicates by it.
+    needed, or ``apprise+`` and an address of Apprise, whose services get a text and the image. Each message
+    has an ``id``, the same when it is sent again: receivers know duplicates by it.
 
     Args:
         address: the receiver.
         queue: file in which messages wait, also those that an earlier run has left there; None keeps them in
             memory.
         patience: waits between tries.
+        images: folder of the images of events, for services that show them.
 
     Raises:
-        SinkError: it is no such address, MQTT lacks its package, or the file cannot be used.
+        SinkError: it is no such address, its package is missing, or the file cannot be used.
     """
 
-    def __init__(self, address: str, queue: Path | None = None, patience: Reconnect | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        queue: Path | None = None,
+        patience: Reconnect | None = None,
+        images: Path | None = None,
+    ) -> None:
         self._patience = patience or Reconnect()
-        self._receiver = _receiver(address, self._patience)
+        self._receiver = _receiver(address, self._patience, images)
         self._shown = public_address(address)
         self._queue = MessageQueue(queue)
         self._path = None if queue is None else queue.resolve()
@@ -337,6 +317,9 @@ class Notifier:
 
 def check_receiver(address: str) -> SplitResult:
     """The parts of an address that messages can be sent to; raises SinkError for any other."""
+    if address.startswith(APPRISE):
+        ServiceReceiver(address)
+        return SplitResult(address.partition(":")[0], "", "", "", "")  # the rest means something to it alone
     try:
         parts = urlsplit(address)
         known = bool(parts.hostname) and parts.port != 0
@@ -345,8 +328,8 @@ def check_receiver(address: str) -> SplitResult:
     by_mqtt = known and parts.scheme in _PORTS and bool(_topic(parts))
     if not by_mqtt and not (known and parts.scheme in ("http", "https")):
         raise SinkError(
-            "notify: events are sent to an address http://HOST/..., https://HOST/..., mqtt://HOST/TOPIC "
-            "or mqtts://HOST/TOPIC"
+            "notify: events are sent to an address http://HOST/..., https://HOST/..., mqtt://HOST/TOPIC, "
+            "mqtts://HOST/TOPIC, or apprise+ and an address of Apprise"
         )
     if by_mqtt:
         try:
@@ -365,7 +348,9 @@ def topic_of(address: str) -> tuple[str, int, str] | None:
     return str(parts.hostname), parts.port or _PORTS[parts.scheme], _topic(parts)
 
 
-def _receiver(address: str, patience: Reconnect) -> Receiver:
+def _receiver(address: str, patience: Reconnect, images: Path | None) -> Receiver:
+    if address.startswith(APPRISE):
+        return ServiceReceiver(address, images)
     parts = check_receiver(address)
     return HttpReceiver(parts) if parts.scheme in ("http", "https") else MqttReceiver(parts, patience)
 

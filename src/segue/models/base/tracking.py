@@ -125,7 +125,14 @@ class Highest:
 
     @classmethod
     def of(cls, planes: Tensor) -> Highest:
-        """That of planes (K+1, H, W)."""
+        """Find it in probabilities.
+
+        Args:
+            planes: (K+1, H, W), float32.
+
+        Returns:
+            The highest value of each pixel, its channel, and the sums.
+        """
         best, place = (
             planes[0].clone(),
             torch.zeros(planes.shape[1:], dtype=torch.int16, device=planes.device),

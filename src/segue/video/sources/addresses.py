@@ -12,7 +12,12 @@ from segue.utils.inputs import path_advice
 FOLLOW = "follow://"
 """Begins the address of a file that is still written, such as ``follow:///srv/now.ts``."""
 
-SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "follow"})
+ONVIF = "onvif://"
+"""Begins the address of a camera that is asked for single images by ONVIF."""
+
+SCHEMES = frozenset(
+    {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt", "follow", "onvif"}
+)
 """Schemes of addresses that are read as streams."""
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -48,8 +53,14 @@ def _unread_address(address: str) -> str:
     )
 
 
+APPRISE = "apprise+"
+"""In front of addresses of Apprise, in which host and path may be secrets."""
+
+
 def public_address(address: str) -> str:
     """The address without user name, password and query, fit for messages."""
+    if address.startswith(APPRISE):
+        return f"{address.partition(':')[0]}://..."
     if address.lower().startswith(FOLLOW):
         return address
     try:
@@ -72,6 +83,8 @@ def public_address(address: str) -> str:
 def stored_address(address: str) -> str:
     """The public part of an address, and a hash of its query, which may name the camera and hold a key."""
     public = public_address(address)
+    if address.startswith(APPRISE):
+        return public
     query = urlsplit(address).query
     digest = hashlib.sha256(query.encode("utf-8", "surrogateescape")).hexdigest()
     return f"{public}?sha256={digest[:16]}" if query else public

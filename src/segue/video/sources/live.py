@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +36,8 @@ from segue.video.decoding.decode import (
     video_stream,
 )
 from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
-from segue.video.sources.addresses import FOLLOW, public_address
+from segue.video.sources.addresses import FOLLOW, ONVIF, public_address
+from segue.video.sources.onvif import OnvifCamera
 
 _MIN_STEP = 1e-3
 """Least distance in seconds of two frames of a live source."""
@@ -178,6 +180,7 @@ class NetworkReader(_LiveReader):
         super().__init__(where, name, reconnect)
         self._address = address
         self._followed = Path(address[len(FOLLOW) :]) if address.lower().startswith(FOLLOW) else None
+        self._onvif: OnvifCamera | None = None
         self.fps = self.polls = fps
         self._last = -1.0
         self._start: float | None = None
@@ -196,7 +199,7 @@ class NetworkReader(_LiveReader):
 
     def _connection(self) -> Generator[SourceImage, None, str | None]:
         missed, begun, place = 0, time.monotonic(), 0
-        self._asked = 0.0
+        self._asked, self._onvif = 0.0, None  # where a camera has its images is asked anew
         try:
             while missed < _MAX_MISSED:
                 given = self._given
@@ -284,6 +287,9 @@ class NetworkReader(_LiveReader):
         if self._followed is not None:
             file = stack.enter_context(_GrowingFile(self._followed, self.where, self._stopped))
             return open_container(file, self.where)
+        if self._address.lower().startswith(ONVIF):
+            self._onvif = self._onvif or OnvifCamera(self._address, self.where, timeout)
+            return open_container(BytesIO(self._onvif.image()), self.where)
         try:
             return open_container(self._address, self.where, options, timeout)
         except SourceError as error:

@@ -24,7 +24,7 @@ from segue.errors import DatasetError
 from segue.flow.providers import FlowImages, flow_provider
 from segue.layers.colours import RECURRENCE_PLANES, SCENE_PLANES
 from segue.types import Image
-from segue.utils.system import replace_file
+from segue.utils.system import replace_file, set_opencv_threads
 from segue_train.data.foreground.samples import Sample, collate
 from segue_train.data.warp import Matrix, Rng, random_part
 from segue_train.recipe import Batch, Batches, in_passes
@@ -214,4 +214,4 @@ def _map(path: Path) -> npt.NDArray[np.void]:
 
 
 def _one_thread(_: int) -> None:
-    cv2.setNumThreads(1)
+    set_opencv_threads(1)

@@ -1,0 +1,94 @@
+"""Messages to people by Apprise: a text and the image, again until the service has taken them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from segue.errors import SinkError
+from segue.events.messages.notify import Notifier
+from segue.events.messages.services import words_of
+from segue.events.table import Event
+from segue.utils.extras import install_command
+from segue.video import Reconnect
+from segue.video.sources.addresses import public_address, stored_address
+
+ADDRESS = "apprise+tgram://123456789:AAabcdefghijklmnopqrstuvwxyz012345/98765"
+IMAGE = "00001-zone-enter-3.jpg"
+ENTER = Event("zone-enter", 3, 7, 0.7, 1, 2, 9, 9, 60, 0.0, 60, "person", 0.9, "door", snapshot=IMAGE)
+
+
+class Service(ThreadingHTTPServer):
+    """Takes what Apprise posts as JSON; at first it is busy."""
+
+    def __init__(self, busy: int) -> None:
+        self.busy, self.taken = busy, list[dict[str, Any]]()
+        super().__init__(("127.0.0.1", 0), _Answer)
+        Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Service
+
+    def do_POST(self) -> None:
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.busy -= 1
+        well = self.server.busy < 0
+        if well:
+            self.server.taken.append(message)
+        self.send_response(200 if well else 503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
+@pytest.mark.parametrize("busy", [0, 5])
+def test_a_service_gets_words_and_the_image_also_if_it_was_busy(tmp_path: Path, busy: int) -> None:
+    pytest.importorskip("apprise", reason="apprise is not installed (pip install 'segue[apprise]')")
+    service = Service(busy)
+    (tmp_path / IMAGE).write_bytes(b"an image")
+    address = f"apprise+json://127.0.0.1:{service.server_port}/"
+    notifier = Notifier(address, patience=Reconnect(first_delay=0.01, max_delay=0.05), images=tmp_path)
+    notifier.send(asdict(ENTER) | {"source": "gate"})
+    assert notifier.close(20.0) == 0
+    service.shutdown()
+    service.server_close()
+    (message,) = service.taken
+    assert (message["title"], message["message"]) == ("gate", "person 3 is in door")
+    assert [each["filename"] for each in message["attachments"]][:1] == (
+        [ENTER.snapshot] if not busy % 2 else []
+    )
+
+
+def test_an_address_that_apprise_does_not_know_is_refused() -> None:
+    pytest.importorskip("apprise", reason="apprise is not installed (pip install 'segue[apprise]')")
+    with pytest.raises(SinkError, match="Apprise"):
+        Notifier("apprise+nonesuch://secret")
+
+
+def test_a_missing_package_gives_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(SinkError) as refused:
+        Notifier(ADDRESS)
+    assert install_command("apprise") in str(refused.value)
+
+
+def test_no_part_of_an_address_is_shown_or_stored() -> None:
+    assert public_address(ADDRESS) == stored_address(ADDRESS) == "apprise+tgram://..."
+
+
+def test_events_become_words() -> None:
+    told = {**asdict(ENTER), "at": "2026-11-29T10:05:18.767+01:00"}
+    assert words_of(told) == "person 3 is in door, 2026-11-29 10:05:18"
+    assert words_of({"event": "offline", "object": 0}) == "the camera is lost"
+    assert words_of({"event": "enter", "object": 4, "label": None}) == "object 4 has come"
