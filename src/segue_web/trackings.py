@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -140,10 +140,10 @@ class Trackings:
         await self._tell()
         return {"start": start, "stop": stop}
 
-    async def _keep(self, job: Job, value: tuple[int, dict[int, MarkedMask]]) -> None:
+    async def _keep(self, job: Job, value: tuple[int, Mapping[int, MarkedMask]]) -> None:
         await self._run(partial(self._save, job, *value))
 
-    def _save(self, job: Job, index: int, tracked: dict[int, MarkedMask]) -> None:
+    def _save(self, job: Job, index: int, tracked: Mapping[int, MarkedMask]) -> None:
         """Save a tracked frame, in the tracking's own step of the history while that is the last."""
         project = self._project
         assert job.tracking is not None

@@ -10,7 +10,7 @@ import threading
 import pytest
 import torch
 
-from segue.inference.threads import OtherProcessLoad, limit_threads_to_idle_cores
+from segue.inference.threads import OtherProcessLoad, limit_threads_to_idle_cores, own_threads, run_each
 
 CORES = os.cpu_count() or 1
 
@@ -119,3 +119,33 @@ def test_a_process_that_forks_after_its_threads_have_worked_does_not_wait_for_ev
         [sys.executable, "-c", FORK], env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_items_are_shared_by_threads_that_have_one_thread_of_pytorch_each() -> None:
+    together = threading.Barrier(2)
+    seen: list[tuple[int, int, bool, int]] = []
+
+    def work(item: int) -> None:
+        if item < 2:
+            together.wait(60)  # on two threads at once
+        seen.append((item, torch.get_num_threads(), torch.is_inference_mode_enabled(), threading.get_ident()))
+
+    with own_threads(2):
+        run_each(work, range(9))
+        assert torch.get_num_threads() == 2
+    assert sorted(item for item, *_ in seen) == [*range(9)]
+    assert {each[1:3] for each in seen} == {(1, True)}
+    assert len({thread for *_, thread in seen}) == 2
+
+
+def test_what_one_of_several_threads_raises_reaches_the_caller() -> None:
+    def work(item: int) -> None:
+        if item == 3:
+            raise IndexError(item)
+
+    with own_threads(2), pytest.raises(IndexError, match="3"):
+        run_each(work, range(9))
+    alone: list[int] = []
+    with own_threads(1):
+        run_each(alone.append, range(3))
+    assert alone == [0, 1, 2]

@@ -10,7 +10,7 @@ from segue.models.base import Highest
 from segue.models.geometry import ResizePadGeometry, aggregate
 from segue.models.memory.memory import Memory
 from segue.models.memory.parts import merge_parts
-from segue.models.memory.table import MemoryTable
+from segue.models.memory.table import Changes, MemoryTable
 from segue.models.memory.tracker import upsample_then_aggregate
 from segue.models.memory.window import OUTSIDE
 
@@ -43,6 +43,36 @@ def test_objects_are_merged_in_their_parts_as_in_the_whole_image(
     torch.testing.assert_close(highest.best, expected.best, atol=1e-4, rtol=0)
     torch.testing.assert_close(highest.sums, expected.sums, atol=0.05, rtol=1e-4)
     assert (highest.channel != expected.channel).float().mean() < 1e-3
+
+
+def test_changes_of_a_frame_are_written_as_all_its_values_are() -> None:
+    generator = torch.Generator().manual_seed(7)
+    ids = [1, 4]
+
+    def frame() -> tuple[Tensor, Tensor]:
+        key, values = (torch.randn(*size, 6, 9, generator=generator) for size in ((1, 16), (2, 24)))
+        return key, values
+
+    memories = [Memory(lambda: MemoryTable(top_k=6, memory_frames=2)) for _ in range(2)]
+    key, values = frame()
+    for memory in memories:
+        memory.write(ids, key, values)
+    for keep in (False, False, True, False, True, True, False):  # frames are replaced from the fourth on
+        key, fresh = frame()
+        if keep:
+            values = fresh
+            written: tuple[Tensor | Changes, ...] = values, values
+        else:
+            values = values.clone()
+            values[0, :, 1:4, 2:7], values[1] = fresh[0, :, 1:4, 2:7], fresh[1]
+            written = values, Changes([((1, 2), fresh[0, :, 1:4, 2:7]), ((0, 0), fresh[1])])
+        for memory, each in zip(memories, written, strict=True):
+            memory.write(ids, key, each, keep=keep)
+        asked = torch.randn(1, 16, 6, 9, generator=generator)
+        one, other = (memory.read(asked, ids) for memory in memories)
+        assert torch.equal(one, other)
+        for memory in memories:
+            memory.commit()
 
 
 def test_values_that_are_read_where_they_are_wanted_are_those_of_a_whole_read() -> None:

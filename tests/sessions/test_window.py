@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +12,11 @@ import pytest
 import torch
 
 import segue
+from segue.models.memory import MemoryTracker
 from segue.models.memory.window import Window
 from segue.models.stcn import STCNLite
-from segue.sessions import SessionState, TrackSession
+from segue.sessions import SessionState, TrackSession, corrections
+from segue.sessions.corrections import Corrected, follow
 from segue.types import BoxPrompt, Image, Segmentation
 from segue.utils.arrays import UInt8Array
 from segue.utils.cache import ASSETS
@@ -251,3 +253,28 @@ def test_a_window_ends_at_the_next_multiple_of_the_stride() -> None:
     window = Window.around(masks, 10)
     assert window is not None
     assert (window.height, window.width) == (48, 48)
+
+
+def test_sessions_that_take_one_image_encode_it_once(
+    network: STCNLite, video: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def results() -> list[Segmentation]:
+        sessions = [
+            TrackSession(network, replace(network.schedule, window=None), device="cpu") for _ in (0, 1)
+        ]
+        given = [{0: Corrected(square(0), frozenset({1}))} for _ in sessions]
+        frames = [segue.Frame(t, t / 25, image) for t, image in enumerate(video[:3])]
+        pairs = list(zip(sessions, given, strict=True))
+        return [result for step in follow(pairs, frames, 0) for result in step]
+
+    encoded: list[int] = []
+    encode = MemoryTracker.encode
+    monkeypatch.setattr(
+        MemoryTracker, "encode", lambda *given: encoded.append(len(encoded)) or encode(*given)
+    )
+    shared = results()
+    assert len(encoded) == 3
+    monkeypatch.setattr(corrections, "one_image", lambda _: nullcontext())
+    alone = results()
+    assert len(encoded) == 3 + 6
+    assert shared == alone

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from threading import Lock
+from typing import TypeVar
 
 import torch
 
 from segue.utils.system import busy_seconds
+
+Item = TypeVar("Item")
 
 PERIOD = 1.0
 """Seconds after which the load is measured anew."""
@@ -73,6 +77,17 @@ class _ThreadCounts:
     def _begin(self) -> None:
         self._lock = Lock()  # a thread that begins meanwhile waits until the number of the process is back
         self._restorer: ThreadPoolExecutor | None = None
+        self._helpers: ThreadPoolExecutor | None = None
+
+    def help(self, work: Callable[[], None], count: int) -> list[Future[None]]:
+        """Have threads that do nothing else run something, so many times."""
+        with self._lock:
+            if self._helpers is None:
+                self._helpers = ThreadPoolExecutor(os.cpu_count(), "segue-helper")
+            try:
+                return [self._helpers.submit(work) for _ in range(count)]
+            except RuntimeError:  # the interpreter ends, and no thread begins any more
+                return []
 
     def begin_in_fork(self) -> None:
         """Begin anew, in a fork, which has none of the threads; PyTorch would wait for its own for ever."""
@@ -126,6 +141,42 @@ def own_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def run_each(work: Callable[[Item], None], items: Sequence[Item]) -> None:
+    """Call a function with items that do not depend on one another, each call with one thread of PyTorch.
+
+    As many threads as this one may have take them in order. Layers of single small objects leave threads that
+    share each of them waiting for one another, and both wait where another program takes one of their cores.
+
+    Args:
+        work: what is called; without gradients.
+        items: its arguments.
+    """
+    threads = min(_COUNTS.current(), len(items))
+    if threads < 2:
+        for item in items:
+            work(item)
+        return
+    left = deque(items)
+
+    def take() -> None:
+        with own_threads(1), torch.inference_mode():
+            while True:
+                try:
+                    item = left.popleft()
+                except IndexError:
+                    return
+                work(item)
+
+    helpers = _COUNTS.help(take, threads - 1)
+    try:
+        take()
+    finally:
+        left.clear()
+        wait(helpers)
+    for helper in helpers:
+        helper.result()
 
 
 @contextmanager

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from segue.inference.threads import run_each
 from segue.models.base import QueryFeatures, TrackOutput
 from segue.models.geometry import ResizePadGeometry
 from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.components import EVEN
 from segue.models.memory.parts import merge_parts
+from segue.models.memory.table import Changes
 from segue.models.memory.window import OUTSIDE, Window
 
 WIDER = 2
@@ -37,6 +39,10 @@ EDGE = 16
 
 DECODED = 0.8
 """Part of the margin within which each of several objects is decoded."""
+
+
+Chunk = tuple[list[int], list[Window]]
+"""Places of objects that are computed together, and their windows, of one size; none for the whole image."""
 
 
 class LiteTracker(MemoryTracker):
@@ -104,17 +110,31 @@ class LiteTracker(MemoryTracker):
         """Log-odds (1, h, w) of each object by its readout (K, Cv, h, w), in its window if it has one."""
         found: dict[int, Tensor] = {}
         joint, *maps = query.features
-        for places, parts in _of_a_size(windows):
+
+        def decode(chunk: Chunk) -> None:
+            places, parts = chunk
             if not parts:
                 logits = self.network.decode(query, readout[places])
-                found |= zip(places, logits.split(1), strict=True)
-                continue
+                found.update(zip(places, logits.split(1), strict=True))
+                return
             inside = replace(query, features=(joint, *(_stacked(parts, planes) for planes in maps)))
             own = _stacked(parts, *(readout[place : place + 1] for place in places))
             logits = self.network.decode(inside, own[:, None])
             for place, part, one in zip(places, parts, logits, strict=True):
                 found[place] = part.paste(one)
+
+        self._run_each(decode, _of_a_size(windows))
         return [found[place] for place in range(len(windows))]
+
+    def _run_each(self, work: Callable[[Chunk], None], chunks: list[Chunk]) -> None:
+        """Chunks of many objects are computed side by side, the largest first; those of few one by one."""
+        if len(chunks) < 2 or sum(len(places) for places, _ in chunks) < MANY:
+            for chunk in chunks:
+                work(chunk)
+            return
+        sizes = [len(places) * (parts[0].share if parts else 1) for places, parts in chunks]
+        order = sorted(range(len(chunks)), key=sizes.__getitem__, reverse=True)
+        run_each(work, [chunks[place] for place in order])
 
     def _margin(self) -> int | None:
         """Margin of the windows around objects in pixels; None for a frame that is predicted whole."""
@@ -137,10 +157,12 @@ class LiteTracker(MemoryTracker):
         if plan.keep or margin is None or seen is None:
             return super().encode_masks(view, query, masks, plan)
         total = masks.sum(0, keepdim=True)
-        key, values = self.memories[0].tables[0].last_entry(plan.ids)
         height, width = masks.shape[1:]
         part = plan.window or Window(0, 0, height, width, (height, width))
         windows = Window.around_each((masks > 0.5) | part.cut(seen), round(NARROW * margin))
+        if len(masks) >= MANY and plan.window is None and plan.ids == self.ids:
+            return query, Changes(self._encoded_parts(query, masks, total, windows))
+        key, values = self.memories[0].tables[0].last_entry(plan.ids)
         fresh = part.part_of(values)  # no copy of the whole image, which nobody else uses
         self._encode_within(query, masks, total, windows, fresh)
         values = fresh if plan.window is None else part.put(values, fresh)
@@ -164,6 +186,34 @@ class LiteTracker(MemoryTracker):
         self._encode_within(query, masks, total, windows, values, EDGE)
         return None, values
 
+    def _encoded_parts(
+        self, query: QueryFeatures, masks: Tensor, total: Tensor, windows: Sequence[Window | None]
+    ) -> list[tuple[tuple[int, int], Tensor]]:
+        """Where the windows of masks (K, H, W) lie, each alone, and the values there; of all without one."""
+        found: dict[int, tuple[tuple[int, int], Tensor]] = {}
+
+        def encode(chunk: Chunk) -> None:
+            places, parts = chunk
+            made = self._encoded_chunk(query, masks, total, chunk)
+            for number, (place, one) in enumerate(zip(places, made, strict=True)):
+                found[place] = parts[number].at(self.network.read_stride) if parts else (0, 0), one
+
+        self._run_each(encode, _of_a_size(windows))
+        return [found[place] for place in range(len(windows))]
+
+    def _encoded_chunk(self, query: QueryFeatures, masks: Tensor, total: Tensor, chunk: Chunk) -> Tensor:
+        """Values (N, Cv, h, w) of a chunk of masks (K, H, W) in their windows."""
+        places, parts = chunk
+        if not parts:
+            whole: Tensor = self.network.encode_memory(query, masks[places], total)[1]
+            return whole
+        joint, *maps = query.features
+        image, joint_parts = (_stacked(parts, planes) for planes in (query.image, joint))
+        inside = replace(query, image=image, features=(joint_parts, *maps))
+        own = _stacked(parts, *(masks[place : place + 1] for place in places))
+        made: Tensor = self.network.encode_memory(inside, own, _stacked(parts, total))[1]
+        return made[:, 0]
+
     def _encode_within(
         self,
         query: QueryFeatures,
@@ -177,23 +227,23 @@ class LiteTracker(MemoryTracker):
 
         Those within ``edge`` pixels of the sides of a window stay, for they see less than all around them.
         """
-        joint, *maps = query.features
-        for places, parts in _of_a_size(windows):
+
+        def encode(chunk: Chunk) -> None:
+            places, parts = chunk
+            made = self._encoded_chunk(query, masks, total, chunk)
             if not parts:
-                values[places] = self.network.encode_memory(query, masks[places], total)[1]
-                continue
-            image, joint_parts = (_stacked(parts, planes) for planes in (query.image, joint))
-            inside = replace(query, image=image, features=(joint_parts, *maps))
-            own = _stacked(parts, *(masks[place : place + 1] for place in places))
-            made = self.network.encode_memory(inside, own, _stacked(parts, total))[1]
+                values[places] = made
+                return
             for place, part, one in zip(places, parts, made, strict=True):
                 inner = part.without_edge(edge)
-                inner.cut(values[place : place + 1]).copy_(inner.within(part, one))
+                inner.cut(values[place]).copy_(inner.within(part, one))
+
+        self._run_each(encode, _of_a_size(windows))
 
 
-def _of_a_size(windows: Sequence[Window | None]) -> list[tuple[list[int], list[Window]]]:
+def _of_a_size(windows: Sequence[Window | None]) -> list[Chunk]:
     """Places of windows of the same size, at most ``TOGETHER``, and these windows; none for the whole."""
-    groups: dict[tuple[int, int], list[tuple[list[int], list[Window]]]] = {}
+    groups: dict[tuple[int, int], list[Chunk]] = {}
     for place, window in enumerate(windows):
         size = (0, 0) if window is None else (window.height, window.width)
         chunks = groups.setdefault(size, [])

@@ -14,6 +14,7 @@ import numpy as np
 from segue.errors import PromptError
 from segue.masks import Rle, decode_rle, encode_rle, measure
 from segue.masks.rle import overlapping
+from segue.models.base import one_image
 from segue.sessions.track import TrackSession
 from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, Segmentation
 from segue.utils.arrays import id_type
@@ -105,7 +106,8 @@ def follow(
         return session.step(frame)
 
     for frame in frames:
-        results = tuple(step(session, frame, corrected.get(frame.index)) for session, corrected in layers)
+        with one_image(len(layers)):
+            results = tuple(step(session, frame, corrected.get(frame.index)) for session, corrected in layers)
         if frame.index != start:
             yield results
 

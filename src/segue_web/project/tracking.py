@@ -13,6 +13,7 @@ from segue.errors import PromptError
 from segue.jobs.frame_loop import now_and_then
 from segue.sessions import TrackSession
 from segue.sessions.corrections import Corrected, follow, frames_shown, layers_of, show, shown_before
+from segue.types import IndexMask
 from segue_web.project.memory import TrackingMemory, fingerprint, forget
 from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side
 from segue_web.server.worker import Tools
@@ -29,8 +30,32 @@ class Shown:
     total: int
 
 
-Steps = Iterator[Shown | tuple[int, dict[int, MarkedMask]]]
-"""Frame index and its objects; scores are the tracker's (expected IoU), 0 if not visible."""
+@dataclass(frozen=True, slots=True)
+class TrackedFrame(Mapping[int, MarkedMask]):
+    """The objects of a tracked frame, small on its way between processes.
+
+    Attributes:
+        masks: index masks (H, W), one of each session.
+        marks: for each object the place of its mask, and what is known of it; scores are the tracker's
+            (expected IoU), 0 if not visible.
+    """
+
+    masks: Sequence[IndexMask]
+    marks: Mapping[int, tuple[int, FrameAnnotation]]
+
+    def __getitem__(self, number: int) -> MarkedMask:
+        place, mark = self.marks[number]
+        return np.asarray(self.masks[place] == number), mark
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.marks)
+
+    def __len__(self) -> int:
+        return len(self.marks)
+
+
+Steps = Iterator[Shown | tuple[int, TrackedFrame]]
+"""Frame index and its objects."""
 
 
 def planned(
@@ -198,15 +223,13 @@ def track_job(
             waits = done + wanted
         if not wanted:
             continue
-        yield (
-            index,
-            {
-                item.id: (np.asarray(result.mask == item.id), FrameAnnotation("tracked", item.score))
-                for result in results
-                for item in result.objects
-                if item.id in objects
-            },
-        )
+        marks = {
+            item.id: (place, FrameAnnotation("tracked", item.score))
+            for place, result in enumerate(results)
+            for item in result.objects
+            if item.id in objects
+        }
+        yield index, TrackedFrame([result.mask for result in results], marks)
         done += 1
         if waits is not None and done > waits:  # the server has saved all steps but the last one
             memory.publish()

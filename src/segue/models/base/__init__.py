@@ -13,6 +13,7 @@ from segue.models.base.foreground import (
 )
 from segue.models.base.instances import InstanceNetwork
 from segue.models.base.memory import MemoryNetwork, QueryFeatures
+from segue.models.base.sharing import one_image, shared_image
 from segue.models.base.tracking import (
     FramePrompts,
     Highest,
@@ -46,5 +47,7 @@ __all__ = [
     "TrackOutput",
     "Tracker",
     "foreground_capabilities",
+    "one_image",
+    "shared_image",
     "track_capabilities",
 ]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from segue.models.memory.table import MemoryTable
+from segue.models.memory.table import Changes, MemoryTable
 from segue.state import Checkpointable, checkpointed
 
 Sharing = Literal["all", "entry", "object"]
@@ -34,7 +34,7 @@ class Memory(Checkpointable):
     def _reset_transient_state(self) -> None:
         self._coming = {}
 
-    def write(self, ids: Sequence[int], key: Tensor, values: Tensor, **how: Any) -> None:
+    def write(self, ids: Sequence[int], key: Tensor, values: Tensor | Changes, **how: Any) -> None:
         """Remember a frame of objects; keys are (1, C, h, w), or (K, C, h, w) where no objects share them."""
         known = [(table, table.ids) for table in self.tables]
         new = [i for i in ids if not any(i in members for _, members in known)]
@@ -48,6 +48,7 @@ class Memory(Checkpointable):
             if len(members) == len(ids):
                 table.write(ids, key, values, **how)
                 continue
+            assert not isinstance(values, Changes)
             places = [ids.index(i) for i in members]
             keys = key if len(key) == 1 else torch.stack([key[place] for place in places])
             table.write(members, keys, torch.stack([values[place] for place in places]), **how)

@@ -43,7 +43,8 @@ def merge_parts(logits: Tensor, geometry: ResizePadGeometry) -> tuple[Highest, T
     background = free.mul_((1 - probability) ** count).clamp_(EPSILON, 1 - EPSILON)
     background = background.div_(1 - background)
     total += background
-    seen = logits.new_zeros(count + 1, *geometry.padded)
+    # NumPy's zeros take no time, and memory only where something is written.
+    seen = torch.from_numpy(np.zeros((count + 1, *geometry.padded), np.float32))
     torch.div(background, total, out=seen[0])
     for place, region, odds in parts:
         torch.div(odds, total[region], out=seen[place + 1][region])

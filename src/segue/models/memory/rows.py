@@ -50,6 +50,14 @@ class Rows(Checkpointable):
         self._table[at : at + len(rows)] = rows
         self._count = count
 
+    def copy(self, start: int, at: int, count: int) -> None:
+        """Write a copy of ``count`` rows, also of such that were cut off last, to row ``at``, as put does."""
+        assert self._table is not None
+        if start == at and at + count <= len(self._table):
+            self._count = max(at + count, self._count)
+        else:
+            self.put(at, self._table[start : start + count])
+
     def insert(self, at: int, rows: Tensor) -> None:
         """Put rows (n, ...) before row ``at``."""
         after = self.rows[at:].clone() if self._count else rows[:0]

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.inference.running import own_precision
+from segue.inference.threads import run_each
 from segue.models.memory.rounded import RoundedKeys
 from segue.models.memory.rows import Rows
 from segue.models.memory.selection import cell_members, far_apart, largest, top_k
@@ -77,6 +78,17 @@ class Readable:
     starts: list[int]
     last: int
     far: tuple[Tensor, Tensor] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Values of a frame that differ from those of the frame that was written last.
+
+    Attributes:
+        parts: for each object the first row and column of what differs, and its values (Cv, h, w).
+    """
+
+    parts: Sequence[tuple[tuple[int, int], Tensor]]
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -182,7 +194,7 @@ class MemoryTable(Checkpointable):
         self,
         ids: Sequence[int],
         key: Tensor,
-        values: Tensor,
+        values: Tensor | Changes,
         *,
         shrinkage: Tensor | None = None,
         selection: Tensor | None = None,
@@ -192,10 +204,12 @@ class MemoryTable(Checkpointable):
     ) -> None:
         """Remember keys (1, C, h, w) and values (K, Cv, h, w) of a frame, until the next one if not ``keep``.
 
+        Values may be the :class:`Changes` of all known objects, of a frame that is not kept.
         ``shrinkage`` (1, 1, h, w) and ``selection`` (1, C, h, w) are for the anisotropic similarity; a
         ``pinned`` frame is spared as long as possible and never penalised. Reads that were not committed do
         not count. ``occupied`` says where its objects are, (h, w), bool, for ``dense_radius``.
         """
+        before = self._by_time()[-1] if isinstance(values, Changes) else 0
         if self.frames and not self.frames[-1].kept:
             self._keep_frames(range(len(self.frames) - 1))
         self._received = None
@@ -213,7 +227,15 @@ class MemoryTable(Checkpointable):
             rows["read"] = self._thin(rows["keys"], occupied, self.dense_radius)
         if selection is not None:
             rows["selection"] = selection[0].flatten(1).T.float()
-        rows |= {f"value.{i}": value.flatten(1).T for i, value in zip(ids, values, strict=True)}
+        if isinstance(values, Changes):
+            for i, ((top, left), part) in zip(ids, values.parts, strict=True):
+                table, first = self._tables[f"value.{i}"], self.prototypes_of(i)
+                start, at = (first + place * self.positions for place in (before, slot))
+                table.copy(start, at, self.positions)
+                last = table.rows[-self.positions :].view(*self._grid, -1)
+                last[top : top + part.shape[1], left : left + part.shape[2]] = part.permute(1, 2, 0)
+        else:
+            rows |= {f"value.{i}": value.flatten(1).T for i, value in zip(ids, values, strict=True)}
         for name, fresh in rows.items():
             if name not in self._tables:
                 self._tables[name] = self._new_table(fresh)
@@ -246,7 +268,8 @@ class MemoryTable(Checkpointable):
         out = sample.new_empty(len(ids), len(query), sample.shape[-1])
         if self._received is None:
             self._received = torch.zeros_like(self._tables["use"].rows)
-        groups, wanted = self._groups(ids), None if within is None else within.flatten(1)
+        groups = self._groups(ids)
+        chosen: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in groups]
         asking = cell_members(height, width, 1, query.device) if self._is_coarse else None
         cells = None if asking is None else query[asking]
         asked = query if cells is None else cells.mean(1)
@@ -262,7 +285,7 @@ class MemoryTable(Checkpointable):
         for start in range(0, len(asked), size):
             block = slice(start, start + size)
             affinity = affinities(block)
-            for group in groups:
+            for number, group in enumerate(groups):
                 scores = affinity[:, self.long - group.long :]
                 if group.absent or readable.far is not None:
                     scores = scores if len(groups) == 1 else scores.clone()
@@ -273,7 +296,17 @@ class MemoryTable(Checkpointable):
                 else:
                     places = asking[block].flatten()
                     weights, index = self._choose_fine(scores, group, cells[block])
-                self._gather(weights, index, group, ids, out, places, wanted)
+                self._count(weights, index, group)
+                if within is None or index is None:
+                    self._gather(weights, index, group, ids, out, places)
+                else:
+                    if isinstance(places, slice):
+                        places = torch.arange(*places.indices(len(query)))
+                    chosen[number].append((weights, index, places))
+        for group, parts in zip(groups, chosen, strict=True):
+            if parts and within is not None:
+                weights, index, at_places = (torch.cat(column) for column in zip(*parts, strict=True))
+                self._gather_within(weights, index, at_places, group, ids, out, within.flatten(1))
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
 
     def last_entry(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -557,6 +590,21 @@ class MemoryTable(Checkpointable):
         index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
         return best.softmax(2).flatten(0, 1), index.flatten(0, 1)
 
+    def _count(self, weights: Tensor, index: Tensor | None, group: ReadGroup) -> None:
+        """Count the attention that rows receive from a group."""
+        # XMem counts the attention of the first object only.
+        counted = group.members if self.similarity != "anisotropic" else self.ids[:1]
+        readers = len({*counted} & {*group.members})
+        if self._received is None or not readers:
+            return
+        received = self._received[self.long - group.long :]
+        if index is None:
+            received.add_(weights.sum(0), alpha=readers)
+        elif received.is_cuda:  # where index_add_ adds in any order, and the sums decide what is evicted
+            received.index_put_((index.flatten(),), readers * weights.flatten(), accumulate=True)
+        else:
+            received.index_add_(0, index.flatten(), weights.flatten(), alpha=readers)
+
     def _gather(
         self,
         weights: Tensor,
@@ -565,37 +613,37 @@ class MemoryTable(Checkpointable):
         ids: Sequence[int],
         out: Tensor,
         places: slice | Tensor,
-        wanted: Tensor | None,
     ) -> None:
-        """Write weighted values into places of the output (K, P, Cv), and count the attention.
-
-        With ``wanted`` (K, P), bool, only those that it says are written.
-        """
-        # XMem counts the attention of the first object only.
-        counted = group.members if self.similarity != "anisotropic" else self.ids[:1]
-        readers = len({*counted} & {*group.members})
-        if self._received is not None and readers:
-            received = self._received[self.long - group.long :]
-            if index is None:
-                received.add_(weights.sum(0), alpha=readers)
-            elif received.is_cuda:  # where index_add_ adds in any order, and the sums decide what is evicted
-                received.index_put_((index.flatten(),), readers * weights.flatten(), accumulate=True)
-            else:
-                received.index_add_(0, index.flatten(), weights.flatten(), alpha=readers)
+        """Write weighted values into places of the output (K, P, Cv)."""
         for i in group.members:
             values = self._tables[f"value.{i}"].rows
-            own, chosen, at, place = weights.to(values.dtype), index, places, ids.index(i)
-            if wanted is not None:
-                some = wanted[place, places].nonzero().flatten()
-                if not len(some):
-                    continue
-                own, chosen = own[some], None if index is None else index[some]
-                at = some + places.start if isinstance(places, slice) else places[some]
-            out[place, at] = (
+            own = weights.to(values.dtype)
+            out[ids.index(i), places] = (
                 own @ values
-                if chosen is None
-                else F.embedding_bag(chosen, values, per_sample_weights=own, mode="sum")
+                if index is None
+                else F.embedding_bag(index, values, per_sample_weights=own, mode="sum")
             )
+
+    def _gather_within(
+        self,
+        weights: Tensor,
+        index: Tensor,
+        places: Tensor,
+        group: ReadGroup,
+        ids: Sequence[int],
+        out: Tensor,
+        wanted: Tensor,
+    ) -> None:
+        """Write weighted values into ``wanted`` places, (K, P), bool, of the output (K, P, Cv)."""
+
+        def gather(i: int) -> None:
+            values, number = self._tables[f"value.{i}"].rows, ids.index(i)
+            some = wanted[number, places].nonzero().flatten()
+            own = weights[some].to(values.dtype)
+            found = F.embedding_bag(index[some], values, per_sample_weights=own, mode="sum")
+            out[number, places[some]] = found
+
+        run_each(gather, group.members)
 
     def _own_among(self, i: int, moved: Sequence[int], recent: int) -> list[int]:
         """The replaced frames whose values make the prototypes of an object."""

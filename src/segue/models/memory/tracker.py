@@ -15,7 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.layers.pieces import cat
-from segue.models.base import FramePrompts, Highest, QueryFeatures, Setup, Shape, TrackOutput
+from segue.models.base import (
+    FramePrompts,
+    Highest,
+    QueryFeatures,
+    Setup,
+    Shape,
+    TrackOutput,
+    shared_image,
+)
 from segue.models.geometry import ResizePadGeometry, unpad
 from segue.models.memory.components import EVEN, LIKELY, suppress_distant_components
 from segue.models.memory.memory import Memory
@@ -392,7 +400,7 @@ class MemoryTracker(Checkpointable):
 
         def encode(window: Window | None = None) -> Views:
             if window not in known:
-                known[window] = self.encode(pixels, window)
+                known[window] = self._encoded(pixels, window)
             return known[window]
 
         if not wanted:
@@ -409,6 +417,17 @@ class MemoryTracker(Checkpointable):
                 return Prediction(pixels, plan, taken, views, self._without_jumps(window.paste(logits)))
             self.memories[0].discard()
         return Prediction(pixels, plan, plan, encode(), self._without_jumps(self._predict(encode(), plan)))
+
+    def _encoded(self, pixels: npt.NDArray[Any], window: Window | None) -> Views:
+        """Query features of an image or a window of it, made once where several sessions take the image."""
+        image = shared_image()
+        if image is None:
+            return self.encode(pixels, window)
+        # Windows that are together larger than the image are cut out of its features.
+        cut = window is not None and image.takers * window.share > 1
+        part = None if cut else window
+        views = image.made(self.network, (pixels.shape, part), lambda: self.encode(pixels, part))
+        return [window.part(query) for query in views] if cut and window is not None else views
 
     def _predict(self, views: Views, plan: FramePlan) -> Tensor:
         """Log-odds of all objects, (K, h, w), float32, of the image or the window."""

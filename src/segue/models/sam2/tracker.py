@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from segue.errors import PromptError, SegueError
-from segue.models.base import FramePrompts, Schedule, Setup, TrackOutput
+from segue.models.base import FramePrompts, Schedule, Setup, TrackOutput, shared_image
 from segue.models.sam2.images import points_on_square, square_mask, video_image, video_logits
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
 from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Constants, Encoded, Record, VideoNetwork
@@ -173,7 +173,14 @@ class SAM2Tracker(Checkpointable):
         if self._look is not None and np.array_equal(self._look.image, image):
             return self._look
         square = video_image(image, self._constants.side, self._setup.device).to(self._setup.dtype)
-        return EncodedImage(image, self._steps.network.encode(square, self._constants), {})
+        network, shared = self._steps.network, shared_image()
+        if shared is None:
+            encoded = network.encode(square, self._constants)
+        else:
+            encoded = shared.made(
+                network, tuple(square.shape), lambda: network.encode(square, self._constants)
+            )
+        return EncodedImage(image, encoded, {})
 
     def _track(self, look: EncodedImage, ids: Iterable[int], *, remember: bool) -> None:
         views = {
