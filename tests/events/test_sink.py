@@ -101,12 +101,18 @@ def big(index: int, boxes: Mapping[int, tuple[int, int, int, int]]) -> Any:
 
 
 def test_pieces_too_small_for_the_image_are_no_events(tmp_path: Path) -> None:
-    write(tmp_path / "events.json", *(big(t, {1: (5, 5, 6, 8), 2: (50, 50, 52, 52)}) for t in range(9)))
+    write(tmp_path / "events.json", *(big(t, {1: (5, 5, 6, 8), 2: (50, 50, 52, 52)}) for t in range(10)))
     assert [(event["event"], event["object"]) for event in events(tmp_path / "events.json")] == [
         ("enter", 2),
         ("end", 2),
     ]
     assert events(tmp_path / "events.json")[0]["label"] == "car"
+
+
+@pytest.mark.parametrize(("side", "frames", "told"), [(4, 9, False), (4, 10, True), (6, 3, True)])
+def test_very_small_objects_are_to_be_seen_longer(tmp_path: Path, side: int, frames: int, told: bool) -> None:
+    write(tmp_path / "events.json", *(big(t, {1: (5, 5, 5 + side, 5 + side)}) for t in range(frames)))
+    assert bool(events(tmp_path / "events.json")) == told
 
 
 @pytest.mark.parametrize("name", ["events.csv", "events.json"])
