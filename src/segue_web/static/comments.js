@@ -10,6 +10,7 @@ import { state } from "./state.js";
 /**
  * @typedef {import("./people.js").Person} Person
  * @typedef {import("./people.js").Remark} Remark
+ * @typedef {{label: string, user: string, undone: boolean}} Change
  */
 
 /** changes that are listed */
@@ -58,36 +59,52 @@ export async function peopleDialog() {
     }
     const shown = JSON.stringify([state.comments, state.objects.map((one) => one.name)]);
     if (list.dataset.shown === shown) return;
+    const isNews = list.dataset.shown !== undefined;
     list.dataset.shown = shown;
+    if (isNews) void ask("people").then((now) => now && done.replaceChildren(...doneBy(now)));
     const remarks = ordered(state.comments, item?.id ?? null, frame);
     list.replaceChildren(...remarks.map((remark) => row(remark, box)));
     if (!remarks.length) list.append(make("li", { className: "quiet", textContent: "There are no comments yet." }));
   };
-  const people = answer.people.map((/** @type {Person} */ person) =>
-    make("li", { className: "row" }, [span(person.user, "cut grow"), span(contribution(person), "quiet")]),
-  );
-  const changes = answer.changes
-    .slice(0, LISTED)
-    .map((/** @type {{label: string, user: string, undone: boolean}} */ { label, user, undone }) =>
-      make("li", { className: "row" }, [
-        span(undone ? `${label} (undone)` : label, "cut grow"),
-        span(user || "no name", "quiet"),
-      ]),
-    );
-  const part = (/** @type {string} */ title, /** @type {Node[]} */ rows) =>
-    rows.length ? [make("h3", { textContent: title }), make("ul", {}, rows)] : [];
+  const done = make("div", { className: "done" }, doneBy(answer));
   const box = dialog("People and comments", [
     make("label", {}, ["Your name", name]),
     make("h3", { textContent: "Comments" }),
     make("div", { className: "row" }, [text, place, make("button", { textContent: "Comment", onclick: give })]),
     list,
-    ...part("Who has done what", people),
-    ...part("Newest changes", changes),
+    done,
   ]);
   box.classList.add("people");
   state.listeners.add(show);
   show();
   (state.user ? text : name).focus();
+}
+
+/** Who has done what, and the newest changes. @param {{people: Person[], changes: Change[]}} answer */
+function doneBy({ people, changes }) {
+  const part = (/** @type {string} */ title, /** @type {[string, string][]} */ rows) =>
+    rows.length
+      ? [
+          make("h3", { textContent: title }),
+          make(
+            "ul",
+            {},
+            rows.map(([what, who]) => make("li", { className: "row" }, [span(what, "cut grow"), span(who, "quiet")])),
+          ),
+        ]
+      : [];
+  return [
+    ...part(
+      "Who has done what",
+      people.map((person) => [person.user, contribution(person)]),
+    ),
+    ...part(
+      "Newest changes",
+      changes
+        .slice(0, LISTED)
+        .map(({ label, user, undone }) => [undone ? `${label} (undone)` : label, user || "no name"]),
+    ),
+  ];
 }
 
 /** A key that ends a field, which keeps what was typed. @param {KeyboardEvent & {target: any}} event */

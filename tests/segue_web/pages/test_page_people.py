@@ -33,6 +33,7 @@ def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
     comments = ben.page.locator(".comments li")
     playwright.expect(comments).to_contain_text(["too thin"])
     playwright.expect(comments).to_contain_text(["Object 1, frame 0"])
+    playwright.expect(ben.page.locator(".done")).to_contain_text("1 comment")
     ben.check_accessibility()
     ben.image("people")
     ben.key("Escape")
