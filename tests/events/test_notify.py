@@ -31,6 +31,8 @@ from segue.video import Reconnect
 from tests.events.test_sink import big
 
 QUICK = Reconnect(first_delay=0.01, max_delay=0.05, timeout=0.3)
+PATIENT = Reconnect(first_delay=0.01, max_delay=0.05, timeout=30.0)
+"""Tries again at once, but not because a busy machine answers late: the message would come twice."""
 
 
 class Listener(ThreadingHTTPServer):
@@ -90,9 +92,9 @@ def listener() -> Iterator[Listener]:
     server.end()
 
 
-def send(address: str, *events: str, limit: float = 5.0, queue: Path | None = None) -> int:
+def send(address: str, *events: str, limit: float = 60.0, queue: Path | None = None) -> int:
     """Give events, wait for their arrival, and tell how many have not arrived."""
-    notifier = Notifier(address, queue, QUICK)
+    notifier = Notifier(address, queue, PATIENT)
     for event in events:
         notifier.send({"event": event})
     return notifier.close(limit)
@@ -114,8 +116,12 @@ def test_each_event_is_reported(listener: Listener, tmp_path: Path) -> None:
 
 
 def test_events_that_cannot_be_delivered_are_counted_without_the_password() -> None:
-    with pytest.warns(NotifyWarning) as warned:
-        assert send("http://me:secret@127.0.0.1:9/events", "enter", "leave", limit=0.3) == 2
+    notifier = Notifier("http://me:secret@127.0.0.1:9/events", patience=PATIENT)
+    with pytest.warns(NotifyWarning) as warned:  # noqa: PT031
+        for event in ("enter", "leave"):
+            notifier.send({"event": event})
+        until(lambda: bool(warned.list))
+        assert notifier.close(0.3) == 2
     assert len(warned) == 1
     assert "secret" not in str(warned[0].message)
 
@@ -123,11 +129,11 @@ def test_events_that_cannot_be_delivered_are_counted_without_the_password() -> N
 @pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
 def test_a_receiver_that_is_down_gets_everything_when_it_is_back() -> None:
     port = free_port()
-    notifier = Notifier(f"http://127.0.0.1:{port}/events", patience=QUICK)
+    notifier = Notifier(f"http://127.0.0.1:{port}/events", patience=PATIENT)
     for number in range(5):
         notifier.send({"event": f"e{number}"})
     server = Listener(port)
-    assert notifier.close(10.0) == 0
+    assert notifier.close(60.0) == 0
     server.end()
     assert server.kinds == [f"e{number}" for number in range(5)]
 
@@ -149,14 +155,18 @@ def test_a_slow_receiver_is_given_more_time(listener: Listener) -> None:
     patience = Reconnect(first_delay=0.01, max_delay=0.05, timeout=0.2)  # then it waits for 0.4 s
     notifier = Notifier(listener.address, patience=patience)
     notifier.send({"event": "enter"})
-    assert notifier.close(5.0) == 0
+    assert notifier.close(60.0) == 0
     assert len({message["id"] for message in listener.received}) == 1
 
 
 @pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
 def test_a_message_that_is_refused_does_not_hold_up_the_others(listener: Listener) -> None:
     listener.refuses = "odd"
-    assert send(listener.address, "odd", "enter", "leave", limit=0.3) == 1
+    notifier = Notifier(listener.address, patience=PATIENT)
+    for event in ("odd", "enter", "leave"):
+        notifier.send({"event": event})
+    until(lambda: notifier.undelivered == 1)
+    assert notifier.close(0.3) == 1
     assert [kind for kind in listener.kinds if kind != "odd"] == ["enter", "leave"]
 
 
@@ -170,7 +180,7 @@ def test_new_messages_do_not_wait_for_one_that_is_refused_again_and_again(listen
     until(lambda: notifier.undelivered == 1)
     assert listener.kinds == ["odd", "enter"]
     listener.refuses = ""
-    assert notifier.close(5.0) == 0, "at the end it is tried once more"
+    assert notifier.close(60.0) == 0, "at the end it is tried once more"
 
 
 def test_a_queue_that_is_emptied_all_the_time_stays_small(tmp_path: Path) -> None:
@@ -223,10 +233,10 @@ def test_messages_arrive_although_their_file_fails(
     monkeypatch.setattr(FullDisk, "failures", {method: failures}, raising=False)
     listener.statuses = [400, 204] if method == "postpone" else [204]
     names = [f"e{number}" for number in range(5)]
-    for_ever = failures == 10**6
+    arrives = method == "put" or failures < 10**6
     with pytest.warns(NotifyWarning) as warned:
-        left = send(listener.address, *names, limit=0.4 if for_ever else 5.0, queue=tmp_path / "queue")
-    if method == "put" or not for_ever:
+        left = send(listener.address, *names, limit=60.0 if arrives else 0.4, queue=tmp_path / "queue")
+    if arrives:
         assert left == 0
         assert {*listener.kinds} == {*names}
     assert len({message["id"] for message in listener.received}) == len({*listener.kinds})
@@ -251,7 +261,7 @@ def test_a_file_that_has_room_now_and_then_is_warned_of_once(
 ) -> None:
     monkeypatch.setattr(notify, "MessageQueue", FullDisk)
     monkeypatch.setattr(FullDisk, "failures", {}, raising=False)
-    notifier = Notifier(listener.address, tmp_path / "queue", QUICK)
+    notifier = Notifier(listener.address, tmp_path / "queue", PATIENT)
     with pytest.warns(NotifyWarning) as warned:  # noqa: PT031
         for number in range(4):
             FullDisk.failures["put"] = 1
@@ -481,7 +491,7 @@ def test_zones_and_the_last_event_appear_in_home_assistant(broker: Broker, tmp_p
         sink.write(*big(t, {1: (10, 50, 30, 70)}))
     until(lambda: notifier.undelivered == 0)
     subscriber = Subscriber(broker.port, "#")  # it begins later, and gets what the broker keeps
-    until(lambda: len(subscriber.received) >= 5)
+    until(lambda: len({topic for topic, _ in subscriber.received}) >= 5)
     kept = dict(subscriber.received)
     found = {topic: json.loads(kept[topic]) for topic in kept if topic.endswith("/config")}
     sensor, view = sorted(found.values(), key=lambda about: "topic" in about)

@@ -35,7 +35,7 @@ EVENTS = {
     "keep",
     "background",
 }
-NOT_IN_PYTHON = {*EVENTS, "explain", "whole"}
+NOT_IN_PYTHON = {*EVENTS, "explain"}
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -395,8 +395,8 @@ def test_a_single_image_is_one_frame_unless_more_are_asked_for(serve: Callable[.
     server = serve(content, [len(content)], tell_length=True)
     with open_source(server.address("photo.jpg")) as source:
         assert len([*source]) == 1
-    with open_source(server.address("photo.jpg"), duration=0.6) as source:
-        assert len([*source]) == 2
+    with open_source(server.address("photo.jpg"), duration=1.6) as source:
+        assert 2 <= len([*source]) <= 4, "two a second, fewer on a busy machine"
 
 
 def test_an_address_of_images_that_cannot_be_read_is_given_up(serve: Callable[..., Server]) -> None:
@@ -496,7 +496,8 @@ def test_a_playlist_is_live_unless_it_says_where_it_ends(tmp_path: Path, is_live
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
-        with open_source(f"http://127.0.0.1:{server.server_port}/gate.m3u8", reconnect=QUICK) as source:
+        address = f"http://127.0.0.1:{server.server_port}/gate.m3u8"
+        with open_source(address, when_late="all", reconnect=QUICK) as source:
             first = next(iter(source))
             assert abs(int(first.image.mean()) - level(0)) < 6
             assert source.endless == is_live
