@@ -89,6 +89,7 @@ def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folde
     page.get_by_text("is in wall").first.wait_for()
     page.locator("#by-before").fill("2100-01-01T00:00")  # the list stays as it is
     page.locator(".card").first.click()
+    page.evaluate("import('./static/history.js').then(({ loadEvents }) => loadEvents())")
     page.get_by_label("Keep").check()
     page.locator(".card .flags", has_text="kept").first.wait_for(state="attached")
     assert Marks(folder / "gate").kept

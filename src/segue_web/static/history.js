@@ -64,11 +64,13 @@ function card(event, others) {
     { type: "button", className: "card", "data-key": keyOf(event), onclick: () => play(event, others) },
     [shot, words],
   );
-  node.flag = () =>
+  node.flag = (/** @type {Event} */ marked) => {
+    [event.kept, event.reviewed] = [marked.kept, marked.reviewed];
     flags.replaceChildren(
       .../** @type {Mark[]} */ (["kept", "reviewed"]).filter((mark) => event[mark]).map((mark) => span(mark)),
     );
-  node.flag();
+  };
+  node.flag(event);
   return node;
 }
 
@@ -130,8 +132,9 @@ function play(event, others) {
       input.checked = event[mark] = !input.checked;
       notice(refused, "bad");
     }
+    marks += 1;
     for (const node of document.querySelectorAll(`[data-key="${CSS.escape(keyOf(event))}"]`))
-      /** @type {any} */ (node).flag();
+      /** @type {any} */ (node).flag(event);
   };
   const step = (/** @type {number} */ by, /** @type {string} */ text) =>
     make("button", { textContent: text, disabled: !others()[place() + by], onclick: () => goTo(by) });
@@ -155,22 +158,23 @@ function play(event, others) {
 
 /** @type {Event[]} */
 let shown = [];
+let marks = 0; // that were made here
 
 /** The question that the filters mean. */
 function question() {
-  const asked = new URLSearchParams({ limit: String(PAGE) });
+  const wanted = new URLSearchParams({ limit: String(PAGE) });
   for (const [name, id] of [
     ["camera", "by-camera"],
     ["event", "by-event"],
     ["zone", "by-zone"],
     ["label", "by-label"],
   ]) {
-    if (element(id).value) asked.set(name, element(id).value);
+    if (element(id).value) wanted.set(name, element(id).value);
   }
-  if (element("by-unreviewed").checked) asked.set("unreviewed", "1");
+  if (element("by-unreviewed").checked) wanted.set("unreviewed", "1");
   const until = element("by-before").value;
-  if (until) asked.set("before", String(new Date(until).getTime() / 1000));
-  return asked;
+  if (until) wanted.set("before", String(new Date(until).getTime() / 1000));
+  return wanted;
 }
 
 /** Put events below those that are shown, or in place of them. @param {Event[]} events @param {boolean} more */
@@ -206,7 +210,14 @@ function offer(/** @type {string} */ id, /** @type {string[]} */ values) {
 
 /** Ask anew for the newest events that the filters want. */
 export async function loadEvents() {
-  const { events, more } = await get(`events?${question()}`);
+  const wanted = String(question());
+  let before, answer;
+  do {
+    before = marks;
+    answer = await get(`events?${wanted}`);
+    if (wanted !== String(question())) return; // others are wanted now
+  } while (before !== marks);
+  const { events, more } = answer;
   shown = [];
   element("timeline-list").replaceChildren();
   element("events-new").textContent = "";
@@ -214,10 +225,10 @@ export async function loadEvents() {
 }
 
 async function loadEarlier() {
-  const asked = question();
-  asked.set("before", String(shown.at(-1)?.moment));
-  const { events, more } = await get(`events?${asked}`);
-  showEvents(events, more);
+  const [above, wanted] = [shown, question()];
+  wanted.set("before", String(shown.at(-1)?.moment));
+  const { events, more } = await get(`events?${wanted}`);
+  if (above === shown) showEvents(events, more);
 }
 
 /** Say that there are newer events; who reads older ones is not disturbed. */
@@ -229,17 +240,27 @@ export function hearOfEvents() {
 
 /** Show the last events of a camera. */
 export async function showLast(/** @type {string} */ camera, /** @type {HTMLElement} */ list) {
+  list.dataset.camera = camera;
   const { events } = await get(`events?${new URLSearchParams({ camera, limit: "12" })}`);
+  if (list.dataset.camera !== camera) return; // another one is shown now
   list.replaceChildren(...events.map((/** @type {Event} */ event) => make("li", {}, [card(event, () => events)])));
+}
+
+/** The question about counts that the choices mean. */
+function countsQuestion() {
+  const byDay = element("counts-by").value === "day";
+  const wanted = new URLSearchParams({ by: byDay ? "day" : "hour", number: byDay ? "14" : "24" });
+  if (element("counts-camera").value) wanted.set("camera", element("counts-camera").value);
+  return String(wanted);
 }
 
 /** Bars of what was counted. */
 export async function loadCounts() {
   const byDay = element("counts-by").value === "day";
-  const asked = new URLSearchParams({ by: byDay ? "day" : "hour", number: byDay ? "14" : "24" });
-  if (element("counts-camera").value) asked.set("camera", element("counts-camera").value);
+  const wanted = countsQuestion();
   /** @type {{counts: Count[]}} */
-  const { counts } = await get(`counts?${asked}`);
+  const { counts } = await get(`counts?${wanted}`);
+  if (wanted !== countsQuestion()) return; // others are wanted now
   const kinds = [...new Set(counts.flatMap((count) => Object.keys(count.events)))]
     .filter((kind) => !/^(leave|end|online)/.test(kind))
     .sort((a, b) => Number(b === "enter") - Number(a === "enter") || a.localeCompare(b));
