@@ -11,13 +11,13 @@ from PIL import Image
 
 from segue.api.foreground import foreground
 from segue.datasets.check import check_data
-from segue.errors import CheckpointError, SinkError
+from segue.errors import CheckpointError, SinkError, TrainingError
 from segue.flow import DIS, Farneback
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import ForegroundSession
 from segue.types import Frame
-from segue.weights import load, load_strict, write_checkpoint
+from segue.weights import load, load_strict, read_checkpoint, write_checkpoint
 from segue_train.data.foreground.material import gather_videos
 from segue_train.recipes import mustan_lite as recipes
 from segue_train.trunks import load_mobilenet
@@ -90,6 +90,29 @@ def test_lite_learns_to_look_at_flow_and_says_so(tmp_path: Path, start: Path) ->
     by_name = foreground(list(images), model="mustan-lite", weights=file, short_side=32, device="cpu")
     masks = [result.mask for result in by_name]
     assert all(np.array_equal(a.mask, b) for a, b in zip(found, masks, strict=True) if a is not None)
+
+
+def test_a_further_training_learns_from_sessions_and_keeps_what_was_right(
+    tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue_train.data.foreground.session_samples.LENGTHS", (12, 16))
+    _, stills = write_all(tmp_path)
+    words = (
+        "mustan-lite", "--data", stills, "--samples", 4, "--device", "cpu", "--precision", "32-true",
+        "--steps", 2, "--log-every", 1, "--keep", 10, "--out", tmp_path / "lite",
+    )  # fmt: skip
+    with pytest.raises(TrainingError, match="--start"):
+        run(*words)
+    said = run(*words, "--start", start, "--sessions", "shipped", "--sessions", start)
+    assert "drawing 8 samples" in said
+    assert "keep" in said
+    after, before = (
+        read_checkpoint(path).tensors for path in (tmp_path / "lite/mustan-lite.safetensors", start)
+    )
+    statistics = [name for name in before if name.endswith(("running_mean", "running_var"))]
+    assert statistics
+    assert all(torch.equal(after[name], before[name]) for name in statistics)
+    assert not torch.equal(after["decoder.head.weight"], before["decoder.head.weight"])
 
 
 def test_a_run_is_not_overwritten_by_accident(tmp_path: Path, start: Path) -> None:

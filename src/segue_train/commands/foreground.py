@@ -52,6 +52,10 @@ class Pooled(Data):
     samples: int = option(pool_recipes.SAMPLES, ge=0)
     """Samples of artificial clips; those of videos come on top."""
 
+    sessions: list[Path] | None = option(None)
+    """Draw as many samples again from films that sessions of these weights segment: `shipped`, or a file.
+    They show what a network does to itself, as where its masks stay. Several take turns."""
+
     validation_data: FilePath | None = option(None, flags="validate")
     """Folder of videos in CDnet's layout to measure F on while training."""
 
@@ -87,6 +91,7 @@ class Pooled(Data):
             seed=run["seed"],
             workers=run["workers"],
             report=notice,
+            sessions=self.sessions or (),
         )
         scored = [(video, None) for video in held_out]
         validate = held_out and (lambda network: f_measure(recipe.runnable(network), scored))

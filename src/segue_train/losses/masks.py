@@ -210,12 +210,15 @@ def foreground_loss(
     pooled: bool = False,
     background: bool = True,
     class_in_scale: ClassInScale = "as_run",
+    start: nn.Module | None = None,
+    keep: float = 0.0,
 ) -> Loss:
     """Cross-entropy and Tversky loss of foreground, and of shadow where a network finds it.
 
     ``tversky`` are the prices of false alarms and misses, ``shadow`` is the weight of pixels in shadow;
     ``pooled`` computes the Tversky index over the batch, ``background`` says whether the network takes the
-    empty scene, and ``class_in_scale`` when rare foreground weighs more, as in HOFAM.
+    empty scene, and ``class_in_scale`` when rare foreground weighs more, as in HOFAM. ``keep`` is the weight
+    of the divergence from the foreground of ``start``, the network before the training, where that is right.
     """
     logits, labels = _logits(network, batch, background), batch["labels"]
     overlap = partial(tversky_loss, alpha=tversky[0], beta=tversky[1], pooled=pooled)
@@ -228,6 +231,12 @@ def foreground_loss(
         "tversky": overlap(logits[:, 0], target, weight),
     }
     loss = parts["entropy"] + parts["tversky"]
+    if start is not None:
+        with torch.no_grad():
+            before = _logits(start, batch, background)[:, 0].float()
+        right = known(labels) * ((before > 0) == (target > 0))
+        parts["keep"] = bernoulli_divergence(before, logits[:, 0].float(), right)
+        loss = loss + keep * parts["keep"]
     if logits.shape[1] > 1:
         # Where the labels tell shadow from no shadow.
         weight, target = known(labels) * (labels != UNLIT), (labels == SHADOW).float()
@@ -235,6 +244,18 @@ def foreground_loss(
         parts["shadow"] = parts["shadow"] + overlap(logits[:, 1], target, weight)
         loss = loss + SHADOW_WEIGHT * parts["shadow"]
     return loss, parts
+
+
+def bernoulli_divergence(target: Tensor, logits: Tensor, weight: Tensor) -> Tensor:
+    """Kullback-Leibler divergence from probabilities to probabilities, both as logits (N, H, W).
+
+    Averaged over the weight of the batch, (N, H, W); 0 where nothing counts.
+    """
+    probability = target.sigmoid()
+    cross, own = (
+        F.binary_cross_entropy_with_logits(each, probability, reduction="none") for each in (logits, target)
+    )
+    return ((cross - own) * weight).sum() / weight.sum().clamp(min=1)
 
 
 def _logits(network: nn.Module, batch: Batch, background: bool) -> Tensor:

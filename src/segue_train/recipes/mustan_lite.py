@@ -12,14 +12,16 @@ trembles or pans (research/mustan-lite.md).
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Self, cast
 
 import torch
 from torch import nn
 
+from segue.errors import TrainingError
 from segue.flow.providers import FlowName, flow_provider
 from segue.models.base import ForegroundNetwork
 from segue.models.mustan_lite import MustanLite
@@ -39,6 +41,15 @@ SHADOW_PRICE = 0.7  # weight of pixels in shadow, against 1 for all others, in t
 PRICES = (0.3, 0.7)
 SAMPLE_SIZE = (160, 208)  # height and width of the samples of a pool
 SHOWN_SIZE = (144, 192)  # height and width of what a batch shows of a sample
+
+
+class WithFixedStatistics(Objective):
+    """An objective whose network keeps its batch statistics."""
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.network.eval()
+        return self
 
 
 @checked_dataclass()
@@ -78,7 +89,15 @@ class MustanLiteRecipe(MobileNetRecipe):
     batch: Annotated[int, option(ge=1)] = field(default=BATCH, kw_only=True)
     """Samples of a batch, per device."""
 
+    keep: Annotated[float, option(ge=0)] = field(default=0.0, kw_only=True)
+    """Weight of staying with the weights of `--start` where these are right, so that a short further training
+    forgets little; batch statistics stay, too. 10 is a good one."""
+
     factors: ClassVar[dict[str, float]] = {"network.encoder.": 0.1, "": 1.0}
+
+    def __post_init__(self) -> None:
+        if self.keep and self.start is None:
+            raise TrainingError("--keep stays with the weights of --start; give them")
 
     def network(self) -> nn.Module:
         network = MustanLite(self.flow, flow_attention=self.flow_attention, recurrence=self.recurrence)
@@ -91,7 +110,10 @@ class MustanLiteRecipe(MobileNetRecipe):
             pooled=True,
             class_in_scale=self.class_in_scale,
         )
-        return Objective(network, loss)
+        if not self.keep:
+            return Objective(network, loss)
+        start = deepcopy(network).eval().requires_grad_(False)
+        return WithFixedStatistics(network, partial(loss, start=start, keep=self.keep))
 
     def batches(self, count: int, seed: int) -> PoolBatches:
         provider = None if self.flow is None else (self.flow, self.flow_weights)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from segue.datasets.foreground.labels import MOTION, STATIC
 from segue_train.data.foreground.samples import UNLIT
 from segue_train.losses.masks import (
     foreground_loss,
@@ -56,3 +57,16 @@ def test_shadows_that_nobody_labelled_teach_nothing_of_shadow() -> None:
     assert gradient is not None
     assert gradient[:, 0].abs().sum() > 0
     assert gradient[:, 1].abs().sum() == 0
+
+
+def test_a_training_stays_with_its_start_only_where_that_is_right() -> None:
+    labels = torch.tensor([[[MOTION, MOTION], [STATIC, STATIC]]], dtype=torch.uint8)
+    before = torch.tensor([[[[2.0, -2.0], [-2.0, 2.0]]]])
+    start, network = Constant(before), Constant(before + 1)
+    loss, parts = foreground_loss(network, batch(labels), 0.0, 0, start=start, keep=10.0)
+    plain = foreground_loss(network, batch(labels), 0.0, 0)[0]
+    target, found = (x[0, 0].sigmoid().detach() for x in (before, before + 1))
+    divergence = target * (target / found).log() + (1 - target) * ((1 - target) / (1 - found)).log()
+    expected = float((divergence[0, 0] + divergence[1, 0]) / 2)
+    assert parts["keep"].item() == pytest.approx(expected, rel=1e-5)
+    assert (loss - plain).item() == pytest.approx(10 * expected, rel=1e-5)

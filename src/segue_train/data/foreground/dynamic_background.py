@@ -1,4 +1,4 @@
-"""Dynamic background: leaves, branches, flags, lamps, and shadows, which move and are no foreground.
+"""Dynamic background: leaves, branches, flags, lamps, belts, and shadows, which move and are no foreground.
 
 Each effect is a function of a canvas and a time, see :mod:`.scenery`. Most scenes have some.
 """
@@ -32,6 +32,7 @@ def draw_effects(rng: Rng, size: Size) -> tuple[list[Effect], bool]:
         (0.10, crown),
         (0.10, flag),
         (0.10, lamp),
+        (0.10, belt),
     )
     chosen = [make for share, make in makers if rng.random() < share]
     return [make(rng, size) for make in chosen], tree_shade in chosen
@@ -231,5 +232,38 @@ def lamp(rng: Rng, size: Size) -> Effect:
             cv2.fillConvexPoly(canvas, points, colour.tolist(), cv2.LINE_AA, 4)
             cv2.polylines(canvas, [points], True, edge.tolist(), 1, cv2.LINE_AA, 4)
         return canvas
+
+    return act
+
+
+def belt(rng: Rng, size: Size) -> Effect:
+    """A texture or stripes that run through a region without an end: a conveyor, a stream, a turning drum."""
+    height, width = size
+    if rng.random() < 0.5:
+        part = procedural(rng, (int(rng.integers(8, 60)), int(rng.integers(16, 90))))
+    else:
+        shades = rng.uniform(30, 220, 3) + rng.normal(0, rng.uniform(10, 60), (int(rng.integers(2, 9)), 1))
+        stripes = np.clip(shades, 0, 255).repeat(rng.integers(2, 9), axis=0)
+        part = np.broadcast_to(stripes[None], (8, *stripes.shape)).astype(np.uint8)
+    tile = np.block([[[part], [part[:, ::-1]]], [[part[::-1]], [part[::-1, ::-1]]]])
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    angle, speed = rng.uniform(0, 2 * np.pi), log_uniform(rng, 0.2, 3.5)
+    along = columns * np.cos(angle) + rows * np.sin(angle)
+    across = rows * np.cos(angle) - columns * np.sin(angle)
+    inside = blob(rng, size, rng.uniform(0.03, 0.25))
+    if rng.random() < 0.5:
+        inside *= np.abs(across - rng.choice(across.ravel())) < rng.uniform(4, 30)
+    weight = np.asarray(inside, np.float32)[..., None]
+
+    def act(canvas: Image, time: int) -> Image:
+        x = np.asarray((along - speed * time) % tile.shape[1], np.float32)
+        seen = cv2.remap(
+            tile,
+            x,
+            np.asarray(across % tile.shape[0], np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_WRAP,
+        )
+        return np.asarray(canvas + weight * (seen.astype(np.float32) - canvas), np.uint8)
 
     return act

@@ -15,6 +15,7 @@ from segue_train.data.cut_outs import cut_outs_of_stills, cut_outs_of_videos
 from segue_train.data.footage import Material, gather, named_data, with_layout
 from segue_train.data.foreground.clips import ClipMaker, scenes_of
 from segue_train.data.foreground.pool import Maker, Pool, fill
+from segue_train.data.foreground.session_samples import SessionSamples
 from segue_train.data.foreground.videos import FARTHEST, MovingCameras, StillCameras
 
 # How often a mover is cut out of a video, which has limbs that move, against one of a still image.
@@ -59,16 +60,23 @@ def fill_pool(
     seed: int,
     workers: int,
     report: Callable[[str], None],
+    sessions: Sequence[Path] = (),
 ) -> Pool:
-    """Draw samples of ``size`` (H, W) into a folder, see :func:`~segue_train.data.foreground.pool.fill`."""
+    """Draw samples of ``size`` (H, W) into a folder, see :func:`~segue_train.data.foreground.pool.fill`.
+
+    With weights for ``sessions`` as many again are drawn from sessions.
+    """
     makers: list[tuple[Maker, int]] = []
     if samples:
         cut_outs = cut_outs_of_stills(footage.stills) + cut_outs_of_videos(footage.videos) * VIDEO_WEIGHT
         scenes = scenes_of([*footage.stills, *footage.videos])
-        makers.append((ClipMaker(cut_outs, scenes, offsets, size), samples))
+        clips = ClipMaker(cut_outs, scenes, offsets, size)
+        makers.append((clips, samples))
         long = [video for video in footage.videos if len(video) > FARTHEST + max(0, *offsets)]
         if long:
             makers.append((MovingCameras(long, offsets, size), round(MOVING_SHARE * samples)))
+        if sessions:
+            makers.append((SessionSamples(clips, sessions), samples))
     for shadows, videos in still_cameras.items():
         if videos:
             frames = sum(len(video.labels) for video in videos)
@@ -80,6 +88,8 @@ def fill_pool(
     names = [item.name for item in (*footage.stills, *footage.videos)]
     names += [video.key for videos in still_cameras.values() for video in videos]
     settings = {"offsets": list(offsets), "size": list(size), "samples": samples, "data": names}
+    if sessions:
+        settings["sessions"] = [str(path) for path in sessions]
     return fill(folder, makers, seed, workers, settings, report)
 
 

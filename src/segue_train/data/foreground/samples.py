@@ -97,9 +97,12 @@ def with_recurrence(planes: UInt8Array, current: Image, past: Image) -> Image:
 
     ``past``: kept frames (n, H, W, 3).
     """
-    height, width = current.shape[:2]
-    half = Past([halved(frame) for frame in past]).recurrence(current)
-    whole = half.repeat(2, axis=1).repeat(2, axis=2)[:, :height, :width]
+    return joined_planes(planes, Past([halved(frame) for frame in past]).recurrence(current))
+
+
+def joined_planes(planes: UInt8Array, recurrence: UInt8Array) -> Image:
+    """Planes (21, H, W) of a scene, and those of recurrence, (2, ceil(H / 2), ceil(W / 2)), (H, W, 23)."""
+    whole = recurrence.repeat(2, axis=1).repeat(2, axis=2)[:, : planes.shape[1], : planes.shape[2]]
     return np.ascontiguousarray(np.concatenate([planes, whole]).transpose(1, 2, 0))
 
 
