@@ -9,8 +9,8 @@ import numpy as np
 
 from segue.models.geometry import reduced_to
 from segue.sessions.foreground.camera.changes import LONG_SIDE, difference, seen_share
-from segue.sessions.foreground.camera.registration import shift, to_reference
-from segue.sessions.foreground.camera.step import view_of
+from segue.sessions.foreground.camera.registration import normalised, shift, to_reference
+from segue.sessions.foreground.camera.step import AROUND
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 from segue.utils.arrays import UInt8Array
@@ -91,7 +91,7 @@ class Views(Checkpointable):
         share, close = seen_share(image, known)
         if share >= GONE or close >= HIDDEN:
             return False
-        matrix = shift(view_of(view.newest), view_of(small))
+        matrix = shift(normalised(view.newest, AROUND), normalised(small, AROUND))
         if np.abs(matrix[:, 2]).max() > SHAKEN * max(small.shape):
             return True
         return seen_share(reduced_to(to_reference(small, matrix, small), LONG_SIDE), known)[0] < DIFFERS
