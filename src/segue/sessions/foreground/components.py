@@ -127,7 +127,7 @@ class ComponentTracker(Checkpointable):
         moves = np.zeros((2, max(self._tracks, default=0) + 1), np.int64)
         for number, track in self._tracks.items():
             moves[:, number] = np.rint(track.speed)
-        rows, columns = self._before.nonzero()
+        rows, columns = np.divmod(np.flatnonzero(self._before > 0), size[1])  # faster than nonzero()
         numbers = self._before[rows, columns]
         rows, columns = rows + moves[1, numbers] - top, columns + moves[0, numbers] - left
         height, width = expected.shape

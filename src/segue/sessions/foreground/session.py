@@ -189,9 +189,17 @@ class ForegroundSession(ExplainedSession):
             self._give_nothing(frame, image)
             return
         seen = SegmenterInput(image, plane_of(frame, image.shape[:2], self._depth_scale))
-        work = WorkFrame(frame.index, frame.time, frame.size, image, seen, pans=self._events.pans)
-        work.event, work.hidden, work.decision = event, self._hidden, self._decision
-        work.step = self._events.step
+        work = WorkFrame(
+            frame.index,
+            frame.time,
+            frame.size,
+            image,
+            seen,
+            pans=self._events.pans,
+            decision=self._decision,
+            hidden=self._hidden,
+            step=self._events.step,
+        )
         for hook in self._stages.on_frame:
             hook(work, self._background)
         self._frames.append(work)
@@ -238,8 +246,8 @@ class ForegroundSession(ExplainedSession):
             self._begin_scene(event, view)
         elif event is not Change.none:
             self._forget_context()
-            for reset in self._stages.reset:
-                reset(event)
+            for stage in self._stages:
+                stage.reset(event)
             if event is Change.light and not self._segmenter.uses_background:
                 self._segmenter.restart()
         if self._events.pans and not panned and self._completed and "follow" in self._stages.names:
@@ -262,8 +270,8 @@ class ForegroundSession(ExplainedSession):
         seen = self._settling if view is not None else ()
         self._background.enter(view, self._events.views.known, list(seen)[:: -(-len(seen) // 2) or 1])
         self._settling.clear()
-        for reset in self._stages.reset:
-            reset(event)
+        for stage in self._stages:
+            stage.reset(event)
         self._depth_scale.restart()
         self._hidden, self._completed = None, 0
 

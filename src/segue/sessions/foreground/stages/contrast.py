@@ -56,8 +56,9 @@ class Contrast(Stage):
     def before_segment(self, frame: WorkFrame, background: Background) -> None:
         assert frame.scene is not None
         gain = contrast_gain(frame.scene)
-        if gain != PLAIN:
-            frame.scene = in_usual_contrast(frame.scene)
+        if gain == PLAIN:
+            return
+        frame.scene = in_usual_contrast(frame.scene)
         frame.input.image = gain.act(frame.image)
         if frame.pans:  # frames that were warped onto this one
             beside = frame.context.items()

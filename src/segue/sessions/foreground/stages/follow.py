@@ -11,7 +11,6 @@ import numpy.typing as npt
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.median import MASK_ABOVE
 from segue.sessions.foreground.background.quantiles import Scene, scene_planes
-from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.registration import Matrix, difference, normalised, warped
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
 from segue.sessions.foreground.stages.base import Stage, WorkFrame
@@ -140,9 +139,6 @@ class CameraFollower(Stage):
     ) -> None:
         self._offsets, self._always = tuple(offsets), always
         self._segmenter, self.ahead = segmenter, 0 if segmenter is None else 2 * max(PAST)
-        self.restart()
-
-    def reset(self, event: Change) -> None:
         self.restart()
 
     def on_frame(self, frame: WorkFrame, background: Background) -> None:
