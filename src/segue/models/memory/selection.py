@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -47,6 +49,7 @@ def cell_members(height: int, width: int, frames: int, device: torch.device) -> 
     return grid.transpose(2, 3).reshape(-1, 4)
 
 
+@lru_cache(maxsize=16)
 def far_apart(length: int, radius: int, device: torch.device) -> Tensor:
     """-inf where two places on an axis are more than a radius apart, else 0; (length, length), float32."""
     places = torch.arange(length, device=device)
