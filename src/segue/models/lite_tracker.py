@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from segue.models.memory.parts import merge_parts
 from segue.models.memory.table import Changes
 from segue.models.memory.tracker import to_image
 from segue.models.memory.window import OUTSIDE, Window
+from segue.utils.arrays import BoolArray
 
 WIDER = 2
 """Margin of the window where objects left the first one, in its margins."""
@@ -52,10 +54,12 @@ class LiteTracker(MemoryTracker):
 
     def choose_windows(self, plan: FramePlan) -> Sequence[Window]:
         masks, margin = self._previous_masks, self._margin()
-        # An object out of sight may come back anywhere.
-        if masks is None or margin is None or not masks.numpy().any((1, 2)).all():
+        if masks is None or margin is None:
             return ()
-        joint = masks.amax(0, keepdim=True)
+        planes: BoolArray = masks.numpy()  # NumPy takes a tenth of the time
+        if not np.all(planes.any((1, 2))):  # an object out of sight may come back anywhere
+            return ()
+        joint = torch.from_numpy(np.asarray(planes.any(0, keepdims=True)))
         (first,), (wider,) = Window.around(joint, margin), Window.around(joint, WIDER * margin)
         if first is None or wider is None or wider.share > WIDEST:
             return () if first is None else (first,)
