@@ -46,9 +46,7 @@ def camera_motion(first: Shown, second: Shown, step: Matrix) -> Homography | Non
     The step of the camera, or none, is the start, and the answer where the refinement (ECC: Evangelidis and
     Psarakis, PAMI 2008) is unclear.
     """
-    one, other = (
-        normalised(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)) for image, _ in (first, second)
-    )
+    one, other = normalised(first[0]), normalised(second[0])
     moved = np.vstack([cv2.invertAffineTransform(step), (0, 0, 1)]).astype(np.float32)
     begin = min(moved, np.eye(3, dtype=np.float32), key=lambda matrix: difference(other, one, matrix))
     shown = np.asarray(first[1] == 0).astype(np.uint8)
