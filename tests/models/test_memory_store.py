@@ -259,8 +259,8 @@ def test_images_are_reduced_bicubically_as_stcn_s_release_does() -> None:
     assert geometry.mask_mode == "nearest"
     planes = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None]
     expected = F.interpolate(planes, size=(6, 9), mode="bicubic")[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(reducing.resized(image, geometry), expected, atol=1e-3)
-    assert np.array_equal(reducing.resized(image[:6, :6], reducing.geometry((6, 6))), image[:6, :6])
+    np.testing.assert_allclose(geometry.to_network(image), expected, atol=1e-3)
+    assert np.array_equal(reducing.geometry((6, 6)).to_network(image[:6, :6]), image[:6, :6])
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")

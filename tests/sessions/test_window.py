@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import segue
-from segue.models.memory import MemoryTracker
+from segue.models.lite_tracker import LiteTracker
+from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.window import Window
 from segue.models.stcn import STCNLite
 from segue.sessions import SessionState, TrackSession, corrections
@@ -165,7 +166,7 @@ def test_a_window_holds_all_objects_and_the_margin() -> None:
     masks = torch.zeros(2, 240, 432, dtype=torch.bool)
     masks[0, 100:120, 90:100] = True
     masks[1, 90:110, 200:230] = True
-    window = Window.around(masks, 20)
+    (window,) = Window.around(masks.amax(0, keepdim=True), 20)
     assert window is not None
     assert window.top <= 78
     assert window.top + window.height >= 132
@@ -175,7 +176,23 @@ def test_a_window_holds_all_objects_and_the_margin() -> None:
     assert window.height < 240
     assert window.width < 432
     masks[1] = False
-    assert Window.around(masks, 20) is None, "an object out of sight may come back anywhere"
+    assert Window.around(masks, 20)[1] is None
+
+
+def test_the_whole_image_is_seen_while_an_object_is_out_of_sight(
+    network: STCNLite, video: list[Image]
+) -> None:
+    session = TrackSession(network, replace(network.schedule, window=MARGIN), device="cpu")
+    both = square(0)
+    both[20:40, 60:80] = 2
+    session.step(video[0], both)
+    tracker, plan = session.tracker, FramePlan(None, (1, 2), keep=False)
+    assert isinstance(tracker, LiteTracker)
+    masks = tracker._previous_masks
+    assert masks is not None
+    assert tracker.choose_windows(plan)
+    tracker._previous_masks = masks & torch.tensor([True, False])[:, None, None]
+    assert not tracker.choose_windows(plan), "it may come back anywhere"
 
 
 def test_what_reaches_a_side_inside_the_image_leaves_the_window() -> None:
@@ -250,7 +267,7 @@ def test_many_objects_are_encoded_in_windows_on_frames_that_are_kept_with_the_sa
 def test_a_window_ends_at_the_next_multiple_of_the_stride() -> None:
     masks = torch.zeros(1, 240, 432, dtype=torch.bool)
     masks[0, 100:120, 100:120] = True
-    window = Window.around(masks, 10)
+    (window,) = Window.around(masks, 10)
     assert window is not None
     assert (window.height, window.width) == (48, 48)
 

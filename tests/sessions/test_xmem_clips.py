@@ -62,7 +62,7 @@ class Sizes:
         (table,) = tracker.memories[0].tables
         if new := set(table.ids).difference(*self._groups):
             self._groups.append(new)
-        long = sum(any(table.prototypes_of(i) for i in group) for group in self._groups)
+        long = sum(any(table._prototypes(f"value.{i}") for i in group) for group in self._groups)
         return [len(table.frames) * table.positions, table.long, len(self._groups), long]
 
 

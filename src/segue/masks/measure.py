@@ -62,10 +62,8 @@ def measure(mask: IndexMask, origin: tuple[int, int] = (0, 0)) -> dict[int, Obje
     np.maximum.at(right, owners, columns + 1)
     np.maximum.at(bottom, owners, rows + 1)
     boxes = np.stack([left, rows[firsts], right, bottom], axis=1).astype(np.float64) + (origin * 2)
-    return {
-        int(number): ObjectExtent(int(area), tuple(box))
-        for number, area, box in zip(ids, areas, boxes.tolist(), strict=True)
-    }
+    extents = map(ObjectExtent, areas.tolist(), map(tuple, boxes.tolist()))
+    return dict(zip(ids.tolist(), extents, strict=True))
 
 
 def fill_boxes(boxes: Mapping[int, Box], size: tuple[int, int]) -> npt.NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import cv2
@@ -43,7 +44,7 @@ def reduced_to(image: Image, long_side: int) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ResizePadGeometry:
     """Sizes of one session: the image, the working size, and that padded to the network's stride."""
 
@@ -55,6 +56,7 @@ class ResizePadGeometry:
     resize: Resize = "area"  # how images are reduced; all but area give floats
 
     @classmethod
+    @lru_cache(maxsize=64)  # all images of a video have one size
     def of(
         cls,
         image: Shape,
@@ -72,12 +74,12 @@ class ResizePadGeometry:
         height, width = (max(1, to_integer(side * short_side / short)) for side in image)
         return cls(image, (height, width), stride, **how)
 
-    @property
+    @cached_property
     def resizes(self) -> bool:
         """Whether the network sees the images reduced."""
         return self.image != self.working
 
-    @property
+    @cached_property
     def padded(self) -> Shape:
         """Height and width of what the network computes."""
         left, right, top, bottom = padding(*self.working, self.stride)

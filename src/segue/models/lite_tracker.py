@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from segue.inference.threads import run_each
-from segue.models.base import QueryFeatures, TrackOutput
+from segue.models.base import QueryFeatures, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry
 from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.components import EVEN
 from segue.models.memory.parts import merge_parts
 from segue.models.memory.table import Changes
+from segue.models.memory.tracker import to_image
 from segue.models.memory.window import OUTSIDE, Window
+from segue.utils.arrays import BoolArray
 
 WIDER = 2
 """Margin of the window where objects left the first one, in its margins."""
@@ -52,10 +56,14 @@ class LiteTracker(MemoryTracker):
         masks, margin = self._previous_masks, self._margin()
         if masks is None or margin is None:
             return ()
-        first, wider = Window.around(masks, margin), Window.around(masks, WIDER * margin)
-        if wider is not None and wider.share > WIDEST:
-            wider = None
-        return [window for window in (first, wider) if window is not None]
+        planes: BoolArray = masks.numpy()  # NumPy takes a tenth of the time
+        if not np.all(planes.any((1, 2))):  # an object out of sight may come back anywhere
+            return ()
+        joint = torch.from_numpy(np.asarray(planes.any(0, keepdims=True)))
+        (first,), (wider,) = Window.around(joint, margin), Window.around(joint, WIDER * margin)
+        if first is None or wider is None or wider.share > WIDEST:
+            return () if first is None else (first,)
+        return first, wider
 
     def wanted(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
         margin = self._margin()
@@ -67,7 +75,7 @@ class LiteTracker(MemoryTracker):
         stride = self.network.read_stride
         found = torch.ones(len(ids), *(side // stride for side in masks.shape[1:]), dtype=torch.bool)
         # Also what is read where an object leaves its window.
-        for plane, window in zip(found, Window.around_each(masks, WIDER * margin), strict=True):
+        for plane, window in zip(found, Window.around(masks, WIDER * margin), strict=True):
             if window is not None:
                 plane.zero_()
                 window.cut(plane).fill_(True)
@@ -88,7 +96,7 @@ class LiteTracker(MemoryTracker):
         masks = None if len(self.ids) == 1 or margin is None else self._masks_before(ids, plan)
         if masks is None or margin is None:
             return super().decode(view, query, readout, ids, plan)
-        windows = Window.around_each(masks, round(DECODED * margin))
+        windows = Window.around(masks, round(DECODED * margin))
         decoded = torch.cat(self._decode_within(query, readout, windows))
         highest = decoded.amax(0, keepdim=True)
         for number, window in enumerate(windows):
@@ -100,7 +108,7 @@ class LiteTracker(MemoryTracker):
             winning = own.masked_fill(own < window.cut(highest), OUTSIDE)
             # An object that only may be there (LIKELY) is no reason to decode it again.
             if window.is_left(winning, EVEN):
-                wider = Window.around_each(masks[one], WIDER * margin)
+                wider = Window.around(masks[one], WIDER * margin)
                 (decoded[one],) = self._decode_within(query, readout[one], wider)
         return decoded
 
@@ -108,33 +116,16 @@ class LiteTracker(MemoryTracker):
         self, query: QueryFeatures, readout: Tensor, windows: Sequence[Window | None]
     ) -> list[Tensor]:
         """Log-odds (1, h, w) of each object by its readout (K, Cv, h, w), in its window if it has one."""
-        found: dict[int, Tensor] = {}
         joint, *maps = query.features
 
-        def decode(chunk: Chunk) -> None:
-            places, parts = chunk
+        def decode(places: list[int], parts: list[Window]) -> Sequence[Tensor]:
             if not parts:
-                logits = self.network.decode(query, readout[places])
-                found.update(zip(places, logits.split(1), strict=True))
-                return
+                return self.network.decode(query, readout[places]).split(1)
             inside = replace(query, features=(joint, *(_stacked(parts, planes) for planes in maps)))
-            own = _stacked(parts, *(readout[place : place + 1] for place in places))
-            logits = self.network.decode(inside, own[:, None])
-            for place, part, one in zip(places, parts, logits, strict=True):
-                found[place] = part.paste(one)
+            logits = self.network.decode(inside, _stacked(parts, readout, places)[:, None])
+            return [part.paste(one) for part, one in zip(parts, logits, strict=True)]
 
-        self._run_each(decode, _of_a_size(windows))
-        return [found[place] for place in range(len(windows))]
-
-    def _run_each(self, work: Callable[[Chunk], None], chunks: list[Chunk]) -> None:
-        """Chunks of many objects are computed side by side, the largest first; those of few one by one."""
-        if len(chunks) < 2 or sum(len(places) for places, _ in chunks) < MANY:
-            for chunk in chunks:
-                work(chunk)
-            return
-        sizes = [len(places) * (parts[0].share if parts else 1) for places, parts in chunks]
-        order = sorted(range(len(chunks)), key=sizes.__getitem__, reverse=True)
-        run_each(work, [chunks[place] for place in order])
+        return _by_size(decode, windows)
 
     def _margin(self) -> int | None:
         """Margin of the windows around objects in pixels; None for a frame that is predicted whole."""
@@ -149,24 +140,29 @@ class LiteTracker(MemoryTracker):
         if len(logits) < MANY or self._margin() is None:
             return super().merge(logits, geometry)
         highest, seen = merge_parts(logits, geometry)
-        return self._output(None, logits, geometry, highest), seen
+        expand = partial(to_image, geometry=geometry, to_probabilities=self.class_probabilities())
+        return TrackOutput(self.ids, None, logits, expand, highest=highest), seen
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
         """As of any tracker; objects are encoded in their windows, and the rest is the last frame's."""
         seen, margin = self._previous_masks, self._margin()
         if plan.keep or margin is None or seen is None:
             return super().encode_masks(view, query, masks, plan)
-        total = masks.sum(0, keepdim=True)
-        height, width = masks.shape[1:]
-        part = plan.window or Window(0, 0, height, width, (height, width))
-        windows = Window.around_each((masks > 0.5) | part.cut(seen), round(NARROW * margin))
-        if len(masks) >= MANY and plan.window is None and plan.ids == self.ids:
-            return query, Changes(self._encoded_parts(query, masks, total, windows))
-        key, values = self.memories[0].tables[0].last_entry(plan.ids)
-        fresh = part.part_of(values)  # no copy of the whole image, which nobody else uses
-        self._encode_within(query, masks, total, windows, fresh)
-        values = fresh if plan.window is None else part.put(values, fresh)
-        return replace(query, key=part.put(key, query.key)), values
+        size: Shape = (masks.shape[1], masks.shape[2])
+        whole = Window(0, 0, *size, size)
+        part, stride = plan.window or whole, self.network.read_stride
+        windows = Window.around((masks > 0.5) | part.cut(seen), round(NARROW * margin))
+        made = self._encode_within(query, masks, masks.sum(0, keepdim=True), windows)
+        row, column = part.at(stride)
+        changed = []
+        for window, values in zip(windows, made, strict=True):
+            down, across = (window or whole).at(stride)
+            changed.append(((row + down, column + across), values))
+        if plan.window is not None:
+            key = self.memories[0].tables[0].last_key()
+            part.cut(key).copy_(query.key)
+            query = replace(query, key=key)
+        return query, Changes(changed)
 
     def encode_objects(
         self,
@@ -180,85 +176,77 @@ class LiteTracker(MemoryTracker):
         if len(masks) < MANY or masks.device.type != "cpu" or self.schedule.window is None:
             return super().encode_objects(view, query, masks, total, ids, plan)
         # Far from an object all values are those of a frame without it.
-        windows = Window.around_each(masks > 0.5, round(self.schedule.window * min(masks.shape[-2:])))
+        windows = Window.around(masks > 0.5, round(self.schedule.window * min(masks.shape[-2:])))
         without = self.network.encode_memory(query, torch.zeros_like(total), total)[1]
         values = without.expand(len(masks), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        self._encode_within(query, masks, total, windows, values, EDGE)
+        made = self._encode_within(query, masks, total, windows)
+        for value, window, own in zip(values, windows, made, strict=True):
+            if window is None:
+                value.copy_(own)
+            else:  # what is near a side sees less than all around it
+                inner = window.without_edge(EDGE)
+                inner.cut(value).copy_(inner.cut(own, window))
         return None, values
 
-    def _encoded_parts(
-        self, query: QueryFeatures, masks: Tensor, total: Tensor, windows: Sequence[Window | None]
-    ) -> list[tuple[tuple[int, int], Tensor]]:
-        """Where the windows of masks (K, H, W) lie, each alone, and the values there; of all without one."""
-        found: dict[int, tuple[tuple[int, int], Tensor]] = {}
-
-        def encode(chunk: Chunk) -> None:
-            places, parts = chunk
-            made = self._encoded_chunk(query, masks, total, chunk)
-            for number, (place, one) in enumerate(zip(places, made, strict=True)):
-                found[place] = parts[number].at(self.network.read_stride) if parts else (0, 0), one
-
-        self._run_each(encode, _of_a_size(windows))
-        return [found[place] for place in range(len(windows))]
-
-    def _encoded_chunk(self, query: QueryFeatures, masks: Tensor, total: Tensor, chunk: Chunk) -> Tensor:
-        """Values (N, Cv, h, w) of a chunk of masks (K, H, W) in their windows."""
-        places, parts = chunk
-        if not parts:
-            whole: Tensor = self.network.encode_memory(query, masks[places], total)[1]
-            return whole
-        joint, *maps = query.features
-        image, joint_parts = (_stacked(parts, planes) for planes in (query.image, joint))
-        inside = replace(query, image=image, features=(joint_parts, *maps))
-        own = _stacked(parts, *(masks[place : place + 1] for place in places))
-        made: Tensor = self.network.encode_memory(inside, own, _stacked(parts, total))[1]
-        return made[:, 0]
-
     def _encode_within(
-        self,
-        query: QueryFeatures,
-        masks: Tensor,
-        total: Tensor,
-        windows: Sequence[Window | None],
-        values: Tensor,
-        edge: int = 0,
-    ) -> None:
-        """Make values (K, Cv, h, w) of masks (K, H, W) anew, in the window of each alone if it has one.
+        self, query: QueryFeatures, masks: Tensor, total: Tensor, windows: Sequence[Window | None]
+    ) -> list[Tensor]:
+        """Values (Cv, h, w) of each of the masks (K, H, W), in its window if it has one."""
+        joint, *maps = query.features
 
-        Those within ``edge`` pixels of the sides of a window stay, for they see less than all around them.
-        """
-
-        def encode(chunk: Chunk) -> None:
-            places, parts = chunk
-            made = self._encoded_chunk(query, masks, total, chunk)
+        def encode(places: list[int], parts: list[Window]) -> Tensor:
             if not parts:
-                values[places] = made
-                return
-            for place, part, one in zip(places, parts, made, strict=True):
-                inner = part.without_edge(edge)
-                inner.cut(values[place]).copy_(inner.within(part, one))
+                whole: Tensor = self.network.encode_memory(query, masks[places], total)[1]
+                return whole
+            features = (_stacked(parts, joint), *maps)
+            inside = replace(query, image=_stacked(parts, query.image), features=features)
+            own, every = _stacked(parts, masks, places), _stacked(parts, total)
+            made: Tensor = self.network.encode_memory(inside, own, every)[1]
+            return made[:, 0]
 
-        self._run_each(encode, _of_a_size(windows))
+        return _by_size(encode, windows)
 
 
-def _of_a_size(windows: Sequence[Window | None]) -> list[Chunk]:
-    """Places of windows of the same size, at most ``TOGETHER``, and these windows; none for the whole."""
-    groups: dict[tuple[int, int], list[Chunk]] = {}
+def _by_size(
+    work: Callable[[list[int], list[Window]], Iterable[Tensor]], windows: Sequence[Window | None]
+) -> list[Tensor]:
+    """What ``work`` gives for each object, of which it takes those in windows of one size together.
+
+    It takes their places, ``TOGETHER`` at most, and their windows, none for the whole image. Of many objects
+    such chunks are computed side by side, the largest first; of few one by one.
+    """
+    chunks: list[Chunk] = []
+    open_chunks: dict[Shape, Chunk] = {}
     for place, window in enumerate(windows):
         size = (0, 0) if window is None else (window.height, window.width)
-        chunks = groups.setdefault(size, [])
-        if not chunks or len(chunks[-1][0]) == TOGETHER:
-            chunks.append(([], []))
-        places, parts = chunks[-1]
+        if size not in open_chunks or len(open_chunks[size][0]) == TOGETHER:
+            open_chunks[size] = [], []
+            chunks.append(open_chunks[size])
+        places, parts = open_chunks[size]
         places.append(place)
         if window is not None:
             parts.append(window)
-    return [chunk for chunks in groups.values() for chunk in chunks]
+    found: dict[int, Tensor] = {}
+
+    def take(chunk: Chunk) -> None:
+        found.update(zip(chunk[0], work(*chunk), strict=True))
+
+    if len(windows) < MANY:
+        for chunk in chunks:
+            take(chunk)
+    else:
+        chunks.sort(key=lambda chunk: len(chunk[0]) * (chunk[1][0].share if chunk[1] else 1), reverse=True)
+        run_each(take, chunks)
+    return [found[place] for place in range(len(windows))]
 
 
-def _stacked(windows: Sequence[Window], *planes: Tensor) -> Tensor:
-    """The parts of planes inside of windows of one size, one below the other; one plane serves all."""
-    each = planes * len(windows) if len(planes) == 1 else planes
-    parts = [window.cut(own) for window, own in zip(windows, each, strict=True)]
+def _stacked(windows: Sequence[Window], planes: Tensor, places: Sequence[int] | None = None) -> Tensor:
+    """The parts of planes (K, ...) inside of windows of one size, one below the other.
+
+    ``places`` says which plane each window takes; without it there is one for all.
+    """
+    parts = [window.cut(planes) for window in windows]
+    if places is not None:
+        parts = [part[place : place + 1] for part, place in zip(parts, places, strict=True)]
     joined = torch.cat(parts)
     return joined.contiguous(memory_format=torch.channels_last) if joined.dim() == 4 else joined[:, None]

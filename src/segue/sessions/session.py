@@ -153,7 +153,7 @@ class FindingSession(Checkpointable, Session):
         with self.changing(f"frame {frame.index}"):
             self._take(frame, prepared)
             self._size, self._next_index = frame.size, frame.index + 1
-            return self._give()
+            return self._next_due()
 
     def finish(self) -> Iterator[Segmentation]:
         """Give the results that are still due after the last frame."""
@@ -179,7 +179,11 @@ class FindingSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     def _next_due(self) -> Segmentation | None:
-        return self._give()
+        """The next result, if it is made."""
+        if not self._due:
+            return None
+        result, self._explanation = self._due.popleft()
+        return result
 
     def _reset_transient_state(self) -> None:
         self.reset()
@@ -193,13 +197,6 @@ class FindingSession(Checkpointable, Session):
 
     def _end(self) -> None:
         """Make the results that wait for frames which will not come."""
-
-    def _give(self) -> Segmentation | None:
-        """The next result, if it is made."""
-        if not self._due:
-            return None
-        result, self._explanation = self._due.popleft()
-        return result
 
 
 class ExplainedSession(FindingSession):

@@ -248,7 +248,9 @@ class TrackSession(Checkpointable, Session):
             gone, moved = {*found.removed, *found.ids}, self._crowd.moved(frame.image)
             crowd = {i: each for i, each in moved.items() if i not in gone} | small
             own = _without(found, small) if small else found
-        given = replace(own, mask=to_device(own.mask, self.device)) if own.ids else None
+        given = None
+        if own.masked or own.prompts:
+            given = replace(own, mask=to_device(own.mask, self.device))
         begun = time.perf_counter()
         said = self._object_info if found is _NO_PROMPTS else self._info_with(found)
         forgotten = {*found.removed, *small} & {*self.tracker.ids}

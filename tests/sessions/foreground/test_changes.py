@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segue.models.geometry import reduced_to
-from segue.sessions.foreground.camera.changes import Change, change_between, gains_between, reduced
+from segue.sessions.foreground.camera.changes import LONG_SIDE, Change, difference, gains_between
 from segue.sessions.foreground.camera.step import VIEW_SIDE, CameraStep
 from segue.sessions.foreground.segmenters.subtractors import BackgroundDifference
 from segue.sessions.foreground.session import ForegroundSession
@@ -19,10 +19,14 @@ from segue.video.sources.images import read_image
 from tests.sessions.foreground.scenes import Bytes, overlap, video, wall, with_squares
 
 
+def small(image: Bytes) -> Bytes:
+    return reduced_to(image, LONG_SIDE)
+
+
 def changes(images: Sequence[Bytes]) -> list[Change]:
-    small = [reduced_to(image, VIEW_SIDE) for image in images]
-    pairs = itertools.pairwise([small[0], *small])
-    return [change_between(one, other, CameraStep(one, other)) for one, other in pairs]
+    views = [reduced_to(image, VIEW_SIDE) for image in images]
+    pairs = itertools.pairwise([views[0], *views])
+    return [difference(small(now), small(before), CameraStep(before, now)).change for before, now in pairs]
 
 
 def test_a_cut_is_another_scene() -> None:
@@ -140,15 +144,15 @@ def test_nobody_who_walks_up_to_the_camera_is_a_change(name: str, last: int, sha
 def test_exposure_is_measured_for_each_channel_and_ignores_what_moves() -> None:
     gains = (1.3, 0.8, 1.1)
     lit = np.clip(wall(0) * np.array(gains), 0, 255).astype(np.uint8)
-    found = exposure(reduced(with_squares(lit, [(10, 10)], side=40)), reduced(wall(0)))
+    found = exposure(small(with_squares(lit, [(10, 10)], side=40)), small(wall(0)))
     assert found is not None
     assert np.allclose(found, gains, rtol=0.04)
 
 
 def test_exposure_is_that_of_the_scene_not_of_somebody_before_it() -> None:
     for seed in SEEDS:
-        assert exposure(reduced(with_somebody(wall(seed), 0.45, seed)), reduced(wall(seed))) is None
-        found = exposure(reduced(with_somebody(wall(seed, light=1.3), 0.3, seed)), reduced(wall(seed)))
+        assert exposure(small(with_somebody(wall(seed), 0.45, seed)), small(wall(seed))) is None
+        found = exposure(small(with_somebody(wall(seed, light=1.3), 0.3, seed)), small(wall(seed)))
         assert found is not None
         assert np.allclose(found, 1.3, rtol=0.06)
 

@@ -50,12 +50,6 @@ VALUE_BYTES = 30 << 20
 Jobs = list[Callable[[], None]]
 
 
-def run_here(jobs: Jobs) -> None:
-    """Run jobs one after the other."""
-    for job in jobs:
-        job()
-
-
 @functools.cache
 def _transforms() -> tuple[Tensor, Tensor, Tensor]:
     """``G ⊗ G`` (36, 9), ``Bᵀ ⊗ Bᵀ`` (36, 36) and ``Aᵀ ⊗ Aᵀ`` (16, 36) of the paper (section 4), float32.
@@ -99,13 +93,6 @@ class _Piece:
     count: int
 
 
-def _pieces(images: int, rows: int, together: int) -> Iterator[_Piece]:
-    """All rows of tiles, so many together at most, image by image from top to bottom."""
-    for image in range(images):
-        for row in range(0, rows, together):
-            yield _Piece(image, row, min(together, rows - row))
-
-
 def _strips(images: int, rows: int, together: int, threads: int) -> list[list[_Piece]]:
     """All rows of tiles in strips of nearly equal size, ``together`` at most, so many for each thread."""
     whole = images * rows
@@ -142,10 +129,11 @@ def convolve(
         out = x.new_empty(images, height, width, cout).permute(0, 3, 1, 2)
     else:
         out = skip if overwrite else skip.clone()
-    layer = _Layer(x.permute(0, 2, 3, 1), bias, out.permute(0, 2, 3, 1), skip is not None, rectify)
+    down, across = -(-height // TILE), -(-width // TILE)
+    layer = _Layer(x.permute(0, 2, 3, 1), bias, out.permute(0, 2, 3, 1), skip is not None, rectify, across)
     kernel_bytes = 4 * WINDOW**2 * cin * cout
     if kernel_bytes <= KERNEL_BYTES:
-        strips = _strips(images, layer.down, max(STRIP_TILES // layer.across, 1), threads)
+        strips = _strips(images, down, max(STRIP_TILES // across, 1), threads)
         transformed, every = transform_kernel(kernel), slice(None)
         _run_all([functools.partial(layer.compute, strip, transformed, every) for strip in strips])
         return out
@@ -153,9 +141,9 @@ def convolve(
     while size > 1 and size * kernel_bytes * threads > KERNEL_BYTES * cout:
         size = -(-size // 2)
     parts = [slice(start, min(start + size, cout)) for start in range(0, cout, size)]
-    rows = VALUE_BYTES // (4 * WINDOW**2 * cin * layer.across)
-    for strip in _strips(images, layer.down, max(rows, 1), 1):
-        values = layer.transform_inputs(strip, together=_run_all)
+    rows = VALUE_BYTES // (4 * WINDOW**2 * cin * across)
+    for strip in _strips(images, down, max(rows, 1), 1):
+        values = layer.transform_inputs(strip)
 
         def compute(part: slice, strip: Sequence[_Piece] = strip, values: Tensor = values) -> None:
             layer.compute(strip, transform_kernel(kernel[:, :, part]), part, values)
@@ -171,23 +159,17 @@ def transform_kernel(kernel: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One call of a layer: inputs (B, H, W, cin), outputs (B, H, W, cout), and what happens to these."""
+    """One call of a layer: inputs (B, H, W, cin), outputs (B, H, W, cout), and what happens to these.
+
+    ``across`` are the tiles of a row.
+    """
 
     x: Tensor
     bias: Tensor | None
     out: Tensor
     adds: bool
     rectify: bool
-
-    @property
-    def down(self) -> int:
-        """Rows of tiles of an image."""
-        return -(-self.x.shape[1] // TILE)
-
-    @property
-    def across(self) -> int:
-        """Tiles of a row."""
-        return -(-self.x.shape[2] // TILE)
+    across: int
 
     def compute(
         self, strip: Sequence[_Piece], kernel: Tensor, part: slice, values: Tensor | None = None
@@ -195,45 +177,41 @@ class _Layer:
         """Write some output channels of a strip, with their kernel (36, cin, channels)."""
         values = self.transform_inputs(strip) if values is None else values
         products = torch.bmm(values, kernel)
-        channels, start = kernel.shape[2], 0
-        for piece in self._near_cache(strip, channels):
-            stop = start + piece.count * self.across * channels
-            tiles = torch.mm(_transforms()[2], products.flatten(1)[:, start:stop])
+        channels = kernel.shape[2]
+        for piece, columns in self._near_cache(strip, channels):
+            tiles = torch.mm(_transforms()[2], products.flatten(1)[:, columns])
             self._place(tiles.view(TILE, TILE, piece.count, self.across, channels), piece, part)
-            start = stop
 
-    def transform_inputs(
-        self, strip: Sequence[_Piece], together: Callable[[Jobs], None] = run_here
-    ) -> Tensor:
+    def transform_inputs(self, strip: Sequence[_Piece]) -> Tensor:
         """The inputs of the tiles of a strip at the points, (36, tiles, cin)."""
-        channels, start = self.x.shape[3], 0
+        channels = self.x.shape[3]
         found = self.x.new_empty(WINDOW**2, sum(piece.count for piece in strip) * self.across, channels)
         jobs: Jobs = []
-        for piece in self._near_cache(strip, channels):
-            stop = start + piece.count * self.across * channels
-            jobs.append(functools.partial(self._transform_piece, piece, found.flatten(1)[:, start:stop]))
-            start = stop
-        together(jobs)
+        for piece, columns in self._near_cache(strip, channels):
+            jobs.append(functools.partial(self._transform_piece, piece, found.flatten(1)[:, columns]))
+        _run_all(jobs)
         return found
 
-    def _transform_piece(self, piece: _Piece, out: Tensor) -> None:
-        torch.mm(_transforms()[1], self._overlapping(piece).reshape(WINDOW**2, -1), out=out)
-
-    def _near_cache(self, strip: Sequence[_Piece], channels: int) -> Iterator[_Piece]:
-        together = max(PIECE_NUMBERS // (self.across * channels), 1)
+    def _near_cache(self, strip: Sequence[_Piece], channels: int) -> Iterator[tuple[_Piece, slice]]:
+        """Pieces of a strip that stay near the cache, and where the numbers of each are among its own."""
+        together, start = max(PIECE_NUMBERS // (self.across * channels), 1), 0
         for whole in strip:
-            for piece in _pieces(1, whole.count, together):
-                yield _Piece(whole.image, whole.row + piece.row, piece.count)
+            for row in range(0, whole.count, together):
+                piece = _Piece(whole.image, whole.row + row, min(together, whole.count - row))
+                stop = start + piece.count * self.across * channels
+                yield piece, slice(start, stop)
+                start = stop
 
-    def _overlapping(self, piece: _Piece) -> Tensor:
-        """The inputs of each tile, (6, 6, rows of tiles, tiles, cin), with a border of zeros."""
+    def _transform_piece(self, piece: _Piece, out: Tensor) -> None:
+        """Write the inputs of the tiles of a piece at the points, (36, tiles * cin)."""
         _, height, width, channels = self.x.shape
         first = piece.row * TILE - 1  # row of the image that is the first of these
         rows = piece.count * TILE + 2
         padded = self.x.new_zeros(rows, self.across * TILE + 2, channels)
         above, below = max(-first, 0), min(height - first, rows)
         padded[above:below, 1 : width + 1] = self.x[piece.image, first + above : first + below]
-        return padded.unfold(0, WINDOW, TILE).unfold(1, WINDOW, TILE).permute(3, 4, 0, 1, 2)
+        overlapping = padded.unfold(0, WINDOW, TILE).unfold(1, WINDOW, TILE).permute(3, 4, 0, 1, 2)
+        torch.mm(_transforms()[1], overlapping.reshape(WINDOW**2, -1), out=out)
 
     def _place(self, tiles: Tensor, piece: _Piece, part: slice) -> None:
         """Write tiles of outputs (4, 4, rows of tiles, tiles, channels); what lies beyond is left out."""
@@ -268,7 +246,8 @@ def _run_all(jobs: Jobs) -> None:
     """Run jobs: here where PyTorch has one thread, else in as many others, which take one after another."""
     threads = min(torch.get_num_threads(), len(jobs))
     if threads == 1:
-        run_here(jobs)
+        for job in jobs:
+            job()
         return
     jobs.reverse()
 

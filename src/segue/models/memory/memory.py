@@ -36,8 +36,9 @@ class Memory(Checkpointable):
 
     def write(self, ids: Sequence[int], key: Tensor, values: Tensor | Changes, **how: Any) -> None:
         """Remember a frame of objects; keys are (1, C, h, w), or (K, C, h, w) where no objects share them."""
-        known = [(table, table.ids) for table in self.tables]
-        new = [i for i in ids if not any(i in members for _, members in known)]
+        known = [(table, [*table.objects]) for table in self.tables]
+        taken: set[int] = set().union(*[members for _, members in known])
+        new = [i for i in ids if i not in taken]
         if self._sharing == "all" and known:
             known[0][1].extend(new)
         elif new:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -47,8 +49,14 @@ def cell_members(height: int, width: int, frames: int, device: torch.device) -> 
     return grid.transpose(2, 3).reshape(-1, 4)
 
 
+@lru_cache(maxsize=16)
 def far_apart(length: int, radius: int, device: torch.device) -> Tensor:
-    """-inf where two places on an axis are more than a radius apart, else 0; (length, length), float32."""
-    places = torch.arange(length, device=device)
-    far = (places[:, None] - places).abs() > radius
-    return torch.zeros(far.shape, device=device).masked_fill_(far, -torch.inf)
+    """-inf where two places on an axis are more than a radius apart, else 0; (length, length), float32.
+
+    It is kept for the next frames, and nobody may change it.
+    """
+    with torch.inference_mode(False):  # training takes it, too
+        places = torch.arange(length, device=device)
+        far = (places[:, None] - places).abs() > radius
+        zeros = torch.zeros(far.shape, dtype=torch.float32, device=device)
+        return zeros.masked_fill_(far, -torch.inf)

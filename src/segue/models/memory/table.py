@@ -45,9 +45,9 @@ COARSE_CELLS = 24
 """Cells of 2x2 positions that the coarse step of a coarse-to-fine read hands to the fine step, at least."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, order=True, slots=True)
 class MemoryFrame:
-    """One remembered frame."""
+    """One remembered frame; frames are in the order of their numbers."""
 
     number: int
     pinned: bool
@@ -56,11 +56,11 @@ class MemoryFrame:
 
 @dataclass(frozen=True, slots=True)
 class ReadGroup:
-    """Objects that read the same rows: not the frames ``absent``, and the last ``long`` prototypes."""
+    """Objects that read the same rows: neither the frames ``absent`` nor the first ``skipped`` prototypes."""
 
     members: list[int]
     absent: list[int]
-    long: int
+    skipped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +215,11 @@ class MemoryTable(Checkpointable):
         self._received = None
         frame = MemoryFrame(self._writes, pinned, keep)
         self._writes += 1
-        new = [i for i in ids if i not in self.objects]
-        slot = self._slot(keep, pinned or bool(new))
+        objects = self.objects | dict.fromkeys(ids, frame.number) | self.objects  # known ones keep theirs
+        slot = self._slot(keep, pinned or len(objects) > len(self.objects))
         if slot is None:
             return
-        self._grid = (key.shape[2], key.shape[3])
-        self.objects |= dict.fromkeys(new, frame.number)
+        self._grid, self.objects = (key.shape[2], key.shape[3]), objects
         penalty = self.penalty if keep else self.last_penalty
         rows = self._rows(key, shrinkage, 0.0 if pinned else penalty)
         if self.dense_radius is not None and not self._is_coarse:
@@ -229,13 +228,14 @@ class MemoryTable(Checkpointable):
             rows["selection"] = selection[0].flatten(1).T.float()
         if isinstance(values, Changes):
             for i, ((top, left), part) in zip(ids, values.parts, strict=True):
-                table, first = self._tables[f"value.{i}"], self.prototypes_of(i)
-                start, at = (first + place * self.positions for place in (before, slot))
+                table, first = self._tables[f"value.{i}"], self._prototypes(f"value.{i}")
+                start, at = first + before * self.positions, first + slot * self.positions
                 table.copy(start, at, self.positions)
                 last = table.rows[-self.positions :].view(*self._grid, -1)
                 last[top : top + part.shape[1], left : left + part.shape[2]] = part.permute(1, 2, 0)
         else:
-            rows |= {f"value.{i}": value.flatten(1).T for i, value in zip(ids, values, strict=True)}
+            for i, value in zip(ids, values, strict=True):
+                rows[f"value.{i}"] = value.flatten(1).T
         for name, fresh in rows.items():
             if name not in self._tables:
                 self._tables[name] = self._new_table(fresh)
@@ -269,7 +269,7 @@ class MemoryTable(Checkpointable):
         if self._received is None:
             self._received = torch.zeros_like(self._tables["use"].rows)
         groups = self._groups(ids)
-        chosen: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in groups]
+        chosen: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
         asking = cell_members(height, width, 1, query.device) if self._is_coarse else None
         cells = None if asking is None else query[asking]
         asked = query if cells is None else cells.mean(1)
@@ -286,7 +286,7 @@ class MemoryTable(Checkpointable):
             block = slice(start, start + size)
             affinity = affinities(block)
             for number, group in enumerate(groups):
-                scores = affinity[:, self.long - group.long :]
+                scores = affinity[:, group.skipped :]
                 if group.absent or readable.far is not None:
                     scores = scores if len(groups) == 1 else scores.clone()
                     scores = self._masked(scores, group, readable, start)
@@ -302,21 +302,19 @@ class MemoryTable(Checkpointable):
                 else:
                     if isinstance(places, slice):
                         places = torch.arange(*places.indices(len(query)))
-                    chosen[number].append((weights, index, places))
-        for group, parts in zip(groups, chosen, strict=True):
-            if parts and within is not None:
-                weights, index, at_places = (torch.cat(column) for column in zip(*parts, strict=True))
-                self._gather_within(weights, index, at_places, group, ids, out, within.flatten(1))
+                    chosen.setdefault(number, []).append((weights, index, places))
+        for number, parts in chosen.items():
+            assert within is not None
+            weights, index, at_places = (torch.cat(column) for column in zip(*parts, strict=True))
+            self._gather_within(weights, index, at_places, groups[number], ids, out, within.flatten(1))
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
 
-    def last_entry(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Key (1, C, h, w) and values (K, Cv, h, w) written last, channels last; only for L2."""
+    def last_key(self) -> Tensor:
+        """A copy of the key (1, C, h, w) written last, channels last; only for L2."""
         start = self._by_time()[-1] * self.positions
-        last = slice(start, start + self.positions)
-        key = self._tables["keys"].rows[None, last, :-1]
-        values = torch.stack([self._tables[f"value.{i}"].rows[last] for i in ids])
-        key, values = (rows.unflatten(1, self._grid).permute(0, 3, 1, 2) for rows in (key, values))
-        return key.contiguous(memory_format=torch.channels_last), values
+        rows = self._tables["keys"].rows[None, start : start + self.positions, :-1]
+        key = rows.unflatten(1, self._grid).permute(0, 3, 1, 2)
+        return key.clone(memory_format=torch.channels_last)
 
     def commit_usage(self) -> None:
         """Count the reads since the last call that were to be counted."""
@@ -347,18 +345,17 @@ class MemoryTable(Checkpointable):
             return
         first = min(self.objects.values())
         self._keep_frames([n for n, frame in enumerate(self.frames) if frame.number >= first], anew=True)
-        long = max(self.prototypes_of(i) for i in self.objects)
+        long = max(self._prototypes(f"value.{i}") for i in self.objects)
         kept = torch.arange(self.long - long, self.long, device=self._tables["keys"].rows.device)
         self.keep_long(kept, anew=True)
 
     def temporary(self) -> list[int]:
         """Places of the frames that make room first, from old to new: those that are not pinned."""
-        stay = {frame.number for frame in self.frames if frame.pinned}
-        by_time = self._by_time()
+        by_time, stay = self._by_time(), set()
         if self.spare_pinned:
-            stay |= {self.frames[n].number for n in by_time[:1]}
+            stay = {self.frames[n].number for n in by_time[:1]}
             stay |= set() if self.official else set(self.objects.values())
-        return [n for n in by_time if self.frames[n].number not in stay]
+        return [n for n in by_time if not (self.frames[n].pinned or self.frames[n].number in stay)]
 
     @without_autocast
     def compress(self, prototypes: int, recent: int) -> None:
@@ -388,7 +385,7 @@ class MemoryTable(Checkpointable):
         made = {}
         for i, frames in own.items():
             values = self._tables[f"value.{i}"].rows
-            taken = values[self.prototypes_of(i) + self._rows_of(frames).to(values.device)]
+            taken = values[self._prototypes(f"value.{i}") + self._rows_of(frames).to(values.device)]
             made[i] = weights[len(frames)].to(values.dtype) @ taken
         self._keep_frames([n for n in range(len(self.frames)) if n not in moved], recent=recent)
         self._append_long(rows, made)
@@ -429,10 +426,6 @@ class MemoryTable(Checkpointable):
         keys[sparse, -1] -= math.log(SPARSE_COUNTS) * math.sqrt(keys.shape[1] - 1)
         return near.flatten() | sparse
 
-    def prototypes_of(self, i: int) -> int:
-        """How many of the last prototypes an object has values of."""
-        return self._prototypes(f"value.{i}")
-
     def _prototypes(self, name: str) -> int:
         """Rows of a table before those of frames; coarse keys, which are fewer, have none."""
         rows = len(self._tables[name]) if name in self._tables else 0
@@ -448,7 +441,7 @@ class MemoryTable(Checkpointable):
 
     def _by_time(self) -> list[int]:
         """Places of the frames from old to new."""
-        return sorted(range(len(self.frames)), key=lambda n: self.frames[n].number)
+        return sorted(range(len(self.frames)), key=self.frames.__getitem__)
 
     def _slot(self, keep: bool, pinned: bool) -> int | None:
         """Position of the next frame: after the last one, in place of an evicted one, or None."""
@@ -503,20 +496,22 @@ class MemoryTable(Checkpointable):
 
     def _groups(self, ids: Sequence[int]) -> list[ReadGroup]:
         """Objects that read the same rows."""
-        groups: dict[tuple[int, int], list[int]] = {}
+        groups: dict[tuple[int, int], ReadGroup] = {}
         for i in ids:
-            groups.setdefault((self.objects[i], self.prototypes_of(i)), []).append(i)
-        return [
-            ReadGroup(members, [n for n, frame in enumerate(self.frames) if frame.number < entered], long)
-            for (entered, long), members in groups.items()
-        ]
+            entered = self.objects[i]
+            skipped = self._prototypes("keys") - self._prototypes(f"value.{i}")
+            if (entered, skipped) not in groups:
+                absent = [n for n, frame in enumerate(self.frames) if frame.number < entered]
+                groups[entered, skipped] = ReadGroup([], absent, skipped)
+            groups[entered, skipped].members.append(i)
+        return list(groups.values())
 
     def _readable(self, size: tuple[int, int], at: tuple[int, int], cell: int) -> Readable:
         """Choose the rows that a query of some size at some place reads, in cells of 1 or 2 positions."""
-        height, width = (length // cell for length in self._grid)
+        height, width = self._grid[0] // cell, self._grid[1] // cell
         count = height * width
         frames = len(self.frames)
-        starts, index, far = [n * count for n in range(frames + 1)], None, None
+        starts, index, far = list(range(0, (frames + 1) * count, count)), None, None
         place = torch.arange(count, device=self._tables["keys"].rows.device)
         last = self._by_time()[-1]
         if cell == 1 and "read" in self._tables:
@@ -525,13 +520,9 @@ class MemoryTable(Checkpointable):
             index, place = chosen.flatten().nonzero().flatten(), place[chosen[last]]
         if self.last_window is not None:
             reach = self.last_window // cell
-            down, across = (
-                far_apart(length, reach, place.device)[start : start + asked][:, axis]
-                for length, start, asked, axis in zip(
-                    (height, width), at, size, (place // width, place % width), strict=True
-                )
-            )
-            far = down, across
+            rows = far_apart(height, reach, place.device)[at[0] : at[0] + size[0]]
+            columns = far_apart(width, reach, place.device)[at[1] : at[1] + size[1]]
+            far = rows[:, place // width], columns[:, place % width]
         return Readable(index, starts, last, far)
 
     def _affinities(self, query: Tensor, rows: Tensor, readable: Readable) -> Callable[[slice], Tensor]:
@@ -555,13 +546,14 @@ class MemoryTable(Checkpointable):
 
     def _masked(self, scores: Tensor, group: ReadGroup, readable: Readable, start: int) -> Tensor:
         """Set scores (Q, N) of query rows from ``start`` on to -inf where a group must not read, in place."""
-        by_frame = [group.long + begin for begin in readable.starts]
+        starts = readable.starts
+        frames = scores[:, scores.shape[1] - starts[-1] :]
         for n in group.absent:
-            scores[:, by_frame[n] : by_frame[n + 1]] = -torch.inf
+            frames[:, starts[n] : starts[n + 1]] = -torch.inf
         # Where the frame with the window is all that there is to read, it is read whole.
         if readable.far is not None and len(self.frames) - len(group.absent) > 1:
             rows, columns = readable.far
-            windowed = scores[:, by_frame[readable.last] : by_frame[readable.last + 1]]
+            windowed = frames[:, starts[readable.last] : starts[readable.last + 1]]
             by_row = windowed.unflatten(0, (-1, len(columns)))
             begin = start // len(columns)
             by_row += rows[begin : begin + len(by_row), None]
@@ -597,7 +589,7 @@ class MemoryTable(Checkpointable):
         readers = len({*counted} & {*group.members})
         if self._received is None or not readers:
             return
-        received = self._received[self.long - group.long :]
+        received = self._received[group.skipped :]
         if index is None:
             received.add_(weights.sum(0), alpha=readers)
         elif received.is_cuda:  # where index_add_ adds in any order, and the sums decide what is evicted

@@ -17,7 +17,6 @@ from torch import Tensor
 from segue.layers.pieces import cat
 from segue.models.base import (
     FramePrompts,
-    Highest,
     QueryFeatures,
     Setup,
     Shape,
@@ -128,6 +127,11 @@ class MemoryTracker(Checkpointable):
     def __init__(self, network: Any, setup: Setup) -> None:
         self.network, self._setup = network, setup
         self.schedule, self.device = setup.schedule, setup.device
+        self._dense_radius = setup.schedule.dense_radius
+        if self._dense_radius is not None and network.similarity != "l2":
+            self._dense_radius = None
+        if setup.schedule.flip_tta or setup.device.type != "cpu":
+            self._dense_radius = None  # a GPU loses more by waiting for the positions than it gains
         self.reset()
 
     def reset(self) -> None:
@@ -156,14 +160,6 @@ class MemoryTracker(Checkpointable):
             in_int8=self._setup.in_int8,
         )
         return Memory(table, "all" if network.shared_keys else "object")
-
-    @property
-    def _dense_radius(self) -> int | None:
-        """That of the schedule; a GPU loses more by waiting for the positions than it gains."""
-        schedule = self.schedule
-        if schedule.dense_radius is None or schedule.flip_tta or self._setup.device.type != "cpu":
-            return None
-        return schedule.dense_radius if self.network.similarity == "l2" else None
 
     @property
     def requires_update(self) -> bool:
@@ -236,10 +232,6 @@ class MemoryTracker(Checkpointable):
         """The size at which images go through the network, and the way back for masks."""
         return ResizePadGeometry.of(size, self.schedule.short_side, self.network.stride)
 
-    def resized(self, image: Image, geometry: ResizePadGeometry) -> npt.NDArray[Any]:
-        """A copy of an image (H, W, 3) at the working size, (h, w, 3)."""
-        return np.array(geometry.to_network(image), order="C")
-
     def encode(self, pixels: npt.NDArray[Any], window: Window | None = None) -> Views:
         """Query features of each view of an image (h, w, 3) or a window of it."""
         moved = to_device(torch.from_numpy(pixels), self._setup.device)
@@ -296,18 +288,8 @@ class MemoryTracker(Checkpointable):
         """The result of log-odds (K, h, w) of a frame, and its probabilities (K+1, H', W') for the memory."""
         to_probabilities = self.class_probabilities()
         seen = to_probabilities(logits, geometry.padded)
-        return self._output(geometry.to_image(seen), logits, geometry), seen
-
-    def _output(
-        self,
-        shown: Tensor | None,
-        logits: Tensor,
-        geometry: ResizePadGeometry,
-        highest: Highest | None = None,
-    ) -> TrackOutput:
-        to_probabilities = self.class_probabilities()
         expand = functools.partial(to_image, geometry=geometry, to_probabilities=to_probabilities)
-        return TrackOutput(self.ids, shown, logits, expand, highest=highest)
+        return TrackOutput(self.ids, geometry.to_image(seen), logits, expand), seen
 
     def merge_masks(
         self, predicted: Tensor | None, ids: Sequence[int], mask: Tensor, given: Sequence[int]
@@ -388,7 +370,7 @@ class MemoryTracker(Checkpointable):
         self, image: Image, geometry: ResizePadGeometry, plan: FramePlan, *, wanted: bool
     ) -> Prediction:
         """What is seen of an image; memory and states change only when the frame is done."""
-        pixels, peeked = self.resized(image, geometry), self._peeked
+        pixels, peeked = np.array(geometry.to_network(image), order="C"), self._peeked  # pixels: a copy
         # By content: a caller may fill one array with image after image.
         if peeked is not None and not np.array_equal(peeked.pixels, pixels):
             peeked = None
@@ -397,12 +379,7 @@ class MemoryTracker(Checkpointable):
         for memory in self.memories:
             memory.discard()
         known = {} if peeked is None else {peeked.plan.window: peeked.views}
-
-        def encode(window: Window | None = None) -> Views:
-            if window not in known:
-                known[window] = self._encoded(pixels, window)
-            return known[window]
-
+        encode = functools.partial(self._encoded, pixels, known)
         if not wanted:
             return Prediction(pixels, plan, plan, encode(), None)
         # Features of the whole image, cut, leave faint traces beside the sides of a window.
@@ -411,30 +388,34 @@ class MemoryTracker(Checkpointable):
             inside = replace(plan, window=window)
             # What stays in memory is the whole image.
             views = encode() if plan.keep else encode(window)
-            logits = self._predict([window.part(query) for query in views] if plan.keep else views, inside)
+            logits = self._predict(window.part(views) if plan.keep else views, inside)
             if not window.is_left(logits, least):
                 taken = plan if plan.keep else inside
                 return Prediction(pixels, plan, taken, views, self._without_jumps(window.paste(logits)))
             self.memories[0].discard()
         return Prediction(pixels, plan, plan, encode(), self._without_jumps(self._predict(encode(), plan)))
 
-    def _encoded(self, pixels: npt.NDArray[Any], window: Window | None) -> Views:
-        """Query features of an image or a window of it, made once where several sessions take the image."""
-        image = shared_image()
-        if image is None:
-            return self.encode(pixels, window)
-        # Windows that are together larger than the image are cut out of its features.
-        cut = window is not None and image.takers * window.share > 1
-        part = None if cut else window
-        views = image.made(self.network, (pixels.shape, part), lambda: self.encode(pixels, part))
-        return [window.part(query) for query in views] if cut and window is not None else views
+    def _encoded(
+        self, pixels: npt.NDArray[Any], known: dict[Window | None, Views], window: Window | None = None
+    ) -> Views:
+        """Query features of an image or a window of it, made if they are not known.
+
+        They are made once where several sessions take the image.
+        """
+        if window not in known:
+            image = shared_image()
+            # Windows that are together larger than the image are cut out of its features.
+            cut = image is not None and window is not None and image.takers * window.share > 1
+            part = None if cut else window
+            make = functools.partial(self.encode, pixels, part)
+            views = make() if image is None else image.made(self.network, (pixels.shape, part), make)
+            known[window] = window.part(views) if cut and window is not None else views
+        return known[window]
 
     def _predict(self, views: Views, plan: FramePlan) -> Tensor:
         """Log-odds of all objects, (K, h, w), float32, of the image or the window."""
-        merged, *mirrored = (self.predict(view, query, plan) for view, query in enumerate(views))
-        for logits in mirrored:
-            merged = (merged + logits.flip(-1)) / 2
-        return merged
+        logits = self.predict(0, views[0], plan)
+        return logits if len(views) == 1 else (logits + self.predict(1, views[1], plan).flip(-1)) / 2
 
     def _without_jumps(self, logits: Tensor) -> Tensor:
         """Log-odds (K, h, w) without small pieces far from where the objects were."""

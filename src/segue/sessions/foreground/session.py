@@ -83,10 +83,10 @@ class ForegroundSession(ExplainedSession):
     _depth_scale: DepthScale = checkpointed()
     _geometry: ResizePadGeometry | None = checkpointed(None)
     _frames: deque[WorkFrame] = checkpointed()  # that wait, and those before them in their context
-    _num_segmented: int = checkpointed()  # the first ones: have been segmented ...
-    _num_emitted: int = checkpointed()  # ... and have a result
-    _hidden: BoolArray | None = checkpointed()
-    _completed: int = checkpointed()
+    _num_segmented: int = checkpointed(0)  # the first ones: have been segmented ...
+    _num_emitted: int = checkpointed(0)  # ... and have a result
+    _hidden: BoolArray | None = checkpointed(None)
+    _completed: int = checkpointed(0)
     _settling: deque[Image] = checkpointed()  # the last frames of a change
     _decision: str = checkpointed("")  # on the last frame
     state_types = (WorkFrame, SegmenterInput, ResizePadGeometry)
@@ -178,7 +178,9 @@ class ForegroundSession(ExplainedSession):
             self._background.check(frame.size)
 
     def _take(self, frame: Frame, prepared: None) -> None:
-        image = self._reduced(frame)
+        if self._geometry is None or self._geometry.image != frame.size:
+            self._geometry = self._resize(frame)
+        image = np.array(self._geometry.to_network(frame.image))  # the caller may fill one array again
         before, event = self._decision, self._event(frame, image)
         self._decision = decision_of(event, self._events, before)
         if self._decision not in ("", before) and not self._background.collects:
@@ -187,9 +189,17 @@ class ForegroundSession(ExplainedSession):
             self._give_nothing(frame, image)
             return
         seen = SegmenterInput(image, plane_of(frame, image.shape[:2], self._depth_scale))
-        work = WorkFrame(frame.index, frame.time, frame.size, image, seen, pans=self._events.pans)
-        work.event, work.hidden, work.decision = event, self._hidden, self._decision
-        work.step = self._events.step
+        work = WorkFrame(
+            frame.index,
+            frame.time,
+            frame.size,
+            image,
+            seen,
+            pans=self._events.pans,
+            decision=self._decision,
+            hidden=self._hidden,
+            step=self._events.step,
+        )
         for hook in self._stages.on_frame:
             hook(work, self._background)
         self._frames.append(work)
@@ -206,12 +216,6 @@ class ForegroundSession(ExplainedSession):
             shown = draw(image, None, np.zeros(image.shape[:2], np.float32), [[]], self._decision)
         self._due.append((self._masks.nothing(frame.index, frame.time, frame.size), shown))
 
-    def _reduced(self, frame: Frame) -> Image:
-        """A copy of a frame at the working size: the caller may fill one array again."""
-        if self._geometry is None or self._geometry.image != frame.size:
-            self._geometry = self._resize(frame)
-        return np.array(self._geometry.to_network(frame.image))
-
     def _resize(self, frame: Frame) -> ResizePadGeometry:
         """Take frames of another size; the background stays if they have the same shape."""
         geometry, image = ResizePadGeometry.of(frame.size, self._short_side, 1), self._background.image
@@ -224,7 +228,7 @@ class ForegroundSession(ExplainedSession):
                 f"the background is {'learnt anew' if kept is None else 'kept'}"
             )
             warn_caller(message, ForegroundWarning)
-        self._end_scene()  # frames that wait need the background at their own size
+        self._begin_scene()  # frames that wait need the background at their own size
         self._background.fit(geometry.working)
         if kept is not None:
             self._background.replace(resized(kept, geometry.working))
@@ -239,11 +243,11 @@ class ForegroundSession(ExplainedSession):
         if self._events.changes and not changed:
             self._forget_context()
         if event.is_scene:
-            self._end_scene(event, view)
+            self._begin_scene(event, view)
         elif event is not Change.none:
             self._forget_context()
-            for reset in self._stages.reset:
-                reset(event)
+            for stage in self._stages:
+                stage.reset(event)
             if event is Change.light and not self._segmenter.uses_background:
                 self._segmenter.restart()
         if self._events.pans and not panned and self._completed and "follow" in self._stages.names:
@@ -252,11 +256,6 @@ class ForegroundSession(ExplainedSession):
         self._background.observe(frame.index, image, event, self._events)
         return event
 
-    def _end_scene(self, event: Change = Change.scene, view: int | None = None) -> None:
-        self._forget_context()
-        self._masks.restart()
-        self._begin_scene(event, view)
-
     def _forget_context(self) -> None:
         """Complete all frames: they are no context of those that follow."""
         self._advance(complete=True)
@@ -264,14 +263,17 @@ class ForegroundSession(ExplainedSession):
         self._num_segmented = self._num_emitted = 0
 
     def _begin_scene(self, event: Change = Change.scene, view: int | None = None) -> None:
+        """Complete the scene before, and begin one, whose view may be known."""
+        self._forget_context()
+        self._masks.restart()
         self._segmenter.restart()
         seen = self._settling if view is not None else ()
         self._background.enter(view, self._events.views.known, list(seen)[:: -(-len(seen) // 2) or 1])
         self._settling.clear()
-        for reset in self._stages.reset:
-            reset(event)
+        for stage in self._stages:
+            stage.reset(event)
         self._depth_scale.restart()
-        self._hidden, self._completed, self._num_segmented, self._num_emitted = None, 0, 0, 0
+        self._hidden, self._completed = None, 0
 
     def _advance(self, ahead: int = 0, *, complete: bool = False) -> None:
         """Segment all frames but the last ``ahead``, and make the results that are due, or all of them."""

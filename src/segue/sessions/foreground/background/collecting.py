@@ -10,12 +10,13 @@ from itertools import islice, takewhile
 import numpy as np
 import numpy.typing as npt
 
+from segue.models.geometry import reduced_to
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.recurrence import NO_PAST, Past, halved
 from segue.sessions.foreground.background.scene_estimation import Sample, estimate_scene
 from segue.sessions.foreground.background.video_scenes import VideoPart, VideoScenes
-from segue.sessions.foreground.camera.changes import Change, gains_between, reduced, structure
+from segue.sessions.foreground.camera.changes import LONG_SIDE, Change, Levels, gains_between, structure
 from segue.sessions.foreground.camera.scene_events import SceneEvents
 from segue.state import checkpointed
 from segue.types import Image
@@ -142,18 +143,20 @@ class CollectingBackground(Background):
             return
         if not pans and not seen.changes:
             self._view = self._view if seen.view is None else seen.view
-            self._light = reduced(seen.image) if self._light is None else self._light
+            if self._light is None:
+                self._light = reduced_to(seen.image, LONG_SIDE).astype(np.float32)
             self._sample(seen.image)
         self._frames += 1
 
     def _is_relit(self, image: Image) -> bool:
         """Whether a frame is far brighter or darker than the first one of the part, or of other colours."""
-        return self._light is not None and _light_between(reduced(image), self._light) > RELIT
+        return self._light is not None and _light_between(reduced_to(image, LONG_SIDE), self._light) > RELIT
 
     def _has_settled(self, image: Image) -> bool:
         """Whether the frames after a frame are in the same light."""
-        now, following = reduced(image), [each.image for each in islice(self._waiting, QUIET)]
-        same = (_light_between(reduced(each), now) < SETTLED for each in following[:: QUIET // 2])
+        now, following = reduced_to(image, LONG_SIDE), [each.image for each in islice(self._waiting, QUIET)]
+        later = (reduced_to(each, LONG_SIDE) for each in following[:: QUIET // 2])
+        same = (_light_between(each, now) < SETTLED for each in later)
         return len(following) == QUIET and all(same)
 
     def _begin(self, seen: _Seen, change: Change, *, pans: bool) -> None:
@@ -196,7 +199,7 @@ class CollectingBackground(Background):
             self._views = {view: samples for view, samples in self._views.items() if view in self._known}
 
 
-def _light_between(image: Float32Array, other: Float32Array) -> float:
+def _light_between(image: Levels, other: Levels) -> float:
     """Logarithm of the gain between two reduced images, the largest of three colours."""
     _, altered = structure(image, other)
     return float(np.abs(np.log(gains_between(image, other, ~altered))).max())

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.models.geometry import reduced_to
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Look, Scene, in_other_light, scene_planes, too_few
 from segue.sessions.foreground.background.recurrence import Past, halved
-from segue.sessions.foreground.camera.changes import reduced
+from segue.sessions.foreground.camera.changes import LONG_SIDE
 from segue.sessions.foreground.camera.step import CameraStep
 from segue.state import checkpointed
 from segue.types import Image
@@ -67,7 +68,7 @@ def colours_between(scene: Image, image: Image) -> Float32Array | None:
 
     None where no such map explains most of the image.
     """
-    one, other = (reduced(each).reshape(-1, 3) for each in (scene, image))
+    one, other = (reduced_to(each, LONG_SIDE).reshape(-1, 3).astype(np.float32) for each in (scene, image))
     given = np.column_stack([one, np.ones(len(one), np.float32)])
     good = ((other > DARKEST) & (other < BRIGHTEST)).all(axis=1)
     for _ in range(ROUNDS):

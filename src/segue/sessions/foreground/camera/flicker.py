@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from segue.sessions.foreground.camera.changes import BRIGHT, DARK, TOUCH, farthest, reduced
+from segue.models.geometry import reduced_to
+from segue.sessions.foreground.camera.changes import BRIGHT, DARK, LONG_SIDE, TOUCH, farthest, medians
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array
@@ -29,19 +30,20 @@ class Flicker(Checkpointable):
     _before: Float32Array | None = checkpointed(None)  # the last frame, very small
     _seen: int = checkpointed(0)
 
-    def look(self, small: Image) -> None:
-        """Take the next frame, RGB (h, w, 3), uint8, small."""
-        now, before = reduced(small), self._before
+    def look(self, small: Image, last: Image | None) -> Image:
+        """Take the next frame, RGB (h, w, 3), uint8, small, and give it without bands.
+
+        It is in the light of ``last``, the frame before without bands, where gains of rows or columns are the
+        difference.
+        """
+        now, before = np.asarray(reduced_to(small, LONG_SIDE), np.float32), self._before
         self._before = now
         alike = before is not None and before.shape == now.shape
         self.moved = before is not None and alike and row_gains(now, before) is not None
         self._seen = min(self._seen + 1, MAX_COUNT) if self.moved else max(self._seen - 1, 0)
-
-    def without_bands(self, small: Image, before: Image) -> Image:
-        """A frame in the light of the one before, where gains of rows or columns are the difference."""
-        if self._seen < SURE or small.shape != before.shape:
+        if self._seen < SURE or last is None:
             return small
-        gains = row_gains(reduced(small), reduced(before))
+        gains = row_gains(now, np.asarray(reduced_to(last, LONG_SIDE), np.float32))
         if gains is None:
             return small
         whole = cv2.resize(gains, small.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -51,8 +53,8 @@ class Flicker(Checkpointable):
 def row_gains(now: Float32Array, before: Float32Array) -> Float32Array | None:
     """Gains of the rows or columns of an image over those of another, (h, w), by which they differ.
 
-    None where the images are alike, but for one gain of all, or differ in another way. Both are reduced, see
-    :func:`segue.sessions.foreground.camera.changes.reduced`.
+    None where the images are alike, but for one gain of all, or differ in another way. Both are reduced, RGB
+    (h, w, 3).
     """
     known = (before > DARK) & (before < BRIGHT) & (now > DARK) & (now < BRIGHT)
     lit: BoolArray = np.asarray(known.all(2))
@@ -60,24 +62,16 @@ def row_gains(now: Float32Array, before: Float32Array) -> Float32Array | None:
     logs[~lit] = np.nan
     if lit.mean() < 0.5:
         return None
-    whole = float(_medians(logs.reshape(1, -1), 1)[0, 0])
+    whole = float(medians(logs.reshape(-1), 0)[0])
     altered = float((farthest(now, before * np.float32(np.exp(whole))) > TOUCH).mean())
     if altered < ALTERED:
         return None
     for axis in (1, 0):
         if not np.any(lit, axis=axis).all():
             continue
-        along = _medians(logs, axis)
+        along = medians(logs, axis)
         gains = np.broadcast_to(np.exp(along), logs.shape).astype(np.float32)
         left = float((farthest(now, before * gains[..., None]) > TOUCH).mean())
         if np.abs(along - whole).max() > UNEVEN and left < LEFT * altered:
             return gains
     return None
-
-
-def _medians(values: Float32Array, axis: int) -> Float32Array:
-    """Medians along an axis, which stays, without NaN; faster than those of NumPy on small images."""
-    ordered = np.sort(values, axis=axis)  # NaN comes last
-    count = np.count_nonzero(~np.isnan(values), axis=axis, keepdims=True)
-    low, high = (np.take_along_axis(ordered, place, axis) for place in ((count - 1) // 2, count // 2))
-    return np.asarray((low + high) / 2, np.float32)

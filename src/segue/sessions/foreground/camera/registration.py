@@ -27,8 +27,9 @@ _CHANGED = 0.2
 _OUTSIDE = -1000.0
 
 
-def normalised(grey: Float32Array, sigma: float = 8.0) -> Float32Array:
-    """A grey image, (H, W), float32, without the mean and the contrast of its surroundings."""
+def normalised(image: npt.NDArray[Level], sigma: float = 8.0) -> Float32Array:
+    """An image, RGB (H, W, 3) or grey (H, W), in grey without the mean and contrast of its surroundings."""
+    grey = np.asarray(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
     detail = grey - cv2.GaussianBlur(grey, (0, 0), sigma)
     contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), sigma))
     return np.asarray(detail / (contrast + 8), np.float32)

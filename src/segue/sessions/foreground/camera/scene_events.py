@@ -6,14 +6,19 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from segue.models.geometry import reduced_to
-from segue.sessions.foreground.camera.changes import LONG_SIDE, Change, change_between, farthest, is_shown
+from segue.sessions.foreground.camera.changes import (
+    LONG_SIDE,
+    Change,
+    Difference,
+    difference,
+    farthest,
+    is_shown,
+)
 from segue.sessions.foreground.camera.flicker import Flicker
 from segue.sessions.foreground.camera.pan import PanDetector
 from segue.sessions.foreground.camera.step import VIEW_SIDE, CameraStep
-from segue.sessions.foreground.camera.views import LIT, Views, difference
+from segue.sessions.foreground.camera.views import LIT, Views
 from segue.state import Checkpointable, checkpointed
 from segue.types import FollowCamera, Image
 from segue.utils.arrays import UInt8Array
@@ -76,37 +81,30 @@ class SceneEvents(Checkpointable):
         small = reduced_to(image, VIEW_SIDE)
         if self._before is not None and self._before.shape != small.shape:
             self.restart()
-        self._flicker.look(small)
-        if self._before is not None:
-            small = self._flicker.without_bands(small, self._before)
-        self.step = step = CameraStep(self._before, small)
-        before, self._before = small if self._before is None else self._before, small
+        small = self._flicker.look(small, self._before)
+        self.step, self._before = CameraStep(self._before, small), small
         if known is not None:
             self.pans, self.changes = known.pans, known.changes
             return Change.scene if panned and not self.pans and not self.changes else known.change
         tiny = reduced_to(small, LONG_SIDE)
-        jump = difference(tiny, self._recent[-1] if self._recent else tiny)
+        before = self._recent[-1] if self._recent else tiny
         self._recent.append(tiny)
-        self.pans = self._follow == "always" or (self._follow == "auto" and self._pan.look(step))
+        self.pans = self._follow == "always" or (self._follow == "auto" and self._pan.look(self.step))
         self.pans = self.pans and not (self.changes and self._pan.pace > FASTEST)
         if self.pans:
-            self.changes = False
-            self.views.leave()
+            self.changes, self.views.current = False, None
             return Change.none
-        seen = change_between(before, small, step)
+        jump = difference(tiny, before, self.step)
         # Another scene is not the same one in bands, and of no known view they are no other light.
-        if self._flicker.moved and (seen is Change.scene or self.views.current is None):
-            seen = Change.none
-        event = self._event(seen, small, empty, jump, panned=panned)
+        if self._flicker.moved and (jump.change is Change.scene or self.views.current is None):
+            jump = jump._replace(change=Change.none)
+        event = self._event(jump, small, empty, panned=panned)
         if event is not Change.none:
             self._pan.restart()
         return event
 
-    def _event(
-        self, seen: Change, small: Image, empty: Image | None, jump: tuple[float, float], *, panned: bool
-    ) -> Change:
-        """``jump``: :func:`difference` to the frame before."""
-        altered, relit = jump
+    def _event(self, jump: Difference, small: Image, empty: Image | None, *, panned: bool) -> Change:
+        """What happens on a frame that differs by ``jump`` from the one before."""
         if panned:  # what was known before the camera panned lies elsewhere
             return self._arrive(small)
         settled = self._has_settled()
@@ -118,10 +116,10 @@ class SceneEvents(Checkpointable):
                 return self._arrive(small)
             return self._give_up() if self._since >= LONGEST else Change.none
         if self.views.current is None or self._restless > ALERT:
-            return self._without_view(seen, small, empty, settled=settled)
-        if seen is Change.light and relit <= LIT:
-            return seen
-        switched = seen is Change.light or (relit > JUMPED and altered < JUMPED)
+            return self._without_view(jump.change, small, empty, settled=settled)
+        if jump.change is Change.light and jump.relit <= LIT:
+            return Change.light
+        switched = jump.change is Change.light or (jump.relit > JUMPED and jump.altered < JUMPED)
         if switched or self.views.is_gone(small):
             self.changes, self._since = True, 0
             return Change.none
@@ -148,13 +146,12 @@ class SceneEvents(Checkpointable):
         if seen is Change.scene and is_shown(empty, small):
             return Change.none
         if seen is Change.scene:
-            self.views.leave()
+            self.views.current = None
         return seen
 
     def _give_up(self) -> Change:
         """Nothing has settled: a scene begins whose view is not known."""
-        self.changes = False
-        self.views.leave()
+        self.changes, self.views.current = False, None
         return Change.scene
 
     def _arrive(self, small: Image) -> Change:
@@ -169,8 +166,7 @@ class SceneEvents(Checkpointable):
         """Whether the last frames show the same, but for what moves."""
         if len(self._recent) <= REST:
             return False
-        now = self._recent[-1].astype(np.int16)
         for place in (0, REST // 2, REST - 1):
-            if float((farthest(now, self._recent[place]) > STAYS).mean()) >= RESTLESS:
+            if float((farthest(self._recent[-1], self._recent[place]) > STAYS).mean()) >= RESTLESS:
                 return False
         return True

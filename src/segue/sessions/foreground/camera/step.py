@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import cv2
 import numpy as np
 
 from segue.models.geometry import reduced_to
 from segue.sessions.foreground.camera.registration import MAX_STEP, Matrix, normalised, shift, support
 from segue.types import Image
-from segue.utils.arrays import Float32Array
 
 VIEW_SIDE = 96  # images are compared at this longer side, in pixels
+AROUND = 4.0  # pixels (sigma) of them over which they are normalised
 MIN_SIDE = 16  # pixels below which no step is looked for
 SUPPORT = 0.5  # share of the parts of an image in which a movement must explain what has changed
 
@@ -60,14 +59,9 @@ class CameraStep:
             return 0.0, 0.0, 0.0
         if min(self._now.shape[:2]) < MIN_SIDE:
             return 0.0, 0.0, 0.0
-        before, now = view_of(self._before), view_of(self._now)
+        before, now = normalised(self._before, AROUND), normalised(self._now, AROUND)
         matrix = shift(before, now)
         right, down = (matrix[:, 2].astype(np.float64) / max(now.shape)).tolist()
         if max(abs(right), abs(down)) > MAX_STEP:
             return 0.0, 0.0, 0.0
         return right, down, support(before, now, matrix)
-
-
-def view_of(small: Image) -> Float32Array:
-    """A small image, RGB (h, w, 3), normalised, (h, w), for :func:`shift`."""
-    return normalised(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32), sigma=4.0)

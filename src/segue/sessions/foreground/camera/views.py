@@ -8,16 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from segue.models.geometry import reduced_to
-from segue.sessions.foreground.camera.changes import (
-    LONG_SIDE,
-    STEP,
-    farthest,
-    gains_between,
-    seen_share,
-    structure,
-)
-from segue.sessions.foreground.camera.registration import shift, to_reference
-from segue.sessions.foreground.camera.step import view_of
+from segue.sessions.foreground.camera.changes import LONG_SIDE, difference, seen_share
+from segue.sessions.foreground.camera.registration import normalised, shift, to_reference
+from segue.sessions.foreground.camera.step import AROUND
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 from segue.utils.arrays import UInt8Array
@@ -65,28 +58,24 @@ class Views(Checkpointable):
     def begin(self, small: Image) -> None:
         """Remember a new view. ``small``: RGB (h, w, 3), uint8, reduced to ``VIEW_SIDE``."""
         self.current, self._count = self._count, self._count + 1
-        tiny = _tiny(small)
+        tiny = reduced_to(small, LONG_SIDE)
         self._known[self.current] = _View(deque([tiny], maxlen=KEEP), tiny, small)
         while len(self._known) > MAX_VIEWS:
             del self._known[next(iter(self._known))]
-
-    def leave(self) -> None:
-        """The camera rests no longer."""
-        self.current = None
 
     def learn(self, small: Image) -> None:
         """Take a frame of the current view."""
         view = self._view
         view.since, view.newest = view.since + 1, small
         if view.since >= EVERY:
-            view.frames.append(_tiny(small))
+            view.frames.append(reduced_to(small, LONG_SIDE))
             view.median, view.since = np.asarray(np.median(np.stack(view.frames), axis=0), np.uint8), 0
 
     def find(self, small: Image) -> bool:
         """Look for a known view that an image shows, and make it the current one."""
-        image, found = _tiny(small), {}
+        image, found = reduced_to(small, LONG_SIDE), {}
         for number, view in self._known.items():
-            others = view.median, _tiny(view.newest)
+            others = view.median, reduced_to(view.newest, LONG_SIDE)
             found[number] = max(_likeness(image, other) for other in others)
         best = max(found, key=lambda number: found[number], default=None)
         if best is None or found[best] < SAME:
@@ -97,19 +86,20 @@ class Views(Checkpointable):
 
     def is_gone(self, small: Image) -> bool:
         """Whether nothing is left of the current view, nor of one from which a shaken camera has moved."""
-        view, image = self._view, _tiny(small)
+        view, image = self._view, reduced_to(small, LONG_SIDE)
         known = view.median
         share, close = seen_share(image, known)
         if share >= GONE or close >= HIDDEN:
             return False
-        matrix = shift(view_of(view.newest), view_of(small))
+        matrix = shift(normalised(view.newest, AROUND), normalised(small, AROUND))
         if np.abs(matrix[:, 2]).max() > SHAKEN * max(small.shape):
             return True
-        return seen_share(_tiny(to_reference(small, matrix, small)), known)[0] < DIFFERS
+        return seen_share(reduced_to(to_reference(small, matrix, small), LONG_SIDE), known)[0] < DIFFERS
 
     def differs(self, small: Image) -> bool:
         """Whether more than half of an image is not as in the current view, in any light."""
-        return max(difference(_tiny(small), self._view.median)) > DIFFERS
+        apart = difference(reduced_to(small, LONG_SIDE), self._view.median)
+        return max(apart.altered, apart.relit) > DIFFERS
 
     @property
     def _view(self) -> _View:
@@ -117,20 +107,7 @@ class Views(Checkpointable):
         return self._known[self.current]
 
 
-def _tiny(small: Image) -> Image:
-    return reduced_to(small, LONG_SIDE)
-
-
 def _likeness(image: Image, other: Image) -> float:
     """Share of two images that has the same structure; 0 in lights that no gain makes equal."""
-    altered, relit = difference(image, other)
-    return 1 - altered if relit <= LIT else 0.0
-
-
-def difference(image: Image, other: Image) -> tuple[float, float]:
-    """Shares of the pixels: of another structure, and of the same one in colours that no gain explains."""
-    one, two = image.astype(np.float32), other.astype(np.float32)
-    _, altered = structure(one, two)
-    lit = np.clip(two * gains_between(one, two, ~altered), 0, 255)
-    relit = (farthest(one, lit) > STEP) & ~altered
-    return float(altered.mean()), float(relit.mean())
+    apart = difference(image, other)
+    return 1 - apart.altered if apart.relit <= LIT else 0.0

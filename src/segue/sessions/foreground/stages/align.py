@@ -139,7 +139,7 @@ class Alignment(Stage):
 
 def _view_of(image: Image) -> Float32Array:
     """An image at half size, normalised so that large bright objects count by their area, (h, w)."""
-    return normalised(np.asarray(cv2.GaussianBlur(half_grey(image), (0, 0), 1.0), np.float32))
+    return normalised(np.asarray(cv2.GaussianBlur(half_grey(image), (0, 0), 1.0), np.uint8))
 
 
 def _doubled(matrix: Matrix) -> Matrix:

@@ -35,7 +35,6 @@ class WorkFrame:
     step: CameraStep = field(
         default_factory=CameraStep, compare=False
     )  # of the camera, from the frame before
-    event: Change = field(default=Change.none, compare=False)  # of the image as a whole
     scene: Scene | None = field(default=None, compare=False)  # background as the segmenter compares it
     context: Mapping[int, SegmenterInput] = field(default_factory=dict, compare=False)
     learned: Float32Array | None = field(default=None, compare=False)  # not to be learnt
@@ -74,10 +73,11 @@ class Stage(Checkpointable):
     ahead: int = 0
 
     def reset(self, event: Change) -> None:
-        """Forget the scene, or after another light what must be close in time.
+        """Forget the scene, or after another light what must be close in time; by default everything.
 
         ``event``: not none; where a scene comes back, the background is already the one that was learnt.
         """
+        self.restart()
 
     def on_frame(self, frame: WorkFrame, background: Background) -> None:
         """Take the next frame; its image may be changed."""
@@ -96,7 +96,7 @@ class StageList(list[Stage]):
     """The stages of a session, outermost first, and the hooks that they define.
 
     Attributes:
-        reset, on_frame, before_segment: hooks in the order of the stages.
+        on_frame, before_segment: hooks in the order of the stages.
         after_segment, postprocess: hooks in the opposite order.
     """
 
@@ -105,7 +105,6 @@ class StageList(list[Stage]):
         self.names = [stage.name for stage in self]
         self.lag = max((stage.lag for stage in self), default=0)
         self.ahead = max((stage.ahead for stage in self), default=0)
-        self.reset = [stage.reset for stage in self._with("reset")]
         self.on_frame = [stage.on_frame for stage in self._with("on_frame")]
         self.before_segment = [stage.before_segment for stage in self._with("before_segment")]
         self.after_segment = [stage.after_segment for stage in reversed(self._with("after_segment"))]

@@ -55,17 +55,14 @@ class Contrast(Stage):
 
     def before_segment(self, frame: WorkFrame, background: Background) -> None:
         assert frame.scene is not None
-        gain, frame.scene = in_usual_contrast(frame.scene)
+        gain = contrast_gain(frame.scene)
+        if gain == PLAIN:
+            return
+        frame.scene = in_usual_contrast(frame.scene)
         frame.input.image = gain.act(frame.image)
         if frame.pans:  # frames that were warped onto this one
             beside = frame.context.items()
             frame.context = {offset: SegmenterInput(gain.act(each.image)) for offset, each in beside}
-
-
-def in_usual_contrast(scene: Scene) -> tuple[ContrastGain, Scene]:
-    """The gain of a scene, and the scene with it."""
-    gain = contrast_gain(scene)
-    return gain, scene if gain == PLAIN else _shown(scene)
 
 
 @once_per_scene
@@ -78,5 +75,6 @@ def contrast_gain(scene: Scene) -> ContrastGain:
 
 
 @once_per_scene
-def _shown(scene: Scene) -> Scene:
+def in_usual_contrast(scene: Scene) -> Scene:
+    """A scene of another contrast in usual contrast."""
     return contrast_gain(scene).of_scene(scene)

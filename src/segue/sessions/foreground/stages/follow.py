@@ -11,7 +11,6 @@ import numpy.typing as npt
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.median import MASK_ABOVE
 from segue.sessions.foreground.background.quantiles import Scene, scene_planes
-from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.registration import Matrix, difference, normalised, warped
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
 from segue.sessions.foreground.stages.base import Stage, WorkFrame
@@ -46,9 +45,7 @@ def camera_motion(first: Shown, second: Shown, step: Matrix) -> Homography | Non
     The step of the camera, or none, is the start, and the answer where the refinement (ECC: Evangelidis and
     Psarakis, PAMI 2008) is unclear.
     """
-    one, other = (
-        normalised(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)) for image, _ in (first, second)
-    )
+    one, other = normalised(first[0]), normalised(second[0])
     moved = np.vstack([cv2.invertAffineTransform(step), (0, 0, 1)]).astype(np.float32)
     begin = min(moved, np.eye(3, dtype=np.float32), key=lambda matrix: difference(other, one, matrix))
     shown = np.asarray(first[1] == 0).astype(np.uint8)
@@ -142,9 +139,6 @@ class CameraFollower(Stage):
     ) -> None:
         self._offsets, self._always = tuple(offsets), always
         self._segmenter, self.ahead = segmenter, 0 if segmenter is None else 2 * max(PAST)
-        self.restart()
-
-    def reset(self, event: Change) -> None:
         self.restart()
 
     def on_frame(self, frame: WorkFrame, background: Background) -> None:

@@ -16,7 +16,6 @@ import numpy as np
 from segue.masks.pieces import Pieces
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import median_of
-from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.state import checkpointed
 from segue.types import Image
@@ -53,9 +52,6 @@ class Precipitation(Stage):
     def __init__(self, threshold: float) -> None:
         super().__init__()
         self._threshold = threshold
-
-    def reset(self, event: Change) -> None:
-        self.restart()
 
     def on_frame(self, frame: WorkFrame, background: Background) -> None:
         if frame.pans:
