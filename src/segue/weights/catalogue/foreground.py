@@ -21,7 +21,7 @@ ENTRIES = (
         paper=_MUSTAN_PAPER,
         licence=OWN,
         bundled="mustan-lite.safetensors",
-        sha256="e08035b0eebddfee486df11b12621a588b9efcb9a3a4468f38419b58993e2939",
+        sha256="1ad677405bf4715cd5d61a002454da95093de81e6b5e613bfb101506d01eae23",
     ),
     Entry(
         name="mustan2",
