@@ -87,7 +87,7 @@ class MustanLite(nn.Module):
         graphs="scene",
     )
     channels = 2
-    threshold = 0.3
+    threshold = 0.4
     size_multiple = 16
     int8_parts = ("encoder", "past", "fuse_own", "decoder")  # and the cues in their own way
 
