@@ -39,7 +39,7 @@ AT_RANDOM, WORST = 4, 3
 APART = 5
 """Frames between one sample of the worst and any other."""
 
-LEAST_WRONG = 0.002
+MIN_WRONG = 0.002
 """Share of the known pixels that are wrong on one of the worst frames."""
 
 COVERED = 0.1
@@ -114,7 +114,7 @@ class SessionSamples:
         chosen = rng.choice(len(wrong), min(AT_RANDOM, len(wrong)), replace=False).tolist()
         most = len(chosen) + WORST
         for place in np.argsort(wrong)[::-1].tolist():
-            if len(chosen) == most or wrong[place] < LEAST_WRONG:
+            if len(chosen) == most or wrong[place] < MIN_WRONG:
                 break
             if all(abs(place - other) >= APART for other in chosen):
                 chosen.append(place)
