@@ -174,12 +174,8 @@ class SAM2Tracker(Checkpointable):
             return self._look
         square = video_image(image, self._constants.side, self._setup.device).to(self._setup.dtype)
         network, shared = self._steps.network, shared_image()
-        if shared is None:
-            encoded = network.encode(square, self._constants)
-        else:
-            encoded = shared.made(
-                network, tuple(square.shape), lambda: network.encode(square, self._constants)
-            )
+        encode = partial(network.encode, square, self._constants)
+        encoded = encode() if shared is None else shared.made(network, tuple(square.shape), encode)
         return EncodedImage(image, encoded, {})
 
     def _track(self, look: EncodedImage, ids: Iterable[int], *, remember: bool) -> None:

@@ -254,16 +254,11 @@ def belt(rng: Rng, size: Size) -> Effect:
     if rng.random() < 0.5:
         inside *= np.abs(across - rng.choice(across.ravel())) < rng.uniform(4, 30)
     weight = np.asarray(inside, np.float32)[..., None]
+    y = np.asarray(across % tile.shape[0], np.float32)
 
     def act(canvas: Image, time: int) -> Image:
         x = np.asarray((along - speed * time) % tile.shape[1], np.float32)
-        seen = cv2.remap(
-            tile,
-            x,
-            np.asarray(across % tile.shape[0], np.float32),
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_WRAP,
-        )
+        seen = cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         return np.asarray(canvas + weight * (seen.astype(np.float32) - canvas), np.uint8)
 
     return act

@@ -8,7 +8,7 @@ difference that takes every leaf for foreground, and sometimes missing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -85,8 +85,7 @@ def with_past(
     """A sample with what is known of kept frames, in the contrast in which a session shows it."""
     planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
     planes = scene_planes(planar, past_masks(rng, past, solids), _SETTINGS.least)
-    images = [*window, *(planes[i : i + 3].transpose(1, 2, 0) for i in (3, 12))]
-    labels = without_evidence_unknown(current, images, labels, visible)
+    labels = without_evidence_unknown(current, window, planes, labels, visible)
     tone = contrast_gain(Scene(planes))
     planes = tone.of_scene(Scene(planes)).planes
     return Sample(tone.act(window), with_recurrence(planes, current, past), labels)
@@ -133,9 +132,13 @@ def _crude(rng: Rng, frames: Image) -> BoolArray:
 
 
 def without_evidence_unknown(
-    current: Image, others: Sequence[Image], labels: Image, visible: float = VISIBLE
+    current: Image, window: Iterable[Image], planes: UInt8Array, labels: Image, visible: float = VISIBLE
 ) -> Image:
-    """Labels in which movers take no part if most of them looks the same in all other images."""
+    """Labels in which movers take no part if most of them looks the same in all other images.
+
+    These are the frames of a window (T, H, W, 3) and the two medians among the planes (21, H, W) of a scene.
+    """
+    others = [*window, *(planes[i : i + 3].transpose(1, 2, 0) for i in (3, 12))]
     if visible < VISIBLE:
         current, *others = (np.asarray(cv2.blur(image, (3, 3)), np.uint8) for image in (current, *others))
     change = np.max([_difference(current, other) for other in others], axis=0) > visible

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from segue.datasets.foreground.labels import MOTION, STATIC, UNKNOWN
+from segue.models.base import ForegroundNetwork
 from segue.models.mustan_lite import MustanLite
 from segue.sessions import ForegroundSession
 from segue.sessions.foreground.background.quantiles import Scene
@@ -25,6 +26,7 @@ from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.types import Frame, Image
 from segue.utils.arrays import Float32Array, UInt8Array
 from segue.weights import load
+from segue.weights.prepared import Prepared, prepare
 from segue_train.data.foreground.clips import ClipMaker
 from segue_train.data.foreground.samples import Sample, joined_planes, without_evidence_unknown
 from segue_train.data.warp import Rng, log_uniform, picked
@@ -40,7 +42,7 @@ APART = 5
 """Frames between one sample of the worst and any other."""
 
 MIN_WRONG = 0.002
-"""Share of the known pixels that are wrong on one of the worst frames."""
+"""Share of the pixels that are wrong on one of the worst frames, at least."""
 
 COVERED = 0.1
 """Share of the films in which something is held before the lens for a while."""
@@ -59,9 +61,8 @@ class _Seen:
 class _Recorder:
     """A segmenter that keeps what another one is given."""
 
-    def __init__(self, network: MustanLite) -> None:
-        self._inner = foreground_segmenter(network, device="cpu")
-        self._offsets = network.offsets
+    def __init__(self, network: Prepared[ForegroundNetwork]) -> None:
+        self._inner = foreground_segmenter(network)
         self.seen: list[_Seen] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -73,7 +74,7 @@ class _Recorder:
         maps = self._inner.step(frame, context, scene)
         everywhere = slice(None)
         assert frame.recurrence is not None
-        window = np.stack([(context[time] if time else frame).image for time in self._offsets])
+        window = np.stack([(context[time] if time else frame).image for time in MustanLite.offsets])
         seen = _Seen(window, scene.planes, frame.recurrence(everywhere, everywhere), maps[0])
         self.seen.append(seen)
         return maps
@@ -94,8 +95,7 @@ class SessionSamples:
         """Samples of one film: of some frames at random, and of those with most errors."""
         length, kind = int(log_uniform(rng, *LENGTHS)), rng.random()
         times = range(-length, 1)
-        past = list(times[:-1:9])
-        clip = self.clips.clip(rng, past, switched=kind < 0.08, empty=0.08 <= kind < 0.16)
+        clip = self.clips.clip(rng, list(times), switched=kind < 0.08, empty=0.08 <= kind < 0.16)
         frames, labels = map(list, zip(*map(clip.frame_with_labels, times), strict=True))
         if rng.random() < COVERED:
             frames, labels = covered(rng, frames, labels)
@@ -122,8 +122,7 @@ class SessionSamples:
 
     def _sample(self, seen: _Seen, labels: Image, visible: float) -> Sample:
         *before, current = seen.window
-        images = [*before, *(seen.planes[i : i + 3].transpose(1, 2, 0) for i in (3, 12))]
-        labels = without_evidence_unknown(current, images, labels, visible)
+        labels = without_evidence_unknown(current, before, seen.planes, labels, visible)
         return Sample(seen.window, joined_planes(seen.planes, seen.recurrence), labels)
 
 
@@ -157,15 +156,15 @@ def covered(rng: Rng, frames: Sequence[Image], labels: Sequence[Image]) -> tuple
 
 
 def _wrong(seen: _Seen, labels: Image) -> float:
-    """Share of the known pixels that a network gets wrong."""
+    """Share of the pixels that are known and that a network gets wrong."""
     found = seen.foreground > MustanLite.threshold
     return float(((found != (labels == MOTION)) & (labels != UNKNOWN)).mean())
 
 
 @lru_cache(maxsize=4)
-def _network(weights: Path) -> MustanLite:
-    """A network whose sessions compute recurrence, also if it was trained without."""
+def _network(weights: Path) -> Prepared[ForegroundNetwork]:
+    """A network whose sessions compute recurrence, also if it was trained without; once for all films."""
     known = load("mustan-lite", None if weights == SHIPPED else weights)
     network = MustanLite(recurrence=True)
     network.load_state_dict(network.state_dict() | known.state_dict())
-    return network.eval()
+    return prepare(network.eval(), device="cpu")
