@@ -127,9 +127,11 @@ class MemoryTracker(Checkpointable):
     def __init__(self, network: Any, setup: Setup) -> None:
         self.network, self._setup = network, setup
         self.schedule, self.device = setup.schedule, setup.device
-        # A GPU loses more by waiting for the positions than it gains.
-        suits = network.similarity == "l2" and setup.device.type == "cpu" and not setup.schedule.flip_tta
-        self._dense_radius = setup.schedule.dense_radius if suits else None
+        self._dense_radius = setup.schedule.dense_radius
+        if self._dense_radius is not None and network.similarity != "l2":
+            self._dense_radius = None
+        if setup.schedule.flip_tta or setup.device.type != "cpu":
+            self._dense_radius = None  # a GPU loses more by waiting for the positions than it gains
         self.reset()
 
     def reset(self) -> None:
