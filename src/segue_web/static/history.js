@@ -159,6 +159,7 @@ function play(event, others) {
 /** @type {Event[]} */
 let shown = [];
 let marks = 0; // that were made here
+let answered = ""; // the question whose events are shown
 
 /** The question that the filters mean. */
 function question() {
@@ -211,6 +212,8 @@ function offer(/** @type {string} */ id, /** @type {string[]} */ values) {
 /** Ask anew for the newest events that the filters want. */
 export async function loadEvents() {
   const wanted = String(question());
+  const list = element("timeline-list");
+  list.ariaBusy = String(wanted !== answered);
   let before, answer;
   do {
     before = marks;
@@ -219,7 +222,9 @@ export async function loadEvents() {
   } while (before !== marks);
   const { events, more } = answer;
   shown = [];
-  element("timeline-list").replaceChildren();
+  answered = wanted;
+  list.ariaBusy = "false";
+  list.replaceChildren();
   element("events-new").textContent = "";
   showEvents(events, more);
 }
