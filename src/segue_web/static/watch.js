@@ -177,12 +177,27 @@ const percent = (/** @type {number} */ share) => Math.round(share * 1000) / 10;
 const zoneText = (/** @type {Zone} */ zone) =>
   `${zone.name}=${zone.points.map(([x, y]) => (zone.percent ? `${x}%,${y}%` : `${x},${y}`)).join(" ")}`;
 
-/** @param {Kind} kind @param {string[]} texts */
-async function saveDrawn(kind, texts) {
-  const refused = await post(`${kind}/${chosen}`, texts).catch((error) => error.message);
-  element("zone-says").textContent = refused;
-  if (!refused) drawn.end();
-  await look();
+let saving = Promise.resolve();
+
+/**
+ * Change what is drawn on a camera, one change after the other: each begins with what the server has then.
+ * @param {Kind} kind @param {(state: State) => string[]} change @param {() => void} done
+ */
+function saveDrawn(kind, change, done = () => {}) {
+  const name = chosen;
+  const save = async () => {
+    await look();
+    const refused = await post(`${kind}/${name}`, change(states[name]));
+    await look();
+    if (!refused) done();
+    return refused;
+  };
+  saving = saving
+    .then(save)
+    .catch((error) => error.message)
+    .then((refused) => {
+      element("zone-says").textContent = refused;
+    });
 }
 
 const HINTS = {
@@ -245,11 +260,11 @@ function showCamera() {
     ...state.ignored.map((zone) => zoneItem("ignored", zone, "not looked at")),
     ...state.heights.map(([row, least]) => {
       const words = row ? `${Math.round(least)} px at row ${Math.round(row)}` : `${Math.round(least)} px`;
-      const rest = () => states[chosen].heights.filter((other) => other[0] !== row).map(heightText);
+      const rest = (/** @type {State} */ { heights }) => heights.filter((other) => other[0] !== row).map(heightText);
       return make("li", {}, [
         make("b", { textContent: words }),
         span("least height", "quiet"),
-        ...(looks ? [] : [iconButton("trash", `Remove ${words}`, () => void saveDrawn("heights", rest()))]),
+        ...(looks ? [] : [iconButton("trash", `Remove ${words}`, () => saveDrawn("heights", rest))]),
       ]);
     }),
   ]);
@@ -258,7 +273,7 @@ function showCamera() {
 /** A line of the list of what is drawn. @param {"zones" | "ignored"} kind @param {Zone} zone @param {string} about */
 function zoneItem(kind, zone, about) {
   const option = kind === "zones" ? "zone" : "ignore";
-  const rest = () => states[chosen][kind].filter((other) => other.name !== zone.name).map(zoneText);
+  const rest = (/** @type {State} */ state) => state[kind].filter((other) => other.name !== zone.name).map(zoneText);
   return make("li", {}, [
     make("b", { textContent: zone.name, title: `--${option} "${zoneText(zone)}"` }),
     span(about, "quiet"),
@@ -266,7 +281,7 @@ function zoneItem(kind, zone, about) {
       ? []
       : [
           make("button", { textContent: "Edit", onclick: () => beginDrawing(kind, zone) }),
-          iconButton("trash", `Remove ${zone.name}`, () => void saveDrawn(kind, rest())),
+          iconButton("trash", `Remove ${zone.name}`, () => saveDrawn(kind, rest)),
         ]),
   ]);
 }
@@ -275,21 +290,24 @@ element("zone-new").hidden = looks;
 element("zone-new").append(icon("plus"), "Draw");
 element("zone-new").onclick = () => beginDrawing(drawnKind);
 element("zone-kind").onchange = () => chooseKind(element("zone-kind").value);
-element("zone-leave").onclick = () => drawn.end();
+const endDrawing = () => drawn.end();
+element("zone-leave").onclick = endDrawing;
 element("zone-back").onclick = () => drawn.removePoint();
 element("zone-save").onclick = () => {
-  const state = states[chosen];
-  if (drawnKind === "heights") {
-    const [height] = state.size ?? [1];
+  const { was } = drawn;
+  const kind = drawnKind;
+  if (kind === "heights") {
+    const [height] = states[chosen].size ?? [1];
     const rows = drawn.points.map(([, y]) => y * height).sort((a, b) => a - b);
     /** @type {[number, number]} */
     const one = [Math.max(1, Math.round(rows[1])), Math.max(1, Math.round(rows[1] - rows[0]))];
     // The one that stands nearer to the new one is replaced.
-    const kept = state.heights
-      .filter(([row]) => row && row !== one[0])
-      .sort(([a], [b]) => Math.abs(b - one[0]) - Math.abs(a - one[0]))
-      .slice(0, 1);
-    void saveDrawn("heights", [...kept, one].map(heightText));
+    const kept = (/** @type {State} */ { heights }) =>
+      heights
+        .filter(([row]) => row && row !== one[0])
+        .sort(([a], [b]) => Math.abs(b - one[0]) - Math.abs(a - one[0]))
+        .slice(0, 1);
+    saveDrawn(kind, (state) => [...kept(state), one].map(heightText), endDrawing);
     return;
   }
   /** @type {Zone} */
@@ -298,8 +316,9 @@ element("zone-save").onclick = () => {
     percent: true,
     points: drawn.points.map(([x, y]) => [percent(x), percent(y)]),
   };
-  const others = state[drawnKind].filter((other) => other.name !== zone.name && other.name !== drawn.was);
-  void saveDrawn(drawnKind, [...others, zone].map(zoneText));
+  const others = (/** @type {State} */ state) =>
+    state[kind].filter((other) => other.name !== zone.name && other.name !== was);
+  saveDrawn(kind, (state) => [...others(state), zone].map(zoneText), endDrawing);
 };
 
 // Health
@@ -384,11 +403,17 @@ function show() {
   draw();
 }
 
+let [asked, answered] = [0, 0]; // looks, and the newest one with an answer
+
 /** Ask how the cameras are, and for their newest images where these are shown. */
 async function look() {
+  const number = ++asked;
   const response = await fetch("states");
+  const answer = await response.json();
+  if (number < answered) return; // a later one was faster
+  answered = number;
   const before = states;
-  states = await response.json();
+  states = answer;
   element("offline").hidden = true;
   let shown = view === "camera" ? [chosen] : [];
   if (view === "wall") shown = Object.keys(states);

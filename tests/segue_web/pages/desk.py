@@ -14,7 +14,7 @@ import numpy as np
 
 from segue.masks import encode_rle
 from segue_web.server.guard import STATIC
-from tests.segue_web.pages.page import WAIT, drawn, says
+from tests.segue_web.pages.page import WAIT, becomes, drawn, says
 
 SECRET = "/s3cret/"
 HEIGHT, WIDTH, FRAMES = 240, 432, 9
@@ -110,6 +110,7 @@ class Desk:
     def open(self) -> None:
         self.page.goto(self.address)
         self.page.wait_for_selector("body[data-mode=annotate]")
+        becomes(self.page, "import('./static/frames.js').then(({ frameImages }) => frameImages.bitmaps.size)")
         self.settle()
 
     def _connect(self, route: Any) -> None:
