@@ -52,14 +52,17 @@ dev: $(VENV)/.installed-dev
 # kept even where the environment says otherwise: the tests start a hundred interpreters.
 TEST_ENV = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 PYTEST = $(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+# What failed runs once more when all else has ended. Both runs are shown: a test that failed only beside others
+# waits for less than it should.
+TWICE = $(PYTEST) -m $(1) $(PYTEST_ARGS) || $(PYTEST) -m $(1) $(PYTEST_ARGS) --last-failed --last-failed-no-failures none
 test: $(VENV)/.installed-all
-	$(PYTEST) -m "not slow and not browser and not scenes" $(PYTEST_ARGS)
+	$(call TWICE,"not slow and not browser and not scenes")
 
 test-browser: $(VENV)/.installed-all
-	$(PYTEST) -m "browser and not slow" $(PYTEST_ARGS)
+	$(call TWICE,"browser and not slow")
 
 test-scenes: $(VENV)/.installed-all
-	$(PYTEST) -m "scenes and not slow" $(PYTEST_ARGS)
+	$(call TWICE,"scenes and not slow")
 
 test-all: test test-browser test-scenes test-slow
 

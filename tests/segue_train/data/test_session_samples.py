@@ -12,7 +12,12 @@ from segue.layers.colours import RECURRENCE_PLANES, SCENE_PLANES
 from segue_train.data.cut_outs import cut_outs_of_stills
 from segue_train.data.footage import gather
 from segue_train.data.foreground.clips import ClipMaker, scenes_of
-from segue_train.data.foreground.session_samples import SessionSamples, covered
+from segue_train.data.foreground.session_samples import (
+    ArtificialFilms,
+    MovingFilms,
+    SessionSamples,
+    covered,
+)
 from segue_train.trunks import SHIPPED
 from tests.segue_train.making import write_all
 
@@ -29,7 +34,7 @@ def test_samples_are_those_of_a_film_as_its_session_saw_it(
     clips: ClipMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("segue_train.data.foreground.session_samples.LENGTHS", (30, 40))
-    maker, windows = SessionSamples(clips, [SHIPPED]), set()
+    maker, windows = SessionSamples(ArtificialFilms(clips), [SHIPPED], SIZE), set()
     for seed in range(3):
         samples = maker.samples(np.random.default_rng(seed))
         again = maker.samples(np.random.default_rng(seed))
@@ -41,6 +46,22 @@ def test_samples_are_those_of_a_film_as_its_session_saw_it(
             assert one.background.shape == (*SIZE, SCENE_PLANES + RECURRENCE_PLANES)
             windows.add(one.window.tobytes())
     assert len(windows) > 3
+
+
+def test_samples_of_moving_cameras_are_parts_of_their_frames(tmp_path: Path) -> None:
+    videos, _ = write_all(tmp_path, frames=16)
+    films = MovingFilms(gather([str(videos)], report=print).videos, SIZE)
+    labels: set[int] = set()
+    for seed in range(6):
+        film = films.film(np.random.default_rng(seed))
+        assert {image.shape[:2] for image in film.frames} == {label.shape for label in film.labels}
+        assert np.all(film.labels[0].shape >= np.array(SIZE))
+        for sample in SessionSamples(films, [SHIPPED], SIZE).samples(np.random.default_rng(seed)):
+            assert sample.window.shape == (3, *SIZE, 3)
+            assert sample.background.shape == (*SIZE, SCENE_PLANES + RECURRENCE_PLANES)
+            labels |= set(np.unique(sample.labels).tolist())
+    assert MOTION in labels
+    assert STATIC not in labels
 
 
 def test_nothing_is_foreground_before_a_covered_lens() -> None:

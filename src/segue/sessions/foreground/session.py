@@ -39,6 +39,9 @@ from segue.weights.prepared import Prepared
 
 SHORT_SIDE = 240  # frames are reduced to this short side, near the size that the networks were trained at
 
+DECISIONS = {Change.scene: "cut", Change.back: "back", Change.light: "light", Change.none: ""}
+"""What a change is called in the log and in explanations."""
+
 _GROW = np.ones((9, 9), np.uint8)
 
 _LOGGER = logging.getLogger("segue")
@@ -181,14 +184,13 @@ class ForegroundSession(ExplainedSession):
         if self._geometry is None or self._geometry.image != frame.size:
             self._geometry = self._resize(frame)
         image = np.array(self._geometry.to_network(frame.image))  # the caller may fill one array again
-        before, event = self._decision, self._event(frame, image)
-        self._decision = decision_of(event, self._events, before)
-        if self._decision not in ("", before) and not self._background.collects:
-            _LOGGER.info("frame %d: %s", frame.index, self._decision)
+        self._detect_change(frame, image)
         if self._events.changes:
             self._give_nothing(frame, image)
             return
-        seen = SegmenterInput(image, plane_of(frame, image.shape[:2], self._depth_scale))
+        seen = SegmenterInput(image)
+        if self._segmenter.extra is not None:
+            seen.plane = plane_of(frame, image.shape[:2], self._depth_scale)
         work = WorkFrame(
             frame.index,
             frame.time,
@@ -234,27 +236,36 @@ class ForegroundSession(ExplainedSession):
             self._background.replace(resized(kept, geometry.working))
         return geometry
 
-    def _event(self, frame: Frame, image: Image) -> Change:
-        """What happens to the image as a whole on a frame; scenes end and begin."""
-        panned, changed = self._events.pans, self._events.changes
-        # Frames that wait belong to the scene before.
-        known = self._background.seek(frame.index, self._advance)
+    def _detect_change(self, frame: Frame, image: Image) -> None:
+        """Decide what happens to the image as a whole on a frame; scenes end and begin."""
+        panned, changed, before = self._events.pans, self._events.changes, self._decision
+        known = None
+        if isinstance(self._background, LearntBackground):
+            # Frames that wait belong to the scene before.
+            known = self._background.seek(frame.index, self._advance)
         event, view = self._events.look(image, self._background.image, known), self._events.views.current
         if self._events.changes and not changed:
             self._forget_context()
-        if event.is_scene:
-            self._begin_scene(event, view)
-        elif event is not Change.none:
+        if event is Change.light:
             self._forget_context()
             for stage in self._stages:
                 stage.reset(event)
-            if event is Change.light and not self._segmenter.uses_background:
+            if not self._segmenter.uses_background:
                 self._segmenter.restart()
+        elif event is not Change.none:
+            self._begin_scene(event, view)
         if self._events.pans and not panned and self._completed and "follow" in self._stages.names:
             message = f"frame {frame.index}: the camera pans and is followed from here on"
             warn_caller(message, ForegroundWarning)
         self._background.observe(frame.index, image, event, self._events)
-        return event
+        if self._events.changes:
+            self._decision = "change"
+        elif self._events.pans:
+            self._decision = "pan"
+        else:
+            self._decision = "rest" if before == "pan" else DECISIONS[event]
+        if self._decision not in ("", before) and not self._background.collects:
+            _LOGGER.info("frame %d: %s", frame.index, self._decision)
 
     def _forget_context(self) -> None:
         """Complete all frames: they are no context of those that follow."""
@@ -328,14 +339,3 @@ class ForegroundSession(ExplainedSession):
             self._due.append((result, frame.explanation))
             frame.maps = frame.explanation = None  # the frame may stay as context
             self._num_emitted += 1
-
-
-def decision_of(event: Change, events: SceneEvents, before: str) -> str:
-    """What was decided on a frame, in one word; empty where nothing happens to the image as a whole."""
-    if events.changes:
-        return "change"
-    if events.pans:
-        return "pan"
-    if before == "pan":
-        return "rest"
-    return {Change.scene: "cut", Change.back: "back", Change.light: "light", Change.none: ""}[event]

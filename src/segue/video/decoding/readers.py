@@ -152,14 +152,14 @@ class Reader:
         """Make a blocked :meth:`images` in another thread end soon; files do not block for long."""
 
 
-def as_rgb(value: Any, where: str) -> Image:
-    """RGB image (H, W, 3), uint8, of an array, a tensor or a PIL image, perhaps grey or with alpha."""
+def as_rgb(value: Any, where: str, *, bgr: bool = False, channels_first: bool = False) -> Image:
+    """RGB image (H, W, 3), uint8, of an array, tensor or PIL image in a layout, also grey or with alpha."""
     if isinstance(value, PillowImage.Image):
         if value.mode.startswith(("I", "F")):
             raise SourceError(
                 f"{where}: expected 8 bits a channel, not a {kind_of(value)}; convert it to RGB"
             )
-        value = np.asarray(value.convert("RGB"))
+        value, bgr, channels_first = np.asarray(value.convert("RGB")), False, False
     value = as_array(value)
     if not isinstance(value, np.ndarray):
         hint = "; give the image of each frame, frame.image" if isinstance(value, Frame) else ""
@@ -172,6 +172,8 @@ def as_rgb(value: Any, where: str) -> Image:
         raise SourceError(f"{where}: expected uint8, not {value.dtype}{hint}")
     if value.ndim == 2:
         value = value[..., None]
+    elif value.ndim == 3 and channels_first:
+        value = np.moveaxis(value, 0, -1)
     if value.ndim != 3 or value.shape[2] not in (1, 3, 4):
         first = value.ndim == 3 and value.shape[0] in (1, 3, 4)
         hint = '; move the channels last, or give layout="tchw"' if first else ""
@@ -179,7 +181,7 @@ def as_rgb(value: Any, where: str) -> Image:
     check_pixels(value.shape[0], value.shape[1], where)
     if value.shape[2] == 1:
         return np.repeat(value, 3, axis=2)
-    return np.ascontiguousarray(value[..., :3])
+    return np.ascontiguousarray(value[..., 2::-1] if bgr else value[..., :3])
 
 
 FrameLike: TypeAlias = Frame | SupportsArray | PillowImage.Image
@@ -230,7 +232,7 @@ class ArrayReader(Reader):
         bgr: bool = False,
         channels_first: bool = False,
     ) -> None:
-        self._bgr, self._channels_first = bgr, channels_first
+        self._as_rgb = partial(as_rgb, bgr=bgr, channels_first=channels_first)
         shape = getattr(values, "shape", None)
         if shape is not None and len(shape) != 4:
             raise SourceError(
@@ -243,13 +245,13 @@ class ArrayReader(Reader):
         if self.total == 0:
             raise SourceError("array: has no frames")
         if self.total is not None and hasattr(values, "__getitem__"):
-            self.size = self._image(values[0], f"{self.where}, frame 0").shape[:2]
+            self.size = self._as_rgb(values[0], f"{self.where}, frame 0").shape[:2]
 
     def images(self, start: int | float = 0) -> Iterator[SourceImage]:
         rate = self.fps or DEFAULT_FPS
         for index, value in enumerate(self._values):
             yield SourceImage(
-                index, index / rate, partial(self._image, value, f"{self.where}, frame {index}")
+                index, index / rate, partial(self._as_rgb, value, f"{self.where}, frame {index}")
             )
 
     @property
@@ -262,12 +264,4 @@ class ArrayReader(Reader):
         self._check(index)
         value = cast(Sequence[Any], self._values)[index]
         time = index / (self.fps or DEFAULT_FPS)
-        return SourceImage(index, time, partial(self._image, value, f"{self.where}, frame {index}"))
-
-    def _image(self, value: Any, where: str) -> Image:
-        """An image as RGB, (H, W, 3), uint8; PIL images have a known channel order."""
-        if self._channels_first and len(getattr(value, "shape", ())) == 3:
-            value = np.moveaxis(as_array(value), 0, -1)
-        image = as_rgb(value, where)
-        swapped = self._bgr and not isinstance(value, PillowImage.Image)
-        return np.ascontiguousarray(image[..., ::-1]) if swapped else image
+        return SourceImage(index, time, partial(self._as_rgb, value, f"{self.where}, frame {index}"))

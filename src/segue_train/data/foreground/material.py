@@ -15,12 +15,13 @@ from segue_train.data.cut_outs import cut_outs_of_stills, cut_outs_of_videos
 from segue_train.data.footage import Material, gather, named_data, with_layout
 from segue_train.data.foreground.clips import ClipMaker, scenes_of
 from segue_train.data.foreground.pool import Maker, Pool, fill
-from segue_train.data.foreground.session_samples import SessionSamples
+from segue_train.data.foreground.session_samples import ArtificialFilms, MovingFilms, SessionSamples
 from segue_train.data.foreground.videos import FARTHEST, MovingCameras, StillCameras
 
 # How often a mover is cut out of a video, which has limbs that move, against one of a still image.
 VIDEO_WEIGHT = 6
 MOVING_SHARE = 0.1  # samples of videos of moving cameras for each sample of an artificial clip
+MOVING_SESSIONS = 0.5  # the same of sessions
 STILL_SHARE = 0.25  # most samples of videos of still cameras for each sample of an artificial clip
 SAMPLES_A_FRAME = 6  # most samples for each labelled frame of a still camera
 
@@ -64,7 +65,8 @@ def fill_pool(
 ) -> Pool:
     """Draw samples of ``size`` (H, W) into a folder, see :func:`~segue_train.data.foreground.pool.fill`.
 
-    With weights for ``sessions`` as many again are drawn from sessions.
+    With weights for ``sessions`` as many again are drawn from sessions: of artificial films, and half as many
+    of videos of moving cameras.
     """
     makers: list[tuple[Maker, int]] = []
     if samples:
@@ -76,7 +78,10 @@ def fill_pool(
         if long:
             makers.append((MovingCameras(long, offsets, size), round(MOVING_SHARE * samples)))
         if sessions:
-            makers.append((SessionSamples(clips, sessions), samples))
+            makers.append((SessionSamples(ArtificialFilms(clips), sessions, size), samples))
+        if sessions and long:
+            films = MovingFilms(long, size)
+            makers.append((SessionSamples(films, sessions, size), round(MOVING_SESSIONS * samples)))
     for shadows, videos in still_cameras.items():
         if videos:
             frames = sum(len(video.labels) for video in videos)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,12 +24,15 @@ from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.segmenters.base import SegmenterInput
 from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.types import Frame, Image
-from segue.utils.arrays import Float32Array, UInt8Array
+from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue.weights import load
 from segue.weights.prepared import Prepared, prepare
+from segue_train.data.footage import Footage
 from segue_train.data.foreground.clips import ClipMaker
-from segue_train.data.foreground.samples import Sample, joined_planes, without_evidence_unknown
-from segue_train.data.warp import Rng, log_uniform, picked
+from segue_train.data.foreground.samples import VISIBLE, Sample, joined_planes, without_evidence_unknown
+from segue_train.data.foreground.videos import moving_labels
+from segue_train.data.photo import Labelled, resize
+from segue_train.data.warp import Rng, Size, log_uniform, picked
 from segue_train.trunks import SHIPPED
 
 LENGTHS = (40, 320)
@@ -80,34 +83,100 @@ class _Recorder:
         return maps
 
 
-class SessionSamples:
-    """Draws samples from artificial films, as sessions of a network see them.
+@dataclass(frozen=True, slots=True)
+class Film:
+    """Frames (H, W, 3) in the order of time, and their labels (H, W)."""
 
-    Args:
-        clips: draws the films.
-        weights: files of mustan-lite, which take turns; ``shipped`` for those that come with segue.
-    """
+    frames: Sequence[Image]
+    labels: Sequence[Image]
+    visible: float = VISIBLE  # grey levels by which a mover must differ for anybody to find it
 
-    def __init__(self, clips: ClipMaker, weights: Sequence[Path]) -> None:
-        self.clips, self.weights = clips, list(weights)
 
-    def samples(self, rng: Rng) -> list[Sample]:
-        """Samples of one film: of some frames at random, and of those with most errors."""
+class Films(Protocol):
+    """A function that draws films."""
+
+    def film(self, rng: Rng) -> Film:
+        """Draw a film.
+
+        Args:
+            rng: what it is drawn from.
+
+        Returns:
+            The film.
+        """
+
+
+class ArtificialFilms:
+    """Films of artificial clips; in some of them the lens is covered for a while."""
+
+    def __init__(self, clips: ClipMaker) -> None:
+        self.clips = clips
+
+    def film(self, rng: Rng) -> Film:
+        """Draw a film of the size of the clips."""
         length, kind = int(log_uniform(rng, *LENGTHS)), rng.random()
         times = range(-length, 1)
         clip = self.clips.clip(rng, list(times), switched=kind < 0.08, empty=0.08 <= kind < 0.16)
         frames, labels = map(list, zip(*map(clip.frame_with_labels, times), strict=True))
         if rng.random() < COVERED:
             frames, labels = covered(rng, frames, labels)
+        return Film(frames, labels, clip.visible)
+
+
+class MovingFilms:
+    """Stretches of videos of moving cameras, half of them backwards.
+
+    Args:
+        videos: labelled videos.
+        size: the least (H, W) of a frame; a short side is up to twice as long.
+    """
+
+    def __init__(self, videos: Sequence[Footage], size: Size) -> None:
+        self.videos, self.size = list(videos), size
+
+    def film(self, rng: Rng) -> Film:
+        """Draw a stretch of a video, with frames of a random size."""
+        video = picked(rng, self.videos)
+        length = min(len(video), int(log_uniform(rng, *LENGTHS)))
+        first = int(rng.integers(len(video) - length + 1))
+        times = range(first, first + length)
+        read = [video.read(time) for time in (times if rng.random() < 0.5 else reversed(times))]
+        height, width = read[0][1].shape
+        least = max(self.size[0] / height, self.size[1] / width)
+        scale = least * log_uniform(rng, 1, max(1, min(2, 1 / least)))
+        height, width = int(np.ceil(scale * height)), int(np.ceil(scale * width))
+        parts = [resize(Labelled(image, mask), height, width) for image, mask in read]
+        return Film([part.image for part in parts], [moving_labels(part.mask) for part in parts])
+
+
+class SessionSamples:
+    """Draws samples of ``size`` (H, W) from films, as sessions of a network see them.
+
+    Args:
+        films: draws the films.
+        weights: files of mustan-lite, which take turns; ``shipped`` for those that come with segue.
+        size: height and width of a sample.
+    """
+
+    def __init__(self, films: Films, weights: Sequence[Path], size: Size) -> None:
+        self.films, self.weights, self.size = films, list(weights), size
+
+    def samples(self, rng: Rng) -> list[Sample]:
+        """Samples of one film: of some frames at random, and of those with most errors."""
+        film = self.films.film(rng)
         recorder = _Recorder(_network(picked(rng, self.weights)))
         session, numbers = ForegroundSession(recorder, short_side=None), list[int]()
-        for number, frame in enumerate(frames):
+        for number, frame in enumerate(film.frames):
             session.step(Frame(number, number / 25, frame))
             # Frames on which the image changes as a whole are not segmented.
             numbers += [number] * (len(recorder.seen) - len(numbers))
-        seen, truth = recorder.seen, [labels[number] for number in numbers]
-        chosen = self._choose(rng, [_wrong(*pair) for pair in zip(seen, truth, strict=True)])
-        return [self._sample(seen[place], truth[place], clip.visible) for place in chosen]
+        seen = recorder.seen
+        wrong = [_wrong(one, film.labels[number]) for one, number in zip(seen, numbers, strict=True)]
+        chosen = self._choose(rng, [float(where.mean()) for where in wrong])
+        return [
+            self._sample(rng, seen[place], film.labels[numbers[place]], wrong[place], film.visible)
+            for place in chosen
+        ]
 
     def _choose(self, rng: Rng, wrong: Sequence[float]) -> list[int]:
         """Places of some frames at random and of the worst ones, in the order of time."""
@@ -120,10 +189,28 @@ class SessionSamples:
                 chosen.append(place)
         return sorted(chosen)
 
-    def _sample(self, seen: _Seen, labels: Image, visible: float) -> Sample:
+    def _sample(self, rng: Rng, seen: _Seen, labels: Image, wrong: BoolArray, visible: float) -> Sample:
+        """A part of what was seen, around one of the pixels that were wrong."""
         *before, current = seen.window
         labels = without_evidence_unknown(current, before, seen.planes, labels, visible)
-        return Sample(seen.window, joined_planes(seen.planes, seen.recurrence), labels)
+        background = joined_planes(seen.planes, seen.recurrence)
+        if labels.shape != self.size:
+            rows, columns = _part(rng, wrong, self.size)
+            return Sample(
+                np.ascontiguousarray(seen.window[:, rows, columns]),
+                np.ascontiguousarray(background[rows, columns]),
+                np.ascontiguousarray(labels[rows, columns]),
+            )
+        return Sample(seen.window, background, labels)
+
+
+def _part(rng: Rng, wrong: BoolArray, size: Size) -> tuple[slice, slice]:
+    """A part of an image in the middle of which is one of the pixels that were wrong, or any other one."""
+    places = np.argwhere(wrong)
+    middle = rng.choice(places) if len(places) else rng.integers(wrong.shape)
+    first = np.clip(middle - np.floor_divide(size, 2), 0, np.subtract(wrong.shape, size))
+    rows, columns = (slice(int(a), int(a) + side) for a, side in zip(first, size, strict=True))
+    return rows, columns
 
 
 def covered(rng: Rng, frames: Sequence[Image], labels: Sequence[Image]) -> tuple[list[Image], list[Image]]:
@@ -155,10 +242,10 @@ def covered(rng: Rng, frames: Sequence[Image], labels: Sequence[Image]) -> tuple
     return frames, labels
 
 
-def _wrong(seen: _Seen, labels: Image) -> float:
-    """Share of the pixels that are known and that a network gets wrong."""
+def _wrong(seen: _Seen, labels: Image) -> BoolArray:
+    """Where a network was wrong of what is known, (H, W)."""
     found = seen.foreground > MustanLite.threshold
-    return float(((found != (labels == MOTION)) & (labels != UNKNOWN)).mean())
+    return np.asarray((found != (labels == MOTION)) & (labels != UNKNOWN))
 
 
 @lru_cache(maxsize=4)

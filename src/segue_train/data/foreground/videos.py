@@ -23,6 +23,7 @@ from segue.sessions.foreground.camera.step import CameraStep
 from segue.sessions.foreground.segmenters.extra_inputs import DepthScale
 from segue.sessions.foreground.stages.follow import Homography, camera_motion, motion_between, seen_from
 from segue.types import Image
+from segue.utils.arrays import UInt8Array
 from segue_train.data.footage import VOID, Footage
 from segue_train.data.foreground.samples import UNLIT, Sample, collate, with_past
 from segue_train.data.foreground.scenery import draw_sensor, noise_stock
@@ -101,8 +102,7 @@ class MovingCameras:
                     break
                 warped.append(seen_from(video.read_image(index), way, image))
             else:
-                labels = np.where(mask > 0, np.uint8(MOTION), np.uint8(UNLIT))
-                labels[mask == VOID] = UNKNOWN
+                labels = moving_labels(mask)
                 # Masks are as if missing: sessions warp theirs, which are as crude.
                 masks = [np.zeros_like(labels)] * len(past)
                 return [part_of(rng, self.offsets, self.size, warped, masks, labels)]
@@ -113,6 +113,13 @@ class MovingCameras:
         first, second = (self.videos[number].read(i) for i in (index - 1, index))
         step = CameraStep.between(first[0], second[0])
         return camera_motion(first, second, step.matrix(first[0].shape[:2]))
+
+
+def moving_labels(mask: UInt8Array) -> Image:
+    """Labels (H, W) of an index mask (H, W): objects move, and nobody labelled shadows."""
+    labels = np.where(mask > 0, np.uint8(MOTION), np.uint8(UNLIT))
+    labels[mask == VOID] = UNKNOWN
+    return labels
 
 
 def part_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.recurrence import NO_PAST, Past
 from segue.sessions.foreground.camera.changes import Change
-from segue.sessions.foreground.camera.scene_events import KnownEvent, SceneEvents
+from segue.sessions.foreground.camera.scene_events import SceneEvents
 from segue.state import Checkpointable
 from segue.types import Image
 from segue.utils.arrays import UInt8Array
@@ -67,13 +67,6 @@ class Background(Checkpointable):
 
     def replace(self, image: Image) -> None:
         """Forget everything and begin with an image of the empty scene."""
-
-    def seek(self, index: int, leave: Callable[[], object] = lambda: None) -> KnownEvent | None:
-        """Take the scene of a frame, and tell what happens on it; None where the video is not known.
-
-        ``leave`` is called before another scene is taken.
-        """
-        return None
 
     def check(self, size: tuple[int, int]) -> None:
         """Check that the background can be that of frames of a height and width; PromptError if not."""

@@ -142,8 +142,10 @@ class MaskedMedian(Background):
                 light = colours_between(self.image, frames[-1])
             if self.view is not None:
                 views[self.view] = left
+        for forgotten in views.keys() - known:
+            del views[forgotten]
         self.restart()
-        self._views = {number: past for number, past in views.items() if number in known}
+        self._views = views
         self.view, past = view, None if view is None else self._views.pop(view, None)
         if past is not None:
             self._frames, self._hidden = past.frames, past.hidden
@@ -165,9 +167,17 @@ class MaskedMedian(Background):
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Take the next frame (H, W, 3), and where something was in front of the background, (H, W)."""
-        if self._due():
-            self._keep(frame, foreground)
-            self._since = 0
+        if self._since >= self._every or not self._frames:
+            is_full = len(self._frames) >= self._settings.keep
+            if is_full and 2 * self._every <= self._settings.longest:
+                # Counted from the newest: the next frame is as far from it as the others from one another.
+                self._every *= 2
+                self._keep_only(slice((len(self._frames) - 1) % 2, None, 2))
+            else:
+                if is_full:
+                    self._keep_only(slice(1, None))
+                self._keep(frame, foreground)
+                self._since = 0
         self._since += 1
 
     def apply_gain(self, gains: Sequence[float]) -> None:
@@ -206,20 +216,6 @@ class MaskedMedian(Background):
         now = frame[:, renewed].astype(np.int16)
         for kept, mask in zip(self._frames, self._hidden, strict=True):
             mask[renewed] = np.abs(kept[:, renewed] - now).max(axis=0) > _LIKE
-
-    def _due(self) -> bool:
-        """Whether the next frame is kept; makes room for it."""
-        if self._since < self._every and self._frames:
-            return False
-        if len(self._frames) < self._settings.keep:
-            return True
-        if 2 * self._every > self._settings.longest:
-            self._keep_only(slice(1, None))
-            return True
-        # Counted from the newest, so that the next frame is as far from it as the others from one another.
-        self._every *= 2
-        self._keep_only(slice((len(self._frames) - 1) % 2, None, 2))
-        return False
 
     def _keep_only(self, which: slice) -> None:
         # Those of all, or none: sessions whose network looks at no past never make them.

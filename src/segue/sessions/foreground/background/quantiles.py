@@ -79,11 +79,6 @@ class Scene:
         count = np.full((1, height, width), min(255, 7 * frames), np.uint8)
         return cls(np.concatenate([known, np.zeros((2, height, width), np.uint8), count]))
 
-    @property
-    def range(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Low and high quantile of the background, each (3, H, W)."""
-        return self.planes[0:3], self.planes[6:9]
-
     def in_other_light(self, gains: Sequence[float]) -> Scene:
         """The scene brighter or darker by factors of red, green and blue."""
         return Scene(np.concatenate([in_other_light(self.planes[:18], gains), self.planes[18:]]))
@@ -104,6 +99,13 @@ def once_per_scene(compute: Callable[[Scene], Known]) -> Callable[[Scene], Known
         return found
 
     return look_up
+
+
+@once_per_scene
+def bounds_of(scene: Scene) -> tuple[Image, Image]:
+    """Low and high quantile of the background as images, RGB (H, W, 3)."""
+    low, high = scene.planes[0:3], scene.planes[6:9]
+    return np.ascontiguousarray(low.transpose(1, 2, 0)), np.ascontiguousarray(high.transpose(1, 2, 0))
 
 
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -196,7 +196,10 @@ class LearntBackground(Background):
         return self._past[2].in_other_light(self._gains)
 
     def seek(self, index: int, leave: Callable[[], object] = lambda: None) -> KnownEvent | None:
-        """Take the background of a frame, and tell whether something happens there, if that is known."""
+        """Take the background of a frame, and tell what happens on it; None where the video is not known.
+
+        ``leave`` is called before another scene is taken.
+        """
         number = self.scenes.number_at(index)
         part, begins = self.scenes.learnt[number], number != self._number
         if begins:

@@ -50,11 +50,6 @@ class Change(Enum):
     scene = "scene"
     back = "back"  # a scene that was there before comes back
 
-    @property
-    def is_scene(self) -> bool:
-        """Whether another scene is there."""
-        return self in (Change.scene, Change.back)
-
 
 class Difference(NamedTuple):
     """How an image differs from another one.

@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from segue.models.geometry import reduced_to
 from segue.sessions.foreground.camera.changes import (
     LONG_SIDE,
@@ -107,7 +109,11 @@ class SceneEvents(Checkpointable):
         """What happens on a frame that differs by ``jump`` from the one before."""
         if panned:  # what was known before the camera panned lies elsewhere
             return self._arrive(small)
-        settled = self._has_settled()
+        recent, settled = self._recent, False
+        if len(recent) > REST:  # settled if they show the same, but for what moves
+            others = np.stack([recent[0], recent[REST // 2], recent[REST - 1]])
+            differs = farthest(others, np.stack([recent[-1]] * len(others))) > STAYS
+            settled = bool(differs.mean(axis=(1, 2)).max() < RESTLESS)
         self._restless = 0 if settled else self._restless + 1
         if self.changes:
             self._since += 1
@@ -161,12 +167,3 @@ class SceneEvents(Checkpointable):
             return Change.light if self.views.current == before else Change.back
         self.views.begin(small)
         return Change.scene
-
-    def _has_settled(self) -> bool:
-        """Whether the last frames show the same, but for what moves."""
-        if len(self._recent) <= REST:
-            return False
-        for place in (0, REST // 2, REST - 1):
-            if float((farthest(self._recent[-1], self._recent[place]) > STAYS).mean()) >= RESTLESS:
-                return False
-        return True

@@ -23,7 +23,7 @@ from segue.models.base import (
     ForegroundNetwork,
     foreground_capabilities,
 )
-from segue.sessions.foreground.background.quantiles import Look, Scene, once_per_scene
+from segue.sessions.foreground.background.quantiles import Look, Scene, bounds_of
 from segue.sessions.foreground.segmenters.explaining import Rows, explain
 from segue.sessions.foreground.segmenters.extra_inputs import Extra
 from segue.types import Image
@@ -300,13 +300,6 @@ def _inside(maps: Features, window: Window, height: int, multiple: int) -> Featu
         )
         cut.append(each[..., rows, columns])
     return tuple(cut)
-
-
-@once_per_scene
-def bounds_of(scene: Scene) -> tuple[Image, Image]:
-    """Low and high quantile of the background as images, (h, w, 3)."""
-    low, high = scene.range
-    return np.ascontiguousarray(low.transpose(1, 2, 0)), np.ascontiguousarray(high.transpose(1, 2, 0))
 
 
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from segue.models.base import (
     ForegroundCapabilities,
     ForegroundNetwork,
 )
-from segue.sessions.foreground.background.quantiles import Scene
+from segue.sessions.foreground.background.quantiles import Scene, bounds_of
 from segue.types import Image
 from segue.utils.arrays import Float32Array, FloatingArray, UInt8Array
 
@@ -60,7 +60,7 @@ def draw(
     The foreground has a decision about the whole image in its corner.
     """
     beside, *further = rows
-    empty = [] if scene is None else [scene.image, *(planes.transpose(1, 2, 0) for planes in scene.range)]
+    empty = [] if scene is None else [scene.image, *bounds_of(scene)]
     shown = [[image, *empty, *beside, labelled(grey(foreground, 1), decision)], *filter(None, further)]
     columns, size = max(map(len, shown)), image.shape[1::-1]
     black = np.zeros_like(image)

@@ -117,7 +117,7 @@ class Alignment(Stage):
     _returns: bool = checkpointed(False)  # to a scene whose background is known
 
     def reset(self, event: Change) -> None:
-        if event.is_scene:
+        if event is not Change.light:
             self._aligner.restart()
             self._returns = event is Change.back
 

@@ -54,7 +54,7 @@ class MotionAverage(Stage):
         self._flows: dict[tuple[int, int], Flow] = {}
 
     def reset(self, event: Change) -> None:
-        if event.is_scene:
+        if event is not Change.light:
             self._near.clear()
             self._flows.clear()
 
