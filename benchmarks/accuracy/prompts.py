@@ -7,9 +7,9 @@ Example::
     python -m benchmarks.accuracy.prompts --davis ../shared/data/vos/davis2016_480p --ways segue-prompt,motion
     python -m benchmarks.accuracy.prompts --davis ../shared/data/vos/davis2016_480p --ways segue-prompt,fast
 
-Of still images only those count that ``segue train prompt`` leaves out; of DAVIS the first frames of val, or
+Of still images only those count that ``segue train prompt`` leaves out, or all with ``--all``; of DAVIS the first frames of val, or
 those at ``--at``. ``motion`` is segue-prompt that also sees the next frame, as in a video; stills have none.
-``fast`` is segue-prompt as ``--fast`` computes it on this machine.
+``fast`` is segue-prompt as ``--fast`` computes it on this machine, and ``click`` without the objects of a detector.
 Clicks are simulated: the first is the deepest pixel of the object, each further one the deepest pixel of the
 largest error, on or beside the object, with the mask so far as previous mask. A jittered box has its four
 sides moved by up to 10 % of its width and height. The best
@@ -90,9 +90,10 @@ def main() -> int:
         default=[],
         help="DAVIS folder; of a video that two have, the first counts",
     )
+    parser.add_argument("--all", action="store_true", help="stills of sources that no training had")
     parser.add_argument("--at", default="0", help="places in its val sequences, as shares of their length")
     parser.add_argument("--weights", type=Path, help="weights of segue-prompt, instead of those that ship")
-    parser.add_argument("--ways", default="segue-prompt", help="of segue-prompt, fast and motion")
+    parser.add_argument("--ways", default="segue-prompt", help="of segue-prompt, click, fast and motion")
     parser.add_argument("--clicks", type=int, default=20, help="most clicks for an object")
     parser.add_argument("--limit", type=int, help="objects of each kind, chosen by the hash of their names")
     parser.add_argument("--threads", type=int, default=1)
@@ -103,12 +104,15 @@ def main() -> int:
     ways: dict[str, Ask] = {
         "fast": lambda case: Prompter(case.image, fast),
         "segue-prompt": lambda case: Prompter(case.image, network, device="cpu"),
+        "click": lambda case: Prompter(case.image, network, device="cpu", objects=False),
         "motion": lambda case: MotionPrompter(
             Prompter(case.image, network, device="cpu"), case.image, lambda: case.following
         ),
     }
     places = [float(place) for place in arguments.at.split(",")]
-    for kind, cases in kinds(arguments.stills, arguments.davis, arguments.limit, places).items():
+    for kind, cases in kinds(
+        arguments.stills, arguments.davis, arguments.limit, places, everything=arguments.all
+    ).items():
         table = {name: score(ways[name], cases, arguments.clicks) for name in arguments.ways.split(",")}
         print(f"\n{kind}, {len(cases)} objects\n")
         report(table, arguments.clicks)
@@ -116,11 +120,16 @@ def main() -> int:
 
 
 def kinds(
-    stills: Iterable[str], davis: Iterable[str], limit: int | None, places: Iterable[float]
+    stills: Iterable[str],
+    davis: Iterable[str],
+    limit: int | None,
+    places: Iterable[float],
+    *,
+    everything: bool = False,
 ) -> dict[str, list[Case]]:
     """The objects by kind of image, and those of all stills together."""
     found: dict[str, list[Case]] = {}
-    for case in _left_out_stills(stills):
+    for case in _cases_of(stills, everything):
         found.setdefault(case.name.split("_")[0], []).append(case)
     for cases in found.values():
         cases.sort(key=lambda case: zlib.crc32(case.name.encode()))
@@ -144,9 +153,9 @@ def _frame_of(video: Sequence, index: int) -> Case:
     return Case(f"{video.name}/{index}", video.read_image(index), truth, following)
 
 
-def _left_out_stills(folders: Iterable[str]) -> Iterator[Case]:
+def _cases_of(folders: Iterable[str], everything: bool) -> Iterator[Case]:
     for still in gather(folders, report=print).stills:
-        if left_out(still.name):
+        if everything or left_out(still.name):
             image, mask = still.read(0)
             for i in object_ids(mask, MIN_PIXELS):
                 truth = np.where(mask == VOID, np.uint8(VOID), (mask == i).astype(np.uint8))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -262,13 +262,20 @@ class MaskPrediction:
         return whole
 
 
-def distinct(first: MaskPrediction, others: Sequence[MaskPrediction]) -> list[MaskPrediction]:
-    """A few answers that differ from one another: the first, and the surest of the others."""
-    chosen, seen = [first], [first.small()]
-    for other in sorted(others, key=lambda answer: -float(answer.iou[0])):
-        mask = other.small()
-        if len(chosen) < CANDIDATES and mask.any() and all(_overlap(mask, each) < SAME for each in seen):
-            chosen.append(other)
+def surest_first(answers: Iterable[MaskPrediction]) -> list[MaskPrediction]:
+    """Answers by their predicted IoU, the highest first."""
+    return sorted(answers, key=lambda answer: -float(answer.iou[0]))
+
+
+def distinct(answers: Iterable[MaskPrediction]) -> list[MaskPrediction]:
+    """The first of some answers, and a few further ones that differ from one another."""
+    chosen, seen = list[MaskPrediction](), list[npt.NDArray[np.bool_]]()
+    for answer in answers:
+        mask = answer.small()
+        if not chosen or (
+            len(chosen) < CANDIDATES and mask.any() and all(_overlap(mask, each) < SAME for each in seen)
+        ):
+            chosen.append(answer)
             seen.append(mask)
     return chosen
 
@@ -310,14 +317,14 @@ class ImagePrompter(ABC):
 
         Returns:
             At most :data:`CANDIDATES` answers of one mask each with its predicted IoU. The first is that of
-            :meth:`answer`, the others go by their predicted IoU.
+            :meth:`answer`, the others are sorted by how likely they are meant.
 
         Raises:
             PromptError: see :meth:`ImagePrompts.checked`.
         """
         answer = self.answer(prompts)
         first, *others = (answer.one(k) for k in range(len(answer)))
-        return distinct(first, others)
+        return distinct([first, *surest_first(others)])
 
     def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """Answers to a click that corrects a mask, one for each window that is looked at.

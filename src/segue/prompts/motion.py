@@ -73,7 +73,7 @@ class MotionPrompter(ImagePrompter):
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
         """The first is what moves with the click, the others are those of the prompter."""
-        return distinct(self.answer(prompts).one(0), self._prompter.candidates(prompts))
+        return distinct([self.answer(prompts).one(0), *self._prompter.candidates(prompts)])
 
     def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """The looks of the prompter itself: a mask says how much is meant."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Literal
 
 import cv2
@@ -19,7 +20,9 @@ from segue.prompts.answers import (
     MaskPrediction,
     PixelWindow,
     distinct,
+    surest_first,
 )
+from segue.prompts.objects import boxes_around, detected_boxes, holds_clicks, is_part
 from segue.prompts.planes import (
     around,
     box_window,
@@ -78,6 +81,8 @@ class Prompter(ImagePrompter):
             ``segue.load(name, device="cpu")`` gives it.
         device: where it runs; None takes a GPU if there is one.
         fast: half precision, where the device is faster with it.
+        objects: whether first clicks may mean a whole object that NanoDet-Plus finds; None is yes, but for
+            ``segue-prompt-free``, whose training data are known.
 
     Example:
         >>> prompter = segue.Prompter(frame)  # doctest: +SKIP
@@ -93,11 +98,15 @@ class Prompter(ImagePrompter):
         *,
         device: str | int | torch.device | None = None,
         fast: bool = False,
+        objects: bool | None = None,
     ) -> None:
         super().__init__(image.image if isinstance(image, Frame) else as_rgb(image, "image"))
         prepared: Prepared[SeguePrompt] = prepare(network, task="prompt", device=device, fast=fast)
+        self._objects = prepared.name != "segue-prompt-free" if objects is None else objects
+        self._fast = fast
         self._network, self._device, self._dtype = prepared.network, prepared.device, prepared.dtype
         self._guard = prepared.inference_guard
+        self._last: tuple[ImagePrompts, list[MaskPrediction]] = ImagePrompts(), []
         # What was asked last is the last.
         self._crops: dict[tuple[CropPurpose, PixelWindow], tuple[Tensor, ...]] = {}
 
@@ -120,6 +129,45 @@ class Prompter(ImagePrompter):
         earlier mask may use crops of the answers before it again. Crops show the object, not negative clicks:
         those far from it have nothing to take away.
         """
+        return self._look(prompts) if _says_how_much(prompts) else self._first(prompts)[0]
+
+    def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
+        """Also the mask of the click alone, and those of the crops in which it was looked at."""
+        prompts = prompts.checked(self.size)
+        if _says_how_much(prompts):
+            return super().candidates(prompts)
+        known = [answer.one(0) for answer in self._first(prompts)]
+        tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
+        masks = [
+            answer.one(k).calibrated(prompts.calibration) for answer in tried for k in range(len(answer))
+        ]
+        return distinct([*known, *surest_first(mask for mask in masks if mask.planes.max() > 0.5)])
+
+    def _first(self, prompts: ImagePrompts) -> list[MaskPrediction]:
+        """Masks of a first click: the one to take, and that of a whole object or of the click alone."""
+        if self._last[0] != prompts:  # the page asks again where the pointer rests
+            self._last = prompts, self._masks_of_click(prompts)
+        return self._last[1]
+
+    def _masks_of_click(self, prompts: ImagePrompts) -> list[MaskPrediction]:
+        clicked = self._look(prompts)
+        if not self._objects:
+            return [clicked]
+        found = (
+            self._look(replace(prompts, box=box)) for box in boxes_around(self._detected, prompts, self.size)
+        )
+        whole = next((answer for answer in found if holds_clicks(answer, prompts)), None)
+        if whole is None:
+            return [clicked]
+        return [whole, clicked] if is_part(clicked, whole) else [clicked, whole]
+
+    @cached_property
+    def _detected(self) -> tuple[Float32Array, Float32Array]:
+        """Boxes and scores of the objects of the image."""
+        return detected_boxes(prepare("nanodet", device=self._device, fast=self._fast), self.image)
+
+    def _look(self, prompts: ImagePrompts) -> MaskPrediction:
+        """Look at what prompts point at, until it does not change."""
         if prompts.mask is None:  # a new question: its answer does not depend on those before
             self._crops = {key: maps for key, maps in self._crops.items() if key[0] == "find"}
         kind = prompts.calibration
@@ -141,18 +189,6 @@ class Prompter(ImagePrompter):
         if found.mask.any():
             found = found.joined(self._closer(prompts, found))
         return found.calibrated(kind)
-
-    def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        """Also the masks of the crops in which a first click was looked at; see the base class."""
-        prompts = prompts.checked(self.size)
-        if prompts.box is not None or prompts.mask is not None:
-            return super().candidates(prompts)
-        first = self.answer(prompts)
-        tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
-        masks = [
-            answer.one(k).calibrated(prompts.calibration) for answer in tried for k in range(len(answer))
-        ]
-        return distinct(first.one(0), [mask for mask in masks if mask.planes.max() > 0.5])
 
     def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """Look at the whole mask with the click, and at what is near the click; see the base class."""
@@ -236,6 +272,11 @@ class Prompter(ImagePrompter):
             return self._crops[look, places[0]]
         found = (self._crops[look, place] for place in places)
         return tuple(torch.cat(levels) for levels in zip(*found, strict=True))
+
+
+def _says_how_much(prompts: ImagePrompts) -> bool:
+    """Whether a box or an earlier mask says how much is meant."""
+    return prompts.box is not None or prompts.mask is not None
 
 
 def _views(planes: Iterable[Tensor], side: int) -> Tensor:
