@@ -1,7 +1,7 @@
 """Objects of a detector that a first click may mean.
 
-A click cannot tell a part from the whole. A detector has learned on many images how far objects reach, so that
-the mask of its box is the whole of which the mask of a click is a part.
+A click cannot tell a part from the whole. A detector has learned on many images how far objects reach, so
+that the mask of its box is the whole of which the mask of a click is a part.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 MIN_SCORE = 0.1  # of a box that is looked at
 MIN_HELD = 0.6
-"""Share of the mask of a click that the mask of a box holds, so that the click means the whole. In eleven groups
-of images 0.5 to 0.8 give nearly the same, each chosen on the others."""
+"""Share of the mask of a click that the mask of a box holds, so that the click means the whole. In twelve
+groups of images 0.5 to 0.8 give nearly the same."""
 
 MOST_BOXES = 2
 """Boxes around a click whose masks are made, until one of them has the click in it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -106,7 +107,6 @@ class Prompter(ImagePrompter):
         self._fast = fast
         self._network, self._device, self._dtype = prepared.network, prepared.device, prepared.dtype
         self._guard = prepared.inference_guard
-        self._last: tuple[ImagePrompts, list[MaskPrediction]] = ImagePrompts(), []
         # What was asked last is the last.
         self._crops: dict[tuple[CropPurpose, PixelWindow], tuple[Tensor, ...]] = {}
 
@@ -129,57 +129,55 @@ class Prompter(ImagePrompter):
         earlier mask may use crops of the answers before it again. Crops show the object, not negative clicks:
         those far from it have nothing to take away.
         """
-        return self._look(prompts) if _says_how_much(prompts) else self._first(prompts)[0]
+        if prompts.mask is None:
+            self._begin()
+        if _says_how_much(prompts):
+            return self._look(prompts, prompts.calibration, new=prompts.box is not None)
+        return self._first(prompts, 1)[0]
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        """Also the mask of the click alone, and those of the crops in which it was looked at."""
+        """Also masks of a whole object, of the click alone, and of the crops in which it was looked at."""
         prompts = prompts.checked(self.size)
         if _says_how_much(prompts):
             return super().candidates(prompts)
-        known = [answer.one(0) for answer in self._first(prompts)]
+        self._begin()
+        known = [answer.one(0) for answer in self._first(prompts, 2)]
         tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
         masks = [
             answer.one(k).calibrated(prompts.calibration) for answer in tried for k in range(len(answer))
         ]
         return distinct([*known, *surest_first(mask for mask in masks if mask.planes.max() > 0.5)])
 
-    def _first(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        """Masks of a first click: the one to take, and that of a whole object or of the click alone."""
-        if self._last[0] != prompts:  # the page asks again where the pointer rests
-            self._last = prompts, self._masks_of_click(prompts)
-        return self._last[1]
+    def _first(self, prompts: ImagePrompts, most: int) -> list[MaskPrediction]:
+        """Masks of a first click, the one to take first: of it alone, and of a whole object around it."""
+        tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
+        clicked = tried[_whole_of([one.small() for one in tried], [float(one.iou[0]) for one in tried])]
+        ways = [replace(prompts, mask=clicked.probability)] if clicked.mask.any() else []
+        for box in boxes_around(self._detected, prompts, self.size):
+            boxed = replace(prompts, box=box)
+            [whole] = self._ask(boxed, "around", self._window(boxed))
+            if holds_clicks(whole, prompts):
+                ways.insert(0 if is_part(clicked, whole) else 1, boxed)
+                break
+        kinds = [way.calibration if way.box else prompts.calibration for way in ways]
+        looks = (self._look(way, kind, new=True) for way, kind in zip(ways, kinds, strict=True))
+        return list(itertools.islice(looks, most)) or [clicked]
 
-    def _masks_of_click(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        clicked = self._look(prompts)
-        if not self._objects:
-            return [clicked]
-        found = (
-            self._look(replace(prompts, box=box)) for box in boxes_around(self._detected, prompts, self.size)
-        )
-        whole = next((answer for answer in found if holds_clicks(answer, prompts)), None)
-        if whole is None:
-            return [clicked]
-        return [whole, clicked] if is_part(clicked, whole) else [clicked, whole]
+    def _begin(self) -> None:
+        """Begin a new question, whose answer does not depend on those before."""
+        self._crops = {key: maps for key, maps in self._crops.items() if key[0] == "find"}
 
     @cached_property
     def _detected(self) -> tuple[Float32Array, Float32Array]:
         """Boxes and scores of the objects of the image."""
+        if not self._objects:
+            return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         return detected_boxes(prepare("nanodet", device=self._device, fast=self._fast), self.image)
 
-    def _look(self, prompts: ImagePrompts) -> MaskPrediction:
-        """Look at what prompts point at, until it does not change."""
-        if prompts.mask is None:  # a new question: its answer does not depend on those before
-            self._crops = {key: maps for key, maps in self._crops.items() if key[0] == "find"}
-        kind = prompts.calibration
-        new = kind == "box" or prompts.mask is None
-        if prompts.box is None and prompts.mask is None:
-            tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
-            first = tried[_whole_of([one.small() for one in tried], [float(one.iou[0]) for one in tried])]
-            if not first.mask.any():
-                return first
-            prompts = replace(prompts, mask=first.probability)
+    def _look(self, prompts: ImagePrompts, kind: str, *, new: bool) -> MaskPrediction:
+        """Look at what prompts point at; of a ``new`` object the network mends its own mask."""
         [found] = self._ask(prompts, "around", self._window(prompts))
-        if new and found.mask.any():  # once more, to mend its own mask
+        if new and found.mask.any():
             [found] = self._ask(replace(prompts, mask=found.probability), "around", found.window)
         for _ in range(WIDER):
             if prompts.box is not None or not found.cut_off:
