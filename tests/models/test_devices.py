@@ -263,8 +263,8 @@ def test_components_on_a_device_are_those_on_the_processor() -> None:
         logits, before = 3 * planes[:3] - 5, planes[3:] > 1.5
         before[size % 3] &= bool(size % 2)
         with LogicalDevice():
-            there = suppress_distant_components(logits.to(DEVICE), before.to(DEVICE), size).cpu()
-        assert torch.equal(there, suppress_distant_components(logits.clone(), before, size))
+            there = suppress_distant_components(logits.to(DEVICE), before.to(DEVICE), size / 100).cpu()
+        assert torch.equal(there, suppress_distant_components(logits.clone(), before, size / 100))
 
 
 def test_components_of_a_long_path_are_one() -> None:

@@ -95,7 +95,8 @@ class LiteTracker(MemoryTracker):
         margin = self._margin()
         masks = None if len(self.ids) == 1 or margin is None else self._masks_before(ids, plan)
         if masks is None or margin is None:
-            return super().decode(view, query, readout, ids, plan)
+            whole: Tensor = self.network.decode(query, readout)
+            return whole
         windows = Window.around(masks, round(DECODED * margin))
         decoded = torch.cat(self._decode_within(query, readout, windows))
         highest = decoded.amax(0, keepdim=True)
@@ -174,7 +175,7 @@ class LiteTracker(MemoryTracker):
         plan: FramePlan,
     ) -> tuple[Tensor | None, Tensor]:
         if len(masks) < MANY or masks.device.type != "cpu" or self.schedule.window is None:
-            return super().encode_objects(view, query, masks, total, ids, plan)
+            return None, self.network.encode_memory(query, masks, total)[1]
         # Far from an object all values are those of a frame without it.
         windows = Window.around(masks > 0.5, round(self.schedule.window * min(masks.shape[-2:])))
         without = self.network.encode_memory(query, torch.zeros_like(total), total)[1]
@@ -226,10 +227,11 @@ def _by_size(
         places.append(place)
         if window is not None:
             parts.append(window)
-    found: dict[int, Tensor] = {}
+    found = [torch.empty(0)] * len(windows)
 
     def take(chunk: Chunk) -> None:
-        found.update(zip(chunk[0], work(*chunk), strict=True))
+        for place, made in zip(chunk[0], work(*chunk), strict=True):
+            found[place] = made
 
     if len(windows) < MANY:
         for chunk in chunks:
@@ -237,7 +239,7 @@ def _by_size(
     else:
         chunks.sort(key=lambda chunk: len(chunk[0]) * (chunk[1][0].share if chunk[1] else 1), reverse=True)
         run_each(take, chunks)
-    return [found[place] for place in range(len(windows))]
+    return found
 
 
 def _stacked(windows: Sequence[Window], planes: Tensor, places: Sequence[int] | None = None) -> Tensor:
@@ -245,8 +247,9 @@ def _stacked(windows: Sequence[Window], planes: Tensor, places: Sequence[int] | 
 
     ``places`` says which plane each window takes; without it there is one for all.
     """
-    parts = [window.cut(planes) for window in windows]
-    if places is not None:
-        parts = [part[place : place + 1] for part, place in zip(parts, places, strict=True)]
+    parts = []
+    for number, window in enumerate(windows):
+        plane = planes if places is None else planes[places[number]][None]
+        parts.append(window.cut(plane))
     joined = torch.cat(parts)
     return joined.contiguous(memory_format=torch.channels_last) if joined.dim() == 4 else joined[:, None]

@@ -14,13 +14,14 @@ largest output is 3e-6; a direct convolution has 3e-7.
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ VALUE_BYTES = 30 << 20
 """Of the transformed inputs that are kept for all parts of a kernel."""
 
 
-Jobs = list[Callable[[], None]]
+Item = TypeVar("Item")
 
 
 @functools.cache
@@ -93,16 +94,11 @@ class _Piece:
     count: int
 
 
-def _strips(images: int, rows: int, together: int, threads: int) -> list[list[_Piece]]:
-    """All rows of tiles in strips of nearly equal size, ``together`` at most, so many for each thread."""
-    whole = images * rows
-    count = min(-(-whole // (together * threads)) * threads, whole)
-    ends = [whole * number // count for number in range(count + 1)]
-    strips = []
-    for first, last in itertools.pairwise(ends):
-        cuts = [first, *range((first // rows + 1) * rows, last, rows), last]
-        strips.append([_Piece(top // rows, top % rows, end - top) for top, end in itertools.pairwise(cuts)])
-    return strips
+def _strips(rows: int, together: int, threads: int) -> list[range]:
+    """Rows of tiles in strips of nearly equal size, ``together`` at most, so many for each thread."""
+    count = min(-(-rows // (together * threads)) * threads, rows)
+    ends = (np.arange(count + 1) * rows // count).tolist()
+    return list(map(range, ends, ends[1:]))
 
 
 def convolve(
@@ -130,25 +126,25 @@ def convolve(
     else:
         out = skip if overwrite else skip.clone()
     down, across = -(-height // TILE), -(-width // TILE)
-    layer = _Layer(x.permute(0, 2, 3, 1), bias, out.permute(0, 2, 3, 1), skip is not None, rectify, across)
+    planes, outputs = x.permute(0, 2, 3, 1), out.permute(0, 2, 3, 1)
+    layer = _Layer(planes, bias, outputs, skip is not None, rectify, down, across)
     kernel_bytes = 4 * WINDOW**2 * cin * cout
     if kernel_bytes <= KERNEL_BYTES:
-        strips = _strips(images, down, max(STRIP_TILES // across, 1), threads)
-        transformed, every = transform_kernel(kernel), slice(None)
-        _run_all([functools.partial(layer.compute, strip, transformed, every) for strip in strips])
+        strips = _strips(images * down, max(STRIP_TILES // across, 1), threads)
+        _run_all(functools.partial(layer.compute, transform_kernel(kernel), slice(None)), strips)
         return out
     size = -(-cout // threads)
     while size > 1 and size * kernel_bytes * threads > KERNEL_BYTES * cout:
         size = -(-size // 2)
     parts = [slice(start, min(start + size, cout)) for start in range(0, cout, size)]
     rows = VALUE_BYTES // (4 * WINDOW**2 * cin * across)
-    for strip in _strips(images, down, max(rows, 1), 1):
+    for strip in _strips(images * down, max(rows, 1), 1):
         values = layer.transform_inputs(strip)
 
-        def compute(part: slice, strip: Sequence[_Piece] = strip, values: Tensor = values) -> None:
-            layer.compute(strip, transform_kernel(kernel[:, :, part]), part, values)
+        def compute(part: slice, strip: range = strip, values: Tensor = values) -> None:
+            layer.compute(transform_kernel(kernel[:, :, part]), part, strip, values)
 
-        _run_all([functools.partial(compute, part) for part in parts])
+        _run_all(compute, parts)
     return out
 
 
@@ -161,7 +157,8 @@ def transform_kernel(kernel: Tensor) -> Tensor:
 class _Layer:
     """One call of a layer: inputs (B, H, W, cin), outputs (B, H, W, cout), and what happens to these.
 
-    ``across`` are the tiles of a row.
+    An image has ``down`` rows of tiles with ``across`` of them each; a strip is a range of the rows of all
+    images, one below the other.
     """
 
     x: Tensor
@@ -169,11 +166,10 @@ class _Layer:
     out: Tensor
     adds: bool
     rectify: bool
+    down: int
     across: int
 
-    def compute(
-        self, strip: Sequence[_Piece], kernel: Tensor, part: slice, values: Tensor | None = None
-    ) -> None:
+    def compute(self, kernel: Tensor, part: slice, strip: range, values: Tensor | None = None) -> None:
         """Write some output channels of a strip, with their kernel (36, cin, channels)."""
         values = self.transform_inputs(strip) if values is None else values
         products = torch.bmm(values, kernel)
@@ -182,28 +178,30 @@ class _Layer:
             tiles = torch.mm(_transforms()[2], products.flatten(1)[:, columns])
             self._place(tiles.view(TILE, TILE, piece.count, self.across, channels), piece, part)
 
-    def transform_inputs(self, strip: Sequence[_Piece]) -> Tensor:
+    def transform_inputs(self, strip: range) -> Tensor:
         """The inputs of the tiles of a strip at the points, (36, tiles, cin)."""
         channels = self.x.shape[3]
-        found = self.x.new_empty(WINDOW**2, sum(piece.count for piece in strip) * self.across, channels)
-        jobs: Jobs = []
-        for piece, columns in self._near_cache(strip, channels):
-            jobs.append(functools.partial(self._transform_piece, piece, found.flatten(1)[:, columns]))
-        _run_all(jobs)
+        found = self.x.new_empty(WINDOW**2, len(strip) * self.across, channels)
+        _run_all(
+            functools.partial(self._transform_piece, found.flatten(1)),
+            list(self._near_cache(strip, channels)),
+        )
         return found
 
-    def _near_cache(self, strip: Sequence[_Piece], channels: int) -> Iterator[tuple[_Piece, slice]]:
+    def _near_cache(self, strip: range, channels: int) -> Iterator[tuple[_Piece, slice]]:
         """Pieces of a strip that stay near the cache, and where the numbers of each are among its own."""
-        together, start = max(PIECE_NUMBERS // (self.across * channels), 1), 0
-        for whole in strip:
-            for row in range(0, whole.count, together):
-                piece = _Piece(whole.image, whole.row + row, min(together, whole.count - row))
-                stop = start + piece.count * self.across * channels
-                yield piece, slice(start, stop)
-                start = stop
+        together = max(PIECE_NUMBERS // (self.across * channels), 1)
+        first = start = 0
+        while first < len(strip):
+            image, row = divmod(strip[first], self.down)
+            count = min(together, self.down - row, len(strip) - first)
+            stop = start + count * self.across * channels
+            yield _Piece(image, row, count), slice(start, stop)
+            first, start = first + count, stop
 
-    def _transform_piece(self, piece: _Piece, out: Tensor) -> None:
-        """Write the inputs of the tiles of a piece at the points, (36, tiles * cin)."""
+    def _transform_piece(self, found: Tensor, job: tuple[_Piece, slice]) -> None:
+        """Write the inputs of the tiles of a piece at the points into its columns of (36, tiles * cin)."""
+        piece, columns = job
         _, height, width, channels = self.x.shape
         first = piece.row * TILE - 1  # row of the image that is the first of these
         rows = piece.count * TILE + 2
@@ -211,7 +209,7 @@ class _Layer:
         above, below = max(-first, 0), min(height - first, rows)
         padded[above:below, 1 : width + 1] = self.x[piece.image, first + above : first + below]
         overlapping = padded.unfold(0, WINDOW, TILE).unfold(1, WINDOW, TILE).permute(3, 4, 0, 1, 2)
-        torch.mm(_transforms()[1], overlapping.reshape(WINDOW**2, -1), out=out)
+        torch.mm(_transforms()[1], overlapping.reshape(WINDOW**2, -1), out=found[:, columns])
 
     def _place(self, tiles: Tensor, piece: _Piece, part: slice) -> None:
         """Write tiles of outputs (4, 4, rows of tiles, tiles, channels); what lies beyond is left out."""
@@ -242,23 +240,23 @@ def _whole_and_rest(size: int) -> Iterator[tuple[int, slice, slice]]:
         yield rest, slice(whole * TILE, size), slice(whole, whole + 1)
 
 
-def _run_all(jobs: Jobs) -> None:
-    """Run jobs: here where PyTorch has one thread, else in as many others, which take one after another."""
-    threads = min(torch.get_num_threads(), len(jobs))
+def _run_all(compute: Callable[[Item], None], items: Sequence[Item]) -> None:
+    """Compute items: here where PyTorch has one thread, else in as many others, which take them in order."""
+    threads = min(torch.get_num_threads(), len(items))
     if threads == 1:
-        for job in jobs:
-            job()
+        for item in items:
+            compute(item)
         return
-    jobs.reverse()
+    left = deque(items)
 
     def work() -> None:
         with torch.inference_mode(inference), torch.set_grad_enabled(False):
-            while jobs:
+            while left:
                 try:
-                    job = jobs.pop()
+                    item = left.popleft()
                 except IndexError:  # another thread was faster
                     return
-                job()
+                compute(item)
 
     inference = torch.is_inference_mode_enabled()
     for worker in _WORKERS.submit(work, threads):

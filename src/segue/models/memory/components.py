@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from segue.types import Image
-from segue.utils.arrays import BoolArray
 
 LIKELY = -2.2
 """Log-odds (probability 0.1) above which a position belongs to a component."""
@@ -27,36 +26,38 @@ ROUNDS = 12
 """Rounds of :func:`label_components`; the number of parts of a component falls by half or more in each."""
 
 
-def suppress_distant_components(logits: Tensor, before: Tensor, max_jump: int) -> Tensor:
-    """Lower the log-odds (K, h, w) of small components far from the masks (K, h, w) before."""
+def suppress_distant_components(logits: Tensor, before: Tensor, max_jump: float) -> Tensor:
+    """Lower the log-odds (K, h, w) of small components far from the masks (K, H, W) before.
+
+    ``max_jump`` is a part of the image's diagonal.
+    """
+    reach = round(max_jump * math.hypot(*logits.shape[1:]))
+    step = before.shape[-1] // logits.shape[-1]
+    before = before[:, step // 2 :: step, step // 2 :: step]
     if logits.device.type != "cpu":
-        return logits.masked_fill(_distant(logits > LIKELY, before, max_jump), UNLIKELY)
-    kernel = np.ones((2 * max_jump + 1,) * 2, np.uint8)
+        return logits.masked_fill(_distant(logits > LIKELY, before, reach), UNLIKELY)
+    kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
     for plane, mask in zip(logits.numpy(), before.numpy(), strict=True):
-        if mask.any():
-            plane[_distant_of_plane(plane > LIKELY, mask, kernel)] = UNLIKELY
+        if not mask.any():
+            continue
+        likely = (plane > LIKELY).astype(np.uint8)
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(likely, connectivity=8)
+        if count <= 2:
+            continue
+        near = np.asarray(pieces, np.int32)[cv2.dilate(mask.astype(np.uint8), kernel) > 0]
+        touched = np.bincount(near, minlength=count) > 0
+        areas = stats[:, cv2.CC_STAT_AREA]
+        stray = ~touched & (areas < LARGE * areas[1:][touched[1:]].sum())
+        stray[0] = False
+        plane[stray[pieces]] = UNLIKELY
     return logits
 
 
-def _distant_of_plane(likely: BoolArray, before: BoolArray, kernel: Image) -> BoolArray:
-    """Positions (h, w) of distant components."""
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(likely.astype(np.uint8), connectivity=8)
-    if count <= 2:
-        return np.zeros_like(likely)
-    near = np.asarray(pieces, np.int32)[cv2.dilate(before.astype(np.uint8), kernel) > 0]
-    touched = np.bincount(near, minlength=count) > 0
-    areas = stats[:, cv2.CC_STAT_AREA]
-    main = areas[1:][touched[1:]].sum()
-    stray = ~touched & (areas < LARGE * main)
-    stray[0] = False
-    return np.asarray(stray[pieces])
-
-
-def _distant(likely: Tensor, before: Tensor, max_jump: int) -> Tensor:
+def _distant(likely: Tensor, before: Tensor, reach: int) -> Tensor:
     """Positions (K, h, w) of distant components, on a device that nothing waits for."""
     labels = label_components(likely)
     near = before.float()[None]
-    for kernel in ((2 * max_jump + 1, 1), (1, 2 * max_jump + 1)):
+    for kernel in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
         near = F.max_pool2d(near, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
     counts = torch.zeros(2, labels.numel(), dtype=torch.int32, device=labels.device)
     counted = torch.stack([likely.flatten(), (likely & (near[0] > 0)).flatten()]).int()

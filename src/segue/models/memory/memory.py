@@ -36,12 +36,13 @@ class Memory(Checkpointable):
 
     def write(self, ids: Sequence[int], key: Tensor, values: Tensor | Changes, **how: Any) -> None:
         """Remember a frame of objects; keys are (1, C, h, w), or (K, C, h, w) where no objects share them."""
+        if self._sharing == "all":
+            self.tables = self.tables or [self._new_table()]
+            self.tables[0].write(ids, key, values, **how)
+            return
         known = [(table, [*table.objects]) for table in self.tables]
         taken: set[int] = set().union(*[members for _, members in known])
-        new = [i for i in ids if i not in taken]
-        if self._sharing == "all" and known:
-            known[0][1].extend(new)
-        elif new:
+        if new := [i for i in ids if i not in taken]:
             groups = [[i] for i in new] if self._sharing == "object" else [new]
             known += [(self._new_table(), own) for own in groups]
         self.tables = [table for table, _ in known]
@@ -94,7 +95,7 @@ class Memory(Checkpointable):
     def discard(self) -> None:
         """Drop the reads and the states of a frame that was not finished."""
         for table in self.tables:
-            table.discard_usage()
+            table.received = None
         self._coming = {}
 
     def forget(self, ids: Collection[int]) -> None:

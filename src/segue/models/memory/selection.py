@@ -42,11 +42,15 @@ def largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return scores.gather(-1, places), places
 
 
-def cell_members(height: int, width: int, frames: int, device: torch.device) -> Tensor:
-    """Positions of every 2x2 cell of frames with even sides, (frames * height/2 * width/2, 4), int64."""
-    grid = torch.arange(frames * height * width, device=device)
-    grid = grid.view(frames, height // 2, 2, width // 2, 2)
-    return grid.transpose(2, 3).reshape(-1, 4)
+@lru_cache(maxsize=16)
+def cell_members(height: int, width: int, device: torch.device) -> Tensor:
+    """Positions of every 2x2 cell of a frame with even sides, (height/2 * width/2, 4), int64.
+
+    It is kept for the next frames, and nobody may change it.
+    """
+    with torch.inference_mode(False):
+        grid = torch.arange(height * width, device=device).view(height // 2, 2, width // 2, 2)
+        return grid.transpose(1, 2).reshape(-1, 4)
 
 
 @lru_cache(maxsize=16)

@@ -11,7 +11,6 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -91,20 +90,6 @@ class Changes:
     parts: Sequence[tuple[tuple[int, int], Tensor]]
 
 
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def without_autocast(method: Method) -> Method:
-    """A method of :class:`MemoryTable` that computes in the types of its tensors."""
-
-    @functools.wraps(method)
-    def run(self: MemoryTable, *arguments: Any, **named: Any) -> Any:
-        with own_precision(self._tables["keys"].rows.device):
-            return method(self, *arguments, **named)
-
-    return cast(Method, run)
-
-
 class MemoryTable(Checkpointable):
     """Keys and values of remembered frames and prototypes, which objects read.
 
@@ -128,6 +113,7 @@ class MemoryTable(Checkpointable):
             not from coarse to fine.
         official: compress as XMem's release does: the first values of objects that entered later end up
             beside keys of another frame, or vanish (docs/systems/xmem.md).
+        received: the attention that rows received by reads that do not count yet, (N,); None before a read.
     """
 
     state_types = (MemoryFrame,)
@@ -164,10 +150,10 @@ class MemoryTable(Checkpointable):
         self.coarse_above, self.last_window, self.dense_radius = coarse_above, last_window, dense_radius
         self.penalty, self.last_penalty, self.official = penalty, last_penalty, official
         self._rounded = RoundedKeys() if in_int8 and similarity == "l2" else None
-        self._received: Tensor | None = None
+        self.received: Tensor | None = None
 
     def _reset_transient_state(self) -> None:
-        self._received = None
+        self.received = None
         self._rounded = None if self._rounded is None else RoundedKeys()
 
     @property
@@ -209,10 +195,14 @@ class MemoryTable(Checkpointable):
         ``pinned`` frame is spared as long as possible and never penalised. Reads that were not committed do
         not count. ``occupied`` says where its objects are, (h, w), bool, for ``dense_radius``.
         """
+        positions = key.shape[2] * key.shape[3]
         before = self._by_time()[-1] if isinstance(values, Changes) else 0
-        if self.frames and not self.frames[-1].kept:
-            self._keep_frames(range(len(self.frames) - 1))
-        self._received = None
+        if self.frames and not self.frames[-1].kept:  # the previous frame
+            self.frames = self.frames[:-1]
+            for name, table in self._tables.items():
+                size = positions // 4 if name == "coarse" else positions
+                table.rows = table.rows[: len(table.rows) - size]
+        self.received = None
         frame = MemoryFrame(self._writes, pinned, keep)
         self._writes += 1
         objects = self.objects | dict.fromkeys(ids, frame.number) | self.objects  # known ones keep theirs
@@ -222,29 +212,31 @@ class MemoryTable(Checkpointable):
         self._grid, self.objects = (key.shape[2], key.shape[3]), objects
         penalty = self.penalty if keep else self.last_penalty
         rows = self._rows(key, shrinkage, 0.0 if pinned else penalty)
-        if self.dense_radius is not None and not self._is_coarse:
+        if self.dense_radius is not None and "coarse" not in rows:
             rows["read"] = self._thin(rows["keys"], occupied, self.dense_radius)
         if selection is not None:
             rows["selection"] = selection[0].flatten(1).T.float()
         if isinstance(values, Changes):
             for i, ((top, left), part) in zip(ids, values.parts, strict=True):
-                table, first = self._tables[f"value.{i}"], self._prototypes(f"value.{i}")
-                start, at = first + before * self.positions, first + slot * self.positions
-                table.copy(start, at, self.positions)
-                last = table.rows[-self.positions :].view(*self._grid, -1)
+                table = self._tables[f"value.{i}"]
+                table.copy(len(table.rows) - (len(self.frames) - before) * positions, positions)
+                last = table.rows[-positions:].view(*self._grid, -1)
                 last[top : top + part.shape[1], left : left + part.shape[2]] = part.permute(1, 2, 0)
         else:
             for i, value in zip(ids, values, strict=True):
                 rows[f"value.{i}"] = value.flatten(1).T
+        frames = len(self.frames)
         for name, fresh in rows.items():
+            size = len(fresh)
             if name not in self._tables:
                 self._tables[name] = self._new_table(fresh)
-                if slot < len(self.frames):  # frames behind it have no value of a new object
-                    self._tables[name].put((len(self.frames) - 1) * len(fresh), torch.zeros_like(fresh))
-            self._tables[name].put(self._prototypes(name) + slot * len(fresh), fresh)
+                if slot < frames:  # frames behind it have no value of a new object
+                    self._tables[name].put((frames - 1) * size, torch.zeros_like(fresh))
+            table = self._tables[name]
+            end = max(len(table.rows), frames * size)  # a new table has nothing of the other frames
+            table.put(end - (frames - slot) * size, fresh)
         self.frames[slot : slot + 1] = [frame]
 
-    @without_autocast
     def read(
         self,
         key: Tensor,
@@ -266,66 +258,66 @@ class MemoryTable(Checkpointable):
         query = query_rows(key[0].flatten(1).T, self.similarity, asked_for)
         sample = self._tables[f"value.{ids[0]}"].rows
         out = sample.new_empty(len(ids), len(query), sample.shape[-1])
-        if self._received is None:
-            self._received = torch.zeros_like(self._tables["use"].rows)
+        if self.received is None:
+            self.received = torch.zeros_like(self._tables["use"].rows)
         groups = self._groups(ids)
         chosen: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
-        asking = cell_members(height, width, 1, query.device) if self._is_coarse else None
+        asking = cell_members(height, width, query.device) if "coarse" in self._tables else None
         cells = None if asking is None else query[asking]
         asked = query if cells is None else cells.mean(1)
         table = self._tables["keys" if cells is None else "coarse"]
         cell = 1 if cells is None else 2
         at = at[0] // cell, at[1] // cell
         readable = self._readable((height // cell, width // cell), at, cell)
-        affinities = self._affinities(asked, table.rows, readable)
-        count = len(table.rows) if readable.index is None else len(readable.index)
-        size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // count, BLOCK_ROWS)
-        if readable.far is not None:  # whole rows of the query
-            size = max(size // (width // cell), 1) * (width // cell)
-        for start in range(0, len(asked), size):
-            block = slice(start, start + size)
-            affinity = affinities(block)
-            for number, group in enumerate(groups):
-                scores = affinity[:, group.skipped :]
-                if group.absent or readable.far is not None:
-                    scores = scores if len(groups) == 1 else scores.clone()
-                    scores = self._masked(scores, group, readable, start)
-                if cells is None or asking is None:
-                    places: slice | Tensor = block
-                    weights, index = self._choose(scores, group, readable)
-                else:
-                    places = asking[block].flatten()
-                    weights, index = self._choose_fine(scores, group, cells[block])
-                self._count(weights, index, group)
-                if within is None or index is None:
-                    self._gather(weights, index, group, ids, out, places)
-                else:
-                    if isinstance(places, slice):
-                        places = torch.arange(*places.indices(len(query)))
-                    chosen.setdefault(number, []).append((weights, index, places))
-        for number, parts in chosen.items():
-            assert within is not None
-            weights, index, at_places = (torch.cat(column) for column in zip(*parts, strict=True))
-            self._gather_within(weights, index, at_places, groups[number], ids, out, within.flatten(1))
+        with own_precision(query.device):
+            keys, rounded = table.rows, None
+            if self._rounded is not None and cells is None:  # the product of coarse keys is small
+                rounded = self._rounded.affinities(query, self._keys_by_frames(readable))
+            elif readable.index is not None:
+                keys = keys[readable.index]
+            count = len(keys) if readable.index is None else len(readable.index)
+            size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // count, BLOCK_ROWS)
+            if readable.far is not None:  # whole rows of the query
+                size = max(size // (width // cell), 1) * (width // cell)
+            for start in range(0, len(asked), size):
+                block = slice(start, start + size)
+                affinity = asked[block] @ keys.T if rounded is None else rounded(block)
+                for number, group in enumerate(groups):
+                    scores = affinity[:, group.skipped :]
+                    if group.absent or readable.far is not None:
+                        scores = scores if len(groups) == 1 else scores.clone()
+                        scores = self._masked(scores, group, readable, start)
+                    if cells is None or asking is None:
+                        places: slice | Tensor = block
+                        weights, index = self._choose(scores, group, readable)
+                    else:
+                        places = asking[block].flatten()
+                        weights, index = self._choose_fine(scores, group, cells[block])
+                    self._count(weights, index, group)
+                    if within is None or index is None:
+                        self._gather(weights, index, group, ids, out, places)
+                    else:
+                        if isinstance(places, slice):
+                            places = torch.arange(*places.indices(len(query)))
+                        chosen.setdefault(number, []).append((weights, index, places))
+            for number, parts in chosen.items():
+                assert within is not None
+                weights, index, at_places = (torch.cat(column) for column in zip(*parts, strict=True))
+                self._gather_within(weights, index, at_places, groups[number], ids, out, within.flatten(1))
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
 
     def last_key(self) -> Tensor:
         """A copy of the key (1, C, h, w) written last, channels last; only for L2."""
-        start = self._by_time()[-1] * self.positions
-        rows = self._tables["keys"].rows[None, start : start + self.positions, :-1]
-        key = rows.unflatten(1, self._grid).permute(0, 3, 1, 2)
-        return key.clone(memory_format=torch.channels_last)
+        keys = self._tables["keys"].rows[:, :-1].unflatten(0, (len(self.frames), *self._grid))
+        last = keys[self._by_time()[-1]].permute(2, 0, 1)
+        return last[None].clone(memory_format=torch.channels_last)
 
     def commit_usage(self) -> None:
         """Count the reads since the last call that were to be counted."""
-        if self._received is not None:
-            self._tables["use"].rows.add_(self._received)
+        if self.received is not None:
+            self._tables["use"].rows.add_(self.received)
             self._tables["life"].rows.add_(1)
-            self._received = None
-
-    def discard_usage(self) -> None:
-        """Do not count the last reads, of a frame that was not finished."""
-        self._received = None
+            self.received = None
 
     def usage(self) -> Tensor:
         """The attention that each row received per read, (N,), float32: prototypes, then frames."""
@@ -336,7 +328,7 @@ class MemoryTable(Checkpointable):
 
         Tensors of a state that shares them stay as they are.
         """
-        self._received = None
+        self.received = None
         for i in ids:
             self.objects.pop(i, None)
             self._tables.pop(f"value.{i}", None)
@@ -357,7 +349,6 @@ class MemoryTable(Checkpointable):
             stay |= set() if self.official else set(self.objects.values())
         return [n for n in by_time if not (self.frames[n].pinned or self.frames[n].number in stay)]
 
-    @without_autocast
     def compress(self, prototypes: int, recent: int) -> None:
         """Replace temporary frames but for the ``recent`` last by prototypes (XMem, section 3.3).
 
@@ -367,28 +358,30 @@ class MemoryTable(Checkpointable):
         moved = temporary[: len(temporary) - recent]
         if not moved:
             return
-        keys = self._tables["keys"].rows
-        places = self._rows_of(moved).to(keys.device)
-        usage = self.usage()[self.long + places]
-        chosen = usage.topk(min(prototypes, len(usage)), sorted=True).indices
-        if not self.official:
-            chosen = chosen.sort().values  # those that a later group has values for come last, as its rows do
-        own = {i: self._own_among(i, moved, recent) for i in self.objects}
-        counts = list(dict.fromkeys(len(frames) for frames in own.values()))
-        rows, shares = potentiate(
-            keys[self.long + places],
-            self._tables["selection"].rows[places],
-            chosen,
-            [count * self.positions for count in counts],
-        )
-        weights = dict(zip(counts, shares, strict=True))
-        made = {}
-        for i, frames in own.items():
-            values = self._tables[f"value.{i}"].rows
-            taken = values[self._prototypes(f"value.{i}") + self._rows_of(frames).to(values.device)]
-            made[i] = weights[len(frames)].to(values.dtype) @ taken
-        self._keep_frames([n for n in range(len(self.frames)) if n not in moved], recent=recent)
-        self._append_long(rows, made)
+        with own_precision(self._tables["keys"].rows.device):
+            keys = self._tables["keys"].rows
+            places = self._rows_of(moved).to(keys.device)
+            usage = self.usage()[self.long + places]
+            chosen = usage.topk(min(prototypes, len(usage)), sorted=True).indices
+            if not self.official:
+                # Those that a later group has values for come last, as its rows do.
+                chosen = chosen.sort().values
+            own = {i: self._own_among(i, moved, recent) for i in self.objects}
+            counts = list(dict.fromkeys(len(frames) for frames in own.values()))
+            rows, shares = potentiate(
+                keys[self.long + places],
+                self._tables["selection"].rows[places],
+                chosen,
+                [count * self.positions for count in counts],
+            )
+            weights = dict(zip(counts, shares, strict=True))
+            made = {}
+            for i, frames in own.items():
+                values = self._tables[f"value.{i}"].rows
+                taken = values[self._prototypes(f"value.{i}") + self._rows_of(frames).to(values.device)]
+                made[i] = weights[len(frames)].to(values.dtype) @ taken
+            self._keep_frames([n for n in range(len(self.frames)) if n not in moved], recent=recent)
+            self._append_long(rows, made)
 
     def keep_long(self, kept: Tensor, *, anew: bool = False) -> None:
         """Keep the prototypes at some places, int64, ascending, and remove the others."""
@@ -398,18 +391,14 @@ class MemoryTable(Checkpointable):
         for name, table in self._tables.items():
             if before := self._prototypes(name):
                 own = kept[kept >= long - before] - (long - before)
-                rest = torch.arange(before, len(table), device=kept.device)
+                rest = torch.arange(before, len(table.rows), device=kept.device)
                 table.keep(torch.cat([own, rest]), anew=anew)
-
-    @property
-    def _is_coarse(self) -> bool:
-        return self.coarse_above is not None and self.top_k is not None and self.positions > self.coarse_above
 
     def _rows(self, key: Tensor, shrinkage: Tensor | None, penalty: float) -> dict[str, Tensor]:
         """The rows written for a key (1, C, h, w)."""
         own = None if shrinkage is None else shrinkage[0].flatten(1).T
         rows = {"keys": key_rows(key[0].flatten(1).T, self.similarity, shrinkage=own, penalty=penalty)}
-        if self._is_coarse:
+        if self.coarse_above is not None and self.top_k is not None and len(rows["keys"]) > self.coarse_above:
             pooled = F.avg_pool2d(key.float(), 2)[0].flatten(1).T
             rows["coarse"] = key_rows(pooled, self.similarity, penalty=penalty)
         fresh = torch.zeros(len(rows["keys"]), device=key.device)
@@ -428,7 +417,7 @@ class MemoryTable(Checkpointable):
 
     def _prototypes(self, name: str) -> int:
         """Rows of a table before those of frames; coarse keys, which are fewer, have none."""
-        rows = len(self._tables[name]) if name in self._tables else 0
+        rows = len(self._tables[name].rows) if name in self._tables else 0
         return max(rows - len(self.frames) * self.positions, 0)
 
     def _new_table(self, rows: Tensor) -> Rows:
@@ -448,14 +437,14 @@ class MemoryTable(Checkpointable):
         end = len(self.frames)
         if not keep or self.memory_frames is None or self.policy == "all":
             return end
+        if not self.spare_pinned and end < self.memory_frames:
+            return end
         candidates = self.temporary()
         if self.spare_pinned:
             if len(candidates) + (not pinned and end > 0) < self.memory_frames:
                 return end
             if not candidates:
                 return end if pinned else None
-        elif end < self.memory_frames:
-            return end
         candidates = candidates or self._by_time()[1:] or [0]
         if self.policy == "fifo":
             return candidates[0]
@@ -474,15 +463,10 @@ class MemoryTable(Checkpointable):
                 missing = len(kept) - len(own)
                 places[f"value.{i}"] = [0] * missing + own
                 entered[i] = self.frames[kept[missing]].number
-        leads = list(kept) == list(range(len(kept)))
         for name, table in self._tables.items():
             before = self._prototypes(name)
-            size = (len(table) - before) // len(self.frames)
-            if leads and name not in places:
-                table.cut(before + len(kept) * size)
-                continue
-            rows = torch.arange(len(table), device=table.rows.device)
-            by_frame = rows[before:].view(len(self.frames), size)
+            rows = torch.arange(len(table.rows), device=table.rows.device)
+            by_frame = rows[before:].view(len(self.frames), -1)
             chosen = [by_frame[place] for place in places.get(name, kept)]
             table.keep(torch.cat([rows[:before], *chosen]), anew=anew)
         for i, number in entered.items():
@@ -499,7 +483,7 @@ class MemoryTable(Checkpointable):
         groups: dict[tuple[int, int], ReadGroup] = {}
         for i in ids:
             entered = self.objects[i]
-            skipped = self._prototypes("keys") - self._prototypes(f"value.{i}")
+            skipped = len(self._tables["keys"].rows) - len(self._tables[f"value.{i}"].rows)
             if (entered, skipped) not in groups:
                 absent = [n for n, frame in enumerate(self.frames) if frame.number < entered]
                 groups[entered, skipped] = ReadGroup([], absent, skipped)
@@ -525,24 +509,20 @@ class MemoryTable(Checkpointable):
             far = rows[:, place // width], columns[:, place % width]
         return Readable(index, starts, last, far)
 
-    def _affinities(self, query: Tensor, rows: Tensor, readable: Readable) -> Callable[[slice], Tensor]:
-        """A function that gives the affinities of some rows of a query with all rows that it reads."""
-        index, starts = readable.index, readable.starts
-        if self._rounded is None or self._is_coarse:  # whose product is small
-            every = rows if index is None else rows[index]
-            return lambda some: query[some] @ every.T
+    def _keys_by_frames(self, readable: Readable) -> dict[tuple[int, ...], Callable[[], Tensor]]:
+        """The keys that are read of kept frames, and of the last one, by the numbers of the frames."""
+        rows, index, starts = self._tables["keys"].rows, readable.index, readable.starts
 
         def part(first: int, last: int) -> Tensor:
             places = slice(starts[first], starts[last])
             return rows[places] if index is None else rows[index[places]]
 
         numbers, kept = [frame.number for frame in self.frames], sum(frame.kept for frame in self.frames)
-        parts = {
+        return {
             tuple(numbers[first:last]): functools.partial(part, first, last)
             for first, last in ((0, kept), (kept, len(numbers)))
             if first < last
         }
-        return self._rounded.affinities(query, parts)
 
     def _masked(self, scores: Tensor, group: ReadGroup, readable: Readable, start: int) -> Tensor:
         """Set scores (Q, N) of query rows from ``start`` on to -inf where a group must not read, in place."""
@@ -572,10 +552,12 @@ class MemoryTable(Checkpointable):
 
     def _choose_fine(self, scores: Tensor, group: ReadGroup, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Weights (4 Q, k) and places of the top-k among the cells that match best at half resolution."""
-        members = cell_members(*self._grid, len(self.frames), scores.device)
-        present = (len(self.frames) - len(group.absent)) * self.positions // 4
+        members = cell_members(*self._grid, scores.device)
+        present = (len(self.frames) - len(group.absent)) * len(members)
         wanted = min(max(self.coarse_cells, -(-(self.top_k or 0) // 4)), present)
-        candidates = members[top_k(scores, wanted)[1]].flatten(1)
+        chosen = top_k(scores, wanted)[1]
+        frame_starts = chosen // len(members) * members.numel()
+        candidates = (members[chosen % len(members)] + frame_starts[:, :, None]).flatten(1)
         keys = self._tables["keys"].rows
         fine = cells @ F.embedding(candidates, keys).transpose(1, 2)
         best, place = largest(fine, min(self.top_k or 0, 4 * wanted))
@@ -587,9 +569,9 @@ class MemoryTable(Checkpointable):
         # XMem counts the attention of the first object only.
         counted = group.members if self.similarity != "anisotropic" else self.ids[:1]
         readers = len({*counted} & {*group.members})
-        if self._received is None or not readers:
+        if self.received is None or not readers:
             return
-        received = self._received[group.skipped :]
+        received = self.received[group.skipped :]
         if index is None:
             received.add_(weights.sum(0), alpha=readers)
         elif received.is_cuda:  # where index_add_ adds in any order, and the sums decide what is evicted

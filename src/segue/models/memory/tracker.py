@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -163,11 +162,7 @@ class MemoryTracker(Checkpointable):
 
     @property
     def requires_update(self) -> bool:
-        return bool(self.ids) and (self.schedule.include_last or self._keeps)
-
-    @property
-    def _keeps(self) -> bool:
-        return self.since_memory >= self.schedule.mem_every
+        return bool(self.ids) and (self.schedule.include_last or self.since_memory >= self.schedule.mem_every)
 
     @property
     def since_memory(self) -> int:
@@ -186,10 +181,10 @@ class MemoryTracker(Checkpointable):
 
     def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
         ids = self.ids if given is None else tuple(sorted({*self.ids, *given.ids}))
-        plan = FramePlan(given, ids, keep=given is not None or self._keeps)
+        keep = given is not None or self.since_memory >= self.schedule.mem_every
         geometry = self.geometry(image.shape[:2])
         wanted = bool(self.ids) and predict and (given is None or self.needs_prediction(given))
-        look = self._predict_frame(image, geometry, plan, wanted=wanted)
+        look = self._predict_frame(image, geometry, FramePlan(given, ids, keep), wanted=wanted)
         plan = look.plan
         if given is None:
             assert look.logits is not None
@@ -201,7 +196,15 @@ class MemoryTracker(Checkpointable):
         if plan.keep and self._dense_radius is not None:
             touched = F.max_pool2d(seen[1:].amax(0, keepdim=True), self.network.read_stride)[0] > 0.5
             plan = replace(plan, occupied=touched)
-        entries = self._entries(look.views, seen, geometry, plan)
+        masks = seen[1:].to(self._setup.dtype)
+        if not self.network.masks_in_padding:
+            masks = geometry.pad(unpad(masks, geometry.working))
+        if plan.window is not None:
+            masks = plan.window.cut(masks)
+        entries = [
+            self.encode_masks(view, query, masks.flip(-1) if view else masks, plan)
+            for view, query in enumerate(look.views)
+        ]
         with self.changing("writing the memory"):
             self.ids, self._previous_masks, self._peeked = ids, before, None
             for memory in self.memories:
@@ -213,8 +216,8 @@ class MemoryTracker(Checkpointable):
 
     def peek(self, image: Image) -> TrackOutput:
         geometry = self.geometry(image.shape[:2])
-        look = self._predict_frame(image, geometry, FramePlan(None, self.ids, keep=self._keeps), wanted=True)
-        self._peeked = look
+        plan = FramePlan(None, self.ids, keep=self.since_memory >= self.schedule.mem_every)
+        look = self._peeked = self._predict_frame(image, geometry, plan, wanted=True)
         assert look.logits is not None
         return self.merge(look.logits, geometry)[0]
 
@@ -238,10 +241,9 @@ class MemoryTracker(Checkpointable):
         prepared = self.network.prepare(moved).to(self._setup.dtype)
         if window is not None:
             prepared = window.cut(prepared)
-        return [
-            self.network.encode_query(view.contiguous(memory_format=torch.channels_last))
-            for view in self._with_mirrored(prepared)
-        ]
+        view = prepared.contiguous(memory_format=torch.channels_last)
+        views = [view] if len(self.memories) == 1 else [view, view.flip(-1)]
+        return list(map(self.network.encode_query, views))
 
     def needs_prediction(self, given: FramePrompts) -> bool:
         """Whether objects are predicted on a frame with given masks, before those are merged in."""
@@ -314,12 +316,13 @@ class MemoryTracker(Checkpointable):
         if not plan.keep and not self.schedule.include_last:
             return None
         total = masks.sum(0, keepdim=True)
-        encoded = [
-            self.encode_objects(view, query, masks[part], total, plan.ids[part], plan)
-            for part in self.passes(query, len(plan.ids))
-        ]
-        keys = [key for key, _ in encoded if key is not None] or [query.key]
-        return replace(query, key=cat(keys)), cat([value for _, value in encoded])
+        keys, values = [], []
+        for part in self.passes(query, len(plan.ids)):
+            key, value = self.encode_objects(view, query, masks[part], total, plan.ids[part], plan)
+            values.append(value)
+            if key is not None:
+                keys.append(key)
+        return replace(query, key=cat(keys or [query.key])), cat(values)
 
     def encode_objects(
         self,
@@ -379,24 +382,30 @@ class MemoryTracker(Checkpointable):
         for memory in self.memories:
             memory.discard()
         known = {} if peeked is None else {peeked.plan.window: peeked.views}
-        encode = functools.partial(self._encoded, pixels, known)
         if not wanted:
-            return Prediction(pixels, plan, plan, encode(), None)
+            return Prediction(pixels, plan, plan, self._encoded(pixels, known, None), None)
         # Features of the whole image, cut, leave faint traces beside the sides of a window.
         least = EVEN if plan.keep else LIKELY
-        for window in self.choose_windows(plan):
+        for window in (*self.choose_windows(plan), None):
             inside = replace(plan, window=window)
             # What stays in memory is the whole image.
-            views = encode() if plan.keep else encode(window)
-            logits = self._predict(window.part(views) if plan.keep else views, inside)
+            views = self._encoded(pixels, known, None if plan.keep else window)
+            seen = views if window is None or not plan.keep else window.part(views)
+            logits = self.predict(0, seen[0], inside)
+            if len(seen) > 1:
+                logits = (logits + self.predict(1, seen[1], inside).flip(-1)) / 2
+            if window is None:
+                break
             if not window.is_left(logits, least):
-                taken = plan if plan.keep else inside
-                return Prediction(pixels, plan, taken, views, self._without_jumps(window.paste(logits)))
+                logits = window.paste(logits)
+                break
             self.memories[0].discard()
-        return Prediction(pixels, plan, plan, encode(), self._without_jumps(self._predict(encode(), plan)))
+        if self._previous_masks is not None and self.schedule.max_jump is not None:
+            logits = suppress_distant_components(logits, self._previous_masks, self.schedule.max_jump)
+        return Prediction(pixels, plan, plan if plan.keep else inside, views, logits)
 
     def _encoded(
-        self, pixels: npt.NDArray[Any], known: dict[Window | None, Views], window: Window | None = None
+        self, pixels: npt.NDArray[Any], known: dict[Window | None, Views], window: Window | None
     ) -> Views:
         """Query features of an image or a window of it, made if they are not known.
 
@@ -412,24 +421,6 @@ class MemoryTracker(Checkpointable):
             known[window] = window.part(views) if cut and window is not None else views
         return known[window]
 
-    def _predict(self, views: Views, plan: FramePlan) -> Tensor:
-        """Log-odds of all objects, (K, h, w), float32, of the image or the window."""
-        logits = self.predict(0, views[0], plan)
-        return logits if len(views) == 1 else (logits + self.predict(1, views[1], plan).flip(-1)) / 2
-
-    def _without_jumps(self, logits: Tensor) -> Tensor:
-        """Log-odds (K, h, w) without small pieces far from where the objects were."""
-        if self._previous_masks is None or self.schedule.max_jump is None:
-            return logits
-        max_jump = round(self.schedule.max_jump * math.hypot(*logits.shape[1:]))
-        step = self._previous_masks.shape[-1] // logits.shape[-1]
-        before = self._previous_masks[:, step // 2 :: step, step // 2 :: step]
-        return suppress_distant_components(logits, before, max_jump)
-
-    def _with_mirrored(self, planes: Tensor) -> list[Tensor]:
-        """Planes (..., H, W) for each view."""
-        return [planes] if len(self.memories) == 1 else [planes, planes.flip(-1)]
-
     def _merge(
         self, logits: Tensor | None, given: FramePrompts, geometry: ResizePadGeometry, ids: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
@@ -442,21 +433,6 @@ class MemoryTracker(Checkpointable):
             return seen, geometry.to_image(seen)
         predicted = None if predicted is None else geometry.to_image(predicted)
         return seen, self.merge_masks(predicted, ids, given.mask, given.ids)
-
-    def _entries(
-        self, views: Views, probabilities: Tensor, geometry: ResizePadGeometry, plan: FramePlan
-    ) -> list[Any]:
-        """Result of :meth:`encode_masks` for each view."""
-        masks = probabilities[1:].to(self._setup.dtype)
-        if not self.network.masks_in_padding:
-            masks = geometry.pad(unpad(masks, geometry.working))
-        if plan.window is not None:
-            masks = plan.window.cut(masks)
-        sides = self._with_mirrored(masks)
-        return [
-            self.encode_masks(view, query, side, plan)
-            for view, (query, side) in enumerate(zip(views, sides, strict=True))
-        ]
 
 
 def upsample_then_aggregate(logits: Tensor, size: Shape, *, aggregate: Callable[[Tensor], Tensor]) -> Tensor:
