@@ -413,14 +413,19 @@ def network_pool(cameras: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores // _threads_each(cores, cameras), thread_name_prefix="segue-network")
 
 
+_BEFORE = list[tuple[int, int]]()
+"""Numbers of threads of PyTorch and OpenCV before each :func:`sharing_cores` that has not ended."""
+
+
 @contextmanager
 def sharing_cores(cameras: int) -> Iterator[None]:
     """Inside, threads that begin compute on the cores that so many cameras leave each other.
 
     This sets the number of threads of PyTorch in the calling thread and in those that begin, and that of
-    OpenCV in the process; both are restored. All threads of the process share one heap from now on.
+    OpenCV in the process; both are restored when the last one of several has ended. All threads of the
+    process share one heap from now on.
     """
-    before, opencv = torch.get_num_threads(), cv2.getNumThreads()
+    _BEFORE.append((torch.get_num_threads(), cv2.getNumThreads()))
     threads = _threads_each(num_cores(), cameras)
     torch.set_num_threads(threads)
     set_opencv_threads(threads)
@@ -428,6 +433,7 @@ def sharing_cores(cameras: int) -> Iterator[None]:
     try:
         yield
     finally:
+        before, opencv = _BEFORE.pop()  # the first entry comes last, in whatever order they end
         torch.set_num_threads(before)
         set_opencv_threads(opencv)
 

@@ -73,8 +73,9 @@ def test_threads_of_the_program_are_as_before_when_all_cameras_have_ended(
     torch.set_num_threads(3)
     cv2.setNumThreads(3)
     try:
-        with Watch({"gate": camera, "yard": camera}, QUICK | {"end": len(JPEGS)}, tmp_path) as watch:
-            assert [*watch]
+        ends = Watch({"gate": camera, "yard": camera}, QUICK | {"end": len(JPEGS)}, tmp_path / "1")
+        with Watch({"gate": camera}, QUICK, tmp_path / "2"):  # longer than the first one
+            assert [*ends]
         assert counts() == (3, 3, 3)
     finally:
         torch.set_num_threads(before[0])
