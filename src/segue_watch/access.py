@@ -26,7 +26,7 @@ from segue.utils.access import (
 )
 
 May = Literal["change", "look"]
-"""What a visitor may do: whoever may change things may look, too."""
+"""What a visitor may do: ``change`` includes ``look``."""
 
 COOKIE = "segue"
 
@@ -47,8 +47,8 @@ class Access:
     Attributes:
         user: name of the user who may change things.
         password: hash of the password, by ``segue watch --hash-password``.
-        token: whoever has it may change things; empty for none.
-        look: whoever has it may look; empty for none.
+        token: gives access to look and to change; empty for none.
+        look: token that gives access to look; empty for none.
     """
 
     user: str = ""
@@ -84,7 +84,7 @@ class Access:
         return self == Access()
 
     def beyond(self, host: str) -> tuple[Access, str]:
-        """Access where a server listens, and a token that somebody must be told; empty for none.
+        """Access where a server listens, and a new token to be printed; empty for none.
 
         A page that others reach has a password or a token: that of SEGUE_TOKEN, or a new one.
         """

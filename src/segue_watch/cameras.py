@@ -9,7 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import asdict
 from datetime import datetime
@@ -408,16 +408,38 @@ class CameraSet:
 
 
 def network_pool(cameras: int) -> ThreadPoolExecutor:
-    """Threads in which so many cameras share networks and the cores of the machine.
-
-    Sets the threads of PyTorch and OpenCV, and has all threads of the process share one heap.
-    """
+    """Threads in which so many cameras share networks and the cores of the machine."""
     cores = num_cores()
-    threads = max(1, cores // cameras)
+    return ThreadPoolExecutor(cores // _threads_each(cores, cameras), thread_name_prefix="segue-network")
+
+
+_BEFORE = list[tuple[int, int]]()
+"""Numbers of threads of PyTorch and OpenCV before each :func:`sharing_cores` that has not ended."""
+
+
+@contextmanager
+def sharing_cores(cameras: int) -> Iterator[None]:
+    """Inside, threads that begin compute on the cores that so many cameras leave each other.
+
+    This sets the number of threads of PyTorch in the calling thread and in those that begin, and that of
+    OpenCV in the process; both are restored when the last one of several has ended. All threads of the
+    process share one heap from now on.
+    """
+    _BEFORE.append((torch.get_num_threads(), cv2.getNumThreads()))
+    threads = _threads_each(num_cores(), cameras)
     torch.set_num_threads(threads)
     set_opencv_threads(threads)
     share_heap()
-    return ThreadPoolExecutor(cores // threads, thread_name_prefix="segue-network")
+    try:
+        yield
+    finally:
+        before, opencv = _BEFORE.pop()  # the first entry comes last, in whatever order they end
+        torch.set_num_threads(before)
+        set_opencv_threads(opencv)
+
+
+def _threads_each(cores: int, cameras: int) -> int:
+    return max(1, cores // cameras)
 
 
 def watch_cameras(cameras: Sequence[Camera], stop: CancelToken) -> None:

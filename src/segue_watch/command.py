@@ -104,12 +104,13 @@ def watch(
             place = str(job.source.place)
             typer.echo(f"{name}: {public_address(place) if is_address(place) else place}")
         return
-    from segue_watch.cameras import Camera, CameraSet, network_pool  # late: the file is checked before
+    # Late: the file is checked before.
+    from segue_watch.cameras import Camera, CameraSet, network_pool, sharing_cores
     from segue_watch.page import CameraPage
 
     pool = network_pool(len(jobs))
     lock = Lock()
-    with interruptible(), Log(log_format) as log:
+    with interruptible(), sharing_cores(len(jobs)), Log(log_format) as log:
 
         def show(event: Event) -> None:
             log.event(json.dumps(asdict(event)))

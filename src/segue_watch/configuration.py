@@ -228,9 +228,9 @@ def _check_apart(jobs: Mapping[str, ForegroundJob], path: str) -> None:
                 f"{path}: cameras {other} and {name} would both listen at port {listens[1]} of {listens[0]}; "
                 "give each a port of its own"
             )
-    told = {name: topic_of(job.notify) for name, job in jobs.items() if job.notify is not None}
-    for name, topic in told.items():
-        others = [other for other in told if other != name and told[other] == topic]
+    topics = {name: topic_of(job.notify) for name, job in jobs.items() if job.notify is not None}
+    for name, topic in topics.items():
+        others = [other for other in topics if other != name and topics[other] == topic]
         if topic is not None and others and jobs[name].home_assistant:
             raise SegueError(
                 f"{path}: cameras {name} and {others[0]} have one topic, and home-assistant needs one for "
@@ -239,7 +239,7 @@ def _check_apart(jobs: Mapping[str, ForegroundJob], path: str) -> None:
 
 
 def port_of(job: ForegroundJob) -> tuple[str, int] | None:
-    """Protocol and port at which the source of a camera waits for whoever sends; None where it asks."""
+    """Protocol and port at which a camera source listens for a sender; None where it connects itself."""
     place = str(job.source.place)
     if not is_address(place):
         return None

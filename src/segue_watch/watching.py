@@ -10,10 +10,12 @@ from queue import Empty, Full, Queue
 from types import TracebackType
 from typing import Any, Self
 
+import torch
+
 from segue.errors import ArgumentError
 from segue.events.table import Event
 from segue.utils.cancel import CancelToken
-from segue_watch.cameras import LOOK_SECONDS, Camera, CameraSet, network_pool, states_of
+from segue_watch.cameras import LOOK_SECONDS, Camera, CameraSet, network_pool, sharing_cores, states_of
 from segue_watch.configuration import Camera as GivenCamera
 from segue_watch.configuration import jobs_of, read_cameras
 
@@ -55,6 +57,7 @@ class Watch:
         self._events: Queue[Event] = Queue(WAITING)
         self._stop, self._error = CancelToken(), list[BaseException]()
         pool = network_pool(len(jobs))
+        torch.get_num_threads()  # this thread has its own number from its first question on
         self._cameras = CameraSet(
             Camera(name, job, lambda *_: None, self._take, pool) for name, job in jobs.items()
         )
@@ -105,7 +108,8 @@ class Watch:
 
     def _watch(self, pool: Any) -> None:
         try:
-            self._cameras.watch(self._stop)
+            with sharing_cores(len([*self._cameras])):
+                self._cameras.watch(self._stop)
         except BaseException as error:  # the loop raises it
             self._error.append(error)
         finally:

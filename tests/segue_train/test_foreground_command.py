@@ -115,6 +115,16 @@ def test_a_further_training_learns_from_sessions_and_keeps_what_was_right(
     assert not torch.equal(after["decoder.head.weight"], before["decoder.head.weight"])
 
 
+def test_missing_weights_of_sessions_are_refused_before_anything_is_drawn(
+    tmp_path: Path, start: Path
+) -> None:
+    _, stills = write_all(tmp_path)
+    given = ("--data", stills, "--samples", 4, "--start", start, "--sessions", start)
+    with pytest.raises(CheckpointError, match=r"missing\.safetensors"):
+        run("mustan-lite", *given, "--sessions", tmp_path / "missing.safetensors", "--out", tmp_path / "lite")
+    assert not (tmp_path / "lite").exists()
+
+
 def test_a_run_is_not_overwritten_by_accident(tmp_path: Path, start: Path) -> None:
     out = tmp_path / "run"
     out.mkdir()

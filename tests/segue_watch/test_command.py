@@ -516,6 +516,21 @@ def test_a_file_that_means_nothing_is_refused_with_the_camera(
     assert str(path) in command("watch", path).complaint
 
 
+@pytest.mark.parametrize("option", ["keep = '1GB'", "rotate = '1h'", "append = true"])
+def test_options_for_cameras_are_refused_for_a_film_with_the_name_of_the_camera(
+    command: Command, tmp_path: Path, option: str
+) -> None:
+    film = tmp_path / "film.mp4"
+    film.touch()
+    text = f"[cameras.gate]\nsource = '0'\n{option}\n[cameras.yard]\nsource = '{film}'\n"
+    assert [*read_cameras(cameras_file(tmp_path, text), tmp_path)] == ["gate", "yard"]
+    path = cameras_file(tmp_path, text + option)
+    outcome = command("watch", path, "--check")
+    assert outcome.code == 2
+    assert f"camera yard: {film}" in outcome.complaint
+    assert f"--{option.split()[0]}" in outcome.complaint
+
+
 def test_a_name_stands_for_the_camera_everywhere_also_in_its_source(tmp_path: Path) -> None:
     path = cameras_file(
         tmp_path,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
+import torch
 
 from segue.errors import ArgumentError, SegueError
 from segue_watch import Watch, watching
@@ -54,6 +57,29 @@ def test_a_loop_ends_when_another_thread_closes_it(camera: str, tmp_path: Path) 
     assert [first.event, *(event.event for event in rest)] == [
         row["event"] for row in rows(tmp_path / "gate.csv")
     ]
+
+
+def test_threads_of_the_program_are_as_before_when_all_cameras_have_ended(
+    camera: str, tmp_path: Path
+) -> None:
+    def of_new_thread() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    def counts() -> tuple[int, int, int]:
+        return torch.get_num_threads(), of_new_thread(), cv2.getNumThreads()
+
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(3)
+    cv2.setNumThreads(3)
+    try:
+        ends = Watch({"gate": camera, "yard": camera}, QUICK | {"end": len(JPEGS)}, tmp_path / "1")
+        with Watch({"gate": camera}, QUICK, tmp_path / "2"):  # longer than the first one
+            assert [*ends]
+        assert counts() == (3, 3, 3)
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 def test_a_program_that_takes_no_events_does_not_stop_the_end(

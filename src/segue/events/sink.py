@@ -302,8 +302,8 @@ class EventSink(SpooledSink):
             self._is_full = True
             return
         self._is_full = False
-        told, self._untold = self._untold, []
-        for event in told:  # whoever is told of an event finds its row
+        written, self._untold = self._untold, []
+        for event in written:  # its row is in the table before anybody hears of it
             self._tell(event)
 
     def _tell(self, event: Event) -> None:

@@ -32,6 +32,9 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
         if not sources:
             continue
         check_source(job.source)
+        place = job.source.place
+        if place is not None and not is_url(place) and is_source(place):  # files and folders have an end
+            refuse_live_options(job, place)
         for item in job.prompts if isinstance(job, TrackJob) else ():
             if isinstance(item, MaskPrompt) and item.path and not _is_there(item.path):
                 raise PromptError(f"{item.path}: no such mask file")
@@ -45,6 +48,15 @@ def check_source(source: VideoSource) -> None:
     check_place(place)
     if not (is_url(place) or place.isdecimal() or is_source(place)):
         raise SourceError(not_there(place))
+
+
+def refuse_live_options(job: VideoJob, name: str) -> None:
+    """Refuse options for cameras and live streams in a job whose source, called ``name``, has an end."""
+    keep = job.keep if isinstance(job, ForegroundJob) else ()
+    given = {"rotate": job.outputs.rotate, "keep": keep, "append": job.outputs.append}
+    for option, value in given.items():
+        if value:
+            raise SourceError(f"{name}: has an end; --{option} is for cameras and live streams")
 
 
 def _is_there(place: str) -> bool:

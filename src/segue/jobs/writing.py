@@ -15,6 +15,7 @@ from segue.events.table import Event
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
 from segue.jobs.places import EVENTS, OutputPlaces
+from segue.jobs.plan import refuse_live_options
 from segue.jobs.record import result_settings, write_record
 from segue.jobs.values import ForegroundJob
 from segue.sessions.session import Passes
@@ -190,12 +191,8 @@ class JobOutputs:
 def _check(opened: Run) -> None:
     """Refuse outputs that the source of a job cannot have."""
     outputs, source = opened.job.outputs, opened.source
-    if outputs.rotate is not None and not source.endless:
-        raise SourceError(f"{source.name}: has an end; --rotate is for cameras and live streams")
-    if isinstance(opened.job, ForegroundJob) and opened.job.keep and not source.endless:
-        raise SourceError(f"{source.name}: has an end; --keep is for cameras and live streams")
-    if outputs.append and not source.endless:
-        raise SourceError(f"{source.name}: has an end; --append is for cameras and live streams")
+    if not source.endless:
+        refuse_live_options(opened.job, source.name)
     if outputs.append and outputs.overwrite:
         raise SinkError("append and overwrite exclude each other; give one of them")
     if outputs.resume and source.endless:

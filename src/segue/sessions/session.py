@@ -25,7 +25,7 @@ class SecondThreadError(SegueError):
 
 
 SECOND_THREAD = "session: another thread uses it; use one session per thread, or a lock"
-"""What a second thread is told; a class may have its own under this name."""
+"""Message of :class:`SecondThreadError`; a class may define its own under this name."""
 
 
 def one_thread_at_a_time(step: Step) -> Step:

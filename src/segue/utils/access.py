@@ -88,7 +88,7 @@ def same(given: str, wanted: str) -> bool:
 
 
 def own_token() -> tuple[str, bool]:
-    """The token of SEGUE_TOKEN, or a new one; and whether it is new, so that somebody must be told."""
+    """The token of SEGUE_TOKEN, or a new one; and whether it is new, so that it must be printed."""
     given = os.environ.get(TOKEN, "")
     return given or secrets.token_urlsafe(24), not given
 

@@ -1,4 +1,4 @@
-"""How a run is asked to stop: by Ctrl-C, by a signal, or by whoever started it."""
+"""How a run is asked to stop: by Ctrl-C, by a signal, or by the program that started it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOK_SECONDS = 0.05
 
 ONE_REQUEST_SECONDS = 1.0
 """Signals that follow each other so soon are one request: a cluster sends SIGTERM to every process of a job,
-and whoever started a process passes on what it got itself. Ctrl-C is pressed twice on purpose, and counts."""
+and a parent process passes on what it got itself. Ctrl-C is pressed twice on purpose, and counts."""
 
 
 class Cancelled(KeyboardInterrupt):

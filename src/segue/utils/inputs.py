@@ -33,7 +33,7 @@ def check_file(path: Path, error: type[SegueError], largest: int | None = None) 
     if status.st_size < _LONGEST_POINTER:
         try:
             start = path.read_bytes()
-        except OSError:  # reported by whoever reads it
+        except OSError:  # reported when the file is read
             return
         if is_pointer(start):
             raise error(f"{path}: {POINTER}")

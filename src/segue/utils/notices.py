@@ -17,10 +17,10 @@ from segue.utils.inputs import printable
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 MAX_LINES = 10_000
-"""Lines that wait for whoever reads them; further ones are lost."""
+"""Lines that wait to be written; further ones are lost."""
 
 LAST_SECONDS = 2.0
-"""Seconds that the end of a command waits for whoever reads its lines."""
+"""Seconds that the end of a command waits for its lines to be written."""
 
 
 def notice(text: str) -> None:
@@ -51,12 +51,12 @@ def warn_caller(message: str, category: type[Warning]) -> None:
 
 
 class LineWriter:
-    """Writes lines to a stream in a thread: nobody waits for its reader, and a failure is told once.
+    """Writes lines to a stream in a thread: nobody waits for its reader, and a failure is reported once.
 
     Args:
         stream: such as ``sys.stdout``; None, as where it was closed from the start, takes all lines and shows
             none.
-        on_failure: told why lines are lost, when the first one is.
+        on_failure: receives the reason when the first line is lost.
         most: lines that may wait.
 
     Attributes:

@@ -20,6 +20,7 @@ from segue.models.mustan import Refinement
 from segue.models.mustan_lite import MustanLite
 from segue.options import FilePath, OptionModel, option
 from segue.utils.notices import notice
+from segue.weights.available import check_available
 from segue_train.commands.making import (
     LITE,
     MOBILENET,
@@ -35,6 +36,7 @@ from segue_train.recipes import fgsegnet as fgsegnet_recipe
 from segue_train.recipes import hofam as hofam_recipe
 from segue_train.recipes import mustan as mustan_recipe
 from segue_train.recipes import mustan_lite as pool_recipes
+from segue_train.trunks import SHIPPED
 
 
 class Pooled(Data):
@@ -64,6 +66,8 @@ class Pooled(Data):
         from segue_train.checkpoints import claim_folder
         from segue_train.validation import f_measure
 
+        for weights in self.sessions or ():
+            check_available("foreground", "mustan-lite", None if weights == SHIPPED else weights)
         footage, still_cameras = foreground.gather_foreground(self.data, **self.choice)
         held_out = [] if self.validation_data is None else list(open_plain(self.validation_data))
         trained = (video.name for videos in still_cameras.values() for video in videos)

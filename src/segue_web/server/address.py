@@ -66,7 +66,7 @@ def read_address(folder: Path) -> Address | None:
             if os.name == "posix" and (about.st_uid != os.getuid() or stat.S_IMODE(about.st_mode) & 0o077):
                 return None
             known = json.loads(file.read(LONGEST))
-        # A copy of a folder gets an address of its own, for whoever made it knows this one.
+        # A copied folder gets an address of its own: the owner of the original knows this one.
         valid = known["folder"] == _identity(folder) and _TOKEN.fullmatch(known["token"])
         port = known["port"]
     except (OSError, ValueError, KeyError, TypeError):

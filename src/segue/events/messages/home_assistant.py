@@ -16,7 +16,7 @@ from segue.events.table import Event
 from segue.events.zones import Zone
 
 PREFIX = "homeassistant"
-"""Topic below which Home Assistant looks for new entities, unless it is told another one."""
+"""Topic prefix under which Home Assistant discovers entities by default."""
 
 
 class HomeAssistant:
@@ -46,7 +46,7 @@ class HomeAssistant:
         notifier.keep_no_other((self._config("binary_sensor", "+"), f"{self._topic}/zone/+"))
 
     def change(self, zones: Sequence[Zone]) -> None:
-        """Announce zones that are new, and have the broker forget those that are no more."""
+        """Announce zones that are new, and clear the retained messages of removed ones."""
         names = [zone.name for zone in zones if not zone.is_line]
         for zone in self._inside.keys() - names:
             self._notifier.keep(self._config("binary_sensor", f"zone_{_identifier(zone)}"), b"")

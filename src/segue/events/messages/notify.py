@@ -157,7 +157,7 @@ class Notifier:
         return self._receiver.topic
 
     def keep(self, topic: str, body: bytes) -> None:
-        """Have the broker keep the newest message of a topic (MQTT retain); other receivers do nothing.
+        """Publish a retained message by MQTT; other receivers do nothing.
 
         Args:
             topic: the topic.
@@ -166,7 +166,7 @@ class Notifier:
         self._receiver.keep(topic, body)
 
     def keep_no_other(self, filters: Sequence[str]) -> None:
-        """Have the broker forget what earlier runs had it keep.
+        """Clear retained messages of earlier runs.
 
         Args:
             filters: topics that this run has not given to :meth:`keep`; ``+`` is any part.

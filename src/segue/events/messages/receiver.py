@@ -26,10 +26,10 @@ class Receiver:
         """Say whether the camera gives frames, where there is a place for it."""
 
     def keep(self, topic: str, body: bytes) -> None:
-        """Have a broker keep the newest message of a topic for whoever asks."""
+        """Publish a retained message of a topic, where the receiver is a broker."""
 
     def keep_no_other(self, filters: Sequence[str]) -> None:
-        """Have a broker forget what it keeps of topics (+ is any part) that :meth:`keep` was not given."""
+        """Clear retained messages of topics (+ is any part) that :meth:`keep` was not given."""
 
     def close(self) -> None:
         """End the connection."""

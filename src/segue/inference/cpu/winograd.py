@@ -87,11 +87,12 @@ def dense(kernel: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Rows of tiles of one image, from ``row`` on."""
+    """Rows of tiles of one image, from ``row`` on; ``columns`` is where their numbers are in a strip."""
 
     image: int
     row: int
     count: int
+    columns: slice
 
 
 def _strips(rows: int, together: int, threads: int) -> list[range]:
@@ -174,34 +175,31 @@ class _Layer:
         values = self.transform_inputs(strip) if values is None else values
         products = torch.bmm(values, kernel)
         channels = kernel.shape[2]
-        for piece, columns in self._near_cache(strip, channels):
-            tiles = torch.mm(_transforms()[2], products.flatten(1)[:, columns])
+        for piece in self._near_cache(strip, channels):
+            tiles = torch.mm(_transforms()[2], products.flatten(1)[:, piece.columns])
             self._place(tiles.view(TILE, TILE, piece.count, self.across, channels), piece, part)
 
     def transform_inputs(self, strip: range) -> Tensor:
         """The inputs of the tiles of a strip at the points, (36, tiles, cin)."""
         channels = self.x.shape[3]
         found = self.x.new_empty(WINDOW**2, len(strip) * self.across, channels)
-        _run_all(
-            functools.partial(self._transform_piece, found.flatten(1)),
-            list(self._near_cache(strip, channels)),
-        )
+        pieces = list(self._near_cache(strip, channels))
+        _run_all(functools.partial(self._transform_piece, found.flatten(1)), pieces)
         return found
 
-    def _near_cache(self, strip: range, channels: int) -> Iterator[tuple[_Piece, slice]]:
-        """Pieces of a strip that stay near the cache, and where the numbers of each are among its own."""
+    def _near_cache(self, strip: range, channels: int) -> Iterator[_Piece]:
+        """Pieces of a strip that stay near the cache."""
         together = max(PIECE_NUMBERS // (self.across * channels), 1)
         first = start = 0
         while first < len(strip):
             image, row = divmod(strip[first], self.down)
             count = min(together, self.down - row, len(strip) - first)
             stop = start + count * self.across * channels
-            yield _Piece(image, row, count), slice(start, stop)
+            yield _Piece(image, row, count, slice(start, stop))
             first, start = first + count, stop
 
-    def _transform_piece(self, found: Tensor, job: tuple[_Piece, slice]) -> None:
+    def _transform_piece(self, found: Tensor, piece: _Piece) -> None:
         """Write the inputs of the tiles of a piece at the points into its columns of (36, tiles * cin)."""
-        piece, columns = job
         _, height, width, channels = self.x.shape
         first = piece.row * TILE - 1  # row of the image that is the first of these
         rows = piece.count * TILE + 2
@@ -209,7 +207,7 @@ class _Layer:
         above, below = max(-first, 0), min(height - first, rows)
         padded[above:below, 1 : width + 1] = self.x[piece.image, first + above : first + below]
         overlapping = padded.unfold(0, WINDOW, TILE).unfold(1, WINDOW, TILE).permute(3, 4, 0, 1, 2)
-        torch.mm(_transforms()[1], overlapping.reshape(WINDOW**2, -1), out=found[:, columns])
+        torch.mm(_transforms()[1], overlapping.reshape(WINDOW**2, -1), out=found[:, piece.columns])
 
     def _place(self, tiles: Tensor, piece: _Piece, part: slice) -> None:
         """Write tiles of outputs (4, 4, rows of tiles, tiles, channels); what lies beyond is left out."""

@@ -32,14 +32,14 @@ class ForegroundMasks(Checkpointable):
 
     Args:
         threshold: a pixel is foreground, or shadow, from this probability on; None takes that of the model,
-            see :meth:`settle`.
+            see :meth:`set_default_threshold`.
         roi: (H, W), true or non-zero where there can be foreground; None for everywhere. At another size of
             frames of the same shape it is resized.
         min_area: connected components with fewer pixels are left out; None is 0, or with ``objects``
             :func:`segue.masks.measure.least_area`.
         objects: give every moving object an id of its own; else all foreground is object 1, and shadow
             object 2.
-        shadows: tell shadows; only without ``objects``.
+        shadows: give shadow an id of its own; only without ``objects``.
         after: the last id that an earlier run gave to an object.
 
     Raises:
@@ -103,7 +103,7 @@ class ForegroundMasks(Checkpointable):
     def result(self, index: int, time: float, size: tuple[int, int], maps: Float32Array) -> Segmentation:
         """Result of a frame from probability maps (C, h, w): foreground, then shadow if there is one.
 
-        Shadow has the id 2, or is background where shadows are not told.
+        Shadow has the id 2, or is background without ``shadows``.
         """
         inside = partial(_inside, size=size, roi=self._roi)
         foreground = inside(maps[0])

@@ -103,7 +103,7 @@ def _of_one_kind(source: Path | str, images: list[Path]) -> tuple[list[Path], li
         return one_kind(images)
     except ValueError as error:
         raise SourceError(
-            f"{source}: {error}, so that frames cannot be told from what belongs to them; "
+            f"{source}: {error}, so that frames cannot be distinguished from the files beside them; "
             "put the images into a folder of their own, or give a pattern such as '*.jpg'"
         ) from None
 

@@ -22,7 +22,7 @@ MAX_IMAGE = 1 << 26
 """Bytes of an image at most."""
 
 MAX_SECONDS = 4.0
-"""Seconds that a camera has for an answer: whoever stops a run does not wait longer."""
+"""Timeout of a request in seconds, which is also the longest wait when a run is stopped."""
 
 _DEVICE = "http://www.onvif.org/ver10/device/wsdl"
 _MEDIA = "http://www.onvif.org/ver10/media/wsdl"

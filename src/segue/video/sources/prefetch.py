@@ -51,7 +51,7 @@ class Prefetcher(Generic[Item]):
 
     def __next__(self) -> Item:
         with self._changed:
-            # In slices: whoever stops it may be a handler of signals, which takes no lock to wake this up.
+            # In slices: a signal handler may stop it, and takes no lock to wake this up.
             while not (self._ready or self._finished or self._closed or self._stopped.cancelled):
                 self._changed.wait(LOOK_SECONDS)
             if self._stopped.cancelled:

@@ -62,7 +62,7 @@ def without_lights(
 
 def _is_light(piece: BoolArray, image: Image, empty: Float32Array) -> bool:
     """Whether a piece, (h, w), is brighter than the scene and has no edge that the scene has not."""
-    # Most pieces of a bright scene are told at once: half of the pixels around one must be dark.
+    # Quick rejection of most pieces of a bright scene: half of the pixels around one must be dark.
     if 2 * np.count_nonzero(empty < DARK) < np.count_nonzero(piece):
         return False
     near = cv2.dilate(piece.view(np.uint8), AROUND) > 0
