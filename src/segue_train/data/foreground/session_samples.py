@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -92,20 +92,6 @@ class Film:
     visible: float = VISIBLE  # grey levels by which a mover must differ for anybody to find it
 
 
-class Films(Protocol):
-    """A function that draws films."""
-
-    def film(self, rng: Rng) -> Film:
-        """Draw a film.
-
-        Args:
-            rng: what it is drawn from.
-
-        Returns:
-            The film.
-        """
-
-
 class ArtificialFilms:
     """Films of artificial clips; in some of them the lens is covered for a while."""
 
@@ -158,7 +144,7 @@ class SessionSamples:
         size: height and width of a sample.
     """
 
-    def __init__(self, films: Films, weights: Sequence[Path], size: Size) -> None:
+    def __init__(self, films: ArtificialFilms | MovingFilms, weights: Sequence[Path], size: Size) -> None:
         self.films, self.weights, self.size = films, list(weights), size
 
     def samples(self, rng: Rng) -> list[Sample]:
