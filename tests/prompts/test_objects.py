@@ -29,7 +29,8 @@ def test_boxes_have_all_clicks_in_them_and_none_beside_the_object() -> None:
     def around(
         points: list[tuple[float, float]], negative: list[tuple[float, float]] | None = None
     ) -> list[Box]:
-        return list(boxes_around(known, ImagePrompts(points=points, negative=negative or []), SIZE))
+        prompts = ImagePrompts(points=points, negative=negative or [])
+        return [box for _, box in boxes_around(known, prompts, SIZE)]
 
     assert around([(20, 20)]) == [(0, 0, 50, 50), (10, 10, 90, 90)]
     assert around([(20, 20), (80, 80)]) == [(10, 10, 90, 90)]
@@ -42,7 +43,7 @@ def test_the_best_boxes_are_small_and_sure() -> None:
     sides = (20, 40, 60, 80)
     known = found(*((0, 0, side, side) for side in sides), scores=(0.2, 0.8, 0.3, 0.4))
     best = list(boxes_around(known, ImagePrompts(points=[(5, 5)]), SIZE))
-    assert [box[2] for box in best] == [40, 20][:MOST_BOXES]
+    assert [(round(score, 3), box[2]) for score, box in best] == [(0.8, 40), (0.2, 20)][:MOST_BOXES]
 
 
 class Literal(SeguePrompt):

@@ -21,11 +21,11 @@ from segue.weights.prepared import Prepared
 if TYPE_CHECKING:
     from segue.models.detection.nanodet import NanoDetPlus
 
-MIN_SCORE = 0.1  # of a box that is looked at
-MIN_HELD = 0.5  # share of the mask of a click that lies in that of an object, so that it is a part of it
+MIN_SCORE, SURE_SCORE = 0.1, 0.3  # of a box that is looked at, and of one whose object may be the answer
+MIN_HELD = 0.7  # share of the mask of a click that lies in that of an object, so that it is a part of it
 MOST_TIMES, MORE_ODDS = 3.0, 2.0
 """Size of an object in masks of the click of which it is the whole; of a larger one the log-odds of the
-predicted IoU must be so much higher. With 0.5 to 0.7, two to four times and 1.5 to 2 the mean of twelve kinds
+predicted IoU must be so much higher. With 0.6 to 0.8, two to four times and 1.5 to 2 the mean of twelve kinds
 of images is nearly the same."""
 
 MOST_BOXES = 2
@@ -49,7 +49,7 @@ def detected_boxes(detector: Prepared[NanoDetPlus], image: Image) -> tuple[Float
 
 def boxes_around(
     found: tuple[Float32Array, Float32Array], prompts: ImagePrompts, size: tuple[int, int]
-) -> Iterator[Box]:
+) -> Iterator[tuple[float, Box]]:
     """Boxes with all clicks on an object in them and none beside it.
 
     Args:
@@ -58,8 +58,8 @@ def boxes_around(
         size: height and width of the image.
 
     Yields:
-        The best :data:`MOST_BOXES` of them, clipped to the image: a high score counts, and of boxes in one
-        another the smaller one.
+        Scores and boxes of the best :data:`MOST_BOXES` of them, clipped to the image: a high score counts,
+        and of boxes in one another the smaller one.
     """
 
     def holds(box: Box, x: float, y: float) -> bool:
@@ -76,8 +76,7 @@ def boxes_around(
         if all(holds(box, *point) for point in prompts.positive)
         and not any(holds(box, *point) for point in prompts.negative)
     ]
-    for _, box in sorted(fitting, key=rank, reverse=True)[:MOST_BOXES]:
-        yield box
+    yield from sorted(fitting, key=rank, reverse=True)[:MOST_BOXES]
 
 
 def holds_clicks(answer: MaskPrediction, prompts: ImagePrompts) -> bool:

@@ -23,7 +23,7 @@ from segue.prompts.answers import (
     distinct,
     surest_first,
 )
-from segue.prompts.objects import boxes_around, detected_boxes, holds_clicks, is_part
+from segue.prompts.objects import SURE_SCORE, boxes_around, detected_boxes, holds_clicks, is_part
 from segue.prompts.planes import (
     around,
     box_window,
@@ -153,11 +153,11 @@ class Prompter(ImagePrompter):
         tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
         clicked = tried[_whole_of([one.small() for one in tried], [float(one.iou[0]) for one in tried])]
         ways = [replace(prompts, mask=clicked.probability)] if clicked.mask.any() else []
-        for box in boxes_around(self._detected, prompts, self.size):
+        for score, box in boxes_around(self._detected, prompts, self.size):
             boxed = replace(prompts, box=box)
             [whole] = self._ask(boxed, "around", self._window(boxed))
             if holds_clicks(whole, prompts):
-                ways.insert(0 if is_part(clicked, whole) else 1, boxed)
+                ways.insert(0 if score >= SURE_SCORE and is_part(clicked, whole) else 1, boxed)
                 break
         kinds = [way.calibration if way.box else prompts.calibration for way in ways]
         looks = (self._look(way, kind, new=True) for way, kind in zip(ways, kinds, strict=True))
