@@ -426,7 +426,9 @@ class SegueRunner(Runner):
     def cut(self, frames: int) -> None:
         """Only where no previous frame stands behind the permanent ones."""
         for table in self._bank.tables:
-            table._keep_frames(range(frames))
+            for each in table._tables.values():
+                each.rows = each.rows[: len(each.rows) // len(table.frames) * frames]
+            table.frames = table.frames[:frames]
 
     def step(self, image: Image) -> IndexMask:
         """One step of the session."""
