@@ -9,7 +9,8 @@ Example::
 
 Of still images only those count that ``segue train prompt`` leaves out, or all with ``--all``; of DAVIS the first frames of val, or
 those at ``--at``. ``motion`` is segue-prompt that also sees the next frame, as in a video; stills have none.
-``fast`` is segue-prompt as ``--fast`` computes it on this machine, and ``click`` without the objects of a detector.
+``fast`` is segue-prompt as ``--fast`` computes it on this machine, and ``click`` without the objects of a
+detector.
 Clicks are simulated: the first is the deepest pixel of the object, each further one the deepest pixel of the
 largest error, on or beside the object, with the mask so far as previous mask. A jittered box has its four
 sides moved by up to 10 % of its width and height. The best
