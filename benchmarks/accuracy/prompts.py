@@ -7,8 +7,8 @@ Example::
     python -m benchmarks.accuracy.prompts --davis ../shared/data/vos/davis2016_480p --ways segue-prompt,motion
     python -m benchmarks.accuracy.prompts --davis ../shared/data/vos/davis2016_480p --ways segue-prompt,fast
 
-Of still images only those count that ``segue train prompt`` leaves out, or all with ``--all``; of DAVIS the first frames of val, or
-those at ``--at``. ``motion`` is segue-prompt that also sees the next frame, as in a video; stills have none.
+Of still images only those count that ``segue train prompt`` leaves out, or all with ``--all``; of DAVIS the
+first frames of val, or those at ``--at``. ``motion`` is segue-prompt that also sees the next frame, as in a video; stills have none.
 ``fast`` is segue-prompt as ``--fast`` computes it on this machine, and ``click`` without the objects of a
 detector.
 Clicks are simulated: the first is the deepest pixel of the object, each further one the deepest pixel of the
