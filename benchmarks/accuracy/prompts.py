@@ -8,9 +8,9 @@ Example::
     python -m benchmarks.accuracy.prompts --davis ../shared/data/vos/davis2016_480p --ways segue-prompt,fast
 
 Of still images only those count that ``segue train prompt`` leaves out, or all with ``--all``; of DAVIS the
-first frames of val, or those at ``--at``. ``motion`` is segue-prompt that also sees the next frame, as in a video; stills have none.
-``fast`` is segue-prompt as ``--fast`` computes it on this machine, and ``click`` without the objects of a
-detector.
+first frames of val, or those at ``--at``. ``motion`` is segue-prompt that also sees the next frame, as in a
+video; stills have none. ``fast`` is segue-prompt as ``--fast`` computes it on this machine, and ``click``
+without the objects of a detector.
 Clicks are simulated: the first is the deepest pixel of the object, each further one the deepest pixel of the
 largest error, on or beside the object, with the mask so far as previous mask. A jittered box has its four
 sides moved by up to 10 % of its width and height. The best
@@ -24,7 +24,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 
@@ -50,6 +50,7 @@ GOALS = (0.85, 0.90)
 ANYWHERE = 2
 """First clicks at random places of each object, beside the one in its middle: people click on a face."""
 MIN_PIXELS = 100
+DAVIS = "DAVIS val"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ class Scores:
     first_ms: list[float] = field(default_factory=list)
     further_ms: list[float] = field(default_factory=list)
     box_ms: list[float] = field(default_factory=list)
+
+    def extend(self, other: Scores) -> None:
+        """Add the objects of another kind of image."""
+        for each in fields(self):
+            getattr(self, each.name).extend(getattr(other, each.name))
 
 
 Ask = Callable[[Case], ImagePrompter]
@@ -111,12 +117,19 @@ def main() -> int:
         ),
     }
     places = [float(place) for place in arguments.at.split(",")]
-    for kind, cases in kinds(
-        arguments.stills, arguments.davis, arguments.limit, places, everything=arguments.all
-    ).items():
-        table = {name: score(ways[name], cases, arguments.clicks) for name in arguments.ways.split(",")}
+    found = kinds(arguments.stills, arguments.davis, arguments.limit, places, everything=arguments.all)
+    names = arguments.ways.split(",")
+    whole = {name: Scores() for name in names}
+    for kind, cases in found.items():
+        table = {name: score(ways[name], cases, arguments.clicks) for name in names}
         print(f"\n{kind}, {len(cases)} objects\n")
         report(table, arguments.clicks)
+        if kind != DAVIS:
+            for name in names:
+                whole[name].extend(table[name])
+    if len(found) - (DAVIS in found) > 1:
+        print(f"\nall stills, {len(whole[names[0]].box)} objects\n")
+        report(whole, arguments.clicks)
     return 0
 
 
@@ -128,15 +141,13 @@ def kinds(
     *,
     everything: bool = False,
 ) -> dict[str, list[Case]]:
-    """The objects by kind of image, and those of all stills together."""
+    """The objects by kind of image."""
     found: dict[str, list[Case]] = {}
     for case in _cases_of(stills, everything):
         found.setdefault(case.name.split("_")[0], []).append(case)
     for cases in found.values():
         cases.sort(key=lambda case: zlib.crc32(case.name.encode()))
         del cases[len(cases) if limit is None else limit :]
-    if len(found) > 1:
-        found["all stills"] = [case for cases in found.values() for case in cases]
     videos = {item.name: item for folder in reversed([*davis]) for item in DavisFolder(Path(folder))}
     frames = [
         _frame_of(videos[name], int(place * len(videos[name])))
@@ -144,7 +155,7 @@ def kinds(
         for place in places
     ]
     if frames:
-        found["DAVIS val"] = frames
+        found[DAVIS] = frames
     return found
 
 
