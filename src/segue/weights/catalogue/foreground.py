@@ -21,7 +21,7 @@ ENTRIES = (
         paper=_MUSTAN_PAPER,
         licence=OWN,
         bundled="mustan-lite.safetensors",
-        sha256="1ad677405bf4715cd5d61a002454da95093de81e6b5e613bfb101506d01eae23",
+        sha256="7751ce45d00cef2d231d54c461ee40f6c69053c4f9617b0990e3ca4e5e03fb94",
     ),
     Entry(
         name="mustan2",
