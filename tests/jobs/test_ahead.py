@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import segue
-from segue.jobs import tracking
 from segue.jobs.opened import Frames
 from segue.jobs.tracking import open_track
 from segue.jobs.values import Model, TrackJob, VideoSource
+from segue.sessions import track
 from segue.types import Image, PointPrompt
 from segue.video import open_source
 from segue.video.sources.images import write_image
@@ -60,7 +60,7 @@ def test_images_that_come_once_are_not_asked_for_ahead() -> None:
 
 
 def test_a_click_of_a_job_means_what_moves_with_it(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "find_prompter", lambda name, device: lambda _: Stub())
+    monkeypatch.setattr(track, "find_prompter", lambda *_, **__: lambda _: Stub())
     job = TrackJob(
         source=VideoSource(place=str(video)),
         model=Model(name="stcn-lite"),
@@ -81,7 +81,7 @@ def test_a_click_of_a_job_means_what_moves_with_it(video: Path, monkeypatch: pyt
 def test_a_click_of_a_program_means_what_moves_with_it(
     video: Path, images: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "find_prompter", lambda *_, **__: lambda _: Stub())
+    monkeypatch.setattr(track, "find_prompter", lambda *_, **__: lambda _: Stub())
     place = [scene(0), scene(5)] if images else video
     with segue.track(place, {0: [PointPrompt(1, ((160, 60),))]}, device="cpu") as results:
         first, last = results
