@@ -53,8 +53,10 @@ dev: $(VENV)/.installed-dev
 TEST_ENV = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 PYTEST = $(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 # What failed runs once more when all else has ended. Both runs are shown: a test that failed only beside others
-# waits for less than it should.
-TWICE = $(PYTEST) -m $(1) $(PYTEST_ARGS) || $(PYTEST) -m $(1) $(PYTEST_ARGS) --last-failed --last-failed-no-failures none
+# waits for less than it should. Status 1: all tests ran, and some failed.
+KEPT = -o cache_dir=$(abspath $(VENV))/pytest-$@
+TWICE = $(PYTEST) $(KEPT) -m $(1) $(PYTEST_ARGS) || { [ $$? = 1 ] && \
+	$(PYTEST) $(KEPT) -m $(1) $(PYTEST_ARGS) --last-failed --last-failed-no-failures none; }
 test: $(VENV)/.installed-all
 	$(call TWICE,"not slow and not browser and not scenes")
 

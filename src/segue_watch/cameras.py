@@ -413,6 +413,7 @@ def network_pool(cameras: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores // _threads_each(cores, cameras), thread_name_prefix="segue-network")
 
 
+_LOCK = threading.Lock()
 _BEFORE = list[tuple[int, int]]()
 """Numbers of threads of PyTorch and OpenCV before each :func:`sharing_cores` that has not ended."""
 
@@ -425,17 +426,19 @@ def sharing_cores(cameras: int) -> Iterator[None]:
     OpenCV in the process; both are restored when the last one of several has ended. All threads of the
     process share one heap from now on.
     """
-    _BEFORE.append((torch.get_num_threads(), cv2.getNumThreads()))
     threads = _threads_each(num_cores(), cameras)
-    torch.set_num_threads(threads)
-    set_opencv_threads(threads)
+    with _LOCK:
+        _BEFORE.append((torch.get_num_threads(), cv2.getNumThreads()))
+        torch.set_num_threads(threads)
+        set_opencv_threads(threads)
     share_heap()
     try:
         yield
     finally:
-        before, opencv = _BEFORE.pop()  # the first entry comes last, in whatever order they end
-        torch.set_num_threads(before)
-        set_opencv_threads(opencv)
+        with _LOCK:
+            before, opencv = _BEFORE.pop()  # the first entry comes last, in whatever order they end
+            torch.set_num_threads(before)
+            set_opencv_threads(opencv)
 
 
 def _threads_each(cores: int, cameras: int) -> int:

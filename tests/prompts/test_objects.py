@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from segue.models.segue_prompt import BOX, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts import ImagePrompts, Prompter
-from segue.prompts.objects import MOST_BOXES, boxes_around
+from segue.prompts.answers import MaskPrediction
+from segue.prompts.objects import MOST_BOXES, boxes_around, is_part
 from segue.types import Box
 from segue.utils.arrays import Float32Array
 from segue.weights import Prepared
@@ -37,6 +39,12 @@ def test_boxes_have_all_clicks_in_them_and_none_beside_the_object() -> None:
     assert around([(20, 20)], [(70, 70)]) == [(0, 0, 50, 50)]
     assert around([(160, 10)]) == [(150, 0, 200, 90)]  # clipped to the image
     assert around([(100, 95)]) == []
+
+
+def test_boxes_of_no_pixel_and_equal_ones_are_left_out() -> None:
+    known = found((10.6, 10, 11.4, 20), (0, 0, 50, 50), (0, 0, 49, 50), (0, 0, 90, 90), scores=(0.9,) * 4)
+    boxes = [box for _, box in boxes_around(known, ImagePrompts(points=[(11, 15)]), SIZE)]
+    assert boxes == [(0, 0, 49, 50), (0, 0, 90, 90)]
 
 
 def test_the_best_boxes_are_small_and_sure() -> None:
@@ -105,15 +113,64 @@ def test_a_click_on_a_part_means_the_object_around_it(looks: list[Found]) -> Non
     assert len(looks) == 1  # for all prompts on an image
 
 
-@pytest.mark.parametrize(
-    "more", [{"negative": [(110.0, 70.0)]}, {"mask": None}, {"box": (140, 110, 170, 130)}]
-)
+MASK = np.pad(np.ones((40, 40), bool), ((100, 100), (130, 150)))
+
+
+@pytest.mark.parametrize("more", [{"mask": MASK}, {"box": (140, 110, 170, 130)}])
 def test_what_says_how_much_is_meant_asks_no_detector(looks: list[Found], more: dict[str, Any]) -> None:
-    if "mask" in more:
-        more = {"mask": np.pad(np.ones((40, 40), bool), ((100, 100), (130, 150)))}
     kept = literal()(points=CLICK, **more)
     np.testing.assert_array_equal(kept.mask, literal(objects=False)(points=CLICK, **more).mask)
     assert kept.mask.any()
+    assert not looks
+
+
+def test_a_click_beside_the_object_in_its_box_leaves_the_first_one_alone(looks: list[Found]) -> None:
+    negative = [(110.0, 70.0)]
+    kept = literal()(points=CLICK, negative=negative)
+    np.testing.assert_array_equal(kept.mask, literal(objects=False)(points=CLICK, negative=negative).mask)
+    assert looks
+
+
+def test_an_object_that_is_not_sure_is_a_candidate_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue.prompts.prompter.detected_boxes", lambda *_: found(OBJECT, scores=(0.2,)))
+    part = literal(objects=False)(points=CLICK).mask
+    answer, second, *_ = literal().candidates(ImagePrompts(points=CLICK))
+    np.testing.assert_array_equal(answer.mask, part)
+    assert second.mask.sum() > 5 * part.sum()
+
+
+def test_the_mask_of_a_click_alone_does_not_depend_on_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the network that ships: looks at a box leave crops, which the click must not take."""
+    image = cv2.GaussianBlur(IMAGE, (0, 0), 9)
+    image[60:180, 100:200] //= 2
+    monkeypatch.setattr("segue.prompts.prompter.detected_boxes", lambda *_: found(OBJECT, scores=(0.2,)))
+    offered = Prompter(image, device="cpu").candidates(ImagePrompts(points=CLICK))
+    alone = Prompter(image, device="cpu", objects=False)(points=CLICK)
+    np.testing.assert_array_equal(offered[0].mask, alone.mask)
+
+
+def flat(area: Box, iou: float) -> MaskPrediction:
+    """A mask that is a box."""
+    x0, y0, x1, y1 = map(int, area)
+    planes = np.zeros((1, *SIZE), np.float32)
+    planes[0, y0:y1, x0:x1] = 1
+    return MaskPrediction(SIZE, (0, 0, SIZE[1], SIZE[0]), np.array([iou], np.float32), planes)
+
+
+@pytest.mark.parametrize(
+    ("clicked", "whole", "expected"),
+    [
+        ((0, 0, 20, 20), (0, 0, 30, 30), True),  # little larger
+        ((0, 0, 20, 20), (0, 8, 30, 38), False),  # most of the mask lies elsewhere
+        ((0, 0, 10, 10), (0, 0, 90, 90), False),  # much larger, and no surer
+    ],
+)
+def test_a_part_lies_in_an_object_that_is_little_larger(clicked: Box, whole: Box, expected: bool) -> None:
+    assert is_part(flat(clicked, 0.97), flat(whole, 0.9), "click") is expected
+
+
+def test_a_much_larger_object_is_meant_where_it_is_surer() -> None:
+    assert is_part(flat((0, 0, 10, 10), 0.6), flat((0, 0, 90, 90), 0.95), "click")
 
 
 def test_free_weights_use_no_detector_unless_they_are_asked_to(looks: list[Found]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -81,9 +80,9 @@ class Prompter(ImagePrompter):
         network: a network; its name, ``segue-prompt`` or ``segue-prompt-free``; or one that is prepared, as
             ``segue.load(name, device="cpu")`` gives it.
         device: where it runs; None takes a GPU if there is one.
-        fast: half precision, where the device is faster with it.
-        objects: whether first clicks may mean a whole object that NanoDet-Plus finds; None is yes, but for
-            ``segue-prompt-free``, whose training data are known.
+        fast: half precision, where the device is faster with it; for the detector, too.
+        objects: whether first clicks may mean a whole object that NanoDet-Plus finds, which learned on COCO;
+            None is yes, but for ``segue-prompt-free``, whose training data are known.
 
     Example:
         >>> prompter = segue.Prompter(frame)  # doctest: +SKIP
@@ -104,7 +103,7 @@ class Prompter(ImagePrompter):
         super().__init__(image.image if isinstance(image, Frame) else as_rgb(image, "image"))
         prepared: Prepared[SeguePrompt] = prepare(network, task="prompt", device=device, fast=fast)
         self._objects = prepared.name != "segue-prompt-free" if objects is None else objects
-        self._fast = fast
+        self._fast = prepared.precision != torch.float32
         self._network, self._device, self._dtype = prepared.network, prepared.device, prepared.dtype
         self._guard = prepared.inference_guard
         # What was asked last is the last.
@@ -133,7 +132,7 @@ class Prompter(ImagePrompter):
             self._begin()
         if _says_how_much(prompts):
             return self._look(prompts, prompts.calibration, new=prompts.box is not None)
-        return self._first(prompts, 1)[0]
+        return self._first(prompts, 1)[0][0]
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
         """Also masks of a whole object, of the click alone, and of the crops in which it was looked at."""
@@ -141,15 +140,18 @@ class Prompter(ImagePrompter):
         if _says_how_much(prompts):
             return super().candidates(prompts)
         self._begin()
-        known = [answer.one(0) for answer in self._first(prompts, 2)]
-        tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
+        known, tried = self._first(prompts, 2)
         masks = [
             answer.one(k).calibrated(prompts.calibration) for answer in tried for k in range(len(answer))
         ]
-        return distinct([*known, *surest_first(mask for mask in masks if mask.planes.max() > 0.5)])
+        first = (answer.one(0) for answer in known)
+        return distinct([*first, *surest_first(mask for mask in masks if mask.planes.max() > 0.5)])
 
-    def _first(self, prompts: ImagePrompts, most: int) -> list[MaskPrediction]:
-        """Masks of a first click, the one to take first: of it alone, and of a whole object around it."""
+    def _first(self, prompts: ImagePrompts, most: int) -> tuple[list[MaskPrediction], list[MaskPrediction]]:
+        """Masks of a first click, the one to take first: of it alone, and of a whole object around it.
+
+        The second value are the looks at the crops in which the click was found.
+        """
         tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
         clicked = tried[_whole_of([one.small() for one in tried], [float(one.iou[0]) for one in tried])]
         ways = [replace(prompts, mask=clicked.probability)] if clicked.mask.any() else []
@@ -157,11 +159,15 @@ class Prompter(ImagePrompter):
             boxed = replace(prompts, box=box)
             [whole] = self._ask(boxed, "around", self._window(boxed))
             if holds_clicks(whole, prompts):
-                ways.insert(0 if score >= SURE_SCORE and is_part(clicked, whole) else 1, boxed)
+                ways.insert(
+                    0 if score >= SURE_SCORE and is_part(clicked, whole, prompts.calibration) else 1, boxed
+                )
                 break
-        kinds = [way.calibration if way.box else prompts.calibration for way in ways]
-        looks = (self._look(way, kind, new=True) for way, kind in zip(ways, kinds, strict=True))
-        return list(itertools.islice(looks, most)) or [clicked]
+        answers = []
+        for way in ways[:most]:
+            self._begin()  # none depends on the crops of the other
+            answers.append(self._look(way, way.calibration if way.box else prompts.calibration, new=True))
+        return answers or [clicked], tried
 
     def _begin(self) -> None:
         """Begin a new question, whose answer does not depend on those before."""

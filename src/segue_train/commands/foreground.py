@@ -56,7 +56,8 @@ class Pooled(Data):
 
     sessions: list[Path] | None = option(None)
     """Draw as many samples again from films that sessions of these weights segment, and half as many from
-    videos of moving cameras: `shipped`, or a file. They show what a network does to itself, as where its masks stay. Several take turns."""
+    videos of moving cameras: `shipped`, or a file. They show what a network does to itself, as where its
+    masks stay. Several take turns."""
 
     validation_data: FilePath | None = option(None, flags="validate")
     """Folder of videos in CDnet's layout to measure F on while training."""

@@ -213,7 +213,7 @@ function offer(/** @type {string} */ id, /** @type {string[]} */ values) {
 export async function loadEvents() {
   const wanted = String(question());
   const list = element("timeline-list");
-  list.ariaBusy = String(wanted !== answered);
+  list.inert = wanted !== answered;
   let before, answer;
   do {
     before = marks;
@@ -223,7 +223,7 @@ export async function loadEvents() {
   const { events, more } = answer;
   shown = [];
   answered = wanted;
-  list.ariaBusy = "false";
+  list.inert = false;
   list.replaceChildren();
   element("events-new").textContent = "";
   showEvents(events, more);

@@ -187,6 +187,7 @@ function saveDrawn(kind, change, done = () => {}) {
   const name = chosen;
   const save = async () => {
     await look();
+    if (!states[name]) return `there is no camera ${name} any more`;
     const refused = await post(`${kind}/${name}`, change(states[name]));
     await look();
     if (!refused) done();
@@ -290,15 +291,17 @@ element("zone-new").hidden = looks;
 element("zone-new").append(icon("plus"), "Draw");
 element("zone-new").onclick = () => beginDrawing(drawnKind);
 element("zone-kind").onchange = () => chooseKind(element("zone-kind").value);
-const endDrawing = () => drawn.end();
-element("zone-leave").onclick = endDrawing;
+element("zone-leave").onclick = () => drawn.end();
 element("zone-back").onclick = () => drawn.removePoint();
 element("zone-save").onclick = () => {
-  const { was } = drawn;
+  const { was, points } = drawn;
   const kind = drawnKind;
+  const done = () => {
+    if (drawn.points === points) drawn.end(); // and no other drawing was begun since
+  };
   if (kind === "heights") {
     const [height] = states[chosen].size ?? [1];
-    const rows = drawn.points.map(([, y]) => y * height).sort((a, b) => a - b);
+    const rows = points.map(([, y]) => y * height).sort((a, b) => a - b);
     /** @type {[number, number]} */
     const one = [Math.max(1, Math.round(rows[1])), Math.max(1, Math.round(rows[1] - rows[0]))];
     // The one that stands nearer to the new one is replaced.
@@ -307,18 +310,18 @@ element("zone-save").onclick = () => {
         .filter(([row]) => row && row !== one[0])
         .sort(([a], [b]) => Math.abs(b - one[0]) - Math.abs(a - one[0]))
         .slice(0, 1);
-    saveDrawn(kind, (state) => [...kept(state), one].map(heightText), endDrawing);
+    saveDrawn(kind, (state) => [...kept(state), one].map(heightText), done);
     return;
   }
   /** @type {Zone} */
   const zone = {
     name: element("zone-name").value.trim(),
     percent: true,
-    points: drawn.points.map(([x, y]) => [percent(x), percent(y)]),
+    points: points.map(([x, y]) => [percent(x), percent(y)]),
   };
   const others = (/** @type {State} */ state) =>
     state[kind].filter((other) => other.name !== zone.name && other.name !== was);
-  saveDrawn(kind, (state) => [...others(state), zone].map(zoneText), endDrawing);
+  saveDrawn(kind, (state) => [...others(state), zone].map(zoneText), done);
 };
 
 // Health
