@@ -62,8 +62,8 @@ def test_snow_before_an_empty_scene_is_no_foreground() -> None:
     video = [with_flakes(SCENE, time) for time in range(16)]
     second, *others = (mask.mean() for mask in played(iter(video))[1:])
     assert max(others) <= 0.0005
-    assert second <= 0.001, "one frame is all that is known of the scene"
-    assert max(mask.mean() for mask in played(iter(video), ("rain",))) > 0.0015
+    assert second <= 0.002, "one frame is all that is known of the scene"
+    assert max(mask.mean() for mask in played(iter(video), ("rain",))[2:]) > 0.0015
 
 
 def test_an_object_in_snow_is_found_at_once() -> None:

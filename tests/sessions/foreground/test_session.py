@@ -548,8 +548,8 @@ def test_a_network_sees_the_part_of_a_frame_that_differs_alone() -> None:
     for rows, columns in ((np.s_[50:90], np.s_[20:50]), (np.s_[110:144], np.s_[170:200])):
         image = empty.copy()
         image[rows, columns] = (250, 20, 20)
-        seen = SegmenterInput(image)
-        found = segmenter.step(seen, dict.fromkeys(segmenter.offsets, seen), scene)
+        before = dict.fromkeys(segmenter.offsets, SegmenterInput(empty))
+        found = segmenter.step(SegmenterInput(image), before, scene)
         window = differing(image, scene, network.size_multiple)
         assert window is not None
         assert all(
@@ -563,7 +563,7 @@ def test_a_network_sees_the_part_of_a_frame_that_differs_alone() -> None:
         planes = segmenter._tensor(scene.planes)
         whole = network.decode(
             network.encode(segmenter._prepared(image), network.current),
-            [network.encode(segmenter._prepared(image), role) for _, role in network.context],
+            [network.encode(segmenter._prepared(empty), role) for _, role in network.context],
             network.encode(planes, network.background),
             (144, 208),
         )[0, 0, :144, :200].sigmoid()
