@@ -102,6 +102,7 @@ def annotating(path: Path, project: Path) -> Iterator[tuple[Any, int]]:
 def clicks(path: Path, project: Path) -> None:
     """First clicks on new objects, from the button to the image, with and without a rest of the pointer."""
     with annotating(path, project) as (page, server):
+        page.evaluate(WATCH)
         click(page, 0, 1.0, server)  # loads the networks
         for first, rest in ((1, 0.0), (1 + CLICKS, REST)):  # other frames: those before have masks
             clicks = [click(page, place, rest, server) for place in range(first, first + CLICKS)]
