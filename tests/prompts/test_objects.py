@@ -9,20 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+from segue.models.detection.nanodet import Boxes
 from segue.models.segue_prompt import BOX, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts import ImagePrompts, Prompter
 from segue.prompts.answers import MaskPrediction
 from segue.prompts.objects import MOST_BOXES, boxes_around, is_part
 from segue.types import Box
-from segue.utils.arrays import Float32Array
 from segue.weights import Prepared
 
 SIZE = (100, 200)
-Found = tuple[Float32Array, Float32Array]
 
 
-def found(*boxes: Box, scores: tuple[float, ...]) -> Found:
-    return np.array(boxes, np.float32), np.array(scores, np.float32)
+def found(*boxes: Box, scores: tuple[float, ...]) -> Boxes:
+    return Boxes(torch.tensor(boxes), torch.tensor(scores), torch.zeros(len(scores), dtype=torch.int64))
 
 
 def test_boxes_have_all_clicks_in_them_and_none_beside_the_object() -> None:
@@ -81,11 +80,11 @@ CLICK = [(150.0, 120.0)]
 
 
 @pytest.fixture
-def looks(monkeypatch: pytest.MonkeyPatch) -> list[Found]:
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[Boxes]:
     """A detector that finds one object, and what it has found."""
-    made: list[Found] = []
+    made: list[Boxes] = []
 
-    def detect(*_: object) -> Found:
+    def detect(*_: object) -> Boxes:
         made.append(found(OBJECT, scores=(0.7,)))
         return made[-1]
 
@@ -97,7 +96,7 @@ def literal(**options: bool) -> Prompter:
     return Prompter(IMAGE, Prepared(Literal(), torch.device("cpu"), torch.float32, ""), **options)
 
 
-def test_a_click_on_a_part_means_the_object_around_it(looks: list[Found]) -> None:
+def test_a_click_on_a_part_means_the_object_around_it(looks: list[Boxes]) -> None:
     x0, y0, x1, y1 = OBJECT
     whole = np.zeros(IMAGE.shape[:2], bool)
     whole[y0:y1, x0:x1] = True
@@ -117,14 +116,14 @@ MASK = np.pad(np.ones((40, 40), bool), ((100, 100), (130, 150)))
 
 
 @pytest.mark.parametrize("more", [{"mask": MASK}, {"box": (140, 110, 170, 130)}])
-def test_what_says_how_much_is_meant_asks_no_detector(looks: list[Found], more: dict[str, Any]) -> None:
+def test_what_says_how_much_is_meant_asks_no_detector(looks: list[Boxes], more: dict[str, Any]) -> None:
     kept = literal()(points=CLICK, **more)
     np.testing.assert_array_equal(kept.mask, literal(objects=False)(points=CLICK, **more).mask)
     assert kept.mask.any()
     assert not looks
 
 
-def test_a_click_beside_the_object_in_its_box_leaves_the_first_one_alone(looks: list[Found]) -> None:
+def test_a_click_beside_the_object_in_its_box_leaves_the_first_one_alone(looks: list[Boxes]) -> None:
     negative = [(110.0, 70.0)]
     kept = literal()(points=CLICK, negative=negative)
     np.testing.assert_array_equal(kept.mask, literal(objects=False)(points=CLICK, negative=negative).mask)
@@ -173,7 +172,7 @@ def test_a_much_larger_object_is_meant_where_it_is_surer() -> None:
     assert is_part(flat((0, 0, 10, 10), 0.6), flat((0, 0, 90, 90), 0.95), "click")
 
 
-def test_free_weights_use_no_detector_unless_they_are_asked_to(looks: list[Found]) -> None:
+def test_free_weights_use_no_detector_unless_they_are_asked_to(looks: list[Boxes]) -> None:
     Prompter(IMAGE, "segue-prompt-free", device="cpu")(points=CLICK)
     assert not looks
     Prompter(IMAGE, "segue-prompt-free", device="cpu", objects=True)(points=CLICK)

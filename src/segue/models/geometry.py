@@ -122,6 +122,11 @@ class ResizePadGeometry:
         return F.interpolate(cut[None], size=self.image, mode="bilinear")[0]
 
 
+def other_masks(masks: Tensor, total: Tensor | None = None) -> Tensor:
+    """For each object the sum of the masks (..., K, H, W) of the others; ``total`` is the sum of all."""
+    return (masks.sum(-3, keepdim=True) if total is None else total) - masks
+
+
 def aggregate(probabilities: Tensor, channels: int = 0) -> Tensor:
     """Soft aggregation of object probabilities (K, H, W) to (K+1, H, W) (STM paper, section 3.4).
 

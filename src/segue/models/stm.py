@@ -22,7 +22,7 @@ from segue.layers.pieces import cat, one_by_one
 from segue.layers.residual import ResBlock, add_frame, joint_conv
 from segue.layers.resnet import Bottleneck, FrozenBatchNorm, ResidualTrunk, stem_conv
 from segue.models.base import QueryFeatures, Schedule, Tracker
-from segue.models.geometry import aggregate
+from segue.models.geometry import aggregate, other_masks
 from segue.models.memory import BicubicTracker
 from segue.models.memory.published import PublishedNetwork
 
@@ -69,7 +69,7 @@ class STM(PublishedNetwork):
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Keys and values, ([B,] K, 128 and 512, H/16, W/16), of soft masks ([B,] K, H, W) in [0, 1]."""
-        others = ((masks.sum(-3, keepdim=True) if total is None else total) - masks).clamp(0, 1)
+        others = other_masks(masks, total).clamp(0, 1)
         r4 = self.Encoder_M(query.image, masks.flatten(0, -3)[:, None], others.flatten(0, -3)[:, None])
         key, value = self.KV_M_r4(r4)
         objects = masks.shape[:-2]

@@ -16,7 +16,7 @@ from segue.conversions.supervision import labels_of
 from segue.errors import PromptError
 from segue.masks import fill_boxes
 from segue.models.deeplab import VOC_NAMES, DeepLabV3
-from segue.models.detection.boxes import suppress
+from segue.models.detection.boxes import SAME_OBJECT, suppress
 from segue.models.detection.classes import COCO_ORDER
 from segue.prompt_inputs import clip_box
 from segue.prompts.answers import ImagePrompts, MakePrompter
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from segue.models.detection.pointrend import PointRend
     from segue.models.dino import DINO
 
-SAME_OBJECT = 0.8  # IoU of boxes of different classes above which the weaker one is the same object again
 POTENTIAL = 100  # patches of lowest degree among which the seed's companions are sought; k of the paper
 
 Finds = tuple[FloatingArray, FloatingArray, Sequence[str | None], npt.NDArray[np.float32] | None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -38,6 +38,9 @@ from segue.utils.arrays import Float32Array
 from segue.utils.devices import to_device
 from segue.video.decoding.readers import FrameLike, as_rgb
 from segue.weights import Prepared, prepare
+
+if TYPE_CHECKING:
+    from segue.models.detection.nanodet import Boxes
 
 SIDE = 192
 """Side of the crops that segue-prompt sees, in pixels. On left-out stills 192 gave better masks than 256,
@@ -155,7 +158,8 @@ class Prompter(ImagePrompter):
         tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
         clicked = tried[_whole_of([one.small() for one in tried], [float(one.iou[0]) for one in tried])]
         ways = [replace(prompts, mask=clicked.probability)] if clicked.mask.any() else []
-        for score, box in boxes_around(self._detected, prompts, self.size):
+        boxes = boxes_around(self._detected, prompts, self.size) if self._objects else []
+        for score, box in boxes:
             boxed = replace(prompts, box=box)
             [whole] = self._ask(boxed, "around", self._window(boxed))
             if holds_clicks(whole, prompts):
@@ -174,10 +178,8 @@ class Prompter(ImagePrompter):
         self._crops = {key: maps for key, maps in self._crops.items() if key[0] == "find"}
 
     @cached_property
-    def _detected(self) -> tuple[Float32Array, Float32Array]:
-        """Boxes and scores of the objects of the image."""
-        if not self._objects:
-            return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    def _detected(self) -> Boxes:
+        """The objects of the image."""
         return detected_boxes(prepare("nanodet", device=self._device, fast=self._fast), self.image)
 
     def _look(self, prompts: ImagePrompts, kind: str, *, new: bool) -> MaskPrediction:

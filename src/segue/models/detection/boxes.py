@@ -22,6 +22,10 @@ LARGEST_LOG = math.log(1000 / 16)
 """Bound on the logarithm of a change of size."""
 
 
+SAME_OBJECT = 0.8
+"""IoU of boxes of different classes above which the weaker one is the same object again."""
+
+
 def cell_anchors(size: float, ratios: Sequence[float] = (0.5, 1.0, 2.0), *, rounded: bool) -> Tensor:
     """Anchors of one area around the origin. Returns (A, 4), corners x0, y0, x1, y1 in pixels."""
     ratio = torch.tensor(ratios)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from segue.layers.colours import normalise
 from segue.models.base import Shape
-from segue.models.geometry import ResizePadGeometry, aggregate, padding
+from segue.models.geometry import ResizePadGeometry, aggregate, other_masks, padding
 from segue.models.memory.tracker import MemoryTracker
 
 
@@ -50,5 +50,5 @@ class PublishedNetwork(nn.Module):
         """Masks ([B,] K, H, W) and those of the others, of at most ``most``, as ([B,] K, 1 or 2, H, W)."""
         if self.single_object:
             return masks[..., None, :, :]
-        others = (masks.sum(-3, keepdim=True) if total is None else total) - masks
+        others = other_masks(masks, total)
         return torch.stack([masks, others if most is None else others.clamp(0, most)], dim=-3)

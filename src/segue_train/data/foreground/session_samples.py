@@ -180,14 +180,9 @@ class SessionSamples:
         *before, current = seen.window
         labels = without_evidence_unknown(current, before, seen.planes, labels, visible)
         background = joined_planes(seen.planes, seen.recurrence)
-        if labels.shape != self.size:
-            rows, columns = _part(rng, wrong, self.size)
-            return Sample(
-                np.ascontiguousarray(seen.window[:, rows, columns]),
-                np.ascontiguousarray(background[rows, columns]),
-                np.ascontiguousarray(labels[rows, columns]),
-            )
-        return Sample(seen.window, background, labels)
+        rows, columns = _part(rng, wrong, self.size)
+        parts = (seen.window[:, rows, columns], background[rows, columns], labels[rows, columns])
+        return Sample(*map(np.ascontiguousarray, parts))
 
 
 def _part(rng: Rng, wrong: BoolArray, size: Size) -> tuple[slice, slice]:
