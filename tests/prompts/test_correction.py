@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from segue.errors import PromptError
 from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction, Prompter, correct, resolve_prompts
+from segue.prompts.answers import covering
 from segue.types import Frame, MaskPrompt, PointPrompt
 from segue.utils.arrays import BoolArray, Float32Array
 
@@ -192,6 +193,17 @@ class TestCandidates:
         found = Several(disk(0, 0, 1)).candidates(ImagePrompts(points=[(40, 30)]))
         assert [round(float(each.iou[0]), 1) for each in found] == [0.5, 0.7, 0.6]
         assert [len(each) for each in found] == [1, 1, 1]
+
+    def test_they_come_near_to_all_that_may_be_meant(self) -> None:
+        def seen(radius: float, iou: float) -> MaskPrediction:
+            plane = disk(40, 30, radius).astype(np.float32)
+            return MaskPrediction(SIZE, (0, 0, SIZE[1], SIZE[0]), np.array([iou], np.float32), plane[None])
+
+        # The small one is the surest, but two large ones speak for each other.
+        known = [seen(10, 0.8), seen(3, 0.6), seen(26, 0.5), seen(24, 0.5)]
+        assert covering(known) == [0, 2, 1]
+        assert covering([known[0], known[0], known[1]]) == [0, 2]
+        assert covering([seen(-1, 0.5), seen(-1, 0.9), known[0]]) == [0, 2]  # none has no pixel but the first
 
     def test_those_of_segue_prompt_begin_with_its_answer(self) -> None:
         image = np.random.default_rng(3).normal((40, 70, 120), 6, (120, 160, 3))

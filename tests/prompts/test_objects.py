@@ -108,7 +108,7 @@ def test_a_click_on_a_part_means_the_object_around_it(looks: list[Boxes]) -> Non
     assert (answer.mask & whole).sum() / (answer.mask | whole).sum() > 0.9
     offered = prompter.candidates(ImagePrompts(points=CLICK))
     np.testing.assert_array_equal(offered[0].mask, answer.mask)
-    np.testing.assert_array_equal(offered[1].mask, part.mask)
+    assert min(each.mask.sum() for each in offered[1:]) < 0.2 * whole.sum()
     assert len(looks) == 1  # for all prompts on an image
 
 
@@ -133,9 +133,9 @@ def test_a_click_beside_the_object_in_its_box_leaves_the_first_one_alone(looks: 
 def test_an_object_that_is_not_sure_is_a_candidate_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segue.prompts.prompter.detected_boxes", lambda *_: found(OBJECT, scores=(0.2,)))
     part = literal(objects=False)(points=CLICK).mask
-    answer, second, *_ = literal().candidates(ImagePrompts(points=CLICK))
+    answer, *others = literal().candidates(ImagePrompts(points=CLICK))
     np.testing.assert_array_equal(answer.mask, part)
-    assert second.mask.sum() > 5 * part.sum()
+    assert max(each.mask.sum() for each in others) > 5 * part.sum()
 
 
 def test_the_mask_of_a_click_alone_does_not_depend_on_boxes(monkeypatch: pytest.MonkeyPatch) -> None:

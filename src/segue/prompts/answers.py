@@ -28,7 +28,7 @@ PixelWindow = tuple[int, int, int, int]  # a window in whole pixels
 
 
 CANDIDATES = 3  # most answers to choose from
-SAME = 0.6  # IoU of two masks from which on they are no two candidates
+SAME = 0.7  # IoU of two masks from which on they are no two candidates
 COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
 
 CLOSER_WEIGHT = 2.0  # of a closer look in the mean of two
@@ -262,9 +262,28 @@ class MaskPrediction:
         return whole
 
 
-def surest_first(answers: Iterable[MaskPrediction]) -> list[MaskPrediction]:
-    """Answers by their predicted IoU, the highest first."""
-    return sorted(answers, key=lambda answer: -float(answer.iou[0]))
+def covering(answers: Sequence[MaskPrediction]) -> list[int]:
+    """Places of the first of some answers, and of the few that with it come nearest to all of them.
+
+    Each of the answers may be what is meant, in proportion to its predicted IoU. Each further one that is
+    chosen raises the IoU most that the best of those chosen is then expected to have: the greedy choice of
+    Nemhauser, Wolsey and Fisher, "An analysis of approximations for maximizing submodular set functions",
+    1978. Only the first masks count, and those that are too near a chosen one are none to choose from.
+    """
+    masks = np.stack([answer.small().ravel() for answer in answers]).astype(np.float32)
+    shared, areas = masks @ masks.T, masks.sum(1)
+    overlaps = shared / np.maximum(areas[:, None] + areas - shared, 1)
+    likely = np.nan_to_num([answer.iou[0] for answer in answers], nan=1.0) * (areas > 0)
+    chosen, reached = [0], overlaps[0]
+    while len(chosen) < CANDIDATES:
+        gains = np.maximum(overlaps - reached, 0) @ likely
+        gains[(overlaps[:, chosen] >= SAME).any(1) | (areas == 0)] = 0
+        best = int(gains.argmax())
+        if not gains[best]:
+            break
+        chosen.append(best)
+        reached = np.maximum(reached, overlaps[best])
+    return chosen
 
 
 def distinct(answers: Iterable[MaskPrediction]) -> list[MaskPrediction]:
@@ -317,14 +336,14 @@ class ImagePrompter(ABC):
 
         Returns:
             At most :data:`CANDIDATES` answers of one mask each with its predicted IoU. The first is that of
-            :meth:`answer`, the others are sorted by how likely they are meant.
+            :meth:`answer`, the others are those that with it come nearest to all that may be meant.
 
         Raises:
             PromptError: see :meth:`ImagePrompts.checked`.
         """
         answer = self.answer(prompts)
-        first, *others = (answer.one(k) for k in range(len(answer)))
-        return distinct([first, *surest_first(others)])
+        masks = [answer.one(k) for k in range(len(answer))]
+        return [masks[k] for k in covering(masks)]
 
     def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """Answers to a click that corrects a mask, one for each window that is looked at.

@@ -19,10 +19,10 @@ from segue.prompts.answers import (
     ImagePrompts,
     MaskPrediction,
     PixelWindow,
+    covering,
     distinct,
-    surest_first,
 )
-from segue.prompts.objects import SURE_SCORE, boxes_around, detected_boxes, holds_clicks, is_part
+from segue.prompts.objects import MOST_BOXES, SURE_SCORE, boxes_around, detected_boxes, holds_clicks, is_part
 from segue.prompts.planes import (
     around,
     box_window,
@@ -61,6 +61,9 @@ CropPurpose = Literal["find", "around", "close"]
 CLICK_CROPS = (0.5, 0.25)
 """Squares around clicks that are looked at in addition to the whole image, their sides as shares of its
 longer side. The whole alone takes small things for a part of what is around them, or finds nothing."""
+
+PART_CROP = 0.125
+"""A further one, for candidates: it shows parts."""
 
 WHOLE_MARGIN = 0.05
 """Predicted IoU, before calibration, by which a larger look may be less sure than the surest."""
@@ -135,43 +138,56 @@ class Prompter(ImagePrompter):
             self._begin()
         if _says_how_much(prompts):
             return self._look(prompts, prompts.calibration, new=prompts.box is not None)
-        return self._first(prompts, 1)[0][0]
+        tried = self._find(prompts)
+        ways = self._ways(prompts, tried, 1)
+        return self._again(ways[0][0]) if ways else tried[0]
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        """Also masks of a whole object, of the click alone, and of the crops in which it was looked at."""
+        """Also masks of whole objects, of the click alone, and of the crops in which it was looked at."""
         prompts = prompts.checked(self.size)
         if _says_how_much(prompts):
             return super().candidates(prompts)
         self._begin()
-        known, tried = self._first(prompts, 2)
-        masks = [
-            answer.one(k).calibrated(prompts.calibration) for answer in tried for k in range(len(answer))
-        ]
-        first = (answer.one(0) for answer in known)
-        return distinct([*first, *surest_first(mask for mask in masks if mask.planes.max() > 0.5)])
+        tried = self._find(prompts)
+        ways = self._ways(prompts, tried, MOST_BOXES)
+        answer = self._again(ways[0][0]) if ways else tried[0]
+        looks = [*tried, *self._ask(prompts, "find", _square(prompts.positive, PART_CROP, self.size))]
+        masks = [look.one(k).calibrated(prompts.calibration) for look in looks for k in range(len(look))]
+        pool = [(replace(prompts, mask=mask.probability), mask) for mask in masks if mask.mask.any()]
+        pool += [(way, whole.one(0).calibrated("box")) for way, whole in ways if way.box]
+        chosen = covering([answer.one(0), *(look for _, look in pool)])
+        return distinct([answer.one(0), *(self._again(pool[k - 1][0]).one(0) for k in chosen[1:])])
 
-    def _first(self, prompts: ImagePrompts, most: int) -> tuple[list[MaskPrediction], list[MaskPrediction]]:
-        """Masks of a first click, the one to take first: of it alone, and of a whole object around it.
+    def _find(self, prompts: ImagePrompts) -> list[MaskPrediction]:
+        """Look at the whole image and at squares around first clicks."""
+        squares = (_square(prompts.positive, share, self.size) for share in CLICK_CROPS)
+        return self._ask(prompts, "find", (0.0, 0.0, float(self.size[1]), float(self.size[0])), *squares)
 
-        The second value are the looks at the crops in which the click was found.
+    def _ways(
+        self, prompts: ImagePrompts, tried: Sequence[MaskPrediction], most: int
+    ) -> list[tuple[ImagePrompts, MaskPrediction]]:
+        """What first clicks may mean, as prompts and a first look at it; what to take comes first.
+
+        It is the best of the masks that were tried, and at most so many objects around the clicks.
         """
-        tried = self._ask(prompts, "find", *_click_crops(prompts.positive, self.size))
         clicked = tried[_whole_of([one.small() for one in tried], [float(one.iou[0]) for one in tried])]
-        ways = [replace(prompts, mask=clicked.probability)] if clicked.mask.any() else []
-        boxes = boxes_around(self._detected, prompts, self.size) if self._objects else []
-        for score, box in boxes:
+        ways = [(replace(prompts, mask=clicked.probability), clicked)] if clicked.mask.any() else []
+        objects = 0
+        for score, box in boxes_around(self._detected, prompts, self.size) if self._objects else ():
             boxed = replace(prompts, box=box)
             [whole] = self._ask(boxed, "around", self._window(boxed))
             if holds_clicks(whole, prompts):
-                ways.insert(
-                    0 if score >= SURE_SCORE and is_part(clicked, whole, prompts.calibration) else 1, boxed
-                )
+                first = not objects and score >= SURE_SCORE and is_part(clicked, whole, prompts.calibration)
+                ways.insert(0 if first else len(ways), (boxed, whole))
+                objects += 1
+            if objects == most:
                 break
-        answers = []
-        for way in ways[:most]:
-            self._begin()  # none depends on the crops of the other
-            answers.append(self._look(way, way.calibration if way.box else prompts.calibration, new=True))
-        return answers or [clicked], tried
+        return ways
+
+    def _again(self, way: ImagePrompts) -> MaskPrediction:
+        """Look closely at what was seen at a first look."""
+        self._begin()  # none depends on the crops of another
+        return self._look(way, "box" if way.box else replace(way, mask=None).calibration, new=True)
 
     def _begin(self) -> None:
         """Begin a new question, whose answer does not depend on those before."""
@@ -297,16 +313,11 @@ def resized(image: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
     return np.asarray(cv2.resize(image, (side, side), interpolation=flags))
 
 
-def _click_crops(points: Sequence[Point], size: tuple[int, int]) -> list[Box]:
-    """The whole image and the squares of :data:`CLICK_CROPS`, each with all points in it."""
-    windows: list[Box] = [(0.0, 0.0, float(size[1]), float(size[0]))]
+def _square(points: Sequence[Point], share: float, size: tuple[int, int]) -> Box:
+    """A square of a share of the longer side of the image, with all points in it."""
     x0, y0, x1, y1 = around([(x, y, x + 1, y + 1) for x, y in points])
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    for share in CLICK_CROPS:
-        reach = share * max(size) / 2
-        square = (min(x - reach, x0), min(y - reach, y0), max(x + reach, x1), max(y + reach, y1))
-        windows.append(box_window(square, size))
-    return windows
+    x, y, reach = (x0 + x1) / 2, (y0 + y1) / 2, share * max(size) / 2
+    return box_window((min(x - reach, x0), min(y - reach, y0), max(x + reach, x1), max(y + reach, y1)), size)
 
 
 def _whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) -> int:
