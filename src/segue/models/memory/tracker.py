@@ -162,12 +162,17 @@ class MemoryTracker(Checkpointable):
 
     @property
     def requires_update(self) -> bool:
-        return bool(self.ids) and (self.schedule.include_last or self.since_memory >= self.schedule.mem_every)
+        return bool(self.ids) and (self.schedule.include_last or self._is_due)
 
     @property
     def since_memory(self) -> int:
         """Frames from the last one that became permanent memory to the next one that comes."""
         return self._seen - self._last_memory
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether the next frame becomes permanent memory without prompts."""
+        return self.since_memory >= self.schedule.mem_every
 
     def skip(self) -> None:
         self._peeked = None
@@ -181,7 +186,7 @@ class MemoryTracker(Checkpointable):
 
     def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
         ids = self.ids if given is None else tuple(sorted({*self.ids, *given.ids}))
-        keep = given is not None or self.since_memory >= self.schedule.mem_every
+        keep = given is not None or self._is_due
         geometry = self.geometry(image.shape[:2])
         wanted = bool(self.ids) and predict and (given is None or self.needs_prediction(given))
         look = self._predict_frame(image, geometry, FramePlan(given, ids, keep), wanted=wanted)
@@ -216,7 +221,7 @@ class MemoryTracker(Checkpointable):
 
     def peek(self, image: Image) -> TrackOutput:
         geometry = self.geometry(image.shape[:2])
-        plan = FramePlan(None, self.ids, keep=self.since_memory >= self.schedule.mem_every)
+        plan = FramePlan(None, self.ids, keep=self._is_due)
         look = self._peeked = self._predict_frame(image, geometry, plan, wanted=True)
         assert look.logits is not None
         return self.merge(look.logits, geometry)[0]
