@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from segue.layers.attention import affinity
 from segue.models.memory import MemoryTable
 from segue.models.memory.similarity import key_rows, query_rows
+from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction
+from segue.sessions import TrackSession
+from segue.types import MaskPrompt, PointPrompt, Prompt
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+MASK = np.zeros(IMAGE.shape[:2], bool)
+MASK[20:44, 20:60] = True
+
+
+class Everything(ImagePrompter):
+    """Takes the whole image for the object."""
+
+    def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
+        whole = np.full((1, *self.size), 0.9, np.float32)
+        return MaskPrediction(self.size, (0, 0, *self.size[::-1]), np.array([0.8], np.float32), whole)
+
 
 KEY = torch.randn(1, 8, 3, 4, generator=torch.Generator().manual_seed(0))
 ROWS = KEY[0].flatten(1).T
@@ -37,6 +54,35 @@ def test_of_two_equal_frames_the_given_one_is_believed_more(keep: bool, expected
     share = memory.read(KEY, [1])
     odds = share / (1 - share)
     torch.testing.assert_close(odds, torch.full_like(odds, -expected).exp())
+
+
+def test_a_kept_frame_that_is_not_trusted_counts_as_predicted() -> None:
+    memory = bank(penalty=0.5)
+    memory.write([1], KEY, values(0.0), pinned=True)
+    memory.write([1], KEY, values(1.0), pinned=True, trusted=False)
+    share = memory.read(KEY, [1])
+    torch.testing.assert_close(share / (1 - share), torch.full_like(share, -0.5).exp())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "trusted"),
+    [
+        (PointPrompt(1, [(12, 30)]), False),  # most of the mask stays as it was predicted
+        (PointPrompt(1, [(12, 30)], whole=True), True),
+        (PointPrompt(2, [(12, 30)]), True),
+        (MaskPrompt(1, MASK, 0.8), True),
+    ],
+)
+def test_masks_that_clicks_corrected_count_as_predicted(prompt: Prompt, trusted: bool) -> None:
+    session = TrackSession("stcn-lite", device="cpu", prompter=Everything)
+    session.step(IMAGE, MASK.astype(np.uint8))
+    session.step(IMAGE, [prompt])
+    (table,) = session.tracker.memories[0].tables  # type: ignore[attr-defined]
+    first, second = table._tables["keys"].rows[:, -1].view(2, -1)
+    penalty = 0.0 if trusted else table.penalty * 8  # times the root of 64 channels
+    same = table._tables["keys"].rows[:, :-1].square().sum(1).view(2, -1)
+    sparse = (first - same[0]).numpy()  # sparse positions of the background have a bonus
+    torch.testing.assert_close(second - same[1] - torch.from_numpy(sparse), torch.full_like(first, penalty))
 
 
 def test_the_previous_frame_is_read_only_within_its_window() -> None:

@@ -103,7 +103,13 @@ def resolve_prompts(
                 raise PromptError(f"object {id} is completely covered by later objects; change their order")
         labels = {id: item.label for id, group in groups.items() for item in group if item.label is not None}
         masked = tuple(id for id in groups if id not in {prompt.id for prompt in kept})
-        return FramePrompts(torch.from_numpy(mask), masked, tuple(kept), labels, removed, expected)
+        corrected = frozenset(id for id in known or () if id in groups and _only_corrects(groups[id]))
+        return FramePrompts(torch.from_numpy(mask), masked, tuple(kept), labels, removed, expected, corrected)
+
+
+def _only_corrects(group: Sequence[Prompt]) -> bool:
+    """Whether prompts of an object change some regions of its mask and leave the others as they are."""
+    return all(isinstance(prompt, PointPrompt) and not prompt.whole for prompt in group)
 
 
 def _group(

@@ -29,7 +29,8 @@ class Schedule:
             are read; farther away one in four is, which counts for two. None reads all of them, as a GPU
             does, and images that are read from coarse to fine. Only for L2.
         penalty: confidence penalty, taken off the affinities of kept frames unless their masks were given:
-            other masks are predictions, whose errors would otherwise feed on themselves. Only for L2.
+            other masks are predictions, whose errors would otherwise feed on themselves. Predictions that
+            clicks corrected count as such. Only for L2.
         last_penalty: the same for the previous frame.
         memory_frames: bound on the number of permanent memory frames.
         memory_policy: which one makes room when the bound is reached; ``all`` ignores the bound.
@@ -94,6 +95,7 @@ class FramePrompts:
         labels: label of every object that has one.
         removed: ids that are followed no longer from this frame on.
         expected: predicted IoU of the masks that a prompter made and judged, by id, in [0, 1].
+        corrected: objects whose mask is where they were taken to be, with regions that points changed.
     """
 
     mask: Tensor
@@ -102,6 +104,7 @@ class FramePrompts:
     labels: Mapping[int, str] = field(default_factory=dict)
     removed: tuple[int, ...] = ()
     expected: Mapping[int, float] = field(default_factory=dict)
+    corrected: frozenset[int] = frozenset()
 
     @property
     def ids(self) -> tuple[int, ...]:

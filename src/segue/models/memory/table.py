@@ -105,7 +105,8 @@ class MemoryTable(Checkpointable):
         coarse_above: number of positions of one frame above which the read goes from coarse to fine; None
             for never. It needs a ``top_k``.
         last_window: radius within which the frame that was written last is read; None for all of it.
-        penalty: confidence penalty, taken off the affinities of kept frames that are not pinned.
+        penalty: confidence penalty, taken off the affinities of kept frames but for pinned ones that are
+            trusted.
         last_penalty: the same for the previous frame.
         dense_radius: how far from the objects all positions of a kept frame are read; farther away one in
             four is, which counts for two. None reads all; only for L2, and not from coarse to fine.
@@ -186,14 +187,16 @@ class MemoryTable(Checkpointable):
         selection: Tensor | None = None,
         keep: bool = True,
         pinned: bool = False,
+        trusted: bool = True,
         occupied: Tensor | None = None,
     ) -> None:
         """Remember keys (1, C, h, w) and values (K, Cv, h, w) of a frame, until the next one if not ``keep``.
 
         Values may be the :class:`Changes` of all known objects, of a frame that is not kept.
         ``shrinkage`` (1, 1, h, w) and ``selection`` (1, C, h, w) are for the anisotropic similarity; a
-        ``pinned`` frame is spared as long as possible and never penalised. Reads that were not committed do
-        not count. ``occupied`` says where its objects are, (h, w), bool, for ``dense_radius``.
+        ``pinned`` frame is spared as long as possible, and not penalised if it is ``trusted``. Reads that
+        were not committed do not count. ``occupied`` says where its objects are, (h, w), bool, for
+        ``dense_radius``.
         """
         positions = key.shape[2] * key.shape[3]
         before = self._by_time()[-1] if isinstance(values, Changes) else 0
@@ -211,7 +214,7 @@ class MemoryTable(Checkpointable):
             return
         self._grid, self.objects = (key.shape[2], key.shape[3]), objects
         penalty = self.penalty if keep else self.last_penalty
-        rows = self._rows(key, shrinkage, 0.0 if pinned else penalty)
+        rows = self._rows(key, shrinkage, 0.0 if pinned and trusted else penalty)
         if self.dense_radius is not None and "coarse" not in rows:
             rows["read"] = self._thin(rows["keys"], occupied, self.dense_radius)
         if selection is not None:

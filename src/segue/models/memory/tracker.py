@@ -53,6 +53,7 @@ class FramePlan:
         given: the prompts of the frame.
         ids: the objects after it, ascending.
         keep: whether the frame becomes permanent memory.
+        corrects: whether its prompts only correct predicted masks, most of which stay as they are.
         occupied: positions of the memory (h, w), bool, that its masks touch; known when they are, and only
             where the schedule asks for it.
         window: the part of the image in which objects are predicted; None for all of it.
@@ -61,6 +62,7 @@ class FramePlan:
     given: FramePrompts | None
     ids: tuple[int, ...]
     keep: bool
+    corrects: bool = False
     occupied: Tensor | None = None
     window: Window | None = None
 
@@ -189,7 +191,8 @@ class MemoryTracker(Checkpointable):
         keep = given is not None or self._is_due
         geometry = self.geometry(image.shape[:2])
         wanted = bool(self.ids) and predict and (given is None or self.needs_prediction(given))
-        look = self._predict_frame(image, geometry, FramePlan(given, ids, keep), wanted=wanted)
+        corrects = given is not None and {*given.ids} <= given.corrected
+        look = self._predict_frame(image, geometry, FramePlan(given, ids, keep, corrects), wanted=wanted)
         plan = look.plan
         if given is None:
             assert look.logits is not None
@@ -353,6 +356,7 @@ class MemoryTracker(Checkpointable):
                 selection=query.selection,
                 keep=plan.keep,
                 pinned=self.is_pinned(plan),
+                trusted=not plan.corrects,
                 occupied=plan.occupied,
             )
 
