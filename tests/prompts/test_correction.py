@@ -203,7 +203,9 @@ class TestCandidates:
         known = [seen(10, 0.8), seen(3, 0.6), seen(26, 0.5), seen(24, 0.5)]
         assert covering(known) == [0, 2, 1]
         assert covering([known[0], known[0], known[1]]) == [0, 2]
-        assert covering([seen(-1, 0.5), seen(-1, 0.9), known[0]]) == [0, 2]  # none has no pixel but the first
+        assert covering([seen(20, 0.5), seen(22, 0.9)]) == [0]  # as good as the same
+        assert covering([seen(-1, 0.5), seen(-1, 0.9), known[0]]) == [0, 2]  # only the first may be empty
+        assert covering([seen(10, 0.0), seen(3, 0.0)]) == [0, 1]
 
     def test_those_of_segue_prompt_begin_with_its_answer(self) -> None:
         image = np.random.default_rng(3).normal((40, 70, 120), 6, (120, 160, 3))

@@ -11,9 +11,9 @@ import torch
 from segue.layers.attention import affinity
 from segue.models.memory import MemoryTable
 from segue.models.memory.similarity import key_rows, query_rows
-from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction
+from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction, resolve_prompts
 from segue.sessions import TrackSession
-from segue.types import MaskPrompt, PointPrompt, Prompt
+from segue.types import Frame, MaskPrompt, PointPrompt, Prompt
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
 MASK = np.zeros(IMAGE.shape[:2], bool)
@@ -78,11 +78,20 @@ def test_masks_that_clicks_corrected_count_as_predicted(prompt: Prompt, trusted:
     session.step(IMAGE, MASK.astype(np.uint8))
     session.step(IMAGE, [prompt])
     (table,) = session.tracker.memories[0].tables  # type: ignore[attr-defined]
-    first, second = table._tables["keys"].rows[:, -1].view(2, -1)
     penalty = 0.0 if trusted else table.penalty * 8  # times the root of 64 channels
-    same = table._tables["keys"].rows[:, :-1].square().sum(1).view(2, -1)
-    sparse = (first - same[0]).numpy()  # sparse positions of the background have a bonus
-    torch.testing.assert_close(second - same[1] - torch.from_numpy(sparse), torch.full_like(first, penalty))
+    first, second = (
+        rows[:, -1] - rows[:, :-1].square().sum(1) for rows in table._tables["keys"].rows.chunk(2)
+    )
+    torch.testing.assert_close(first, torch.zeros_like(first), atol=1e-3, rtol=0)
+    torch.testing.assert_close(second, torch.full_like(second, penalty), atol=1e-3, rtol=0)
+
+
+def test_an_object_that_was_lost_is_clicked_anew_rather_than_corrected() -> None:
+    lost = np.zeros(IMAGE.shape[:2], np.float32)
+    frame, prompts = Frame(0, 0.0, IMAGE), [PointPrompt(1, [(12, 30)])]
+    for known, expected in ((lost, set()), (lost + MASK, {1})):
+        found = resolve_prompts(frame, prompts, prompter=Everything, known={1: known})
+        assert found.corrected == expected
 
 
 def test_the_previous_frame_is_read_only_within_its_window() -> None:

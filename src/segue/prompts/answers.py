@@ -28,6 +28,7 @@ PixelWindow = tuple[int, int, int, int]  # a window in whole pixels
 
 
 CANDIDATES = 3  # most answers to choose from
+LEAST = 0.01  # by which a mask counts whose predicted IoU is less
 SAME = 0.7  # IoU of two masks from which on they are no two candidates
 COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
 
@@ -273,11 +274,10 @@ def covering(answers: Sequence[MaskPrediction]) -> list[int]:
     masks = np.stack([answer.small().ravel() for answer in answers]).astype(np.float32)
     shared, areas = masks @ masks.T, masks.sum(1)
     overlaps = shared / np.maximum(areas[:, None] + areas - shared, 1)
-    likely = np.nan_to_num([answer.iou[0] for answer in answers], nan=1.0) * (areas > 0)
+    likely = np.nan_to_num([answer.iou[0] for answer in answers], nan=1.0).clip(LEAST)
     chosen, reached = [0], overlaps[0]
     while len(chosen) < CANDIDATES:
-        gains = np.maximum(overlaps - reached, 0) @ likely
-        gains[(overlaps[:, chosen] >= SAME).any(1) | (areas == 0)] = 0
+        gains = np.where(reached < SAME, np.maximum(overlaps - reached, 0) @ likely, 0)
         best = int(gains.argmax())
         if not gains[best]:
             break

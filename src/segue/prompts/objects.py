@@ -28,7 +28,8 @@ predicted IoU must be so much higher. With 0.6 to 0.8, two to four times and 1.5
 of images is nearly the same."""
 
 MOST_BOXES = 2
-"""Boxes around a click whose masks are made, until one of them has the click in it."""
+"""Boxes around a click that are looked at: for an answer until one has the click in its mask, for candidates
+all of them."""
 
 
 def detected_boxes(detector: Prepared[NanoDetPlus], image: Image) -> Boxes:

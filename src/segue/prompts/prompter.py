@@ -22,7 +22,7 @@ from segue.prompts.answers import (
     covering,
     distinct,
 )
-from segue.prompts.objects import MOST_BOXES, SURE_SCORE, boxes_around, detected_boxes, holds_clicks, is_part
+from segue.prompts.objects import SURE_SCORE, boxes_around, detected_boxes, holds_clicks, is_part
 from segue.prompts.planes import (
     around,
     box_window,
@@ -138,9 +138,9 @@ class Prompter(ImagePrompter):
             self._begin()
         if _says_how_much(prompts):
             return self._look(prompts, prompts.calibration, new=prompts.box is not None)
-        tried = self._find(prompts)
-        ways = self._ways(prompts, tried, 1)
-        return self._again(ways[0][0]) if ways else tried[0]
+        clicked, *_ = self._find(prompts)
+        ways = self._ways(prompts, clicked)
+        return self._again(ways[0][0]) if ways else clicked
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
         """Also masks of whole objects, of the click alone, and of the crops in which it was looked at."""
@@ -148,46 +148,51 @@ class Prompter(ImagePrompter):
         if _says_how_much(prompts):
             return super().candidates(prompts)
         self._begin()
-        tried = self._find(prompts)
-        ways = self._ways(prompts, tried, MOST_BOXES)
-        answer = self._again(ways[0][0]) if ways else tried[0]
-        looks = [*tried, *self._ask(prompts, "find", _square(prompts.positive, PART_CROP, self.size))]
-        masks = [look.one(k).calibrated(prompts.calibration) for look in looks for k in range(len(look))]
+        looks = self._find(prompts)
+        ways = self._ways(prompts, looks[0], every=True)
+        answer = (self._again(ways[0][0]) if ways else looks[0]).one(0)
+        looks += self._ask(prompts, "find", _square(prompts.positive, PART_CROP, self.size))
+        seen = [look.calibrated(prompts.calibration) for look in looks]
+        masks = [look.one(k) for look in seen for k in range(len(look))]
         pool = [(replace(prompts, mask=mask.probability), mask) for mask in masks if mask.mask.any()]
-        pool += [(way, whole.one(0).calibrated("box")) for way, whole in ways if way.box]
-        chosen = covering([answer.one(0), *(look for _, look in pool)])
-        return distinct([answer.one(0), *(self._again(pool[k - 1][0]).one(0) for k in chosen[1:])])
+        pool += [(way, whole.calibrated("box").one(0)) for way, whole in ways if way.box]
+        chosen = [pool[k - 1] for k in covering([answer, *(mask for _, mask in pool)])[1:]]
+        # Where close looks become the same, the first ones are still different.
+        return distinct(
+            [answer, *(self._again(way).one(0) for way, _ in chosen), *(mask for _, mask in chosen)]
+        )
 
     def _find(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        """Look at the whole image and at squares around first clicks."""
+        """Look at the whole image and at squares around first clicks; the best look comes first."""
         squares = (_square(prompts.positive, share, self.size) for share in CLICK_CROPS)
-        return self._ask(prompts, "find", (0.0, 0.0, float(self.size[1]), float(self.size[0])), *squares)
+        tried = self._ask(prompts, "find", (0.0, 0.0, float(self.size[1]), float(self.size[0])), *squares)
+        best = _whole_of([one.small() for one in tried], [float(one.iou[0]) for one in tried])
+        return [tried.pop(best), *tried]
 
     def _ways(
-        self, prompts: ImagePrompts, tried: Sequence[MaskPrediction], most: int
+        self, prompts: ImagePrompts, clicked: MaskPrediction, *, every: bool = False
     ) -> list[tuple[ImagePrompts, MaskPrediction]]:
         """What first clicks may mean, as prompts and a first look at it; what to take comes first.
 
-        It is the best of the masks that were tried, and at most so many objects around the clicks.
+        It is the mask of the clicks alone, and the first object around them, or ``every`` one.
         """
-        clicked = tried[_whole_of([one.small() for one in tried], [float(one.iou[0]) for one in tried])]
         ways = [(replace(prompts, mask=clicked.probability), clicked)] if clicked.mask.any() else []
-        objects = 0
+        found = False
         for score, box in boxes_around(self._detected, prompts, self.size) if self._objects else ():
             boxed = replace(prompts, box=box)
             [whole] = self._ask(boxed, "around", self._window(boxed))
             if holds_clicks(whole, prompts):
-                first = not objects and score >= SURE_SCORE and is_part(clicked, whole, prompts.calibration)
+                first = not found and score >= SURE_SCORE and is_part(clicked, whole, prompts.calibration)
                 ways.insert(0 if first else len(ways), (boxed, whole))
-                objects += 1
-            if objects == most:
-                break
+                found = True
+                if not every:
+                    break
         return ways
 
     def _again(self, way: ImagePrompts) -> MaskPrediction:
         """Look closely at what was seen at a first look."""
         self._begin()  # none depends on the crops of another
-        return self._look(way, "box" if way.box else replace(way, mask=None).calibration, new=True)
+        return self._look(way, replace(way, mask=None).calibration, new=True)
 
     def _begin(self) -> None:
         """Begin a new question, whose answer does not depend on those before."""
