@@ -103,7 +103,9 @@ def resolve_prompts(
                 raise PromptError(f"object {id} is completely covered by later objects; change their order")
         labels = {id: item.label for id, group in groups.items() for item in group if item.label is not None}
         masked = tuple(id for id in groups if id not in {prompt.id for prompt in kept})
-        seen = [id for id, plane in (known or {}).items() if id in groups and (plane > 0.5).any()]
+        seen = [
+            i for i, plane in (known or {}).items() if i in groups and np.any(plane.astype(np.float32) > 0.5)
+        ]
         corrected = frozenset(id for id in seen if _only_corrects(groups[id]))
         return FramePrompts(torch.from_numpy(mask), masked, tuple(kept), labels, removed, expected, corrected)
 
