@@ -153,14 +153,17 @@ class Prompter(ImagePrompter):
         answer = (self._again(ways[0][0]) if ways else looks[0]).one(0)
         looks += self._ask(prompts, "find", _square(prompts.positive, PART_CROP, self.size))
         seen = [look.calibrated(prompts.calibration) for look in looks]
-        masks = [look.one(k) for look in seen for k in range(len(look))]
-        pool = [(replace(prompts, mask=mask.probability), mask) for mask in masks if mask.mask.any()]
-        pool += [(way, whole.calibrated("box").one(0)) for way, whole in ways if way.box]
-        chosen = [pool[k - 1] for k in covering([answer, *(mask for _, mask in pool)])[1:]]
+        pool: list[tuple[MaskPrediction, ImagePrompts | None]]
+        pool = [(look.one(k), None) for look in seen for k in range(len(look))]
+        pool += [(whole.calibrated("box").one(0), way) for way, whole in ways if way.box]
+        chosen = [pool[k - 1] for k in covering([answer, *(mask for mask, _ in pool)])[1:]]
+        close = [
+            self._again(way or replace(prompts, mask=mask.probability)).one(0)
+            for mask, way in chosen
+            if mask.mask.any()
+        ]
         # Where close looks become the same, the first ones are still different.
-        return distinct(
-            [answer, *(self._again(way).one(0) for way, _ in chosen), *(mask for _, mask in chosen)]
-        )
+        return distinct([answer, *close, *(mask for mask, _ in chosen)])
 
     def _find(self, prompts: ImagePrompts) -> list[MaskPrediction]:
         """Look at the whole image and at squares around first clicks; the best look comes first."""
