@@ -39,7 +39,7 @@ from segue.datasets.davis import Sequence as Video
 from segue.models.base import TrackNetwork
 from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, correct, find_prompter
 from segue.sessions import TrackSession
-from segue.sessions.corrections import Corrected, follow
+from segue.sessions.corrections import ConditioningFrame, Layer, propagate
 from segue.types import Frame, Image, IndexMask, MaskPrompt, PointPrompt, Prompt
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue.weights import Prepared, prepare
@@ -302,10 +302,10 @@ def tracked_on(
     for case, corrected, masks in mended:
         index, number = place_of(case)
         everywhere = frozenset(session.ids)
-        shown = {0: Corrected(plain[0], everywhere), index: Corrected(corrected, everywhere)}
+        shown = {0: ConditioningFrame(plain[0], everywhere), index: ConditioningFrame(corrected, everywhere)}
         found = {"on": dict(enumerate(masks, index + 1))}
         for way, stop in (("anew", min(index + after, len(video) - 1)), ("back", max(index - after, 1))):
-            steps = follow([(TrackSession(prepared), shown)], walk(video, index, stop), index)
+            steps = propagate([Layer(TrackSession(prepared), shown)], walk(video, index, stop), index)
             found[way] = {result.index: result.mask for (result,) in steps}
         for way, results in found.items():
             pairs = [

@@ -7,7 +7,7 @@ section 4). The recurrent states of XMem and Cutie move on with every frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -28,23 +28,41 @@ Features = TypeVar("Features", bound=QueryFeatures)
 
 
 def clip_logits(
-    network: MemoryNetwork, frames: Tensor, masks: Tensor, exists: Tensor, schedule: Schedule | None = None
+    network: MemoryNetwork,
+    frames: Tensor,
+    masks: Tensor,
+    exists: Tensor,
+    schedule: Schedule | None = None,
+    conditioning: Mapping[int, Tensor] | None = None,
 ) -> Tensor:
     """Aggregated log-odds (B, T-1, K+1, H, W), background first, of frames 1 to T-1 of clips (B, T, 3, H, W).
 
-    ``masks``: of the first frame, (B, K, H, W) in [0, 1]; ``exists``: (B, K), 1 where the slot is in use.
+    ``masks``: of the first frame, (B, K, H, W) in [0, 1]; ``exists``: (B, K), 1 where the slot is in use;
+    ``conditioning``: masks of further frames that are memory from the beginning, as corrected ones are.
     """
     batch, length = frames.shape[:2]
+    conditioning = conditioning or {}
     queries = split(network.encode_query(frames.flatten(0, 1)), batch)
     selector = exists[:, :, None, None].float()
     keys: list[Tensor] = []
     values: list[Tensor] = []
     outputs: list[Tensor] = []
-    for t in range(1, length):
-        key, value = network.encode_memory(queries[t - 1], masks)
-        keys.append(queries[t - 1].key if key is None else key)
+
+    def remember(t: int, masks: Tensor) -> None:
+        key, value = network.encode_memory(queries[t], masks)
+        keys.append(queries[t].key if key is None else key)
         values.append(value)
-        readout = _read_memory(keys, values, queries[t].key, network.similarity, schedule)
+
+    for index, corrected in conditioning.items():
+        remember(index, corrected)
+    for t in range(1, length):
+        if t - 1 not in conditioning:
+            remember(t - 1, masks)
+        num_given = len(conditioning) + 1
+        has_last = t > 1 and t - 1 not in conditioning
+        readout = _read_memory(
+            keys, values, queries[t].key, network.similarity, schedule, num_given, has_last
+        )
         logits = network.decode(queries[t], readout)
         full = F.interpolate(logits.float(), size=frames.shape[-2:], mode="bilinear")
         merged = aggregate_logits(torch.sigmoid(full) * selector)
@@ -54,10 +72,17 @@ def clip_logits(
 
 
 def _read_memory(
-    keys: list[Tensor], values: list[Tensor], query: Tensor, similarity: Similarity, schedule: Schedule | None
+    keys: list[Tensor],
+    values: list[Tensor],
+    query: Tensor,
+    similarity: Similarity,
+    schedule: Schedule | None,
+    num_given: int,
+    has_last: bool,
 ) -> Tensor:
-    """Read the memory of all frames before, in float32: (B, K, V, h, w).
+    """Read the memory, whose first ``num_given`` frames have given masks, in float32: (B, K, V, h, w).
 
+    With ``has_last`` the last of its frames is the previous one of the video.
     Keys are each (B, C, h, w), or (B, K, C, h, w) where every object has its own, which are read densely.
     """
     memory, value = (torch.stack(frames, dim=-3).flatten(-3) for frames in (keys, values))
@@ -66,18 +91,21 @@ def _read_memory(
         readout = read(attend(affinity(memory, positions[:, None], similarity)), value)
     else:
         scores = affinity(memory, positions, similarity)
-        if schedule is not None and len(keys) > 1:
-            scores = _penalised(scores.unflatten(1, (len(keys), -1)), schedule, query).flatten(1, 2)
+        if schedule is not None and len(keys) > num_given:
+            scores = scores.unflatten(1, (len(keys), -1))
+            scores = _penalised(scores, schedule, query, num_given, has_last).flatten(1, 2)
         top_k = None if schedule is None else schedule.top_k
         readout = read(attend(scores, top_k), value.flatten(1, 2))
     return readout.view(values[0].shape)
 
 
-def _penalised(scores: Tensor, schedule: Schedule, query: Tensor) -> Tensor:
+def _penalised(scores: Tensor, schedule: Schedule, query: Tensor, num_given: int, has_last: bool) -> Tensor:
     """Scores (B, T, positions of a frame, positions of the query) less what a session takes from them."""
-    between = [schedule.penalty] * (scores.shape[1] - 2)
-    scores = scores - scores.new_tensor([0.0, *between, schedule.last_penalty])[:, None, None]
-    if schedule.last_window is None:
+    penalties = [0.0] * num_given + [schedule.penalty] * (scores.shape[1] - num_given)
+    if has_last:
+        penalties[-1] = schedule.last_penalty
+    scores = scores - scores.new_tensor(penalties)[:, None, None]
+    if schedule.last_window is None or not has_last:
         return scores
     rows, columns = (far_apart(length, schedule.last_window, query.device) for length in query.shape[-2:])
     far = (rows[:, None, :, None] + columns[None, :, None, :]).flatten(2).flatten(0, 1)

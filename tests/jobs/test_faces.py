@@ -16,7 +16,7 @@ from segue.jobs.running import RunCancelledError, RunInterrupted, run
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.masks import write_index_mask
 from segue.sessions import TrackSession
-from segue.sessions.corrections import Corrected, follow
+from segue.sessions.corrections import ConditioningFrame, Layer, propagate
 from segue.sinks import OverlayVideoSink
 from segue.types import Frame, MaskPrompt, Segmentation
 from segue.utils.cancel import CancelToken
@@ -80,9 +80,9 @@ def test_every_face_gives_the_same_bytes(command: Command, tmp_path: Path) -> No
 
     network = segue.load("stcn-lite", weights)
     video = Video(tmp_path / "clip.mp4")
-    corrected = {0: Corrected(MASKS[0], frozenset({1, 2}))}
+    corrected = {0: ConditioningFrame(MASKS[0], frozenset({1, 2}))}
     session = TrackSession(network, device="cpu")  # type: ignore[arg-type]
-    for (result,) in follow([(session, corrected)], video.walk(0, 7), 0):
+    for (result,) in propagate([Layer(session, corrected)], video.walk(0, 7), 0):
         write_index_mask(tmp_path / "page.png", result.mask)
         assert (tmp_path / "page.png").read_bytes() == line[f"masks/{result.index:05d}.png"]
 

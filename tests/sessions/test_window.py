@@ -17,7 +17,7 @@ from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.window import Window
 from segue.models.stcn import STCNLite
 from segue.sessions import SessionState, TrackSession, corrections
-from segue.sessions.corrections import Corrected, follow
+from segue.sessions.corrections import ConditioningFrame, Layer, propagate
 from segue.types import BoxPrompt, Image, Segmentation
 from segue.utils.arrays import UInt8Array
 from segue.utils.cache import ASSETS
@@ -279,10 +279,10 @@ def test_sessions_that_take_one_image_encode_it_once(
         sessions = [
             TrackSession(network, replace(network.schedule, window=None), device="cpu") for _ in (0, 1)
         ]
-        given = [{0: Corrected(square(0), frozenset({1}))} for _ in sessions]
+        given = [{0: ConditioningFrame(square(0), frozenset({1}))} for _ in sessions]
         frames = [segue.Frame(t, t / 25, image) for t, image in enumerate(video[:3])]
         pairs = list(zip(sessions, given, strict=True))
-        return [result for step in follow(pairs, frames, 0) for result in step]
+        return [result for step in propagate([Layer(*pair) for pair in pairs], frames, 0) for result in step]
 
     encoded: list[int] = []
     encode = MemoryTracker.encode

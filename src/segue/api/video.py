@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,16 @@ from segue.prompts import ImagePrompter, MakePrompter, find_prompter, resolve_pr
 from segue.prompts.motion import MotionPrompter
 from segue.sessions.association import new_objects
 from segue.sessions.corrections import (
-    Corrected,
+    ConditioningFrame,
+    Layer,
     StoredObject,
-    follow,
-    frames_shown,
-    layers_of,
-    show,
-    shown_before,
-    stored,
-    with_stored,
+    add_conditioning_frame,
+    composite,
+    conditioning_before,
+    propagate,
+    select_conditioning_frames,
+    split_overlapping,
+    to_rle,
 )
 from segue.sessions.detecting import detector
 from segue.sessions.networks import track_network
@@ -235,6 +237,9 @@ class Video(AbstractContextManager["Video"]):
         for number in found.masked:
             self._labels[number] = found.labels.get(number, self._labels.get(number))
             item = ObjectInfo(number, self._labels[number], found.expected.get(number, 1.0))
+            if number in before:
+                for direction in (1, -1):
+                    self._earlier.setdefault((read.index, number, direction), before[number][1])
             self._given.setdefault(read.index, {})[number] = item, encode_rle(mask == number)["counts"]
         return self._result(read.index)
 
@@ -256,6 +261,7 @@ class Video(AbstractContextManager["Video"]):
             self._remove(id)
             return
         self._given[frame].pop(id)
+        self._earlier = {key: each for key, each in self._earlier.items() if key[:2] != (frame, id)}
         if not self._given[frame]:
             del self._given[frame]
         if id not in self.ids:
@@ -265,9 +271,12 @@ class Video(AbstractContextManager["Video"]):
         """Track the objects through the video, from the frames that have prompts.
 
         Without ``start`` and ``stop`` each object is tracked from its first prompt to the end of the video,
-        and then backwards to its beginning. With them, all objects are tracked from one frame to another.
-        Prompted frames on the way, and the 24 nearest others, are memory before the first frame is tracked.
-        Objects that overlap on a prompted frame are tracked apart.
+        and then backwards to its beginning; one that was corrected since it was tracked, from each corrected
+        frame to the next prompted ones in both directions. With them, all objects are tracked from one frame
+        to another. Prompted frames on the way, and the 24 nearest others, are memory before the first frame is tracked.
+        Where a frame was tracked before, its masks change only in connected regions that touch what a
+        correction changed, moved along the optical flow. Objects that overlap on a prompted frame are tracked
+        separately.
 
         Args:
             start: index of a frame with prompts; None is the first one.
@@ -289,7 +298,11 @@ class Video(AbstractContextManager["Video"]):
         end = self._frames[-1] if stop is None else self._checked(stop)
         if start is not None or stop is not None:
             return self._track(begin, end, lambda number, index: True)
-        return self._both_ways(first)
+        tracked = {number for objects in self._tracked.values() for number in objects}
+        corrected = sorted({(index, i) for index, i, _ in self._earlier if i in tracked})
+        if not corrected:
+            return self._both_ways(first)
+        return self._corrections(first, tracked, corrected)
 
     def save(
         self,
@@ -339,6 +352,8 @@ class Video(AbstractContextManager["Video"]):
         """Forget all objects."""
         self._given: dict[int, dict[int, StoredObject]] = {}
         self._tracked: dict[int, dict[int, StoredObject]] = {}
+        # Masks that neighbouring frames agree with, by frame, object and direction, until they are tracked.
+        self._earlier: dict[tuple[int, int, int], str] = {}
         self._labels: dict[int, str | None] = {}
 
     def close(self) -> None:
@@ -347,38 +362,82 @@ class Video(AbstractContextManager["Video"]):
 
     def _both_ways(self, first: Mapping[int, int]) -> Iterator[Segmentation]:
         """Track each object from its first prompt to the end, then from there to the beginning."""
-        yield from self._track(min(first.values()), self._frames[-1], lambda i, index: index > first[i])
-        yield from self._track(max(first.values()), self._frames[0], lambda i, index: index < first[i])
+        yield from self._track(
+            min(first.values()), self._frames[-1], lambda i, index: i in first and index > first[i]
+        )
+        yield from self._track(
+            max(first.values()), self._frames[0], lambda i, index: i in first and index < first[i]
+        )
+
+    def _corrections(
+        self, first: Mapping[int, int], tracked: Collection[int], corrected: Sequence[tuple[int, int]]
+    ) -> Iterator[Segmentation]:
+        """Track objects that are new, then from each corrected frame to the next prompted ones."""
+        new = {i: index for i, index in first.items() if i not in tracked}
+        passes: list[Iterator[Segmentation]] = [self._both_ways(new)] if new else []
+        starts = sorted({index for index, _ in corrected})
+        passes += [self._around(start, {i for index, i in corrected if index == start}) for start in starts]
+        results = set()
+        for result in chain.from_iterable(passes):
+            results.add(result.index)
+            yield result
+        yield from (result for result in self if result.index not in results)
+
+    def _around(self, start: int, objects: Collection[int]) -> Iterator[Segmentation]:
+        """Track objects from a corrected frame to the next prompted ones, in both directions."""
+        yield self._result(start)
+        given = {i: [index for index, each in self._given.items() if i in each] for i in objects}
+        after = {i: min((k for k in given[i] if k > start), default=self._frames[-1]) for i in objects}
+        before = {i: max((k for k in given[i] if k < start), default=self._frames[0]) for i in objects}
+        yield from self._track(start, max(after.values()), lambda i, index: i in after and index <= after[i])
+        yield from self._track(
+            start, min(before.values()), lambda i, index: i in before and index >= before[i]
+        )
 
     def _track(self, start: int, stop: int, kept: Callable[[int, int], bool]) -> Iterator[Segmentation]:
         """Track all objects from one frame to another; ``kept`` says which results count, by id and index."""
         if start == stop:
             return
-        frames = frames_shown(self.prompted, start, stop)
+        frames = select_conditioning_frames(self.prompted, start, stop)
         masks = [{i: counts for i, (_, counts) in self._given[index].items()} for index in frames]
+        direction = 1 if start < stop else -1
         layers = [
-            (TrackSession(self._network), {index: self._corrected(index, layer) for index in frames})
-            for layer in layers_of(self.ids, masks, self._size)
+            self._layer(objects, frames, direction)
+            for objects in split_overlapping(self.ids, masks, self._size)
         ]
-        for session, corrected in layers:
-            for index in shown_before(corrected, start):
-                show(session, self.source.frame(index), corrected[index])
-        for results in follow(layers, self.source.walk(start, stop), start):
+        for layer in layers:
+            for index in conditioning_before(layer.conditioning, start):
+                add_conditioning_frame(layer.session, self.source.frame(index), layer.conditioning[index])
+        for results in propagate(layers, self.source.walk(start, stop), start):
             index = results[0].index
             tracked = self._tracked.setdefault(index, {})
             for result in results:
-                for item, counts in stored(result, [i for i in result.ids if kept(i, index)]):
+                for item, counts in to_rle(result, [i for i in result.ids if kept(i, index)]):
                     tracked[item.id] = replace(item, box=None, area=0), counts
             yield self._result(index)
+        low, high = sorted((start, stop))
+        for key in [key for key in self._earlier if low <= key[0] <= high and key[2] == direction]:
+            if kept(key[1], key[0]) or key[0] == start:
+                del self._earlier[key]
 
-    def _corrected(self, index: int, layer: Sequence[int]) -> Corrected:
+    def _layer(self, objects: Sequence[int], frames: Collection[int], direction: int) -> Layer:
+        """Objects of one session, with what it is shown and what was tracked of them before."""
+        conditioning = {index: self._conditioning_frame(index, objects, direction) for index in frames}
+        previous = _TrackedObjects(self._tracked, frozenset(objects))
+        return Layer(TrackSession(self._network), conditioning, previous)
+
+    def _conditioning_frame(self, index: int, objects: Sequence[int], direction: int) -> ConditioningFrame:
         """What a session of some objects is shown of a prompted frame."""
-        given = {i: each for i, each in self._given[index].items() if i in layer}
-        mask = np.zeros(self._size, np.uint16)
+        given = {i: each for i, each in self._given[index].items() if i in objects}
+        mask, changed = np.zeros(self._size, np.uint16), np.zeros(self._size, np.bool_)
         for i, (_, counts) in given.items():
-            mask[_decoded(counts, self._size)] = i
+            inside = _decoded(counts, self._size)
+            mask[inside] = i
+            earlier = self._earlier.get((index, i, direction))
+            if earlier is not None:
+                changed |= inside != _decoded(earlier, self._size)
         expected = {i: item.score for i, (item, _) in given.items() if item.score < 1}
-        return Corrected(mask, frozenset(given), expected)
+        return ConditioningFrame(mask, frozenset(given), expected, changed if changed.any() else None)
 
     def _result(self, index: int) -> Segmentation:
         """The result of a frame: later objects are in front."""
@@ -390,7 +449,7 @@ class Video(AbstractContextManager["Video"]):
             for i, (item, counts) in sorted(known.items(), reverse=True)
             if i in self._labels
         ]
-        return with_stored(empty, shown)
+        return composite(empty, shown)
 
     def _prompter(self, index: int) -> ImagePrompter:
         image, place = self.source.frame(index).image, bisect_left(self._frames, index)
@@ -407,6 +466,7 @@ class Video(AbstractContextManager["Video"]):
             for objects in frames.values():
                 objects.pop(number, None)
         self._given = {index: given for index, given in self._given.items() if given}
+        self._earlier = {key: counts for key, counts in self._earlier.items() if key[1] != number}
 
     def _checked(self, index: int) -> int:
         """The index of a frame, if there is one."""
@@ -420,6 +480,22 @@ class Video(AbstractContextManager["Video"]):
     def _known(self) -> str:
         shown = ", ".join(map(str, self.prompted[:10]))
         return f"prompted frames are {shown}" if shown else "no frame is prompted"
+
+
+class _TrackedObjects(Mapping[int, Sequence[StoredObject]]):
+    """The tracked masks of some objects by frame, as they are when they are looked up."""
+
+    def __init__(self, tracked: Mapping[int, Mapping[int, StoredObject]], objects: frozenset[int]) -> None:
+        self._tracked, self._objects = tracked, objects
+
+    def __getitem__(self, index: int) -> Sequence[StoredObject]:
+        return [each for i, each in self._tracked[index].items() if i in self._objects]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._tracked)
+
+    def __len__(self) -> int:
+        return len(self._tracked)
 
 
 def _decoded(counts: str, size: tuple[int, int]) -> BoolArray:

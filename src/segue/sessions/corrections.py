@@ -1,7 +1,8 @@
-"""Follow objects from corrected frames through a part of a video, in either direction.
+"""Propagate corrected frames through a part of a video, in either direction.
 
 Every corrected frame becomes memory before the first frame is tracked, so that masks between two corrections
-agree with both. Masks that are kept are run lengths, some hundred bytes for an object on a frame.
+agree with both. Where a frame has been tracked before, only what is connected with a correction changes
+(:mod:`.change_regions`). Stored masks are run lengths, some hundred bytes for an object on a frame.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from segue.errors import PromptError
 from segue.masks import Rle, decode_rle, encode_rle, measure
 from segue.masks.rle import overlapping
 from segue.models.base import one_image
+from segue.sessions.change_regions import ChangeRegion
 from segue.sessions.track import TrackSession
 from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, Segmentation
-from segue.utils.arrays import id_type
+from segue.utils.arrays import BoolArray, id_type
 
-SHOWN_AHEAD = 24
-"""Corrected frames that a tracking is shown before it starts; those nearest to its way."""
+MAX_AHEAD = 24
+"""ConditioningFrame frames that a tracking is shown before it starts; those nearest to its way."""
 
 OVERLAP = 0.05
 """Objects that share more than this part of the smaller one are tracked one over the other."""
@@ -30,22 +32,71 @@ StoredObject = tuple[ObjectInfo, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Corrected:
-    """A corrected frame; known objects without a pixel are not visible there."""
+class ConditioningFrame:
+    """A corrected frame.
 
-    mask: IndexMask  # (H, W); known objects without a pixel are not visible
-    known: frozenset[int]  # objects that were checked
-    expected: Mapping[int, float] = field(default_factory=dict)  # IoU of masks that no person drew
+    Attributes:
+        mask: index mask (H, W); known objects without a pixel are not visible.
+        known: objects that were checked.
+        expected: predicted IoU of masks that no person drew, by object.
+        changed: pixels, (H, W), that its corrections changed since the neighbouring frames were tracked from
+            it; None where they were not tracked yet, or nothing changed.
+    """
+
+    mask: IndexMask
+    known: frozenset[int]
+    expected: Mapping[int, float] = field(default_factory=dict)
+    changed: BoolArray | None = None
 
 
-def frames_shown(corrected: Sequence[int], start: int, stop: int) -> set[int]:
+@dataclass(slots=True)
+class Layer:
+    """Objects that one session propagates.
+
+    Attributes:
+        session: tracks them.
+        conditioning: their corrected frames by index.
+        previous: their masks from an earlier tracking, by frame; where there are some, only what is connected
+            with a change on a corrected frame takes their place.
+        region: what corrections changed, on the last frame; None before the first change.
+    """
+
+    session: TrackSession
+    conditioning: Mapping[int, ConditioningFrame]
+    previous: Mapping[int, Sequence[StoredObject]] = field(default_factory=dict)
+    region: ChangeRegion | None = None
+
+    def step(self, frame: Frame, start: int) -> Segmentation:
+        """Track the next frame."""
+        given = self.conditioning.get(frame.index)
+        is_given = given is not None and bool(given.mask.any())
+        if is_given:
+            result = add_conditioning_frame(self.session, frame, given)
+        elif not self.session.ids:
+            raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")
+        else:
+            result = self.session.step(frame)
+        if self.region is not None:
+            self.region.advance(frame.image)
+        if given is not None and given.changed is not None and given.changed.any():
+            if self.region is None:
+                self.region = ChangeRegion(frame.image, given.changed)
+            else:
+                self.region.extend(given.changed)
+        previous = self.previous.get(frame.index)
+        if is_given or self.region is None or not previous:
+            return result
+        return _limited(result, previous, self.region)
+
+
+def select_conditioning_frames(corrected: Sequence[int], start: int, stop: int) -> set[int]:
     """The corrected frames that a tracking is shown: those on its way, and the nearest of the others."""
     low, high = sorted((start, stop))
     nearest = sorted(corrected, key=lambda i: max(low - i, i - high, 0))
-    return {*nearest[:SHOWN_AHEAD], *(i for i in corrected if low <= i <= high), start}
+    return {*nearest[:MAX_AHEAD], *(i for i in corrected if low <= i <= high), start}
 
 
-def layers_of(
+def split_overlapping(
     objects: Sequence[int], masks: Iterable[Mapping[int, str]], size: tuple[int, int]
 ) -> list[list[int]]:
     """Objects, apart from those that they overlap on a frame; ``masks`` has run lengths by id for each."""
@@ -65,59 +116,74 @@ def layers_of(
     return layers
 
 
-def shown_before(corrected: Mapping[int, Corrected], start: int) -> list[int]:
+def conditioning_before(corrected: Mapping[int, ConditioningFrame], start: int) -> list[int]:
     """The corrected frames besides ``start`` that show an object: all are memory from the beginning."""
     others = (index for index in corrected if index != start and corrected[index].mask.any())
     return sorted(others, key=lambda index: (len(corrected[index].known), index))
 
 
-def show(session: TrackSession, frame: Frame, given: Corrected) -> Segmentation:
+def add_conditioning_frame(session: TrackSession, frame: Frame, given: ConditioningFrame) -> Segmentation:
     """Give a corrected frame to a session."""
     ids = [int(i) for i in np.unique(given.mask) if i]
     prompts = [MaskPrompt(i, given.mask == i, given.expected.get(i)) for i in ids]
     return session.step(frame, prompts, predict=bool(set(session.ids) - given.known))
 
 
-def follow(
-    layers: Sequence[tuple[TrackSession, Mapping[int, Corrected]]], frames: Iterable[Frame], start: int
+def propagate(
+    layers: Sequence[Layer], frames: Iterable[Frame], start: int
 ) -> Iterator[tuple[Segmentation, ...]]:
-    """Results of neighbouring frames, in either direction, of objects that are corrected on ``start``.
+    """Track neighbouring frames, in either direction, of objects that are corrected on ``start``.
 
     Args:
-        layers: sessions, each with the corrected frames of its objects by index.
+        layers: the objects.
         frames: those from ``start`` on, or those after the last one that the sessions have taken.
         start: its own result is not among them.
 
     Yields:
-        The results of a frame, one of each session.
+        The results of a frame, one of each layer.
 
     Raises:
         PromptError: no object is visible on ``start``.
     """
-    for _, corrected in layers:
-        if start not in corrected:
+    for layer in layers:
+        if start not in layer.conditioning:
             raise PromptError(f"frame {start} has no corrected object to start from; click one there first")
-
-    def step(session: TrackSession, frame: Frame, given: Corrected | None) -> Segmentation:
-        if given is not None and given.mask.any():
-            return show(session, frame, given)
-        if not session.ids:
-            raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")
-        return session.step(frame)
-
     for frame in frames:
         with one_image(len(layers)):
-            results = tuple(step(session, frame, corrected.get(frame.index)) for session, corrected in layers)
+            results = tuple(layer.step(frame, start) for layer in layers)
         if frame.index != start:
             yield results
 
 
-def stored(result: Segmentation, ids: Collection[int]) -> list[StoredObject]:
+def _limited(result: Segmentation, previous: Sequence[StoredObject], region: ChangeRegion) -> Segmentation:
+    """A result that differs from the previous masks in the region of corrections alone.
+
+    Objects that had no mask before are as in the result, and so are the scores of those that change.
+    """
+    empty = replace(result, mask=np.zeros_like(result.mask), objects=())
+    earlier = composite(empty, previous)
+    tracked = {item.id for item, _ in previous}
+    mask = region.limit(earlier.mask, np.where(np.isin(result.mask, [*tracked]), result.mask, 0))
+    mask = np.where(np.isin(result.mask, [0, *tracked]), mask, result.mask)
+    scores = {item.id: item.score for item, _ in previous}
+    extents, objects = measure(mask), []
+    for item in result.objects:
+        extent = extents.get(item.id)
+        is_same = item.id in tracked and np.array_equal(mask == item.id, earlier.mask == item.id)
+        score = scores[item.id] if is_same else item.score
+        if extent is None:
+            objects.append(replace(item, score=0.0, box=None, area=0))
+        else:
+            objects.append(replace(item, score=score, box=extent.box, area=extent.area))
+    return replace(result, mask=mask, objects=tuple(objects), _probabilities=None)
+
+
+def to_rle(result: Segmentation, ids: Collection[int]) -> list[StoredObject]:
     """Some objects of a result, to be kept."""
     return [(item, encode_rle(result.mask == item.id)["counts"]) for item in result.objects if item.id in ids]
 
 
-def with_stored(result: Segmentation, found: Sequence[StoredObject]) -> Segmentation:
+def composite(result: Segmentation, found: Sequence[StoredObject]) -> Segmentation:
     """A result with further objects, each behind those before it."""
     if not found:
         return result

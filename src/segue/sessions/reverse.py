@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from segue.errors import PromptError, SourceDamageError, SourceError
 from segue.models.base import FramePrompts
-from segue.sessions.corrections import StoredObject, stored, with_stored
+from segue.sessions.corrections import StoredObject, composite, to_rle
 from segue.sessions.session import Passes
 from segue.sessions.track import TrackSession
 from segue.state import Checkpointable, checkpointed
@@ -63,7 +63,7 @@ class ReversePass(Checkpointable, Passes):
             later = {item.id for index, given in plan.items() if index > frame.index for item in given}
             with self.changing(f"frame {frame.index}"):
                 result = self._session.step(frame, plan.get(frame.index))
-                self._found[frame.index] = stored(result, later)
+                self._found[frame.index] = to_rle(result, later)
                 self._next = frame.index - stride
             self.latest = frame
             yield (top - frame.index) // stride + 1
@@ -81,7 +81,7 @@ class ReversePass(Checkpointable, Passes):
 
     def complete(self, result: Segmentation) -> Segmentation:
         """Put what was found backwards into a result of the pass forwards."""
-        return with_stored(result, self._found.get(result.index, ()))
+        return composite(result, self._found.get(result.index, ()))
 
     def _backwards(self, first: Frame, top: int, plan: Mapping[int, Any]) -> Iterator[Frame]:
         """The frames from ``top`` down to the first; frames with prompts have to be there."""

@@ -34,7 +34,8 @@ class ClipShape:
     """Size of one batch: clips, frames of a clip, side of the square crop, object slots.
 
     ``pace`` scales all artificial motion. A slow clip (below 1) is like a fixed camera: most of its backdrops
-    stand still, and what an object uncovers was never seen before.
+    stand still, and what an object uncovers was never seen before. ``zoom`` is the largest change of scale
+    within a clip, as a factor; above 1, objects take a tenth to the whole of the crop.
     """
 
     batch: int
@@ -42,6 +43,7 @@ class ClipShape:
     side: int
     objects: int
     pace: float = 1.0
+    zoom: float = 1.0
 
 
 Curriculum = Callable[[float, Rng], tuple[ClipShape, float, int]]
@@ -104,7 +106,7 @@ class ClipSampler:
         """An object over a backdrop of another image, both of which move."""
         footage = picked(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
         backdrop, mask = footage.read(int(rng.integers(len(footage))))
-        matrix = crop_around(rng, mask > 0, shape.side)
+        matrix = crop_around(rng, mask > 0, shape)
         steps = animation(rng, BACKDROP, shape, _still_or_slow(rng, shape.pace))
         clip = Clip.moved([(backdrop, np.zeros_like(mask))] * shape.frames, matrix, steps, shape.side)
         self._paste_object(rng, clip, shape, 1, 1)
@@ -185,7 +187,7 @@ def around_object(
 ) -> Clip:
     """A crop around one object, alone in the masks, or of anything where there is none."""
     chosen = random_object(rng, pairs[0][1])
-    matrix = crop_around(rng, pairs[0][1] == chosen, shape.side)
+    matrix = crop_around(rng, pairs[0][1] == chosen, shape)
     alone = [(image, relabel(mask, [chosen] if chosen else [])) for image, mask in pairs]
     return Clip.moved(alone, matrix, animation(rng, motion, shape, pace, bends=bends), shape.side)
 
@@ -212,13 +214,17 @@ def _box(mask: BoolArray) -> tuple[float, float, float]:
     return (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2, float(np.sqrt((x1 - x0) * (y1 - y0)))
 
 
-def crop_around(rng: Rng, mask: BoolArray, side: int) -> warp.Matrix:
+def crop_around(rng: Rng, mask: BoolArray, shape: ClipShape) -> warp.Matrix:
     """A crop that shows the object somewhere, at a scale that keeps it neither tiny nor over-full."""
+    side = shape.side
     x, y, extent = _box(mask)
-    scale = warp.log_uniform(rng, 0.5, 1.6)
-    scale = float(np.clip(scale, 0.12 * side / extent, 0.9 * side / extent))
+    if shape.zoom > 1:
+        scale = warp.log_uniform(rng, 0.1, 1.0) * side / extent
+    else:
+        scale = warp.log_uniform(rng, 0.5, 1.6)
+        scale = float(np.clip(scale, 0.12 * side / extent, 0.9 * side / extent))
     height, width = mask.shape
-    scale = max(scale, side / (1.5 * max(height, width)))
+    scale = min(max(scale, side / (1.5 * max(height, width))), max(2.5, 0.12 * side / extent))
     x, y = np.array([x, y]) + rng.uniform(-0.25, 0.25, 2) * side / scale
     half = side / scale / 2
     x = float(np.clip(x, min(half, width / 2), max(width - half, width / 2)))
@@ -244,6 +250,9 @@ def animation(rng: Rng, motion: Motion, shape: ClipShape, pace: float, *, bends:
     """Affine path and, where it bends, slowly changing displacement for each frame of a clip."""
     centre = (shape.side / 2, shape.side / 2)
     path = warp.walk(rng, motion.scaled(pace), shape.frames, centre, shape.side)
+    if shape.zoom > 1 and rng.random() < 0.5:
+        scales = _scales(rng, shape)
+        path = [warp.zoom(scale, centre) @ step for scale, step in zip(scales, path, strict=True)]
     if not bends or rng.random() < 0.3 or pace == 0:
         return [(step, None) for step in path]
     strength = rng.uniform(0.3, 1.0) * 0.03 * shape.side * pace
@@ -251,6 +260,15 @@ def animation(rng: Rng, motion: Motion, shape: ClipShape, pace: float, *, bends:
     for t in range(1, len(fields)):
         fields[t] = 0.6 * fields[t - 1] + 0.8 * fields[t]
     return list(zip(path, fields, strict=True))
+
+
+def _scales(rng: Rng, shape: ClipShape) -> Float32Array:
+    """Scale of each frame relative to the first: steady growth or shrinking, or a jump at a random frame."""
+    factor = warp.log_uniform(rng, 1 / shape.zoom, shape.zoom)
+    along = np.linspace(0, 1, shape.frames)
+    if rng.random() < 0.5:
+        along = (np.arange(shape.frames) >= rng.integers(1, shape.frames)).astype(float)
+    return np.asarray(factor**along, np.float32)
 
 
 def recolour(rng: Rng, clip: Clip) -> Clip:

@@ -163,7 +163,7 @@ class InstanceClipSampler:
         """Frames of a source around one of its objects, under a moving camera."""
         pairs = _frames(rng, source, shape, 6)
         chosen = clips.random_object(rng, pairs[0][1], least=MIN_PIXELS)
-        matrix = clips.crop_around(rng, pairs[0][1] == chosen, shape.side)
+        matrix = clips.crop_around(rng, pairs[0][1] == chosen, shape)
         moving = len(source) > 1
         motion = clips.HAND_HELD if moving else clips.WHOLE_IMAGE
         steps = clips.animation(rng, motion, shape, shape.pace, bends=not moving)

@@ -93,6 +93,12 @@ def crop_matrix(centre: tuple[float, float], scale: float, side: int, flip: bool
     )
 
 
+def zoom(factor: float, centre: tuple[float, float]) -> Matrix:
+    """Scale about a point (x, y), (3, 3)."""
+    x, y = centre
+    return np.array([[factor, 0, x - factor * x], [0, factor, y - factor * y], [0, 0, 1]])
+
+
 def displacement(rng: Rng, side: int, strength: float) -> Float32Array:
     """Smooth random displacement field."""
     field = rng.normal(0, strength, (5, 5, 2)).astype(np.float32)

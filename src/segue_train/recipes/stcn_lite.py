@@ -37,6 +37,8 @@ SLOW_SHARE = 0.6
 HARDEST = 0.25  # share of the pixels that count in the end
 LONGER = ((3, 192), (4, 192), (5, 192), (3, 256))  # frames of a clip and sides of the crop, drawn at random
 SLOW = ((5, 192), (6, 192), (8, 160))
+SCALES = ((3, 192), (5, 192), (4, 256), (3, 320), (4, 320), (3, 384), (3, 448))
+ZOOM = 1.6
 BATCH = 4  # clips of three frames
 
 
@@ -57,6 +59,14 @@ class STCNLiteRecipe(MobileNetRecipe):
     reads by the network's schedule (best positions, penalties, window)."""
 
     name: str = "stcn-lite"
+
+    conditioning: float = option(0.0, ge=0, le=1)
+    """Share of the batches in which a second frame has its true mask in memory from the beginning, as after
+    a correction."""
+
+    scales: Literal["narrow", "wide"] = option("narrow")
+    """`wide` shows objects from a tenth to the whole of crops of 192 to 448 pixels, and memory of another
+    scale than the frame that reads it; for further trainings."""
 
     teacher: str | None = option(None)
     """Tracking network whose soft masks are learnt as well, such as cutie; it must have weights here."""
@@ -96,12 +106,13 @@ class STCNLiteRecipe(MobileNetRecipe):
             schedule=network.schedule if self.reading == "session" else None,
             share=HARDEST if self.start else None,
             teacher=teacher or None,
+            conditioning=self.conditioning,
         )
         return Objective(network, loss)
 
     def batches(self, count: int, seed: int) -> ClipBatches:
-        shown = partial(further if self.start else curriculum, clips=self.batch)
-        return ClipBatches(count, seed, self.sampler(), shown)
+        shown = wide_scales if self.scales == "wide" else further if self.start else curriculum
+        return ClipBatches(count, seed, self.sampler(), partial(shown, clips=self.batch))
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """A network that follows already learns at two fifths of the rate."""
@@ -138,6 +149,14 @@ def further(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape, f
     return _late(progress, rng, clips, 0.1, (*SLOW, (10, 144)), slowest=0.05)
 
 
+def wide_scales(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape, float, int]:
+    """Curriculum of a fine-tuning for all scales: a third as that of a fine-tuning, the rest with a zoom."""
+    if rng.random() < 1 / 3:
+        return further(progress, rng, clips)
+    frames, side = picked(rng, SCALES)
+    return _shape(rng, clips, frames, side, 1.0, ZOOM), 0.75, 8 if progress > 0.8 else 12
+
+
 def _late(
     progress: float,
     rng: Rng,
@@ -157,12 +176,12 @@ def _late(
     return _shape(rng, clips, frames, side, pace), 0.75, max_gap
 
 
-def _shape(rng: Rng, clips: int, frames: int, side: int, pace: float) -> ClipShape:
+def _shape(rng: Rng, clips: int, frames: int, side: int, pace: float, zoom: float = 1.0) -> ClipShape:
     """One or two objects, in clips with as many pixels as so many of three frames of 192x192 have."""
     objects = 2 if rng.random() < 0.35 else 1
     pixels = clips * 3 * 192 * 192 * (0.75 if objects == 2 else 1)
     batch = max(1, round(pixels / (frames * side * side)))
-    return ClipShape(batch, frames, side, objects, pace)
+    return ClipShape(batch, frames, side, objects, pace, zoom)
 
 
 def clip_loss(
@@ -174,12 +193,17 @@ def clip_loss(
     schedule: Schedule | None = None,
     share: float | None = None,
     teacher: Teacher | None = None,
+    conditioning: float = 0.0,
 ) -> Loss:
     """Cross-entropy of the hardest pixels, half the Dice loss, and that with the masks of a teacher."""
     frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
+    corrected = corrected_frame(step, frames.shape[1], conditioning)
     masks = object_masks(batch["masks"][:, 0], exists.shape[1])
-    logits = clip_logits(network, frames, masks, exists, schedule)
+    others = {t: object_masks(batch["masks"][:, t], exists.shape[1]) for t in corrected}
+    logits = clip_logits(network, frames, masks, exists, schedule, others)
     target = class_targets(batch["masks"], exists)[:, 1:]
+    for t in corrected:
+        target[:, t - 1] = VOID
     losses = F.cross_entropy(logits.transpose(1, 2), target, reduction="none", ignore_index=VOID)
     entropy = hardest_mean(losses, target, share or hardest_share(progress))
     overlap = dice_loss(logits, target, exists)
@@ -189,6 +213,12 @@ def clip_loss(
         parts["teacher"] = distillation_loss(logits, soft)
         total = total + teacher.share * parts["teacher"]
     return total, parts
+
+
+def corrected_frame(step: int, length: int, share: float) -> list[int]:
+    """The frame, beside the first, whose true mask is memory in this step; none in the other steps."""
+    rng = np.random.default_rng([step, length])
+    return [int(rng.integers(1, length))] if length > 2 and rng.random() < share else []
 
 
 def hardest_share(progress: float) -> float:

@@ -12,7 +12,15 @@ import numpy as np
 from segue.errors import PromptError
 from segue.jobs.frame_loop import now_and_then
 from segue.sessions import TrackSession
-from segue.sessions.corrections import Corrected, follow, frames_shown, layers_of, show, shown_before
+from segue.sessions.corrections import (
+    ConditioningFrame,
+    Layer,
+    add_conditioning_frame,
+    conditioning_before,
+    propagate,
+    select_conditioning_frames,
+    split_overlapping,
+)
 from segue.types import IndexMask
 from segue_web.project.memory import TrackingMemory, fingerprint, forget
 from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side
@@ -148,18 +156,18 @@ def resumed(project: Project) -> dict[str, Any]:
     return spec | {"done": 0, "total": spec["total"] - spec["done"]}
 
 
-def corrected_frames(project: Project, spec: dict[str, Any]) -> list[dict[int, Corrected]]:
+def corrected_frames(project: Project, spec: dict[str, Any]) -> list[dict[int, ConditioningFrame]]:
     """The frames that a tracking is shown: its start, those on its way, and the nearest of the others.
 
     Objects that overlap in them are in different elements: each is tracked by a session of its own.
     """
     objects = spec["objects"]
-    frames = frames_shown(project.frames_of(objects), spec["start"], spec["stop"])
-    layers = layers_of(objects, map(project.masks, frames), project.size)
+    frames = select_conditioning_frames(project.frames_of(objects), spec["start"], spec["stop"])
+    layers = split_overlapping(objects, map(project.masks, frames), project.size)
     return [{index: _corrected(project, index, layer) for index in frames} for layer in layers]
 
 
-def shown(project: Project, spec: dict[str, Any]) -> list[dict[int, Corrected]]:
+def shown(project: Project, spec: dict[str, Any]) -> list[dict[int, ConditioningFrame]]:
     """:func:`corrected_frames` of a tracking that begins or goes on, and which of both, into its request.
 
     A tracking whose corrected frames are those with which it began goes on with its memory, as if nothing had
@@ -182,16 +190,16 @@ def shown(project: Project, spec: dict[str, Any]) -> list[dict[int, Corrected]]:
     return layers
 
 
-def _corrected(project: Project, index: int, objects: Iterable[int]) -> Corrected:
+def _corrected(project: Project, index: int, objects: Iterable[int]) -> ConditioningFrame:
     marks = project.marks(index)
     known = frozenset(marks) & frozenset(objects)
     expected = {i: marks[i].score for i in known if marks[i].kind != "imported" and marks[i].score < 1}
-    return Corrected(project.mask(index, known), known, expected)
+    return ConditioningFrame(project.mask(index, known), known, expected)
 
 
 def track_job(
     tools: Tools,
-    layers: Sequence[Mapping[int, Corrected]],
+    layers: Sequence[Mapping[int, ConditioningFrame]],
     start: int,
     stop: int,
     objects: list[int],
@@ -203,12 +211,12 @@ def track_job(
     given = start if given is None else given
     sessions = [TrackSession(tools.network, device=tools.device) for _ in layers]
     after = memory.restore(sessions, range(start, given + 1) if start < stop else range(given, start + 1))
-    pairs = list(zip(sessions, layers, strict=True))
+    pairs = [Layer(session, each) for session, each in zip(sessions, layers, strict=True)]
     if after is None:
-        others = [(session, each, index) for session, each in pairs for index in shown_before(each, start)]
-        for number, (session, each, index) in enumerate(others):
+        others = [(each, index) for each in pairs for index in conditioning_before(each.conditioning, start)]
+        for number, (each, index) in enumerate(others):
             yield Shown(number, len(others) + 1)
-            show(session, tools.video.frame(index), each[index])
+            add_conditioning_frame(each.session, tools.video.frame(index), each.conditioning[index])
         yield Shown(len(others), len(others) + 1)  # then the frame from which it starts
     if after == stop:
         return
@@ -216,7 +224,7 @@ def track_job(
     index = start
     save_if_due = now_and_then(lambda: memory.save(sessions, index))
     done, waits = 0, None  # steps given, and the step that must be saved before the state of it counts
-    for results in follow(pairs, tools.video.walk(begin, stop), start):
+    for results in propagate(pairs, tools.video.walk(begin, stop), start):
         index = results[0].index
         wanted = index in kept and abs(index - start) > abs(given - start)
         if waits is None and save_if_due():

@@ -16,7 +16,7 @@ import segue
 from segue.errors import PromptError, SegueError
 from segue.jobs import frame_loop
 from segue.sessions import TrackSession
-from segue.sessions.corrections import Corrected, follow
+from segue.sessions.corrections import ConditioningFrame, Layer, propagate
 from segue.types import Frame
 from segue_web.project.memory import FILE, TrackingMemory
 from segue_web.project.project import FrameAnnotation, Project
@@ -40,8 +40,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Video, np.ndarray]:
     return Video(write_video(tmp_path_factory.mktemp("video") / "video.mp4", frames, gap=4)), masks
 
 
-def corrected(mask: np.ndarray, *ids: int) -> Corrected:
-    return Corrected(np.where(np.isin(mask, ids), mask, 0).astype(np.uint8), frozenset(ids))
+def corrected(mask: np.ndarray, *ids: int) -> ConditioningFrame:
+    return ConditioningFrame(np.where(np.isin(mask, ids), mask, 0).astype(np.uint8), frozenset(ids))
 
 
 def test_forwards_it_is_the_api(made: tuple[Video, np.ndarray]) -> None:
@@ -50,7 +50,7 @@ def test_forwards_it_is_the_api(made: tuple[Video, np.ndarray]) -> None:
     expected = list(segue.track(video.path, {0: masks[0]}, model=network, device="cpu"))
 
     layer = TrackSession(network, device="cpu"), {0: corrected(masks[0], 1, 2)}
-    found = [result for (result,) in follow([layer], video.walk(0, 6), 0)]
+    found = [result for (result,) in propagate([Layer(*layer)], video.walk(0, 6), 0)]
 
     assert [item.index for item in found] == [1, 2, 3, 4, 5, 6]
     for item in found:
@@ -100,9 +100,9 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
     spec = {"objects": [1, 2], "start": 0, "stop": 3}
     [doubted] = corrected_frames(project, spec)
     project.close()
-    drawn = {i: Corrected(given.mask, given.known) for i, given in doubted.items()}
+    drawn = {i: ConditioningFrame(given.mask, given.known) for i, given in doubted.items()}
 
-    def scores(given: dict[int, Corrected]) -> list[dict[int, float]]:
+    def scores(given: dict[int, ConditioningFrame]) -> list[dict[int, float]]:
         tools: Any = SimpleNamespace(network=lively_lite(), video=video, device="cpu")
         job = track_job(tools, [given], 0, 2, [1, 2], range(7), TrackingMemory(tmp_path, "run"))
         steps = frames(job)
@@ -118,10 +118,10 @@ def test_without_a_corrected_frame_there_is_nothing_to_follow(made: tuple[Video,
     video, masks = made
     session = TrackSession(lively_lite(), device="cpu")
     with pytest.raises(PromptError):
-        next(follow([(session, {0: corrected(masks[0], 1)})], video.walk(2, 4), 2))
-    empty = Corrected(np.zeros_like(masks[0]), frozenset({1}))
+        next(propagate([Layer(session, {0: corrected(masks[0], 1)})], video.walk(2, 4), 2))
+    empty = ConditioningFrame(np.zeros_like(masks[0]), frozenset({1}))
     with pytest.raises(PromptError):
-        next(follow([(session, {0: empty})], video.walk(0, 4), 0))
+        next(propagate([Layer(session, {0: empty})], video.walk(0, 4), 0))
 
 
 def test_the_video_is_read_once_and_not_kept(made: tuple[Video, np.ndarray]) -> None:
@@ -135,7 +135,7 @@ def test_the_video_is_read_once_and_not_kept(made: tuple[Video, np.ndarray]) -> 
     video, masks = Counted(made[0].path), made[1]
     with torch.inference_mode():
         layer = TrackSession(lively_lite(), device="cpu"), {0: corrected(masks[0], 1, 2)}
-        steps = follow([layer], video.walk(0, 6), 0)
+        steps = propagate([Layer(*layer)], video.walk(0, 6), 0)
         next(steps)
 
     assert read == [0, 1]

@@ -1,0 +1,87 @@
+"""Keep what a correction changes on other frames near what it changed on its own.
+
+A network that has seen a corrected frame gives other masks on all frames around it. Where they differ from
+the masks before in places that the correction was not about, they are as often worse as better. So the region
+that a correction changed follows the optical flow from frame to frame, and a new mask replaces the one before
+only in connected regions of difference that touch it.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from segue.flow import DIS
+from segue.masks.pieces import Pieces
+from segue.models.geometry import reduced_to
+from segue.state import Checkpointable, checkpointed
+from segue.types import Image, IndexMask
+from segue.utils.arrays import BoolArray, Float32Array
+
+LONG_SIDE = 432
+"""Longer side of the images whose flow is computed, in pixels."""
+
+PRESENT = 0.3
+"""Share of the region above which a pixel belongs to it; the flow blurs its outline."""
+
+MARGIN = 0.04
+"""How far from the region a difference may lie, as a share of the shorter side: flow is not exact."""
+
+LARGE = 0.03
+"""Thickness of accepted differences, as a share of the shorter side, from which on they belong to the region.
+A lost object that was found again is followed so; outlines that tremble are not."""
+
+
+class ChangeRegion(Checkpointable):
+    """The region that corrections changed, moved along the optical flow.
+
+    Args:
+        image: a corrected frame, RGB (H, W, 3), uint8.
+        changed: pixels that the correction changed there, (H, W).
+    """
+
+    _region: Float32Array = checkpointed()  # (h, w) in [0, 1]
+    _image: Image = checkpointed()  # the last frame, reduced
+
+    def __init__(self, image: Image, changed: BoolArray) -> None:
+        super().__init__()
+        self._flow = DIS(quick=True)
+        self._image = reduced_to(image, LONG_SIDE)
+        self._region = self._reduced(changed)
+
+    def advance(self, image: Image) -> None:
+        """Move the region to a neighbouring frame of the same size."""
+        reduced = reduced_to(image, LONG_SIDE)
+        motion = self._flow(reduced, self._image)
+        y, x = np.mgrid[: motion.shape[0], : motion.shape[1]].astype(np.float32)
+        moved = cv2.remap(self._region, x + motion[..., 0], y + motion[..., 1], cv2.INTER_LINEAR)
+        self._region, self._image = np.asarray(moved, np.float32), reduced
+
+    def extend(self, changed: BoolArray) -> None:
+        """Add pixels, (H, W), that another correction changed on the frame at hand."""
+        self._region = np.maximum(self._region, self._reduced(changed))
+
+    def limit(self, previous: IndexMask, new: IndexMask) -> IndexMask:
+        """Take a new index mask, (H, W), where it differs from the previous one in or beside the region."""
+        differs = previous != new
+        pieces = Pieces.of(differs)
+        touched = pieces.count(self._beside(new.shape)) > 0
+        accepted = pieces.where(touched)
+        size = max(3, round(LARGE * min(self._region.shape)))
+        reduced = (self._reduced(accepted) > 0.5).astype(np.uint8)
+        thick = cv2.morphologyEx(reduced, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
+        self._region = np.maximum(self._region, thick.astype(np.float32))
+        return np.where(accepted, new, previous)
+
+    def _beside(self, size: tuple[int, ...]) -> BoolArray:
+        """The region with its margin, (H, W)."""
+        width = max(3, round(MARGIN * min(self._region.shape)))
+        inside = (self._region > PRESENT).astype(np.uint8)
+        wide = cv2.dilate(inside, np.ones((width, width), np.uint8))
+        return np.asarray(cv2.resize(wide, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
+
+    def _reduced(self, mask: BoolArray) -> Float32Array:
+        height, width = self._image.shape[:2]
+        return np.asarray(
+            cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA), np.float32
+        )
