@@ -273,7 +273,8 @@ class Video(AbstractContextManager["Video"]):
         Without ``start`` and ``stop`` each object is tracked from its first prompt to the end of the video,
         and then backwards to its beginning; one that was corrected since it was tracked, from each corrected
         frame to the next prompted ones in both directions. With them, all objects are tracked from one frame
-        to another. Prompted frames on the way, and the 24 nearest others, are memory before the first frame is tracked.
+        to another. Prompted frames on the way, and the 24 nearest others, are memory before the first frame is
+        tracked.
         Where a frame was tracked before, its masks change only in connected regions that touch what a
         correction changed, moved along the optical flow. Objects that overlap on a prompted frame are tracked
         separately.
