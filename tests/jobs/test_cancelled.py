@@ -136,10 +136,13 @@ def test_a_run_that_is_stopped_behind_any_frame_goes_on_to_the_same_files(
     def run(folder: Path, observer: CancelAt, resume: bool = False) -> list[int]:
         read: list[int] = []
         source = open_source(images, start=1, prefetch=0)
-        load = source._reader.load
-        source._reader.images = lambda start=0: (  # type: ignore[method-assign]
-            read.append(number) or load(number) for number in range(int(start), COUNT)
-        )
+
+        def images_from(start: int | float = 0) -> Iterator[SourceImage]:
+            for number in range(int(start), COUNT):
+                read.append(number)
+                yield source._reader.load(number)
+
+        source._reader.images = images_from  # type: ignore[method-assign]
         job = make(images, folder, resume)
         if make is not two_passes:
             job = job.model_copy(update={"model": Model.of(lite)})

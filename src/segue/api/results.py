@@ -20,7 +20,7 @@ from segue.conversions.tables import table_of
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
 from segue.jobs.frame_loop import FrameLoop
 from segue.jobs.observer import Observer
-from segue.jobs.opened import Run
+from segue.jobs.opened import Frames, Run
 from segue.jobs.record import record_path
 from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import Model, Outputs, VideoJob, checked
@@ -98,8 +98,9 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self.names = opened.names
         self._opened = opened
         self._progress = progress
-        self._cancel, self._closed = CancelToken(), False
-        self._pairs = _pairs_of(opened, progress)
+        self._stop = CancelToken()
+        self._cancelled = self._closed = False
+        self._pairs = _pairs_of(opened, progress, self._stop)
         self._keep_images = keep_images
         self._read_again = None if self.source.once else ReadAgain(self.source)
         self._class_numbers = {name: number for number, name in opened.names.items()}
@@ -113,10 +114,12 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
     @one_thread_at_a_time
     def __next__(self) -> Segmentation:
+        if self._stop.cancelled:
+            self._pairs.close()
         try:
             frame, result = next(self._pairs)
         except (StopIteration, Cancelled) as end:
-            if self._cancel.cancelled:
+            if self._cancelled:
                 raise RunCancelledError("the program cancelled these results") from None
             if isinstance(end, Cancelled) and not self._closed:
                 raise
@@ -187,14 +190,14 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         try:
             self._end()
         except SecondThreadError:
-            self.source.stop()
+            self._stop.cancel()
         else:
             self.source.close()
 
     def cancel(self) -> None:
         """Stop, from any thread: the loop over the results, or :meth:`save`, raises RunCancelledError."""
-        self._cancel.cancel()
-        self.source.stop()
+        self._cancelled = True
+        self._stop.cancel()
 
     @one_thread_at_a_time
     def _end(self) -> None:
@@ -245,7 +248,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self.job = self.job.model_copy(update={"outputs": outputs})
         self._opened.job = self.job
         try:
-            return run_open(self._opened, _Watch(self._opened, self._progress), self._cancel)
+            return run_open(self._opened, _Watch(self._opened, self._progress), self._stop)
         finally:
             self.close()
 
@@ -308,15 +311,26 @@ class _Watch(Observer):
             self._progress(self._done, self._opened.total)
 
 
-def _pairs_of(opened: Run, progress: Progress | None) -> Generator[tuple[Frame, Segmentation], None, None]:
-    with opened.source, memory_errors("give smaller frames: open_source(..., max_size=...)"):
+def _pairs_of(
+    opened: Run, progress: Progress | None, token: CancelToken
+) -> Generator[tuple[Frame, Segmentation], None, None]:
+    opened.frames.token = token
+    advice = "give smaller frames: open_source(..., max_size=...)"
+    with opened.source, opened.source.until(token), memory_errors(advice):
         opened.begin()
         loop = FrameLoop(opened.session, opened.step, required=opened.required)
-        for count, pair in enumerate(loop.over(opened.frames), start=1):
+        for count, pair in enumerate(loop.over(_until_cancelled(opened.frames)), start=1):
             if progress is not None:
                 progress(count, opened.total)
             yield pair
         opened.finish()
+
+
+def _until_cancelled(frames: Frames) -> Iterator[Frame]:
+    """Frames; where they end since the run is to stop, no result is made any more."""
+    yield from frames
+    if frames.token.cancelled:
+        raise Cancelled
 
 
 def is_archive(path: Any) -> bool:

@@ -20,7 +20,7 @@ from segue.sessions.session import ExplainedSession, Passes
 from segue.sinks import output_paths
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import reserve_products
-from segue.utils.cancel import CancelToken, interrupt_on_signals
+from segue.utils.cancel import Cancelled, CancelToken, interrupt_on_signals
 from segue.video import Source
 from segue.video.sources.images import write_image
 
@@ -105,10 +105,22 @@ def run_open(
     if opened.notice:
         observer.notice(opened.notice)
     opened.job = with_defaults(opened.job, endless=opened.source.endless)
-    with memory_errors(_memory_advice(opened)), opened.source:
-        _take_recorded_forms(opened)
-        opened.job = identified(opened.job).model_copy(update={"forms": opened.forms.digest})
-        return _run_video(opened, observer, cancel or CancelToken())
+    cancel = cancel or CancelToken()
+    opened.frames.token = cancel
+    try:
+        with memory_errors(_memory_advice(opened)), opened.source, opened.source.until(cancel):
+            if cancel.cancelled:
+                raise Cancelled
+            _take_recorded_forms(opened)
+            opened.job = identified(opened.job).model_copy(update={"forms": opened.forms.digest})
+            return _run_video(opened, observer, cancel)
+    except Cancelled:
+        raise _ended(cancel, "interrupted before the first frame; nothing is written") from None
+
+
+def _ended(cancel: CancelToken, text: str) -> RunCancelledError | RunInterrupted:
+    """What a run ends with that was to stop, by who asked for it."""
+    return RunCancelledError(text) if cancel.by_program else RunInterrupted(text)
 
 
 def _take_recorded_forms(opened: Run) -> None:
@@ -131,7 +143,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     if passes is None:
         opened.begin()
     else:
-        opened.frames = Frames(passes.second(), source)
+        opened.frames = Frames(passes.second(), source, cancel)
     explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
     if explain is not None:
         cast(ExplainedSession, session).explain()
@@ -160,7 +172,6 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
                 observer.messages(outputs.notifier)
             source.on_change(outputs.connection)
             loop = FrameRun(opened, sink, states, report)
-            cancel.on_cancel(source.stop)
             if passes is not None:
                 observer.begin(passes.title, passes.total or opened.total)
                 sink.flush()  # the folder says from now on which run it belongs to
@@ -186,10 +197,8 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
         for name, path in written.items():
             if path.is_file():  # what shows the frames so far is complete; masks are continued
                 observer.written(name, path)
-        ended = RunCancelledError if cancel.by_program else RunInterrupted
-        raise ended(_hint(opened, masks, states is not None)) from None
+        raise _ended(cancel, _hint(opened, masks, states is not None)) from None
     finally:
-        cancel.forget(source.stop)  # a token may outlive the source
         source.on_change(observer.connection)  # and the source what the run has opened
         outputs.stop()
     observer.end(loop.done, seconds)
