@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ class Video(AbstractContextManager["Video"]):
 
     def __iter__(self) -> Iterator[Segmentation]:
         """The results of all frames that are prompted or tracked, in order."""
-        if self._given and not self._tracked:
+        if self._given and not self._tracked and len(self) > 1:
             raise SegueError("nothing is tracked yet; take the results of propagate() first")
         return (self[index] for index in self._frames if index in self._given or index in self._tracked)
 
@@ -234,6 +234,7 @@ class Video(AbstractContextManager["Video"]):
         mask = found.mask.numpy()
         for number in found.masked:
             self._labels[number] = found.labels.get(number, self._labels.get(number))
+            self._objects.setdefault(number, object())
             item = ObjectInfo(number, self._labels[number], found.expected.get(number, 1.0))
             self._given.setdefault(read.index, {})[number] = item, encode_rle(mask == number)["counts"]
         return self._result(read.index)
@@ -261,6 +262,7 @@ class Video(AbstractContextManager["Video"]):
         if id not in self.ids:
             self._remove(id)
 
+    @one_thread_at_a_time
     def propagate(self, start: int | None = None, stop: int | None = None) -> Iterator[Segmentation]:
         """Track the objects through the video, from the frames that have prompts.
 
@@ -280,16 +282,16 @@ class Video(AbstractContextManager["Video"]):
             PromptError: there is no prompt, or none on ``start``.
             SourceError: a frame cannot be read.
         """
-        first = {i: min(index for index, given in self._given.items() if i in given) for i in self.ids}
+        first = self._first_prompts(self._objects)
         if not first:
             raise PromptError("there is no prompt; add one first, such as add(0, box=(x0, y0, x1, y1))")
         begin = self._checked(min(first.values()) if start is None else start)
         if begin not in self._given:
             raise PromptError(f"frame {begin} has no prompt to start from; {self._known()}")
-        end = self._frames[-1] if stop is None else self._checked(stop)
+        end, objects = self._frames[-1] if stop is None else self._checked(stop), dict(self._objects)
         if start is not None or stop is not None:
-            return self._track(begin, end, lambda number, index: True)
-        return self._both_ways(first)
+            return self._steps(self._track(objects, begin, end, lambda number, index: True))
+        return self._steps(self._both_ways(objects))
 
     def save(
         self,
@@ -340,25 +342,51 @@ class Video(AbstractContextManager["Video"]):
         self._given: dict[int, dict[int, StoredObject]] = {}
         self._tracked: dict[int, dict[int, StoredObject]] = {}
         self._labels: dict[int, str | None] = {}
+        self._objects: dict[int, object] = {}  # by id, which another object may have later
 
     def close(self) -> None:
         """Close the source; it is opened again where a frame is needed."""
         self.source.close()
 
-    def _both_ways(self, first: Mapping[int, int]) -> Iterator[Segmentation]:
-        """Track each object from its first prompt to the end, then from there to the beginning."""
-        yield from self._track(min(first.values()), self._frames[-1], lambda i, index: index > first[i])
-        yield from self._track(max(first.values()), self._frames[0], lambda i, index: index < first[i])
+    def _steps(self, results: Iterator[Segmentation]) -> Iterator[Segmentation]:
+        """Results that one thread at a time takes."""
+        return iter(partial(self._next, results), None)
 
-    def _track(self, start: int, stop: int, kept: Callable[[int, int], bool]) -> Iterator[Segmentation]:
-        """Track all objects from one frame to another; ``kept`` says which results count, by id and index."""
-        if start == stop:
+    @one_thread_at_a_time
+    def _next(self, results: Iterator[Segmentation]) -> Segmentation | None:
+        return next(results, None)
+
+    def _remaining(self, objects: Mapping[int, object]) -> list[int]:
+        """The ids of those objects that have not been removed, ascending."""
+        return [i for i in self.ids if self._objects[i] is objects.get(i)]
+
+    def _first_prompts(self, objects: Mapping[int, object]) -> dict[int, int]:
+        """The first frame with a prompt for each of the objects that have not been removed."""
+        return {i: min(f for f, given in self._given.items() if i in given) for i in self._remaining(objects)}
+
+    def _both_ways(self, objects: Mapping[int, object]) -> Iterator[Segmentation]:
+        """Track each object from its first prompt to the end, then from there to the beginning."""
+        if first := self._first_prompts(objects):
+            begin, end = min(first.values()), self._frames[-1]
+            yield from self._track(objects, begin, end, lambda i, index: index > first[i])
+        if start := self._first_prompts(objects):  # prompts may have changed meanwhile
+            begin, end = max(start.values()), self._frames[0]
+            yield from self._track(objects, begin, end, lambda i, index: index < start[i])
+
+    def _track(
+        self, objects: Mapping[int, object], start: int, stop: int, kept: Callable[[int, int], bool]
+    ) -> Iterator[Segmentation]:
+        """Track objects from one frame to another; ``kept`` says which results count, by id and index."""
+        ids = self._remaining(objects)
+        if start == stop or not ids:
             return
+        if start not in self._given:
+            raise PromptError(f"frame {start} has no prompt to start from any more; {self._known()}")
         frames = frames_shown(self.prompted, start, stop)
         masks = [{i: counts for i, (_, counts) in self._given[index].items()} for index in frames]
         layers = [
             (TrackSession(self._network), {index: self._corrected(index, layer) for index in frames})
-            for layer in layers_of(self.ids, masks, self._size)
+            for layer in layers_of(ids, masks, self._size)
         ]
         for session, corrected in layers:
             for index in shown_before(corrected, start):
@@ -366,8 +394,9 @@ class Video(AbstractContextManager["Video"]):
         for results in follow(layers, self.source.walk(start, stop), start):
             index = results[0].index
             tracked = self._tracked.setdefault(index, {})
+            current = [i for i in self._remaining(objects) if kept(i, index)]
             for result in results:
-                for item, counts in stored(result, [i for i in result.ids if kept(i, index)]):
+                for item, counts in stored(result, current):
                     tracked[item.id] = replace(item, box=None, area=0), counts
             yield self._result(index)
 
@@ -403,6 +432,7 @@ class Video(AbstractContextManager["Video"]):
 
     def _remove(self, number: int) -> None:
         self._labels.pop(number, None)
+        self._objects.pop(number, None)
         for frames in (self._given, self._tracked):
             for objects in frames.values():
                 objects.pop(number, None)
