@@ -8,10 +8,10 @@ from pkgutil import resolve_name
 from typing import cast
 
 from segue.errors import ArgumentError, SegueError, UndeliveredError, memory_errors
-from segue.inference.cpu.forms import recorded
+from segue.inference.cpu.forms import Forms, instruction_set, recorded
 from segue.jobs.frame_loop import FrameRun, first_pass, forget_state, forms_of_run
 from segue.jobs.observer import Observer
-from segue.jobs.opened import Frames, Run
+from segue.jobs.opened import Frames, Run, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.record import identified, runtime_objects
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
@@ -84,9 +84,27 @@ def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = Fals
                 f"{argument}: this job was run with an object of a program ({item.type}), which JSON "
                 f"does not hold; call segue.{job.kind} with it"
             )
-    opened: Run = resolve_name(_OPENERS[type(job)])(job, source, strict=strict)
+    forms = None
+    if job.outputs.resume:
+        source = source or open_video(job.source)
+        forms = forms_to_resume(job, source)
+    with recorded(forms):
+        opened: Run = resolve_name(_OPENERS[type(job)])(job, source, strict=strict)
     opened.strict = strict
     return opened
+
+
+def forms_to_resume(job: VideoJob, source: Source) -> Forms | None:
+    """The forms of layers of the run that a job goes on with; None on another kind of processor.
+
+    Args:
+        job: with the place of its outputs.
+        source: its source.
+    """
+    formats = with_defaults(job, endless=source.endless).outputs.formats or ()
+    masks = output_paths(OutputPlaces.of(job, source).folder, formats).get("png")
+    forms = None if masks is None else forms_of_run(masks)
+    return None if forms is None or forms.instruction_set != instruction_set() else forms
 
 
 _OPENERS: dict[type[VideoJob], str] = {
@@ -108,10 +126,14 @@ def run_open(
     cancel = cancel or CancelToken()
     opened.frames.token = cancel
     try:
-        with memory_errors(_memory_advice(opened)), opened.source, opened.source.until(cancel):
+        with (
+            memory_errors(_memory_advice(opened)),
+            opened.source,
+            opened.source.until(cancel),
+            recorded(opened.forms),  # also for what is loaded late, such as a prompter
+        ):
             if cancel.cancelled:
                 raise Cancelled
-            _take_recorded_forms(opened)
             opened.job = identified(opened.job).model_copy(update={"forms": opened.forms.digest})
             return _run_video(opened, observer, cancel)
     except Cancelled:
@@ -121,20 +143,6 @@ def run_open(
 def _ended(cancel: CancelToken, text: str) -> RunCancelledError | RunInterrupted:
     """What a run ends with that was to stop, by who asked for it."""
     return RunCancelledError(text) if cancel.by_program else RunInterrupted(text)
-
-
-def _take_recorded_forms(opened: Run) -> None:
-    """Of a run that goes on, give the layers the forms that they had, on the same kind of processor."""
-    outputs = opened.job.outputs
-    if not outputs.resume:
-        return
-    folder = OutputPlaces.of(opened.job, opened.source).folder
-    masks = output_paths(folder, outputs.formats or ()).get("png")
-    forms = None if masks is None else forms_of_run(masks)
-    if forms is None or forms == opened.forms or forms.instruction_set != opened.forms.instruction_set:
-        return
-    with recorded(forms):  # in place of the run: others know it
-        vars(opened).update(vars(open_job(opened.job, opened.source, strict=opened.strict)))
 
 
 def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
