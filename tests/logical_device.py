@@ -3,7 +3,8 @@
 Operations get the values that they would get on a GPU, so that steps that depend on values run as well. An
 operation on tensors of two devices fails as it does on a GPU, and whatever makes the processor wait for
 the device is counted. A download that does not wait holds wrong values until something else has waited. An
-upload waits unless it comes from pinned memory and is said to be ``non_blocking``.
+upload waits unless it comes from pinned memory and is said to be ``non_blocking``. There is no float64, as on
+Apple's GPUs.
 """
 
 from __future__ import annotations
@@ -189,6 +190,8 @@ def _logical(own: Mapping[int, LogicalTensor], value: Any) -> Any:
     """A result on the device; an operation in place gives the very tensor that it changed."""
     if not isinstance(value, Tensor):
         return value
+    if value.dtype == torch.float64:
+        raise TypeError(f"the device has no float64 ({caller()})")
     return own[id(value)] if id(value) in own else LogicalTensor(value)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +174,79 @@ def test_memory_does_not_hold_the_video(lite: STCNLite, tmp_path: Path) -> None:
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert 0 < kept < 49 * FRAMES[0].nbytes / 2, "half of the images of the last frames"
+
+
+def test_a_video_of_one_frame_is_saved_and_shown(lite: STCNLite, tmp_path: Path) -> None:
+    still = segue.Video(IMAGES[:1], model=lite, device="cpu")
+    still.add(0, MASKS[0])
+    for _ in range(2):
+        assert [result.index for result in still] == [0]
+        still.save(tmp_path / "out", overwrite=True)
+        np.testing.assert_array_equal(read_index_mask(tmp_path / "out/masks/00000.png"), MASKS[0])
+        still.show().save(tmp_path / "page.html")
+        assert list(still.propagate()) == []
+
+
+def test_an_object_that_is_removed_while_it_is_tracked_stays_away(video: segue.Video) -> None:
+    video.add(2, MASKS[2])
+    tracking = video.propagate()
+    next(tracking)
+    video.remove(1)
+    video.add(7, masks={1: MASKS[7] == 2, 3: MASKS[7] == 1})
+    shown = {result.index: result for result in tracking}
+    assert 1 not in shown[5].ids
+    assert (shown[7].ids, shown[0].ids) == ((1, 2, 3), (2,))
+    assert all(video[index].ids == (2,) for index in range(7)), "what has the id now is not tracked yet"
+    tracked = {result.index: result for result in video.propagate()}
+    assert tracked[5].ids == (1, 2, 3)
+    for number in video.ids:
+        video.remove(number)
+    assert not any(result.objects for result in map(video.__getitem__, range(8)))
+
+
+def test_all_objects_may_be_removed_while_they_are_tracked(video: segue.Video) -> None:
+    video.add(2, MASKS[2])
+    tracking = video.propagate()
+    next(tracking)
+    video.reset()
+    assert not any(result.objects for result in tracking)
+    video.add(4, masks={1: MASKS[4] == 1})
+    tracking = video.propagate(4, 6)
+    video.remove(1, 4)
+    assert list(tracking) == []
+    assert video[5].objects == ()
+
+
+def test_a_second_thread_is_refused(lite: STCNLite) -> None:
+    reading, going_on = threading.Event(), threading.Event()
+    video = segue.Video(IMAGES, model=lite, device="cpu")
+    walk = video.source.walk
+
+    def waiting(start: int, stop: int) -> Iterator[segue.Frame]:
+        reading.set()
+        assert going_on.wait(60)
+        return walk(start, stop)
+
+    video.source.walk = waiting  # type: ignore[method-assign]
+    video.add(0, MASKS[0])
+    tracking = video.propagate()
+    results: list[Segmentation] = []
+    worker = threading.Thread(target=lambda: results.extend(tracking))
+    worker.start()
+    assert reading.wait(60)
+    uses: list[Callable[[], object]] = [
+        lambda: next(tracking),
+        video.propagate,
+        lambda: video.add(1, MASKS[1]),
+        lambda: video.remove(1),
+        lambda: video[0],
+        video.reset,
+    ]
+    try:
+        for use in uses:
+            with pytest.raises(SegueError, match="another thread uses it"):
+                use()
+    finally:
+        going_on.set()
+        worker.join()
+    assert [result.index for result in results] == list(range(1, 8))

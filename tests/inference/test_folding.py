@@ -13,6 +13,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from segue.inference.folding import fold_batch_norms
 from segue.models.stcn import STCN
 from segue.models.stm import STM
+from tests.logical_device import DEVICE, LogicalDevice
 
 
 @pytest.fixture(scope="module", params=["stcn_network", "stm_network"])
@@ -103,3 +104,15 @@ def test_blocks_of_other_packages_give_the_same_outputs(name: str) -> None:
     folded = fold_batch_norms(block)
     assert any(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) is not folds
     torch.testing.assert_close(folded(x), block(x), rtol=0, atol=1e-4)
+
+
+def test_a_network_is_folded_on_a_device_without_float64() -> None:
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    block.load_state_dict({**block.state_dict(), "1.running_mean": torch.tensor([1.0, -2.0, 3.0, 0.5])})
+    expected = fold_batch_norms(block).state_dict()
+    with LogicalDevice():
+        folded = fold_batch_norms(block.to(DEVICE)).state_dict()
+        assert folded.keys() == expected.keys() == {"0.weight", "0.bias"}
+        for name, value in folded.items():
+            assert value.device == DEVICE
+            assert torch.equal(value.cpu(), expected[name])

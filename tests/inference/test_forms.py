@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from segue.errors import CheckpointError
+import segue
+from segue.cli.machine import facts
+from segue.cli.timing import tune_machine
+from segue.errors import CheckpointError, DownloadError, SinkError
 from segue.inference import tuning
 from segue.inference.cpu import forms
 from segue.inference.cpu.forms import Forms
 from segue.inference.threads import own_threads
+from segue.registry import MODELS
+from segue.utils.cache import CacheWarning, warn_of_cache
+from segue.weights.described import details_of
+from segue.weights.download import is_available
+from segue.weights.loading import get
 from segue.weights.prepared import prepare
 
 
@@ -70,10 +79,45 @@ def test_a_table_of_this_machine_takes_the_place_of_the_packaged_rows(
         assert forms.current() == Forms("AVX2", 1, ((128, 77),))
 
 
-def test_a_damaged_table_is_named(home: Path) -> None:
-    forms.tuned_file().write_text('{"AVX2": 3}', "utf-8")
-    with pytest.raises(CheckpointError, match="--tune"):
-        forms.current()
+@pytest.mark.parametrize("text", ['{"AVX2": 3}', "{", "[]", '{"AVX2": {"winograd": {"one": []}}}', "\udc80"])
+def test_a_damaged_table_stops_nothing_and_is_measured_anew(
+    home: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "instruction_set", lambda: "AVX2")
+    packaged = forms.current()
+    forms.tuned_file().write_text(text, "utf-8", "surrogateescape")
+    warn_of_cache.cache_clear()
+    with pytest.warns(CacheWarning, match="--tune") as told:
+        assert [forms.current(), forms.current()] == [packaged, packaged]
+    assert len(told) == 1
+    tuning.write(forms.tuned_file(), [(1, 128, 77)], "AVX2")
+    with own_threads(1):
+        assert forms.current() == Forms("AVX2", 1, ((128, 77),))
+
+
+@pytest.mark.parametrize("name", ["name" * 100, "file/folder"])
+def test_a_cache_folder_that_cannot_be_read_stops_nothing(
+    home: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = forms.current()
+    (home / "file").touch()
+    monkeypatch.setenv("SEGUE_HOME", str(home / name))
+    warn_of_cache.cache_clear()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert forms.current() == packaged
+        assert prepare(nn.Conv2d(4, 4, 3), device="cpu").forms == packaged
+        assert not is_available(MODELS.find("stcn"))
+        assert details_of(MODELS.find("stcn"))["installed"] is None
+        with pytest.raises(CheckpointError, match="no weights of stcn are available"):
+            segue.load("stcn")
+    assert len(told) == (len(name) > 255), "said once, where there may be something"
+    assert all(issubclass(each.category, CacheWarning) for each in told)
+    with pytest.raises(DownloadError, match="cannot be written"):
+        get(MODELS.find("stcn"), checksum="0" * 64)
+    with pytest.raises(SinkError, match="cannot be written"):
+        next(tune_machine())
+    assert dict(facts())["cache folder"]
 
 
 def test_what_is_prepared_has_the_recorded_forms(home: Path) -> None:

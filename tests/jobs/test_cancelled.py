@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segue.jobs.observer import Observer
 from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoJob, VideoSource
 from segue.models.stcn import STCNLite
-from segue.types import MaskPrompt
+from segue.types import Frame, MaskPrompt, Segmentation
 from segue.utils.cancel import Cancelled, CancelToken
 from segue.video import Source, open_source
 from segue.video.decoding.readers import SourceImage
@@ -111,6 +112,55 @@ def test_a_run_that_is_stopped_while_any_frame_is_read_goes_on_to_the_same_files
             run(folder, cancel, token)
         run(folder, lambda read: None, resume=True)
         assert contents(folder / "masks") == expected, f"stopped at read {number} of {len(reads)}"
+
+
+class CancelAt(Observer):
+    """Cancels a run behind one of all frames of its passes; ``count`` counts them."""
+
+    def __init__(self, number: int | None = None) -> None:
+        self.token, self.count_all, self._number = CancelToken(), 0, number
+
+    def count(self, done: int) -> None:
+        self.count_all += 1
+        if self.count_all == self._number:
+            self.token.cancel()
+
+    def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
+        self.count(0)
+
+
+@pytest.mark.parametrize("make", [track, backwards, two_passes])
+def test_a_run_that_is_stopped_behind_any_frame_goes_on_to_the_same_files(
+    make: Callable[[Path, Path, bool], VideoJob], images: Path, tmp_path: Path, lite: STCNLite
+) -> None:
+    def run(folder: Path, observer: CancelAt, resume: bool = False) -> list[int]:
+        read: list[int] = []
+        source = open_source(images, start=1, prefetch=0)
+
+        def images_from(start: int | float = 0) -> Iterator[SourceImage]:
+            for number in range(int(start), COUNT):
+                read.append(number)
+                yield source._reader.load(number)
+
+        source._reader.images = images_from  # type: ignore[method-assign]
+        job = make(images, folder, resume)
+        if make is not two_passes:
+            job = job.model_copy(update={"model": Model.of(lite)})
+        run_open(open_job(job, source), observer, observer.token)
+        return read
+
+    whole = CancelAt()
+    run(tmp_path / "whole", whole)
+    expected = contents(tmp_path / "whole/masks")
+    for number in range(1, whole.count_all + 1):
+        observer, folder = CancelAt(number), tmp_path / f"stopped-{number}"
+        try:
+            run(folder, observer)
+        except RunCancelledError:
+            assert 0 not in run(folder, CancelAt(), resume=True)
+        else:
+            assert number == whole.count_all
+        assert contents(folder / "masks") == expected, f"stopped behind frame {number}"
 
 
 @pytest.mark.parametrize("prefetch", [0, 4])

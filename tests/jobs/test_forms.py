@@ -11,18 +11,21 @@ import torch
 from PIL import Image
 
 import segue
+from segue.api.results import Progress, Results
 from segue.inference import tuning
 from segue.inference.cpu import forms
 from segue.inference.cpu.onednn import can_fuse
+from segue.inference.running import inference_copy
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
 from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import Model, Outputs, TrackJob, VideoSource
 from segue.models.stcn import STCNLite
+from segue.sessions import TrackSession
 from segue.state import FormsWarning, SessionState
-from segue.types import Frame, MaskPrompt, Segmentation
+from segue.types import BoxPrompt, Frame, MaskPrompt, Segmentation
 from segue.utils.cancel import CancelToken
-from segue.weights import Prepared, prepare
+from segue.weights import Prepared, prepare, prepared
 from tests.cli.running import FRAMES, MASKS, contents
 from tests.lite import lively_lite
 
@@ -119,3 +122,58 @@ def test_a_program_that_restores_a_session_in_other_forms_hears_of_it(network: S
     install(None)
     with pytest.warns(FormsWarning, match="rounding"):
         segue.TrackSession(network, device="cpu").restore(state)
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, forms.Forms]]:
+    """Names and forms of the networks that are prepared from now on."""
+    names = list[tuple[str, forms.Forms]]()
+
+    def noted(network: object, device: torch.device, precision: torch.dtype, shape: forms.Forms) -> object:
+        names.append((type(network).__name__, shape))
+        return inference_copy(network, device, precision, shape)
+
+    monkeypatch.setattr(prepared, "inference_copy", noted)
+    monkeypatch.setattr(prepared, "_BY_KEY", {})
+    return names
+
+
+def test_a_resumed_run_loads_its_networks_once_and_late_ones_in_its_forms(
+    images: Path, tmp_path: Path, loaded: list[tuple[str, forms.Forms]]
+) -> None:
+    job = TrackJob(
+        source=VideoSource(place=str(images)),
+        model=Model(name="stcn-lite"),
+        prompts=(MaskPrompt(1, np.asarray(MASKS[0]) == 1), BoxPrompt(2, (4, 4, 30, 30), frame=3)),
+        device="cpu",
+        outputs=Outputs(folder=tmp_path / "out"),
+    )
+    install(1)
+    token = CancelToken()
+    with pytest.raises(RunCancelledError):
+        segue.jobs.run(job, Stops(token), token)
+    first = forms.current()
+    install(None)
+    loaded.clear()
+    segue.jobs.run(job.model_copy(update={"outputs": Outputs(folder=tmp_path / "out", resume=True)}))
+    assert loaded == [("SeguePrompt", first)], "the network in these forms is in memory"
+
+
+def test_results_that_go_on_name_the_session_that_computes_them(
+    network: STCNLite, images: Path, tmp_path: Path
+) -> None:
+    def results(progress: Progress | None = None) -> Results[TrackSession]:
+        return segue.track(images, MASKS[0], model=network, device="cpu", progress=progress)
+
+    install(1)
+    first = results()
+    first.save(tmp_path / "whole")
+    stopped = results(lambda done, total: stopped.cancel() if done == 3 else None)
+    with pytest.raises(RunCancelledError):
+        stopped.save(tmp_path / "out")
+    install(None)
+    resumed = results()
+    resumed.save(tmp_path / "out", resume=True)
+    assert resumed.session.ids == (1, 2)
+    assert same(resumed.session.state(), first.session.state())
+    assert contents(tmp_path / "out/masks") == contents(tmp_path / "whole/masks")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from segue.errors import ArgumentError
+from segue.errors import ArgumentError, ResumeError
 from segue.jobs.record import identified, model_digest, read_job, record, result_settings
 from segue.jobs.values import (
     DetectorConfig,
@@ -24,7 +26,8 @@ from segue.jobs.values import (
 )
 from segue.masks import write_index_mask
 from segue.registry import MODELS
-from segue.types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt
+from segue.sinks.masks import PngSink
+from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, RemovePrompt, Segmentation
 from tests.cli.running import MASKS
 
 VIDEO = VideoSource(place="dog.mp4", start="1:30", end=250, stride=2)
@@ -151,3 +154,41 @@ def test_weights_count_by_the_content_of_all_their_files(tmp_path: Path) -> None
     both = f"{sha256(b'{}').hexdigest()}+{sha256(b'weights').hexdigest()}"
     assert model_digest(Model(name="other", weights=tmp_path)) == both
     assert model_digest(Model(name="other", weights=tmp_path / "none.safetensors")) is None
+
+
+def test_files_of_a_job_may_lie_elsewhere_when_it_goes_on(tmp_path: Path) -> None:
+    """Files of one content count as the same wherever they lie; others of the same path do not."""
+    (tmp_path / "video.mp4").write_bytes(b"video")
+    for place in ("here", "there"):
+        (tmp_path / place / "model").mkdir(parents=True)
+        (tmp_path / place / "model/config.json").write_text('{"model_type": "sam2_video"}')
+        for name in ("first.png", "w.safetensors", "model/model.safetensors"):
+            (tmp_path / place / name).write_bytes(name.encode())
+    source = VideoSource(place=str(tmp_path / "video.mp4"))
+
+    def settings(place: str) -> dict[str, dict[str, Any]]:
+        folder = tmp_path / place
+        jobs: dict[str, dict[str, Any]] = {
+            "mask": {"prompts": (MaskPrompt(0, str(folder / "first.png")),)},
+            "model": {"model": Model(name=str(folder / "model"))},
+            "weights": {"model": Model(name="stm", weights=folder / "w.safetensors")},
+            "weights in a folder": {"model": Model(name="stm", weights=folder / "model")},
+            "prompter": {"prompter": str(folder / "w.safetensors")},
+            "detector": {"finding": DetectorConfig(name="zero-shot", weights=folder / "model")},
+        }
+        plain = {"source": source, "model": Model(name="stcn-lite")}
+        return {name: result_settings(identified(TrackJob(**plain | job))) for name, job in jobs.items()}
+
+    frame = Frame(0, 0.0, np.zeros((4, 5, 3), np.uint8))
+    result = Segmentation(0, 0.0, np.zeros((4, 5), np.uint8))
+    for name, values in settings("here").items():
+        sink = PngSink(tmp_path / name, settings=values)
+        sink.write(frame, result)
+        sink.flush()
+    for name, values in settings("there").items():
+        PngSink(tmp_path / name, settings=values, resume=True)
+    for name in ("first.png", "w.safetensors", "model/model.safetensors"):
+        (tmp_path / "here" / name).write_bytes(b"others")
+    for name, values in settings("here").items():
+        with pytest.raises(ResumeError, match="was begun with"):
+            PngSink(tmp_path / name, settings=values, resume=True)

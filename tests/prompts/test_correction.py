@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import segue
 from segue.errors import PromptError
-from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction, Prompter, correct, resolve_prompts
+from segue.prompts import (
+    ImagePrompter,
+    ImagePrompts,
+    MaskPrediction,
+    MotionPrompter,
+    Prompter,
+    correct,
+    resolve_prompts,
+)
 from segue.prompts.answers import covering
 from segue.types import Frame, MaskPrompt, PointPrompt
 from segue.utils.arrays import BoolArray, Float32Array
@@ -221,3 +230,39 @@ class TestCandidates:
                 assert (each.mask & other.mask).sum() < 0.75 * (each.mask | other.mask).sum()
         boxed = ImagePrompts(box=(30, 30, 130, 90))
         np.testing.assert_array_equal(prompter.candidates(boxed)[0].mask, prompter.answer(boxed).mask)
+
+
+class OnlyAnswers:
+    """A prompter of a program: it has no more than what a click needs."""
+
+    def __init__(self, answer: Float32Array | BoolArray) -> None:
+        self._fixed = Fixed(answer)
+
+    def answer(self, prompts: ImagePrompts) -> MaskPrediction:
+        return self._fixed.answer(prompts)
+
+
+def test_without_a_click_the_mask_stays() -> None:
+    mask = disk(30, 30, 9)
+    for prompter in (Fixed(disk(50, 30, 9)), OnlyAnswers(disk(50, 30, 9))):
+        answer = correct(prompter, mask, [])  # type: ignore[arg-type]
+        assert np.array_equal(answer.mask, mask)
+        assert np.isnan(answer.iou[0])
+    with pytest.raises(PromptError, match="needs at least one positive point"):
+        correct(Fixed(mask), np.zeros_like(mask), [])
+
+
+def test_a_prompter_that_only_answers_corrects_in_a_video() -> None:
+    image = np.zeros((*SIZE, 3), np.uint8)
+    prompter = OnlyAnswers(disk(30, 30, 9))
+    video = segue.Video([image, image], prompter=lambda image: prompter, device="cpu")  # type: ignore[arg-type]
+    first = video.add(0, points=[(30, 30)])
+    assert np.array_equal(first.mask > 0, disk(30, 30, 9))
+    prompter._fixed = Fixed(disk(38, 30, 9))
+    second = video.add(0, points=[(44, 30)])
+    assert second.mask[30, 44] == 1
+    session = segue.TrackSession("stcn-lite", prompter=lambda image: prompter, device="cpu")  # type: ignore[arg-type, return-value]
+    session.step(image, masks={1: disk(30, 30, 9)})
+    assert session.step(image, points=[(46, 30)]).mask[30, 46] == 1
+    wrapped = MotionPrompter(prompter, image, lambda: None)  # type: ignore[arg-type]
+    assert len(wrapped.candidates(ImagePrompts(points=[(38, 30)]))) == 1

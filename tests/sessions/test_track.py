@@ -776,6 +776,44 @@ def test_added_prompts_are_taken_with_the_next_frame() -> None:
     assert np.array_equal(session.step(FRAMES[2]).mask, expected.step(FRAMES[2]).mask), "dropped"
 
 
+def test_a_state_has_what_was_added_for_the_next_frame(lite: STCNLite, tmp_path: Path) -> None:
+    session = new_session(lite)
+    session.step(frame(0), FIRST)
+    session.add([RemovePrompt(2)])
+    session.add(masks={7: MASKS[1] == 2})
+    session.add(box=(2, 2, 20, 20), id=4)
+    session.add(points=[(30, 20)], labels=[1], id=8)
+    session.state().save(tmp_path / "state")
+    other = new_session(lite)
+    other.add(masks={9: MASKS[1] == 1})
+    other.restore(SessionState.load(tmp_path / "state"))
+    expected, found = session.step(frame(1)), other.step(frame(1))
+    assert found.ids == expected.ids == (1, 3, 4, 7, 8)
+    assert np.array_equal(found.mask, expected.mask)
+    session.add(text="dog")
+    session.add(text=("cat", "cow"))
+    other.restore(session.state())
+    assert other.state().values == session.state().values
+    other.reset()
+    assert other.step(frame(2)).ids == ()
+
+
+def test_a_negative_click_corrects_what_was_just_added(lite: STCNLite) -> None:
+    session, other = new_session(lite), new_session(lite)
+    x, y = np.argwhere(FIRST == 1)[0][::-1].tolist()
+    session.add(masks={1: FIRST == 1})
+    session.add(negative=[(x, y)])
+    found = session.step(frame(0))
+    expected = other.step(frame(0), [MaskPrompt(1, FIRST == 1), PointPrompt(1, (), ((x, y),))])
+    assert np.array_equal(found.mask, expected.mask)
+    assert found.mask[y, x] == 0
+    other.reset()
+    other.add(masks={1: FIRST == 1})
+    assert np.array_equal(other.step(frame(0), negative=[(x, y)]).mask, found.mask)
+    with pytest.raises(PromptError, match="negative goes with points"):
+        session.add(negative=[(x, y)], id=5)
+
+
 def test_a_text_adds_the_objects_that_it_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 

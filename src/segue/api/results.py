@@ -18,11 +18,12 @@ import numpy as np
 from segue.api.slides import SHOWN, WIDTH, Slides
 from segue.conversions.tables import table_of
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
+from segue.inference.cpu.forms import recorded
 from segue.jobs.frame_loop import FrameLoop
 from segue.jobs.observer import Observer
-from segue.jobs.opened import Run
+from segue.jobs.opened import Frames, Run
 from segue.jobs.record import record_path
-from segue.jobs.running import RunCancelledError, open_job, run_open
+from segue.jobs.running import RunCancelledError, forms_to_resume, open_job, run_open
 from segue.jobs.values import Model, Outputs, VideoJob, checked
 from segue.options import RuntimeObject, by_arguments
 from segue.registry import SINKS
@@ -74,10 +75,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
     Attributes:
         job: record of the run, see :mod:`segue.jobs`; :meth:`save` writes it beside the results.
-        session: the session that computes the results.
         source: source of the frames.
-        frames: frames that the session receives: the source, or frames derived from it.
-        names: class names by their number in result files.
 
     Example:
         >>> with segue.track("dog.mp4", first_mask) as results:
@@ -92,17 +90,30 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         if progress is not None and not callable(progress):
             raise ArgumentError(f"progress: {kind_of(progress)}; give a function of two numbers")
         self.job = opened.job
-        self.session = cast(S, opened.session)
         self.source = opened.source
-        self.frames = opened.given
-        self.names = opened.names
         self._opened = opened
         self._progress = progress
-        self._cancel, self._closed = CancelToken(), False
-        self._pairs = _pairs_of(opened, progress)
+        self._stop = CancelToken()
+        self._cancelled = self._closed = False
+        self._pairs = _pairs_of(opened, progress, self._stop)
         self._keep_images = keep_images
         self._read_again = None if self.source.once else ReadAgain(self.source)
         self._class_numbers = {name: number for number, name in opened.names.items()}
+
+    @property
+    def session(self) -> S:
+        """The session that computes the results."""
+        return cast(S, self._opened.session)
+
+    @property
+    def frames(self) -> Iterable[Frame]:
+        """Frames that the session receives: the source, or frames derived from it."""
+        return self._opened.given
+
+    @property
+    def names(self) -> Mapping[int, str]:
+        """Class names by their number in result files."""
+        return self._opened.names
 
     def __iter__(self) -> Results[S]:
         if inspect.getgeneratorstate(self._pairs) == inspect.GEN_CLOSED:
@@ -113,10 +124,13 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
     @one_thread_at_a_time
     def __next__(self) -> Segmentation:
+        if self._stop.cancelled:
+            self._pairs.close()
         try:
-            frame, result = next(self._pairs)
+            with recorded(self._opened.forms):
+                frame, result = next(self._pairs)
         except (StopIteration, Cancelled) as end:
-            if self._cancel.cancelled:
+            if self._cancelled:
                 raise RunCancelledError("the program cancelled these results") from None
             if isinstance(end, Cancelled) and not self._closed:
                 raise
@@ -187,14 +201,14 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         try:
             self._end()
         except SecondThreadError:
-            self.source.stop()
+            self._stop.cancel()
         else:
             self.source.close()
 
     def cancel(self) -> None:
         """Stop, from any thread: the loop over the results, or :meth:`save`, raises RunCancelledError."""
-        self._cancel.cancel()
-        self.source.stop()
+        self._cancelled = True
+        self._stop.cancel()
 
     @one_thread_at_a_time
     def _end(self) -> None:
@@ -244,8 +258,12 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
             raise SegueError("save before any result is taken, or give segue.save a list of results")
         self.job = self.job.model_copy(update={"outputs": outputs})
         self._opened.job = self.job
+        forms = forms_to_resume(self.job, self.source) if resume else None
+        if forms not in (None, self._opened.forms):  # the run was opened before its folder was known
+            self._pairs.close()  # it holds the other run
+            self._opened = open_job(self.job, self.source)
         try:
-            return run_open(self._opened, _Watch(self._opened, self._progress), self._cancel)
+            return run_open(self._opened, _Watch(self._opened, self._progress), self._stop)
         finally:
             self.close()
 
@@ -308,15 +326,26 @@ class _Watch(Observer):
             self._progress(self._done, self._opened.total)
 
 
-def _pairs_of(opened: Run, progress: Progress | None) -> Generator[tuple[Frame, Segmentation], None, None]:
-    with opened.source, memory_errors("give smaller frames: open_source(..., max_size=...)"):
+def _pairs_of(
+    opened: Run, progress: Progress | None, token: CancelToken
+) -> Generator[tuple[Frame, Segmentation], None, None]:
+    opened.frames.token = token
+    advice = "give smaller frames: open_source(..., max_size=...)"
+    with opened.source, opened.source.until(token), memory_errors(advice):
         opened.begin()
         loop = FrameLoop(opened.session, opened.step, required=opened.required)
-        for count, pair in enumerate(loop.over(opened.frames), start=1):
+        for count, pair in enumerate(loop.over(_until_cancelled(opened.frames)), start=1):
             if progress is not None:
                 progress(count, opened.total)
             yield pair
         opened.finish()
+
+
+def _until_cancelled(frames: Frames) -> Iterator[Frame]:
+    """Frames; where they end since the run is to stop, no result is made any more."""
+    yield from frames
+    if frames.token.cancelled:
+        raise Cancelled
 
 
 def is_archive(path: Any) -> bool:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ class Video(AbstractContextManager["Video"]):
 
     def __iter__(self) -> Iterator[Segmentation]:
         """The results of all frames that are prompted or tracked, in order."""
-        if self._given and not self._tracked:
+        if self._given and not self._tracked and len(self) > 1:
             raise SegueError("nothing is tracked yet; take the results of propagate() first")
         return (self[index] for index in self._frames if index in self._given or index in self._tracked)
 
@@ -236,6 +236,7 @@ class Video(AbstractContextManager["Video"]):
         mask = found.mask.numpy()
         for number in found.masked:
             self._labels[number] = found.labels.get(number, self._labels.get(number))
+            self._objects.setdefault(number, object())
             item = ObjectInfo(number, self._labels[number], found.expected.get(number, 1.0))
             if number in before:
                 for direction in (1, -1):
@@ -261,23 +262,24 @@ class Video(AbstractContextManager["Video"]):
             self._remove(id)
             return
         self._given[frame].pop(id)
-        self._earlier = {key: each for key, each in self._earlier.items() if key[:2] != (frame, id)}
+        for direction in (1, -1):
+            self._earlier.pop((frame, id, direction), None)
         if not self._given[frame]:
             del self._given[frame]
         if id not in self.ids:
             self._remove(id)
 
+    @one_thread_at_a_time
     def propagate(self, start: int | None = None, stop: int | None = None) -> Iterator[Segmentation]:
         """Track the objects through the video, from the frames that have prompts.
 
         Without ``start`` and ``stop`` each object is tracked from its first prompt to the end of the video,
         and then backwards to its beginning; one that was corrected since it was tracked, from each corrected
         frame to the next prompted ones in both directions. With them, all objects are tracked from one frame
-        to another. Prompted frames on the way, and the 24 nearest others, are memory before the first frame is
-        tracked.
-        Where a frame was tracked before, its masks change only in connected regions that touch what a
-        correction changed, moved along the optical flow. Objects that overlap on a prompted frame are tracked
-        separately.
+        to another. Prompted frames on the way, and the 24 nearest others, are memory before the first frame
+        is tracked. Where a frame was tracked before, its masks change only in connected regions that touch
+        what a correction changed, moved along the optical flow. Objects that overlap on a prompted frame are
+        tracked separately.
 
         Args:
             start: index of a frame with prompts; None is the first one.
@@ -290,20 +292,20 @@ class Video(AbstractContextManager["Video"]):
             PromptError: there is no prompt, or none on ``start``.
             SourceError: a frame cannot be read.
         """
-        first = {i: min(index for index, given in self._given.items() if i in given) for i in self.ids}
+        first = self._first_prompts(self._objects)
         if not first:
             raise PromptError("there is no prompt; add one first, such as add(0, box=(x0, y0, x1, y1))")
         begin = self._checked(min(first.values()) if start is None else start)
         if begin not in self._given:
             raise PromptError(f"frame {begin} has no prompt to start from; {self._known()}")
-        end = self._frames[-1] if stop is None else self._checked(stop)
+        end, objects = self._frames[-1] if stop is None else self._checked(stop), dict(self._objects)
         if start is not None or stop is not None:
-            return self._track(begin, end, lambda number, index: True)
-        tracked = {number for objects in self._tracked.values() for number in objects}
-        corrected = sorted({(index, i) for index, i, _ in self._earlier if i in tracked})
-        if not corrected:
-            return self._both_ways(first)
-        return self._corrections(first, tracked, corrected)
+            return self._steps(self._track(objects, begin, end, lambda number, index: True))
+        tracked = {number for each in self._tracked.values() for number in each}
+        corrected = {(index, number) for index, number, _ in self._earlier if number in tracked}
+        if corrected:
+            return self._steps(self._corrections(objects, tracked, corrected))
+        return self._steps(self._both_ways(objects, objects.keys()))
 
     def save(
         self,
@@ -356,55 +358,87 @@ class Video(AbstractContextManager["Video"]):
         # Masks that neighbouring frames agree with, by frame, object and direction, until they are tracked.
         self._earlier: dict[tuple[int, int, int], str] = {}
         self._labels: dict[int, str | None] = {}
+        self._objects: dict[int, object] = {}  # by id, which another object may have later
 
     def close(self) -> None:
         """Close the source; it is opened again where a frame is needed."""
         self.source.close()
 
-    def _both_ways(self, first: Mapping[int, int]) -> Iterator[Segmentation]:
-        """Track each object from its first prompt to the end, then from there to the beginning."""
-        yield from self._track(
-            min(first.values()), self._frames[-1], lambda i, index: i in first and index > first[i]
-        )
-        yield from self._track(
-            max(first.values()), self._frames[0], lambda i, index: i in first and index < first[i]
-        )
+    def _steps(self, results: Iterator[Segmentation]) -> Iterator[Segmentation]:
+        """Results that one thread at a time takes."""
+        return iter(partial(self._next, results), None)
+
+    @one_thread_at_a_time
+    def _next(self, results: Iterator[Segmentation]) -> Segmentation | None:
+        return next(results, None)
+
+    def _remaining(self, objects: Mapping[int, object]) -> list[int]:
+        """The ids of those objects that have not been removed, ascending."""
+        return [i for i in self.ids if self._objects[i] is objects.get(i)]
+
+    def _first_prompts(self, objects: Mapping[int, object]) -> dict[int, int]:
+        """The first frame with a prompt for each of the objects that have not been removed."""
+        return {i: min(f for f, given in self._given.items() if i in given) for i in self._remaining(objects)}
+
+    def _both_ways(self, objects: Mapping[int, object], ids: Collection[int]) -> Iterator[Segmentation]:
+        """Track some objects from their first prompts to the end, then from there to the beginning."""
+
+        def first_prompts() -> dict[int, int]:  # prompts may change meanwhile
+            return {i: index for i, index in self._first_prompts(objects).items() if i in ids}
+
+        if first := first_prompts():
+            begin, end = min(first.values()), self._frames[-1]
+            yield from self._track(objects, begin, end, lambda i, index: i in first and index > first[i])
+        if start := first_prompts():
+            begin, end = max(start.values()), self._frames[0]
+            yield from self._track(objects, begin, end, lambda i, index: i in start and index < start[i])
 
     def _corrections(
-        self, first: Mapping[int, int], tracked: Collection[int], corrected: Sequence[tuple[int, int]]
+        self, objects: Mapping[int, object], tracked: Collection[int], corrected: Collection[tuple[int, int]]
     ) -> Iterator[Segmentation]:
-        """Track objects that are new, then from each corrected frame to the next prompted ones."""
-        new = {i: index for i, index in first.items() if i not in tracked}
-        passes: list[Iterator[Segmentation]] = [self._both_ways(new)] if new else []
-        starts = sorted({index for index, _ in corrected})
-        passes += [self._around(start, {i for index, i in corrected if index == start}) for start in starts]
-        results = set()
+        """Track objects that are new, then from each corrected frame; then give the other results."""
+        passes = [self._both_ways(objects, objects.keys() - tracked)]
+        for start in sorted({index for index, _ in corrected}):
+            passes.append(self._around(objects, start, {i for index, i in corrected if index == start}))
+        indices = set()
         for result in chain.from_iterable(passes):
-            results.add(result.index)
+            indices.add(result.index)
             yield result
-        yield from (result for result in self if result.index not in results)
+        yield from (result for result in self if result.index not in indices)
 
-    def _around(self, start: int, objects: Collection[int]) -> Iterator[Segmentation]:
-        """Track objects from a corrected frame to the next prompted ones, in both directions."""
-        yield self._result(start)
-        given = {i: [index for index, each in self._given.items() if i in each] for i in objects}
-        after = {i: min((k for k in given[i] if k > start), default=self._frames[-1]) for i in objects}
-        before = {i: max((k for k in given[i] if k < start), default=self._frames[0]) for i in objects}
-        yield from self._track(start, max(after.values()), lambda i, index: i in after and index <= after[i])
-        yield from self._track(
-            start, min(before.values()), lambda i, index: i in before and index >= before[i]
-        )
-
-    def _track(self, start: int, stop: int, kept: Callable[[int, int], bool]) -> Iterator[Segmentation]:
-        """Track all objects from one frame to another; ``kept`` says which results count, by id and index."""
-        if start == stop:
+    def _around(
+        self, objects: Mapping[int, object], start: int, ids: Collection[int]
+    ) -> Iterator[Segmentation]:
+        """Track objects from a corrected frame to their next prompted ones, in both directions."""
+        if start not in self._given:  # removed meanwhile
             return
+        yield self._result(start)
+        prompted = {i: [index for index, each in self._given.items() if i in each] for i in ids}
+        after = {i: min((k for k in prompted[i] if k > start), default=self._frames[-1]) for i in ids}
+        before = {i: max((k for k in prompted[i] if k < start), default=self._frames[0]) for i in ids}
+        end = max(after.values())
+        yield from self._track(objects, start, end, lambda i, index: i in after and index <= after[i])
+        if start in self._given:
+            end = min(before.values())
+            yield from self._track(objects, start, end, lambda i, index: i in before and index >= before[i])
+        for number in ids:  # at an end of the video there is nothing to track in one direction
+            for direction in (1, -1):
+                self._earlier.pop((start, number, direction), None)
+
+    def _track(
+        self, objects: Mapping[int, object], start: int, stop: int, kept: Callable[[int, int], bool]
+    ) -> Iterator[Segmentation]:
+        """Track objects from one frame to another; ``kept`` says which results count, by id and index."""
+        ids = self._remaining(objects)
+        if start == stop or not ids:
+            return
+        if start not in self._given:
+            raise PromptError(f"frame {start} has no prompt to start from any more; {self._known()}")
         frames = select_conditioning_frames(self.prompted, start, stop)
         masks = [{i: counts for i, (_, counts) in self._given[index].items()} for index in frames]
         direction = 1 if start < stop else -1
         layers = [
-            self._layer(objects, frames, direction)
-            for objects in split_overlapping(self.ids, masks, self._size)
+            self._layer(group, frames, direction) for group in split_overlapping(ids, masks, self._size)
         ]
         for layer in layers:
             for index in conditioning_before(layer.conditioning, start):
@@ -412,8 +446,9 @@ class Video(AbstractContextManager["Video"]):
         for results in propagate(layers, self.source.walk(start, stop), start):
             index = results[0].index
             tracked = self._tracked.setdefault(index, {})
+            current = [i for i in self._remaining(objects) if kept(i, index)]
             for result in results:
-                for item, counts in to_rle(result, [i for i in result.ids if kept(i, index)]):
+                for item, counts in to_rle(result, current):
                     tracked[item.id] = replace(item, box=None, area=0), counts
             yield self._result(index)
         low, high = sorted((start, stop))
@@ -463,11 +498,13 @@ class Video(AbstractContextManager["Video"]):
 
     def _remove(self, number: int) -> None:
         self._labels.pop(number, None)
+        self._objects.pop(number, None)
         for frames in (self._given, self._tracked):
             for objects in frames.values():
                 objects.pop(number, None)
         self._given = {index: given for index, given in self._given.items() if given}
-        self._earlier = {key: counts for key, counts in self._earlier.items() if key[1] != number}
+        for key in [key for key in self._earlier if key[1] == number]:
+            del self._earlier[key]
 
     def _checked(self, index: int) -> int:
         """The index of a frame, if there is one."""

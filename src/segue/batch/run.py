@@ -317,7 +317,16 @@ def home_of(output: str, shard: str | None = None) -> Path:
 
     The parts of a divided batch have a folder each below it.
     """
-    home = cache_folder() / "batch" / key_of(output) if is_url(output) else Path(output) / SUBFOLDER
+    home = Path(output) / SUBFOLDER
+    if is_url(output):
+        home = cache_folder() / "batch" / key_of(output)
+        try:
+            home.exists()
+        except OSError as error:
+            raise SegueError(
+                f"{home}: the record of the batch cannot be kept there ({error.strerror}); SEGUE_HOME names "
+                "another folder"
+            ) from None
     return home if shard is None else home / f"shard-{'-of-'.join(map(str, shard_of(shard)))}"
 
 

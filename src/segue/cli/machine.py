@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 import segue
-from segue.utils.cache import ASSETS, cache_folder
+from segue.utils.cache import ASSETS, cache_folder, cached_file
 from segue.utils.extras import EXTRAS, install_command
-from segue.utils.inputs import first_line
+from segue.utils.inputs import exists, first_line
 
 # Where PyTorch or OpenCV cannot be imported, this is asked for: each part imports what it needs.
 
@@ -74,12 +74,12 @@ def _device() -> Facts:
 
 
 def _layers() -> Facts:
-    from segue.inference.cpu.forms import current, tuned_file
+    from segue.inference.cpu.forms import TUNED, current
     from segue.inference.cpu.onednn import can_fuse
 
     yield "fused layers", _yes(can_fuse())
-    forms, tuned = current(), tuned_file()
-    table = str(tuned) if tuned.is_file() else "table of the package"
+    forms, tuned = current(), cached_file(TUNED)
+    table = "table of the package" if tuned is None else str(tuned)
     yield "forms of layers", f"{forms.digest}, {forms.instruction_set}, {table}"
 
 
@@ -112,8 +112,10 @@ def _extras() -> Facts:
 
 def _folder() -> Facts:
     folder = cache_folder()
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    yield "cache folder", f"{folder}, {shutil.disk_usage(there).free >> 20} MiB free"
+    there = next(place for place in (folder, *folder.parents) if exists(place))
+    free = f"{shutil.disk_usage(there).free >> 20} MiB free"
+    writable = os.access(there, os.W_OK | os.X_OK)
+    yield "cache folder", f"{folder}, {free if writable else 'cannot be written; SEGUE_HOME names another'}"
 
 
 _PARTS: Mapping[str, Callable[[], Facts]] = {

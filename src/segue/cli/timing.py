@@ -21,6 +21,7 @@ from segue.masks.files import read_index_mask
 from segue.registry import MODELS
 from segue.types import Frame
 from segue.utils.cache import ASSETS
+from segue.utils.files import prepare
 from segue.video import open_source
 from segue.weights.download import is_available
 
@@ -63,9 +64,11 @@ def tune_machine() -> Iterator[str]:
 
     Raises:
         ArgumentError: PyTorch has one form only for this processor.
+        SinkError: the cache folder cannot be written.
     """
     if not can_fuse():
         raise ArgumentError("--tune: PyTorch has one form of a layer only for this processor")
+    prepare(tuned_file())  # before the minutes that it takes
     counts = sorted({1, 2, torch.get_num_threads()} & set(range(1, (os.cpu_count() or 1) + 1)))
     yield f"measuring {instruction_set()}, {', '.join(map(str, counts))} threads, for about a minute"
     found = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, get_args
@@ -25,6 +26,7 @@ from segue.types import FlowName as FlowName
 from segue.types import Image
 from segue.utils.devices import to_device
 from segue.utils.inputs import user_path
+from segue.utils.threads import PerThread
 from segue.weights.loading import load_strict
 
 Flow = npt.NDArray[np.float32]
@@ -51,17 +53,16 @@ class FlowProvider(Protocol):
 class DIS:
     """Dense inverse search (Kroeger et al., ECCV 2016) by OpenCV, preset MEDIUM: the default.
 
+    Threads may share it.
+
     Args:
         quick: preset FAST instead, which takes a quarter of the time and is less exact at outlines.
     """
 
     def __init__(self, *, quick: bool = False) -> None:
         preset = cv2.DISOPTICAL_FLOW_PRESET_FAST if quick else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
-        self._quick, self._search = quick, cv2.DISOpticalFlow.create(preset)
+        self._search = PerThread(partial(_dis, preset))
         self._smallest = QUICK_SMALLEST if quick else DIS_SMALLEST
-
-    def __deepcopy__(self, memo: dict[int, object]) -> DIS:
-        return DIS(quick=self._quick)
 
     def __call__(self, first: Image, second: Image) -> Flow:
         height, width = first.shape[:2]
@@ -69,8 +70,12 @@ class DIS:
         grey: list[Any] = [_grey(first), _grey(second)]
         if below or right:
             grey = [cv2.copyMakeBorder(each, 0, below, 0, right, cv2.BORDER_REPLICATE) for each in grey]
-        flow: Any = self._search.calc(*grey, None)  # type: ignore[call-overload]
+        flow: Any = self._search().calc(*grey, None)  # type: ignore[call-overload]
         return np.ascontiguousarray(flow[:height, :width], np.float32)
+
+
+def _dis(preset: int) -> cv2.DISOpticalFlow:
+    return cv2.DISOpticalFlow.create(preset)
 
 
 class Farneback:

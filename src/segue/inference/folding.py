@@ -75,17 +75,20 @@ def _follows(norm: nn.Module, conv: nn.Module) -> bool:
 
 
 def _fold(conv: nn.Module, norm: nn.BatchNorm2d, *, shifts: bool) -> None:
-    """Make a norm part of a convolution, in place and by float64; of several before it, one shifts."""
+    """Make a norm part of a convolution, in place and by float64; of several before it, one shifts.
+
+    The processor computes: Apple's GPU has no float64.
+    """
     assert isinstance(conv, nn.Conv2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     share = 1.0 if shifts else 0.0
-    mean, variance = norm.running_mean.double(), norm.running_var.double()
-    scale = torch.ones_like(mean) if norm.weight is None else norm.weight.double()
-    shift = torch.zeros_like(mean) if norm.bias is None else norm.bias.double()
+    mean, variance = norm.running_mean.cpu().double(), norm.running_var.cpu().double()
+    scale = torch.ones_like(mean) if norm.weight is None else norm.weight.cpu().double()
+    shift = torch.zeros_like(mean) if norm.bias is None else norm.bias.cpu().double()
     weight, bias = fuse_conv_bn_weights(
-        conv.weight.double(),
-        None if conv.bias is None else conv.bias.double(),
+        conv.weight.cpu().double(),
+        None if conv.bias is None else conv.bias.cpu().double(),
         mean * share,
         variance,
         norm.eps,

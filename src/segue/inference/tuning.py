@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from segue.errors import CheckpointError
 from segue.inference.cpu import winograd
-from segue.inference.cpu.forms import instruction_set
+from segue.inference.cpu.forms import instruction_set, read_rows
 from segue.inference.cpu.fused import FusedConv2d
 from segue.inference.threads import own_threads
-from segue.utils.files import write_complete
+from segue.utils.files import prepare, write_complete
 from segue.utils.system import processor
 
 WIDTHS = (64, 96, 128, 192, 256, 384, 512)
@@ -96,8 +97,21 @@ def row(found: Collection[tuple[int, int, int | None]]) -> dict[str, Any]:
 
 
 def write(path: Path, found: Collection[tuple[int, int, int | None]], name: str | None = None) -> None:
-    """Write a table with rows of this instruction set, or of another name, beside those that it has."""
-    table = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    table = dict(sorted({**table, name or instruction_set(): row(found)}.items()))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a table with rows of this instruction set, or of another name, beside those that it has.
+
+    One that is damaged is replaced.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    prepare(path)
+    table = dict(sorted({**_rows(path), name or instruction_set(): row(found)}.items()))
     write_complete(path, (json.dumps(table, indent=1) + "\n").encode())
+
+
+def _rows(path: Path) -> dict[str, Any]:
+    """The rows of a table; none of one that is damaged or not there."""
+    try:
+        return read_rows(path)
+    except (OSError, CheckpointError):
+        return {}

@@ -122,21 +122,27 @@ class FrameRun(FrameLoop):
                     self._write(frame, result)
                 if token.cancelled and not endless:
                     raise Cancelled
+                self._write_due(None if endless else token)
             except (SourceError, PromptError, Cancelled) as error:
                 if not endless or isinstance(error, PromptError):
                     self._save()
                     if isinstance(error, SourceError):  # what waits for frames that will not come
-                        for frame, result in self.finish():
-                            self._write(frame, result)
+                        self._write_due()
                     self._sink.suspend()  # completes what shows the results so far
                     raise
                 self.lost = cast(SourceError, error)
+                self._write_due()
             except Exception:
                 with suppress(Exception):  # the first error is the one to tell
                     self._save()
                 raise
-            for frame, result in self.finish():
-                self._write(frame, result)
+
+    def _write_due(self, token: CancelToken | None = None) -> None:
+        """Write the results that are due after the last frame, unless the run is to stop."""
+        for frame, result in self.finish():
+            self._write(frame, result)
+            if token is not None and token.cancelled and self.pending:
+                raise Cancelled
 
     def _save(self) -> None:
         """Save the session after the results before it are written, unless a frame is half done."""
@@ -175,6 +181,8 @@ class FrameRun(FrameLoop):
             reached = frame.index
         if sparse and reached != self.last_index:  # frames without a result that the session has taken
             next((frame for frame in frames if frame.index == self.last_index), None)
+        if self._run.frames.token.cancelled:
+            raise Cancelled
         if missing := done - self.done:
             raise ResumeError(
                 f"{folder}: {missing} masks of the interrupted run are missing; give --overwrite"

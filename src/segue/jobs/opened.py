@@ -16,7 +16,7 @@ from segue.entries import EventSettings
 from segue.errors import PromptError, SourceError
 from segue.jobs.values import ForegroundJob, VideoJob, VideoSource
 from segue.types import Frame, Image, Segmentation
-from segue.utils.cancel import CancelToken
+from segue.utils.cancel import Cancelled, CancelToken
 from segue.video import Reconnect, Source, open_source
 
 if TYPE_CHECKING:  # sources are opened before PyTorch is imported
@@ -32,8 +32,8 @@ class Frames(Iterator[Frame]):
         token: asks the run to stop; no frame is read after that.
     """
 
-    def __init__(self, frames: Iterable[Frame], source: Source) -> None:
-        self.token = CancelToken()
+    def __init__(self, frames: Iterable[Frame], source: Source, token: CancelToken | None = None) -> None:
+        self.token = token or CancelToken()
         self._frames = itertools.chain.from_iterable([frames])  # opened with the first one
         self._ahead = deque[Frame]()
         self._copies = source.request.place is None
@@ -135,7 +135,12 @@ class Run:
 
     def begin(self) -> None:
         """Read the first frame, which comes in its turn, and the prompts with it."""
-        first, _ = first_frame(self.source.name, self.frames)
+        try:
+            first, _ = first_frame(self.source.name, self.frames)
+        except SourceError:
+            if self.frames.token.cancelled:  # a camera has ended before its first frame
+                raise Cancelled from None
+            raise
         self.plan(first)
         self.frames.put_back(first)
 

@@ -124,6 +124,8 @@ def result_settings(job: VideoJob, *, whole: bool = True) -> dict[str, Any]:
     prompts: dict[str, list[Any]] = {}
     for value in values.pop("prompts", ()):
         prompts.setdefault(str(-1 if value["frame"] is None else value["frame"]), []).append(value)
+    if job.model.network is None and job.model.digest is not None and _is_folder(job.model.name):
+        values["model"]["name"] = f"{job.model.name} sha256={job.model.digest}"
     if isinstance(job, TrackJob) and job.finding is not None:
         values["finding"] = _by_content(job.finding, values["finding"])
     return {"source": identity, "part": source, "prompts": prompts, **_by_content(job, values)}
@@ -175,6 +177,11 @@ def _own_digest(name: str) -> str | None:
     return None if entry is None or entry.signature is None else file_digest(own_file(entry))
 
 
+def _is_folder(name: str) -> bool:
+    """Whether the name of a network stands for a folder of another library."""
+    return name in MODELS and MODELS.find(name).folder is not None
+
+
 def named_files(part: OptionModel) -> dict[str, str]:
     """What those fields of a part of a job name that may be files or folders, unless it is another choice."""
     found = {}
@@ -188,7 +195,8 @@ def named_files(part: OptionModel) -> dict[str, str]:
 
 def _by_content(part: OptionModel, values: dict[str, Any]) -> dict[str, Any]:
     """The JSON values of a part of a job, with the digest of each file that one of its fields names."""
-    digests = {name: file_digest(Path(text)) for name, text in named_files(part).items() if name in values}
+    files = {name: user_path(text) for name, text in named_files(part).items() if name in values}
+    digests = {name: _content_digest(path) for name, path in files.items()}
     return values | {name: f"{values[name]} sha256={found}" for name, found in digests.items() if found}
 
 

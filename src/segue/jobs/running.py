@@ -8,10 +8,10 @@ from pkgutil import resolve_name
 from typing import cast
 
 from segue.errors import ArgumentError, SegueError, UndeliveredError, memory_errors
-from segue.inference.cpu.forms import recorded
+from segue.inference.cpu.forms import Forms, instruction_set, recorded
 from segue.jobs.frame_loop import FrameRun, first_pass, forget_state, forms_of_run
 from segue.jobs.observer import Observer
-from segue.jobs.opened import Frames, Run
+from segue.jobs.opened import Frames, Run, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.record import identified, runtime_objects
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
@@ -20,7 +20,7 @@ from segue.sessions.session import ExplainedSession, Passes
 from segue.sinks import output_paths
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import reserve_products
-from segue.utils.cancel import CancelToken, interrupt_on_signals
+from segue.utils.cancel import Cancelled, CancelToken, interrupt_on_signals
 from segue.video import Source
 from segue.video.sources.images import write_image
 
@@ -84,9 +84,27 @@ def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = Fals
                 f"{argument}: this job was run with an object of a program ({item.type}), which JSON "
                 f"does not hold; call segue.{job.kind} with it"
             )
-    opened: Run = resolve_name(_OPENERS[type(job)])(job, source, strict=strict)
+    forms = None
+    if job.outputs.resume:
+        source = source or open_video(job.source)
+        forms = forms_to_resume(job, source)
+    with recorded(forms):
+        opened: Run = resolve_name(_OPENERS[type(job)])(job, source, strict=strict)
     opened.strict = strict
     return opened
+
+
+def forms_to_resume(job: VideoJob, source: Source) -> Forms | None:
+    """The forms of layers of the run that a job goes on with; None on another kind of processor.
+
+    Args:
+        job: with the place of its outputs.
+        source: its source.
+    """
+    formats = with_defaults(job, endless=source.endless).outputs.formats or ()
+    masks = output_paths(OutputPlaces.of(job, source).folder, formats).get("png")
+    forms = None if masks is None else forms_of_run(masks)
+    return None if forms is None or forms.instruction_set != instruction_set() else forms
 
 
 _OPENERS: dict[type[VideoJob], str] = {
@@ -105,24 +123,26 @@ def run_open(
     if opened.notice:
         observer.notice(opened.notice)
     opened.job = with_defaults(opened.job, endless=opened.source.endless)
-    with memory_errors(_memory_advice(opened)), opened.source:
-        _take_recorded_forms(opened)
-        opened.job = identified(opened.job).model_copy(update={"forms": opened.forms.digest})
-        return _run_video(opened, observer, cancel or CancelToken())
+    cancel = cancel or CancelToken()
+    opened.frames.token = cancel
+    try:
+        with (
+            memory_errors(_memory_advice(opened)),
+            opened.source,
+            opened.source.until(cancel),
+            recorded(opened.forms),  # also for what is loaded late, such as a prompter
+        ):
+            if cancel.cancelled:
+                raise Cancelled
+            opened.job = identified(opened.job).model_copy(update={"forms": opened.forms.digest})
+            return _run_video(opened, observer, cancel)
+    except Cancelled:
+        raise _ended(cancel, "interrupted before the first frame; nothing is written") from None
 
 
-def _take_recorded_forms(opened: Run) -> None:
-    """Of a run that goes on, give the layers the forms that they had, on the same kind of processor."""
-    outputs = opened.job.outputs
-    if not outputs.resume:
-        return
-    folder = OutputPlaces.of(opened.job, opened.source).folder
-    masks = output_paths(folder, outputs.formats or ()).get("png")
-    forms = None if masks is None else forms_of_run(masks)
-    if forms is None or forms == opened.forms or forms.instruction_set != opened.forms.instruction_set:
-        return
-    with recorded(forms):  # in place of the run: others know it
-        vars(opened).update(vars(open_job(opened.job, opened.source, strict=opened.strict)))
+def _ended(cancel: CancelToken, text: str) -> RunCancelledError | RunInterrupted:
+    """What a run ends with that was to stop, by who asked for it."""
+    return RunCancelledError(text) if cancel.by_program else RunInterrupted(text)
 
 
 def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
@@ -131,7 +151,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     if passes is None:
         opened.begin()
     else:
-        opened.frames = Frames(passes.second(), source)
+        opened.frames = Frames(passes.second(), source, cancel)
     explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
     if explain is not None:
         cast(ExplainedSession, session).explain()
@@ -160,7 +180,6 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
                 observer.messages(outputs.notifier)
             source.on_change(outputs.connection)
             loop = FrameRun(opened, sink, states, report)
-            cancel.on_cancel(source.stop)
             if passes is not None:
                 observer.begin(passes.title, passes.total or opened.total)
                 sink.flush()  # the folder says from now on which run it belongs to
@@ -186,10 +205,8 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
         for name, path in written.items():
             if path.is_file():  # what shows the frames so far is complete; masks are continued
                 observer.written(name, path)
-        ended = RunCancelledError if cancel.by_program else RunInterrupted
-        raise ended(_hint(opened, masks, states is not None)) from None
+        raise _ended(cancel, _hint(opened, masks, states is not None)) from None
     finally:
-        cancel.forget(source.stop)  # a token may outlive the source
         source.on_change(observer.connection)  # and the source what the run has opened
         outputs.stop()
     observer.end(loop.done, seconds)

@@ -23,7 +23,7 @@ from segue.prompt_inputs import (
     fit_mask,
     read_masks,
 )
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter, as_image_prompter
 from segue.prompts.correction import correct
 from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
@@ -81,7 +81,7 @@ def resolve_prompts(
 
     @cache
     def asked() -> ImagePrompter:
-        return (prompter or Prompter)(frame.image)
+        return as_image_prompter((prompter or Prompter)(frame.image), frame.image)
 
     with errors_name(f"frame {frame.index}"):
         groups, removed = _group(prompts, frame.size)

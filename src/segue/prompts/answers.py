@@ -363,5 +363,30 @@ class ImagePrompter(ABC):
         """The answer to prompts that are checked."""
 
 
+class AnswerPrompter(ImagePrompter):
+    """What else prompters do, by the answers of one that only answers, such as one of a program.
+
+    Args:
+        prompter: has ``answer``.
+        image: its image.
+    """
+
+    def __init__(self, prompter: Any, image: Image) -> None:
+        super().__init__(image)
+        self._prompter = prompter
+
+    def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
+        answer: MaskPrediction = self._prompter.answer(prompts)
+        return answer
+
+
+def as_image_prompter(prompter: Any, image: Image) -> ImagePrompter:
+    """A prompter as it is, or with all that prompters do where it only answers."""
+    whole = isinstance(prompter, ImagePrompter) or all(
+        hasattr(prompter, name) for name in ("image", "size", "candidates", "near")
+    )
+    return prompter if whole else AnswerPrompter(prompter, image)
+
+
 MakePrompter = Callable[[Image], ImagePrompter]
 """Makes a prompter for an image, RGB (H, W, 3), uint8."""

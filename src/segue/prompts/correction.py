@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, as_image_prompter
 from segue.types import Point
 from segue.utils.arrays import BoolArray, Float32Array
 
@@ -46,7 +46,8 @@ def correct(
         prompter: answers prompts on the image.
         mask: the mask so far, (H, W): probability in [0, 1], or booleans.
         clicks: all clicks on the object so far, the latest last.
-        new: how many of the last ones are new. The others are known to agree with the mask.
+        new: how many of the last ones are new. The others are known to agree with the mask; without a new one
+            it stays as it is.
         whole: take the whole answer of the prompter to all clicks, whatever it changes.
 
     Returns:
@@ -60,13 +61,14 @@ def correct(
         >>> prompter = segue.Prompter(frame)  # doctest: +SKIP
         >>> better = correct(prompter, result.probabilities[1], [(300, 200, True)])
     """
+    prompter = as_image_prompter(prompter, np.broadcast_to(np.uint8(0), (*np.shape(mask), 3)))  # only asked
     prompts = _prompts(clicks, mask).checked(prompter.size)
     given = prompts.mask
     if whole or given is None:
         return prompter.answer(prompts)
     least = SURE if np.asarray(mask).dtype.kind == "f" else SOFT
     iou = np.float32(np.nan)
-    for count in range(len(clicks) - new + 1, len(clicks) + 1):
+    for count in range(max(len(clicks) - new, 0) + 1, len(clicks) + 1):
         x, y, inside = clicks[count - 1]
         if (given[int(y), int(x)] > 0.5) == inside:
             continue
@@ -75,8 +77,7 @@ def correct(
             answer = prompter.answer(asked)
             given, iou = answer.probability, answer.iou[0]
             continue
-        near = getattr(prompter, "near", None)  # some prompters of plug-ins only answer
-        looks = near(asked, (x, y), depth_at(given > 0.5, (x, y))) if near else [prompter.answer(asked)]
+        looks = prompter.near(asked, (x, y), depth_at(given > 0.5, (x, y)))
         given = mended(given, looks, clicks[count - 1], least)
         iou = looks[0].iou[0]
     height, width = prompter.size

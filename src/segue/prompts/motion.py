@@ -18,7 +18,7 @@ from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, distinct
+from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, as_image_prompter, distinct
 from segue.prompts.planes import tight_box
 from segue.types import Box, Image, Point
 from segue.utils.arrays import BoolArray, Float32Array
@@ -60,7 +60,7 @@ class MotionPrompter(ImagePrompter):
     Only where clicks alone are given: a box, or an earlier mask, says how much is meant.
 
     Args:
-        prompter: answers prompts on the image.
+        prompter: answers prompts on the image; it may do no more than that.
         image: the image, RGB (H, W, 3), uint8.
         neighbour: gives the next or previous frame of the video, of the same size, or None; called at most
             once, with the first click.
@@ -68,7 +68,7 @@ class MotionPrompter(ImagePrompter):
 
     def __init__(self, prompter: ImagePrompter, image: Image, neighbour: Callable[[], Image | None]) -> None:
         super().__init__(image)
-        self._prompter, self._neighbour = prompter, neighbour
+        self._prompter, self._neighbour = as_image_prompter(prompter, image), neighbour
         self._last: tuple[ImagePrompts, MaskPrediction] | None = None  # the page asks where the pointer rests
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:

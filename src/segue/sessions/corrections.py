@@ -69,8 +69,9 @@ class Layer:
     def step(self, frame: Frame, start: int) -> Segmentation:
         """Track the next frame."""
         given = self.conditioning.get(frame.index)
-        is_given = given is not None and bool(given.mask.any())
-        if is_given:
+        is_given = False
+        if given is not None and given.mask.any():
+            is_given = True
             result = add_conditioning_frame(self.session, frame, given)
         elif not self.session.ids:
             raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")

@@ -59,7 +59,10 @@ class ReversePass(Checkpointable, Passes):
         """Follow objects backwards from the last of their prompts."""
         stride, top = self._source.request.stride, max(plan, default=first.index)
         self.total = (top - first.index) // stride + 1
-        for frame in self._backwards(first, top if self._next is None else self._next, plan):
+        begin = top if self._next is None else self._next
+        if begin < first.index:  # a run that goes on was stopped after the last frame
+            return
+        for frame in self._backwards(first, begin, plan):
             later = {item.id for index, given in plan.items() if index > frame.index for item in given}
             with self.changing(f"frame {frame.index}"):
                 result = self._session.step(frame, plan.get(frame.index))

@@ -39,6 +39,7 @@ from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import (
     BoxesLike,
     BoxLike,
+    BoxPrompt,
     Frame,
     IndexMask,
     LabelsLike,
@@ -47,6 +48,7 @@ from segue.types import (
     PointPrompt,
     PointsLike,
     Prompt,
+    RemovePrompt,
     Segmentation,
     check_count,
 )
@@ -107,6 +109,8 @@ class TrackSession(Checkpointable, Session):
     _next_index: int = checkpointed(0)
     tracker: Tracker = checkpointed()
     _crowd: Crowd = checkpointed(Crowd, later=True)
+    _added: list[Prompt | str | Sequence[str]] = checkpointed(list, later=True)  # for the next frame
+    state_types = (BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt)
 
     def __init__(
         self,
@@ -144,7 +148,6 @@ class TrackSession(Checkpointable, Session):
     @one_thread_at_a_time
     def reset(self) -> None:
         """Forget all objects and frames."""
-        self._added: list[Prompt | str | Sequence[str]] = []
         self.tracker.reset()
         self.restart()
 
@@ -320,7 +323,8 @@ class TrackSession(Checkpointable, Session):
         if prompts is not None or text is None or marks:
             if isinstance(prompts, Mapping):
                 raise PromptError(BY_FRAME)
-            self._added += collect_prompts(prompts, **marks, size=self._size, id=id, corrects=id in self.ids)
+            corrects = id in {*self.ids, *(item.id for item in self._added if isinstance(item, Prompt))}
+            self._added += collect_prompts(prompts, **marks, size=self._size, id=id, corrects=corrects)
 
     def _collected(
         self, frame: Frame, prompts: PromptsLike | FramePrompts | None, marks: Mapping[str, Any], text: Any
@@ -333,7 +337,8 @@ class TrackSession(Checkpointable, Session):
             raise PromptError("prompts: add cannot be joined with what resolve gave; give it prompts")
         found = [item for item in added if isinstance(item, Prompt)]
         if prompts is not None or marks:
-            found += collect_prompts(prompts, **marks, size=frame.size, corrects=1 in self.ids, needed=False)
+            corrects = 1 in {*self.ids, *(item.id for item in found)}
+            found += collect_prompts(prompts, **marks, size=frame.size, corrects=corrects, needed=False)
         for phrases in [*(item for item in added if not isinstance(item, Prompt)), text]:
             if phrases is not None:
                 found += self._of_text(frame, phrases, {item.id for item in found})

@@ -464,5 +464,5 @@ def _by_content(value: Any) -> Any:
         return [_by_content(item) for item in value]
     if not isinstance(value, dict):
         return value
-    places = ("weights", "path") if value.get("digest") else ()
+    places = ("weights", "mask", "path") if value.get("digest") else ()
     return {name: _by_content(item) for name, item in value.items() if name not in places}

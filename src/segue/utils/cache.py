@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
+
+from segue.utils.notices import warn_caller
 
 ASSETS = Path(__file__).parents[1] / "assets"
 """Weights, the sample video and lists that come with segue."""
@@ -17,3 +20,32 @@ def cache_folder() -> Path:
     import pooch
 
     return Path(pooch.os_cache("segue"))
+
+
+class CacheWarning(UserWarning):
+    """A file of the cache folder cannot be used, and work goes on without it."""
+
+
+def cached_file(*names: str) -> Path | None:
+    """Find a file of the cache folder.
+
+    Args:
+        names: folders and name below the cache folder.
+
+    Returns:
+        Its path; None where it is not there, or where this user may not look, which a warning says once.
+    """
+    path = cache_folder().joinpath(*names)
+    try:
+        return path if path.stat() else None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        warn_of_cache(f"{cache_folder()}: cannot be read ({error.strerror}); SEGUE_HOME names another folder")
+        return None
+
+
+@cache
+def warn_of_cache(text: str) -> None:
+    """Warn once that something of the cache folder cannot be used; work goes on without it."""
+    warn_caller(text, CacheWarning)

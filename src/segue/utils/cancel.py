@@ -79,6 +79,18 @@ class CancelToken:
             self._callbacks.remove(callback)
 
 
+class AnyToken:
+    """Several tokens as one that is cancelled with the first of them."""
+
+    def __init__(self, *tokens: CancelToken) -> None:
+        self._tokens = tokens
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether one of them asks to stop."""
+        return any(token.cancelled for token in self._tokens)
+
+
 @contextmanager
 def cancel_on_signals(
     token: CancelToken | None = None, *, one_request_seconds: float = ONE_REQUEST_SECONDS

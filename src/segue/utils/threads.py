@@ -1,12 +1,43 @@
-"""Threads that belong to what started them: they know its context, such as the camera that they work for."""
+"""Threads that belong to what started them, and values that each thread has for itself."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
+from typing import Any, Generic, TypeVar
+
+Value = TypeVar("Value")
 
 
 def context_thread(work: Callable[[], object], name: str) -> threading.Thread:
-    """A daemon that is to be started, which runs in a copy of the context of its maker."""
+    """A daemon that is to be started, which runs in a copy of the context of its maker.
+
+    It knows, for example, the camera that its maker works for.
+    """
     return threading.Thread(target=copy_context().run, args=(work,), name=name, daemon=True)
+
+
+class PerThread(Generic[Value]):
+    """Makes a value for each thread that asks for it, such as an object of OpenCV with buffers of its own.
+
+    OpenCV lets other threads run while such an object computes, and does not lock it. A copy makes values of
+    its own.
+
+    Args:
+        make: makes the value; picklable where copies are pickled.
+    """
+
+    def __init__(self, make: Callable[[], Value]) -> None:
+        self._make, self._local = make, threading.local()
+
+    def __call__(self) -> Value:
+        """The value of this thread."""
+        try:
+            value: Value = self._local.value
+        except AttributeError:
+            value = self._local.value = self._make()
+        return value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PerThread, (self._make,)

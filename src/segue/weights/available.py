@@ -8,7 +8,7 @@ from pathlib import Path
 from segue.errors import CheckpointError
 from segue.registry import MODELS, TASKS, Entry, NetworkTask
 from segue.utils.inputs import check_file, exists, user_path
-from segue.weights.download import cached
+from segue.weights.download import installed
 
 WEIGHT_FILE = "model.safetensors"
 """Name of the weights in a folder in the form of Hugging Face."""
@@ -50,8 +50,8 @@ def entry_for(task: NetworkTask, name: str) -> Entry:
 
 def downloaded(entry: Entry) -> Path:
     """The converted file of the cache folder, if it is there."""
-    path = cached(entry)
-    if not path.exists():
+    path = installed(entry)
+    if path is None:
         raise CheckpointError(missing_weights(entry))
     return path
 

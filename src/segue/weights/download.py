@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from segue.entries import Entry, Remote
 from segue.errors import DownloadError
-from segue.utils.cache import ASSETS, cache_folder
+from segue.utils.cache import ASSETS, cache_folder, cached_file
 from segue.utils.inputs import sha256
 from segue.utils.system import replace_file
 
@@ -274,8 +274,13 @@ def is_offline() -> bool:
 
 
 def cached(entry: Entry) -> Path:
-    """Path of the converted weights of a network."""
+    """Path of the converted weights of a network, which need not be there."""
     return cache_folder() / "weights" / f"{entry.name}.safetensors"
+
+
+def installed(entry: Entry) -> Path | None:
+    """Path of the converted weights of a network in the cache folder; None where they are not there."""
+    return cached_file("weights", cached(entry).name)
 
 
 def own_file(entry: Entry) -> Path:
@@ -285,4 +290,4 @@ def own_file(entry: Entry) -> Path:
 
 def is_available(entry: Entry) -> bool:
     """Whether the weights of a network come with segue or are in the cache folder."""
-    return entry.bundled is not None or cached(entry).exists()
+    return entry.bundled is not None or installed(entry) is not None

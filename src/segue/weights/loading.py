@@ -17,7 +17,7 @@ from segue.errors import CheckpointError, DownloadError
 from segue.registry import MODELS, Entry, NetworkTask
 from segue.utils.cache import cache_folder
 from segue.utils.files import writing
-from segue.utils.inputs import sha256, user_path
+from segue.utils.inputs import exists, sha256, user_path
 from segue.utils.system import rename, sync_folder
 from segue.weights.available import (
     downloaded,
@@ -111,7 +111,7 @@ def weights_identity(name: str, weights: str | os.PathLike[str] | None) -> Hasha
 
 
 def _file_identity(path: Path) -> Hashable:
-    if not path.exists():
+    if not exists(path):
         return str(path)
     status = path.stat()
     return os.path.realpath(path), status.st_size, status.st_mtime_ns, status.st_ino
@@ -258,7 +258,7 @@ def get(
 ) -> Path:
     """Download and convert the weights of a network unless that is done; the official file is not kept."""
     target = cached(entry)
-    if not target.exists():
+    if not exists(target):
         if entry.bundled is not None:
             raise DownloadError(f"{entry.name}: its weights come with segue; nothing is to be downloaded")
         if entry.remote is None:

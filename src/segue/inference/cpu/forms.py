@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 
 from segue.errors import CheckpointError
-from segue.utils.cache import cache_folder
+from segue.utils.cache import cache_folder, cached_file, warn_of_cache
 from segue.utils.inputs import parse_json
 from segue.utils.system import processor_family
 
@@ -93,7 +93,7 @@ def family_row(instructions: InstructionSet) -> str:
 
 def current() -> Forms:
     """The forms of networks that are prepared now: recorded ones, or those of this machine and thread."""
-    return _RECORDED.get() or _of_machine(instruction_set(), torch.get_num_threads(), tuned_file())
+    return _RECORDED.get() or _of_machine(instruction_set(), torch.get_num_threads())
 
 
 def recorded_forms() -> Forms | None:
@@ -116,14 +116,28 @@ def tuned_file() -> Path:
     return cache_folder() / TUNED
 
 
-def _of_machine(instructions: InstructionSet, threads: int, tuned: Path) -> Forms:
-    tables = [_read(PACKAGED, 0)]
-    if tuned.is_file():
-        tables.insert(0, _read(tuned, tuned.stat().st_mtime_ns))
+def _of_machine(instructions: InstructionSet, threads: int) -> Forms:
+    tables = _tuned_table(), _read(PACKAGED, 0)
     names = family_row(instructions), instructions
     rows = next((table[name] for table in tables for name in names if name in table), {})
     fitting = [count for count in rows if count <= threads]
     return Forms(instructions, threads, rows[max(fitting)] if fitting else ())
+
+
+def _tuned_table() -> Table:
+    """The table of this machine; empty where there is none that can be read, which a warning says once."""
+    path = cached_file(TUNED)
+    if path is None:
+        return {}
+    try:
+        return _read(path, path.stat().st_mtime_ns)
+    except (OSError, CheckpointError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no table of forms"
+        warn_of_cache(
+            f"{path}: cannot be read ({why}); the table of the package counts; segue doctor --tune measures "
+            "this one anew"
+        )
+        return {}
 
 
 Table = dict[str, dict[int, tuple[tuple[int, int], ...]]]
@@ -133,15 +147,35 @@ family of processors, such as ``AVX512 AuthenticAMD 25``; all others take the ro
 
 @lru_cache(maxsize=8)
 def _read(path: Path, changed: int) -> Table:
+    return _table_of(read_rows(path))
+
+
+def read_rows(path: Path) -> dict[str, Any]:
+    """Read the rows of a table of forms.
+
+    Args:
+        path: JSON file.
+
+    Returns:
+        Its JSON values, by the name of each row.
+
+    Raises:
+        OSError: the file cannot be read.
+        CheckpointError: it is no such table.
+    """
     try:
-        found = parse_json(path.read_text("utf-8"))
-        return {
-            name: {
-                int(threads): tuple((int(wide), int(least)) for wide, least in pairs)
-                for threads, pairs in rows["winograd"].items()
-            }
-            for name, rows in found.items()
+        rows: dict[str, Any] = parse_json(path.read_text("utf-8"))
+        _table_of(rows)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise CheckpointError(f"{path}: not a table of forms") from None
+    return rows
+
+
+def _table_of(rows: Mapping[str, Any]) -> Table:
+    return {
+        name: {
+            int(threads): tuple((int(wide), int(least)) for wide, least in pairs)
+            for threads, pairs in values["winograd"].items()
         }
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        text = f"{path}: not a table of forms; remove it, or run segue doctor --tune"
-        raise CheckpointError(text) from None
+        for name, values in rows.items()
+    }

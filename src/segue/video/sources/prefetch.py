@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from segue.utils.cancel import LOOK_SECONDS, CancelToken
+from segue.utils.cancel import LOOK_SECONDS, AnyToken
 from segue.utils.system import lower_thread_priority
 from segue.utils.threads import context_thread
 
@@ -29,13 +29,13 @@ class Prefetcher(Generic[Item]):
         items: Callable[[], Iterator[Item]],
         depth: int,
         on_close: Callable[[], None] = lambda: None,
-        stopped: CancelToken | None = None,
+        stopped: AnyToken | None = None,
         drops: Callable[[], bool] | None = None,
     ) -> None:
         self._items = items
         self._depth = depth
         self._on_close = on_close
-        self._stopped = stopped or CancelToken()
+        self._stopped = stopped or AnyToken()
         self._drops = drops
         self.dropped = 0
         self._ready: deque[Item] = deque()

@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 from segue.errors import OutOfMemoryError, SourceDamageError, SourceError, memory_is_short
 from segue.options import RuntimeObject
 from segue.types import DamagePolicy, Frame, Image, WhenLate
-from segue.utils.cancel import Cancelled, CancelToken
+from segue.utils.cancel import AnyToken, Cancelled, CancelToken
 from segue.utils.inputs import (
     check_choice,
     check_file,
@@ -114,6 +114,7 @@ class Source(AbstractContextManager["Source"]):
         self._active: list[Prefetcher[_Read]] = []
         self._closings = 0
         self._stopped = CancelToken()
+        self._token = CancelToken()  # of the run that reads
         self._used = False
         self._first_time: float | None = None  # of the first frame that is taken, once it was read
         self.name = reader.name
@@ -266,6 +267,23 @@ class Source(AbstractContextManager["Source"]):
         self._stopped.cancel()
         self._reader.interrupt()
 
+    @contextmanager
+    def until(self, token: CancelToken) -> Iterator[None]:
+        """End iterations that begin in a block as :meth:`stop` does, once a token is cancelled.
+
+        Later ones do not: the source can be used again.
+
+        Args:
+            token: asks to stop.
+        """
+        outer, self._token = self._token, token
+        token.on_cancel(self._reader.interrupt)
+        try:
+            yield
+        finally:
+            token.forget(self._reader.interrupt)
+            self._token = outer
+
     def part(self, start: int, end: int) -> Source:
         """Select neighbouring frames of a source that can be read again.
 
@@ -293,7 +311,7 @@ class Source(AbstractContextManager["Source"]):
             warn=self._warn,
             request=self.request,
         )
-        part._stopped, part._rate = self._stopped, self._rate
+        part._stopped, part._token, part._rate = self._stopped, self._token, self._rate
         return part
 
     @cached_property
@@ -356,9 +374,10 @@ class Source(AbstractContextManager["Source"]):
         """The frames, until :meth:`close` is called more than ``closings`` times."""
         last: Image | None = None
         count = 0
-        with self._ahead() as ahead:
+        stopped = AnyToken(self._stopped, self._token)
+        with self._ahead(stopped) as ahead:
             for index, time, image in ahead:
-                if self._closings != closings or self._stopped.cancelled:
+                if self._closings != closings or stopped.cancelled:
                     break
                 if isinstance(image, DamageError):
                     self._pass_over(image, count, last)
@@ -368,9 +387,9 @@ class Source(AbstractContextManager["Source"]):
                     last = image
                 count += 1
                 yield Frame(index, time, last)
-        if self._stopped.cancelled and not self.endless:
+        if stopped.cancelled and not self.endless:
             raise Cancelled(f"{self._reader.where}: stopped after {count} frames")
-        if count == 0 and self._closings == closings and not self._stopped.cancelled:
+        if count == 0 and self._closings == closings and not stopped.cancelled:
             raise SourceError(f"{self._reader.where}: no frame to read (check start and end)")
 
     @property
@@ -392,7 +411,7 @@ class Source(AbstractContextManager["Source"]):
             self._warn(f"{damage}; skipped, and so are further ones; they are counted")
 
     @contextmanager
-    def _ahead(self) -> Iterator[Iterator[_Read]]:
+    def _ahead(self, stopped: AnyToken) -> Iterator[Iterator[_Read]]:
         """The frames as they are decoded, in a thread where that pays."""
         if self._prefetch < 1:
             yield self._decoded()
@@ -400,7 +419,7 @@ class Source(AbstractContextManager["Source"]):
         live = self._reader.once and self._drops
         depth = WAITING if live else self._prefetch
         drops = (lambda: self.endless) if live else None
-        ahead = Prefetcher(self._decoded, depth, self._reader.interrupt, self._stopped, drops)
+        ahead = Prefetcher(self._decoded, depth, self._reader.interrupt, stopped, drops)
         self._active.append(ahead)
         try:
             yield ahead

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -144,7 +145,8 @@ class NetworkSegmenter(Segmenter):
         self._network, self._device, self._dtype = network, prepared.device, prepared.dtype
         self.fingerprint, self.forms = prepared.digest, prepared.forms.as_json()
         able = foreground_capabilities(network)
-        provider = flow or cast("FlowProvider | None", able.flow_provider)
+        # A copy: sessions of the network may run in several threads.
+        provider = flow or copy.deepcopy(cast("FlowProvider | None", able.flow_provider))
         self.capabilities = replace(able, flow_provider=provider)
         self._flow = None if provider is None else FlowImages(provider, able.flow_gaps)
         gaps = () if self._flow is None else able.flow_gaps

@@ -77,6 +77,7 @@ class Subtractor(Segmenter):
     def apply(self, image: Image) -> Image:
         """Learn from a frame, and give OpenCV's labels (h, w): 0 background, 127 shadow, 255 foreground."""
         self._seen += 1
+        cv2.setRNGSeed(self._seen)  # KNN draws from a generator that all the work of a thread shares
         return np.asarray(self._model.apply(image, learningRate=self._learning_rate), np.uint8)
 
     @property
