@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 import segue
-from segue.errors import PromptError, SegueError, SourceError
+from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.masks import read_index_mask
+from segue.masks.pieces import Pieces
 from segue.models.stcn import STCNLite
 from segue.sessions import TrackSession
 from segue.types import BoxPrompt, RemovePrompt, Segmentation
@@ -250,3 +252,58 @@ def test_a_second_thread_is_refused(lite: STCNLite) -> None:
         going_on.set()
         worker.join()
     assert [result.index for result in results] == list(range(1, 8))
+
+
+def test_a_mask_that_is_only_confirmed_changes_no_other_frame(video: segue.Video) -> None:
+    video.add(0, MASKS[0])
+    before = masks_of(list(video.propagate()))
+    video.add(4, masks={2: before[4] == 2})
+    after = {result.index: result.mask for result in video.propagate()}
+    assert sorted(after) == list(range(8)), "every frame is given, also those that stay"
+    for index, mask in before.items():
+        np.testing.assert_array_equal(after[index], mask)
+
+
+def test_a_correction_leaves_what_is_far_from_it(video: segue.Video) -> None:
+    video.add(0, MASKS[0])
+    before = masks_of(list(video.propagate()))
+    mask = before[4] == 2
+    rows, columns = np.nonzero(mask)
+    cut = mask.copy()
+    cut[rows.min() : rows.min() + 3, columns.min() : columns.min() + 3] = False
+    video.add(4, masks={2: cut})
+    for result in video.propagate(4, 6):
+        differs = result.mask != before[result.index]
+        pieces = Pieces.of(differs)
+        beside = np.zeros_like(differs)
+        top, left = max(rows.min() - 14, 0), max(columns.min() - 14, 0)
+        beside[top : rows.min() + 18, left : columns.min() + 18] = True
+        assert (pieces.count(beside)[1:] > 0).all(), "each difference touches the region around the cut"
+
+
+def test_a_state_goes_on_in_another_video(video: segue.Video, lite: STCNLite) -> None:
+    video.add(0, MASKS[0])
+    first = next(iter(video.propagate()))
+    video.add(5, masks={2: MASKS[5] == 2})
+    state = json.loads(json.dumps(video.state()))
+    other = segue.Video(IMAGES, model=lite, device="cpu")
+    other.restore(state)
+    assert other.ids == video.ids
+    assert other.prompted == (0, 5)
+    assert other[first.index] == video[first.index]
+    for one, two in zip(video.propagate(), other.propagate(), strict=True):
+        assert one == two
+
+
+def test_a_state_of_another_video_or_a_damaged_one_is_refused(video: segue.Video, lite: STCNLite) -> None:
+    video.add(0, MASKS[0])
+    state = json.loads(json.dumps(video.state()))
+    shorter = segue.Video(IMAGES[:5], model=lite, device="cpu")
+    with pytest.raises(CheckpointError, match=r"frames is \[0, 7, 8\], this video's is \[0, 4, 5\]"):
+        shorter.restore(state)
+    counts = state["prompted"]["0"]["1"][1]
+    for damaged in (counts[:-1], counts + "a", "", "\x80"):
+        state["prompted"]["0"]["1"][1] = damaged
+        with pytest.raises(CheckpointError, match="no state of a video"):
+            video.restore(state)
+    assert video.prompted == (0,), "what was there stays"

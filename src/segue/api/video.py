@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,8 +17,9 @@ import torch
 
 from segue.api.results import ReadAgain, opened_source, save
 from segue.api.slides import SHOWN, WIDTH, Slides
-from segue.errors import PromptError, SegueError, SourceError
+from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle
+from segue.masks.rle import check_runs
 from segue.models.base import TrackNetwork
 from segue.prompt_inputs import MasksLike, PromptsLike, collect_prompts
 from segue.prompts import ImagePrompter, MakePrompter, find_prompter, resolve_prompts
@@ -54,6 +56,8 @@ from segue.utils.arrays import BoolArray
 from segue.utils.inputs import kind_of
 from segue.video import Source
 from segue.video.sources.given import SourceLike
+
+STATE_FORMAT = "segue-video-1"
 
 KEPT_FRAMES = 2
 """Frames whose features are kept for further clicks."""
@@ -360,6 +364,58 @@ class Video(AbstractContextManager["Video"]):
         self._labels: dict[int, str | None] = {}
         self._objects: dict[int, object] = {}  # by id, which another object may have later
 
+    @one_thread_at_a_time
+    def state(self) -> dict[str, Any]:
+        """All prompts and results as values for JSON; see :meth:`restore`.
+
+        Returns:
+            Masks are run lengths as COCO has them.
+        """
+        return {
+            "format": STATE_FORMAT,
+            "frames": [self._frames[0], self._frames[-1], len(self)],
+            "size": list(self._size),
+            "labels": {str(i): label for i, label in self._labels.items()},
+            "prompted": _as_json(self._given),
+            "tracked": _as_json(self._tracked),
+            "earlier": [[*key, counts] for key, counts in self._earlier.items()],
+        }
+
+    @one_thread_at_a_time
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the prompts and results of a state in place of those that are there.
+
+        Args:
+            state: what :meth:`state` gave for a video of the same frames, also after JSON.
+
+        Raises:
+            CheckpointError: it is no such state, or of another video.
+        """
+        here = {"format": STATE_FORMAT, "frames": [self._frames[0], self._frames[-1], len(self)]}
+        here["size"] = list(self._size)
+        for name, value in here.items():
+            if not isinstance(state, Mapping) or state.get(name) != value:
+                said = state.get(name) if isinstance(state, Mapping) else state
+                raise CheckpointError(f"the state's {name} is {said!r}, this video's is {value!r}")
+        try:
+            labels = {int(i): label if label is None else str(label) for i, label in state["labels"].items()}
+            given, tracked = (_from_json(state[name], labels) for name in ("prompted", "tracked"))
+            earlier = {
+                (int(index), int(i), int(direction)): str(counts)
+                for index, i, direction, counts in state["earlier"]
+            }
+            stored = [
+                counts
+                for objects in (given, tracked)
+                for each in objects.values()
+                for _, counts in each.values()
+            ]
+            check_runs([counts.encode() for counts in (*stored, *earlier.values())], math.prod(self._size))
+        except (AttributeError, KeyError, TypeError, ValueError, SegueError) as error:
+            raise CheckpointError(f"this is no state of a video: {error!r}") from error
+        self._given, self._tracked, self._labels, self._earlier = given, tracked, labels, earlier
+        self._objects = {i: object() for i in labels}
+
     def close(self) -> None:
         """Close the source; it is opened again where a frame is needed."""
         self.source.close()
@@ -465,15 +521,17 @@ class Video(AbstractContextManager["Video"]):
     def _conditioning_frame(self, index: int, objects: Sequence[int], direction: int) -> ConditioningFrame:
         """What a session of some objects is shown of a prompted frame."""
         given = {i: each for i, each in self._given[index].items() if i in objects}
-        mask, changed = np.zeros(self._size, np.uint16), np.zeros(self._size, np.bool_)
+        mask = np.zeros(self._size, np.uint16)
+        changed: BoolArray | None = None
         for i, (_, counts) in given.items():
             inside = _decoded(counts, self._size)
             mask[inside] = i
             earlier = self._earlier.get((index, i, direction))
             if earlier is not None:
-                changed |= inside != _decoded(earlier, self._size)
+                differs = inside != _decoded(earlier, self._size)
+                changed = differs if changed is None else changed | differs
         expected = {i: item.score for i, (item, _) in given.items() if item.score < 1}
-        return ConditioningFrame(mask, frozenset(given), expected, changed if changed.any() else None)
+        return ConditioningFrame(mask, frozenset(given), expected, changed)
 
     def _result(self, index: int) -> Segmentation:
         """The result of a frame: later objects are in front."""
@@ -518,6 +576,27 @@ class Video(AbstractContextManager["Video"]):
     def _known(self) -> str:
         shown = ", ".join(map(str, self.prompted[:10]))
         return f"prompted frames are {shown}" if shown else "no frame is prompted"
+
+
+def _as_json(objects: Mapping[int, Mapping[int, StoredObject]]) -> dict[str, dict[str, list[Any]]]:
+    """Score and run lengths of the objects by frame and id."""
+    return {
+        str(index): {str(i): [item.score, counts] for i, (item, counts) in each.items()}
+        for index, each in objects.items()
+    }
+
+
+def _from_json(
+    values: Mapping[str, Mapping[str, Sequence[Any]]], labels: Mapping[int, str | None]
+) -> dict[int, dict[int, StoredObject]]:
+    """The objects of :func:`_as_json`; their run lengths are not checked."""
+    objects: dict[int, dict[int, StoredObject]] = {}
+    for index, each in values.items():
+        objects[int(index)] = {}
+        for i, (score, counts) in each.items():
+            item = ObjectInfo(int(i), labels[int(i)], float(score))
+            objects[int(index)][int(i)] = item, str(counts)
+    return objects
 
 
 class _TrackedObjects(Mapping[int, Sequence[StoredObject]]):

@@ -39,8 +39,8 @@ class ConditioningFrame:
         mask: index mask (H, W); known objects without a pixel are not visible.
         known: objects that were checked.
         expected: predicted IoU of masks that no person drew, by object.
-        changed: pixels, (H, W), that its corrections changed since the neighbouring frames were tracked from
-            it; None where they were not tracked yet, or nothing changed.
+        changed: pixels, (H, W), that its corrections changed since the neighbouring frames were tracked; none
+            where a person only confirmed them. None where nothing was corrected since.
     """
 
     mask: IndexMask
@@ -79,7 +79,7 @@ class Layer:
             result = self.session.step(frame)
         if self.region is not None:
             self.region.advance(frame.image)
-        if given is not None and given.changed is not None and given.changed.any():
+        if given is not None and given.changed is not None:
             if self.region is None:
                 self.region = ChangeRegion(frame.image, given.changed)
             else:
