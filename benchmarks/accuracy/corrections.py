@@ -15,10 +15,12 @@ the probability of the tracker, as in the page; ``anew``, the whole answer of th
 where its J is more than .005 below that before the clicks. Kinds of errors: a ``border`` is thin beside the
 object; what is deeper is a part ``lost``, or a neighbour ``taken``.
 
-``--after`` gives one ideal click, tracks on from there, and compares J of that many frames with the masks
-without the click: ``on`` in the session that was clicked, ``anew`` and ``back`` as the page does, in a new
-session that is shown the first mask and the corrected one. ``--truth`` gives the true mask instead of a
-click: no correction can be better.
+``--after`` gives one ideal click, tracks from there, and compares J of that many frames with the masks
+without the click: ``on`` in the session that was clicked, ``forward`` and ``back`` by :class:`segue.Video`,
+which shares its propagation with the page. ``--truth`` gives the true mask instead of a click.
+
+``--task J`` is the whole task: the worst frame is clicked once and tracked from in both directions by
+:class:`segue.Video`, until all frames have this J or ``--most`` clicks are spent.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from __future__ import annotations
 import argparse
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +36,13 @@ import cv2
 import numpy as np
 import torch
 
+import segue
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.davis import Sequence as Video
 from segue.models.base import TrackNetwork
 from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, correct, find_prompter
 from segue.sessions import TrackSession
-from segue.sessions.corrections import ConditioningFrame, Layer, propagate
-from segue.types import Frame, Image, IndexMask, MaskPrompt, PointPrompt, Prompt
+from segue.types import Image, IndexMask, MaskPrompt, PointPrompt, Prompt
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue.weights import Prepared, prepare
 from segue_train.data.footage import VOID
@@ -95,28 +97,36 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=8, help="most frames of an object")
     parser.add_argument("--cache", type=Path, help="folder where tracked masks are kept for the next run")
     parser.add_argument("--after", type=int, metavar="N", help="track on for so many frames after one click")
-    parser.add_argument("--truth", action="store_true", help="with --after: true masks instead of clicks")
+    parser.add_argument("--truth", action="store_true", help="true masks instead of clicks")
+    parser.add_argument("--task", type=float, metavar="J", help="correct until all frames have this J")
+    parser.add_argument("--most", type=int, default=30, help="most clicks of a task")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--list", action="store_true", help="one line an object and frame")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(arguments.threads)
     wanted = arguments.videos and arguments.videos.split(",")
+    chosen = [
+        (DavisFolder(folder)[name], f"{folder.name}/{name}", group, kept)
+        for folder in map(Path, arguments.data)
+        for name, group, kept in videos(folder, wanted, arguments.network, arguments.cache)
+    ]
+    if arguments.task is not None:
+        report_tasks(
+            [
+                completed(
+                    video, name, group, arguments.network, arguments.task, arguments.most, arguments.truth
+                )
+                for video, name, group, _ in chosen
+            ]
+        )
+        return 0
     if arguments.after is not None:
+        how = {"frames": arguments.frames, "after": arguments.after, "truth": arguments.truth}
         tracks = [
             track
-            for folder in map(Path, arguments.data)
-            for name, group, kept in videos(folder, wanted, arguments.network, arguments.cache)
-            for track in tracked_on(
-                DavisFolder(folder)[name],
-                f"{folder.name}/{name}",
-                group,
-                arguments.network,
-                frames=arguments.frames,
-                after=arguments.after,
-                truth=arguments.truth,
-                kept=kept,
-            )
+            for video, name, group, kept in chosen
+            for track in tracked_on(video, name, group, arguments.network, **how, kept=kept)
         ]
         if arguments.list:
             for track in tracks:
@@ -246,12 +256,21 @@ def replayed(make: MakePrompter, way: Way, case: Case) -> Outcome:
 
 @dataclass(frozen=True)
 class Track:
-    """J of the frames after a corrected one in the mean, without the correction and with it."""
+    """J of the frames beside a corrected one, without the correction and with it."""
 
     name: str  # video/way/frame/object
     group: str
-    before: float
-    reached: float
+    frames: tuple[tuple[float, float], ...]
+
+    @property
+    def before(self) -> float:
+        """Mean J without the correction."""
+        return float(np.mean([before for before, _ in self.frames]))
+
+    @property
+    def reached(self) -> float:
+        """Mean J with it."""
+        return float(np.mean([reached for _, reached in self.frames]))
 
     @property
     def video(self) -> str:
@@ -260,14 +279,8 @@ class Track:
 
     @property
     def way(self) -> str:
-        """How it was tracked on: ``on``, ``anew`` or ``back``."""
+        """How it was tracked: ``on``, ``forward`` or ``back``."""
         return self.name.split("/")[-3]
-
-
-def walk(video: Video, start: int, stop: int) -> Iterator[Frame]:
-    """Frames from one to another, both given, in either direction."""
-    step = 1 if start <= stop else -1
-    return (Frame(i, float(i), video.read_image(i)) for i in range(start, stop + step, step))
 
 
 def tracked_on(
@@ -281,42 +294,112 @@ def tracked_on(
     truth: bool = False,
     kept: Path | None = None,
 ) -> list[Track]:
-    """Correct the chosen frames of a video, each by itself, and track on from there in all ways."""
+    """Correct the chosen frames of a video, each by itself, and track from there in all ways."""
     prepared: Prepared[TrackNetwork] = prepare(network, task="track", device="cpu")
     session = TrackSession(prepared)
     cases = list(cases_of(video, name, group, network, frames, kept))
     plain: list[IndexMask] = []  # of all frames, without corrections
-    mended: list[tuple[Case, IndexMask, list[IndexMask]]] = []
+    tracks = []
+
+    def compare(way: str, case: Case, results: Mapping[int, IndexMask]) -> None:
+        index, number = place_of(case)
+        pairs = [
+            (overlap(plain[i] == number, true), overlap(mask == number, true))
+            for i, mask in results.items()
+            if i in video.annotations
+            for true in [truth_of(video.read_mask(i), number)]
+        ]
+        if pairs:
+            tracks.append(Track(f"{name}/{way}/{index}/{number}", group, tuple(pairs)))
+
+    going_on: dict[str, dict[int, IndexMask]] = {}
     for index in range(len(video)):
         image, before = video.read_image(index), session.state()
         plain.append(session.step(image, first_mask(video) if index == 0 else None).mask)
         chosen = [case for case in cases if place_of(case)[0] == index]
-        going_on = session.state() if chosen else before
+        after_it = session.state() if chosen else before
         for case in chosen:
             session.restore(before)
-            corrected = session.step(image, [first_prompt(case, truth)]).mask
+            session.step(image, [first_prompt(case, truth)])
             following = range(index + 1, min(index + after + 1, len(video)))
-            mended.append((case, corrected, [session.step(video.read_image(i)).mask for i in following]))
-            session.restore(going_on)
-    tracks = []
-    for case, corrected, masks in mended:
-        index, number = place_of(case)
-        everywhere = frozenset(session.ids)
-        shown = {0: ConditioningFrame(plain[0], everywhere), index: ConditioningFrame(corrected, everywhere)}
-        found = {"on": dict(enumerate(masks, index + 1))}
-        for way, stop in (("anew", min(index + after, len(video) - 1)), ("back", max(index - after, 1))):
-            steps = propagate([Layer(TrackSession(prepared), shown)], walk(video, index, stop), index)
-            found[way] = {result.index: result.mask for (result,) in steps}
-        for way, results in found.items():
-            pairs = [
-                [overlap(mask == number, truth_of(video.read_mask(i), number)) for mask in (plain[i], new)]
-                for i, new in results.items()
-                if i in video.annotations
-            ]
-            if pairs:
-                without, reached = np.mean(pairs, axis=0).tolist()
-                tracks.append(Track(f"{name}/{way}/{index}/{number}", group, without, reached))
+            going_on[case.name] = {i: session.step(video.read_image(i)).mask for i in following}
+            session.restore(after_it)
+    both_ways = opened(video, network)
+    state = both_ways.state()
+    for case in cases:
+        index = place_of(case)[0]
+        both_ways.restore(state)
+        both_ways.add(index, [first_prompt(case, truth)])
+        compare("on", case, going_on[case.name])
+        for way, stop in (("forward", min(index + after, len(video) - 1)), ("back", max(index - after, 1))):
+            compare(way, case, {each.index: each.mask for each in both_ways.propagate(index, stop)})
     return tracks
+
+
+def opened(video: Video, network: str) -> segue.Video:
+    """A video that is tracked from its first mask."""
+    both_ways = segue.Video([video.read_image(i) for i in range(len(video))], model=network, device="cpu")
+    both_ways.add(0, first_mask(video))
+    for _ in both_ways.propagate():
+        pass
+    return both_ways
+
+
+@dataclass(frozen=True)
+class Task:
+    """What it took to correct a whole video."""
+
+    name: str
+    group: str
+    before: tuple[float, ...]  # J of each object on each frame
+    reached: tuple[float, ...]
+    clicks: int
+    tracked: int  # frames
+
+
+def completed(
+    video: Video, name: str, group: str, network: str, aim: float, most: int, truth: bool = False
+) -> Task:
+    """Click the worst frame and track from it in both directions, until all frames have a J or clicks end."""
+    both_ways = opened(video, network)
+    numbers = [int(i) for i in np.unique(first_mask(video)) if i]
+    truths = {
+        (i, number): truth_of(video.read_mask(i), number)
+        for i in video.annotations
+        for number in numbers
+        if i > 0
+    }
+
+    def scores() -> dict[tuple[int, int], float]:
+        masks = {i: both_ways[i].mask for i, _ in truths}
+        return {place: overlap(masks[place[0]] == place[1], true) for place, true in truths.items()}
+
+    before = current = scores()
+    clicks = tracked = 0
+    while clicks < most and min(current.values()) < aim:
+        place = min(current, key=lambda each: current[each])
+        probability = (both_ways[place[0]].mask == place[1]).astype(np.float32)
+        image = video.read_image(place[0])
+        case = Case(f"{name}/{place[0]}/{place[1]}", group, image, truths[place], probability)
+        both_ways.add(place[0], [first_prompt(case, truth)])
+        clicks += 1
+        for _ in both_ways.propagate():
+            tracked += 1
+        current = scores()
+    return Task(name, group, tuple(before.values()), tuple(current.values()), clicks, tracked)
+
+
+def report_tasks(tasks: Sequence[Task], aim: float = 0.9) -> None:
+    """Print a row for each video: frames below the aim, mean J, clicks and tracked frames."""
+    print(f"| | frames below {aim:g} before | after | J before | after | clicks | frames given |")
+    print(f"|{' --- |' * 7}")
+    for task in tasks:
+        below = [sum(j < aim for j in scores) for scores in (task.before, task.reached)]
+        print(
+            f"| {task.name}, {task.group} | {below[0]} | {below[1]} | {np.mean(task.before):.3f} | "
+            f"{np.mean(task.reached):.3f} | {task.clicks} | {task.tracked} |",
+            flush=True,
+        )
 
 
 def first_mask(video: Video) -> UInt8Array:
@@ -342,8 +425,8 @@ def first_prompt(case: Case, truth: bool) -> Prompt:
 
 
 def report_tracks(tracks: Sequence[Track]) -> None:
-    """Print a row for each way and group: the mean over videos, and in how many of them J falls."""
-    print("| | videos | corrections | before | after | gain | videos that fall | corrections: fall, rise |")
+    """Print a row for each way and group: mean J over videos, and the places and frames that fall or rise."""
+    print("| | videos | places | before | after | gain | places that fall | frames: fall, rise |")
     print(f"|{' --- |' * 8}")
     rows: dict[tuple[str, str], list[Track]] = {}
     for each in tracks:
@@ -354,11 +437,13 @@ def report_tracks(tracks: Sequence[Track]) -> None:
             [each for each in chosen if each.video == name] for name in {each.video for each in chosen}
         ]
         values = np.array([np.mean([(t.before, t.reached) for t in own], axis=0) for own in by_video])
-        gains, single = values[:, 1] - values[:, 0], np.array([each.reached - each.before for each in chosen])
+        gains = values[:, 1] - values[:, 0]
+        places = np.array([each.reached - each.before for each in chosen])
+        frames = np.array([after - before for each in chosen for before, after in each.frames])
         print(
             f"| {way}, {group} | {len(by_video)} | {len(chosen)} | {values[:, 0].mean():.3f} | "
-            f"{values[:, 1].mean():.3f} | {gains.mean():+.3f} | {(gains < -WORSE).sum()} | "
-            f"{(single < -WORSE).sum()}, {(single > WORSE).sum()} |",
+            f"{values[:, 1].mean():.3f} | {gains.mean():+.3f} | {(places < -WORSE).sum()} | "
+            f"{(frames < -WORSE).mean():.2f}, {(frames > WORSE).mean():.2f} |",
             flush=True,
         )
 

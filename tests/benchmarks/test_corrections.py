@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import corrections
-from benchmarks.accuracy.corrections import Case, Click, Track, replayed, report_tracks, tracked_on
+from benchmarks.accuracy.corrections import (
+    Case,
+    Click,
+    Track,
+    completed,
+    replayed,
+    report_tracks,
+    tracked_on,
+)
 from segue.datasets.davis import DavisFolder
 from segue.utils.arrays import BoolArray, Float32Array
 
@@ -94,19 +102,34 @@ def test_tracks_go_on_from_a_corrected_frame_in_both_directions(
     video = DavisFolder(tmp_path)["video"]
     tracks = tracked_on(video, "sets/video", "development", "stcn-lite", frames=1, after=2, truth=True)
     assert [(each.way, each.video) for each in tracks] == [
-        (way, "sets/video") for way in ("on", "anew", "back")
+        (way, "sets/video") for way in ("on", "forward", "back")
     ]
     assert all(0.5 < each.before <= 1 and 0.5 < each.reached <= 1 for each in tracks)
+
+
+def test_a_task_ends_when_all_frames_have_the_aim(tmp_path: Path) -> None:
+    for kind in ("JPEGImages", "Annotations"):
+        (tmp_path / kind / "video").mkdir(parents=True)
+    for index in range(4):
+        mask = squares((20 + index, 20, 60 + index, 60)).astype(np.uint8)
+        image = np.where(mask[..., None] == 1, np.uint8([200, 60, 40]), np.uint8(90))
+        cv2.imwrite(str(tmp_path / "JPEGImages/video" / f"{index:05}.jpg"), image)
+        cv2.imwrite(str(tmp_path / "Annotations/video" / f"{index:05}.png"), mask)
+    video = DavisFolder(tmp_path)["video"]
+    task = completed(video, "sets/video", "development", "stcn-lite", aim=0.999, most=3, truth=True)
+    assert task.clicks == 3
+    assert sum(j == 1 for j in task.reached) == 3, "each true mask mends its own frame"
+    assert completed(video, "sets/video", "development", "stcn-lite", aim=0.1, most=3).clicks == 0
 
 
 def test_the_gain_is_the_mean_over_videos(capsys: pytest.CaptureFixture[str]) -> None:
     report_tracks(
         [
-            Track("sets/one/on/4/1", "development", 0.5, 0.6),
-            Track("sets/one/on/8/1", "development", 0.5, 0.6),
-            Track("sets/two/on/4/1", "left out", 0.5, 0.46),
+            Track("sets/one/on/4/1", "development", ((0.5, 0.6),)),
+            Track("sets/one/on/8/1", "development", ((0.5, 0.6),)),
+            Track("sets/two/on/4/1", "left out", ((0.5, 0.46), (0.5, 0.46))),
         ]
     )
     rows = {line.split("|")[1].strip(): line for line in capsys.readouterr().out.splitlines()}
-    assert "| 2 | 3 | 0.500 | 0.530 | +0.030 | 1 | 1, 2 |" in rows["on, all"]
-    assert "| 1 | 2 | 0.500 | 0.600 | +0.100 | 0 | 0, 2 |" in rows["on, development"]
+    assert "| 2 | 3 | 0.500 | 0.530 | +0.030 | 1 | 0.50, 0.50 |" in rows["on, all"]
+    assert "| 1 | 2 | 0.500 | 0.600 | +0.100 | 0 | 0.00, 1.00 |" in rows["on, development"]
