@@ -307,3 +307,14 @@ def test_a_state_of_another_video_or_a_damaged_one_is_refused(video: segue.Video
         with pytest.raises(CheckpointError, match="no state of a video"):
             video.restore(state)
     assert video.prompted == (0,), "what was there stays"
+
+
+def test_a_click_that_agrees_keeps_the_score(video: segue.Video) -> None:
+    video.add(0, MASKS[0])
+    before = masks_of(list(video.propagate()))
+    tracked = {item.id: item.score for item in video[4].objects}
+    assert tracked[2] < 1
+    y, x = np.argwhere(before[4] == 2)[0]
+    result = video.add(4, id=2, points=(float(x), float(y)))
+    assert {item.id: item.score for item in result.objects} == tracked
+    np.testing.assert_array_equal(result.mask, before[4])

@@ -129,6 +129,19 @@ def test_a_click_on_a_known_object_corrects_where_the_tracker_sees_it(lite: STCN
     assert result.ids == expected.ids
 
 
+def test_a_click_that_agrees_keeps_the_prediction_and_its_score(lite: STCNLite) -> None:
+    plain, clicked = new_session(lite), new_session(lite)
+    for session in (plain, clicked):
+        session.step(frame(0), FIRST)
+    mask = plain.peek(frame(1)).mask == 2
+    y, x = np.argwhere(mask)[0]
+    prompts: dict[int, Sequence[Prompt]] = {1: [PointPrompt(2, ((float(x), float(y)),))]}
+    for t in range(1, 7):
+        one, two = plain.step(frame(t)), clicked.step(frame(t), prompts.get(t))
+        assert one == two
+        np.testing.assert_array_equal(one.probabilities, two.probabilities)
+
+
 def test_a_click_on_a_new_object_has_no_mask_so_far(lite: STCNLite) -> None:
     asked: list[Asked] = []
     session = new_session(lite, prompter=partial(Recorder, asked=asked))

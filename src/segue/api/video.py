@@ -241,11 +241,17 @@ class Video(AbstractContextManager["Video"]):
         for number in found.masked:
             self._labels[number] = found.labels.get(number, self._labels.get(number))
             self._objects.setdefault(number, object())
-            item = ObjectInfo(number, self._labels[number], found.expected.get(number, 1.0))
+            inside = mask == number
+            score = before[number][0].score if number in found.corrected else 1.0
+            if number not in found.corrected or not np.array_equal(
+                inside, _decoded(before[number][1], read.size)
+            ):
+                score = found.expected.get(number, score)
+            item = ObjectInfo(number, self._labels[number], score)
             if number in before:
                 for direction in (1, -1):
                     self._earlier.setdefault((read.index, number, direction), before[number][1])
-            self._given.setdefault(read.index, {})[number] = item, encode_rle(mask == number)["counts"]
+            self._given.setdefault(read.index, {})[number] = item, encode_rle(inside)["counts"]
         return self._result(read.index)
 
     @one_thread_at_a_time

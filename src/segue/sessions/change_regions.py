@@ -27,7 +27,7 @@ PRESENT = 0.3
 MARGIN = 0.04
 """How far from the region a difference may lie, as a share of the shorter side: flow is not exact."""
 
-LARGE = 0.03
+LARGE = 0.06
 """Thickness of accepted differences, as a share of the shorter side, from which on they belong to the region.
 A lost object that was found again is followed so; outlines that tremble are not."""
 

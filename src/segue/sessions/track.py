@@ -474,6 +474,14 @@ class TrackSession(Checkpointable, Session):
         found = resolve_prompts(
             frame, prompts, fit=self.fit, native=self.native, prompter=self.prompter, known=known
         )
+        # Clicks that agree with a mask leave the prediction, and its score, as they are.
+        confirmed = [
+            i
+            for i in found.corrected - found.labels.keys()
+            if np.array_equal(found.mask.numpy() == i, known[i] > 0.5)
+        ]
+        if confirmed:
+            found = _without(found, confirmed)
         if unknown := [i for i in found.removed if i not in self.ids]:
             followed = f"followed are {', '.join(map(str, self.ids))}" if self.ids else "none is followed yet"
             raise PromptError(f"cannot remove object {unknown[0]}: {followed}")
