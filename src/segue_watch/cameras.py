@@ -22,6 +22,7 @@ import torch
 
 from segue.entries import EventSettings
 from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
+from segue.events.archive import EventArchive
 from segue.events.messages.notify import Notifier
 from segue.events.options import RULES
 from segue.events.retention import DiskUse, Retention, days_left, disk_use
@@ -33,7 +34,6 @@ from segue.jobs.opened import Run, open_video
 from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import ForegroundJob
 from segue.masks import overlay
-from segue.sinks.rotation import parts_of
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import share_heap
 from segue.utils.cancel import CancelToken
@@ -41,7 +41,6 @@ from segue.utils.system import num_cores, set_opencv_threads
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
 from segue_watch.configuration import DrawnOption
-from segue_watch.history import Place
 from segue_watch.log import CAMERA, CameraWarning
 
 LOOK_SECONDS = 0.2
@@ -102,6 +101,7 @@ class Camera(Observer):
         self._opened: Run | None = None
         self._disk: DiskUse | None = None
         self._disk_seen = -float("inf")
+        self._begun = set[object]()  # outputs that hold what it has watched
         self._since = time.time()  # when it began to be as it is
 
     def check(self, job: ForegroundJob) -> None:
@@ -185,21 +185,17 @@ class Camera(Observer):
         }
 
     @property
-    def archive(self) -> list[Place]:
-        """Its tables of events and the folders of their images, the newest first."""
+    def archive(self) -> EventArchive | None:
+        """Its tables of events and the folders of their images, of all parts; None without events."""
         table = self.job.events
-        if table is None:
-            return []
-        base = self.job.snapshots or table.with_suffix("")
-        parts = {path.stem.removeprefix(f"{table.stem}-"): path for path in parts_of(table)}
-        found = [Place(name, path, base / name) for name, path in reversed(parts.items())]
-        return [Place("", table, base), *found]
+        return None if table is None else EventArchive(table, self.job.snapshots or table.with_suffix(""))
 
     @property
     def disk(self) -> DiskUse | None:
         """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
         if time.monotonic() - self._disk_seen > KEEP_SECONDS:
-            self._disk = disk_use([place.folder for place in self.archive], Retention.parse(self.job.keep))
+            folders = [] if (archive := self.archive) is None else archive.folders()
+            self._disk = disk_use(folders, Retention.parse(self.job.keep))
             self._disk_seen = time.monotonic()
         return self._disk
 
@@ -263,7 +259,10 @@ class Camera(Observer):
             stop.wait(self._patience.delay(failures))
 
     def _run(self, job: ForegroundJob, stop: CancelToken) -> None:
+        outputs, frames = _outputs_of(job), self._frames
         source = open_video(job.source)
+        if outputs in self._begun and source.endless:
+            job = _going_on(job)
         source.name = self.name
         self._source = source
         if self.goes_on:  # meanwhile; it has stopped the source before
@@ -275,6 +274,8 @@ class Camera(Observer):
             run_open(opened, self, stop)
         finally:
             stop.forget(source.stop)
+            if self._frames > frames:
+                self._begun.add(outputs)
             self._go(online=False)
             self._source = self._opened = None
             self._dropped, self._damaged = self._dropped + source.dropped, self._damaged + source.damaged
@@ -314,6 +315,17 @@ class Camera(Observer):
         self._go(online=change.online)
         self._reconnects += change.online
         self._tell(self.name, str(change))
+
+
+def _outputs_of(job: ForegroundJob) -> object:
+    """What tells outputs of a camera from others."""
+    return job.outputs.folder, job.events, job.snapshots
+
+
+def _going_on(job: ForegroundJob) -> ForegroundJob:
+    """A job that adds to its outputs, whatever the file says of a start: this process has begun them."""
+    changes = {"overwrite": False, "append": job.outputs.rotate is None}
+    return job.model_copy(update={"outputs": job.outputs.model_copy(update=changes)})
 
 
 def states_of(cameras: Iterable[Camera]) -> dict[str, dict[str, Any]]:

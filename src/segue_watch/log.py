@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from segue.events.messages.notify import NotifyWarning
+from segue.events.retention import RetentionWarning
 from segue.events.sink import TableWarning
 from segue.events.snapshots import SnapshotWarning
 from segue.utils.inputs import printable
@@ -48,7 +49,14 @@ class Log(AbstractContextManager["Log"]):
     def __enter__(self) -> Log:
         self._warnings.__enter__()
         # A camera that fails again the next day is to say so again.
-        for category in (CameraWarning, LiveWarning, NotifyWarning, SnapshotWarning, TableWarning):
+        for category in (
+            CameraWarning,
+            LiveWarning,
+            NotifyWarning,
+            RetentionWarning,
+            SnapshotWarning,
+            TableWarning,
+        ):
             warnings.simplefilter("always", category)
         warnings.showwarning = lambda message, *_: self._write("warning", CAMERA.get(), str(message))
         return self

@@ -19,17 +19,20 @@ from pathlib import Path
 from ssl import SSLContext
 from types import MappingProxyType
 from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import SegueError
-from segue.events.retention import NAME, Marks
+from segue.events.archive import EventArchive
+from segue.events.marks import EVENT_FILE, NAME, Mark, Marks
 from segue.sinks.rotation import PART
 from segue.utils.access import LOOPBACK
 from segue.utils.inputs import parse_json, whole_number
 from segue_watch.access import COOKIE, Access, May, TooManyTriesError, Visitors, token_of
 from segue_watch.cameras import Camera, metrics, process_state, states_of
 from segue_watch.configuration import DrawnOption
-from segue_watch.history import Query, counts_of, events_of
+from segue_watch.history import History, Query, edges_of
 
 _STATIC = Path(str(cast(ModuleSpec, find_spec("segue_web")).origin)).parent / "static"
 """Pages and scripts of all pages; that of cameras shares parts with the others, and needs no extra."""
@@ -58,9 +61,6 @@ KEEP_SECONDS = 90 * 86_400
 _CHUNK = 1 << 18
 """Bytes of a clip that are read at once."""
 
-MOST_BARS = 366
-"""Hours or days that counts may be asked for."""
-
 MAX_BYTES = 1 << 16
 """Longest list of zones that a page may send."""
 
@@ -81,6 +81,26 @@ _DRAWN: Mapping[str, DrawnOption] = {"zones": "zone", "ignored": "ignore", "heig
 
 Save = Callable[[str, DrawnOption, list[str]], None]
 """Takes the name of a camera, an option and its values; raises SegueError if these mean nothing."""
+
+
+class MarkChange(BaseModel):
+    """One mark of an event as a page sets it; those that others have made meanwhile stay.
+
+    Attributes:
+        part: name of the part of the run, or nothing.
+        snapshot: name of the image.
+        clip: name of the clip, or another text without one.
+        mark: which mark.
+        value: whether it is set.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    part: str
+    snapshot: str = Field(pattern=f"^(?:{NAME})$")
+    clip: str
+    mark: Mark
+    value: bool
 
 
 class _Server(ThreadingHTTPServer):
@@ -194,6 +214,12 @@ class CameraPage(AbstractContextManager["CameraPage"]):
         visitors = self.visitors = Visitors(access)
         self._host, self._scheme = host, "http" if encryption is None else "https"
 
+        history = History()
+
+        def archives() -> dict[str, EventArchive]:
+            present = {camera.name: camera.archive for camera in cameras}
+            return {name: archive for name, archive in present.items() if archive is not None}
+
         def of_name(name: str) -> Camera | None:
             return next((camera for camera in cameras if camera.name == name), None)
 
@@ -226,11 +252,13 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                     elif path == "/process":
                         self._answer_json(process_state())
                     elif path == "/events":
-                        query = Query.parse(question)
-                        found = events_of({camera.name: camera.archive for camera in cameras}, query)
-                        self._answer_json({"events": found, "more": len(found) == query.limit})
+                        answer = history.events(archives(), Query.parse(question))
+                        following = None if answer.next is None else str(answer.next)
+                        problems = answer.problems
+                        self._answer_json({"events": answer.events, "next": following, "problems": problems})
                     elif path == "/counts":
-                        self._answer_json(self._counts(question))
+                        counts = history.counts(archives(), Query.parse(question), edges_of(question))
+                        self._answer_json({"counts": counts})
                     elif match := _PART.fullmatch(path):
                         part = _STATIC / match[1]
                         known = match[2] in _PARTS and part.is_file()
@@ -273,22 +301,13 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                 where = {"Location": "./", "Set-Cookie": cookie[COOKIE].OutputString()}
                 self._answer(303, "text/plain", b"", where)
 
-            def _counts(self, question: str) -> object:
-                given = parse_qs(question, max_num_fields=100)
-                number = whole_number(given.get("number", ["24"])[0])
-                if number is None or not 0 < number <= MOST_BARS:
-                    raise SegueError(f"counts: ask for 1 to {MOST_BARS} of them")
-                by_day = given.get("by") == ["day"]
-                archives = {camera.name: camera.archive for camera in cameras}
-                return {"counts": counts_of(archives, Query.parse(question), by_day=by_day, number=number)}
-
             def _send_file(self, name: str, part: str, file: str) -> None:
                 """Send an image or a clip of an event, or the part of it that a player asks for."""
                 camera = of_name(name)
-                places = camera.archive if camera is not None else []
-                folder = next((place.folder for place in places if place.part == part), None)
+                archive = None if camera is None else camera.archive
+                folder = None if archive is None else archive.part(part).folder
                 try:
-                    stream = (folder or Path()).joinpath(file).open("rb") if folder else None
+                    stream = None if folder is None else (folder / file).open("rb")
                 except OSError:
                     stream = None
                 if stream is None:
@@ -347,10 +366,10 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                     if len(body) < size:
                         raise SegueError("the request is not complete")
                     given = parse_json(body.decode())
-                    if what in _DRAWN:
-                        save_drawn(camera, _DRAWN[what], given)
-                    else:
-                        save_mark(camera, given)
+                    if what == "marks":
+                        self._answer_json(save_mark(camera, given))
+                        return
+                    save_drawn(camera, _DRAWN[what], given)
                 except (SegueError, ValueError) as error:
                     self._answer(400, "text/plain; charset=utf-8", str(error).encode())
                 else:
@@ -388,19 +407,17 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                 raise SegueError("give a list of texts such as door=5%,10% 50%,10% 50%,90%")
             save(camera.name, option, texts)
 
-        def save_mark(camera: Camera, given: object) -> None:
-            """Note that an event is reviewed or kept."""
-            values = given if isinstance(given, dict) else {}
-            image, clip, part = (values.get(key) for key in ("snapshot", "clip", "part"))
-            reviewed, kept = (values.get(key) for key in ("reviewed", "kept"))
-            folder = next((place.folder for place in camera.archive if place.part == part), None)
-            names = isinstance(image, str) and re.fullmatch(NAME, image) and isinstance(clip, str)
-            if folder is None or not names or not isinstance(reviewed, bool) or not isinstance(kept, bool):
-                raise SegueError("marks: give part, snapshot and clip of an event, reviewed and kept")
-            if not (folder / str(image)).is_file():
-                raise SegueError("this event has no image any more")
-            clip = str(clip) if re.fullmatch(NAME, str(clip)) else ""
-            Marks(folder).change(str(image), clip, reviewed=reviewed, kept=kept)
+        def save_mark(camera: Camera, given: object) -> dict[str, bool]:
+            """Set one mark of an event; gives all of them as they are now, with those of others."""
+            try:
+                change = MarkChange.model_validate(given)
+            except ValidationError:
+                raise SegueError("marks: give part, snapshot and clip of an event, mark and value") from None
+            folder = None if camera.archive is None else camera.archive.part(change.part).folder
+            if folder is None:
+                raise SegueError("marks: there is no such event")
+            clip = change.clip if EVENT_FILE.fullmatch(change.clip) else ""
+            return Marks(folder).change(change.snapshot, change.mark, change.value, clip)
 
         try:
             self._server = _Server(host, port, Handler, encryption)
