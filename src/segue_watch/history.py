@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import nextafter
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -59,7 +60,7 @@ class Cursor(NamedTuple):
 
 def _start_of(number: int) -> Cursor:
     """The place before all events of a quarter of an hour, and behind all later ones."""
-    return Cursor((number + 1.0) * SPAN, "~", "", 0)  # no name of a camera comes after it
+    return Cursor(nextafter((number + 1) * SPAN, 0), "", "", 0)
 
 
 @dataclass(frozen=True, slots=True)
