@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from math import nextafter
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -16,7 +18,7 @@ from segue.errors import SegueError
 from segue.events.archive import ArchivePart, EventArchive
 from segue.events.marks import Marks, MarksError
 from segue.events.table import Row
-from segue_watch.table_index import SPAN, Kind, TableIndex, moment_of
+from segue_watch.table_index import SPAN, Kind, TableIndex, moment_of, span_of
 
 MAX_EVENTS = 200
 """Events of an answer."""
@@ -26,6 +28,9 @@ MAX_ROWS = 50_000
 
 MAX_EDGES = 366
 """Hours or days that counts may be asked for."""
+
+_LAST = 1e12
+"""A moment after all others."""
 
 _ZONE_EVENTS = ("zone-enter", "zone-leave", "loiter", "cross")
 
@@ -111,10 +116,11 @@ class Query:
             and (not self.kinds or kind.event in self.kinds)
         )
 
-    def reaches(self, number: int) -> bool:
-        """Whether a quarter of an hour may have such events."""
-        last = self.before if self.cursor is None else min(self.before, self.cursor.moment)
-        return (number + 1) * SPAN > self.after and number * SPAN <= last
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """The first and the last quarter of an hour that may have such events."""
+        last = min(self.before, _LAST if self.cursor is None else self.cursor.moment, _LAST)
+        return span_of(max(0.0, min(self.after, _LAST))), span_of(last)
 
 
 def edges_of(text: str) -> list[float]:
@@ -160,18 +166,15 @@ class History:
 
     def events(self, archives: Mapping[str, EventArchive], query: Query) -> Answer:
         """The events that are asked for, newest first."""
-        tables = [*self._tables(archives, query)]
-        by_number: dict[int, list[_Table]] = {}
-        for table in tables:
-            for number in filter(query.reaches, table.index.spans()):
-                by_number.setdefault(number, []).append(table)
+        tables = (_numbered(table, query) for table in self._tables(archives, query))
+        newest_first = heapq.merge(*tables, key=itemgetter(0), reverse=True)
         marks, events = _AllMarks(), list[tuple[Cursor, Row]]()
         remaining = MAX_ROWS
-        for number in sorted(by_number, reverse=True):
+        for number, group in groupby(newest_first, key=itemgetter(0)):
             if remaining <= 0:
                 return Answer([event for _, event in events], _start_of(number), marks.problems)
             some = list[tuple[Cursor, Row]]()
-            for table in by_number[number]:
+            for _, table in group:
                 rows = table.index.rows(number)
                 remaining -= len(rows)
                 some += _chosen(table, rows, query, marks)
@@ -196,14 +199,10 @@ class History:
         """
         counts = [Counter[str]() for _ in edges]
         for table in self._tables(archives, query):
-            for number, span in table.index.spans().items():
-                place = bisect_right(edges, number * SPAN) - 1
-                if place < 0:
-                    continue
-                for kind, count in span.counts.items():
-                    if query.wants(kind):
-                        zone = kind.zone if kind.event in _ZONE_EVENTS else ""
-                        counts[place][f"{kind.event} {zone}".strip()] += count
+            for total, of_table in zip(counts, table.index.counts(query.wants, edges), strict=True):
+                for kind, count in of_table.items():
+                    zone = kind.zone if kind.event in _ZONE_EVENTS else ""
+                    total[f"{kind.event} {zone}".strip()] += count
         return [{"begin": edge, "events": dict(each)} for edge, each in zip(edges, counts, strict=True)]
 
     def _tables(self, archives: Mapping[str, EventArchive], query: Query) -> Iterator[_Table]:
@@ -228,6 +227,12 @@ class _Table:
     camera: str
     part: ArchivePart
     index: TableIndex
+
+
+def _numbered(table: _Table, query: Query) -> Iterator[tuple[int, _Table]]:
+    """The quarters of an hour of a table that may have what is asked for, newest first."""
+    for number in reversed(table.index.numbers(query.wants, *query.numbers)):
+        yield number, table
 
 
 @dataclass

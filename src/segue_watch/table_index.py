@@ -6,9 +6,12 @@ import csv
 import json
 import os
 import threading
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -49,6 +52,10 @@ class Span:
     counts: Counter[Kind] = field(default_factory=Counter)
 
 
+Wants = Callable[[Kind], bool]
+"""Whether events of a kind are meant."""
+
+
 class TableIndex:
     """Rows of a table by quarters of an hour; only rows that have come since are read again.
 
@@ -64,20 +71,60 @@ class TableIndex:
         self._lock = threading.Lock()
         self._kinds: dict[Kind, Kind] = {}
         self._spans: dict[int, Span] = {}
+        self._numbers: list[int] = []  # of the spans, ascending
         self._file, self._end, self._tail = 0, 0, b""
 
-    def spans(self) -> dict[int, Span]:
-        """The quarters of an hour that have rows, by their numbers; 0 has those without a time."""
+    def numbers(self, wants: Wants, first: int, last: int) -> list[int]:
+        """The quarters of an hour that have events of some kinds.
+
+        Args:
+            wants: whether events of a kind are meant.
+            first: number of the first one that may be named.
+            last: number of the last one.
+
+        Returns:
+            Their numbers since the epoch, ascending; 0 has the events without a time.
+        """
         with self._lock:
-            try:
-                about = self._table.stat()
-                if about.st_ino != self._file or about.st_size != self._end:
-                    with self._table.open("rb") as stream:
-                        self._read(stream)
-            except OSError:
-                self._spans = {}
-                self._file = self._end = 0
-            return dict(self._spans)
+            wanted = self._wanted(wants)
+            numbers = self._numbers[bisect_left(self._numbers, first) : bisect_right(self._numbers, last)]
+            if len(wanted) == len(self._kinds):
+                return numbers
+            return [number for number in numbers if not wanted.isdisjoint(self._spans[number].counts)]
+
+    def counts(self, wants: Wants, edges: Sequence[float]) -> list[Counter[Kind]]:
+        """The number of events of each kind from each edge to the next one, and from the last one on.
+
+        Args:
+            wants: whether events of a kind are counted.
+            edges: seconds of the epoch, at quarters of an hour, ascending.
+        """
+        with self._lock:
+            wanted = self._wanted(wants)
+            starts = [bisect_left(self._numbers, span_of(edge)) for edge in edges]
+            counts = []
+            for start, end in pairwise([*starts, len(self._numbers)]):
+                totals = Counter[Kind]()
+                for number in self._numbers[start:end]:
+                    for kind, count in self._spans[number].counts.items():
+                        totals[kind] += count
+                counts.append(Counter({kind: totals[kind] for kind in totals.keys() & wanted}))
+            return counts
+
+    def _wanted(self, wants: Wants) -> set[Kind]:
+        """Take what has come since; gives the kinds that are meant."""
+        try:
+            about = self._table.stat()
+            if about.st_ino != self._file or about.st_size != self._end:
+                with self._table.open("rb") as stream:
+                    self._read(stream)
+        except OSError:
+            self._forget(0)
+        return {*filter(wants, self._kinds)}
+
+    def _forget(self, file: int) -> None:
+        self._file, self._end, self._tail = file, 0, b""
+        self._kinds, self._spans, self._numbers = {}, {}, []
 
     def rows(self, number: int) -> list[tuple[int, Row]]:
         """The rows of a quarter of an hour in their order, each with its place, which does not change."""
@@ -100,7 +147,7 @@ class TableIndex:
         about = os.fstat(stream.fileno())
         stream.seek(max(0, self._end - _TAIL))
         if about.st_ino != self._file or stream.read(self._end - stream.tell()) != self._tail:
-            self._file, self._end, self._spans = about.st_ino, 0, {}
+            self._forget(about.st_ino)
         stream.seek(self._end)
         rest = b""
         while block := stream.read(_BLOCK):
@@ -124,6 +171,7 @@ class TableIndex:
         span = self._spans.get(number)
         if span is None:
             span = self._spans[number] = Span(start, self._end)
+            insort(self._numbers, number)
         span.end = self._end
         span.counts[self._kinds.setdefault(kind, kind)] += 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -139,11 +140,15 @@ def test_what_stands_far_back_is_found_and_counted(tmp_path: Path, monkeypatch: 
     """An answer looks at so many rows, and says where the next one goes on."""
     monkeypatch.setattr(history, "MAX_ROWS", 10)
     rows = [event(number, label="dog" if number == 1 else "car", minutes=number) for number in range(1, 200)]
+    (tmp_path / "gate").mkdir()
+    reviewed = {row["snapshot"]: {"reviewed": True} for row in rows[1:]}
+    (tmp_path / "gate" / "marks.json").write_text(json.dumps(reviewed))
     archives = {"gate": EventArchive(table(tmp_path / "gate.csv", rows), tmp_path / "gate")}
-    first = History().events(archives, Query.parse("label=dog"))
+    first = History().events(archives, Query.parse("unreviewed=1"))
     assert first.events == []
     assert first.next is not None
-    assert listed(archives, "label=dog") == [1]
+    assert listed(archives, "unreviewed=1") == [1]
+    assert asked(archives, "label=dog") == [1], "other rows are not looked at"
     assert listed(archives, "limit=7") == [*reversed(range(1, 200))]
     [count] = History().counts(archives, Query(), [NOON.timestamp() - 3600])
     assert count["events"] == {"enter": 199}

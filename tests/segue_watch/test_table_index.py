@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,25 @@ import pytest
 from segue.events.retention import note_deleted
 from segue.events.table import EventTable, read_events
 from segue_watch import table_index
-from segue_watch.table_index import TableIndex, moment_of, span_of
+from segue_watch.table_index import SPAN, Kind, TableIndex, moment_of, span_of
 from tests.segue_watch.test_history import NOON, event, table
+
+
+def every(_: object) -> bool:
+    return True
+
+
+def numbers(index: TableIndex) -> list[int]:
+    return index.numbers(every, 0, 10**9)
 
 
 def objects(index: TableIndex) -> list[int]:
     """The objects of all rows, by quarters of an hour."""
-    spans = index.spans()
-    rows = [row for number in sorted(spans) for _, row in index.rows(number)]
-    assert Counter(span_of(moment_of(row)) for row in rows) == {
-        number: span.counts.total() for number, span in spans.items()
-    }
+    rows = [row for number in numbers(index) for _, row in index.rows(number)]
+    places = sorted({span_of(moment_of(row)) for row in rows})
+    assert numbers(index) == places
+    totals = [each.total() for each in index.counts(every, [place * SPAN for place in places])]
+    assert totals == [sum(span_of(moment_of(row)) == place for row in rows) for place in places]
     return [int(row["object"]) for row in rows]
 
 
@@ -71,19 +78,32 @@ def test_rows_are_found_while_the_table_is_written(
 def test_only_rows_that_have_come_are_read_again(tmp_path: Path, parsed: list[bytes]) -> None:
     path = table(tmp_path / "gate.csv", [event(number, minutes=number) for number in range(1000)])
     index = TableIndex(path)
-    index.spans()
+    numbers(index)
     assert len(parsed) == 1001
     parsed.clear()
-    index.spans()
+    numbers(index)
     assert parsed == []
     written = EventTable(path, append=True)
     written.add(event(1000, minutes=1000))
     written.flush()
-    assert sum(span.counts.total() for span in index.spans().values()) == 1001
+    assert sum(each.total() for each in index.counts(every, [0])) == 1001
     assert len(parsed) == 1
     parsed.clear()
     assert len(index.rows(span_of(NOON.timestamp()))) == 15
     assert len(parsed) < 20, "a quarter of an hour is read where it stands"
+
+
+def test_quarters_of_an_hour_without_what_is_asked_for_are_not_read(tmp_path: Path) -> None:
+    rows = [event(number, label="dog" if number == 50 else "car", minutes=number) for number in range(100)]
+    index = TableIndex(table(tmp_path / "gate.csv", rows))
+    dog = span_of((NOON + timedelta(minutes=50)).timestamp())
+
+    def is_dog(kind: Kind) -> bool:
+        return kind.label == "dog"
+
+    assert index.numbers(is_dog, 0, 10**9) == [dog]
+    assert index.numbers(is_dog, dog + 1, 10**9) == index.numbers(is_dog, 0, dog - 1) == []
+    assert index.counts(is_dog, [0, dog * SPAN]) == [{}, {("enter", "", "dog"): 1}]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
@@ -126,7 +146,7 @@ def test_the_index_is_read_while_the_table_grows_and_is_marked(tmp_path: Path) -
         last = 0
         try:
             while not done.is_set():
-                total = sum(span.counts.total() for span in index.spans().values())
+                [total] = (each.total() for each in index.counts(every, [0]))
                 assert total >= last, "no row is lost"
                 last = total
                 rows = index.rows(span_of((NOON + timedelta(minutes=20)).timestamp()))
