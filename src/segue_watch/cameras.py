@@ -194,8 +194,9 @@ class Camera(Observer):
     def disk(self) -> DiskUse | None:
         """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
         if time.monotonic() - self._disk_seen > KEEP_SECONDS:
-            folders = [] if (archive := self.archive) is None else archive.folders()
-            self._disk = disk_use(folders, Retention.parse(self.job.keep))
+            with suppress(OSError):  # as without a handle for a file: what was known holds
+                folders = [] if (archive := self.archive) is None else archive.folders()
+                self._disk = disk_use(folders, Retention.parse(self.job.keep))
             self._disk_seen = time.monotonic()
         return self._disk
 

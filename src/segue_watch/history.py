@@ -5,18 +5,19 @@ from __future__ import annotations
 import heapq
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from math import nextafter
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs
 
 from segue.errors import SegueError
 from segue.events.archive import ArchivePart, EventArchive
-from segue.events.marks import Marks, MarksError
+from segue.events.marks import Marks
 from segue.events.table import Row
 from segue_watch.table_index import SPAN, Kind, TableIndex, moment_of, span_of
 
@@ -28,6 +29,10 @@ MAX_ROWS = 50_000
 
 MAX_EDGES = 366
 """Hours or days that counts may be asked for."""
+
+_UNMARKED = {"reviewed": False, "kept": False}
+
+Value = TypeVar("Value")
 
 _LAST = 1e12
 """A moment after all others."""
@@ -166,27 +171,30 @@ class History:
 
     def events(self, archives: Mapping[str, EventArchive], query: Query) -> Answer:
         """The events that are asked for, newest first."""
-        tables = (_numbered(table, query) for table in self._tables(archives, query))
+        problems = _Problems()
+        tables = (_numbered(table, query, problems) for table in self._tables(archives, query, problems))
         newest_first = heapq.merge(*tables, key=itemgetter(0), reverse=True)
-        marks, events = _AllMarks(), list[tuple[Cursor, Row]]()
-        remaining = MAX_ROWS
+        marks, events = _AllMarks(problems), list[tuple[Cursor, Row]]()
+        remaining, following = MAX_ROWS, None
         for number, group in groupby(newest_first, key=itemgetter(0)):
             if remaining <= 0:
-                return Answer([event for _, event in events], _start_of(number), marks.problems)
+                following = _start_of(number)
+                break
             some = list[tuple[Cursor, Row]]()
             for _, table in group:
-                rows = table.index.rows(number)
+                rows = problems.collect(partial(table.index.rows, number))
                 remaining -= len(rows)
                 some += _chosen(table, rows, query, marks)
             events += sorted(some, key=lambda each: each[0].order)
             if len(events) > query.limit:
                 del events[query.limit :]
-                return Answer([event for _, event in events], events[-1][0], marks.problems)
-        return Answer([event for _, event in events], None, marks.problems)
+                following = events[-1][0]
+                break
+        return Answer([event for _, event in events], following, problems.texts)
 
     def counts(
         self, archives: Mapping[str, EventArchive], query: Query, edges: Sequence[float]
-    ) -> list[dict[str, Any]]:
+    ) -> tuple[list[dict[str, Any]], list[str]]:
         """How many events there were from each of some moments to the next one, and from the last one on.
 
         Args:
@@ -195,19 +203,24 @@ class History:
             edges: seconds of the epoch, at quarters of an hour, ascending.
 
         Returns:
-            The moment, and the number of each kind of event; of zones and lines with their names.
+            The moment, and the number of each kind of event, of zones and lines with their names; and what
+            could not be read.
         """
-        counts = [Counter[str]() for _ in edges]
-        for table in self._tables(archives, query):
-            for total, of_table in zip(counts, table.index.counts(query.wants, edges), strict=True):
-                for kind, count in of_table.items():
+        counts, problems = [Counter[str]() for _ in edges], _Problems()
+        for table in self._tables(archives, query, problems):
+            of_table = problems.collect(partial(table.index.counts, query.wants, edges))
+            for total, numbers in zip(counts, of_table, strict=False):  # of none that cannot be read
+                for kind, count in numbers.items():
                     zone = kind.zone if kind.event in _ZONE_EVENTS else ""
                     total[f"{kind.event} {zone}".strip()] += count
-        return [{"begin": edge, "events": dict(each)} for edge, each in zip(edges, counts, strict=True)]
+        begins = zip(edges, counts, strict=True)
+        return [{"begin": edge, "events": dict(each)} for edge, each in begins], problems.texts
 
-    def _tables(self, archives: Mapping[str, EventArchive], query: Query) -> Iterator[_Table]:
+    def _tables(
+        self, archives: Mapping[str, EventArchive], query: Query, problems: _Problems
+    ) -> Iterator[_Table]:
         """The tables of the cameras that are asked for; those that are gone are forgotten."""
-        parts = {name: archive.parts() for name, archive in archives.items()}
+        parts = {name: problems.collect(archive.parts) for name, archive in archives.items()}
         with self._lock:
             present = {part.table for each in parts.values() for part in each}
             for path in self._indexes.keys() - present:
@@ -229,9 +242,29 @@ class _Table:
     index: TableIndex
 
 
-def _numbered(table: _Table, query: Query) -> Iterator[tuple[int, _Table]]:
+class _Problems:
+    """What could not be read for an answer: all else is in it.
+
+    Attributes:
+        texts: each problem once.
+    """
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def collect(self, read: Callable[[], list[Value]]) -> list[Value]:
+        """What is read; nothing where that fails."""
+        try:
+            return read()
+        except (OSError, SegueError) as error:
+            if (text := str(error)) not in self.texts:
+                self.texts.append(text)
+            return []
+
+
+def _numbered(table: _Table, query: Query, problems: _Problems) -> Iterator[tuple[int, _Table]]:
     """The quarters of an hour of a table that may have what is asked for, newest first."""
-    for number in reversed(table.index.numbers(query.wants, *query.numbers)):
+    for number in reversed(problems.collect(partial(table.index.numbers, query.wants, *query.numbers))):
         yield number, table
 
 
@@ -239,19 +272,16 @@ def _numbered(table: _Table, query: Query) -> Iterator[tuple[int, _Table]]:
 class _AllMarks:
     """The marks of folders, each read once; where they cannot be read, that is a problem."""
 
-    problems: list[str] = field(default_factory=list)
-    _marks: dict[Path, Marks | None] = field(default_factory=dict)
+    problems: _Problems
+    _marks: dict[Path, list[Marks]] = field(default_factory=dict)
 
     def of(self, folder: Path | None, image: str) -> dict[str, bool]:
         """The marks of an image."""
-        if folder is not None and folder not in self._marks:
-            self._marks[folder] = None
-            try:
-                self._marks[folder] = Marks(folder)
-            except MarksError as error:
-                self.problems.append(str(error))
-        marks = None if folder is None else self._marks[folder]
-        return {"reviewed": False, "kept": False} if marks is None else marks.of(image)
+        if folder is None:
+            return dict(_UNMARKED)
+        if folder not in self._marks:
+            self._marks[folder] = self.problems.collect(lambda: [Marks(folder)])
+        return next((marks.of(image) for marks in self._marks[folder]), dict(_UNMARKED))
 
 
 def _chosen(

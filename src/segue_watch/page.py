@@ -257,8 +257,9 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                         problems = answer.problems
                         self._answer_json({"events": answer.events, "next": following, "problems": problems})
                     elif path == "/counts":
-                        counts = history.counts(archives(), Query.parse(question), edges_of(question))
-                        self._answer_json({"counts": counts})
+                        edges = edges_of(question)
+                        counts, problems = history.counts(archives(), Query.parse(question), edges)
+                        self._answer_json({"counts": counts, "problems": problems})
                     elif match := _PART.fullmatch(path):
                         part = _STATIC / match[1]
                         known = match[2] in _PARTS and part.is_file()

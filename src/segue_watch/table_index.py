@@ -8,13 +8,15 @@ import os
 import threading
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from segue.errors import SourceError
 from segue.events.table import COLUMNS, Row
 
 SPAN = 900
@@ -60,6 +62,8 @@ class TableIndex:
     """Rows of a table by quarters of an hour; only rows that have come since are read again.
 
     A table whose rows were marked as deleted, or that was begun anew, is read from its start.
+
+    Its methods raise SourceError where the table cannot be read.
 
     Args:
         table: CSV or JSON file, which may be written meanwhile.
@@ -113,14 +117,22 @@ class TableIndex:
 
     def _wanted(self, wants: Wants) -> set[Kind]:
         """Take what has come since; gives the kinds that are meant."""
-        try:
+        with self._reading():
             about = self._table.stat()
             if about.st_ino != self._file or about.st_size != self._end:
                 with self._table.open("rb") as stream:
                     self._read(stream)
-        except OSError:
-            self._forget(0)
         return {*filter(wants, self._kinds)}
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """A table that is not there has no rows; one that cannot be read is an error, not a table without."""
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError):
+            self._forget(0)
+        except OSError as error:
+            raise SourceError(f"{self._table}: cannot be read ({error.strerror or error})") from error
 
     def _forget(self, file: int) -> None:
         self._file, self._end, self._tail = file, 0, b""
@@ -128,17 +140,12 @@ class TableIndex:
 
     def rows(self, number: int) -> list[tuple[int, Row]]:
         """The rows of a quarter of an hour in their order, each with its place, which does not change."""
-        with self._lock:
-            try:
-                with self._table.open("rb") as stream:
-                    self._read(stream)
-                    span = self._spans.get(number)
-                    if span is None:
-                        return []
-                    stream.seek(span.start)
-                    lines = stream.read(span.end - span.start).split(b"\n")
-            except OSError:
-                return []
+        lines = list[bytes]()
+        with self._lock, self._reading(), self._table.open("rb") as stream:
+            self._read(stream)
+            if (span := self._spans.get(number)) is not None:
+                stream.seek(span.start)
+                lines = stream.read(span.end - span.start).split(b"\n")
         rows = [row for line in lines if (row := self._parse(line)) is not None]
         return [(place, row) for place, row in enumerate(rows) if span_of(moment_of(row)) == number]
 

@@ -186,6 +186,20 @@ def test_keep_holds_for_what_was_there_before_rotate_was_added_or_removed(
     assert all(say_deleted(table) for table in earlier if rows(table))
 
 
+def test_a_run_with_marks_that_cannot_be_read_deletes_nothing_and_says_so_once(
+    watch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots_module, "KEEP_SECONDS", 0.0)
+    assert watch().code == 0
+    (tmp_path / "events" / "marks.json").write_text("{")
+    before = {path.name for path in (tmp_path / "events").glob("*.jpg")}
+    outcome = watch("--keep", "0.000001MB")
+    assert outcome.code == 0
+    assert before < {path.name for path in (tmp_path / "events").glob("*.jpg")}
+    assert outcome.err.count("marks.json: cannot be read") == 1
+    assert (tmp_path / "events" / "marks.json").read_text() == "{"
+
+
 def test_without_being_told_nothing_is_replaced(watch: Callable[..., Outcome], tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_text("mine")
     assert "--overwrite or --append" in watch("--no-append").complaint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,12 @@ def archives(tmp_path: Path) -> dict[str, EventArchive]:
 
 def asked(archives: dict[str, EventArchive], text: str) -> list[int]:
     return [int(each["object"]) for each in History().events(archives, Query.parse(text)).events]
+
+
+def counted(archives: dict[str, EventArchive], edges: list[float], query: Query = Query()) -> list[Any]:  # noqa: B008
+    counts, problems = History().counts(archives, query, edges)
+    assert problems == []
+    return counts
 
 
 def listed(archives: dict[str, EventArchive], text: str) -> list[int]:
@@ -150,7 +157,7 @@ def test_what_stands_far_back_is_found_and_counted(tmp_path: Path, monkeypatch: 
     assert listed(archives, "unreviewed=1") == [1]
     assert asked(archives, "label=dog") == [1], "other rows are not looked at"
     assert listed(archives, "limit=7") == [*reversed(range(1, 200))]
-    [count] = History().counts(archives, Query(), [NOON.timestamp() - 3600])
+    [count] = counted(archives, [NOON.timestamp() - 3600])
     assert count["events"] == {"enter": 199}
 
 
@@ -178,7 +185,7 @@ def test_all_parts_of_a_camera_are_listed_and_counted(tmp_path: Path, rotate: st
     today = History().events(archives, Query(after=(NOON - timedelta(hours=2)).timestamp(), limit=200))
     assert len(today.events) == 70
     assert {each["part"] == "" for each in today.events} == {True, False}
-    counts = History().counts(archives, Query(), [NOON.timestamp() - 7200, NOON.timestamp()])
+    counts = counted(archives, [NOON.timestamp() - 7200, NOON.timestamp()])
     assert [each["events"] for each in counts] == [
         {"enter": 50 if whole < 0 else 20},
         {"enter": 20 if whole < 0 else 50},
@@ -188,16 +195,16 @@ def test_all_parts_of_a_camera_are_listed_and_counted(tmp_path: Path, rotate: st
 
 def test_counts_are_those_between_the_moments_that_are_asked_for(archives: dict[str, EventArchive]) -> None:
     hour = NOON.timestamp() - NOON.timestamp() % 3600
-    by_hour = History().counts(archives, Query(), [hour - 7200, hour - 3600])
+    by_hour = counted(archives, [hour - 7200, hour - 3600])
     assert [each["events"] for each in by_hour] == [
         {"enter": 1},
         {"enter": 3, "leave": 1, "zone-enter door": 1},
     ]
-    by_day = History().counts(archives, Query(), [hour - 2 * 86_400, hour - 86_400])
+    by_day = counted(archives, [hour - 2 * 86_400, hour - 86_400])
     assert [each["events"] for each in by_day] == [{}, {"enter": 4, "leave": 1, "zone-enter door": 1}]
     assert [each["begin"] for each in by_day] == [hour - 2 * 86_400, hour - 86_400]
-    assert History().counts(archives, Query(), [hour])[0]["events"] == {}
-    one = History().counts(archives, Query.parse("camera=gate&label=car"), [hour - 86_400])
+    assert counted(archives, [hour])[0]["events"] == {}
+    one = counted(archives, [hour - 86_400], Query.parse("camera=gate&label=car"))
     assert one[0]["events"] == {"enter": 1}
 
 
@@ -221,6 +228,20 @@ def test_edges_that_mean_nothing_are_refused(text: str) -> None:
 
 def test_edges_are_quarters_of_an_hour() -> None:
     assert edges_of("edges=900,1800,86400&by=x") == [900.0, 1800.0, 86400.0]
+
+
+def test_a_table_that_cannot_be_read_hides_no_other_one(
+    archives: dict[str, EventArchive], tmp_path: Path
+) -> None:
+    (tmp_path / "gate.csv").unlink()
+    (tmp_path / "gate.csv").mkdir()
+    answer = History().events(archives, Query())
+    assert [int(each["object"]) for each in answer.events] == [8, 7]
+    [problem] = answer.problems
+    assert "gate.csv: cannot be read" in problem
+    counts, problems = History().counts(archives, Query(), [0.0])
+    assert counts[0]["events"] == {"enter": 1, "leave": 1}
+    assert problems == [problem]
 
 
 def test_an_event_without_a_time_of_day_has_none(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from segue.errors import SourceError
 from segue.events.retention import note_deleted
 from segue.events.table import EventTable, read_events
 from segue_watch import table_index
@@ -116,6 +118,23 @@ def test_a_table_that_is_another_one_is_read_anew(tmp_path: Path, suffix: str) -
     assert {row["snapshot"] for _, row in index.rows(span_of(NOON.timestamp()))} == {"deleted"}
     table(path, [event(number, minutes=number) for number in range(50, 95)])  # as --overwrite does
     assert objects(index) == [*range(50, 95)]
+
+
+def test_a_table_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = TableIndex(table(tmp_path / "gate.csv", [event(1)]))
+    [number] = numbers(index)
+
+    def refuse(path: Path, *_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        patch.setattr(table_index.os, "fstat", refuse)
+        with pytest.raises(SourceError, match=r"gate\.csv: cannot be read .Too many open files"):
+            index.rows(number)
+    assert objects(index) == [1]
 
 
 def test_lines_that_are_no_events_are_left_out(tmp_path: Path) -> None:

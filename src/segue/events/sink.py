@@ -249,8 +249,8 @@ class EventSink(SpooledSink):
 
     def _note_deleted(self, snapshots: Snapshots, table: EventTable, *, last: bool = False) -> None:
         """Let the table say from time to time which images are deleted; on a full disk later."""
-        if names := snapshots.deleted(self._file.final, last=last):
-            with suppress(SinkError), writing(self._file.final):
+        with suppress(SinkError), writing(self._file.final):
+            if names := snapshots.deleted(self._file.final, last=last):
                 table.note_deleted(names)
                 snapshots.marked_deleted(names)
 

@@ -203,8 +203,8 @@ class Snapshots:
 
     def _delete_expired(self, keep: Retention) -> None:
         """Delete what is no longer kept; tables that nobody writes say so from time to time."""
-        archive = self._archive()
         try:
+            archive = self._archive()
             delete_expired([self._folder, *archive], keep, report=warn_once)
             for folder, table in archive.items():
                 if folder != self._folder:

@@ -197,6 +197,12 @@ function question() {
   return wanted;
 }
 
+/** Say what the server could not read, once. */
+function sayProblems(/** @type {string[]} */ problems) {
+  if (problems.length && problems[0] !== problem) notice(problems[0], "bad");
+  problem = problems[0] ?? "";
+}
+
 /**
  * Put the events of an answer below those that are shown.
  * @param {{events: Event[], next: string | null, problems: string[]}} answer
@@ -215,8 +221,7 @@ function showEvents({ events, next, problems }) {
   element("events-empty").hidden = shown.length > 0;
   following = next;
   element("events-more").hidden = next === null;
-  if (problems.length && problems[0] !== problem) notice(problems[0], "bad");
-  problem = problems[0] ?? "";
+  sayProblems(problems);
   offer(
     "by-zone",
     shown.flatMap((event) => event.zone.split(";")),
@@ -294,9 +299,10 @@ export async function loadCounts() {
   const [by, camera] = countsChoice();
   const wanted = new URLSearchParams({ edges: String(startsOf(by, BARS[by], new Date())) });
   if (camera) wanted.set("camera", camera);
-  /** @type {{counts: Count[]}} */
-  const { counts } = await get(`counts?${wanted}`);
+  /** @type {{counts: Count[], problems: string[]}} */
+  const { counts, problems } = await get(`counts?${wanted}`);
   if (String([by, camera]) !== String(countsChoice())) return; // others are wanted now
+  sayProblems(problems);
   const kinds = [...new Set(counts.flatMap((count) => Object.keys(count.events)))]
     .filter((kind) => !/^(leave|end|online)/.test(kind))
     .sort((a, b) => Number(b === "enter") - Number(a === "enter") || a.localeCompare(b));
