@@ -113,7 +113,7 @@ class Query:
         )
         return cls(cameras, zones, labels, kinds, after, before, cursor, "unreviewed" in given, limit)
 
-    def wants(self, kind: Kind) -> bool:
+    def matches(self, kind: Kind) -> bool:
         """Whether events of a kind are asked for."""
         return (
             (not self.zones or not self.zones.isdisjoint(kind.zone.split(";")))
@@ -180,12 +180,12 @@ class History:
             if remaining <= 0:
                 following = _start_of(number)
                 break
-            some = list[tuple[Cursor, Row]]()
+            batch = list[tuple[Cursor, Row]]()
             for _, table in group:
                 rows = problems.collect(partial(table.index.rows, number))
                 remaining -= len(rows)
-                some += _chosen(table, rows, query, marks)
-            events += sorted(some, key=lambda each: each[0].order)
+                batch += _matching(table, rows, query, marks)
+            events += sorted(batch, key=lambda each: each[0].order)
             if len(events) > query.limit:
                 del events[query.limit :]
                 following = events[-1][0]
@@ -208,7 +208,7 @@ class History:
         """
         counts, problems = [Counter[str]() for _ in edges], _Problems()
         for table in self._tables(archives, query, problems):
-            of_table = problems.collect(partial(table.index.counts, query.wants, edges))
+            of_table = problems.collect(partial(table.index.counts, query.matches, edges))
             for total, numbers in zip(counts, of_table, strict=False):  # of none that cannot be read
                 for kind, count in numbers.items():
                     zone = kind.zone if kind.event in _ZONE_EVENTS else ""
@@ -264,7 +264,7 @@ class _Problems:
 
 def _numbered(table: _Table, query: Query, problems: _Problems) -> Iterator[tuple[int, _Table]]:
     """The quarters of an hour of a table that may have what is asked for, newest first."""
-    for number in reversed(problems.collect(partial(table.index.numbers, query.wants, *query.numbers))):
+    for number in reversed(problems.collect(partial(table.index.numbers, query.matches, *query.numbers))):
         yield number, table
 
 
@@ -284,19 +284,19 @@ class _AllMarks:
         return next((marks.of(image) for marks in self._marks[folder]), dict(_UNMARKED))
 
 
-def _chosen(
+def _matching(
     table: _Table, rows: Collection[tuple[int, Row]], query: Query, marks: _AllMarks
 ) -> Iterator[tuple[Cursor, Row]]:
     """The events of rows that are asked for, with their places in the list."""
     for place, row in rows:
         moment = moment_of(row)
         cursor = Cursor(moment, table.camera, table.part.name, place)
-        if not query.after <= moment < query.before or not query.wants(
+        if not query.after <= moment < query.before or not query.matches(
             Kind(row["event"], row["zone"], row["label"] or "")
         ):
             continue
         if query.cursor is not None and cursor.order <= query.cursor.order:
             continue
-        noted = marks.of(table.part.folder, row["snapshot"])
-        if not (query.unreviewed and noted["reviewed"]):
-            yield cursor, row | noted | {"camera": table.camera, "part": table.part.name, "moment": moment}
+        flags = marks.of(table.part.folder, row["snapshot"])
+        if not (query.unreviewed and flags["reviewed"]):
+            yield cursor, row | flags | {"camera": table.camera, "part": table.part.name, "moment": moment}

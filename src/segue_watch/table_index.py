@@ -54,7 +54,7 @@ class Span:
     counts: Counter[Kind] = field(default_factory=Counter)
 
 
-Wants = Callable[[Kind], bool]
+Matches = Callable[[Kind], bool]
 """Whether events of a kind are meant."""
 
 
@@ -78,11 +78,11 @@ class TableIndex:
         self._numbers: list[int] = []  # of the spans, ascending
         self._file, self._end, self._tail = 0, 0, b""
 
-    def numbers(self, wants: Wants, first: int, last: int) -> list[int]:
+    def numbers(self, matches: Matches, first: int, last: int) -> list[int]:
         """The quarters of an hour that have events of some kinds.
 
         Args:
-            wants: whether events of a kind are meant.
+            matches: whether events of a kind are meant.
             first: number of the first one that may be named.
             last: number of the last one.
 
@@ -90,21 +90,21 @@ class TableIndex:
             Their numbers since the epoch, ascending; 0 has the events without a time.
         """
         with self._lock:
-            wanted = self._wanted(wants)
+            selected = self._select(matches)
             numbers = self._numbers[bisect_left(self._numbers, first) : bisect_right(self._numbers, last)]
-            if len(wanted) == len(self._kinds):
+            if len(selected) == len(self._kinds):
                 return numbers
-            return [number for number in numbers if not wanted.isdisjoint(self._spans[number].counts)]
+            return [number for number in numbers if not selected.isdisjoint(self._spans[number].counts)]
 
-    def counts(self, wants: Wants, edges: Sequence[float]) -> list[Counter[Kind]]:
+    def counts(self, matches: Matches, edges: Sequence[float]) -> list[Counter[Kind]]:
         """The number of events of each kind from each edge to the next one, and from the last one on.
 
         Args:
-            wants: whether events of a kind are counted.
+            matches: whether events of a kind are counted.
             edges: seconds of the epoch, at quarters of an hour, ascending.
         """
         with self._lock:
-            wanted = self._wanted(wants)
+            selected = self._select(matches)
             starts = [bisect_left(self._numbers, span_of(edge)) for edge in edges]
             counts = []
             for start, end in pairwise([*starts, len(self._numbers)]):
@@ -112,17 +112,17 @@ class TableIndex:
                 for number in self._numbers[start:end]:
                     for kind, count in self._spans[number].counts.items():
                         totals[kind] += count
-                counts.append(Counter({kind: totals[kind] for kind in totals.keys() & wanted}))
+                counts.append(Counter({kind: totals[kind] for kind in totals.keys() & selected}))
             return counts
 
-    def _wanted(self, wants: Wants) -> set[Kind]:
+    def _select(self, matches: Matches) -> set[Kind]:
         """Take what has come since; gives the kinds that are meant."""
         with self._reading():
             about = self._table.stat()
             if about.st_ino != self._file or about.st_size != self._end:
                 with self._table.open("rb") as stream:
                     self._read(stream)
-        return {*filter(wants, self._kinds)}
+        return {*filter(matches, self._kinds)}
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

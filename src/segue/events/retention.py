@@ -177,11 +177,11 @@ def delete_expired(
                 gone.setdefault(folder, set()).add(each.path.name)
         except SinkError as error:
             failures.setdefault(folder, f"{folder}: images and clips stay that are to be deleted: {error}")
-    for folder, noted in marks.items():
+    for folder, folder_marks in marks.items():
         report(f"deleted in {folder}", failures.get(folder, ""))
         if folder in gone:
             with suppress(SinkError):  # on a full disk; no file has such a name again
-                noted.forget(gone[folder])
+                folder_marks.forget(gone[folder])
     return gone
 
 
