@@ -14,7 +14,7 @@ from segue.types import MaskPrompt
 from segue.utils.inputs import exists, not_there
 from segue.video.sources.addresses import check_place, is_url
 from segue.video.sources.images import is_source
-from segue.video.sources.span import Span
+from segue.video.sources.span import Span, parse_duration
 from segue.weights.available import check_available
 
 NOT_READ = frozenset({"events", "snapshots", "background", "explain", "notify", "prompter"})
@@ -89,6 +89,8 @@ def _check_options(job: VideoJob) -> None:
     """Options of a job, and the files that they name."""
     source = job.source
     Span.of(source.start, source.end, source.stride, source.duration)
+    if job.outputs.rotate is not None:
+        parse_duration(job.outputs.rotate, "--rotate")
     if isinstance(job, TrackJob):
         name = job.prompter
         if isinstance(name, str) and name not in PROMPTERS and not exists(Path(name)):
