@@ -40,7 +40,7 @@ class Change:
 
     @classmethod
     def parse(cls, option: DrawnOption, values: object) -> Change:
-        """Read ``{"previous": TEXT or null, "new": TEXT or null}``; raises SegueError for other JSON values."""
+        """Read ``{"previous": TEXT or null, "new": TEXT or null}``; raises SegueError for others."""
         if isinstance(values, dict) and {*values} == {"previous", "new"}:
             texts = [values["previous"] or "", values["new"] or ""]
             if any(texts) and all(isinstance(text, str) for text in texts):

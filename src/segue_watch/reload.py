@@ -49,6 +49,11 @@ class CameraFile:
         return parse_file(text, self.path, self.output)
 
     @property
+    def is_read(self) -> bool:
+        """Whether it could be read the last time, whatever is in it."""
+        return self._stamp is not None
+
+    @property
     def has_changed(self) -> bool:
         """Whether it was saved since it was read, also while it was read, or could not be read."""
         return self._stamp is None or self._stamp != self._current_stamp()
@@ -125,8 +130,8 @@ class Reload:
             self._log.notice("", notice)
 
     def _refuse(self, text: str) -> None:
-        """Say why the file does not count; once, also while it cannot be read for a while."""
-        if text != self._error:
+        """Say why the file does not count; one that cannot be read is tried again, and it is said once."""
+        if text != self._error or self._file.is_read:
             self._log.warning("", f"{text}; the cameras go on as before")
         self._error = text
 

@@ -22,10 +22,12 @@ from segue_watch import access as visiting
 from segue_watch.access import Access
 from segue_watch.cameras import Camera
 from segue_watch.configuration import read_cameras, read_file
+from segue_watch.drawn import Change
 from segue_watch.page import CameraPage
 from tests.cli.running import Command
 
 TOKEN, LOOK = "token-of-everything", "token-for-looking"
+DOOR = {"previous": None, "new": "door=0,0 9,9"}
 ACCESS = Access("anna", hash_password("sesame"), TOKEN, LOOK)
 
 Ask = Callable[..., HTTPResponse]
@@ -41,13 +43,13 @@ def camera() -> Camera:
 
 
 @pytest.fixture
-def saved() -> list[list[str]]:
+def saved() -> list[Change]:
     return []
 
 
 @pytest.fixture
-def page(saved: list[list[str]]) -> Iterator[CameraPage]:
-    with CameraPage([camera()], 0, lambda _, __, zones: saved.append(zones), access=ACCESS) as page:
+def page(saved: list[Change]) -> Iterator[CameraPage]:
+    with CameraPage([camera()], 0, lambda _, change: saved.append(change), access=ACCESS) as page:
         yield page
 
 
@@ -93,16 +95,16 @@ def test_health_without_a_token_is_a_status_alone(ask: Ask) -> None:
     assert json.loads(ask("/health", {"Token": LOOK}).read())["yard"]["status"] == "starting"
 
 
-def test_a_link_for_looking_lets_nobody_change_anything(ask: Ask, saved: list[list[str]]) -> None:
+def test_a_link_for_looking_lets_nobody_change_anything(ask: Ask, saved: list[Change]) -> None:
     link = ask(f"/?token={LOOK}")
     assert (link.status, link.headers["Location"]) == (303, "./")
     cookie = (link.headers["Set-Cookie"] or "").partition(";")[0]
     assert b"data-look" in ask("/", {"Cookie": cookie}).read()
-    assert ask("/zones/yard", {"Cookie": cookie}, ["door=0,0 9,9"]).status == 403
+    assert ask("/zones/yard", {"Cookie": cookie}, DOOR).status == 403
     assert saved == []
     assert b"data-look" not in ask("/", basic("anna", "sesame")).read()
-    assert ask("/zones/yard", basic("anna", "sesame"), ["door=0,0 9,9"]).status == 204
-    assert saved == [["door=0,0 9,9"]]
+    assert ask("/zones/yard", basic("anna", "sesame"), DOOR).status == 204
+    assert saved == [Change("zone", "", "door=0,0 9,9")]
     foreign = basic("anna", "sesame") | {"Host": "elsewhere.example"}
     assert ask("/zones/yard", foreign, []).status == 403
 

@@ -18,9 +18,8 @@ from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob
 from segue.utils.cancel import CancelToken
 from segue_watch.cameras import Camera, CameraSet
-from segue_watch.command import Reload
-from segue_watch.configuration import read_cameras
 from segue_watch.log import Log
+from segue_watch.reload import CameraFile, Reload
 from segue_watch.service import Watchdog, tell_systemd, with_secrets
 from tests.cli.mjpeg import mjpeg_camera
 from tests.cli.running import Command
@@ -110,17 +109,18 @@ def test_a_file_that_is_saved_changes_only_what_has_changed_in_it(tmp_path: Path
             return Camera(name, job, lambda *_: None, lambda _: None)
 
         file.write_text(written("a", "b"))
-        jobs = read_cameras(file, tmp_path / "out")
+        saved = CameraFile(file, tmp_path / "out")
+        jobs, _ = saved.read()
         cameras = CameraSet([make(name, job) for name, job in jobs.items()], make)
         stop = CancelToken()
         with Log() as log:
-            reload = Reload(file, tmp_path / "out", cameras, log, Lock())
+            reload = Reload(saved, cameras, log, Lock())
             thread = threading.Thread(target=cameras.watch, args=(stop, reload.look), daemon=True)
             thread.start()
             wait_for(lambda: all(camera.well for camera in cameras))
             first, second = cameras
             file.write_text(written("a", more="no camera"))  # half saved
-            wait_for(lambda: reload._stamp == reload._changed_at())
+            wait_for(lambda: "no TOML" in reload._error)
             assert [*cameras] == [first, second]
             file.write_text(written("a", "c", more='zone = "door=0,0 9,0 9,9"\n'))
             wait_for(lambda: {camera.name for camera in cameras} == {"a", "c"})
@@ -139,7 +139,7 @@ def test_a_file_that_is_saved_changes_only_what_has_changed_in_it(tmp_path: Path
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGHUP")
 def test_a_hangup_reads_the_file_again(tmp_path: Path) -> None:
     file = tmp_path / "cameras.toml"
-    file.write_text("no TOML =")
+    file.write_text("[cameras.a]\nsource = '0'")
     said: list[str] = []
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so
 
@@ -148,13 +148,17 @@ def test_a_hangup_reads_the_file_again(tmp_path: Path) -> None:
             said.append(text)
 
     with Said() as log:
-        reload = Reload(file, tmp_path / "out", CameraSet([]), log, Lock())
+        saved = CameraFile(file, tmp_path / "out")
+        saved.read()
+        file.write_text("no TOML =")
+        reload = Reload(saved, CameraSet([]), log, Lock())
         with reload.on_hangup():
             reload.look()
-            assert said == []
+            reload.look()
+            assert len(said) == 1, "it is said once"
             os.kill(os.getpid(), signal.SIGHUP)
-            wait_for(lambda: reload._asked)
+            wait_for(lambda: reload._requested)
             reload.look()
     signal.signal(signal.SIGHUP, before)
-    assert len(said) == 1
+    assert len(said) == 2
     assert "the cameras go on as before" in said[0]
