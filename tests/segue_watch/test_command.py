@@ -404,7 +404,7 @@ def test_zones_that_are_drawn_on_the_page_are_saved_in_the_file_and_watched(
 
 
 def test_two_people_who_draw_at_the_same_moment_both_have_their_zones(tmp_path: Path) -> None:
-    """Each has loaded the page before the other one saves; what one changes the other cannot change unseen."""
+    """Each has loaded the page before the other one saves; what one changes the other cannot undo."""
     pytest.importorskip("tomlkit", reason="a dependency since zones are saved: make test installs it")
     path = cameras_file(tmp_path, f"[cameras.yard]\nsource = '0'\nzone = ['{A}', '{B}']\n")
     yard = Camera("yard", read_cameras(path, tmp_path)["yard"], lambda *_: None, lambda _: None)

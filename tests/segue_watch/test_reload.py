@@ -132,12 +132,8 @@ def test_even_a_defect_ends_no_camera(
     with Recorded() as log:
         write(file.path, GOOD + "fps = 5\n")
         Reload(file, cameras, log, Lock()).look()
-    assert records == [
-        (
-            "warning",
-            f"{file.path}: ZeroDivisionError: integer division or modulo by zero; the cameras go on as before",
-        )
-    ]
+    assert [level for level, _ in records] == ["warning"]
+    assert "ZeroDivisionError" in records[0][1]
 
 
 def test_a_file_that_cannot_be_read_for_a_while_counts_as_soon_as_it_can(
