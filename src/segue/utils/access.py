@@ -81,10 +81,10 @@ def user_and_password(header: str) -> tuple[str, str]:
     return "", ""
 
 
-def brings_token(headers: Mapping[str, str], token: str) -> bool:
-    """Whether a request has the token: in ``Token``, as a bearer, or as a password of any user."""
-    given = headers.get("authorization") or ""
-    return any(same(each, token) for each in (headers.get("token") or "", user_and_password(given)[1]))
+def tokens_of(headers: Mapping[str, str]) -> list[str]:
+    """The tokens of a request: in ``Token``, as a bearer, or as a password of any user."""
+    password = user_and_password(headers.get("authorization") or "")[1]
+    return [each for each in (headers.get("token") or "", password) if each]
 
 
 def same(given: str, wanted: str) -> bool:
