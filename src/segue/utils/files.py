@@ -112,9 +112,8 @@ def write_complete(path: Path, data: bytes, *, sync_name: bool = True, private: 
 
 
 def make_private(path: Path) -> None:
-    """Make a file that other users cannot read; one that is there becomes so."""
+    """Make an empty file that other users cannot read; one that is there stays as it is, with its mode."""
     path.touch(mode=0o600)
-    path.chmod(0o600)
 
 
 def rewrite(path: Path, data: bytes) -> None:

@@ -28,6 +28,13 @@ def add_secret(value: str) -> None:
             _PATTERNS.clear()
 
 
+def forget_secrets() -> None:
+    """Mask nothing any more."""
+    with _LOCK:
+        _FORMS.clear()
+        _PATTERNS.clear()
+
+
 def redact(text: str, min_length: int = MIN_LENGTH) -> str:
     """A text with all secrets of at least so many characters masked."""
     with _LOCK:
