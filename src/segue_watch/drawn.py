@@ -44,6 +44,8 @@ class Change:
         if isinstance(values, dict) and {*values} == {"previous", "new"}:
             texts = [values["previous"] or "", values["new"] or ""]
             if any(texts) and all(isinstance(text, str) for text in texts):
+                if "${" in texts[1]:  # the page would show it
+                    raise SegueError("what is drawn has no secret in its name; leave out ${")
                 return cls(option, *texts)
         raise SegueError(
             'give {"previous": TEXT, "new": TEXT}, such as door=5%,10% 50%,10% 50%,90%; null for nothing'

@@ -391,6 +391,7 @@ def test_zones_that_are_drawn_on_the_page_are_saved_in_the_file_and_watched(
         odd = (["wall"], {"a": 1}, {"previous": None, "new": None}, {"previous": None, "new": 5}, "x", None)
         assert {post(values) for values in odd} == {400}
         assert post({"previous": None, "new": "wall=0%,0 9,9"}) == 400
+        assert post({"previous": None, "new": WALL.replace("wall", "${HOME}")}) == 400, "nobody reads secrets"
         assert path.read_text() == before
         assert post({"previous": None, "new": WALL}) == 204
         while not any(event.event == "zone-enter" and event.zone == "wall" for event in seen):
