@@ -32,22 +32,22 @@ from segue.events.zones import Zone
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run, open_video
 from segue.jobs.running import RunCancelledError, open_job, run_open
-from segue.jobs.values import ForegroundJob
+from segue.jobs.values import ForegroundJob, VideoSource
 from segue.masks import overlay
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import share_heap
 from segue.utils.cancel import CancelToken
+from segue.utils.redaction import redact
 from segue.utils.system import num_cores, set_opencv_threads
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
-from segue_watch.configuration import DrawnOption
 from segue_watch.log import CAMERA, CameraWarning
 
 LOOK_SECONDS = 0.2
 """How often the thread that waits for cameras looks around."""
 
 END_SECONDS = 10.0
-"""Seconds that a camera that is no longer in the file has for its end."""
+"""Seconds that cameras that are no longer in the file have for their end."""
 
 RATE_FRAMES = 50
 """Frames by which the rate of a camera is measured."""
@@ -103,18 +103,16 @@ class Camera(Observer):
         self._disk_seen = -float("inf")
         self._begun = set[object]()  # outputs that hold what it has watched
         self._since = time.time()  # when it began to be as it is
+        self._image_size: tuple[VideoSource, tuple[int, int]] | None = None  # and whose it is
 
     def check(self, job: ForegroundJob) -> None:
-        """Refuse a job whose zones lie outside of the images, as far as their size is known."""
-        if (size := self._size) is not None:
-            settings = job.event_settings(job.outputs.formats or ())
-            for zone in (*settings.zones, *settings.rules.ignored):
+        """Refuse a job with new zones outside of the images, as far as their size is known."""
+        if (size := self._size) is None or job.source != self.job.source:
+            return
+        current = {*_regions(self.job)}
+        for zone in _regions(job):
+            if zone not in current:
                 zone.in_pixels(size).check(size)
-
-    def drawn(self, option: DrawnOption) -> tuple[str, ...]:
-        """What is drawn for it, as the options of its job have it."""
-        job = self.job
-        return {"zone": job.zones, "ignore": job.ignore, "min-height": job.min_height}[option]
 
     def change(self, job: ForegroundJob) -> None:
         """Go on with another job: with other zones and rules at once, with all else in a new run."""
@@ -123,9 +121,18 @@ class Camera(Observer):
         if change is not None and before == job.model_copy(
             update={name: getattr(before, name) for name in RULES}
         ):
-            self._current = job
-            change(job)
-        elif (source := self._source) is not None:
+            try:
+                change(job)
+            except Exception:  # the run is just ending: the next one has them
+                self._stop_run()
+            else:
+                self._current = job
+        else:
+            self._stop_run()
+
+    def _stop_run(self) -> None:
+        """End the run, so that the next one begins."""
+        if (source := self._source) is not None:
             source.stop()
 
     @property
@@ -220,9 +227,14 @@ class Camera(Observer):
     @property
     def _size(self) -> tuple[int, int] | None:
         """Height and width of the images of its source, if they are known."""
-        if self._source is not None and self._source.original_size is not None:
-            return self._source.original_size
-        return None if self._last is None else self._last[0].size
+        if self._image_size is None or self._image_size[0] != self.job.source:
+            return None
+        return self._image_size[1]
+
+    def _note_size(self, source: Source) -> None:
+        """Remember the size of the images of a source, also when its run has ended."""
+        if source.original_size is not None:
+            self._image_size = self._current.source, source.original_size
 
     def image(self) -> bytes:
         """The newest frame with its objects, as JPEG; empty before the first one."""
@@ -278,6 +290,7 @@ class Camera(Observer):
             if self._frames > frames:
                 self._begun.add(outputs)
             self._go(online=False)
+            self._note_size(source)
             self._source = self._opened = None
             self._dropped, self._damaged = self._dropped + source.dropped, self._damaged + source.damaged
             source.close()
@@ -288,7 +301,7 @@ class Camera(Observer):
             self._tell(self.name, str(error))
             return False
         kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
-        text = kind + " ".join(str(error).split())
+        text = redact(kind + " ".join(str(error).split()))
         if text != self._error:  # else it has been said
             warnings.warn(f"{self.name}: {text}; restarting", CameraWarning, stacklevel=2)
         self._error = text
@@ -303,6 +316,8 @@ class Camera(Observer):
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._frames += 1
         self._last, self._seen = (frame, result), time.monotonic()
+        if self._source is not None:
+            self._note_size(self._source)
         self._times.append(time.monotonic())
         self._go(online=True)
         self._error = ""
@@ -327,6 +342,12 @@ def _going_on(job: ForegroundJob) -> ForegroundJob:
     """A job that adds to its outputs, whatever the file says of a start: this process has begun them."""
     changes = {"overwrite": False, "append": job.outputs.rotate is None}
     return job.model_copy(update={"outputs": job.outputs.model_copy(update=changes)})
+
+
+def _regions(job: ForegroundJob) -> tuple[Zone, ...]:
+    """The zones of a job, and its regions that belong to no event."""
+    settings = job.event_settings(job.outputs.formats or ())
+    return (*settings.zones, *settings.rules.ignored)
 
 
 def states_of(cameras: Iterable[Camera]) -> dict[str, dict[str, Any]]:
@@ -379,17 +400,29 @@ class CameraSet:
             if not stop.cancelled:
                 between()
 
+    def check(self, jobs: Mapping[str, ForegroundJob]) -> None:
+        """Refuse jobs by SegueError that do not fit the images of the cameras that are watched."""
+        problems = []
+        for name, job in jobs.items():
+            try:
+                if name in self._cameras:
+                    self._cameras[name].check(job)
+            except SegueError as error:
+                problems.append(f"camera {name}: {error}")
+        if problems:
+            raise SegueError("\n".join(problems))
+
     def update(self, jobs: Mapping[str, ForegroundJob]) -> dict[str, str]:
         """Watch other cameras, or some otherwise; those whose job is the same go on.
 
         Returns:
             What happened to each that did not just go on: ``new``, ``changed`` or ``removed``.
         """
-        done = {}
-        for name in [name for name in self._cameras if name not in jobs]:
-            self._end(name)
+        removed = [name for name in self._cameras if name not in jobs]
+        done = dict.fromkeys(removed, "removed")
+        for name in removed:
             del self._cameras[name]
-            done[name] = "removed"
+        self._end(removed)
         for name, job in jobs.items():
             camera = self._cameras.get(name)
             if camera is None and self._make is not None:
@@ -412,12 +445,15 @@ class CameraSet:
         self._threads[camera.name] = thread, token
         thread.start()
 
-    def _end(self, name: str) -> None:
-        """End one of them, and wait a while until it has left its files."""
-        thread, token = self._threads.pop(name)
-        self._stop.forget(token.cancel)
-        token.cancel()
-        thread.join(END_SECONDS)
+    def _end(self, names: Sequence[str]) -> None:
+        """End some of them, and wait a while until they have left their files."""
+        ending = [self._threads.pop(name) for name in names]
+        for _, token in ending:
+            self._stop.forget(token.cancel)
+            token.cancel()
+        end = time.monotonic() + END_SECONDS
+        for thread, _ in ending:
+            thread.join(max(0.0, end - time.monotonic()))
 
 
 def network_pool(cameras: int) -> ThreadPoolExecutor:

@@ -16,6 +16,7 @@ from segue.events.sink import TableWarning
 from segue.events.snapshots import SnapshotWarning
 from segue.utils.inputs import printable
 from segue.utils.notices import LineWriter, is_quiet
+from segue.utils.redaction import redact
 from segue.video.sources.live import LiveWarning
 
 LogFormat = Literal["lines", "json"]
@@ -82,7 +83,7 @@ class Log(AbstractContextManager["Log"]):
         self._write("warning", camera, text)
 
     def _write(self, level: str, camera: str, text: str) -> None:
-        text = " ".join(text.removeprefix(f"{camera}: ").split())
+        text = redact(" ".join(text.removeprefix(f"{camera}: ").split()))
         now = datetime.now().astimezone()
         if self._as_json:
             about = {"time": now.isoformat(timespec="milliseconds"), "level": level, "camera": camera}

@@ -29,9 +29,9 @@ from segue.events.marks import EVENT_FILE, NAME, Mark, Marks
 from segue.sinks.rotation import PART
 from segue.utils.access import LOOPBACK
 from segue.utils.inputs import parse_json, whole_number
-from segue_watch.access import COOKIE, Access, May, TooManyTriesError, Visitors, token_of
+from segue_watch.access import COOKIE, SESSION, Access, TooManyTriesError, Visit, Visitors, token_of
 from segue_watch.cameras import Camera, metrics, process_state, states_of
-from segue_watch.configuration import DrawnOption
+from segue_watch.drawn import Change, ConflictError, DrawnOption
 from segue_watch.history import History, Query, edges_of
 
 _STATIC = Path(str(cast(ModuleSpec, find_spec("segue_web")).origin)).parent / "static"
@@ -62,7 +62,7 @@ _CHUNK = 1 << 18
 """Bytes of a clip that are read at once."""
 
 MAX_BYTES = 1 << 16
-"""Longest list of zones that a page may send."""
+"""Longest change that a page may send."""
 
 MAX_CONNECTIONS = 40
 """Clients at a time; each has a thread and a file of the process, which cameras need, too."""
@@ -79,8 +79,8 @@ LOOK_SECONDS = 0.1
 _DRAWN: Mapping[str, DrawnOption] = {"zones": "zone", "ignored": "ignore", "heights": "min-height"}
 """Options that the page changes, by the addresses to which it sends them."""
 
-Save = Callable[[str, DrawnOption, list[str]], None]
-"""Takes the name of a camera, an option and its values; raises SegueError if these mean nothing."""
+Save = Callable[[str, Change], None]
+"""Takes the name of a camera and a change of what is drawn; SegueError if it means nothing or comes late."""
 
 
 class MarkChange(BaseModel):
@@ -225,16 +225,21 @@ class CameraPage(AbstractContextManager["CameraPage"]):
 
         class Handler(BaseHTTPRequestHandler):
             server: _Server
+            cookies: tuple[str, ...] = ()
+            """What the browser is to keep."""
 
             def do_GET(self) -> None:
                 self.server.wait_for(self.connection, ANSWER_SECONDS, owes=False)
                 path, _, question = self.path.partition("?")
-                may = self._may(question, tells_health=path == "/health")
+                visit = self._visit(question, tells_health=path == "/health")
+                may = visit.may
                 if may is None:
                     return
                 try:
-                    if path == "/" and token_of(question):  # a link; the browser keeps what it brings
-                        self._keep(token_of(question))
+                    if path == "/" and token_of(question):  # a link; the address loses it
+                        if visit.keep:
+                            self._keep(COOKIE, token_of(question))
+                        self._answer(303, "text/plain", b"", {"Location": "./"})
                     elif path == "/":
                         page = (_STATIC / "watch.html").read_bytes()
                         if may == "look":
@@ -275,32 +280,33 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                 except SegueError as error:
                     self._answer(400, "text/plain; charset=utf-8", str(error).encode())
 
-            def _may(self, question: str = "", *, tells_health: bool = False) -> May | None:
+            def _visit(self, question: str = "", *, tells_health: bool = False) -> Visit:
                 """What the sender of this request may do; where that is nothing, it is answered."""
                 at_home = self.headers.get("Host", "").partition(":")[0] in LOOPBACK
                 if visitors.access.is_open and not at_home:
                     self._answer(403, "text/plain", b"this page is for this machine")
-                    return None
+                    return Visit(None)
                 try:
-                    may = visitors.may(self.headers, question, self.client_address[0])
+                    visit = visitors.visit(self.headers, question, self.client_address[0])
                 except TooManyTriesError:
                     self._answer(429, "text/plain", b"too many wrong passwords; wait a minute")
-                    return None
-                if may is None and tells_health:  # programs that watch this one learn no more than that
+                    return Visit(None)
+                if visit.session:
+                    self._keep(SESSION, visit.session)
+                if visit.may is None and tells_health:  # programs that watch this one learn no more than that
                     well = all(camera.well for camera in cameras)
                     self._answer(200 if well else 503, "text/plain", b"")
-                elif may is None:
+                elif visit.may is None:
                     self._answer(401, "text/plain", b"give a user and password, or a token", _CHALLENGE)
-                return may
+                return visit
 
-            def _keep(self, token: str) -> None:
-                """Let the browser keep the token of a link, which no longer stands in the address then."""
-                cookie: SimpleCookie = SimpleCookie({COOKIE: token})
-                cookie[COOKIE].update({"httponly": "1", "samesite": "Lax", "max-age": str(KEEP_SECONDS)})
+            def _keep(self, name: str, value: str) -> None:
+                """Let the browser keep a cookie, with the head of the answer."""
+                cookie: SimpleCookie = SimpleCookie({name: value})
+                cookie[name].update({"httponly": "1", "samesite": "Lax", "max-age": str(KEEP_SECONDS)})
                 if encryption is not None or self.headers.get("X-Forwarded-Proto") == "https":
-                    cookie[COOKIE]["secure"] = "1"
-                where = {"Location": "./", "Set-Cookie": cookie[COOKIE].OutputString()}
-                self._answer(303, "text/plain", b"", where)
+                    cookie[name]["secure"] = "1"
+                self.cookies = (*self.cookies, cookie[name].OutputString())
 
             def _send_file(self, name: str, part: str, file: str) -> None:
                 """Send an image or a clip of an event, or the part of it that a player asks for."""
@@ -348,7 +354,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                 ):
                     self._answer(403, "text/plain", b"only this page may change anything")
                     return
-                may = self._may()
+                may = self._visit().may
                 if may == "look":
                     self._answer(403, "text/plain", b"this link is for looking")
                 if may != "change":
@@ -371,6 +377,8 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                         self._answer_json(save_mark(camera, given))
                         return
                     save_drawn(camera, _DRAWN[what], given)
+                except ConflictError as error:
+                    self._answer(409, "text/plain; charset=utf-8", str(error).encode())
                 except (SegueError, ValueError) as error:
                     self._answer(400, "text/plain; charset=utf-8", str(error).encode())
                 else:
@@ -396,17 +404,17 @@ class CameraPage(AbstractContextManager["CameraPage"]):
             def _end_head(self) -> None:
                 for header, value in _HEADERS.items():
                     self.send_header(header, value)
+                for cookie in self.cookies:
+                    self.send_header("Set-Cookie", cookie)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 pass
 
-        def save_drawn(camera: Camera, option: DrawnOption, texts: object) -> None:
+        def save_drawn(camera: Camera, option: DrawnOption, values: object) -> None:
             if save is None:
                 raise SegueError("zones cannot be saved here")
-            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-                raise SegueError("give a list of texts such as door=5%,10% 50%,10% 50%,90%")
-            save(camera.name, option, texts)
+            save(camera.name, Change.parse(option, values))
 
         def save_mark(camera: Camera, given: object) -> dict[str, bool]:
             """Set one mark of an event; gives all of them as they are now, with those of others."""

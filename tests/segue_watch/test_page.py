@@ -24,6 +24,7 @@ from segue.events.table import Event, EventTable
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue_watch import page as camera_page
 from segue_watch.cameras import Camera
+from segue_watch.drawn import Change
 from segue_watch.page import CameraPage
 
 
@@ -31,16 +32,16 @@ def ignore(*_: str | Event) -> None: ...
 
 
 @pytest.fixture
-def saved() -> list[list[str]]:
-    """The zones that were sent to the page."""
+def saved() -> list[Change]:
+    """The changes that were sent to the page."""
     return []
 
 
 @pytest.fixture
-def port(saved: list[list[str]]) -> Iterator[int]:
+def port(saved: list[Change]) -> Iterator[int]:
     job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"))
     yard = Camera("yard", job, ignore, ignore)
-    with CameraPage([yard], 0, lambda _, __, zones: saved.append(zones)) as page:
+    with CameraPage([yard], 0, lambda _, change: saved.append(change)) as page:
         yield urlsplit(page.address).port or 0
 
 
@@ -87,7 +88,7 @@ def test_half_sent_requests_take_no_place_from_others(port: int, half: bytes) ->
 
 
 def test_the_rest_of_a_request_is_waited_for_so_long(
-    port: int, monkeypatch: pytest.MonkeyPatch, saved: list[list[str]]
+    port: int, monkeypatch: pytest.MonkeyPatch, saved: list[Change]
 ) -> None:
     monkeypatch.setattr(camera_page, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(camera_page, "BODY_SECONDS", 0.3)
@@ -142,7 +143,7 @@ ODD = {
 
 @pytest.mark.parametrize("request_", ODD.values(), ids=ODD)
 def test_odd_requests_are_refused_without_a_traceback(
-    port: int, capfd: pytest.CaptureFixture[str], saved: list[list[str]], request_: bytes
+    port: int, capfd: pytest.CaptureFixture[str], saved: list[Change], request_: bytes
 ) -> None:
     with client(port) as each:
         each.sendall(request_)

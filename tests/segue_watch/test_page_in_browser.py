@@ -13,7 +13,8 @@ import pytest
 from segue.events.marks import Marks
 from segue.utils.cancel import CancelToken
 from segue_watch.cameras import Camera, watch_cameras
-from segue_watch.configuration import DrawnOption, read_cameras, save_drawn
+from segue_watch.configuration import read_cameras
+from segue_watch.drawn import Change, save_change
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
 from tests.segue_web.chromium import launched, needs_chromium
@@ -64,10 +65,9 @@ def page(chromium: Any, tmp_path: Path, folder: Path) -> Iterator[Any]:
         ]
         by_name, stop = {camera.name: camera for camera in cameras}, CancelToken()
 
-        def save(name: str, option: DrawnOption, texts: list[str]) -> None:
+        def save(name: str, change: Change) -> None:
             camera = by_name[name]
-            known = camera.drawn(option)
-            camera.change(save_drawn(file, folder, name, option, texts, known, camera.check))
+            camera.change(save_change(file, folder, name, change, camera.check))
 
         thread = threading.Thread(target=watch_cameras, args=(cameras, stop), daemon=True)
         with CameraPage(cameras, 0, save) as served:

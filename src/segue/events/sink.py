@@ -16,6 +16,7 @@ from segue.errors import SinkError
 from segue.events.best_views import BestViews, Name
 from segue.events.counts import ZoneCounts, counts_path
 from segue.events.messages.notify import Notifier, NotifyWarning
+from segue.events.options import check_table_path
 from segue.events.rules import EventRules
 from segue.events.snapshots import Snapshots
 from segue.events.table import Event, EventTable, Kind, Row, event_of, read_events
@@ -97,8 +98,7 @@ class EventSink(SpooledSink):
         at: Callable[[float], datetime | None] = lambda _: None,
     ) -> None:
         path = Path(path)
-        if path.suffix.lower() not in (".csv", ".json"):
-            raise SinkError(f"{path}: events go to a file ending in .csv or .json")
+        check_table_path(path)
         self._events = ZoneEvents(zones, rules, size)  # zones are checked before anything is on the disk
         self._live, self._append = live, append
         self._table: EventTable | None = None

@@ -101,10 +101,20 @@ def prepare(path: Path) -> None:
     remove_partial(path.parent, path)
 
 
-def write_complete(path: Path, data: bytes, *, sync_name: bool = True) -> None:
-    """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before."""
+def write_complete(path: Path, data: bytes, *, sync_name: bool = True, private: bool = False) -> None:
+    """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before.
+
+    A ``private`` file is one that other users cannot read.
+    """
     with replacing(path, sync_name=sync_name) as partial:
+        if private:
+            make_private(partial)
         partial.write_bytes(data)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that other users cannot read; one that is there stays as it is, with its mode."""
+    path.touch(mode=0o600)
 
 
 def rewrite(path: Path, data: bytes) -> None:

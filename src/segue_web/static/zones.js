@@ -88,6 +88,8 @@ export class ZoneEditor {
   points = [];
   /** name of the zone that is changed, or nothing */
   was = "";
+  /** its text when it began to be changed @type {string | null} */
+  previous = null;
   /** corners that it may have at most */
   most = 100;
 
@@ -111,13 +113,13 @@ export class ZoneEditor {
   }
 
   /** Begin a zone, or change one with these corners. @param {[number, number][]} points */
-  begin(points = [], was = "") {
-    Object.assign(this, { active: true, points, was });
+  begin(points = [], was = "", /** @type {string | null} */ previous = null) {
+    Object.assign(this, { active: true, points, was, previous });
     this.changed();
   }
 
   end() {
-    Object.assign(this, { active: false, points: [], was: "" });
+    Object.assign(this, { active: false, points: [], was: "", previous: null });
     this.changed();
   }
 
