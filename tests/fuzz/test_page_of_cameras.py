@@ -16,8 +16,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,8 +30,10 @@ from segue.events import retention
 from segue.events.marks import MARK_NAMES, Mark, Marks
 from segue.events.retention import DELETED, DeletionJournal, Retention, delete_expired, stored
 from segue.events.table import Event, EventTable, read_events
-from segue.jobs.values import ForegroundJob, Model, VideoSource
+from segue.jobs.values import ForegroundJob
 from segue_watch.cameras import Camera
+from segue_watch.configuration import read_cameras
+from segue_watch.drawn import Change, save_change
 from segue_watch.page import CameraPage
 
 pytestmark = pytest.mark.slow
@@ -46,16 +49,27 @@ MOST_KEPT = 20
 """Events that the two keep at a time, so that others have room."""
 
 
+FILE = """
+[cameras.gate]
+source = "rtsp://127.0.0.1:9/none"
+model = "median"
+zone = ["door=1%,1% 9%,1% 9%,9%"]  # by hand
+"""
+
+
 class Archive:
     """The table and the images of a camera that goes on.
 
     Attributes:
         events: images of the events so far whose rows are in the table.
+        file: the file of cameras.
     """
 
     def __init__(self, folder: Path) -> None:
         self.table_path, self.images = folder / "gate.csv", folder / "gate"
         self.images.mkdir()
+        self.file = folder / "cameras.toml"
+        self.file.write_text(FILE)
         self.events: list[str] = []
         self._table = EventTable(self.table_path)
         self._journal = DeletionJournal(self.images)
@@ -87,20 +101,20 @@ class Archive:
         self._table.close()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Request:
     """What a page sends.
 
     Attributes:
         path, body: as of the request.
-        key: what is changed; both people may change one thing.
-        value: what it is then.
     """
 
     path: str
-    body: object
-    key: object
-    value: object
+    body: dict[str, Any]
+
+
+Answers = list[tuple[Request, int]]
+"""What the two people have sent at one moment, each with the status of the answer."""
 
 
 class Kind(Protocol):
@@ -109,20 +123,16 @@ class Kind(Protocol):
     def draw(self, person: int, rng: random.Random) -> Request | None:
         """A change that a person may make now."""
 
-    def answered(self, request: Request, status: int) -> str:
-        """Take how a change was answered; gives what is wrong with the answer, or nothing."""
-
-    def faults(self, changed: dict[object, set[object]]) -> Iterator[str]:
-        """What is wrong after both have changed something, by what each thing may be now."""
+    def faults(self, answers: Answers) -> Iterator[str]:
+        """What is wrong after both have sent one."""
 
 
-@dataclass
 class MarkChanges:
-    """Marks of events: each person has one for herself, and now and then both change the same one."""
+    """Marks of events: each person sets mostly her own, and now and then both set the same one."""
 
-    archive: Archive
-    expected: dict[tuple[str, Mark], set[object]] = field(default_factory=dict)
-    shared: str = ""  # event of which both change the same mark
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+        self.expected: dict[tuple[str, Mark], set[bool]] = {}
 
     def draw(self, person: int, rng: random.Random) -> Request | None:
         events = self.archive.events
@@ -135,17 +145,17 @@ class MarkChanges:
             image = events[-min(len(events), rng.randrange(1, 70))]
             mark, value = MARK_NAMES[person if rng.random() < 0.8 else 1 - person], rng.random() < 0.6
         body = {"part": "", "snapshot": image, "clip": "", "mark": mark, "value": value}
-        return Request("/marks/gate", body, (image, mark), value)
+        return Request("/marks/gate", body)
 
-    def answered(self, request: Request, status: int) -> str:
-        if status == 200:
-            return ""
-        image, _ = request.key  # type: ignore[misc]
-        there = (self.archive.images / image).exists()
-        return f"{request.body}: refused with {status}, and its image is there" if there else ""
-
-    def faults(self, changed: dict[object, set[object]]) -> Iterator[str]:
-        self.expected |= changed  # type: ignore[arg-type]
+    def faults(self, answers: Answers) -> Iterator[str]:
+        changed: dict[tuple[str, Mark], set[bool]] = {}
+        for request, status in answers:
+            image, mark = request.body["snapshot"], request.body["mark"]
+            if status == 200:
+                changed.setdefault((image, mark), set()).add(request.body["value"])
+            elif (self.archive.images / image).exists():
+                yield f"{request.body}: refused with {status}, and its image is there"
+        self.expected |= changed
         marks = Marks(self.archive.images)  # before the look at images: one that is there now was there then
         for (image, mark), values in [*self.expected.items()]:
             present = (self.archive.images / image).exists()
@@ -159,7 +169,97 @@ class MarkChanges:
                 yield f"{image}: {mark} is {value}, and was set to {values}"
 
 
-KINDS: dict[str, Callable[[Archive], Kind]] = {"marks": MarkChanges}
+@dataclass(frozen=True)
+class Drawn:
+    """A sort of what is drawn.
+
+    Attributes:
+        path: where the page sends it.
+        texts: gives those of a job.
+        make: makes the text of a number between 0 and 9.
+        identity: what only one text may have.
+    """
+
+    path: str
+    texts: Callable[[ForegroundJob], tuple[str, ...]]
+    make: Callable[[int, random.Random], str]
+    identity: Callable[[str], str]
+
+
+def region(number: int, rng: random.Random) -> str:
+    return f"place{number}=0%,0% {rng.randrange(1, 100)}%,0% 50%,{rng.randrange(1, 100)}%"
+
+
+DRAWN = {
+    "zones": Drawn("zones", lambda job: job.zones, region, lambda text: text.partition("=")[0]),
+    "ignored": Drawn("ignored", lambda job: job.ignore, region, lambda text: text.partition("=")[0]),
+    "heights": Drawn(
+        "heights",
+        lambda job: job.min_height,
+        lambda number, rng: f"{100 + number}:{rng.randrange(5, 60)}",
+        lambda text: text.partition(":")[0],
+    ),
+}
+
+MOST_HEIGHTS = 2
+
+
+class DrawnChanges:
+    """Zones, regions and minimum heights: added, replaced and removed, as the page has last seen them."""
+
+    def __init__(self, archive: Archive, drawn: Drawn) -> None:
+        self.archive, self.drawn = archive, drawn
+        self.expected = {*self.current()}
+
+    def current(self) -> tuple[str, ...]:
+        return self.drawn.texts(archive_jobs(self.archive)["gate"])
+
+    def draw(self, person: int, rng: random.Random) -> Request:
+        texts = sorted(self.expected)
+        previous = rng.choice(texts) if texts and rng.random() < 0.6 else None
+        full = self.drawn.path == "heights" and len(texts) >= MOST_HEIGHTS
+        if full and previous is None:
+            previous = rng.choice(texts)
+        new = None if previous and rng.random() < 0.4 else self.drawn.make(rng.randrange(10), rng)
+        return Request(f"/{self.drawn.path}/gate", {"previous": previous, "new": new})
+
+    def faults(self, answers: Answers) -> Iterator[str]:
+        before = set(self.expected)
+        taken = [request.body for request, status in answers if status == 204]
+        self.expected -= {body["previous"] for body in taken}
+        self.expected |= {body["new"] for body in taken if body["new"]}
+        if {*self.current()} != self.expected:
+            yield f"{before}: {answers} gave {self.current()}"
+        identities = [self.drawn.identity(text) for text in self.current()]
+        if len({*identities}) < len(identities):
+            yield f"one name twice: {self.current()}"
+        removed = [body["previous"] for body in taken if body["previous"]]
+        if len({*removed}) < len(removed):
+            yield f"both have replaced or removed one: {answers}"
+        for request, status in answers:
+            if status != 204 and not self._is_late(request, before, taken):
+                yield f"{before}: {request} was refused with {status} beside {taken}"
+
+    def _is_late(self, request: Request, before: set[str], taken: list[dict[str, Any]]) -> bool:
+        """Whether a change may be refused: what it replaces is gone, its name is taken, or all are there."""
+        new, previous = request.body["new"], request.body["previous"]
+        texts = before | {body["new"] for body in taken if body["new"]}
+        if self.drawn.path == "heights" and len(texts) > MOST_HEIGHTS - 1:
+            return True
+        others = {self.drawn.identity(text) for text in texts if text != previous}
+        return previous in {body["previous"] for body in taken if body["previous"]} or (
+            bool(new) and self.drawn.identity(new) in others
+        )
+
+
+def archive_jobs(archive: Archive) -> dict[str, ForegroundJob]:
+    return read_cameras(archive.file, archive.table_path.parent)
+
+
+KINDS: dict[str, Callable[[Archive], Kind]] = {
+    "marks": MarkChanges,
+    **{name: partial(DrawnChanges, drawn=drawn) for name, drawn in DRAWN.items()},
+}
 
 
 def ask(port: int, path: str, body: object = None) -> tuple[int, Any]:
@@ -216,24 +316,27 @@ def test_two_people_who_change_everything_at_once_lose_nothing(
 ) -> None:
     monkeypatch.setattr(retention, "ROOM", 0.9)
     archive, counts, wrong = Archive(tmp_path), Counter[str](), list[str]()
-    job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"), events=archive.table_path)
-    camera = Camera("gate", job, lambda *_: None, lambda _: None)
+    camera = Camera("gate", archive_jobs(archive)["gate"], lambda *_: None, lambda _: None)
     kinds = {name: make(archive) for name, make in KINDS.items()}
-    rng, start = random.Random(SEED), threading.Barrier(2)
+    rng, start, lock = random.Random(SEED), threading.Barrier(2), threading.Lock()
 
     def delete() -> None:
         gone = delete_expired([archive.images], Retention(size=LIMIT))
         counts["deleted"] += sum(map(len, gone.values()))
 
-    def person(kind: Kind, request: Request | None) -> tuple[str, Request | None]:
+    def save(name: str, change: Change) -> None:
+        with lock:
+            camera.change(save_change(archive.file, tmp_path, name, change, camera.check))
+
+    def person(request: Request | None) -> Answers:
         start.wait(60)
         if request is None:
-            return "", None
+            return []
         status, _ = ask(port, request.path, request.body)
         counts["acknowledged" if status in (200, 204) else "refused"] += 1
-        return kind.answered(request, status), request if status in (200, 204) else None
+        return [(request, status)]
 
-    with CameraPage([camera], 0) as page, ThreadPoolExecutor(6) as pool:
+    with CameraPage([camera], 0, save) as page, ThreadPoolExecutor(6) as pool:
         port = urlsplit(page.address).port or 0
         background = Background(pool)
         background.repeat(archive.go_on, 0.05)
@@ -245,14 +348,8 @@ def test_two_people_who_change_everything_at_once_lose_nothing(
             requests = [kind.draw(number, rng) for number in range(2)]
             if requests[0] is not None and rng.random() < 0.1:
                 requests[1] = requests[0]
-            answers = [pool.submit(person, kind, request) for request in requests]
-            changed: dict[object, set[object]] = {}
-            for answer in answers:
-                text, request = answer.result(120)
-                wrong += [text] if text else []
-                if request is not None:
-                    changed.setdefault(request.key, set()).add(request.value)
-            wrong += kind.faults(changed)
+            sent = [pool.submit(person, request) for request in requests]
+            wrong += kind.faults([answer for each in sent for answer in each.result(120)])
             counts["rounds"] += 1
         background.end()
     archive.mark_deleted()
