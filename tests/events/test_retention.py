@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -247,6 +248,29 @@ def test_what_was_deleted_before_a_crash_is_marked_by_the_next_run(tmp_path: Pat
     assert not (folder / JOURNAL).exists()
 
 
+def test_a_full_disk_stops_no_deletion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was deleted there is noted as soon as there is room."""
+    names = [put(tmp_path, number, 9) for number in range(1, 4)]
+    opened = Path.open
+
+    def full(path: Path, mode: str = "r", *words: object, **options: object) -> object:
+        if path.name == JOURNAL and "a" in mode:
+            raise OSError(errno.ENOSPC, "no space")
+        return opened(path, mode, *words, **options)  # type: ignore[call-overload]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        assert delete_expired([tmp_path], Retention(seconds=DAY), NOW) == {tmp_path: {*names}}
+    assert stored(tmp_path) == []
+    assert not (tmp_path / JOURNAL).exists()
+    assert DeletionJournal(tmp_path).names() == {*names}
+    other = put(tmp_path, 4, 9)
+    delete_expired([tmp_path], Retention(seconds=DAY), NOW)
+    assert (tmp_path / JOURNAL).read_text().split()[1:] == [*names, other]
+    DeletionJournal(tmp_path).remove({*names})
+    assert DeletionJournal(tmp_path).names() == {other}
+
+
 def test_a_table_of_another_part_is_marked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "MARK_RATE", 1e12)
     earlier, folder = tmp_path / "gate.csv", tmp_path / "gate"
@@ -270,7 +294,7 @@ def test_a_large_table_is_written_anew_less_often(tmp_path: Path, monkeypatch: p
     with table.open("wb") as stream:
         stream.truncate(66_000_000)
     journal = DeletionJournal(tmp_path)
-    journal.add("00001-enter-1.jpg")
+    journal.add(["00001-enter-1.jpg"])
     begun = time.time()
     due = []
     for hours in (0, 1, 18, 19):

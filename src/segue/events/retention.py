@@ -217,8 +217,8 @@ def _delete(path: Path, marks: Marks) -> bool:
         if path.name in marks.kept:
             return False
         with writing(path):
-            DeletionJournal(path.parent).add(path.name)  # before: a crash between the two loses nothing
             path.unlink(missing_ok=True)
+        DeletionJournal(path.parent).add([path.name])
     return True
 
 
@@ -235,6 +235,10 @@ def warn_once(topic: str, text: str) -> None:
 _warned: dict[str, str] = {}
 
 
+_unwritten: dict[Path, set[str]] = {}
+"""Names that wait for room on the disk, by the file of their journal."""
+
+
 class DeletionJournal:
     """Names of deleted images and clips of a folder of which the table does not say so yet, in a hidden file.
 
@@ -245,15 +249,28 @@ class DeletionJournal:
     def __init__(self, folder: Path) -> None:
         self._path = folder / JOURNAL
 
-    def add(self, name: str) -> None:
-        """Note a name; the file begins with the moment of the first one."""
-        with CHANGING, self._path.open("ab", buffering=0) as stream:
-            start = b"" if stream.tell() else f"{time.time():.0f}".encode()
-            stream.write(start + f"\n{name}".encode())  # a line that a crash has cut off stays one of its own
+    def add(self, names: Iterable[str]) -> None:
+        """Note names; where the disk is full they wait in memory for the next time.
+
+        The file begins with the moment of the first one.
+        """
+        with CHANGING:
+            names = _unwritten.pop(self._path, set()) | {*names}
+            lines = "".join(f"\n{name}" for name in sorted(names))  # one that a crash has cut off stays apart
+            try:
+                with self._path.open("ab", buffering=0) as stream:
+                    start = "" if stream.tell() else f"{time.time():.0f}"
+                    is_complete = stream.write((start + lines).encode()) == len(start + lines)
+            except OSError:
+                is_complete = False
+            if not is_complete:
+                _unwritten[self._path] = names
 
     def names(self) -> set[str]:
         """All names in it."""
-        return {name for name in self._lines()[1:] if EVENT_FILE.fullmatch(name)}
+        with CHANGING:
+            lines = self._lines()[1:]
+            return {name for name in lines if EVENT_FILE.fullmatch(name)} | _unwritten.get(self._path, set())
 
     def is_due(self, table: Path) -> bool:
         """Whether the table is to be written anew: a large one is so less often, see ``MARK_RATE``."""
@@ -268,9 +285,10 @@ class DeletionJournal:
         """Names are marked in the table."""
         with CHANGING:
             remaining = self.names() - {*names}
+            _unwritten.pop(self._path, None)
             self._path.unlink(missing_ok=True)
-            for name in sorted(remaining):
-                self.add(name)
+            if remaining:
+                self.add(remaining)
 
     def _lines(self) -> list[str]:
         try:
