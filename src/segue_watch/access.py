@@ -110,9 +110,10 @@ class Access:
         """What is new since a table before, such as ``look removed, token changed``; empty for nothing."""
         words = []
         for name in (field.name for field in fields(self)):
-            before, now = getattr(previous, name), getattr(self, name)
-            if before != now:
-                words.append(f"{name} {'changed' if before and now else 'added' if now else 'removed'}")
+            previous_value, value = getattr(previous, name), getattr(self, name)
+            if previous_value != value:
+                change = "changed" if previous_value and value else "added" if value else "removed"
+                words.append(f"{name} {change}")
         return ", ".join(words)
 
     def by_token(self, token: str) -> May | None:
@@ -209,9 +210,9 @@ class Visitors:
     def _try(self, access: Access, sender: str, credential: _Credential) -> May | Literal["refused"] | None:
         """What a credential that was not proved gives; it counts as a try until it is known to be right."""
         secret = f"{hash(access)} {credential.user}:{credential.secret}"
-        begun = self.tries.begin(sender, secret)
-        if begun != "new":
-            return "refused" if begun == "refused" else None
+        outcome = self.tries.begin(sender, secret)
+        if outcome != "new":
+            return "refused" if outcome == "refused" else None
         may = self._check(access, credential)
         self.tries.end(sender, secret, right=may is not None)
         return may

@@ -117,8 +117,8 @@ class Watched:
     @property
     def port(self) -> int:
         """That of the page; 0 before it answers."""
-        found = re.search(r"cameras: http://127\.0\.0\.1:(\d+)/", "\n".join(self.log[:5]))
-        return int(found[1]) if found else 0
+        match = re.search(r"cameras: http://127\.0\.0\.1:(\d+)/", "\n".join(self.log[:5]))
+        return int(match[1]) if match else 0
 
     @property
     def log(self) -> list[str]:
