@@ -148,10 +148,15 @@ def _may_hide_password(address: str) -> bool:
 
 
 def stored_address(address: str) -> str:
-    """The public part of an address, and a hash of its query, which may name the camera and hold a key."""
+    """The public part of an address, and a hash of what else may name the camera and hold a key."""
     public = public_address(address)
     if address.startswith(APPRISE):
         return public
-    query = urlsplit(address).query
-    digest = hashlib.sha256(query.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{public}?sha256={digest[:16]}" if query else public
+    parts = urlsplit(address)
+    hidden = parts.query
+    if not address.lower().startswith(FOLLOW) and (
+        _may_hide_password(address) or _PATH_SECRET.search(parts.path)
+    ):
+        hidden = f"{parts.path}?{parts.query}"
+    digest = hashlib.sha256(redact(hidden, min_length=1).encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{public}?sha256={digest[:16]}" if hidden else public
