@@ -223,12 +223,13 @@ class Visitors:
             return may
         if not (user and access.password and same(user, access.user)):
             return None
-        digest, right = self._digest(f"{user}:{secret}"), self._right
-        if right is None or right[0] is not access or not compare_digest(right[1], digest):
-            with self._hashing:
+        digest = self._digest(f"{user}:{secret}")
+        with self._hashing:  # others that bring the same password wait for what comes of it
+            right = self._right
+            if right is None or right[0] is not access or not compare_digest(right[1], digest):
                 if not is_password(secret, access.password):
                     return None
-            self._right = access, digest
+                self._right = access, digest
         return "change"
 
     def _sender(self, headers: Message, peer: str, access: Access) -> str:
