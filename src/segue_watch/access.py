@@ -224,13 +224,18 @@ class Visitors:
         if not (user and access.password and same(user, access.user)):
             return None
         digest = self._digest(f"{user}:{secret}")
-        with self._hashing:  # others that bring the same password wait for what comes of it
-            right = self._right
-            if right is None or right[0] is not access or not compare_digest(right[1], digest):
-                if not is_password(secret, access.password):
-                    return None
-                self._right = access, digest
+        if self._was_right(access, digest):
+            return "change"
+        with self._hashing:
+            # Others that bring the same password have waited for what comes of it.
+            if not (self._was_right(access, digest) or is_password(secret, access.password)):
+                return None
+            self._right = access, digest
         return "change"
+
+    def _was_right(self, access: Access, digest: bytes) -> bool:
+        right = self._right
+        return right is not None and right[0] is access and compare_digest(right[1], digest)
 
     def _sender(self, headers: Message, peer: str, access: Access) -> str:
         forwarded = ",".join(headers.get_all("X-Forwarded-For") or [])
