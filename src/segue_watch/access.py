@@ -110,9 +110,10 @@ class Access:
         """What is new since a table before, such as ``look removed, token changed``; empty for nothing."""
         words = []
         for name in (field.name for field in fields(self)):
-            before, now = getattr(previous, name), getattr(self, name)
-            if before != now:
-                words.append(f"{name} {'changed' if before and now else 'added' if now else 'removed'}")
+            previous_value, value = getattr(previous, name), getattr(self, name)
+            if previous_value != value:
+                change = "changed" if previous_value and value else "added" if value else "removed"
+                words.append(f"{name} {change}")
         return ", ".join(words)
 
     def by_token(self, token: str) -> May | None:
@@ -209,9 +210,9 @@ class Visitors:
     def _try(self, access: Access, sender: str, credential: _Credential) -> May | Literal["refused"] | None:
         """What a credential that was not proved gives; it counts as a try until it is known to be right."""
         secret = f"{hash(access)} {credential.user}:{credential.secret}"
-        begun = self.tries.begin(sender, secret)
-        if begun != "new":
-            return "refused" if begun == "refused" else None
+        outcome = self.tries.begin(sender, secret)
+        if outcome != "new":
+            return "refused" if outcome == "refused" else None
         may = self._check(access, credential)
         self.tries.end(sender, secret, right=may is not None)
         return may
@@ -222,13 +223,19 @@ class Visitors:
             return may
         if not (user and access.password and same(user, access.user)):
             return None
-        digest, right = self._digest(f"{user}:{secret}"), self._right
-        if right is None or right[0] is not access or not compare_digest(right[1], digest):
-            with self._hashing:
-                if not is_password(secret, access.password):
-                    return None
+        digest = self._digest(f"{user}:{secret}")
+        if self._was_right(access, digest):
+            return "change"
+        with self._hashing:
+            # Others that bring the same password have waited for what comes of it.
+            if not (self._was_right(access, digest) or is_password(secret, access.password)):
+                return None
             self._right = access, digest
         return "change"
+
+    def _was_right(self, access: Access, digest: bytes) -> bool:
+        right = self._right
+        return right is not None and right[0] is access and compare_digest(right[1], digest)
 
     def _sender(self, headers: Message, peer: str, access: Access) -> str:
         forwarded = ",".join(headers.get_all("X-Forwarded-For") or [])

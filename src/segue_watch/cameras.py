@@ -102,6 +102,7 @@ class Camera(Observer):
         self._disk: DiskUse | None = None
         self._disk_seen = -float("inf")
         self._begun = set[object]()  # outputs that hold what it has watched
+        self._pause = CancelToken()  # ends the wait before a run begins again
         self._since = time.time()  # when it began to be as it is
         self._image_size: tuple[VideoSource, tuple[int, int]] | None = None  # and whose it is
 
@@ -130,8 +131,17 @@ class Camera(Observer):
         else:
             self._stop_run()
 
+    def _pause_for(self, seconds: float, stop: CancelToken) -> None:
+        """Wait before the next run, unless it is to stop or has got another job."""
+        self._pause = pause = CancelToken()
+        stop.on_cancel(pause.cancel)
+        if not self.goes_on:
+            pause.wait(seconds)
+        stop.forget(pause.cancel)
+
     def _stop_run(self) -> None:
-        """End the run, so that the next one begins."""
+        """End the run, or the wait for the next one, so that it begins."""
+        self._pause.cancel()
         if (source := self._source) is not None:
             source.stop()
 
@@ -269,7 +279,7 @@ class Camera(Observer):
                 return
             failures = 1 if self._frames > before else failures + 1
             self._restarts += 1
-            stop.wait(self._patience.delay(failures))
+            self._pause_for(self._patience.delay(failures), stop)
 
     def _run(self, job: ForegroundJob, stop: CancelToken) -> None:
         outputs, frames = _outputs_of(job), self._frames

@@ -118,13 +118,13 @@ def _apply(change: Change, listed: Any, name: str) -> None:
         previous = _parse(change.option, change.previous)
         if previous not in values:
             raise ConflictError(
-                f"{_named(previous)} was changed or removed by somebody else; look at it, and try it again"
+                f"{_label(previous)} was changed or removed by somebody else; look at it, and try it again"
             )
         index = values.index(previous)
     if new is not None and _identity(new) in [
         _identity(value) for i, value in enumerate(values) if i != index
     ]:
-        raise ConflictError(f"{_named(new)} is there already; choose another name or place")
+        raise ConflictError(f"{_label(new)} is there already; choose another name or place")
     if index is None:
         listed.append(change.new)
     elif new is None:
@@ -148,7 +148,7 @@ def _identity(value: Value) -> object:
     return value.name if isinstance(value, Zone) else value[0]
 
 
-def _named(value: Value) -> str:
+def _label(value: Value) -> str:
     return (
         value.name
         if isinstance(value, Zone)

@@ -176,25 +176,44 @@ def test_a_camera_that_fails_does_not_disturb_the_others(camera: str, tmp_path: 
     assert lost.state()["error"]
 
 
-class StopsAtTheThirdWait(CancelToken):
-    """Is cancelled when a camera waits for the third time before it begins again."""
+class StopsAtTheThirdWait(Reconnect):
+    """Ends a camera when it waits for the third time before it begins again."""
 
-    waits = 0
+    def delay(self, failures: int) -> float:
+        WAITS.append(failures)
+        if len(WAITS) == 3:
+            STOP.cancel()
+        return 0.0
 
-    def wait(self, seconds: float) -> bool:
-        self.waits += 1
-        if self.waits == 3:
-            self.cancel()
-        return super().wait(0.0)
+
+WAITS, STOP = list[int](), CancelToken()
 
 
 @pytest.mark.filterwarnings("ignore::segue.video.sources.live.LiveWarning")
 def test_a_camera_that_fails_again_and_again_says_so_once(camera: str, tmp_path: Path) -> None:
-    lost, stop = dead_camera(two_cameras(tmp_path, camera), tmp_path, lambda _: None), StopsAtTheThirdWait()
+    lost = dead_camera(two_cameras(tmp_path, camera), tmp_path, lambda _: None)
+    lost._patience = StopsAtTheThirdWait()
     with pytest.warns(CameraWarning, match="yard: .*gave up after 1 tries") as warned:
-        lost.watch(stop)
-    assert stop.waits == 3
+        lost.watch(STOP)
+    assert WAITS == [1, 2, 3]
     assert len([item for item in warned if str(item.message).startswith("yard: ")]) == 1
+
+
+@pytest.mark.filterwarnings("ignore::segue.video.sources.live.LiveWarning")
+@pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarning")
+def test_a_camera_that_waits_after_a_failure_goes_on_at_once_with_another_job(
+    camera: str, tmp_path: Path
+) -> None:
+    lost = dead_camera(two_cameras(tmp_path, camera, end=100_000), tmp_path, lambda _: None)
+    lost._patience = Reconnect(first_delay=3600.0, max_delay=3600.0)
+    good = lost.job.source.model_copy(update={"place": camera})
+    with watched(lost):
+        wait_for(lambda: lost.state()["restarts"])
+        lost.change(lost.job.model_copy(update={"source": good}))
+        wait_for(lambda: lost.well, 60.0)
+    with watched(dead_camera(tmp_path / "cameras.toml", tmp_path, lambda _: None)) as ending:
+        pass  # and a wait ends with the process
+    assert not ending.is_alive()
 
 
 @pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarning")

@@ -246,6 +246,19 @@ def test_an_address_is_shown_without_what_may_be_a_password(address: str, public
     assert "geheim" not in stored_address(address)
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "s3://bucket/user={}/video.mp4",
+        "rtsp://camera/user=me&password=x&channel={}",
+        "http://camera:80/{}@2x.jpg",
+    ],
+)
+def test_sources_whose_path_is_hidden_are_told_apart(pattern: str) -> None:
+    stored = [stored_address(pattern.format(name)) for name in ("anna", "bert", "anna")]
+    assert stored[0] == stored[2] != stored[1]
+
+
 def test_an_address_that_never_answers_is_given_up_with_its_reason(serve: Callable[..., Server]) -> None:
     server = serve(b"", [None])
     with pytest.raises(SourceError, match=r"127\.0\.0\.1.* 3 tries") as error:

@@ -125,13 +125,13 @@ def refuse_pages(app: FastAPI, host: str, token: str | None) -> None:
         sender = sender_of(request.client.host if request.client else "")
         status = 401
         for each in tokens_of(request.headers):
-            begun = tries.begin(sender, each)
-            if begun == "new":
+            outcome = tries.begin(sender, each)
+            if outcome == "new":
                 right = same(each, token)
                 tries.end(sender, each, right=right)
                 if right:
                     return 200
-            elif begun == "refused":
+            elif outcome == "refused":
                 status = 429
         return status
 

@@ -4,7 +4,17 @@ import { element, fill, iconButton, make, otherTheme, span } from "./dom.js";
 import { beginHistory, get, hearOfEvents, loadCounts, loadEvents, post, showLast } from "./history.js";
 import { icon } from "./icons.js";
 import { drawing } from "./paint.js";
-import { cornersOf, drawHeights, drawIgnored, drawZones, ZoneEditor } from "./zones.js";
+import {
+  cornersOf,
+  drawHeights,
+  drawIgnored,
+  drawZones,
+  freeName,
+  heightText,
+  replacedHeight,
+  ZoneEditor,
+  zoneText,
+} from "./zones.js";
 
 /**
  * @typedef {import("./zones.js").Zone} Zone
@@ -174,8 +184,6 @@ function showWall() {
 // A camera
 
 const percent = (/** @type {number} */ share) => Math.round(share * 1000) / 10;
-const zoneText = (/** @type {Zone} */ zone) =>
-  `${zone.name}=${zone.points.map(([x, y]) => (zone.percent ? `${x}%,${y}%` : `${x},${y}`)).join(" ")}`;
 
 let saving = Promise.resolve();
 
@@ -213,17 +221,8 @@ function beginDrawing(kind, zone = null) {
   const size = states[chosen].size;
   if (!size) return;
   chooseKind(kind);
-  element("zone-name").value = zone?.name ?? freeName();
+  element("zone-name").value = zone?.name ?? freeName([...states[chosen].zones, ...states[chosen].ignored]);
   drawn.begin(zone ? cornersOf(zone, [1, 1], size) : [], zone?.name, zone ? zoneText(zone) : null);
-}
-
-/** A name that no zone of the camera has. */
-function freeName() {
-  const { zones, ignored } = states[chosen];
-  const names = new Set([...zones, ...ignored].map(({ name }) => name));
-  let [name, number] = ["zone", 1];
-  while (names.has(name)) name = `zone ${++number}`;
-  return name;
 }
 
 /** @param {Kind} kind */
@@ -237,8 +236,6 @@ function chooseKind(kind) {
   drawn.points.length = Math.min(drawn.points.length, drawn.most);
   showDrawing();
 }
-
-const heightText = (/** @type {[number, number]} */ [row, least]) => (row ? `${row}:${least}` : String(least));
 
 function showDrawing() {
   element("zone-form").hidden = !drawn.active;
@@ -313,11 +310,8 @@ element("zone-save").onclick = () => {
     const rows = points.map(([, y]) => y * height).sort((a, b) => a - b);
     /** @type {[number, number]} */
     const one = [Math.max(1, Math.round(rows[1])), Math.max(1, Math.round(rows[1] - rows[0]))];
-    // One for all rows is replaced, or one at the same row, or of two the one that stands nearer.
-    const { heights } = states[chosen];
-    const [nearest] = [...heights].sort(([a], [b]) => Math.abs(a - one[0]) - Math.abs(b - one[0]));
-    const replaced = nearest && (heights.length > 1 || !nearest[0] || nearest[0] === one[0]);
-    saveDrawn(kind, replaced ? heightText(nearest) : null, heightText(one), done);
+    const replaced = replacedHeight(states[chosen].heights, one[0]);
+    saveDrawn(kind, replaced && heightText(replaced), heightText(one), done);
     return;
   }
   /** @type {Zone} */

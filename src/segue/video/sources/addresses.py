@@ -101,7 +101,7 @@ def public_address(address: str) -> str:
 def _split(address: str) -> SplitResult:
     """The parts of an address; one whose host or port cannot be told is refused without showing it."""
     shown = f"{address.partition('://')[0]}://..."
-    if _has_bare_signs(address):
+    if _has_unquoted_delimiters(address):
         raise SourceError(
             f"{shown}: is no address: its user or password has a sign that ends the name of a host; write # "
             "as %23, / as %2F, ? as %3F and @ as %40, or take ${CAM_PASSWORD} in a file of cameras"
@@ -125,33 +125,38 @@ _HOST = r"(?:\[[0-9a-fA-F:.]+\]|\d{1,3}(?:\.\d{1,3}){3}|[^\s@/?#:]+(?=:\d))(?::\
 """A name of a host that is none of a file: an address of numbers, or one with a port."""
 
 
-def _has_bare_signs(address: str) -> bool:
+def _has_unquoted_delimiters(address: str) -> bool:
     """Whether the user or password of an address has a sign that would end the name of its host."""
     _, _, rest = address.partition("://")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    behind = rest[len(authority) :]
-    before, separator, after = behind.rpartition("@")
-    if not separator or "://" in before:  # an address inside of another one, as relays take it
+    tail = rest[len(authority) :]
+    head, separator, host = tail.rpartition("@")
+    if not separator or "://" in head:  # an address inside of another one, as relays take it
         return False
     _, colon, port = authority.rpartition("@")[2].partition(":")
     is_port = not colon or port.isdecimal() or authority.endswith("]") or "[" in authority
-    has_password = ":" in authority or ":" in before
-    return has_password and (not is_port or "#" in before or re.match(_HOST, after) is not None)
+    has_password = ":" in authority or ":" in head
+    return has_password and (not is_port or "#" in head or re.match(_HOST, host) is not None)
 
 
 def _may_hide_password(address: str) -> bool:
     """Whether what is read as host and path may be a user and a password: ``rtsp://me:12/34@host/1``."""
     _, _, rest = address.partition("://")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    before, separator, _ = rest[len(authority) :].rpartition("@")
-    return bool(separator) and ":" in f"{authority}{before}"
+    head, separator, _ = rest[len(authority) :].rpartition("@")
+    return bool(separator) and ":" in f"{authority}{head}"
 
 
 def stored_address(address: str) -> str:
-    """The public part of an address, and a hash of its query, which may name the camera and hold a key."""
+    """The public part of an address, and a hash of what else may name the camera and hold a key."""
     public = public_address(address)
     if address.startswith(APPRISE):
         return public
-    query = urlsplit(address).query
-    digest = hashlib.sha256(query.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{public}?sha256={digest[:16]}" if query else public
+    parts = urlsplit(address)
+    hidden = parts.query
+    if not address.lower().startswith(FOLLOW) and (
+        _may_hide_password(address) or _PATH_SECRET.search(parts.path)
+    ):
+        hidden = f"{parts.path}?{parts.query}"
+    digest = hashlib.sha256(redact(hidden, min_length=1).encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{public}?sha256={digest[:16]}" if hidden else public
