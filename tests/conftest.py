@@ -98,6 +98,14 @@ def _threads() -> dict[tuple[str, str], int]:
     }
 
 
+@pytest.fixture(autouse=True)
+def secrets_of_this_test_alone() -> Iterator[None]:
+    """What a test masks in messages is no secret of the next one."""
+    yield
+    if redaction := sys.modules.get("segue.utils.redaction"):
+        redaction.forget_secrets()
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of specs, golden arrays and real data beside the project; skips where it is absent."""

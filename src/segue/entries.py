@@ -284,7 +284,8 @@ class EventSettings:
         notify: address that receives each event.
         snapshots: folder for an image and a clip of each event.
         keep: how long images are kept, a ``segue.events.retention.Retention``; None for ever.
-        archive: gives folder and table of each part of the run that is complete.
+        archive: gives the folder of images and the table of each part that there is, also of the one that is
+            written.
         earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
         on_event: called with each :class:`segue.events.sink.Event` as it becomes known.
         on_clip: called while clips of events are left to encode when all frames are written, see

@@ -83,6 +83,8 @@ def _text(value: object) -> str:
     # pydantic refuses what is no valid Unicode, but names of files need not be.
     if not isinstance(value, (str, os.PathLike)):
         raise ValueError(f"must be a text or a path, not {kind_of(value)}")
+    if "\0" in str(value):
+        raise ValueError("has a null character, which no name of a file has")
     return str(user_path(value)) if str(value).startswith("~") else str(value)
 
 

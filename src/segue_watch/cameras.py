@@ -22,6 +22,7 @@ import torch
 
 from segue.entries import EventSettings
 from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
+from segue.events.archive import EventArchive
 from segue.events.messages.notify import Notifier
 from segue.events.options import RULES
 from segue.events.retention import DiskUse, Retention, days_left, disk_use
@@ -31,24 +32,22 @@ from segue.events.zones import Zone
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run, open_video
 from segue.jobs.running import RunCancelledError, open_job, run_open
-from segue.jobs.values import ForegroundJob
+from segue.jobs.values import ForegroundJob, VideoSource
 from segue.masks import overlay
-from segue.sinks.rotation import parts_of
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import share_heap
 from segue.utils.cancel import CancelToken
+from segue.utils.redaction import redact
 from segue.utils.system import num_cores, set_opencv_threads
 from segue.video import Reconnect, Source
 from segue.video.decoding.readers import ConnectionChange
-from segue_watch.configuration import DrawnOption
-from segue_watch.history import Place
 from segue_watch.log import CAMERA, CameraWarning
 
 LOOK_SECONDS = 0.2
 """How often the thread that waits for cameras looks around."""
 
 END_SECONDS = 10.0
-"""Seconds that a camera that is no longer in the file has for its end."""
+"""Seconds that cameras that are no longer in the file have for their end."""
 
 RATE_FRAMES = 50
 """Frames by which the rate of a camera is measured."""
@@ -102,19 +101,19 @@ class Camera(Observer):
         self._opened: Run | None = None
         self._disk: DiskUse | None = None
         self._disk_seen = -float("inf")
+        self._begun = set[object]()  # outputs that hold what it has watched
+        self._pause = CancelToken()  # ends the wait before a run begins again
         self._since = time.time()  # when it began to be as it is
+        self._image_size: tuple[VideoSource, tuple[int, int]] | None = None  # and whose it is
 
     def check(self, job: ForegroundJob) -> None:
-        """Refuse a job whose zones lie outside of the images, as far as their size is known."""
-        if (size := self._size) is not None:
-            settings = job.event_settings(job.outputs.formats or ())
-            for zone in (*settings.zones, *settings.rules.ignored):
+        """Refuse a job with new zones outside of the images, as far as their size is known."""
+        if (size := self._size) is None or job.source != self.job.source:
+            return
+        current = {*_regions(self.job)}
+        for zone in _regions(job):
+            if zone not in current:
                 zone.in_pixels(size).check(size)
-
-    def drawn(self, option: DrawnOption) -> tuple[str, ...]:
-        """What is drawn for it, as the options of its job have it."""
-        job = self.job
-        return {"zone": job.zones, "ignore": job.ignore, "min-height": job.min_height}[option]
 
     def change(self, job: ForegroundJob) -> None:
         """Go on with another job: with other zones and rules at once, with all else in a new run."""
@@ -123,9 +122,27 @@ class Camera(Observer):
         if change is not None and before == job.model_copy(
             update={name: getattr(before, name) for name in RULES}
         ):
-            self._current = job
-            change(job)
-        elif (source := self._source) is not None:
+            try:
+                change(job)
+            except Exception:  # the run is just ending: the next one has them
+                self._stop_run()
+            else:
+                self._current = job
+        else:
+            self._stop_run()
+
+    def _pause_for(self, seconds: float, stop: CancelToken) -> None:
+        """Wait before the next run, unless it is to stop or has got another job."""
+        self._pause = pause = CancelToken()
+        stop.on_cancel(pause.cancel)
+        if not self.goes_on:
+            pause.wait(seconds)
+        stop.forget(pause.cancel)
+
+    def _stop_run(self) -> None:
+        """End the run, or the wait for the next one, so that it begins."""
+        self._pause.cancel()
+        if (source := self._source) is not None:
             source.stop()
 
     @property
@@ -185,21 +202,18 @@ class Camera(Observer):
         }
 
     @property
-    def archive(self) -> list[Place]:
-        """Its tables of events and the folders of their images, the newest first."""
+    def archive(self) -> EventArchive | None:
+        """Its tables of events and the folders of their images, of all parts; None without events."""
         table = self.job.events
-        if table is None:
-            return []
-        base = self.job.snapshots or table.with_suffix("")
-        parts = {path.stem.removeprefix(f"{table.stem}-"): path for path in parts_of(table)}
-        found = [Place(name, path, base / name) for name, path in reversed(parts.items())]
-        return [Place("", table, base), *found]
+        return None if table is None else EventArchive(table, self.job.snapshots or table.with_suffix(""))
 
     @property
     def disk(self) -> DiskUse | None:
         """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
         if time.monotonic() - self._disk_seen > KEEP_SECONDS:
-            self._disk = disk_use([place.folder for place in self.archive], Retention.parse(self.job.keep))
+            with suppress(OSError):  # as without a handle for a file: what was known holds
+                folders = [] if (archive := self.archive) is None else archive.folders()
+                self._disk = disk_use(folders, Retention.parse(self.job.keep))
             self._disk_seen = time.monotonic()
         return self._disk
 
@@ -223,9 +237,14 @@ class Camera(Observer):
     @property
     def _size(self) -> tuple[int, int] | None:
         """Height and width of the images of its source, if they are known."""
-        if self._source is not None and self._source.original_size is not None:
-            return self._source.original_size
-        return None if self._last is None else self._last[0].size
+        if self._image_size is None or self._image_size[0] != self.job.source:
+            return None
+        return self._image_size[1]
+
+    def _note_size(self, source: Source) -> None:
+        """Remember the size of the images of a source, also when its run has ended."""
+        if source.original_size is not None:
+            self._image_size = self._current.source, source.original_size
 
     def image(self) -> bytes:
         """The newest frame with its objects, as JPEG; empty before the first one."""
@@ -260,10 +279,13 @@ class Camera(Observer):
                 return
             failures = 1 if self._frames > before else failures + 1
             self._restarts += 1
-            stop.wait(self._patience.delay(failures))
+            self._pause_for(self._patience.delay(failures), stop)
 
     def _run(self, job: ForegroundJob, stop: CancelToken) -> None:
+        outputs, frames = _outputs_of(job), self._frames
         source = open_video(job.source)
+        if outputs in self._begun and source.endless:
+            job = _going_on(job)
         source.name = self.name
         self._source = source
         if self.goes_on:  # meanwhile; it has stopped the source before
@@ -275,7 +297,10 @@ class Camera(Observer):
             run_open(opened, self, stop)
         finally:
             stop.forget(source.stop)
+            if self._frames > frames:
+                self._begun.add(outputs)
             self._go(online=False)
+            self._note_size(source)
             self._source = self._opened = None
             self._dropped, self._damaged = self._dropped + source.dropped, self._damaged + source.damaged
             source.close()
@@ -286,7 +311,7 @@ class Camera(Observer):
             self._tell(self.name, str(error))
             return False
         kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
-        text = kind + " ".join(str(error).split())
+        text = redact(kind + " ".join(str(error).split()))
         if text != self._error:  # else it has been said
             warnings.warn(f"{self.name}: {text}; restarting", CameraWarning, stacklevel=2)
         self._error = text
@@ -301,6 +326,8 @@ class Camera(Observer):
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._frames += 1
         self._last, self._seen = (frame, result), time.monotonic()
+        if self._source is not None:
+            self._note_size(self._source)
         self._times.append(time.monotonic())
         self._go(online=True)
         self._error = ""
@@ -314,6 +341,23 @@ class Camera(Observer):
         self._go(online=change.online)
         self._reconnects += change.online
         self._tell(self.name, str(change))
+
+
+def _outputs_of(job: ForegroundJob) -> object:
+    """What tells outputs of a camera from others."""
+    return job.outputs.folder, job.events, job.snapshots
+
+
+def _going_on(job: ForegroundJob) -> ForegroundJob:
+    """A job that adds to its outputs, whatever the file says of a start: this process has begun them."""
+    changes = {"overwrite": False, "append": job.outputs.rotate is None}
+    return job.model_copy(update={"outputs": job.outputs.model_copy(update=changes)})
+
+
+def _regions(job: ForegroundJob) -> tuple[Zone, ...]:
+    """The zones of a job, and its regions that belong to no event."""
+    settings = job.event_settings(job.outputs.formats or ())
+    return (*settings.zones, *settings.rules.ignored)
 
 
 def states_of(cameras: Iterable[Camera]) -> dict[str, dict[str, Any]]:
@@ -366,17 +410,29 @@ class CameraSet:
             if not stop.cancelled:
                 between()
 
+    def check(self, jobs: Mapping[str, ForegroundJob]) -> None:
+        """Refuse jobs by SegueError that do not fit the images of the cameras that are watched."""
+        problems = []
+        for name, job in jobs.items():
+            try:
+                if name in self._cameras:
+                    self._cameras[name].check(job)
+            except SegueError as error:
+                problems.append(f"camera {name}: {error}")
+        if problems:
+            raise SegueError("\n".join(problems))
+
     def update(self, jobs: Mapping[str, ForegroundJob]) -> dict[str, str]:
         """Watch other cameras, or some otherwise; those whose job is the same go on.
 
         Returns:
             What happened to each that did not just go on: ``new``, ``changed`` or ``removed``.
         """
-        done = {}
-        for name in [name for name in self._cameras if name not in jobs]:
-            self._end(name)
+        removed = [name for name in self._cameras if name not in jobs]
+        done = dict.fromkeys(removed, "removed")
+        for name in removed:
             del self._cameras[name]
-            done[name] = "removed"
+        self._end(removed)
         for name, job in jobs.items():
             camera = self._cameras.get(name)
             if camera is None and self._make is not None:
@@ -399,12 +455,15 @@ class CameraSet:
         self._threads[camera.name] = thread, token
         thread.start()
 
-    def _end(self, name: str) -> None:
-        """End one of them, and wait a while until it has left its files."""
-        thread, token = self._threads.pop(name)
-        self._stop.forget(token.cancel)
-        token.cancel()
-        thread.join(END_SECONDS)
+    def _end(self, names: Sequence[str]) -> None:
+        """End some of them, and wait a while until they have left their files."""
+        ending = [self._threads.pop(name) for name in names]
+        for _, token in ending:
+            self._stop.forget(token.cancel)
+            token.cancel()
+        end = time.monotonic() + END_SECONDS
+        for thread, _ in ending:
+            thread.join(max(0.0, end - time.monotonic()))
 
 
 def network_pool(cameras: int) -> ThreadPoolExecutor:

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from segue.cli.options import CERTFILE, KEYFILE, PLAIN_HTTP
-from segue.errors import SegueError, UndeliveredError
+from segue.errors import UndeliveredError
 from segue.events.table import Event
 from segue.jobs.values import ForegroundJob
 from segue.reports.terminal import interruptible
-from segue.utils.access import encryption, load_certificate
+from segue.utils.access import encryption
 from segue.utils.access import hash_password as make_hash
 from segue.utils.cancel import CancelToken, cancel_on_signals
+from segue.utils.inputs import printable
 from segue.video.sources.addresses import is_address, public_address
-from segue_watch.access import Access
-from segue_watch.configuration import DrawnOption, check_page, read_file, save_drawn
+from segue_watch.configuration import check_devices, check_page
+from segue_watch.drawn import Change, save_change
 from segue_watch.log import Log, LogFormat
+from segue_watch.reload import CameraFile, PageReload, Reload
 from segue_watch.service import Watchdog, tell_systemd
-
-if TYPE_CHECKING:  # PyTorch is imported when the file is checked
-    from segue_watch.cameras import CameraSet
 
 
 def _ask_for_password(asked: bool) -> None:
@@ -95,14 +91,16 @@ def watch(
         segue watch cameras.toml --port 8080 --host 0.0.0.0 --certfile cert.pem --keyfile key.pem
     """
     context = encryption(host, certfile, keyfile, plain_http=plain_http)
-    jobs, given = read_file(file, output)
-    access, new_token = given.beyond(host)
+    saved = CameraFile(file, output)
+    jobs, access_table = saved.read()
+    access, new_token = access_table.beyond(host)
     if port is not None:
         check_page(port, host, jobs)
     if check:
+        check_devices(jobs)
         for name, job in jobs.items():
             place = str(job.source.place)
-            typer.echo(f"{name}: {public_address(place) if is_address(place) else place}")
+            typer.echo(printable(f"{name}: {public_address(place) if is_address(place) else place}"))
         return
     # Late: the file is checked before.
     from segue_watch.cameras import Camera, CameraSet, network_pool, sharing_cores
@@ -119,13 +117,12 @@ def watch(
             return Camera(name, job, log.notice, show, pool)
 
         cameras = CameraSet([make(name, job) for name, job in jobs.items()], make)
-        reload, watchdog = Reload(file, output, cameras, log, lock), Watchdog()
+        reload, watchdog = Reload(saved, cameras, log, lock), Watchdog()
 
-        def save(name: str, option: DrawnOption, texts: list[str]) -> None:
+        def save(name: str, change: Change) -> None:
             with lock:
                 camera = cameras[name]
-                known = camera.drawn(option)
-                camera.change(save_drawn(file, output, name, option, texts, known, camera.check))
+                camera.change(save_change(file, output, name, change, camera.check))
 
         def look() -> None:
             reload.look()
@@ -136,16 +133,10 @@ def watch(
             served = CameraPage(cameras, port, save, host=host, access=access, encryption=context)
         with served as page:
             if page is not None:
-                token = f"?token={new_token}" if new_token else ""
-                log.notice("", f"cameras: {page.address}{token}")
-
-                def again(given: Access) -> None:
-                    """Take other users, and a certificate that was renewed."""
-                    page.visitors.access = given.beyond(host)[0] if not new_token else access
-                    if context is not None and certfile is not None:
-                        load_certificate(context, certfile, keyfile)
-
-                reload.further = again
+                files = None if context is None or certfile is None else (context, certfile, keyfile)
+                following = PageReload(page, host, port or 0, new_token, files)
+                reload.prepare = following.prepare
+                log.notice("", following.announcement(new_token))
             with cancel_on_signals(CancelToken()) as stop, reload.on_hangup():
                 tell_systemd("READY=1")
                 cameras.watch(stop, look)
@@ -155,57 +146,3 @@ def watch(
             log.notice(camera.name, f"{state['frames']} frames, {state['events']} events")
     if left := sum(camera.undelivered for camera in cameras):
         raise UndeliveredError(f"{left} events not delivered; the next run sends them")
-
-
-class Reload:
-    """Watches the file of cameras: when it is saved, or with SIGHUP, what has changed in it counts at once.
-
-    A file that means nothing changes nothing; the log says why.
-
-    Attributes:
-        further: called when the cameras have changed, with who may look at the page now.
-    """
-
-    def __init__(self, path: Path, output: Path, cameras: CameraSet, log: Log, lock: Lock) -> None:
-        self._path, self._output, self._cameras, self._log, self._lock = path, output, cameras, log, lock
-        self.further: Callable[[Access], object] = lambda _: None
-        self._stamp = self._changed_at()
-        self._asked = False
-
-    @contextmanager
-    def on_hangup(self) -> Iterator[None]:
-        """Read the file again with SIGHUP, unless it is ignored, as under nohup."""
-        number = getattr(signal, "SIGHUP", None)
-        main = threading.current_thread() is threading.main_thread()
-        if number is None or not main or signal.getsignal(number) == signal.SIG_IGN:
-            yield
-            return
-        before = signal.signal(number, lambda *_: setattr(self, "_asked", True))
-        try:
-            yield
-        finally:
-            signal.signal(number, before)
-
-    def look(self) -> None:
-        """Read the file again if somebody has saved it or asked for it."""
-        stamp = self._changed_at()
-        if stamp == self._stamp and not self._asked:
-            return
-        self._stamp, self._asked = stamp, False
-        try:
-            with self._lock:
-                jobs, access = read_file(self._path, self._output)
-                done = self._cameras.update(jobs)
-            self.further(access)
-        except SegueError as error:
-            self._log.warning("", f"{error}; the cameras go on as before")
-            return
-        for name, what in done.items():
-            self._log.notice(name, f"{what} in {self._path}")
-
-    def _changed_at(self) -> tuple[int, int, int]:
-        try:
-            about = self._path.stat()
-        except OSError:  # an editor is just saving it
-            return (0, 0, 0)
-        return (about.st_mtime_ns, about.st_size, about.st_ino)

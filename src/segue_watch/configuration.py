@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 import socket
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from segue.cli.running import given_in_file, job_of_given
 from segue.errors import SegueError
 from segue.events.messages.notify import topic_of
-from segue.events.zones import Zone
 from segue.jobs.plan import check_needs
 from segue.jobs.values import ForegroundJob
 from segue.sinks.outputs import default_folder
-from segue.utils.files import rewrite
 from segue.utils.inputs import check_file
+from segue.utils.redaction import redact
 from segue.video.sources.addresses import is_address
 from segue_watch.access import Access
 from segue_watch.service import with_secrets
@@ -45,88 +44,21 @@ def read_file(path: Path, output: Path) -> tuple[dict[str, ForegroundJob], Acces
     Raises:
         SegueError: it cannot be read, or something in it means nothing; the message names the camera.
     """
+    return parse_file(read_text(path), path, output)
+
+
+def read_text(path: Path) -> bytes:
+    """The content of a file of cameras; raises SegueError where it cannot be read."""
     check_file(path, SegueError, LARGEST)
-    return _read(path.read_bytes(), path, output)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SegueError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def read_cameras(path: Path, output: Path) -> dict[str, ForegroundJob]:
     """The jobs of a file of cameras, as :func:`read_file` gives them."""
     return read_file(path, output)[0]
-
-
-DrawnOption = Literal["zone", "ignore", "min-height"]
-"""Options that people draw in an image."""
-
-
-def save_drawn(
-    path: Path,
-    output: Path,
-    name: str,
-    option: DrawnOption,
-    texts: Sequence[str],
-    known: Sequence[str] = (),
-    check: Callable[[ForegroundJob], object] = lambda _: None,
-) -> ForegroundJob:
-    """Change what is drawn for a camera in a file of cameras; all else stays, also what was written by hand.
-
-    Args:
-        path: TOML file, which is read again.
-        output: as for :func:`read_cameras`.
-        name: camera in it.
-        option: what is changed.
-        texts: as `--zone`, `--ignore` and `--min-height` take them.
-        known: zones or regions that were there when somebody began to change them; those of the file that are
-            not among these stay. Least heights replace all that were there.
-        check: refuses a job by SegueError.
-
-    Returns:
-        The job of the camera, with these.
-
-    Raises:
-        SegueError: a text means nothing, or an option of the camera needs one that is gone; the file stays.
-    """
-    import tomlkit  # late: few runs need it
-
-    check_file(path, SegueError, LARGEST)
-    data = path.read_bytes()
-    jobs, _ = _read(data, path, output)
-    if name not in jobs:
-        raise SegueError(f"{path}: has no camera {name} any more")
-    text = data.decode()
-    content: Any = tomlkit.parse(text)
-    table = content["cameras"][name]
-    there = table.get(option, content.get("defaults", {}).get(option, []))
-    listed = table.get(option)
-    if option == "min-height" or not isinstance(listed, list):  # one alone, or those of all cameras
-        listed = tomlkit.array()
-        if option != "min-height":
-            listed.extend([there] if isinstance(there, str) else there)
-        table[option] = listed.multiline(len(listed) + len(texts) > 1 and option != "min-height")
-    if option == "min-height":
-        listed.extend(texts)
-    else:
-        _change_regions(listed, texts, known, name)
-    new = tomlkit.dumps(content)
-    if "\r\n" in text and not re.search(r"(?<!\r)\n", text):
-        new = re.sub(r"(?<!\r)\n", "\r\n", new)
-    job = _read(new.encode(), path, output)[0][name]
-    check(job)
-    rewrite(path, new.encode())
-    return job
-
-
-def _change_regions(listed: Any, texts: Sequence[str], known: Sequence[str], name: str) -> None:
-    """Change a list of zones in place; those that are neither known nor changed stay as they are written."""
-    before = {zone.name: zone for zone in map(Zone.parse, known)}
-    wanted = {zone.name: text for text, zone in zip(texts, map(Zone.parse, texts), strict=True)}
-    changed = {zone: text for zone, text in wanted.items() if before.get(zone) != Zone.parse(text)}
-    for place in reversed(range(len(listed))):
-        zone = Zone.parse(_for_camera(str(listed[place]), name)).name
-        if zone in changed:
-            listed[place] = changed.pop(zone)
-        elif zone in before and zone not in wanted:
-            del listed[place]
-    listed.extend(changed.values())
 
 
 def jobs_of(cameras: Mapping[str, Camera], defaults: Options, output: Path) -> dict[str, ForegroundJob]:
@@ -158,10 +90,11 @@ def _options(given: Options) -> dict[str, Any]:
     return {name.replace("_", "-"): plain(value) for name, value in given.items()}
 
 
-def _read(text: bytes, path: Path, output: Path) -> tuple[dict[str, ForegroundJob], Access]:
+def parse_file(text: bytes, path: Path, output: Path) -> tuple[dict[str, ForegroundJob], Access]:
+    """As :func:`read_file`, of the content of a file."""
     try:
         content = tomllib.loads(text.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SegueError(f"{path}: no TOML ({error})") from None
     access = _access_of(content, path)
     defaults, cameras = content.pop("defaults", {}), content.pop("cameras", {})
@@ -178,9 +111,9 @@ def _access_of(content: dict[str, Any], path: Path) -> Access:
     if not isinstance(given, dict):
         raise SegueError(f"{path}: [page] is a table")
     try:
-        return Access.parse({key: _for_camera(value, "") for key, value in given.items()})
+        return Access.parse({key: for_camera(value, "") for key, value in given.items()})
     except SegueError as error:
-        raise SegueError(f"{path}: {error}") from None
+        raise SegueError(redact(f"{path}: {error}")) from None
 
 
 def _jobs(
@@ -195,11 +128,11 @@ def _jobs(
         if not isinstance(values.get("source"), (str, int)):
             raise SegueError(f"{path}: [cameras.{name}] needs a source")
         try:
-            given = {key: _for_camera(value, name) for key, value in values.items()}
+            given = {key: for_camera(value, name) for key, value in values.items()}
             job = job_of_given("foreground", given_in_file("foreground", given))
             check_needs([job])
         except SegueError as error:
-            problems.append(f"{path}: camera {name}: {error}")
+            problems.append(redact(f"{path}: camera {name}: {error}"))
             continue
         jobs[name] = cast(ForegroundJob, job)
     if problems:
@@ -213,7 +146,7 @@ def _check_apart(jobs: Mapping[str, ForegroundJob], path: str) -> None:
     users: dict[object, str] = {}
     for name, job in jobs.items():
         for place in _places(name, job):
-            other = users.setdefault(place.resolve(), name)
+            other = users.setdefault(_resolved(place), name)
             if other != name:
                 raise SegueError(
                     f"{path}: cameras {other} and {name} would both write {place}; give each a place of its "
@@ -238,6 +171,14 @@ def _check_apart(jobs: Mapping[str, ForegroundJob], path: str) -> None:
             )
 
 
+def _resolved(place: Path) -> Path:
+    """Where a path leads; links that lead to themselves stay, and fail when the camera begins."""
+    try:
+        return place.resolve()
+    except (OSError, RuntimeError):
+        return place.absolute()
+
+
 def port_of(job: ForegroundJob) -> tuple[str, int] | None:
     """Protocol and port at which a camera source listens for a sender; None where it connects itself."""
     place = str(job.source.place)
@@ -248,6 +189,17 @@ def port_of(job: ForegroundJob) -> tuple[str, int] | None:
     if not waits or parts.port is None:
         return None
     return "UDP" if parts.scheme in ("udp", "srt") else "TCP", parts.port
+
+
+def check_devices(jobs: Mapping[str, ForegroundJob]) -> None:
+    """Refuse jobs whose device is not there by SegueError; this imports PyTorch."""
+    from segue.inference.running import choose_device
+
+    for name, job in jobs.items():
+        try:
+            choose_device(job.device)
+        except SegueError as error:
+            raise SegueError(f"camera {name}: {error}") from None
 
 
 def check_page(port: int, host: str, jobs: Mapping[str, ForegroundJob]) -> None:
@@ -261,14 +213,19 @@ def check_page(port: int, host: str, jobs: Mapping[str, ForegroundJob]) -> None:
     Raises:
         SegueError: the port is taken.
     """
-    for name, job in jobs.items():
-        if port and port_of(job) == ("TCP", port):
-            raise SegueError(f"--port {port}: camera {name} listens there; give another port")
+    check_port(port, jobs)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
         raise SegueError(f"--port {port}: {error.strerror or error}; give another port") from None
+
+
+def check_port(port: int, jobs: Mapping[str, ForegroundJob]) -> None:
+    """Refuse a port of the page where a camera listens; SegueError if so."""
+    for name, job in jobs.items():
+        if port and port_of(job) == ("TCP", port):
+            raise SegueError(f"--port {port}: camera {name} listens there; give another port")
 
 
 def _places(name: str, job: ForegroundJob) -> Iterator[Path]:
@@ -280,8 +237,8 @@ def _places(name: str, job: ForegroundJob) -> Iterator[Path]:
         yield job.outputs.folder or default_folder(name)
 
 
-def _for_camera(value: Any, name: str) -> Any:
-    """A value of the file with the name of its camera in all texts."""
+def for_camera(value: Any, name: str) -> Any:
+    """A value of the file with the name of its camera, and secrets, in all texts."""
     if isinstance(value, list):
-        return [_for_camera(item, name) for item in value]
+        return [for_camera(item, name) for item in value]
     return with_secrets(value.replace("{name}", name)) if isinstance(value, str) else value

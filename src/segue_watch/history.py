@@ -2,44 +2,75 @@
 
 from __future__ import annotations
 
-import csv
 import heapq
-import json
-import os
-import time
+import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from itertools import islice
+from functools import partial
+from itertools import groupby
+from math import nextafter
+from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs
 
 from segue.errors import SegueError
-from segue.events.retention import Marks
-from segue.events.table import COLUMNS, Row
+from segue.events.archive import ArchivePart, EventArchive
+from segue.events.marks import Marks
+from segue.events.table import Row
+from segue_watch.table_index import SPAN, Kind, TableIndex, moment_of, span_of
 
-MOST_EVENTS = 200
+MAX_EVENTS = 200
 """Events of an answer."""
 
-MOST_ROWS = 50_000
-"""Rows of the tables of a camera that are looked at for an answer."""
+MAX_ROWS = 50_000
+"""Rows that are looked at for an answer; where they do not suffice, it says where the next one goes on."""
 
-_BLOCK = 1 << 16
-"""Bytes of a table that are read at once."""
+MAX_EDGES = 366
+"""Hours or days that counts may be asked for."""
 
-_OUT_OF_ORDER = 3600.0
-"""Seconds by which a row may be older than those before it: an ``enter`` is known after ``min-seconds``."""
+_UNMARKED = {"reviewed": False, "kept": False}
+
+Value = TypeVar("Value")
+
+_LAST = 1e12
+"""A moment after all others."""
+
+_ZONE_EVENTS = ("zone-enter", "zone-leave", "loiter", "cross")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A table of events with the folder of their images; ``part`` is empty, or names a part of a run."""
+class Cursor(NamedTuple):
+    """A place in the list of events, which begins with the newest; events of one moment have an order, too.
 
+    Attributes:
+        moment: seconds of the epoch, less than none.
+        camera, part, place: the last event that was listed, among those of the moment.
+    """
+
+    moment: float
+    camera: str
     part: str
-    table: Path
-    folder: Path
+    place: int
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Read what an answer gave as ``next``; raises ValueError."""
+        moment, camera, part, place = text.split("/")
+        return cls(float(moment), camera, part, int(place[:12]))
+
+    def __str__(self) -> str:
+        return f"{self.moment!r}/{self.camera}/{self.part}/{self.place}"
+
+    @property
+    def order(self) -> tuple[float, str, str, int]:
+        """What sorts places from the newest event to the oldest."""
+        return -self.moment, self.camera, self.part, -self.place
+
+
+def _start_of(number: int) -> Cursor:
+    """The place before all events of a quarter of an hour, and behind all later ones."""
+    return Cursor(nextafter((number + 1) * SPAN, 0), "", "", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +83,7 @@ class Query:
         labels: classes.
         kinds: such as ``enter``.
         after, before: seconds of the epoch.
+        cursor: only events behind it.
         unreviewed: only events that nobody has reviewed.
         limit: events at most.
     """
@@ -62,6 +94,7 @@ class Query:
     kinds: frozenset[str] = frozenset()
     after: float = 0.0
     before: float = float("inf")
+    cursor: Cursor | None = None
     unreviewed: bool = False
     limit: int = 60
 
@@ -70,148 +103,200 @@ class Query:
         """Read the part of an address behind ``?``; raises SegueError if it means nothing."""
         try:
             given = parse_qs(text, max_num_fields=100)
-            limit = min(MOST_EVENTS, max(1, int(given.get("limit", ["60"])[0][:9])))
+            limit = min(MAX_EVENTS, max(1, int(given.get("limit", ["60"])[0][:9])))
             after, before = float(given.get("after", ["0"])[0]), float(given.get("before", ["inf"])[0])
+            cursor = Cursor.parse(given["cursor"][0]) if "cursor" in given else None
         except ValueError as error:
             raise SegueError(f"no such question: {error}") from None
         cameras, zones, labels, kinds = (
             frozenset(given.get(word, ())) for word in ("camera", "zone", "label", "event")
         )
-        return cls(cameras, zones, labels, kinds, after, before, "unreviewed" in given, limit)
+        return cls(cameras, zones, labels, kinds, after, before, cursor, "unreviewed" in given, limit)
 
-    def wants(self, row: Row) -> bool:
-        """Whether an event is asked for."""
+    def matches(self, kind: Kind) -> bool:
+        """Whether events of a kind are asked for."""
         return (
-            (not self.zones or not self.zones.isdisjoint(row["zone"].split(";")))
-            and (not self.labels or (row["label"] or "") in self.labels)
-            and (not self.kinds or row["event"] in self.kinds)
+            (not self.zones or not self.zones.isdisjoint(kind.zone.split(";")))
+            and (not self.labels or kind.label in self.labels)
+            and (not self.kinds or kind.event in self.kinds)
         )
 
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """The first and the last quarter of an hour that may have such events."""
+        last = min(self.before, _LAST if self.cursor is None else self.cursor.moment, _LAST)
+        return span_of(max(0.0, min(self.after, _LAST))), span_of(last)
 
-def newest_first(table: Path) -> Iterator[Row]:
-    """The events of a table, the last one first; it may be written meanwhile."""
-    as_json = table.suffix.lower() == ".json"
-    parse = _json_row if as_json else _csv_row
+
+def edges_of(text: str) -> list[float]:
+    """The begins of hours or days of which counts are asked for, of the part of an address behind ``?``.
+
+    The one who asks knows in which zone of time: `edges=1764370800,1764374400`.
+
+    Raises:
+        SegueError: they are no such begins.
+    """
     try:
-        with table.open("rb") as stream:
-            # Behind the last end of a line of a CSV table there is nothing, or a row that is still written.
-            for line in islice(_lines_backwards(stream), 0 if as_json else 1, None):
-                if (row := parse(line)) is not None:
-                    yield row
-    except OSError:
-        return
+        edges = [int(word[:12]) for word in parse_qs(text, max_num_fields=100)["edges"][0].split(",")]
+    except (KeyError, ValueError):
+        raise SegueError("counts: give edges=SECONDS,SECONDS,... of the epoch") from None
+    if len(edges) > MAX_EDGES or any(edge % SPAN for edge in edges) or sorted({*edges}) != edges:
+        raise SegueError(
+            f"counts: give at most {MAX_EDGES} edges, each later than the one before, at quarters of an hour"
+        )
+    return [float(edge) for edge in edges]
 
 
-def moment_of(row: Row) -> float:
-    """When an event was, in seconds of the epoch; 0 where its table does not say."""
-    try:
-        return datetime.fromisoformat(row["at"]).timestamp()
-    except ValueError:
-        return 0.0
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Events that were asked for.
+
+    Attributes:
+        events: newest first, each with its camera, part, moment and marks.
+        next: where further ones begin; None where there are none.
+        problems: what could not be read.
+    """
+
+    events: list[Row]
+    next: Cursor | None
+    problems: list[str]
 
 
-def events_of(archives: Mapping[str, Iterable[Place]], query: Query) -> list[dict[str, Any]]:
-    """The events that are asked for, newest first, each with its camera, part, time and marks."""
-    cameras = [name for name in archives if not query.cameras or name in query.cameras]
-    found = [_of_camera(name, archives[name], query) for name in cameras]
-    merged = heapq.merge(*found, key=lambda event: -event["moment"])
-    return [*islice(merged, query.limit)]
+class History:
+    """Answers questions about the events of cameras; it reads again only what has come since the last one."""
+
+    def __init__(self) -> None:
+        self._indexes: dict[Path, TableIndex] = {}
+        self._lock = threading.Lock()
+
+    def events(self, archives: Mapping[str, EventArchive], query: Query) -> Answer:
+        """The events that are asked for, newest first."""
+        problems = _Problems()
+        tables = (_numbered(table, query, problems) for table in self._tables(archives, query, problems))
+        newest_first = heapq.merge(*tables, key=itemgetter(0), reverse=True)
+        marks, events = _AllMarks(problems), list[tuple[Cursor, Row]]()
+        remaining, following = MAX_ROWS, None
+        for number, group in groupby(newest_first, key=itemgetter(0)):
+            if remaining <= 0:
+                following = _start_of(number)
+                break
+            batch = list[tuple[Cursor, Row]]()
+            for _, table in group:
+                rows = problems.collect(partial(table.index.rows, number))
+                remaining -= len(rows)
+                batch += _matching(table, rows, query, marks)
+            events += sorted(batch, key=lambda each: each[0].order)
+            if len(events) > query.limit:
+                del events[query.limit :]
+                following = events[-1][0]
+                break
+        return Answer([event for _, event in events], following, problems.texts)
+
+    def counts(
+        self, archives: Mapping[str, EventArchive], query: Query, edges: Sequence[float]
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """How many events there were from each of some moments to the next one, and from the last one on.
+
+        Args:
+            archives: cameras by their names.
+            query: which events; its times do not count.
+            edges: seconds of the epoch, at quarters of an hour, ascending.
+
+        Returns:
+            The moment, and the number of each kind of event, of zones and lines with their names; and what
+            could not be read.
+        """
+        counts, problems = [Counter[str]() for _ in edges], _Problems()
+        for table in self._tables(archives, query, problems):
+            of_table = problems.collect(partial(table.index.counts, query.matches, edges))
+            for total, numbers in zip(counts, of_table, strict=False):  # of none that cannot be read
+                for kind, count in numbers.items():
+                    zone = kind.zone if kind.event in _ZONE_EVENTS else ""
+                    total[f"{kind.event} {zone}".strip()] += count
+        begins = zip(edges, counts, strict=True)
+        return [{"begin": edge, "events": dict(each)} for edge, each in begins], problems.texts
+
+    def _tables(
+        self, archives: Mapping[str, EventArchive], query: Query, problems: _Problems
+    ) -> Iterator[_Table]:
+        """The tables of the cameras that are asked for; those that are gone are forgotten."""
+        parts = {name: problems.collect(archive.parts) for name, archive in archives.items()}
+        with self._lock:
+            present = {part.table for each in parts.values() for part in each}
+            for path in self._indexes.keys() - present:
+                del self._indexes[path]
+            for path in present - self._indexes.keys():
+                self._indexes[path] = TableIndex(path)
+            indexes = dict(self._indexes)
+        for name in (name for name in parts if not query.cameras or name in query.cameras):
+            for part in parts[name]:
+                yield _Table(name, part, indexes[part.table])
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table of a camera."""
+
+    camera: str
+    part: ArchivePart
+    index: TableIndex
+
+
+class _Problems:
+    """What could not be read for an answer: all else is in it.
+
+    Attributes:
+        texts: each problem once.
+    """
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def collect(self, read: Callable[[], list[Value]]) -> list[Value]:
+        """What is read; nothing where that fails."""
+        try:
+            return read()
+        except (OSError, SegueError) as error:
+            if (text := str(error)) not in self.texts:
+                self.texts.append(text)
+            return []
+
+
+def _numbered(table: _Table, query: Query, problems: _Problems) -> Iterator[tuple[int, _Table]]:
+    """The quarters of an hour of a table that may have what is asked for, newest first."""
+    for number in reversed(problems.collect(partial(table.index.numbers, query.matches, *query.numbers))):
+        yield number, table
 
 
 @dataclass
-class Counts:
-    """How many events there were in an hour or a day.
+class _AllMarks:
+    """The marks of folders, each read once; where they cannot be read, that is a problem."""
 
-    Attributes:
-        begin: seconds of the epoch.
-        events: number of each kind of event; of zones and lines with their names.
-    """
+    problems: _Problems
+    _marks: dict[Path, list[Marks]] = field(default_factory=dict)
 
-    begin: float
-    events: Counter[str] = field(default_factory=Counter)
-
-
-def counts_of(
-    archives: Mapping[str, Iterable[Place]],
-    query: Query,
-    *,
-    by_day: bool,
-    number: int,
-    now: float | None = None,
-) -> list[dict[str, Any]]:
-    """How many events there were in each of the last hours or days of the clock, oldest first."""
-    end = datetime.fromtimestamp(time.time() if now is None else now).astimezone()
-    last = end.replace(hour=0 if by_day else end.hour, minute=0, second=0, microsecond=0)
-    # Days by the calendar: with the change of the clocks they are of 23 or 25 hours.
-    step = timedelta(days=1) if by_day else timedelta(hours=1)
-    local = last.replace(tzinfo=None)
-    if by_day:
-        begins = [(local - step * back).astimezone().timestamp() for back in reversed(range(number))]
-    else:
-        begins = [last.timestamp() - 3600.0 * back for back in reversed(range(number))]
-    counts = [Counts(begin) for begin in begins]
-    for name in (name for name in archives if not query.cameras or name in query.cameras):
-        for row, _ in _rows(archives[name], begins[0]):
-            moment = moment_of(row)
-            if moment < begins[0] or not query.wants(row):
-                continue
-            place = max(i for i, begin in enumerate(begins) if begin <= moment)
-            zone = row["zone"] if row["event"] in ("zone-enter", "zone-leave", "loiter", "cross") else ""
-            counts[place].events[f"{row['event']} {zone}".strip()] += 1
-    return [{"begin": each.begin, "events": dict(each.events)} for each in counts]
+    def of(self, folder: Path | None, image: str) -> dict[str, bool]:
+        """The marks of an image."""
+        if folder is None:
+            return dict(_UNMARKED)
+        if folder not in self._marks:
+            self._marks[folder] = self.problems.collect(lambda: [Marks(folder)])
+        return next((marks.of(image) for marks in self._marks[folder]), dict(_UNMARKED))
 
 
-def _of_camera(name: str, places: Iterable[Place], query: Query) -> Iterator[dict[str, Any]]:
-    marks: dict[Path, Marks] = {}
-    wanted = []
-    for row, place in _rows(places, query.after):
+def _matching(
+    table: _Table, rows: Collection[tuple[int, Row]], query: Query, marks: _AllMarks
+) -> Iterator[tuple[Cursor, Row]]:
+    """The events of rows that are asked for, with their places in the list."""
+    for place, row in rows:
         moment = moment_of(row)
-        if not query.after <= moment < query.before or not query.wants(row):
+        cursor = Cursor(moment, table.camera, table.part.name, place)
+        if not query.after <= moment < query.before or not query.matches(
+            Kind(row["event"], row["zone"], row["label"] or "")
+        ):
             continue
-        if place.folder not in marks:
-            marks[place.folder] = Marks(place.folder)
-        noted = marks[place.folder].of(row["snapshot"])
-        if query.unreviewed and noted["reviewed"]:
+        if query.cursor is not None and cursor.order <= query.cursor.order:
             continue
-        wanted.append(row | noted | {"camera": name, "part": place.part, "moment": moment})
-        if len(wanted) >= query.limit + MOST_EVENTS:  # enough to put them into order
-            break
-    yield from sorted(wanted, key=lambda event: -event["moment"])
-
-
-def _rows(places: Iterable[Place], after: float) -> Iterator[tuple[Row, Place]]:
-    """Rows of tables, newest first, back to a moment."""
-    left = MOST_ROWS
-    for place in places:
-        for row in newest_first(place.table):
-            left -= 1
-            if left < 0 or 0 < moment_of(row) < after - _OUT_OF_ORDER:
-                return
-            yield row, place
-
-
-def _lines_backwards(stream: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a file, the last one first."""
-    position, rest = stream.seek(0, os.SEEK_END), b""
-    while position > 0:
-        size = min(_BLOCK, position)
-        position -= size
-        stream.seek(position)
-        rest, *lines = (stream.read(size) + rest).split(b"\n")
-        yield from reversed(lines)
-    yield rest
-
-
-def _csv_row(line: bytes) -> Row | None:
-    values = next(csv.reader([line.decode("utf-8", "replace")]), [])
-    if len(values) != len(COLUMNS) or tuple(values) == COLUMNS:
-        return None
-    return dict(zip(COLUMNS, values, strict=True))
-
-
-def _json_row(line: bytes) -> Row | None:
-    try:
-        row = json.loads(line.strip().removeprefix(b"[").removesuffix(b","))
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and {*row} == {*COLUMNS} else None
+        flags = marks.of(table.part.folder, row["snapshot"])
+        if not (query.unreviewed and flags["reviewed"]):
+            yield cursor, row | flags | {"camera": table.camera, "part": table.part.name, "moment": moment}

@@ -11,10 +11,12 @@ from datetime import datetime
 from typing import Literal
 
 from segue.events.messages.notify import NotifyWarning
+from segue.events.retention import RetentionWarning
 from segue.events.sink import TableWarning
 from segue.events.snapshots import SnapshotWarning
 from segue.utils.inputs import printable
 from segue.utils.notices import LineWriter, is_quiet
+from segue.utils.redaction import redact
 from segue.video.sources.live import LiveWarning
 
 LogFormat = Literal["lines", "json"]
@@ -48,7 +50,14 @@ class Log(AbstractContextManager["Log"]):
     def __enter__(self) -> Log:
         self._warnings.__enter__()
         # A camera that fails again the next day is to say so again.
-        for category in (CameraWarning, LiveWarning, NotifyWarning, SnapshotWarning, TableWarning):
+        for category in (
+            CameraWarning,
+            LiveWarning,
+            NotifyWarning,
+            RetentionWarning,
+            SnapshotWarning,
+            TableWarning,
+        ):
             warnings.simplefilter("always", category)
         warnings.showwarning = lambda message, *_: self._write("warning", CAMERA.get(), str(message))
         return self
@@ -74,7 +83,7 @@ class Log(AbstractContextManager["Log"]):
         self._write("warning", camera, text)
 
     def _write(self, level: str, camera: str, text: str) -> None:
-        text = " ".join(text.removeprefix(f"{camera}: ").split())
+        text = redact(" ".join(text.removeprefix(f"{camera}: ").split()))
         now = datetime.now().astimezone()
         if self._as_json:
             about = {"time": now.isoformat(timespec="milliseconds"), "level": level, "camera": camera}

@@ -19,17 +19,20 @@ from pathlib import Path
 from ssl import SSLContext
 from types import MappingProxyType
 from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import SegueError
-from segue.events.retention import NAME, Marks
+from segue.events.archive import EventArchive
+from segue.events.marks import EVENT_FILE, NAME, Mark, Marks
 from segue.sinks.rotation import PART
 from segue.utils.access import LOOPBACK
 from segue.utils.inputs import parse_json, whole_number
-from segue_watch.access import COOKIE, Access, May, TooManyTriesError, Visitors, token_of
+from segue_watch.access import COOKIE, SESSION, Access, TooManyTriesError, Visit, Visitors, token_of
 from segue_watch.cameras import Camera, metrics, process_state, states_of
-from segue_watch.configuration import DrawnOption
-from segue_watch.history import Query, counts_of, events_of
+from segue_watch.drawn import Change, ConflictError, DrawnOption
+from segue_watch.history import History, Query, edges_of
 
 _STATIC = Path(str(cast(ModuleSpec, find_spec("segue_web")).origin)).parent / "static"
 """Pages and scripts of all pages; that of cameras shares parts with the others, and needs no extra."""
@@ -58,11 +61,8 @@ KEEP_SECONDS = 90 * 86_400
 _CHUNK = 1 << 18
 """Bytes of a clip that are read at once."""
 
-MOST_BARS = 366
-"""Hours or days that counts may be asked for."""
-
 MAX_BYTES = 1 << 16
-"""Longest list of zones that a page may send."""
+"""Longest change that a page may send."""
 
 MAX_CONNECTIONS = 40
 """Clients at a time; each has a thread and a file of the process, which cameras need, too."""
@@ -79,8 +79,28 @@ LOOK_SECONDS = 0.1
 _DRAWN: Mapping[str, DrawnOption] = {"zones": "zone", "ignored": "ignore", "heights": "min-height"}
 """Options that the page changes, by the addresses to which it sends them."""
 
-Save = Callable[[str, DrawnOption, list[str]], None]
-"""Takes the name of a camera, an option and its values; raises SegueError if these mean nothing."""
+Save = Callable[[str, Change], None]
+"""Takes the name of a camera and a change of what is drawn; SegueError if it means nothing or comes late."""
+
+
+class MarkChange(BaseModel):
+    """One mark of an event as a page sets it; those that others have made meanwhile stay.
+
+    Attributes:
+        part: name of the part of the run, or nothing.
+        snapshot: name of the image.
+        clip: name of the clip, or another text without one.
+        mark: which mark.
+        value: whether it is set.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    part: str
+    snapshot: str = Field(pattern=f"^(?:{NAME})$")
+    clip: str
+    mark: Mark
+    value: bool
 
 
 class _Server(ThreadingHTTPServer):
@@ -194,21 +214,32 @@ class CameraPage(AbstractContextManager["CameraPage"]):
         visitors = self.visitors = Visitors(access)
         self._host, self._scheme = host, "http" if encryption is None else "https"
 
+        history = History()
+
+        def archives() -> dict[str, EventArchive]:
+            present = {camera.name: camera.archive for camera in cameras}
+            return {name: archive for name, archive in present.items() if archive is not None}
+
         def of_name(name: str) -> Camera | None:
             return next((camera for camera in cameras if camera.name == name), None)
 
         class Handler(BaseHTTPRequestHandler):
             server: _Server
+            cookies: tuple[str, ...] = ()
+            """What the browser is to keep."""
 
             def do_GET(self) -> None:
                 self.server.wait_for(self.connection, ANSWER_SECONDS, owes=False)
                 path, _, question = self.path.partition("?")
-                may = self._may(question, tells_health=path == "/health")
+                visit = self._visit(question, tells_health=path == "/health")
+                may = visit.may
                 if may is None:
                     return
                 try:
-                    if path == "/" and token_of(question):  # a link; the browser keeps what it brings
-                        self._keep(token_of(question))
+                    if path == "/" and token_of(question):  # a link; the address loses it
+                        if visit.keep:
+                            self._keep(COOKIE, token_of(question))
+                        self._answer(303, "text/plain", b"", {"Location": "./"})
                     elif path == "/":
                         page = (_STATIC / "watch.html").read_bytes()
                         if may == "look":
@@ -226,11 +257,14 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                     elif path == "/process":
                         self._answer_json(process_state())
                     elif path == "/events":
-                        query = Query.parse(question)
-                        found = events_of({camera.name: camera.archive for camera in cameras}, query)
-                        self._answer_json({"events": found, "more": len(found) == query.limit})
+                        answer = history.events(archives(), Query.parse(question))
+                        following = None if answer.next is None else str(answer.next)
+                        problems = answer.problems
+                        self._answer_json({"events": answer.events, "next": following, "problems": problems})
                     elif path == "/counts":
-                        self._answer_json(self._counts(question))
+                        edges = edges_of(question)
+                        counts, problems = history.counts(archives(), Query.parse(question), edges)
+                        self._answer_json({"counts": counts, "problems": problems})
                     elif match := _PART.fullmatch(path):
                         part = _STATIC / match[1]
                         known = match[2] in _PARTS and part.is_file()
@@ -246,49 +280,41 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                 except SegueError as error:
                     self._answer(400, "text/plain; charset=utf-8", str(error).encode())
 
-            def _may(self, question: str = "", *, tells_health: bool = False) -> May | None:
+            def _visit(self, question: str = "", *, tells_health: bool = False) -> Visit:
                 """What the sender of this request may do; where that is nothing, it is answered."""
                 at_home = self.headers.get("Host", "").partition(":")[0] in LOOPBACK
                 if visitors.access.is_open and not at_home:
                     self._answer(403, "text/plain", b"this page is for this machine")
-                    return None
+                    return Visit(None)
                 try:
-                    may = visitors.may(self.headers, question, self.client_address[0])
+                    visit = visitors.visit(self.headers, question, self.client_address[0])
                 except TooManyTriesError:
                     self._answer(429, "text/plain", b"too many wrong passwords; wait a minute")
-                    return None
-                if may is None and tells_health:  # programs that watch this one learn no more than that
+                    return Visit(None)
+                if visit.session:
+                    self._keep(SESSION, visit.session)
+                if visit.may is None and tells_health:  # programs that watch this one learn no more than that
                     well = all(camera.well for camera in cameras)
                     self._answer(200 if well else 503, "text/plain", b"")
-                elif may is None:
+                elif visit.may is None:
                     self._answer(401, "text/plain", b"give a user and password, or a token", _CHALLENGE)
-                return may
+                return visit
 
-            def _keep(self, token: str) -> None:
-                """Let the browser keep the token of a link, which no longer stands in the address then."""
-                cookie: SimpleCookie = SimpleCookie({COOKIE: token})
-                cookie[COOKIE].update({"httponly": "1", "samesite": "Lax", "max-age": str(KEEP_SECONDS)})
+            def _keep(self, name: str, value: str) -> None:
+                """Let the browser keep a cookie, with the head of the answer."""
+                cookie: SimpleCookie = SimpleCookie({name: value})
+                cookie[name].update({"httponly": "1", "samesite": "Lax", "max-age": str(KEEP_SECONDS)})
                 if encryption is not None or self.headers.get("X-Forwarded-Proto") == "https":
-                    cookie[COOKIE]["secure"] = "1"
-                where = {"Location": "./", "Set-Cookie": cookie[COOKIE].OutputString()}
-                self._answer(303, "text/plain", b"", where)
-
-            def _counts(self, question: str) -> object:
-                given = parse_qs(question, max_num_fields=100)
-                number = whole_number(given.get("number", ["24"])[0])
-                if number is None or not 0 < number <= MOST_BARS:
-                    raise SegueError(f"counts: ask for 1 to {MOST_BARS} of them")
-                by_day = given.get("by") == ["day"]
-                archives = {camera.name: camera.archive for camera in cameras}
-                return {"counts": counts_of(archives, Query.parse(question), by_day=by_day, number=number)}
+                    cookie[name]["secure"] = "1"
+                self.cookies = (*self.cookies, cookie[name].OutputString())
 
             def _send_file(self, name: str, part: str, file: str) -> None:
                 """Send an image or a clip of an event, or the part of it that a player asks for."""
                 camera = of_name(name)
-                places = camera.archive if camera is not None else []
-                folder = next((place.folder for place in places if place.part == part), None)
+                archive = None if camera is None else camera.archive
+                folder = None if archive is None else archive.part(part).folder
                 try:
-                    stream = (folder or Path()).joinpath(file).open("rb") if folder else None
+                    stream = None if folder is None else (folder / file).open("rb")
                 except OSError:
                     stream = None
                 if stream is None:
@@ -328,7 +354,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                 ):
                     self._answer(403, "text/plain", b"only this page may change anything")
                     return
-                may = self._may()
+                may = self._visit().may
                 if may == "look":
                     self._answer(403, "text/plain", b"this link is for looking")
                 if may != "change":
@@ -347,10 +373,12 @@ class CameraPage(AbstractContextManager["CameraPage"]):
                     if len(body) < size:
                         raise SegueError("the request is not complete")
                     given = parse_json(body.decode())
-                    if what in _DRAWN:
-                        save_drawn(camera, _DRAWN[what], given)
-                    else:
-                        save_mark(camera, given)
+                    if what == "marks":
+                        self._answer_json(save_mark(camera, given))
+                        return
+                    save_drawn(camera, _DRAWN[what], given)
+                except ConflictError as error:
+                    self._answer(409, "text/plain; charset=utf-8", str(error).encode())
                 except (SegueError, ValueError) as error:
                     self._answer(400, "text/plain; charset=utf-8", str(error).encode())
                 else:
@@ -376,31 +404,29 @@ class CameraPage(AbstractContextManager["CameraPage"]):
             def _end_head(self) -> None:
                 for header, value in _HEADERS.items():
                     self.send_header(header, value)
+                for cookie in self.cookies:
+                    self.send_header("Set-Cookie", cookie)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 pass
 
-        def save_drawn(camera: Camera, option: DrawnOption, texts: object) -> None:
+        def save_drawn(camera: Camera, option: DrawnOption, values: object) -> None:
             if save is None:
                 raise SegueError("zones cannot be saved here")
-            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-                raise SegueError("give a list of texts such as door=5%,10% 50%,10% 50%,90%")
-            save(camera.name, option, texts)
+            save(camera.name, Change.parse(option, values))
 
-        def save_mark(camera: Camera, given: object) -> None:
-            """Note that an event is reviewed or kept."""
-            values = given if isinstance(given, dict) else {}
-            image, clip, part = (values.get(key) for key in ("snapshot", "clip", "part"))
-            reviewed, kept = (values.get(key) for key in ("reviewed", "kept"))
-            folder = next((place.folder for place in camera.archive if place.part == part), None)
-            names = isinstance(image, str) and re.fullmatch(NAME, image) and isinstance(clip, str)
-            if folder is None or not names or not isinstance(reviewed, bool) or not isinstance(kept, bool):
-                raise SegueError("marks: give part, snapshot and clip of an event, reviewed and kept")
-            if not (folder / str(image)).is_file():
-                raise SegueError("this event has no image any more")
-            clip = str(clip) if re.fullmatch(NAME, str(clip)) else ""
-            Marks(folder).change(str(image), clip, reviewed=reviewed, kept=kept)
+        def save_mark(camera: Camera, given: object) -> dict[str, bool]:
+            """Set one mark of an event; gives all of them as they are now, with those of others."""
+            try:
+                change = MarkChange.model_validate(given)
+            except ValidationError:
+                raise SegueError("marks: give part, snapshot and clip of an event, mark and value") from None
+            folder = None if camera.archive is None else camera.archive.part(change.part).folder
+            if folder is None:
+                raise SegueError("marks: there is no such event")
+            clip = change.clip if EVENT_FILE.fullmatch(change.clip) else ""
+            return Marks(folder).change(change.snapshot, change.mark, change.value, clip)
 
         try:
             self._server = _Server(host, port, Handler, encryption)

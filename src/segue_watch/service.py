@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from segue.errors import SegueError
+from segue.utils.redaction import add_secret
 
 LARGEST_SECRET = 1 << 16
 """Bytes of the file of a secret."""
@@ -45,7 +46,7 @@ class Watchdog:
 
 
 def with_secrets(text: str) -> str:
-    """A text of the file of cameras with ``${NAME}`` replaced; in an address it is quoted.
+    """A text of the file of cameras with ``${NAME}`` replaced: quoted in addresses, masked in messages.
 
     A secret is the variable NAME of the environment, or the content of the file that NAME_FILE names, or of
     the file NAME among the credentials of systemd.
@@ -53,8 +54,9 @@ def with_secrets(text: str) -> str:
     is_address = "://" in text
 
     def value(match: re.Match[str]) -> str:
-        found = _secret(match[1])
-        return quote(found, safe="") if is_address else found
+        secret = _secret(match[1])
+        add_secret(secret)
+        return quote(secret, safe="") if is_address else secret
 
     return _SECRET.sub(value, text)
 

@@ -249,6 +249,7 @@ def serve(
 
     access.encryption(host, certfile, keyfile, plain_http=plain_http)
     encryption = {} if certfile is None else certificate(certfile, keyfile)
+    token, is_new = (None, False) if host in access.LOOPBACK else access.own_token()
     own = prompter or MODELS.find(model).prompter
     assistant = Assistant(model=model, weights=weights, prompter=own, device=device)
     if tool == "label-studio":
@@ -261,7 +262,6 @@ def serve(
         from segue_web.services import x_anylabeling
 
         app = x_anylabeling.make_app(assistant)
-    token, is_new = (None, False) if host in access.LOOPBACK else access.own_token()
     refuse_pages(app, host, token)
     listener = listening(host, port)
     found = f"{tool} finds segue at http{'s' if encryption else ''}://{host}:{port}"

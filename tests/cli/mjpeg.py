@@ -23,6 +23,7 @@ class _Camera(BaseHTTPRequestHandler):
     """
 
     asked = 0
+    pause = 0.004
 
     def do_GET(self) -> None:
         if self.path.endswith("snapshot.jpg"):
@@ -42,7 +43,7 @@ class _Camera(BaseHTTPRequestHandler):
                 for jpeg in JPEGS:
                     head = b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
                     self.wfile.write(head + jpeg + b"\r\n")
-                    time.sleep(0.004)
+                    time.sleep(self.pause)
         except OSError:
             pass
 
@@ -51,9 +52,9 @@ class _Camera(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def mjpeg_camera() -> Iterator[str]:
-    """The address of the camera, which any number of programs may watch."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Camera)
+def mjpeg_camera(pause: float = _Camera.pause) -> Iterator[str]:
+    """The address of the camera, which any number of programs may watch; it pauses after each image."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Camera", (_Camera,), {"pause": pause}))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/gate"
     server.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 
 import segue
 from segue.errors import PromptError
-from segue.jobs.record import identified, record
+from segue.jobs.record import identified, record, write_record
 from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoSource
 from segue.types import BoxPrompt
+from segue.utils.redaction import add_secret
 
 
 def track(**fields: Any) -> TrackJob:
@@ -53,6 +55,24 @@ def test_a_record_says_nothing_of_places_and_passwords(tmp_path: Path) -> None:
     plain = record(track())
     assert plain["source"]["place"] == "videos/dog.mp4"
     assert plain["source"]["origin"] is None
+
+
+def test_a_record_shows_no_secret_wherever_it_stands(tmp_path: Path) -> None:
+    add_secret("a/b secret")
+    job = foreground(
+        source=VideoSource(place="rtsp://camera/user=admin&password=geheim&channel=1"),
+        notify="https://hooks.example.org/a%2Fb%20secret",
+        zones=("door a/b secret=0,0 9,0 9,9",),
+    )
+    write_record(job, tmp_path, {})
+    path = tmp_path / "job.json"
+    text = path.read_text()
+    assert "geheim" not in text
+    assert "secret" not in text
+    assert text.count("***") == 4
+    assert "channel=1" in text
+    if os.name != "nt":
+        assert path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ import json
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,15 +19,26 @@ import pytest
 
 from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob, Model, VideoSource
-from segue.utils.access import certificate, encryption, hash_password
-from segue_watch import access as visiting
+from segue.utils.access import (
+    MAX_TRIES,
+    MIN_TOKEN,
+    Tries,
+    certificate,
+    client_address,
+    encryption,
+    hash_password,
+    sender_of,
+)
 from segue_watch.access import Access
 from segue_watch.cameras import Camera
 from segue_watch.configuration import read_cameras, read_file
+from segue_watch.drawn import Change
+from segue_watch.log import CameraWarning
 from segue_watch.page import CameraPage
 from tests.cli.running import Command
 
 TOKEN, LOOK = "token-of-everything", "token-for-looking"
+DOOR = {"previous": None, "new": "door=0,0 9,9"}
 ACCESS = Access("anna", hash_password("sesame"), TOKEN, LOOK)
 
 Ask = Callable[..., HTTPResponse]
@@ -41,13 +54,13 @@ def camera() -> Camera:
 
 
 @pytest.fixture
-def saved() -> list[list[str]]:
+def saved() -> list[Change]:
     return []
 
 
 @pytest.fixture
-def page(saved: list[list[str]]) -> Iterator[CameraPage]:
-    with CameraPage([camera()], 0, lambda _, __, zones: saved.append(zones), access=ACCESS) as page:
+def page(saved: list[Change]) -> Iterator[CameraPage]:
+    with CameraPage([camera()], 0, lambda _, change: saved.append(change), access=ACCESS) as page:
         yield page
 
 
@@ -93,27 +106,130 @@ def test_health_without_a_token_is_a_status_alone(ask: Ask) -> None:
     assert json.loads(ask("/health", {"Token": LOOK}).read())["yard"]["status"] == "starting"
 
 
-def test_a_link_for_looking_lets_nobody_change_anything(ask: Ask, saved: list[list[str]]) -> None:
+def test_a_link_for_looking_lets_nobody_change_anything(ask: Ask, saved: list[Change]) -> None:
     link = ask(f"/?token={LOOK}")
     assert (link.status, link.headers["Location"]) == (303, "./")
-    cookie = (link.headers["Set-Cookie"] or "").partition(";")[0]
+    cookie = cookies_of(link)
     assert b"data-look" in ask("/", {"Cookie": cookie}).read()
-    assert ask("/zones/yard", {"Cookie": cookie}, ["door=0,0 9,9"]).status == 403
+    assert ask("/zones/yard", {"Cookie": cookie}, DOOR).status == 403
     assert saved == []
     assert b"data-look" not in ask("/", basic("anna", "sesame")).read()
-    assert ask("/zones/yard", basic("anna", "sesame"), ["door=0,0 9,9"]).status == 204
-    assert saved == [["door=0,0 9,9"]]
+    assert ask("/zones/yard", basic("anna", "sesame"), DOOR).status == 204
+    assert saved == [Change("zone", "", "door=0,0 9,9")]
     foreign = basic("anna", "sesame") | {"Host": "elsewhere.example"}
     assert ask("/zones/yard", foreign, []).status == 403
 
 
-def test_passwords_cannot_be_tried_out(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def cookies_of(answer: HTTPResponse, earlier: str = "") -> str:
+    """What a browser sends from now on that had sent earlier cookies."""
+    cookies = dict(each.split("=", 1) for each in earlier.split("; ") if each)
+    for cookie in answer.headers.get_all("Set-Cookie") or []:
+        name, _, value = cookie.partition(";")[0].partition("=")
+        cookies[name] = value
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+def may(ask: Ask, cookies: str) -> str:
+    """What a browser may do with its cookies."""
+    answer = ask("/", {"Cookie": cookies})
+    assert answer.status == 200
+    return "look" if b"data-look" in answer.read() else "change"
+
+
+def test_passwords_cannot_be_tried_out(ask: Ask, page: CameraPage) -> None:
     assert ask("/states", basic("anna", "sesame")).status == 200
-    statuses = [ask("/states", basic("anna", str(number))).status for number in range(visiting.TRIES + 2)]
-    assert statuses == [401] * visiting.TRIES + [429] * 2
-    assert ask("/states", basic("anna", "sesame")).status == 200, "who is known is not locked out"
-    monkeypatch.setattr(visiting, "TRY_SECONDS", 0.0)
-    assert ask("/states", basic("anna", "x")).status == 401
+    statuses = [ask("/states", basic("anna", str(number))).status for number in range(MAX_TRIES + 2)]
+    assert statuses == [401] * MAX_TRIES + [429] * 2
+    assert ask("/states", basic("anna", "0")).status == 401, "it was told that this one is wrong"
+    assert ask("/states", basic("anna", "sesame")).status == 429, "nobody finds the right one"
+    assert ask("/states", {"Token": TOKEN}).status == 429
+    page.visitors.tries.seconds = 0.0
+    assert ask("/states", basic("anna", "sesame")).status == 200
+
+
+def test_tokens_cannot_be_tried_out_either_not_even_by_those_who_may_look(ask: Ask) -> None:
+    cookie = cookies_of(ask(f"/?token={LOOK}"))
+    ways: tuple[Callable[[str], HTTPResponse], ...] = (
+        lambda token: ask(f"/?token={token}", {"Cookie": cookie}),
+        lambda token: ask("/", {"Cookie": cookie, "Authorization": f"Bearer {token}"}),
+        lambda token: ask("/", {"Cookie": cookie, "Token": token}),
+    )
+    for number in range(MAX_TRIES):
+        ways[number % len(ways)](f"guess-of-a-token-{number}")
+    for way in ways:
+        assert may(ask, cookies_of(way(TOKEN), cookie)) == "look", "the right one is not found any more"
+    assert may(ask, cookie) == "look", "who may look still may"
+    assert may(ask, cookies_of(ask(f"/?token={LOOK}", {"Cookie": cookie}), cookie)) == "look"
+    assert ask(f"/?token={TOKEN}").status == 303, "others are not locked out"
+
+
+def test_a_wrong_link_leaves_a_session_as_it_is(ask: Ask) -> None:
+    cookie = cookies_of(ask(f"/?token={TOKEN}"))
+    for link in ("wrong-token-of-somebody", LOOK):
+        answer = ask(f"/?token={link}", {"Cookie": cookie})
+        assert (answer.status, answer.headers["Location"]) == (303, "./")
+        cookie = cookies_of(answer, cookie)
+        assert may(ask, cookie) == "change"
+    looking = cookies_of(ask(f"/?token={LOOK}"))
+    assert may(ask, cookies_of(ask(f"/?token={TOKEN}", {"Cookie": looking}), looking)) == "change"
+    assert ask("/?token=wrong-token-of-somebody").status == 401
+
+
+def test_a_page_with_a_token_that_is_gone_locks_nobody_out(ask: Ask, page: CameraPage) -> None:
+    """It asks every second, always with the same token."""
+    cookie = cookies_of(ask(f"/?token={TOKEN}"))
+    stale = {"Cookie": "segue=token-of-yesterday"}
+    assert {ask("/states", stale).status for _ in range(3 * MAX_TRIES)} == {401}
+    assert ask("/states", basic("anna", "sesame")).status == 200
+    for number in range(MAX_TRIES):
+        ask("/states", {"Token": f"guess-of-a-token-{number}"})
+    assert ask("/states", {"Token": TOKEN}).status == 429
+    assert {ask("/states", {"Cookie": cookie}).status for _ in range(5)} == {200}
+    page.visitors.access = Access("anna", ACCESS.password, "another-token-of-all")
+    assert ask("/states", {"Cookie": cookie}).status == 401, "what it proves is that it was right"
+
+
+def test_many_right_requests_at_one_moment_are_all_answered(ask: Ask) -> None:
+    answers: list[int] = []
+
+    def send() -> None:
+        answers.append(ask("/states", basic("anna", "sesame")).status)
+
+    threads = [threading.Thread(target=send) for _ in range(2 * MAX_TRIES)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert answers == [200] * len(threads)
+
+
+def test_behind_a_trusted_proxy_tries_are_counted_by_the_addresses_of_people(
+    ask: Ask, page: CameraPage
+) -> None:
+    def tries(address: str, number: int) -> list[int]:
+        """Statuses of so many wrong passwords that a proxy passes on."""
+        heads = [basic("anna", f"{address}-{each}") | {"X-Forwarded-For": address} for each in range(number)]
+        return [ask("/states", head).status for head in heads]
+
+    anna = basic("anna", "sesame")
+    with pytest.warns(CameraWarning, match=r"proxies = \["):
+        assert tries("198.51.100.7", MAX_TRIES + 1)[-1] == 429
+    assert ask("/states", anna | {"X-Forwarded-For": "203.0.113.9"}).status == 429, "no proxy is trusted"
+    page.visitors.access = replace(ACCESS, proxies=("127.0.0.1", "10.0.0.0/8"))
+    page.visitors.tries = Tries()
+    assert tries("198.51.100.7", MAX_TRIES + 1) == [401] * MAX_TRIES + [429]
+    for forwarded in ("203.0.113.9", "198.51.100.7, 203.0.113.9:5000", "198.51.100.7,203.0.113.9, 10.1.2.3"):
+        assert ask("/states", anna | {"X-Forwarded-For": forwarded}).status == 200
+    for forwarded in ("198.51.100.7", "203.0.113.9, 198.51.100.7", "1.2.3.4, 198.51.100.7,10.0.0.1"):
+        assert ask("/states", anna | {"X-Forwarded-For": forwarded}).status == 429
+
+
+def test_addresses_of_a_network_of_ipv6_are_one_sender() -> None:
+    assert sender_of("2001:db8::1") == sender_of("2001:db8::ffff:1") != sender_of("2001:db8:0:1::1")
+    assert sender_of("::ffff:198.51.100.7") == sender_of("198.51.100.7") == "198.51.100.7"
+    assert client_address("::ffff:10.0.0.1", "[2001:db8::1]:443", ["10.0.0.1"]) == "2001:db8::1"
+    assert client_address("10.0.0.1", "no address", ["10.0.0.1"]) == "10.0.0.1"
+    assert client_address("10.0.0.1", "", ["10.0.0.1"]) == "10.0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +238,8 @@ def test_passwords_cannot_be_tried_out(ask: Ask, monkeypatch: pytest.MonkeyPatch
         'user = "anna"',
         'user = "anna"\npassword = "sesame"',
         'token = "short"',
+        'proxies = "127.0.0.1"',
+        'proxies = ["proxy.example"]',
         "look = 1",
         'guest = "bert"',
     ],
@@ -142,7 +260,8 @@ def test_a_page_that_others_reach_has_a_token(tmp_path: Path, monkeypatch: pytes
     assert given == Access(look=LOOK)
     made, told = given.beyond("0.0.0.0")
     assert made.token == told
-    assert len(told) > visiting.LEAST_TOKEN
+    assert len(told) > MIN_TOKEN
+    assert given.beyond("0.0.0.0", printed=told) == (made, told)
     monkeypatch.setenv("SEGUE_TOKEN", TOKEN)
     assert given.beyond("0.0.0.0") == (Access(look=LOOK, token=TOKEN), "")
     assert ACCESS.beyond("0.0.0.0") == (ACCESS, "")

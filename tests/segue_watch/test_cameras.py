@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from segue.errors import SinkError
+from segue.events import retention
+from segue.events import snapshots as snapshots_module
 from segue.jobs import writing
 from segue.sinks.rotation import parts_of
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
@@ -153,6 +155,49 @@ def test_a_camera_with_events_writes_these_and_their_images_and_goes_on(
     assert {row["snapshot"] for row in found} | {row["clip"] for row in found} == images
     there = {path.name for path in tmp_path.iterdir()}
     assert there == {"events.csv", "events", "events.csv.job.json"}, "no mask of each frame"
+
+
+def test_keep_holds_for_what_was_there_before_rotate_was_added_or_removed(
+    watch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots_module, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(retention, "MARK_RATE", 1e12)
+    rotated, keep = ("--rotate", "0.1s"), ("--keep", "0.000001MB")
+
+    def images() -> dict[str, int]:
+        names = ["", *(path.name for path in parts_of(tmp_path / "events"))]
+        return {name: len([*(tmp_path / "events" / name).glob("*.jpg")]) for name in names}
+
+    def say_deleted(table: Path) -> bool:
+        return {row["snapshot"] for row in rows(table)} == {"deleted"}
+
+    assert watch().code == 0
+    assert images()[""] > 0
+    assert watch(*rotated, *keep).code == 0
+    assert images()[""] == 0
+    assert say_deleted(tmp_path / "events.csv")
+    before = parts_of(tmp_path / "events.csv")
+    assert watch(*rotated).code == 0
+    earlier = parts_of(tmp_path / "events.csv")[len(before) :]
+    assert sum(images().values()) > 0
+    assert watch(*keep).code == 0
+    assert sum(number for name, number in images().items() if name) == 0
+    assert any(rows(table) for table in earlier)
+    assert all(say_deleted(table) for table in earlier if rows(table))
+
+
+def test_a_run_with_marks_that_cannot_be_read_deletes_nothing_and_says_so_once(
+    watch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots_module, "KEEP_SECONDS", 0.0)
+    assert watch().code == 0
+    (tmp_path / "events" / "marks.json").write_text("{")
+    before = {path.name for path in (tmp_path / "events").glob("*.jpg")}
+    outcome = watch("--keep", "0.000001MB")
+    assert outcome.code == 0
+    assert before < {path.name for path in (tmp_path / "events").glob("*.jpg")}
+    assert outcome.err.count("marks.json: cannot be read") == 1
+    assert (tmp_path / "events" / "marks.json").read_text() == "{"
 
 
 def test_without_being_told_nothing_is_replaced(watch: Callable[..., Outcome], tmp_path: Path) -> None:

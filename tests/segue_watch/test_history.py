@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from segue.errors import SegueError
-from segue.events.retention import Marks
+from segue.events.archive import EventArchive
+from segue.events.marks import Marks
+from segue.events.retention import note_deleted
 from segue.events.table import COLUMNS, Event, EventTable
 from segue_watch import history
-from segue_watch.history import Place, Query, counts_of, events_of, moment_of, newest_first
+from segue_watch.history import History, Query, edges_of
+from segue_watch.table_index import moment_of
 
 NOON = datetime(2026, 11, 27, 12, 0).astimezone()
 
@@ -34,20 +39,8 @@ def table(path: Path, events: list[dict]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".json"])
-def test_a_table_is_read_from_its_end_also_while_it_is_written(
-    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "_BLOCK", 50)
-    path = table(tmp_path / f"gate{suffix}", [event(number, label="car, red") for number in range(40)])
-    with path.open("ab") as stream:
-        stream.write(b',\n{"event": "ent' if suffix == ".json" else b'enter,41,half a row, "')
-    assert [int(row["object"]) for row in newest_first(path)] == [*reversed(range(40))]
-    assert [*newest_first(tmp_path / "none.csv")] == []
-
-
 @pytest.fixture
-def archives(tmp_path: Path) -> dict[str, list[Place]]:
+def archives(tmp_path: Path) -> dict[str, EventArchive]:
     gate = table(
         tmp_path / "gate.csv",
         [
@@ -59,13 +52,31 @@ def archives(tmp_path: Path) -> dict[str, list[Place]]:
     )
     yard = table(tmp_path / "yard.csv", [event(7, minutes=-25, label="car"), event(8, "leave", -5, "a;door")])
     return {
-        "gate": [Place("", gate, tmp_path / "gate")],
-        "yard": [Place("", yard, tmp_path / "yard")],
+        "gate": EventArchive(gate, tmp_path / "gate"),
+        "yard": EventArchive(yard, tmp_path / "yard"),
     }
 
 
-def asked(archives: dict[str, list[Place]], text: str) -> list[int]:
-    return [int(each["object"]) for each in events_of(archives, Query.parse(text))]
+def asked(archives: dict[str, EventArchive], text: str) -> list[int]:
+    return [int(each["object"]) for each in History().events(archives, Query.parse(text)).events]
+
+
+def counted(archives: dict[str, EventArchive], edges: list[float], query: Query = Query()) -> list[Any]:  # noqa: B008
+    counts, problems = History().counts(archives, query, edges)
+    assert problems == []
+    return counts
+
+
+def listed(archives: dict[str, EventArchive], text: str) -> list[int]:
+    """The objects of all events, answer by answer."""
+    history, objects, cursor = History(), list[int](), ""
+    for _ in range(1000):
+        answer = history.events(archives, Query.parse(f"{text}&cursor={cursor}" if cursor else text))
+        objects += [int(each["object"]) for each in answer.events]
+        if answer.next is None:
+            return objects
+        cursor = str(answer.next)
+    raise AssertionError("it has no end")
 
 
 @pytest.mark.parametrize(
@@ -82,37 +93,159 @@ def asked(archives: dict[str, list[Place]], text: str) -> list[int]:
     ],
 )
 def test_events_are_chosen_by_filters(
-    archives: dict[str, list[Place]], text: str, objects: list[int]
+    archives: dict[str, EventArchive], text: str, objects: list[int]
 ) -> None:
     assert asked(archives, text) == objects
 
 
-@pytest.mark.parametrize("text", ["limit=x", "before=noon", "&".join(["camera=a"] * 200)])
+@pytest.mark.parametrize(
+    "text", ["limit=x", "before=noon", "cursor=1", "cursor=a/b/c/d", "&".join(["a=b"] * 200)]
+)
 def test_a_question_that_means_nothing_is_refused(text: str) -> None:
     with pytest.raises(SegueError):
         Query.parse(text)
 
 
-def test_events_have_their_marks(archives: dict[str, list[Place]], tmp_path: Path) -> None:
+def test_events_have_their_marks(archives: dict[str, EventArchive], tmp_path: Path) -> None:
     (tmp_path / "gate").mkdir()
-    Marks(tmp_path / "gate").change("00004-enter-4.jpg", "", reviewed=True, kept=False)
-    found = events_of(archives, Query(cameras=frozenset({"gate"})))
-    assert [each["reviewed"] for each in found] == [True, False, False, False]
+    (tmp_path / "gate" / "00004-enter-4.jpg").touch()
+    Marks(tmp_path / "gate").change("00004-enter-4.jpg", "reviewed", True)
+    answer = History().events(archives, Query(cameras=frozenset({"gate"})))
+    assert [each["reviewed"] for each in answer.events] == [True, False, False, False]
     assert asked(archives, "camera=gate&unreviewed=1") == [3, 2, 1]
+    (tmp_path / "gate" / "marks.json").write_text("{")
+    answer = History().events(archives, Query(unreviewed=True))
+    assert len(answer.events) == 6, "they are listed all the same"
+    [problem] = answer.problems
+    assert "marks.json: cannot be read" in problem
 
 
-def test_counts_are_those_of_hours_and_days_of_the_clock(archives: dict[str, list[Place]]) -> None:
-    by_hour = counts_of(archives, Query(), by_day=False, number=3, now=NOON.timestamp() - 1)
+@pytest.mark.parametrize("limit", [1, 7, 60, 119, 120, 200])
+def test_events_of_one_moment_are_all_listed(tmp_path: Path, limit: int) -> None:
+    gate = table(tmp_path / "gate.csv", [event(number) for number in range(1, 61)])
+    yard = table(tmp_path / "yard.json", [event(number) for number in range(61, 121)])
+    both = {"gate": EventArchive(gate, tmp_path / "gate"), "yard": EventArchive(yard, tmp_path / "yard")}
+    assert listed(both, f"limit={limit}") == [*reversed(range(1, 61)), *reversed(range(61, 121))]
+
+
+def test_a_list_goes_on_where_it_was_though_events_come_and_rows_are_marked_meanwhile(tmp_path: Path) -> None:
+    path = table(tmp_path / "gate.csv", [event(number, minutes=number // 4) for number in range(1, 41)])
+    archives = {"gate": EventArchive(path, tmp_path / "gate")}
+    history = History()
+    first = history.events(archives, Query(limit=10))
+    note_deleted(path, {event(number)["snapshot"] for number in range(1, 38)})
+    written = EventTable(path, append=True)
+    for number in (41, 42):
+        written.add(event(number, minutes=30))
+    written.flush()
+    rest = history.events(archives, Query.parse(f"limit=100&cursor={first.next}"))
+    objects = [int(each["object"]) for each in (*first.events, *rest.events)]
+    assert objects == [*reversed(range(1, 41))]
+
+
+def test_what_stands_far_back_is_found_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer looks at so many rows, and says where the next one goes on."""
+    monkeypatch.setattr(history, "MAX_ROWS", 10)
+    rows = [event(number, label="dog" if number == 1 else "car", minutes=number) for number in range(1, 200)]
+    (tmp_path / "gate").mkdir()
+    reviewed = {row["snapshot"]: {"reviewed": True} for row in rows[1:]}
+    (tmp_path / "gate" / "marks.json").write_text(json.dumps(reviewed))
+    archives = {"gate": EventArchive(table(tmp_path / "gate.csv", rows), tmp_path / "gate")}
+    first = History().events(archives, Query.parse("unreviewed=1"))
+    assert first.events == []
+    assert first.next is not None
+    assert listed(archives, "unreviewed=1") == [1]
+    assert asked(archives, "label=dog") == [1], "other rows are not looked at"
+    assert listed(archives, "limit=7") == [*reversed(range(1, 200))]
+    [count] = counted(archives, [NOON.timestamp() - 3600])
+    assert count["events"] == {"enter": 199}
+
+
+def test_rows_behind_a_clock_that_was_set_back_are_listed_in_the_order_of_their_times(tmp_path: Path) -> None:
+    minutes = [0, 100, 20, 40, 120]  # the third one after the clock went back
+    rows = [event(number, minutes=minute) for number, minute in enumerate(minutes, 1)]
+    archives = {"gate": EventArchive(table(tmp_path / "gate.csv", rows), tmp_path / "gate")}
+    assert listed(archives, "limit=2") == [5, 2, 4, 3, 1]
+    after = (NOON + timedelta(minutes=30)).timestamp()
+    assert listed(archives, f"after={after}&limit=1") == [5, 2, 4]
+
+
+@pytest.mark.parametrize("rotate", ["added", "removed"])
+def test_all_parts_of_a_camera_are_listed_and_counted(tmp_path: Path, rotate: str) -> None:
+    """Runs with parts and without write to other files, of one camera."""
+    base = NOON.astimezone(UTC)
+    early, late = -60, 60  # minutes
+    whole, parts = (early, late) if rotate == "added" else (late, early)
+    table(tmp_path / "gate.csv", [event(number, minutes=whole) for number in range(1, 51)])
+    for hour in range(2):
+        part = (base + timedelta(minutes=parts + hour)).strftime("%Y%m%dT%H%M%SZ")
+        rows = [event(60 + number + 10 * hour, minutes=parts + hour) for number in range(10)]
+        table(tmp_path / f"gate-{part}.csv", rows)
+    archives = {"gate": EventArchive(tmp_path / "gate.csv", tmp_path / "gate")}
+    today = History().events(archives, Query(after=(NOON - timedelta(hours=2)).timestamp(), limit=200))
+    assert len(today.events) == 70
+    assert {each["part"] == "" for each in today.events} == {True, False}
+    counts = counted(archives, [NOON.timestamp() - 7200, NOON.timestamp()])
+    assert [each["events"] for each in counts] == [
+        {"enter": 50 if whole < 0 else 20},
+        {"enter": 20 if whole < 0 else 50},
+    ]
+    assert len(listed(archives, "limit=9")) == 70
+
+
+def test_counts_are_those_between_the_moments_that_are_asked_for(archives: dict[str, EventArchive]) -> None:
+    hour = NOON.timestamp() - NOON.timestamp() % 3600
+    by_hour = counted(archives, [hour - 7200, hour - 3600])
     assert [each["events"] for each in by_hour] == [
-        {},
         {"enter": 1},
         {"enter": 3, "leave": 1, "zone-enter door": 1},
     ]
-    by_day = counts_of(archives, Query(), by_day=True, number=2, now=NOON.timestamp())
+    by_day = counted(archives, [hour - 2 * 86_400, hour - 86_400])
     assert [each["events"] for each in by_day] == [{}, {"enter": 4, "leave": 1, "zone-enter door": 1}]
-    midnight = NOON.replace(hour=0).timestamp()
-    assert by_day[1]["begin"] == midnight
+    assert [each["begin"] for each in by_day] == [hour - 2 * 86_400, hour - 86_400]
+    assert counted(archives, [hour])[0]["events"] == {}
+    one = counted(archives, [hour - 86_400], Query.parse("camera=gate&label=car"))
+    assert one[0]["events"] == {"enter": 1}
 
 
-def test_an_event_without_a_time_of_day_has_none(archives: dict[str, list[Place]]) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "edges=",
+        "edges=a",
+        "edges=900,900",
+        "edges=1800,900",
+        "edges=1000",
+        "edges=900.5",
+        "edges=" + ",".join(str(900 * number) for number in range(400)),
+    ],
+)
+def test_edges_that_mean_nothing_are_refused(text: str) -> None:
+    with pytest.raises(SegueError, match="counts: "):
+        edges_of(text)
+
+
+def test_edges_are_quarters_of_an_hour() -> None:
+    assert edges_of("edges=900,1800,86400&by=x") == [900.0, 1800.0, 86400.0]
+
+
+def test_a_table_that_cannot_be_read_hides_no_other_one(
+    archives: dict[str, EventArchive], tmp_path: Path
+) -> None:
+    (tmp_path / "gate.csv").unlink()
+    (tmp_path / "gate.csv").mkdir()
+    answer = History().events(archives, Query())
+    assert [int(each["object"]) for each in answer.events] == [8, 7]
+    [problem] = answer.problems
+    assert "gate.csv: cannot be read" in problem
+    counts, problems = History().counts(archives, Query(), [0.0])
+    assert counts[0]["events"] == {"enter": 1, "leave": 1}
+    assert problems == [problem]
+
+
+def test_an_event_without_a_time_of_day_has_none(tmp_path: Path) -> None:
     assert moment_of({"at": ""}) == 0.0
+    rows = [event(number) | {"at": ""} for number in range(1, 8)]
+    archives = {"gate": EventArchive(table(tmp_path / "gate.csv", rows), tmp_path / "gate")}
+    assert listed(archives, "limit=3") == [7, 6, 5, 4, 3, 2, 1]

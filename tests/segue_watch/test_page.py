@@ -6,8 +6,12 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -15,11 +19,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from segue.events.retention import Marks
-from segue.events.table import Event
+from segue.events.marks import Marks
+from segue.events.table import Event, EventTable
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue_watch import page as camera_page
 from segue_watch.cameras import Camera
+from segue_watch.drawn import Change
 from segue_watch.page import CameraPage
 
 
@@ -27,16 +32,16 @@ def ignore(*_: str | Event) -> None: ...
 
 
 @pytest.fixture
-def saved() -> list[list[str]]:
-    """The zones that were sent to the page."""
+def saved() -> list[Change]:
+    """The changes that were sent to the page."""
     return []
 
 
 @pytest.fixture
-def port(saved: list[list[str]]) -> Iterator[int]:
+def port(saved: list[Change]) -> Iterator[int]:
     job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"))
     yard = Camera("yard", job, ignore, ignore)
-    with CameraPage([yard], 0, lambda _, __, zones: saved.append(zones)) as page:
+    with CameraPage([yard], 0, lambda _, change: saved.append(change)) as page:
         yield urlsplit(page.address).port or 0
 
 
@@ -83,7 +88,7 @@ def test_half_sent_requests_take_no_place_from_others(port: int, half: bytes) ->
 
 
 def test_the_rest_of_a_request_is_waited_for_so_long(
-    port: int, monkeypatch: pytest.MonkeyPatch, saved: list[list[str]]
+    port: int, monkeypatch: pytest.MonkeyPatch, saved: list[Change]
 ) -> None:
     monkeypatch.setattr(camera_page, "HEAD_SECONDS", 0.3)
     monkeypatch.setattr(camera_page, "BODY_SECONDS", 0.3)
@@ -138,7 +143,7 @@ ODD = {
 
 @pytest.mark.parametrize("request_", ODD.values(), ids=ODD)
 def test_odd_requests_are_refused_without_a_traceback(
-    port: int, capfd: pytest.CaptureFixture[str], saved: list[list[str]], request_: bytes
+    port: int, capfd: pytest.CaptureFixture[str], saved: list[Change], request_: bytes
 ) -> None:
     with client(port) as each:
         each.sendall(request_)
@@ -238,43 +243,108 @@ def test_scripts_of_the_page_are_sent_with_their_types(served: str) -> None:
             assert reply.headers["Content-Type"] == kind
 
 
-def test_marks_are_taken_of_events_that_there_are_and_nothing_else(served: str, archive: Path) -> None:
-    def post(**values: object) -> int:
-        mark = {
-            "part": "",
-            "snapshot": "00001-enter-1.jpg",
-            "clip": "00001-enter-1.mp4",
-            "reviewed": True,
-            "kept": True,
-        }
-        head = {"Content-Type": "application/json"}
-        try:
-            with urlopen(
-                Request(f"{served}marks/yard", json.dumps(mark | values).encode(), head), timeout=10
-            ) as reply:
-                return int(reply.status)
-        except HTTPError as error:
-            with error:
-                return error.code
+def post(served: str, **values: object) -> tuple[int, dict[str, bool]]:
+    """Set a mark; gives the status and the marks then."""
+    change = {
+        "part": "",
+        "snapshot": "00001-enter-1.jpg",
+        "clip": "00001-enter-1.mp4",
+        "mark": "kept",
+        "value": True,
+    }
+    head = {"Content-Type": "application/json"}
+    request = Request(f"{served}marks/yard", json.dumps(change | values).encode(), head)
+    try:
+        with urlopen(request, timeout=10) as reply:
+            return reply.status, json.load(reply)
+    except HTTPError as error:
+        with error:
+            return error.code, {}
 
-    assert post() == 204
+
+def test_marks_are_taken_of_events_that_there_are_and_nothing_else(served: str, archive: Path) -> None:
+    assert post(served) == (200, {"reviewed": False, "kept": True})
     assert Marks(archive).kept == {"00001-enter-1.jpg", "00001-enter-1.mp4"}
-    assert post(kept=False) == 204
+    assert post(served, value=False) == (200, {"reviewed": False, "kept": False})
     assert Marks(archive).kept == set()
     for odd in (
         {"snapshot": "../a.jpg"},
         {"snapshot": "00002-enter-1.jpg"},
-        {"kept": 1},
+        {"value": 1},
+        {"mark": "starred"},
         {"part": "x"},
+        {"part": "../yard"},
+        {"part": "20261121T205300Z"},
         {"clip": None},
+        {"reviewed": True},
     ):
-        assert post(**odd) == 400
-    assert post(clip="../../etc/passwd") == 204
+        assert post(served, **odd)[0] == 400
+    assert post(served, clip="../../etc/passwd")[0] == 200
     assert Marks(archive).kept == {"00001-enter-1.jpg"}
 
 
+def test_a_mark_of_one_person_takes_back_none_of_another(served: str, archive: Path) -> None:
+    """Both have loaded the event without marks, and each sets one, at the same moment."""
+    for value in (True, False) * 5:
+        start = threading.Barrier(2)
+
+        def person(mark: str, value: bool = value, start: threading.Barrier = start) -> tuple[int, bool]:
+            start.wait(30)
+            status, marks = post(served, mark=mark, value=value)
+            return status, marks[mark]
+
+        with ThreadPoolExecutor(2) as people:
+            assert [*people.map(person, ("reviewed", "kept"))] == [(200, value)] * 2
+        assert Marks(archive).of("00001-enter-1.jpg") == {"reviewed": value, "kept": value}
+
+
+def test_a_person_learns_what_another_has_marked(served: str) -> None:
+    assert post(served, mark="kept")[1] == {"reviewed": False, "kept": True}
+    assert post(served, mark="reviewed")[1] == {"reviewed": True, "kept": True}
+
+
+def test_a_mark_is_refused_where_the_file_of_marks_is_damaged(served: str, archive: Path) -> None:
+    (archive / "marks.json").write_text('{"00001-enter-1.jpg": {"kept": true}')
+    assert post(served, mark="reviewed") == (400, {})
+    assert (archive / "marks.json").read_text() == '{"00001-enter-1.jpg": {"kept": true}'
+    answer = json.loads(fetched(f"{served}events")[1])
+    assert answer["events"] == []
+
+
+def test_images_of_all_parts_are_sent(served: str, archive: Path) -> None:
+    part = archive / "20261121T205300Z"
+    part.mkdir()
+    (part / "00002-enter-2.jpg").write_bytes(b"of a part")
+    address = f"{served}files/yard/20261121T205300Z/00002-enter-2.jpg"
+    assert fetched(address)[1] == b"of a part"
+    assert post(served, part="20261121T205300Z", snapshot="00002-enter-2.jpg", clip="")[0] == 200
+    assert Marks(part).kept == {"00002-enter-2.jpg"}
+
+
+def test_events_and_counts_are_those_of_the_tables(served: str, archive: Path) -> None:
+    """Hours and days come from whoever asks: no bar is that of a day where an hour was meant."""
+    quarter = 900 * (time.time() // 900)
+    written = EventTable(archive.with_suffix(".csv"))
+    for number, back in enumerate((0, 0, 3600, 7200, 90_000), 1):
+        at = datetime.fromtimestamp(quarter - back).astimezone().isoformat(timespec="milliseconds")
+        written.add(asdict(Event("enter", number, 0, 0.0, 0, 0, 9, 9, 81, 0.0, 81, at=at)))
+    written.flush()
+
+    def counted(*back: int) -> list[int]:
+        edges = ",".join(str(round(quarter - each)) for each in back)
+        counts = json.loads(fetched(f"{served}counts?edges={edges}&camera=yard")[1])["counts"]
+        return [each["events"].get("enter", 0) for each in counts]
+
+    assert counted(7200, 3600, 0) == [1, 1, 2]
+    assert counted(172_800, 86_400) == [1, 4]
+    first = json.loads(fetched(f"{served}events?limit=2")[1])
+    rest = json.loads(fetched(f"{served}events?limit=9&cursor={first['next']}")[1])
+    assert [each["object"] for each in (*first["events"], *rest["events"])] == ["2", "1", "3", "4", "5"]
+    assert (rest["next"], rest["problems"]) == (None, [])
+
+
 @pytest.mark.parametrize(
-    "question", ["events?limit=x", "counts?number=0", "counts?number=999999", "counts?before=x"]
+    "question", ["events?limit=x", "events?cursor=x", "counts", "counts?edges=7", "counts?edges=900&before=x"]
 )
 def test_questions_that_mean_nothing_are_refused(served: str, question: str) -> None:
     assert fetched(served + question)[0] == 400

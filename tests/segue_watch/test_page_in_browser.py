@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from segue.events.retention import Marks
+from segue.events.marks import Marks
 from segue.utils.cancel import CancelToken
 from segue_watch.cameras import Camera, watch_cameras
-from segue_watch.configuration import DrawnOption, read_cameras, save_drawn
+from segue_watch.configuration import read_cameras
+from segue_watch.drawn import Change, save_change
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
 from tests.segue_web.chromium import launched, needs_chromium
@@ -64,10 +65,9 @@ def page(chromium: Any, tmp_path: Path, folder: Path) -> Iterator[Any]:
         ]
         by_name, stop = {camera.name: camera for camera in cameras}, CancelToken()
 
-        def save(name: str, option: DrawnOption, texts: list[str]) -> None:
+        def save(name: str, change: Change) -> None:
             camera = by_name[name]
-            known = camera.drawn(option)
-            camera.change(save_drawn(file, folder, name, option, texts, known, camera.check))
+            camera.change(save_change(file, folder, name, change, camera.check))
 
         thread = threading.Thread(target=watch_cameras, args=(cameras, stop), daemon=True)
         with CameraPage(cameras, 0, save) as served:
@@ -99,12 +99,22 @@ def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folde
     page.evaluate("import('./static/history.js').then(({ loadEvents }) => loadEvents())")
     page.get_by_label("Keep").check()
     page.locator(".card .flags", has_text="kept").first.wait_for(state="attached")
-    assert Marks(folder / "gate").kept
+    [image] = (name for name in Marks(folder / "gate").kept if name.endswith(".jpg"))
+    Marks(folder / "gate").change(image, "kept", False)  # by another person
+    Marks(folder / "gate").change(image, "kept", True)
+    page.get_by_label("Reviewed").check()
+    page.locator(".card .flags", has_text="reviewed").first.wait_for(state="attached")
+    assert Marks(folder / "gate").of(image) == {"reviewed": True, "kept": True}
     page.locator(".player video, .player img").wait_for()
     page.keyboard.press("Escape")
 
     page.get_by_role("link", name="Counts").click()
     page.get_by_text("Objects that came").wait_for()
+    for choice, bars in (("day", 14), ("hour", 24)):
+        page.locator("#counts-by").select_option(choice)
+        becomes(
+            page, f"document.querySelectorAll('.chart')[0]?.querySelectorAll('.bars i').length === {bars}"
+        )
     page.get_by_role("link", name="Health").click()
     page.get_by_text("of a processor core").wait_for()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -18,9 +19,8 @@ from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob
 from segue.utils.cancel import CancelToken
 from segue_watch.cameras import Camera, CameraSet
-from segue_watch.command import Reload
-from segue_watch.configuration import read_cameras
 from segue_watch.log import Log
+from segue_watch.reload import CameraFile, Reload
 from segue_watch.service import Watchdog, tell_systemd, with_secrets
 from tests.cli.mjpeg import mjpeg_camera
 from tests.cli.running import Command
@@ -62,6 +62,59 @@ def test_no_password_is_shown_or_written(
     assert written
     shown = (checked.out, checked.err, ran.out, ran.err)
     assert not any(b"geheim" in text for text in [*written, *(each.encode() for each in shown)])
+
+
+def test_a_secret_in_a_path_stands_in_no_text_that_leaves_the_process(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of a webhook, of an address that fails, of a camera that has it in its path, and of a zone."""
+    secrets = {"HOOK": "T0/geheim-1", "PATH_OF_CAMERA": "geheim-2&x", "DEAD": "geheim-3", "PIN": "81"}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "cameras.toml"
+    with mjpeg_camera() as address:
+        file.write_text(
+            f"""
+            [defaults]
+            end = 60
+            model = "median"
+            device = "cpu"
+            format = "png"
+            output = "{tmp_path}/out/{{name}}"
+            notify = "http://127.0.0.1:9/hooks/${{HOOK}}"
+            [cameras.a]
+            source = "{address}/password=${{PATH_OF_CAMERA}}/${{PIN}}/${{DEAD}}"
+            """
+        )
+        checked = command("watch", file, "--check")
+        assert checked.code == 0, checked
+        assert checked.out.startswith("a: http://127.0.0.1")
+        assert checked.out.endswith("/gate/password=***/***/***\n")
+        ran = command("watch", file, "--output", tmp_path / "out", "--log", "json")
+    assert ran.code == 3, ran
+    assert "hooks/***" in ran.err
+    record = tmp_path / "out/a/job.json"
+    assert record.stat().st_mode & 0o777 == 0o600 or os.name == "nt"
+    file.write_text('[cameras.a]\nsource = "0"\nfps = "${DEAD}"\nzone = "${HOOK}"\n')
+    refused = command("watch", file, "--check")
+    assert "***" in refused.complaint
+    texts = [checked.out, checked.err, ran.out, ran.err, refused.err, record.read_text()]
+    for value in secrets.values():
+        for form in (value, quote(value, safe="")):
+            assert not any(form in text for text in texts if len(form) > 2), (form, texts)
+    written = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not any(b"geheim" in data for data in written)
+
+
+@pytest.mark.shared
+def test_signs_in_the_passwords_of_a_file_are_named_and_not_shown(
+    shared: Path, command: Command, tmp_path: Path
+) -> None:
+    subprocess.run([sys.executable, shared / "cases/40-signs-in-passwords/make.py"], cwd=tmp_path, check=True)
+    complaint = command("watch", "cameras.toml", "--check").complaint
+    assert "secret" not in complaint
+    for words in ("camera slash: ", "camera hash: ", "# as %23", "/ as %2F"):
+        assert words in complaint
 
 
 def test_all_cameras_that_mean_nothing_are_named_at_once(command: Command, tmp_path: Path) -> None:
@@ -110,17 +163,18 @@ def test_a_file_that_is_saved_changes_only_what_has_changed_in_it(tmp_path: Path
             return Camera(name, job, lambda *_: None, lambda _: None)
 
         file.write_text(written("a", "b"))
-        jobs = read_cameras(file, tmp_path / "out")
+        saved = CameraFile(file, tmp_path / "out")
+        jobs, _ = saved.read()
         cameras = CameraSet([make(name, job) for name, job in jobs.items()], make)
         stop = CancelToken()
         with Log() as log:
-            reload = Reload(file, tmp_path / "out", cameras, log, Lock())
+            reload = Reload(saved, cameras, log, Lock())
             thread = threading.Thread(target=cameras.watch, args=(stop, reload.look), daemon=True)
             thread.start()
             wait_for(lambda: all(camera.well for camera in cameras))
             first, second = cameras
             file.write_text(written("a", more="no camera"))  # half saved
-            wait_for(lambda: reload._stamp == reload._changed_at())
+            wait_for(lambda: "no TOML" in reload._error)
             assert [*cameras] == [first, second]
             file.write_text(written("a", "c", more='zone = "door=0,0 9,0 9,9"\n'))
             wait_for(lambda: {camera.name for camera in cameras} == {"a", "c"})
@@ -139,7 +193,7 @@ def test_a_file_that_is_saved_changes_only_what_has_changed_in_it(tmp_path: Path
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGHUP")
 def test_a_hangup_reads_the_file_again(tmp_path: Path) -> None:
     file = tmp_path / "cameras.toml"
-    file.write_text("no TOML =")
+    file.write_text("[cameras.a]\nsource = '0'")
     said: list[str] = []
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so
 
@@ -148,13 +202,17 @@ def test_a_hangup_reads_the_file_again(tmp_path: Path) -> None:
             said.append(text)
 
     with Said() as log:
-        reload = Reload(file, tmp_path / "out", CameraSet([]), log, Lock())
+        saved = CameraFile(file, tmp_path / "out")
+        saved.read()
+        file.write_text("no TOML =")
+        reload = Reload(saved, CameraSet([]), log, Lock())
         with reload.on_hangup():
             reload.look()
-            assert said == []
+            reload.look()
+            assert len(said) == 1, "it is said once"
             os.kill(os.getpid(), signal.SIGHUP)
-            wait_for(lambda: reload._asked)
+            wait_for(lambda: reload._requested)
             reload.look()
     signal.signal(signal.SIGHUP, before)
-    assert len(said) == 1
+    assert len(said) == 2
     assert "the cameras go on as before" in said[0]

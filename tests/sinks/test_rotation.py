@@ -8,7 +8,7 @@ import pytest
 
 from segue.errors import SinkError
 from segue.sinks.base import Sink
-from segue.sinks.rotation import RotatingSink, part_path, parts_of
+from segue.sinks.rotation import RotatingSink, new_part, part_path, parts_of
 from segue.types import Frame, Segmentation
 from tests.events.test_sink import big
 
@@ -70,7 +70,7 @@ def test_where_a_part_cannot_be_completed_nothing_stays_open(fails: str) -> None
 def test_parts_are_in_order_of_time_also_those_of_one_second(tmp_path: Path, name: str) -> None:
     made = []
     for time in [*["20261127T093000Z"] * 12, "20261127T093001Z"]:
-        path = part_path(tmp_path / name, time)
+        path = part_path(tmp_path / name, new_part([tmp_path / name], time))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         made.append(path)

@@ -21,9 +21,10 @@ from segue.video import Reconnect, Source, open_source
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
 from segue.video.sources import live as live_module
-from segue.video.sources.addresses import stored_address
+from segue.video.sources.addresses import public_address, stored_address
 from segue.video.sources.live import LiveClock, LiveWarning
 from segue.video.sources.span import Span
+from tests.cli.running import Command
 from tests.video.making import busy_images, drawn_image, level, write_video
 
 QUICK = Reconnect(tries=3, first_delay=0.001, max_delay=0.002, timeout=5.0)
@@ -198,6 +199,64 @@ def test_the_stored_address_keeps_no_password_and_tells_cameras_apart() -> None:
     assert "secret" not in stored
     assert "hidden" not in stored
     assert stored != stored_address("rtsp://user:secret@host:554/gate?camera=2&key=hidden")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "rtsp://me:12/34geheim@127.0.0.1:5554/stream",
+        "rtsp://me:p@geheim#1@127.0.0.1:5554/stream",
+        "rtsp://me:p@geheim#1@camera/stream",
+        "rtsp://me:geheim#1@camera/stream",
+        "rtsp://me:geh/geheim@camera/stream",
+        "rtsp://me:geheim?1@camera/stream",
+        "rtsp://me/you:geheim@127.0.0.1/stream",
+        "http://me:1?geheim@[::1]:80/stream",
+    ],
+)
+def test_a_password_with_signs_is_not_shown_and_its_way_out_is(address: str, command: Command) -> None:
+    """Signs that end the name of a host: what looks like host and path is a part of the password."""
+    outcome = command("foreground", address, "--events", "e.csv", "--retry", "1")
+    assert "geheim" not in outcome.err
+    for words in ("rtsp://...: ", "# as %23", "/ as %2F", "? as %3F", "${CAM_PASSWORD}"):
+        assert words in outcome.complaint.replace("http:", "rtsp:")
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("rtsp://me:12/34geheim@camera.local/stream", "rtsp://..."),  # or a host, a port and a path
+        ("http://camera:8080/img@2x.jpg", "http://..."),
+        ("http://camera/@me/img.jpg", "http://camera/@me/img.jpg"),
+        ("http://camera/live?mail=a@b.example", "http://camera/live"),
+        ("http://relay:1984/api/stream?src=rtsp://me:geheim@127.0.0.1:554/1", "http://..."),
+        ("rtsp://me:p@ss@camera/1", "rtsp://camera/1"),
+        (
+            "rtsp://1.2.3.4/user=admin&password=geheim&channel=1",
+            "rtsp://1.2.3.4/user=***&password=***&channel=1",
+        ),
+        ("rtsp://1.2.3.4/user=admin_password=geheim_channel=1", "rtsp://1.2.3.4/user=***"),
+        ("http://1.2.3.4/monkey=1/cgi;PWD=geheim", "http://1.2.3.4/monkey=1/cgi;PWD=***"),
+        ("udp://@:5000", "udp://:5000"),
+        ("srt://:9000?mode=listener", "srt://:9000"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_a_password(address: str, public: str) -> None:
+    assert public_address(address) == public
+    assert "geheim" not in stored_address(address)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "s3://bucket/user={}/video.mp4",
+        "rtsp://camera/user=me&password=x&channel={}",
+        "http://camera:80/{}@2x.jpg",
+    ],
+)
+def test_sources_whose_path_is_hidden_are_told_apart(pattern: str) -> None:
+    stored = [stored_address(pattern.format(name)) for name in ("anna", "bert", "anna")]
+    assert stored[0] == stored[2] != stored[1]
 
 
 def test_an_address_that_never_answers_is_given_up_with_its_reason(serve: Callable[..., Server]) -> None:

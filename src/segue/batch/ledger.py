@@ -13,6 +13,7 @@ from segue.batch.places import without_secrets
 from segue.batch.plan import State, Task, check_name, jobs_of
 from segue.errors import SegueError, SourceError
 from segue.jobs.values import VideoJob, from_json, to_json
+from segue.utils.files import make_private
 from segue.utils.inputs import parse_json
 from segue.utils.system import sync_folder
 from segue.video.sources.identity import SourceIdentity
@@ -63,7 +64,7 @@ class Ledger(AbstractContextManager["Ledger"]):
         self._path = path
         with self._errors("used"):
             if not path.exists():
-                path.touch(mode=0o600)
+                make_private(path)
                 sync_folder(path.parent)
             self._base = sqlite3.connect(path, timeout=30)
             # Names of files need not be valid text; see _bytes.

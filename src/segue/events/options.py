@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 from segue.entries import EventSettings
-from segue.errors import SegueError
+from segue.errors import SegueError, SinkError
 from segue.events.retention import Retention
 from segue.events.rules import EventRules
 from segue.events.zones import Zone
@@ -13,6 +14,12 @@ from segue.options import FilePath, OptionModel, Text, option
 
 RULES = ("zones", "ignore", "min_seconds", "min_height", "loiter")
 """Fields that may change while a camera is watched."""
+
+
+def check_table_path(path: Path) -> None:
+    """Refuse a path that no table of events can have; SinkError if so."""
+    if path.suffix.lower() not in (".csv", ".json"):
+        raise SinkError(f"{path}: events go to a file ending in .csv or .json")
 
 
 class EventOptions(OptionModel):
@@ -80,5 +87,7 @@ class EventOptions(OptionModel):
         needs_events = zones or rules or self.notify or self.snapshots or self.name_events or keep
         if needs_events and self.events is None and "events" not in formats:
             raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
+        if self.events is not None:
+            check_table_path(self.events)
         parsed = EventRules.parse(self.min_seconds, self.loiter, self.min_height, zones, self.ignore)
         return EventSettings(zones, parsed, keep=keep)

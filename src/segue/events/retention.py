@@ -1,24 +1,20 @@
-"""How long images and clips of events are kept, which of them are marked, and how long the disk lasts."""
+"""How long images and clips of events are kept, what tables say of deleted ones, and how long disks last."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from segue.errors import SegueError, SinkError
-from segue.utils.files import replacing, write_complete, writing
-
-NAME = r"\d{5,}-[a-z-]+-\d+\.(?:jpg|mp4)"
-"""Names of images and clips of events."""
+from segue.events.marks import CHANGING, EVENT_FILE, NAME, Marks, MarksError
+from segue.utils.files import rewriting, writing
+from segue.utils.notices import warn_caller
 
 DELETED = "deleted"
 """What a table says in place of the name of a file that is gone."""
@@ -26,15 +22,27 @@ DELETED = "deleted"
 ROOM = 0.95
 """Share of the limit in bytes down to which files are deleted, so that it does not happen all the time."""
 
-MARKS = "marks.json"
-"""File beside the images that says which events are reviewed and kept."""
+JOURNAL = ".deleted"
+"""File beside the images that lists what is deleted until the table of events says so."""
+
+MARK_RATE = 1000.0
+"""Bytes a second that writing a table anew may take in the mean: for 66 MB once in 18 hours."""
+
+MIN_TENTHS = 5
+"""Tenths of a limit in bytes from which on it is reported how much kept files take of it."""
+
+Report = Callable[[str, str], object]
+"""Receives a topic, and what a person should know of it; an empty text where all is well."""
 
 _DAY = 86400.0
 _TIMES = {"h": 3600.0, "d": _DAY, "w": 7 * _DAY}
 _SIZES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 _LIMIT = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(h|d|w|MB|GB|TB)")
-_FILE = re.compile(NAME)
 _NAMES = re.compile(NAME.encode())
+
+
+class RetentionWarning(UserWarning):
+    """Images and clips of events are not deleted as they should be, or there is no room for new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +121,11 @@ def stored(folder: Path) -> list[Stored]:
     """The images and clips in a folder; none where there is no folder."""
     try:
         with os.scandir(folder) as entries:
-            found = [entry for entry in entries if _FILE.fullmatch(entry.name)]
+            names = [entry for entry in entries if EVENT_FILE.fullmatch(entry.name)]
     except OSError:
         return []
     files = []
-    for entry in found:
+    for entry in names:
         try:
             about = entry.stat(follow_symlinks=False)
         except OSError:  # deleted meanwhile
@@ -126,104 +134,181 @@ def stored(folder: Path) -> list[Stored]:
     return files
 
 
+def stored_in(folders: Iterable[Path]) -> list[Stored]:
+    """The images and clips in folders, each once, however often its folder is named."""
+    return [each for folder in dict.fromkeys(folders) for each in stored(folder)]
+
+
 def delete_expired(
-    folders: Sequence[Path], retention: Retention, now: float | None = None
+    folders: Sequence[Path],
+    retention: Retention,
+    now: float | None = None,
+    report: Report = lambda *_: None,
 ) -> dict[Path, set[str]]:
-    """Delete what is not to be kept of the images and clips in folders.
+    """Delete what is not to be kept of the images and clips in folders, unless somebody keeps it meanwhile.
+
+    Nothing is deleted from a folder whose marks cannot be read; then the others are not made to pay for its
+    bytes either.
 
     Args:
         folders: all of a camera.
         retention: the limits of all of them together.
         now: seconds of the epoch; None is this moment.
+        report: receives what a person should know of a file or folder; an empty text where all is well.
 
     Returns:
-        The names of the files that are gone, by their folders.
+        The names of the files that are gone, by their folders; they also stand in the journals of these.
     """
-    files = [each for folder in folders for each in stored(folder)]
-    kept = {folder / name for folder in folders for name in Marks(folder).kept}
+    files, now = stored_in(folders), time.time() if now is None else now
+    marks = _read_marks({file.path.parent for file in files}, report)
+    readable = [file for file in files if file.path.parent in marks]
+    kept = {folder / name for folder, each in marks.items() for name in each.kept}
+    if len(readable) < len(files):
+        retention = replace(retention, size=None)
+    elif retention.size is not None and folders:
+        used = sum(file.size for file in files if file.path in kept)
+        report(f"kept in {folders[0]}", _kept_text(folders[0], used, retention.size))
     gone: dict[Path, set[str]] = {}
-    for each in retention.expired(files, kept, time.time() if now is None else now):
-        with writing(each.path):
-            each.path.unlink(missing_ok=True)
-        gone.setdefault(each.path.parent, set()).add(each.path.name)
-    for folder, names in gone.items():
-        with suppress(SinkError):  # on a full disk; no file has such a name again
-            Marks(folder).forget(names)
+    failures: dict[Path, str] = {}
+    for each in retention.expired(readable, kept, now):
+        folder = each.path.parent
+        try:
+            if _delete(each.path, marks[folder]):
+                gone.setdefault(folder, set()).add(each.path.name)
+        except SinkError as error:
+            failures.setdefault(folder, f"{folder}: images and clips stay that are to be deleted: {error}")
+    for folder, folder_marks in marks.items():
+        report(f"deleted in {folder}", failures.get(folder, ""))
+        if folder in gone:
+            with suppress(SinkError):  # on a full disk; no file has such a name again
+                folder_marks.forget(gone[folder])
     return gone
 
 
+def _read_marks(folders: Iterable[Path], report: Report) -> dict[Path, Marks]:
+    """The marks of folders; which cannot be read is reported."""
+    marks = {}
+    for folder in folders:
+        text = ""
+        try:
+            marks[folder] = Marks(folder)
+        except MarksError as error:
+            text = f"{error}; nothing is deleted there, and no event can be marked"
+        report(f"marks in {folder}", text)
+    return marks
+
+
+def _kept_text(folder: Path, used: int, limit: int) -> str:
+    """What to say of files that are kept, by the bytes that they take, in tenths of the limit."""
+    tenths = min(10, 10 * used // limit)
+    if tenths < MIN_TENTHS:
+        return ""
+    return (
+        f"{folder}: images and clips that are marked as kept take {10 * tenths} % or more of the "
+        f"{in_bytes(limit)} of --keep; all others have the rest, and the oldest of them are deleted: raise "
+        "the limit, or keep fewer"
+    )
+
+
+def _delete(path: Path, marks: Marks) -> bool:
+    """Delete a file, unless somebody has marked it as kept since it was chosen."""
+    with CHANGING:
+        marks.refresh()
+        if path.name in marks.kept:
+            return False
+        with writing(path):
+            path.unlink(missing_ok=True)
+        DeletionJournal(path.parent).add([path.name])
+    return True
+
+
+def warn_once(topic: str, text: str) -> None:
+    """Warn of a topic unless the last warning of it said the same; an empty text ends that."""
+    with CHANGING:
+        previous = _warned.pop(topic, "")
+        if text:
+            _warned[topic] = text
+    if text and text != previous:
+        warn_caller(text, RetentionWarning)
+
+
+_warned: dict[str, str] = {}
+
+
+_unwritten: dict[Path, set[str]] = {}
+"""Names that wait for room on the disk, by the file of their journal."""
+
+
+class DeletionJournal:
+    """Names of deleted images and clips of a folder of which the table does not say so yet, in a hidden file.
+
+    Args:
+        folder: folder of the images.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / JOURNAL
+
+    def add(self, names: Iterable[str]) -> None:
+        """Note names; where the disk is full they wait in memory for the next time.
+
+        The file begins with the moment of the first one.
+        """
+        with CHANGING:
+            names = _unwritten.pop(self._path, set()) | {*names}
+            lines = "".join(f"\n{name}" for name in sorted(names))  # one that a crash has cut off stays apart
+            try:
+                with self._path.open("ab", buffering=0) as stream:
+                    start = "" if stream.tell() else f"{time.time():.0f}"
+                    is_complete = stream.write((start + lines).encode()) == len(start + lines)
+            except OSError:
+                is_complete = False
+            if not is_complete:
+                _unwritten[self._path] = names
+
+    def names(self) -> set[str]:
+        """All names in it."""
+        with CHANGING:
+            lines = self._lines()[1:]
+            return {name for name in lines if EVENT_FILE.fullmatch(name)} | _unwritten.get(self._path, set())
+
+    def is_due(self, table: Path) -> bool:
+        """Whether the table is to be written anew: a large one is so less often, see ``MARK_RATE``."""
+        lines = self._lines()
+        if not lines:
+            return False
+        first = float(lines[0]) if lines[0].isdecimal() else 0.0
+        size = table.stat().st_size if table.exists() else 0
+        return abs(time.time() - first) >= size / MARK_RATE
+
+    def remove(self, names: Collection[str]) -> None:
+        """Names are marked in the table."""
+        with CHANGING:
+            remaining = self.names() - {*names}
+            _unwritten.pop(self._path, None)
+            self._path.unlink(missing_ok=True)
+            if remaining:
+                self.add(remaining)
+
+    def _lines(self) -> list[str]:
+        try:
+            return self._path.read_text("utf-8", "replace").split("\n")
+        except FileNotFoundError:
+            return []
+
+
 def note_deleted(table: Path, names: Collection[str]) -> None:
-    """Let a table of events that nobody has open say that images and clips are deleted."""
-    with replacing(table) as new, table.open("rb") as old, new.open("wb") as stream:
+    """Let a table of events that nobody has open say that images and clips are deleted.
+
+    It stays where a link leads, with its mode.
+    """
+    with rewriting(table) as new, table.open("rb") as old:
         for line in old:
-            stream.write(_NAMES.sub(lambda match: _or_deleted(match[0], names), line))
+            new.write(_NAMES.sub(lambda match: _or_deleted(match[0], names), line))
 
 
 def _or_deleted(name: bytes, names: Collection[str]) -> bytes:
     return DELETED.encode() if name.decode() in names else name
-
-
-_CHANGING = threading.Lock()  # a person marks an event while others are deleted
-
-
-class Marks:
-    """What people have noted of events: reviewed, and kept; in a file beside the images.
-
-    Args:
-        folder: folder of the images, by whose names events are known.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / MARKS
-        self._marks = self._read()
-
-    def _read(self) -> dict[str, dict[str, Any]]:
-        try:
-            found = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
-            found = {}
-        return {
-            str(name): mark
-            for name, mark in (found.items() if isinstance(found, dict) else ())
-            if _FILE.fullmatch(str(name)) and isinstance(mark, dict)
-        }
-
-    def of(self, image: str) -> dict[str, bool]:
-        """Whether the event of an image is reviewed, and whether it is kept."""
-        mark = self._marks.get(image, {})
-        return {"reviewed": bool(mark.get("reviewed")), "kept": bool(mark.get("kept"))}
-
-    @property
-    def kept(self) -> set[str]:
-        """Names of images and clips that are not deleted."""
-        return {
-            str(name)
-            for image, mark in self._marks.items()
-            if mark.get("kept")
-            for name in (image, mark.get("clip"))
-            if name
-        }
-
-    def change(self, image: str, clip: str, *, reviewed: bool, kept: bool) -> None:
-        """Note what somebody has said of the event of an image, whose clip may be that of others, too."""
-        with _CHANGING:
-            self._marks = self._read()
-            self._marks.pop(image, None)
-            if reviewed or kept:
-                self._marks[image] = {"reviewed": reviewed, "kept": kept, "clip": clip}
-            self._save()
-
-    def forget(self, names: Collection[str]) -> None:
-        """Images are gone, and what was noted of them."""
-        with _CHANGING:
-            before = self._read()
-            self._marks = {name: mark for name, mark in before.items() if name not in names}
-            if len(self._marks) < len(before):
-                self._save()
-
-    def _save(self) -> None:
-        with writing(self._path):
-            write_complete(self._path, json.dumps(self._marks, indent=0).encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +336,7 @@ def disk_use(
     there = next((folder for folder in folders if folder.is_dir()), None)
     if there is None:
         return None
-    files = [each for folder in folders for each in stored(folder)]
+    files = stored_in(folders)
     recent = [each for each in files if each.time > now - _DAY]
     # With less than a day, as after the first start, the rate is that of the time that there is.
     span = min(_DAY, max(now - min((each.time for each in files), default=now), 3600.0))
@@ -263,6 +348,12 @@ def disk_use(
     )
     limit = min((float(each) for each in limits if each is not None), default=None)
     return DiskUse(sum(each.size for each in files), per_day, shutil.disk_usage(there).free, limit)
+
+
+def in_bytes(size: float) -> str:
+    """A number of bytes as `--keep` has it, such as ``1.5 GB``."""
+    unit = next((name for name, value in reversed(_SIZES.items()) if size >= value), "MB")
+    return f"{size / _SIZES[unit]:.3g} {unit}"
 
 
 def days_left(uses: Iterable[DiskUse]) -> float | None:

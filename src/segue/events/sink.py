@@ -16,6 +16,7 @@ from segue.errors import SinkError
 from segue.events.best_views import BestViews, Name
 from segue.events.counts import ZoneCounts, counts_path
 from segue.events.messages.notify import Notifier, NotifyWarning
+from segue.events.options import check_table_path
 from segue.events.rules import EventRules
 from segue.events.snapshots import Snapshots
 from segue.events.table import Event, EventTable, Kind, Row, event_of, read_events
@@ -97,8 +98,7 @@ class EventSink(SpooledSink):
         at: Callable[[float], datetime | None] = lambda _: None,
     ) -> None:
         path = Path(path)
-        if path.suffix.lower() not in (".csv", ".json"):
-            raise SinkError(f"{path}: events go to a file ending in .csv or .json")
+        check_table_path(path)
         self._events = ZoneEvents(zones, rules, size)  # zones are checked before anything is on the disk
         self._live, self._append = live, append
         self._table: EventTable | None = None
@@ -122,9 +122,6 @@ class EventSink(SpooledSink):
                     self._see_earlier(row)
         if append and snapshots is not None:
             self._count = max(self._count, snapshots.last)
-        self._deleted: set[str] = (
-            set()
-        )  # images and clips of which the table does not know that they are gone
         self._views = None if name is None else BestViews(name)
         super().__init__(path, size)
         try:
@@ -142,8 +139,7 @@ class EventSink(SpooledSink):
         if self._untold and time.monotonic() - self._tried >= RETRY_SECONDS:
             self._save()
         if self._snapshots is not None and self._table is not None:
-            self._deleted |= self._snapshots.take_deleted()
-            self._note_deleted(self._table)
+            self._note_deleted(self._snapshots, self._table)
         height, width = known_size(self._size) or segmentation.mask.shape
         if self._snapshots is not None:
             self._snapshots.see(frame, segmentation, (height, width))
@@ -188,6 +184,8 @@ class EventSink(SpooledSink):
             with writing(self._file.final):
                 self._finish()
                 self._save(last=True)
+                if self._snapshots is not None:
+                    self._note_deleted(self._snapshots, self._table, last=True)
                 self._table.close()
             self._release()
         if self._notifier is not None and (left := self._notifier.close()):
@@ -249,12 +247,12 @@ class EventSink(SpooledSink):
         if self._events.zones:
             self._counts.write(counts_path(self._file.final))
 
-    def _note_deleted(self, table: EventTable) -> None:
-        """Let the table say which images are deleted; on a full disk later."""
-        if self._deleted:
-            with suppress(SinkError), writing(self._file.final):
-                table.note_deleted(self._deleted)
-                self._deleted = set()
+    def _note_deleted(self, snapshots: Snapshots, table: EventTable, *, last: bool = False) -> None:
+        """Let the table say from time to time which images are deleted; on a full disk later."""
+        with suppress(SinkError), writing(self._file.final):
+            if names := snapshots.deleted(self._file.final, last=last):
+                table.note_deleted(names)
+                snapshots.marked_deleted(names)
 
     def _best_view(self, event: Event) -> Event:
         """An event as its image shows it: an ``enter`` is known frames later, mostly with more to see."""

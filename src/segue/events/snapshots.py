@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +21,15 @@ import numpy as np
 from segue.entries import SQUARE
 from segue.errors import SinkError
 from segue.events.best_views import view_worth
-from segue.events.retention import MARKS, NAME, Retention, delete_expired, note_deleted
+from segue.events.marks import MARKS, NAME
+from segue.events.retention import (
+    JOURNAL,
+    DeletionJournal,
+    Retention,
+    delete_expired,
+    note_deleted,
+    warn_once,
+)
 from segue.events.table import Event
 from segue.sinks.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
@@ -113,7 +122,7 @@ class Snapshots:
         pixel_aspect: width of a pixel by its height.
         waiting: clips that may wait for the encoder.
         keep: how long images and clips are kept; None for ever.
-        archive: gives folder and table of each earlier part, to which the limits apply, too.
+        archive: gives folder and table of each part, to which the limits apply, too.
 
     Raises:
         SinkError: the folder is not empty, or cannot be written.
@@ -148,10 +157,12 @@ class Snapshots:
                 path.unlink()
         if not append:
             (folder / MARKS).unlink(missing_ok=True)
+            (folder / JOURNAL).unlink(missing_ok=True)
         self._keep, self._archive = keep, archive
         self._looked = -math.inf  # when what is kept was looked at
-        self._deleted: set[str] = set()  # that the table does not know of
-        self._unnoted: dict[Path, set[str]] = {}  # and those of earlier parts, by their folders
+        self._retention: Future[None] | None = None  # that looks at it
+        self._journal = DeletionJournal(folder)
+        self._may_be_due = threading.Event()  # its table is to be looked at
         self._folder, self._fps, self._live, self._on_clip = folder, fps, live, on_clip
         self._pixel_aspect, self._waiting = pixel_aspect, waiting
         self._size = (0, 0)
@@ -166,7 +177,9 @@ class Snapshots:
         """Take a frame, before the events that are known on it."""
         if self._keep is not None and self._live and time.monotonic() - self._looked > KEEP_SECONDS:
             self._looked = time.monotonic()
-            self._work.append(self._thread.submit(self._delete_expired, self._keep))
+            if self._retention is None or self._retention.done():
+                run = copy_context().run  # its warnings name the camera
+                self._retention = self._thread.submit(run, self._delete_expired, self._keep)
         moment, self._size = _moment(frame, segmentation), size
         self._past.append(moment)
         while self._past[0].time < frame.time - BEFORE - ROUNDING:
@@ -177,22 +190,30 @@ class Snapshots:
             self._open.remove(clip)
             self._encode(clip)
 
-    def take_deleted(self) -> set[str]:
-        """Names of images and clips that were deleted since this was asked before."""
-        deleted, self._deleted = self._deleted, set()
-        return deleted
+    def deleted(self, table: Path, *, last: bool = False) -> set[str]:
+        """Names that the table of these images is to mark as deleted, if that is due or ``last``."""
+        if not (last or self._may_be_due.is_set()):
+            return set()
+        self._may_be_due.clear()
+        return self._journal.names() if last or self._journal.is_due(table) else set()
+
+    def marked_deleted(self, names: set[str]) -> None:
+        """The table marks them as deleted."""
+        self._journal.remove(names)
 
     def _delete_expired(self, keep: Retention) -> None:
-        """Delete what is no longer kept; tables of complete parts say so at once."""
-        archive = self._archive()
-        gone = delete_expired([self._folder, *archive], keep)
-        self._deleted = self._deleted | gone.pop(self._folder, set())
-        for folder, names in gone.items():
-            self._unnoted[folder] = self._unnoted.get(folder, set()) | names
-        for folder in [*self._unnoted]:  # where the disk is full the next time
-            if folder in archive and archive[folder].exists():
-                note_deleted(archive[folder], self._unnoted[folder])
-            del self._unnoted[folder]
+        """Delete what is no longer kept; tables that nobody writes say so from time to time."""
+        try:
+            archive = self._archive()
+            delete_expired([self._folder, *archive], keep, report=warn_once)
+            for folder, table in archive.items():
+                if folder != self._folder:
+                    _note_deleted(DeletionJournal(folder), table)
+        except (SinkError, OSError) as error:
+            warn_once(f"retention in {self._folder}", f"{self._folder}: --keep waits: {error}")
+        else:
+            warn_once(f"retention in {self._folder}", "")
+        self._may_be_due.set()
 
     def add(self, number: int, event: Event) -> tuple[str, str]:
         """Write the image of an event and begin its clip, unless one is open; gives the names of both."""
@@ -243,6 +264,8 @@ class Snapshots:
                 self._on_clip(done, len(left))
             wait([work])
         self._thread.shutdown(wait=True)
+        if self._retention is not None:
+            self._retention.result()
         for work in self._work:
             self._complete(work)
         if self._left_out:
@@ -286,6 +309,15 @@ class Snapshots:
     def _leave_out(self, number: int, reason: str) -> None:
         self._left_out += number
         self._reason = self._reason or reason
+
+
+def _note_deleted(journal: DeletionJournal, table: Path) -> None:
+    """Let a table say what is deleted that nobody writes, if that is due."""
+    if journal.is_due(table):
+        names = journal.names()
+        if table.exists():
+            note_deleted(table, names)
+        journal.remove(names)
 
 
 def _moment(frame: Frame, segmentation: Segmentation) -> _Moment:

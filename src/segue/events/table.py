@@ -114,6 +114,7 @@ class EventTable:
             path.write_bytes(b"")
         self._stream: IO[bytes] = path.open("ab", buffering=0)
         self._waiting = deque[bytes]()
+        self._closed = False
         if end is None:
             self._waiting.append(b"[" if self._as_json else _csv_line(COLUMNS))
             try:
@@ -140,8 +141,7 @@ class EventTable:
         """Say of images and clips that they are deleted."""
         self.flush()
         note_deleted(self._path, names)
-        self._stream.close()
-        self._stream = self._path.open("ab", buffering=0)
+        self._stream.close()  # it leads to the file of before; the next event opens the new one
 
     def flush(self) -> None:
         """Return when all events are on the disk; after an OSError they are still to be written."""
@@ -150,15 +150,19 @@ class EventTable:
 
     def close(self) -> None:
         """Complete the file."""
-        if not self._stream.closed:
-            with self._stream:
-                if self._as_json:
-                    self._waiting.append(b"\n]\n")
-                if self._waiting:
-                    self._write()
+        if not self._closed:
+            self._closed = True
+            if self._as_json:
+                self._waiting.append(b"\n]\n")
+            try:
+                self.flush()
+            finally:
+                self._stream.close()
 
     def _write(self) -> None:
         """Write what waits, all of it or nothing."""
+        if self._stream.closed:
+            self._stream = self._path.open("ab", buffering=0)
         descriptor = self._stream.fileno()
         end = os.fstat(descriptor).st_size
         try:

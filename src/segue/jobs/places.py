@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from segue.events.archive import EventArchive
 from segue.events.table import last_object
 from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, InstancesJob, VideoJob
 from segue.sinks import output_paths
 from segue.sinks.outputs import default_folder
-from segue.sinks.rotation import part_path, parts_of
+from segue.sinks.rotation import new_part, part_path
 from segue.video import Source
 
 EVENTS = "events"
@@ -47,14 +48,17 @@ class OutputPlaces:
         return table if named else table.parent
 
     def part(self, name: str) -> OutputPlaces:
-        """The places of a part of a run."""
+        """The places of a part of a run; all have one name."""
+        images = () if self.snapshots is None else (self.snapshots,)
+        name = new_part((self.folder, *self.others.values(), *images), name)
         others = {kind: part_path(path, name) for kind, path in self.others.items()}
         snapshots = None if self.snapshots is None else part_path(self.snapshots, name)
         return OutputPlaces(part_path(self.folder, name), others, snapshots)
 
     def next_run(self, name: str, formats: tuple[str, ...]) -> OutputPlaces:
         """The places of a run that goes on after others: events stay where they are."""
-        return replace(self, folder=part_path(self.folder, name), others=self._with_events(formats))
+        folder = part_path(self.folder, new_part((self.folder,), name))
+        return replace(self, folder=folder, others=self._with_events(formats))
 
     def last_object(self, formats: tuple[str, ...]) -> int:
         """The last id of an object of earlier runs, by their tables of events, of whole runs or of parts."""
@@ -70,14 +74,16 @@ class OutputPlaces:
             return self.others
         return {**self.others, EVENTS: output_paths(self.folder, formats)[EVENTS]}
 
+    def archive(self, formats: tuple[str, ...]) -> EventArchive | None:
+        """The events of all runs and of all parts, with their images; None without a table of events."""
+        table = self._with_events(formats).get(EVENTS)
+        folder = None if EVENTS in self.others else self.folder
+        return None if table is None else EventArchive(table, self.snapshots, folder)
+
     def tables(self, formats: tuple[str, ...]) -> Iterator[Path]:
         """The tables of events of earlier runs, of whole runs and of parts."""
-        table = self._with_events(formats).get(EVENTS)
-        if table is not None:
-            yield table
-            yield from parts_of(table)
-            if table.parent == self.folder:
-                yield from (part / table.name for part in parts_of(self.folder))
+        archive = self.archive(formats)
+        yield from () if archive is None else (part.table for part in archive.parts())
 
 
 def with_defaults(job: VideoJob, *, endless: bool) -> VideoJob:

@@ -11,14 +11,17 @@ from segue.jobs.record import named_files
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
 from segue.types import MaskPrompt
-from segue.utils.inputs import exists, not_there
+from segue.utils.inputs import check_file, exists, not_there
 from segue.video.sources.addresses import check_place, is_url
 from segue.video.sources.images import is_source
-from segue.video.sources.span import Span
+from segue.video.sources.span import Span, parse_duration
 from segue.weights.available import check_available
 
 NOT_READ = frozenset({"events", "snapshots", "background", "explain", "notify", "prompter"})
 """Fields of jobs with files that are written, addresses, or names."""
+
+READ_FILES = frozenset({"roi", "scene"})
+"""Fields of jobs with images or statistics that are read; folders are none."""
 
 
 def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Collection[Path] = ()) -> None:
@@ -89,6 +92,8 @@ def _check_options(job: VideoJob) -> None:
     """Options of a job, and the files that they name."""
     source = job.source
     Span.of(source.start, source.end, source.stride, source.duration)
+    if job.outputs.rotate is not None:
+        parse_duration(job.outputs.rotate, "--rotate")
     if isinstance(job, TrackJob):
         name = job.prompter
         if isinstance(name, str) and name not in PROMPTERS and not exists(Path(name)):
@@ -102,3 +107,5 @@ def _check_options(job: VideoJob) -> None:
     for name, text in named_files(job).items():
         if name not in NOT_READ and not _is_there(text):
             raise SourceError(f"{text}: no such file or folder, given as --{name.replace('_', '-')}")
+        if name in READ_FILES and exists(Path(text)):
+            check_file(Path(text), SourceError)

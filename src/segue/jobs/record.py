@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 from PIL.Image import Image as PillowImage
@@ -28,6 +28,7 @@ from segue.types import MaskPrompt
 from segue.utils.arrays import as_array
 from segue.utils.files import locked, write_complete
 from segue.utils.inputs import check_file, exists, sha256, user_path
+from segue.utils.redaction import redact_values
 from segue.video.sources.addresses import is_url, stored_address
 from segue.video.sources.identity import SourceIdentity
 from segue.weights.download import own_file
@@ -132,7 +133,7 @@ def result_settings(job: VideoJob, *, whole: bool = True) -> dict[str, Any]:
 
 
 def record(job: VideoJob) -> dict[str, Any]:
-    """The job as recorded beside its results: without output paths and passwords of addresses."""
+    """The job as recorded beside its results: without output paths, passwords of addresses and secrets."""
     values = job.model_dump(mode="json")
     values["device"] = None  # results of one kind of device do not tell which one it was
     values["outputs"] = {name: values["outputs"][name] for name in ("formats", "side_by_side", "rotate")}
@@ -141,7 +142,7 @@ def record(job: VideoJob) -> dict[str, Any]:
         source["place"], source["identity"] = source["origin"], None
     for part in (source, values):
         part |= {name: stored_address(text) for name, text in part.items() if is_url(str(text))}
-    return values
+    return cast(dict[str, Any], redact_values(values))
 
 
 def model_digest(model: Model) -> str | None:
@@ -204,7 +205,7 @@ def write_record(job: VideoJob, folder: Path, written: Mapping[str, Path]) -> No
     """Write the job beside its results."""
     path = record_path(folder, written)
     with locked([path]):  # which also removes what a killed run was writing
-        write_complete(path, (json.dumps(record(job), indent=1) + "\n").encode())
+        write_complete(path, (json.dumps(record(job), indent=1) + "\n").encode(), private=True)
 
 
 def record_path(folder: Path, written: Mapping[str, Path]) -> Path:

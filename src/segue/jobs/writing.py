@@ -21,7 +21,7 @@ from segue.jobs.values import ForegroundJob
 from segue.sessions.session import Passes
 from segue.sinks import Sink, open_sinks
 from segue.sinks.base import BackgroundSink
-from segue.sinks.rotation import RotatingSink, part_name, parts_of
+from segue.sinks.rotation import RotatingSink, part_name
 from segue.video.decoding.readers import ConnectionChange
 from segue.video.sources.span import parse_duration
 
@@ -161,14 +161,10 @@ class JobOutputs:
         return tuple(self._places.tables(outputs.formats or ()))
 
     def _archive(self) -> dict[Path, Path]:
-        """Folder of images and table of each part that there is."""
-        base, table = self._places.snapshots, self._places.others.get(EVENTS)
-        if base is None or table is None or self._opened.job.outputs.rotate is None:
-            return {}
-        names = [part.name for part in parts_of(base)]
-        tables = [table.with_name(f"{table.stem}-{name}{table.suffix}") for name in names]
-        # The newest part is still written.
-        return {base / name: path for name, path in [*zip(names, tables, strict=True)][:-1]}
+        """Folder of images and table of each part that there is, also of runs with another ``rotate``."""
+        archive = self._places.archive(self._opened.job.outputs.formats or ())
+        parts = () if archive is None else archive.parts()
+        return {part.folder: part.table for part in parts if part.folder is not None}
 
     def _record(self, places: OutputPlaces, written: dict[str, Path]) -> None:
         job = self._opened.job

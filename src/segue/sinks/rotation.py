@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,18 +88,28 @@ PART = r"\d{8}T\d{6}Z(?:-\d+)?"
 _PART = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?")
 
 
-def parts_of(output: Path) -> list[Path]:
-    """The parts that are there of an output, as :func:`part_path` calls them, in order of time."""
+def part_names(output: Path) -> list[str]:
+    """Names of the parts that are there of an output, in order of time."""
     folder = output.parent if _is_file(output) else output
     start = f"{output.stem}-" if _is_file(output) else ""
     end = output.suffix if _is_file(output) else ""
-    found: dict[tuple[str, int], Path] = {}
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name.startswith(start) and path.name.endswith(end):
-            part = _PART.fullmatch(path.name.removeprefix(start).removesuffix(end))
-            if part:
-                found[part[1], int(part[2] or 1)] = path
-    return [path for _, path in sorted(found.items())]
+    names = []
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(start) and entry.name.endswith(end):
+                names.append(entry.name.removeprefix(start).removesuffix(end))
+    return sorted({name for name in names if _PART.fullmatch(name)}, key=order_of_part)
+
+
+def order_of_part(name: str) -> tuple[str, int]:
+    """What sorts names of parts by time; the output without parts comes first."""
+    part = _PART.fullmatch(name)
+    return ("", 0) if part is None else (part[1], int(part[2] or 1))
+
+
+def parts_of(output: Path) -> list[Path]:
+    """The parts that are there of an output, as :func:`part_path` calls them, in order of time."""
+    return [part_path(output, name) for name in part_names(output)]
 
 
 def _is_file(output: Path) -> bool:
@@ -107,10 +118,13 @@ def _is_file(output: Path) -> bool:
 
 def part_path(output: Path, part: str) -> Path:
     """Path of a part: a folder in ``output``, or a file beside it if ``output`` is a file."""
-    is_file = _is_file(output)
-    number, path = 1, output
-    while number == 1 or path.exists():
-        called = part if number == 1 else f"{part}-{number}"
-        path = output.with_name(f"{output.stem}-{called}{output.suffix}") if is_file else output / called
+    return output.with_name(f"{output.stem}-{part}{output.suffix}") if _is_file(output) else output / part
+
+
+def new_part(outputs: Iterable[Path], part: str) -> str:
+    """The name of a part, with a number where one of the outputs has such a part already."""
+    outputs, number, name = [*outputs], 1, part
+    while any(part_path(output, name).exists() for output in outputs):
         number += 1
-    return path
+        name = f"{part}-{number}"
+    return name

@@ -6,12 +6,17 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import os
 import secrets
 import ssl
-from collections.abc import Mapping
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from segue.errors import SegueError
 
@@ -76,10 +81,10 @@ def user_and_password(header: str) -> tuple[str, str]:
     return "", ""
 
 
-def brings_token(headers: Mapping[str, str], token: str) -> bool:
-    """Whether a request has the token: in ``Token``, as a bearer, or as a password of any user."""
-    given = headers.get("authorization") or ""
-    return any(same(each, token) for each in (headers.get("token") or "", user_and_password(given)[1]))
+def tokens_of(headers: Mapping[str, str]) -> list[str]:
+    """The tokens of a request: in ``Token``, as a bearer, or as a password of any user."""
+    password = user_and_password(headers.get("authorization") or "")[1]
+    return [each for each in (headers.get("token") or "", password) if each]
 
 
 def same(given: str, wanted: str) -> bool:
@@ -87,10 +92,159 @@ def same(given: str, wanted: str) -> bool:
     return secrets.compare_digest(given.encode(errors="replace"), wanted.encode())
 
 
+MIN_TOKEN = 16
+"""Characters of the shortest token that is taken; shorter ones can be guessed."""
+
+
+def check_token(name: str, token: str) -> None:
+    """Refuse a token that can be guessed; SegueError if so."""
+    if len(token) < MIN_TOKEN:
+        raise SegueError(f"{name} is too short; give at least {MIN_TOKEN} characters")
+
+
 def own_token() -> tuple[str, bool]:
-    """The token of SEGUE_TOKEN, or a new one; and whether it is new, so that it must be printed."""
+    """The token of SEGUE_TOKEN, or a new one; and whether it is new, so that it must be printed.
+
+    Raises:
+        SegueError: that of SEGUE_TOKEN can be guessed.
+    """
     given = os.environ.get(TOKEN, "")
+    if given:
+        check_token(TOKEN, given)
     return given or secrets.token_urlsafe(24), not given
+
+
+MAX_TRIES, TRY_SECONDS = 10, 60.0
+"""Wrong passwords and tokens that somebody may send in so many seconds."""
+
+MAX_SENDERS = 1000
+"""Senders whose wrong passwords and tokens are counted."""
+
+
+class _Try(NamedTuple):
+    """A password or token that was sent, and when; wrong, or still being checked."""
+
+    time: float
+    is_wrong: bool = False
+
+
+class Tries:
+    """Counts wrong passwords and tokens by sender; one that is sent again is counted once.
+
+    Args:
+        limit: wrong ones that a sender may send.
+        seconds: time in which they count.
+    """
+
+    def __init__(self, limit: int = MAX_TRIES, seconds: float = TRY_SECONDS) -> None:
+        self.limit, self.seconds = limit, seconds
+        self._lock = threading.Lock()
+        self._key = secrets.token_bytes(32)
+        self._tries: OrderedDict[str, dict[bytes, _Try]] = OrderedDict()
+
+    def begin(self, sender: str, secret: str) -> Literal["new", "wrong", "refused"]:
+        """Count a password or token before anybody sees whether it is right.
+
+        Args:
+            sender: who sends it.
+            secret: what is sent.
+
+        Returns:
+            ``new`` where it is to be checked, and :meth:`end` to be called; ``wrong`` where it was wrong a
+            moment ago; ``refused`` where too many were wrong.
+        """
+        digest, now = self._digest(secret), time.monotonic()
+        with self._lock:
+            tries = self._tries.setdefault(sender, {})
+            self._tries.move_to_end(sender)
+            for each in [each for each, one in tries.items() if one.time <= now - self.seconds]:
+                del tries[each]
+            while len(self._tries) > MAX_SENDERS:
+                self._tries.popitem(last=False)
+            if (one := tries.get(digest)) is not None:
+                return "wrong" if one.is_wrong else "new"  # else another thread is just checking it
+            if len(tries) >= self.limit:
+                return "refused"
+            tries[digest] = _Try(now)
+            return "new"
+
+    def end(self, sender: str, secret: str, *, right: bool) -> None:
+        """Note what came of a password or token; one that was right counts no more."""
+        digest = self._digest(secret)
+        with self._lock:
+            tries = self._tries.get(sender, {})
+            if right:
+                tries.pop(digest, None)
+            elif digest in tries:
+                tries[digest] = _Try(tries[digest].time, is_wrong=True)
+
+    def _digest(self, secret: str) -> bytes:
+        return hashlib.blake2b(secret.encode(errors="replace"), key=self._key, digest_size=16).digest()
+
+
+def sender_of(address: str) -> str:
+    """Who sends from an address: itself, or of IPv6 its network, in which one computer has many addresses."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+    return str(parsed)
+
+
+MAX_HOPS = 20
+"""Proxies behind one another that are looked at."""
+
+
+def client_address(peer: str, forwarded: str, proxies: Iterable[str]) -> str:
+    """The address of a client, which trusted proxies name.
+
+    Args:
+        peer: address of the connection.
+        forwarded: headers ``X-Forwarded-For``, joined by commas.
+        proxies: addresses and networks of proxies that are trusted.
+
+    Returns:
+        The last address that no trusted proxy has; ``peer`` where that is none.
+    """
+    networks = [ipaddress.ip_network(each, strict=False) for each in proxies]
+    address = peer
+    for hop in reversed(forwarded.split(",")[-MAX_HOPS:]):
+        if not any(_is_in(address, network) for network in networks):
+            break
+        try:
+            address = str(ipaddress.ip_address(_without_port(hop.strip())))
+        except ValueError:
+            break
+    return address
+
+
+def check_network(text: str) -> None:
+    """Refuse a text that is neither an address nor a network; SegueError if so."""
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise SegueError(
+            f"{text!r}: give an address, such as 10.0.0.2, or a network, 10.0.0.0/8 ({error})"
+        ) from None
+
+
+def _is_in(address: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    with suppress(ValueError):
+        parsed = ipaddress.ip_address(address)
+        mapped = getattr(parsed, "ipv4_mapped", None)
+        return (mapped or parsed) in network
+    return False
+
+
+def _without_port(text: str) -> str:
+    """An address of ``X-Forwarded-For``, where some proxies write the port of the client, too."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
 
 
 def encryption(

@@ -8,9 +8,10 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from secrets import token_hex
+from typing import IO
 
 from filelock import FileLock, Timeout
 
@@ -100,10 +101,20 @@ def prepare(path: Path) -> None:
     remove_partial(path.parent, path)
 
 
-def write_complete(path: Path, data: bytes, *, sync_name: bool = True) -> None:
-    """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before."""
+def write_complete(path: Path, data: bytes, *, sync_name: bool = True, private: bool = False) -> None:
+    """Write a whole file in one step: afterwards it is there with all of ``data``, or as it was before.
+
+    A ``private`` file is one that other users cannot read.
+    """
     with replacing(path, sync_name=sync_name) as partial:
+        if private:
+            make_private(partial)
         partial.write_bytes(data)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that other users cannot read; one that is there stays as it is, with its mode."""
+    path.touch(mode=0o600)
 
 
 def rewrite(path: Path, data: bytes) -> None:
@@ -113,26 +124,46 @@ def rewrite(path: Path, data: bytes) -> None:
     """
     path = path.resolve()
     with writing(path):
-        before = path.stat()
-        partial = PartialFile(path)
         try:
-            # It may hold passwords: nobody else reads it before it has its mode.
-            descriptor = os.open(partial.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                new = os.fstat(file.fileno())
-                if (new.st_uid, new.st_gid) != (before.st_uid, before.st_gid):
-                    os.chown(partial.path, before.st_uid, before.st_gid)
-                partial.path.chmod(stat.S_IMODE(before.st_mode))
+            with _replacement(path) as file:
                 file.write(data)
-            partial.commit()
         except PermissionError:
             with path.open("r+b") as file:
                 file.write(data)
                 file.truncate()
                 file.flush()
                 sync_open_file(file.fileno())
-        finally:
-            partial.discard()
+
+
+@contextmanager
+def rewriting(path: Path) -> Iterator[IO[bytes]]:
+    """A stream for the new content of a file that is there, which is complete afterwards or as it was before.
+
+    It stays where a link leads, with its mode and, where this process may do so, its owner.
+
+    Yields:
+        The stream.
+    """
+    with writing(path), _replacement(path.resolve(), any_owner=True) as file:
+        yield file
+
+
+@contextmanager
+def _replacement(path: Path, *, any_owner: bool = False) -> Iterator[IO[bytes]]:
+    before, partial = path.stat(), PartialFile(path)
+    try:
+        # It may hold passwords: nobody else reads it before it has its mode.
+        descriptor = os.open(partial.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            new = os.fstat(file.fileno())
+            if (new.st_uid, new.st_gid) != (before.st_uid, before.st_gid):
+                with suppress(PermissionError) if any_owner else nullcontext():
+                    os.chown(partial.path, before.st_uid, before.st_gid)
+            partial.path.chmod(stat.S_IMODE(before.st_mode))
+            yield file
+        partial.commit()
+    finally:
+        partial.discard()
 
 
 def make_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, get_args
 from urllib.parse import unquote
 
 from segue.errors import ArgumentError, SegueError
+from segue.utils.redaction import redact
 
 
 def check_file(path: Path, error: type[SegueError], largest: int | None = None) -> None:
@@ -164,10 +165,13 @@ def first_line(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """A text for one line of a terminal: what would end the line or command the terminal is escaped."""
+    """A text for one line of a terminal: what would end the line or command the terminal is escaped.
+
+    Secrets are masked (:mod:`segue.utils.redaction`).
+    """
     return "".join(
         sign if sign.isprintable() or sign == "\u00a0" else sign.encode("unicode_escape").decode()
-        for sign in text
+        for sign in redact(text)
     )
 
 

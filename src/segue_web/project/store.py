@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 from filelock import FileLock, Timeout
 
 from segue.errors import SegueError, SinkError
-from segue.utils.files import replacing, writing
+from segue.utils.files import make_private, replacing, writing
 
 FORMAT = 2
 
@@ -155,6 +155,7 @@ class Store:
             except Timeout:
                 raise SegueError(f"{folder}: is open in another process; close that one first") from None
         try:
+            make_private(folder / "project.db")
             self._db = sqlite3.connect(folder / "project.db", isolation_level=None, check_same_thread=False)
             self._db.row_factory = sqlite3.Row
             self._db.executescript(_PRAGMAS)
@@ -182,6 +183,7 @@ class Store:
                 replacing(copied) as path,
                 closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as database,
             ):
+                make_private(path)
                 database.execute("VACUUM INTO ?", (str(path),))
         except sqlite3.DatabaseError as error:
             raise SegueError(f"{source}: cannot be copied ({error})") from None

@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from segue.utils import access
-from segue.utils.access import LOOPBACK, brings_token
+from segue.utils.access import LOOPBACK, Tries, same, sender_of, tokens_of
 from segue.utils.extras import requires_extra
 from segue_web.server.address import listen, proof
 from segue_web.server.slow_clients import PatientProtocol
@@ -114,14 +114,36 @@ def guarded_app(token: str, page: str, life: Life) -> FastAPI:
 
 
 def refuse_pages(app: FastAPI, host: str, token: str | None) -> None:
-    """Let programs ask, with the token if there is one, and no pages: browsers name these in each request."""
+    """Let programs ask, with the token if there is one, and no pages: browsers name these in each request.
+
+    Wrong tokens are counted by address; after some of them it is refused for a while.
+    """
+    tries = Tries()
+
+    def status_of(request: Request, token: str) -> int:
+        """200 where a request brings the token, 401 where not, 429 after too many others."""
+        sender = sender_of(request.client.host if request.client else "")
+        status = 401
+        for each in tokens_of(request.headers):
+            outcome = tries.begin(sender, each)
+            if outcome == "new":
+                right = same(each, token)
+                tries.end(sender, each, right=right)
+                if right:
+                    return 200
+            elif outcome == "refused":
+                status = 429
+        return status
 
     @app.middleware("http")
     async def check(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         if "origin" in request.headers or "sec-fetch-site" in request.headers:
             return Response("only programs may ask", 403)
-        if token is not None and not brings_token(request.headers, token):
-            return Response("the token is missing", 401, {"WWW-Authenticate": "Basic"})
+        status = 200 if token is None else status_of(request, token)
+        if status == 429:
+            return Response("too many wrong tokens; wait a minute", status)
+        if status == 401:
+            return Response("the token is missing", status, {"WWW-Authenticate": "Basic"})
         return await go_on(request)
 
     if host in LOOPBACK:

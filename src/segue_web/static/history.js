@@ -1,5 +1,6 @@
 // Events of cameras with their images and clips, and how many there were.
 
+import { dayOf, startsOf, tickOf, timeOf } from "./calendar.js";
 import { dialog, element, make, notice, span } from "./dom.js";
 import { eventText, subjectOf } from "./happenings.js";
 
@@ -13,10 +14,9 @@ import { eventText, subjectOf } from "./happenings.js";
 const PAGE = 60; // events that are asked for at once
 const KINDS = ["enter", "leave", "zone-enter", "zone-leave", "loiter", "cross", "offline", "online", "end"];
 const DELETED = "deleted";
+/** bars of a chart @type {Record<string, number>} */
+const BARS = { hour: 24, day: 14 };
 
-const dayOf = (/** @type {number} */ moment) =>
-  new Date(moment * 1000).toLocaleDateString("en", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
-const timeOf = (/** @type {number} */ moment) => new Date(moment * 1000).toLocaleTimeString("en-GB");
 const keyOf = (/** @type {Event} */ event) =>
   [event.camera, event.part, event.snapshot || `${event.moment} ${event.event} ${event.object}`].join("/");
 const address = (/** @type {Event} */ event, /** @type {string} */ file) =>
@@ -29,14 +29,27 @@ export async function get(/** @type {string} */ path) {
   return response.json();
 }
 
-/** Send what is to be saved; gives why it was refused, or nothing. */
-export async function post(/** @type {string} */ path, /** @type {unknown} */ values) {
-  const response = await fetch(path, {
+const send = (/** @type {string} */ path, /** @type {unknown} */ values) =>
+  fetch(path, {
     method: "POST",
     body: JSON.stringify(values),
     headers: { "Content-Type": "application/json" },
   });
+
+/** Send what is to be saved; gives why it was refused, or nothing. */
+export async function post(/** @type {string} */ path, /** @type {unknown} */ values) {
+  const response = await send(path, values);
   return response.ok ? "" : response.text();
+}
+
+/**
+ * Set one mark of an event; gives all marks that it has then, also those of others.
+ * @param {Event} event @param {Mark} mark @param {boolean} value @returns {Promise<Pick<Event, Mark>>}
+ */
+async function setMark({ camera, part, snapshot, clip }, mark, value) {
+  const response = await send(`marks/${camera}`, { part, snapshot, clip, mark, value });
+  if (!response.ok) throw new Error(await response.text());
+  return response.json();
 }
 
 /** An event with its image; a press plays its clip. @param {Event} event @param {() => Event[]} others */
@@ -112,27 +125,29 @@ function play(event, others) {
     says.textContent += has(event.snapshot) ? "; the clip is not complete yet" : "";
     if (has(event.snapshot)) film.replaceWith(still());
   };
-  const box = (/** @type {Mark} */ mark, /** @type {string} */ text) =>
-    make("label", {}, [
-      make("input", {
-        type: "checkbox",
-        checked: event[mark],
-        disabled: !has(event.snapshot) || "look" in document.body.dataset,
-        onchange: (/** @type {{target: HTMLInputElement}} */ { target }) => void save(mark, target),
-      }),
-      span(text),
-    ]);
-  const save = async (/** @type {Mark} */ mark, /** @type {HTMLInputElement} */ input) => {
-    event[mark] = input.checked;
-    const { part, snapshot, clip, reviewed, kept } = event;
-    const refused = await post(`marks/${event.camera}`, { part, snapshot, clip, reviewed, kept }).catch(
-      (error) => error.message,
-    );
-    if (refused) {
-      input.checked = event[mark] = !input.checked;
-      notice(refused, "bad");
-    }
+  /** @type {Map<Mark, HTMLInputElement>} */
+  const inputs = new Map();
+  const box = (/** @type {Mark} */ mark, /** @type {string} */ text) => {
+    const input = make("input", {
+      type: "checkbox",
+      checked: event[mark],
+      disabled: !has(event.snapshot) || "look" in document.body.dataset,
+      onchange: () => void save(mark, input.checked),
+    });
+    inputs.set(mark, input);
+    return make("label", {}, [input, span(text)]);
+  };
+  const save = async (/** @type {Mark} */ mark, /** @type {boolean} */ value) => {
+    const before = saving;
+    const turn = (async () => {
+      await before; // answers come in the order of the changes
+      Object.assign(event, await setMark(event, mark, value));
+    })().catch((error) => notice(error.message, "bad"));
+    saving = turn;
+    await turn;
     marks += 1;
+    if (saving !== turn) return; // the last one says how it is
+    for (const [name, input] of inputs) input.checked = event[name];
     for (const node of document.querySelectorAll(`[data-key="${CSS.escape(keyOf(event))}"]`))
       /** @type {any} */ (node).flag(event);
   };
@@ -160,6 +175,10 @@ function play(event, others) {
 let shown = [];
 let marks = 0; // that were made here
 let answered = ""; // the question whose events are shown
+let following = /** @type {string | null} */ (null); // where earlier ones begin
+let problem = ""; // that was said
+/** @type {Promise<unknown>} */
+let saving = Promise.resolve(); // of the last mark that was set here
 
 /** The question that the filters mean. */
 function question() {
@@ -178,8 +197,17 @@ function question() {
   return wanted;
 }
 
-/** Put events below those that are shown, or in place of them. @param {Event[]} events @param {boolean} more */
-function showEvents(events, more) {
+/** Say what the server could not read, once. */
+function sayProblems(/** @type {string[]} */ problems) {
+  if (problems.length && problems[0] !== problem) notice(problems[0], "bad");
+  problem = problems[0] ?? "";
+}
+
+/**
+ * Put the events of an answer below those that are shown.
+ * @param {{events: Event[], next: string | null, problems: string[]}} answer
+ */
+function showEvents({ events, next, problems }) {
   const list = element("timeline-list");
   for (const event of events) {
     const day = dayOf(event.moment);
@@ -191,7 +219,9 @@ function showEvents(events, more) {
   }
   shown = [...shown, ...events];
   element("events-empty").hidden = shown.length > 0;
-  element("events-more").hidden = !more;
+  following = next;
+  element("events-more").hidden = next === null;
+  sayProblems(problems);
   offer(
     "by-zone",
     shown.flatMap((event) => event.zone.split(";")),
@@ -209,6 +239,17 @@ function offer(/** @type {string} */ id, /** @type {string[]} */ values) {
     if (value && !known.has(value)) element(id).append(make("option", { value, textContent: value }));
 }
 
+/**
+ * Ask for events; where those that were looked at have none that is wanted, go on with earlier ones.
+ * @param {URLSearchParams} wanted @returns {Promise<{events: Event[], next: string | null, problems: string[]}>}
+ */
+async function askEvents(wanted) {
+  const answer = await get(`events?${wanted}`);
+  if (answer.events.length || answer.next === null) return answer;
+  wanted.set("cursor", answer.next);
+  return askEvents(wanted);
+}
+
 /** Ask anew for the newest events that the filters want. */
 export async function loadEvents() {
   const wanted = String(question());
@@ -217,23 +258,22 @@ export async function loadEvents() {
   let before, answer;
   do {
     before = marks;
-    answer = await get(`events?${wanted}`);
+    answer = await askEvents(question());
     if (wanted !== String(question())) return; // others are wanted now
   } while (before !== marks);
-  const { events, more } = answer;
   shown = [];
   answered = wanted;
   list.inert = false;
   list.replaceChildren();
   element("events-new").textContent = "";
-  showEvents(events, more);
+  showEvents(answer);
 }
 
 async function loadEarlier() {
   const [above, wanted] = [shown, question()];
-  wanted.set("before", String(shown.at(-1)?.moment));
-  const { events, more } = await get(`events?${wanted}`);
-  if (above === shown) showEvents(events, more);
+  wanted.set("cursor", String(following));
+  const answer = await askEvents(wanted);
+  if (above === shown) showEvents(answer);
 }
 
 /** Say that there are newer events; who reads older ones is not disturbed. */
@@ -251,35 +291,28 @@ export async function showLast(/** @type {string} */ camera, /** @type {HTMLElem
   list.replaceChildren(...events.map((/** @type {Event} */ event) => make("li", {}, [card(event, () => events)])));
 }
 
-/** The question about counts that the choices mean. */
-function countsQuestion() {
-  const byDay = element("counts-by").value === "day";
-  const wanted = new URLSearchParams({ by: byDay ? "day" : "hour", number: byDay ? "14" : "24" });
-  if (element("counts-camera").value) wanted.set("camera", element("counts-camera").value);
-  return String(wanted);
-}
+/** What the counts are to be of. @returns {["hour" | "day", string]} */
+const countsChoice = () => [element("counts-by").value, element("counts-camera").value];
 
 /** Bars of what was counted. */
 export async function loadCounts() {
-  const byDay = element("counts-by").value === "day";
-  const wanted = countsQuestion();
-  /** @type {{counts: Count[]}} */
-  const { counts } = await get(`counts?${wanted}`);
-  if (wanted !== countsQuestion()) return; // others are wanted now
+  const [by, camera] = countsChoice();
+  const wanted = new URLSearchParams({ edges: String(startsOf(by, BARS[by], new Date())) });
+  if (camera) wanted.set("camera", camera);
+  /** @type {{counts: Count[], problems: string[]}} */
+  const { counts, problems } = await get(`counts?${wanted}`);
+  if (String([by, camera]) !== String(countsChoice())) return; // others are wanted now
+  sayProblems(problems);
   const kinds = [...new Set(counts.flatMap((count) => Object.keys(count.events)))]
     .filter((kind) => !/^(leave|end|online)/.test(kind))
     .sort((a, b) => Number(b === "enter") - Number(a === "enter") || a.localeCompare(b));
   element("counts-empty").hidden = kinds.length > 0;
-  const tickOf = (/** @type {number} */ begin) =>
-    byDay
-      ? new Date(begin * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "numeric" })
-      : String(new Date(begin * 1000).getHours());
   element("charts").replaceChildren(
     ...kinds.map((kind) => {
       const numbers = counts.map((count) => count.events[kind] ?? 0);
       const most = Math.max(...numbers);
       const bars = numbers.map((number, i) => {
-        const bar = make("i", { title: `${tickOf(counts[i].begin)}${byDay ? "" : ":00"}: ${number}` });
+        const bar = make("i", { title: `${tickOf(by, counts[i].begin)}${by === "day" ? "" : ":00"}: ${number}` });
         bar.style.height = `${(100 * number) / most}%`;
         return bar;
       });
@@ -300,7 +333,7 @@ export async function loadCounts() {
         {
           className: "bars",
           role: "img",
-          "aria-label": `${title}: ${numbers.map((number, i) => `${tickOf(counts[i].begin)} ${number}`).join(", ")}`,
+          "aria-label": `${title}: ${numbers.map((number, i) => `${tickOf(by, counts[i].begin)} ${number}`).join(", ")}`,
         },
         bars,
       );
@@ -310,7 +343,7 @@ export async function loadCounts() {
         make(
           "div",
           { className: "ticks", "aria-hidden": "true" },
-          counts.map((count) => span(tickOf(count.begin))),
+          counts.map((count) => span(tickOf(by, count.begin))),
         ),
       ]);
     }),

@@ -4,7 +4,17 @@ import { element, fill, iconButton, make, otherTheme, span } from "./dom.js";
 import { beginHistory, get, hearOfEvents, loadCounts, loadEvents, post, showLast } from "./history.js";
 import { icon } from "./icons.js";
 import { drawing } from "./paint.js";
-import { cornersOf, drawHeights, drawIgnored, drawZones, ZoneEditor } from "./zones.js";
+import {
+  cornersOf,
+  drawHeights,
+  drawIgnored,
+  drawZones,
+  freeName,
+  heightText,
+  replacedHeight,
+  ZoneEditor,
+  zoneText,
+} from "./zones.js";
 
 /**
  * @typedef {import("./zones.js").Zone} Zone
@@ -174,21 +184,19 @@ function showWall() {
 // A camera
 
 const percent = (/** @type {number} */ share) => Math.round(share * 1000) / 10;
-const zoneText = (/** @type {Zone} */ zone) =>
-  `${zone.name}=${zone.points.map(([x, y]) => (zone.percent ? `${x}%,${y}%` : `${x},${y}`)).join(" ")}`;
 
 let saving = Promise.resolve();
 
 /**
- * Change what is drawn on a camera, one change after the other: each begins with what the server has then.
- * @param {Kind} kind @param {(state: State) => string[]} change @param {() => void} done
+ * Add, replace or remove one thing that is drawn on a camera, one after the other. The server refuses to change what
+ * somebody else has changed since it was shown.
+ * @param {Kind} kind @param {string | null} previous as it was shown, null for a new one
+ * @param {string | null} now null removes it @param {() => void} done
  */
-function saveDrawn(kind, change, done = () => {}) {
+function saveDrawn(kind, previous, now, done = () => {}) {
   const name = chosen;
   const save = async () => {
-    await look();
-    if (!states[name]) return `there is no camera ${name} any more`;
-    const refused = await post(`${kind}/${name}`, change(states[name]));
+    const refused = await post(`${kind}/${name}`, { previous, new: now });
     await look();
     if (!refused) done();
     return refused;
@@ -213,12 +221,13 @@ function beginDrawing(kind, zone = null) {
   const size = states[chosen].size;
   if (!size) return;
   chooseKind(kind);
-  element("zone-name").value = zone?.name ?? "zone";
-  drawn.begin(zone ? cornersOf(zone, [1, 1], size) : [], zone?.name);
+  element("zone-name").value = zone?.name ?? freeName([...states[chosen].zones, ...states[chosen].ignored]);
+  drawn.begin(zone ? cornersOf(zone, [1, 1], size) : [], zone?.name, zone ? zoneText(zone) : null);
 }
 
 /** @param {Kind} kind */
 function chooseKind(kind) {
+  if (kind !== drawnKind) Object.assign(drawn, { was: "", previous: null }); // of another list: it is a new one
   drawnKind = kind;
   element("zone-kind").value = kind;
   element("zone-hint").textContent = HINTS[kind];
@@ -227,8 +236,6 @@ function chooseKind(kind) {
   drawn.points.length = Math.min(drawn.points.length, drawn.most);
   showDrawing();
 }
-
-const heightText = (/** @type {[number, number]} */ [row, least]) => (row ? `${row}:${least}` : String(least));
 
 function showDrawing() {
   element("zone-form").hidden = !drawn.active;
@@ -260,12 +267,12 @@ function showCamera() {
     ...state.zones.map((zone) => zoneItem("zones", zone, zone.points.length === 2 ? "line" : "")),
     ...state.ignored.map((zone) => zoneItem("ignored", zone, "not looked at")),
     ...state.heights.map(([row, least]) => {
+      const text = heightText([row, least]);
       const words = row ? `${Math.round(least)} px at row ${Math.round(row)}` : `${Math.round(least)} px`;
-      const rest = (/** @type {State} */ { heights }) => heights.filter((other) => other[0] !== row).map(heightText);
       return make("li", {}, [
         make("b", { textContent: words }),
         span("least height", "quiet"),
-        ...(looks ? [] : [iconButton("trash", `Remove ${words}`, () => saveDrawn("heights", rest))]),
+        ...(looks ? [] : [iconButton("trash", `Remove ${words}`, () => saveDrawn("heights", text, null))]),
       ]);
     }),
   ]);
@@ -274,7 +281,6 @@ function showCamera() {
 /** A line of the list of what is drawn. @param {"zones" | "ignored"} kind @param {Zone} zone @param {string} about */
 function zoneItem(kind, zone, about) {
   const option = kind === "zones" ? "zone" : "ignore";
-  const rest = (/** @type {State} */ state) => state[kind].filter((other) => other.name !== zone.name).map(zoneText);
   return make("li", {}, [
     make("b", { textContent: zone.name, title: `--${option} "${zoneText(zone)}"` }),
     span(about, "quiet"),
@@ -282,7 +288,7 @@ function zoneItem(kind, zone, about) {
       ? []
       : [
           make("button", { textContent: "Edit", onclick: () => beginDrawing(kind, zone) }),
-          iconButton("trash", `Remove ${zone.name}`, () => saveDrawn(kind, rest)),
+          iconButton("trash", `Remove ${zone.name}`, () => saveDrawn(kind, zoneText(zone), null)),
         ]),
   ]);
 }
@@ -294,7 +300,7 @@ element("zone-kind").onchange = () => chooseKind(element("zone-kind").value);
 element("zone-leave").onclick = () => drawn.end();
 element("zone-back").onclick = () => drawn.removePoint();
 element("zone-save").onclick = () => {
-  const { was, points } = drawn;
+  const { previous, points } = drawn;
   const kind = drawnKind;
   const done = () => {
     if (drawn.points === points) drawn.end(); // and no other drawing was begun since
@@ -304,13 +310,8 @@ element("zone-save").onclick = () => {
     const rows = points.map(([, y]) => y * height).sort((a, b) => a - b);
     /** @type {[number, number]} */
     const one = [Math.max(1, Math.round(rows[1])), Math.max(1, Math.round(rows[1] - rows[0]))];
-    // The one that stands nearer to the new one is replaced.
-    const kept = (/** @type {State} */ { heights }) =>
-      heights
-        .filter(([row]) => row && row !== one[0])
-        .sort(([a], [b]) => Math.abs(b - one[0]) - Math.abs(a - one[0]))
-        .slice(0, 1);
-    saveDrawn(kind, (state) => [...kept(state), one].map(heightText), done);
+    const replaced = replacedHeight(states[chosen].heights, one[0]);
+    saveDrawn(kind, replaced && heightText(replaced), heightText(one), done);
     return;
   }
   /** @type {Zone} */
@@ -319,9 +320,7 @@ element("zone-save").onclick = () => {
     percent: true,
     points: points.map(([x, y]) => [percent(x), percent(y)]),
   };
-  const others = (/** @type {State} */ state) =>
-    state[kind].filter((other) => other.name !== zone.name && other.name !== was);
-  saveDrawn(kind, (state) => [...others(state), zone].map(zoneText), done);
+  saveDrawn(kind, previous, zoneText(zone), done);
 };
 
 // Health

@@ -5,6 +5,31 @@ import { along, outline } from "./paint.js";
 
 /** @typedef {{name: string, points: [number, number][], percent: boolean}} Zone */
 
+/** A zone as the file of cameras has it. @param {Zone} zone */
+export const zoneText = ({ name, points, percent }) =>
+  `${name}=${points.map(([x, y]) => (percent ? `${x}%,${y}%` : `${x},${y}`)).join(" ")}`;
+
+/** A least height as the file of cameras has it. @param {[number, number]} height row, 0 for all, and pixels */
+export const heightText = ([row, least]) => (row ? `${row}:${least}` : String(least));
+
+/**
+ * The least height that one at a row replaces, or null: the one of all rows, that of the same row, or of two the one
+ * that stands nearer.
+ * @param {[number, number][]} heights @param {number} row
+ */
+export function replacedHeight(heights, row) {
+  const [nearest] = [...heights].sort(([a], [b]) => Math.abs(a - row) - Math.abs(b - row));
+  return nearest && (heights.length > 1 || !nearest[0] || nearest[0] === row) ? nearest : null;
+}
+
+/** A name that none of these zones has. @param {Zone[]} zones */
+export function freeName(zones) {
+  const names = new Set(zones.map(({ name }) => name));
+  let [name, number] = ["zone", 1];
+  while (names.has(name)) name = `zone ${++number}`;
+  return name;
+}
+
 /**
  * The corners of a zone in an image of a width and height; ``full`` is the size of the source, which zones in pixels
  * are of.
@@ -88,6 +113,8 @@ export class ZoneEditor {
   points = [];
   /** name of the zone that is changed, or nothing */
   was = "";
+  /** its text when it began to be changed @type {string | null} */
+  previous = null;
   /** corners that it may have at most */
   most = 100;
 
@@ -111,13 +138,13 @@ export class ZoneEditor {
   }
 
   /** Begin a zone, or change one with these corners. @param {[number, number][]} points */
-  begin(points = [], was = "") {
-    Object.assign(this, { active: true, points, was });
+  begin(points = [], was = "", /** @type {string | null} */ previous = null) {
+    Object.assign(this, { active: true, points, was, previous });
     this.changed();
   }
 
   end() {
-    Object.assign(this, { active: false, points: [], was: "" });
+    Object.assign(this, { active: false, points: [], was: "", previous: null });
     this.changed();
   }
 

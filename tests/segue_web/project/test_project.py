@@ -199,6 +199,18 @@ def test_an_open_project_is_copied_with_all_that_is_saved(project: Project, tmp_
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="has no modes of files")
+def test_a_project_is_read_by_its_user_alone(project: Project, tmp_path: Path) -> None:
+    new(project)
+    Store.copy(project.folder, tmp_path / "copy")
+    files = [*project.folder.glob("project.db*"), tmp_path / "copy" / "project.db"]
+    assert len(files) > 2
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+    (project.folder / "project.db").chmod(0o660)  # of a group that works on it
+    reopened(project).close()
+    assert (project.folder / "project.db").stat().st_mode & 0o777 == 0o660
+
+
 def test_a_damaged_database_is_one_clear_line(project: Project) -> None:
     project.close()
     for path in project.folder.glob("project.db*"):

@@ -19,11 +19,13 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from segue.utils.access import MAX_TRIES
 from segue_web.server.guard import refuse_pages
 from segue_web.services import requests
 from segue_web.services.assistant import RequestError
 from segue_web.services.label_studio import Tags, make_app
 from segue_web.services.media import Media
+from tests.cli.running import Command
 from tests.segue_web.services.images import assistant
 
 
@@ -110,6 +112,32 @@ def test_beyond_this_machine_a_token_is_needed() -> None:
     assert status(authorization="Basic %%%") == 401
     assert status(token="secret") == status(authorization="Bearer secret") == 200
     assert status(authorization=basic("secret")) == 200
+
+
+def test_tokens_cannot_be_tried_out() -> None:
+    app = FastAPI()
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {}
+
+    refuse_pages(app, "0.0.0.0", "right")
+    mallory, anna = (TestClient(app, client=(address, 5)) for address in ("198.51.100.7", "203.0.113.9"))
+
+    def status(client: TestClient, token: str) -> int:
+        return client.get("/health", headers={"token": token}).status_code
+
+    assert {status(mallory, "always the same") for _ in range(3 * MAX_TRIES)} == {401}
+    assert [status(mallory, str(number)) for number in range(MAX_TRIES)] == [401] * (MAX_TRIES - 1) + [429]
+    assert status(mallory, "right") == 429
+    assert status(anna, "right") == 200
+
+
+def test_a_token_that_can_be_guessed_is_refused(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGUE_TOKEN", "1234")
+    refused = command("serve", "label-studio", "--host", "0.0.0.0", "--plain-http").complaint
+    assert "SEGUE_TOKEN is too short; give at least 16 characters" in refused
+    assert "1234" not in refused
 
 
 @pytest.mark.slow

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from segue.errors import SourceError
 from segue.utils.inputs import path_advice
+from segue.utils.redaction import MASK, redact
 
 FOLLOW = "follow://"
 """Begins the address of a file that is still written, such as ``follow:///srv/now.ts``."""
@@ -40,6 +41,8 @@ def check_place(place: str) -> None:
         raise SourceError("source: an empty text; give a path, an address or a camera number")
     if is_url(place) and not is_address(place):
         raise SourceError(_unread_address(place))
+    if is_address(place):
+        public_address(place)
 
 
 def _unread_address(address: str) -> str:
@@ -57,34 +60,103 @@ APPRISE = "apprise+"
 """In front of addresses of Apprise, in which host and path may be secrets."""
 
 
+_LISTENING = frozenset({"udp", "tcp", "srt", "rtmp"})
+"""Schemes of addresses that may have a port alone, where this machine waits for a sender."""
+
+_PATH_SECRET = re.compile(
+    r"(?<![a-z])((?:user|usr|username|login|password|passwd|pass|pwd|psw|token|secret|apikey|api_key|key|auth)=)"
+    r"[^&/;?#]*",
+    re.IGNORECASE,
+)
+"""A parameter of a path that says who asks, as in ``rtsp://host/user=admin&password=1234&channel=1``."""
+
+
 def public_address(address: str) -> str:
-    """The address without user name, password and query, fit for messages."""
+    """The address without user name, password, query and secrets, fit for messages.
+
+    Args:
+        address: address of any kind.
+
+    Returns:
+        Scheme, host, port and path; a scheme and three dots where the path may be a part of the password.
+
+    Raises:
+        SourceError: it is no address, or its password has signs that end the name of a host.
+    """
     if address.startswith(APPRISE):
         return f"{address.partition(':')[0]}://..."
     if address.lower().startswith(FOLLOW):
-        return address
+        return redact(address)
+    parts = _split(address)
+    if not parts.netloc and parts.scheme not in SCHEMES:
+        return redact(f"{parts.scheme}://{parts.path}")  # such as file:///videos/a.mp4
+    if _may_hide_password(address):  # the host may be a user, and the path a password
+        return f"{parts.scheme}://..."
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    path = _PATH_SECRET.sub(rf"\g<1>{MASK}", redact(parts.path, min_length=1))
+    return redact(f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{path}")
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address; one whose host or port cannot be told is refused without showing it."""
+    shown = f"{address.partition('://')[0]}://..."
+    if _has_unquoted_delimiters(address):
+        raise SourceError(
+            f"{shown}: is no address: its user or password has a sign that ends the name of a host; write # "
+            "as %23, / as %2F, ? as %3F and @ as %40, or take ${CAM_PASSWORD} in a file of cameras"
+        )
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port
-        if not parts.netloc and parts.scheme not in SCHEMES and is_url(address):
-            return f"{parts.scheme}://{parts.path}"  # such as file:///videos/a.mp4
     except ValueError:
-        host, port = None, None
-    if not host:
+        host, port, parts = None, None, SplitResult("", "", "", "", "")
+    is_local = not parts.netloc and parts.scheme not in SCHEMES and bool(parts.scheme)
+    listens = parts.scheme in _LISTENING and port is not None
+    if not host and not listens and not is_local:
         # The whole of it may hold a password where nobody expects one.
         raise SourceError(
-            f"{address.partition('://')[0]}://...: is no address; write it as rtsp://host:554/name, with a "
-            "port up to 65535"
+            f"{shown}: is no address; write it as rtsp://host:554/name, with a port up to 65535"
         )
-    host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+    return parts
+
+
+_HOST = r"(?:\[[0-9a-fA-F:.]+\]|\d{1,3}(?:\.\d{1,3}){3}|[^\s@/?#:]+(?=:\d))(?::\d{1,5})?(?=[/?#]|$)"
+"""A name of a host that is none of a file: an address of numbers, or one with a port."""
+
+
+def _has_unquoted_delimiters(address: str) -> bool:
+    """Whether the user or password of an address has a sign that would end the name of its host."""
+    _, _, rest = address.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    tail = rest[len(authority) :]
+    head, separator, host = tail.rpartition("@")
+    if not separator or "://" in head:  # an address inside of another one, as relays take it
+        return False
+    _, colon, port = authority.rpartition("@")[2].partition(":")
+    is_port = not colon or port.isdecimal() or authority.endswith("]") or "[" in authority
+    has_password = ":" in authority or ":" in head
+    return has_password and (not is_port or "#" in head or re.match(_HOST, host) is not None)
+
+
+def _may_hide_password(address: str) -> bool:
+    """Whether what is read as host and path may be a user and a password: ``rtsp://me:12/34@host/1``."""
+    _, _, rest = address.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    head, separator, _ = rest[len(authority) :].rpartition("@")
+    return bool(separator) and ":" in f"{authority}{head}"
 
 
 def stored_address(address: str) -> str:
-    """The public part of an address, and a hash of its query, which may name the camera and hold a key."""
+    """The public part of an address, and a hash of what else may name the camera and hold a key."""
     public = public_address(address)
     if address.startswith(APPRISE):
         return public
-    query = urlsplit(address).query
-    digest = hashlib.sha256(query.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{public}?sha256={digest[:16]}" if query else public
+    parts = urlsplit(address)
+    hidden = parts.query
+    if not address.lower().startswith(FOLLOW) and (
+        _may_hide_password(address) or _PATH_SECRET.search(parts.path)
+    ):
+        hidden = f"{parts.path}?{parts.query}"
+    digest = hashlib.sha256(redact(hidden, min_length=1).encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{public}?sha256={digest[:16]}" if hidden else public

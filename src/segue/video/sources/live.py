@@ -25,6 +25,7 @@ from av.container import InputContainer
 from segue.errors import SourceError
 from segue.types import Image
 from segue.utils.cancel import CancelToken
+from segue.utils.redaction import MASK
 from segue.video.decoding.decode import (
     Decoded,
     decode,
@@ -176,7 +177,8 @@ class NetworkReader(_LiveReader):
     def __init__(self, address: str, fps: float | None, reconnect: Reconnect) -> None:
         where = public_address(address)
         path = where if where.lower().startswith(FOLLOW) else urlsplit(where).path
-        name = path.rstrip("/").rpartition("/")[2].partition(".")[0] or "stream"
+        name = path.rstrip("/").rpartition("/")[2].partition(".")[0]
+        name = name if name and MASK not in name else "stream"
         super().__init__(where, name, reconnect)
         self._address = address
         self._followed = Path(address[len(FOLLOW) :]) if address.lower().startswith(FOLLOW) else None

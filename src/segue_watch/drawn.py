@@ -1,0 +1,156 @@
+"""Zones, regions and minimum heights that people draw in an image, saved in the file of cameras."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from segue.errors import SegueError
+from segue.events.rules import EventRules
+from segue.events.zones import Zone
+from segue.jobs.values import ForegroundJob
+from segue.utils.files import rewrite
+from segue_watch.configuration import for_camera, parse_file, read_text
+
+DrawnOption = Literal["zone", "ignore", "min-height"]
+"""Options that people draw in an image."""
+
+
+class ConflictError(SegueError):
+    """Somebody else has changed what a change was made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A zone, region or minimum height that is added, replaced or removed.
+
+    Attributes:
+        option: what it is.
+        previous: its text when somebody began to change it; empty where it is added.
+        new: its text from now on, as ``--zone``, ``--ignore`` and ``--min-height`` take it; empty where it is
+            removed.
+    """
+
+    option: DrawnOption
+    previous: str = ""
+    new: str = ""
+
+    @classmethod
+    def parse(cls, option: DrawnOption, values: object) -> Change:
+        """Read ``{"previous": TEXT or null, "new": TEXT or null}``; raises SegueError for others."""
+        if isinstance(values, dict) and {*values} == {"previous", "new"}:
+            texts = [values["previous"] or "", values["new"] or ""]
+            if any(texts) and all(isinstance(text, str) for text in texts):
+                if "${" in texts[1]:  # the page would show it
+                    raise SegueError("what is drawn has no secret in its name; leave out ${")
+                return cls(option, *texts)
+        raise SegueError(
+            'give {"previous": TEXT, "new": TEXT}, such as door=5%,10% 50%,10% 50%,90%; null for nothing'
+        )
+
+
+def save_change(
+    path: Path,
+    output: Path,
+    name: str,
+    change: Change,
+    check: Callable[[ForegroundJob], object] = lambda _: None,
+) -> ForegroundJob:
+    """Change what is drawn for a camera in a file of cameras; all else stays, also what was written by hand.
+
+    Args:
+        path: TOML file, which is read again.
+        output: as for :func:`segue_watch.configuration.read_file`.
+        name: camera in it.
+        change: what is added, replaced or removed.
+        check: refuses a job by SegueError.
+
+    Returns:
+        The job of the camera, with the change.
+
+    Raises:
+        ConflictError: what was to be changed is not in the file as it was seen, or its new name is taken.
+        SegueError: a text means nothing, or an option of the camera needs one that is gone; the file stays.
+    """
+    import tomlkit  # late: few runs need it
+
+    data = read_text(path)
+    jobs, _ = parse_file(data, path, output)
+    if name not in jobs:
+        raise ConflictError(f"{path}: has no camera {name} any more")
+    text = data.decode()
+    content: Any = tomlkit.parse(text)
+    table, defaults = content["cameras"][name], content.get("defaults", {})
+    key = _key_in(table, change.option)
+    listed = table.get(key)
+    if not isinstance(listed, list):  # one alone, or those of all cameras
+        texts = defaults.get(_key_in(defaults, change.option), []) if listed is None else listed
+        listed = tomlkit.array()
+        listed.extend(texts if isinstance(texts, list) else [texts])
+        table[key] = listed.multiline(change.option != "min-height" and len(listed) + bool(change.new) > 1)
+    _apply(change, listed, name)
+    new = tomlkit.dumps(content)
+    if "\r\n" in text and not re.search(r"(?<!\r)\n", text):
+        new = re.sub(r"(?<!\r)\n", "\r\n", new)
+    job = parse_file(new.encode(), path, output)[0][name]
+    check(job)
+    if read_text(path) != data:
+        raise ConflictError(f"{path}: was saved at the same moment; try it again")
+    rewrite(path, new.encode())
+    return job
+
+
+def _key_in(table: Any, option: DrawnOption) -> str:
+    """The name of an option in a table, which may have it with ``_``."""
+    other = option.replace("-", "_")
+    return other if other in table else option
+
+
+def _apply(change: Change, listed: Any, name: str) -> None:
+    """Change a list of texts in place; the others stay as they are written."""
+    values = [_parse(change.option, for_camera(str(text), name)) for text in listed]
+    new = _parse(change.option, change.new) if change.new else None
+    index = None
+    if change.previous:
+        previous = _parse(change.option, change.previous)
+        if previous not in values:
+            raise ConflictError(
+                f"{_label(previous)} was changed or removed by somebody else; look at it, and try it again"
+            )
+        index = values.index(previous)
+    if new is not None and _identity(new) in [
+        _identity(value) for i, value in enumerate(values) if i != index
+    ]:
+        raise ConflictError(f"{_label(new)} is there already; choose another name or place")
+    if index is None:
+        listed.append(change.new)
+    elif new is None:
+        del listed[index]
+    else:
+        listed[index] = change.new
+
+
+Value = Zone | tuple[float, float]
+"""A zone or region, or the row and pixels of a minimum height."""
+
+
+def _parse(option: DrawnOption, text: str) -> Value:
+    return (
+        EventRules.parse(0.0, (), (text,), ()).min_heights[0] if option == "min-height" else Zone.parse(text)
+    )
+
+
+def _identity(value: Value) -> object:
+    """What tells two of one list apart."""
+    return value.name if isinstance(value, Zone) else value[0]
+
+
+def _label(value: Value) -> str:
+    return (
+        value.name
+        if isinstance(value, Zone)
+        else f"the minimum height of {value[1]:g} px at row {value[0]:g}"
+    )

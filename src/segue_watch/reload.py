@@ -1,0 +1,183 @@
+"""The file of cameras while cameras are watched: what is in it counts when it is saved, or with SIGHUP."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from ssl import SSLContext
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from segue.errors import SegueError
+from segue.jobs.values import ForegroundJob
+from segue.utils.access import certificate, load_certificate
+from segue_watch.access import Access
+from segue_watch.configuration import check_devices, check_port, parse_file, read_text
+from segue_watch.log import Log
+
+if TYPE_CHECKING:  # PyTorch is imported when the file is checked
+    from segue_watch.cameras import CameraSet
+    from segue_watch.page import CameraPage
+
+_Stamp = tuple[int, int, int, int]
+
+Prepare = Callable[[Mapping[str, ForegroundJob], Access], Callable[[], Iterable[str]]]
+"""Takes the jobs and who may look at the page; raises where the page cannot follow, or gives what makes it
+follow and gives notices."""
+
+
+class CameraFile:
+    """A file of cameras, which may be saved at any time.
+
+    Args:
+        path: TOML file.
+        output: folder for tables of events and images.
+    """
+
+    def __init__(self, path: Path, output: Path) -> None:
+        self.path, self.output = path, output
+        self._stamp: _Stamp | None = None  # before it was read; None where it could not be
+
+    def read(self) -> tuple[dict[str, ForegroundJob], Access]:
+        """The jobs of the cameras, and who may look at the page; SegueError where something means nothing."""
+        self._stamp, stamp = None, self._current_stamp()
+        text = read_text(self.path)
+        self._stamp = stamp
+        return parse_file(text, self.path, self.output)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it could be read the last time, whatever is in it."""
+        return self._stamp is not None
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether it was saved since it was read, also while it was read, or could not be read."""
+        return self._stamp is None or self._stamp != self._current_stamp()
+
+    def _current_stamp(self) -> _Stamp | None:
+        try:
+            status = self.path.stat()
+        except (OSError, ValueError):  # an editor is just saving it
+            return None
+        # With the time of its last change of mode or place: it may become readable, or be another file.
+        return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
+class Reload:
+    """Has cameras and page follow the file; where anything is wrong in it, nothing of it counts.
+
+    Args:
+        file: the file, as it was read when the cameras began.
+        cameras: those that are watched.
+        log: hears what has changed, and what is wrong.
+        lock: held while the file is read and the cameras are changed.
+
+    Attributes:
+        prepare: lets the page follow.
+    """
+
+    def __init__(self, file: CameraFile, cameras: CameraSet, log: Log, lock: Lock) -> None:
+        self._file, self._cameras, self._log, self._lock = file, cameras, log, lock
+        self.prepare: Prepare = lambda _, __: tuple
+        self._requested = False
+        self._error = ""
+
+    @contextmanager
+    def on_hangup(self) -> Iterator[None]:
+        """Read the file again with SIGHUP, unless it is ignored, as under nohup."""
+        number = getattr(signal, "SIGHUP", None)
+        main = threading.current_thread() is threading.main_thread()
+        if number is None or not main or signal.getsignal(number) == signal.SIG_IGN:
+            yield
+            return
+        previous = signal.signal(number, lambda *_: setattr(self, "_requested", True))
+        try:
+            yield
+        finally:
+            signal.signal(number, previous)
+
+    def look(self) -> None:
+        """Read the file again if somebody has saved it or asked for it; what is wrong with it is logged."""
+        if not (self._requested or self._file.has_changed):
+            return
+        if self._requested:
+            self._requested, self._error = False, ""
+        try:
+            self._follow()
+        except SegueError as error:
+            self._refuse(str(error))
+        except Exception as error:  # a defect of segue ends no camera
+            self._refuse(f"{self._file.path}: {type(error).__name__}: {error}")
+
+    def _follow(self) -> None:
+        """Change cameras and page as the file says, after all of it was checked."""
+        with self._lock:
+            jobs, access = self._file.read()
+            check_devices(jobs)
+            self._cameras.check(jobs)
+            change_page = self.prepare(jobs, access)
+            changes = self._cameras.update(jobs)
+        if self._error:
+            self._log.notice("", f"{self._file.path}: counts again")
+        self._error = ""
+        for name, what in changes.items():
+            self._log.notice(name, f"{what} in {self._file.path}")
+        for notice in change_page():
+            self._log.notice("", notice)
+
+    def _refuse(self, text: str) -> None:
+        """Say why the file does not count; one that cannot be read is tried again, and it is said once."""
+        if text != self._error or self._file.is_read:
+            self._log.warning("", f"{text}; the cameras go on as before")
+        self._error = text
+
+
+class PageReload:
+    """Has the page follow the table ``[page]`` and a certificate that was renewed.
+
+    Args:
+        page: the page.
+        host: where it listens.
+        port: its port; 0 is a free one.
+        printed: the token that was printed when it began; empty for none.
+        encryption: how it encrypts, with the files of its certificate; None uses HTTP.
+    """
+
+    def __init__(
+        self,
+        page: CameraPage,
+        host: str,
+        port: int,
+        printed: str,
+        encryption: tuple[SSLContext, Path, Path | None] | None,
+    ) -> None:
+        self._page, self._host, self._port, self._printed = page, host, port, printed
+        self._encryption = encryption
+
+    def prepare(self, jobs: Mapping[str, ForegroundJob], access: Access) -> Callable[[], list[str]]:
+        """See that the page can follow; gives what makes it follow, and what is new then."""
+        check_port(self._port, jobs)
+        complete, printed = access.beyond(self._host, self._printed)
+        if self._encryption is not None:
+            certificate(*self._encryption[1:])
+
+        def follow() -> list[str]:
+            previous = self._page.visitors.access
+            self._page.visitors.access = complete
+            if self._encryption is not None:
+                load_certificate(*self._encryption)
+            notices = [f"[page]: {changes}"] if (changes := complete.changes(previous)) else []
+            if printed and complete.token != previous.token:
+                notices.append(self.announcement(printed))
+            self._printed = printed or self._printed
+            return notices
+
+        return follow
+
+    def announcement(self, token: str) -> str:
+        """Where the page is, with the token that nobody knows yet."""
+        return f"cameras: {self._page.address}{f'?token={token}' if token else ''}"

@@ -1,0 +1,30 @@
+// Hours and days by the clock of whoever looks: the server counts between the moments that are made here.
+
+const HOUR = 3600;
+
+/** The day of a moment in words. @param {number} moment seconds of the epoch */
+export const dayOf = (moment) =>
+  new Date(moment * 1000).toLocaleDateString("en", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+
+/** The time of day of a moment. @param {number} moment seconds of the epoch */
+export const timeOf = (moment) => new Date(moment * 1000).toLocaleTimeString("en-GB");
+
+/**
+ * The moments at which the last hours or days of the clock began, in seconds of the epoch, the oldest first.
+ * @param {"hour" | "day"} by @param {number} count @param {Date} now
+ */
+export function startsOf(by, count, now) {
+  const back = Array.from({ length: count }, (_, i) => count - 1 - i);
+  if (by === "day")
+    // By the calendar: with the change of the clocks days have 23 or 25 hours.
+    return back.map((days) => new Date(now.getFullYear(), now.getMonth(), now.getDate() - days).getTime() / 1000);
+  const last = new Date(now).setMinutes(0, 0, 0) / 1000;
+  return back.map((hours) => last - HOUR * hours);
+}
+
+/** What stands below the bar of an hour or a day. @param {"hour" | "day"} by @param {number} start */
+export function tickOf(by, start) {
+  const date = new Date(start * 1000);
+  if (by === "hour") return String(date.getHours());
+  return date.toLocaleDateString("en-GB", { day: "numeric", month: "numeric" });
+}
