@@ -69,11 +69,7 @@ class AnnotateBackend(Backend):
         self.project = Project(folder, video.describe(), video.size)
         self.project.note("source", {"path": str(video.path.absolute())})
         self.exports = folder / "exports"
-        if classes:
-            schema = self.project.schema.with_classes(classes)
-        if schema is not None and schema != self.project.schema:
-            with self.project.change("label schema"):
-                self.project.set_schema(schema)
+        self._extend_schema(schema, classes)
         remove_unfinished(self.exports)
         self.project.send = self._send_from_thread
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
@@ -138,6 +134,22 @@ class AnnotateBackend(Backend):
         self._next: tuple[int, Point | None] | None = None  # frame and place to be prepared after it
         self._uploads = 0
         self._imports: dict[int, Labels] = {}
+
+    def _extend_schema(self, schema: LabelSchema | None, classes: Sequence[str]) -> None:
+        """Add what the command defines to the schema of the project, unless it defined the same before."""
+        if schema is None and not classes:
+            return
+        project, added = self.project, schema or LabelSchema().with_classes(classes)
+        if project.noted("defined") == added.as_json():
+            return
+        # A file has details that the project may lack; names of classes have none.
+        merged = (
+            project.schema.with_additions(added) if schema is None else added.with_additions(project.schema)
+        )
+        if merged != project.schema:
+            with project.change("label schema"):
+                project.set_schema(merged)
+        project.note("defined", added.as_json())
 
     def open(self) -> None:
         self._begin_to_load()
@@ -231,7 +243,11 @@ class AnnotateBackend(Backend):
         """Import what was read of a file, as one change."""
         self._trackings.refuse_tracked("import masks of an object", *(effect.target for effect in wanted))
         with self.project.change("import"):
-            store(self.project, given, wanted)
+            self.store_import(given, wanted)
+
+    def store_import(self, labels: Labels, changes: list[Effect]) -> None:
+        """Import what was read of a file, inside :meth:`segue_web.project.store.Store.change`."""
+        store(self.project, labels, changes)
 
     def _import(self, upload: int, targets: messages.Targets, preview: bool = False) -> dict[str, Any]:
         """Import an upload into the objects that its own are to be, or only say what would change."""

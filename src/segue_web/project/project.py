@@ -221,6 +221,11 @@ class Project(Store):
         return number
 
     @property
+    def has_had_objects(self) -> bool:
+        """Whether it was ever given an object, also one that was removed or undone since."""
+        return int(self._meta("last")) > 0
+
+    @property
     def schema(self) -> LabelSchema:
         """What objects may be, and what is to be said of them."""
         row = self._one("SELECT data FROM label_schema WHERE id=1")

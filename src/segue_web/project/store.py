@@ -211,7 +211,8 @@ class Store:
             return None
         with _reading(path) as database:
             row = database.execute("SELECT value FROM meta WHERE key='source'").fetchone()
-            return None if row is None else Path(json.loads(row[0])["path"])
+            source = None if row is None else json.loads(row[0])
+            return None if source is None else Path(source["path"])
 
     @staticmethod
     def people_of(folder: Path) -> list[Row]:
@@ -338,7 +339,10 @@ class Store:
         return str(row["label"]), changed
 
     def noted(self, key: str) -> Any:
-        """What :meth:`note` saved: ``settings`` of pages, interrupted ``tracking``, ``queue``, ``source``."""
+        """What :meth:`note` saved: ``settings`` of pages, interrupted ``tracking``, ``queue``, ``source`` ...
+
+        ``source`` is the video, ``defined`` the classes and attributes of the command that opened it last.
+        """
         return json.loads(self._meta(key))
 
     def note(self, key: str, value: Row | None) -> None:
@@ -362,7 +366,7 @@ class Store:
                 ) from None
         if self._meta("format") != str(FORMAT):
             raise SegueError(f"{self.folder}: a project of another version of segue")
-        for key in ("tracking", "queue"):  # earlier versions had none
+        for key in ("tracking", "queue", "source", "defined"):  # earlier versions had none
             self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, 'null')", (key,))
         made = json.loads(self._meta("film"))
         values = made, self.noted("settings"), self.revision, int(self._meta("last"))  # ValueError if damaged
