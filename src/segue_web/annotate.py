@@ -64,10 +64,10 @@ class AnnotateBackend(Backend):
         worker: Worker | None = None,
         on_prompter: Callable[[str], None] = lambda _: None,
         user: str = "",
+        adopt: bool = False,
     ) -> None:
         self.user = user
-        self.project = Project(folder, video.describe(), video.size)
-        self.project.note("source", {"path": str(video.path.absolute())})
+        self.project = Project(folder, video.describe(), video.size, video.path, adopt=adopt)
         self.exports = folder / "exports"
         self._extend_schema(schema, classes)
         remove_unfinished(self.exports)

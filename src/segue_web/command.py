@@ -87,6 +87,10 @@ def annotate(
     user: Annotated[
         str, typer.Option(help="Your name, stored with every change. The page can change it.")
     ] = "",
+    adopt: Annotated[
+        bool,
+        typer.Option(help="Open the project of another or a changed video, of the same size and length."),
+    ] = False,
     copy_to: Annotated[
         Path | None,
         typer.Option(
@@ -128,12 +132,14 @@ def annotate(
     name = name_of_source(video)
     videos = _videos_of(video)
     folder = project or Path("segue-out") / (f"{name}.project" if videos is None else "")
-    if videos is not None and (import_ or copy_to is not None):
-        raise SegueError(f"{video}: holds several videos; give one of them for --import and --copy-to")
+    if videos is not None and (import_ or adopt or copy_to is not None):
+        raise SegueError(
+            f"{video}: holds several videos; give one of them for --import, --adopt and --copy-to"
+        )
     if copy_to is not None:
         from segue_web.project.store import Store
 
-        Store.copy(folder, copy_to)
+        Store.copy(folder, copy_to, None if adopt else video)
         typer.echo(f"copied: {copy_to}")
         return
     if labels is not None and classes is not None:
@@ -158,7 +164,7 @@ def annotate(
         find_prompter(prompter, device=device)
         names = [name.strip() for name in (classes or "").split(",") if name.strip()]
         about: dict[str, Any] = {"model": model, "weights": weights, "prompter": prompter, "device": device}
-        about |= {"classes": names, "schema": schema, "user": user}
+        about |= {"classes": names, "schema": schema, "user": user, "adopt": adopt}
 
         def remember(prompter: str) -> None:
             about["prompter"] = prompter  # chosen in the page, and used for the next video, too

@@ -20,6 +20,7 @@ from segue.video.sources.kinds import is_image, is_video
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, complete_folder, free_path, snapshot, write_export
 from segue_web.project.project import Project
+from segue_web.project.source import check_source
 from segue_web.project.store import Progress, Store
 from segue_web.server import messages
 from segue_web.server.job_runner import Job
@@ -162,8 +163,14 @@ class VideoListBackend(Backend):
         return [self._progress_of(number) for number in range(len(self._videos))]
 
     def _progress_of(self, number: int) -> Progress | None:
+        folder, video = self._project(number), [*self._videos.values()][number]
         try:
-            return Store.progress(self._project(number))
+            progress = Store.progress(folder)
+            recorded = Store.video_of(folder)
+            # Content is read only where it may be another video: a list may be long.
+            if recorded is not None and recorded.resolve() != video.resolve():
+                check_source(folder, Store.source_of(folder), video)
+            return progress
         except SegueError as error:
             self._errors[number] = str(error)
             return None
@@ -263,7 +270,7 @@ class VideoListBackend(Backend):
             return snapshot(backend.project, backend.video)
         video = Video([*self._videos.values()][number])
         try:
-            project = Project(self._project(number), video.describe(), video.size)
+            project = Project(self._project(number), video.describe(), video.size, video.path)
             try:
                 return snapshot(project, video)
             finally:

@@ -211,3 +211,20 @@ def test_a_person_begins_with_a_video_of_theirs(folder: Path, tmp_path: Path) ->
     (tmp_path / "out" / "assigned.json").write_text("[]")
     with pytest.raises(SegueError, match=r"assigned\.json"):
         VideoListBackend("videos", found, tmp_path / "out", make)
+
+
+def test_a_list_shows_no_masks_of_a_video_of_the_same_name(folder: Path, tmp_path: Path) -> None:
+    def make(path: Path, place: Path) -> AnnotateBackend:
+        video = Video(path)
+        return AnnotateBackend(video, place, worker=ExportWorker(video.size))
+
+    with closing(VideoListBackend("day1", {"b2": folder / "b2.mp4"}, tmp_path / "out", make)) as backend:
+        give(backend.current.project, 0)
+    other = write_video(tmp_path / "b2.mp4", numbered(5)[::-1])
+    videos = {"b2": other, "night": folder / "night" / "c.mp4"}
+    with closing(VideoListBackend("day2", videos, tmp_path / "out", make)) as backend:
+        listed = ask(backend, "videos")
+        assert listed["open"] == 1
+        assert "b2.mp4; choose another folder with --project" in listed["videos"][0]["error"]
+        with pytest.raises(SegueError, match="no masks to export"):
+            ask(backend, "export_all", format="coco")

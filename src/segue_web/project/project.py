@@ -78,12 +78,23 @@ FrameAttributes = dict[str, dict[int, str]]
 
 
 class Project(Store):
-    """An open project about a video, which JSON values describe; one process at a time."""
+    """An open project about a video, which JSON values describe; one process at a time.
 
-    def __init__(self, folder: Path, video: Mapping[str, Any], size: tuple[int, int]) -> None:
+    Where the path of the video is given as ``source``, a project of another one is refused, unless ``adopt``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        video: Mapping[str, Any],
+        size: tuple[int, int],
+        source: Path | None = None,
+        *,
+        adopt: bool = False,
+    ) -> None:
         self.size = size
         self.send: Send = lambda _: None
-        super().__init__(folder, video)
+        super().__init__(folder, video, source, adopt=adopt)
 
     def publish(self, changed: Changed) -> None:
         """Tell the pages what has changed."""

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from segue.errors import SegueError, SinkError
 from segue.utils.files import replacing, writing
+from segue_web.project.source import SourceRecord, check_source, source_record
 
 FORMAT = 2
 
@@ -139,7 +140,9 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 class Store:
     """Rows that can be changed, undone and redone; see :class:`segue_web.project.project.Project`."""
 
-    def __init__(self, folder: Path, video: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, video: Mapping[str, Any], source: Path | None = None, *, adopt: bool = False
+    ) -> None:
         self.folder = folder
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -159,6 +162,8 @@ class Store:
             self._db.row_factory = sqlite3.Row
             self._db.executescript(_PRAGMAS)
             self._prepare(dict(video))
+            if source is not None:
+                self._take_source(source, adopt)
         except BaseException as error:
             self.close()
             if isinstance(error, sqlite3.OperationalError):
@@ -168,11 +173,13 @@ class Store:
             raise
 
     @staticmethod
-    def copy(folder: Path, target: Path) -> None:
-        """Copy a project as of its last saved change, also while a page has it open."""
+    def copy(folder: Path, target: Path, video: Path | None = None) -> None:
+        """Copy a project, of this video if it is given, as last saved, also while a page has it open."""
         source, copied = folder / "project.db", target / "project.db"
         if not source.is_file():
             raise SegueError(f"{folder}: there is no project to copy")
+        if video is not None:
+            check_source(folder, Store.source_of(folder), video)
         if copied.exists():
             raise SinkError(f"{copied}: exists already; choose another folder")
         with writing(target):
@@ -204,15 +211,20 @@ class Store:
             return Progress(int(json.loads(video)["frames"]), annotated, int(reviewed), objects)
 
     @staticmethod
-    def video_of(folder: Path) -> Path | None:
-        """The video that a project was last opened with; None where that is not known, or no project."""
+    def source_of(folder: Path) -> SourceRecord | None:
+        """The video that a project was last opened with; None where that is not recorded, or no project."""
         path = folder / "project.db"
         if not path.is_file() or not path.stat().st_size:
             return None
         with _reading(path) as database:
             row = database.execute("SELECT value FROM meta WHERE key='source'").fetchone()
-            source = None if row is None else json.loads(row[0])
-            return None if source is None else Path(source["path"])
+            return None if row is None else _source_record(json.loads(row[0]))
+
+    @staticmethod
+    def video_of(folder: Path) -> Path | None:
+        """The path of :meth:`source_of`."""
+        source = Store.source_of(folder)
+        return None if source is None else Path(source["path"])
 
     @staticmethod
     def people_of(folder: Path) -> list[Row]:
@@ -379,6 +391,14 @@ class Store:
                     f"not {video.get(key)}); choose another folder with --project"
                 )
 
+    def _take_source(self, video: Path, adopt: bool) -> None:
+        """See that the project is of a video, unless it is adopted, and save which one."""
+        if self._one("SELECT 1 FROM objects") or self.last_entry:
+            recorded = _source_record(self.noted("source"))
+            if not adopt:
+                check_source(self.folder, recorded, video)
+        self.note("source", dict(source_record(video)))
+
     def _add_missing(self) -> None:
         """Add tables and columns that an earlier segue did not make."""
         self._db.executescript(_ADDED)
@@ -447,6 +467,17 @@ class Store:
 
     def _set_meta(self, key: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
+
+
+def _source_record(value: Any) -> SourceRecord | None:
+    """The record of a video as it was saved; ValueError if it is damaged."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError("its video is damaged")
+    if "path" not in value:
+        raise ValueError("its video has no path")
+    return value
 
 
 def _people(database: sqlite3.Connection) -> list[Row]:
