@@ -14,14 +14,14 @@ from typing import Any
 from segue.batch.places import is_result
 from segue.batch.plan import read_tasks
 from segue.errors import PromptError, SegueError, SourceError
-from segue.utils.files import write_complete, writing
+from segue.utils.files import changing, write_complete
 from segue.utils.naming import is_hidden, natural_key
 from segue.video.sources.kinds import is_image, is_video
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, complete_folder, free_path, snapshot, write_export
 from segue_web.project.project import Project
 from segue_web.project.source import check_source
-from segue_web.project.store import Progress, Store
+from segue_web.project.store import Progress, StaleError, Store
 from segue_web.server import messages
 from segue_web.server.job_runner import Job
 from segue_web.server.server import Backend
@@ -200,16 +200,25 @@ class VideoListBackend(Backend):
             raise SegueError(f"{path}: is no JSON object of a name for each video; mend or move it")
         return known
 
-    def _assign(self, number: messages.Index, person: messages.ShortText = "") -> None:
-        """Assign a video to a person; an empty name takes that back."""
+    def _assign(
+        self, number: messages.Index, person: messages.ShortText = "", seen: messages.ShortText | None = None
+    ) -> None:
+        """Assign a video to a person; an empty name takes that back.
+
+        ``seen``: the person whose it was, as the page shows it; None does not matter.
+        """
         if number >= len(self._videos):
             raise PromptError(f"there is no video {number + 1}; the last one is {len(self._videos)}")
         name, person = [*self._videos][number], person.strip()
-        known = {video: who for video, who in self._assigned().items() if video != name}
-        text = json.dumps(known | ({name: person} if person else {}), indent=1, ensure_ascii=False)
         path = self._folder / ASSIGNED
-        with writing(path):
-            self._folder.mkdir(parents=True, exist_ok=True)
+        with changing(path):
+            assigned = self._assigned()
+            current = assigned.pop(name, "")
+            if seen is not None and current not in (seen, person):
+                raise StaleError(f"{name} was given to {current or 'nobody'} meanwhile; look and do it again")
+            if person:
+                assigned[name] = person
+            text = json.dumps(assigned, indent=1, ensure_ascii=False)
             write_complete(path, f"{text}\n".encode())
 
     async def _open(self, number: messages.Index, onward: bool = False) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import closing
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from segue.errors import PromptError, SegueError, SourceError
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import write_export
 from segue_web.project.project import FrameAnnotation, Project
-from segue_web.project.store import acting
+from segue_web.project.store import StaleError, acting
 from segue_web.server import messages
 from segue_web.video import Video
 from segue_web.video_list import VideoListBackend, videos_of
@@ -228,3 +230,33 @@ def test_a_list_shows_no_masks_of_a_video_of_the_same_name(folder: Path, tmp_pat
         assert "b2.mp4; choose another folder with --project" in listed["videos"][0]["error"]
         with pytest.raises(SegueError, match="no masks to export"):
             ask(backend, "export_all", format="coco")
+
+
+def test_assignments_at_once_are_all_kept_also_by_two_processes(folder: Path, tmp_path: Path) -> None:
+    def make(path: Path, place: Path) -> AnnotateBackend:
+        video = Video(path)
+        return AnnotateBackend(video, place, worker=ExportWorker(video.size))
+
+    videos = {"b2": folder / "b2.mp4"} | {f"v{i}": folder / "b10.mp4" for i in range(39)}
+    with closing(VideoListBackend("videos", videos, tmp_path / "out", make)) as first:
+        second = copy(first)  # as another process has it, which shares the folder alone
+        work = [
+            threading.Thread(target=one._assign, args=(number, f"person {number}"))
+            for number in range(40)
+            for one in [(first, second)[number % 2]]
+        ]
+        for thread in work:
+            thread.start()
+        for thread in work:
+            thread.join()
+        assert set(first._assigned().values()) == {f"person {i}" for i in range(40)}
+        assert [path.name for path in (tmp_path / "out").iterdir() if path.is_file()] == ["assigned.json"]
+
+
+def test_a_video_that_was_given_to_somebody_else_meanwhile_is_told(videos: VideoListBackend) -> None:
+    ask(videos, "assign", number=1, person="Ann", seen="")
+    with pytest.raises(StaleError, match="given to Ann meanwhile"):
+        ask(videos, "assign", number=1, person="Ben", seen="")
+    ask(videos, "assign", number=1, person="Ann", seen="")
+    ask(videos, "assign", number=1, person="Ben", seen="Ann")
+    assert ask(videos, "videos")["videos"][1]["assigned"] == "Ben"

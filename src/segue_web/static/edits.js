@@ -221,9 +221,9 @@ export const comment = (
 export const resolve = (/** @type {number} */ id, /** @type {boolean} */ resolved) =>
   change(() => request("resolve", { comment: id, resolved }));
 
-/** Assign a video to a person; an empty name takes that back. */
-export const assign = (/** @type {number} */ number, /** @type {string} */ person) =>
-  change(() => request("assign", { number, person }));
+/** Assign a video to a person in place of the one who is shown; an empty name takes that back. */
+export const assign = (/** @type {number} */ number, /** @type {string} */ person, /** @type {string} */ seen) =>
+  change(() => request("assign", { number, person, seen }));
 
 /** Whether a person wants to undo or redo what somebody else has done. */
 async function mayUndo(/** @type {"undo" | "redo"} */ op) {
