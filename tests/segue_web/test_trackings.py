@@ -15,7 +15,7 @@ from segue.errors import SegueError
 from segue_web.annotate import AnnotateBackend
 from segue_web.project.project import FrameAnnotation
 from segue_web.video import Video
-from tests.segue_web.test_annotate import Ask, CircleWorker, ask, backend, click, request
+from tests.segue_web.test_annotate import SEEN, Ask, CircleWorker, ask, backend, click, request
 
 __all__ = ["ask", "backend"]  # fixtures
 
@@ -238,9 +238,11 @@ def test_undo_and_redo_pass_by_what_is_tracked(three: AnnotateBackend) -> None:
 
 def test_a_step_is_not_undone_beneath_a_later_one_that_stays(three: AnnotateBackend) -> None:
     async def steps(handle: Any) -> None:
-        await handle("reviewed", objects=[1], first=4, last=4)
-        await handle("reviewed", objects=[2], first=4, last=4)
-        await handle("reviewed", objects=[1, 2], first=4, last=4, reviewed=False)  # is of object 1, too
+        await handle("reviewed", seen=SEEN, objects=[1], first=4, last=4)
+        await handle("reviewed", seen=SEEN, objects=[2], first=4, last=4)
+        await handle(
+            "reviewed", seen=SEEN, objects=[1, 2], first=4, last=4, reviewed=False
+        )  # is of object 1, too
         await handle(**forward(1))
         with pytest.raises(SegueError, match="being tracked"):
             await handle("undo")
@@ -260,9 +262,9 @@ def test_an_object_that_is_tracked_is_neither_removed_nor_split_nor_merged_and_o
             {"op": "split", "object": 1, "frame": 5},
         ):
             with pytest.raises(SegueError, match="while it is tracked"):
-                await handle(**wanted)
-        await handle("merge", object=2, into=3)
-        await handle("remove", object=3)
+                await handle(**wanted, seen=SEEN)
+        await handle("merge", seen=SEEN, object=2, into=3)
+        await handle("remove", seen=SEEN, object=3)
         assert [row["id"] for row in three.project.objects()] == [1]
 
     run(three, steps)

@@ -137,7 +137,7 @@ def test_the_list_says_how_far_each_video_is(videos: VideoListBackend) -> None:
 def test_another_video_takes_the_place_of_the_open_one(videos: VideoListBackend) -> None:
     sent: list[dict[str, Any]] = []
     videos.send = sent.append
-    ask(videos, "schema", schema={"classes": [{"name": "fish"}]}, video=0)
+    ask(videos, "schema", schema={"classes": [{"name": "fish"}]}, seen=0, video=0)
     first = videos.current
     ask(videos, "open", number=2)
 

@@ -450,6 +450,30 @@ class Project(Store):
         if number is not None and (row := self._object(number))["locked"]:
             raise PromptError(f"{row['name']} is locked; unlock it first")
 
+    def check_objects(self, numbers: Iterable[int], seen: int, frames: range | None = None) -> None:
+        """See that objects are as they were at a revision, with the masks of all frames or of some.
+
+        With frames their properties do not count.
+        """
+        for number in numbers:
+            name = self._object(number)["name"]
+            look = self.look_change(number)
+            if frames is None and look is not None and look.revision > seen:
+                raise StaleError(f"{name} was changed {look.who} meanwhile; look and do it again")
+            for frame, last in self.mask_changes(number).items():
+                if last.revision > seen and (frames is None or frame in frames):
+                    raise StaleError(
+                        f"{name} was changed on frame {frame} {last.who} meanwhile; look and do it again"
+                    )
+
+    def check_schema(self, seen: int) -> None:
+        """See that the label schema is as it was at a revision."""
+        last = self.schema_change
+        if last.revision > seen:
+            raise StaleError(
+                f"classes and attributes were changed {last.who} meanwhile; look and save them again"
+            )
+
     def _object(self, number: int) -> Row:
         row = self._one("SELECT * FROM objects WHERE id=?", number)
         if row is None:

@@ -109,6 +109,18 @@ class Progress(NamedTuple):
     objects: int
 
 
+class LastChange(NamedTuple):
+    """Revision of the last change of something, and who made it."""
+
+    revision: int
+    user: str
+
+    @property
+    def who(self) -> str:
+        """Who made it, as a message says it."""
+        return f"by {self.user}" if self.user else "in another window"
+
+
 class StaleError(SegueError):
     """An edit that was made on a frame as it no longer is: another tab has changed it."""
 
@@ -117,11 +129,14 @@ class StaleError(SegueError):
 class Changed:
     """Frames that a change has touched, and whether it has touched objects, their schema, or comments.
 
-    ``numbers``: the objects that an undone or redone step is about.
+    ``numbers``: the objects that an undone or redone step is about. ``masks``: object and frame of each mask
+    that changed; ``looks``: the objects whose properties did.
     """
 
     frames: set[int]
     numbers: set[int] = field(default_factory=set)
+    masks: set[tuple[int, int]] = field(default_factory=set)
+    looks: set[int] = field(default_factory=set)
     objects: bool = False
     schema: bool = False
     comments: bool = False
@@ -150,6 +165,8 @@ class Store:
         self._entry: int | None = None
         self._changed = Changed(set())
         self._frame_revisions: dict[int, int] = {}
+        self._mask_changes: dict[int, dict[int, LastChange]] = {}  # by object and frame
+        self._look_changes: dict[int, LastChange] = {}
         self._held: frozenset[int] = frozenset()
         self._lock = FileLock(folder / "project.lock", blocking=False, thread_local=False)
         with writing(folder):
@@ -250,15 +267,29 @@ class Store:
         """Revision of the last change of a frame since the project was opened, 0 if there was none."""
         return self._frame_revisions.get(frame, 0)
 
+    def mask_changes(self, number: int) -> dict[int, LastChange]:
+        """The last changes of the masks of an object since the project was opened, by frame."""
+        return self._mask_changes.get(number, {})
+
+    def look_change(self, number: int) -> LastChange | None:
+        """The last change of the properties of an object since the project was opened."""
+        return self._look_changes.get(number)
+
+    @property
+    def schema_change(self) -> LastChange:
+        """The last change of the label schema, also before the project was opened."""
+        return LastChange(*(self.noted("schema_change") or (0, "")))
+
     def publish(self, changed: Changed) -> None:
         """Called with each change once it is saved."""
 
     def history(self) -> dict[str, Any]:
-        """Names of the next undo and redo steps, and in ``users`` who made them."""
+        """Names of the next undo and redo steps, in ``users`` who made them, in ``entries`` their numbers."""
         rows = {"undo": self._next_entry(redo=False), "redo": self._next_entry(redo=True)}
         users = {name: "" if row is None else str(row["user"]) for name, row in rows.items()}
         labels = {name: None if row is None else str(row["label"]) for name, row in rows.items()}
-        return {**labels, "users": users}
+        entries = {name: None if row is None else int(row["id"]) for name, row in rows.items()}
+        return {**labels, "users": users, "entries": entries}
 
     def changes(self, count: int = 100) -> list[Row]:
         """The newest steps of the history, the newest first: label, user, and whether it is undone."""
@@ -328,9 +359,14 @@ class Store:
                 "changed. Copy with `segue annotate --copy-to`, or begin another project with --project"
             )
 
-    def undo(self, *, redo: bool = False) -> tuple[str, Changed] | None:
-        """Undo the last step that is not undone, or redo the first that is; see :meth:`hold`."""
+    def undo(self, *, redo: bool = False, entry: int | None = None) -> tuple[str, Changed] | None:
+        """Undo the last step that is not undone, or redo the first that is; see :meth:`hold`.
+
+        With the number of an ``entry`` it must be that one; StaleError where another one has come.
+        """
         row = self._next_entry(redo=redo)
+        if entry is not None and (row is None or row["id"] != entry):
+            self._refuse_other_step(row, "redo" if redo else "undo")
         if row is None:
             return None
         with self._transaction() as changed:
@@ -349,6 +385,15 @@ class Store:
                     changed.numbers.add(key[0])
             self._db.execute("UPDATE history SET undone=? WHERE id=?", (int(not redo), row["id"]))
         return str(row["label"]), changed
+
+    @staticmethod
+    def _refuse_other_step(row: sqlite3.Row | None, verb: str) -> None:
+        if row is None:
+            raise StaleError(f"the step to {verb} is gone: another window has changed the project meanwhile")
+        whose = f" by {row['user']}" if row["user"] else ""
+        raise StaleError(
+            f"the next step to {verb} is now “{row['label']}”{whose}; {verb} again if you mean it"
+        )
 
     def noted(self, key: str) -> Any:
         """What :meth:`note` saved: ``settings`` of pages, interrupted ``tracking``, ``queue``, ``source`` ...
@@ -378,7 +423,7 @@ class Store:
                 ) from None
         if self._meta("format") != str(FORMAT):
             raise SegueError(f"{self.folder}: a project of another version of segue")
-        for key in ("tracking", "queue", "source", "defined"):  # earlier versions had none
+        for key in ("tracking", "queue", "source", "defined", "schema_change"):  # earlier versions had none
             self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, 'null')", (key,))
         made = json.loads(self._meta("film"))
         values = made, self.noted("settings"), self.revision, int(self._meta("last"))  # ValueError if damaged
@@ -415,14 +460,19 @@ class Store:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._changed
-                revision = self.revision + 1
-                self._set_meta("revision", revision)
+                last = LastChange(self.revision + 1, actor())
+                self._set_meta("revision", last.revision)
+                if self._changed.schema:
+                    self._set_meta("schema_change", json.dumps(last))
                 self._db.execute("COMMIT")
             finally:
                 self._entry = None
                 if self._db.in_transaction:  # it has failed
                     self._db.execute("ROLLBACK")
-        self._frame_revisions.update(dict.fromkeys(self._changed.frames, revision))
+        self._frame_revisions.update(dict.fromkeys(self._changed.frames, last.revision))
+        self._look_changes.update(dict.fromkeys(self._changed.looks, last))
+        for number, frame in self._changed.masks:
+            self._mask_changes.setdefault(number, {})[frame] = last
         self.publish(self._changed)
 
     @contextmanager
@@ -455,6 +505,10 @@ class Store:
             names, places = ", ".join(columns), ", ".join("?" * len(columns))
             values = [row[name] for name in columns]
             self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", values)
+        if table == "marks":
+            self._changed.masks.add((key[1], key[0]))
+        elif table == "objects":
+            self._changed.looks.add(key[0])
         self._changed.objects |= table == "objects"
         self._changed.schema |= table == "label_schema"
         self._changed.comments |= table == "comments"

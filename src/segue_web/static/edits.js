@@ -193,13 +193,13 @@ export async function spread(/** @type {number} */ first, /** @type {number} */ 
 }
 
 export async function merge(/** @type {number} */ object, /** @type {number} */ into) {
-  if (await change(() => request("merge", { object, into }))) state.choose(into);
+  if (await change(() => request("merge", { object, into, seen: state.revision }))) state.choose(into);
 }
 
 /** Make a new object of the chosen one from this frame on. */
 export async function split() {
   const { object, frame } = state;
-  const answer = await change(() => request("split", { object, frame }));
+  const answer = await change(() => request("split", { object, frame, seen: state.revision }));
   if (answer)
     notice(`${state.objects.find(({ id }) => id === answer.object)?.name ?? "A new object"} begins on frame ${frame}.`);
 }
@@ -227,7 +227,7 @@ export const assign = (/** @type {number} */ number, /** @type {string} */ perso
 
 /** Whether a person wants to undo or redo what somebody else has done. */
 async function mayUndo(/** @type {"undo" | "redo"} */ op) {
-  const who = state.pending ? "" : (state.history.users?.[op] ?? "");
+  const who = state.history.users?.[op] ?? "";
   if (!who || who === state.user) return true;
   const verb = op === "undo" ? "Undo" : "Redo";
   const answer = await question(`${who} made this change: ${state.history[op]}. ${verb} it?`, {
@@ -239,9 +239,12 @@ async function mayUndo(/** @type {"undo" | "redo"} */ op) {
 
 /** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. */
 export async function undo(/** @type {"undo" | "redo"} */ op) {
-  if (!(await mayUndo(op))) return;
   const before = state.pending && op === "undo" ? lastMade : true;
-  const answer = await change(async () => ((await before) ? request("undo", { redo: op === "redo" }) : {}));
+  const answer = await change(async () => {
+    if (!(await before)) return {};
+    const entry = state.history.entries?.[op] ?? null; // of this step alone: another one may come while it is asked
+    return (await mayUndo(op)) ? request("undo", { redo: op === "redo", entry }) : {};
+  });
   if (!answer?.label) return;
   const by = answer.user && answer.user !== state.user ? `, by ${answer.user}` : "";
   notice(`${op === "undo" ? "Undone" : "Redone"}: ${answer.label}${placeOf(answer)}${by}.`);
@@ -266,16 +269,19 @@ export const changeFrameAttributes = (
   /** @type {Record<string, string | null>} */ attributes,
 ) => void change(() => request("frame_attributes", { object, frame, attributes }));
 
-/** Replace classes and attributes. */
-export const setSchema = (/** @type {import("./state.js").LabelSchema} */ schema) =>
-  change(() => request("schema", { schema }));
+/** Replace classes and attributes, as they were at a revision. */
+export const setSchema = (
+  /** @type {import("./state.js").LabelSchema} */ schema,
+  /** @type {number} */ seen,
+) => change(() => request("schema", { schema, seen }));
 
 /** Say of the masks of what is chosen, or of all objects, that somebody looked at them; again: that nobody did. */
 export async function review(/** @type {number} */ first, /** @type {number} */ last) {
   const objects = state.chosenIds.length ? state.chosenIds : state.objects.map(({ id }) => id);
   const marks = objects.flatMap((id) => [...state.marksOf(id)].filter(([frame]) => frame >= first && frame <= last));
   const reviewed = !marks.length || marks.some(([, mark]) => !mark.reviewed);
-  const answer = await change(() => request("reviewed", { objects, first, last, reviewed }));
+  const seen = () => (state.isFresh(state.frame) ? state.revision : (state.current?.revision ?? 0));
+  const answer = await change(() => request("reviewed", { objects, first, last, seen: seen(), reviewed }));
   if (answer && first !== last)
     notice(
       `${reviewed ? "Reviewed" : "To be reviewed again"}: ${answer.masks === 1 ? "1 mask" : `${answer.masks} masks`}.`,
@@ -291,7 +297,7 @@ export function toggleChosen(/** @type {"visible" | "locked"} */ what) {
 /** Remove an object; it can be taken back until something else is changed. */
 export async function remove(/** @type {number} */ object) {
   const name = state.objects.find((item) => item.id === object)?.name;
-  if (await change(() => request("remove", { object }))) undoable(`Removed: ${name}.`);
+  if (await change(() => request("remove", { object, seen: state.revision }))) undoable(`Removed: ${name}.`);
 }
 
 /** Begin a tracking or an export, after the edits that were made before. */

@@ -3,6 +3,7 @@
 import { dialog, iconButton, make, notice, span, tick } from "./dom.js";
 import { changeObjects, setSchema } from "./edits.js";
 import { remember } from "./link.js";
+import { mergeSchemas } from "./merging.js";
 import { state } from "./state.js";
 
 /**
@@ -49,8 +50,9 @@ const field = (
 
 /** Change classes and attributes; nothing is changed before it is saved. */
 export function schemaDialog() {
-  /** @type {LabelSchema} */
-  let draft = structuredClone(state.schema);
+  /** what the draft was made of, and when */
+  let [base, seen] = [state.schema, state.revision];
+  let draft = structuredClone(base);
   const box = make("div", { className: "schema" });
   const byClass = tick("Objects have the colour of their class in the image", { checked: state.settings.classColours });
   byClass.label.className = "tick";
@@ -180,7 +182,15 @@ export function schemaDialog() {
     }
   };
   const save = async () => {
-    if (await setSchema(draft)) whole.close();
+    if (await setSchema(draft, seen)) whole.close();
+    else if (state.schema !== base) mergeIn();
+  };
+  /** Somebody else has changed the schema meanwhile: show both changes. */
+  const mergeIn = () => {
+    draft = structuredClone(mergeSchemas(base, draft, state.schema));
+    [base, seen] = [state.schema, state.revision];
+    show();
+    notice("Their changes and yours stand in the dialog now. Look, and save again.");
   };
   show();
   const whole = dialog("Classes and attributes", [

@@ -49,8 +49,9 @@ class State {
   revision = 0;
   /** what is known of frames from before this change is out of date, and shown only until there are newer ones */
   forgotten = 0;
-  /** the next steps to undo and redo, and who made them
-   * @type {{undo: string | null, redo: string | null, users?: Record<string, string>}}
+  /** the next steps to undo and redo, who made them, and their numbers
+   * @type {{undo: string | null, redo: string | null, users?: Record<string, string>, entries?: Record<string,
+   *   number | null>}}
    */
   history = { undo: null, redo: null };
   /** name of the person at this page, which stands with every change */
