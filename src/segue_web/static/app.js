@@ -3,10 +3,11 @@
 import { commands } from "./commands.js";
 import { written } from "./dialogs.js";
 import { all, element, make, notice, span } from "./dom.js";
+import { resumeDrafts } from "./drafts.js";
 import { icon } from "./icons.js";
 import "./keys.js";
 import "./layout.js";
-import { ask, connect, loadFrames, remember, takeName } from "./link.js";
+import { connect, hello, loadFrames, remember, takeName } from "./link.js";
 import { go } from "./playback.js";
 import { wholeSchema } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
@@ -57,14 +58,16 @@ async function onState(/** @type {boolean} */ online, /** @type {boolean} */ may
     state.changed();
     return;
   }
-  let known = await ask("hello");
-  while (known && known.revision < state.revision) known = await ask("hello");
+  const known = await hello();
   if (known) begin(known);
 }
 
 function begin(/** @type {Hello} */ known) {
   const first = state.mode === "loading";
-  const shown = state.video.number;
+  if (!first && known.video.number !== state.video.number) {
+    location.reload(); // another one was opened meanwhile
+    return;
+  }
   const {
     mode,
     video,
@@ -110,10 +113,6 @@ function begin(/** @type {Hello} */ known) {
   state.setObjects(objects);
   state.setTimeline(timeline);
   state.outdateFrames(revision);
-  if (!first && video.number !== shown) {
-    location.reload();
-    return;
-  } // another one was opened meanwhile
   if (greet) void videosDialog();
   if (first) {
     if (mode === "annotate") takeName(user);
@@ -127,6 +126,7 @@ function begin(/** @type {Hello} */ known) {
     view.resize(true);
   }
   go(state.frame);
+  if (first && mode === "annotate") resumeDrafts();
 }
 
 function onEvent(/** @type {ServerEvent} */ event) {

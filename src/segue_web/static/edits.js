@@ -50,7 +50,7 @@ function edit(/** @type {(about: About, known: FrameData | undefined) => Promise
   return change(async () => {
     if (!state.isFresh(frame)) await loadFrames([frame]);
     const known = state.frameData.get(frame);
-    const answer = await ask({ frame, object: target.id, seen: known?.revision ?? 0 }, known);
+    const answer = await ask({ frame, object: target.id, seen: Math.max(0, known?.revision ?? 0) }, known);
     if (answer?.object) state.made(target, answer.object);
     return answer;
   });
@@ -270,10 +270,8 @@ export const changeFrameAttributes = (
 ) => void change(() => request("frame_attributes", { object, frame, attributes }));
 
 /** Replace classes and attributes, as they were at a revision. */
-export const setSchema = (
-  /** @type {import("./state.js").LabelSchema} */ schema,
-  /** @type {number} */ seen,
-) => change(() => request("schema", { schema, seen }));
+export const setSchema = (/** @type {import("./state.js").LabelSchema} */ schema, /** @type {number} */ seen) =>
+  change(() => request("schema", { schema, seen }));
 
 /** Say of the masks of what is chosen, or of all objects, that somebody looked at them; again: that nobody did. */
 export async function review(/** @type {number} */ first, /** @type {number} */ last) {

@@ -209,6 +209,12 @@ class State {
     this.forgotten = Math.max(this.forgotten, revision);
   }
 
+  /** A connection begins: its project may be an older copy, so that what was known before is only shown. */
+  connected() {
+    this.revision = this.forgotten = 0;
+    for (const data of this.frameData.values()) data.revision = -1;
+  }
+
   /** whether what is known of a frame is up to date */
   isFresh(/** @type {number} */ frame) {
     return (this.frameData.get(frame)?.revision ?? -1) >= this.forgotten;

@@ -26,7 +26,10 @@ test("what one removed is gone, unless the other has changed it", () => {
   const mine = schema([item("car", { key: "c" }), item("bus")], [text("pose")]);
   const theirs = schema([item("tram"), item("bus")], [text("note", { of: "frame" }), text("pose")]);
   const merged = mergeSchemas(base, mine, theirs);
-  assert.deepEqual(merged, schema([item("bus"), item("car", { key: "c" })], [text("note", { of: "frame" }), text("pose")]));
+  assert.deepEqual(
+    merged,
+    schema([item("bus"), item("car", { key: "c" })], [text("note", { of: "frame" }), text("pose")]),
+  );
 });
 
 test("without a change of mine it is theirs", () => {
