@@ -149,7 +149,8 @@ class Trackings:
         assert job.tracking is not None
         alive = {i: tracked[i] for i in project.unlocked(tracked)}
         entry = job.entry if job.entry == project.last_entry else None
-        with acting(job.tracking.get("user", "")), project.change("tracking", entry=entry):
+        step = project.change("tracking", entry=entry, of=job.tracking["objects"])
+        with acting(job.tracking.get("user", "")), step:
             project.put(index, alive)
             project.note_tracked(index, alive)
             project.note("tracking", job.tracking | {"start": index, "done": job.done})

@@ -236,6 +236,49 @@ def test_undo_and_redo_pass_by_what_is_tracked(three: AnnotateBackend) -> None:
     assert {row[0] for row in three.project.timeline()} == {4, 5, 6, 7}
 
 
+def test_redo_stays_while_another_object_is_tracked(three: AnnotateBackend) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1))
+        await give(three, 5, 1)
+        await handle("forget", frame=5, object=2, seen=SEEN, hidden=True)
+        await handle("forget", frame=6, object=2, seen=SEEN, hidden=True)
+        assert [(await handle("undo"))["frames"] for _ in range(2)] == [[6], [5]]
+        for index in (6, 7):
+            await give(three, index, 1)
+        assert three.project.history()["redo"] == "“Not visible”"
+        assert [(await handle("undo", redo=True))["frames"] for _ in range(2)] == [[5], [6]]
+        await give(three, 8, 1)
+        assert sorted(three.project.masks_of(2)) == [4, 5, 6]
+        await handle("undo")
+        await end(three)
+        await handle("undo")
+        assert sorted(three.project.masks_of(1)) == [4, 5]
+
+    run(three, steps)
+
+
+def test_redo_of_the_object_that_is_tracked_ends_with_its_next_frame(three: AnnotateBackend) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(2))
+        await give(three, 5, 2)
+        await end(three)
+        await handle("forget", frame=6, object=1, seen=SEEN, hidden=True)
+        await handle("merge", object=3, into=2, seen=SEEN)
+        await handle("object", object=2, name="Koi")
+        for _ in range(3):
+            await handle("undo")
+        await handle(**forward(1))
+        await give(three, 5, 1)
+        assert three.project.history()["redo"] == "merge"
+        for label in ("merge", "name"):
+            assert (await handle("undo", redo=True))["label"] == label
+        with pytest.raises(SegueError, match="nothing to redo"):
+            await handle("undo", redo=True)
+        await end(three)
+
+    run(three, steps)
+
+
 def test_a_step_is_not_undone_beneath_a_later_one_that_stays(three: AnnotateBackend) -> None:
     async def steps(handle: Any) -> None:
         await handle("reviewed", seen=SEEN, objects=[1], first=4, last=4)

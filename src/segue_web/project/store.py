@@ -308,16 +308,16 @@ class Store:
         order = "WHERE undone ORDER BY id" if redo else "WHERE NOT undone ORDER BY id DESC"
         passed: list[int] = []
         for row in self._db.execute(f"SELECT id, label, user FROM history {order}"):
-            if not self._touches_held(row["id"]):
-                return None if passed and self._shares_rows(row["id"], passed) else cast(sqlite3.Row, row)
+            if not self._touches(row["id"], self._held):
+                return None if self._builds_on(row["id"], passed) else cast(sqlite3.Row, row)
             passed.append(row["id"])
         return None
 
-    def _touches_held(self, entry: int) -> bool:
-        """Whether a step would change masks or prompts of a held object, or remove it."""
-        if not self._held:
+    def _touches(self, entry: int, objects: frozenset[int]) -> bool:
+        """Whether a step would change masks or prompts of one of these objects, or remove it."""
+        if not objects:
             return False
-        held = ", ".join(map(str, sorted(self._held)))
+        held = ", ".join(map(str, sorted(objects)))
         sql = f"""SELECT 1 FROM steps WHERE entry=? AND (
             (tbl IN ('marks', 'prompts') AND json_extract(key, '$[1]') IN ({held}))
             OR (tbl='objects' AND before IS NULL AND json_extract(key, '$[0]') IN ({held}))) LIMIT 1"""
@@ -330,12 +330,13 @@ class Store:
         return self._one(sql, entry, *others) is not None
 
     @contextmanager
-    def change(self, label: str, *, entry: int | None = None) -> Iterator[Changed]:
-        """One transaction, and one step of the history."""
+    def change(
+        self, label: str, *, entry: int | None = None, of: Iterable[int] | None = None
+    ) -> Iterator[Changed]:
+        """One step of the history, or a part of ``entry``; drops what was undone, ``of`` these objects."""
         with self._transaction() as changed:
             if entry is None:
-                self._db.execute("DELETE FROM steps WHERE entry IN (SELECT id FROM history WHERE undone)")
-                self._db.execute("DELETE FROM history WHERE undone")
+                self._drop_undone(None if of is None else frozenset(of))
                 sql = "INSERT INTO history (label, user) VALUES (?, ?)"
                 entry = self._db.execute(sql, (label, actor())).lastrowid
                 assert entry is not None
@@ -344,6 +345,19 @@ class Store:
                 self._db.execute("DELETE FROM steps WHERE entry<=?", (old,))
             self._entry = entry
             yield changed
+
+    def _drop_undone(self, objects: frozenset[int] | None) -> None:
+        """Drop the steps to redo: those of some objects, with those that build on them, or all."""
+        dropped: list[int] = []
+        for (entry,) in self._db.execute("SELECT id FROM history WHERE undone ORDER BY id").fetchall():
+            if objects is None or self._touches(entry, objects) or self._builds_on(entry, dropped):
+                dropped.append(entry)
+        for entry in dropped:
+            self._db.execute("DELETE FROM steps WHERE entry=?", (entry,))
+            self._db.execute("DELETE FROM history WHERE id=?", (entry,))
+
+    def _builds_on(self, entry: int, others: Sequence[int]) -> bool:
+        return bool(others) and self._shares_rows(entry, others)
 
     @property
     def last_entry(self) -> int:
