@@ -25,6 +25,8 @@ from segue_web.project.edits import Edits
 from segue_web.project.importing import Effect, additions, effects, store, summary
 from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.project.review import Review
+from segue_web.project.store import actor
+from segue_web.project.visitors import Visitors
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.prompters import Prompters
@@ -75,7 +77,7 @@ class AnnotateBackend(Backend):
         user: str = "",
         adopt: bool = False,
     ) -> None:
-        self.user = user
+        self._visitors = Visitors(user)
         self.project = Project(folder, video.describe(), video.size, video.path, adopt=adopt)
         self.exports = folder / "exports"
         self._extend_schema(schema, classes)
@@ -275,8 +277,8 @@ class AnnotateBackend(Backend):
         del self._imports[upload]
         return {"message": summary(wanted)}
 
-    async def _hello(self) -> dict[str, Any]:
-        """All that a page needs to begin."""
+    async def _hello(self, browser: messages.ShortText = "", guest: bool = False) -> dict[str, Any]:
+        """All that a page needs to begin; see :meth:`segue_web.project.visitors.Visitors.name_of`."""
         runners = self._trackings.runner, self._export_runner
         while True:
             jobs = [runner.job for runner in runners]
@@ -287,7 +289,9 @@ class AnnotateBackend(Backend):
         tracking, exporting = [job and job.progress for job in jobs]
         if tracking is not None:
             known["interrupted"] = None
-        return {**known, "running": tracking, "exporting": exporting, "loading": self._loading}
+        name, is_guest = self._visitors.name_of(browser, guest=guest)
+        visitor = {"user": name, "guest": is_guest}
+        return {**known, **visitor, "running": tracking, "exporting": exporting, "loading": self._loading}
 
     def _known(self) -> dict[str, Any]:
         """The first answer to a page, without the running job; in the project's thread."""
@@ -311,7 +315,6 @@ class AnnotateBackend(Backend):
             "folder": str(self.project.folder),
             "schema": self.project.schema.as_json(),
             "comments": self.project.comments(),
-            "user": self.user,
             "prompters": self._prompters.known(),
             "formats": [
                 {"id": form, "group": about.group, "name": about.name, "text": about.text}
@@ -494,12 +497,13 @@ class AnnotateBackend(Backend):
             taken = await self.run(partial(snapshot, self.project, self.video, objects, **wanted))
             self.exports.mkdir(exist_ok=True)
             target = free_path(self.exports, self.video.name, format)
-            job = Job("export", steps(taken, format), target=target)
+            job = Job("export", steps(taken, format), target=target, user=actor())
             self._export_runner.begin(job, self.steps(export_job, taken, format, target))
         return {"name": target.name, "path": str(target)}
 
-    async def _stop_export(self) -> None:
-        """Stop the export; nothing of it stays."""
+    async def _stop_export(self, run: messages.ShortText | None = None) -> None:
+        """Stop the export, or that of a ``run`` alone; nothing of it stays."""
+        self._export_runner.check_run(run)
         await self._export_runner.stop()
 
     async def _use_prompter(self, name: messages.LongText) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from segue.errors import PromptError, SegueError
 from segue_web.project.memory import TrackingMemory, forget
 from segue_web.project.project import MarkedMask, Project, Send
-from segue_web.project.queue import TrackingQueue, is_same
+from segue_web.project.queue import TrackingQueue, objects_of
 from segue_web.project.store import acting, actor
 from segue_web.project.tracking import Direction, planned, resumed, shown, track_job
 from segue_web.server import messages
@@ -52,16 +52,26 @@ class Trackings:
 
         def add() -> int:
             spec = plan() | {"user": actor()}
-            if job is not None and job.tracking is not None and is_same(spec, job.tracking):
-                raise PromptError("this is being tracked already")
-            return self._queue.add(spec)
+            running = [] if job is None or job.tracking is None else [job.tracking]
+            tracked, waiting = objects_of(spec, running), objects_of(spec, self._queue.waiting)
+            objects = [i for i in spec["objects"] if i not in tracked | waiting]
+            if not objects:
+                is_tracked = not tracked.isdisjoint(spec["objects"])
+                raise PromptError(
+                    "this is being tracked already" if is_tracked else "this tracking waits already"
+                )
+            return self._queue.add(spec | {"objects": objects})
 
         queued = await self._run(add)
         await self._tell()
         return {"queued": queued}
 
-    async def stop(self, next: bool = False) -> None:
-        """Stop the tracking that runs; those that wait go on waiting, unless ``next`` has one begin."""
+    async def stop(self, next: bool = False, run: messages.ShortText | None = None) -> None:
+        """Stop the tracking that runs; those that wait go on waiting, unless ``next`` has one begin.
+
+        ``run`` identifies the one that a person sees; another one that has begun meanwhile is not stopped.
+        """
+        self.runner.check_run(run)
         await self.runner.stop("next" if next else "stopped")
 
     async def move(self, waiting: messages.Index, place: messages.Index | None = None) -> None:
@@ -124,6 +134,7 @@ class Trackings:
             self._project.note("tracking", spec)
             if waited is not None:
                 self._queue.move(waited, None)
+            self._queue.take_out(spec)
             self._queue.pause(False)
             self._project.hold(spec["objects"])
             return spec, layers
@@ -136,7 +147,16 @@ class Trackings:
             steps = self._worker.steps(
                 track_job, layers, spec["begin"], stop, spec["objects"], kept, memory, start
             )
-            self.runner.begin(Job(spec["direction"], spec["total"], tracking=spec), steps)
+            self.runner.begin(
+                Job(
+                    spec["direction"],
+                    spec["total"],
+                    tracking=spec,
+                    user=spec.get("user", ""),
+                    run=spec["run"],
+                ),
+                steps,
+            )
         await self._tell()
         return {"start": start, "stop": stop}
 

@@ -21,7 +21,7 @@ from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, complete_folder, free_path, snapshot, write_export
 from segue_web.project.project import Project
 from segue_web.project.source import check_source
-from segue_web.project.store import Progress, StaleError, Store
+from segue_web.project.store import Progress, StaleError, Store, actor
 from segue_web.server import messages
 from segue_web.server.job_runner import Job
 from segue_web.server.server import Backend
@@ -258,7 +258,7 @@ class VideoListBackend(Backend):
         target = free_path(self.exports, self._name, format, "")
         total = sum(about.annotated if FORMATS[format].known_only else about.frames for _, about in known)
         steps = self._exported([number for number, _ in known], format, target)
-        self.current.begin_export(Job("export", total, target=target), steps)
+        self.current.begin_export(Job("export", total, target=target, user=actor()), steps)
         return {"name": target.name, "path": str(target)}
 
     async def _exported(self, numbers: list[int], format: str, target: Path) -> AsyncGenerator[int, None]:

@@ -119,6 +119,44 @@ def test_trackings_wait_for_each_other_in_an_order_that_can_be_changed(three: An
     assert three.project.noted("tracking") is None
 
 
+def test_no_object_is_tracked_twice_over_the_same_frames(three: AnnotateBackend, ask: Ask) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1))
+        await handle(**forward(2))
+        await handle(**forward(3) | {"due": True})  # object 2 is due, too, and waits already
+        assert waiting(events) == [[2], [3]]
+        with pytest.raises(SegueError, match="already"):
+            await handle(**forward(1, 2, 3))
+        await handle(**forward(2, 3) | {"direction": "back"})
+        assert waiting(events) == [[2], [3], [2, 3]], "it is another way"
+        await handle("stop")
+        await handle(**forward(3) | {"due": True})  # those that wait are held: it begins at once
+        assert tracked_objects(three)[-1] == [1, 2, 3]
+        assert waiting(events) == [[2, 3]]
+
+    events: list[dict[str, Any]] = []
+    run(three, steps, events)
+
+
+def test_a_stop_is_of_the_tracking_that_was_seen_alone(three: AnnotateBackend) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1), user="Ann")
+        await handle(**forward(2), user="Ben")
+        [mine] = {event["run"] for event in events if event["event"] == "progress"}
+        assert {event["user"] for event in events if event["event"] == "progress"} == {"Ann"}
+        await end(three)
+        with pytest.raises(SegueError, match="another one of Ben runs; it goes on"):
+            await handle("stop", run=mine, user="Ann")
+        running = (await handle("hello"))["running"]
+        assert running["user"] == "Ben"
+        await handle("stop", run=running["run"], user="Ann")
+        assert (await handle("hello"))["running"] is None
+        await handle("stop", run=running["run"])  # it has ended by itself: nothing to say
+
+    events: list[dict[str, Any]] = []
+    run(three, steps, events)
+
+
 def test_a_stop_lets_the_others_wait_until_somebody_goes_on(three: AnnotateBackend, ask: Ask) -> None:
     async def steps(handle: Any) -> None:
         await handle(**forward(1))

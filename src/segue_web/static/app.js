@@ -1,6 +1,7 @@
 // The page: what the server tells, and the parts that are made once.
 
 import { commands } from "./commands.js";
+import { peopleDialog } from "./comments.js";
 import { written } from "./dialogs.js";
 import { all, element, make, notice, span } from "./dom.js";
 import { resumeDrafts } from "./drafts.js";
@@ -32,7 +33,7 @@ import { view } from "./view.js";
  *   settings: Record<string, unknown>, history?: State["history"], revision?: number, running?: Running | null,
  *   exporting?: Running | null, loading?: boolean, interrupted?: State["interrupted"], queue?: State["queue"],
  *   names?: string[], schema?: SchemaPart, formats?: State["formats"], videos?: string[], greet?: boolean,
- *   prompters?: State["prompters"], comments?: State["comments"], user?: string, folder?: string,
+ *   prompters?: State["prompters"], comments?: State["comments"], user?: string, guest?: boolean, folder?: string,
  *   detectors?: string[]}} Hello
  */
 /** What has happened.
@@ -89,6 +90,7 @@ function begin(/** @type {Hello} */ known) {
     prompters = state.prompters,
     comments = [],
     user = "",
+    guest = false,
   } = known;
   Object.assign(state, {
     mode,
@@ -115,7 +117,7 @@ function begin(/** @type {Hello} */ known) {
   state.outdateFrames(revision);
   if (greet) void videosDialog();
   if (first) {
-    if (mode === "annotate") takeName(user);
+    if (mode === "annotate" && takeName(user, guest)) greetGuest();
     document.title = `${state.video.name} – segue`;
     element("video-name").textContent = state.video.name;
     element("video-name").title = known.folder ?? "";
@@ -127,6 +129,22 @@ function begin(/** @type {Hello} */ known) {
   }
   go(state.frame);
   if (first && mode === "annotate") resumeDrafts();
+}
+
+/** Tell the person at a second browser by which name the first one knows them. */
+function greetGuest() {
+  const button = make("button", {
+    textContent: "Give your name",
+    onclick: () => {
+      box.remove();
+      void peopleDialog();
+    },
+  });
+  const box = notice(
+    `Another browser works on this project, too. Your changes stand with the name ${state.user}.`,
+    "",
+    [button],
+  );
 }
 
 function onEvent(/** @type {ServerEvent} */ event) {

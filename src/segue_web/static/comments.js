@@ -129,7 +129,7 @@ function row(/** @type {Remark} */ remark, /** @type {HTMLDialogElement} */ box)
   };
   const { box: done, label } = tick("Resolved", { checked: Boolean(resolved) });
   done.onchange = () => void resolve(id, done.checked);
-  if (resolved && resolved !== "?") label.title = `by ${whose(resolved, state.user)}`;
+  if (resolved && resolved !== "?") label.title = `by ${whose(resolved, state.user, state.guest)}`;
   const where = make("button", { className: "pick", title: "Go there", onclick: shows }, [
     span(placeOf(remark, state.objects), "cut"),
   ]);

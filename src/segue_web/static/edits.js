@@ -2,6 +2,7 @@
 
 import { make, notice, question } from "./dom.js";
 import { complain, loadFrames, request, tell } from "./link.js";
+import { isOwn } from "./people.js";
 import { go, hold } from "./playback.js";
 import { state } from "./state.js";
 
@@ -227,10 +228,11 @@ export const assign = (/** @type {number} */ number, /** @type {string} */ perso
 
 /** Whether a person wants to undo or redo what somebody else has done. */
 async function mayUndo(/** @type {"undo" | "redo"} */ op) {
+  const label = state.history[op];
   const who = state.history.users?.[op] ?? "";
-  if (!who || who === state.user) return true;
+  if (label === null || isOwn(who, state.user, state.guest)) return true;
   const verb = op === "undo" ? "Undo" : "Redo";
-  const answer = await question(`${who} made this change: ${state.history[op]}. ${verb} it?`, {
+  const answer = await question(`${who || "Somebody else"} made this change: ${label}. ${verb} it?`, {
     keep: "Leave it",
     take: verb,
   });
@@ -315,9 +317,24 @@ export const switchVideo = (/** @type {number} */ number, /** @type {boolean} */
  * End the tracking, also one that has not begun yet, or without one the export; with `next` the one that waits begins.
  */
 export function stop(next = false) {
-  const ask = () => (!state.running && state.exporting ? request("stop_export") : request("stop", { next }));
+  const ask = async () => {
+    const { running, exporting } = state;
+    const run = (running ?? exporting)?.run ?? null; // of this one alone: another one may begin while it is asked
+    if (!(await mayStop(running ?? exporting, running ? "tracking" : "export"))) return {};
+    return !running && exporting ? request("stop_export", { run }) : request("stop", { next, run });
+  };
   if (state.starting) void change(ask);
   else ask().catch(complain);
+}
+
+/** Whether a person wants to stop what somebody else has begun. */
+async function mayStop(/** @type {import("./state.js").Running | null} */ job, /** @type {string} */ what) {
+  if (!job || isOwn(job.user ?? "", state.user, state.guest)) return true;
+  const answer = await question(`${job.user || "Somebody else"} began this ${what}. Stop it?`, {
+    keep: "Let it go on",
+    stop: "Stop",
+  });
+  return answer === "stop";
 }
 
 /** Move a waiting tracking to a place, the first one is the next; without one it waits no more. */

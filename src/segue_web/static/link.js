@@ -114,7 +114,7 @@ export const ask = (/** @type {string} */ op, fields = {}) =>
 export async function hello() {
   const connection = socket;
   for (let repeated = 0; ; repeated++) {
-    const known = await ask("hello");
+    const known = await ask("hello", thisBrowser());
     if (!known || socket !== connection) return null;
     if (!(known.revision < state.revision)) return known;
     await pause(waitBefore(repeated));
@@ -148,21 +148,36 @@ export function complain(/** @type {any} */ error) {
   return box;
 }
 
-/** where the browser keeps the name of the person, and the one that segue was started with */
+/** where the browser keeps who it is, and whether it is a guest */
+const BROWSER = "segue-browser";
+/** where the browser keeps the name of the person, and the one that it was given to begin with */
 const NAME = "segue-user";
 let given = "";
 
-/** Take the name that segue was started with, or the one that was typed here since. */
-export function takeName(/** @type {string} */ name) {
-  given = name;
-  const [start, typed] = JSON.parse(localStorage.getItem(NAME) ?? "[]");
-  state.user = start === name ? typed : name;
+/** Which browser this is; its windows are of one person. */
+function thisBrowser() {
+  const known = JSON.parse(localStorage.getItem(BROWSER) ?? "null") ?? { browser: crypto.randomUUID(), guest: false };
+  localStorage.setItem(BROWSER, JSON.stringify(known));
+  return known;
 }
 
-/** Take a name that was typed, also for the next time. */
+/** Take the name that this browser is given, or the one that was typed here; tells whether a guest is to be told. */
+export function takeName(/** @type {string} */ name, /** @type {boolean} */ guest) {
+  const isNew = guest && !thisBrowser().guest;
+  localStorage.setItem(BROWSER, JSON.stringify({ ...thisBrowser(), guest }));
+  const [start, typed] = JSON.parse(localStorage.getItem(NAME) ?? "[]");
+  const isKnown = guest ? typed && !(isNew && typed === start) : start === name;
+  given = name;
+  state.guest = guest;
+  state.user = isKnown ? typed : name;
+  if (guest) giveName(state.user); // it stays, whoever comes first the next time
+  return isNew && !isKnown;
+}
+
+/** Take a name that was typed, also for the next time; a guest always has one. */
 export function giveName(/** @type {string} */ name) {
-  state.user = name;
-  localStorage.setItem(NAME, JSON.stringify([given, name]));
+  state.user = name || (state.guest ? given : "");
+  localStorage.setItem(NAME, JSON.stringify([given, state.user]));
   state.changed();
 }
 

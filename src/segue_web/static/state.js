@@ -20,7 +20,7 @@ import { unsureFrames } from "./review.js";
  *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number, unknown, string?, string?]>}}
  *   FrameData
  * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?:
- *   [number, number] | null, passes?: number}} Running
+ *   [number, number] | null, passes?: number, user?: string, run?: string}} Running
  * @typedef {{direction: string, start: number, objects: number[], done: number, total: number}} Interrupted
  * @typedef {{id: number, direction: string, start: number, objects: number[]}} Waiting
  * @typedef {{counts: string, label: string | null, score: number | null}} Found
@@ -56,6 +56,8 @@ class State {
   history = { undo: null, redo: null };
   /** name of the person at this page, which stands with every change */
   user = "";
+  /** whether another browser has the name that segue was started with */
+  guest = false;
   /** @type {import("./people.js").Remark[]} */
   comments = [];
   /** the tracking that runs @type {Running | null} */

@@ -40,7 +40,13 @@ Object.assign(globalThis, {
     createElement: () => node,
   },
 });
-const { connect, hello, loadFrames } = await import("../../../src/segue_web/static/link.js");
+/** @type {Map<string, string>} */
+const storage = new Map();
+globalThis.localStorage = /** @type {any} */ ({
+  setItem: (key, value) => storage.set(key, value),
+  getItem: (key) => storage.get(key) ?? null,
+});
+const { connect, giveName, hello, loadFrames, takeName } = await import("../../../src/segue_web/static/link.js");
 const { state } = await import("../../../src/segue_web/static/state.js");
 
 const turns = async () => {
@@ -131,4 +137,42 @@ test("frames that stay older than what the page has heard are asked for again af
   } finally {
     mock.timers.reset();
   }
+});
+
+test("the browser says who it is, and a guest stays one and keeps a name of its own", async () => {
+  connect(
+    () => {},
+    () => {},
+  );
+  Socket.last.onopen();
+  void hello();
+  const [first] = Socket.last.asked;
+  assert.equal(first.guest, false);
+  assert.ok(first.browser.length > 20);
+
+  assert.equal(takeName("Ann", false), false);
+  assert.equal(state.user, "Ann");
+  giveName("Anna");
+  takeName("Ann", false);
+  assert.equal(state.user, "Anna", "what was typed stays");
+  takeName("Cleo", false);
+  assert.equal(state.user, "Cleo", "until segue is started with another name");
+
+  storage.delete("segue-user");
+  assert.equal(takeName("Person 2", true), true, "the person is told");
+  assert.equal(takeName("Person 3", true), false);
+  assert.equal(state.user, "Person 2");
+  giveName("Ben");
+  takeName("Person 2", true);
+  assert.equal(state.user, "Ben");
+  giveName("");
+  assert.equal(state.user, "Person 2", "a guest always has a name");
+  void hello();
+  assert.deepEqual(
+    Socket.last.asked.map(({ browser, guest }) => [browser === first.browser, guest]),
+    [
+      [true, false],
+      [true, true],
+    ],
+  );
 });
