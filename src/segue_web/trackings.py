@@ -210,7 +210,12 @@ class Trackings:
 
     async def _tell(self) -> None:
         """Tell all pages what waits, what can be resumed, and what can be undone."""
-        known = await self._run(lambda: {**self.known(), "history": self._project.history()})
-        if self.runner.job is not None:
-            known["interrupted"] = None
-        self._send({"event": "queue", **known})
+
+        def tell() -> None:
+            known = {**self.known(), "history": self._project.history()}
+            if self.runner.job is not None:
+                known["interrupted"] = None
+            # From the project's thread, as changes are: pages would take an older history for the newest.
+            self._project.send({"event": "queue", **known})
+
+        await self._run(tell)

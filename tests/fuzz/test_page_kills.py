@@ -34,7 +34,7 @@ from pathlib import Path
 import numpy as np
 from segue.errors import SegueError
 from segue.masks import write_index_mask
-from segue_web import messages
+from segue_web.server import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.video import Video
 
