@@ -31,7 +31,7 @@ from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.prompters import Prompters
 from segue_web.server.server import Backend
-from segue_web.server.worker import Worker
+from segue_web.server.worker import CLOSED, Worker
 from segue_web.trackings import Trackings
 from segue_web.video import Video
 
@@ -77,6 +77,7 @@ class AnnotateBackend(Backend):
         user: str = "",
         adopt: bool = False,
     ) -> None:
+        self._closed = False
         self._visitors = Visitors(user)
         self.project = Project(folder, video.describe(), video.size, video.path, adopt=adopt)
         self.exports = folder / "exports"
@@ -196,6 +197,7 @@ class AnnotateBackend(Backend):
 
     def close(self) -> None:
         """End the processes and close the project; a tracking that runs goes on the next time."""
+        self._closed = True
         self._trackings.runner.close()
         self._export_runner.close()
         for task in (self._loads, self._goes_on):
@@ -222,7 +224,9 @@ class AnnotateBackend(Backend):
         return self._exporter.steps(make, *arguments)
 
     async def run(self, call: Callable[[], Any]) -> Any:
-        """Run a call in the one thread that uses the project."""
+        """Run a call in the one thread that uses the project; SegueError once it is closed."""
+        if self._closed:
+            raise SegueError(CLOSED)
         self._loop = asyncio.get_running_loop()
         # The thread hears who asks.
         return await self._loop.run_in_executor(self._thread, copy_context().run, call)

@@ -260,3 +260,37 @@ def test_a_video_that_was_given_to_somebody_else_meanwhile_is_told(videos: Video
     ask(videos, "assign", number=1, person="Ann", seen="")
     ask(videos, "assign", number=1, person="Ben", seen="Ann")
     assert ask(videos, "videos")["videos"][1]["assigned"] == "Ben"
+
+
+def test_a_click_that_is_computed_while_another_video_is_opened_is_told_so(
+    folder: Path, tmp_path: Path
+) -> None:
+    class HeldWorker(ExportWorker):
+        async def ask(self, method: str, *arguments: Any) -> Any:
+            if method == "click":
+                computing.set()
+                await opened.wait()
+            return await super().ask(method, *arguments)
+
+    def make(path: Path, place: Path) -> AnnotateBackend:
+        video = Video(path)
+        return AnnotateBackend(video, place, worker=HeldWorker(video.size))
+
+    async def run() -> None:
+        nonlocal computing, opened
+        computing, opened = asyncio.Event(), asyncio.Event()
+        fields = {"frame": 0, "object": None, "seen": 0, "points": [(20, 30, True)], "video": 0}
+        click = asyncio.ensure_future(backend.handle(request(op="click", **fields)))
+        await computing.wait()
+        await backend.handle(request(op="open", number=1))
+        opened.set()
+        with pytest.raises(SegueError, match="another video was opened meanwhile"):
+            await click
+
+    def request(**fields: Any) -> messages.PageRequest:
+        return messages.parse(json.dumps({"id": 1, **fields}))
+
+    computing = opened = asyncio.Event()
+    videos = {name: folder / f"{name}.mp4" for name in ("b2", "b10")}
+    with closing(VideoListBackend("videos", videos, tmp_path / "out", make)) as backend:
+        asyncio.run(asyncio.wait_for(run(), 60))

@@ -223,6 +223,10 @@ async def _exit_code(process: BaseProcess) -> int:
     return 0
 
 
+CLOSED = "another video was opened meanwhile, or segue ends; do it again"
+"""Answer to requests of a project that was closed."""
+
+
 class Worker:
     """The other process, seen from the server; one request at a time, and a new process if it has ended."""
 
@@ -230,6 +234,7 @@ class Worker:
         self._arguments = (video.path, video.index, model, prompter, device)
         self._pool = self._new_pool()
         self._asked = self._answered = 0
+        self._closed = False
         self.on_replaced: Callable[[], None] = lambda: None  # another process has nothing loaded
 
     def _new_pool(self) -> ProcessPoolExecutor:
@@ -242,6 +247,8 @@ class Worker:
 
     async def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of :class:`Tools` in the process, after what was asked before."""
+        if self._closed:
+            raise SegueError(CLOSED)
         pool, processes = self._pool, list[BaseProcess]()
         self._asked += 1
         try:
@@ -251,7 +258,14 @@ class Worker:
         except OutOfMemoryError:
             self._replace(pool)  # its networks and features may hold what is needed now
             raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                raise SegueError(CLOSED) from None  # who asked waits for an answer
+            raise
         except BrokenExecutor:
+            if self._closed:
+                raise SegueError(CLOSED) from None
             self._replace(pool)
             codes = [await _exit_code(process) for process in processes]
             ended = next(filter(None, (killed_by(code, AGAIN) for code in codes)), None)
@@ -294,6 +308,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process; requests that wait get an error."""
+        self._closed = True
         self.on_replaced = lambda: None
         for process in (self._pool._processes or {}).values():
             process.kill()
