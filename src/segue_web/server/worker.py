@@ -247,8 +247,7 @@ class Worker:
 
     async def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of :class:`Tools` in the process, after what was asked before."""
-        if self._closed:
-            raise SegueError(CLOSED)
+        self._refuse_closed()
         pool, processes = self._pool, list[BaseProcess]()
         self._asked += 1
         try:
@@ -264,14 +263,17 @@ class Worker:
                 raise SegueError(CLOSED) from None  # who asked waits for an answer
             raise
         except BrokenExecutor:
-            if self._closed:
-                raise SegueError(CLOSED) from None
+            self._refuse_closed()
             self._replace(pool)
             codes = [await _exit_code(process) for process in processes]
             ended = next(filter(None, (killed_by(code, AGAIN) for code in codes)), None)
             raise SegueError(f"the process that computes {ended}" if ended else ENDED) from None
         finally:
             self._answered += 1
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise SegueError(CLOSED)
 
     async def use_prompter(self, name: str) -> None:
         """Answer clicks by another network, also in a process that takes the place of this one."""
