@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
@@ -369,3 +370,27 @@ def test_an_export_runs_beside_a_tracking_and_has_what_is_there(three: AnnotateB
     events = run(three, steps)
     ended = [event["job"] for event in events if event["event"] == "ended"]
     assert ended == ["export", "tracking"]
+
+
+def test_pages_hear_of_the_queue_and_of_changes_in_the_order_in_which_they_were(
+    three: AnnotateBackend,
+) -> None:
+    """Else a page takes an older history for the newest, and asks to undo another step than is shown."""
+
+    async def steps(handle: Any) -> None:
+        saved = threading.Event()
+
+        def change() -> None:
+            with three.project.change("later"):
+                three.project.set_object(1, name="Koi")
+            saved.set()
+
+        telling = asyncio.create_task(three._trackings._tell())
+        await asyncio.sleep(0)
+        changing = asyncio.ensure_future(three.run(change))
+        await asyncio.sleep(0)
+        assert saved.wait(60), "both were done before this loop heard of either"
+        await asyncio.gather(telling, changing)
+
+    labels = [event["history"]["undo"] for event in run(three, steps) if "history" in event]
+    assert labels == ["click", "later"]
