@@ -35,10 +35,9 @@ from segue_web.video_list import VideoListBackend
 from tests.segue_web.test_annotate import CircleWorker
 from tests.segue_web.videos import numbered, write_video
 
-pytestmark = pytest.mark.slow
-
 SECONDS = float(os.environ.get("SEGUE_FUZZ_CLIENT_SECONDS", "60"))
 SEED = int(os.environ.get("SEGUE_FUZZ_SEED", "0"))
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 600)]
 TOKEN, HOST = "s3cret-of-this-run", "http://127.0.0.1:8123"
 FRAMES, SIZE = 8, (48, 64)
 WAIT = 60.0
