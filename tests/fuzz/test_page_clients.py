@@ -37,7 +37,9 @@ from tests.segue_web.videos import numbered, write_video
 
 SECONDS = float(os.environ.get("SEGUE_FUZZ_CLIENT_SECONDS", "60"))
 SEED = int(os.environ.get("SEGUE_FUZZ_SEED", "0"))
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 600)]
+
+pytestmark = pytest.mark.slow
+
 TOKEN, HOST = "s3cret-of-this-run", "http://127.0.0.1:8123"
 FRAMES, SIZE = 8, (48, 64)
 WAIT = 60.0
