@@ -31,7 +31,7 @@ from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.prompters import Prompters
 from segue_web.server.server import Backend
-from segue_web.server.worker import CLOSED, Worker
+from segue_web.server.worker import ClosedError, Worker
 from segue_web.trackings import Trackings
 from segue_web.video import Video
 
@@ -224,9 +224,9 @@ class AnnotateBackend(Backend):
         return self._exporter.steps(make, *arguments)
 
     async def run(self, call: Callable[[], Any]) -> Any:
-        """Run a call in the one thread that uses the project; SegueError once it is closed."""
+        """Run a call in the one thread that uses the project; ClosedError once it is closed."""
         if self._closed:
-            raise SegueError(CLOSED)
+            raise ClosedError
         self._loop = asyncio.get_running_loop()
         # The thread hears who asks.
         return await self._loop.run_in_executor(self._thread, copy_context().run, call)

@@ -16,7 +16,7 @@ from segue_web.project.tracking import Direction, planned, resumed, shown, track
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.server import Run
-from segue_web.server.worker import Worker
+from segue_web.server.worker import ClosedError, Worker
 from segue_web.video import Video
 
 
@@ -178,6 +178,10 @@ class Trackings:
 
     async def _ended(self, job: Job, how: str, error: SegueError | None) -> None:
         """Begin the next tracking, unless a person stopped this one, or something else than it is wrong."""
+        with suppress(ClosedError):  # what could not be noted goes on the next time
+            await self._note_end(how, error)
+
+    async def _note_end(self, how: str, error: SegueError | None) -> None:
         goes_on = how in ("done", "next") or isinstance(error, PromptError)
 
         def note() -> bool:
@@ -190,12 +194,16 @@ class Trackings:
         begins = False
         try:
             begins = await self._run(note)
+        except ClosedError:
+            raise
         except SegueError as failed:
             if error is None:
                 self._send({"event": "failed", "error": str(failed)})
         while begins and not self.runner.busy:
             try:
                 await self._begin(self._next)
+            except ClosedError:
+                raise
             except SegueError as failed:
                 self._send({"event": "failed", "error": f"the next tracking did not begin: {failed}"})
                 begins = isinstance(failed, PromptError) and await self._run(

@@ -394,3 +394,27 @@ def test_pages_hear_of_the_queue_and_of_changes_in_the_order_in_which_they_were(
 
     labels = [event["history"]["undo"] for event in run(three, steps) if "history" in event]
     assert labels == ["click", "later"]
+
+
+def test_a_tracking_that_ends_while_its_project_is_closed_ends_without_a_word(
+    three: AnnotateBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages show another video by then; what was not noted goes on the next time."""
+    unhandled: list[Any] = []
+
+    async def steps(handle: Any) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        await handle(**forward(1))
+        events.clear()
+        monkeypatch.setattr(three, "_closed", True)
+        three._worker.coming.put_nowait(None)  # type: ignore[attr-defined]
+        task = three._trackings.runner._task
+        assert task is not None
+        await task
+        monkeypatch.setattr(three, "_closed", False)
+
+    events: list[dict[str, Any]] = []
+    run(three, steps, events)
+    assert unhandled == []
+    assert [event["event"] for event in events] == ["ended"]
+    assert three.project.noted("tracking")["objects"] == [1]

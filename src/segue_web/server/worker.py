@@ -223,8 +223,11 @@ async def _exit_code(process: BaseProcess) -> int:
     return 0
 
 
-CLOSED = "another video was opened meanwhile, or segue ends; do it again"
-"""Answer to requests of a project that was closed."""
+class ClosedError(SegueError):
+    """Answer to requests of a project that was closed."""
+
+    def __init__(self) -> None:
+        super().__init__("another video was opened meanwhile, or segue ends; do it again")
 
 
 class Worker:
@@ -260,7 +263,7 @@ class Worker:
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._closed and task is not None and not task.cancelling():
-                raise SegueError(CLOSED) from None  # who asked waits for an answer
+                raise ClosedError from None  # who asked waits for an answer
             raise
         except BrokenExecutor:
             self._refuse_closed()
@@ -273,7 +276,7 @@ class Worker:
 
     def _refuse_closed(self) -> None:
         if self._closed:
-            raise SegueError(CLOSED)
+            raise ClosedError
 
     async def use_prompter(self, name: str) -> None:
         """Answer clicks by another network, also in a process that takes the place of this one."""
