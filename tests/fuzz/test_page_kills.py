@@ -47,6 +47,8 @@ def say(*words):
 async def run():
     backend = AnnotateBackend(video, folder)
     backend.open()
+    while not backend._worker._pool._processes:  # it begins with the first request
+        await asyncio.sleep(0)
     say("worker", *backend._worker._pool._processes)
 
     async def ask(op, **fields):
