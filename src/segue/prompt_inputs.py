@@ -477,6 +477,15 @@ def _typed(kind: str, texts: Iterable[str]) -> Iterator[_Typed]:
         yield None if at is None else int(at[1]), None if id is None else check_id(int(id)), values
 
 
+def split_mask(text: str) -> tuple[str, str]:
+    """The frame and id before a mask as it is typed, ``[FRAME@][ID=]``, and its path."""
+    at = _AT.fullmatch(text)
+    typed = text if at is None else at[2]
+    match = re.fullmatch(_FORMS["mask"][0], typed, re.DOTALL)
+    path = typed if match is None else match[2]
+    return text[: len(text) - len(path)], path
+
+
 def _ids(typed: Iterable[_Typed]) -> Iterator[int]:
     """The id of each text, or the smallest one that is free on its frame."""
     taken = {(frame, id) for frame, id, _ in typed}

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ from segue_web.project.edits import Edits
 from segue_web.project.importing import Effect, additions, effects, store, summary
 from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.project.review import Review
+from segue_web.project.store import actor
+from segue_web.project.visitors import Visitors
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.prompters import Prompters
 from segue_web.server.server import Backend
-from segue_web.server.worker import Worker
+from segue_web.server.worker import ClosedError, Worker
 from segue_web.trackings import Trackings
 from segue_web.video import Video
 
@@ -45,6 +48,14 @@ KEPT_IMPORTS = 4
 
 PAUSE = 2.0
 """Seconds without a request after which the network that tracks is loaded: a click would wait for it."""
+
+
+@dataclass
+class Upload:
+    """What was read of an uploaded file, and the revision of the project at which its effects were listed."""
+
+    labels: Labels
+    revision: int = 0
 
 
 class AnnotateBackend(Backend):
@@ -64,16 +75,13 @@ class AnnotateBackend(Backend):
         worker: Worker | None = None,
         on_prompter: Callable[[str], None] = lambda _: None,
         user: str = "",
+        adopt: bool = False,
     ) -> None:
-        self.user = user
-        self.project = Project(folder, video.describe(), video.size)
-        self.project.note("source", {"path": str(video.path.absolute())})
+        self._closed = False
+        self._visitors = Visitors(user)
+        self.project = Project(folder, video.describe(), video.size, video.path, adopt=adopt)
         self.exports = folder / "exports"
-        if classes:
-            schema = self.project.schema.with_classes(classes)
-        if schema is not None and schema != self.project.schema:
-            with self.project.change("label schema"):
-                self.project.set_schema(schema)
+        self._extend_schema(schema, classes)
         remove_unfinished(self.exports)
         self.project.send = self._send_from_thread
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-project")
@@ -137,7 +145,23 @@ class AnnotateBackend(Backend):
         self._prepares = False  # whether a frame is prepared for the first click
         self._next: tuple[int, Point | None] | None = None  # frame and place to be prepared after it
         self._uploads = 0
-        self._imports: dict[int, Labels] = {}
+        self._imports: dict[int, Upload] = {}
+
+    def _extend_schema(self, schema: LabelSchema | None, classes: Sequence[str]) -> None:
+        """Add what the command defines to the schema of the project, unless it defined the same before."""
+        if schema is None and not classes:
+            return
+        project, added = self.project, schema or LabelSchema().with_classes(classes)
+        if project.noted("defined") == added.as_json():
+            return
+        # A file has details that the project may lack; names of classes have none.
+        merged = (
+            project.schema.with_additions(added) if schema is None else added.with_additions(project.schema)
+        )
+        if merged != project.schema:
+            with project.change("label schema"):
+                project.set_schema(merged)
+        project.note("defined", added.as_json())
 
     def open(self) -> None:
         self._begin_to_load()
@@ -173,6 +197,7 @@ class AnnotateBackend(Backend):
 
     def close(self) -> None:
         """End the processes and close the project; a tracking that runs goes on the next time."""
+        self._closed = True
         self._trackings.runner.close()
         self._export_runner.close()
         for task in (self._loads, self._goes_on):
@@ -199,7 +224,9 @@ class AnnotateBackend(Backend):
         return self._exporter.steps(make, *arguments)
 
     async def run(self, call: Callable[[], Any]) -> Any:
-        """Run a call in the one thread that uses the project."""
+        """Run a call in the one thread that uses the project; ClosedError once it is closed."""
+        if self._closed:
+            raise ClosedError
         self._loop = asyncio.get_running_loop()
         # The thread hears who asks.
         return await self._loop.run_in_executor(self._thread, copy_context().run, call)
@@ -212,16 +239,20 @@ class AnnotateBackend(Backend):
         # Not in the thread of the project, which all pages wait for.
         given = await asyncio.to_thread(read_labels, path, self.video, name)
         self._uploads += 1
-        self._imports[self._uploads] = given
+        self._imports[self._uploads] = uploaded = Upload(given)
         self._imports.pop(self._uploads - KEPT_IMPORTS, None)
-        found = await self.run(lambda: effects(self.project, given))
-        added = await self.run(lambda: additions(self.project, given))
-        return {
-            "upload": self._uploads,
-            "objects": _listed(found),
-            "left_out": left_out(given),
-            "schema": ", ".join(added),
-        }
+        number = self._uploads
+
+        def preview() -> dict[str, Any]:
+            added = additions(self.project, given)
+            return {**self._preview(uploaded, effects(self.project, given)), "schema": ", ".join(added)}
+
+        return {"upload": number, "left_out": left_out(given), **await self.run(preview)}
+
+    def _preview(self, upload: Upload, changes: list[Effect]) -> dict[str, Any]:
+        """List what an import changes, and note the revision at which a person sees it."""
+        upload.revision = self.project.revision
+        return {"objects": _listed(changes)}
 
     def export_file(self, name: str) -> Path | None:
         known = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
@@ -231,22 +262,27 @@ class AnnotateBackend(Backend):
         """Import what was read of a file, as one change."""
         self._trackings.refuse_tracked("import masks of an object", *(effect.target for effect in wanted))
         with self.project.change("import"):
-            store(self.project, given, wanted)
+            self.store_import(given, wanted)
+
+    def store_import(self, labels: Labels, changes: list[Effect]) -> None:
+        """Import what was read of a file, inside :meth:`segue_web.project.store.Store.change`."""
+        store(self.project, labels, changes)
 
     def _import(self, upload: int, targets: messages.Targets, preview: bool = False) -> dict[str, Any]:
         """Import an upload into the objects that its own are to be, or only say what would change."""
-        given = self._imports.get(upload)
-        if given is None:
+        uploaded = self._imports.get(upload)
+        if uploaded is None:
             raise PromptError("the file was uploaded too long ago; choose it again")
-        wanted = effects(self.project, given, targets)
+        wanted = effects(self.project, uploaded.labels, targets)
         if preview:
-            return {"objects": _listed(wanted)}
-        self.import_all(given, wanted)
+            return self._preview(uploaded, wanted)
+        self.project.check_objects([i for i in targets.values() if i is not None], uploaded.revision)
+        self.import_all(uploaded.labels, wanted)
         del self._imports[upload]
         return {"message": summary(wanted)}
 
-    async def _hello(self) -> dict[str, Any]:
-        """All that a page needs to begin."""
+    async def _hello(self, browser: messages.ShortText = "", guest: bool = False) -> dict[str, Any]:
+        """All that a page needs to begin; see :meth:`segue_web.project.visitors.Visitors.name_of`."""
         runners = self._trackings.runner, self._export_runner
         while True:
             jobs = [runner.job for runner in runners]
@@ -257,7 +293,9 @@ class AnnotateBackend(Backend):
         tracking, exporting = [job and job.progress for job in jobs]
         if tracking is not None:
             known["interrupted"] = None
-        return {**known, "running": tracking, "exporting": exporting, "loading": self._loading}
+        name, is_guest = self._visitors.name_of(browser, guest=guest)
+        visitor = {"user": name, "guest": is_guest}
+        return {**known, **visitor, "running": tracking, "exporting": exporting, "loading": self._loading}
 
     def _known(self) -> dict[str, Any]:
         """The first answer to a page, without the running job; in the project's thread."""
@@ -281,7 +319,6 @@ class AnnotateBackend(Backend):
             "folder": str(self.project.folder),
             "schema": self.project.schema.as_json(),
             "comments": self.project.comments(),
-            "user": self.user,
             "prompters": self._prompters.known(),
             "formats": [
                 {"id": form, "group": about.group, "name": about.name, "text": about.text}
@@ -351,8 +388,9 @@ class AnnotateBackend(Backend):
         with self.project.change("attribute of a frame"):
             self.project.set_frame_attributes(object, frame, attributes)
 
-    def _schema(self, schema: LabelSchema) -> None:
-        """Replace the label schema; objects stay as they are."""
+    def _schema(self, schema: LabelSchema, seen: messages.Revision) -> None:
+        """Replace the label schema as it was at a revision; objects stay as they are."""
+        self.project.check_schema(seen)
         with self.project.change("label schema"):
             self.project.set_schema(schema)
 
@@ -361,17 +399,20 @@ class AnnotateBackend(Backend):
         objects: messages.Numbers,
         first: messages.Index,
         last: messages.Index,
+        seen: messages.Revision,
         reviewed: bool = True,
     ) -> dict[str, Any]:
-        """Say of masks of objects on some frames that a person looked at them."""
+        """Say of masks of objects on some frames that a person looked at them, as they were at a revision."""
         frames = range(first, min(last, self.video.count - 1) + 1)
+        self.project.check_objects(objects, seen, frames)
         with self.project.change("review" if reviewed else "no review"):
             done = sum(self.project.set_reviewed(number, frames, reviewed) for number in objects)
         return {"masks": done}
 
-    def _remove(self, object: messages.Number) -> None:
-        """Remove an object everywhere."""
+    def _remove(self, object: messages.Number, seen: messages.Revision) -> None:
+        """Remove an object everywhere, as it was at a revision."""
         self._trackings.refuse_tracked("remove an object", object)
+        self.project.check_objects([object], seen)
         with self.project.change("removal of an object"):
             self.project.remove_object(object)
 
@@ -379,27 +420,34 @@ class AnnotateBackend(Backend):
         """Frames on which objects jump in area or position, or fall apart."""
         return {"flaws": await self._reviewer.find()}
 
-    def _merge(self, object: messages.Number, into: messages.Number) -> None:
-        """Make an object part of another one, on all frames."""
+    def _merge(self, object: messages.Number, into: messages.Number, seen: messages.Revision) -> None:
+        """Make an object part of another one, on all frames, both as they were at a revision."""
         self._trackings.refuse_tracked("merge an object", object, into)
         if {object, into} - set(self.project.unlocked((object, into))) or object == into:
             raise PromptError("choose another unlocked object to merge with")
+        self.project.check_objects((object, into), seen)
         with self.project.change("merge"):
             self.project.merge_object(object, into)
 
-    def _split(self, object: messages.Number, frame: messages.Index) -> dict[str, Any]:
-        """Make a new object of what an object is from a frame on."""
+    def _split(
+        self, object: messages.Number, frame: messages.Index, seen: messages.Revision
+    ) -> dict[str, Any]:
+        """Make a new object of what an object is from a frame on, as it was at a revision."""
         self._trackings.refuse_tracked("split an object", object)
+        self.project.check_objects([object], seen)
         if not self.project.unlocked([object]):
             raise PromptError("unlock the object first")
         with self.project.change("split"):
             return {"object": self.project.split_object(object, frame)}
 
-    def _undo(self, redo: bool = False) -> dict[str, Any]:
-        """Undo or redo the next step of the history that is not of an object that is being tracked."""
+    def _undo(self, redo: bool = False, entry: messages.Index | None = None) -> dict[str, Any]:
+        """Undo or redo the next step of the history that is not of an object that is being tracked.
+
+        ``entry``: number of the step that a person has seen to be the next one; None takes any.
+        """
         names = self._names()
         user = self.project.history()["users"]["redo" if redo else "undo"]
-        done = self.project.undo(redo=redo)
+        done = self.project.undo(redo=redo, entry=entry)
         if done is None:
             beside = " but what is of an object that is being tracked" if self._trackings.runner.job else ""
             raise SegueError(f"there is nothing to {'redo' if redo else 'undo'}{beside}")
@@ -453,12 +501,13 @@ class AnnotateBackend(Backend):
             taken = await self.run(partial(snapshot, self.project, self.video, objects, **wanted))
             self.exports.mkdir(exist_ok=True)
             target = free_path(self.exports, self.video.name, format)
-            job = Job("export", steps(taken, format), target=target)
+            job = Job("export", steps(taken, format), target=target, user=actor())
             self._export_runner.begin(job, self.steps(export_job, taken, format, target))
         return {"name": target.name, "path": str(target)}
 
-    async def _stop_export(self) -> None:
-        """Stop the export; nothing of it stays."""
+    async def _stop_export(self, run: messages.ShortText | None = None) -> None:
+        """Stop the export, or that of a ``run`` alone; nothing of it stays."""
+        self._export_runner.check_run(run)
         await self._export_runner.stop()
 
     async def _use_prompter(self, name: messages.LongText) -> None:

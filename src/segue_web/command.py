@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,7 +18,10 @@ from segue.utils.inputs import not_there, printable
 
 if TYPE_CHECKING:
     from segue.jobs.observer import Observer
+    from segue.labels.labels import Labels
     from segue_web.annotate import AnnotateBackend
+    from segue_web.project.importing import Effect
+    from segue_web.project.project import Project
     from segue_web.server.live import LivePage
 
 Measure = Literal["davis", "foreground"]
@@ -59,6 +63,10 @@ def annotate(
         list[Path] | None,
         typer.Option("--import", help="Masks or annotations of COCO, CVAT, labelme, VIA ... to begin with."),
     ] = None,
+    import_again: Annotated[
+        bool,
+        typer.Option(help="Import into a project that has objects, too; masks of the files replace its own."),
+    ] = False,
     model: Annotated[
         str,
         typer.Option(help="Tracking network: stcn-lite, sam2-tiny ...; `segue weights list` shows all."),
@@ -67,11 +75,11 @@ def annotate(
     prompter: PROMPTER = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="JSON file of classes and attributes.  [default: those of the project]"),
+        typer.Option(help="JSON file of classes and attributes, added to those of the project."),
     ] = None,
     classes: Annotated[
         str | None,
-        typer.Option(help="Class names, separated by commas.  [default: those of the project]"),
+        typer.Option(help="Class names, separated by commas, added to those of the project."),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1 ...  [default: a GPU if there is one]")
@@ -79,6 +87,10 @@ def annotate(
     user: Annotated[
         str, typer.Option(help="Your name, stored with every change. The page can change it.")
     ] = "",
+    adopt: Annotated[
+        bool,
+        typer.Option(help="Open the project of another or a changed video, of the same size and length."),
+    ] = False,
     copy_to: Annotated[
         Path | None,
         typer.Option(
@@ -120,12 +132,14 @@ def annotate(
     name = name_of_source(video)
     videos = _videos_of(video)
     folder = project or Path("segue-out") / (f"{name}.project" if videos is None else "")
-    if videos is not None and (import_ or copy_to is not None):
-        raise SegueError(f"{video}: holds several videos; give one of them for --import and --copy-to")
+    if videos is not None and (import_ or adopt or copy_to is not None):
+        raise SegueError(
+            f"{video}: holds several videos; give one of them for --import, --adopt and --copy-to"
+        )
     if copy_to is not None:
         from segue_web.project.store import Store
 
-        Store.copy(folder, copy_to)
+        Store.copy(folder, copy_to, None if adopt else video)
         typer.echo(f"copied: {copy_to}")
         return
     if labels is not None and classes is not None:
@@ -150,7 +164,7 @@ def annotate(
         find_prompter(prompter, device=device)
         names = [name.strip() for name in (classes or "").split(",") if name.strip()]
         about: dict[str, Any] = {"model": model, "weights": weights, "prompter": prompter, "device": device}
-        about |= {"classes": names, "schema": schema, "user": user}
+        about |= {"classes": names, "schema": schema, "user": user, "adopt": adopt}
 
         def remember(prompter: str) -> None:
             about["prompter"] = prompter  # chosen in the page, and used for the next video, too
@@ -166,8 +180,11 @@ def annotate(
             server.serve(several, port, browser, folder)
             return
         backend = make(opened or Video(video), folder)
-        for path in import_ or ():
-            _import_into(backend, path)
+        try:
+            _import_into(backend, import_ or (), again=import_again)
+        except BaseException:
+            backend.close()
+            raise
         typer.echo(printable(f"project: {folder}"))
         server.serve(backend, port, browser, folder)
 
@@ -181,23 +198,40 @@ def _videos_of(place: Path) -> dict[str, Path] | None:
     return videos_of(place)
 
 
-def _import_into(backend: AnnotateBackend, path: Path) -> None:
-    """Import a file into a project, and say what of it became what."""
-    from segue.labels.reading import left_out, read_labels
+def _import_into(backend: AnnotateBackend, paths: Sequence[Path], *, again: bool) -> None:
+    """Import files into a project as one change, and print what of them became what."""
+    from segue.labels.reading import read_labels
+
+    project = backend.project
+    if not paths:
+        return
+    if project.has_had_objects and not again:
+        typer.echo(
+            "--import: the project has objects already, nothing was imported; --import-again imports into it"
+        )
+        return
+    labels = [read_labels(path, backend.video) for path in paths]
+    with project.change("import"):
+        for path, one in zip(paths, labels, strict=True):
+            backend.store_import(one, _listed_effects(project, path, one))
+
+
+def _listed_effects(project: Project, path: Path, labels: Labels) -> list[Effect]:
+    """Print what importing a file changes, and return it."""
+    from segue.labels.reading import left_out
     from segue_web.project.importing import additions, effects
 
-    given = read_labels(path, backend.video)
-    wanted = effects(backend.project, given)
-    if given.left_out:
-        typer.echo(f"{path}: left out, for they are no areas: {left_out(given)}")
-    if added := additions(backend.project, given):
+    changes = effects(project, labels)
+    if labels.left_out:
+        typer.echo(f"{path}: left out, for they are no areas: {left_out(labels)}")
+    if added := additions(project, labels):
         typer.echo(f"{path}: added to the classes and attributes: {', '.join(added)}")
-    for effect in wanted[:MAX_LISTED]:
+    for effect in changes[:MAX_LISTED]:
         where = "new object" if effect.target is None else f"object {effect.target}"
         typer.echo(f"{path}: {where}, {effect.name}: {effect.text}")
-    if len(wanted) > MAX_LISTED:
-        typer.echo(f"{path}: and {len(wanted) - MAX_LISTED} more objects")
-    backend.import_all(given, wanted)
+    if len(changes) > MAX_LISTED:
+        typer.echo(f"{path}: and {len(changes) - MAX_LISTED} more objects")
+    return changes
 
 
 def serve(

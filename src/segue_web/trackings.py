@@ -10,13 +10,13 @@ from typing import Any
 from segue.errors import PromptError, SegueError
 from segue_web.project.memory import TrackingMemory, forget
 from segue_web.project.project import MarkedMask, Project, Send
-from segue_web.project.queue import TrackingQueue, is_same
+from segue_web.project.queue import TrackingQueue, objects_of
 from segue_web.project.store import acting, actor
 from segue_web.project.tracking import Direction, planned, resumed, shown, track_job
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.server import Run
-from segue_web.server.worker import Worker
+from segue_web.server.worker import ClosedError, Worker
 from segue_web.video import Video
 
 
@@ -52,16 +52,26 @@ class Trackings:
 
         def add() -> int:
             spec = plan() | {"user": actor()}
-            if job is not None and job.tracking is not None and is_same(spec, job.tracking):
-                raise PromptError("this is being tracked already")
-            return self._queue.add(spec)
+            running = [] if job is None or job.tracking is None else [job.tracking]
+            tracked, waiting = objects_of(spec, running), objects_of(spec, self._queue.waiting)
+            objects = [i for i in spec["objects"] if i not in tracked | waiting]
+            if not objects:
+                is_tracked = not tracked.isdisjoint(spec["objects"])
+                raise PromptError(
+                    "this is being tracked already" if is_tracked else "this tracking waits already"
+                )
+            return self._queue.add(spec | {"objects": objects})
 
         queued = await self._run(add)
         await self._tell()
         return {"queued": queued}
 
-    async def stop(self, next: bool = False) -> None:
-        """Stop the tracking that runs; those that wait go on waiting, unless ``next`` has one begin."""
+    async def stop(self, next: bool = False, run: messages.ShortText | None = None) -> None:
+        """Stop the tracking that runs; those that wait go on waiting, unless ``next`` has one begin.
+
+        ``run`` identifies the one that a person sees; another one that has begun meanwhile is not stopped.
+        """
+        self.runner.check_run(run)
         await self.runner.stop("next" if next else "stopped")
 
     async def move(self, waiting: messages.Index, place: messages.Index | None = None) -> None:
@@ -124,6 +134,7 @@ class Trackings:
             self._project.note("tracking", spec)
             if waited is not None:
                 self._queue.move(waited, None)
+            self._queue.take_out(spec)
             self._queue.pause(False)
             self._project.hold(spec["objects"])
             return spec, layers
@@ -136,7 +147,16 @@ class Trackings:
             steps = self._worker.steps(
                 track_job, layers, spec["begin"], stop, spec["objects"], kept, memory, start
             )
-            self.runner.begin(Job(spec["direction"], spec["total"], tracking=spec), steps)
+            self.runner.begin(
+                Job(
+                    spec["direction"],
+                    spec["total"],
+                    tracking=spec,
+                    user=spec.get("user", ""),
+                    run=spec["run"],
+                ),
+                steps,
+            )
         await self._tell()
         return {"start": start, "stop": stop}
 
@@ -149,7 +169,8 @@ class Trackings:
         assert job.tracking is not None
         alive = {i: tracked[i] for i in project.unlocked(tracked)}
         entry = job.entry if job.entry == project.last_entry else None
-        with acting(job.tracking.get("user", "")), project.change("tracking", entry=entry):
+        step = project.change("tracking", entry=entry, of=job.tracking["objects"])
+        with acting(job.tracking.get("user", "")), step:
             project.put(index, alive)
             project.note_tracked(index, alive)
             project.note("tracking", job.tracking | {"start": index, "done": job.done})
@@ -157,6 +178,10 @@ class Trackings:
 
     async def _ended(self, job: Job, how: str, error: SegueError | None) -> None:
         """Begin the next tracking, unless a person stopped this one, or something else than it is wrong."""
+        with suppress(ClosedError):  # what could not be noted goes on the next time
+            await self._note_end(how, error)
+
+    async def _note_end(self, how: str, error: SegueError | None) -> None:
         goes_on = how in ("done", "next") or isinstance(error, PromptError)
 
         def note() -> bool:
@@ -169,12 +194,16 @@ class Trackings:
         begins = False
         try:
             begins = await self._run(note)
+        except ClosedError:
+            raise
         except SegueError as failed:
             if error is None:
                 self._send({"event": "failed", "error": str(failed)})
         while begins and not self.runner.busy:
             try:
                 await self._begin(self._next)
+            except ClosedError:
+                raise
             except SegueError as failed:
                 self._send({"event": "failed", "error": f"the next tracking did not begin: {failed}"})
                 begins = isinstance(failed, PromptError) and await self._run(
@@ -189,7 +218,12 @@ class Trackings:
 
     async def _tell(self) -> None:
         """Tell all pages what waits, what can be resumed, and what can be undone."""
-        known = await self._run(lambda: {**self.known(), "history": self._project.history()})
-        if self.runner.job is not None:
-            known["interrupted"] = None
-        self._send({"event": "queue", **known})
+
+        def tell() -> None:
+            known = {**self.known(), "history": self._project.history()}
+            if self.runner.job is not None:
+                known["interrupted"] = None
+            # From the project's thread, as changes are: pages would take an older history for the newest.
+            self._project.send({"event": "queue", **known})
+
+        await self._run(tell)

@@ -14,13 +14,14 @@ from typing import Any
 from segue.batch.places import is_result
 from segue.batch.plan import read_tasks
 from segue.errors import PromptError, SegueError, SourceError
-from segue.utils.files import write_complete, writing
+from segue.utils.files import changing, write_complete
 from segue.utils.naming import is_hidden, natural_key
 from segue.video.sources.kinds import is_image, is_video
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, complete_folder, free_path, snapshot, write_export
 from segue_web.project.project import Project
-from segue_web.project.store import Progress, Store
+from segue_web.project.source import check_source
+from segue_web.project.store import Progress, StaleError, Store, actor
 from segue_web.server import messages
 from segue_web.server.job_runner import Job
 from segue_web.server.server import Backend
@@ -162,8 +163,14 @@ class VideoListBackend(Backend):
         return [self._progress_of(number) for number in range(len(self._videos))]
 
     def _progress_of(self, number: int) -> Progress | None:
+        folder, video = self._project(number), [*self._videos.values()][number]
         try:
-            return Store.progress(self._project(number))
+            progress = Store.progress(folder)
+            recorded = Store.video_of(folder)
+            # Content is read only where it may be another video: a list may be long.
+            if recorded is not None and recorded.resolve() != video.resolve():
+                check_source(folder, Store.source_of(folder), video)
+            return progress
         except SegueError as error:
             self._errors[number] = str(error)
             return None
@@ -193,16 +200,25 @@ class VideoListBackend(Backend):
             raise SegueError(f"{path}: is no JSON object of a name for each video; mend or move it")
         return known
 
-    def _assign(self, number: messages.Index, person: messages.ShortText = "") -> None:
-        """Assign a video to a person; an empty name takes that back."""
+    def _assign(
+        self, number: messages.Index, person: messages.ShortText = "", seen: messages.ShortText | None = None
+    ) -> None:
+        """Assign a video to a person; an empty name takes that back.
+
+        ``seen``: the person whose it was, as the page shows it; None does not matter.
+        """
         if number >= len(self._videos):
             raise PromptError(f"there is no video {number + 1}; the last one is {len(self._videos)}")
         name, person = [*self._videos][number], person.strip()
-        known = {video: who for video, who in self._assigned().items() if video != name}
-        text = json.dumps(known | ({name: person} if person else {}), indent=1, ensure_ascii=False)
         path = self._folder / ASSIGNED
-        with writing(path):
-            self._folder.mkdir(parents=True, exist_ok=True)
+        with changing(path):
+            assigned = self._assigned()
+            current = assigned.pop(name, "")
+            if seen is not None and current not in (seen, person):
+                raise StaleError(f"{name} was given to {current or 'nobody'} meanwhile; look and do it again")
+            if person:
+                assigned[name] = person
+            text = json.dumps(assigned, indent=1, ensure_ascii=False)
             write_complete(path, f"{text}\n".encode())
 
     async def _open(self, number: messages.Index, onward: bool = False) -> dict[str, Any]:
@@ -242,7 +258,7 @@ class VideoListBackend(Backend):
         target = free_path(self.exports, self._name, format, "")
         total = sum(about.annotated if FORMATS[format].known_only else about.frames for _, about in known)
         steps = self._exported([number for number, _ in known], format, target)
-        self.current.begin_export(Job("export", total, target=target), steps)
+        self.current.begin_export(Job("export", total, target=target, user=actor()), steps)
         return {"name": target.name, "path": str(target)}
 
     async def _exported(self, numbers: list[int], format: str, target: Path) -> AsyncGenerator[int, None]:
@@ -263,7 +279,7 @@ class VideoListBackend(Backend):
             return snapshot(backend.project, backend.video)
         video = Video([*self._videos.values()][number])
         try:
-            project = Project(self._project(number), video.describe(), video.size)
+            project = Project(self._project(number), video.describe(), video.size, video.path)
             try:
                 return snapshot(project, video)
             finally:

@@ -244,7 +244,8 @@ class ViewBackend(Backend):
         assert self._comparison is not None
         return {"score": self._comparison.score(frame)}
 
-    def _hello(self) -> dict[str, Any]:
+    def _hello(self, browser: messages.ShortText = "", guest: bool = False) -> dict[str, Any]:
+        """All that a page needs to begin, whichever browser it is in: nothing is changed here."""
         names = dict(self._first.names)
         if self._comparison:
             others = self._comparison.second.names.items()

@@ -46,6 +46,32 @@ def test_a_table_gives_prompts_and_options_with_paths_beside_it(tmp_path: Path) 
     assert (second.name, second.source, second.arguments) == ("b", "/abs/b.mp4", ("--auto",))
 
 
+@pytest.mark.parametrize(
+    ("mask", "before", "path"),
+    [
+        ("masks/logo@2x.png", "", "masks/logo@2x.png"),
+        ("5@masks/logo@2x.png", "5@", "masks/logo@2x.png"),
+        ("5@4=masks/a=b@c.png", "5@4=", "masks/a=b@c.png"),
+        ("a=b.png", "", "a=b.png"),
+        ("7=a=b.png", "7=", "a=b.png"),
+    ],
+)
+def test_the_name_of_a_mask_may_have_the_signs_of_frames_and_ids(
+    mask: str, before: str, path: str, tmp_path: Path
+) -> None:
+    (tmp_path / "list.csv").write_text(f"source,mask\na.mp4,{mask}\n")
+    [task] = read_tasks([str(tmp_path / "list.csv")])
+    assert task.arguments == ("--mask", f"{before}{tmp_path / path}")
+
+
+def test_a_presigned_address_of_a_mask_stays_whole(tmp_path: Path) -> None:
+    address = "https://bucket.example/m.png?X-Amz-Credential=me%2F1&X-Amz-Signature=abc=="
+    (tmp_path / "list.csv").write_text(f"source,mask\na.mp4,{address}\nb.mp4,3@2={address}\n")
+    first, second = read_tasks([str(tmp_path / "list.csv")])
+    assert first.arguments == ("--mask", address)
+    assert second.arguments == ("--mask", f"3@2={address}")
+
+
 def test_each_camera_has_its_region_depth_and_flow(tmp_path: Path) -> None:
     table = tmp_path / "list.csv"
     table.write_text("source,roi,depth,flow\na.mp4,street.png,maps,\nb.mp4,/abs/yard.png,,flow/b\n")

@@ -34,7 +34,7 @@ from pathlib import Path
 import numpy as np
 from segue.errors import SegueError
 from segue.masks import write_index_mask
-from segue_web import messages
+from segue_web.server import messages
 from segue_web.annotate import AnnotateBackend
 from segue_web.video import Video
 
@@ -47,6 +47,8 @@ def say(*words):
 async def run():
     backend = AnnotateBackend(video, folder)
     backend.open()
+    while not backend._worker._pool._processes:  # it begins with the first request
+        await asyncio.sleep(0)
     say("worker", *backend._worker._pool._processes)
 
     async def ask(op, **fields):

@@ -622,6 +622,58 @@ def test_classes_of_yolo_have_their_names(tmp_path: Path, file: str, text: str) 
     assert read_labels(yolo(tmp_path, {file: text, **box}), VIDEO).names == {1: "dog"}
 
 
+@pytest.mark.parametrize("file", ["classes.txt", "obj.names"])
+def test_an_empty_line_of_a_list_of_classes_has_a_number_too(tmp_path: Path, file: str) -> None:
+    box = " 0.5 0.5 0.2 0.2\n"
+    files = {file: "cat\n\ndog\n\n", "labels/frame_000000.txt": f"0{box}2{box}"}
+    assert read_labels(yolo(tmp_path, files), VIDEO).names == {1: "cat", 2: "dog"}
+
+
+def test_an_empty_line_of_the_classes_of_masks_has_a_number_too(tmp_path: Path) -> None:
+    mask = np.zeros(SIZE, np.uint8)
+    mask[:10], mask[20:30] = 1, 3
+    write_index_mask(tmp_path / "frame_000000.png", mask)
+    (tmp_path / "classes.txt").write_text("background\ncat\n\ndog\n")
+    assert read_labels(tmp_path, VIDEO).names == {1: "cat", 3: "dog"}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("shape", ["0.5 0.5 0.2 0.2", "0.1 0.1 0.9 0.1 0.5 0.9"])
+def test_labels_of_yolo_may_lie_beside_their_images(suffix: str, shape: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for name in FRAMES[:3]:
+        image = rng.integers(0, 255, (*SIZE, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / f"{name}{suffix}")
+    for name in FRAMES[:2]:  # an image without objects needs no file
+        (tmp_path / f"{name}.txt").write_text(f"0 {shape}\n")
+    (tmp_path / "classes.txt").write_text("cat\n")
+    labels = read_labels(tmp_path, VIDEO)
+    assert labels.names == {1: "cat"}
+    assert sorted(labels.masks) == [0, 1]
+
+
+def test_masks_with_notes_beside_them_are_masks(tmp_path: Path) -> None:
+    write_index_mask(tmp_path / "frame_000000.png", np.ones(SIZE, np.uint8))
+    (tmp_path / "frame_000000.txt").write_text("drawn on Monday\n")
+    assert read_labels(tmp_path, VIDEO).mask(0).all()
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [
+        "0 0 0.5 0 1 0 1 0.5 1 1 0.5 1 0 1",
+        "0.5 0.5 0.4 0.4 0.6 0.1 1 0.1 1 1 0.3 1 0 0.8",
+        "0 0 0.5 0 1 0 1 0.5 1 1 0.5 1 0 1 0 0.5",
+        "0.5 0.5 0.2 0.2 0.9 0 1 0.2 0.9 1 0.1 1 0 1 0 0",
+    ],
+)
+def test_an_outline_along_the_border_is_no_pose(corners: str, tmp_path: Path) -> None:
+    labels = read_labels(yolo(tmp_path, {"labels/frame_000000.txt": f"0 {corners}\n"}), VIDEO)
+    expected = np.array(corners.split(), float).reshape(-1, 2) * SIZE[::-1]
+    drawn = cv2.fillPoly(np.zeros(SIZE, np.uint8), [np.floor(expected + 5e-3).astype(np.int32)], 1)
+    assert np.array_equal(labels.mask(0), drawn)
+
+
 @pytest.mark.parametrize("name", ["no", "1", "1e3", "2026-01-01", "null"])
 def test_a_class_of_yolo_may_be_called_what_yaml_takes_for_a_value(tmp_path: Path, name: str) -> None:
     files = {"data.yaml": f"names: [cat, {name}]\n", "labels/frame_000004.txt": "1 0.375 0.375 0.25 0.25\n"}

@@ -101,6 +101,9 @@ def asking(worker: Worker, tmp_path: Path) -> Iterator[AnnotateBackend]:
 
 Ask = Callable[..., dict[str, Any]]
 
+SEEN = 1 << 20
+"""The revision of a page that has heard of all changes."""
+
 
 def request(op: str, **fields: Any) -> messages.PageRequest:
     return messages.parse(json.dumps({"id": 1, "op": op, **fields}))
@@ -462,7 +465,7 @@ def test_objects_have_classes_and_exports_take_them(backend: AnnotateBackend, as
     assert snapshot(backend.project, backend.video).categories() == {"car": 1, "Taxi": 2}
     ask("undo")
     assert backend.project.objects()[1]["category"] == "car"
-    ask("schema", schema={"classes": [{"name": "person"}]})
+    ask("schema", seen=SEEN, schema={"classes": [{"name": "person"}]})
     with pytest.raises(SegueError, match="bus"):
         ask("object", object=two, category="bus")
     assert ask("hello")["schema"] == {"classes": [{"name": "person"}]}
@@ -851,14 +854,14 @@ def test_objects_are_merged_and_split(backend: AnnotateBackend, ask: Ask) -> Non
     one, two = click(ask, 2, 20, 20), click(ask, 4, 40, 20)
     ask("object", object=two, locked=True)
     with pytest.raises(PromptError):
-        ask("merge", object=one, into=two)
+        ask("merge", seen=SEEN, object=one, into=two)
     with pytest.raises(PromptError):
-        ask("merge", object=one, into=one)
+        ask("merge", seen=SEEN, object=one, into=one)
     ask("object", object=two, locked=False)
-    ask("merge", object=two, into=one)
+    ask("merge", seen=SEEN, object=two, into=one)
     assert list(backend.project.marks_of(one)) == [2, 4]
 
-    new = ask("split", object=one, frame=3)["object"]
+    new = ask("split", seen=SEEN, object=one, frame=3)["object"]
     assert list(backend.project.marks_of(one)) == [2]
     assert list(backend.project.marks_of(new)) == [4]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,7 @@ from segue.errors import SegueError
 from segue_web.annotate import AnnotateBackend
 from segue_web.project.project import FrameAnnotation
 from segue_web.video import Video
-from tests.segue_web.test_annotate import Ask, CircleWorker, ask, backend, click, request
+from tests.segue_web.test_annotate import SEEN, Ask, CircleWorker, ask, backend, click, request
 
 __all__ = ["ask", "backend"]  # fixtures
 
@@ -117,6 +118,44 @@ def test_trackings_wait_for_each_other_in_an_order_that_can_be_changed(three: An
     assert tracked_objects(three) == [[1], [3], [2]]
     assert waiting(events) == []
     assert three.project.noted("tracking") is None
+
+
+def test_no_object_is_tracked_twice_over_the_same_frames(three: AnnotateBackend, ask: Ask) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1))
+        await handle(**forward(2))
+        await handle(**forward(3) | {"due": True})  # object 2 is due, too, and waits already
+        assert waiting(events) == [[2], [3]]
+        with pytest.raises(SegueError, match="already"):
+            await handle(**forward(1, 2, 3))
+        await handle(**forward(2, 3) | {"direction": "back"})
+        assert waiting(events) == [[2], [3], [2, 3]], "it is another way"
+        await handle("stop")
+        await handle(**forward(3) | {"due": True})  # those that wait are held: it begins at once
+        assert tracked_objects(three)[-1] == [1, 2, 3]
+        assert waiting(events) == [[2, 3]]
+
+    events: list[dict[str, Any]] = []
+    run(three, steps, events)
+
+
+def test_a_stop_is_of_the_tracking_that_was_seen_alone(three: AnnotateBackend) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1), user="Ann")
+        await handle(**forward(2), user="Ben")
+        [mine] = {event["run"] for event in events if event["event"] == "progress"}
+        assert {event["user"] for event in events if event["event"] == "progress"} == {"Ann"}
+        await end(three)
+        with pytest.raises(SegueError, match="another one of Ben runs; it goes on"):
+            await handle("stop", run=mine, user="Ann")
+        running = (await handle("hello"))["running"]
+        assert running["user"] == "Ben"
+        await handle("stop", run=running["run"], user="Ann")
+        assert (await handle("hello"))["running"] is None
+        await handle("stop", run=running["run"])  # it has ended by itself: nothing to say
+
+    events: list[dict[str, Any]] = []
+    run(three, steps, events)
 
 
 def test_a_stop_lets_the_others_wait_until_somebody_goes_on(three: AnnotateBackend, ask: Ask) -> None:
@@ -236,11 +275,56 @@ def test_undo_and_redo_pass_by_what_is_tracked(three: AnnotateBackend) -> None:
     assert {row[0] for row in three.project.timeline()} == {4, 5, 6, 7}
 
 
+def test_redo_stays_while_another_object_is_tracked(three: AnnotateBackend) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(1))
+        await give(three, 5, 1)
+        await handle("forget", frame=5, object=2, seen=SEEN, hidden=True)
+        await handle("forget", frame=6, object=2, seen=SEEN, hidden=True)
+        assert [(await handle("undo"))["frames"] for _ in range(2)] == [[6], [5]]
+        for index in (6, 7):
+            await give(three, index, 1)
+        assert three.project.history()["redo"] == "“Not visible”"
+        assert [(await handle("undo", redo=True))["frames"] for _ in range(2)] == [[5], [6]]
+        await give(three, 8, 1)
+        assert sorted(three.project.masks_of(2)) == [4, 5, 6]
+        await handle("undo")
+        await end(three)
+        await handle("undo")
+        assert sorted(three.project.masks_of(1)) == [4, 5]
+
+    run(three, steps)
+
+
+def test_redo_of_the_object_that_is_tracked_ends_with_its_next_frame(three: AnnotateBackend) -> None:
+    async def steps(handle: Any) -> None:
+        await handle(**forward(2))
+        await give(three, 5, 2)
+        await end(three)
+        await handle("forget", frame=6, object=1, seen=SEEN, hidden=True)
+        await handle("merge", object=3, into=2, seen=SEEN)
+        await handle("object", object=2, name="Koi")
+        for _ in range(3):
+            await handle("undo")
+        await handle(**forward(1))
+        await give(three, 5, 1)
+        assert three.project.history()["redo"] == "merge"
+        for label in ("merge", "name"):
+            assert (await handle("undo", redo=True))["label"] == label
+        with pytest.raises(SegueError, match="nothing to redo"):
+            await handle("undo", redo=True)
+        await end(three)
+
+    run(three, steps)
+
+
 def test_a_step_is_not_undone_beneath_a_later_one_that_stays(three: AnnotateBackend) -> None:
     async def steps(handle: Any) -> None:
-        await handle("reviewed", objects=[1], first=4, last=4)
-        await handle("reviewed", objects=[2], first=4, last=4)
-        await handle("reviewed", objects=[1, 2], first=4, last=4, reviewed=False)  # is of object 1, too
+        await handle("reviewed", seen=SEEN, objects=[1], first=4, last=4)
+        await handle("reviewed", seen=SEEN, objects=[2], first=4, last=4)
+        await handle(
+            "reviewed", seen=SEEN, objects=[1, 2], first=4, last=4, reviewed=False
+        )  # is of object 1, too
         await handle(**forward(1))
         with pytest.raises(SegueError, match="being tracked"):
             await handle("undo")
@@ -260,9 +344,9 @@ def test_an_object_that_is_tracked_is_neither_removed_nor_split_nor_merged_and_o
             {"op": "split", "object": 1, "frame": 5},
         ):
             with pytest.raises(SegueError, match="while it is tracked"):
-                await handle(**wanted)
-        await handle("merge", object=2, into=3)
-        await handle("remove", object=3)
+                await handle(**wanted, seen=SEEN)
+        await handle("merge", seen=SEEN, object=2, into=3)
+        await handle("remove", seen=SEEN, object=3)
         assert [row["id"] for row in three.project.objects()] == [1]
 
     run(three, steps)
@@ -286,3 +370,51 @@ def test_an_export_runs_beside_a_tracking_and_has_what_is_there(three: AnnotateB
     events = run(three, steps)
     ended = [event["job"] for event in events if event["event"] == "ended"]
     assert ended == ["export", "tracking"]
+
+
+def test_pages_hear_of_the_queue_and_of_changes_in_the_order_in_which_they_were(
+    three: AnnotateBackend,
+) -> None:
+    """Else a page takes an older history for the newest, and asks to undo another step than is shown."""
+
+    async def steps(handle: Any) -> None:
+        saved = threading.Event()
+
+        def change() -> None:
+            with three.project.change("later"):
+                three.project.set_object(1, name="Koi")
+            saved.set()
+
+        telling = asyncio.create_task(three._trackings._tell())
+        await asyncio.sleep(0)
+        changing = asyncio.ensure_future(three.run(change))
+        await asyncio.sleep(0)
+        assert saved.wait(60), "both were done before this loop heard of either"
+        await asyncio.gather(telling, changing)
+
+    labels = [event["history"]["undo"] for event in run(three, steps) if "history" in event]
+    assert labels == ["click", "later"]
+
+
+def test_a_tracking_that_ends_while_its_project_is_closed_ends_without_a_word(
+    three: AnnotateBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages show another video by then; what was not noted goes on the next time."""
+    unhandled: list[Any] = []
+
+    async def steps(handle: Any) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        await handle(**forward(1))
+        events.clear()
+        monkeypatch.setattr(three, "_closed", True)
+        three._worker.coming.put_nowait(None)  # type: ignore[attr-defined]
+        task = three._trackings.runner._task
+        assert task is not None
+        await task
+        monkeypatch.setattr(three, "_closed", False)
+
+    events: list[dict[str, Any]] = []
+    run(three, steps, events)
+    assert unhandled == []
+    assert [event["event"] for event in events] == ["ended"]
+    assert three.project.noted("tracking")["objects"] == [1]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import closing
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from segue.errors import PromptError, SegueError, SourceError
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import write_export
 from segue_web.project.project import FrameAnnotation, Project
-from segue_web.project.store import acting
+from segue_web.project.store import StaleError, acting
 from segue_web.server import messages
 from segue_web.video import Video
 from segue_web.video_list import VideoListBackend, videos_of
@@ -135,7 +137,7 @@ def test_the_list_says_how_far_each_video_is(videos: VideoListBackend) -> None:
 def test_another_video_takes_the_place_of_the_open_one(videos: VideoListBackend) -> None:
     sent: list[dict[str, Any]] = []
     videos.send = sent.append
-    ask(videos, "schema", schema={"classes": [{"name": "fish"}]}, video=0)
+    ask(videos, "schema", schema={"classes": [{"name": "fish"}]}, seen=0, video=0)
     first = videos.current
     ask(videos, "open", number=2)
 
@@ -211,3 +213,84 @@ def test_a_person_begins_with_a_video_of_theirs(folder: Path, tmp_path: Path) ->
     (tmp_path / "out" / "assigned.json").write_text("[]")
     with pytest.raises(SegueError, match=r"assigned\.json"):
         VideoListBackend("videos", found, tmp_path / "out", make)
+
+
+def test_a_list_shows_no_masks_of_a_video_of_the_same_name(folder: Path, tmp_path: Path) -> None:
+    def make(path: Path, place: Path) -> AnnotateBackend:
+        video = Video(path)
+        return AnnotateBackend(video, place, worker=ExportWorker(video.size))
+
+    with closing(VideoListBackend("day1", {"b2": folder / "b2.mp4"}, tmp_path / "out", make)) as backend:
+        give(backend.current.project, 0)
+    other = write_video(tmp_path / "b2.mp4", numbered(5)[::-1])
+    videos = {"b2": other, "night": folder / "night" / "c.mp4"}
+    with closing(VideoListBackend("day2", videos, tmp_path / "out", make)) as backend:
+        listed = ask(backend, "videos")
+        assert listed["open"] == 1
+        assert "b2.mp4; choose another folder with --project" in listed["videos"][0]["error"]
+        with pytest.raises(SegueError, match="no masks to export"):
+            ask(backend, "export_all", format="coco")
+
+
+def test_assignments_at_once_are_all_kept_also_by_two_processes(folder: Path, tmp_path: Path) -> None:
+    def make(path: Path, place: Path) -> AnnotateBackend:
+        video = Video(path)
+        return AnnotateBackend(video, place, worker=ExportWorker(video.size))
+
+    videos = {"b2": folder / "b2.mp4"} | {f"v{i}": folder / "b10.mp4" for i in range(39)}
+    with closing(VideoListBackend("videos", videos, tmp_path / "out", make)) as first:
+        second = copy(first)  # as another process has it, which shares the folder alone
+        work = [
+            threading.Thread(target=one._assign, args=(number, f"person {number}"))
+            for number in range(40)
+            for one in [(first, second)[number % 2]]
+        ]
+        for thread in work:
+            thread.start()
+        for thread in work:
+            thread.join()
+        assert set(first._assigned().values()) == {f"person {i}" for i in range(40)}
+        assert [path.name for path in (tmp_path / "out").iterdir() if path.is_file()] == ["assigned.json"]
+
+
+def test_a_video_that_was_given_to_somebody_else_meanwhile_is_told(videos: VideoListBackend) -> None:
+    ask(videos, "assign", number=1, person="Ann", seen="")
+    with pytest.raises(StaleError, match="given to Ann meanwhile"):
+        ask(videos, "assign", number=1, person="Ben", seen="")
+    ask(videos, "assign", number=1, person="Ann", seen="")
+    ask(videos, "assign", number=1, person="Ben", seen="Ann")
+    assert ask(videos, "videos")["videos"][1]["assigned"] == "Ben"
+
+
+def test_a_click_that_is_computed_while_another_video_is_opened_is_told_so(
+    folder: Path, tmp_path: Path
+) -> None:
+    class HeldWorker(ExportWorker):
+        async def ask(self, method: str, *arguments: Any) -> Any:
+            if method == "click":
+                computing.set()
+                await opened.wait()
+            return await super().ask(method, *arguments)
+
+    def make(path: Path, place: Path) -> AnnotateBackend:
+        video = Video(path)
+        return AnnotateBackend(video, place, worker=HeldWorker(video.size))
+
+    async def run() -> None:
+        nonlocal computing, opened
+        computing, opened = asyncio.Event(), asyncio.Event()
+        fields = {"frame": 0, "object": None, "seen": 0, "points": [(20, 30, True)], "video": 0}
+        click = asyncio.ensure_future(backend.handle(request(op="click", **fields)))
+        await computing.wait()
+        await backend.handle(request(op="open", number=1))
+        opened.set()
+        with pytest.raises(SegueError, match="another video was opened meanwhile"):
+            await click
+
+    def request(**fields: Any) -> messages.PageRequest:
+        return messages.parse(json.dumps({"id": 1, **fields}))
+
+    computing = opened = asyncio.Event()
+    videos = {name: folder / f"{name}.mp4" for name in ("b2", "b10")}
+    with closing(VideoListBackend("videos", videos, tmp_path / "out", make)) as backend:
+        asyncio.run(asyncio.wait_for(run(), 60))

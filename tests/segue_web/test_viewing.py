@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from contextlib import closing
 from pathlib import Path
 
@@ -11,16 +13,18 @@ import pytest
 import segue
 from segue.errors import SegueError
 from segue.labels.labels import Labels
-from segue.masks import encode_objects, measure
+from segue.masks import encode_objects, measure, write_index_mask
 from segue.metrics.davis import DavisAccumulator
 from segue.utils.naming import distinct_ends
 from segue.video.sources.images import write_image
 from segue_web.exports import snapshot, write_export
 from segue_web.project.project import FrameAnnotation, Project
+from segue_web.server import messages
 from segue_web.video import Video
 from segue_web.viewing import (
     ForegroundComparison,
     MaskComparison,
+    ViewBackend,
     foreground_of,
     read_results,
     video_of,
@@ -183,3 +187,15 @@ def test_a_project_and_its_exports_are_shown_with_their_video(tmp_path: Path) ->
         assert read_results(results, Video(video_of(results))).mask(1)[5, 7] == 1
     with pytest.raises(SegueError, match="--video"):
         video_of(shown[3])
+
+
+def test_a_page_begins_with_results_as_with_a_project(tmp_path: Path) -> None:
+    """It does not know which of both it shows before it is answered."""
+    video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
+    (tmp_path / "masks").mkdir()
+    write_index_mask(tmp_path / "masks" / "00000.png", np.ones(video.size, np.uint8))
+    backend = ViewBackend(video, tmp_path / "masks")
+    text = json.dumps({"id": 1, "op": "hello", "browser": "a", "guest": True, "user": "Ann"})
+    with closing(backend):
+        known = asyncio.run(backend.handle(messages.parse(text)))
+    assert (known["mode"], [item["id"] for item in known["objects"]]) == ("view", [1])

@@ -26,6 +26,7 @@ from segue.batch.places import (
 )
 from segue.errors import SegueError, SourceError
 from segue.jobs.values import VideoJob
+from segue.prompt_inputs import split_mask
 from segue.utils.inputs import matching_paths, user_path
 from segue.utils.naming import first_few, is_hidden, natural_key
 from segue.utils.notices import notice
@@ -384,8 +385,8 @@ def _options(row: Mapping[str, Any], table: str) -> OptionRow:
 
 def _mask(table: str, value: str) -> str:
     """``[FRAME@][ID=]PATH`` with the path taken from the table's folder."""
-    head, mark, path = value.rpartition("=" if "=" in value else "@")
-    return f"{head}{mark}{_beside(table, path)}"
+    before, path = split_mask(value)
+    return f"{before}{_beside(table, path)}"
 
 
 def _folder_beside(table: str, path: str) -> str:

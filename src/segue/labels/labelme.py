@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
@@ -28,6 +29,8 @@ _NO_AREAS = {"point": "points", "points": "points", "line": "lines", "linestrip"
 
 _OUTLINES = frozenset({"polygon", "rotation", "oriented_rectangle", "quadrilateral"})
 """Types of shapes that are given by all of their corners; rectangles may be, or by two of them."""
+
+_IMAGE_PATH = re.compile(r'"imagePath"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 _Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 _Point = Annotated[list[_Coordinate], Field(min_length=2, max_length=2)]
@@ -132,6 +135,18 @@ def read_labelme(labels: Labels, files: Mapping[str, Callable[[], str]], video: 
 def is_labelme(text: str) -> bool:
     """Whether a text is a file of an image with shapes; that of another kind has none of these words."""
     return text.lstrip()[:1] == "{" and '"shapes"' in text and '"imagePath"' in text
+
+
+def image_name(text: str) -> str | None:
+    """The file name of the image that a file is of; its folders are those of another machine."""
+    match = _IMAGE_PATH.search(text)
+    if match is None:
+        return None
+    try:
+        path = str(json.loads(match[1]))
+    except ValueError:
+        return None
+    return path.replace("\\", "/").rpartition("/")[2] or None
 
 
 def _head(text: str, name: str) -> _Head:

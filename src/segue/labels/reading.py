@@ -28,7 +28,7 @@ from segue.labels.opening import Tree, json_entries, read_text
 from segue.labels.schema import LONGEST_NAME
 from segue.labels.text import first_problem, without_controls
 from segue.labels.via import is_via, read_via
-from segue.labels.yolo import is_label, read_yolo
+from segue.labels.yolo import has_shapes, is_label, read_yolo
 from segue.masks import read_index_mask
 from segue.masks.files import MaskStack, open_image, stack_text
 from segue.masks.shapes import Canvas
@@ -161,6 +161,7 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
     texts = [name for name in texts if _LABELS & {*PurePosixPath(name).parts[:-1]}] or (
         [name for name in texts if len(PurePosixPath(name).parts) == 1]
     )
+    masks = _without_images(tree, masks, texts)
     if not masks and not chosen and not texts:
         masks = _mask_files(tree, video, ".tif", ".tiff", ".bmp") or _mask_files(tree, video, ".jpg", ".jpeg")
     if len(annotations) > 1 or masks:  # the PNG files beside may be images, not masks
@@ -199,15 +200,27 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
         raise DatasetError("there are no PNG masks")
 
 
+def _without_images(tree: Tree, masks: list[str], texts: list[str]) -> list[str]:
+    """Masks without the folders of PNG images that have labels of YOLO beside them."""
+    stems = {str(PurePosixPath(name).with_suffix("")) for name in masks}
+    beside = [name for name in texts if str(PurePosixPath(name).with_suffix("")) in stems]
+    first = next((text for name in beside if (text := tree.text(name)).strip()), "")
+    if not has_shapes(first):
+        return masks
+    folders = {PurePosixPath(name).parent for name in beside}
+    return [name for name in masks if PurePosixPath(name).parent not in folders]
+
+
 def _class_list(tree: Tree) -> dict[int, str]:
     """Names by the value of a mask, of a file beside with a line for each: line 0 may be the background."""
     names = [name for name in tree.ending(".txt", ".names") if PurePosixPath(name).name in _CLASS_LISTS]
     if len(names) != 1:
         return {}
-    lines = [line.strip() for line in tree.text(names[0]).splitlines() if line.strip()]
+    lines = [line.strip() for line in tree.text(names[0]).splitlines()]
     lines = [line for line in lines if line != "__ignore__"]  # labelme's first line, which is no value
-    first = 0 if lines and lines[0].strip("_").lower() in _BACKGROUND else 1
-    return {number: without_controls(line)[:LONGEST_NAME] for number, line in enumerate(lines, first)}
+    first = 0 if lines and lines[0].strip("_").lower() in ("", *_BACKGROUND) else 1
+    named = ((number, line) for number, line in enumerate(lines, first) if line)  # an empty one has a number
+    return {number: without_controls(line)[:LONGEST_NAME] for number, line in named}
 
 
 def _label_map(tree: Tree) -> dict[Colour, str]:

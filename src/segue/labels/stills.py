@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -13,13 +13,14 @@ from segue.datasets.files import IMAGE_SUFFIXES, image_size, read_rgb
 from segue.datasets.inventories import Inventory, check_stills
 from segue.datasets.stills import MAX_OBJECTS
 from segue.errors import DatasetError
-from segue.labels.labelme import is_labelme, read_labelme
+from segue.labels.labelme import image_name, is_labelme, read_labelme
 from segue.labels.labels import Labels, decoded
 from segue.labels.opening import Tree, read_text
-from segue.labels.yolo import has_outlines, is_label, read_outlines
+from segue.labels.yolo import has_shapes, is_label, read_outlines
 from segue.types import Image
 from segue.utils.arrays import UInt8Array
 from segue.utils.naming import first_few, frame_stem
+from segue.video.sources.kinds import one_kind
 
 _SPLIT = "train"
 """Where some folders are called so, those beside them are for validation and tests."""
@@ -65,7 +66,8 @@ class OutlinedStills:
         else:
             if any(kind in text for kind in ('"rectangle"', '"rotation"')):
                 raise DatasetError(f"{where}: a box is no mask; draw outlines")
-            read_labelme(labels, {where: lambda: text}, _OneImage(size, (frame_stem(name),)))
+            drawn = image_name(text) or name
+            read_labelme(labels, {where: lambda: text}, _OneImage(size, (frame_stem(drawn),)))
         mask = np.zeros(size, np.uint8)
         shown = labels.masks.get(0, {})
         largest = sorted(shown, key=partial(labels.area, 0), reverse=True)[:MAX_OBJECTS]
@@ -81,19 +83,16 @@ class OutlinedStills:
 def open_outlined(folder: Path) -> OutlinedStills | None:
     """The images of a folder with labels of YOLO or labelme; None of another folder."""
     tree = Tree(folder)
-    images = {
-        str(PurePosixPath(name).with_suffix("")): name
-        for name in tree.names
-        if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-    }
-    texts = [name for name in tree.ending(".txt") if is_label(name)]
-    pairs = [*_with_labels(images, texts)]
-    first = next((text for _, name in pairs if (text := read_text(folder / name)).strip()), "")
-    if not pairs or not has_outlines(first):
+    files = [name for name in tree.names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
+    texts = _beside_images(files, [name for name in tree.ending(".txt") if is_label(name)])
+    first = next((text for name in texts if (text := read_text(folder / name)).strip()), "")
+    if has_shapes(first):
+        pairs = _of_texts(files, texts, folder)
+    else:
         found = tree.ending(".json")
         if not found or not is_labelme(tree.text(found[0])):
             return None
-        pairs = [*_with_labels(images, found)]
+        pairs = _of_labelme(files, {name: image_name(tree.text(name)) for name in found}, folder)
         if lonely := {*found} - {name for _, name in pairs}:
             raise DatasetError(f"{folder} lacks the image of {first_few(sorted(lonely))}")
     trained = [pair for pair in pairs if any(part.startswith(_SPLIT) for part in _folders(pair[1]))]
@@ -122,17 +121,58 @@ def _folders(name: str) -> tuple[str, ...]:
     return PurePosixPath(name).parts[:-1]
 
 
-def _with_labels(images: dict[str, str], labels: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Files of labels with their images: beside them, in ``images`` for ``labels``, or alone of a name."""
-    alike: dict[str, list[str]] = {}
-    for place in images:
-        alike.setdefault(PurePosixPath(place).name, []).append(place)
-    for name in labels:
-        path = PurePosixPath(name).with_suffix("")
+def _beside_images(files: Sequence[str], texts: Iterable[str]) -> list[str]:
+    """Texts that may be the labels of an image, by their names."""
+    images = _Images({_stem(name): name for name in files})
+    return [name for name in texts if images.find(name, PurePosixPath(name).stem) is not None]
+
+
+def _of_texts(files: Sequence[str], texts: Iterable[str], folder: Path) -> list[tuple[str, str]]:
+    """Files of labels with the images of their stems."""
+    images = _Images({_stem(name): name for name in _of_one_kind(files, folder)})
+    found = ((images.find(name, PurePosixPath(name).stem), name) for name in texts)
+    return [(image, name) for image, name in found if image is not None]
+
+
+def _of_labelme(files: Sequence[str], drawn: Mapping[str, str | None], folder: Path) -> list[tuple[str, str]]:
+    """Files of labelme with the images that they name, else with those of their stems."""
+    named = _Images({name: name for name in files})
+    pairs = {name: image and named.find(name, image) for name, image in drawn.items()}
+    rest = [name for name, image in pairs.items() if image is None]
+    pairs |= {name: image for image, name in (_of_texts(files, rest, folder) if rest else ())}
+    return [(image, name) for name, image in pairs.items() if image is not None]
+
+
+def _of_one_kind(files: Sequence[str], folder: Path) -> list[str]:
+    """Images without others of the same stems in their folders, such as masks."""
+    folders: dict[PurePosixPath, list[Path]] = {}
+    for name in files:
+        folders.setdefault(PurePosixPath(name).parent, []).append(Path(name))
+    try:
+        return [path.as_posix() for inside in folders.values() for path in one_kind(inside)[0]]
+    except ValueError as error:
+        raise DatasetError(f"{folder}: {error}; keep the one that the labels are of") from None
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+class _Images:
+    """Images by their places, with or without an ending."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+        self._alike: dict[str, list[str]] = {}
+        for place in places:
+            self._alike.setdefault(PurePosixPath(place).name, []).append(place)
+
+    def find(self, label: str, name: str) -> str | None:
+        """The image of a file of labels: beside it, in ``images`` for ``labels``, or alone of its name."""
+        path = PurePosixPath(label).with_name(name)
         parts = [*path.parts]
         if "labels" in parts[:-1]:
             parts[len(parts) - 2 - parts[-2::-1].index("labels")] = "images"
-        only = alike.get(path.name, [])
+        only = self._alike.get(name, [])
         places = (str(path), "/".join(parts), *(only if len(only) == 1 else ()))
-        if image := next((images[place] for place in places if place in images), None):
-            yield image, name
+        return next((self._places[place] for place in places if place in self._places), None)

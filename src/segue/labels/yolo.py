@@ -59,7 +59,7 @@ def read_yolo(labels: Labels, tree: Tree, files: list[str], video: Frames) -> No
         labels.masks.setdefault(index, {})
 
 
-def has_outlines(text: str) -> bool:
+def has_shapes(text: str) -> bool:
     """Whether a text looks like the labels of an image: lines of a class and of at least four shares."""
     rows = [line.split() for line in text.splitlines() if line.strip()][:_MAX_LINES]
     return bool(rows) and all(
@@ -89,9 +89,26 @@ def _rows(text: str, name: str) -> list[list[str]]:
     for row in rows:
         if not all(_NUMBER.fullmatch(one) for one in row):
             raise DatasetError(f"{name}: {' '.join(row)[:40]!r} is no line of numbers")
-        if len(row) > 13 and {float(one) for one in row[7::3]} <= {0, 1, 2}:  # whether a joint is visible
+        if _is_pose([float(one) for one in row[1:]]):
             raise DatasetError(f"{name}: a line is a pose, which has no area; import boxes or outlines")
     return rows
+
+
+def _is_pose(values: list[float]) -> bool:
+    """Whether values are a box in the image and at least three joints, those that are visible beside the box.
+
+    An outline along the border of the image has values of 0 and 1, too.
+    """
+    x, y, w, h = (*values, 0, 0, 0, 0)[:4]
+    joints = [*zip(values[4::3], values[5::3], values[6::3], strict=False)]
+    if len(joints) < 3 or not {visible for _, _, visible in joints} <= {0, 1, 2} or not _is_box(x, y, w, h):
+        return False
+    return all(abs(u - x) <= w and abs(v - y) <= h for u, v, visible in joints if visible)
+
+
+def _is_box(x: float, y: float, w: float, h: float) -> bool:
+    """Whether shares are a box by its middle that lies in the image."""
+    return 0 < w <= 2.001 * min(x, 1 - x) and 0 < h <= 2.001 * min(y, 1 - y)
 
 
 def _is_odd(row: Sequence[str]) -> bool:
@@ -130,8 +147,7 @@ def _has_score(row: list[str]) -> bool:
     if len(values) % 2 or not 0 <= values[-2] <= 1:
         return False
     if len(values) == 6:  # a box by its middle lies in the image
-        x, y, w, h = values[:4]
-        return values[-2] < 1 and 0 < w <= 2.001 * min(x, 1 - x) and 0 < h <= 2.001 * min(y, 1 - y)
+        return values[-2] < 1 and _is_box(*values[:4])
     # They are no corner of the outline if they lie far from the corners beside them.
     return _detours(values)[-1] > 2 * max(_detours(values[:-2]))
 
@@ -174,7 +190,8 @@ def _classes(tree: Tree) -> dict[int, str]:
     """Names of classes: ``names`` of a .yaml file, or the lines of classes.txt or obj.names."""
     for name in tree.ending(".txt", ".names"):
         if PurePosixPath(name).name in ("classes.txt", "obj.names"):
-            return dict(enumerate(line.strip() for line in tree.text(name).splitlines() if line.strip()))
+            lines = enumerate(map(str.strip, tree.text(name).splitlines()))  # an empty one has a number, too
+            return {number: line for number, line in lines if line}
     for name in tree.ending(".yaml", ".yml"):
         text = tree.text(name)
         if "names" in text and (found := _names(text, name)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,11 +16,15 @@ from segue.masks.outlines import yolo_line, yolo_list
 from segue.sinks.base import Sink, frame_name
 from segue.types import Frame, Segmentation
 from segue.utils.files import make_folder, writing
+from segue.utils.naming import first_few
 from segue.utils.system import rename, sync_folder, sync_tree
 
 LIST = "data.yaml"
 OWN = "# written by segue\n"
 """First line of the list of classes, by which a folder may be replaced."""
+
+_OWN_FILE = re.compile(r"data\.yaml|images/train/[^/]+\.jpg|labels/train/[^/]+\.txt|labels/train\.cache")
+"""What lies in the folder: what is written here, and the list that ultralytics keeps of it."""
 
 QUALITY = 95
 
@@ -46,11 +51,12 @@ class YoloSink(Sink):
         self._folder, self._names = Path(folder), names
         known = categories or {}
         self._classes = {label: place for place, label in enumerate(sorted(known, key=known.__getitem__))}
-        if self._folder.exists() and not self._is_own():
-            raise SinkError(f"{self._folder}: is no data set of segue; choose another folder")
         self._partial = self._folder.with_name(f".{self._folder.name}.segue.partial")
+        self._old = self._folder.with_name(f".{self._folder.name}.segue.old")
         shutil.rmtree(self._partial, ignore_errors=True)
         with writing(self._folder):
+            self._finish_replacement()
+            self._refuse_other_files()
             for part in ("images", "labels"):
                 make_folder(self._partial / part / "train")
 
@@ -72,10 +78,8 @@ class YoloSink(Sink):
             with writing(self._folder):
                 (self._partial / LIST).write_text(OWN + yolo_list(names), "utf-8")
                 sync_tree(self._partial)
-                if self._folder.exists():
-                    shutil.rmtree(self._folder)
-                rename(self._partial, self._folder)
-                sync_folder(self._folder.parent)
+                self._refuse_other_files()  # a person may have added some meanwhile
+                self._replace()
         finally:
             self.abort()
 
@@ -84,6 +88,36 @@ class YoloSink(Sink):
 
     def _class(self, label: str | None) -> int:
         return self._classes.setdefault("object" if label is None else label, len(self._classes))
+
+    def _replace(self) -> None:
+        """Give the new folder its name; the one before is removed once it is there."""
+        if self._folder.exists():
+            rename(self._folder, self._old)
+        try:
+            rename(self._partial, self._folder)
+        finally:
+            self._finish_replacement()
+        sync_folder(self._folder.parent)
+
+    def _finish_replacement(self) -> None:
+        """Remove the folder before, or give it its name again where a run ended before the new one came."""
+        if self._old.exists() and not self._folder.exists():
+            rename(self._old, self._folder)
+        shutil.rmtree(self._old, ignore_errors=True)
+
+    def _refuse_other_files(self) -> None:
+        """See that nothing would be removed that segue did not write, such as a split made by hand."""
+        if not self._folder.exists():
+            return
+        if not self._is_own():
+            raise SinkError(f"{self._folder}: is no data set of segue; choose another folder")
+        files = (path.relative_to(self._folder) for path in self._folder.rglob("*") if not path.is_dir())
+        other = sorted(path.as_posix() for path in files if not _OWN_FILE.fullmatch(path.as_posix()))
+        if other:
+            raise SinkError(
+                f"{self._folder}: holds {first_few(other)}, which segue did not write and --overwrite would "
+                "remove; move the folder, or choose another one"
+            )
 
     def _is_own(self) -> bool:
         with suppress(OSError, UnicodeDecodeError):

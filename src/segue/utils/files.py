@@ -33,6 +33,9 @@ _REASONS = {
 ENDING = 1.0
 """Seconds that outputs may stay locked by a run that was killed: the kernel ends its threads one by one."""
 
+PATIENCE = 30.0
+"""Seconds that a change of a file waits for those of other threads and processes."""
+
 _LONGEST_STEM = 200
 """Bytes of a file's name that go into the names of its partial file and its lock; file systems take 255."""
 
@@ -192,6 +195,26 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
             stack.callback(remove_lock, held, lock)
             remove_partial(path.parent, path)
         yield
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Keep other threads and processes from changing a file between reading it and writing it anew.
+
+    Raises SinkError where one of them holds it for too long.
+    """
+    lock = path.with_name(f".{_stem(path)}.lock")
+    held = FileLock(lock, timeout=PATIENCE, poll_interval=0.01, thread_local=False)
+    with writing(path):
+        make_folder(path.parent)
+        try:
+            held.acquire()
+        except Timeout:
+            raise SinkError(f"{path}: another process is changing it; try again") from None
+    try:
+        yield
+    finally:
+        remove_lock(held, lock)
 
 
 def remove_partial(folder: Path, final: Path | None = None) -> None:

@@ -78,12 +78,23 @@ FrameAttributes = dict[str, dict[int, str]]
 
 
 class Project(Store):
-    """An open project about a video, which JSON values describe; one process at a time."""
+    """An open project about a video, which JSON values describe; one process at a time.
 
-    def __init__(self, folder: Path, video: Mapping[str, Any], size: tuple[int, int]) -> None:
+    Where the path of the video is given as ``source``, a project of another one is refused, unless ``adopt``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        video: Mapping[str, Any],
+        size: tuple[int, int],
+        source: Path | None = None,
+        *,
+        adopt: bool = False,
+    ) -> None:
         self.size = size
         self.send: Send = lambda _: None
-        super().__init__(folder, video)
+        super().__init__(folder, video, source, adopt=adopt)
 
     def publish(self, changed: Changed) -> None:
         """Tell the pages what has changed."""
@@ -219,6 +230,11 @@ class Project(Store):
         empty = {"category": "", "team": "", "attributes": "", "frame_attributes": ""}
         self._set("objects", (number,), row | empty)
         return number
+
+    @property
+    def has_had_objects(self) -> bool:
+        """Whether it was ever given an object, also one that was removed or undone since."""
+        return int(self._meta("last")) > 0
 
     @property
     def schema(self) -> LabelSchema:
@@ -433,6 +449,30 @@ class Project(Store):
             raise StaleError(f"frame {frame} was changed in another window meanwhile; look and do it again")
         if number is not None and (row := self._object(number))["locked"]:
             raise PromptError(f"{row['name']} is locked; unlock it first")
+
+    def check_objects(self, numbers: Iterable[int], seen: int, frames: range | None = None) -> None:
+        """See that objects are as they were at a revision, with the masks of all frames or of some.
+
+        With frames their properties do not count.
+        """
+        for number in numbers:
+            name = self._object(number)["name"]
+            look = self.look_change(number)
+            if frames is None and look is not None and look.revision > seen:
+                raise StaleError(f"{name} was changed {look.who} meanwhile; look and do it again")
+            for frame, last in self.mask_changes(number).items():
+                if last.revision > seen and (frames is None or frame in frames):
+                    raise StaleError(
+                        f"{name} was changed on frame {frame} {last.who} meanwhile; look and do it again"
+                    )
+
+    def check_schema(self, seen: int) -> None:
+        """See that the label schema is as it was at a revision."""
+        last = self.schema_change
+        if last.revision > seen:
+            raise StaleError(
+                f"classes and attributes were changed {last.who} meanwhile; look and save them again"
+            )
 
     def _object(self, number: int) -> Row:
         row = self._one("SELECT * FROM objects WHERE id=?", number)

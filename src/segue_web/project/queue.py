@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from segue.errors import PromptError
@@ -14,11 +15,15 @@ WANTED = ("direction", "start", "first", "last", "objects", "user")
 """What is kept of a planned tracking; the rest is planned anew when its turn has come."""
 
 
-def is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two planned trackings give the same frames of the same objects."""
-    begins = other.get("begin", other["start"])  # one that was gone on with
-    others = (key for key in WANTED if key not in ("start", "user"))
-    return begins == one["start"] and all(one[key] == other[key] for key in others)
+def is_same_way(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two planned trackings give the same frames, of whatever objects."""
+    begin = other.get("begin", other["start"])  # one that was gone on with
+    return begin == one["start"] and all(one[key] == other[key] for key in ("direction", "first", "last"))
+
+
+def objects_of(spec: dict[str, Any], others: Iterable[dict[str, Any]]) -> set[int]:
+    """The objects that other trackings give on the frames of a planned one."""
+    return {number for other in others if is_same_way(spec, other) for number in other["objects"]}
 
 
 class TrackingQueue:
@@ -35,14 +40,22 @@ class TrackingQueue:
     def add(self, spec: dict[str, Any]) -> int:
         """Have a planned tracking wait; returns its id."""
         noted, wanted = self._noted, {key: spec[key] for key in WANTED}
-        if any(is_same(spec, one) for one in noted["waiting"]):
-            raise PromptError("this tracking waits already")
         if len(noted["waiting"]) >= MAX_WAITING:
             raise PromptError(f"{MAX_WAITING} trackings wait already; let some of them end first")
         number = noted["last"] + 1
         waiting = [*noted["waiting"], {"id": number, **wanted}]
         self._project.note("queue", noted | {"waiting": waiting, "last": number})
         return int(number)
+
+    def take_out(self, spec: dict[str, Any]) -> None:
+        """Have the objects of a tracking that begins wait for the same frames no more."""
+        waiting = []
+        for one in self.waiting:
+            if is_same_way(one, spec):
+                one = one | {"objects": [i for i in one["objects"] if i not in spec["objects"]]}
+            waiting += [one] if one["objects"] else []
+        if waiting != self.waiting:
+            self._project.note("queue", self._noted | {"waiting": waiting})
 
     def move(self, number: int, place: int | None) -> None:
         """Move a waiting tracking to a place, 0 is the next one; None takes it out."""

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from segue.errors import SegueError, SinkError
 from segue.utils.files import make_private, replacing, writing
+from segue_web.project.source import SourceRecord, check_source, source_record
 
 FORMAT = 2
 
@@ -108,6 +109,18 @@ class Progress(NamedTuple):
     objects: int
 
 
+class LastChange(NamedTuple):
+    """Revision of the last change of something, and who made it."""
+
+    revision: int
+    user: str
+
+    @property
+    def who(self) -> str:
+        """Who made it, as a message says it."""
+        return f"by {self.user}" if self.user else "in another window"
+
+
 class StaleError(SegueError):
     """An edit that was made on a frame as it no longer is: another tab has changed it."""
 
@@ -116,11 +129,14 @@ class StaleError(SegueError):
 class Changed:
     """Frames that a change has touched, and whether it has touched objects, their schema, or comments.
 
-    ``numbers``: the objects that an undone or redone step is about.
+    ``numbers``: the objects that an undone or redone step is about. ``masks``: object and frame of each mask
+    that changed; ``looks``: the objects whose properties did.
     """
 
     frames: set[int]
     numbers: set[int] = field(default_factory=set)
+    masks: set[tuple[int, int]] = field(default_factory=set)
+    looks: set[int] = field(default_factory=set)
     objects: bool = False
     schema: bool = False
     comments: bool = False
@@ -139,7 +155,9 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 class Store:
     """Rows that can be changed, undone and redone; see :class:`segue_web.project.project.Project`."""
 
-    def __init__(self, folder: Path, video: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, video: Mapping[str, Any], source: Path | None = None, *, adopt: bool = False
+    ) -> None:
         self.folder = folder
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -147,6 +165,8 @@ class Store:
         self._entry: int | None = None
         self._changed = Changed(set())
         self._frame_revisions: dict[int, int] = {}
+        self._mask_changes: dict[int, dict[int, LastChange]] = {}  # by object and frame
+        self._look_changes: dict[int, LastChange] = {}
         self._held: frozenset[int] = frozenset()
         self._lock = FileLock(folder / "project.lock", blocking=False, thread_local=False)
         with writing(folder):
@@ -160,6 +180,8 @@ class Store:
             self._db.row_factory = sqlite3.Row
             self._db.executescript(_PRAGMAS)
             self._prepare(dict(video))
+            if source is not None:
+                self._take_source(source, adopt)
         except BaseException as error:
             self.close()
             if isinstance(error, sqlite3.OperationalError):
@@ -169,11 +191,13 @@ class Store:
             raise
 
     @staticmethod
-    def copy(folder: Path, target: Path) -> None:
-        """Copy a project as of its last saved change, also while a page has it open."""
+    def copy(folder: Path, target: Path, video: Path | None = None) -> None:
+        """Copy a project, of this video if it is given, as last saved, also while a page has it open."""
         source, copied = folder / "project.db", target / "project.db"
         if not source.is_file():
             raise SegueError(f"{folder}: there is no project to copy")
+        if video is not None:
+            check_source(folder, Store.source_of(folder), video)
         if copied.exists():
             raise SinkError(f"{copied}: exists already; choose another folder")
         with writing(target):
@@ -206,14 +230,20 @@ class Store:
             return Progress(int(json.loads(video)["frames"]), annotated, int(reviewed), objects)
 
     @staticmethod
-    def video_of(folder: Path) -> Path | None:
-        """The video that a project was last opened with; None where that is not known, or no project."""
+    def source_of(folder: Path) -> SourceRecord | None:
+        """The video that a project was last opened with; None where that is not recorded, or no project."""
         path = folder / "project.db"
         if not path.is_file() or not path.stat().st_size:
             return None
         with _reading(path) as database:
             row = database.execute("SELECT value FROM meta WHERE key='source'").fetchone()
-            return None if row is None else Path(json.loads(row[0])["path"])
+            return None if row is None else _source_record(json.loads(row[0]))
+
+    @staticmethod
+    def video_of(folder: Path) -> Path | None:
+        """The path of :meth:`source_of`."""
+        source = Store.source_of(folder)
+        return None if source is None else Path(source["path"])
 
     @staticmethod
     def people_of(folder: Path) -> list[Row]:
@@ -239,15 +269,29 @@ class Store:
         """Revision of the last change of a frame since the project was opened, 0 if there was none."""
         return self._frame_revisions.get(frame, 0)
 
+    def mask_changes(self, number: int) -> dict[int, LastChange]:
+        """The last changes of the masks of an object since the project was opened, by frame."""
+        return self._mask_changes.get(number, {})
+
+    def look_change(self, number: int) -> LastChange | None:
+        """The last change of the properties of an object since the project was opened."""
+        return self._look_changes.get(number)
+
+    @property
+    def schema_change(self) -> LastChange:
+        """The last change of the label schema, also before the project was opened."""
+        return LastChange(*(self.noted("schema_change") or (0, "")))
+
     def publish(self, changed: Changed) -> None:
         """Called with each change once it is saved."""
 
     def history(self) -> dict[str, Any]:
-        """Names of the next undo and redo steps, and in ``users`` who made them."""
+        """Names of the next undo and redo steps, in ``users`` who made them, in ``entries`` their numbers."""
         rows = {"undo": self._next_entry(redo=False), "redo": self._next_entry(redo=True)}
         users = {name: "" if row is None else str(row["user"]) for name, row in rows.items()}
         labels = {name: None if row is None else str(row["label"]) for name, row in rows.items()}
-        return {**labels, "users": users}
+        entries = {name: None if row is None else int(row["id"]) for name, row in rows.items()}
+        return {**labels, "users": users, "entries": entries}
 
     def changes(self, count: int = 100) -> list[Row]:
         """The newest steps of the history, the newest first: label, user, and whether it is undone."""
@@ -266,16 +310,16 @@ class Store:
         order = "WHERE undone ORDER BY id" if redo else "WHERE NOT undone ORDER BY id DESC"
         passed: list[int] = []
         for row in self._db.execute(f"SELECT id, label, user FROM history {order}"):
-            if not self._touches_held(row["id"]):
-                return None if passed and self._shares_rows(row["id"], passed) else cast(sqlite3.Row, row)
+            if not self._touches(row["id"], self._held):
+                return None if self._builds_on(row["id"], passed) else cast(sqlite3.Row, row)
             passed.append(row["id"])
         return None
 
-    def _touches_held(self, entry: int) -> bool:
-        """Whether a step would change masks or prompts of a held object, or remove it."""
-        if not self._held:
+    def _touches(self, entry: int, objects: frozenset[int]) -> bool:
+        """Whether a step would change masks or prompts of one of these objects, or remove it."""
+        if not objects:
             return False
-        held = ", ".join(map(str, sorted(self._held)))
+        held = ", ".join(map(str, sorted(objects)))
         sql = f"""SELECT 1 FROM steps WHERE entry=? AND (
             (tbl IN ('marks', 'prompts') AND json_extract(key, '$[1]') IN ({held}))
             OR (tbl='objects' AND before IS NULL AND json_extract(key, '$[0]') IN ({held}))) LIMIT 1"""
@@ -288,12 +332,13 @@ class Store:
         return self._one(sql, entry, *others) is not None
 
     @contextmanager
-    def change(self, label: str, *, entry: int | None = None) -> Iterator[Changed]:
-        """One transaction, and one step of the history."""
+    def change(
+        self, label: str, *, entry: int | None = None, of: Iterable[int] | None = None
+    ) -> Iterator[Changed]:
+        """One step of the history, or a part of ``entry``; drops what was undone, ``of`` these objects."""
         with self._transaction() as changed:
             if entry is None:
-                self._db.execute("DELETE FROM steps WHERE entry IN (SELECT id FROM history WHERE undone)")
-                self._db.execute("DELETE FROM history WHERE undone")
+                self._drop_undone(None if of is None else frozenset(of))
                 sql = "INSERT INTO history (label, user) VALUES (?, ?)"
                 entry = self._db.execute(sql, (label, actor())).lastrowid
                 assert entry is not None
@@ -302,6 +347,19 @@ class Store:
                 self._db.execute("DELETE FROM steps WHERE entry<=?", (old,))
             self._entry = entry
             yield changed
+
+    def _drop_undone(self, objects: frozenset[int] | None) -> None:
+        """Drop the steps to redo: those of some objects, with those that build on them, or all."""
+        dropped: list[int] = []
+        for (entry,) in self._db.execute("SELECT id FROM history WHERE undone ORDER BY id").fetchall():
+            if objects is None or self._touches(entry, objects) or self._builds_on(entry, dropped):
+                dropped.append(entry)
+        for entry in dropped:
+            self._db.execute("DELETE FROM steps WHERE entry=?", (entry,))
+            self._db.execute("DELETE FROM history WHERE id=?", (entry,))
+
+    def _builds_on(self, entry: int, others: Sequence[int]) -> bool:
+        return bool(others) and self._shares_rows(entry, others)
 
     @property
     def last_entry(self) -> int:
@@ -317,9 +375,14 @@ class Store:
                 "changed. Copy with `segue annotate --copy-to`, or begin another project with --project"
             )
 
-    def undo(self, *, redo: bool = False) -> tuple[str, Changed] | None:
-        """Undo the last step that is not undone, or redo the first that is; see :meth:`hold`."""
+    def undo(self, *, redo: bool = False, entry: int | None = None) -> tuple[str, Changed] | None:
+        """Undo the last step that is not undone, or redo the first that is; see :meth:`hold`.
+
+        With the number of an ``entry`` it must be that one; StaleError where another one has come.
+        """
         row = self._next_entry(redo=redo)
+        if entry is not None and (row is None or row["id"] != entry):
+            self._refuse_other_step(row, "redo" if redo else "undo")
         if row is None:
             return None
         with self._transaction() as changed:
@@ -339,8 +402,20 @@ class Store:
             self._db.execute("UPDATE history SET undone=? WHERE id=?", (int(not redo), row["id"]))
         return str(row["label"]), changed
 
+    @staticmethod
+    def _refuse_other_step(row: sqlite3.Row | None, verb: str) -> None:
+        if row is None:
+            raise StaleError(f"the step to {verb} is gone: another window has changed the project meanwhile")
+        whose = f" by {row['user']}" if row["user"] else ""
+        raise StaleError(
+            f"the next step to {verb} is now “{row['label']}”{whose}; {verb} again if you mean it"
+        )
+
     def noted(self, key: str) -> Any:
-        """What :meth:`note` saved: ``settings`` of pages, interrupted ``tracking``, ``queue``, ``source``."""
+        """What :meth:`note` saved: ``settings`` of pages, interrupted ``tracking``, ``queue``, ``source`` ...
+
+        ``source`` is the video, ``defined`` the classes and attributes of the command that opened it last.
+        """
         return json.loads(self._meta(key))
 
     def note(self, key: str, value: Row | None) -> None:
@@ -364,7 +439,7 @@ class Store:
                 ) from None
         if self._meta("format") != str(FORMAT):
             raise SegueError(f"{self.folder}: a project of another version of segue")
-        for key in ("tracking", "queue"):  # earlier versions had none
+        for key in ("tracking", "queue", "source", "defined", "schema_change"):  # earlier versions had none
             self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, 'null')", (key,))
         made = json.loads(self._meta("film"))
         values = made, self.noted("settings"), self.revision, int(self._meta("last"))  # ValueError if damaged
@@ -376,6 +451,14 @@ class Store:
                     f"{self.folder}: a project of another video ({made.get('name')}, {key} {made.get(key)}, "
                     f"not {video.get(key)}); choose another folder with --project"
                 )
+
+    def _take_source(self, video: Path, adopt: bool) -> None:
+        """See that the project is of a video, unless it is adopted, and save which one."""
+        if self._one("SELECT 1 FROM objects") or self.last_entry:
+            recorded = _source_record(self.noted("source"))
+            if not adopt:
+                check_source(self.folder, recorded, video)
+        self.note("source", dict(source_record(video)))
 
     def _add_missing(self) -> None:
         """Add tables and columns that an earlier segue did not make."""
@@ -393,14 +476,19 @@ class Store:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._changed
-                revision = self.revision + 1
-                self._set_meta("revision", revision)
+                last = LastChange(self.revision + 1, actor())
+                self._set_meta("revision", last.revision)
+                if self._changed.schema:
+                    self._set_meta("schema_change", json.dumps(last))
                 self._db.execute("COMMIT")
             finally:
                 self._entry = None
                 if self._db.in_transaction:  # it has failed
                     self._db.execute("ROLLBACK")
-        self._frame_revisions.update(dict.fromkeys(self._changed.frames, revision))
+        self._frame_revisions.update(dict.fromkeys(self._changed.frames, last.revision))
+        self._look_changes.update(dict.fromkeys(self._changed.looks, last))
+        for number, frame in self._changed.masks:
+            self._mask_changes.setdefault(number, {})[frame] = last
         self.publish(self._changed)
 
     @contextmanager
@@ -433,6 +521,10 @@ class Store:
             names, places = ", ".join(columns), ", ".join("?" * len(columns))
             values = [row[name] for name in columns]
             self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", values)
+        if table == "marks":
+            self._changed.masks.add((key[1], key[0]))
+        elif table == "objects":
+            self._changed.looks.add(key[0])
         self._changed.objects |= table == "objects"
         self._changed.schema |= table == "label_schema"
         self._changed.comments |= table == "comments"
@@ -445,6 +537,17 @@ class Store:
 
     def _set_meta(self, key: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
+
+
+def _source_record(value: Any) -> SourceRecord | None:
+    """The record of a video as it was saved; ValueError if it is damaged."""
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError("its video is damaged")
+    if "path" not in value:
+        raise ValueError("its video has no path")
+    return value
 
 
 def _people(database: sqlite3.Connection) -> list[Row]:

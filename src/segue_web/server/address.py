@@ -1,22 +1,39 @@
-"""The address of a page that is used again: its port and its secret, in a file for its owner alone."""
+"""The address of a page that is used again: its port and its secret, in files for their owner alone."""
 
 from __future__ import annotations
 
 import hmac
+import html
 import json
 import os
 import re
 import secrets
 import socket
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from typing import NamedTuple
 
 from segue.errors import SegueError
 from segue.utils.files import writing
 
 FILE = "page.address"
+
+REDIRECT = "page.html"
+
+_REDIRECTION = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={address}">
+<title>segue</title>
+</head>
+<body><p><a href="{address}">The page of segue</a></p></body>
+</html>
+"""
 
 LONGEST = 1000
 """Bytes of such a file that are read."""
@@ -79,9 +96,27 @@ def write_address(folder: Path, address: Address) -> None:
     path = folder / FILE
     text = json.dumps({"folder": _identity(folder), **address._asdict()})
     with writing(path):
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
+        _write_private(path, text)
+
+
+@contextmanager
+def redirect_file(address: str, folder: Path | None) -> Iterator[Path]:
+    """A page that leads to an address, for its owner alone: every user reads the arguments of a browser."""
+    with ExitStack() as stack:
+        # A browser in a sandbox may read the folder of a project, and perhaps not a temporary one.
+        with writing(Path(folder or gettempdir())):
+            place = folder or Path(stack.enter_context(TemporaryDirectory(prefix="segue-page-")))
+            path = place / REDIRECT
+            _write_private(path, _REDIRECTION.format(address=html.escape(address)))
+        stack.callback(path.unlink, missing_ok=True)
+        yield path
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read, in place of any other or of a link."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _identity(folder: Path) -> list[int]:

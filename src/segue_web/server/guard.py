@@ -9,7 +9,7 @@ import threading
 import webbrowser
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import typer
 from segue.utils import access
 from segue.utils.access import LOOPBACK, Tries, same, sender_of, tokens_of
 from segue.utils.extras import requires_extra
-from segue_web.server.address import listen, proof
+from segue_web.server.address import listen, proof, redirect_file
 from segue_web.server.slow_clients import PatientProtocol
 
 with requires_extra("web"):
@@ -192,6 +192,7 @@ class LocalServer:
         folder: Path | None = None,
     ) -> None:
         self._listener, (number, token) = listen(port, folder)
+        self._folder = folder
         self.address, self._browser = f"http://127.0.0.1:{number}/{token}/", browser
         self._server = quiet_server(make(token), ws_max_size=longest)
         self._thread = threading.Thread(target=self.run, name="segue-page", daemon=True)
@@ -199,9 +200,12 @@ class LocalServer:
     def run(self) -> None:
         """Serve until Ctrl-C."""
         typer.echo(f"Ctrl-C ends; the page is at {self.address}")
-        if self._browser:  # some browsers come back only when they are closed
-            threading.Thread(target=webbrowser.open, args=(self.address,), daemon=True).start()
-        self._server.run(sockets=[self._listener])
+        with ExitStack() as stack:
+            if self._browser:  # some browsers come back only when they are closed
+                page = stack.enter_context(redirect_file(self.address, self._folder))
+                address = page.absolute().as_uri()
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+            self._server.run(sockets=[self._listener])
 
     def start(self) -> None:
         """Serve in a thread, until :meth:`stop`."""

@@ -7,13 +7,15 @@ import time
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from segue.errors import SegueError
 from segue_web.exports import remove_unfinished
 from segue_web.project.project import Send
+from segue_web.project.store import StaleError
 from segue_web.project.tracking import Shown
 from segue_web.server.server import DEFECT
 
@@ -28,6 +30,8 @@ class Job:
     tracking: dict[str, Any] | None = None  # as :func:`segue_web.project.tracking.planned` gives it
     entry: int | None = None  # the tracking's last step in the history
     target: Path | None = None
+    user: str = ""  # who asked for it
+    run: str = field(default_factory=lambda: uuid4().hex)  # identifies it
     since: float | None = None  # when its first step came: networks are loaded by then
     shown: Shown | None = None  # what the tracker has seen so far, before its first step
 
@@ -40,7 +44,8 @@ class Job:
         objects = [] if self.tracking is None else self.tracking["objects"]
         counts = {"done": self.done, "total": self.total, "rate": round(rate, 2)}
         shown = None if self.shown is None else [self.shown.done, self.shown.total]
-        return {"what": self.what, **counts, "objects": objects, "shown": shown, "passes": self.passes}
+        about = {"what": self.what, "user": self.user, "run": self.run, "passes": self.passes}
+        return {**about, **counts, "objects": objects, "shown": shown}
 
     @property
     def passes(self) -> int:
@@ -90,6 +95,12 @@ class JobRunner:
             yield
         finally:
             self._begins = False
+
+    def check_run(self, run: str | None) -> None:
+        """See that no other job than one runs; None is any."""
+        if run is not None and self.job is not None and self.job.run != run:
+            whose = f" of {self.job.user}" if self.job.user else ""
+            raise StaleError(f"this {self._kind} has ended, and another one{whose} runs; it goes on")
 
     def begin(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
         """Begin a job, whose steps are a tracked or an exported frame each."""

@@ -223,6 +223,13 @@ async def _exit_code(process: BaseProcess) -> int:
     return 0
 
 
+class ClosedError(SegueError):
+    """Answer to requests of a project that was closed."""
+
+    def __init__(self) -> None:
+        super().__init__("another video was opened meanwhile, or segue ends; do it again")
+
+
 class Worker:
     """The other process, seen from the server; one request at a time, and a new process if it has ended."""
 
@@ -230,6 +237,7 @@ class Worker:
         self._arguments = (video.path, video.index, model, prompter, device)
         self._pool = self._new_pool()
         self._asked = self._answered = 0
+        self._closed = False
         self.on_replaced: Callable[[], None] = lambda: None  # another process has nothing loaded
 
     def _new_pool(self) -> ProcessPoolExecutor:
@@ -242,6 +250,7 @@ class Worker:
 
     async def ask(self, method: str, *arguments: Any) -> Any:
         """Call a method of :class:`Tools` in the process, after what was asked before."""
+        self._refuse_closed()
         pool, processes = self._pool, list[BaseProcess]()
         self._asked += 1
         try:
@@ -251,13 +260,23 @@ class Worker:
         except OutOfMemoryError:
             self._replace(pool)  # its networks and features may hold what is needed now
             raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and task is not None and not task.cancelling():
+                raise ClosedError from None  # who asked waits for an answer
+            raise
         except BrokenExecutor:
+            self._refuse_closed()
             self._replace(pool)
             codes = [await _exit_code(process) for process in processes]
             ended = next(filter(None, (killed_by(code, AGAIN) for code in codes)), None)
             raise SegueError(f"the process that computes {ended}" if ended else ENDED) from None
         finally:
             self._answered += 1
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise ClosedError
 
     async def use_prompter(self, name: str) -> None:
         """Answer clicks by another network, also in a process that takes the place of this one."""
@@ -294,6 +313,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process; requests that wait get an error."""
+        self._closed = True
         self.on_replaced = lambda: None
         for process in (self._pool._processes or {}).values():
             process.kill()

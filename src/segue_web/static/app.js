@@ -1,12 +1,14 @@
 // The page: what the server tells, and the parts that are made once.
 
 import { commands } from "./commands.js";
+import { peopleDialog } from "./comments.js";
 import { written } from "./dialogs.js";
 import { all, element, make, notice, span } from "./dom.js";
+import { resumeDrafts } from "./drafts.js";
 import { icon } from "./icons.js";
 import "./keys.js";
 import "./layout.js";
-import { ask, connect, loadFrames, remember, takeName } from "./link.js";
+import { connect, hello, loadFrames, remember, takeName } from "./link.js";
 import { go } from "./playback.js";
 import { wholeSchema } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
@@ -31,7 +33,7 @@ import { view } from "./view.js";
  *   settings: Record<string, unknown>, history?: State["history"], revision?: number, running?: Running | null,
  *   exporting?: Running | null, loading?: boolean, interrupted?: State["interrupted"], queue?: State["queue"],
  *   names?: string[], schema?: SchemaPart, formats?: State["formats"], videos?: string[], greet?: boolean,
- *   prompters?: State["prompters"], comments?: State["comments"], user?: string, folder?: string,
+ *   prompters?: State["prompters"], comments?: State["comments"], user?: string, guest?: boolean, folder?: string,
  *   detectors?: string[]}} Hello
  */
 /** What has happened.
@@ -57,14 +59,16 @@ async function onState(/** @type {boolean} */ online, /** @type {boolean} */ may
     state.changed();
     return;
   }
-  let known = await ask("hello");
-  while (known && known.revision < state.revision) known = await ask("hello");
+  const known = await hello();
   if (known) begin(known);
 }
 
 function begin(/** @type {Hello} */ known) {
   const first = state.mode === "loading";
-  const shown = state.video.number;
+  if (!first && known.video.number !== state.video.number) {
+    location.reload(); // another one was opened meanwhile
+    return;
+  }
   const {
     mode,
     video,
@@ -86,6 +90,7 @@ function begin(/** @type {Hello} */ known) {
     prompters = state.prompters,
     comments = [],
     user = "",
+    guest = false,
   } = known;
   Object.assign(state, {
     mode,
@@ -110,13 +115,9 @@ function begin(/** @type {Hello} */ known) {
   state.setObjects(objects);
   state.setTimeline(timeline);
   state.outdateFrames(revision);
-  if (!first && video.number !== shown) {
-    location.reload();
-    return;
-  } // another one was opened meanwhile
   if (greet) void videosDialog();
   if (first) {
-    if (mode === "annotate") takeName(user);
+    if (mode === "annotate" && takeName(user, guest)) greetGuest();
     document.title = `${state.video.name} – segue`;
     element("video-name").textContent = state.video.name;
     element("video-name").title = known.folder ?? "";
@@ -127,6 +128,23 @@ function begin(/** @type {Hello} */ known) {
     view.resize(true);
   }
   go(state.frame);
+  if (first && mode === "annotate") resumeDrafts();
+}
+
+/** Tell the person at a second browser by which name the first one knows them. */
+function greetGuest() {
+  const button = make("button", {
+    textContent: "Give your name",
+    onclick: () => {
+      box.remove();
+      void peopleDialog();
+    },
+  });
+  const box = notice(
+    `Another browser works on this project, too. Your changes stand with the name ${state.user}.`,
+    "",
+    [button],
+  );
 }
 
 function onEvent(/** @type {ServerEvent} */ event) {

@@ -1,6 +1,7 @@
 // The dialog of people: one's own name, comments, who has done what, and the newest changes.
 
 import { dialog, element, make, span, tick } from "./dom.js";
+import { keepDrafts } from "./drafts.js";
 import { comment, resolve } from "./edits.js";
 import { ask, giveName } from "./link.js";
 import { contribution, openHere, ordered, placeOf, whose } from "./people.js";
@@ -16,7 +17,11 @@ import { state } from "./state.js";
 /** changes that are listed */
 const LISTED = 12;
 
-export async function peopleDialog() {
+/** the field of a comment in the dialog @type {HTMLInputElement | null} */
+let field = null;
+
+/** Show people and comments, with a comment that was begun. */
+export async function peopleDialog(begun = "") {
   const { frame, chosenObject: item } = state;
   const answer = await ask("people");
   if (!answer) return;
@@ -40,6 +45,8 @@ export async function peopleDialog() {
     places.map(([value, textContent]) => make("option", { value, textContent })),
   );
   const text = make("input", { className: "grow", maxLength: 1000, placeholder: "Comment", "aria-label": "Comment" });
+  text.value = begun;
+  field = text;
   const give = async () => {
     if (!text.value.trim()) return;
     const isOn = (/** @type {string} */ part) => place.value === "here" || place.value === part;
@@ -75,6 +82,7 @@ export async function peopleDialog() {
     done,
   ]);
   box.classList.add("people");
+  box.typed = Boolean(begun);
   state.listeners.add(show);
   show();
   (state.user ? text : name).focus();
@@ -121,7 +129,7 @@ function row(/** @type {Remark} */ remark, /** @type {HTMLDialogElement} */ box)
   };
   const { box: done, label } = tick("Resolved", { checked: Boolean(resolved) });
   done.onchange = () => void resolve(id, done.checked);
-  if (resolved && resolved !== "?") label.title = `by ${whose(resolved, state.user)}`;
+  if (resolved && resolved !== "?") label.title = `by ${whose(resolved, state.user, state.guest)}`;
   const where = make("button", { className: "pick", title: "Go there", onclick: shows }, [
     span(placeOf(remark, state.objects), "cut"),
   ]);
@@ -138,3 +146,8 @@ export function showRemarks() {
 }
 
 element("remarks").onclick = () => void peopleDialog();
+keepDrafts(
+  "comment",
+  () => (field?.closest("dialog")?.open && field.value.trim()) || null,
+  (/** @type {string} */ text) => void peopleDialog(text),
+);

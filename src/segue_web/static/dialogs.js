@@ -187,7 +187,19 @@ function importPreview(
     if (answer) {
       box.close();
       notice(`Imported: ${answer.message}.`, "good");
+    } else await preview();
+  };
+  /** what becomes of each object, by its number in the file @type {Map<number, HTMLElement>} */
+  const texts = new Map();
+  /** List the changes as they would be now. */
+  const preview = async () => {
+    const answer = await ask("import", { upload, targets, preview: true });
+    button.disabled = !answer;
+    for (const { number, text } of answer?.objects ?? []) {
+      const about = texts.get(number);
+      if (about) about.textContent = text;
     }
+    return Boolean(answer);
   };
   const button = make("button", { className: "primary", textContent: "Import", onclick: run });
   const rows = objects.slice(0, MAX_LISTED).map(({ number, name, target, text }) => {
@@ -205,12 +217,9 @@ function importPreview(
     };
     select.onchange = async () => {
       targets[number] = select.value ? Number(select.value) : null;
-      const answer = await ask("import", { upload, targets, preview: true });
-      button.disabled = !answer;
-      about.textContent =
-        answer?.objects.find((/** @type {ImportedObject} */ item) => item.number === number).text ??
-        "choose another object";
+      if (!(await preview())) about.textContent = "choose another object";
     };
+    texts.set(number, about);
     return make("li", {}, [make("b", { textContent: name }), " → ", select, about]);
   });
   if (objects.length > rows.length)

@@ -2,6 +2,7 @@
 
 import { make, notice, question } from "./dom.js";
 import { complain, loadFrames, request, tell } from "./link.js";
+import { isOwn } from "./people.js";
 import { go, hold } from "./playback.js";
 import { state } from "./state.js";
 
@@ -50,7 +51,7 @@ function edit(/** @type {(about: About, known: FrameData | undefined) => Promise
   return change(async () => {
     if (!state.isFresh(frame)) await loadFrames([frame]);
     const known = state.frameData.get(frame);
-    const answer = await ask({ frame, object: target.id, seen: known?.revision ?? 0 }, known);
+    const answer = await ask({ frame, object: target.id, seen: Math.max(0, known?.revision ?? 0) }, known);
     if (answer?.object) state.made(target, answer.object);
     return answer;
   });
@@ -193,13 +194,13 @@ export async function spread(/** @type {number} */ first, /** @type {number} */ 
 }
 
 export async function merge(/** @type {number} */ object, /** @type {number} */ into) {
-  if (await change(() => request("merge", { object, into }))) state.choose(into);
+  if (await change(() => request("merge", { object, into, seen: state.revision }))) state.choose(into);
 }
 
 /** Make a new object of the chosen one from this frame on. */
 export async function split() {
   const { object, frame } = state;
-  const answer = await change(() => request("split", { object, frame }));
+  const answer = await change(() => request("split", { object, frame, seen: state.revision }));
   if (answer)
     notice(`${state.objects.find(({ id }) => id === answer.object)?.name ?? "A new object"} begins on frame ${frame}.`);
 }
@@ -221,16 +222,17 @@ export const comment = (
 export const resolve = (/** @type {number} */ id, /** @type {boolean} */ resolved) =>
   change(() => request("resolve", { comment: id, resolved }));
 
-/** Assign a video to a person; an empty name takes that back. */
-export const assign = (/** @type {number} */ number, /** @type {string} */ person) =>
-  change(() => request("assign", { number, person }));
+/** Assign a video to a person in place of the one who is shown; an empty name takes that back. */
+export const assign = (/** @type {number} */ number, /** @type {string} */ person, /** @type {string} */ seen) =>
+  change(() => request("assign", { number, person, seen }));
 
 /** Whether a person wants to undo or redo what somebody else has done. */
 async function mayUndo(/** @type {"undo" | "redo"} */ op) {
-  const who = state.pending ? "" : (state.history.users?.[op] ?? "");
-  if (!who || who === state.user) return true;
+  const label = state.history[op];
+  const who = state.history.users?.[op] ?? "";
+  if (label === null || isOwn(who, state.user, state.guest)) return true;
   const verb = op === "undo" ? "Undo" : "Redo";
-  const answer = await question(`${who} made this change: ${state.history[op]}. ${verb} it?`, {
+  const answer = await question(`${who || "Somebody else"} made this change: ${label}. ${verb} it?`, {
     keep: "Leave it",
     take: verb,
   });
@@ -239,9 +241,12 @@ async function mayUndo(/** @type {"undo" | "redo"} */ op) {
 
 /** Takes back what was asked for last; a change that is refused meanwhile leaves nothing to take back. */
 export async function undo(/** @type {"undo" | "redo"} */ op) {
-  if (!(await mayUndo(op))) return;
   const before = state.pending && op === "undo" ? lastMade : true;
-  const answer = await change(async () => ((await before) ? request("undo", { redo: op === "redo" }) : {}));
+  const answer = await change(async () => {
+    if (!(await before)) return {};
+    const entry = state.history.entries?.[op] ?? null; // of this step alone: another one may come while it is asked
+    return (await mayUndo(op)) ? request("undo", { redo: op === "redo", entry }) : {};
+  });
   if (!answer?.label) return;
   const by = answer.user && answer.user !== state.user ? `, by ${answer.user}` : "";
   notice(`${op === "undo" ? "Undone" : "Redone"}: ${answer.label}${placeOf(answer)}${by}.`);
@@ -266,16 +271,17 @@ export const changeFrameAttributes = (
   /** @type {Record<string, string | null>} */ attributes,
 ) => void change(() => request("frame_attributes", { object, frame, attributes }));
 
-/** Replace classes and attributes. */
-export const setSchema = (/** @type {import("./state.js").LabelSchema} */ schema) =>
-  change(() => request("schema", { schema }));
+/** Replace classes and attributes, as they were at a revision. */
+export const setSchema = (/** @type {import("./state.js").LabelSchema} */ schema, /** @type {number} */ seen) =>
+  change(() => request("schema", { schema, seen }));
 
 /** Say of the masks of what is chosen, or of all objects, that somebody looked at them; again: that nobody did. */
 export async function review(/** @type {number} */ first, /** @type {number} */ last) {
   const objects = state.chosenIds.length ? state.chosenIds : state.objects.map(({ id }) => id);
   const marks = objects.flatMap((id) => [...state.marksOf(id)].filter(([frame]) => frame >= first && frame <= last));
   const reviewed = !marks.length || marks.some(([, mark]) => !mark.reviewed);
-  const answer = await change(() => request("reviewed", { objects, first, last, reviewed }));
+  const seen = () => (state.isFresh(state.frame) ? state.revision : (state.current?.revision ?? 0));
+  const answer = await change(() => request("reviewed", { objects, first, last, seen: seen(), reviewed }));
   if (answer && first !== last)
     notice(
       `${reviewed ? "Reviewed" : "To be reviewed again"}: ${answer.masks === 1 ? "1 mask" : `${answer.masks} masks`}.`,
@@ -291,7 +297,7 @@ export function toggleChosen(/** @type {"visible" | "locked"} */ what) {
 /** Remove an object; it can be taken back until something else is changed. */
 export async function remove(/** @type {number} */ object) {
   const name = state.objects.find((item) => item.id === object)?.name;
-  if (await change(() => request("remove", { object }))) undoable(`Removed: ${name}.`);
+  if (await change(() => request("remove", { object, seen: state.revision }))) undoable(`Removed: ${name}.`);
 }
 
 /** Begin a tracking or an export, after the edits that were made before. */
@@ -311,9 +317,24 @@ export const switchVideo = (/** @type {number} */ number, /** @type {boolean} */
  * End the tracking, also one that has not begun yet, or without one the export; with `next` the one that waits begins.
  */
 export function stop(next = false) {
-  const ask = () => (!state.running && state.exporting ? request("stop_export") : request("stop", { next }));
+  const ask = async () => {
+    const { running, exporting } = state;
+    const run = (running ?? exporting)?.run ?? null; // of this one alone: another one may begin while it is asked
+    if (!(await mayStop(running ?? exporting, running ? "tracking" : "export"))) return {};
+    return !running && exporting ? request("stop_export", { run }) : request("stop", { next, run });
+  };
   if (state.starting) void change(ask);
   else ask().catch(complain);
+}
+
+/** Whether a person wants to stop what somebody else has begun. */
+async function mayStop(/** @type {import("./state.js").Running | null} */ job, /** @type {string} */ what) {
+  if (!job || isOwn(job.user ?? "", state.user, state.guest)) return true;
+  const answer = await question(`${job.user || "Somebody else"} began this ${what}. Stop it?`, {
+    keep: "Let it go on",
+    stop: "Stop",
+  });
+  return answer === "stop";
 }
 
 /** Move a waiting tracking to a place, the first one is the next; without one it waits no more. */

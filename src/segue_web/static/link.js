@@ -14,6 +14,13 @@ class Refused extends Error {
 /** what is asked of the list of videos, not of the open one */
 const LIST = new Set(["videos", "open", "export_all", "assign"]);
 
+/** longest milliseconds between two tries */
+const LONGEST = 4000;
+
+/** Milliseconds before a try is repeated, which grow. */
+const waitBefore = (/** @type {number} */ tries, first = 50) => Math.min(LONGEST, first * 2 ** tries);
+const pause = (/** @type {number} */ milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
 /** what is called with the answers that are due, by the number of the request */
 const waiting = new Map();
 let [number, tries] = [0, 0];
@@ -27,10 +34,11 @@ let socket = null;
 export function connect(onEvent, onState) {
   socket = new WebSocket(new URL("ws", location.href.replace(/^http/, "ws")));
   socket.onopen = () => {
-    tries = 0;
+    state.connected();
     onState(true, true);
   };
   socket.onmessage = ({ data }) => {
+    tries = 0;
     const message = JSON.parse(data);
     if (message.event) {
       onEvent(message);
@@ -51,7 +59,7 @@ export function connect(onEvent, onState) {
           else if (known) connect(onEvent, onState);
           else onState(false, false);
         },
-        Math.min(4000, 250 * 2 ** tries++),
+        waitBefore(tries++, 250),
       );
     again();
   };
@@ -99,17 +107,35 @@ export const ask = (/** @type {string} */ op, fields = {}) =>
     complain(error);
   });
 
+/**
+ * What the page begins with, not older than what it has heard of since it is connected; null where it is not.
+ * @returns {Promise<any>}
+ */
+export async function hello() {
+  const connection = socket;
+  for (let repeated = 0; ; repeated++) {
+    const known = await ask("hello", thisBrowser());
+    if (!known || socket !== connection) return null;
+    if (!(known.revision < state.revision)) return known;
+    await pause(waitBefore(repeated));
+    if (socket !== connection) return null;
+  }
+}
+
 /** Say something of little weight, of which an answer is not needed. */
 export const tell = (/** @type {string} */ op, fields = {}) => void request(op, fields).catch(() => undefined);
 
 /** Ask for frames, again where the answer is from before a change that the page has heard of. */
-export async function loadFrames(/** @type {number[]} */ frames) {
+export async function loadFrames(/** @type {number[]} */ frames, repeated = 0) {
   const answer = await request("look", { frames: frames.slice(0, 64) }).catch(() => null);
   const old = (answer?.frames ?? []).filter(
     (/** @type {import("./state.js").FrameData} */ item) => !state.setFrameData(item) && !state.isFresh(item.frame),
   );
   state.changed();
-  if (old.length) await loadFrames(old.map((/** @type {import("./state.js").FrameData} */ item) => item.frame));
+  if (!old.length) return;
+  await pause(waitBefore(repeated));
+  const again = old.map((/** @type {import("./state.js").FrameData} */ item) => item.frame);
+  await loadFrames(again, repeated + 1);
 }
 
 /** Say why something was refused. @returns {any} the message */
@@ -122,21 +148,36 @@ export function complain(/** @type {any} */ error) {
   return box;
 }
 
-/** where the browser keeps the name of the person, and the one that segue was started with */
+/** where the browser keeps who it is, and whether it is a guest */
+const BROWSER = "segue-browser";
+/** where the browser keeps the name of the person, and the one that it was given to begin with */
 const NAME = "segue-user";
 let given = "";
 
-/** Take the name that segue was started with, or the one that was typed here since. */
-export function takeName(/** @type {string} */ name) {
-  given = name;
-  const [start, typed] = JSON.parse(localStorage.getItem(NAME) ?? "[]");
-  state.user = start === name ? typed : name;
+/** Which browser this is; its windows are of one person. */
+function thisBrowser() {
+  const known = JSON.parse(localStorage.getItem(BROWSER) ?? "null") ?? { browser: crypto.randomUUID(), guest: false };
+  localStorage.setItem(BROWSER, JSON.stringify(known));
+  return known;
 }
 
-/** Take a name that was typed, also for the next time. */
+/** Take the name that this browser is given, or the one that was typed here; tells whether a guest is to be told. */
+export function takeName(/** @type {string} */ name, /** @type {boolean} */ guest) {
+  const isNew = guest && !thisBrowser().guest;
+  localStorage.setItem(BROWSER, JSON.stringify({ ...thisBrowser(), guest }));
+  const [start, typed] = JSON.parse(localStorage.getItem(NAME) ?? "[]");
+  const isKnown = guest ? typed && !(isNew && typed === start) : start === name;
+  given = name;
+  state.guest = guest;
+  state.user = isKnown ? typed : name;
+  if (guest) giveName(state.user); // it stays, whoever comes first the next time
+  return isNew && !isKnown;
+}
+
+/** Take a name that was typed, also for the next time; a guest always has one. */
 export function giveName(/** @type {string} */ name) {
-  state.user = name;
-  localStorage.setItem(NAME, JSON.stringify([given, name]));
+  state.user = name || (state.guest ? given : "");
+  localStorage.setItem(NAME, JSON.stringify([given, state.user]));
   state.changed();
 }
 

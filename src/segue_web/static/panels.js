@@ -189,7 +189,8 @@ function showHere() {
       text += `, confidence ${mark.score.toFixed(2)}`;
     else if (mark.score < 1) text += `, likely to fit by ${Math.round(100 * mark.score)} %`;
     text += mark.area ? `; ${mark.area.toLocaleString("en")} pixels.` : ".";
-    if (mark.reviewed) text += mark.reviewer ? ` Reviewed by ${whose(mark.reviewer, state.user)}.` : " Reviewed.";
+    if (mark.reviewed)
+      text += mark.reviewer ? ` Reviewed by ${whose(mark.reviewer, state.user, state.guest)}.` : " Reviewed.";
   }
   element("here-text").textContent = text;
   const near =
@@ -211,8 +212,8 @@ function showHere() {
 
 const kindOf = (/** @type {{kind: string, user?: string}} */ { kind, user = "" }) =>
   kind === "given"
-    ? `corrected by ${whose(user, state.user)}`
-    : `${KINDS[kind]}${user ? ` by ${whose(user, state.user)}` : ""}`;
+    ? `corrected by ${whose(user, state.user, state.guest)}`
+    : `${KINDS[kind]}${user ? ` by ${whose(user, state.user, state.guest)}` : ""}`;
 
 function showFound() {
   const here = state.foundFrame === state.frame ? state.found : [];

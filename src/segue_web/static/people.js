@@ -6,8 +6,14 @@
  * @typedef {{user: string, masks: number, reviewed: number, comments: number}} Person
  */
 
-/** Whose work it is, for somebody. @param {string} name @param {string} me */
-export const whose = (name, me) => (!name || name === me ? "you" : name);
+/**
+ * Whether work is one's own; without a name it is, but for a guest, who always has one.
+ * @param {string} name @param {string} me @param {boolean} guest
+ */
+export const isOwn = (name, me, guest) => name === me || (!name && !guest);
+
+/** Whose work it is, for somebody. @param {string} name @param {string} me @param {boolean} guest */
+export const whose = (name, me, guest) => (isOwn(name, me, guest) ? "you" : name || "somebody else");
 
 /** @param {number} count @param {string} what */
 const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;

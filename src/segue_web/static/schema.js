@@ -1,8 +1,10 @@
 // What objects may be, and what is to be said of them: the dialog of the label schema, and the choice of a class.
 
 import { dialog, iconButton, make, notice, span, tick } from "./dom.js";
+import { keepDrafts } from "./drafts.js";
 import { changeObjects, setSchema } from "./edits.js";
 import { remember } from "./link.js";
+import { mergeSchemas } from "./merging.js";
 import { state } from "./state.js";
 
 /**
@@ -47,11 +49,21 @@ const field = (
   return node;
 };
 
-/** Change classes and attributes; nothing is changed before it is saved. */
-export function schemaDialog() {
-  /** @type {LabelSchema} */
-  let draft = structuredClone(state.schema);
+/** @typedef {{base: LabelSchema, draft: LabelSchema, seen: number}} Draft */
+
+/** what the dialog would save, while it is open @type {() => Draft | null} */
+let readDraft = () => null;
+
+/** Change classes and attributes, or go on with a draft; nothing is changed before it is saved. */
+export function schemaDialog(/** @type {Draft | null} */ begun = null) {
+  /** what the draft was made of, and when */
+  let [base, seen] = [begun?.base ?? state.schema, begun?.seen ?? state.revision];
+  let draft = begun?.draft ?? structuredClone(base);
   const box = make("div", { className: "schema" });
+  readDraft = () => {
+    const isOpen = box.closest("dialog")?.open && JSON.stringify(draft) !== JSON.stringify(base);
+    return isOpen ? { base, draft, seen } : null;
+  };
   const byClass = tick("Objects have the colour of their class in the image", { checked: state.settings.classColours });
   byClass.label.className = "tick";
   byClass.box.onchange = () => {
@@ -180,7 +192,15 @@ export function schemaDialog() {
     }
   };
   const save = async () => {
-    if (await setSchema(draft)) whole.close();
+    if (await setSchema(draft, seen)) whole.close();
+    else if (JSON.stringify(state.schema) !== JSON.stringify(base)) mergeIn();
+  };
+  /** Somebody else has changed the schema meanwhile: show both changes. */
+  const mergeIn = () => {
+    draft = structuredClone(mergeSchemas(base, draft, state.schema));
+    [base, seen] = [state.schema, state.revision];
+    show();
+    notice("Their changes and yours stand in the dialog now. Look, and save again.");
   };
   show();
   const whole = dialog("Classes and attributes", [
@@ -199,6 +219,8 @@ export function schemaDialog() {
   ]);
   whole.classList.add("broad");
 }
+
+keepDrafts("schema", () => readDraft(), schemaDialog);
 
 /**
  * A schema of a file or of the server, with all that may be left out.

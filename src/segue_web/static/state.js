@@ -20,7 +20,7 @@ import { unsureFrames } from "./review.js";
  *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number, unknown, string?, string?]>}}
  *   FrameData
  * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?:
- *   [number, number] | null, passes?: number}} Running
+ *   [number, number] | null, passes?: number, user?: string, run?: string}} Running
  * @typedef {{direction: string, start: number, objects: number[], done: number, total: number}} Interrupted
  * @typedef {{id: number, direction: string, start: number, objects: number[]}} Waiting
  * @typedef {{counts: string, label: string | null, score: number | null}} Found
@@ -49,12 +49,15 @@ class State {
   revision = 0;
   /** what is known of frames from before this change is out of date, and shown only until there are newer ones */
   forgotten = 0;
-  /** the next steps to undo and redo, and who made them
-   * @type {{undo: string | null, redo: string | null, users?: Record<string, string>}}
+  /** the next steps to undo and redo, who made them, and their numbers
+   * @type {{undo: string | null, redo: string | null, users?: Record<string, string>, entries?: Record<string,
+   *   number | null>}}
    */
   history = { undo: null, redo: null };
   /** name of the person at this page, which stands with every change */
   user = "";
+  /** whether another browser has the name that segue was started with */
+  guest = false;
   /** @type {import("./people.js").Remark[]} */
   comments = [];
   /** the tracking that runs @type {Running | null} */
@@ -206,6 +209,12 @@ class State {
   /** Ask for all frames again that were looked at before a change of many. */
   outdateFrames(/** @type {number} */ revision) {
     this.forgotten = Math.max(this.forgotten, revision);
+  }
+
+  /** A connection begins: its project may be an older copy, so that what was known before is only shown. */
+  connected() {
+    this.revision = this.forgotten = 0;
+    for (const data of this.frameData.values()) data.revision = -1;
   }
 
   /** whether what is known of a frame is up to date */

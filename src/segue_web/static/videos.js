@@ -53,7 +53,11 @@ export async function videosDialog() {
       autocomplete: "off",
     });
     person.setAttribute("list", "persons");
-    person.onchange = () => void assign(number, person.value.trim());
+    let seen = item.assigned ?? "";
+    person.onchange = async () => {
+      const name = person.value.trim();
+      if (await assign(number, name, seen)) seen = name;
+    };
     person.onkeydown = commits;
     return make("li", { className: here ? "row chosen" : "row" }, [button, ...about, person]);
   });

@@ -125,6 +125,41 @@ def test_outlines_of_annotation_tools_are_masks_of_still_images(
     assert (found.kind, found.complete, found.videos[0].frames) == ("annotated", True, 1)
 
 
+def test_labelme_is_of_the_image_that_it_names(tmp_path: Path) -> None:
+    """Not of a mask or another image of the same stem, nor by the name of its own file."""
+    Image.new("RGB", SIZE[::-1], (200, 200, 200)).save(tmp_path / "1.jpg")
+    save(tmp_path / "1.png")
+    save(tmp_path / "1.json", labelme(*CORNERS, imagePath="1.jpg"))
+    Image.new("RGB", SIZE[::-1], (30, 30, 30)).save(tmp_path / "other.jpg")
+    save(tmp_path / "2.png")
+    save(tmp_path / "2.json", labelme(*CORNERS, imagePath="C:\\photos\\other.jpg"))
+    stills = gather([str(tmp_path)], report=silent).stills
+    assert [(still.name, round(float(still.read(0)[0].mean()))) for still in stills] == [
+        ("1", 200),
+        ("other", 30),
+    ]
+    assert all(still.read(0)[1][5, 5] == 1 for still in stills)
+
+
+def test_labelme_of_an_image_that_was_converted_is_of_that_of_its_stem(tmp_path: Path) -> None:
+    save(tmp_path / "1.png")
+    save(tmp_path / "1.json", labelme(*CORNERS, imagePath="1.tif"))
+    (still,) = gather([str(tmp_path)], report=silent).stills
+    assert still.read(0)[1][5, 5] == 1
+
+
+def test_yolo_is_of_the_photograph_and_not_of_the_mask_beside_it(tmp_path: Path) -> None:
+    Image.new("RGB", SIZE[::-1], (200, 200, 200)).save(tmp_path / "1.jpg")
+    save(tmp_path / "1.png")
+    save(tmp_path / "1.txt", line(*CORNERS))
+    (still,) = gather([str(tmp_path)], report=silent).stills
+    assert round(float(still.read(0)[0].mean())) == 200
+    for name in ("2.png", "3.jpg"):  # now neither kind has all
+        save(tmp_path / name)
+        save((tmp_path / name).with_suffix(".txt"), line(*CORNERS))
+    assert "1.jpg and 1.png have one name" in str(check_data(tmp_path).problems)
+
+
 def test_of_two_outlines_the_smaller_one_lies_in_front(tmp_path: Path) -> None:
     save(tmp_path / "0.png")
     save(tmp_path / "0.txt", line((4, 4), (6, 4), (6, 6), (4, 6)) + line(*CORNERS))

@@ -3,12 +3,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { contribution, openHere, ordered, placeOf, whose } from "../../../src/segue_web/static/people.js";
+import { contribution, isOwn, openHere, ordered, placeOf, whose } from "../../../src/segue_web/static/people.js";
 
 const remark = (id, object, frame, resolved = "") => ({ id, object, frame, text: "", user: "Ann", resolved });
 
 test("work without a name is one's own", () => {
-  assert.deepEqual([whose("", "Ann"), whose("Ann", "Ann"), whose("Ben", "Ann")], ["you", "you", "Ben"]);
+  assert.deepEqual(
+    [whose("", "Ann", false), whose("Ann", "Ann", false), whose("Ben", "Ann", false)],
+    ["you", "you", "Ben"],
+  );
+});
+
+test("work without a name is not that of a guest, who always has one", () => {
+  assert.deepEqual([whose("", "Person 2", true), whose("Person 2", "Person 2", true)], ["somebody else", "you"]);
+  assert.ok(!isOwn("", "Person 2", true));
 });
 
 test("a person's work is counted in words", () => {

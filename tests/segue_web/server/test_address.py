@@ -7,12 +7,17 @@ import os
 import shutil
 import socket
 import stat
+import threading
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
+from fastapi import FastAPI
 
-from segue_web.server.address import FILE, Address, listen, proof, read_address
+from segue_web.server.address import FILE, REDIRECT, Address, listen, proof, read_address
+from segue_web.server.guard import LocalServer
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="modes and links of files are those of POSIX")
 
@@ -107,3 +112,40 @@ def test_a_damaged_file_is_replaced(tmp_path: Path, damage: dict[str, object]) -
 
 def test_a_proof_needs_the_secret_and_holds_for_one_challenge() -> None:
     assert len({proof("a", "1"), proof("b", "1"), proof("a", "2")}) == 3
+
+
+@on_posix
+@pytest.mark.parametrize("keeps", [True, False])
+def test_no_secret_stands_in_the_arguments_of_the_browser(
+    keeps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in the list of processes, which every user of the machine reads."""
+    arguments, modes, texts = list[str](), list[int](), list[str]()
+    opened = threading.Event()
+
+    def open_browser(address: str) -> None:
+        path = Path(url2pathname(urlsplit(address).path))
+        arguments.append(address)
+        modes.append(stat.S_IMODE(path.stat().st_mode))
+        texts.append(path.read_text("utf-8"))
+        opened.set()
+
+    monkeypatch.setattr("webbrowser.open", open_browser)
+    previous = os.umask(0)
+    try:
+        server = LocalServer(lambda _: FastAPI(), 0, True, 1000, tmp_path if keeps else None)
+        if keeps:
+            (tmp_path / REDIRECT).symlink_to(tmp_path / "elsewhere")
+        server.start()
+        assert opened.wait(60)
+    finally:
+        os.umask(previous)
+        server.stop()
+
+    token = urlsplit(server.address).path.strip("/")
+    assert len(token) > 20
+    assert token not in arguments[0]
+    assert f'url={server.address}"' in texts[0]
+    assert modes == [0o600]
+    assert not Path(url2pathname(urlsplit(arguments[0]).path)).exists()
+    assert not (tmp_path / "elsewhere").exists()

@@ -178,3 +178,18 @@ def test_a_process_that_is_killed_again_and_again_is_replaced(worker: Worker) ->
         assert await count(5) == 5
 
     asyncio.run(asyncio.wait_for(run(), 120))
+
+
+def test_requests_that_wait_when_a_project_is_closed_are_answered(video: Path) -> None:
+    """Else the page that asked waits for ever."""
+
+    async def run() -> None:
+        worker = Worker(Video(video), ("stcn-lite", None), "segue-prompt", "cpu")
+        waiting = [asyncio.ensure_future(worker.ask("find", 0, "motion")) for _ in range(6)]
+        await asyncio.sleep(0)
+        worker.close()
+        for request in [*waiting, worker.ask("find", 0, "motion")]:
+            with pytest.raises(SegueError, match="another video was opened meanwhile"):
+                await request
+
+    asyncio.run(asyncio.wait_for(run(), 60))

@@ -18,6 +18,9 @@ from segue.video.sources.addresses import is_url, stored_address
 END_BYTES = 1 << 18
 """Bytes at each end of a file that go into its digest: headers and indices of video files lie there."""
 
+SAMPLED_IMAGES = 16
+"""Images of a folder, spread over it, whose content goes into the digest of its content."""
+
 Kind = Literal["file", "folder", "address", "camera"]
 
 
@@ -163,6 +166,37 @@ class VideoSource(OptionModel):
 def _differ(one: object, other: object) -> bool:
     """Whether two known values differ; addresses leave some unknown."""
     return one is not None and other is not None and one != other
+
+
+def content_digest(source: str | Path) -> str:
+    """SHA-256 of the size and both ends of a file, or of the sizes of images and the ends of some.
+
+    Args:
+        source: a file, a folder or a pattern of images.
+
+    Returns:
+        Hexadecimal; names and times do not count, so that a copy has the same digest.
+
+    Raises:
+        SourceError: it is not there, or cannot be read.
+    """
+    from segue.video.sources.images import list_images, match_images  # late: options are checked before
+
+    path = Path(source)
+    if path.is_file():
+        kind, files = "file", [path]
+    else:
+        kind, files = "images", list_images(path) if path.is_dir() else match_images(os.fspath(source))
+    if not files:
+        raise SourceError(not_there(source))
+    try:
+        digest = hashlib.sha256(f"{kind} {[file.stat().st_size for file in files]}".encode())
+        step = max(1, len(files) // SAMPLED_IMAGES)
+        for file in files[::step]:
+            digest.update(_digest_of_ends(file).encode())
+    except OSError as error:
+        raise SourceError(f"{source}: cannot be read ({error.strerror})") from None
+    return digest.hexdigest()
 
 
 def _digest_of_ends(path: Path) -> str:

@@ -1,0 +1,42 @@
+"""The video of a project: its path, and a digest of its content by which it is recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from segue.errors import SegueError
+from segue.utils.notices import notice
+from segue.video.sources.identity import content_digest
+
+SourceRecord = Mapping[str, str]
+"""``path`` of a video and ``digest`` of its content, which earlier versions did not save."""
+
+
+def source_record(video: Path) -> SourceRecord:
+    """The record that a project saves of its video."""
+    return {"path": str(video.absolute()), "digest": content_digest(video)}
+
+
+def check_source(folder: Path, recorded: SourceRecord | None, video: Path) -> None:
+    """Raise SegueError unless a project is of a video, as far as what it has recorded tells.
+
+    The digest decides; a project of an earlier segue without one is of the video at its path.
+    """
+    if recorded is None:
+        notice(f"{folder}: an earlier segue made this project and saved no video; it is taken for {video}")
+        return
+    same_path = Path(recorded["path"]).resolve() == video.resolve()
+    if "digest" not in recorded:
+        if not same_path:
+            _refuse(folder, f"of {recorded['path']}, made by an earlier segue, which saved no digest of it")
+    elif recorded["digest"] != content_digest(video):
+        changed = f"of {video} as it was before it changed"
+        _refuse(folder, changed if same_path else f"of another video, {recorded['path']}")
+
+
+def _refuse(folder: Path, of: str) -> None:
+    raise SegueError(
+        f"{folder}: a project {of}; choose another folder with --project, or give --adopt if the masks fit "
+        "this video, too"
+    )
