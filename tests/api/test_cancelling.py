@@ -152,6 +152,17 @@ def test_saving_stops_between_the_last_results(source: Source, tmp_path: Path) -
     assert contents(tmp_path / "out/masks") == contents(tmp_path / "whole/masks")
 
 
+def test_two_results_share_a_source(source: Source, lite: STCNLite) -> None:
+    one, other = track(source, lite), track(source, lite)
+    assert (next(one).index, next(other).index) == (0, 0)
+    assert next(one).index == 1
+    one.cancel()
+    with pytest.raises(RunCancelledError):
+        next(one)
+    other.close()
+    assert [frame.index for frame in source] == list(range(COUNT))
+
+
 class SilentCamera(Reader):
     """A camera that gives no frame before it is interrupted."""
 

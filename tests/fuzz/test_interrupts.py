@@ -29,7 +29,7 @@ import pytest
 import torch
 
 from segue.cli import main
-from segue.jobs import running
+from segue.jobs import frame_loop
 from segue.masks import write_index_mask
 from segue.models.mustan_lite import MustanLite
 from segue.weights import load_strict, write_checkpoint
@@ -161,7 +161,7 @@ def begin(case: Case, folder: Path, *words: str, saves: bool = True) -> int:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if saves:  # after every frame
-            running.SAVE_EVERY_SECONDS, running.SAVE_SHARE = 0.0, 1e9
+            frame_loop.SAVE_EVERY_SECONDS, frame_loop.SAVE_SHARE = -1.0, 1e9
         case.prepare()
         sys.argv = ["segue", *case.words, *words]
         main()

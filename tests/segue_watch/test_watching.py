@@ -98,6 +98,7 @@ def test_a_file_of_cameras_is_watched_too(camera: str, tmp_path: Path) -> None:
         [defaults]
         model = "median"
         device = "cpu"
+        when-late = "all"
         end = {len(JPEGS)}
         [cameras.gate]
         source = "{camera}"

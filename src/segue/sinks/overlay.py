@@ -26,6 +26,7 @@ from segue.masks import overlay, resize_mask
 from segue.sinks.base import FileSink
 from segue.types import Frame, Image, Segmentation
 from segue.utils.files import replacing, writing
+from segue.video.decoding.decode import ONE_THREAD
 from segue.video.decoding.readers import DEFAULT_FPS
 
 RgbaImage = Image
@@ -96,6 +97,7 @@ class OverlayVideoSink(FileSink):
                 format="yuv420p",
                 dst_colorspace=Colorspace.ITU709,
                 dst_color_range=ColorRange.MPEG,
+                **ONE_THREAD,
             )
             # The format wants rising time stamps, a camera may give two frames the same.
             self._last_tick = max(round((frame.time - self._begin) * _CLOCK), self._last_tick + 1)
@@ -210,7 +212,7 @@ def transparent_video(
             begin = time if begin is None else begin
             last = max(round((time - begin) * _CLOCK), last + 1)
             raw = VideoFrame.from_ndarray(even_sides(image, cv2.BORDER_CONSTANT), format="rgba")
-            raw = raw.reformat(format=encoding_as.pixels)
+            raw = raw.reformat(format=encoding_as.pixels, **ONE_THREAD)
             raw.pts, raw.time_base = last, Fraction(1, _CLOCK)
             container.mux(stream.encode(raw))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import heapq
+import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import av
 import av.container
@@ -16,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from segue.errors import SourceError
@@ -30,6 +34,12 @@ if TYPE_CHECKING:
 # Titles are not always the UTF-8 that the formats want; the video is none the worse for that. From version 19
 # on PyAV takes them as they come.
 _TITLES: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+ONE_THREAD: dict[str, Any] = {"threads": 1} if "threads" in (VideoReformatter.reformat.__doc__ or "") else {}
+"""Arguments with which PyAV converts a frame in the thread that asks. Newer versions else begin threads for
+each frame, which takes ten times as long at 240p, and a fork that frees a frame waits for them for ever."""
+
+Container = TypeVar("Container", bound=av.container.InputContainer)
 
 Packet = Any
 """A packet of PyAV; its class is generic in some versions."""
@@ -176,6 +186,49 @@ def open_container(
     return container
 
 
+OF_PARENT = "a process that was forked cannot go on with an iteration of its parent; begin one of its own"
+
+_OWNED: set[Any] = set()
+"""Containers of blocks of :func:`owned_container` that have not ended."""
+
+_INHERITED: set[Any] = set()
+"""Containers that the process had when it was forked from another."""
+
+
+@contextmanager
+def owned_container(container: Container) -> Iterator[Container]:
+    """Close a container at the end of the block, unless the process was forked meanwhile.
+
+    A fork has none of the threads that decode. FFmpeg would wait for them for ever, also where Python frees
+    the container: a fork keeps it for good.
+
+    Args:
+        container: of :func:`open_container`.
+
+    Yields:
+        The container.
+    """
+    _OWNED.add(container)
+    try:
+        yield container
+    finally:
+        if container not in _INHERITED:
+            _OWNED.discard(container)
+            container.close()
+
+
+def _leave_to_parent() -> None:
+    """In a fork: never free the containers of the parent, not even at the end of the interpreter."""
+    for container in _OWNED:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(container))
+    _INHERITED.update(_OWNED)
+    _OWNED.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 def _is_video(stream: VideoStream) -> bool:
     """Whether a stream is no cover image of a sound file."""
     return not int(getattr(stream, "disposition", 0)) & _COVER
@@ -199,6 +252,8 @@ def packets(
     """All packets of the stream by one clock, each with whether it is damaged."""
     waiting: list[tuple[Packet, bool]] = []  # from one on whose flag may be no damage
     for packet in container.demux(stream):
+        if container in _INHERITED:
+            raise SourceError(OF_PARENT)
         if clock.take(packet):  # the flag was only a counter that begins anew with a second recording
             waiting = [(earlier, False) for earlier, _ in waiting]
         waiting.append((packet, packet.is_corrupt))
@@ -278,9 +333,10 @@ def to_rgb(item: Decoded, where: str) -> Image:
         raise DamageError(f"{where} is damaged")
     check_pixels(item.frame.height, item.frame.width, where)
     if item.transfer in (PQ, HLG):
-        image = to_sdr(np.asarray(item.frame.to_ndarray(format="rgb48le")), hlg=item.transfer == HLG)
+        wide = np.asarray(item.frame.to_ndarray(format="rgb48le", **ONE_THREAD), np.uint16)
+        image = to_sdr(wide, hlg=item.transfer == HLG)
     else:
-        image = np.asarray(item.frame.to_ndarray(format="rgb24"), np.uint8)
+        image = np.asarray(item.frame.to_ndarray(format="rgb24", **ONE_THREAD), np.uint8)
     return image if item.matrix is None else turn_upright(image, item.matrix)
 
 
@@ -288,7 +344,7 @@ def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:
     """Display matrix among the side data of a frame, or None."""
     # Asking a frame for its side data ties it into a reference cycle, which keeps its memory until the
     # garbage collector comes. A tiny copy has the same side data.
-    entries: Any = frame.reformat(16, 16, "gray").side_data
+    entries: Any = frame.reformat(16, 16, "gray", **ONE_THREAD).side_data
     for data in (entries[place] for place in range(len(entries))):
         if data.type == Type.DISPLAYMATRIX:
             return np.frombuffer(bytes(data), np.int32).reshape(3, 3)

@@ -32,6 +32,7 @@ from segue.video.decoding.decode import (
     describe,
     frame_rate,
     open_container,
+    owned_container,
     promised_end,
     to_rgb,
     video_stream,
@@ -259,7 +260,7 @@ class NetworkReader(_LiveReader):
             # Where a server cuts a file short, FFmpeg asks for the rest of it by a range.
             options = {"reconnect": str(int(self._by_range)), "reconnect_delay_max": "0"}
         with ExitStack() as stack:
-            container = stack.enter_context(self._open(options, stack))
+            container = stack.enter_context(owned_container(self._open(options, stack)))
             stream = video_stream(container)
             name = container.format.name
             self._is_single = name == "image2" or name.endswith("_pipe")

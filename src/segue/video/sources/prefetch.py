@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
+from segue.errors import SourceError
 from segue.utils.cancel import LOOK_SECONDS, AnyToken
 from segue.utils.system import lower_thread_priority
 from segue.utils.threads import context_thread
+from segue.video.decoding.decode import OF_PARENT
 
 Item = TypeVar("Item")
 
@@ -38,6 +41,7 @@ class Prefetcher(Generic[Item]):
         self._stopped = stopped or AnyToken()
         self._drops = drops
         self.dropped = 0
+        self._process = os.getpid()
         self._ready: deque[Item] = deque()
         self._error: BaseException | None = None
         self._finished = False
@@ -50,6 +54,8 @@ class Prefetcher(Generic[Item]):
         return self
 
     def __next__(self) -> Item:
+        if os.getpid() != self._process:
+            raise SourceError(OF_PARENT)
         with self._changed:
             # In slices: a signal handler may stop it, and takes no lock to wake this up.
             while not (self._ready or self._finished or self._closed or self._stopped.cancelled):
@@ -70,6 +76,8 @@ class Prefetcher(Generic[Item]):
 
     def close(self) -> None:
         """Stop the thread and wait a while for its end (a camera may hold it longer)."""
+        if os.getpid() != self._process:  # a fork has no such thread, which may have held the lock
+            return
         with self._changed:
             self._closed = True
             self._ready.clear()

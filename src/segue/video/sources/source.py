@@ -276,13 +276,14 @@ class Source(AbstractContextManager["Source"]):
         Args:
             token: asks to stop.
         """
-        outer, self._token = self._token, token
+        self._token = token
         token.on_cancel(self._reader.interrupt)
         try:
             yield
         finally:
             token.forget(self._reader.interrupt)
-            self._token = outer
+            if self._token is token:  # else another run reads, too
+                self._token = CancelToken()
 
     def part(self, start: int, end: int) -> Source:
         """Select neighbouring frames of a source that can be read again.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
+from weakref import WeakSet
 
 import av.container
 import av.error
@@ -26,6 +29,7 @@ from segue.video.decoding.decode import (
     describe,
     frame_rate,
     open_container,
+    owned_container,
     pixel_aspect,
     promised_end,
     to_rgb,
@@ -51,11 +55,11 @@ class VideoFileReader(Reader):
         self.name = path.stem
         self.where = str(path)
         self.files = (path,)
-        self._lock = threading.Lock()
-        self._cursor: _Cursor | None = None
+        self._begin_anew()
+        _READERS.add(self)
         if index is not None:
             self.__dict__["index"] = index
-        with open_container(self._address, self.where) as container:
+        with owned_container(open_container(self._address, self.where)) as container:
             stream = video_stream(container)
             self.total = stream.frames or None
             self.fps = frame_rate(stream) or fps
@@ -63,6 +67,11 @@ class VideoFileReader(Reader):
             self.size, self.turns, across = self._first_size(decode(container, stream))
             aspect = pixel_aspect(stream)
             self.pixel_aspect = 1 / aspect if across else aspect
+
+    def _begin_anew(self) -> None:
+        """Have no open file; a fork leaves that of its parent alone."""
+        self._lock = threading.Lock()
+        self._cursor: _Cursor | None = None
 
     @property
     def _step(self) -> float:
@@ -101,12 +110,12 @@ class VideoFileReader(Reader):
         """The frames as the container or the packets list them; None where only decoding tells."""
         if "index" in self.__dict__:
             return self.index
-        with open_container(self._address, self.where) as container:
+        with owned_container(open_container(self._address, self.where)) as container:
             listed = FrameIndex.of_container(video_stream(container), self._path.stat().st_size)
         found = listed and listed.checked(self._decoded(), late=False)
         if found is None:
             self._announce()
-            with open_container(self._address, self.where) as container:
+            with owned_container(open_container(self._address, self.where)) as container:
                 listed = FrameIndex.of_packets(container, video_stream(container))
             found = listed and listed.checked(self._decoded(), late=True)
         return found
@@ -162,7 +171,7 @@ class VideoFileReader(Reader):
     ) -> Iterator[Decoded]:
         """Frames up to where the demuxer itself gives up, which counts as one lost frame."""
         try:
-            with open_container(self._address, self.where) as container:
+            with owned_container(open_container(self._address, self.where)) as container:
                 stream = video_stream(container)
                 if entry is not None and index is not None:
                     clock = seek(container, stream, entry, index)
@@ -183,6 +192,18 @@ class VideoFileReader(Reader):
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(f"{self.where}: no frame can be decoded ({describe(error)})") from error
         raise SourceError(f"{self.where}: has no frames that can be decoded")
+
+
+_READERS: WeakSet[VideoFileReader] = WeakSet()
+
+
+def _begin_anew_in_fork() -> None:
+    for reader in _READERS:
+        reader._begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew_in_fork)
 
 
 def seek(
@@ -218,13 +239,16 @@ class _Cursor:
         # Frame threads are faster; slice threads tell which frame is damaged.
         self._threads: Literal["AUTO", "SLICE"] = "AUTO" if index.whole else "SLICE"
         self._container: av.container.InputContainer | None = None
+        self._owned = ExitStack()
         self._items: Iterator[Decoded] = iter(())
         self._next = -1  # frame that the next item may be; -1 if it is not known
 
     def close(self) -> None:
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        self._owned.close()
+        self._container = None
+
+    def __del__(self) -> None:
+        self.close()  # the container and its streams know one another, and would stay
 
     def item(self, index: int) -> Decoded:
         """A frame by its index, or a lost one."""
@@ -263,6 +287,7 @@ class _Cursor:
 
     def _opened(self) -> av.container.InputContainer:
         self._container = open_container(self._address, self._where)
+        self._owned.enter_context(owned_container(self._container))
         video_stream(self._container).thread_type = self._threads
         return self._container
 

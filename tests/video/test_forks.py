@@ -1,0 +1,114 @@
+"""A process that forks after it has read a video: neither of the two waits for ever.
+
+FFmpeg decodes in threads, which a fork does not have; closing a decoder waits for them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segue.utils.cache import ASSETS
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes fork on Linux and macOS alone")
+
+VIDEO = ASSETS / "sample" / "video.mp4"
+
+LEFT_OPEN = """
+import gc, os, sys
+import segue
+from segue.errors import SourceError
+
+gc.disable()  # what is in a reference cycle stays
+source = segue.open_source(sys.argv[1], prefetch=int(sys.argv[2]))
+expected = [int(frame.image.sum()) for frame in source]
+seventh, sources = int(source.frame(7).image.sum()), []
+iterated = iter(source)
+next(iterated)
+other = segue.open_source(sys.argv[1])
+other.frame(9)
+assert seventh == expected[7]
+
+child = os.fork()
+if not child:
+    try:
+        next(iterated)
+    except SourceError as error:
+        assert "begin one of its own" in str(error), error
+    else:
+        raise AssertionError("an iteration of the parent went on")
+    del iterated, other  # what the parent has opened
+    gc.collect()
+    assert int(source.frame(7).image.sum()) == seventh
+    assert [int(frame.image.sum()) for frame in source] == expected
+    source.close()
+    gc.collect()
+    sys.exit(0)  # the interpreter ends, and with it what it has inherited
+status = os.waitpid(child, 0)[1]
+assert [int(frame.image.sum()) for frame in iterated] == expected[1:], "the parent goes on"
+assert int(source.frame(7).image.sum()) == seventh
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+WORKERS = """
+import sys
+import segue
+from torch.utils.data import DataLoader, Dataset
+
+class Frames(Dataset):
+    def __init__(self, path):
+        self.source = segue.open_source(path)
+
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, index):
+        return int(self.source.frame(index).image.sum())
+
+if __name__ == "__main__":
+    frames = Frames(sys.argv[1])
+    expected = [frames[index] for index in range(len(frames))]
+    loader = DataLoader(frames, batch_size=4, num_workers=2, multiprocessing_context="fork")
+    assert [number for batch in loader for number in batch.tolist()] == expected
+"""
+
+CLOSED = """
+import gc, os, sys
+import segue
+
+gc.disable()
+segue.open_source(sys.argv[1])
+before = len(os.listdir("/proc/self/task"))
+for _ in range(3):
+    source = segue.open_source(sys.argv[1])
+    source.frame(7)
+    assert len(os.listdir("/proc/self/task")) > before, "it decodes in threads"
+    del source
+    assert len(os.listdir("/proc/self/task")) == before
+"""
+
+
+def ran(program: str, *words: object) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-c", program, *map(str, words)]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("prefetch", [0, 4])
+def test_a_fork_leaves_what_its_parent_has_opened_alone(prefetch: int) -> None:
+    ran(LEFT_OPEN, VIDEO, prefetch)
+
+
+def test_workers_read_frames_after_their_parent_has() -> None:
+    ran(WORKERS, VIDEO)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted on Linux")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core decodes in one thread")
+def test_a_source_that_nobody_has_any_more_is_closed() -> None:
+    ran(CLOSED, VIDEO)
