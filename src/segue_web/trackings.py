@@ -12,7 +12,7 @@ from segue_web.project.memory import TrackingMemory, forget
 from segue_web.project.project import MarkedMask, Project, Send
 from segue_web.project.queue import TrackingQueue, objects_of
 from segue_web.project.store import acting, actor
-from segue_web.project.tracking import Direction, planned, resumed, shown, track_job
+from segue_web.project.tracking import Direction, planned, previous_masks, resumed, shown, track_job
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.server import Run
@@ -127,25 +127,26 @@ class Trackings:
             raise
 
     async def _begin(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        def plan() -> tuple[dict[str, Any], Any]:
+        def plan() -> tuple[dict[str, Any], Any, Any]:
             spec = {"user": actor()} | make()
             waited = spec.pop("waited", None)
             layers = shown(self._project, spec)
+            previous = previous_masks(self._project, spec)
             self._project.note("tracking", spec)
             if waited is not None:
                 self._queue.move(waited, None)
             self._queue.take_out(spec)
             self._queue.pause(False)
             self._project.hold(spec["objects"])
-            return spec, layers
+            return spec, layers, previous
 
         with self.runner.beginning("track"):
-            spec, layers = await self._run(plan)
+            spec, layers, previous = await self._run(plan)
             start, stop = spec["start"], spec["stop"]
             kept = range(spec["first"], spec["last"] + 1)
             memory = TrackingMemory(self._project.folder, spec["run"])
             steps = self._worker.steps(
-                track_job, layers, spec["begin"], stop, spec["objects"], kept, memory, start
+                track_job, layers, spec["begin"], stop, spec["objects"], kept, previous, memory, start
             )
             self.runner.begin(
                 Job(

@@ -14,7 +14,7 @@ import numpy as np
 from segue.flow import DIS
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
-from segue.state import Checkpointable, checkpointed
+from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Image, IndexMask
 from segue.utils.arrays import BoolArray, Float32Array
 
@@ -48,6 +48,13 @@ class ChangeRegion(Checkpointable):
         self._flow = DIS(quick=True)
         self._image = reduced_to(image, LONG_SIDE)
         self._region = self._reduced(changed)
+
+    @classmethod
+    def of_state(cls, state: SessionState) -> ChangeRegion:
+        """The region that a state was saved of."""
+        region = cls(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.bool_))
+        region.restore(state)
+        return region
 
     def advance(self, image: Image) -> None:
         """Move the region to a neighbouring frame of the same size."""

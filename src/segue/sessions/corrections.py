@@ -18,6 +18,7 @@ from segue.masks.rle import overlapping
 from segue.models.base import one_image
 from segue.sessions.change_regions import ChangeRegion
 from segue.sessions.track import TrackSession
+from segue.state import SessionState
 from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray, id_type
 
@@ -65,6 +66,20 @@ class Layer:
     conditioning: Mapping[int, ConditioningFrame]
     previous: Mapping[int, Sequence[StoredObject]] = field(default_factory=dict)
     region: ChangeRegion | None = None
+
+    def state(self) -> SessionState:
+        """What :meth:`restore` needs to go on identically; it shares tensors with the session."""
+        parts = {"session": self.session.state(copy=False)}
+        if self.region is not None:
+            parts["region"] = self.region.state()
+        return SessionState.joined(parts, {})
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from a state of the same objects."""
+        self.session.restore(state.part("session"))
+        self.region = None
+        if "region" in state.values["parts"]:
+            self.region = ChangeRegion.of_state(state.part("region"))
 
     def step(self, frame: Frame, start: int) -> Segmentation:
         """Track the next frame."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segue.errors import SegueError
-from segue.sessions import TrackSession
+from segue.sessions.corrections import Layer
 from segue.state import SessionState, blaming_state
 from segue.utils.system import rename
 
@@ -18,7 +18,7 @@ FILE = "tracking.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class TrackingMemory:
-    """The file of the sessions of a tracking, each after the same frame.
+    """The file of the layers of a tracking, each after the same frame.
 
     A state is written beside the file and takes its name once the results up to its frame are in the project.
     """
@@ -26,17 +26,17 @@ class TrackingMemory:
     folder: Path
     run: str  # identifies the tracking
 
-    def save(self, sessions: Sequence[TrackSession], index: int) -> None:
-        """Write the state of sessions that have taken frame ``index``; :meth:`publish` makes it count."""
-        parts = {str(number): session.state(copy=False) for number, session in enumerate(sessions)}
+    def save(self, layers: Sequence[Layer], index: int) -> None:
+        """Write the state of layers that have taken frame ``index``; :meth:`publish` makes it count."""
+        parts = {str(number): layer.state() for number, layer in enumerate(layers)}
         SessionState.joined(parts, {"run": self.run, "index": index}).save(self._next)
 
     def publish(self) -> None:
         """Let the state that was written last take the place of the one before."""
         rename(self._next, self.folder / FILE)
 
-    def restore(self, sessions: Sequence[TrackSession], saved: range) -> int | None:
-        """Restore sessions, and give the last frame that they have taken; None if there is no state.
+    def restore(self, layers: Sequence[Layer], saved: range) -> int | None:
+        """Restore layers, and give the last frame that they have taken; None if there is no state.
 
         ``saved``: the frames whose results are in the project; a state after others does not count.
         """
@@ -49,8 +49,8 @@ class TrackingMemory:
                 index = int(state.values["index"])
                 if state.values["run"] != self.run or index not in saved:
                     return None
-                for number, session in enumerate(sessions):
-                    session.restore(state.part(str(number)))
+                for number, layer in enumerate(layers):
+                    layer.restore(state.part(str(number)))
         except SegueError as error:
             forget(self.folder)
             raise SegueError(f"{error}; the interrupted tracking begins anew if it is resumed") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,8 @@ from segue.labels.schema import MAX_ATTRIBUTES, LabelSchema, schema_of
 from segue.masks import encode_rle
 from segue.masks.rle import check_runs
 from segue.masks.values import MAX_ID
-from segue.types import IndexMask
+from segue.sessions.corrections import StoredObject
+from segue.types import IndexMask, ObjectInfo
 from segue.utils.arrays import BoolArray
 from segue_web.project.colours import colour_of
 from segue_web.project.store import Changed, Row, StaleError, Store, actor
@@ -58,6 +59,7 @@ class Correction:
     off: str = ""  # pixels that were erased
     untracked: tuple[Side, ...] = SIDES  # where the object was not tracked since
     mends: bool = False  # the points correct a mask that they have not made
+    earlier: Mapping[Side, str] = field(default_factory=dict)  # masks that untracked neighbours agree with
 
 
 MarkedMask = tuple[BoolArray, FrameAnnotation]
@@ -176,6 +178,7 @@ class Project(Store):
             data.get("off", ""),
             tuple(data.get("untracked", ())),
             bool(data.get("mends", False)),
+            dict(data.get("earlier", {})),
         )
 
     def masks(self, frame: int) -> dict[int, str]:
@@ -218,6 +221,22 @@ class Project(Store):
         wanted = set(objects)
         rows = self._db.execute("SELECT frame, object FROM marks WHERE kind=?", (kind,))
         return sorted({row["frame"] for row in rows if row["object"] in wanted})
+
+    def reviewed_frames(self, objects: Iterable[int]) -> list[int]:
+        """Frames on which a person has reviewed the mask of one of the objects, ascending."""
+        wanted = set(objects)
+        rows = self._db.execute("SELECT frame, object FROM marks WHERE reviewed")
+        return sorted({row["frame"] for row in rows if row["object"] in wanted})
+
+    def tracked_masks(self, number: int) -> dict[int, StoredObject]:
+        """The tracked masks of an object by frame."""
+        sql = "SELECT frame, score, mask FROM marks WHERE object=? AND kind='tracked'"
+        empty, masks = encode_rle(np.zeros(self.size, np.bool_))["counts"], dict[int, StoredObject]()
+        for row in self._db.execute(sql, (number,)):
+            counts = row["mask"] or empty
+            self._checked({number: counts}, row["frame"])
+            masks[row["frame"]] = ObjectInfo(number, score=row["score"]), counts
+        return masks
 
     def add_object(self, name: str | None = None) -> int:
         """A new object, inside :meth:`change`; its id is 1 more than the largest ever used."""
@@ -375,26 +394,55 @@ class Project(Store):
             for beside, side in ((frame - 1, "forward"), (frame + 1, "back")):
                 said = self.correction(beside, number)
                 if said is not None and side in said.untracked:
-                    rest = replace(said, untracked=tuple(each for each in said.untracked if each != side))
+                    untracked = tuple(each for each in said.untracked if each != side)
+                    earlier = {each: mask for each, mask in said.earlier.items() if each != side}
+                    rest = replace(said, untracked=untracked, earlier=earlier)
                     row = {"frame": beside, "object": number, "data": json.dumps(asdict(rest))}
                     self._set("prompts", (beside, number), row)  # what pages show of it stays
 
     def correct(self, frame: int, number: int, said: Correction | None) -> None:
         """Save what a person said of an object on a frame, inside :meth:`change`; None removes it."""
+        if said is not None:
+            said = replace(said, earlier=self._earlier(frame, number))
         row = None if said is None else {"frame": frame, "object": number, "data": json.dumps(asdict(said))}
         self._set("prompts", (frame, number), row)
         self._changed.frames.add(frame)
 
+    def _earlier(self, frame: int, number: int) -> dict[Side, str]:
+        """Masks of an object that neighbours on a side agree with, until they are tracked from the frame."""
+        before = self.correction(frame, number)
+        replaced = self._changed.replaced.get((frame, number))
+        earlier: dict[Side, str] = {}
+        for side in SIDES:
+            pending = before is not None and side in before.untracked
+            mask = before.earlier.get(side) if before is not None and pending else replaced
+            if mask is not None:
+                earlier[side] = mask
+        return earlier
+
     def put(self, frame: int, objects: Mapping[int, MarkedMask]) -> None:
-        """Put masks (H, W), bool, into a frame, inside :meth:`change`; only a person's replace a person's."""
-        known = self.marks(frame)
+        """Put masks (H, W), bool, into a frame, inside :meth:`change`.
+
+        Tracked masks replace none that a person gave or reviewed, and where they are as before, what is known
+        of them stays.
+        """
+        known, masks = self.marks(frame), self.masks(frame)
         for number, (plane, mark) in objects.items():
-            if mark.kind != "given" and number in known and known[number].kind == "given":
+            before = known.get(number)
+            if before is not None and mark.kind != "given" and before.kind == "given":
                 continue
             area = int(np.count_nonzero(plane))
-            self._put(frame, number, encode_rle(plane)["counts"] if area else "", replace(mark, area=area))
+            counts = encode_rle(plane)["counts"] if area else ""
+            if before is not None and mark.kind == "tracked":
+                is_same = before.kind == "tracked" and counts == masks.get(number, "")
+                if before.reviewed or is_same:
+                    continue
+            self._put(frame, number, counts, replace(mark, area=area))
 
     def _put(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
+        before = self._one("SELECT mask FROM marks WHERE frame=? AND object=?", frame, number)
+        if before is not None and mark.kind == "given":
+            self._changed.replaced.setdefault((frame, number), before["mask"])
         row = {"frame": frame, "object": number, "mask": counts, **asdict(mark)}
         row |= {"reviewed": int(mark.reviewed), "user": mark.user or actor()}
         self._set("marks", (frame, number), row)

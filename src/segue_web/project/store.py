@@ -130,13 +130,15 @@ class Changed:
     """Frames that a change has touched, and whether it has touched objects, their schema, or comments.
 
     ``numbers``: the objects that an undone or redone step is about. ``masks``: object and frame of each mask
-    that changed; ``looks``: the objects whose properties did.
+    that changed; ``looks``: the objects whose properties did. ``replaced``: by frame and object the masks
+    in whose place a person gave another one.
     """
 
     frames: set[int]
     numbers: set[int] = field(default_factory=set)
     masks: set[tuple[int, int]] = field(default_factory=set)
     looks: set[int] = field(default_factory=set)
+    replaced: dict[tuple[int, int], str] = field(default_factory=dict)
     objects: bool = False
     schema: bool = False
     comments: bool = False

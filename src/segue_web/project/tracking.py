@@ -15,6 +15,7 @@ from segue.sessions import TrackSession
 from segue.sessions.corrections import (
     ConditioningFrame,
     Layer,
+    StoredObject,
     add_conditioning_frame,
     conditioning_before,
     propagate,
@@ -22,6 +23,7 @@ from segue.sessions.corrections import (
     split_overlapping,
 )
 from segue.types import IndexMask
+from segue.utils.arrays import BoolArray
 from segue_web.project.memory import TrackingMemory, fingerprint, forget
 from segue_web.project.project import FrameAnnotation, MarkedMask, Project, Side
 from segue_web.server.worker import Tools
@@ -162,9 +164,39 @@ def corrected_frames(project: Project, spec: dict[str, Any]) -> list[dict[int, C
     Objects that overlap in them are in different elements: each is tracked by a session of its own.
     """
     objects = spec["objects"]
-    frames = select_conditioning_frames(project.frames_of(objects), spec["start"], spec["stop"])
+    known = {*project.frames_of(objects), *project.reviewed_frames(objects)}
+    frames = select_conditioning_frames(sorted(known), spec["start"], spec["stop"])
     layers = split_overlapping(objects, map(project.masks, frames), project.size)
-    return [{index: _corrected(project, index, layer) for index in frames} for layer in layers]
+    earlier = spec.get("earlier", {})
+    return [
+        {index: _conditioning_frame(project, index, layer, earlier.get(str(index), {})) for index in frames}
+        for layer in layers
+    ]
+
+
+def _earlier_masks(project: Project, spec: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Masks before corrections that a tracking carries on, by frame and object, as values for JSON."""
+    side: Side = "forward" if spec["start"] < spec["stop"] else "back"
+    earlier: dict[str, dict[str, str]] = {}
+    low, high = sorted((spec["start"], spec["stop"]))
+    for index in project.frames_of(spec["objects"]):
+        if not low <= index <= high:
+            continue
+        for number in spec["objects"]:
+            said = project.correction(index, number)
+            if said is not None and side in said.untracked and side in said.earlier:
+                earlier.setdefault(str(index), {})[str(number)] = said.earlier[side]
+    return earlier
+
+
+def previous_masks(project: Project, spec: dict[str, Any]) -> dict[int, list[StoredObject]]:
+    """Tracked masks by frame that a tracking changes only near corrections, if there are any."""
+    previous: dict[int, list[StoredObject]] = {}
+    if spec.get("earlier"):
+        for number in spec["objects"]:
+            for index, stored in project.tracked_masks(number).items():
+                previous.setdefault(index, []).append(stored)
+    return previous
 
 
 def shown(project: Project, spec: dict[str, Any]) -> list[dict[int, ConditioningFrame]]:
@@ -173,6 +205,7 @@ def shown(project: Project, spec: dict[str, Any]) -> list[dict[int, Conditioning
     A tracking whose corrected frames are those with which it began goes on with its memory, as if nothing had
     interrupted it. Otherwise another one begins, at the last frame that it has given.
     """
+    spec.setdefault("earlier", _earlier_masks(project, spec))
     layers = corrected_frames(project, spec | {"start": spec.get("begin", spec["start"])})
     seen = fingerprint(
         [
@@ -185,16 +218,34 @@ def shown(project: Project, spec: dict[str, Any]) -> list[dict[int, Conditioning
     forget(project.folder)
     if spec["start"] != spec.get("begin"):
         spec["begin"] = spec["start"]
+        spec["earlier"] = _earlier_masks(project, spec)
         return shown(project, spec)
     spec |= {"shown": seen, "run": uuid4().hex, "passes": len(layers)}
     return layers
 
 
-def _corrected(project: Project, index: int, objects: Iterable[int]) -> ConditioningFrame:
+def _conditioning_frame(
+    project: Project, index: int, objects: Iterable[int], earlier: Mapping[str, str]
+) -> ConditioningFrame:
     marks = project.marks(index)
     known = frozenset(marks) & frozenset(objects)
     expected = {i: marks[i].score for i in known if marks[i].kind != "imported" and marks[i].score < 1}
-    return ConditioningFrame(project.mask(index, known), known, expected)
+    changed: BoolArray | None = None
+    for i in known & {*map(int, earlier)}:
+        differs = project.plane(index, i) != project.decoded(index, earlier[str(i)])
+        changed = differs if changed is None else changed | differs
+    return ConditioningFrame(project.mask(index, known), known, expected, changed)
+
+
+def _layer(
+    session: TrackSession,
+    conditioning: Mapping[int, ConditioningFrame],
+    previous: Mapping[int, Sequence[StoredObject]],
+) -> Layer:
+    """The objects of a session, which are those that its corrected frames know."""
+    objects = frozenset[int]().union(*(each.known for each in conditioning.values()))
+    masks = {index: [each for each in stored if each[0].id in objects] for index, stored in previous.items()}
+    return Layer(session, conditioning, masks)
 
 
 def track_job(
@@ -204,14 +255,15 @@ def track_job(
     stop: int,
     objects: list[int],
     kept: range,
+    previous: Mapping[int, Sequence[StoredObject]],
     memory: TrackingMemory,
     given: int | None = None,
 ) -> Steps:
     """Job of :meth:`segue_web.server.worker.Worker.steps` that tracks, or goes on after ``given``."""
     given = start if given is None else given
     sessions = [TrackSession(tools.network, device=tools.device) for _ in layers]
-    after = memory.restore(sessions, range(start, given + 1) if start < stop else range(given, start + 1))
-    pairs = [Layer(session, each) for session, each in zip(sessions, layers, strict=True)]
+    pairs = [_layer(*each, previous) for each in zip(sessions, layers, strict=True)]
+    after = memory.restore(pairs, range(start, given + 1) if start < stop else range(given, start + 1))
     if after is None:
         others = [(each, index) for each in pairs for index in conditioning_before(each.conditioning, start)]
         for number, (each, index) in enumerate(others):
@@ -222,7 +274,7 @@ def track_job(
         return
     begin = start if after is None else after + (1 if start < stop else -1)
     index = start
-    save_if_due = now_and_then(lambda: memory.save(sessions, index))
+    save_if_due = now_and_then(lambda: memory.save(pairs, index))
     done, waits = 0, None  # steps given, and the step that must be saved before the state of it counts
     for results in propagate(pairs, tools.video.walk(begin, stop), start):
         index = results[0].index

@@ -444,9 +444,12 @@ def test_a_review_is_undone_and_ends_with_a_new_mask(project: Project) -> None:
         assert project.set_reviewed(number, range(10), True) == 2
     assert [row[5] for row in project.timeline()] == [1, 1]
     give(project, 3, number, plane(5), "tracked")
+    assert [mark.reviewed for mark in project.marks_of(number).values()] == [True, True]
+    np.testing.assert_array_equal(project.plane(3, number), plane(2), "tracking replaces no reviewed mask")
+    give(project, 3, number, plane(5))
     assert [mark.reviewed for mark in project.marks_of(number).values()] == [False, True]
-    project.undo()
-    project.undo()
+    for _ in range(3):
+        project.undo()
     assert [mark.reviewed for mark in project.marks_of(number).values()] == [False, False]
     project.close()
 
@@ -534,3 +537,42 @@ def test_a_project_of_an_earlier_segue_knows_no_people(project: Project) -> None
     assert project.people() == []
     assert project.undo() is not None
     assert project.comments() == []
+
+
+def test_a_correction_keeps_the_mask_that_each_side_agrees_with_until_that_is_tracked(
+    project: Project,
+) -> None:
+    number = new(project)
+    for frame in (3, 4, 5):
+        give(project, frame, number, plane(2), "tracked")
+    for value in (5, 7):  # two corrections before anything is tracked
+        with project.change("click"):
+            project.put(4, {number: (plane(value), FrameAnnotation("given"))})
+            project.correct(4, number, Correction())
+    said = project.correction(4, number)
+    assert said is not None
+    for side in ("forward", "back"):
+        np.testing.assert_array_equal(project.decoded(4, said.earlier[side]), plane(2))
+    with project.change("tracking"):
+        project.put(5, {number: (plane(6), FrameAnnotation("tracked", 0.5))})
+        project.note_tracked(5, [number])
+    with project.change("click"):
+        project.put(4, {number: (plane(1), FrameAnnotation("given"))})
+        project.correct(4, number, Correction())
+    said = project.correction(4, number)
+    assert said is not None
+    np.testing.assert_array_equal(project.decoded(4, said.earlier["forward"]), plane(7))
+    np.testing.assert_array_equal(project.decoded(4, said.earlier["back"]), plane(2))
+    project.close()
+
+
+def test_a_first_mask_agrees_with_no_other_frame(project: Project) -> None:
+    number = new(project)
+    for value in (2, 3):
+        with project.change("click"):
+            project.put(4, {number: (plane(value), FrameAnnotation("given"))})
+            project.correct(4, number, Correction())
+    said = project.correction(4, number)
+    assert said is not None
+    assert said.earlier == {}
+    project.close()

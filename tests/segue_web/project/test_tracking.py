@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,15 +17,17 @@ import torch
 import segue
 from segue.errors import PromptError, SegueError
 from segue.jobs import frame_loop
+from segue.masks import encode_rle
 from segue.sessions import TrackSession
 from segue.sessions.corrections import ConditioningFrame, Layer, propagate
-from segue.types import Frame
+from segue.types import Frame, ObjectInfo
 from segue_web.project.memory import FILE, TrackingMemory
-from segue_web.project.project import FrameAnnotation, Project
+from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.project.tracking import (
     Shown,
     corrected_frames,
     planned,
+    previous_masks,
     resumed,
     shown,
     track_job,
@@ -75,7 +79,7 @@ def test_backwards_it_is_a_session_that_sees_the_frames_in_reverse(
     given = {0: corrected(masks[0], 1, 2), 5: corrected(masks[5], 1, 2)}
     tools: Any = SimpleNamespace(network=network, video=video, device="cpu")
     shown_first, *steps = track_job(
-        tools, [given], 5, 2, [1, 2], range(7), TrackingMemory(tmp_path, "run"), None
+        tools, [given], 5, 2, [1, 2], range(7), {}, TrackingMemory(tmp_path, "run"), None
     )
 
     assert (shown_first, steps.pop(0)) == (Shown(0, 2), Shown(1, 2)), "frame 0 is seen before it starts"
@@ -104,7 +108,7 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
 
     def scores(given: dict[int, ConditioningFrame]) -> list[dict[int, float]]:
         tools: Any = SimpleNamespace(network=lively_lite(), video=video, device="cpu")
-        job = track_job(tools, [given], 0, 2, [1, 2], range(7), TrackingMemory(tmp_path, "run"))
+        job = track_job(tools, [given], 0, 2, [1, 2], range(7), {}, TrackingMemory(tmp_path, "run"))
         steps = frames(job)
         return [{i: mark.score for i, (_, mark) in objects.items()} for _, objects in steps]
 
@@ -160,7 +164,7 @@ def test_a_tracking_that_was_killed_goes_on_with_equal_masks(
     (tmp_path / "other").mkdir()
 
     def steps(folder: TrackingMemory, given: int | None = None) -> Iterator[tuple[int, Any]]:
-        return track_job(tools, layers, start, stop, [1, 2], range(7), folder, given)
+        return track_job(tools, layers, start, stop, [1, 2], range(7), {}, folder, given)
 
     whole = dict(frames(steps(TrackingMemory(tmp_path / "other", "other"))))
     running = steps(memory)
@@ -177,6 +181,92 @@ def test_a_tracking_that_was_killed_goes_on_with_equal_masks(
         for number, (mask, mark) in (begun | rest)[index].items():
             np.testing.assert_array_equal(mask, objects[number][0])
             assert mark == objects[number][1]
+
+
+@pytest.mark.parametrize("every", [-1.0, 1e9])
+def test_a_tracking_that_carries_a_correction_goes_on_identically(
+    made: tuple[Video, np.ndarray], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, every: float
+) -> None:
+    video, masks = made
+    monkeypatch.setattr(frame_loop, "SAVE_EVERY_SECONDS", every)
+    tools: Any = SimpleNamespace(network=lively_lite(), video=video, device="cpu")
+    given = corrected(masks[0], 1, 2)
+    earlier = given.mask.copy()
+    rows, columns = np.nonzero(earlier == 1)
+    earlier[rows.min() : rows.min() + 4, columns.min() : columns.max()] = 0
+    layers = [{0: replace(given, changed=earlier != given.mask)}]
+    previous = {
+        index: [(ObjectInfo(i, score=0.25), encode_rle(masks[index] == i)["counts"]) for i in (1, 2)]
+        for index in range(1, 7)
+    }
+
+    def steps(folder: Path, given: int | None = None) -> Iterator[tuple[int, Any]]:
+        folder.mkdir(exist_ok=True)
+        memory = TrackingMemory(folder, "this one")
+        return track_job(tools, layers, 0, 6, [1, 2], range(7), previous, memory, given)
+
+    plain = dict(frames(track_job(tools, layers, 0, 6, [1, 2], range(7), {}, TrackingMemory(tmp_path, "no"))))
+    whole = dict(frames(steps(tmp_path / "whole")))
+    differs = [~np.array_equal(objects[2][0], plain[index][2][0]) for index, objects in whole.items()]
+    assert any(differs), "objects far from the correction stay as they were"
+    running = steps(tmp_path / "begun")
+    next(running)
+    begun = dict(itertools.islice(running, 3))
+    next(running)
+    running.close()
+    rest = dict(frames(steps(tmp_path / "begun", given=[*begun][-1])))
+    for index, objects in whole.items():
+        for number, (mask, mark) in (begun | rest)[index].items():
+            np.testing.assert_array_equal(mask, objects[number][0])
+            assert mark == objects[number][1]
+            if np.array_equal(mask, masks[index] == number):
+                assert mark.score == 0.25, "a mask that stays keeps its score"
+
+
+def test_a_tracking_carries_the_corrections_on_its_way(
+    made: tuple[Video, np.ndarray], tmp_path: Path
+) -> None:
+    video, masks = made
+    project = Project(tmp_path / "p", video.describe(), video.size)
+    with project.change("click"):
+        number = project.add_object()
+        project.put(0, {number: (masks[0] == 1, FrameAnnotation("given"))})
+        project.correct(0, number, Correction())
+    for index in range(1, 7):
+        with project.change("tracking"):
+            project.put(index, {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))})
+            project.note_tracked(index, [number])
+    spec = planned(project, video, "forward", 0)
+    assert shown(project, spec)[0][0].changed is None, "nothing was corrected since it was tracked"
+    assert previous_masks(project, spec) == {}
+    better = (masks[3] == 1) | (masks[3] == 2)
+    with project.change("click"):
+        project.put(3, {number: (better, FrameAnnotation("given"))})
+        project.correct(3, number, Correction())
+    with project.change("review"):
+        project.set_reviewed(number, [5], True)
+    for direction, index in (("forward", 4), ("back", 2)):
+        spec = json.loads(json.dumps(planned(project, video, direction, 3)))
+        (layer,) = shown(project, spec)
+        assert sorted(layer) == [0, 3, 5], "what a person reviewed is memory, too"
+        changed = layer[3].changed
+        assert changed is not None
+        np.testing.assert_array_equal(changed, better != (masks[3] == 1))
+        assert sorted(previous_masks(project, spec)) == [1, 2, 4, 5, 6]
+        with project.change("tracking"):
+            project.put(index, {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))})
+            project.note_tracked(index, [number])
+        again = resumed_of(project, spec, index)
+        assert shown(project, again)[0][3].changed is not None, "resumed, it carries the same"
+        assert again["run"] == spec["run"]
+    spec = planned(project, video, "forward", 3)
+    assert shown(project, spec)[0][3].changed is None
+    project.close()
+
+
+def resumed_of(project: Project, spec: dict[str, Any], index: int) -> dict[str, Any]:
+    project.note("tracking", spec | {"start": index, "done": 1})
+    return resumed(project)
 
 
 def test_the_memory_of_another_tracking_or_of_frames_that_are_not_saved_does_not_count(
