@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+import segue
 from segue.errors import PromptError, SegueError
 from segue.masks import encode_rle, write_index_mask
 from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction
@@ -26,6 +27,7 @@ from segue_web.project.store import StaleError
 from segue_web.server import messages
 from segue_web.server.worker import Tools, Worker
 from segue_web.video import Video
+from tests.clips import clip
 from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
 from tests.segue_web.limited_files import files_limited_to
 from tests.segue_web.videos import numbered, write_video
@@ -231,6 +233,41 @@ def test_a_correction_sees_how_sure_a_mask_was_that_was_chosen_among_those_of_a_
     tools.click(0, ImagePrompts(points=[(2, 2), (5, 5)], mask=upper[0]), None)
     assert undecided.asked.mask is not None
     np.testing.assert_allclose(undecided.asked.mask[0, -1], 0.8, atol=1 / 255)
+
+
+def test_a_click_has_one_answer_at_once_after_a_rest_and_after_a_restart(tmp_path: Path) -> None:
+    images, masks = clip(3, 2, 64, 96, 2)
+    video = Video(write_video(tmp_path / "video.mp4", images))
+    (y, x), (up, left) = np.argwhere(masks[0] == 1)[40], np.argwhere(masks[0] == 2)[40]
+    clicks = [(float(x), float(y), True), (float(left), float(up), False)]
+    prompts = ImagePrompts(points=[clicks[0][:2]])
+
+    def tools() -> Tools:
+        return Tools(video.path, None, ("stcn-lite", None), "segue-prompt", "cpu")
+
+    def second(tools: Tools, mask: np.ndarray) -> np.ndarray:
+        points = ImagePrompts(points=[clicks[0][:2]], negative=[clicks[1][:2]], mask=mask)
+        return tools.click(0, points, None, clicks, 1)[0]
+
+    at_once, rested, restarted = tools(), tools(), tools()
+    first = at_once.click(0, prompts, None)[0]
+    np.testing.assert_array_equal(rested.click(0, prompts, None)[0], first)
+    others = [mask for mask, _ in rested.candidates(0, prompts)]
+    answer = second(at_once, first)
+    np.testing.assert_array_equal(second(rested, first), answer)
+    np.testing.assert_array_equal(second(restarted, first), answer)
+    for other in others:  # one that a person chose
+        choosing = tools()
+        choosing.click(0, prompts, None)
+        choosing.candidates(0, prompts)
+        np.testing.assert_array_equal(second(tools(), other), second(choosing, other))
+    in_python = segue.Video(video.path, model="stcn-lite", device="cpu")
+    in_python.add(0, points=clicks[0][:2])
+    state = in_python.state()
+    result = in_python.add(0, points=[clicks[1][:2]], labels=[0])
+    np.testing.assert_array_equal(result.mask == 1, answer)
+    in_python.restore(state)
+    np.testing.assert_array_equal(in_python.add(0, points=[clicks[1][:2]], labels=[0]).mask, result.mask)
 
 
 def test_the_masks_that_a_click_may_mean_are_shown_without_being_saved(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from segue.api.results import ReadAgain, opened_source, save
@@ -21,8 +22,9 @@ from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle
 from segue.masks.rle import check_runs
 from segue.models.base import TrackNetwork
-from segue.prompt_inputs import MasksLike, PromptsLike, collect_prompts
+from segue.prompt_inputs import MasksLike, PromptsLike, check_points, collect_prompts
 from segue.prompts import ImagePrompter, MakePrompter, find_prompter, resolve_prompts
+from segue.prompts.correction import Click, replay
 from segue.prompts.motion import MotionPrompter
 from segue.sessions.association import new_objects
 from segue.sessions.corrections import (
@@ -233,8 +235,10 @@ class Video(AbstractContextManager["Video"]):
             given,
             fit=self._fit,
             prompter=lambda image: self._prompter_on(read.index),
-            known={i: _decoded(before[i][1], read.size) for i in pointed},
+            known={i: self._mask_of_clicks(read.index, i, before[i][1]) for i in pointed},
+            clicked={i: self._clicks[read.index, i] for i in pointed if (read.index, i) in self._clicks},
         )
+        self._note_clicks(read.index, given, before.keys())
         for number in found.removed:
             self._remove(number)
         mask = found.mask.numpy()
@@ -254,6 +258,26 @@ class Video(AbstractContextManager["Video"]):
             self._given.setdefault(read.index, {})[number] = item, encode_rle(inside)["counts"]
         return self._result(read.index)
 
+    def _mask_of_clicks(self, index: int, number: int, counts: str) -> npt.NDArray[np.generic]:
+        """Probability of a mask that clicks alone have made, else the stored mask."""
+        mask = _decoded(counts, self._size)
+        if clicks := self._clicks.get((index, number)):
+            answer = replay(self._prompter_on(index), clicks)
+            if np.array_equal(answer.mask, mask):
+                return answer.probability
+        return mask
+
+    def _note_clicks(self, index: int, prompts: Sequence[Prompt], present: Collection[int]) -> None:
+        """Keep the clicks of objects whose masks clicks alone have made."""
+        for number in {item.id for item in prompts}:
+            own = [item for item in prompts if item.id == number]
+            clicks = [click for item in own if isinstance(item, PointPrompt) for click in _clicks_of(item)]
+            only = all(isinstance(item, PointPrompt) and not item.whole for item in own)
+            if not only or (number in present and (index, number) not in self._clicks):
+                self._clicks.pop((index, number), None)
+            else:
+                self._clicks[index, number] = (*self._clicks.get((index, number), ()), *clicks)
+
     @one_thread_at_a_time
     def remove(self, id: int, frame: int | None = None) -> None:
         """Remove an object, or what was added of it on a frame.
@@ -272,6 +296,7 @@ class Video(AbstractContextManager["Video"]):
             self._remove(id)
             return
         self._given[frame].pop(id)
+        self._clicks.pop((frame, id), None)
         for direction in (1, -1):
             self._earlier.pop((frame, id, direction), None)
         if not self._given[frame]:
@@ -367,6 +392,7 @@ class Video(AbstractContextManager["Video"]):
         self._tracked: dict[int, dict[int, StoredObject]] = {}
         # Masks that neighbouring frames agree with, by frame, object and direction, until they are tracked.
         self._earlier: dict[tuple[int, int, int], str] = {}
+        self._clicks: dict[tuple[int, int], tuple[Click, ...]] = {}  # that alone have made masks
         self._labels: dict[int, str | None] = {}
         self._objects: dict[int, object] = {}  # by id, which another object may have later
 
@@ -385,6 +411,7 @@ class Video(AbstractContextManager["Video"]):
             "prompted": _as_json(self._given),
             "tracked": _as_json(self._tracked),
             "earlier": [[*key, counts] for key, counts in self._earlier.items()],
+            "clicks": [[*key, list(map(list, clicks))] for key, clicks in self._clicks.items()],
         }
 
     @one_thread_at_a_time
@@ -410,16 +437,18 @@ class Video(AbstractContextManager["Video"]):
                 (int(index), int(i), int(direction)): str(counts)
                 for index, i, direction, counts in state["earlier"]
             }
-            stored = [
-                counts
-                for objects in (given, tracked)
-                for each in objects.values()
-                for _, counts in each.values()
-            ]
+            clicked = {
+                (int(index), int(i)): tuple((float(x), float(y), bool(on)) for x, y, on in clicks)
+                for index, i, clicks in state["clicks"]
+            }
+            check_points([click[:2] for clicks in clicked.values() for click in clicks], self._size)
+            frames = [*given.values(), *tracked.values()]
+            stored = [counts for objects in frames for _, counts in objects.values()]
             check_runs([counts.encode() for counts in (*stored, *earlier.values())], math.prod(self._size))
         except (AttributeError, KeyError, TypeError, ValueError, SegueError) as error:
             raise CheckpointError(f"this is no state of a video: {error!r}") from error
-        self._given, self._tracked, self._labels, self._earlier = given, tracked, labels, earlier
+        self._given, self._tracked, self._labels = given, tracked, labels
+        self._earlier, self._clicks = earlier, clicked
         self._objects = {i: object() for i in labels}
 
     def close(self) -> None:
@@ -567,8 +596,9 @@ class Video(AbstractContextManager["Video"]):
             for objects in frames.values():
                 objects.pop(number, None)
         self._given = {index: given for index, given in self._given.items() if given}
-        for key in [key for key in self._earlier if key[1] == number]:
-            del self._earlier[key]
+        for stored in (self._earlier, self._clicks):
+            for key in [key for key in stored if key[1] == number]:
+                del stored[key]  # type: ignore[arg-type]
 
     def _checked(self, index: int) -> int:
         """The index of a frame, if there is one."""
@@ -603,6 +633,10 @@ def _from_json(
             item = ObjectInfo(int(i), labels[int(i)], float(score))
             objects[int(index)][int(i)] = item, str(counts)
     return objects
+
+
+def _clicks_of(prompt: PointPrompt) -> list[Click]:
+    return [*((*at, True) for at in prompt.positive), *((*at, False) for at in prompt.negative)]
 
 
 class _TrackedObjects(Mapping[int, Sequence[StoredObject]]):

@@ -7,7 +7,7 @@ from segue.utils.lazy import lazy_names
 if TYPE_CHECKING:
     from segue.prompts.annotation import resolve_prompts
     from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter, MaskPrediction
-    from segue.prompts.correction import Click, correct
+    from segue.prompts.correction import Click, correct, refine, replay
     from segue.prompts.motion import MotionPrompter
     from segue.prompts.prompter import Prompter
     from segue.prompts.prompters import find_prompter
@@ -22,6 +22,8 @@ __all__ = [
     "Prompter",
     "correct",
     "find_prompter",
+    "refine",
+    "replay",
     "resolve_prompts",
 ]
 
@@ -30,7 +32,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "segue.prompts.annotation": "resolve_prompts",
         "segue.prompts.answers": "MaskPrediction MakePrompter ImagePrompter ImagePrompts",
-        "segue.prompts.correction": "Click correct",
+        "segue.prompts.correction": "Click correct refine replay",
         "segue.prompts.motion": "MotionPrompter",
         "segue.prompts.prompter": "Prompter",
         "segue.prompts.prompters": "find_prompter",

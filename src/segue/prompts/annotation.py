@@ -24,7 +24,7 @@ from segue.prompt_inputs import (
     read_masks,
 )
 from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter, as_image_prompter
-from segue.prompts.correction import correct
+from segue.prompts.correction import Click, correct, refine
 from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
 from segue.types import (
@@ -45,6 +45,7 @@ def resolve_prompts(
     native: Collection[PromptKind] = (),
     prompter: MakePrompter | None = None,
     known: Mapping[int, npt.NDArray[np.generic]] | None = None,
+    clicked: Mapping[int, Sequence[Click]] | None = None,
 ) -> FramePrompts:
     """Turn a list of prompts into the form that trackers take.
 
@@ -60,6 +61,8 @@ def resolve_prompts(
         prompter: what turns boxes and points into masks; None is segue-prompt.
         known: where objects are on this frame as far as is known, by id, (H, W): probability in [0, 1], or
             booleans; points of such an id, without a box or mask, correct that.
+        clicked: the clicks that alone have made masks of ``known``, by id; further points of such an id may
+            change the whole mask, as :func:`segue.prompts.refine` does.
 
     Returns:
         The prompts of the frame. Their mask is (H, W), int32, at the size of the frame, on the CPU. Ids of
@@ -93,7 +96,9 @@ def resolve_prompts(
                 if _understood(group, native, frame.size):
                     kept += group
                 else:
-                    found, iou = _mask(frame, group, fit, asked, (known or {}).get(id))
+                    found, iou = _mask(
+                        frame, group, fit, asked, (known or {}).get(id), (clicked or {}).get(id, ())
+                    )
                     mask[found] = id
                     if not math.isnan(iou):
                         expected[id] = iou
@@ -159,6 +164,7 @@ def _mask(
     fit: bool,
     prompter: Callable[[], ImagePrompter],
     known: npt.NDArray[np.generic] | None,
+    clicked: Sequence[Click] = (),
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """The mask of an object, given or made by a prompter, and its predicted IoU; NaN where nobody says."""
     masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
@@ -191,7 +197,10 @@ def _mask(
     else:
         clicks = [*((*at, True) for at in on), *((*at, False) for at in off)]
         anew = any(prompt.whole for prompt in points)
-        answer = correct(prompter(), mask, clicks, new=len(clicks), whole=anew)
+        if clicked and known is not None and not masks and not anew:
+            answer = refine(prompter(), known, [*clicked, *clicks])
+        else:
+            answer = correct(prompter(), mask, clicks, new=len(clicks), whole=anew)
     if not answer.mask.any():
         raise PromptError(
             "nothing is found in the box; give a mask, or fill the box (fill=True)"

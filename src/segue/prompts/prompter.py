@@ -147,6 +147,14 @@ class Prompter(ImagePrompter):
         prompts = prompts.checked(self.size)
         if _says_how_much(prompts):
             return super().candidates(prompts)
+        crops = {key: maps for key, maps in self._crops.items() if key[0] != "find"}
+        try:
+            return self._candidates(prompts)
+        finally:  # a further click has the answer that it has without them
+            self._begin()
+            self._crops |= crops
+
+    def _candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
         self._begin()
         looks = self._find(prompts)
         ways = self._ways(prompts, looks[0], every=True)

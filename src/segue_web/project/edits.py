@@ -90,7 +90,8 @@ class Edits:
         else:
             on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
             prompts = ImagePrompts(box, on, off, mask=previous)
-            answer, score = await self._worker.ask("click", frame, prompts, None if adds else previous)
+            bound = None if adds else previous
+            answer, score = await self._worker.ask("click", frame, prompts, bound, clicks, len(added))
         areas: dict[str, int] = {}
 
         def over(before: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:

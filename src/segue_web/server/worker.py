@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
@@ -29,12 +29,15 @@ from segue.prompts import (
     MaskPrediction,
     correct,
     find_prompter,
+    refine,
+    replay,
 )
+from segue.prompts.correction import as_levels, from_levels
 from segue.prompts.motion import MotionPrompter
 from segue.prompts.phrases import parse_phrases
 from segue.registry import DETECTORS
 from segue.sessions.detecting import choose_for_text, detector
-from segue.types import Image, Point
+from segue.types import Box, Image, Point
 from segue.utils.allocation import prepare_process
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue.utils.system import killed_by, leave_group, signals_blocked
@@ -118,11 +121,39 @@ class Tools:
         height, width = self.video.size
         self.prompter(index).answer(ImagePrompts(points=[at or (width / 2, height / 2)]))
 
-    def click(self, index: int, prompts: ImagePrompts, bound: BoolArray | None) -> tuple[BoolArray, float]:
-        """The mask (H, W) that prompts mean, and the IoU to be expected."""
-        mask = None if prompts.mask is None else self._probability(index, prompts.mask)
-        answer = self.prompter(index).answer(replace(prompts, mask=mask))
+    def click(
+        self,
+        index: int,
+        prompts: ImagePrompts,
+        bound: BoolArray | None,
+        clicks: Sequence[Click] = (),
+        new: int = 0,
+    ) -> tuple[BoolArray, float]:
+        """The mask (H, W) that prompts mean, inside of ``bound``, and the IoU to be expected.
+
+        Their mask is the answer to all ``clicks`` but the last ``new`` ones.
+        """
+        prompter, mask = self.prompter(index), prompts.mask
+        if mask is None or not clicks:
+            known = None if mask is None else self._probability(index, mask)
+            answer = prompter.answer(replace(prompts, mask=known))
+        else:
+            known = self._clicked(index, clicks[: len(clicks) - new], prompts.box, mask)
+            answer = refine(prompter, known, clicks, box=prompts.box)
         return self._kept(index, answer, answer.mask if bound is None else answer.mask & bound)
+
+    def _clicked(
+        self, index: int, clicks: Sequence[Click], box: Box | None, mask: BoolArray
+    ) -> Float32Array | BoolArray:
+        """Probability of a mask that clicks made, also before the process began, else the mask."""
+        known = self._probability(index, mask)
+        if known is not mask or not (box or (clicks and clicks[0][2])):
+            return known
+        prompter = self.prompter(index)
+        answers = [replay(prompter, clicks, box=box)]
+        if len(clicks) == 1 and box is None:
+            answers += prompter.candidates(ImagePrompts(points=[clicks[0][:2]]))
+        return next((each.probability for each in answers if np.array_equal(each.mask, mask)), mask)
 
     def correct(self, index: int, mask: BoolArray, clicks: list[Click], new: int) -> tuple[BoolArray, float]:
         """A mask (H, W) with what its last clicks change under them, and the IoU to be expected."""
@@ -136,8 +167,9 @@ class Tools:
 
     def _kept(self, index: int, answer: MaskPrediction, found: BoolArray) -> tuple[BoolArray, float]:
         """Keep the probabilities of an answer for further clicks."""
-        levels = (answer.probability * 255).astype(np.uint8)
-        levels = np.where(found, np.maximum(levels, 128), np.minimum(levels, 127))  # the mask stays the same
+        levels = as_levels(answer.probability)
+        if found is not answer.mask:
+            levels = np.where(found, levels, np.minimum(levels, 127))
         self._answers.append((index, levels))
         iou = _iou(answer)
         return found, 1.0 if iou is None else iou
@@ -146,7 +178,7 @@ class Tools:
         """Probabilities of a mask if it was computed here, which correct it better, else the mask."""
         for frame, levels in reversed(self._answers):
             if frame == index and np.array_equal(levels > 127, mask):
-                return np.divide(levels, 255, dtype=np.float32)
+                return from_levels(levels)
         return mask
 
     def find(self, index: int, name: str, text: str = "") -> dict[str, Any]:
