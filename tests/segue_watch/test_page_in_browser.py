@@ -97,12 +97,12 @@ def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folde
     page.locator("#by-before").fill("2100-01-01T00:00")  # the list stays as it is
     page.locator(".card").first.click()
     page.evaluate("import('./static/history.js').then(({ loadEvents }) => loadEvents())")
-    page.get_by_label("Keep").check()
+    page.get_by_label("Keep", exact=True).check()
     page.locator(".card .flags", has_text="kept").first.wait_for(state="attached")
     [image] = (name for name in Marks(folder / "gate").kept if name.endswith(".jpg"))
     Marks(folder / "gate").change(image, "kept", False)  # by another person
     Marks(folder / "gate").change(image, "kept", True)
-    page.get_by_label("Reviewed").check()
+    page.get_by_label("Reviewed", exact=True).check()
     page.locator(".card .flags", has_text="reviewed").first.wait_for(state="attached")
     assert Marks(folder / "gate").of(image) == {"reviewed": True, "kept": True}
     page.locator(".player video, .player img").wait_for()

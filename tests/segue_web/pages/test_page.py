@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 
 import segue
-from segue.masks import read_index_mask, write_index_mask
+from segue.masks import encode_rle, read_index_mask, write_index_mask
 from segue.sessions import TrackSession
+from segue.sessions.corrections import ConditioningFrame, Layer, add_conditioning_frame, propagate
 from segue.sessions.detecting import detector
+from segue.types import ObjectInfo
 from segue_web.video import Video
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
@@ -31,17 +33,25 @@ pytestmark = needs_chromium
 
 
 def expected_masks(video: Path, given: dict[int, np.ndarray]) -> list[np.ndarray]:
-    """What the Python API says: both objects forwards from frame 0, then object 2 back from frame 6."""
+    """What Python says: both objects from frame 0 on, then the correction of object 2 back from frame 6."""
     masks = [result.mask for result in segue.track(video, {0: given[0]}, device="cpu")]
-    opened, session = Video(video), TrackSession(segue.load("stcn-lite"), device="cpu")
-    session.step(opened.frame(0), np.where(given[0] == 2, given[0], 0), predict=False)
-    last = max(given)
-    session.step(opened.frame(last), np.where(given[last] == 2, given[last], 0), predict=False)
+    opened, last = Video(video), max(given)
+
+    def only(mask: np.ndarray) -> np.ndarray:
+        return np.where(mask == 2, mask, 0)
+
+    changed = only(given[last]) != only(masks[last])
+    conditioning = {
+        0: ConditioningFrame(only(given[0]), frozenset({2})),
+        last: ConditioningFrame(only(given[last]), frozenset({2}), changed=changed),
+    }
+    tracked = {i: [(ObjectInfo(2), encode_rle(mask == 2)["counts"])] for i, mask in enumerate(masks)}
+    layer = Layer(TrackSession(segue.load("stcn-lite"), device="cpu"), conditioning, tracked)
+    add_conditioning_frame(layer.session, opened.frame(0), conditioning[0])
     masks[last] = given[last]
-    for index in range(last - 1, 0, -1):
-        found = session.step(opened.frame(index)).mask
-        others = np.where(masks[index] == 3, 3, 0)  # the finished one stays, and lies on top
-        masks[index] = np.where(others > 0, others, found)
+    for (result,) in propagate([layer], opened.walk(last, 1), last):
+        others = np.where(masks[result.index] == 3, 3, 0)  # the finished one stays, and lies on top
+        masks[result.index] = np.where(others > 0, others, result.mask)
     return masks
 
 
