@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,10 +16,10 @@ from segue.cli.options import Options
 from segue.errors import CheckpointError, TrainingError
 from segue.models.stcn import STCN, STCNLite
 from segue.weights import load, write_checkpoint
-from segue_train.data.clips import ClipBatches, ClipShape
+from segue_train.data.clips import ClipBatches, ClipSampler, ClipShape
 from segue_train.data.footage import Material, gather
 from segue_train.recipe import CommonRecipe, RunSettings
-from segue_train.recipes import stcn
+from segue_train.recipes import stcn, stcn_lite
 from segue_train.recipes.cutie import CutieRecipe
 from segue_train.recipes.prompt import PromptRecipe
 from segue_train.recipes.stcn import STCNRecipe
@@ -145,6 +146,33 @@ def test_every_option_of_a_recipe_says_what_it_is(kind: type[CommonRecipe]) -> N
     assert all(info.help for info in shown.values())
     assert "start" in shown
     assert not shown.keys() & {"footage", "videos", "stills", "groups", "name"}
+
+
+def test_a_training_for_all_scales_shows_small_and_large_objects(tmp_path: Path) -> None:
+    material = gather([str(folder) for folder in write_all(tmp_path)], report=print)
+    sampler, rng = ClipSampler(material.videos, material.stills), np.random.default_rng(0)
+    shapes = [stcn_lite.wide_scales(0.5, rng)[0] for _ in range(200)]
+    assert {shape.side for shape in shapes if shape.zoom > 1} == {192, 256, 320, 384, 448}
+    shape = ClipShape(1, 3, 96, 1, zoom=1.6)
+    extents = []
+    for _ in range(60):
+        masks = sampler.draw(rng, False, 1, shape).masks
+        if masks[0].any() and masks[2].any():
+            extents.append([np.sqrt((mask == 1).sum()) / 96 for mask in masks])
+    first, _, last = np.array(extents).T
+    assert first.min() < 0.2
+    assert first.max() > 0.5
+    assert (last / np.maximum(first, 1e-6)).max() > 1.3, (
+        "memory of another scale than the frame that reads it"
+    )
+
+
+def test_a_conditioning_frame_has_no_loss_and_half_of_the_steps_have_one() -> None:
+    frames = [stcn_lite.corrected_frame(step, 4, 0.5) for step in range(400)]
+    assert 150 < sum(map(len, frames)) < 250
+    assert {t for each in frames for t in each} == {1, 2, 3}
+    assert frames == [stcn_lite.corrected_frame(step, 4, 0.5) for step in range(400)], "also when resumed"
+    assert not any(stcn_lite.corrected_frame(step, 2, 1.0) for step in range(20)), "nothing would be left"
 
 
 def test_a_further_training_of_stcn_lite_starts_from_weights_of_it_alone(tmp_path: Path) -> None:
