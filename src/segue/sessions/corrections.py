@@ -2,7 +2,7 @@
 
 Every corrected frame becomes memory before the first frame is tracked, so that masks between two corrections
 agree with both. Where a frame has been tracked before, only what is connected with a correction changes
-(:mod:`.change_regions`). Stored masks are run lengths, some hundred bytes for an object on a frame.
+(:mod:`segue.flow.change_regions`). Stored masks are run lengths, some hundred bytes for an object on a frame.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from segue.errors import PromptError
+from segue.flow.change_regions import ChangeRegion
 from segue.masks import Rle, decode_rle, encode_rle, measure
 from segue.masks.rle import overlapping
 from segue.models.base import one_image
-from segue.sessions.change_regions import ChangeRegion
 from segue.sessions.track import TrackSession
 from segue.state import SessionState
 from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, Segmentation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segue.sessions.change_regions import ChangeRegion
+from segue.flow.change_regions import ChangeRegion
 from segue.utils.arrays import BoolArray
 
 HEIGHT, WIDTH, STEP = 96, 160, 3
