@@ -58,7 +58,8 @@ class FixedNetwork(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Change tensors, which PyTorch does to move a module or give it another number format."""
         self._network[0]._apply(fn, recurse)
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     @property
     def network(self) -> nn.Module:
