@@ -9,7 +9,7 @@ Online Learning", 2011).
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +27,8 @@ from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.types import Frame, Image
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue.weights import load
+from segue.weights.identity import network_digest
+from segue.weights.loading import weights_identity
 from segue.weights.prepared import Prepared, prepare
 from segue_train.data.footage import Footage
 from segue_train.data.foreground.clips import ClipMaker
@@ -261,10 +263,25 @@ def _wrong(seen: _Seen, labels: Image) -> BoolArray:
     return np.asarray((found != (labels == MOTION)) & (labels != UNKNOWN))
 
 
-@lru_cache(maxsize=4)
+def weights_digest(weights: Path) -> str:
+    """SHA-256 of the weights in a file of mustan-lite, or of the shipped ones; hexadecimal."""
+    return network_digest(load("mustan-lite", _file(weights)))
+
+
 def _network(weights: Path) -> Prepared[ForegroundNetwork]:
     """A network whose sessions compute recurrence, also if it was trained without; once for all films."""
-    known = load("mustan-lite", None if weights == SHIPPED else weights)
+    return _network_of(weights, weights_identity("mustan-lite", _file(weights)))
+
+
+@lru_cache(maxsize=4)
+def _network_of(weights: Path, identity: Hashable) -> Prepared[ForegroundNetwork]:
+    """The network of a file, read anew where the file is another one now."""
+    trained = load("mustan-lite", _file(weights))
     network = MustanLite(recurrence=True)
-    network.load_state_dict(network.state_dict() | known.state_dict())
+    network.load_state_dict(network.state_dict() | trained.state_dict())
     return prepare(network.eval(), device="cpu")
+
+
+def _file(weights: Path) -> Path | None:
+    """A file of weights for :func:`segue.load`, None for the shipped ones."""
+    return None if weights == SHIPPED else weights
