@@ -38,7 +38,7 @@ from torch.utils.data import DataLoader, Subset
 from segue.errors import DatasetError, MissingExtraError, SinkError, TrainingError, memory_errors
 from segue.utils.cancel import CancelToken, called_after, cancel_on_signals
 from segue.utils.extras import requires_extra
-from segue.utils.files import locked
+from segue.utils.files import locked, writing
 from segue.utils.system import (
     killed_by,
     let_signals_through,
@@ -440,9 +440,10 @@ class _Log:
         self.settings.report(f"step {step}/{steps}  {parts}  {seconds:.2f} s/step  {left} left")
 
     def _write(self, values: dict[str, float]) -> None:
-        for writer in self.writers:
-            writer.log_metrics(dict(values), self.progress.step)
-            writer.save()
+        with writing(self.settings.out / checkpoints.LOGS):
+            for writer in self.writers:
+                writer.log_metrics(dict(values), self.progress.step)
+                writer.save()
 
 
 def _online_logger(name: LoggerName, settings: RunSettings, progress: Progress) -> Logger:

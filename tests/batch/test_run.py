@@ -29,6 +29,8 @@ from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY
 from segue.errors import CheckpointError, SegueError, SinkError
 from segue.jobs.values import ForegroundJob, Model, TrackJob, VideoSource
+from segue.utils import files
+from segue.utils.files import locked
 from segue.video.sources.images import write_image
 from tests.batch.conftest import Script
 from tests.cli.running import FRAMES
@@ -190,6 +192,19 @@ def test_the_error_that_ends_a_batch_comes_before_that_of_its_report(
     assert watch.said[0] == "out/report.html: cannot be written: No space left on device"
     assert "0 done, 1 failed (a), 1 left" in watch.said[1]
     assert "--retry-failed" in watch.said[1]
+
+
+def test_a_batch_beside_one_that_runs_there_is_told_so(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "ENDING", 0.05)
+    run_tasks([task_of("a")], JobConfig(output="out"), Watch())
+    for more in ({}, {"resume": True}, {"retry_failed": True}):
+        with (
+            locked([tmp_path / "out" / ".segue-batch" / LEDGER]),
+            pytest.raises(SinkError, match="another run is writing there"),
+        ):
+            run_tasks([task_of("a")], JobConfig(output="out", **more), Watch())
 
 
 def test_the_ledger_of_an_output_elsewhere_is_in_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:

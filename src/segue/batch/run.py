@@ -29,7 +29,15 @@ from segue.jobs.values import VideoJob, to_json
 from segue.registry import MODELS
 from segue.utils.cache import cache_folder
 from segue.utils.cancel import CancelToken, cancel_on_signals
-from segue.utils.files import locked, make_folder, prepare, remove_partial, write_complete, writing
+from segue.utils.files import (
+    locked,
+    make_folder,
+    prepare,
+    refuse_if_locked,
+    remove_partial,
+    write_complete,
+    writing,
+)
 from segue.utils.inputs import printable, whole_number
 from segue.utils.naming import first_few, natural_key
 from segue.video.sources.addresses import is_url
@@ -73,6 +81,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
     home = home_of(how.output, how.shard)
     _check_division(how)
     if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
+        refuse_if_locked(home / LEDGER)
         raise SegueError(
             f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
         )
