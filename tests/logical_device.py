@@ -12,9 +12,11 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -58,6 +60,8 @@ class LogicalTensor(Tensor):
         return f"LogicalTensor({self.held!r})"
 
     def numpy(self, *, force: bool = False) -> Any:
+        if force:
+            return self.detach().cpu().numpy()
         raise TypeError("a tensor on a device has no array; call cpu() first")
 
     def untyped_storage(self) -> torch.UntypedStorage:
@@ -112,20 +116,31 @@ class _Factories(TorchFunctionMode):
         return func(*args, **how)
 
 
+_AUTOCAST = torch.autocast
+
+
+def _autocast(device_type: str, *how: Any, **more: Any) -> Any:
+    """PyTorch refuses devices that it does not know; ours computes as it is told in any case."""
+    return nullcontext() if device_type == DEVICE.type else _AUTOCAST(device_type, *how, **more)
+
+
 class LogicalDevice(TorchDispatchMode):
     """While it is active, :data:`DEVICE` exists."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._factories: Any = _Factories()
+        self._autocast = patch.object(torch, "autocast", _autocast)
 
     def __enter__(self) -> Any:
+        self._autocast.start()
         self._factories.__enter__()
         return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._factories.__exit__(*error)
+        self._autocast.stop()
 
     def __torch_dispatch__(
         self,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segue.errors import CheckpointError, SinkError
-from segue.utils.inputs import first_line
+from segue.utils.files import reason_of, refuse_if_locked
 from segue.utils.system import replace_file
 from segue.weights import write_checkpoint
 from segue.weights.checkpoint import OPTIONS
@@ -70,6 +70,7 @@ def claim_folder(out: Path, name: str, *, resume: bool, overwrite: bool) -> None
     if resume and not (out / LATEST).is_file():
         raise CheckpointError(f"nothing to resume: {out / LATEST} does not exist; start without --resume")
     if not resume and not overwrite and _files_of_run(out, name):
+        refuse_if_locked(out / LATEST)
         raise SinkError(f"{out}: holds a training run; give --resume to continue it, or --overwrite")
 
 
@@ -82,7 +83,7 @@ def clear_folder(out: Path, name: str, *, resume: bool) -> None:
                 path.unlink()
             _remove_logs(out / LOGS)
     except OSError as error:
-        raise SinkError(f"{out}: cannot write the training run there: {error.strerror}") from error
+        raise SinkError(f"{out}: cannot write the training run there ({reason_of(error)})") from error
 
 
 def _remove_logs(folder: Path) -> None:
@@ -105,7 +106,8 @@ def save(fabric: Fabric, path: Path, state: dict[str, Any]) -> None:
     except (OSError, RuntimeError) as error:
         # PyTorch reports a full disk as a RuntimeError of its file writer.
         partial.unlink(missing_ok=True)
-        raise SinkError(f"{path}: cannot write the checkpoint: {first_line(error)}") from error
+        stands = "; the checkpoint before it stands, --resume it" if path.exists() else ""
+        raise SinkError(f"{path}: cannot write the checkpoint ({reason_of(error)}){stands}") from error
     fabric.barrier()
 
 

@@ -38,7 +38,7 @@ from torch.utils.data import DataLoader, Subset
 from segue.errors import DatasetError, MissingExtraError, SinkError, TrainingError, memory_errors
 from segue.utils.cancel import CancelToken, called_after, cancel_on_signals
 from segue.utils.extras import requires_extra
-from segue.utils.files import locked
+from segue.utils.files import locked, writing
 from segue.utils.system import (
     killed_by,
     let_signals_through,
@@ -164,7 +164,7 @@ class Run:
         self._grace = GRACE if fabric.world_size == 1 else GRACE_OF_SEVERAL
         self._changes = threading.Lock()  # held while the state changes
         self._in_step = False
-        self._buffers: dict[str, Tensor] = {}  # those of the network before the step in work
+        self._before_step: dict[str, Any] = {}  # what the step in work changes of the network's state
 
     @property
     def step(self) -> int:
@@ -260,8 +260,13 @@ class Run:
 
     @contextmanager
     def _unchanged(self) -> Iterator[None]:
-        """Inside, the state stays as it is, but for gradients and buffers, of which there is a copy."""
-        self._buffers = {name: buffer.clone() for name, buffer in self.raw.named_buffers()}
+        """Inside, the state stays as it is, but for gradients and what passes change, which is copied first.
+
+        A pass changes buffers and extra states, such as samples that stay for the next step.
+        """
+        parameters = {name for name, _ in self.raw.named_parameters(remove_duplicate=False)}
+        state = self.raw.state_dict()
+        self._before_step = {name: copy.deepcopy(state[name]) for name in state.keys() - parameters}
         self._in_step = True
         self._changes.release()
         try:
@@ -277,9 +282,7 @@ class Run:
                 return
             done = "the last checkpoint stands"
             if self.fabric.world_size == 1:
-                whole = self.raw.state_dict()
-                before = {name: value for name, value in self._buffers.items() if name in whole}
-                state = {**self.state, "network": {**whole, **before}}
+                state = {**self.state, "network": {**self.raw.state_dict(), **self._before_step}}
                 try:
                     checkpoints.save(self.fabric, self.settings.out / checkpoints.LATEST, state)
                     done = "the state before it is saved"
@@ -437,9 +440,10 @@ class _Log:
         self.settings.report(f"step {step}/{steps}  {parts}  {seconds:.2f} s/step  {left} left")
 
     def _write(self, values: dict[str, float]) -> None:
-        for writer in self.writers:
-            writer.log_metrics(dict(values), self.progress.step)
-            writer.save()
+        with writing(self.settings.out / checkpoints.LOGS):
+            for writer in self.writers:
+                writer.log_metrics(dict(values), self.progress.step)
+                writer.save()
 
 
 def _online_logger(name: LoggerName, settings: RunSettings, progress: Progress) -> Logger:

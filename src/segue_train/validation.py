@@ -7,6 +7,7 @@ from functools import partial
 from typing import cast
 
 import numpy as np
+import torch
 from torch import nn
 
 from segue.datasets.davis import Sequence
@@ -33,7 +34,7 @@ def j_and_f(network: nn.Module, sequences: Iterable[Sequence]) -> float:
     """Mean J&F of a memory network over sequences, by its published schedule and the DAVIS 2017 protocol."""
     scores = []
     for sequence in sequences:
-        session = TrackSession(cast(MemoryNetwork, network))
+        session = TrackSession(cast(MemoryNetwork, network), device=_device_of(network))
         accumulator, begin = DavisAccumulator(sequence.name), next(iter(sequence.annotations))
         for i in range(begin, len(sequence)):
             truth = sequence.read_mask(i) if i in sequence.annotations else None
@@ -47,17 +48,19 @@ def j_and_f(network: nn.Module, sequences: Iterable[Sequence]) -> float:
 
 def f_measure(network: nn.Module, videos: Iterable[tuple[ForegroundSequence, FlowFiles | None]]) -> float:
     """Mean over videos of CDnet's F measure, in a session as users run it, cold from the first frame on."""
-    return float(np.mean([_f_measure(cast(ForegroundNetwork, network), *video) for video in videos]))
+    return float(np.mean([_f_measure(network, *video) for video in videos]))
 
 
-def _f_measure(network: ForegroundNetwork, video: ForegroundSequence, flow: FlowFiles | None) -> float:
+def _f_measure(network: nn.Module, video: ForegroundSequence, flow: FlowFiles | None) -> float:
     accumulator = ForegroundAccumulator(video.key, roi=video.read_roi(), threshold=1)
+    session = ForegroundSession(cast(ForegroundNetwork, network), device=_device_of(network))
+    has_depth = foreground_capabilities(network).depth
 
     def frame(i: int) -> Frame:
-        depth = read_depth(video, i) if foreground_capabilities(network).depth else None
+        depth = read_depth(video, i) if has_depth else None
         return Frame(i, float(i), video.read_image(i), depth, None if flow is None else flow(i))
 
-    for _, result in FrameLoop(ForegroundSession(network)).over(map(frame, range(len(video)))):
+    for _, result in FrameLoop(session).over(map(frame, range(len(video)))):
         if result.index in video.labels:
             accumulator.update(result.mask, video.read_labels(result.index))
     return accumulator.counts.measures()["F"]
@@ -66,7 +69,7 @@ def _f_measure(network: ForegroundNetwork, video: ForegroundSequence, flow: Flow
 def clip_ap(network: nn.Module, dataset: YTVISDataset, short_side: int = SHORT_SIDE) -> float:
     """AP of YouTube-VIS by the published inference: a video is a clip, categories are class channels."""
     accumulator = YTVISAccumulator(dataset.categories)
-    model, device = cast(SeqFormer, network), next(network.parameters()).device
+    model, device = cast(SeqFormer, network), _device_of(network)
     for video in dataset:
         images = map(partial(dataset.read_image, video), range(len(video)))
         records = whole_clip(model, images, video.size, device=device, short_side=short_side)
@@ -76,3 +79,8 @@ def clip_ap(network: nn.Module, dataset: YTVISDataset, short_side: int = SHORT_S
             found.append(DetectedInstance(record["category_id"], record["score"], track))
         accumulator.update(video.id, dataset.annotations(video), found)
     return accumulator.score().stats["AP"]
+
+
+def _device_of(network: nn.Module) -> torch.device:
+    """The device on which a network is trained."""
+    return next(network.parameters()).device

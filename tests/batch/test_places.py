@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from segue.batch import places
 from segue.batch.places import (
     RESULT,
     fetch,
@@ -127,6 +131,95 @@ def test_what_has_no_length_is_not_downloaded(addresses_on: UseStore, tmp_path: 
     addresses_on(Told(size=None, type="file"))
     with pytest.raises(SourceError):
         fetch("http://camera/stream.mjpg", tmp_path)
+
+
+class BusyError(OSError):
+    """As clients of object stores raise it, of a cause that has the status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("Please reduce your request rate")
+        self.__cause__ = ValueError()
+        self.__cause__.response = {"ResponseMetadata": {"HTTPStatusCode": status}}  # type: ignore[attr-defined]
+
+
+class Busy(Told):
+    """Is busy the first times that it is asked for the content of a file, or gives another error."""
+
+    def __init__(self, times: int, status: int = 503) -> None:
+        super().__init__(size=5)
+        self.times, self.status, self.asked = times, status, 0
+
+    def get_file(self, name: str, path: str) -> None:
+        self.asked += 1
+        if self.asked <= self.times:
+            raise BusyError(self.status)
+        Path(path).write_bytes(b"video")
+
+    def ls(self, name: str, **_: object) -> list[str]:
+        return [name]
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Waits by the clock of the test, each with its seconds."""
+    waited: list[float] = []
+    clock = SimpleNamespace(sleep=waited.append, monotonic=lambda: sum(waited))
+    monkeypatch.setattr(places, "time", clock)
+    return waited
+
+
+def test_a_busy_store_is_asked_again_after_waits_that_grow(
+    addresses_on: UseStore, tmp_path: Path, waits: list[float]
+) -> None:
+    addresses_on(Busy(6))
+    assert fetch("s3://bucket/a.mp4", tmp_path).read_bytes() == b"video"
+    assert waits == [0.5, 1, 2, 4, 8, 15]
+
+
+def test_a_store_that_stays_busy_and_one_that_refuses_are_given_up(
+    addresses_on: UseStore, tmp_path: Path, waits: list[float]
+) -> None:
+    addresses_on(Busy(1000))
+    with pytest.raises(SourceError, match="reduce your request rate"):
+        fetch("s3://bucket/a.mp4", tmp_path)
+    assert 60 < sum(waits) <= places.BUSY_SECONDS
+    waits.clear()
+    store = Busy(1000, status=403)
+    addresses_on(store)
+    with pytest.raises(SourceError, match="reduce your request rate"):
+        fetch("s3://bucket/a.mp4", tmp_path)
+    assert (store.asked, waits) == (1, [])
+
+
+def test_a_web_server_that_is_busy_for_a_while_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(places, "FIRST_WAIT", 0.01)
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.command)
+            self.send_response(503 if len(asked) < 6 else 200)
+            self.send_header("Content-Length", "5")
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(b"video")
+
+        do_HEAD = do_GET  # noqa: N815 - as the library calls it
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        path = fetch(f"http://127.0.0.1:{server.server_port}/a.mp4", tmp_path)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert path.read_bytes() == b"video"
 
 
 def test_a_folder_that_cannot_be_listed_is_told_without_its_password(addresses_on: UseStore) -> None:

@@ -29,6 +29,8 @@ from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY
 from segue.errors import CheckpointError, SegueError, SinkError
 from segue.jobs.values import ForegroundJob, Model, TrackJob, VideoSource
+from segue.utils import files
+from segue.utils.files import locked
 from segue.video.sources.images import write_image
 from tests.batch.conftest import Script
 from tests.cli.running import FRAMES
@@ -157,6 +159,52 @@ def test_workers_that_broke_down_leave_a_saved_ledger_and_a_report(opened: Any, 
     with pytest.raises(TerminalError):
         run_tasks([task_of("a")], JobConfig(output="out"), Broken())
     assert (tmp_path / "out/report.html").exists()
+
+
+def full_disk(*_: object) -> None:
+    raise SinkError("out/report.html: cannot be written: No space left on device")
+
+
+def test_a_report_that_cannot_be_written_hides_no_failed_video(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "write_batch_report", full_disk)
+    opened.fails, watch = ("b",), Watch()
+    assert run_tasks([task_of("a"), task_of("b")], JobConfig(output="out"), watch) == 1
+    assert watch.said == ["out/report.html: cannot be written: No space left on device"]
+    opened.fails = ()
+    with pytest.raises(SinkError, match=r"report\.html"):  # which nothing else would say
+        run_tasks([task_of("a")], JobConfig(output="other"), Watch())
+
+
+def test_the_error_that_ends_a_batch_comes_before_that_of_its_report(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(ledger: Ledger, tasks: Sequence[Task], *_: object, **__: object) -> None:
+        ledger.record(replace(tasks[0], state="failed", error="rotten"))
+        raise SinkError("images/a.jpg: cannot be written: No space left on device")
+
+    monkeypatch.setattr(running, "write_batch_report", full_disk)
+    monkeypatch.setattr(running, "run_batch", fail)
+    watch = Watch()
+    with pytest.raises(SinkError, match=r"images/a\.jpg"):
+        run_tasks([task_of("a"), task_of("b")], JobConfig(output="out"), watch)
+    assert watch.said[0] == "out/report.html: cannot be written: No space left on device"
+    assert "0 done, 1 failed (a), 1 left" in watch.said[1]
+    assert "--retry-failed" in watch.said[1]
+
+
+def test_a_batch_beside_one_that_runs_there_is_told_so(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "ENDING", 0.05)
+    run_tasks([task_of("a")], JobConfig(output="out"), Watch())
+    for more in ({}, {"resume": True}, {"retry_failed": True}):
+        with (
+            locked([tmp_path / "out" / ".segue-batch" / LEDGER]),
+            pytest.raises(SinkError, match="another run is writing there"),
+        ):
+            run_tasks([task_of("a")], JobConfig(output="out", **more), Watch())
 
 
 def test_the_ledger_of_an_output_elsewhere_is_in_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:

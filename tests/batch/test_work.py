@@ -230,6 +230,18 @@ def test_a_video_that_cannot_be_done_is_reported_in_one_line_without_secrets(
     assert attempt(task, order, CancelToken()) == expected
 
 
+def test_a_broken_video_at_an_address_is_named_by_it(
+    order: JobConfig, runs_of_jobs: UseRun, fetched: list[str]
+) -> None:
+    def run(job: VideoJob, *_: object) -> None:
+        raise SourceError(f"{job.source.place}: not a video")
+
+    runs_of_jobs(run)
+    task = median("https://me:secret@host/in/video.mp4")
+    assert attempt(task, order, CancelToken()).error == "https://host/in/video.mp4: not a video"
+    assert fetched == [task.source]
+
+
 def test_a_video_whose_memory_ran_out_goes_on_from_what_is_saved(
     video: Path, order: JobConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

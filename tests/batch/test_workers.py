@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -18,10 +21,11 @@ from segue.batch import workers as engines
 from segue.batch.places import SUBFOLDER, key_of
 from segue.batch.run import open_workers, run_batch, write_batch_report
 from segue.batch.work import JobConfig
-from segue.batch.workers import IDENTITY, LocalWorkers
+from segue.batch.workers import IDENTITY, LocalWorkers, RayTasks
 from segue.errors import SegueError, SinkError
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue.utils.cancel import CancelToken
+from segue.utils.notices import be_quiet
 from segue.video.sources.identity import SourceIdentity
 from tests.batch.conftest import Script
 from tests.batch.in_workers import dies_of_its_video, sees_or_waits
@@ -39,6 +43,38 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def states(ledger: Ledger) -> dict[str, str]:
     return {row.name: row.state for row in ledger.tasks()}
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A Ray of one node, and what it was begun with."""
+    begun: dict[str, Any] = {}
+    module = SimpleNamespace(
+        init=lambda **how: begun.update(how),
+        cluster_resources=lambda: {"CPU": 2.0},
+        nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0, "memory": 2.0**32}}],
+        remote=lambda function: function,
+        shutdown=lambda: None,
+    )
+    monkeypatch.setitem(sys.modules, "ray", cast(ModuleType, module))
+    return begun
+
+
+@pytest.mark.parametrize("address", ["local", "auto"])
+def test_local_is_a_cluster_of_its_own_and_auto_one_that_runs(ray: dict[str, Any], address: str) -> None:
+    RayTasks(JobConfig(output="out", address=address), address).close()
+    assert ray["address"] == address  # Ray joins one that runs if it is given None
+
+
+@pytest.mark.parametrize(("quiet", "level"), [(True, logging.ERROR), (False, logging.INFO)])
+def test_quiet_holds_for_the_lines_of_ray(ray: dict[str, Any], quiet: bool, level: int) -> None:
+    def begin() -> None:
+        if quiet:
+            be_quiet()
+        RayTasks(JobConfig(output="out", address="local"), "local").close()
+
+    copy_context().run(begin)
+    assert (ray["logging_level"], ray["log_to_driver"]) == (level, False)
 
 
 def test_a_video_whose_worker_dies_is_tried_again_so_often(ledger: Ledger, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import segue
 from segue.cli.main import app
-from segue.errors import SinkError
+from segue.errors import ArgumentError, SinkError
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.models.mustan_lite import MustanLite
 from segue.models.stcn import STCN
@@ -265,6 +265,17 @@ def test_a_file_is_no_place_for_graphs_and_stays(tmp_path: Path, more: list[str]
     assert isinstance(result.exception, SinkError)
     assert "is a file" in str(result.exception)
     assert (tmp_path / "graphs").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("flag", ["-o", "--output"])
+def test_the_folder_may_be_given_as_for_other_commands(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "graphs").write_bytes(b"mine")
+    result = CliRunner().invoke(app, ["export", "stcn-lite", flag, str(tmp_path / "graphs")])
+    assert "is a file" in str(result.exception)
+    for words in ([], [str(tmp_path / "a"), flag, str(tmp_path / "b")]):
+        result = CliRunner().invoke(app, ["export", "stcn-lite", *words])
+        assert isinstance(result.exception, ArgumentError)
+        assert "one folder" in str(result.exception)
 
 
 def write_again(graphs: Path, graph: nn.Module, inputs: Any, path: str, **options: Any) -> None:

@@ -277,6 +277,23 @@ def test_shapes_that_are_no_areas_are_counted_and_make_no_object(tmp_path: Path)
             read_labels(path, VIDEO)
 
 
+def test_objects_of_coco_without_an_area_are_counted_once_each(tmp_path: Path) -> None:
+    outside = {"segmentation": [[90, 10, 95, 10, 95, 20]]}  # beside a frame of 80 pixels
+    square = {"segmentation": [[10, 10, 30, 10, 30, 30, 10, 30]]}
+    labels = read_labels(coco(tmp_path / "a.json", outside, square, outside), VIDEO)
+    assert (len(labels.names), labels.left_out) == (1, {"shapes without an area": 2})
+    empty = encode_rle(np.zeros(SIZE, bool))
+    items = [
+        {"id": number, "video_id": 1, "category_id": 3, "segmentations": [mask, None]}
+        for number, mask in enumerate((empty, encode_rle(filled(5, 5, 20, 20)), None), start=1)
+    ]
+    video = {"id": 1, "height": SIZE[0], "width": SIZE[1], "length": 2}
+    path = tmp_path / "tracks.json"
+    path.write_text(json.dumps({"videos": [video], "categories": CAR, "annotations": items}))
+    labels = read_labels(path, VIDEO)
+    assert (len(labels.names), labels.left_out) == (1, {"objects without a mask": 2})
+
+
 def test_the_task_of_the_video_is_taken_from_a_project_of_cvat(tmp_path: Path) -> None:
     task = (
         "<task><id>{}</id><name>{}</name><original_size><width>{}</width><height>{}</height></original_size>"

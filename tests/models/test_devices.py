@@ -228,6 +228,26 @@ def test_published_detectors_on_a_device(name: str) -> None:
     assert (here.mask == there.mask).mean() > 0.99
 
 
+@pytest.mark.parametrize("kind", [partial(NetworkDetector, names={}), SemanticDetector, DiscoveryDetector])
+def test_a_detector_computes_on_the_device_that_it_is_given(kind: Any) -> None:
+    class Network(nn.Module):
+        """Notes the device of what it is given."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(1, 1)
+
+        def forward(self, planes: Tensor) -> Tensor:
+            raise LookupError(str(planes.device), str(self.layer.weight.device))
+
+        def dense(self, planes: Tensor, which: str) -> Tensor:
+            return self(planes)
+
+    with LogicalDevice(), pytest.raises(LookupError) as caught:
+        kind(Network(), device=DEVICE)(FRAMES[0])
+    assert caught.value.args == (str(DEVICE), str(DEVICE))
+
+
 @pytest.mark.parametrize("mode", ["hierarchical", "single"])
 def test_flow_networks_on_a_device(mode: FlowMode) -> None:
     torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,15 @@ from PIL import Image
 
 from segue.api.foreground import foreground
 from segue.datasets.check import check_data
-from segue.errors import CheckpointError, SinkError, TrainingError
+from segue.errors import CheckpointError, DatasetError, SinkError, TrainingError
 from segue.flow import DIS, Farneback
 from segue.models.mustan_lite import MustanLite
 from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import ForegroundSession
 from segue.types import Frame
 from segue.weights import load, load_strict, read_checkpoint, write_checkpoint
-from segue_train.data.foreground.material import gather_videos
+from segue_train.data.footage import gather
+from segue_train.data.foreground.material import fill_pool, gather_videos
 from segue_train.recipes import mustan_lite as recipes
 from segue_train.trunks import load_mobilenet
 from tests.segue_train.commands import run
@@ -113,6 +115,25 @@ def test_a_further_training_learns_from_sessions_and_keeps_what_was_right(
     assert statistics
     assert all(torch.equal(after[name], before[name]) for name in statistics)
     assert not torch.equal(after["decoder.head.weight"], before["decoder.head.weight"])
+
+
+def test_a_pool_is_not_used_again_for_other_weights_under_the_same_name(
+    tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue_train.data.foreground.session_samples.LENGTHS", (12, 16))
+    write_all(tmp_path, frames=9)
+    footage = gather([str(tmp_path / "videos")], report=print)
+    draw = partial(
+        fill_pool, tmp_path / "pool", footage, {}, (-6, -3, 0), (48, 64), samples=1, seed=1, workers=0,
+        report=print,
+    )  # fmt: skip
+    draw(sessions=[start])
+    moved = start.rename(tmp_path / "moved.safetensors")
+    draw(sessions=[moved])  # it is the content that counts
+    tensors = read_checkpoint(moved).tensors
+    write_checkpoint(moved, {name: 2 * value for name, value in tensors.items()}, {})
+    with pytest.raises(DatasetError, match="a pool of other data or settings"):
+        draw(sessions=[moved])
 
 
 def test_missing_weights_of_sessions_are_refused_before_anything_is_drawn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import importlib
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from segue.errors import CheckpointError, DatasetError, OutOfMemoryError, SinkError, TrainingError
+from segue.utils import files
 from segue.utils.files import locked
 from segue.weights import read_checkpoint
 from tests.needs import needs
@@ -331,15 +333,24 @@ loop.train(CountedRecipe(), settings)
 
 
 class Counted(Line):
-    """It also counts its passes, as batch norms keep statistics."""
+    """It also counts its passes, as batch norms keep statistics, and learns from the batch before again."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("passes", torch.zeros(()))
+        self.previous: dict[str, Tensor] = {}
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        return self.previous
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        self.previous = state
 
     def forward(self, batch: Any, progress: float, step: int) -> Any:
         self.passes += 1
-        return super().forward(batch, progress, step)
+        retained = self.previous.get("x", batch["x"])
+        self.previous["x"] = batch["x"]  # in place, of which a copy of the dict alone would not know
+        return super().forward({"x": torch.cat([batch["x"], retained])}, progress, step)
 
 
 @dataclass(frozen=True)
@@ -400,6 +411,33 @@ class WideRecipe(LineRecipe):
         module = Line()
         module.network = nn.Linear(5, 1, bias=False)
         return module
+
+
+def test_a_full_disk_is_told_with_what_stands_and_without_temporary_names(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.train(LineRecipe(), replace(settings, until=1))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/tmpa1b2", None, "run/last.partial")
+
+    monkeypatch.setattr(loop.Fabric, "save", full)
+    with pytest.raises(SinkError) as caught:
+        loop.train(LineRecipe(), replace(settings, resume=True))
+    assert str(caught.value) == (
+        f"{settings.out / 'last.ckpt'}: cannot write the checkpoint (the disk is full; free some space); "
+        "the checkpoint before it stands, --resume it"
+    )
+
+
+def test_a_training_beside_one_that_runs_there_is_told_so(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "ENDING", 0.05)
+    loop.train(LineRecipe(), replace(settings, until=1))
+    for more in ({}, {"resume": True}, {"overwrite": True}):
+        with locked([settings.out / "last.ckpt"]), pytest.raises(SinkError, match="another run is writing"):
+            loop.train(LineRecipe(), replace(settings, **more))
 
 
 def test_a_worker_that_the_kernel_kills_is_reported_as_lack_of_memory(settings: Any) -> None:

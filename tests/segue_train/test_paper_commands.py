@@ -113,6 +113,8 @@ def test_one_fgsegnet_learns_from_several_scenes(root: Path, tmp_path: Path, see
     videos = [video.key for video, _ in seen["recipe"].scenes]
     assert f"{len(videos)} scenes: {2 * len(videos)} frames to learn from, {len(videos)} to validate" in said
     assert seen["steps"] == 20 * len(videos)
+    run("fgsegnet", *data, "--frames", 3, "--epochs", 10, "--steps", 7)
+    assert (seen["steps"], seen["validate_every"]) == (7, 2 * len(videos))
     run("fgsegnet", *data, "--frames", 5, "--exclude", "office")
     assert [video.key for video, _ in seen["recipe"].scenes] == [
         name for name in videos if "office" not in name

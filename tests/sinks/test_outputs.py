@@ -18,6 +18,7 @@ from segue.registry import EventSettings, SinkOptions
 from segue.sinks import open_sinks, output_paths, replayed
 from segue.sinks.outputs import default_folder
 from segue.types import Frame, ObjectInfo, Segmentation
+from segue.utils import files
 from segue.video import Source, open_source
 from tests.video.making import drawn_image, write_video
 
@@ -242,3 +243,30 @@ def test_settings_of_events_are_found_by_their_earlier_names(tmp_path: Path) -> 
         for frame in video():
             sink.write(frame, segment(frame))
     assert (tmp_path / "events.counts.csv").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}])
+@pytest.mark.parametrize("formats", [["png"], ["png", "coco"]])
+def test_a_run_beside_one_that_writes_there_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, formats: list[str], options: dict[str, bool]
+) -> None:
+    """Neither going on with it nor replacing it is an answer."""
+    monkeypatch.setattr(files, "ENDING", 0.05)
+    source = video()
+    first = open_sinks(tmp_path / "out", formats, source, background=False).sink
+    with first:
+        frame = next(iter(source))
+        first.write(frame, segment(frame))
+        with pytest.raises(SinkError, match="another run is writing there"):
+            open_sinks(tmp_path / "out", formats, video(), background=False, **options)
+    assert (tmp_path / "out/masks/.segue.json").exists()
+
+
+def test_a_folder_whose_lock_nobody_holds_is_of_an_interrupted_run(tmp_path: Path) -> None:
+    source = video()
+    with open_sinks(tmp_path, ["png"], source, background=False).sink as sink:
+        frame = next(iter(source))
+        sink.write(frame, segment(frame))
+    (tmp_path / ".masks.lock").touch()  # as a run leaves it that was killed
+    with pytest.raises(SinkError, match="give --overwrite or --resume"):
+        open_sinks(tmp_path, ["png"], video())

@@ -12,7 +12,10 @@ import torch
 from PIL import Image
 
 from segue.errors import SourceError
+from segue.masks.files import MAX_PIXELS
+from segue.types import Frame
 from segue.video import open_source
+from segue.video.decoding.readers import as_frame
 from tests.video.making import drawn_image, write_video
 
 
@@ -138,3 +141,13 @@ def test_closing_ends_the_iteration_under_way_and_allows_another() -> None:
     source.close()
     assert list(frames) == []
     assert len(list(source)) == 3
+
+
+def test_a_frame_of_more_pixels_than_any_image_may_have_is_refused() -> None:
+    height = 1 << 14
+    as_large = np.broadcast_to(np.uint8(7), (height, MAX_PIXELS // height, 3))
+    larger = np.broadcast_to(np.uint8(7), (height, MAX_PIXELS // height + 1, 3))
+    assert as_frame(Frame(0, 0.0, as_large)).image is as_large
+    for image in (larger, Frame(0, 0.0, larger)):
+        with pytest.raises(SourceError, match="are refused"):
+            as_frame(image)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,8 +22,10 @@ from segue.types import Image
 from segue.video import Reconnect, Source, open_source
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
+from segue.video.sources import answers
 from segue.video.sources import live as live_module
 from segue.video.sources.addresses import public_address, stored_address
+from segue.video.sources.answers import MAX_BYTES_OF_FRAME
 from segue.video.sources.live import LiveClock, LiveWarning
 from segue.video.sources.span import Span
 from tests.cli.running import Command
@@ -470,6 +474,68 @@ def test_an_address_that_answers_with_a_page_is_no_video(serve: Callable[..., Se
     server = serve(content, [len(content)], tell_length=True, kind="text/html")
     with pytest.raises(SourceError, match="no video, stream or image"):
         list(open_source(server.address("login"), reconnect=QUICK))
+
+
+@contextmanager
+def endless_answer(piece: bytes, pause: float = 0.0) -> Iterator[tuple[str, list[int]]]:
+    """An address that answers without end, and how many bytes it sent to each who asked."""
+    sent: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            sent.append(0)
+            number = len(sent) - 1
+            try:
+                while True:
+                    self.wfile.write(piece)
+                    sent[number] += len(piece)
+                    time.sleep(pause)
+            except OSError:
+                pass
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/page", sent
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_answer_without_end_that_is_no_video_is_not_read_for_ever() -> None:
+    with (
+        endless_answer(b"<p>no video here</p>\n" * 5000) as (address, sent),
+        pytest.warns(LiveWarning, match=r"page: no frame yet .*tried again, 2 times in all"),
+        pytest.raises(SourceError, match="no video, stream or image"),
+    ):
+        list(open_source(address, reconnect=Reconnect(2, 0.01, 0.01)))
+    # What FFmpeg and the system hold of the connection comes on top.
+    assert max(sent) < MAX_BYTES_OF_FRAME + (32 << 20)
+
+
+def test_an_answer_that_drips_is_given_up_in_time() -> None:
+    with (
+        endless_answer(b"<p>no video here</p>\n" * 500, pause=0.01) as (address, _),
+        pytest.raises(SourceError, match=r"no video, stream or image|no answer in time"),
+    ):
+        list(open_source(address, reconnect=Reconnect(1, 0.01, 0.01, timeout=0.4)))
+
+
+def test_frames_in_an_answer_without_boundaries_are_bounded_each_and_not_together(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    image = cv2.imencode(".jpg", noise)[1].tobytes()
+    monkeypatch.setattr(answers, "MAX_BYTES_OF_FRAME", 20 * len(image))
+    part = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(image) + image + b"\r\n--frame\r\n"
+    content = 100 * part
+    server = serve(content, [len(content)], kind="multipart/x-mixed-replace; boundary=frame")
+    with open_source(server.address("stream"), reconnect=QUICK, when_late="all") as source:
+        assert len([*itertools.islice(source, 98)]) == 98
+    assert server.requests == 2  # what the address is, and the images
 
 
 class Flaky(Reader):

@@ -6,12 +6,13 @@ import hashlib
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -43,6 +44,17 @@ MIN_RATE = 64 << 10
 
 UNKNOWN_SIZE = 1 << 40
 """Bytes of a file whose server does not tell how many there are."""
+
+BUSY = frozenset({429, 500, 502, 503, 504})
+"""Answers of HTTP that a store gives while it has too much to do, or is started anew."""
+
+BUSY_SECONDS = 240.0
+"""A store may be busy so long before a video fails."""
+
+FIRST_WAIT, MAX_WAIT = 0.5, 15.0
+"""Seconds until a busy store is asked again; each wait is twice as long as the last."""
+
+_MAX_CAUSES = 8
 
 _CALLS = frozenset({"info", "exists", "cat_file", "pipe_file", "put_file", "get_file", "rm_file", "find"})
 """Calls of a file system that ask the store."""
@@ -175,8 +187,8 @@ def fetch(place: str, folder: Path) -> Path:
                 arrived = partial.stat().st_size
                 if identity.size not in (None, arrived):
                     raise OSError(f"{arrived} of {identity.size} bytes arrived; try again")
-        time = identity.modified_ns or 0
-        os.utime(target, ns=(time, time))  # the same source when it is fetched again
+        modified = identity.modified_ns or 0
+        os.utime(target, ns=(modified, modified))  # the same source when it is fetched again
     except StoreSilentError:
         raise
     except Exception as error:  # every fsspec backend has errors of its own
@@ -187,11 +199,13 @@ def fetch(place: str, folder: Path) -> Path:
 def _identity(place: str, info: dict[str, Any]) -> SourceIdentity:
     tags = [str(info[name]) for name in _TAGS if info.get(name)]
     digest = hashlib.sha256("\n".join(tags).encode()).hexdigest() if tags else None
-    size, time = info.get("size"), None
+    size, modified = info.get("size"), None
     with suppress(ValidationError):
         changed = next((info[name] for name in _CHANGED if info.get(name)), None)
-        time = int(_TIME.validate_python(changed).timestamp() * 1e9)
-    return SourceIdentity(stored_address(place), "address", None if size is None else int(size), time, digest)
+        modified = int(_TIME.validate_python(changed).timestamp() * 1e9)
+    return SourceIdentity(
+        stored_address(place), "address", None if size is None else int(size), modified, digest
+    )
 
 
 def file_system(place: str) -> tuple[Any, str]:
@@ -213,10 +227,32 @@ def _store(place: str) -> tuple[Any, str]:
         raise SegueError(f"{hide_secrets(place)}: {one_line(error)}") from None
 
 
+def is_busy(error: BaseException) -> bool:
+    """Whether a store says that it cannot answer now, and may soon."""
+    reason: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        if reason is None:
+            break
+        if _status(reason) in BUSY:
+            return True
+        reason = reason.__cause__ or reason.__context__
+    return False
+
+
+def _status(error: BaseException) -> int | None:
+    """The status of HTTP that an error of a client library tells."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):  # botocore
+        return cast("int | None", response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+    values = (getattr(error, name, None) for name in ("status", "status_code", "code"))
+    return next((value for value in values if isinstance(value, int)), None)
+
+
 class AnsweringStore:
     """A file system of fsspec that says so if it accepts a request and does not answer.
 
-    Clients of object stores ask again for many minutes before they give up.
+    Clients of object stores ask again for many minutes before they give up. One that says that it is busy is
+    asked again, after waits that grow.
     """
 
     def __init__(self, files: Any, place: str) -> None:
@@ -227,13 +263,24 @@ class AnsweringStore:
         return partial(self._answer, name, value) if name in _CALLS else value
 
     def _answer(self, name: str, call: Callable[..., Any], *given: Any, **options: Any) -> Any:
+        begun, wait = time.monotonic(), FIRST_WAIT
+        while True:
+            try:
+                return self._answer_once(name, call, *given, **options)
+            except Exception as error:
+                if not is_busy(error) or time.monotonic() + wait > begun + BUSY_SECONDS:
+                    raise
+            time.sleep(wait)
+            wait = min(2 * wait, MAX_WAIT)
+
+    def _answer_once(self, name: str, call: Callable[..., Any], *given: Any, **options: Any) -> Any:
         try:
             return self._within(self._seconds(name, given), partial(call, *given, **options))
         except FileNotFoundError:
             raise
         except OSError as error:
             # Errors of single files come without text, such as 400 for keys that have expired.
-            if name in ("info", "exists"):
+            if name in ("info", "exists") and not is_busy(error):
                 folder = str(given[0]).rpartition("/")[0]
                 self._within(ANSWER_SECONDS, partial(self._files.ls, folder, refresh=True), error)
             raise
@@ -261,7 +308,7 @@ class AnsweringStore:
         thread.start()
         thread.join(seconds)
         if raised and not (error is not None and isinstance(raised[0], FileNotFoundError)):
-            raise raised[0] from error
+            raise raised[0] from error or raised[0].__cause__
         if not given and not raised:
             raise StoreSilentError(f"{hide_secrets(self._place)}: has not answered for {seconds:.0f} seconds")
         return given[0] if given else None

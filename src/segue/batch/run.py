@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,15 @@ from segue.jobs.values import VideoJob, to_json
 from segue.registry import MODELS
 from segue.utils.cache import cache_folder
 from segue.utils.cancel import CancelToken, cancel_on_signals
-from segue.utils.files import locked, make_folder, prepare, remove_partial, write_complete, writing
+from segue.utils.files import (
+    locked,
+    make_folder,
+    prepare,
+    refuse_if_locked,
+    remove_partial,
+    write_complete,
+    writing,
+)
 from segue.utils.inputs import printable, whole_number
 from segue.utils.naming import first_few, natural_key
 from segue.video.sources.addresses import is_url
@@ -73,6 +81,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
     home = home_of(how.output, how.shard)
     _check_division(how)
     if (home / LEDGER).exists() and not (how.resume or how.retry_failed):
+        refuse_if_locked(home / LEDGER)
         raise SegueError(
             f"{home}: there is a batch already; give --resume, --retry-failed, or another output"
         )
@@ -145,17 +154,51 @@ def _run_waiting(
         if is_url(how.output):
             check_store(how.output)
         prepare(cast(Path, how.scratch) / "work" / IDENTITY)
+    # Parts have a page each beside their ledgers; merge_reports writes the one of all.
+    whole = how.shard is None
+    report = _report_path(how.output, home, [how.batch]) if whole else home / REPORT
+
+    def write_report() -> None:
+        write_batch_report([(ledger, home / "images")], how.batch, report)
+        observer.notice(printable(f"report: {report}"))
+
     try:
         workers = open_workers(how, waiting)
         with observer.watching(ledger) as show:
             check = partial(check_store, how.output) if is_url(how.output) and how.address is None else None
             run_batch(ledger, waiting, workers, images=home / "images", show=show, check=check)
-    finally:
-        # Parts have a page each beside their ledgers; merge_reports writes the one of all.
-        whole = how.shard is None
-        report = _report_path(how.output, home, [how.batch]) if whole else home / REPORT
-        write_batch_report([(ledger, home / "images")], how.batch, report)
-        observer.notice(printable(f"report: {report}"))
+    except BaseException as error:
+        with _noticing(
+            observer
+        ):  # the error is what ended the batch, and no disk that has no room for a page
+            write_report()
+        if isinstance(error, SegueError):
+            observer.notice(_outcome_so_far(ledger))
+        raise
+    # Where videos have failed they are named next, with or without a page.
+    with _noticing(observer) if ledger.counts()["failed"] else nullcontext():
+        write_report()
+
+
+@contextmanager
+def _noticing(observer: BatchObserver) -> Iterator[None]:
+    """Make a notice of an error."""
+    try:
+        yield
+    except SegueError as error:
+        observer.notice(public(str(error)))
+
+
+def _outcome_so_far(ledger: Ledger) -> str:
+    """How far a batch came that an error ended, and what goes on with it."""
+    counts, failed = ledger.counts(), [printable(row.name) for row in ledger.tasks("failed")]
+    names = f" ({first_few(failed)})" if failed else ""
+    again = "; --retry-failed does those that failed again, too" if failed else ""
+    left = counts["queued"] + counts["running"]
+    return (
+        f"{counts['done']} done, {len(failed)} failed{names}, {left} left: "
+        f"the same command with --resume goes on{again}"
+    )
 
 
 def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import socket
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from segue import jobs, weights
-from segue.batch.places import fetch, key_of, one_line
+from segue.batch.places import fetch, hide_secrets, key_of, one_line
 from segue.batch.plan import Task
 from segue.batch.publish import publish
 from segue.batch.upload import UploadError
@@ -67,7 +68,7 @@ class JobConfig(OptionModel):
     """Workers on each GPU."""
 
     address: str | None = option(None)
-    """Ray cluster: auto, ray://HOST:10001, HOST:6379, or local."""
+    """Ray cluster: auto, ray://HOST:10001, HOST:6379, or local, which starts one of this machine alone."""
 
     shard: str | None = option(None)
     """I/N, the I-th of N parts of the videos, from 1; each process of a job array does one."""
@@ -144,8 +145,9 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
     remove_partial(work)  # what a killed worker was writing there
     finish_removal(work)
     ended = partial(replace, task, worker=f"{socket.gethostname()}:{os.getpid()}")
+    addresses: dict[str, str] = {}
     try:
-        job = _placed(task, fetched, work)
+        job = _placed(task, fetched, work, addresses)
         try:
             _carry_out(job, watch, video, resume=(work / "masks" / MARKER).exists())
         except ResumeError:  # its source or weights have changed since, or what was saved is damaged
@@ -164,20 +166,38 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
             error = OutOfMemoryError(exhausted.needed, MEMORY_ADVICE)
         kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
         refused = isinstance(error, UploadError)
-        outcome = ended(state="failed", error=kind + one_line(error), refused=refused)
+        text = _with_addresses(kind + one_line(error), addresses)
+        outcome = ended(state="failed", error=text, refused=refused)
     finally:
         cancel.forget(video.cancel)
     shutil.rmtree(fetched, ignore_errors=True)
     return outcome
 
 
-def _placed(task: Task, fetched: Path, work: Path) -> VideoJob:
-    """The job on this machine: with what is elsewhere brought here, and its results in the scratch folder."""
+def _with_addresses(text: str, addresses: Mapping[str, str]) -> str:
+    """A text with the addresses of the files that were brought here: these are removed, and named by keys."""
+    public = {path: hide_secrets(address) for path, address in addresses.items()}
+    public |= {Path(path).name: address for path, address in public.items()}
+    if not public:
+        return text
+    longest_first = sorted(map(re.escape, public), key=len, reverse=True)
+    return re.sub("|".join(longest_first), lambda match: public[match[0]], text)
+
+
+def _placed(task: Task, fetched: Path, work: Path, addresses: dict[str, str]) -> VideoJob:
+    """The job on this machine: with what is elsewhere brought here, and its results in the scratch folder.
+
+    ``addresses`` is filled with those of all files that were brought here.
+    """
     job = task.job
     assert job is not None
 
     def here(place: str) -> str:
-        return str(fetch(place, fetched)) if is_url(place) else place
+        if not is_url(place):
+            return place
+        path = str(fetch(place, fetched))
+        addresses[path] = place
+        return path
 
     place = {"place": here(task.source), "origin": task.source if is_url(task.source) else None}
     changes: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ from segue.batch.work import MEMORY_ADVICE, JobConfig, attempt, forget_networks,
 from segue.errors import SegueError
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.utils.extras import install_command
+from segue.utils.notices import is_quiet
 from segue.utils.system import (
     LINUX,
     check_may_start_processes,
@@ -208,8 +210,12 @@ class RayTasks:
         _require_listener(address)
         self._ray: Any = ray
         try:
-            where = None if address == "local" else address
-            self._ray.init(address=where, log_to_driver=False, include_dashboard=False)
+            self._ray.init(
+                address=address,  # with None Ray would join whatever cluster runs on this machine
+                log_to_driver=False,
+                include_dashboard=False,
+                logging_level=logging.ERROR if is_quiet() else logging.INFO,
+            )
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise SegueError(f"{address}: there is no Ray cluster ({one_line(error)})") from None
         self._order = order

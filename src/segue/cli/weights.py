@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from segue.errors import CheckpointError, SinkError
+from segue.errors import ArgumentError, CheckpointError, SinkError
 from segue.export import EXPORTED
 from segue.models.hub import PREFIX
 from segue.registry import MODELS
@@ -170,7 +170,12 @@ def verify(
 
 def export(
     name: Annotated[str, typer.Argument(help=f"{EXPORTED}.")],
-    folder: Annotated[Path, typer.Argument(help="Where the files go; it must be empty.", show_default=False)],
+    folder: Annotated[
+        Path | None, typer.Argument(help="Where the files go; it must be empty.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The folder, as other commands call it.")
+    ] = None,
     to: Annotated[Literal["onnx"], typer.Option(help="Format.")] = "onnx",
     weights: Annotated[Path | None, typer.Option(help="Weight file.  [default: the installed one]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files in the folder.")] = False,
@@ -187,6 +192,10 @@ def export(
         segue export mustan-lite graphs/mustan --to onnx
     """
     MODELS.find(name)
+    places = [place for place in (folder, output) if place is not None]
+    if len(places) != 1:
+        raise ArgumentError("give one folder for the graphs, as FOLDER or by --output")
+    (folder,) = places
     with locked([folder]):
         if folder.is_dir():
             remove_partial(folder)  # of an export that was killed

@@ -16,7 +16,7 @@ from segue.sinks.archive import ZIP
 from segue.sinks.base import BackgroundSink, LenientSink, MultiSink, Sink
 from segue.sinks.masks import refuse_other_masks, replay
 from segue.types import Frame, Segmentation
-from segue.utils.files import locked
+from segue.utils.files import locked, refuse_if_locked
 from segue.utils.inputs import user_path
 from segue.utils.lazy import LazyCallable
 from segue.video.sources.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
@@ -197,10 +197,13 @@ def free_paths(
         raise SinkError("resume needs the masks of the interrupted run; add the format png")
     for name, path in paths.items():
         kept = existing.resume or bool(existing.append and SINKS.find(name).appends)
+        replaces = existing.overwrite or kept
+        if not replaces and path.exists():
+            refuse_if_locked(path)
         if name == MASKS and path.is_dir():
-            refuse_other_masks(path, replaces=existing.overwrite or kept)
+            refuse_other_masks(path, replaces=replaces)
             continue
-        if existing.overwrite or kept or not path.exists():
+        if replaces or not path.exists():
             continue
         other = "--append" if source.endless else "--resume"
         raise SinkError(f"{path}: exists already; give --overwrite or {other}, or another output")

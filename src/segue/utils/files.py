@@ -30,6 +30,9 @@ _REASONS = {
     errno.ENAMETOOLONG: "the name is too long for this file system",
 }
 
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How libraries in Rust, such as safetensors, tell the number of an error of the system."""
+
 ENDING = 1.0
 """Seconds that outputs may stay locked by a run that was killed: the kernel ends its threads one by one."""
 
@@ -42,14 +45,22 @@ _LONGEST_STEM = 200
 _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
 
 
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be written, and what to do where that is known; without names of temporary files."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (told := _OS_ERROR.search(str(error))):
+        number = int(told[1])
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return _REASONS.get(number or 0) or strerror or " ".join(str(error).split("\n", 1)[0].split())
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn errors of the system into a SinkError that names ``path``."""
     try:
         yield
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
-        raise SinkError(f"{path}: cannot be written ({reason})") from error
+        raise SinkError(f"{path}: cannot be written ({reason_of(error)})") from error
     except ValueError as error:  # a name with a null character
         raise SinkError(f"{path!s}: cannot be written ({error})") from error
 
@@ -189,9 +200,7 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
                 try:
                     held.acquire()
                 except Timeout:
-                    raise SinkError(
-                        f"{path}: another run is writing there; wait for it, or give another output"
-                    ) from None
+                    raise SinkError(_in_use(path)) from None
             stack.callback(remove_lock, held, lock)
             remove_partial(path.parent, path)
         yield
@@ -215,6 +224,28 @@ def changing(path: Path) -> Iterator[None]:
         yield
     finally:
         remove_lock(held, lock)
+
+
+def _in_use(path: Path) -> str:
+    return f"{path}: another run is writing there; wait for it, or give another output"
+
+
+def refuse_if_locked(path: Path) -> None:
+    """Raise SinkError where another run writes an output.
+
+    What lies there is that run's, and neither to be continued nor replaced.
+    """
+    lock = path.with_name(f".{_stem(path)}.lock")
+    if not lock.exists():
+        return
+    held = FileLock(lock, timeout=ENDING)
+    try:
+        held.acquire()
+    except Timeout:
+        raise SinkError(_in_use(path)) from None
+    except OSError:  # somebody else's, which says what is wrong when it is to be written
+        return
+    remove_lock(held, lock)
 
 
 def remove_partial(folder: Path, final: Path | None = None) -> None:

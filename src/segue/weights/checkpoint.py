@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from segue.errors import CheckpointError
-from segue.utils.files import PartialFile
+from segue.utils.files import PartialFile, reason_of
 from segue.utils.inputs import check_file, parse_json, user_path
 from segue.utils.naming import first_few
 from segue.utils.system import replace_file
@@ -123,8 +123,7 @@ def write_checkpoint(
         partial.path.chmod(0o644)
         replace_file(partial.path, path)
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{path}: cannot write the weights: {reason}") from error
+        raise CheckpointError(f"{path}: cannot write the weights ({reason_of(error)})") from error
     finally:
         partial.discard()
 

@@ -355,7 +355,7 @@ class Scenes(VideoData):
     form.  [default: spread evenly]"""
 
     epochs: int = option(fgsegnet_recipe.EPOCHS, ge=1)
-    """Passes over all frames."""
+    """Passes over all frames, unless --steps says how many steps there are."""
 
     def videos(self) -> list[ForegroundSequence]:
         videos = [read_video(folder, folder.resolve().parent.name) for folder in self.scene or ()]
@@ -373,7 +373,9 @@ class Scenes(VideoData):
     "fgsegnet",
     Options(Scenes, without=["measure"]),
     Options(fgsegnet_recipe.FgSegNetRecipe),
+    help={"steps": "Steps in all.  [default: those of --epochs]"},
     **{**PAPER, "workers": 0},
+    steps=None,
     save_every=1000,
 )
 def fgsegnet(data: Scenes, options: Values, run: Values) -> Prepared:
@@ -402,5 +404,6 @@ def fgsegnet(data: Scenes, options: Values, run: Values) -> Prepared:
     count, held_back = (sum(len(split[part]) for _, split in scenes) for part in (0, 1))
     name = scenes[0][0].key if len(scenes) == 1 else f"{len(scenes)} scenes"
     notice(f"{name}: {count} frames to learn from, {held_back} to validate")
-    steps = math.ceil(count / (recipe.batch * run["accumulate"]))  # of an epoch
-    return recipe, {"steps": data.epochs * steps, "validate": recipe.validate, "validate_every": steps}
+    epoch = math.ceil(count / (recipe.batch * run["accumulate"]))
+    steps = run.get("steps") or data.epochs * epoch
+    return recipe, {"steps": steps, "validate": recipe.validate, "validate_every": epoch}

@@ -12,6 +12,7 @@ trembles or pans (research/mustan-lite.md).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import field
 from functools import partial
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from segue.errors import TrainingError
 from segue.flow.providers import FlowName, flow_provider
@@ -29,7 +30,7 @@ from segue.options import option
 from segue.sessions.foreground.segmenters.extra_inputs import computing_flow
 from segue_train.data.foreground.pool import Pool, PoolBatches
 from segue_train.losses.masks import ClassInScale, foreground_loss
-from segue_train.recipe import Objective, checked_dataclass, warmed_cosine
+from segue_train.recipe import Batch, Loss, Objective, checked_dataclass, warmed_cosine
 from segue_train.trunks import MobileNetRecipe
 
 STEPS = 3200
@@ -43,13 +44,43 @@ SAMPLE_SIZE = (160, 208)  # height and width of the samples of a pool
 SHOWN_SIZE = (144, 192)  # height and width of what a batch shows of a sample
 
 
-class WithFixedStatistics(Objective):
-    """An objective whose network keeps its batch statistics."""
+class FixedNetwork(nn.Module):
+    """A copy of a network that goes to the device of its owner, and is no part of what learns or is saved.
+
+    The copy is no registered submodule, so that optimisers, averages, gradients between devices and
+    checkpoints do without it.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = (deepcopy(network).eval().requires_grad_(False),)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Change tensors, which PyTorch does to move a module or give it another number format."""
+        self._network[0]._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    @property
+    def network(self) -> nn.Module:
+        """The copy, in evaluation mode."""
+        return self._network[0]
+
+
+class RetainingObjective(Objective):
+    """An objective that stays with the network as it was, and whose network keeps its batch statistics."""
+
+    def __init__(self, network: nn.Module, loss: Callable[..., Loss]) -> None:
+        super().__init__(network, loss)
+        self.start = FixedNetwork(network)
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         self.network.eval()
         return self
+
+    def forward(self, batch: Batch, progress: float, step: int) -> Loss:
+        return self.loss(self.network, batch, progress, step, start=self.start.network)
 
 
 @checked_dataclass()
@@ -112,8 +143,7 @@ class MustanLiteRecipe(MobileNetRecipe):
         )
         if not self.keep:
             return Objective(network, loss)
-        start = deepcopy(network).eval().requires_grad_(False)
-        return WithFixedStatistics(network, partial(loss, start=start, keep=self.keep))
+        return RetainingObjective(network, partial(loss, keep=self.keep))
 
     def batches(self, count: int, seed: int) -> PoolBatches:
         provider = None if self.flow is None else (self.flow, self.flow_weights)

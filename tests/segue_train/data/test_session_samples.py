@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +11,21 @@ import pytest
 
 from segue.datasets.foreground.labels import MOTION, STATIC, UNKNOWN
 from segue.layers.colours import RECURRENCE_PLANES, SCENE_PLANES
+from segue.utils.arrays import Float64Array
 from segue_train.data.cut_outs import cut_outs_of_stills
 from segue_train.data.footage import gather
 from segue_train.data.foreground.clips import ClipMaker, scenes_of
 from segue_train.data.foreground.session_samples import (
+    APART,
+    AT_RANDOM,
+    MIN_WRONG,
+    WORST,
     ArtificialFilms,
+    Film,
     MovingFilms,
     SessionSamples,
+    _Choice,
+    _Seen,
     covered,
 )
 from segue_train.trunks import SHIPPED
@@ -54,14 +64,71 @@ def test_samples_of_moving_cameras_are_parts_of_their_frames(tmp_path: Path) -> 
     labels: set[int] = set()
     for seed in range(6):
         film = films.film(np.random.default_rng(seed))
-        assert {image.shape[:2] for image in film.frames} == {label.shape for label in film.labels}
-        assert np.all(film.labels[0].shape >= np.array(SIZE))
+        sizes = {part.shape[:2] for frame in film.frames for part in frame}
+        assert len(sizes) == 1
+        assert np.all(np.array(*sizes) >= SIZE)
         for sample in SessionSamples(films, [SHIPPED], SIZE).samples(np.random.default_rng(seed)):
             assert sample.window.shape == (3, *SIZE, 3)
             assert sample.background.shape == (*SIZE, SCENE_PLANES + RECURRENCE_PLANES)
             labels |= set(np.unique(sample.labels).tolist())
     assert MOTION in labels
     assert STATIC not in labels
+
+
+class Noise:
+    """A film of a length, whose frames are drawn when they are due."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def film(self, rng: np.random.Generator) -> Film:
+        labels = np.where(rng.random((48, 64)) < 0.1, np.uint8(MOTION), np.uint8(0))
+        return Film(
+            self.length, ((rng.integers(0, 256, (48, 64, 3), np.uint8), labels) for _ in range(self.length))
+        )
+
+
+def test_a_long_film_takes_no_more_memory_than_a_short_one() -> None:
+    def peak(length: int) -> int:
+        maker = SessionSamples(Noise(length), [SHIPPED], SIZE)
+        tracemalloc.start()
+        try:
+            maker.samples(np.random.default_rng(0))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(40)  # loads the network, and fills what stays for all films
+    assert peak(160) < 1.3 * peak(80)
+
+
+def greedy(errors: Float64Array, at_random: Collection[int]) -> list[int]:
+    """Places at random, and of all others the worst one after the other."""
+    places = sorted(at_random)
+    for place in np.argsort(errors)[::-1].tolist():
+        if len(places) == len(at_random) + WORST or errors[place] < MIN_WRONG:
+            break
+        if all(abs(place - other) >= APART for other in places):
+            places.append(place)
+    return sorted(places)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_worst_frames_are_those_of_the_whole_film(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    length, pixels = int(rng.integers(1, 90)), 20_000
+    # Errors that rise and fall slowly lie beside one another, so that each chosen frame excludes many.
+    wrong = rng.permutation(pixels // 40)[:length] if seed % 2 else 3 * np.arange(1, length + 1)
+    labels = np.zeros((100, 200), np.uint8)
+    choice = _Choice(np.random.default_rng(seed), length)
+    for number in range(length):
+        foreground = np.zeros((100, 200), np.float32)
+        foreground.reshape(-1)[: wrong[number]] = 1
+        plain = np.full((1, 1), number)
+        choice.add(number, _Seen(plain, plain, plain, foreground), labels)
+    at_random = np.random.default_rng(seed).choice(length, min(AT_RANDOM, length), replace=False).tolist()
+    selected = [int(seen.window[0, 0]) for seen, _ in choice.selected()]
+    assert selected == greedy(wrong / pixels, at_random)
 
 
 def test_nothing_is_foreground_before_a_covered_lens() -> None:

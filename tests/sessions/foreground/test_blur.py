@@ -47,6 +47,32 @@ def test_a_frame_that_is_as_sharp_as_the_scene_has_no_blur() -> None:
     assert relative_blur(SCENE, softer, None) is None  # a sharper frame neither
 
 
+@pytest.mark.parametrize("size", [(199, 239), (199, 240), (200, 239)])
+def test_a_blur_is_found_in_frames_of_an_odd_size(size: tuple[int, int]) -> None:
+    height, width = size
+    scene = np.ascontiguousarray(SCENE[:height, :width])
+    frame = np.asarray(Blur(10.0, 0.0).act(scene), np.uint8)
+    hidden = np.zeros(size, bool)
+    hidden[:, -60:] = True
+    frame[hidden] = 90
+    found = relative_blur(frame, scene, hidden)
+    assert found is not None
+    assert found == relative_blur(frame[:198, :238], scene[:198, :238], hidden[:198, :238])
+
+
+@pytest.mark.parametrize("size", [(41, 51), (41, 52), (42, 51)])
+def test_a_scene_of_an_odd_size_is_blurred_to_its_last_row_and_column(size: tuple[int, int]) -> None:
+    planes = np.random.default_rng(1).integers(0, 256, (21, *size), np.uint8)
+    planes[9:18] = planes[:9]
+    planes[9, 5:8, 6:9] ^= 255  # near the first row
+    planes[17, -1, -1] ^= 255
+    blur = Blur(6.0, 3.0)
+    blurred = blur.of_scene(Scene(planes)).planes
+    assert blurred.shape == planes.shape
+    for plane, expected in zip(blurred[:18], planes[:18], strict=True):
+        assert np.abs(plane.astype(int) - blur.act(expected)).max() <= 4  # shares are rounded
+
+
 def test_a_smooth_thing_before_the_scene_is_no_blur_of_it() -> None:
     frame, hidden = SCENE.copy(), np.zeros(SCENE.shape[:2], bool)
     frame[:, :110], hidden[:, :110] = 90, True

@@ -39,6 +39,7 @@ from segue.video.decoding.decode import (
 )
 from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
 from segue.video.sources.addresses import FOLLOW, ONVIF, public_address
+from segue.video.sources.answers import BoundedAnswer
 from segue.video.sources.onvif import OnvifCamera
 
 _MIN_STEP = 1e-3
@@ -143,12 +144,20 @@ class _LiveReader(Reader):
                 raise SourceError(
                     f"{self.where}: lost ({reason}); gave up after {self._failures} tries in a row"
                 )
+            if self._given == 0 and self._failures == 1:
+                self._warn_of_first(reason, tries)
             if lives and self._lost_at is None:
                 self._lost_at = self._clock.now
                 self.on_change(
                     ConnectionChange(self.where, False, self._given - 1, self._lost_at, 0.0, reason)
                 )
             self._stopped.wait(self._reconnect.delay(self._failures))
+
+    def _warn_of_first(self, reason: str, tries: int | None) -> None:
+        """Say that the first try failed, for the others may take minutes."""
+        often = "" if tries is None else f", {tries} times in all"
+        message = f"{self.where}: no frame yet ({reason}); it is tried again{often}"
+        warnings.warn(message, LiveWarning, stacklevel=3)
 
     def _connection(self) -> Generator[SourceImage, None, str | None]:
         """The images of one connection, and why it ended; None where nothing more is to come."""
@@ -184,6 +193,7 @@ class NetworkReader(_LiveReader):
         self._address = address
         self._followed = Path(address[len(FOLLOW) :]) if address.lower().startswith(FOLLOW) else None
         self._onvif: OnvifCamera | None = None
+        self._answer: BoundedAnswer | None = None  # of a camera that begins without a boundary
         self.fps = self.polls = fps
         self._last = -1.0
         self._start: float | None = None
@@ -282,11 +292,13 @@ class NetworkReader(_LiveReader):
             for item in decode(container, stream):
                 if self._stopped.cancelled:
                     return
+                if self._answer is not None:
+                    self._answer.count_frame()
                 yield item
 
     def _open(self, options: dict[str, str], stack: ExitStack) -> InputContainer:
         """Open what the address answers with, also MJPEG of a camera that begins without a boundary."""
-        timeout = self._reconnect.timeout
+        timeout, self._answer = self._reconnect.timeout, None
         if self._followed is not None:
             file = stack.enter_context(_GrowingFile(self._followed, self.where, self._stopped))
             return open_container(file, self.where)
@@ -300,8 +312,8 @@ class NetworkReader(_LiveReader):
             if not unknown or not self._address.lower().startswith("http"):
                 raise
         # Images are found by their own beginnings then; FFmpeg is to look at the first one alone.
-        options = {**options, "analyzeduration": "1"}
-        container = open_container(self._address, self.where, options, timeout, format="mjpeg")
+        self._answer = stack.enter_context(BoundedAnswer(self._address, self.where, options, timeout))
+        container = open_container(self._answer, self.where, {"analyzeduration": "1"}, format="mjpeg")
         if not video_stream(container).width:
             container.close()
             raise SourceError(f"{self.where}: answers with no video, stream or image that FFmpeg can read")

@@ -15,7 +15,12 @@ from segue_train.data.cut_outs import cut_outs_of_stills, cut_outs_of_videos
 from segue_train.data.footage import Material, gather, named_data, with_layout
 from segue_train.data.foreground.clips import ClipMaker, scenes_of
 from segue_train.data.foreground.pool import Maker, Pool, fill
-from segue_train.data.foreground.session_samples import ArtificialFilms, MovingFilms, SessionSamples
+from segue_train.data.foreground.session_samples import (
+    ArtificialFilms,
+    MovingFilms,
+    SessionSamples,
+    weights_digest,
+)
 from segue_train.data.foreground.videos import FARTHEST, MovingCameras, StillCameras
 
 # How often a mover is cut out of a video, which has limbs that move, against one of a still image.
@@ -94,7 +99,8 @@ def fill_pool(
     names += [video.key for videos in still_cameras.values() for video in videos]
     settings = {"offsets": list(offsets), "size": list(size), "samples": samples, "data": names}
     if sessions:
-        settings["sessions"] = [str(path) for path in sessions]
+        # By content: weights that are trained further stand under the same name.
+        settings["sessions"] = [weights_digest(path) for path in sessions]
     return fill(folder, makers, seed, workers, settings, report)
 
 

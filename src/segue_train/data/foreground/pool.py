@@ -24,6 +24,7 @@ from segue.errors import DatasetError
 from segue.flow.providers import FlowImages, flow_provider
 from segue.layers.colours import RECURRENCE_PLANES, SCENE_PLANES
 from segue.types import Image
+from segue.utils.files import reason_of
 from segue.utils.system import replace_file, set_opencv_threads
 from segue_train.data.foreground.samples import Sample, collate
 from segue_train.data.warp import Matrix, Rng, random_part
@@ -84,7 +85,7 @@ def fill(
             if done % 10 == 0:
                 report(f"{done * SHARD} of {len(shards) * SHARD} samples")
     except OSError as error:
-        raise DatasetError(f"{folder}: cannot write the pool: {error.strerror}") from error
+        raise DatasetError(f"{folder}: cannot write the pool ({reason_of(error)})") from error
     return Pool(folder)
 
 

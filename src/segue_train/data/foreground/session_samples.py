@@ -8,11 +8,12 @@ Online Learning", 2011).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.types import Frame, Image
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue.weights import load
+from segue.weights.identity import network_digest
+from segue.weights.loading import weights_identity
 from segue.weights.prepared import Prepared, prepare
 from segue_train.data.footage import Footage
 from segue_train.data.foreground.clips import ClipMaker
@@ -47,6 +50,9 @@ APART = 5
 MIN_WRONG = 0.002
 """Share of the pixels that are wrong on one of the worst frames, at least."""
 
+MAX_CANDIDATES = (WORST - 1) * (2 * APART - 1) + 1
+"""Frames among which the worst are chosen: one that is chosen excludes those near it, and itself."""
+
 COVERED = 0.1
 """Share of the films in which something is held before the lens for a while."""
 
@@ -62,11 +68,11 @@ class _Seen:
 
 
 class _Recorder:
-    """A segmenter that keeps what another one is given."""
+    """A segmenter that holds what another one was given for the last frame."""
 
     def __init__(self, network: Prepared[ForegroundNetwork]) -> None:
         self._inner = foreground_segmenter(network)
-        self.seen: list[_Seen] = []
+        self._last: _Seen | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -78,17 +84,21 @@ class _Recorder:
         everywhere = slice(None)
         assert frame.recurrence is not None
         window = np.stack([(context[time] if time else frame).image for time in MustanLite.offsets])
-        seen = _Seen(window, scene.planes, frame.recurrence(everywhere, everywhere), maps[0])
-        self.seen.append(seen)
+        self._last = _Seen(window, scene.planes, frame.recurrence(everywhere, everywhere), maps[0])
         return maps
+
+    def take(self) -> _Seen | None:
+        """What was given for the last frame, if it was segmented and not taken before."""
+        last, self._last = self._last, None
+        return last
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """Frames (H, W, 3) in the order of time, and their labels (H, W)."""
+    """Frames (H, W, 3) in the order of time with their labels (H, W), to go through once."""
 
-    frames: Sequence[Image]
-    labels: Sequence[Image]
+    length: int
+    frames: Iterable[tuple[Image, Image]]
     visible: float = VISIBLE  # grey levels by which a mover must differ for anybody to find it
 
 
@@ -106,7 +116,7 @@ class ArtificialFilms:
         frames, labels = map(list, zip(*map(clip.frame_with_labels, times), strict=True))
         if rng.random() < COVERED:
             frames, labels = covered(rng, frames, labels)
-        return Film(frames, labels, clip.visible)
+        return Film(len(frames), zip(frames, labels, strict=True), clip.visible)
 
 
 class MovingFilms:
@@ -126,13 +136,20 @@ class MovingFilms:
         length = min(len(video), int(log_uniform(rng, *LENGTHS)))
         first = int(rng.integers(len(video) - length + 1))
         times = range(first, first + length)
-        read = [video.read(time) for time in (times if rng.random() < 0.5 else reversed(times))]
-        height, width = read[0][1].shape
+        times = times if rng.random() < 0.5 else times[::-1]
+        height, width = video.read(times[0])[1].shape
         least = max(self.size[0] / height, self.size[1] / width)
         scale = least * log_uniform(rng, 1, max(1, min(2, 1 / least)))
         height, width = int(np.ceil(scale * height)), int(np.ceil(scale * width))
-        parts = [resize(Labelled(image, mask), height, width) for image, mask in read]
-        return Film([part.image for part in parts], [moving_labels(part.mask) for part in parts])
+        parts = (resize(Labelled(*video.read(time)), height, width) for time in times)
+        return Film(length, ((part.image, moving_labels(part.mask)) for part in parts))
+
+
+class Films(Protocol):
+    """Draws films."""
+
+    def film(self, rng: Rng) -> Film:
+        """Draw a film."""
 
 
 class SessionSamples:
@@ -144,45 +161,62 @@ class SessionSamples:
         size: height and width of a sample.
     """
 
-    def __init__(self, films: ArtificialFilms | MovingFilms, weights: Sequence[Path], size: Size) -> None:
+    def __init__(self, films: Films, weights: Sequence[Path], size: Size) -> None:
         self.films, self.weights, self.size = films, list(weights), size
 
     def samples(self, rng: Rng) -> list[Sample]:
         """Samples of one film: of some frames at random, and of those with most errors."""
         film = self.films.film(rng)
         recorder = _Recorder(_network(picked(rng, self.weights)))
-        session, numbers = ForegroundSession(recorder, short_side=None), list[int]()
-        for number, frame in enumerate(film.frames):
+        session, choice = ForegroundSession(recorder, short_side=None), _Choice(rng, film.length)
+        for number, (frame, labels) in enumerate(film.frames):
             session.step(Frame(number, number / 25, frame))
-            # Frames on which the image changes as a whole are not segmented.
-            numbers += [number] * (len(recorder.seen) - len(numbers))
-        seen = recorder.seen
-        wrong = [_wrong(one, film.labels[number]) for one, number in zip(seen, numbers, strict=True)]
-        chosen = self._choose(rng, [float(where.mean()) for where in wrong])
-        return [
-            self._sample(rng, seen[place], film.labels[numbers[place]], wrong[place], film.visible)
-            for place in chosen
-        ]
+            seen = recorder.take()
+            if seen is not None:  # frames on which the image changes as a whole are not segmented
+                choice.add(number, seen, labels)
+        return [self._sample(rng, seen, labels, film.visible) for seen, labels in choice.selected()]
 
-    def _choose(self, rng: Rng, wrong: Sequence[float]) -> list[int]:
-        """Places of some frames at random and of the worst ones, in the order of time."""
-        chosen = rng.choice(len(wrong), min(AT_RANDOM, len(wrong)), replace=False).tolist()
-        most = len(chosen) + WORST
-        for place in np.argsort(wrong)[::-1].tolist():
-            if len(chosen) == most or wrong[place] < MIN_WRONG:
-                break
-            if all(abs(place - other) >= APART for other in chosen):
-                chosen.append(place)
-        return sorted(chosen)
-
-    def _sample(self, rng: Rng, seen: _Seen, labels: Image, wrong: BoolArray, visible: float) -> Sample:
+    def _sample(self, rng: Rng, seen: _Seen, labels: Image, visible: float) -> Sample:
         """A part of what was seen, around one of the pixels that were wrong."""
+        wrong = _wrong(seen, labels)
         *before, current = seen.window
         labels = without_evidence_unknown(current, before, seen.planes, labels, visible)
         background = joined_planes(seen.planes, seen.recurrence)
         rows, columns = _part(rng, wrong, self.size)
         parts = (seen.window[:, rows, columns], background[rows, columns], labels[rows, columns])
         return Sample(*map(np.ascontiguousarray, parts))
+
+
+class _Choice:
+    """Chooses some frames at random and the worst ones, and holds no more of a film than may be chosen."""
+
+    def __init__(self, rng: Rng, length: int) -> None:
+        self._random = frozenset(rng.choice(length, min(AT_RANDOM, length), replace=False).tolist())
+        self._selected: dict[int, tuple[_Seen, Image]] = {}
+        self._worst: list[tuple[float, int, _Seen, Image]] = []  # a heap
+
+    def add(self, number: int, seen: _Seen, labels: Image) -> None:
+        """Take a frame of the film."""
+        if number in self._random:
+            self._selected[number] = (seen, labels)
+        error = float(_wrong(seen, labels).mean())
+        if error >= MIN_WRONG and _is_apart(number, self._random):
+            heapq.heappush(self._worst, (error, number, seen, labels))
+            if len(self._worst) > MAX_CANDIDATES:
+                heapq.heappop(self._worst)
+
+    def selected(self) -> list[tuple[_Seen, Image]]:
+        """What was seen of the frames that are chosen and their labels, in the order of time."""
+        worst: dict[int, tuple[_Seen, Image]] = {}
+        for _, number, seen, labels in sorted(self._worst, reverse=True):
+            if len(worst) < WORST and _is_apart(number, worst):
+                worst[number] = (seen, labels)
+        return [both for _, both in sorted((self._selected | worst).items())]
+
+
+def _is_apart(number: int, others: Iterable[int]) -> bool:
+    """Whether a frame is not near any of the others."""
+    return all(abs(number - other) >= APART for other in others)
 
 
 def _part(rng: Rng, wrong: BoolArray, size: Size) -> tuple[slice, slice]:
@@ -229,10 +263,25 @@ def _wrong(seen: _Seen, labels: Image) -> BoolArray:
     return np.asarray((found != (labels == MOTION)) & (labels != UNKNOWN))
 
 
-@lru_cache(maxsize=4)
+def weights_digest(weights: Path) -> str:
+    """SHA-256 of the weights in a file of mustan-lite, or of the shipped ones; hexadecimal."""
+    return network_digest(load("mustan-lite", _file(weights)))
+
+
 def _network(weights: Path) -> Prepared[ForegroundNetwork]:
     """A network whose sessions compute recurrence, also if it was trained without; once for all films."""
-    known = load("mustan-lite", None if weights == SHIPPED else weights)
+    return _network_of(weights, weights_identity("mustan-lite", _file(weights)))
+
+
+@lru_cache(maxsize=4)
+def _network_of(weights: Path, identity: Hashable) -> Prepared[ForegroundNetwork]:
+    """The network of a file, read anew where the file is another one now."""
+    trained = load("mustan-lite", _file(weights))
     network = MustanLite(recurrence=True)
-    network.load_state_dict(network.state_dict() | known.state_dict())
+    network.load_state_dict(network.state_dict() | trained.state_dict())
     return prepare(network.eval(), device="cpu")
+
+
+def _file(weights: Path) -> Path | None:
+    """A file of weights for :func:`segue.load`, None for the shipped ones."""
+    return None if weights == SHIPPED else weights

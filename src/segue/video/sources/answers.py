@@ -1,0 +1,64 @@
+"""Bytes of an HTTP answer that may have no end and be no video: a bounded number is read for a frame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import av
+
+from segue.errors import SourceError
+
+MAX_BYTES_OF_FRAME = 32 << 20
+"""Bytes without a frame after which an answer is no video; a JPEG of 8K has some 10 MB."""
+
+_AT_ONCE = 1 << 16
+
+
+class BoundedAnswer:
+    """Reads an answer through FFmpeg's connection, and fails where no frame comes of what was read.
+
+    FFmpeg itself collects bytes for ever while it looks for the end of an image.
+
+    Args:
+        address: what is asked for, by HTTP.
+        where: how it is called, for errors.
+        options: those of FFmpeg for the connection.
+        timeout: seconds without an answer, and until the first frame, that are a failure.
+    """
+
+    def __init__(self, address: str, where: str, options: dict[str, str], timeout: float) -> None:
+        self._where = where
+        self._deadline: float | None = time.monotonic() + timeout
+        options = {**options, "raw_packet_size": str(_AT_ONCE)}
+        self._container = av.open(address, format="data", container_options=options, timeout=timeout)
+        self._parts: Iterator[Any] = cast(Any, self._container).demux()
+        self._unread = b""
+        self._bytes = 0
+
+    def __enter__(self) -> BoundedAnswer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    def count_frame(self) -> None:
+        """Note that a frame came of what was read."""
+        self._deadline, self._bytes = None, 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most ``size``; none at the end."""
+        if not self._unread:
+            self._unread = self._next()
+        size = len(self._unread) if size < 0 else size
+        data, self._unread = self._unread[:size], self._unread[size:]
+        return data
+
+    def _next(self) -> bytes:
+        late = self._deadline is not None and time.monotonic() > self._deadline
+        if late or self._bytes > MAX_BYTES_OF_FRAME:
+            raise SourceError(f"{self._where}: answers with no video, stream or image that FFmpeg can read")
+        data = bytes(next(self._parts, b""))
+        self._bytes += len(data)
+        return data
