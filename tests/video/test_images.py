@@ -13,7 +13,8 @@ from PIL import Image
 from segue.errors import SourceError
 from segue.utils import allocation
 from segue.video import open_source
-from segue.video.sources.images import Range, decode_image, read_image
+from segue.video.decoding.levels import Range
+from segue.video.sources.images import decode_image, read_image
 from segue.video.sources.source import open_reader
 from tests.video.making import corners, drawn_image, level
 
@@ -302,3 +303,11 @@ def test_a_frame_is_called_by_its_file_where_the_numbers_differ(tmp_path: Path) 
     for number in (5, 10):
         (tmp_path / f"{number:05d}.png").rename(tmp_path / f"{number // 5:05d}.png")
     assert open_source(tmp_path).frame_label(1) == "1"
+
+
+def test_a_folder_of_folders_names_them(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(drawn_image(0)).save(tmp_path / name / "0.png")
+    with pytest.raises(SourceError, match=r"folders of them, cat, dog; .*segue batch"):
+        open_source(tmp_path)
