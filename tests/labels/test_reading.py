@@ -207,6 +207,45 @@ def test_shapes_of_images_of_another_size_are_scaled_or_refused(
             read_labels(path, VIDEO)
 
 
+KEY = {
+    "box": "<box frame='{0}' keyframe='1' outside='{1}' xtl='{2}' ytl='10' xbr='{3}' ybr='30'/>",
+    "polygon": "<polygon frame='{0}' keyframe='1' outside='{1}' points='{2},10;{3},10;{3},30;{2},30'/>",
+    "shifted": "<polygon frame='{0}' keyframe='1' outside='{1}' "
+    "points='{3},30;{3},10;{2},10;{2},20;{2},30'/>",
+    "ellipse": "<ellipse frame='{0}' keyframe='1' outside='{1}' cx='{2}' cy='20' rx='10' ry='8'/>",
+}
+
+
+@pytest.mark.parametrize("kind", ["box", "polygon", "ellipse"])
+def test_frames_between_key_frames_are_those_that_cvat_shows(tmp_path: Path, kind: str) -> None:
+    """In a straight line from key frame to key frame, then up to "outside"; out of order in the file."""
+    keys = [KEY[kind].format(frame, int(frame == 8), 10 + 4 * frame, 30 + 4 * frame) for frame in (8, 0, 5)]
+    path = cvat(tmp_path / "a.xml", f"<track id='0' label='a'>{''.join(keys)}</track>")
+    labels = read_labels(path, VIDEO)
+    assert sorted(labels.masks) == [*range(8)]
+    for index in range(8):
+        assert np.array_equal(shown(labels, index), np.roll(shown(labels, 0), 4 * index, axis=1))
+
+
+def test_polygons_of_other_corners_are_met_in_the_middle(tmp_path: Path) -> None:
+    keys = KEY["polygon"].format(0, 0, 10, 30) + KEY["shifted"].format(4, 0, 30, 50)
+    labels = read_labels(cvat(tmp_path / "a.xml", f"<track id='0' label='a'>{keys}</track>"), VIDEO)
+    assert sorted(labels.masks) == [*range(10)], "without an end it stays to the last frame"
+    middle, expected = shown(labels, 2), filled(20, 10, 40, 30)
+    assert (middle & expected).sum() / (middle | expected).sum() > 0.9
+    assert np.array_equal(shown(labels, 9), filled(30, 10, 50, 30))
+
+
+def test_a_track_ends_with_its_task_and_masks_fill_no_frames(tmp_path: Path) -> None:
+    mask = "<mask frame='1' keyframe='1' outside='0' rle='0, 4' left='0' top='0' width='2' height='2'/>"
+    tracks = f"<track id='0' label='a'>{KEY['box'].format(0, 0, 10, 30)}</track>"
+    tracks += f"<track id='1' label='b'>{mask}</track>"
+    meta = "<task><size>4</size><original_size><width>80</width><height>60</height></original_size></task>"
+    labels = read_labels(cvat(tmp_path / "a.xml", tracks, meta), VIDEO)
+    assert sorted(labels.masks) == [0, 1, 2, 3]
+    assert [len(labels.planes(index)) for index in range(4)] == [1, 2, 1, 1]
+
+
 @pytest.mark.parametrize("missing", [{"segmentation": []}, {"segmentation": None}, {}])
 def test_a_box_without_a_segmentation_is_the_area(tmp_path: Path, missing: dict[str, Any]) -> None:
     items = [
