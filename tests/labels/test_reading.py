@@ -871,7 +871,7 @@ def test_void_of_masks_is_no_object_and_is_told_once_for_all_files(tmp_path: Pat
         write_index_mask(tmp_path / f"masks/{i:05d}.png", mask)
     labels = read_labels(tmp_path / "masks", VIDEO)
     assert set(labels.names) == {1}
-    assert left_out(labels) == "3 areas of void (255)"
+    assert left_out(labels) == "3 areas of void"
     assert np.array_equal(shown(labels, 0), filled(0, 0, 20, 20))
 
 
@@ -984,3 +984,61 @@ def test_shapes_without_ids_on_two_images_are_one_object_or_two(
     labels = read_labels(path, VIDEO)
     assert len(labels.names) == count
     assert sorted(labels.masks) == [0, 1]
+
+
+POLYGON = [[20, 15], [40, 15], [40, 30]]
+
+
+@pytest.mark.parametrize(
+    ("content", "program"),
+    [
+        ({"version": "2.0", "item": {"name": "a.mp4"}, "annotations": [{"name": "ball"}]}, "V7 Darwin"),
+        ({"imgHeight": 60, "imgWidth": 80, "objects": [{"label": "car", "polygon": POLYGON}]}, "Cityscapes"),
+        (
+            {
+                "images": [{"id": 1, "file_name": "a.jpg"}],
+                "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": [{"id": 7}]}],
+                "categories": CAR,
+            },
+            "COCO panoptic",
+        ),
+        ({"info": {}, "categories": {}, "items": [{"id": "a"}]}, "Datumaro"),
+        ([{"data_row": {"id": 1}, "projects": {}}], "Labelbox"),
+        ([{"name": "a.jpg", "labels": []}], "BDD100K"),
+        ([{"image": "a.jpg", "annotations": []}], "Create ML"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_json_of_other_programs_is_named(
+    tmp_path: Path, content: object, program: str, encoding: str
+) -> None:
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps(content), encoding)
+    for place in (tmp_path, tmp_path / "a.json"):
+        with pytest.raises(SegueError, match=f"is a file of .*{program}"):
+            read_labels(place, VIDEO)
+
+
+def test_files_in_utf_16_are_read_as_in_utf_8(tmp_path: Path) -> None:
+    path = coco(tmp_path / "a.json", {"bbox": [20, 15, 20, 15]})
+    path.write_text(path.read_text(), "utf-16")
+    assert np.array_equal(shown(read_labels(path, VIDEO), 0), filled(20, 15, 40, 30))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(path, "a.json")
+    assert np.array_equal(shown(read_labels(tmp_path / "a.zip", VIDEO), 0), filled(20, 15, 40, 30))
+    box = "<track id='0' label='a'><box frame='0' xtl='20' ytl='15' xbr='40' ybr='30'/></track>"
+    text = cvat(tmp_path / "a.xml", box).read_text()
+    (tmp_path / "a.xml").write_text(f'<?xml version="1.0" encoding="utf-16"?>{text}', "utf-16")
+    assert np.array_equal(shown(read_labels(tmp_path / "a.xml", VIDEO), 0), filled(20, 15, 40, 30))
+
+
+def test_regions_that_kitti_ignores_are_no_object(tmp_path: Path) -> None:
+    values = 2001 * filled(20, 15, 40, 30).astype(np.uint16) + 10000 * filled(0, 0, 10, 10).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / f"{FRAMES[0]}.png")
+    labels = read_labels(tmp_path, VIDEO)
+    assert [*labels.names] == [2001]
+    assert labels.left_out == {"areas of void": 1}
+    (tmp_path / "other").mkdir()
+    values[values == 2001] = 1
+    Image.fromarray(values).save(tmp_path / "other" / f"{FRAMES[0]}.png")
+    assert [*read_labels(tmp_path / "other", VIDEO).names] == [1, 10000]
