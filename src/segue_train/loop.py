@@ -49,6 +49,7 @@ from segue.utils.system import (
 from segue_train import checkpoints
 from segue_train.checkpoints import Progress
 from segue_train.costs import time_left
+from segue_train.data.handover import hand_over, take_over
 from segue_train.recipe import Batch, LoggerName, Recipe, RunSettings, check_accelerator, devices_of
 
 with requires_extra("train"):
@@ -214,6 +215,7 @@ class Run:
             batch_size=None,
             num_workers=self.settings.workers,
             worker_init_fn=_settle_worker,
+            collate_fn=hand_over if self.settings.workers else None,
             pin_memory=self.fabric.device.type == "cuda",
         )
         with signals_blocked(stop_signals()):  # workers begin with them blocked, until they ignore them
@@ -221,7 +223,7 @@ class Run:
         if self.settings.workers:
             self.workers = batches._workers
         try:
-            yield from map(self.fabric.to_device, batches)
+            yield from map(self.fabric.to_device, map(take_over, batches))
         except DatasetError as error:
             # A worker sends its whole traceback as the message; the last line is what was wrong.
             message = str(error).strip().splitlines()[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from segue.masks import read_index_mask, write_index_mask
 from tests.cli.running import FRAMES, MASKS, Command
+from tests.clips import clip
 
 ORIENTATION = 0x0112
 QUARTER_TURN = 6  # shown after a turn by 90 degrees clockwise
@@ -113,3 +115,21 @@ def test_the_frames_of_a_video_are_counted_exactly(track: Command, inputs: Path,
     given = ("--format", "png", "--fit")
     assert "clip has 8 frames" in track("--box", "8@2,2,9,9", *given, mask=None).complaint
     assert track("--box", "7@2,2,9,9", *given, mask=None).code == 0
+
+
+def test_an_object_that_is_lost_is_named(track: Command, tmp_path: Path) -> None:
+    """Object 2 is one pixel, which no network follows for long."""
+    frames, masks = clip(5, 5, 144, 192, 1)
+    speck = masks[0].copy()
+    speck[10, 180] = 2
+    write_index_mask(tmp_path / "first.png", speck)
+    (tmp_path / "film").mkdir()
+    for number, image in enumerate(frames):
+        Image.fromarray(image).save(tmp_path / "film" / f"{number}.png")
+    outcome = track("--format", "png", source=tmp_path / "film", mask=tmp_path / "first.png")
+    assert outcome.code == 0
+    assert re.search(
+        r"^not visible: object 2 from frame \d on \(it has 1 pixel: enlarge that part of the video\)$",
+        outcome.err,
+        re.MULTILINE,
+    )

@@ -207,6 +207,45 @@ def test_shapes_of_images_of_another_size_are_scaled_or_refused(
             read_labels(path, VIDEO)
 
 
+KEY = {
+    "box": "<box frame='{0}' keyframe='1' outside='{1}' xtl='{2}' ytl='10' xbr='{3}' ybr='30'/>",
+    "polygon": "<polygon frame='{0}' keyframe='1' outside='{1}' points='{2},10;{3},10;{3},30;{2},30'/>",
+    "shifted": "<polygon frame='{0}' keyframe='1' outside='{1}' "
+    "points='{3},30;{3},10;{2},10;{2},20;{2},30'/>",
+    "ellipse": "<ellipse frame='{0}' keyframe='1' outside='{1}' cx='{2}' cy='20' rx='10' ry='8'/>",
+}
+
+
+@pytest.mark.parametrize("kind", ["box", "polygon", "ellipse"])
+def test_frames_between_key_frames_are_those_that_cvat_shows(tmp_path: Path, kind: str) -> None:
+    """In a straight line from key frame to key frame, then up to "outside"; out of order in the file."""
+    keys = [KEY[kind].format(frame, int(frame == 8), 10 + 4 * frame, 30 + 4 * frame) for frame in (8, 0, 5)]
+    path = cvat(tmp_path / "a.xml", f"<track id='0' label='a'>{''.join(keys)}</track>")
+    labels = read_labels(path, VIDEO)
+    assert sorted(labels.masks) == [*range(8)]
+    for index in range(8):
+        assert np.array_equal(shown(labels, index), np.roll(shown(labels, 0), 4 * index, axis=1))
+
+
+def test_polygons_of_other_corners_are_met_in_the_middle(tmp_path: Path) -> None:
+    keys = KEY["polygon"].format(0, 0, 10, 30) + KEY["shifted"].format(4, 0, 30, 50)
+    labels = read_labels(cvat(tmp_path / "a.xml", f"<track id='0' label='a'>{keys}</track>"), VIDEO)
+    assert sorted(labels.masks) == [*range(10)], "without an end it stays to the last frame"
+    middle, expected = shown(labels, 2), filled(20, 10, 40, 30)
+    assert (middle & expected).sum() / (middle | expected).sum() > 0.9
+    assert np.array_equal(shown(labels, 9), filled(30, 10, 50, 30))
+
+
+def test_a_track_ends_with_its_task_and_masks_fill_no_frames(tmp_path: Path) -> None:
+    mask = "<mask frame='1' keyframe='1' outside='0' rle='0, 4' left='0' top='0' width='2' height='2'/>"
+    tracks = f"<track id='0' label='a'>{KEY['box'].format(0, 0, 10, 30)}</track>"
+    tracks += f"<track id='1' label='b'>{mask}</track>"
+    meta = "<task><size>4</size><original_size><width>80</width><height>60</height></original_size></task>"
+    labels = read_labels(cvat(tmp_path / "a.xml", tracks, meta), VIDEO)
+    assert sorted(labels.masks) == [0, 1, 2, 3]
+    assert [len(labels.planes(index)) for index in range(4)] == [1, 2, 1, 1]
+
+
 @pytest.mark.parametrize("missing", [{"segmentation": []}, {"segmentation": None}, {}])
 def test_a_box_without_a_segmentation_is_the_area(tmp_path: Path, missing: dict[str, Any]) -> None:
     items = [
@@ -849,7 +888,7 @@ def test_void_of_masks_is_no_object_and_is_told_once_for_all_files(tmp_path: Pat
         write_index_mask(tmp_path / f"masks/{i:05d}.png", mask)
     labels = read_labels(tmp_path / "masks", VIDEO)
     assert set(labels.names) == {1}
-    assert left_out(labels) == "3 areas of void (255)"
+    assert left_out(labels) == "3 areas of void"
     assert np.array_equal(shown(labels, 0), filled(0, 0, 20, 20))
 
 
@@ -962,3 +1001,61 @@ def test_shapes_without_ids_on_two_images_are_one_object_or_two(
     labels = read_labels(path, VIDEO)
     assert len(labels.names) == count
     assert sorted(labels.masks) == [0, 1]
+
+
+POLYGON = [[20, 15], [40, 15], [40, 30]]
+
+
+@pytest.mark.parametrize(
+    ("content", "program"),
+    [
+        ({"version": "2.0", "item": {"name": "a.mp4"}, "annotations": [{"name": "ball"}]}, "V7 Darwin"),
+        ({"imgHeight": 60, "imgWidth": 80, "objects": [{"label": "car", "polygon": POLYGON}]}, "Cityscapes"),
+        (
+            {
+                "images": [{"id": 1, "file_name": "a.jpg"}],
+                "annotations": [{"image_id": 1, "file_name": "a.png", "segments_info": [{"id": 7}]}],
+                "categories": CAR,
+            },
+            "COCO panoptic",
+        ),
+        ({"info": {}, "categories": {}, "items": [{"id": "a"}]}, "Datumaro"),
+        ([{"data_row": {"id": 1}, "projects": {}}], "Labelbox"),
+        ([{"name": "a.jpg", "labels": []}], "BDD100K"),
+        ([{"image": "a.jpg", "annotations": []}], "Create ML"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_json_of_other_programs_is_named(
+    tmp_path: Path, content: object, program: str, encoding: str
+) -> None:
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps(content), encoding)
+    for place in (tmp_path, tmp_path / "a.json"):
+        with pytest.raises(SegueError, match=f"is a file of .*{program}"):
+            read_labels(place, VIDEO)
+
+
+def test_files_in_utf_16_are_read_as_in_utf_8(tmp_path: Path) -> None:
+    path = coco(tmp_path / "a.json", {"bbox": [20, 15, 20, 15]})
+    path.write_text(path.read_text(), "utf-16")
+    assert np.array_equal(shown(read_labels(path, VIDEO), 0), filled(20, 15, 40, 30))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(path, "a.json")
+    assert np.array_equal(shown(read_labels(tmp_path / "a.zip", VIDEO), 0), filled(20, 15, 40, 30))
+    box = "<track id='0' label='a'><box frame='0' xtl='20' ytl='15' xbr='40' ybr='30'/></track>"
+    text = cvat(tmp_path / "a.xml", box).read_text()
+    (tmp_path / "a.xml").write_text(f'<?xml version="1.0" encoding="utf-16"?>{text}', "utf-16")
+    assert np.array_equal(shown(read_labels(tmp_path / "a.xml", VIDEO), 0), filled(20, 15, 40, 30))
+
+
+def test_regions_that_kitti_ignores_are_no_object(tmp_path: Path) -> None:
+    values = 2001 * filled(20, 15, 40, 30).astype(np.uint16) + 10000 * filled(0, 0, 10, 10).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / f"{FRAMES[0]}.png")
+    labels = read_labels(tmp_path, VIDEO)
+    assert [*labels.names] == [2001]
+    assert labels.left_out == {"areas of void": 1}
+    (tmp_path / "other").mkdir()
+    values[values == 2001] = 1
+    Image.fromarray(values).save(tmp_path / "other" / f"{FRAMES[0]}.png")
+    assert [*read_labels(tmp_path / "other", VIDEO).names] == [1, 10000]

@@ -214,3 +214,25 @@ def test_masks_without_a_folder_are_scored_as_those_of_the_only_sequence(
     assert any("bear" in remark for remark in renamed.remarks)
     with pytest.raises(DatasetError):
         evaluate_davis(tmp_path / "masks", davis)  # which of two it is cannot be known
+
+
+def test_results_that_are_numbered_from_one_are_remarked(tmp_path: Path) -> None:
+    """All scored frames have a result, of the frame before."""
+    truth = moving_squares(frames=6)
+    davis = save_davis(tmp_path / "davis", {"bear": truth}, "val")
+    folder = tmp_path / "results" / "bear"
+    save_masks(folder, truth)
+    assert not evaluate_davis(tmp_path / "results", davis).remarks
+    for number in reversed(range(6)):
+        (folder / f"{number:05d}.png").rename(folder / f"{number + 1:05d}.png")
+    remarks = evaluate_davis(tmp_path / "results", davis).remarks
+    assert any("not in the set were not used: bear 00006" in remark for remark in remarks)
+
+
+def test_an_object_that_appears_later_is_no_matter_of_white_masks(tmp_path: Path) -> None:
+    truth = moving_squares(frames=6, objects=1)
+    truth[0] = 0
+    davis = save_davis(tmp_path / "davis", {"bear": truth}, "val")
+    save_masks(tmp_path / "results" / "bear", truth)
+    with pytest.raises(DatasetError, match="begin the sequence where the object appears"):
+        evaluate_davis(tmp_path / "results", davis)

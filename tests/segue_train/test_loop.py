@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -31,6 +32,7 @@ from tests.needs import needs
 
 needs("tensorboard")
 loop = importlib.import_module("segue_train.loop")
+handover = importlib.import_module("segue_train.data.handover")
 
 
 class Line(nn.Module):
@@ -382,6 +384,24 @@ def test_unreadable_data_are_reported_in_one_line_from_workers_too(settings: Any
     with pytest.raises(DatasetError) as caught:
         loop.train(LineRecipe(event=fail), replace(settings, workers=1))
     assert str(caught.value) == "mask.png is not a readable mask"
+
+
+def test_workers_without_shared_memory_give_the_same_training(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker gives 64 MB; a tensor that has no room there is lost, and the loop would wait for ever."""
+    whole = loop.train(LineRecipe(), replace(settings, out=tmp_path / "whole"))
+    monkeypatch.setattr(handover, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(handover, "MIN_FREE", 1 << 62)  # workers are forked with it
+    assert isinstance(handover.hand_over({"x": torch.zeros(2)})["x"], np.ndarray)
+    monkeypatch.setattr(torch.UntypedStorage, "share_memory_", _refuse, raising=True)
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", _refuse, raising=True)
+    limited = loop.train(LineRecipe(), replace(settings, workers=2))
+    assert torch.equal(weights(limited), weights(whole))
+
+
+def _refuse(*_: object) -> None:
+    raise RuntimeError("unable to allocate shared memory (shm): No space left on device (28)")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

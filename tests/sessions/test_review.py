@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segue.sessions import Doubt, to_review
-from segue.sessions.review import KEPT, ReviewList
+from segue.sessions.review import KEPT, AbsenceList, ReviewList
 from segue.types import ATTENTION_BELOW, ObjectInfo, Segmentation
 
 MASK = np.zeros((2, 2), np.uint8)
@@ -41,3 +41,28 @@ def test_a_track_without_end_keeps_its_worst_frames_in_bounded_memory() -> None:
         review.add(frame(index, 0.1 if index == 7 else 0.5))
     assert review.worst(most=1) == [Doubt(7, 1, 0.1)]
     assert len(review._found) <= KEPT
+
+
+def seen_on(index: int, *areas: int) -> Segmentation:
+    return Segmentation(
+        index, 0.0, MASK, tuple(ObjectInfo(i, None, float(a > 0), None, a) for i, a in enumerate(areas, 1))
+    )
+
+
+def test_objects_that_are_gone_are_named() -> None:
+    absences = AbsenceList()
+    for index in range(20):
+        absences.add(
+            seen_on(index, 900 * (index not in (3, 5, 6)), 900 * (5 < index < 12), int(index == 0), 900)
+        )
+    assert absences.describe(str) == (
+        "not visible: object 1 on 3 frames between others (frame 3), object 2 from frame 12 on, "
+        "object 3 from frame 1 on (it has 1 pixel: enlarge that part of the video)"
+    )
+
+
+def test_objects_that_are_always_there_or_have_not_come_yet_are_not_named() -> None:
+    absences = AbsenceList()
+    for index in range(5):
+        absences.add(seen_on(index, 9, 9 * (index > 2), 0))
+    assert absences.describe(str) == ""

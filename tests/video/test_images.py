@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segue.errors import SourceError
+from segue.errors import SourceDamageError, SourceError
+from segue.types import DamagePolicy
 from segue.utils import allocation
-from segue.video import open_source
-from segue.video.sources.images import Range, decode_image, read_image
+from segue.video import DamageWarning, open_source
+from segue.video.decoding.levels import Range
+from segue.video.sources.images import decode_image, read_image
 from segue.video.sources.source import open_reader
 from tests.video.making import corners, drawn_image, level
 
@@ -302,3 +304,28 @@ def test_a_frame_is_called_by_its_file_where_the_numbers_differ(tmp_path: Path) 
     for number in (5, 10):
         (tmp_path / f"{number:05d}.png").rename(tmp_path / f"{number // 5:05d}.png")
     assert open_source(tmp_path).frame_label(1) == "1"
+
+
+def test_a_folder_of_folders_names_them(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(drawn_image(0)).save(tmp_path / name / "0.png")
+    with pytest.raises(SourceError, match=r"folders of them, cat, dog; .*segue batch"):
+        open_source(tmp_path)
+
+
+@pytest.mark.parametrize(("policy", "indices"), [("skip", [0, 1, 3]), ("hold", [0, 1, 2, 3])])
+def test_one_image_on_its_side_is_passed_over_as_a_damaged_one(
+    tmp_path: Path, policy: DamagePolicy, indices: list[int]
+) -> None:
+    for number in range(4):
+        size = (64, 48) if number == 2 else (48, 64)
+        Image.fromarray(drawn_image(number, size)).save(tmp_path / f"{number}.png")
+    with pytest.raises(SourceDamageError, match=r"frame 2 \(2.png\) is 48x64.*--on-damage skip"):
+        list(open_source(tmp_path))
+    source = open_source(tmp_path, on_damage=policy)
+    with pytest.warns(DamageWarning, match="frame 2"):
+        frames = list(source)
+    assert [frame.index for frame in frames] == indices
+    assert {frame.image.shape for frame in frames} == {(48, 64, 3)}
+    assert source.damaged == 1

@@ -10,10 +10,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from segue.errors import SourceError
 from segue.video import DamageWarning, Source, open_source
 from segue.video.decoding.decode import turn_upright
+from segue.video.sources.source import open_reader
 from tests.video.making import busy_images, corners, drawn_image, level, write_video
 
 
@@ -129,8 +131,54 @@ def test_every_pixel_format_gives_the_same_colours(
 ) -> None:
     options = {"qp": "8"} if codec == "libx264" else {}
     path = tmp_path / f"a.{suffix}"
-    write_video(path, [drawn_image(i) for i in range(4)], codec=codec, pixels=pixels, options=options)
-    assert levels(open_source(path)) == pytest.approx([level(i) for i in range(4)], abs=3)
+    indices = range(0, 12, 3)
+    write_video(path, [drawn_image(i) for i in indices], codec=codec, pixels=pixels, options=options)
+    assert levels(open_source(path)) == pytest.approx([level(i) for i in indices], abs=3)
+
+
+def write_deep_video(path: Path, images: list[np.ndarray], pixels: str) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        (stream.height, stream.width), stream.pix_fmt = images[0].shape[:2], pixels
+        for index, image in enumerate(images):
+            form = "gray16le" if image.ndim == 2 else "rgb48le"
+            frame = av.VideoFrame.from_ndarray(image.astype(np.uint16), form)
+            frame.pts = index
+            container.mux(stream.encode(frame.reformat(format=pixels)))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("pixels", ["gray16le", "gray12le", "gbrp16le"])
+def test_a_film_of_more_bits_has_the_range_of_its_values_as_a_folder(
+    tmp_path: Path, pixels: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A thermal camera uses one percent of 16 bits; frames of a greater range are spread over the film."""
+    rng = np.random.default_rng(0)
+    images = [30000 + rng.integers(0, 256, (48, 64)) * (2 + index // 10) for index in range(40)]
+    (tmp_path / "folder").mkdir()
+    for index, image in enumerate(images):
+        Image.fromarray(image.astype(np.uint16)).save(tmp_path / "folder" / f"{index:02}.png")
+    if pixels == "gbrp16le":
+        images = [np.repeat(image[..., None], 3, 2) for image in images]
+    source = open_source(write_deep_video(tmp_path / "a.mkv", images, pixels))
+    assert "are shown as black to white, in all images" in capsys.readouterr().err
+    folder = open_source(tmp_path / "folder")
+    exact = 5 if pixels == "gray12le" else 0  # 12 bits have steps of three levels
+    for frame, image in zip(source, folder, strict=True):
+        assert np.abs(frame.image.astype(int) - image.image).max() <= exact
+    assert np.array_equal(open_reader(tmp_path / "a.mkv").load(7).load(), list(source)[7].image)
+
+
+@pytest.mark.parametrize("pixels", ["gray16le", "gray10le", "gbrp10le"])
+def test_a_film_that_uses_its_range_is_shown_as_it_is(
+    tmp_path: Path, pixels: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ramp = np.tile(np.linspace(0, 65535, 64), (48, 1))
+    images = [ramp if pixels.startswith("gray") else np.repeat(ramp[..., None], 3, 2)] * 3
+    source = open_source(write_deep_video(tmp_path / "a.mkv", images, pixels))
+    assert np.abs(next(iter(source)).image[..., 0] - ramp / 257).max() <= 2
+    assert not capsys.readouterr().err
 
 
 def test_colours_follow_the_matrix_that_the_file_names(tmp_path: Path) -> None:

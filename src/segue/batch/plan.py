@@ -27,7 +27,7 @@ from segue.batch.places import (
 from segue.errors import SegueError, SourceError
 from segue.jobs.values import VideoJob
 from segue.prompt_inputs import split_mask
-from segue.utils.inputs import matching_paths, user_path
+from segue.utils.inputs import matching_paths, text_of, user_path
 from segue.utils.naming import first_few, is_hidden, natural_key
 from segue.utils.notices import notice
 from segue.utils.system import WINDOWS
@@ -349,7 +349,7 @@ def _rows(path: str) -> Iterator[Mapping[str, Any]]:
     """The rows of a table, or of a text with a source a line."""
     shown, suffix = hide_secrets(path), PurePosixPath(_path_of(path)).suffix.lower()
     try:
-        text = (read_remote(path, MAX_LIST) if is_url(path) else Path(path).read_bytes()).decode("utf-8-sig")
+        text = text_of(read_remote(path, MAX_LIST) if is_url(path) else Path(path).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{shown}: the list cannot be read ({error})") from None
     if suffix in (".txt", ".list"):

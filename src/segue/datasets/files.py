@@ -16,7 +16,7 @@ from segue.masks import StoredMask, read_stored_mask
 from segue.masks.files import IMAGE_ERRORS, open_image, read_levels
 from segue.types import Image as RgbImage
 from segue.utils.arrays import UInt8Array
-from segue.utils.inputs import check_file
+from segue.utils.inputs import check_file, text_of
 from segue.utils.naming import first_few, is_hidden, natural_key
 from segue.video.sources.kinds import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 
@@ -32,7 +32,7 @@ def read_rgb(path: Path) -> RgbImage:
 def read_text(path: Path) -> str:
     """Text of a small file."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return text_of(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read: {error}") from error
 

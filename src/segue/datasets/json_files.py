@@ -17,7 +17,7 @@ from typing import Any, NoReturn, TextIO, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from segue.errors import DatasetError
-from segue.utils.inputs import check_file, exists
+from segue.utils.inputs import check_file, encoding_of, exists, text_of
 from segue.utils.naming import is_hidden
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -65,7 +65,9 @@ def _opened(path: Path) -> Iterator[TextIO]:
         raise DatasetError(f"no file {path}")
     check_file(path, DatasetError, MAX_BYTES)
     if path.suffix.lower() != ".zip":
-        with path.open(encoding="utf-8-sig") as stream:
+        with path.open("rb") as file:
+            encoding = encoding_of(file.read(2))
+        with path.open(encoding=encoding) as stream:
             yield stream
         return
     with zipfile.ZipFile(path) as archive:
@@ -81,7 +83,9 @@ def _opened(path: Path) -> Iterator[TextIO]:
             raise DatasetError(
                 f"{path}: {members[0].filename} unpacks to {size} bytes, from {packed}; refused"
             )
-        with archive.open(members[0]) as data, io.TextIOWrapper(data, encoding="utf-8-sig") as stream:
+        with archive.open(members[0]) as data:
+            encoding = encoding_of(data.read(2))
+        with archive.open(members[0]) as data, io.TextIOWrapper(data, encoding=encoding) as stream:
             yield stream
 
 
@@ -121,9 +125,11 @@ def validated(model: type[Model], value: Any, where: str) -> Model:
 def read_json(model: type[Checked], file: Path, what: str) -> Checked:
     """A small JSON file, checked; ``what`` is what it is to be, for messages."""
     try:
-        return TypeAdapter(model).validate_json(file.read_bytes())
+        return TypeAdapter(model).validate_json(text_of(file.read_bytes()))
     except OSError as error:
         raise DatasetError(f"{file} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{file} is no {what}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

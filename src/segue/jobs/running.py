@@ -222,7 +222,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     for name, path in opened.finish().items():
         observer.written(name, path)
         written[name] = path
-    for text in filter(None, (str(outputs.counts), opened.summary())):
+    for text in filter(None, (str(outputs.counts), *opened.summary().splitlines())):
         observer.notice(text)
     if undelivered:
         raise UndeliveredError(undelivered)

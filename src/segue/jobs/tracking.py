@@ -32,7 +32,7 @@ from segue.sessions.detected import DetectionOptions, DetectionSession
 from segue.sessions.detecting import choose_for_text, detector, restrict_to_phrases
 from segue.sessions.networks import track_network
 from segue.sessions.reverse import ReversePass
-from segue.sessions.review import ReviewList
+from segue.sessions.review import AbsenceList, ReviewList
 from segue.types import ATTENTION_BELOW, Frame, Prompt, Segmentation
 from segue.utils.naming import first_few
 from segue.video import Source
@@ -162,7 +162,7 @@ class GivenObjects:
         self.due: dict[int, str] = {}
         self.backwards = ReversePass(session, source, self.plan) if job.options.reverse else None
         self._prompts = dict[int, list[Prompt] | FramePrompts]()
-        self._review = ReviewList()
+        self._review, self._absences = ReviewList(), AbsenceList()
 
     def plan(self, first: Frame) -> Mapping[int, list[Prompt] | FramePrompts]:
         """The prompts by frame, read with the first frame."""
@@ -187,15 +187,17 @@ class GivenObjects:
     def note(self, result: Segmentation) -> str:
         """How many objects a result shows; it is looked at for the summary."""
         self._review.add(result)
+        self._absences.add(result)
         return _num_visible(result)
 
     def summary(self) -> str:
-        """The frames that a person should look at; empty where there are none."""
+        """The frames that a person should look at, and where objects are gone; empty where there are none."""
         frames = dict.fromkeys(
             self._source.frame_label(doubt.index) for doubt in self._review.worst(most=NAMED)
         )
         shown = f"look at frame {', '.join(frames)}: scores below {ATTENTION_BELOW}, the lowest first"
-        return shown if frames else ""
+        lines = [shown if frames else "", self._absences.describe(self._source.frame_label)]
+        return "\n".join(filter(None, lines))
 
 
 def _open_finding(

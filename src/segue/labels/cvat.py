@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from functools import cached_property
+from itertools import count, zip_longest
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -30,7 +31,9 @@ from segue.labels.schema import (
     found_schema,
 )
 from segue.labels.text import refuse_entities, without_controls
+from segue.masks.outlines import outline_between
 from segue.masks.shapes import Canvas
+from segue.utils.arrays import Float64Array
 from segue.utils.files import write_complete
 from segue.utils.naming import first_few, frame_stem, natural_key
 
@@ -101,6 +104,11 @@ class _Polygon(_Shape):
         corners = [float(value) for pair in self.points.split(";") for value in pair.split(",")]
         return canvas.polygons([corners])
 
+    @cached_property
+    def corners(self) -> Float64Array:
+        pairs = [[float(value) for value in pair.split(",")] for pair in self.points.split(";")]
+        return np.array(pairs, np.float64).reshape(-1, 2)
+
 
 class _Mask(_Shape):
     """Run lengths along the rows of a box, the first one of zeros."""
@@ -126,13 +134,32 @@ class _Mask(_Shape):
         return canvas.plane(plane)
 
 
-_SHAPES: dict[str, type[_Box | _Ellipse | _Polygon | _Mask]] = {
+_AnyShape: TypeAlias = _Box | _Ellipse | _Polygon | _Mask
+
+_SHAPES: dict[str, type[_AnyShape]] = {
     "mask": _Mask,
     "polygon": _Polygon,
     "ellipse": _Ellipse,
     "box": _Box,
 }
 """By the name of the element."""
+
+
+def _between(shape: _AnyShape, later: _AnyShape | None, share: float) -> _AnyShape:
+    """A shape on the way to one of its kind; others stay, as CVAT shows them. It turns the shorter way."""
+    if isinstance(shape, _Polygon) and isinstance(later, _Polygon):
+        corners = outline_between(shape.corners, later.corners, share)
+        points = ";".join(f"{x},{y}" for x, y in corners.tolist())
+        return _Polygon.model_validate({**shape.model_dump(), "points": points})
+    if isinstance(shape, _Box) and isinstance(later, _Box):
+        names = ("xtl", "ytl", "xbr", "ybr")
+    elif isinstance(shape, _Ellipse) and isinstance(later, _Ellipse):
+        names = ("cx", "cy", "rx", "ry")
+    else:
+        return shape
+    values = {name: (1 - share) * getattr(shape, name) + share * getattr(later, name) for name in names}
+    turn = (later.rotation - shape.rotation + 180) % 360 - 180
+    return shape.model_copy(update={**values, "rotation": shape.rotation + share * turn})
 
 
 @dataclass(slots=True)
@@ -143,6 +170,7 @@ class _Task:
     names: set[str]  # of the task and of its video
     height: int | None
     width: int | None
+    end: int | None = None  # the frame after its last one
 
 
 @dataclass(slots=True)
@@ -175,12 +203,31 @@ class _Reading:
         return number
 
     def draw(self, item: ET.Element, number: int, canvas: Canvas, image: int | None) -> None:
-        """Take a shape."""
+        """Take a shape of a track, or of an image."""
         shape = _SHAPES[item.tag].model_validate(item.attrib)
-        self.levels.setdefault(number, shape.z_order)
         index = shape.frame if image is None else image
         if index is None or not 0 <= index < self.video.count:
             raise DatasetError(f"frame {index} is none of the video, which has {self.video.count}")
+        self._put(item, shape, index, number, canvas)
+
+    def draw_track(self, items: Sequence[ET.Element], number: int, canvas: Canvas, end: int) -> None:
+        """Take the shapes of a track up to a frame; as CVAT does, fill the frames after key frames."""
+        items = sorted(items, key=lambda item: _whole(item.get("frame")) or 0)
+        for item, later in zip_longest(items, items[1:]):
+            if item.get("outside") == "1":
+                continue
+            self.draw(item, number, canvas, None)
+            if item.get("keyframe") != "1" or item.tag == "mask":  # masks have no frames between them
+                continue
+            shape = _SHAPES[item.tag].model_validate(item.attrib)
+            goal = None if later is None else _SHAPES[later.tag].model_validate(later.attrib)
+            first, last = shape.frame or 0, end if goal is None else goal.frame or 0
+            for index in range(first + 1, min(last, self.video.count)):
+                filled = _between(shape, goal, (index - first) / (last - first))
+                self._put(item, filled, index, number, canvas)
+
+    def _put(self, item: ET.Element, shape: _AnyShape, index: int, number: int, canvas: Canvas) -> None:
+        self.levels.setdefault(number, shape.z_order)
         (self.boxes if item.tag == "box" else self.drawn).append((index, number, shape.counts(canvas)))
         if len(self.boxes) + len(self.drawn) > MAX_MASKS:
             raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
@@ -214,12 +261,13 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
         for shape in item:
             if shape.tag in _NO_AREAS and shape.get("outside") != "1":
                 labels.left_out[_NO_AREAS[shape.tag]] += 1
-        shapes = [shape for shape in item if shape.tag in _SHAPES and shape.get("outside") != "1"]
+        all_shapes = [shape for shape in item if shape.tag in _SHAPES]
+        shapes = [shape for shape in all_shapes if shape.get("outside") != "1"]
         if item.tag == "track":
             if shapes:
                 number, canvas = reading.object_of(item), _canvas(video, task, item)
-                for shape in shapes:
-                    reading.draw(shape, number, canvas, None)
+                end = video.count if task is None or task.end is None else task.end
+                reading.draw_track(all_shapes, number, canvas, end)
             elif not any(shape.tag in _NO_AREAS for shape in item):
                 labels.left_out["tracks without a shape"] += 1
         else:
@@ -297,9 +345,10 @@ def _tasks(text: str, classes: dict[str, ClassDefinition]) -> list[_Task]:
                 side: _whole(None if size is None else size.findtext(side)) for side in ("height", "width")
             }
             names = {item.findtext("name", ""), item.findtext("source", "")}
-            tasks.append(
-                _Task(item.findtext("id", ""), {one for name in names for one in _called(name)}, **sizes)
-            )
+            last = _whole(item.findtext("stop_frame"))
+            end = _whole(item.findtext("size")) if last is None else last + 1
+            called = {one for name in names for one in _called(name)}
+            tasks.append(_Task(item.findtext("id", ""), called, **sizes, end=end))
         elif item.tag in ("meta", "track", "image"):
             source = item.findtext("source", "") if item.tag == "meta" else ""
             if source and len(tasks) == 1:

@@ -254,7 +254,7 @@ class Labels:
 
     def leave_void_out(self, _: str) -> None:
         """Count void of a mask, which is no object."""
-        self.left_out["areas of void (255)"] += 1
+        self.left_out["areas of void"] += 1
 
     def sort_objects(self, key: Callable[[int], Any]) -> None:
         """Sort the objects by their numbers; the last one is on top."""

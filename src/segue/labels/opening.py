@@ -13,7 +13,7 @@ from segue.datasets.json_files import MAX_RATIO, entries
 from segue.errors import DatasetError
 from segue.masks import StoredMask, read_index_mask
 from segue.masks.values import ColourIds
-from segue.utils.inputs import check_file
+from segue.utils.inputs import check_file, text_of
 from segue.utils.naming import is_hidden, natural_key
 
 MAX_MASK_BYTES = 64 << 20
@@ -61,7 +61,7 @@ class Tree:
                 f"{name} unpacks to {info.file_size} bytes, from {info.compress_size}; refused"
             )
         with self._archive.open(info) as file:
-            return file.read(info.file_size + 1).decode("utf-8-sig")
+            return text_of(file.read(info.file_size + 1))
 
     def mask(self, name: str, ids: ColourIds, void: Callable[[str], None]) -> StoredMask:
         """Index mask of a file; ``void`` takes the message that 255 is void there."""
@@ -90,7 +90,7 @@ def _below(root: Path) -> Iterator[str]:
 def read_text(path: Path) -> str:
     """Text of a file within the limit."""
     check_file(path, DatasetError, MAX_BYTES)
-    return path.read_text("utf-8-sig")
+    return text_of(path.read_bytes())
 
 
 def json_entries(text: str, where: str) -> Iterator[tuple[str, int, Any]]:

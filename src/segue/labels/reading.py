@@ -25,6 +25,7 @@ from segue.labels.labelme import is_labelme, read_labelme
 from segue.labels.labels import Frames, Labels, Numbering, by_frame
 from segue.labels.mattes import read_matte
 from segue.labels.opening import Tree, json_entries, read_text
+from segue.labels.others import name_program
 from segue.labels.schema import LONGEST_NAME
 from segue.labels.text import first_problem, without_controls
 from segue.labels.via import is_via, read_via
@@ -173,6 +174,8 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
             chosen = annotations
         chosen = chosen or [name for name, kind in kinds.items() if kind == "images"]
     if len(chosen) > 1:
+        if chosen[0].lower().endswith(".json"):
+            _refuse_other(tree.text(chosen[0]), chosen[0])
         raise DatasetError(f"holds several annotation files, {first_few(chosen)}; give the one of this video")
     if chosen:
         config = next((tree.text(name) for name in tree.ending(".xml") if _is_set_up(name)), None)
@@ -367,7 +370,17 @@ def read_annotation_text(
     elif _is_of_label_studio(text, where):
         read_tasks(labels, text, where, video, config)
     else:
-        read_coco(labels, text, where, video)
+        try:
+            read_coco(labels, text, where, video)
+        except (*DAMAGED, SegueError):
+            _refuse_other(text, where)
+            raise
+
+
+def _refuse_other(text: str, where: str) -> None:
+    """Raise DatasetError where a text is of a program that is not read."""
+    if (program := name_program(text, where)) is not None:
+        raise DatasetError(f"is a file of {program}")
 
 
 def _is_of_label_studio(text: str, where: str) -> bool:

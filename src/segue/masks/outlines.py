@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.utils.arrays import Float64Array
+
 Corners = npt.NDArray[np.int32]
 """Corners of a closed polygon, (N, 2), x before y, in pixels; the pixels on its edges belong to it."""
 
@@ -60,6 +62,42 @@ def _bridged(one: Corners, other: Corners) -> Corners:
     start, end = int(first[nearest[0]]), int(second[nearest[1]])
     around = np.roll(other, -end, axis=0)
     return np.concatenate([one[: start + 1], around, around[:1], one[start:]])
+
+
+def outline_between(first: Float64Array, second: Float64Array, share: float) -> Float64Array:
+    """The outline at a share of the way from one to another.
+
+    Args:
+        first: corners (N, 2).
+        second: corners (M, 2), which may begin elsewhere and go round the other way.
+        share: 0 is the first, 1 the second.
+
+    Returns:
+        Corners (K, 2); where both have the same number, each goes straight to its own.
+    """
+    if len(first) != len(second) or len(first) > COMPARED:
+        number = min(COMPARED, 4 * max(len(first), len(second)))
+        first, second = _even(first, number), _even(second, number)
+    if _turns_back(first) != _turns_back(second):
+        second = second[::-1]
+    ways = [(way - way.mean(0)) @ np.array([1, 1j]) for way in (first, second)]
+    alike = np.fft.ifft(np.fft.fft(ways[0]).conj() * np.fft.fft(ways[1])).real
+    second = np.roll(second, -int(alike.argmax()), axis=0)
+    return (1 - share) * first + share * second
+
+
+def _even(corners: Float64Array, number: int) -> Float64Array:
+    """Points at even distances on an outline, the first corner first."""
+    closed = np.concatenate([corners, corners[:1]])
+    lengths = np.concatenate([[0.0], np.hypot(*np.diff(closed, axis=0).T).cumsum()])
+    places = np.arange(number) / number * lengths[-1]
+    return np.stack([np.interp(places, lengths, closed[:, axis]) for axis in (0, 1)], axis=1)
+
+
+def _turns_back(corners: Float64Array) -> bool:
+    """Whether an outline goes round counterclockwise in an image."""
+    x, y = corners.T
+    return bool((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() < 0)
 
 
 def coco_polygons(mask: npt.NDArray[np.bool_]) -> list[list[float]]:

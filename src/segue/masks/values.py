@@ -31,6 +31,12 @@ _CDNET = frozenset({50, 85, 170})
 
 Values = TypeVar("Values", bound="IndexMask")
 
+_IGNORED = 10000
+"""Value of regions of KITTI MOTS that are ignored, beside ids of 1000 * class + number."""
+
+_OF_KITTI = range(1000, 3000)
+"""Ids of its classes, cars and pedestrians."""
+
 _MAX_COLOURS = 256
 _SLOPES = 0.8
 """Share of the grey pixels that have both a brighter and a darker neighbour, from which on they are edges."""
@@ -132,7 +138,7 @@ def warn_of_void(text: str) -> None:
 def without_void(
     values: Values, where: str, *, palette: bool = False, say: Callable[[str], None] = warn_of_void
 ) -> Values:
-    """Make the value 255 of an index mask background where it is void.
+    """Make the value 255 of an index mask background where it is void, and 10000 of KITTI MOTS.
 
     In DAVIS, YouTube-VOS and PASCAL VOC it is, beside ids of objects. Elsewhere 255 may be an id.
 
@@ -146,7 +152,10 @@ def without_void(
     Returns:
         Index mask (H, W), of the same type.
     """
-    if values.dtype.kind == "b" or values.max(initial=0) != WHITE:
+    most = 0 if values.dtype.kind == "b" else int(values.max(initial=0))
+    if most == _IGNORED:
+        return _without_ignored(values, where, say)
+    if most != WHITE:
         return values
     ids = np.unique(values[(values > 0) & (values < WHITE)])
     last = len(ids)
@@ -157,8 +166,20 @@ def without_void(
         f"{where}: 255 beside the ids {beside} is void, as in DAVIS, YouTube-VOS and PASCAL VOC; "
         "an object needs another id"
     )
+    return _without(values, WHITE)
+
+
+def _without_ignored(values: Values, where: str, say: Callable[[str], None]) -> Values:
+    ids = np.unique(values[(values > 0) & (values < _IGNORED)])
+    if not len(ids) or ids[0] not in _OF_KITTI or ids[-1] not in _OF_KITTI:
+        return values
+    say(f"{where}: {_IGNORED} beside the ids {ids[0]} to {ids[-1]} is void, as in KITTI MOTS")
+    return _without(values, _IGNORED)
+
+
+def _without(values: Values, number: int) -> Values:
     kept = values.copy()
-    kept[np.equal(values, WHITE)] = 0
+    kept[np.equal(values, number)] = 0
     return kept
 
 

@@ -181,10 +181,13 @@ def _count_objects(first_truth: IndexMask, sequence: str) -> int:
     """Number of objects: the largest id in the first ground-truth mask, void aside."""
     count = int(np.max(first_truth, initial=0, where=first_truth != VOID))
     if count == 0:
-        raise DatasetError(
-            f"sequence {sequence}: the first ground-truth mask has no object "
-            "(a 0/255 mask must be given with 1 for the object)"
+        white = np.max(first_truth, initial=0) == VOID
+        advice = (
+            "a 0/255 mask must be given with 1 for the object"
+            if white
+            else "DAVIS scores the objects of the first mask; begin the sequence where the object appears"
         )
+        raise DatasetError(f"sequence {sequence}: the first ground-truth mask has no object ({advice})")
     return count
 
 

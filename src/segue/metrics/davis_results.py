@@ -110,7 +110,7 @@ def evaluate_davis(
             )
             for name, score in zip(tasks, scores, strict=True)
         },
-        remarks=(*remarks, *_remarks(report, results, protocol)),
+        remarks=(*remarks, *_foreign_names(davis, found), *_remarks(report, results, protocol)),
         files={
             f"global_results-{davis.split}.csv": report.global_csv(),
             f"per-sequence_results-{davis.split}.csv": report.per_sequence_csv(),
@@ -153,6 +153,22 @@ def _score_sequence(task: _Task) -> SequenceScore:
         truth = sequence.read_mask(i)
         accumulator.update(task.prediction(i, truth) if i in scored else None, truth)
     return accumulator.score()
+
+
+def _foreign_names(
+    davis: DavisFolder | SomethingElseFolder | ByName[Sequence], found: Mapping[str, SequenceResults]
+) -> Iterator[str]:
+    """Say that results have names of no frame: numbered from 1, all but the last one fit the wrong frame."""
+    foreign = [
+        f"{video.name} {name}"
+        for video in davis
+        for name in found[video.name].unused({frame.stem for frame in video.frames})
+    ]
+    if foreign:
+        yield (
+            f"results of frames that are not in the set were not used: {first_few(foreign)}; if they are "
+            "numbered from another frame on, all others were scored on the wrong ones"
+        )
 
 
 def _remarks(report: DavisReport, results: Results, protocol: DavisProtocol) -> Iterator[str]:

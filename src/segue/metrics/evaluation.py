@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -135,6 +135,12 @@ class SequenceResults:
                 f"{truth.shape}; give masks of one size"
             )
         return mask if only is None or not is_white(mask) else np.where(mask > 0, only, 0)
+
+    def unused(self, frames: Collection[str]) -> list[str]:
+        """Names of results that no frame of the sequence has, by their own names."""
+        if self.results is None or self.called:
+            return []
+        return [name for name in self.results.names(self.sequence) if name not in frames]
 
 
 def find_results(

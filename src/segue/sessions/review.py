@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from segue.types import Segmentation
+from segue.utils.naming import first_few
 
 APART = 10  # frames between two of an object that are listed: one correction mends those around it
 MAX_LISTED = 20  # masks that are listed
 KEPT = 1000  # masks that are remembered of a track that does not end
+TINY = 64  # pixels of an object up to which networks lose it because of its size
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,56 @@ class ReviewList:
             if all(other.id != doubt.id or abs(other.index - doubt.index) > apart for other in kept):
                 kept.append(doubt)
         return kept
+
+
+@dataclass(slots=True)
+class _Visibility:
+    """When one object was not visible."""
+
+    area: int  # where it was visible first
+    first_gap: int = 0
+    num_gaps: int = 0  # frames between others on which it is visible
+    absent_since: int = 0
+    num_absent: int = 0  # frames up to the last one
+
+
+class AbsenceList:
+    """The frames on which objects were not visible after they had been, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._objects: dict[int, _Visibility] = {}
+
+    def add(self, result: Segmentation) -> None:
+        """Take the next result."""
+        for item in result.objects:
+            times = self._objects.get(item.id)
+            if times is None:
+                if item.area:
+                    self._objects[item.id] = _Visibility(item.area)
+            elif not item.area:
+                times.absent_since = times.absent_since if times.num_absent else result.index
+                times.num_absent += 1
+            elif times.num_absent:
+                times.first_gap = times.first_gap if times.num_gaps else times.absent_since
+                times.num_gaps += times.num_absent
+                times.num_absent = 0
+
+    def describe(self, label: Callable[[int], str]) -> str:
+        """Name the objects and frames.
+
+        Args:
+            label: how a frame is named.
+
+        Returns:
+            One line; empty where every object was visible.
+        """
+        parts = []
+        for number, times in sorted(self._objects.items()):
+            if times.num_gaps:
+                many = f"on {times.num_gaps} frames between others" if times.num_gaps > 1 else "on one frame"
+                parts.append(f"object {number} {many} (frame {label(times.first_gap)})")
+            if times.num_absent:
+                size = f"{times.area} pixel{'s' * (times.area > 1)}"
+                advice = f" (it has {size}: enlarge that part of the video)" if times.area <= TINY else ""
+                parts.append(f"object {number} from frame {label(times.absent_since)} on{advice}")
+        return f"not visible: {first_few(parts)}" if parts else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import hashlib
 import json
@@ -193,3 +194,13 @@ def _refuse(name: str) -> Any:
 
 
 _JSON = json.JSONDecoder(parse_constant=_refuse)
+
+
+def encoding_of(head: bytes) -> str:
+    """The encoding of a text file by its first bytes: UTF-16 as Windows writes it, else UTF-8."""
+    return "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def text_of(data: bytes) -> str:
+    """The text of a file of a user; raises UnicodeDecodeError where it is none."""
+    return data.decode(encoding_of(data)).replace("\r\n", "\n").replace("\r", "\n")

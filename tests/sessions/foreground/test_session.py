@@ -571,3 +571,30 @@ def test_a_network_sees_the_part_of_a_frame_that_differs_alone() -> None:
         assert expected[rows, columns].mean() > 0.7
         both = (found[0] > segmenter.threshold) & expected
         assert both.sum() > 0.98 * ((found[0] > segmenter.threshold) | expected).sum()
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (0, 135, 0)])
+def test_an_object_has_not_left_on_a_single_frame_of_one_colour(colour: tuple[int, int, int]) -> None:
+    """A decoder gives black or green for a key frame that was lost; the background learns nothing of it."""
+    images = [with_squares(wall(), [(30, 4 + 2 * t)] if t >= 15 else []) for t in range(40)]
+    images[30] = np.full_like(images[30], colour)
+    results = run(new_session(objects=True), video(images))
+    assert not results[30].mask.any()
+    assert [item.id for item in results[30].objects] == [1]
+    assert {item.id for result in results for item in result.objects} == {1}
+    for t in (29, 31, 35):
+        assert overlap(results[t].mask, square_mask((96, 128), [(30, 4 + 2 * t)])) > 0.8
+    state = new_session(objects=True)
+    for frame in video(images[:30]):
+        state.step(frame)
+    resumed = new_session(objects=True)
+    resumed.restore(state.state())
+    assert [each.objects for each in run(resumed, video(images)[30:])][-1] == results[-1].objects
+
+
+def test_a_view_that_stays_of_one_colour_is_a_change_of_the_scene() -> None:
+    images = [with_squares(wall(), [(30, 4 + 2 * t)] if t >= 10 else []) for t in range(30)]
+    images += [np.zeros_like(images[0])] * 40
+    results = run(new_session(objects=True), video(images))
+    assert not any(result.mask.any() for result in results[30:])
+    assert not results[-1].objects

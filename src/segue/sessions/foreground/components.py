@@ -118,6 +118,11 @@ class ComponentTracker(Checkpointable):
         labels[window] = np.take(ids.astype(labels.dtype), tracked)
         return labels, tuple(sorted(objects.values(), key=attrgetter("id")))
 
+    def out_of_sight(self) -> tuple[ObjectInfo, ...]:
+        """The objects on a frame that shows nothing: they are where they were on the next one."""
+        ids = sorted(track.id for track in self._tracks.values() if track.id)
+        return tuple(ObjectInfo(number, score=0.0) for number in ids)
+
     def _expected(self, size: tuple[int, ...], window: Window) -> Labels:
         """The objects of the frame before, each where it should be now, in a window of the image, (h, w)."""
         top, left = window[0].start, window[1].start

@@ -133,6 +133,11 @@ class ForegroundMasks(Checkpointable):
         """An empty result of a size, for a frame on which the model still learns."""
         return Segmentation(index, time, np.zeros(size, np.uint8))
 
+    def out_of_sight(self, index: int, time: float, size: tuple[int, int]) -> Segmentation:
+        """An empty result for a frame that shows nothing, after which all objects are where they were."""
+        objects = () if self._tracker is None else self._tracker.out_of_sight()
+        return Segmentation(index, time, np.zeros(size, np.uint8), objects)
+
 
 def _inside(values: Float32Array, size: tuple[int, int], roi: BoolArray | None) -> Float32Array:
     """Probabilities (h, w) at the size of the frame, 0 outside the region of interest."""

@@ -20,7 +20,7 @@ from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.median import MASK_ABOVE, MaskedMedian
 from segue.sessions.foreground.background.quantiles import Scene, resized, same_shape
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
-from segue.sessions.foreground.camera.changes import Change
+from segue.sessions.foreground.camera.changes import Change, is_blank
 from segue.sessions.foreground.camera.scene_events import REST, SceneEvents
 from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
@@ -32,7 +32,7 @@ from segue.sessions.foreground.stage_list import followed, stages_for
 from segue.sessions.foreground.stages.base import StageList, WorkFrame
 from segue.sessions.session import ExplainedSession, one_thread_at_a_time
 from segue.state import SessionState, checkpointed
-from segue.types import FollowCamera, Frame, Image
+from segue.types import FollowCamera, Frame, Image, Segmentation
 from segue.utils.arrays import BoolArray
 from segue.utils.notices import warn_caller
 from segue.weights.prepared import Prepared
@@ -92,6 +92,7 @@ class ForegroundSession(ExplainedSession):
     _completed: int = checkpointed(0)
     _settling: deque[Image] = checkpointed()  # the last frames of a change
     _decision: str = checkpointed("")  # on the last frame
+    _num_blank: int = checkpointed(REST, later=True)  # frames of one colour since the last other one
     state_types = (WorkFrame, SegmenterInput, ResizePadGeometry)
 
     def __init__(
@@ -127,6 +128,7 @@ class ForegroundSession(ExplainedSession):
     def reset(self) -> None:
         super().reset()
         self._frames, self._settling = deque(), deque(maxlen=REST - 1)
+        self._num_blank = REST
         self._masks.reset()
         self._events.restart()
         self._background.restart()
@@ -184,9 +186,14 @@ class ForegroundSession(ExplainedSession):
         if self._geometry is None or self._geometry.image != frame.size:
             self._geometry = self._resize(frame)
         image = np.array(self._geometry.to_network(frame.image))  # the caller may fill one array again
+        if self._is_skipped(image):
+            self._forget_context()
+            self._give_empty(self._masks.out_of_sight(frame.index, frame.time, frame.size), image)
+            return
         self._detect_change(frame, image)
         if self._events.changes:
-            self._give_nothing(frame, image)
+            self._settling.append(image)
+            self._give_empty(self._masks.nothing(frame.index, frame.time, frame.size), image)
             return
         seen = SegmenterInput(image)
         if self._segmenter.extra is not None:
@@ -210,13 +217,20 @@ class ForegroundSession(ExplainedSession):
     def _end(self) -> None:
         self._advance(complete=True)
 
-    def _give_nothing(self, frame: Frame, image: Image) -> None:
-        """The result of a frame on which the image changes as a whole."""
-        self._settling.append(image)
+    def _is_skipped(self, image: Image) -> bool:
+        """Whether a frame is one of few of one colour among others, which tell nothing of the scene."""
+        if not is_blank(image):
+            self._num_blank = 0
+            return False
+        self._num_blank = min(self._num_blank + 1, REST)  # then it is what the camera shows
+        return self._num_blank < REST
+
+    def _give_empty(self, result: Segmentation, image: Image) -> None:
+        """The result of a frame on which the image changes as a whole, or that is of one colour."""
         shown = None
         if self._explains:
             shown = draw(image, None, np.zeros(image.shape[:2], np.float32), [[]], self._decision)
-        self._due.append((self._masks.nothing(frame.index, frame.time, frame.size), shown))
+        self._due.append((result, shown))
 
     def _resize(self, frame: Frame) -> ResizePadGeometry:
         """Take frames of another size; the background stays if they have the same shape."""

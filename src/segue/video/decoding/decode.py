@@ -7,7 +7,7 @@ import heapq
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from segue.errors import SourceError
@@ -27,6 +26,8 @@ from segue.masks.files import check_pixels
 from segue.types import Image
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.hdr import to_sdr
+from segue.video.decoding.levels import SAMPLES, Range, deep_bits, frame_values
+from segue.video.decoding.reformat import ONE_THREAD
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
 # Titles are not always the UTF-8 that the formats want; the video is none the worse for that. From version 19
 # on PyAV takes them as they come.
 _TITLES: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-
-ONE_THREAD: dict[str, Any] = {"threads": 1} if "threads" in (VideoReformatter.reformat.__doc__ or "") else {}
-"""Arguments with which PyAV converts a frame in the thread that asks. Newer versions else begin threads for
-each frame, which takes ten times as long at 240p, and a fork that frees a frame waits for them for ever."""
 
 Container = TypeVar("Container", bound=av.container.InputContainer)
 
@@ -59,6 +56,9 @@ _LATE_FLAG = 4
 
 _SECOND_RECORDING = 0.25
 """Seconds by which time stamps go back where another recording begins."""
+
+_GROUP = 50
+"""Packets after a key frame that are decoded at most for one sample of the range of values."""
 
 _MAX_FRAMES = 1000
 """Frames a second above which a rate is one of a clock."""
@@ -327,17 +327,64 @@ def _seconds(pts: int | None, time_base: Any) -> float | None:
     return None if pts is None or time_base is None else float(pts * time_base)
 
 
-def to_rgb(item: Decoded, where: str) -> Image:
-    """Convert a decoded frame to an upright image. Returns RGB (H, W, 3), uint8."""
+def to_rgb(item: Decoded, where: str, scale: Range | None = None) -> Image:
+    """Upright image of a decoded frame, RGB (H, W, 3), uint8; more bits go by ``scale`` or their format."""
     if item.frame is None:
         raise DamageError(f"{where} is damaged")
     check_pixels(item.frame.height, item.frame.width, where)
     if item.transfer in (PQ, HLG):
         wide = np.asarray(item.frame.to_ndarray(format="rgb48le", **ONE_THREAD), np.uint16)
         image = to_sdr(wide, hlg=item.transfer == HLG)
+    elif scale is not None and (bits := deep_bits(item.frame)):
+        image = scale.to_8_bits(frame_values(item.frame, bits))
+        image = image if image.ndim == 3 else np.repeat(image[..., None], 3, 2)
     else:
         image = np.asarray(item.frame.to_ndarray(format="rgb24", **ONE_THREAD), np.uint8)
     return image if item.matrix is None else turn_upright(image, item.matrix)
+
+
+def needs_range(item: Decoded) -> bool:
+    """Whether a frame has more than 8 bits without a usual range of values, as grey and RGB have."""
+    return item.frame is not None and item.transfer not in (PQ, HLG) and deep_bits(item.frame) > 0
+
+
+def range_of_values(container: av.container.InputContainer) -> Range | None:
+    """Find the range of values of a video whose frames need one.
+
+    Args:
+        container: newly opened; frames that are spread over it are decoded.
+
+    Returns:
+        The range; None where it is that of the format.
+    """
+    samples: list[npt.NDArray[Any]] = []
+    begin, length, bits = container.start_time or 0, container.duration or 0, 16
+    for place in range(SAMPLES):
+        with suppress(av.error.FFmpegError):  # damage is reported when the frame is wanted
+            time = begin + length * place // (SAMPLES - 1)
+            if place and length:
+                container.seek(time)
+            if (frame := _frame_near(container, time / av.time_base)) is not None:
+                bits = deep_bits(frame) or bits
+                samples.append(frame_values(frame, bits))
+    scale = Range.of(samples)
+    return None if not samples or (scale.black, scale.white) == (0, (1 << bits) - 1) else scale
+
+
+def _frame_near(container: av.container.InputContainer, time: float) -> VideoFrame | None:
+    """A frame at a time in seconds, or some after the key frame before it; containers seek to clusters."""
+    stream = video_stream(container)
+    group: list[Packet] = []
+    for packet in container.demux(stream):
+        if packet.is_keyframe:
+            group.clear()
+        if len(group) < _GROUP:
+            group.append(packet)
+        at = _seconds(packet.pts, stream.time_base)
+        if at is None or at >= time:
+            break
+    frames = [frame for packet in group for frame in packet.decode()]
+    return frames[-1] if frames else None
 
 
 def display_matrix(frame: VideoFrame) -> DisplayMatrix | None:

@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -28,49 +27,11 @@ from segue.utils.inputs import check_file, exists, matching_paths, user_path
 from segue.utils.naming import first_few, is_hidden, natural_key
 from segue.utils.notices import notice
 from segue.video.decoding.damage import DamageError
+from segue.video.decoding.levels import SAMPLES, Range
 from segue.video.decoding.readers import DEFAULT_FPS, Reader, SourceImage, as_rgb
 from segue.video.sources.kinds import IMAGE_SUFFIXES, is_image, is_video, one_kind
 
-DEEP_SAMPLES = 16
-"""Images of a folder, spread over it, in which the range of values of more than 8 bits is looked for."""
-
 _ORIENTATION = 0x0112
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Values of images of more than 8 bits that become black and white."""
-
-    black: float
-    white: float
-
-    @classmethod
-    def of(cls, samples: Sequence[npt.NDArray[Any]]) -> Range:
-        """The range of the values of some images."""
-        # Whole numbers have the white of the fewest bits that hold them, floats up to 1 that of 1. What fills
-        # less than a quarter of that, and all other values, is stretched from its least to its largest value.
-        finite = [values[np.isfinite(values)] if values.dtype.kind == "f" else values for values in samples]
-        finite = [values for values in finite if values.size]
-        low = min((float(values.min()) for values in finite), default=0.0)
-        high = max((float(values.max()) for values in finite), default=0.0)
-        if low == high:  # a flat image has no range of its own
-            low, high = min(low, 0.0), max(high, 0.0)
-        whites = [1.0] if any(values.dtype.kind == "f" for values in finite) else []
-        whites += [float((1 << bits) - 1) for bits in (8, 10, 12, 14, 16)]
-        white = next((value for value in whites if high <= value), high)
-        full = low >= 0 and white <= 65535 and (whites[0] > 1 or white <= 255)
-        if full and (low == 0 or high - low >= white / 4):
-            return cls(0.0, white)
-        return cls(low, high)
-
-    def to_8_bits(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """Values of any type, on 0 to 255."""
-        scale = 255 / ((self.white - self.black) or 1)
-        if values.dtype == np.uint16:  # a table is faster
-            table = np.clip(np.round((np.arange(65536) - self.black) * scale), 0, 255).astype(np.uint8)
-            return np.asarray(table[values])
-        level = np.nan_to_num(values.astype(np.float64), nan=self.black)
-        return np.clip(np.round((level - self.black) * scale), 0, 255).astype(np.uint8)
 
 
 def list_images(source: Path) -> list[Path]:
@@ -86,6 +47,7 @@ def _kept_and_left(source: Path) -> tuple[list[Path], list[Path]]:
     images = [path for path in found if is_image(path)]
     if not images:
         _refuse_videos(source, found)
+        _refuse_folders(source, found)
     return _of_one_kind(source, sorted(images, key=lambda path: natural_key(path.name)))
 
 
@@ -96,6 +58,23 @@ def _refuse_videos(source: Path | str, files: Sequence[Path]) -> None:
             f"{source}: there are videos and no images, {first_few(videos, 2)}; give one of them, or all to "
             "`segue batch`"
         )
+
+
+def _refuse_folders(source: Path, files: Sequence[Path]) -> None:
+    """Raise SourceError where folders of images are in place of images."""
+    folders = [path for path in sorted(files) if path.is_dir()]
+    if names := [path.name for path in folders if any(map(is_image, _listed(path)))]:
+        raise SourceError(
+            f"{source}: there are no images here but folders of them, {first_few(names, 2)}; give one of "
+            "them, or all to `segue batch`"
+        )
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Files of a folder that are not hidden; none where it cannot be read."""
+    with suppress(OSError):
+        return [path for path in folder.iterdir() if not is_hidden(path.name)]
+    return []
 
 
 def _of_one_kind(source: Path | str, images: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -261,7 +240,7 @@ def to_rgb(image: PillowImage.Image, where: Path | str, scale: Range | None = No
 
 def range_of(files: Sequence[Path]) -> Range | None:
     """The range of values of images that belong together; None where the first one has 8 bits."""
-    step = max(1, -(-len(files) // DEEP_SAMPLES))
+    step = max(1, -(-len(files) // SAMPLES))
     samples: list[npt.NDArray[Any]] = []
     for path in [*files[::step], *files[-1:]]:
         with suppress(DamageError), _opened(path) as image:
@@ -291,8 +270,7 @@ class ImageReader(Reader):
         self.fps = fps or DEFAULT_FPS
         self._scale = range_of(files)
         if self._scale is not None and (self._scale.black, self._scale.white) != (0, 65535):
-            low, high = self._scale.black, self._scale.white
-            notice(f"{where}: values from {low:g} to {high:g} are shown as black to white, in all images")
+            notice(f"{where}: {self._scale}")
         with suppress(DamageError):  # reported when the frame is wanted, as the caller chose
             self.size = read_image(files[0], self._scale).shape[:2]
             with _opened(files[0]) as image:
@@ -379,7 +357,7 @@ class AnimationReader(Reader):
     def _range(self, image: PillowImage.Image) -> Range | None:
         """The range of values of all pages, of a file of more than 8 bits."""
         samples: list[npt.NDArray[Any]] = []
-        for index in range(0, self.count, max(1, -(-self.count // DEEP_SAMPLES))):
+        for index in range(0, self.count, max(1, -(-self.count // SAMPLES))):
             with suppress(*IMAGE_ERRORS):
                 image.seek(index)
                 values = deep_values(image)

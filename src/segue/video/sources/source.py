@@ -460,6 +460,8 @@ class Source(AbstractContextManager["Source"]):
         name = f" ({self.files[index].name})" if self.names is not None else ""
         where = f"{self._reader.where}: frame {index}{name}"
         told = f"{where} is {width}x{height}, the frames before it are {first}"
+        if len(self._reader.files) > 1:  # one image on its side is like a damaged one
+            raise DamageError(told)
         if not self.endless:
             raise SourceDamageError(told)
         if (height, width) != self._told_size:  # a camera goes on

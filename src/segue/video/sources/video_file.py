@@ -28,15 +28,18 @@ from segue.video.decoding.decode import (
     decode,
     describe,
     frame_rate,
+    needs_range,
     open_container,
     owned_container,
     pixel_aspect,
     promised_end,
+    range_of_values,
     to_rgb,
     turned_by,
     video_stream,
 )
 from segue.video.decoding.frame_index import FrameIndex, numbered
+from segue.video.decoding.levels import Range
 from segue.video.decoding.readers import DEFAULT_FPS, Reader, SourceImage
 
 FEW = 50
@@ -64,9 +67,17 @@ class VideoFileReader(Reader):
             self.total = stream.frames or None
             self.fps = frame_rate(stream) or fps
             self._promised = promised_end(stream)
-            self.size, self.turns, across = self._first_size(decode(container, stream))
+            first = self._first_frame(decode(container, stream))
             aspect = pixel_aspect(stream)
-            self.pixel_aspect = 1 / aspect if across else aspect
+        self.size = to_rgb(first, self.where).shape[:2]
+        self.turns = turned_by(first.matrix)
+        self.pixel_aspect = 1 / aspect if self.turns % 2 else aspect
+        self._scale: Range | None = None
+        if needs_range(first):
+            with owned_container(open_container(self._address, self.where)) as container:
+                self._scale = range_of_values(container)
+        if self._scale is not None:
+            notice(f"{self.where}: {self._scale}")
 
     def _begin_anew(self) -> None:
         """Have no open file; a fork leaves that of its parent alone."""
@@ -85,7 +96,7 @@ class VideoFileReader(Reader):
         for index, time, item in numbered(frames, step, first, begin):
             duration = item.duration
             end = max(end, item.time or 0.0)
-            yield SourceImage(index, time, partial(to_rgb, item, f"{self.where}: frame {index}"))
+            yield SourceImage(index, time, partial(to_rgb, item, f"{self.where}: frame {index}", self._scale))
         # The mean distance, because the rate in the header may be that of a finer clock.
         step = max(step, time / index if index > 0 else 0.0)
         missing = round(((self._promised or 0.0) - max(end, time) - max(duration, step)) / step)
@@ -131,7 +142,9 @@ class VideoFileReader(Reader):
                 self._cursor = _Cursor(self._address, self.where, self.index)
             item = self._cursor.item(index)
         return SourceImage(
-            index, float(self.index.times[index]), partial(to_rgb, item, f"{self.where}: frame {index}")
+            index,
+            float(self.index.times[index]),
+            partial(to_rgb, item, f"{self.where}: frame {index}", self._scale),
         )
 
     def times(self) -> list[float]:
@@ -181,14 +194,12 @@ class VideoFileReader(Reader):
                 raise exhausted from error  # the file is good
             yield Decoded(None, None)
 
-    def _first_size(self, frames: Iterator[Decoded]) -> tuple[tuple[int, int], int, bool]:
-        """Height and width, quarter turns by the metadata, and whether they swap the sides."""
+    def _first_frame(self, frames: Iterator[Decoded]) -> Decoded:
+        """The first frame that is not lost."""
         try:
             for item in frames:
                 if item.frame is not None:
-                    height, width = to_rgb(item, self.where).shape[:2]
-                    turns = turned_by(item.matrix)
-                    return (height, width), turns, turns % 2 == 1
+                    return item
         except (av.error.FFmpegError, OSError) as error:
             raise SourceError(f"{self.where}: no frame can be decoded ({describe(error)})") from error
         raise SourceError(f"{self.where}: has no frames that can be decoded")

@@ -135,6 +135,12 @@ def medians(values: Float32Array, axis: int) -> Float32Array:
     return np.asarray(np.take_along_axis(ordered, middle, axis).mean(axis, keepdims=True), np.float32)
 
 
+def is_blank(image: Image) -> bool:
+    """Whether an image (h, w, 3) is of one colour, as what a camera or decoder gives in place of a frame."""
+    tiny = reduced_to(image, LONG_SIDE).reshape(-1, 3)
+    return int((tiny.max(0) - tiny.min(0)).max()) <= TOUCH
+
+
 def is_shown(scene: Image | None, image: Image) -> bool:
     """Whether a part of the background is seen, so that what hides the rest stands before it."""
     if scene is None:

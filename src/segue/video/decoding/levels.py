@@ -1,0 +1,70 @@
+"""The range of values of images of more than 8 bits, one for all images of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from av.video.frame import VideoFrame
+
+from segue.video.decoding.reformat import ONE_THREAD
+
+SAMPLES = 16
+"""Images of a source, spread over it, in which the range of values of more than 8 bits is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Values of images of more than 8 bits that become black and white."""
+
+    black: float
+    white: float
+
+    @classmethod
+    def of(cls, samples: Sequence[npt.NDArray[Any]]) -> Range:
+        """The range of the values of some images."""
+        # Whole numbers have the white of the fewest bits that hold them, floats up to 1 that of 1. What fills
+        # less than a quarter of that, and all other values, is stretched from its least to its largest value.
+        finite = [values[np.isfinite(values)] if values.dtype.kind == "f" else values for values in samples]
+        finite = [values for values in finite if values.size]
+        low = min((float(values.min()) for values in finite), default=0.0)
+        high = max((float(values.max()) for values in finite), default=0.0)
+        if low == high:  # a flat image has no range of its own
+            low, high = min(low, 0.0), max(high, 0.0)
+        whites = [1.0] if any(values.dtype.kind == "f" for values in finite) else []
+        whites += [float((1 << bits) - 1) for bits in (8, 10, 12, 14, 16)]
+        white = next((value for value in whites if high <= value), high)
+        full = low >= 0 and white <= 65535 and (whites[0] > 1 or white <= 255)
+        if full and (low == 0 or high - low >= white / 4):
+            return cls(0.0, white)
+        return cls(low, high)
+
+    def __str__(self) -> str:
+        return f"values from {self.black:g} to {self.white:g} are shown as black to white, in all images"
+
+    def to_8_bits(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Values of any type, on 0 to 255."""
+        scale = 255 / ((self.white - self.black) or 1)
+        if values.dtype == np.uint16:  # a table is faster
+            table = np.clip(np.round((np.arange(65536) - self.black) * scale), 0, 255).astype(np.uint8)
+            return np.asarray(table[values])
+        level = np.nan_to_num(values.astype(np.float64), nan=self.black)
+        return np.clip(np.round((level - self.black) * scale), 0, 255).astype(np.uint8)
+
+
+def deep_bits(frame: VideoFrame) -> int:
+    """Bits of a grey or RGB frame of more than 8 bits; 0 for others, also YUV, which has a usual range."""
+    form = frame.format
+    if form.has_palette or not (form.is_rgb or len(form.components) <= 2):
+        return 0
+    bits = min(max(int(component.bits) for component in form.components), 16)
+    return bits if bits > 8 else 0
+
+
+def frame_values(frame: VideoFrame, bits: int) -> npt.NDArray[np.uint16]:
+    """Values of a video frame of so many bits, (H, W) or (H, W, 3)."""
+    form = "rgb48le" if frame.format.is_rgb else "gray16le"
+    return np.asarray(frame.to_ndarray(format=form, **ONE_THREAD), np.uint16) >> np.uint16(16 - bits)
