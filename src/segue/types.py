@@ -163,6 +163,32 @@ class ObjectInfo:
 MANY = 5
 """Objects that the short form of a result names."""
 
+MIN_PROBABILITY = 1e-7
+"""Probabilities are at least this, and at most 1 minus it, where log-odds are made of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMaps:
+    """Maps of the objects of a result, computed when they are asked for; it can be pickled.
+
+    Attributes:
+        probabilities: gives those of background and objects, (K+1, H, W), float32.
+        logits: gives the log-odds of each object by itself, (K, H, W), float32, in which objects overlap.
+    """
+
+    probabilities: Callable[[], npt.NDArray[np.float32]]
+    logits: Callable[[], npt.NDArray[np.float32]]
+
+    def __call__(self) -> npt.NDArray[np.float32]:
+        """The probabilities."""
+        return self.probabilities()
+
+
+def log_odds(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Log-odds of probabilities of any shape, float32; they are finite."""
+    inside = np.clip(probabilities.astype(np.float64), MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+    return np.log(inside / (1 - inside)).astype(np.float32)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
@@ -176,7 +202,7 @@ class Segmentation:
         time: time stamp of the frame in seconds.
         mask: index mask, (H, W), uint8 or uint16; 0 is background.
         objects: all objects that are followed on this frame, visible or not, in the order of the
-            probability channels.
+            probability channels. Their boxes and areas are of what is visible, as ``mask``.
     """
 
     index: int
@@ -258,6 +284,30 @@ class Segmentation:
         ids = np.array([0, *(item.id for item in self.objects)])
         one_hot = self.mask[None] == ids[:, None, None]
         return np.asarray(one_hot, np.float32)
+
+    @property
+    def logits(self) -> npt.NDArray[np.float32]:
+        """Log-odds of each object by itself, (K, H, W), float32, in the order of ``objects``.
+
+        Objects may overlap: what is behind another one can be above 0, too. Computed when asked for. Where
+        nothing follows the objects apart, as in foreground, these are the log-odds of ``probabilities``.
+        """
+        if isinstance(self._probabilities, ObjectMaps):
+            return self._probabilities.logits()
+        return log_odds(self.probabilities[1:])
+
+    @property
+    def masks(self) -> npt.NDArray[np.bool_]:
+        """The whole mask of each object, (K, H, W), bool, in the order of ``objects``; they may overlap.
+
+        It has the pixels that are the object's in ``mask``, and those behind other objects whose log-odds are
+        above 0. Computed when asked for. Where nothing follows the objects apart, it has the first alone.
+        """
+        ids = np.array(self.ids)
+        visible = np.asarray(self.mask[None] == ids[:, None, None])
+        if isinstance(self._probabilities, ObjectMaps):
+            visible |= self._probabilities.logits() > 0
+        return visible
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -379,13 +429,16 @@ class Segmentation:
 
         return to_fiftyone(self)
 
-    def to_supervision(self, classes: MutableMapping[str, int] | None = None) -> Detections:
+    def to_supervision(
+        self, classes: MutableMapping[str, int] | None = None, *, whole: bool = False
+    ) -> Detections:
         """``supervision.Detections`` of what is visible, for its annotators, zones and counters.
 
         Args:
             classes: numbers of the classes by name; a new class gets the next one. Give the same dictionary
                 for all results of a session. None takes the numbers of files of results, which what
                 :func:`segue.track` and its like give knows for its whole run.
+            whole: give the whole mask of each object, see :attr:`masks`, and its box.
 
         Returns:
             One detection for each visible object: ``xyxy`` (N, 4) in pixels, ``mask`` (N, H, W) bool,
@@ -396,7 +449,7 @@ class Segmentation:
         """
         from segue.conversions.supervision import to_supervision
 
-        return to_supervision(self, self._class_numbers if classes is None else classes)
+        return to_supervision(self, self._class_numbers if classes is None else classes, whole=whole)
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,6 +222,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         formats: Sequence[str] | str | None = None,
         overwrite: bool = False,
         side_by_side: bool = False,
+        whole: bool = False,
         resume: bool = False,
     ) -> dict[str, Path]:
         """Write the results while they are computed, and their job as ``job.json``.
@@ -229,10 +230,11 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         This runs like the commands. :func:`segue.jobs.run` repeats the job.
 
         Args:
-            path: as for :func:`segue.save`, like ``formats``, ``overwrite`` and ``side_by_side``.
+            path: as for :func:`segue.save`, like the other arguments.
             formats: names of output formats; None is what the ending of ``path`` says, for a folder png.
             overwrite: replace what is there.
             side_by_side: put the plain frame beside the drawn one.
+            whole: write whole masks, also behind other objects, in formats whose objects may overlap.
             resume: continue the interrupted run of this folder.
 
         Returns:
@@ -249,10 +251,14 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         if is_archive(path) and inspect.getgeneratorstate(self._pairs) == inspect.GEN_CREATED:
             if resume:
                 raise ArgumentError("resume: an archive holds a complete run; save into a folder")
-            named: dict[str, Any] = {"formats": formats or MASKS, "side_by_side": side_by_side}
+            named: dict[str, Any] = {
+                "formats": formats or MASKS,
+                "side_by_side": side_by_side,
+                "whole": whole,
+            }
             return write_archive(user_path(path), overwrite, lambda folder: self.save(folder, **named))
         outputs = _outputs(
-            path, formats=formats, side_by_side=side_by_side, overwrite=overwrite, resume=resume
+            path, formats=formats, side_by_side=side_by_side, whole=whole, overwrite=overwrite, resume=resume
         )
         if inspect.getgeneratorstate(self._pairs) != inspect.GEN_CREATED:
             raise SegueError("save before any result is taken, or give segue.save a list of results")
@@ -371,6 +377,7 @@ def save(
     source: Source | SourceLike | None = None,
     overwrite: bool = False,
     side_by_side: bool = False,
+    whole: bool = False,
 ) -> dict[str, Path]:
     """Write results to files, while they are computed.
 
@@ -389,6 +396,8 @@ def save(
         source: source of the frames; needed for ``overlay``, and for file names and time stamps.
         overwrite: replace what is there.
         side_by_side: put the plain frame beside the drawn one.
+        whole: write the whole mask of each object, also behind others, in ``coco``, ``coco-polygons``,
+            ``ytvis``, ``mot`` and ``yolo``; other formats hold what is visible.
 
     Returns:
         The file or folder of each format.
@@ -398,11 +407,15 @@ def save(
         ArgumentError: an argument has the wrong type.
     """
     if isinstance(results, Results):
-        return results.save(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
+        return results.save(
+            path, formats=formats, overwrite=overwrite, side_by_side=side_by_side, whole=whole
+        )
     if is_archive(path):
-        named: dict[str, Any] = {"formats": formats or MASKS, "source": source, "side_by_side": side_by_side}
+        named: dict[str, Any] = {"formats": formats or MASKS, "source": source}
+        named |= {"side_by_side": side_by_side, "whole": whole}
         return write_archive(user_path(path), overwrite, lambda folder: save(results, folder, **named))
-    outputs = _outputs(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
+    choices: dict[str, Any] = {"overwrite": overwrite, "side_by_side": side_by_side, "whole": whole}
+    outputs = _outputs(path, formats=formats, **choices)
     folder = user_path(path)
     given_formats = outputs.formats or ()
     for name in given_formats:
@@ -420,7 +433,7 @@ def save(
     opened = source if isinstance(source, Source) else open_source([blank] if source is None else source)
     with opened:
         frames = iter(opened)
-        written = open_sinks(folder, given_formats, opened, overwrite=overwrite, side_by_side=side_by_side)
+        written = open_sinks(folder, given_formats, opened, **choices)
         with written.sink as sink:
             for result in itertools.chain([first], given):
                 frame: Frame | None = Frame(result.index, result.time, blank)

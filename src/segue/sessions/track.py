@@ -45,12 +45,14 @@ from segue.types import (
     LabelsLike,
     MaskPrompt,
     ObjectInfo,
+    ObjectMaps,
     PointPrompt,
     PointsLike,
     Prompt,
     RemovePrompt,
     Segmentation,
     check_count,
+    log_odds,
 )
 from segue.utils.arrays import Float32Array, id_type
 from segue.utils.devices import to_cpu, to_device
@@ -393,8 +395,12 @@ class TrackSession(Checkpointable, Session):
                 score = item.score if i in known else min(1.0, extent.area / len(crowd[i]))
                 objects.append(replace(item, score=score, box=extent.box, area=extent.area))
         ids = tuple(sorted(crowd))
-        planes = partial(_planes_with_crowd, result, np.where(np.isin(mask, ids), mask, 0), ids)
-        return Segmentation(result.index, result.time, mask, tuple(objects), planes)
+        visible = np.where(np.isin(mask, ids), mask, 0)
+        maps = ObjectMaps(
+            partial(_planes_with_crowd, result, visible, ids),
+            partial(_logits_with_crowd, result, visible, ids),
+        )
+        return Segmentation(result.index, result.time, mask, tuple(objects), maps)
 
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
@@ -515,7 +521,11 @@ class TrackSession(Checkpointable, Session):
                         score = answered.get(i, score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)
                 objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
         again = partial(expanded, kept, tracked.expand)
-        return Segmentation(frame.index, frame.time, mask, tuple(objects), again)
+        logits = (
+            partial(_logits_of, again) if tracked.logits is None else partial(expanded, kept, tracked.logits)
+        )
+        maps = ObjectMaps(again, logits)
+        return Segmentation(frame.index, frame.time, mask, tuple(objects), maps)
 
 
 def _without(found: FramePrompts, ids: Collection[int]) -> FramePrompts:
@@ -540,6 +550,23 @@ def _planes_with_crowd(
     )
 
 
+def _logits_with_crowd(
+    result: Segmentation, drawn: npt.NDArray[np.integer], ids: Sequence[int]
+) -> npt.NDArray[np.float32]:
+    """Log-odds of a result of the tracker, with objects that are as drawn, (H, W)."""
+    tracked = dict(zip(result.ids, result.logits, strict=True))
+    planes = [
+        log_odds((drawn == i).astype(np.float32)) if i in ids else tracked[i]
+        for i in sorted((*tracked, *ids))
+    ]
+    return np.stack(planes)
+
+
+def _logits_of(probabilities: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Log-odds (K, H, W) of objects by their probabilities (K+1, H, W)."""
+    return log_odds(probabilities()[1:])
+
+
 def expected_overlap(inside: float, total: float, area: int, confidence: tuple[float, float]) -> float:
     """IoU with the truth that the probabilities of a mask let one expect, in [0, 1]."""
     share = min(max(inside / (area + max(total - inside, 0.0)), 1e-6), 1 - 1e-6)
@@ -549,5 +576,5 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
 
 @torch.inference_mode()
 def expanded(kept: Tensor, expand: Callable[[Tensor], Tensor] | None) -> npt.NDArray[np.float32]:
-    """Probabilities (K+1, H, W) of what a result keeps of them, as an array of their own."""
+    """Probabilities (K+1, H, W), or log-odds, of what a result keeps of them, as an array of their own."""
     return np.array((kept if expand is None else expand(kept)).numpy(), np.float32)

@@ -157,6 +157,8 @@ class TrackOutput:
         compact: a small tensor from which ``expand`` computes ``probabilities`` again; the result keeps it on
             the processor. None keeps the probabilities themselves.
         expand: gives ``probabilities`` of ``compact``; it can be pickled.
+        logits: gives log-odds of each object by itself, (K, H, W), of ``compact``; it can be pickled. None
+            where only ``probabilities`` are known.
         scores: (K,), how good the mask of each object is likely to be, in [0, 1], where the network says so
             itself; None leaves it to the session.
         highest: what is highest at each pixel; None leaves it to the session.
@@ -168,6 +170,7 @@ class TrackOutput:
     expand: Callable[[Tensor], Tensor] | None = None
     scores: Tensor | None = None
     highest: Highest | None = None
+    logits: Callable[[Tensor], Tensor] | None = None
 
 
 class Tracker(Protocol):

@@ -299,7 +299,8 @@ class MemoryTracker(Checkpointable):
         to_probabilities = self.class_probabilities()
         seen = to_probabilities(logits, geometry.padded)
         expand = functools.partial(to_image, geometry=geometry, to_probabilities=to_probabilities)
-        return TrackOutput(self.ids, geometry.to_image(seen), logits, expand), seen
+        whole = functools.partial(object_logits, geometry=geometry)
+        return TrackOutput(self.ids, geometry.to_image(seen), logits, expand, logits=whole), seen
 
     def merge_masks(
         self, predicted: Tensor | None, ids: Sequence[int], mask: Tensor, given: Sequence[int]
@@ -453,3 +454,8 @@ def upsample_then_aggregate(logits: Tensor, size: Shape, *, aggregate: Callable[
 def to_image(logits: Tensor, *, geometry: ResizePadGeometry, to_probabilities: ToProbabilities) -> Tensor:
     """Probabilities (K+1, H, W) at the size of the image, of log-odds (K, h, w)."""
     return geometry.to_image(to_probabilities(logits, geometry.padded))
+
+
+def object_logits(logits: Tensor, *, geometry: ResizePadGeometry) -> Tensor:
+    """Log-odds (K, H, W) of each object by itself at the size of the image, of those (K, h, w)."""
+    return geometry.to_image(F.interpolate(logits[None], size=geometry.padded, mode="bilinear")[0])
