@@ -172,16 +172,12 @@ class ObjectMaps:
     """Maps of the objects of a result, computed when they are asked for; it can be pickled.
 
     Attributes:
-        probabilities: gives those of background and objects, (K+1, H, W), float32.
         logits: gives the log-odds of each object by itself, (K, H, W), float32, in which objects overlap.
+        probabilities: gives those of background and objects, (K+1, H, W), float32; None takes the mask.
     """
 
-    probabilities: Callable[[], npt.NDArray[np.float32]]
     logits: Callable[[], npt.NDArray[np.float32]]
-
-    def __call__(self) -> npt.NDArray[np.float32]:
-        """The probabilities."""
-        return self.probabilities()
+    probabilities: Callable[[], npt.NDArray[np.float32]] | None = None
 
 
 def log_odds(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -209,7 +205,7 @@ class Segmentation:
     time: float
     mask: IndexMask
     objects: tuple[ObjectInfo, ...] = ()
-    _probabilities: Callable[[], npt.NDArray[np.float32]] | None = field(
+    _probabilities: Callable[[], npt.NDArray[np.float32]] | ObjectMaps | None = field(
         default=None, repr=False, compare=False
     )
     _class_numbers: MutableMapping[str, int] | None = field(default=None, repr=False, compare=False)
@@ -279,8 +275,10 @@ class Segmentation:
         Computed when asked for, from a compact form, so that keeping results costs little.
         A result that was read from a file has only its mask: then these are its one-hot maps.
         """
-        if self._probabilities is not None:
-            return self._probabilities()
+        maps = self._probabilities
+        compute = maps.probabilities if isinstance(maps, ObjectMaps) else maps
+        if compute is not None:
+            return compute()
         ids = np.array([0, *(item.id for item in self.objects)])
         one_hot = self.mask[None] == ids[:, None, None]
         return np.asarray(one_hot, np.float32)

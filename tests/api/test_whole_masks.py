@@ -57,10 +57,7 @@ def crossing(index: int = 0) -> Segmentation:
     mask = np.where(FRONT, 1, 2 * BACK).astype(np.uint8)
     objects = (ObjectInfo(1, "dog", 0.9, (4, 4, 12, 8), 32), ObjectInfo(2, "cat", 0.8, (6, 2, 9, 10), 12))
     planes = np.stack([FRONT, BACK]).astype(np.float32)
-    one_hot = np.stack([mask == i for i in range(3)]).astype(np.float32)
-    return Segmentation(
-        index, index / 10, mask, objects, ObjectMaps(lambda: one_hot, lambda: log_odds(planes))
-    )
+    return Segmentation(index, index / 10, mask, objects, ObjectMaps(lambda: log_odds(planes)))
 
 
 def test_the_log_odds_of_each_object_are_those_that_the_probabilities_are_made_of(lite: STCNLite) -> None:
@@ -113,7 +110,7 @@ def test_formats_hold_the_visible_piece_or_the_whole_mask(tmp_path: Path) -> Non
 def test_an_object_that_is_wholly_behind_another_is_in_whole_files_alone(tmp_path: Path) -> None:
     mask = FRONT.astype(np.uint8)
     planes = np.stack([FRONT, FRONT & BACK]).astype(np.float32)
-    maps = ObjectMaps(lambda: planes, lambda: log_odds(planes))
+    maps = ObjectMaps(lambda: log_odds(planes))
     objects = (ObjectInfo(1, None, 1.0, (4, 4, 12, 8), 32), ObjectInfo(2, None, 0.0))
     for whole, ids in ((False, [1]), (True, [1, 2])):
         written = segue.save(

@@ -94,7 +94,7 @@ def select(
     mask, numbers = ids[owner], np.array(kept)[alive]
     objects = _objects(measure(mask), [names[i] for i in numbers], scores[numbers])
     claims = np.stack([mask == 0, *np.asarray(planes)[alive]])
-    maps = ObjectMaps(partial(claims.astype, np.float32), partial(log_odds, claims[1:]))
+    maps = ObjectMaps(partial(log_odds, claims[1:]), partial(claims.astype, np.float32))
     return Segmentation(frame.index, frame.time, mask, objects, maps)
 
 

@@ -226,7 +226,7 @@ class InstanceSession(ExplainedSession):
             objects.append(ObjectInfo(track.id, label, track.score, *where))
         known = torch.from_numpy(logits), pending.size
         maps = ObjectMaps(
-            functools.partial(_probabilities, *known), functools.partial(_object_logits, *known)
+            functools.partial(_object_logits, *known), functools.partial(_probabilities, *known)
         )
         return Segmentation(pending.index, pending.time, mask, tuple(objects), maps)
 

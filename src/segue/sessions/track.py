@@ -397,8 +397,8 @@ class TrackSession(Checkpointable, Session):
         ids = tuple(sorted(crowd))
         visible = np.where(np.isin(mask, ids), mask, 0)
         maps = ObjectMaps(
-            partial(_planes_with_crowd, result, visible, ids),
             partial(_logits_with_crowd, result, visible, ids),
+            partial(_planes_with_crowd, result, visible, ids),
         )
         return Segmentation(result.index, result.time, mask, tuple(objects), maps)
 
@@ -524,7 +524,7 @@ class TrackSession(Checkpointable, Session):
         logits = (
             partial(_logits_of, again) if tracked.logits is None else partial(expanded, kept, tracked.logits)
         )
-        maps = ObjectMaps(again, logits)
+        maps = ObjectMaps(logits, again)
         return Segmentation(frame.index, frame.time, mask, tuple(objects), maps)
 
 

@@ -455,7 +455,7 @@ def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentati
         result = Segmentation(index, record.time, mask, objects)
         if record.whole:
             _check_whole(folder / record.file, record, mask.shape)
-            maps = ObjectMaps(partial(_visible, result), partial(_whole_logits, result, dict(record.whole)))
+            maps = ObjectMaps(partial(_whole_logits, result, dict(record.whole)))
             result = replace(result, _probabilities=maps)
         yield result
 
@@ -465,11 +465,6 @@ def _check_whole(path: Path, record: Record, size: tuple[int, ...]) -> None:
     for number, lengths in record.whole.items():
         if tuple(lengths["size"]) != size:
             raise SourceError(f"{path}: the recorded mask of object {number} has another size")
-
-
-def _visible(result: Segmentation) -> Float32Array:
-    """One-hot maps of a result."""
-    return result.probabilities
 
 
 def _whole_logits(result: Segmentation, whole: Mapping[int, Rle]) -> Float32Array:
