@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -10,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Interval
 
+from segue.conversions.ultralytics import Boxes, boxes_of, json_text, names_of, yolo_text
 from segue.errors import ArgumentError, PromptError, SegueError
 from segue.utils import arrays
+from segue.utils.inputs import is_number, user_path
 
 if TYPE_CHECKING:
+    import pandas
     from supervision import Detections
 
     from segue.conversions.composing import Composed
@@ -240,22 +244,28 @@ class Segmentation:
             )
         return self._image(self.index)
 
-    def plot(self, image: Any = None, *, boxes: bool = True, alpha: float = 0.5) -> Image:
+    def plot(
+        self, image: Any = None, *, boxes: bool = True, alpha: float = 0.5, line_width: int | None = None
+    ) -> Image:
         """Draw the objects over the image of the frame: masks, outlines, boxes, ids, names and scores.
 
         Args:
             image: image (H, W, 3) to draw on, of the size of the mask; None is that of the frame.
             boxes: draw a box around each object.
             alpha: weight of the colours of the masks in [0, 1]; 0 leaves outlines alone.
+            line_width: pixels of outlines and boxes, at least 1; None goes with the size of the image.
 
         Returns:
             A new image, RGB (H, W, 3), uint8.
 
         Raises:
             SegueError: this result has no image, and none is given.
-            ArgumentError: the image has another size than the mask.
+            ArgumentError: the image has another size than the mask, or the line has no width.
         """
         from segue.masks.drawing import overlay
+
+        if line_width is not None and not (is_number(line_width) and 1 <= line_width == int(line_width)):
+            raise ArgumentError(f"line_width: {line_width!r}; give pixels, 1 or more")
 
         under = self.image if image is None else np.asarray(arrays.as_array(image))
         if under.shape != (*self.mask.shape, 3) or under.dtype != np.uint8:
@@ -266,7 +276,72 @@ class Segmentation:
         captions = {
             item.id: " ".join([*filter(None, [item.label]), f"{item.score:.2f}"]) for item in self.objects
         }
-        return overlay(under, self.mask, alpha=alpha, captions=captions, boxes=boxes)
+        width = None if line_width is None else int(line_width)
+        return overlay(under, self.mask, alpha=alpha, captions=captions, boxes=boxes, line_width=width)
+
+    def _numbers(self) -> MutableMapping[str, int]:
+        """Class numbers by name: those of the run, else of this result alone."""
+        return {} if self._class_numbers is None else self._class_numbers
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Class names by number, as files of results number them; what has no label is an "object"."""
+        return names_of(self, self._numbers())
+
+    @property
+    def boxes(self) -> Boxes:
+        """The visible objects as arrays: ``xyxy``, ``xywh``, ``ids``, ``scores``, ``classes``."""
+        return boxes_of(self, self._numbers())
+
+    @property
+    def polygons(self) -> list[list[npt.NDArray[np.float32]]]:
+        """The outlines of the parts of each of ``masks``, each (N, 2) in pixels, x first."""
+        from segue.masks.outlines import coco_polygons
+
+        return [
+            [np.array(part, np.float32).reshape(-1, 2) for part in coco_polygons(plane)]
+            for plane in self.masks
+        ]
+
+    def save_txt(self, path: str | os.PathLike[str], *, scores: bool = False) -> None:
+        """Write a line for each visible object as ultralytics reads it: its class, and its outline.
+
+        Classes are counted from 0 in the order of ``names``. The format ``yolo`` writes a whole data set.
+
+        Args:
+            path: file to write; one that is there is replaced.
+            scores: write the score at the end of each line.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        from segue.utils.files import write_complete, writing
+
+        file = user_path(path)
+        with writing(file):
+            write_complete(file, yolo_text(self, self.names, scores=scores).encode())
+
+    def to_json(self) -> str:
+        """JSON of the visible objects.
+
+        Returns:
+            ``index`` and ``objects``, each with ``id``, ``label``, ``class``, ``score``, ``box`` and
+            ``polygons`` (COCO's, of what is visible).
+        """
+        return json_text(self, self._numbers())
+
+    def to_df(self) -> pandas.DataFrame:
+        """The visible objects as a table of pandas; see :meth:`segue.api.Results.to_df`.
+
+        Returns:
+            A ``pandas.DataFrame`` with a row for each.
+
+        Raises:
+            SegueError: pandas is not installed.
+        """
+        from segue.conversions.tables import table_of
+
+        return table_of([self])
 
     @property
     def probabilities(self) -> npt.NDArray[np.float32]:

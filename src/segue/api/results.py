@@ -164,6 +164,17 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
     def __bool__(self) -> bool:
         return True
 
+    def to_df(self) -> pandas.DataFrame:
+        """Take all results as a table of pandas; the same as :meth:`to_pandas`.
+
+        Returns:
+            A ``pandas.DataFrame`` with a row for each visible object of each frame.
+
+        Raises:
+            SegueError: pandas is not installed, or some results have been taken by another thread.
+        """
+        return self.to_pandas()
+
     def to_pandas(self) -> pandas.DataFrame:
         """Take all results as a table of pandas, a row for each visible object of each frame.
 
