@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from annotated_types import Ge, Interval
 from segue.conversions.ultralytics import Boxes, boxes_of, json_text, names_of, yolo_text
 from segue.errors import ArgumentError, PromptError, SegueError
 from segue.utils import arrays
-from segue.utils.inputs import is_number, user_path
+from segue.utils.inputs import user_path
 
 if TYPE_CHECKING:
     import pandas
@@ -264,7 +265,8 @@ class Segmentation:
         """
         from segue.masks.drawing import overlay
 
-        if line_width is not None and not (is_number(line_width) and 1 <= line_width == int(line_width)):
+        width: Any = line_width  # callers may have numbers of numpy
+        if width is not None and not (isinstance(width, Integral) and int(width) >= 1):
             raise ArgumentError(f"line_width: {line_width!r}; give pixels, 1 or more")
 
         under = self.image if image is None else np.asarray(arrays.as_array(image))
@@ -276,8 +278,7 @@ class Segmentation:
         captions = {
             item.id: " ".join([*filter(None, [item.label]), f"{item.score:.2f}"]) for item in self.objects
         }
-        width = None if line_width is None else int(line_width)
-        return overlay(under, self.mask, alpha=alpha, captions=captions, boxes=boxes, line_width=width)
+        return overlay(under, self.mask, alpha=alpha, captions=captions, boxes=boxes, line_width=line_width)
 
     def _numbers(self) -> MutableMapping[str, int]:
         """Class numbers by name: those of the run, else of this result alone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
@@ -29,7 +29,7 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompt_inputs import MasksLike, PromptsLike, as_prompts, collect_prompts
+from segue.prompt_inputs import MasksLike, PromptsLike, as_prompts, check_ids, collect_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
 from segue.sessions.association import new_objects
@@ -54,12 +54,12 @@ from segue.types import (
     check_count,
     log_odds,
 )
-from segue.utils.arrays import Float32Array, id_type
+from segue.utils.arrays import Float32Array, id_type, in_rgb
 from segue.utils.devices import to_cpu, to_device
 from segue.utils.inputs import kind_of
 from segue.utils.lazy import LazyCallable
 from segue.utils.notices import warn_caller
-from segue.video.decoding.readers import FrameLike, as_frame
+from segue.video.decoding.readers import Colour, FrameLike, as_frame
 from segue.weights.prepared import Prepared
 
 FIRST_WEIGHT = 0.25
@@ -177,12 +177,16 @@ class TrackSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     @torch.inference_mode()
-    def forget(self, ids: Collection[int]) -> None:
+    def forget(self, ids: int | Iterable[int]) -> None:
         """Stop following objects; a prompt for one of them on the next frame begins anew.
 
         Args:
-            ids: the objects.
+            ids: the object, or several; those that are not followed are ignored.
+
+        Raises:
+            PromptError: an id is no whole number from 1 on; nothing has changed.
         """
+        ids = check_ids(ids)
         with self.changing("forgetting objects"):
             self.tracker.forget(ids)
             self._crowd.places = {i: each for i, each in self._crowd.places.items() if i not in ids}
@@ -203,6 +207,7 @@ class TrackSession(Checkpointable, Session):
         negative: PointsLike | None = None,
         text: str | Sequence[str] | None = None,
         predict: bool = True,
+        colour: Colour = "rgb",
     ) -> Segmentation:
         """Segment the next frame.
 
@@ -222,6 +227,8 @@ class TrackSession(Checkpointable, Session):
                 followed yet becomes an object with the next free id and the phrase as its label.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.
+            colour: order of the channels of an image, and of masks in colours; ``bgr`` is that of
+                ``cv2.imread``. A :class:`segue.Frame` is RGB.
 
         Returns:
             The result of this frame. Its mask is (H, W), uint8, or uint16 where an object has an id above
@@ -234,8 +241,10 @@ class TrackSession(Checkpointable, Session):
         Whatever is raised, nothing has changed, and the frame can be given once more; or, where memory ran
         out while the frame was written to the memory, the session refuses to go on.
         """
-        frame = as_frame(frame, self._next_index, self._size)
+        frame = as_frame(frame, self._next_index, self._size, colour=colour)
         self.check_whole()
+        if colour == "bgr":
+            prompts, masks = in_rgb(prompts), in_rgb(masks)
         marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
         marks |= {"labels": labels, "negative": negative}
         marks = {name: each for name, each in marks.items() if each is not None}
@@ -417,11 +426,12 @@ class TrackSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     @torch.inference_mode()
-    def peek(self, frame: FrameLike) -> Segmentation:
+    def peek(self, frame: FrameLike, *, colour: Colour = "rgb") -> Segmentation:
         """Predict the objects on the next frame without advancing.
 
         Args:
             frame: the next frame; pass it to :meth:`step` afterwards.
+            colour: order of the channels of an image, as in :meth:`step`.
 
         Returns:
             The result that :meth:`step` without prompts will give.
@@ -429,7 +439,7 @@ class TrackSession(Checkpointable, Session):
         Raises:
             PromptError: no object is followed yet.
         """
-        frame = as_frame(frame, self._next_index, self._size)
+        frame = as_frame(frame, self._next_index, self._size, colour=colour)
         self.check_whole()
         if not self.ids:
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
