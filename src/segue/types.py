@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Interval
 
-from segue.conversions.ultralytics import Boxes, boxes_of, json_text, names_of, yolo_text
 from segue.errors import ArgumentError, PromptError, SegueError
 from segue.utils import arrays
 from segue.utils.inputs import user_path
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from supervision import Detections
 
     from segue.conversions.composing import Composed
+    from segue.conversions.ultralytics import Boxes
 
 Image = arrays.Image
 """RGB image, (H, W, 3), uint8."""
@@ -287,11 +287,15 @@ class Segmentation:
     @property
     def names(self) -> dict[int, str]:
         """Class names by number, as files of results number them; what has no label is an "object"."""
+        from segue.conversions.ultralytics import names_of
+
         return names_of(self, self._numbers())
 
     @property
     def boxes(self) -> Boxes:
         """The visible objects as arrays: ``xyxy``, ``xywh``, ``ids``, ``scores``, ``classes``."""
+        from segue.conversions.ultralytics import boxes_of
+
         return boxes_of(self, self._numbers())
 
     @property
@@ -316,6 +320,7 @@ class Segmentation:
         Raises:
             SinkError: it cannot be written.
         """
+        from segue.conversions.ultralytics import yolo_text
         from segue.utils.files import write_complete, writing
 
         file = user_path(path)
@@ -329,6 +334,8 @@ class Segmentation:
             ``index`` and ``objects``, each with ``id``, ``label``, ``class``, ``score``, ``box`` and
             ``polygons`` (COCO's, of what is visible).
         """
+        from segue.conversions.ultralytics import json_text
+
         return json_text(self, self._numbers())
 
     def to_df(self) -> pandas.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.conversions.composing import ObjectLike, ResultLike, class_number
+from segue.masks.outlines import coco_polygons, yolo_line
 from segue.utils.arrays import Float32Array
 
 UNNAMED = "object"
@@ -68,8 +69,6 @@ def boxes_of(result: ResultLike, numbers: MutableMapping[str, int]) -> Boxes:
 
 def yolo_text(result: ResultLike, names: Mapping[int, str], *, scores: bool) -> str:
     """A line for each visible object; see :meth:`segue.Segmentation.save_txt`."""
-    from segue.masks.outlines import yolo_line  # imported late: it needs OpenCV
-
     places = {name: place for place, name in enumerate(names.values())}
     lines = []
     for item in visible_objects(result):
@@ -80,8 +79,6 @@ def yolo_text(result: ResultLike, names: Mapping[int, str], *, scores: bool) -> 
 
 def json_text(result: ResultLike, numbers: MutableMapping[str, int]) -> str:
     """The visible objects as JSON; see :meth:`segue.Segmentation.to_json`."""
-    from segue.masks.outlines import coco_polygons
-
     names_of(result, numbers)
     objects = [
         {
