@@ -22,9 +22,10 @@ from segue.jobs.running import RunCancelledError
 from segue.masks import decode_rle, encode_rle
 from segue.models.geometry import aggregate
 from segue.models.stcn import STCNLite
+from segue.sessions import TrackSession
 from segue.sinks import PngSink
 from segue.sinks.masks import RECORDS, replay
-from segue.types import Frame, ObjectInfo, ObjectMaps, Segmentation, log_odds
+from segue.types import Frame, MaskPrompt, ObjectInfo, ObjectMaps, Segmentation, log_odds
 from tests.cli.running import FRAMES, MASKS, command_in, contents
 from tests.lite import lively_lite
 
@@ -75,6 +76,21 @@ def test_the_log_odds_of_each_object_are_those_that_the_probabilities_are_made_o
     assert any((result.masks.sum(0) > 1).any() for result in results), "no objects overlap"
     for item, plane in zip(results[0].objects, results[0].masks, strict=True):
         assert np.array_equal(plane, results[0].mask == item.id), "a given mask is as it was given"
+
+
+def test_objects_are_whole_where_a_mask_of_another_one_is_given(lite: STCNLite) -> None:
+    session = TrackSession(lite, device="cpu")
+    session.step(FRAMES[0], MASKS[0])
+    session.step(FRAMES[1])
+    predicted = session.peek(FRAMES[2])
+    plane = predicted.masks[1]  # in front of the whole second object
+    result = session.step(FRAMES[2], [MaskPrompt(1, plane)])
+    assert not (result.mask == 2).any()
+    assert np.array_equal(result.logits[1], predicted.logits[1])
+    assert np.array_equal(result.masks, [plane, predicted.logits[1] > 0])
+    assert result.masks[1].any()
+    again = pickle.loads(pickle.dumps(result))
+    assert np.array_equal(again.masks, result.masks)
 
 
 def test_results_whose_objects_nothing_follows_apart_have_what_is_visible() -> None:

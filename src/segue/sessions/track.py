@@ -22,6 +22,7 @@ from segue.masks import measure
 from segue.models.base import (
     FramePrompts,
     Highest,
+    PredictedObjects,
     Schedule,
     Setup,
     Tracker,
@@ -531,9 +532,15 @@ class TrackSession(Checkpointable, Session):
                         score = answered.get(i, score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)
                 objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
         again = partial(expanded, kept, tracked.expand)
-        logits = (
-            partial(_logits_of, again) if tracked.logits is None else partial(expanded, kept, tracked.logits)
-        )
+        if tracked.logits is not None:
+            logits = partial(expanded, kept, tracked.logits)
+        elif tracked.predicted is not None:
+            (low,) = to_cpu(tracked.predicted.compact)
+            logits = partial(
+                _logits_with_predicted, again, tracked.ids, replace(tracked.predicted, compact=low)
+            )
+        else:
+            logits = partial(_logits_of, again)
         maps = ObjectMaps(logits, again)
         return Segmentation(frame.index, frame.time, mask, tuple(objects), maps)
 
@@ -570,6 +577,15 @@ def _logits_with_crowd(
         for i in sorted((*tracked, *ids))
     ]
     return np.stack(planes)
+
+
+def _logits_with_predicted(
+    probabilities: Callable[[], Float32Array], ids: Sequence[int], predicted: PredictedObjects
+) -> Float32Array:
+    """Log-odds (K, H, W) of objects, of which some are as predicted and others as their probabilities."""
+    logits = _logits_of(probabilities)
+    logits[[ids.index(i) for i in predicted.ids]] = expanded(predicted.compact, predicted.expand)
+    return logits
 
 
 def _logits_of(probabilities: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
