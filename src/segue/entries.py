@@ -318,6 +318,7 @@ class SinkOptions:
         pixel_aspect: width of a pixel by its height, for videos that are written.
         settings: all that the masks depend on, as JSON values.
         side_by_side: put the plain frame beside the drawn one.
+        whole: write the whole mask of each object, also behind others, in formats whose objects may overlap.
         overwrite, resume, append: what to do with the output of an earlier run.
         categories: number of each label, for formats that number classes.
         begin: time in seconds of the source at which videos that are written begin.
@@ -336,6 +337,7 @@ class SinkOptions:
     pixel_aspect: Fraction = SQUARE
     settings: Mapping[str, Any] | None = None
     side_by_side: bool = False
+    whole: bool = False
     overwrite: bool = False
     resume: bool = False
     append: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeGuard, get_args
@@ -164,6 +165,19 @@ def by_arguments(kind: type[BaseModel], given: Mapping[str, Any]) -> dict[str, A
     places = {place[-1]: place for place in reversed(fields)}
     places |= {flags_of(place, field)[0].replace("-", "_"): place for place, field in fields.items()}
     return nested({places[name]: value for name, value in given.items()})
+
+
+_OPTION = re.compile(r"(?<![^\s(])--([a-z]+(?:-[a-z]+)*)(?: \(\w+=True\))?")
+
+
+def with_argument_names(text: str, kind: type[BaseModel]) -> str:
+    """A message about options of a job as one about arguments: ``overwrite=True`` for ``--overwrite``."""
+    names = {
+        flag: f"{place[-1]}=True" if field.annotation is bool else place[-1]
+        for place, field in offered(kind)
+        for flag in flags_of(place, field)
+    }
+    return _OPTION.sub(lambda match: str(names.get(match[1], match[0])), text)
 
 
 def is_model(kind: object) -> TypeGuard[type[BaseModel]]:

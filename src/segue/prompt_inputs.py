@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol, SupportsFloat, TypeAlias
 
@@ -578,11 +579,23 @@ def errors_name(what: object) -> Iterator[None]:
         raise PromptError(f"{what}: {error}") from None
 
 
-def check_id(id: int) -> int:
-    """The id itself, if an index mask can hold it."""
-    if not 1 <= id <= MAX_ID:
+def check_id(id: Any) -> int:
+    """The id itself, if it is a whole number that an index mask can hold."""
+    number = float(id) if isinstance(id, Real) and id is not True else 0.5
+    if not number.is_integer():
+        raise PromptError(
+            f"object id {id!r}: give a whole number from 1 to {MAX_ID}; a name is a label, as in "
+            'BoxPrompt(1, box, label="goat")'
+        )
+    if not 1 <= number <= MAX_ID:
         raise PromptError(f"object id {id} is out of range; ids go from 1 to {MAX_ID}")
-    return int(id)
+    return int(number)
+
+
+def check_ids(ids: Any) -> frozenset[int]:
+    """The ids of several objects, or of one."""
+    several = isinstance(ids, Iterable) and not isinstance(ids, (str, bytes))
+    return frozenset(map(check_id, ids if several else (ids,)))
 
 
 def fit_mask(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,11 +14,14 @@ from annotated_types import Ge, Interval
 
 from segue.errors import ArgumentError, PromptError, SegueError
 from segue.utils import arrays
+from segue.utils.inputs import user_path
 
 if TYPE_CHECKING:
+    import pandas
     from supervision import Detections
 
     from segue.conversions.composing import Composed
+    from segue.conversions.ultralytics import Boxes
 
 Image = arrays.Image
 """RGB image, (H, W, 3), uint8."""
@@ -163,6 +168,28 @@ class ObjectInfo:
 MANY = 5
 """Objects that the short form of a result names."""
 
+MIN_PROBABILITY = 1e-7
+"""Probabilities are at least this, and at most 1 minus it, where log-odds are made of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMaps:
+    """Maps of the objects of a result, computed when they are asked for; it can be pickled.
+
+    Attributes:
+        logits: gives the log-odds of each object by itself, (K, H, W), float32, in which objects overlap.
+        probabilities: gives those of background and objects, (K+1, H, W), float32; None takes the mask.
+    """
+
+    logits: Callable[[], npt.NDArray[np.float32]]
+    probabilities: Callable[[], npt.NDArray[np.float32]] | None = None
+
+
+def log_odds(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Log-odds of probabilities of any shape, float32; they are finite."""
+    inside = np.clip(probabilities.astype(np.float64), MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+    return np.log(inside / (1 - inside)).astype(np.float32)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
@@ -176,14 +203,14 @@ class Segmentation:
         time: time stamp of the frame in seconds.
         mask: index mask, (H, W), uint8 or uint16; 0 is background.
         objects: all objects that are followed on this frame, visible or not, in the order of the
-            probability channels.
+            probability channels. Their boxes and areas are of what is visible, as ``mask``.
     """
 
     index: int
     time: float
     mask: IndexMask
     objects: tuple[ObjectInfo, ...] = ()
-    _probabilities: Callable[[], npt.NDArray[np.float32]] | None = field(
+    _probabilities: Callable[[], npt.NDArray[np.float32]] | ObjectMaps | None = field(
         default=None, repr=False, compare=False
     )
     _class_numbers: MutableMapping[str, int] | None = field(default=None, repr=False, compare=False)
@@ -218,22 +245,29 @@ class Segmentation:
             )
         return self._image(self.index)
 
-    def plot(self, image: Any = None, *, boxes: bool = True, alpha: float = 0.5) -> Image:
+    def plot(
+        self, image: Any = None, *, boxes: bool = True, alpha: float = 0.5, line_width: int | None = None
+    ) -> Image:
         """Draw the objects over the image of the frame: masks, outlines, boxes, ids, names and scores.
 
         Args:
             image: image (H, W, 3) to draw on, of the size of the mask; None is that of the frame.
             boxes: draw a box around each object.
             alpha: weight of the colours of the masks in [0, 1]; 0 leaves outlines alone.
+            line_width: pixels of outlines and boxes, at least 1; None goes with the size of the image.
 
         Returns:
             A new image, RGB (H, W, 3), uint8.
 
         Raises:
             SegueError: this result has no image, and none is given.
-            ArgumentError: the image has another size than the mask.
+            ArgumentError: the image has another size than the mask, or the line has no width.
         """
         from segue.masks.drawing import overlay
+
+        width: Any = line_width  # callers may have numbers of numpy
+        if width is not None and not (isinstance(width, Integral) and int(width) >= 1):
+            raise ArgumentError(f"line_width: {line_width!r}; give pixels, 1 or more")
 
         under = self.image if image is None else np.asarray(arrays.as_array(image))
         if under.shape != (*self.mask.shape, 3) or under.dtype != np.uint8:
@@ -244,7 +278,78 @@ class Segmentation:
         captions = {
             item.id: " ".join([*filter(None, [item.label]), f"{item.score:.2f}"]) for item in self.objects
         }
-        return overlay(under, self.mask, alpha=alpha, captions=captions, boxes=boxes)
+        return overlay(under, self.mask, alpha=alpha, captions=captions, boxes=boxes, line_width=line_width)
+
+    def _numbers(self) -> MutableMapping[str, int]:
+        """Class numbers by name: those of the run, else of this result alone."""
+        return {} if self._class_numbers is None else self._class_numbers
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Class names by number, as files of results number them; what has no label is an "object"."""
+        from segue.conversions.ultralytics import names_of
+
+        return names_of(self, self._numbers())
+
+    @property
+    def boxes(self) -> Boxes:
+        """The visible objects as arrays: ``xyxy``, ``xywh``, ``ids``, ``scores``, ``classes``."""
+        from segue.conversions.ultralytics import boxes_of
+
+        return boxes_of(self, self._numbers())
+
+    @property
+    def polygons(self) -> list[list[npt.NDArray[np.float32]]]:
+        """The outlines of the parts of each of ``masks``, each (N, 2) in pixels, x first."""
+        from segue.masks.outlines import coco_polygons
+
+        return [
+            [np.array(part, np.float32).reshape(-1, 2) for part in coco_polygons(plane)]
+            for plane in self.masks
+        ]
+
+    def save_txt(self, path: str | os.PathLike[str], *, scores: bool = False) -> None:
+        """Write a line for each visible object as ultralytics reads it: its class, and its outline.
+
+        Classes are counted from 0 in the order of ``names``. The format ``yolo`` writes a whole data set.
+
+        Args:
+            path: file to write; one that is there is replaced.
+            scores: write the score at the end of each line.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        from segue.conversions.ultralytics import yolo_text
+        from segue.utils.files import write_complete, writing
+
+        file = user_path(path)
+        with writing(file):
+            write_complete(file, yolo_text(self, self.names, scores=scores).encode())
+
+    def to_json(self) -> str:
+        """JSON of the visible objects.
+
+        Returns:
+            ``index`` and ``objects``, each with ``id``, ``label``, ``class``, ``score``, ``box`` and
+            ``polygons`` (COCO's, of what is visible).
+        """
+        from segue.conversions.ultralytics import json_text
+
+        return json_text(self, self._numbers())
+
+    def to_df(self) -> pandas.DataFrame:
+        """The visible objects as a table of pandas; see :meth:`segue.api.Results.to_df`.
+
+        Returns:
+            A ``pandas.DataFrame`` with a row for each.
+
+        Raises:
+            SegueError: pandas is not installed.
+        """
+        from segue.conversions.tables import table_of
+
+        return table_of([self])
 
     @property
     def probabilities(self) -> npt.NDArray[np.float32]:
@@ -253,11 +358,37 @@ class Segmentation:
         Computed when asked for, from a compact form, so that keeping results costs little.
         A result that was read from a file has only its mask: then these are its one-hot maps.
         """
-        if self._probabilities is not None:
-            return self._probabilities()
+        maps = self._probabilities
+        compute = maps.probabilities if isinstance(maps, ObjectMaps) else maps
+        if compute is not None:
+            return compute()
         ids = np.array([0, *(item.id for item in self.objects)])
         one_hot = self.mask[None] == ids[:, None, None]
         return np.asarray(one_hot, np.float32)
+
+    @property
+    def logits(self) -> npt.NDArray[np.float32]:
+        """Log-odds of each object by itself, (K, H, W), float32, in the order of ``objects``.
+
+        Objects may overlap: what is behind another one can be above 0, too. Computed when asked for. Where
+        nothing follows the objects apart, as in foreground, these are the log-odds of ``probabilities``.
+        """
+        if isinstance(self._probabilities, ObjectMaps):
+            return self._probabilities.logits()
+        return log_odds(self.probabilities[1:])
+
+    @property
+    def masks(self) -> npt.NDArray[np.bool_]:
+        """The whole mask of each object, (K, H, W), bool, in the order of ``objects``; they may overlap.
+
+        It has the pixels that are the object's in ``mask``, and those behind other objects whose log-odds are
+        above 0. Computed when asked for. Where nothing follows the objects apart, it has the first alone.
+        """
+        ids = np.array(self.ids)
+        visible = np.asarray(self.mask[None] == ids[:, None, None])
+        if isinstance(self._probabilities, ObjectMaps):
+            visible |= self._probabilities.logits() > 0
+        return visible
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -379,13 +510,16 @@ class Segmentation:
 
         return to_fiftyone(self)
 
-    def to_supervision(self, classes: MutableMapping[str, int] | None = None) -> Detections:
+    def to_supervision(
+        self, classes: MutableMapping[str, int] | None = None, *, whole: bool = False
+    ) -> Detections:
         """``supervision.Detections`` of what is visible, for its annotators, zones and counters.
 
         Args:
             classes: numbers of the classes by name; a new class gets the next one. Give the same dictionary
                 for all results of a session. None takes the numbers of files of results, which what
                 :func:`segue.track` and its like give knows for its whole run.
+            whole: give the whole mask of each object, see :attr:`masks`, and its box.
 
         Returns:
             One detection for each visible object: ``xyxy`` (N, 4) in pixels, ``mask`` (N, H, W) bool,
@@ -396,7 +530,7 @@ class Segmentation:
         """
         from segue.conversions.supervision import to_supervision
 
-        return to_supervision(self, self._class_numbers if classes is None else classes)
+        return to_supervision(self, self._class_numbers if classes is None else classes, whole=whole)
 
 
 @dataclass(frozen=True, slots=True)

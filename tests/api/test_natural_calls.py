@@ -700,6 +700,9 @@ def test_results_are_a_table_of_pandas(lite: STCNLite, monkeypatch: pytest.Monke
     first = table.rows[0]
     assert (first["frame"], first["id"], first["area"]) == (0, 1, int((FIRST == 1).sum()))
     assert first["x1"] > first["x0"]
+    results = list(segue.track(IMAGES[:2], {0: FIRST}, model=lite, device="cpu"))
+    assert results[0].to_df().rows == [row for row in table.rows if row["frame"] == 0]
+    assert segue.track(IMAGES[:2], {0: FIRST}, model=lite, device="cpu").to_df().rows == table.rows
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(SegueError, match="pip install pandas"):
         segue.track(IMAGES[:2], {0: FIRST}, model=lite, device="cpu").to_pandas()

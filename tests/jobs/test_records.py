@@ -38,7 +38,12 @@ def test_a_record_says_nothing_of_places_and_passwords(tmp_path: Path) -> None:
     )
     found = record(job)
     assert found["device"] is None
-    assert found["outputs"] == {"formats": ["png"], "side_by_side": True, "rotate": "90s"}
+    assert found["outputs"] == {
+        "formats": ["png"],
+        "side_by_side": True,
+        "whole": False,
+        "rotate": "90s",
+    }
     assert found["source"]["start"] == 3
     assert "secret" not in json.dumps(found)
     assert found["source"]["place"].startswith("rtsp://")

@@ -18,7 +18,7 @@ from segue.models.deeplab import DeepLabV3
 from segue.registry import MODELS
 from segue.types import Frame
 from segue.weights import write_checkpoint
-from segue_papers.papers import source_names
+from segue_papers.papers import TABLES, source_names
 from segue_papers.stcn_report import (
     Start,
     first_frame,
@@ -67,6 +67,16 @@ def test_sources_without_weights_say_what_brings_them(
     ):
         assert f"`{MODELS.find(name).download_command}` downloads https://" in lacking[row]
     assert "boxes, filled" not in source_names("boxes")
+
+
+def test_the_published_rows_of_lost_stand_beside_both_networks_that_may_have_given_them() -> None:
+    for name, score in (("davis", 25.7), ("something", 17.2)):
+        (table,) = (each for each in TABLES if (each.paper, each.name) == ("stcn-report", name))
+        published = {
+            row.name: row.published["J&F"] for row in table.rows if row.published and "LOST" in row.name
+        }
+        assert published == {"LOST B/16, keys": score, "LOST S/16, keys": score}
+        assert "ViT-S" in table.remark
 
 
 def test_a_weight_file_makes_its_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

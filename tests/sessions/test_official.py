@@ -44,6 +44,8 @@ def test_the_surest_entry_is_shown_on_top() -> None:
     np.testing.assert_array_equal(first == 2, left)
     np.testing.assert_array_equal(first == 1, top & ~left)
     assert not second.any()
+    assert [result.masks.sum((1, 2)).tolist() for result in results] == [[12, 12], [0, 0]]
+    np.testing.assert_array_equal(results[0].masks, [top, left])
     assert [(item.label, item.score, item.area) for item in results[0].objects] == [
         ("dog", 0.4, 6),
         ("dog", 0.9, 12),

@@ -73,6 +73,7 @@ def test_a_stream_gives_the_masks_of_the_whole_video_bit_by_bit(network: Prepare
         assert np.array_equal(
             result.probabilities[1], torch.stack([0 * logits, logits]).softmax(0)[1].numpy()
         )
+        assert np.array_equal(result.logits, logits[None].numpy())
         assert result.objects[0].score == (expected.scores[0] if expected.masks.any() else 0)
     assert any(result.mask.any() for result in found)
     tracker = run.tracker

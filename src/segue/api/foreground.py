@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from segue.api.results import Colour, Layout, Progress, Results, results_of
+from segue.api.results import Colour, Layout, Position, Progress, Results, results_of
 from segue.flow.providers import FlowName
 from segue.jobs.values import ForegroundJob
 from segue.models.base import ForegroundNetwork
@@ -45,6 +45,9 @@ def foreground(
     fast: bool = False,
     colour: Colour = "rgb",
     layout: Layout = "thwc",
+    start: Position | None = None,
+    end: Position | None = None,
+    stride: int = 1,
     progress: Progress | None = None,
     keep_images: bool = False,
 ) -> Results[ForegroundSession]:
@@ -88,6 +91,10 @@ def foreground(
         colour: order of the channels of arrays and tensors, also of ``scene``; ``bgr`` is that of
             ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
+        start: first frame that is read: an int counts frames, a float seconds, a string is either ("250",
+            "12.5s", "1:30"). Frames keep the index of the source.
+        end: end before this frame, written like ``start``.
+        stride: read every ``stride``-th frame.
         progress: called after each result with the number of results so far and the expected one, or None.
         keep_images: let each result hold its image; else :attr:`segue.Segmentation.image` reads the frame
             again, where the source can be.

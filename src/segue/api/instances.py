@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from segue.api.results import Colour, Layout, Progress, Results, results_of
+from segue.api.results import Colour, Layout, Position, Progress, Results, results_of
 from segue.jobs.values import InstancesJob
 from segue.models.base import InstanceNetwork
 from segue.sessions.detected import DetectionSession
@@ -36,6 +36,9 @@ def instances(
     fast: bool = False,
     colour: Colour = "rgb",
     layout: Layout = "thwc",
+    start: Position | None = None,
+    end: Position | None = None,
+    stride: int = 1,
     progress: Progress | None = None,
     keep_images: bool = False,
 ) -> Results[DetectionSession | InstanceSession | WholeVideoSession]:
@@ -68,6 +71,10 @@ def instances(
         fast: half precision or 8-bit integers, where the device is faster with them; detectors: float32.
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``.
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
+        start: first frame that is read: an int counts frames, a float seconds, a string is either ("250",
+            "12.5s", "1:30"). Frames keep the index of the source.
+        end: end before this frame, written like ``start``.
+        stride: read every ``stride``-th frame.
         progress: called after each result with the number of results so far and the expected one, or None.
         keep_images: let each result hold its image; else :attr:`segue.Segmentation.image` reads the frame
             again, where the source can be.

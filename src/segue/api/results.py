@@ -6,7 +6,7 @@ import inspect
 import itertools
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,9 @@ from segue.jobs.frame_loop import FrameLoop
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Frames, Run
 from segue.jobs.record import record_path
-from segue.jobs.running import RunCancelledError, forms_to_resume, open_job, run_open
+from segue.jobs.running import RunCancelledError, RunInterrupted, forms_to_resume, open_job, run_open
 from segue.jobs.values import Model, Outputs, VideoJob, checked
-from segue.options import RuntimeObject, by_arguments
+from segue.options import RuntimeObject, by_arguments, with_argument_names
 from segue.registry import SINKS
 from segue.sessions.session import SecondThreadError, Session, one_thread_at_a_time
 from segue.sinks import open_sinks
@@ -35,6 +35,7 @@ from segue.types import Frame, Image, Segmentation
 from segue.utils.cancel import Cancelled, CancelToken
 from segue.utils.inputs import kind_of, user_path
 from segue.video import Source, open_source
+from segue.video.decoding.readers import Colour as Colour
 from segue.video.sources.given import SourceLike
 
 if TYPE_CHECKING:
@@ -42,11 +43,23 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=Session, covariant=True)
 
-Colour = Literal["rgb", "bgr"]
+Position = int | float | str
 Layout = Literal["thwc", "tchw"]
 
 Progress = Callable[[int, int | None], None]
 """Called after each result with the number of results so far, and the expected one, if known."""
+
+
+@contextmanager
+def errors_of_arguments(kind: type[VideoJob] = VideoJob) -> Iterator[None]:
+    """Errors from within name arguments of a function where they name options of a command."""
+    try:
+        yield
+    except (SegueError, RunInterrupted) as error:
+        error.args = tuple(
+            with_argument_names(text, kind) if isinstance(text, str) else text for text in error.args
+        )
+        raise
 
 
 class ReadAgain:
@@ -127,7 +140,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         if self._stop.cancelled:
             self._pairs.close()
         try:
-            with recorded(self._opened.forms):
+            with recorded(self._opened.forms), errors_of_arguments(type(self.job)):
                 frame, result = next(self._pairs)
         except (StopIteration, Cancelled) as end:
             if self._cancelled:
@@ -163,6 +176,17 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
 
     def __bool__(self) -> bool:
         return True
+
+    def to_df(self) -> pandas.DataFrame:
+        """Take all results as a table of pandas; the same as :meth:`to_pandas`.
+
+        Returns:
+            A ``pandas.DataFrame`` with a row for each visible object of each frame.
+
+        Raises:
+            SegueError: pandas is not installed, or some results have been taken by another thread.
+        """
+        return self.to_pandas()
 
     def to_pandas(self) -> pandas.DataFrame:
         """Take all results as a table of pandas, a row for each visible object of each frame.
@@ -222,6 +246,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         formats: Sequence[str] | str | None = None,
         overwrite: bool = False,
         side_by_side: bool = False,
+        whole: bool = False,
         resume: bool = False,
     ) -> dict[str, Path]:
         """Write the results while they are computed, and their job as ``job.json``.
@@ -229,10 +254,11 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         This runs like the commands. :func:`segue.jobs.run` repeats the job.
 
         Args:
-            path: as for :func:`segue.save`, like ``formats``, ``overwrite`` and ``side_by_side``.
+            path: as for :func:`segue.save`, like the other arguments.
             formats: names of output formats; None is what the ending of ``path`` says, for a folder png.
             overwrite: replace what is there.
             side_by_side: put the plain frame beside the drawn one.
+            whole: write whole masks, also behind other objects, in formats whose objects may overlap.
             resume: continue the interrupted run of this folder.
 
         Returns:
@@ -249,21 +275,27 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         if is_archive(path) and inspect.getgeneratorstate(self._pairs) == inspect.GEN_CREATED:
             if resume:
                 raise ArgumentError("resume: an archive holds a complete run; save into a folder")
-            named: dict[str, Any] = {"formats": formats or MASKS, "side_by_side": side_by_side}
+            named: dict[str, Any] = {
+                "formats": formats or MASKS,
+                "side_by_side": side_by_side,
+                "whole": whole,
+            }
             return write_archive(user_path(path), overwrite, lambda folder: self.save(folder, **named))
         outputs = _outputs(
-            path, formats=formats, side_by_side=side_by_side, overwrite=overwrite, resume=resume
+            path, formats=formats, side_by_side=side_by_side, whole=whole, overwrite=overwrite, resume=resume
         )
         if inspect.getgeneratorstate(self._pairs) != inspect.GEN_CREATED:
             raise SegueError("save before any result is taken, or give segue.save a list of results")
         self.job = self.job.model_copy(update={"outputs": outputs})
         self._opened.job = self.job
-        forms = forms_to_resume(self.job, self.source) if resume else None
+        with errors_of_arguments():
+            forms = forms_to_resume(self.job, self.source) if resume else None
         if forms not in (None, self._opened.forms):  # the run was opened before its folder was known
             self._pairs.close()  # it holds the other run
             self._opened = open_job(self.job, self.source)
         try:
-            return run_open(self._opened, _Watch(self._opened, self._progress), self._stop)
+            with errors_of_arguments(type(self.job)):
+                return run_open(self._opened, _Watch(self._opened, self._progress), self._stop)
         finally:
             self.close()
 
@@ -277,7 +309,7 @@ def results_of(
     options = dict(arguments)
     progress: Progress | None = options.pop("progress")
     keep_images = bool(options.pop("keep_images"))
-    opened = opened_source(options.pop("source"), options.pop("colour", "rgb"), options.pop("layout", "thwc"))
+    opened = opened_source(options.pop("source"), **reading_of(options))
     model, weights, device = (options.pop(name) for name in ("model", "weights", "device"))
     if weights is not None and not isinstance(model, str):
         raise ArgumentError(
@@ -292,7 +324,9 @@ def results_of(
         "device": None if device is None else str(device),
         **fields,
     }
-    return Results(open_job(checked(kind, values), opened), progress=progress, keep_images=keep_images)
+    with errors_of_arguments(kind):
+        run = open_job(checked(kind, values), opened)
+    return Results(run, progress=progress, keep_images=keep_images)
 
 
 _OBJECTS = ("names", "prompter", "roi", "scene")
@@ -304,13 +338,22 @@ def runtime_object(value: Any) -> Any:
     return value if isinstance(value, (str, os.PathLike, NoneType)) else RuntimeObject.of(value)
 
 
-def opened_source(source: Any, colour: Colour, layout: Layout) -> Source:
-    """The source of a caller, opened; ``colour`` and ``layout`` are those of its arrays."""
+READING: dict[str, Any] = {"colour": "rgb", "layout": "thwc", "start": None, "end": None, "stride": 1}
+"""Arguments that say how a source is read, with their defaults."""
+
+
+def reading_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Take out of the arguments of a function those that say how its source is read."""
+    return {name: arguments.pop(name, default) for name, default in READING.items()}
+
+
+def opened_source(source: Any, **reading: Any) -> Source:
+    """The source of a caller, opened; ``reading`` are arguments of :func:`segue.open_source`."""
     if not isinstance(source, Source):
-        return open_source(source, colour=colour, layout=layout)
-    if (colour, layout) != ("rgb", "thwc"):
-        name = "layout" if colour == "rgb" else "colour"
-        raise ArgumentError(f"{name}: the source is open already; give it to open_source")
+        return open_source(source, **reading)
+    for name, value in reading.items():
+        if value != READING[name]:
+            raise ArgumentError(f"{name}: the source is open already; give it to open_source")
     return source
 
 
@@ -371,6 +414,7 @@ def save(
     source: Source | SourceLike | None = None,
     overwrite: bool = False,
     side_by_side: bool = False,
+    whole: bool = False,
 ) -> dict[str, Path]:
     """Write results to files, while they are computed.
 
@@ -389,6 +433,8 @@ def save(
         source: source of the frames; needed for ``overlay``, and for file names and time stamps.
         overwrite: replace what is there.
         side_by_side: put the plain frame beside the drawn one.
+        whole: write the whole mask of each object, also behind others, in ``coco``, ``coco-polygons``,
+            ``ytvis``, ``mot`` and ``yolo``; other formats hold what is visible.
 
     Returns:
         The file or folder of each format.
@@ -398,11 +444,15 @@ def save(
         ArgumentError: an argument has the wrong type.
     """
     if isinstance(results, Results):
-        return results.save(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
+        return results.save(
+            path, formats=formats, overwrite=overwrite, side_by_side=side_by_side, whole=whole
+        )
     if is_archive(path):
-        named: dict[str, Any] = {"formats": formats or MASKS, "source": source, "side_by_side": side_by_side}
+        named: dict[str, Any] = {"formats": formats or MASKS, "source": source}
+        named |= {"side_by_side": side_by_side, "whole": whole}
         return write_archive(user_path(path), overwrite, lambda folder: save(results, folder, **named))
-    outputs = _outputs(path, formats=formats, overwrite=overwrite, side_by_side=side_by_side)
+    choices: dict[str, Any] = {"overwrite": overwrite, "side_by_side": side_by_side, "whole": whole}
+    outputs = _outputs(path, formats=formats, **choices)
     folder = user_path(path)
     given_formats = outputs.formats or ()
     for name in given_formats:
@@ -420,7 +470,8 @@ def save(
     opened = source if isinstance(source, Source) else open_source([blank] if source is None else source)
     with opened:
         frames = iter(opened)
-        written = open_sinks(folder, given_formats, opened, overwrite=overwrite, side_by_side=side_by_side)
+        with errors_of_arguments():
+            written = open_sinks(folder, given_formats, opened, **choices)
         with written.sink as sink:
             for result in itertools.chain([first], given):
                 frame: Frame | None = Frame(result.index, result.time, blank)

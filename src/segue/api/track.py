@@ -9,7 +9,17 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 
-from segue.api.results import Colour, Layout, Progress, Results, opened_source, results_of, runtime_object
+from segue.api.results import (
+    Colour,
+    Layout,
+    Position,
+    Progress,
+    Results,
+    opened_source,
+    reading_of,
+    results_of,
+    runtime_object,
+)
 from segue.errors import ArgumentError
 from segue.jobs.values import DetectorConfig, TrackJob, checked
 from segue.models.base import TrackNetwork
@@ -46,6 +56,9 @@ class TrackArguments(TypedDict, total=False):
     fast: bool
     colour: Colour
     layout: Layout
+    start: Position | None
+    end: Position | None
+    stride: int
     fit: bool
     prompter: str | MakePrompter | None
     progress: Progress | None
@@ -115,6 +128,9 @@ def track(
     fast: bool = False,
     colour: Colour = "rgb",
     layout: Layout = "thwc",
+    start: Position | None = None,
+    end: Position | None = None,
+    stride: int = 1,
     fit: bool = False,
     prompter: str | MakePrompter | None = None,
     required: Iterable[int] | None = None,
@@ -164,6 +180,10 @@ def track(
         colour: order of the channels of arrays and tensors; ``bgr`` is that of ``cv2.imread``. It also counts
             for masks in colours (H, W, 3).
         layout: axes of arrays and tensors; ``tchw`` has the channels first.
+        start: first frame that is read: an int counts frames, a float seconds, a string is either ("250",
+            "12.5s", "1:30"). Frames keep the index of the source.
+        end: end before this frame, written like ``start``.
+        stride: read every ``stride``-th frame.
         fit: resize given masks of another size instead of refusing them.
         prompter: prompter for boxes and points, its name or its weight file, such as ``sam2-tiny``; None is
             the model if it takes them directly, else segue-prompt.
@@ -196,7 +216,7 @@ def track(
         ...     print(result.index, [(item.id, item.label) for item in result.objects])
     """
     given = dict(locals())
-    opened = given["source"] = opened_source(source, given.pop("colour"), given.pop("layout"))
+    opened = given["source"] = opened_source(source, **reading_of(given))
     marks = {name: given.pop(name) for name in MARKS}
     if colour == "bgr" and not isinstance(prompts, Auto):
         prompts, marks["masks"] = in_rgb(prompts), in_rgb(masks)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from segue.api.results import ReadAgain, opened_source, save
+from segue.api.results import Colour, Layout, Position, ReadAgain, opened_source, save
 from segue.api.slides import SHOWN, WIDTH, Slides
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle
@@ -54,7 +54,7 @@ from segue.types import (
     Prompt,
     Segmentation,
 )
-from segue.utils.arrays import BoolArray
+from segue.utils.arrays import BoolArray, in_rgb
 from segue.utils.inputs import kind_of
 from segue.video import Source
 from segue.video.sources.given import SourceLike
@@ -82,6 +82,13 @@ class Video(AbstractContextManager["Video"]):
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: half precision or 8-bit integers, where the device is faster with them.
         fit: resize given masks of another size instead of refusing them.
+        colour: order of the channels of arrays and tensors, and of masks in colours; ``bgr`` is that of
+            ``cv2.imread``.
+        layout: axes of arrays and tensors; ``tchw`` has the channels first.
+        start: first frame that is read: an int counts frames, a float seconds, a string is either ("250",
+            "12.5s", "1:30"). Frames keep the index of the source.
+        end: end before this frame, written like ``start``.
+        stride: read every ``stride``-th frame.
 
     Attributes:
         source: the frames.
@@ -113,8 +120,15 @@ class Video(AbstractContextManager["Video"]):
         device: str | int | torch.device | None = None,
         fast: bool = False,
         fit: bool = False,
+        colour: Colour = "rgb",
+        layout: Layout = "thwc",
+        start: Position | None = None,
+        end: Position | None = None,
+        stride: int = 1,
     ) -> None:
-        self.source = opened_source(source, "rgb", "thwc")
+        reading = {"colour": colour, "layout": layout, "start": start, "end": end, "stride": stride}
+        self.source = opened_source(source, **reading)
+        self._colour = colour
         if self.source.once:
             raise SourceError(
                 f"{self.source.name}: can be read only once, in order; follow it with segue.track or a "
@@ -212,6 +226,8 @@ class Video(AbstractContextManager["Video"]):
         read = self.source.frame(self._checked(frame))
         if isinstance(prompts, Mapping):
             raise PromptError("prompts: a dictionary is by frame in segue.track; add those of one frame each")
+        if self._colour == "bgr":
+            prompts, masks = in_rgb(prompts), in_rgb(masks)
         before = self._tracked.get(read.index, {}) | self._given.get(read.index, {})
         marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
         marks["labels"] = labels

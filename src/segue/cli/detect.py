@@ -109,7 +109,8 @@ detect = command(
         without=(
             *("source.end", "source.stride", "source.duration", "source.max_size", "source.on_damage"),
             *("source.when_late", "finding.frames", "finding.every"),
-            *("outputs.formats", "outputs.side_by_side", "outputs.rotate", "outputs.resume"),
+            *("outputs.formats", "outputs.side_by_side", "outputs.whole", "outputs.rotate"),
+            "outputs.resume",
         ),
         help={
             "source.place": "Image, video, image folder, glob, camera or address.",

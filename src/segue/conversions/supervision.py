@@ -9,7 +9,7 @@ import numpy as np
 
 from segue.conversions.composing import Composed, ResultLike, class_number, composed
 from segue.errors import PromptError, SegueError
-from segue.masks.measure import fill_boxes
+from segue.masks.measure import fill_boxes, measure
 
 if TYPE_CHECKING:
     from supervision import Detections
@@ -32,21 +32,26 @@ def labels_of(detections: Any) -> Any:
     return detections.data.get("class_name", detections.class_id)
 
 
-def to_supervision(result: ResultLike, numbers: MutableMapping[str, int] | None) -> Detections:
-    """supervision's ``Detections`` of what is visible; see :meth:`segue.Segmentation.to_supervision`."""
+def to_supervision(
+    result: ResultLike, numbers: MutableMapping[str, int] | None, *, whole: bool = False
+) -> Detections:
+    """supervision's ``Detections`` of a result; see :meth:`segue.Segmentation.to_supervision`."""
     try:
         from supervision import Detections
     except ImportError as error:
         raise SegueError(f"{error}: install supervision (pip install supervision)") from error
     size = result.mask.shape
-    seen = [item for item in result.objects if item.box is not None]
-    labels = [item.label or "object" for item in seen]
+    visible = (result.mask == item.id for item in result.objects)
+    pairs = zip(result.objects, result.masks if whole else visible, strict=True)
+    planes = [(item, plane) for item, plane in pairs if plane.any()]
+    labels = [item.label or "object" for item, _ in planes]
     numbers = {} if numbers is None else numbers
+    boxes = [measure(plane.astype(np.uint8))[1].box for _, plane in planes]
     return Detections(
-        xyxy=np.array([item.box for item in seen], np.float32).reshape(-1, 4),
-        mask=np.stack([result.mask == item.id for item in seen]) if seen else np.zeros((0, *size), np.bool_),
-        confidence=np.array([item.score for item in seen], np.float32),
+        xyxy=np.array(boxes, np.float32).reshape(-1, 4),
+        mask=np.stack([plane for _, plane in planes]) if planes else np.zeros((0, *size), np.bool_),
+        confidence=np.array([item.score for item, _ in planes], np.float32),
         class_id=np.array([class_number(label, numbers) for label in labels], np.int64),
-        tracker_id=np.array([item.id for item in seen], np.int64),
+        tracker_id=np.array([item.id for item, _ in planes], np.int64),
         data={"class_name": np.array(labels, np.str_)},
     )

@@ -18,7 +18,7 @@ def table_of(results: Iterable[Any]) -> pandas.DataFrame:
     try:
         import pandas  # the user's own: it is no dependency
     except ImportError as error:
-        raise MissingExtraError("to_pandas needs pandas: pip install pandas") from error
+        raise MissingExtraError("a table needs pandas: pip install pandas") from error
     rows = [
         (result.index, result.time, item.id, item.label, item.score, item.area, *item.box)
         for result in results

@@ -136,7 +136,9 @@ def record(job: VideoJob) -> dict[str, Any]:
     """The job as recorded beside its results: without output paths, passwords of addresses and secrets."""
     values = job.model_dump(mode="json")
     values["device"] = None  # results of one kind of device do not tell which one it was
-    values["outputs"] = {name: values["outputs"][name] for name in ("formats", "side_by_side", "rotate")}
+    values["outputs"] = {
+        name: values["outputs"][name] for name in ("formats", "side_by_side", "whole", "rotate")
+    }
     source = values["source"]
     if source["origin"] is not None:  # it was fetched; where to, and when, says nothing
         source["place"], source["identity"] = source["origin"], None

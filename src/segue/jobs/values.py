@@ -194,6 +194,10 @@ class Outputs(OptionModel):
     side_by_side: bool = option(False, "Output")
     """Put the plain frame beside the overlay."""
 
+    whole: bool = option(False, "Output", "whole-masks")
+    """Write the whole mask of each object, also where it is behind others, in coco, coco-polygons, ytvis, mot
+    and yolo; other formats hold what is visible.  [default: what is visible]"""
+
     rotate: str | None = option(None, "Output")
     """Start new outputs every 90s, 10min, 2h ...; for live sources."""
 

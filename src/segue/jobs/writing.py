@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from segue.errors import SinkError, SourceError
 from segue.events.counts import ZoneCounts
@@ -131,7 +132,8 @@ class JobOutputs:
             resume=outputs.resume,
             append=bool(outputs.append),
             side_by_side=outputs.side_by_side,
-            settings=result_settings(job, whole=isinstance(opened.given, Passes)),
+            whole=outputs.whole,
+            settings=self._settings(),
             categories={label: number for number, label in opened.names.items()},
             begin=begin,
             records=opened.records,
@@ -152,6 +154,12 @@ class JobOutputs:
                 raise
         self.written.update(sinks.paths)
         return sinks.sink
+
+    def _settings(self) -> dict[str, Any]:
+        """What the masks of the folder depend on; whole ones are recorded beside them."""
+        opened = self._opened
+        settings = result_settings(opened.job, whole=isinstance(opened.given, Passes))
+        return settings | ({"whole": True} if opened.job.outputs.whole else {})
 
     def _earlier(self) -> tuple[Path, ...]:
         """Tables of earlier runs, for the first part of this one; the objects of its own parts go on."""

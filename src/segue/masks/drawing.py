@@ -30,6 +30,7 @@ def overlay(
     ids: bool = True,
     captions: Mapping[int, str] | None = None,
     boxes: bool = False,
+    line_width: int | None = None,
 ) -> Image:
     """Draw the objects of an index mask over an image.
 
@@ -41,6 +42,7 @@ def overlay(
         ids: write every object's id where the object is widest.
         captions: text to write after the id, by id.
         boxes: draw a box around every object.
+        line_width: pixels of outlines and boxes; None is 1/240 of the shorter side.
 
     Returns:
         A new image, (H, W, 3), uint8. Pixels of the background stay as they are, but for letters.
@@ -57,7 +59,7 @@ def overlay(
         raise ValueError(f"image of {image.shape[:2]} and mask of {mask.shape} do not fit")
     entries = np.ascontiguousarray(fold_ids(mask))
     drawn = np.array(image, np.uint8)
-    thickness = max(1, round(min(entries.shape) / 240))
+    thickness = max(1, round(min(entries.shape) / 240)) if line_width is None else line_width
     area = _occupied(entries, thickness)
     part, part_entries = np.ascontiguousarray(drawn[area]), np.ascontiguousarray(entries[area])
     _tint(part, part_entries, alpha)

@@ -18,7 +18,7 @@ from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.components import EVEN
 from segue.models.memory.parts import merge_parts
 from segue.models.memory.table import Changes
-from segue.models.memory.tracker import to_image
+from segue.models.memory.tracker import object_logits, to_image
 from segue.models.memory.window import OUTSIDE, Window
 from segue.utils.arrays import BoolArray
 
@@ -142,7 +142,8 @@ class LiteTracker(MemoryTracker):
             return super().merge(logits, geometry)
         highest, seen = merge_parts(logits, geometry)
         expand = partial(to_image, geometry=geometry, to_probabilities=self.class_probabilities())
-        return TrackOutput(self.ids, None, logits, expand, highest=highest), seen
+        whole = partial(object_logits, geometry=geometry)
+        return TrackOutput(self.ids, None, logits, expand, highest=highest, logits=whole), seen
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
         """As of any tracker; objects are encoded in their windows, and the rest is the last frame's."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from segue.errors import CheckpointError, SegueError, memory_error
 from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
 from segue.models.hub import VIDEO_MODELS, model_type
+from segue.models.sam2.images import video_logits
 from segue.models.sam2.tracker import ObjectClicks, clicks_by_object, merged
 from segue.models.transformers_folder import import_transformers, loading, require_keys
 from segue.registry import PromptKind
@@ -204,7 +205,8 @@ class TransformersTracker(Checkpointable):
         order = sorted(range(len(found.object_ids)), key=lambda k: found.object_ids[k])
         low = low[order][None]
         size = image.shape[0], image.shape[1]
-        return TrackOutput(self.ids, merged(low, size), low, partial(merged, size=size))
+        logits = partial(video_logits, size=size)
+        return TrackOutput(self.ids, merged(low, size), low, partial(merged, size=size), logits=logits)
 
     def _records(self, i: int) -> dict[str, dict[int, dict[str, Tensor]]]:
         """What is kept of an object, by kind and frame."""

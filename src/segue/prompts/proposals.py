@@ -13,7 +13,7 @@ import numpy.typing as npt
 from segue.entries import Detector as Detector
 from segue.errors import PromptError
 from segue.masks import ObjectExtent, measure
-from segue.types import Box, Frame, IndexMask, ObjectInfo, Segmentation
+from segue.types import Box, Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds
 from segue.utils.arrays import BoolArray, FloatingArray, id_type
 from segue.utils.inputs import whole_number
 from segue.video.decoding.readers import FrameLike, as_frame
@@ -94,7 +94,8 @@ def select(
     mask, numbers = ids[owner], np.array(kept)[alive]
     objects = _objects(measure(mask), [names[i] for i in numbers], scores[numbers])
     claims = np.stack([mask == 0, *np.asarray(planes)[alive]])
-    return Segmentation(frame.index, frame.time, mask, objects, partial(claims.astype, np.float32))
+    maps = ObjectMaps(partial(log_odds, claims[1:]), partial(claims.astype, np.float32))
+    return Segmentation(frame.index, frame.time, mask, objects, maps)
 
 
 def _objects(

@@ -21,7 +21,7 @@ from segue.sessions.networks import instance_network
 from segue.sessions.official import SHORT_SIDE, as_tensor, resized, upsample
 from segue.sessions.session import ExplainedSession
 from segue.state import checkpointed
-from segue.types import Frame, Image, IndexMask, ObjectInfo, Segmentation
+from segue.types import Frame, Image, IndexMask, ObjectInfo, ObjectMaps, Segmentation
 from segue.utils.devices import to_cpu, to_device
 from segue.utils.inputs import check_number, whole_number
 from segue.weights.prepared import Prepared
@@ -224,8 +224,11 @@ class InstanceSession(ExplainedSession):
             extent, label = extents.get(track.id), self._names.get(track.label, str(track.label))
             where = () if extent is None else (extent.box, extent.area)
             objects.append(ObjectInfo(track.id, label, track.score, *where))
-        lazily = functools.partial(_probabilities, torch.from_numpy(logits), pending.size)
-        return Segmentation(pending.index, pending.time, mask, tuple(objects), lazily)
+        known = torch.from_numpy(logits), pending.size
+        maps = ObjectMaps(
+            functools.partial(_object_logits, *known), functools.partial(_probabilities, *known)
+        )
+        return Segmentation(pending.index, pending.time, mask, tuple(objects), maps)
 
 
 def compose(logits: Tensor, ids: Tensor) -> Tensor:
@@ -242,6 +245,11 @@ def _probabilities(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.floa
     background = (1 - inside).prod(0, keepdim=True)
     together = torch.cat((background, inside))
     return np.asarray((together / together.sum(0)).cpu().numpy(), np.float32)
+
+
+def _object_logits(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Logits (K, H, W) at the size of the frame."""
+    return np.asarray(upsample(logits, size).cpu().numpy(), np.float32)
 
 
 def allowed_classes(wanted: Collection[str], names: Mapping[int, str]) -> frozenset[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,12 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.errors import SegueError, SourceDamageError
-from segue.masks import decode_rle, measure, resize_mask
+from segue.masks import Rle, decode_rle, measure, resize_mask
 from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
 from segue.sessions.session import FindingSession, Passes
 from segue.state import SessionState, checkpointed
-from segue.types import Frame, Image, ObjectInfo, Segmentation
+from segue.types import Frame, Image, ObjectInfo, ObjectMaps, Segmentation, log_odds
+from segue.utils.arrays import BoolArray, Float32Array
 from segue.utils.devices import to_device
 from segue.weights import Prepared, prepare
 
@@ -206,9 +208,9 @@ def sure_result(
     """Entries of :func:`whole_clip` of at least a score on the frame at a place, the best on top."""
     shown = sorted((record for record in records if record["score"] >= least), key=lambda item: item["score"])
     mask = np.zeros(frame.size, np.uint8)
-    for number, record in enumerate(shown, start=1):
-        if record["segmentations"][place] is not None:
-            mask[resize_mask(decode_rle(record["segmentations"][place]), frame.size)] = number
+    lengths = [record["segmentations"][place] for record in shown]
+    for number, plane in enumerate(_decoded(lengths, frame.size), start=1):
+        mask[plane] = number
     extents, objects = measure(mask), list[ObjectInfo]()
     for number, record in enumerate(shown, start=1):
         extent, label = extents.get(number), names.get(record["category_id"])
@@ -216,7 +218,19 @@ def sure_result(
             objects.append(ObjectInfo(number, label, 0.0))
         else:
             objects.append(ObjectInfo(number, label, record["score"], extent.box, extent.area))
-    return Segmentation(frame.index, frame.time, mask, tuple(objects))
+    maps = ObjectMaps(partial(_whole_logits, lengths, frame.size)) if shown else None
+    return Segmentation(frame.index, frame.time, mask, tuple(objects), maps)
+
+
+def _decoded(lengths: Sequence[Rle | None], size: tuple[int, int]) -> Iterator[BoolArray]:
+    """Masks (H, W) of run lengths at a size; None is an empty one."""
+    for each in lengths:
+        yield np.zeros(size, np.bool_) if each is None else resize_mask(decode_rle(each), size)
+
+
+def _whole_logits(lengths: Sequence[Rle | None], size: tuple[int, int]) -> Float32Array:
+    """Log-odds (K, H, W) of masks by their run lengths."""
+    return log_odds(np.asarray([*_decoded(lengths, size)], np.float32))
 
 
 def resized(image: Image, short_side: int = SHORT_SIDE) -> Image:

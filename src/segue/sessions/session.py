@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar, ca
 from segue.errors import PromptError, SegueError, memory_errors
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, Image, IndexMask, Prompt, Segmentation
-from segue.video.decoding.readers import FrameLike, as_frame
+from segue.video.decoding.readers import Colour, FrameLike, as_frame
 
 if TYPE_CHECKING:
     from typing import Self
@@ -139,10 +139,27 @@ class FindingSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     def step(
-        self, frame: FrameLike, prompts: IndexMask | Sequence[Prompt] | None = None
+        self,
+        frame: FrameLike,
+        prompts: IndexMask | Sequence[Prompt] | None = None,
+        *,
+        colour: Colour = "rgb",
     ) -> Segmentation | None:
-        """Take the next frame, and give the result that is due, if any; see :meth:`Session.step`."""
-        frame = as_frame(frame, self._next_index, None if self.resizes else self._size)
+        """Take the next frame, and give the result that is due, if any; see :meth:`Session.step`.
+
+        Args:
+            frame: the next frame, or its image.
+            prompts: none.
+            colour: order of the channels of an image; ``bgr`` is that of ``cv2.imread``.
+
+        Returns:
+            The result of the frame that came ``lag`` frames earlier, None while there is none.
+
+        Raises:
+            SourceError: the frame has another size than those before.
+            PromptError: there are prompts.
+        """
+        frame = as_frame(frame, self._next_index, None if self.resizes else self._size, colour=colour)
         if prompts is not None:
             raise PromptError(
                 f"frame {frame.index}: {self.finds} found without prompts; "

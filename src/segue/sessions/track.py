@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
@@ -22,6 +22,7 @@ from segue.masks import measure
 from segue.models.base import (
     FramePrompts,
     Highest,
+    PredictedObjects,
     Schedule,
     Setup,
     Tracker,
@@ -29,7 +30,7 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompt_inputs import MasksLike, PromptsLike, as_prompts, collect_prompts
+from segue.prompt_inputs import MasksLike, PromptsLike, as_prompts, check_ids, collect_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
 from segue.sessions.association import new_objects
@@ -45,19 +46,21 @@ from segue.types import (
     LabelsLike,
     MaskPrompt,
     ObjectInfo,
+    ObjectMaps,
     PointPrompt,
     PointsLike,
     Prompt,
     RemovePrompt,
     Segmentation,
     check_count,
+    log_odds,
 )
-from segue.utils.arrays import Float32Array, id_type
+from segue.utils.arrays import Float32Array, id_type, in_rgb
 from segue.utils.devices import to_cpu, to_device
 from segue.utils.inputs import kind_of
 from segue.utils.lazy import LazyCallable
 from segue.utils.notices import warn_caller
-from segue.video.decoding.readers import FrameLike, as_frame
+from segue.video.decoding.readers import Colour, FrameLike, as_frame
 from segue.weights.prepared import Prepared
 
 FIRST_WEIGHT = 0.25
@@ -175,12 +178,16 @@ class TrackSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     @torch.inference_mode()
-    def forget(self, ids: Collection[int]) -> None:
+    def forget(self, ids: int | Iterable[int]) -> None:
         """Stop following objects; a prompt for one of them on the next frame begins anew.
 
         Args:
-            ids: the objects.
+            ids: the object, or several; those that are not followed are ignored.
+
+        Raises:
+            PromptError: an id is no whole number from 1 on; nothing has changed.
         """
+        ids = check_ids(ids)
         with self.changing("forgetting objects"):
             self.tracker.forget(ids)
             self._crowd.places = {i: each for i, each in self._crowd.places.items() if i not in ids}
@@ -201,6 +208,7 @@ class TrackSession(Checkpointable, Session):
         negative: PointsLike | None = None,
         text: str | Sequence[str] | None = None,
         predict: bool = True,
+        colour: Colour = "rgb",
     ) -> Segmentation:
         """Segment the next frame.
 
@@ -220,6 +228,8 @@ class TrackSession(Checkpointable, Session):
                 followed yet becomes an object with the next free id and the phrase as its label.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.
+            colour: order of the channels of an image, and of masks in colours; ``bgr`` is that of
+                ``cv2.imread``. A :class:`segue.Frame` is RGB.
 
         Returns:
             The result of this frame. Its mask is (H, W), uint8, or uint16 where an object has an id above
@@ -232,8 +242,10 @@ class TrackSession(Checkpointable, Session):
         Whatever is raised, nothing has changed, and the frame can be given once more; or, where memory ran
         out while the frame was written to the memory, the session refuses to go on.
         """
-        frame = as_frame(frame, self._next_index, self._size)
+        frame = as_frame(frame, self._next_index, self._size, colour=colour)
         self.check_whole()
+        if colour == "bgr":
+            prompts, masks = in_rgb(prompts), in_rgb(masks)
         marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
         marks |= {"labels": labels, "negative": negative}
         marks = {name: each for name, each in marks.items() if each is not None}
@@ -393,8 +405,12 @@ class TrackSession(Checkpointable, Session):
                 score = item.score if i in known else min(1.0, extent.area / len(crowd[i]))
                 objects.append(replace(item, score=score, box=extent.box, area=extent.area))
         ids = tuple(sorted(crowd))
-        planes = partial(_planes_with_crowd, result, np.where(np.isin(mask, ids), mask, 0), ids)
-        return Segmentation(result.index, result.time, mask, tuple(objects), planes)
+        visible = np.where(np.isin(mask, ids), mask, 0)
+        maps = ObjectMaps(
+            partial(_logits_with_crowd, result, visible, ids),
+            partial(_planes_with_crowd, result, visible, ids),
+        )
+        return Segmentation(result.index, result.time, mask, tuple(objects), maps)
 
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
@@ -411,11 +427,12 @@ class TrackSession(Checkpointable, Session):
 
     @one_thread_at_a_time
     @torch.inference_mode()
-    def peek(self, frame: FrameLike) -> Segmentation:
+    def peek(self, frame: FrameLike, *, colour: Colour = "rgb") -> Segmentation:
         """Predict the objects on the next frame without advancing.
 
         Args:
             frame: the next frame; pass it to :meth:`step` afterwards.
+            colour: order of the channels of an image, as in :meth:`step`.
 
         Returns:
             The result that :meth:`step` without prompts will give.
@@ -423,7 +440,7 @@ class TrackSession(Checkpointable, Session):
         Raises:
             PromptError: no object is followed yet.
         """
-        frame = as_frame(frame, self._next_index, self._size)
+        frame = as_frame(frame, self._next_index, self._size, colour=colour)
         self.check_whole()
         if not self.ids:
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
@@ -515,7 +532,17 @@ class TrackSession(Checkpointable, Session):
                         score = answered.get(i, score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)
                 objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
         again = partial(expanded, kept, tracked.expand)
-        return Segmentation(frame.index, frame.time, mask, tuple(objects), again)
+        if tracked.logits is not None:
+            logits = partial(expanded, kept, tracked.logits)
+        elif tracked.predicted is not None:
+            (low,) = to_cpu(tracked.predicted.compact)
+            logits = partial(
+                _logits_with_predicted, again, tracked.ids, replace(tracked.predicted, compact=low)
+            )
+        else:
+            logits = partial(_logits_of, again)
+        maps = ObjectMaps(logits, again)
+        return Segmentation(frame.index, frame.time, mask, tuple(objects), maps)
 
 
 def _without(found: FramePrompts, ids: Collection[int]) -> FramePrompts:
@@ -540,6 +567,32 @@ def _planes_with_crowd(
     )
 
 
+def _logits_with_crowd(
+    result: Segmentation, drawn: npt.NDArray[np.integer], ids: Sequence[int]
+) -> npt.NDArray[np.float32]:
+    """Log-odds of a result of the tracker, with objects that are as drawn, (H, W)."""
+    tracked = dict(zip(result.ids, result.logits, strict=True))
+    planes = [
+        log_odds((drawn == i).astype(np.float32)) if i in ids else tracked[i]
+        for i in sorted((*tracked, *ids))
+    ]
+    return np.stack(planes)
+
+
+def _logits_with_predicted(
+    probabilities: Callable[[], Float32Array], ids: Sequence[int], predicted: PredictedObjects
+) -> Float32Array:
+    """Log-odds (K, H, W) of objects, of which some are as predicted and others as their probabilities."""
+    logits = _logits_of(probabilities)
+    logits[[ids.index(i) for i in predicted.ids]] = expanded(predicted.compact, predicted.expand)
+    return logits
+
+
+def _logits_of(probabilities: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Log-odds (K, H, W) of objects by their probabilities (K+1, H, W)."""
+    return log_odds(probabilities()[1:])
+
+
 def expected_overlap(inside: float, total: float, area: int, confidence: tuple[float, float]) -> float:
     """IoU with the truth that the probabilities of a mask let one expect, in [0, 1]."""
     share = min(max(inside / (area + max(total - inside, 0.0)), 1e-6), 1 - 1e-6)
@@ -549,5 +602,5 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
 
 @torch.inference_mode()
 def expanded(kept: Tensor, expand: Callable[[Tensor], Tensor] | None) -> npt.NDArray[np.float32]:
-    """Probabilities (K+1, H, W) of what a result keeps of them, as an array of their own."""
+    """Probabilities (K+1, H, W), or log-odds, of what a result keeps of them, as an array of their own."""
     return np.array((kept if expand is None else expand(kept)).numpy(), np.float32)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from segue.entries import EventSettings
 from segue.errors import SinkError
 from segue.masks import resize_mask
 from segue.types import Frame, IndexMask, Segmentation
+from segue.utils.arrays import BoolArray
 from segue.utils.files import PartialFile, writing
 from segue.utils.notices import warn_caller
 from segue.utils.system import lower_thread_priority
@@ -133,6 +136,13 @@ def sized_mask(segmentation: Segmentation, size: Size) -> IndexMask:
     """The mask of a result at the size of a sink's files; None keeps its own."""
     known = known_size(size)
     return segmentation.mask if known is None else resize_mask(segmentation.mask, known)
+
+
+def sized_masks(segmentation: Segmentation, size: Size) -> Iterator[tuple[int, BoolArray]]:
+    """The id and the whole mask of each object of a result, at the size of a sink's files."""
+    known = known_size(size)
+    for number, plane in zip(segmentation.ids, segmentation.masks, strict=True):
+        yield number, plane if known is None else resize_mask(plane.view(np.uint8), known) > 0
 
 
 def frame_name(names: Sequence[str] | None, index: int) -> str:

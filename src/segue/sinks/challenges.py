@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from segue.errors import SinkError
 from segue.masks import encode_objects, measure
-from segue.sinks.base import FileSink, Size, sized_mask
-from segue.types import Frame, Segmentation
+from segue.sinks.base import FileSink, Size, sized_mask, sized_masks
+from segue.types import Box, Frame, Segmentation
 
 MOTS_CLASSES = {"car": 1, "pedestrian": 2, "person": 2}
 """Classes of MOTS by name."""
@@ -41,15 +43,28 @@ class MotSink(ChallengeSink):
     Args:
         path: file to write, ending in ``.txt``.
         size: height and width to which boxes refer; None is the size of the masks.
+        whole: write boxes around whole masks, also behind others; else around what is visible.
     """
 
+    def __init__(self, path: str | Path, *, size: Size = None, whole: bool = False) -> None:
+        super().__init__(path, size=size)
+        self._whole = whole
+
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        extents = measure(sized_mask(segmentation, self._size))
+        boxes = self._boxes(segmentation)
         for item in segmentation.objects:
-            if item.id in extents:
-                x0, y0, x1, y1 = (int(side) for side in extents[item.id].box)
+            if item.id in boxes:
+                x0, y0, x1, y1 = (int(side) for side in boxes[item.id])
                 place = f"{x0 + 1},{y0 + 1},{x1 - x0},{y1 - y0}"
                 self._stream.write(f"{segmentation.index + 1},{item.id},{place},{item.score:g},-1,-1,-1\n")
+
+    def _boxes(self, segmentation: Segmentation) -> dict[int, Box]:
+        """Boxes of the objects by id."""
+        if not self._whole:
+            extents = measure(sized_mask(segmentation, self._size))
+            return {number: extent.box for number, extent in extents.items()}
+        masks = sized_masks(segmentation, self._size)
+        return {number: measure(plane.view(np.uint8))[1].box for number, plane in masks if plane.any()}
 
 
 class MotsSink(ChallengeSink):

@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from segue.conversions.composing import class_number
 from segue.errors import SinkError
-from segue.masks import Rle, decode_rle, encode_objects, rle_area, rle_box
+from segue.masks import Rle, decode_rle, encode_objects, encode_rle, rle_area, rle_box
 from segue.masks.outlines import coco_polygons
-from segue.sinks.base import FileSink, Size, known_size, sized_mask
+from segue.sinks.base import FileSink, Size, known_size, sized_mask, sized_masks
 from segue.types import Frame, Segmentation
 from segue.utils.files import writing
 from segue.utils.version import __version__
@@ -163,6 +163,7 @@ class CocoSink(SpooledSink):
         polygons: "coco" writes outlines in place of run lengths, for tools that know polygons alone.
         objects: what else is known of each object, with its ``id``; "coco" writes it as ``objects``.
         label_schema: classes and attributes that objects may have; "coco" writes it as ``label_schema``.
+        whole: write the whole mask of each object, which may overlap others; else what is visible of it.
     """
 
     def __init__(
@@ -178,6 +179,7 @@ class CocoSink(SpooledSink):
         objects: Sequence[Mapping[str, Any]] = (),
         label_schema: Mapping[str, Any] | None = None,
         polygons: bool = False,
+        whole: bool = False,
     ) -> None:
         if flavour not in get_args(Flavour):
             raise SinkError(f"flavour {flavour!r}: choose one of {', '.join(get_args(Flavour))}")
@@ -191,10 +193,16 @@ class CocoSink(SpooledSink):
         self._objects = objects
         self._label_schema = label_schema
         self._polygons = polygons
+        self._whole = whole
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        mask = sized_mask(segmentation, self._size)
-        self.write_lengths(segmentation, encode_objects(mask, segmentation.ids), mask.shape)
+        if self._whole:
+            lengths = {number: encode_rle(plane) for number, plane in sized_masks(segmentation, self._size)}
+            size = known_size(self._size) or segmentation.mask.shape
+        else:
+            mask = sized_mask(segmentation, self._size)
+            lengths, size = encode_objects(mask, segmentation.ids), mask.shape
+        self.write_lengths(segmentation, lengths, size)
 
     def write_lengths(
         self, segmentation: Segmentation, lengths: Mapping[int, Rle], size: tuple[int, ...]

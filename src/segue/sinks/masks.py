@@ -7,18 +7,21 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from segue.errors import ResumeError, SinkError, SourceError
-from segue.masks import measure
+from segue.masks import Rle, decode_rle, encode_rle, measure
 from segue.masks.files import encode_index_mask, encode_png, read_levels
+from segue.masks.rle import stored_mask
 from segue.masks.values import MAX_ID
-from segue.sinks.base import Sink, Size, frame_name, sized_mask
-from segue.types import Frame, ObjectInfo, Segmentation
+from segue.sinks.base import Sink, Size, frame_name, sized_mask, sized_masks
+from segue.types import Frame, IndexMask, ObjectInfo, ObjectMaps, Segmentation, log_odds
+from segue.utils.arrays import Float32Array
 from segue.utils.files import make_folder, remove_partial, write_complete, writing
 from segue.utils.inputs import is_number, parse_json, whole_number
 from segue.utils.system import sync_folder, sync_open_file
@@ -45,12 +48,16 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Record of a mask file by its name; boxes and areas of the objects are not stored."""
+    """Record of a mask file by its name; boxes and areas of the objects are not stored.
+
+    ``whole`` has the run lengths of objects that are partly behind others, by id, where they are recorded.
+    """
 
     file: str
     index: int
     time: float
     objects: tuple[ObjectInfo, ...] = ()
+    whole: Mapping[int, Rle] = field(default_factory=dict)
 
     @classmethod
     def read(cls, line: str) -> Record:
@@ -67,13 +74,27 @@ class Record:
                 raise ValueError("an object without a number")
             if not isinstance(item.label, str | None):
                 raise ValueError("a label that is no text")
-        return cls(name, index, float(time), objects)
+        ids = {item.id for item in objects}
+        whole = {item["id"]: _lengths(item["whole"]) for item in found["objects"] if "whole" in item}
+        return cls(name, index, float(time), objects, {i: each for i, each in whole.items() if i in ids})
 
     def line(self) -> str:
         """The line that :meth:`read` takes; names that are no valid text are kept as they are."""
-        objects = [{"id": item.id, "label": item.label, "score": item.score} for item in self.objects]
+        objects = [
+            {"id": item.id, "label": item.label, "score": item.score}
+            | ({"whole": self.whole[item.id]} if item.id in self.whole else {})
+            for item in self.objects
+        ]
         values = {"file": self.file, "index": self.index, "time": self.time, "objects": objects}
         return json.dumps(values) + "\n"
+
+
+def _lengths(value: object) -> Rle:
+    """Run lengths of a record, checked."""
+    lengths = stored_mask(value)
+    if isinstance(lengths, str):
+        raise ValueError("a mask without run lengths")
+    return lengths
 
 
 class MaskFolderSink(Sink):
@@ -149,14 +170,18 @@ class MaskFolderSink(Sink):
                 self._records = path.open("a", encoding="utf-8")
         return self._records
 
-    def _put(self, name: str, segmentation: Segmentation, data: bytes) -> None:
+    def _put(
+        self, name: str, segmentation: Segmentation, data: bytes, whole: Mapping[int, Rle] | None = None
+    ) -> None:
         """Write a mask file, its record first."""
-        record = Record(name, segmentation.index, segmentation.time, segmentation.objects)
+        record = Record(name, segmentation.index, segmentation.time, segmentation.objects, whole or {})
         records, path = self._begin(), self._folder / name
         lost_record = self._continues and segmentation.index > self._last
         if name not in self._lines and path.exists() and not lost_record:
             raise SinkError(f"{path}: segue did not write this file; choose another folder")
         line = record.line()
+        if len(line) >= LARGEST_RECORD:
+            raise SinkError(f"frame {segmentation.index}: its whole masks are too many for a record")
         if self._lines.get(name) != line:  # a run that is resumed writes what is on record once more
             self._lines[name] = line
             with writing(self._folder / RECORDS):
@@ -190,6 +215,7 @@ class PngSink(MaskFolderSink):
         size: height and width of the files; masks are brought to it by nearest neighbour. None keeps them.
         names: name (without ending) by frame index; other frames get their index, ``00012.png``.
         settings: what the masks depend on; a resumed run must have the same.
+        whole: record whole masks of objects that are partly behind others beside the index masks.
         overwrite: remove the masks of an earlier run from the folder.
         resume: keep the masks of an earlier, interrupted run.
 
@@ -205,10 +231,12 @@ class PngSink(MaskFolderSink):
         size: Size = None,
         names: Sequence[str] | None = None,
         settings: Settings | None = None,
+        whole: bool = False,
         overwrite: bool = False,
         resume: bool = False,
     ) -> None:
         folder = Path(folder)
+        self._whole = whole
         self._wide = False
         self._narrow: list[str] = []  # files with 8 bits
         marker = read_marker(folder)
@@ -232,11 +260,19 @@ class PngSink(MaskFolderSink):
             data = encode_index_mask(mask, wide=self._wide)
         except SinkError as error:
             raise SinkError(f"frame {segmentation.index}: {error}") from error
-        self._put(name, segmentation, data)
+        self._put(name, segmentation, data, self._hidden(segmentation, mask) if self._whole else None)
         if self._wide:
             self._widen(2)
         else:
             self._narrow.append(name)
+
+    def _hidden(self, segmentation: Segmentation, mask: IndexMask) -> dict[int, Rle]:
+        """Run lengths of the whole masks of objects that are partly behind others."""
+        return {
+            number: encode_rle(plane)
+            for number, plane in sized_masks(segmentation, mask.shape)
+            if not np.array_equal(plane, mask == number)
+        }
 
     def _widen(self, count: int) -> None:
         """Give some of the files with 8 bits 16 bits, for all files of a folder have the same depth."""
@@ -416,7 +452,27 @@ def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentati
             else item
             for item in record.objects
         )
-        yield Segmentation(index, record.time, mask, objects)
+        result = Segmentation(index, record.time, mask, objects)
+        if record.whole:
+            _check_whole(folder / record.file, record, mask.shape)
+            maps = ObjectMaps(partial(_whole_logits, result, dict(record.whole)))
+            result = replace(result, _probabilities=maps)
+        yield result
+
+
+def _check_whole(path: Path, record: Record, size: tuple[int, ...]) -> None:
+    """Raise SourceError if a whole mask of a record has another size than its file."""
+    for number, lengths in record.whole.items():
+        if tuple(lengths["size"]) != size:
+            raise SourceError(f"{path}: the recorded mask of object {number} has another size")
+
+
+def _whole_logits(result: Segmentation, whole: Mapping[int, Rle]) -> Float32Array:
+    """Log-odds (K, H, W) of the recorded masks of a result."""
+    planes = [
+        decode_rle(whole[item.id]) if item.id in whole else result.mask == item.id for item in result.objects
+    ]
+    return log_odds(np.asarray(planes, np.float32))
 
 
 def _until(settings: Settings, last: int) -> Settings:

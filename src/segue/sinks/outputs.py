@@ -294,6 +294,7 @@ def _open_png(path: Path, run: SinkOptions) -> Any:
         size=run.source_size,
         names=run.names,
         settings=run.settings,
+        whole=run.whole,
         overwrite=run.overwrite,
         resume=run.resume,
     )
@@ -306,13 +307,22 @@ def _open_overlay(path: Path, run: SinkOptions) -> Any:
 
 
 def _open_coco(path: Path, run: SinkOptions, **form: Any) -> Any:
-    return _COCO(path, size=run.source_size, names=run.images, categories=run.categories, **form)
+    return _COCO(
+        path, size=run.source_size, names=run.images, categories=run.categories, whole=run.whole, **form
+    )
 
 
 def _open_ytvis(path: Path, run: SinkOptions) -> Any:
     if run.records is not None:
         return _RECORDS(path, run.records)
-    return _COCO(path, size=run.source_size, names=run.names, categories=run.categories, flavour="ytvis")
+    return _COCO(
+        path,
+        size=run.source_size,
+        names=run.names,
+        categories=run.categories,
+        whole=run.whole,
+        flavour="ytvis",
+    )
 
 
 def _open_video(encoding: str, path: Path, run: SinkOptions) -> Any:
@@ -325,7 +335,7 @@ ENTRIES = (
     SinkEntry("coco", "coco.json", _open_coco),
     SinkEntry("ytvis", "ytvis.json", _open_ytvis),
     SinkEntry("coco-polygons", "coco-polygons.json", partial(_open_coco, polygons=True)),
-    SinkEntry("mot", "mot.txt", lambda path, run: _MOT(path, size=run.source_size)),
+    SinkEntry("mot", "mot.txt", lambda path, run: _MOT(path, size=run.source_size, whole=run.whole)),
     SinkEntry("mots", "mots.txt", lambda path, run: _MOTS(path, size=run.source_size)),
     SinkEntry("cutouts", "cutouts", lambda path, run: _CUT_OUTS(path, names=run.names), needs_frames=True),
     *(
@@ -337,7 +347,7 @@ ENTRIES = (
     SinkEntry(
         "yolo",
         "yolo",
-        lambda path, run: _YOLO(path, names=run.names, categories=run.categories),
+        lambda path, run: _YOLO(path, names=run.names, categories=run.categories, whole=run.whole),
         needs_frames=True,
     ),
     SinkEntry("npz", "masks.npz", lambda path, run: _NPZ(path, size=run.source_size)),

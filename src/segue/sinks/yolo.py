@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from segue.errors import SinkError
 from segue.masks import resize_mask
 from segue.masks.outlines import yolo_line, yolo_list
-from segue.sinks.base import Sink, frame_name
+from segue.sinks.base import Sink, frame_name, sized_masks
 from segue.types import Frame, Segmentation
+from segue.utils.arrays import BoolArray
 from segue.utils.files import make_folder, writing
 from segue.utils.naming import first_few
 from segue.utils.system import rename, sync_folder, sync_tree
@@ -39,6 +41,8 @@ class YoloSink(Sink):
         folder: folder to write; it appears when it is complete.
         names: name of each frame without ending, if it has one; others are called ``00012``.
         categories: number of each label that the run knows.
+        whole: write the outline of the whole mask of each object, also behind others; else of what is
+            visible.
     """
 
     def __init__(
@@ -47,8 +51,9 @@ class YoloSink(Sink):
         *,
         names: Sequence[str] | None = None,
         categories: Mapping[str, int] | None = None,
+        whole: bool = False,
     ) -> None:
-        self._folder, self._names = Path(folder), names
+        self._folder, self._names, self._whole = Path(folder), names, whole
         known = categories or {}
         self._classes = {label: place for place, label in enumerate(sorted(known, key=known.__getitem__))}
         self._partial = self._folder.with_name(f".{self._folder.name}.segue.partial")
@@ -61,9 +66,11 @@ class YoloSink(Sink):
                 make_folder(self._partial / part / "train")
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        mask = resize_mask(segmentation.mask, frame.size)
+        planes = self._planes(segmentation, frame.size)
         lines = [
-            yolo_line(self._class(item.label), mask == item.id) for item in segmentation.objects if item.area
+            yolo_line(self._class(item.label), plane)
+            for item, plane in zip(segmentation.objects, planes, strict=True)
+            if (plane.any() if self._whole else item.area)
         ]
         name = frame_name(self._names, segmentation.index)
         image = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
@@ -71,6 +78,13 @@ class YoloSink(Sink):
         with writing(self._folder):
             (self._partial / "images" / "train" / f"{name}.jpg").write_bytes(coded)
             (self._partial / "labels" / "train" / f"{name}.txt").write_text("".join(lines))
+
+    def _planes(self, segmentation: Segmentation, size: tuple[int, int]) -> Iterator[BoolArray]:
+        """The mask of each object at a size."""
+        if self._whole:
+            return (plane for _, plane in sized_masks(segmentation, size))
+        mask = resize_mask(segmentation.mask, size)
+        return (np.asarray(mask == item.id) for item in segmentation.objects)
 
     def close(self) -> None:
         names = {number: label for label, number in self._classes.items()}

@@ -17,6 +17,7 @@ from segue.models.base.sharing import one_image, shared_image
 from segue.models.base.tracking import (
     FramePrompts,
     Highest,
+    PredictedObjects,
     Schedule,
     Setup,
     TrackCapabilities,
@@ -38,6 +39,7 @@ __all__ = [
     "Highest",
     "InstanceNetwork",
     "MemoryNetwork",
+    "PredictedObjects",
     "QueryFeatures",
     "Schedule",
     "Setup",

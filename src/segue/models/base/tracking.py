@@ -147,6 +147,21 @@ class Highest:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictedObjects:
+    """Objects that were predicted on a frame on which others were given.
+
+    Attributes:
+        ids: their ids.
+        compact: their log-odds in a small tensor, on the tracker's device.
+        expand: gives those at the size of the image, (K, H, W), of ``compact``; it can be pickled.
+    """
+
+    ids: tuple[int, ...]
+    compact: Tensor
+    expand: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
 class TrackOutput:
     """Result of a frame, on the tracker's device; the session downloads it at once.
 
@@ -157,6 +172,10 @@ class TrackOutput:
         compact: a small tensor from which ``expand`` computes ``probabilities`` again; the result keeps it on
             the processor. None keeps the probabilities themselves.
         expand: gives ``probabilities`` of ``compact``; it can be pickled.
+        logits: gives log-odds of each object by itself, (K, H, W), of ``compact``; it can be pickled. None
+            where only ``probabilities`` are known.
+        predicted: the objects of which nothing was given on a frame with prompts, and what gives their
+            log-odds; None where ``logits`` has all.
         scores: (K,), how good the mask of each object is likely to be, in [0, 1], where the network says so
             itself; None leaves it to the session.
         highest: what is highest at each pixel; None leaves it to the session.
@@ -168,6 +187,8 @@ class TrackOutput:
     expand: Callable[[Tensor], Tensor] | None = None
     scores: Tensor | None = None
     highest: Highest | None = None
+    logits: Callable[[Tensor], Tensor] | None = None
+    predicted: PredictedObjects | None = None
 
 
 class Tracker(Protocol):

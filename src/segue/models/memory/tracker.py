@@ -16,6 +16,7 @@ from torch import Tensor
 from segue.layers.pieces import cat
 from segue.models.base import (
     FramePrompts,
+    PredictedObjects,
     QueryFeatures,
     Setup,
     Shape,
@@ -199,7 +200,7 @@ class MemoryTracker(Checkpointable):
             tracked, seen = self.merge(look.logits, geometry)
         else:
             seen, shown = self._merge(look.logits, given, geometry, ids)
-            tracked = TrackOutput(ids, shown)
+            tracked = TrackOutput(ids, shown, predicted=self._not_given(look.logits, given, geometry))
         before = None if self.schedule.max_jump is None else seen[1:] > 0.5
         if plan.keep and self._dense_radius is not None:
             touched = F.max_pool2d(seen[1:].amax(0, keepdim=True), self.network.read_stride)[0] > 0.5
@@ -221,6 +222,16 @@ class MemoryTracker(Checkpointable):
                 self.write(view, entry, plan)
             self.finish(plan)
         return tracked
+
+    def _not_given(
+        self, logits: Tensor | None, given: FramePrompts, geometry: ResizePadGeometry
+    ) -> PredictedObjects | None:
+        """The objects that are as predicted by their log-odds (K, h, w), where others are given."""
+        rows = [row for row, i in enumerate(self.ids) if i not in given.ids]
+        if logits is None or not rows:
+            return None
+        ids = tuple(self.ids[row] for row in rows)
+        return PredictedObjects(ids, logits[rows], functools.partial(object_logits, geometry=geometry))
 
     def peek(self, image: Image) -> TrackOutput:
         geometry = self.geometry(image.shape[:2])
@@ -299,7 +310,8 @@ class MemoryTracker(Checkpointable):
         to_probabilities = self.class_probabilities()
         seen = to_probabilities(logits, geometry.padded)
         expand = functools.partial(to_image, geometry=geometry, to_probabilities=to_probabilities)
-        return TrackOutput(self.ids, geometry.to_image(seen), logits, expand), seen
+        whole = functools.partial(object_logits, geometry=geometry)
+        return TrackOutput(self.ids, geometry.to_image(seen), logits, expand, logits=whole), seen
 
     def merge_masks(
         self, predicted: Tensor | None, ids: Sequence[int], mask: Tensor, given: Sequence[int]
@@ -453,3 +465,8 @@ def upsample_then_aggregate(logits: Tensor, size: Shape, *, aggregate: Callable[
 def to_image(logits: Tensor, *, geometry: ResizePadGeometry, to_probabilities: ToProbabilities) -> Tensor:
     """Probabilities (K+1, H, W) at the size of the image, of log-odds (K, h, w)."""
     return geometry.to_image(to_probabilities(logits, geometry.padded))
+
+
+def object_logits(logits: Tensor, *, geometry: ResizePadGeometry) -> Tensor:
+    """Log-odds (K, H, W) of each object by itself at the size of the image, of those (K, h, w)."""
+    return geometry.to_image(F.interpolate(logits[None], size=geometry.padded, mode="bilinear")[0])

@@ -206,7 +206,10 @@ class SAM2Tracker(Checkpointable):
         hidden = low.new_zeros(1)
         scores = torch.cat([hidden if record is None else record.expected for record in records])
         size = image.shape[0], image.shape[1]
-        return TrackOutput(ids, merged(low, size), low, partial(merged, size=size), scores.clamp(0, 1))
+        logits = partial(video_logits, size=size)
+        return TrackOutput(
+            ids, merged(low, size), low, partial(merged, size=size), scores.clamp(0, 1), logits=logits
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 from PIL import Image as PillowImage
@@ -16,7 +16,7 @@ from segue.errors import SourceError
 from segue.masks.files import MAX_PIXELS, check_pixels
 from segue.types import Frame, Image, SupportsArray
 from segue.utils.arrays import as_array
-from segue.utils.inputs import kind_of
+from segue.utils.inputs import check_choice, kind_of
 from segue.video.decoding.frame_index import FrameIndex
 
 DEFAULT_FPS = 25.0
@@ -177,6 +177,8 @@ def as_rgb(value: Any, where: str, *, bgr: bool = False, channels_first: bool = 
     if value.ndim != 3 or value.shape[2] not in (1, 3, 4):
         first = value.ndim == 3 and value.shape[0] in (1, 3, 4)
         hint = '; move the channels last, or give layout="tchw"' if first else ""
+        if value.ndim == 4:
+            hint = "; a list holds the images of one video: give each video by itself"
         raise SourceError(f"{where}: expected an image of (H, W, 3), not {value.shape}{hint}")
     check_pixels(value.shape[0], value.shape[1], where)
     if value.shape[2] == 1:
@@ -184,25 +186,39 @@ def as_rgb(value: Any, where: str, *, bgr: bool = False, channels_first: bool = 
     return np.ascontiguousarray(value[..., 2::-1] if bgr else value[..., :3])
 
 
+Colour = Literal["rgb", "bgr"]
+"""Order of the channels of images that a program gives."""
+
 FrameLike: TypeAlias = Frame | SupportsArray | PillowImage.Image
 """A :class:`Frame`, or an image: array or tensor (H, W, 3) of uint8, or a PIL image."""
 
 
-def as_frame(value: FrameLike, index: int = 0, size: tuple[int, int] | None = None) -> Frame:
+def as_frame(
+    value: FrameLike, index: int = 0, size: tuple[int, int] | None = None, *, colour: Colour = "rgb"
+) -> Frame:
     """A frame as it is, or an image as the frame ``index`` of a video of 25 frames a second.
 
     Args:
         value: the frame or image.
         index: index of an image.
         size: height and width of the frames before it, which it must have, too; None is any.
+        colour: order of the channels of an image; that of a frame is always RGB.
 
     Returns:
         The frame, whose image is RGB (H, W, 3), uint8.
 
     Raises:
-        SourceError: it is no image, or has another size.
+        SourceError: it is no image, or has another size; or ``bgr`` is said of a frame.
     """
-    frame = value if isinstance(value, Frame) else Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame"))
+    check_choice("colour", colour, Colour, SourceError)
+    if isinstance(value, Frame):
+        if colour == "bgr":
+            raise SourceError(
+                f"colour: the image of a Frame is RGB; give the image itself, frame {value.index}"
+            )
+        frame = value
+    else:
+        frame = Frame(index, index / DEFAULT_FPS, as_rgb(value, "frame", bgr=colour == "bgr"))
     image = frame.image  # of a program: it may be anything
     is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
     if not (is_rgb and 0 < image.size <= 3 * MAX_PIXELS):

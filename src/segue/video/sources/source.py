@@ -37,7 +37,7 @@ from segue.video.sources.addresses import check_place, is_address
 from segue.video.sources.given import NAME, Capture, SourceLike, check_open, images_of, path_of
 from segue.video.sources.identity import VideoSource
 from segue.video.sources.images import AnimationReader, ImageReader, count_frames, open_folder, open_pattern
-from segue.video.sources.kinds import IMAGE_SUFFIXES
+from segue.video.sources.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from segue.video.sources.live import POLLED_FPS, CameraReader, NetworkReader, Reconnect
 from segue.video.sources.prefetch import Prefetcher
 from segue.video.sources.span import Span, at_rate, chunks_back
@@ -611,6 +611,11 @@ def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: boo
         return ArrayReader([source], fps)
     if isinstance(source, (list, tuple)) and source and all(isinstance(one, (str, Path)) for one in source):
         files = [user_path(one) for one in source]
+        if videos := [file for file in files if file.is_dir() or file.suffix.lower() in VIDEO_SUFFIXES]:
+            raise SourceError(
+                f"source: {videos[0]} is a video in a list, which holds the images of one video; give each "
+                "video by itself, or all to segue batch"
+            )
         return ImageReader(files, files[0].resolve().parent.name or "images", "list of images", fps)
     if isinstance(source, Capture):
         return ArrayReader(images_of(source), fps or check_open(source), bgr=True)
