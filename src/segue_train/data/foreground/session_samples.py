@@ -145,7 +145,7 @@ class MovingFilms:
         return Film(length, ((part.image, moving_labels(part.mask)) for part in parts))
 
 
-class Films(Protocol):
+class _Films(Protocol):
     """Draws films."""
 
     def film(self, rng: Rng) -> Film:
@@ -161,7 +161,7 @@ class SessionSamples:
         size: height and width of a sample.
     """
 
-    def __init__(self, films: Films, weights: Sequence[Path], size: Size) -> None:
+    def __init__(self, films: _Films, weights: Sequence[Path], size: Size) -> None:
         self.films, self.weights, self.size = films, list(weights), size
 
     def samples(self, rng: Rng) -> list[Sample]:
