@@ -26,7 +26,7 @@ from segue.masks import overlay, resize_mask
 from segue.sinks.base import FileSink
 from segue.types import Frame, Image, Segmentation
 from segue.utils.files import replacing, writing
-from segue.video.decoding.decode import ONE_THREAD
+from segue.video.decoding.reformat import ONE_THREAD
 from segue.video.decoding.readers import DEFAULT_FPS
 
 RgbaImage = Image
