@@ -26,8 +26,8 @@ from segue.masks import overlay, resize_mask
 from segue.sinks.base import FileSink
 from segue.types import Frame, Image, Segmentation
 from segue.utils.files import replacing, writing
-from segue.video.decoding.reformat import ONE_THREAD
 from segue.video.decoding.readers import DEFAULT_FPS
+from segue.video.decoding.reformat import ONE_THREAD
 
 RgbaImage = Image
 """An image with transparency, (H, W, 4), uint8."""
