@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from segue.batch import Task, plan, read_tasks
-from segue.batch.plan import check_name, check_names, identity_now, in_threads
+from segue.batch.plan import _rows, check_name, check_names, identity_now, in_threads
 from segue.batch.work import JobConfig
 from segue.cli import batch
 from segue.cli.batch import with_jobs
@@ -405,3 +405,11 @@ def test_a_stream_without_an_end_is_refused_at_once(tmp_path: Path, address: str
         with pytest.raises(SourceError, match="has no end") as error:
             read_tasks([source])
         assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lists_that_windows_writes_are_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "ä.mp4").write_bytes(b"x")
+    path = tmp_path / "list.txt"
+    path.write_text("# videos\nä.mp4\n", encoding)
+    assert [row["source"] for row in _rows(str(path))] == ["ä.mp4"]

@@ -1059,3 +1059,31 @@ def test_regions_that_kitti_ignores_are_no_object(tmp_path: Path) -> None:
     values[values == 2001] = 1
     Image.fromarray(values).save(tmp_path / "other" / f"{FRAMES[0]}.png")
     assert [*read_labels(tmp_path / "other", VIDEO).names] == [1, 10000]
+
+
+def test_ids_that_are_texts_are_those_of_numbers(tmp_path: Path) -> None:
+    path = coco(tmp_path / "a.json", {"bbox": [20, 15, 20, 15], "image_id": "1", "category_id": "3"})
+    assert read_labels(path, VIDEO).names == {1: "car"}
+    path = coco(tmp_path / "b.json", {"bbox": [20, 15, 20, 15], "category_id": "van"})
+    assert read_labels(path, VIDEO).names == {1: "van"}
+
+
+def test_flags_of_cvat_may_be_words(tmp_path: Path) -> None:
+    keys = KEY["box"].format(0, 0, 10, 30) + KEY["box"].format(3, 1, 10, 30)
+    keys = keys.replace("='1'", "='True'").replace("outside='0'", "outside='False'")
+    labels = read_labels(cvat(tmp_path / "a.xml", f"<track id='0' label='a'>{keys}</track>"), VIDEO)
+    assert sorted(labels.masks) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", "", "is empty"),
+        ("a.xml", " \n", "is empty"),
+        ("a.xml", "<annotation><object/></annotation>", "Pascal VOC"),
+    ],
+)
+def test_files_that_hold_no_areas_say_why(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SegueError, match=message):
+        read_labels(tmp_path / name, VIDEO)

@@ -249,6 +249,16 @@ def test_a_flat_deep_image_is_no_division_by_nothing() -> None:
     assert Range.of([np.full((4, 4), np.nan, np.float32)]).to_8_bits(np.zeros((1, 1))).max() == 0
 
 
+def test_dead_and_hot_pixels_of_a_thermal_camera_do_not_widen_its_range() -> None:
+    values = np.random.default_rng(0).integers(30000, 30600, (200, 200)).astype(np.uint16)
+    values[:2, 0], values[:2, 1] = 0, 65535
+    scale = Range.of([values])
+    assert 30000 <= scale.black <= scale.white <= 30600
+    values[:] = 500
+    values[:2] = 65535
+    assert Range.of([values]) == Range(0, 65535), "dark images with highlights stay as they are"
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "LA", "1", "YCbCr", "P"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
     grey = Image.fromarray(np.full((8, 8, 3), 255, np.uint8)).convert(

@@ -202,6 +202,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         open_source(tmp_path / "nowhere.mp4")
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "movie.nfo", "log.ans"])
+def test_a_text_is_no_film_though_ffmpeg_draws_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("hello\n" * 200)
+    with pytest.raises(SourceError, match="is a text, not a video"):
+        open_source(tmp_path / name)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello world\n" * 100, bytes(5000)])
 def test_what_is_no_video_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.mp4"

@@ -23,6 +23,7 @@ OF_SHAPES = {"track_id", "rotation", "keyframe"}
 
 _SCORE = TypeAdapter(Annotated[float, Field(allow_inf_nan=False)])
 _ANNOTATION = ("annotations", True)
+_IDS = {"id", "image_id", "category_id", "video_id"}
 
 Item = dict[str, Any]
 
@@ -57,7 +58,7 @@ class _Head:
         name = self.classes.get(category)
         looks: dict[str, object] = {"category": name, "colour": self.colours.get(category)}
         if name is None and category is not None:
-            name = f"class {category}"
+            name = category if isinstance(category, str) else f"class {category}"
         if own:
             looks = {key: own.get(key) or None for key in ("category", "colour")}
             name = own.get("name") or name
@@ -72,16 +73,35 @@ def read_coco(labels: Labels, text: str, where: str, video: Frames) -> None:
     head = _Head()
     # Twice through the text, for annotations may stand before what they refer to; only one is held.
     for key, place, value in json_entries(text, where):
-        _take(head, key, place, value)
+        _take(head, key, place, _with_numbers(value))
     if not head.annotated:
         found_keys = first_few(sorted(head.keys)) or "nothing"
         raise DatasetError(f"has no annotations of COCO or YouTube-VIS, only {found_keys}")
-    found = (item for key, place, item in json_entries(text, where) if (key, place >= 0) == _ANNOTATION)
+    found = (
+        _with_numbers(item)
+        for key, place, item in json_entries(text, where)
+        if (key, place >= 0) == _ANNOTATION
+    )
     if head.videos and head.of_tracks:
         _read_tracks(labels, video, head, found)
     else:
         _choose_images(head, video)
         _read_images(labels, video, head, found)
+
+
+def _with_numbers(item: Any) -> Any:
+    """An entry whose ids are numbers where some programs write them as texts."""
+    if isinstance(item, dict):
+        for key in _IDS & item.keys():
+            value = item[key]
+            if (
+                isinstance(value, str)
+                and value.isascii()
+                and value.isdecimal()
+                and str(int(value[:18])) == value
+            ):
+                item[key] = int(value)
+    return item
 
 
 def _take(head: _Head, key: str, place: int, value: Any) -> None:

@@ -214,10 +214,10 @@ class _Reading:
         """Take the shapes of a track up to a frame; as CVAT does, fill the frames after key frames."""
         items = sorted(items, key=lambda item: _whole(item.get("frame")) or 0)
         for item, later in zip_longest(items, items[1:]):
-            if item.get("outside") == "1":
+            if _is_set(item, "outside"):
                 continue
             self.draw(item, number, canvas, None)
-            if item.get("keyframe") != "1" or item.tag == "mask":  # masks have no frames between them
+            if not _is_set(item, "keyframe") or item.tag == "mask":  # masks have no frames between them
                 continue
             shape = _SHAPES[item.tag].model_validate(item.attrib)
             goal = None if later is None else _SHAPES[later.tag].model_validate(later.attrib)
@@ -248,6 +248,8 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
     """Areas on the frames that the file lists; tracks of a group are one object."""
     text = refuse_entities(text)
     _, root = next(_parsed(text, "start"))
+    if root.tag == "annotation":
+        raise DatasetError("is a file of Pascal VOC, not of CVAT: convert it to COCO, or give its masks")
     if root.tag != "annotations":
         raise DatasetError(f"is no file of CVAT: it begins with <{root.tag[:40]}>, not <annotations>")
     reading = _Reading(labels, video)
@@ -259,10 +261,10 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
         if task is not None and of is not None and of != task.id:
             continue
         for shape in item:
-            if shape.tag in _NO_AREAS and shape.get("outside") != "1":
+            if shape.tag in _NO_AREAS and not _is_set(shape, "outside"):
                 labels.left_out[_NO_AREAS[shape.tag]] += 1
         all_shapes = [shape for shape in item if shape.tag in _SHAPES]
-        shapes = [shape for shape in all_shapes if shape.get("outside") != "1"]
+        shapes = [shape for shape in all_shapes if not _is_set(shape, "outside")]
         if item.tag == "track":
             if shapes:
                 number, canvas = reading.object_of(item), _canvas(video, task, item)
@@ -404,6 +406,11 @@ def _canvas(video: Frames, task: _Task | None, item: ET.Element) -> Canvas:
     if task is not None:
         return Canvas.of(video.size, task.height, task.width)
     return Canvas.of(video.size, _whole(item.get("height")), _whole(item.get("width")))
+
+
+def _is_set(item: ET.Element, key: str) -> bool:
+    """Whether a flag of a shape is set; other programs than CVAT write it as a word."""
+    return item.get(key, "").lower() in ("1", "true")
 
 
 def _wanted(item: ET.Element, key: str) -> str:

@@ -361,6 +361,8 @@ def read_annotation_text(
     labels: Labels, text: str, where: str, video: Frames, config: str | None = None
 ) -> None:
     """Read the text of an annotation file; ``where`` is its name."""
+    if not text.strip():
+        raise DatasetError("is empty")
     if where.lower().endswith(".xml"):
         read_cvat(labels, text, video)
     elif is_labelme(text):

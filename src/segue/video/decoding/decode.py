@@ -51,6 +51,9 @@ PQ, HLG = 16, 18
 _COVER = 0x400
 """Disposition of an image that is attached to a file (AV_DISPOSITION_ATTACHED_PIC)."""
 
+_TEXTS = frozenset({"tty", "bin", "xbin", "adf", "idf"})
+"""Formats of FFmpeg that draw text as a film."""
+
 _LATE_FLAG = 4
 """Packets between a flag of damage and the second recording whose beginning it is about."""
 
@@ -179,6 +182,9 @@ def open_container(
         raise SourceError(f"{where}: not a video, or cut off before its index ({error.strerror})") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise SourceError(f"{where}: cannot be opened ({describe(error)})") from error
+    if container.format.name in _TEXTS:
+        container.close()
+        raise SourceError(f"{where}: is a text, not a video; a list of videos goes to `segue batch`")
     if not any(_is_video(stream) for stream in container.streams.video):
         cover = " (its only image is a cover)" if container.streams.video else ""
         container.close()

@@ -12,6 +12,9 @@ from av.video.frame import VideoFrame
 
 from segue.video.decoding.reformat import ONE_THREAD
 
+FEW = 10_000
+"""Values of which one may be of a dead or hot pixel."""
+
 SAMPLES = 16
 """Images of a source, spread over it, in which the range of values of more than 8 bits is looked for."""
 
@@ -38,9 +41,14 @@ class Range:
         whites += [float((1 << bits) - 1) for bits in (8, 10, 12, 14, 16)]
         white = next((value for value in whites if high <= value), high)
         full = low >= 0 and white <= 65535 and (whites[0] > 1 or white <= 255)
-        if full and (low == 0 or high - low >= white / 4):
-            return cls(0.0, white)
-        return cls(low, high)
+        if not full or (low > 0 and high - low < white / 4):
+            return cls(low, high)
+        # Dead and hot pixels of a thermal camera are few, and far from all others.
+        inner_low = min((_extreme(values, 0) for values in finite), default=0.0)
+        inner_high = max((_extreme(values, -1) for values in finite), default=0.0)
+        if white > 255 and inner_low > white / 4 and 0 < inner_high - inner_low < white / 4:
+            return cls(inner_low, inner_high)
+        return cls(0.0, white)
 
     def __str__(self) -> str:
         return f"values from {self.black:g} to {self.white:g} are shown as black to white, in all images"
@@ -53,6 +61,13 @@ class Range:
             return np.asarray(table[values])
         level = np.nan_to_num(values.astype(np.float64), nan=self.black)
         return np.clip(np.round((level - self.black) * scale), 0, 255).astype(np.uint8)
+
+
+def _extreme(values: npt.NDArray[Any], end: int) -> float:
+    """The least (0) or largest (-1) value but for one pixel of ten thousand."""
+    few = values.size // FEW
+    place = few if end == 0 else values.size - 1 - few
+    return float(np.partition(values, place, None)[place])
 
 
 def deep_bits(frame: VideoFrame) -> int:
