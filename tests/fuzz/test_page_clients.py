@@ -73,7 +73,7 @@ class SlowWorker(CircleWorker):
         return self._tracked(*arguments) if make is track_job else self._exported()
 
     async def _tracked(self, *arguments: Any) -> AsyncGenerator[Any, None]:
-        _, start, stop, objects, kept, _, given = arguments
+        _, start, stop, objects, kept, _, _, given = arguments
         way = range(given + 1, stop + 1) if start < stop else range(given - 1, stop - 1, -1)
         for index in way:
             await asyncio.sleep(self.chance.choice((0, 0.001, 0.004)))

@@ -52,7 +52,7 @@ class WanderingWorker:
             mask = mask | (disk > 0) if inside else mask & (disk == 0)
         return mask, 0.7
 
-    def click(self, prompts: ImagePrompts, bound: BoolArray | None) -> Any:
+    def click(self, prompts: ImagePrompts, bound: BoolArray | None, clicks: list[Click], new: int) -> Any:
         plane = np.zeros(SIZE, np.uint8)
         if prompts.box is not None:
             x0, y0, x1, y1 = map(int, prompts.box)
