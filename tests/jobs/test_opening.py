@@ -114,7 +114,7 @@ def test_options_of_foreground_reach_its_masks(video: Path, option: dict[str, An
 CANNOT_BE_MEANT: list[tuple[Callable[..., Any], type[Exception], str, dict[str, Any]]] = [
     (segue.foreground, SegueError, "passes=2", {"passes": 2, "scene": "empty.png"}),
     (segue.foreground, SegueError, "two passes", {"passes": 2, "source": iter(FRAMES)}),
-    (segue.foreground, FlowError, "--flow", {"flow": "flows"}),
+    (segue.foreground, FlowError, "trained with flow look at flow", {"flow": "flows"}),
     (segue.foreground, ArgumentError, "depth", {"depth": 3}),
     (segue.foreground, SourceError, "no such file", {"scene": "none.png"}),
     (segue.foreground, ArgumentError, "roi", {"roi": [[0, 1]]}),

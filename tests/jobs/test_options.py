@@ -35,6 +35,7 @@ EVENTS = {
     "keep",
     "background",
 }
+OF_SOURCES = {"start", "end", "stride", "colour", "layout"}  # as open_source has them
 NOT_IN_PYTHON = {*EVENTS, "explain"}
 
 
@@ -42,7 +43,7 @@ NOT_IN_PYTHON = {*EVENTS, "explain"}
 def test_the_arguments_of_a_function_are_the_options_of_its_job(name: str) -> None:
     function: Callable[..., Any] = getattr(segue, name)
     signature = inspect.signature(function).parameters
-    arguments = set(signature) - IN_PYTHON_ALONE - {"source", "progress", "keep_images", "colour", "layout"}
+    arguments = set(signature) - IN_PYTHON_ALONE - OF_SOURCES - {"source", "progress", "keep_images"}
     fields = {place: item for place, item in offered(JOBS[name]) if place[0] not in OF_FILES}
     wanted = {"model" if place == ("model", "name") else place[-1] for place in fields}
     assert arguments == wanted - NOT_IN_PYTHON

@@ -385,11 +385,12 @@ def test_polygons_and_boxes_of_cvat_come_in(video: Video, tmp_path: Path) -> Non
     labels = read_labels(tmp_path / "a.xml", video)
 
     assert dict(labels.names) == {1: "car", 2: "tree"}
-    assert list(labels.masks) == [1]
     mask = labels.mask(1)
     assert (mask[5:15, 10:20] == 1).all()
     assert (mask == 1).sum() == 100
-    assert (mask == 2).sum() == 600
+    assert [(labels.mask(i) == 1).any() for i in labels.masks] == [True, *[False] * (len(labels.masks) - 1)]
+    assert list(labels.masks) == [1, 2, 3, 4], "a shape without a further key frame stays to the end"
+    assert {int((labels.mask(i) == 2).sum()) for i in labels.masks} == {600}
 
 
 TRACK = "<annotations><track id='0' label='a'>{}</track></annotations>"

@@ -87,7 +87,8 @@ def open_job(job: VideoJob, source: Source | None = None, *, strict: bool = Fals
     forms = None
     if job.outputs.resume:
         source = source or open_video(job.source)
-        forms = forms_to_resume(job, source)
+        with memory_errors("close other programs and run it again"):
+            forms = forms_to_resume(job, source)
     with recorded(forms):
         opened: Run = resolve_name(_OPENERS[type(job)])(job, source, strict=strict)
     opened.strict = strict
