@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -73,6 +74,7 @@ def test_a_source_with_a_prompt_that_does_not_fit_is_closed(
 ) -> None:
     closed: list[str] = []
     source = open_source(video)
+    gc.collect()  # sources of other tests are closed with their cycles
     monkeypatch.setattr(type(source), "close", lambda self: closed.append(self.name))
     wrong = np.zeros((9, 9), np.uint8)
     wrong[2:5, 2:5] = 1
