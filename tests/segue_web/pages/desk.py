@@ -103,7 +103,13 @@ class Desk:
         self.errors.append(str(error))
 
     def leave(self) -> None:
-        """Make the page one for the next test."""
+        """Make the page one for the next test, which goes on with nothing that is unfinished here."""
+        self.page.evaluate(
+            """import('./static/drafts.js').then(({ saveDrafts }) => {
+              removeEventListener('pagehide', saveDrafts);
+              sessionStorage.clear();
+            })"""
+        )
         self.page.goto("about:blank")
         self.page.remove_listener("pageerror", self._fail)
 
