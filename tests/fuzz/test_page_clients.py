@@ -375,7 +375,7 @@ def reviewed(page: Client) -> tuple[str, Message]:
 @act
 def schema(page: Client) -> tuple[str, Message]:
     known = page.known["schema"].get("classes", [])
-    new = {"name": f"{page.name} {page.number}"}
+    new = {"name": f"{page.name} {page.chance.getrandbits(48)}"}  # numbers begin again with a connection
     return "schema", {"schema": {"classes": [*known[-5:], new]}, "seen": page.revision}
 
 
