@@ -21,7 +21,8 @@ from benchmarks.accuracy.corrections import (
     tracked_on,
 )
 from segue.datasets.davis import DavisFolder
-from segue.utils.arrays import BoolArray, Float32Array
+from segue.datasets.davis import Sequence as Video
+from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
 
 def case(truth: BoolArray, tracked: BoolArray) -> Case:
@@ -34,6 +35,18 @@ def squares(*places: tuple[int, int, int, int]) -> BoolArray:
     for x0, y0, x1, y1 in places:
         mask[y0:y1, x0:x1] = True
     return mask
+
+
+def moving_square(folder: Path, frames: int) -> tuple[Video, UInt8Array]:
+    """A video of a square that moves to the right, as DAVIS has them, and its last image."""
+    for kind in ("JPEGImages", "Annotations"):
+        (folder / kind / "video").mkdir(parents=True)
+    for index in range(frames):
+        mask = squares((20 + index, 20, 60 + index, 60)).astype(np.uint8)
+        image = np.where(mask[..., None] == 1, np.uint8([200, 60, 40]), np.uint8(90))
+        cv2.imwrite(str(folder / "JPEGImages/video" / f"{index:05}.jpg"), image)
+        cv2.imwrite(str(folder / "Annotations/video" / f"{index:05}.png"), mask)
+    return DavisFolder(folder)["video"], image
 
 
 BODY = (20, 20, 60, 60)
@@ -89,17 +102,10 @@ def test_what_nobody_would_click_is_not_clicked() -> None:
 def test_tracks_go_on_from_a_corrected_frame_in_both_directions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for kind in ("JPEGImages", "Annotations"):
-        (tmp_path / kind / "video").mkdir(parents=True)
-    for index in range(5):
-        mask = squares((20 + index, 20, 60 + index, 60)).astype(np.uint8)
-        image = np.where(mask[..., None] == 1, np.uint8([200, 60, 40]), np.uint8(90))
-        cv2.imwrite(str(tmp_path / "JPEGImages/video" / f"{index:05}.jpg"), image)
-        cv2.imwrite(str(tmp_path / "Annotations/video" / f"{index:05}.png"), mask)
+    video, image = moving_square(tmp_path, 5)
     truth = squares((22, 20, 62, 60))
     wrong = Case("sets/video/2/1", "development", image, truth.astype(np.uint8), truth.astype(np.float32))
     monkeypatch.setattr(corrections, "cases_of", lambda *_: [wrong])
-    video = DavisFolder(tmp_path)["video"]
     tracks = tracked_on(video, "sets/video", "development", "stcn-lite", frames=1, after=2, truth=True)
     assert [(each.way, each.video) for each in tracks] == [
         (way, "sets/video") for way in ("on", "forward", "back")
@@ -108,14 +114,7 @@ def test_tracks_go_on_from_a_corrected_frame_in_both_directions(
 
 
 def test_a_task_ends_when_all_frames_have_the_aim(tmp_path: Path) -> None:
-    for kind in ("JPEGImages", "Annotations"):
-        (tmp_path / kind / "video").mkdir(parents=True)
-    for index in range(4):
-        mask = squares((20 + index, 20, 60 + index, 60)).astype(np.uint8)
-        image = np.where(mask[..., None] == 1, np.uint8([200, 60, 40]), np.uint8(90))
-        cv2.imwrite(str(tmp_path / "JPEGImages/video" / f"{index:05}.jpg"), image)
-        cv2.imwrite(str(tmp_path / "Annotations/video" / f"{index:05}.png"), mask)
-    video = DavisFolder(tmp_path)["video"]
+    video, _ = moving_square(tmp_path, 4)
     task = completed(video, "sets/video", "development", "stcn-lite", aim=0.999, most=3, truth=True)
     assert task.clicks == 3
     assert sum(j == 1 for j in task.reached) == 3, "each true mask mends its own frame"

@@ -65,7 +65,7 @@ class ChangeRegion(Checkpointable):
         self._region, self._image = np.asarray(moved, np.float32), reduced
 
     def extend(self, changed: BoolArray) -> None:
-        """Add pixels, (H, W), that another correction changed on the frame at hand."""
+        """Add pixels, (H, W), that another correction changed on the current frame."""
         self._region = np.maximum(self._region, self._reduced(changed))
 
     def limit(self, previous: IndexMask, new: IndexMask) -> IndexMask:

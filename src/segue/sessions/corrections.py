@@ -84,10 +84,9 @@ class Layer:
     def step(self, frame: Frame, start: int) -> Segmentation:
         """Track the next frame."""
         given = self.conditioning.get(frame.index)
-        is_given = False
-        if given is not None and given.mask.any():
-            is_given = True
-            result = add_conditioning_frame(self.session, frame, given)
+        visible = given if given is not None and given.mask.any() else None
+        if visible is not None:
+            result = add_conditioning_frame(self.session, frame, visible)
         elif not self.session.ids:
             raise PromptError(f"frame {start} shows no pixel of the objects; start where one is visible")
         else:
@@ -100,7 +99,7 @@ class Layer:
             else:
                 self.region.extend(given.changed)
         previous = self.previous.get(frame.index)
-        if is_given or self.region is None or not previous:
+        if visible is not None or self.region is None or not previous:
             return result
         return _limited(result, previous, self.region)
 

@@ -440,9 +440,10 @@ class Project(Store):
             self._put(frame, number, counts, replace(mark, area=area))
 
     def _put(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
-        before = self._one("SELECT mask FROM marks WHERE frame=? AND object=?", frame, number)
-        if before is not None and mark.kind == "given":
-            self._changed.replaced.setdefault((frame, number), before["mask"])
+        if mark.kind == "given":
+            before = self._one("SELECT mask FROM marks WHERE frame=? AND object=?", frame, number)
+            if before is not None:
+                self._changed.replaced.setdefault((frame, number), before["mask"])
         row = {"frame": frame, "object": number, "mask": counts, **asdict(mark)}
         row |= {"reviewed": int(mark.reviewed), "user": mark.user or actor()}
         self._set("marks", (frame, number), row)
