@@ -228,7 +228,7 @@ def passing(count: int) -> Iterator[Frame]:
 
 def followed_over(count: int, most: int = MAX_OBJECTS) -> list[int]:
     """Number of objects on every frame of a session that finds a new one on each."""
-    following = AutoSession(colours(), Passers(), 1, most=most)
+    following = AutoSession(colours(), Passers(), 1, max_objects=most)
     sizes = []
     for one in passing(count):
         result = following.step(one)

@@ -55,31 +55,31 @@ class Tracker:
             self.state = self._run("start", mask=mask.astype(np.int64))
         keep = self.seen % self.plan["mem_every"] == 0
         windows = self._run("windows")["windows"]  # where to look; the last one is the whole frame
-        whole = self._run("encode", image=frame, window=windows[-1]) if keep else Arrays()
-        window, features = (windows[-1], whole) if mask is not None else self._predict(frame, windows, whole)
+        full = self._run("encode", image=frame, window=windows[-1]) if keep else Arrays()
+        window, features = (windows[-1], full) if mask is not None else self._predict(frame, windows, full)
         if keep or self.plan["include_last"]:
             self._remember(frame, window, features, keep)
         self.seen += 1
         return np.asarray(self.state["ids"][self.state["index"]])
 
-    def _predict(self, frame: Array, windows: Array, whole: Arrays) -> tuple[Array, Arrays]:
+    def _predict(self, frame: Array, windows: Array, full: Arrays) -> tuple[Array, Arrays]:
         """Find the masks in the first window that no object leaves; gives what is to be remembered."""
         memory = {key: np.concatenate([item[key] for item in self.memory], -2) for key in ("keys", "values")}
         memory["near"] = self.memory[-1]["places"][: None if len(self.memory) > 1 else 0]
         coarse = self.state["masks"][0].size > (self.about["coarse_above"] or np.inf)
         for window in windows:
-            features = {name: cut(planes, window, windows[-1]) for name, planes in whole.items()}
+            features = {name: cut(planes, window, windows[-1]) for name, planes in full.items()}
             features = features or self._run("encode", image=frame, window=window)
             read = self._run("read_coarse" if coarse else "read", window=window, **features, **memory)
-            found = self._run("decode", window=window, **features, **read)
-            if not found["touches"]:
+            decoded = self._run("decode", window=window, **features, **read)
+            if not decoded["touches"]:
                 break
         ends = np.cumsum([len(item["keys"]) for item in self.memory[:-1]])
         for item, usage in zip(self.memory, np.split(read["usage"], ends), strict=True):
             item["usage"] += float(usage.sum())
-        pieces = np.stack([cv2.connectedComponents(plane)[1] for plane in found["likely"]])
-        self.state |= self._run("merge", pieces=pieces, **found)
-        return (windows[-1], whole) if whole else (window, features)
+        pieces = np.stack([cv2.connectedComponents(plane)[1] for plane in decoded["likely"]])
+        self.state |= self._run("merge", pieces=pieces, **decoded)
+        return (windows[-1], full) if full else (window, features)
 
     def _remember(self, frame: Array, window: Array, features: Arrays, keep: bool) -> None:
         """Put a frame into the memory; the previous one goes, unless it is kept."""
@@ -93,13 +93,13 @@ class Tracker:
 
     def _run(self, graph: str, **inputs: Any) -> Arrays:
         about, inputs = self.about["graphs"][graph], self.state | inputs
-        given = {name: np.asarray(inputs[name], order="C") for name in about["inputs"]}
-        return dict(zip(about["outputs"], self.graphs[graph].run(None, given), strict=True))
+        arrays = {name: np.asarray(inputs[name], order="C") for name in about["inputs"]}
+        return dict(zip(about["outputs"], self.graphs[graph].run(None, arrays), strict=True))
 
 
-def cut(planes: Array, window: Array, whole: Array) -> Array:
+def cut(planes: Array, window: Array, full: Array) -> Array:
     """The part in a window of planes (..., h, w) of the whole frame at some stride."""
-    top, bottom, left, right = window // (whole[1] // planes.shape[-2])
+    top, bottom, left, right = window // (full[1] // planes.shape[-2])
     return planes[..., top:bottom, left:right]
 
 

@@ -39,21 +39,21 @@ class OutputPlaces:
             return cls(folder, {})
         return cls(folder, {} if job.events is None else {EVENTS: job.events}, job.snapshots)
 
-    def record(self, job: VideoJob, written: Mapping[str, Path]) -> Path:
+    def record(self, job: VideoJob, paths: Mapping[str, Path]) -> Path:
         """Where the record of a job goes: into the folder, or beside the table of events if that is all."""
-        if {*written} != {EVENTS}:
+        if {*paths} != {EVENTS}:
             return self.folder
-        table = written[EVENTS]
-        named = job.outputs.folder == table or (isinstance(job, ForegroundJob) and job.events is not None)
-        return table if named else table.parent
+        table = paths[EVENTS]
+        is_table = job.outputs.folder == table or (isinstance(job, ForegroundJob) and job.events is not None)
+        return table if is_table else table.parent
 
     def part(self, name: str) -> OutputPlaces:
         """The places of a part of a run; all have one name."""
         images = () if self.snapshots is None else (self.snapshots,)
         name = new_part((self.folder, *self.others.values(), *images), name)
-        others = {kind: part_path(path, name) for kind, path in self.others.items()}
+        parts = {kind: part_path(path, name) for kind, path in self.others.items()}
         snapshots = None if self.snapshots is None else part_path(self.snapshots, name)
-        return OutputPlaces(part_path(self.folder, name), others, snapshots)
+        return OutputPlaces(part_path(self.folder, name), parts, snapshots)
 
     def next_run(self, name: str, formats: tuple[str, ...]) -> OutputPlaces:
         """The places of a run that goes on after others: events stay where they are."""

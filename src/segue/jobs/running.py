@@ -157,10 +157,10 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     if explain is not None:
         cast(ExplainedSession, session).explain()
     outputs = JobOutputs(opened, observer)
-    written, masks = outputs.written, outputs.written.get("png")
+    paths, masks = outputs.written, outputs.written.get("png")
     saves = getattr(session, "restorable", True) and not (source.endless or opened.in_memory)
     states = masks if saves else None
-    begun = time.perf_counter()
+    start = time.perf_counter()
 
     def report(frame: Frame, result: Segmentation) -> None:
         # A run that is resumed goes through its first results again, without a strip.
@@ -194,16 +194,16 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
                 )
                 if passes.summary:
                     observer.notice(passes.summary)
-                begun = time.perf_counter()
+                start = time.perf_counter()
             observer.begin("frames", opened.total)
             loop.run(cancel)
         outputs.record()
         if states:
             forget_state(states)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
         undelivered = outputs.deliver()
     except KeyboardInterrupt:
-        for name, path in written.items():
+        for name, path in paths.items():
             if path.is_file():  # what shows the frames so far is complete; masks are continued
                 observer.written(name, path)
         raise _ended(cancel, _hint(opened, masks, states is not None)) from None
@@ -211,7 +211,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
         source.on_change(observer.connection)  # and the source what the run has opened
         outputs.stop()
     observer.end(loop.done, seconds)
-    for name, path in written.items():
+    for name, path in paths.items():
         observer.written(name, path)
     if loop.lost is not None:
         if undelivered:
@@ -222,12 +222,12 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
             loop.lost = None  # else it would keep itself, and with its traceback the session
     for name, path in opened.finish().items():
         observer.written(name, path)
-        written[name] = path
+        paths[name] = path
     for text in filter(None, (str(outputs.counts), *opened.summary().splitlines())):
         observer.notice(text)
     if undelivered:
         raise UndeliveredError(undelivered)
-    return written
+    return paths
 
 
 def _hint(opened: Run, masks: Path | None, saves: bool) -> str:

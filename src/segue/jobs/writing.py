@@ -174,9 +174,9 @@ class JobOutputs:
         parts = () if archive is None else archive.parts()
         return {part.folder: part.table for part in parts if part.folder is not None}
 
-    def _record(self, places: OutputPlaces, written: dict[str, Path]) -> None:
+    def _record(self, places: OutputPlaces, paths: dict[str, Path]) -> None:
         job = self._opened.job
-        write_record(job, places.record(job, written), written)
+        write_record(job, places.record(job, paths), paths)
 
     def _event(self, images: Path | None, event: Event) -> None:
         self.counts.add(asdict(event))

@@ -127,15 +127,15 @@ class ValueEncoder(MaskTrunk):
 class Fuser(nn.Module):
     """Join the feature of an object with the key feature of its frame, which XMem puts first."""
 
-    def __init__(self, own: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
+    def __init__(self, objects: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
         super().__init__()
-        self.block1 = JointResBlock(own, frame, cout, frame_first=frame_first)
+        self.block1 = JointResBlock(objects, frame, cout, frame_first=frame_first)
         self.attention = cbam(cout)
         self.block2 = ResBlock(cout, cout)
 
-    def forward(self, own: Tensor, frame: Tensor) -> Tensor:
+    def forward(self, objects: Tensor, frame: Tensor) -> Tensor:
         """(B·K, own, h, w) and (B, frame, h, w) → (B·K, cout, h, w)."""
-        y = self.block1(own, frame)
+        y = self.block1(objects, frame)
         return self.block2(y + self.attention(y))
 
 
@@ -214,8 +214,8 @@ class STCNLite(CorrespondenceNetwork):
     def encode_query(self, image: Tensor) -> QueryFeatures:
         """Features of prepared images (B, 3, H, W), with key (B, 64, H/8, W/8)."""
         height, width = image.shape[-2:]
-        kept = image[..., : height - SHIFT, : width - SHIFT]
-        shifted = F.pad(kept, (SHIFT, 0, SHIFT, 0), mode="replicate")
+        visible = image[..., : height - SHIFT, : width - SHIFT]
+        shifted = F.pad(visible, (SHIFT, 0, SHIFT, 0), mode="replicate")
         f2, f4, f8, f16 = self.key_encoder(shifted)
         f16 = F.interpolate(f16, size=f8.shape[-2:], mode="bilinear")
         joint = torch.cat([F.normalize(f8, dim=1), F.normalize(f16, dim=1)], dim=1)

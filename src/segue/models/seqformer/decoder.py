@@ -76,8 +76,8 @@ def relative_masks(features: Tensor, parameters: Tensor, across: Tensor, down: T
     rows = w0[:, :, None, 1:2] * down[:, None]  # (K, 8, T, h)
     # One product per query keeps its digits independent of the company.
     shared = features.transpose(0, 1).reshape(1, c, -1).expand(queries, -1, -1)
-    seen = torch.baddbmm(b0[..., None], w0[:, :, 2:], shared).view(queries, c, frames, h, w)
-    hidden = (seen + columns[..., None, :] + rows[..., None]).flatten(2)
+    weighted = torch.baddbmm(b0[..., None], w0[:, :, 2:], shared).view(queries, c, frames, h, w)
+    hidden = (weighted + columns[..., None, :] + rows[..., None]).flatten(2)
     hidden = torch.baddbmm(b1[..., None], w1.view(queries, c, c), F.relu(hidden))
     logits = torch.baddbmm(b2[..., None], w2[:, None], F.relu(hidden))
     return logits.view(queries, frames, h, w)
@@ -157,8 +157,8 @@ class DecoderLayer(nn.Module):
         box = self.norm1_box(box + update)
         box = self.norm3_box(box + self._forward(box, self.linear1_box, self.linear2_box))
         share = self.time_attention_weights(box).softmax(1)
-        seen = (share * self.cross_attn.output_proj(read)).sum(1)
-        instance = self.norm1(instance + self.dropout(seen))
+        read_features = (share * self.cross_attn.output_proj(read)).sum(1)
+        instance = self.norm1(instance + self.dropout(read_features))
         instance = self.norm3(instance + self._forward(instance, self.linear1, self.linear2))
         return instance, box
 
@@ -177,8 +177,8 @@ class DecoderLayer(nn.Module):
 
     def asked(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Offsets (N·T, Q, M, L, P, 2) and weights (N·T, Q, M, L, P) of box queries (N, T or 1, Q, C)."""
-        asked = self.cross_attn.plan(box + query_position[:, None])
-        offsets, weights = (each.expand(-1, frames, *each.shape[2:]).flatten(0, 1) for each in asked)
+        sampling_plan = self.cross_attn.plan(box + query_position[:, None])
+        offsets, weights = (each.expand(-1, frames, *each.shape[2:]).flatten(0, 1) for each in sampling_plan)
         return offsets, weights
 
     def _forward(self, x: Tensor, expand: nn.Linear, reduce: nn.Linear) -> Tensor:
