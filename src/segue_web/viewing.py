@@ -52,7 +52,7 @@ class MaskComparison:
         self._scores: dict[int, dict[int, Any]] = {}
         self._means: dict[int, list[float]] = {}
 
-    def look(self, index: int, predicted: BoolArray, truth: BoolArray) -> Any:
+    def compare(self, index: int, predicted: BoolArray, truth: BoolArray) -> Any:
         """What is known of one object on a frame."""
         return region_similarity(predicted, truth), contour_accuracy(predicted, truth)
 
@@ -66,7 +66,7 @@ class MaskComparison:
         if index not in self._scores:
             one, two = self.first.mask(index), self.second.mask(index)
             pairs = {mine: (one == mine, two == theirs) for theirs, mine in self.ids.items()}
-            self._scores[index] = {i: self.look(index, *pair) for i, pair in pairs.items()}
+            self._scores[index] = {i: self.compare(index, *pair) for i, pair in pairs.items()}
         return self._scores[index]
 
     def score(self, index: int) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class ForegroundComparison(MaskComparison):
         self.scored = sorted(second.masks)
         self._truth = second if is_labels(second) else None
 
-    def look(self, index: int, predicted: BoolArray, truth: BoolArray) -> Counts:
+    def compare(self, index: int, predicted: BoolArray, truth: BoolArray) -> Counts:
         labels = np.where(truth, MOTION, STATIC).astype(np.uint8)
         if self._truth is not None and index in self._truth.masks:
             truth_mask = self._truth.mask(index)

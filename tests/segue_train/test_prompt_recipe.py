@@ -102,7 +102,7 @@ def test_what_stays_carries_its_mask_and_a_click_where_it_was_most_wrong() -> No
     }
     loss, _ = objective(batch, 0.0, 0)
     assert math.isfinite(loss.item())
-    kept = objective.kept
+    kept = objective.carried
     assert len(kept["images"]) >= 1
     assert kept["corrections"].tolist() == [1] * len(kept["images"])
     for sample, target in zip(kept["planes"], kept["targets"], strict=True):
@@ -113,7 +113,7 @@ def test_what_stays_carries_its_mask_and_a_click_where_it_was_most_wrong() -> No
         centre = sample[POSITIVE if clicks[0] else NEGATIVE].nonzero().float().mean(0).round().int()
         assert target[centre[0], centre[1]] == wanted
     objective(batch, 0.0, 1)
-    assert max(objective.kept["corrections"].tolist()) <= 2
+    assert max(objective.carried["corrections"].tolist()) <= 2
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_a_correction_that_stays_keeps_what_was_not_clicked() -> None:
         "counts": torch.full(size, int(RETAINED_WEIGHT * UNIT_WEIGHT), dtype=torch.uint8),
     }
     objective(batch, 0.0, 0)
-    for sample in objective.kept["planes"]:
+    for sample in objective.carried["planes"]:
         changed = (sample[PREVIOUS] > 127) != (planes[0, PREVIOUS] > 127)
         labels = cv2.connectedComponents(changed.numpy().astype(np.uint8), connectivity=4)[1]
         touched = np.unique(labels[78:82, 78:82])
@@ -194,7 +194,7 @@ def test_a_correction_that_stays_keeps_what_was_not_clicked() -> None:
 def test_a_checkpoint_of_before_corrections_can_be_resumed() -> None:
     objective = PromptObjective(SeguePrompt())
     objective.set_extra_state({"targets": torch.zeros(2, 8, 8, dtype=torch.uint8)})
-    assert (objective.kept["counts"] == UNIT_WEIGHT).all()
+    assert (objective.carried["counts"] == UNIT_WEIGHT).all()
 
 
 def test_the_command_draws_kinds_by_their_shares_without_what_is_left_out(

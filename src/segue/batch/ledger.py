@@ -132,7 +132,7 @@ class Ledger(AbstractContextManager["Ledger"]):
         texts = {id(job): without_secrets(to_json(job)) for job in jobs_of(new)}
         rows = [
             (
-                *(_bytes(task.name), _bytes(task.kept[0]), json.dumps(task.kept[1])),
+                *(_bytes(task.name), _bytes(task.key[0]), json.dumps(task.key[1])),
                 *(_identity(task), texts.get(id(task.job))),
             )
             for task in new

@@ -122,7 +122,7 @@ class Task:
     row: OptionRow | None = field(default=None, compare=False)
 
     @property
-    def kept(self) -> tuple[str, tuple[str, ...]]:
+    def key(self) -> tuple[str, tuple[str, ...]]:
         """Source and arguments as the ledger has them, by which it knows the video again."""
         return without_secrets(self.source), tuple(map(without_secrets, self.arguments))
 

@@ -110,7 +110,7 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
             mine = () if how.shard is None else (key_of(how.batch),)  # other parts may be at work
             shutil.rmtree(Path(how.output, MOVING, *mine), ignore_errors=True)
         ledger.recover()
-        by_key = {task.kept: task for task in tasks}
+        by_key = {task.key: task for task in tasks}
         recorded = ledger.tasks()
         current = [_with_current_job(task, by_key) for task in recorded]
         models = {job.model for job in jobs_of([*current, *tasks])}

@@ -137,7 +137,7 @@ class Form:
             nested({place: value for place, value in group.items() if value is not None}) for group in values
         ]
 
-    def given(self, values: Mapping[str, Any]) -> Values:
+    def parse(self, values: Mapping[str, Any]) -> Values:
         """Values by the names of options, as a file has them, by the names of parameters.
 
         An empty list is an option that is not given.

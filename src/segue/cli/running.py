@@ -87,12 +87,12 @@ class JobForm:
         job_options = Options(kind, without=without, defaults={"model.name": model}, help=text)
         self._parse, self._kind, self._form = parse, kind, Form(*groups, job_options)
 
-    def given(self, values: Mapping[str, Any]) -> Values:
+    def parse(self, values: Mapping[str, Any]) -> Values:
         """What a file gives by the names of options, by the names of parameters."""
         if values.get("live"):
             raise SegueError(NOT_LIVE)
         of_job = {name: value for name, value in values.items() if name.removeprefix("no-") not in SHOWING}
-        return self._form.given(of_job)
+        return self._form.parse(of_job)
 
     def job(self, values: Mapping[str, Any]) -> VideoJob:
         """The job of values by the names of parameters."""
@@ -164,7 +164,7 @@ def given_in_words(name: str, words: Sequence[str]) -> Values:
 def given_in_file(name: str, values: Mapping[str, Any]) -> Values:
     """Options of a command as a file has them, by the names of parameters."""
     try:
-        return FORMS[name].given(values)
+        return FORMS[name].parse(values)
     except SegueError as error:
         raise SegueError(f"segue {name}: {error}") from None
 

@@ -162,7 +162,7 @@ def delete_expired(
     files, now = stored_in(folders), time.time() if now is None else now
     marks = _read_marks({file.path.parent for file in files}, report)
     readable = [file for file in files if file.path.parent in marks]
-    retained = {folder / name for folder, each in marks.items() for name in each.kept}
+    retained = {folder / name for folder, each in marks.items() for name in each.retained}
     if len(readable) < len(files):
         retention = replace(retention, size=None)
     elif retention.size is not None and folders:
@@ -214,7 +214,7 @@ def _delete(path: Path, marks: Marks) -> bool:
     """Delete a file, unless somebody has marked it as kept since it was chosen."""
     with CHANGING:
         marks.refresh()
-        if path.name in marks.kept:
+        if path.name in marks.retained:
             return False
         with writing(path):
             path.unlink(missing_ok=True)

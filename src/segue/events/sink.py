@@ -47,7 +47,7 @@ class _CutOff:
     first: Event
     last: Event = field(init=False)
     inside: dict[str, Event] = field(default_factory=dict)  # zones that it has entered and not left
-    came: int = 0  # less the times that it has left: tables are in no order of time
+    entries: int = 0  # less the times that it has left: tables are in no order of time
 
 
 class EventSink(SpooledSink):
@@ -226,15 +226,15 @@ class EventSink(SpooledSink):
         elif event.event == "zone-leave":
             cut_off.inside.pop(event.zone, None)
         elif event.event == "enter":
-            cut_off.first, cut_off.came = event, cut_off.came + 1
+            cut_off.first, cut_off.entries = event, cut_off.entries + 1
         elif event.event in ("leave", "end"):
-            cut_off.came -= 1
-        if not cut_off.came:
+            cut_off.entries -= 1
+        if not cut_off.entries:
             del self._cut_off[event.object]
 
     def _end_earlier(self) -> None:
         """Tell that objects are gone whose end a killed run could not tell: as far as is known of them."""
-        for cut_off in (cut_off for _, cut_off in sorted(self._cut_off.items()) if cut_off.came > 0):
+        for cut_off in (cut_off for _, cut_off in sorted(self._cut_off.items()) if cut_off.entries > 0):
             last = replace(cut_off.last, direction="", snapshot="", clip="")
             for zone, inside in cut_off.inside.items():
                 seconds = round(last.time - inside.time, 6)

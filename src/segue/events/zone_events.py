@@ -44,7 +44,7 @@ class _Visit:
     first: Event
     last: Event
     frames: int = 0
-    told: bool = False
+    reported: bool = False
     places: dict[str, _Place] = field(default_factory=dict)
 
 
@@ -166,17 +166,17 @@ class ZoneEvents:
             small = largest < (min(mask.shape) / SMALL_SIDE) ** 2
             often = visit.frames >= (MIN_SMALL_FRAMES if small else MIN_FRAMES)
             long = often and visit.last.seconds >= self._rules.min_seconds
-            if large and long and not visit.told:
-                visit.told = True
+            if large and long and not visit.reported:
+                visit.reported = True
                 yield replace(visit.first, largest=largest)
-            if visit.told:
+            if visit.reported:
                 yield from self._watch(visit, min(mask.shape))
         for number in sorted(set(self._visits) - set(result.ids)):
             yield from self._end("leave", number)
 
     def _end(self, what: Literal["leave", "end"], number: int) -> Iterator[Event]:
         visit = self._visits.pop(number)
-        if visit.told:
+        if visit.reported:
             for name, place in visit.places.items():
                 if place.inside is not None:
                     yield _leaving(name, place.inside, visit.last)

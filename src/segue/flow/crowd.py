@@ -61,7 +61,7 @@ class Crowd(Checkpointable):
                 small[i] = (inside + np.array((y0, x0))).astype(np.float32)
         return small
 
-    def moved(self, image: Image) -> dict[int, Float32Array]:
+    def warped(self, image: Image) -> dict[int, Float32Array]:
         """Where the objects are on the next image; nothing changes."""
         if not self.places or self._image is None:
             return {}

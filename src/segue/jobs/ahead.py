@@ -37,7 +37,7 @@ def open_ahead(job: VideoJob) -> Source | None:
     try:
         if outputs.rotate is None and not outputs.append:
             places = OutputPlaces.of(job, source)
-            free_paths(places.folder, outputs.formats or (), source, outputs, places.others)
+            free_paths(places.folder, outputs.formats or (), source, outputs, places.other_outputs)
         if isinstance(job, TrackJob):
             check_frames(job, source)
         if job.source.on_damage in (None, "stop"):  # else it may be another frame that comes first

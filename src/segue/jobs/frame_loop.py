@@ -101,7 +101,7 @@ class FrameRun(FrameLoop):
             step = lambda frame: pool.submit(copy_context().run, run.step, frame).result()  # noqa: E731
         super().__init__(run.session, step, required=run.required)
         self._run, self._sink, self._folder, self._report = run, sink, folder, report
-        self.done, self.lost = 0, cast("SourceError | None", None)
+        self.done, self.read_error = 0, cast("SourceError | None", None)
         self.restored: Path | None = None
 
     def run(self, cancel: CancelToken | None = None) -> None:
@@ -130,7 +130,7 @@ class FrameRun(FrameLoop):
                         self._write_pending()
                     self._sink.suspend()  # completes what shows the results so far
                     raise
-                self.lost = cast(SourceError, error)
+                self.read_error = cast(SourceError, error)
                 self._write_pending()
             except Exception:
                 with suppress(Exception):  # the first error is the one to tell

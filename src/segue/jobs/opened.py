@@ -144,7 +144,7 @@ class Run:
         self.plan(first)
         self.frames.push_back(first)
 
-    def came(self, result: Segmentation) -> None:
+    def check_arrival(self, result: Segmentation) -> None:
         """Learn that a result is there; frames before it that are due without a result have come, too."""
         # Of a run that goes on the first results come once more, not the frames between that have none.
         for index in [i for i in self.due if i <= result.index]:

@@ -157,7 +157,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     if explain is not None:
         cast(ExplainedSession, session).explain()
     outputs = JobOutputs(opened, observer)
-    paths, masks = outputs.written, outputs.written.get("png")
+    paths, masks = outputs.paths, outputs.paths.get("png")
     saves = getattr(session, "restorable", True) and not (source.endless or opened.in_memory)
     states = masks if saves else None
     start = time.perf_counter()
@@ -166,7 +166,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
         # A run that is resumed goes through its first results again, without a strip.
         if explain is not None and (strip := cast(ExplainedSession, session).explanation) is not None:
             write_image(explain / f"{result.index:06d}.png", strip)
-        opened.came(result)
+        opened.check_arrival(result)
         observer.frame(frame, result, opened.note(result))
 
     def counted(done: int) -> None:
@@ -213,13 +213,13 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     observer.end(loop.done, seconds)
     for name, path in paths.items():
         observer.written(name, path)
-    if loop.lost is not None:
+    if loop.read_error is not None:
         if undelivered:
             observer.notice(undelivered)
         try:
-            raise loop.lost
+            raise loop.read_error
         finally:
-            loop.lost = None  # else it would keep itself, and with its traceback the session
+            loop.read_error = None  # else it would keep itself, and with its traceback the session
     for name, path in opened.finish().items():
         observer.written(name, path)
         paths[name] = path

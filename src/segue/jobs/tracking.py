@@ -228,7 +228,7 @@ def _open_finding(
         run = Run(job, source, session, names=find.names, notice=notice)
 
     def refuse_nothing() -> dict[str, Path]:
-        if strict and session.found == 0:  # else a program sees in the results that nothing was found
+        if strict and session.num_found == 0:  # else a program sees in the results that nothing was found
             raise PromptError(
                 "no object was found in any frame; choose another detector or a lower --score, or give a box"
             )

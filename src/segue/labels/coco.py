@@ -37,7 +37,7 @@ class _Head:
     images: dict[str, Item] = field(default_factory=dict)  # by name
     videos: dict[Any, Item] = field(default_factory=dict)
     objects: dict[Any, Item] = field(default_factory=dict)  # of segue: name, category, colour of a track
-    others: set[Any] = field(default_factory=set)  # images of other videos
+    other_images: set[Any] = field(default_factory=set)  # images of other videos
     annotated: bool = False
     of_tracks: bool = True  # whether an annotation is of a track, not of an image
     schema: LabelSchema = field(default_factory=LabelSchema)
@@ -52,7 +52,7 @@ class _Head:
             first = self._class_of.setdefault((item.get("image_id"), track), category)
             self.ids_of_class |= first != category
 
-    def looks(self, category: Any, track: Any) -> tuple[str | None, dict[str, object]]:
+    def appearance(self, category: Any, track: Any) -> tuple[str | None, dict[str, object]]:
         """Name of an object, and its class and colour."""
         attributes = self.objects.get(track, {})
         name = self.classes.get(category)
@@ -137,8 +137,10 @@ def _choose_images(head: _Head, video: Frames) -> None:
         video_name = getattr(video, "name", None)
         keep = {name for name in head.images if video_name in name.replace("\\", "/").split("/")[:-1]}
     check_images(len(keep or head.images), video)
-    head.others = {item.get("id") for name, item in head.images.items() if keep and name not in keep}
-    head.images = {name: item for name, item in head.images.items() if item.get("id") not in head.others}
+    head.other_images = {item.get("id") for name, item in head.images.items() if keep and name not in keep}
+    head.images = {
+        name: item for name, item in head.images.items() if item.get("id") not in head.other_images
+    }
 
 
 def _read_list(labels: Labels, text: str, where: str, video: Frames) -> None:
@@ -198,7 +200,7 @@ def _read_tracks(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
         if not visible:
             labels.left_out["objects without a mask"] += 1
             continue
-        name, appearance = head.looks(item["category_id"], item.get("id"))
+        name, appearance = head.appearance(item["category_id"], item.get("id"))
         labels.add_object(number, name, item.get("id"), item.get("attributes"), **appearance)
         for t, one in visible.items():
             labels.add_mask(t if frames is None else frames[t], number, one, score)
@@ -233,7 +235,7 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
     numbers: dict[Any, int] = {}
     for item in items:
         image: Any = item.get("image_id", single)
-        if image in head.others:
+        if image in head.other_images:
             continue
         if image not in frames:
             if "image_id" not in item:
@@ -253,7 +255,7 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
         same = (track, category) if head.ids_of_class else track
         alone = ("alone", item.get("id", len(numbers)))
         number = numbers.setdefault(alone if track is None else same, len(numbers) + 1)
-        name, appearance = head.looks(category, track)
+        name, appearance = head.appearance(category, track)
         object_attributes, frame_attributes = _divided(about, head.schema, appearance.get("category"))
         labels.add_object(number, name, track, object_attributes, **appearance)
         labels.add_frame_attributes(frames[image], number, frame_attributes)

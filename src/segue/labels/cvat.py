@@ -183,7 +183,7 @@ class _Reading:
     images: dict[str, int] = field(default_factory=dict)
     levels: dict[int, float] = field(default_factory=dict)
     boxes: list[tuple[int, int, bytes]] = field(default_factory=list)  # frame or image, object, run lengths
-    drawn: list[tuple[int, int, bytes]] = field(default_factory=list)  # the same of other shapes
+    painted: list[tuple[int, int, bytes]] = field(default_factory=list)  # the same of other shapes
     frame_attributes: list[tuple[int, int, dict[str, object]]] = field(
         default_factory=list
     )  # attributes of shapes
@@ -230,8 +230,8 @@ class _Reading:
 
     def _add_shape(self, item: ET.Element, shape: _AnyShape, index: int, number: int, canvas: Canvas) -> None:
         self.levels.setdefault(number, shape.z_order)
-        (self.boxes if item.tag == "box" else self.drawn).append((index, number, shape.counts(canvas)))
-        if len(self.boxes) + len(self.drawn) > MAX_MASKS:
+        (self.boxes if item.tag == "box" else self.painted).append((index, number, shape.counts(canvas)))
+        if len(self.boxes) + len(self.painted) > MAX_MASKS:
             raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
         attributes: dict[str, object] = {OCCLUDED: shape.occluded}
         category = self.labels.class_of.get(number, "")
@@ -282,11 +282,11 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
             for shape in shapes:
                 reading.draw(shape, reading.object_of(shape), _canvas(video, None, item), image)
     # A box says less than a mask: it counts where an object has nothing else, and lies below the others.
-    painted = {(index, number) for index, number, _ in reading.drawn}
+    painted = {(index, number) for index, number, _ in reading.painted}
     below = [box for box in sorted(reading.boxes, key=itemgetter(1)) if box[:2] not in painted]
     names = {name: reading.images[name] for name in sorted(reading.images, key=natural_key)}
     frames = {image: index for index, image in by_frame(names, video).items()} if names else {}
-    for place, number, counts in below + reading.drawn:
+    for place, number, counts in below + reading.painted:
         labels.add_mask(frames.get(place, place), number, counts)
     # Text alone is what a file has that says nothing more of its attributes.
     attributes = [one for each in reading.classes.values() for one in each.attributes]

@@ -61,7 +61,7 @@ class Pieces:
         mask[self.window] = (selected & (self.areas > 0))[self.labels]
         return mask
 
-    def around(self, number: int, margin: int) -> tuple[Window, BoolArray]:
+    def dilate(self, number: int, margin: int) -> tuple[Window, BoolArray]:
         """The part of the image with a piece and so many pixels around it, and the piece there, (h, w)."""
         left, top, width, height = (int(side) for side in self.boxes[number])
         box = slice(top, top + height), slice(left, left + width)

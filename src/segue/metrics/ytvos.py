@@ -160,7 +160,7 @@ class _ObjectScore:
 
     name: str
     category: str
-    seen: bool
+    is_seen: bool
     region: float
     contour: float
 
@@ -175,7 +175,9 @@ def _object_scores(
 
 def _measures(objects: Collection[_ObjectScore]) -> dict[str, float]:
     """``G`` and the means of the two splits, under their published names."""
-    seen_means, unseen = (_means([item for item in objects if item.seen is kind]) for kind in (True, False))
+    seen_means, unseen = (
+        _means([item for item in objects if item.is_seen is kind]) for kind in (True, False)
+    )
     parts = {"J_s": seen_means["J"], "J_u": unseen["J"], "F_s": seen_means["F"], "F_u": unseen["F"]}
     return {"G": mean_of_valid(np.array(list(parts.values()))), **parts}
 
@@ -203,7 +205,7 @@ def _remarks(
         yield "no list of seen categories: all are taken as seen, and G is the mean of J_s and F_s"
     elif math.isnan(unseen_j):
         yield "no object of an unseen category: G is the mean of J_s and F_s"
-    elif not any(item.seen for item in objects):
+    elif not any(item.is_seen for item in objects):
         yield "no object of a seen category: G is the mean of J_u and F_u"
 
 

@@ -107,7 +107,7 @@ class MaskTrunk(ResidualTrunk):
             BasicBlock, (2, 2, 2), FrozenBatchNorm, masks=mask_channels, stem_bias=bias, bias=bias
         )
 
-    def own(self, image: Tensor, planes: Tensor) -> Tensor:
+    def encode_masks(self, image: Tensor, planes: Tensor) -> Tensor:
         """(B, 3, H, W), (B·K, 1 or 2, H, W) → (B·K, 256, H/16, W/16)."""
         return self.stages(joint_conv(self.conv1, planes, image, frame_first=True))[-1]
 
@@ -121,7 +121,7 @@ class ValueEncoder(MaskTrunk):
 
     def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W), (B, 1024, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 512, H/16, W/16)."""
-        return self.fuser(self.own(image, planes), f16)
+        return self.fuser(self.encode_masks(image, planes), f16)
 
 
 class Fuser(nn.Module):

@@ -345,7 +345,7 @@ class ImagePrompter(ABC):
         masks = [answer.one(k) for k in range(len(answer))]
         return [masks[k] for k in covering(masks)]
 
-    def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
+    def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """Answers to a click that corrects a mask, one for each window that is looked at.
 
         Args:

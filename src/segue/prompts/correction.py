@@ -78,7 +78,7 @@ def correct(
             answer = prompter.answer(image_prompts)
             current, iou = answer.probability, answer.iou[0]
             continue
-        predictions = prompter.near(image_prompts, (x, y), depth_at(current > 0.5, (x, y)))
+        predictions = prompter.predict_near(image_prompts, (x, y), depth_at(current > 0.5, (x, y)))
         current = mended(current, predictions, clicks[count - 1], minimum)
         iou = predictions[0].iou[0]
     height, width = prompter.size

@@ -75,9 +75,9 @@ class MotionPrompter(ImagePrompter):
         """The first is what moves with the click, the others are those of the prompter."""
         return distinct([self.answer(prompts).one(0), *self._prompter.candidates(prompts)])
 
-    def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
+    def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """The looks of the prompter itself: a mask says how much is meant."""
-        return self._prompter.near(prompts, click, reach)
+        return self._prompter.predict_near(prompts, click, reach)
 
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         if prompts.box is not None or prompts.mask is not None:

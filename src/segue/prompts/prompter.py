@@ -236,7 +236,7 @@ class Prompter(ImagePrompter):
             prediction = prediction.joined(self._closer(prompts, prediction))
         return prediction.calibrated(kind)
 
-    def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
+    def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """Look at the whole mask with the click, and at what is near the click; see the base class."""
         prompts = prompts.checked(self.size)
         if prompts.mask is None:

@@ -103,7 +103,7 @@ class DetectionTrack:
         side = max(_longer_side(self.box), _longer_side(other.box))
         return way <= side * REACH + max(side * PACE, self.speed) * frames
 
-    def found(self, box: Box, score: float, label: str | None) -> None:
+    def add_detection(self, box: Box, score: float, label: str | None) -> None:
         """The detector has found it."""
         self.runs += 1
         self.hits += 1

@@ -106,7 +106,7 @@ class DetectionSession(FindingSession):
         self.reset()
 
     @property
-    def found(self) -> int:
+    def num_found(self) -> int:
         """The last id that was given: the number of objects found, as long as there are ids."""
         return self._last_id
 
@@ -208,7 +208,7 @@ class DetectionSession(FindingSession):
                 continue
             agreement = float(overlaps([track.box], [proposals.boxes[number]])[0, 0])
             track.mismatches = 0 if agreement >= AGREES else track.mismatches + 1
-            track.found(proposals.boxes[number], proposals.scores[number], proposals.labels[number])
+            track.add_detection(proposals.boxes[number], proposals.scores[number], proposals.labels[number])
         return {tracks[i].id: number for i, number in pairs.items()}
 
     def _corrections(
@@ -250,7 +250,7 @@ class DetectionSession(FindingSession):
             else:
                 tentative.remove(track)
             track.move(box, self._seen)
-            track.found(box, proposals.scores[number], label)
+            track.add_detection(box, proposals.scores[number], label)
             if not track.is_confirmed(enough) or len(self._tracks) >= self.options.top:
                 self._tentative.append(track)
                 continue

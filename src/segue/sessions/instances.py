@@ -78,9 +78,9 @@ class _Pending:
 class _ClipResult:
     """What the network finds in a window: instances, their mask logits, and where their queries look."""
 
-    found: list[Instance]
+    instances: list[Instance]
     masks: Tensor  # (K, T, h, w)
-    looks: npt.NDArray[np.float32] | None
+    attention: npt.NDArray[np.float32] | None
 
 
 class InstanceSession(ExplainedSession):
@@ -183,7 +183,10 @@ class InstanceSession(ExplainedSession):
     @torch.inference_mode()
     def _follow(self, clip_result: _ClipResult, keep: int) -> None:
         """Queue the results of the new frames of the window, and keep its last ``keep`` frames."""
-        tracks, attention_maps = self._tracks.update(clip_result.found, self._shared, keep), clip_result.looks
+        tracks, attention_maps = (
+            self._tracks.update(clip_result.instances, self._shared, keep),
+            clip_result.attention,
+        )
         ids = [track.id for track in tracks]
         order = sorted(range(len(ids)), key=ids.__getitem__)
         by_id = to_device(torch.tensor(order, dtype=torch.int64), clip_result.masks.device)

@@ -260,7 +260,7 @@ class TrackSession(Checkpointable, Session):
         small = self._crowd.select(resolved, self.ids, self.schedule.short_side) if resolved.masked else {}
         crowd, tracker_prompts = small, resolved
         if small or self._crowd.places:
-            replaced, warped = {*resolved.removed, *resolved.ids}, self._crowd.moved(frame.image)
+            replaced, warped = {*resolved.removed, *resolved.ids}, self._crowd.warped(frame.image)
             crowd = {i: each for i, each in warped.items() if i not in replaced} | small
             tracker_prompts = _without(resolved, small) if small else resolved
         device_prompts = None
@@ -451,7 +451,7 @@ class TrackSession(Checkpointable, Session):
             with self.prepared.inference_guard():
                 tracked = self.tracker.peek(frame.image)
             result = self._result(frame, tracked, {})
-        crowd = self._crowd.moved(frame.image)
+        crowd = self._crowd.warped(frame.image)
         return self._with_crowd(result, crowd) if crowd else result
 
     @one_thread_at_a_time

@@ -57,7 +57,7 @@ class Record:
     index: int
     time: float
     objects: tuple[ObjectInfo, ...] = ()
-    whole: Mapping[int, Rle] = field(default_factory=dict)
+    whole_masks: Mapping[int, Rle] = field(default_factory=dict)
 
     @classmethod
     def read(cls, line: str) -> Record:
@@ -84,7 +84,7 @@ class Record:
         """The line that :meth:`read` takes; names that are no valid text are kept as they are."""
         objects = [
             {"id": item.id, "label": item.label, "score": item.score}
-            | ({"whole": self.whole[item.id]} if item.id in self.whole else {})
+            | ({"whole": self.whole_masks[item.id]} if item.id in self.whole_masks else {})
             for item in self.objects
         ]
         values = {"file": self.file, "index": self.index, "time": self.time, "objects": objects}
@@ -457,16 +457,16 @@ def replay(folder: str | Path, stop: int | None = None) -> Iterator[Segmentation
             for item in record.objects
         )
         result = Segmentation(index, record.time, mask, objects)
-        if record.whole:
+        if record.whole_masks:
             _check_complete(folder / record.file, record, mask.shape)
-            maps = ObjectMaps(partial(_whole_logits, result, dict(record.whole)))
+            maps = ObjectMaps(partial(_whole_logits, result, dict(record.whole_masks)))
             result = replace(result, _probabilities=maps)
         yield result
 
 
 def _check_complete(path: Path, record: Record, size: tuple[int, ...]) -> None:
     """Raise SourceError if a whole mask of a record has another size than its file."""
-    for number, lengths in record.whole.items():
+    for number, lengths in record.whole_masks.items():
         if tuple(lengths["size"]) != size:
             raise SourceError(f"{path}: the recorded mask of object {number} has another size")
 

@@ -104,7 +104,7 @@ class Person:
             pose, wave = spell.pose, np.sin(self.fidget[:4] * time + self.fidget[4:8])
             return replace(
                 pose,
-                look=pose.look + 0.5 * float(wave[0]),
+                head_turn=pose.head_turn + 0.5 * float(wave[0]),
                 sway=pose.sway + 0.04 * float(wave[1]),
                 twist=pose.twist + 0.12 * float(wave[2]),
                 elbow=(pose.elbow[0] + 0.12 * float(wave[3]), pose.elbow[1] - 0.1 * float(wave[0])),
@@ -147,7 +147,7 @@ class Bag:
     surface: Surface
     changes: float  # moment at which it is put down or taken
     left: bool  # True if it is put down then, False if it is taken then
-    known: bool = False  # True if it belonged to the background until it was taken
+    was_background: bool = False  # True if it belonged to the background until it was taken
     kind: str = "bag"
 
     def parts(self, time: float) -> list[Part]:
@@ -156,13 +156,13 @@ class Bag:
         else:
             x, y, z = self.owner.hand(time) - (0, 0, 0.18)
             where = placed(x, y, z, self.owner.place(time)[2])
-        still_background = self.known and time < self.changes
+        still_background = self.was_background and time < self.changes
         pose = chained(where, scaled((0.42, 0.16, 0.28)))
         return [Part(Shape.BOX, pose, self.surface, id=0 if still_background else self.id)]
 
     def spheres(self, time: float) -> list[Sphere]:
         """One where it stands."""
-        if (time >= self.changes) != self.left or (self.known and time < self.changes):
+        if (time >= self.changes) != self.left or (self.was_background and time < self.changes):
             return []
         x, y, z = (float(v) for v in self._standing()[:, 3])
         return [(x, y, z, 0.16)]

@@ -149,7 +149,7 @@ def draw_camera(
     rng: np.random.Generator, room: Room, kind: str, size: tuple[int, int], length: float
 ) -> CameraPath:
     """A camera in a corner or at a wall that sees much of the free floor of a room."""
-    free = (np.argwhere(~room.taken) + 0.5) * CELL
+    free = (np.argwhere(~room.occupied) + 0.5) * CELL
     sampled = free[rng.permutation(len(free))[:80]]
     spots = np.column_stack([sampled, np.full(len(sampled), 0.9)])
     low, high = _solids(room)

@@ -64,7 +64,7 @@ class Cast:
     ) -> None:
         self._rng, self._room, self._options = rng, room, options
         self._end = length + LEAD
-        self._grid: OccupancyGrid = room.taken.copy()
+        self._grid: OccupancyGrid = room.occupied.copy()
         self._grid[[0, -1]] = True
         self._grid[:, [0, -1]] = True
         free = np.argwhere(~self._grid)

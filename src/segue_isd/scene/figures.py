@@ -55,7 +55,7 @@ class Pose:
     lean: float = 0.02  # of the trunk, forward
     sway: float = 0.0  # of the trunk, to the left
     twist: float = 0.0  # of the trunk, to the left
-    look: float = 0.0  # of the head, to the left
+    head_turn: float = 0.0  # of the head, to the left
     nod: float = 0.0  # of the head, forward
     lift: float = 0.0  # of the whole body above the floor, metres
 
@@ -111,7 +111,7 @@ class _Body:
         self._tubes: list[
             tuple[Float64Array, Float64Array, tuple[float, float], Float64Array, Surface, float]
         ] = []
-        self.others: list[Part] = []
+        self.other_parts: list[Part] = []
 
     def tube(
         self,
@@ -128,7 +128,7 @@ class _Body:
         *places, surfaces, tapers = zip(*self._tubes, strict=True)
         poses = stems(*(np.asarray(values, float) for values in places))
         tubes = zip(poses, surfaces, tapers, strict=True)
-        return [Part(Shape.TUBE, pose, surface, taper) for pose, surface, taper in tubes] + self.others
+        return [Part(Shape.TUBE, pose, surface, taper) for pose, surface, taper in tubes] + self.other_parts
 
     def legs(self) -> float:
         """Add the legs; the height of the lowest sole relative to the hips."""
@@ -180,7 +180,7 @@ class _Body:
 
         def egg(sizes: tuple[float, float, float], at: Float64Array, surface: Surface) -> None:
             axes = np.column_stack([sizes[0] * h * forward, sizes[1] * h * left, sizes[2] * h * up, at])
-            self.others.append(Part(Shape.BALL, axes, surface))
+            self.other_parts.append(Part(Shape.BALL, axes, surface))
 
         egg((0.056, 0.045, 0.068), middle, wear.face)
         egg((0.012, 0.008, 0.014), middle + 0.056 * h * forward - 0.008 * h * up, wear.skin)
@@ -212,7 +212,7 @@ def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Float6
     body.tube(chest + reach * left + middle, chest - reach * left + middle, girth, wear.top, 1.0, forward)
     hands = body.arms(chest + 0.018 * h * up, reach + 0.018 * h, trunk)
     body.tube(chest + 0.03 * h * up, neck + 0.01 * h * up, (0.031 * h, 0.031 * h), wear.skin, 0.9, left)
-    body.head(neck, trunk @ _turn(pose.nod, 0, pose.look))
+    body.head(neck, trunk @ _turn(pose.nod, 0, pose.head_turn))
     if wear.coat is not None:
         body.tube(waist - 0.16 * h * up, chest, (0.098 * h * wide, 0.084 * h * wide), wear.coat, 0.98, left)
     if wear.skirt is not None:
@@ -221,7 +221,7 @@ def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Float6
     if wear.backpack is not None:
         spot = chest - 0.105 * h * wide * forward - 0.06 * h * up
         frame = np.column_stack([0.11 * h * forward, 0.17 * h * left, 0.24 * h * up, spot])
-        body.others.append(Part(Shape.BOX, frame, wear.backpack))
+        body.other_parts.append(Part(Shape.BOX, frame, wear.backpack))
     rise = np.array([0, 0, pose.lift - feet_low])
     return transformed(body.parts(), placed(*rise)), hands + rise
 

@@ -114,7 +114,7 @@ class Conditions(NamedTuple):
 
     lamps: int
     strength: float
-    around: float
+    ambient: float
     brightness: float
 
 
@@ -140,7 +140,7 @@ def draw_lighting(rng: np.random.Generator, room: Room, name: str) -> Lighting:
     warmth = {"evening": 0.25, "night": by_night, "mixed": 0.12}.get(name, else_)
     count = min(count, LIGHTS - len(lights))
     lights += _lamps(rng, room, count, like.strength, _warm(warmth), soft=name == "neon")
-    ambient = like.around * rng.uniform(0.7, 1.4)
+    ambient = like.ambient * rng.uniform(0.7, 1.4)
     up = 0.25 * ambient + 0.35 * ambient * np.asarray(room.floor.colour) ** 2
     down = ambient * np.asarray(_warm(warmth * 0.6))
     cast = np.exp(rng.normal(0, 0.05, 3))

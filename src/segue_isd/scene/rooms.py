@@ -31,7 +31,7 @@ class Room:
     parts: list[Part]
     floor: Surface
     wall: Surface
-    taken: npt.NDArray[np.bool_]  # cells (x, y) that no feet fit
+    occupied: npt.NDArray[np.bool_]  # cells (x, y) that no feet fit
     movers: list[Mover] = field(default_factory=list)
     seats: list[tuple[float, float, float, bool]] = field(default_factory=list)  # x, y, turn, on a chair
     openings: list[tuple[float, float]] = field(default_factory=list)  # x, y just inside of doors
@@ -182,9 +182,9 @@ class _Builder:
         x1, y1 = np.ceil(cells[1]).astype(int)
         doors = np.reshape(room.openings, (-1, 2))
         in_doorway = ((low - 0.4 < doors) & (doors < high + 0.4)).all(axis=1)
-        if room.taken[x0:x1, y0:y1].any() or in_doorway.any():
+        if room.occupied[x0:x1, y0:y1].any() or in_doorway.any():
             return False
-        room.taken[x0:x1, y0:y1] = True
+        room.occupied[x0:x1, y0:y1] = True
         room.parts += transformed(piece.parts, pose)
         angle = float(np.arctan2(pose[1, 0], pose[0, 0]))
         for seat in piece.seats:

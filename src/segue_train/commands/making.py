@@ -128,7 +128,7 @@ def _take_config(context: typer.Context, path: Path | None) -> Path | None:
     """Options of a file are defaults of this call."""
     if path is not None:
         assert isinstance(context.command, TrainCommand)
-        context.default_map = context.command.form.given(read_config(path))
+        context.default_map = context.command.form.parse(read_config(path))
     return path
 
 

@@ -58,7 +58,7 @@ class Clip:
     masks: list[Image]
 
     @classmethod
-    def moved(cls, pairs: Pairs, matrix: warp.Matrix, steps: Steps, side: int) -> Clip:
+    def animated(cls, pairs: Pairs, matrix: warp.Matrix, steps: Steps, side: int) -> Clip:
         """Frames brought to a crop by ``matrix``, and then each by its step."""
         clip = cls([], [])
         for (image, mask), (step, field) in zip(pairs, steps, strict=True):
@@ -108,7 +108,7 @@ class ClipSampler:
         backdrop, mask = footage.read(int(rng.integers(len(footage))))
         matrix = crop_to_object(rng, mask > 0, shape)
         steps = animation(rng, BACKDROP, shape, _still_or_slow(rng, shape.pace))
-        clip = Clip.moved([(backdrop, np.zeros_like(mask))] * shape.frames, matrix, steps, shape.side)
+        clip = Clip.animated([(backdrop, np.zeros_like(mask))] * shape.frames, matrix, steps, shape.side)
         self._paste_object(rng, clip, shape, 1, 1)
         return clip
 
@@ -189,7 +189,7 @@ def around_object(
     object_id = random_object(rng, pairs[0][1])
     matrix = crop_to_object(rng, pairs[0][1] == object_id, shape)
     alone = [(image, relabel(mask, [object_id] if object_id else [])) for image, mask in pairs]
-    return Clip.moved(alone, matrix, animation(rng, motion, shape, pace, bends=bends), shape.side)
+    return Clip.animated(alone, matrix, animation(rng, motion, shape, pace, bends=bends), shape.side)
 
 
 def cut_out_of(rng: Rng, pairs: Pairs, shape: ClipShape, min_pixels: int = 30) -> tuple[int, Clip] | None:
@@ -199,7 +199,7 @@ def cut_out_of(rng: Rng, pairs: Pairs, shape: ClipShape, min_pixels: int = 30) -
         return None
     matrix = place_object(rng, pairs[0][1] == object_id, shape.side)
     solid = [(image, (mask == object_id).astype(np.uint8) * np.uint8(255)) for image, mask in pairs]
-    return object_id, Clip.moved(solid, matrix, animation(rng, CUT_OUT, shape, shape.pace), shape.side)
+    return object_id, Clip.animated(solid, matrix, animation(rng, CUT_OUT, shape, shape.pace), shape.side)
 
 
 def random_object(rng: Rng, mask: Image, min_pixels: int = 30) -> int:

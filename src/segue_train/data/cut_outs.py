@@ -116,7 +116,7 @@ class Mover:
         """Whether it is in the scene."""
         return self.comes <= time < self.leaves
 
-    def near(self, time: float, size: Size) -> bool:
+    def is_near_image(self, time: float, size: Size) -> bool:
         """Whether it or its shadow may be on a canvas of ``size`` (H, W)."""
         x, y, growth, _ = self.at(time)
         reach = 2.5 * self.cut_out.height * abs(self.scale) * growth + 20

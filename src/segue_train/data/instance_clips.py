@@ -167,7 +167,7 @@ class InstanceClipSampler:
         moving = len(source) > 1
         motion = clips.HANDHELD_CAMERA if moving else clips.WHOLE_IMAGE
         steps = clips.animation(rng, motion, shape, shape.pace, bends=not moving)
-        clip = Clip.moved(pairs, matrix, steps, shape.side)
+        clip = Clip.animated(pairs, matrix, steps, shape.side)
         keep = object_ids(np.stack(clip.masks))
         # Of more than there is room for, the others are there, but not labelled.
         complete, keep = source.complete and len(keep) <= SLOTS, keep[:SLOTS]

@@ -98,17 +98,17 @@ class PromptObjective(nn.Module):
     def __init__(self, network: SeguePrompt, samples: int = BATCH) -> None:
         super().__init__()
         self.network, self.samples = network, samples
-        self.kept: dict[str, Tensor] = {}
+        self.carried: dict[str, Tensor] = {}
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The samples that stay, for a checkpoint."""
-        return self.kept
+        return self.carried
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Go on with the samples of a checkpoint."""
         if state and "counts" not in state:  # of before tracked masks were corrected
             state = {**state, "counts": torch.full_like(state["targets"], UNIT_WEIGHT)}
-        self.kept = state
+        self.carried = state
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         """Loss of a batch whose ``images`` are (N, 3, S, S), uint8, and its parts by name."""
@@ -117,8 +117,8 @@ class PromptObjective(nn.Module):
         device = batch["images"].device
         none = torch.zeros(len(batch["images"]), dtype=torch.uint8, device=device)
         batch = {**batch, "corrections": none}
-        if self.kept and self.kept["images"].shape[-1] == side:
-            batch = {name: torch.cat([value, self.kept[name].to(device)]) for name, value in batch.items()}
+        if self.carried and self.carried["images"].shape[-1] == side:
+            batch = {name: torch.cat([value, self.carried[name].to(device)]) for name, value in batch.items()}
         images = batch["images"].float().div(255).to(memory_format=torch.channels_last)
         logits, quality = self.network(images, batch["planes"].float() / 255)
         loss, parts = losses(
@@ -127,7 +127,7 @@ class PromptObjective(nn.Module):
         is_new = batch["corrections"] == 0
         parts["iou1"] = parts["iou"][is_new].mean()
         parts["iou"] = parts["iou"].mean()
-        self.kept = self._staying(batch, logits.detach(), room, np.random.default_rng(step))
+        self.carried = self._staying(batch, logits.detach(), room, np.random.default_rng(step))
         return loss, parts
 
     def _staying(

@@ -137,7 +137,7 @@ class Changed:
     frames: set[int]
     numbers: set[int] = field(default_factory=set)
     masks: set[tuple[int, int]] = field(default_factory=set)
-    looks: set[int] = field(default_factory=set)
+    appearances: set[int] = field(default_factory=set)
     replaced: dict[tuple[int, int], str] = field(default_factory=dict)
     objects: bool = False
     schema: bool = False
@@ -493,7 +493,7 @@ class Store:
                 if self._db.in_transaction:  # it has failed
                     self._db.execute("ROLLBACK")
         self._frame_revisions.update(dict.fromkeys(self._changed.frames, last.revision))
-        self._look_changes.update(dict.fromkeys(self._changed.looks, last))
+        self._look_changes.update(dict.fromkeys(self._changed.appearances, last))
         for number, frame in self._changed.masks:
             self._mask_changes.setdefault(number, {})[frame] = last
         self.publish(self._changed)
@@ -531,7 +531,7 @@ class Store:
         if table == "marks":
             self._changed.masks.add((key[1], key[0]))
         elif table == "objects":
-            self._changed.looks.add(key[0])
+            self._changed.appearances.add(key[0])
         self._changed.objects |= table == "objects"
         self._changed.schema |= table == "label_schema"
         self._changed.comments |= table == "comments"

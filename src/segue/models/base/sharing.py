@@ -21,14 +21,14 @@ class OneImage:
     """
 
     takers: int
-    known: dict[tuple[int, Hashable], Any] = field(default_factory=dict)
+    cache: dict[tuple[int, Hashable], Any] = field(default_factory=dict)
 
-    def made(self, network: object, what: Hashable, make: Callable[[], Output]) -> Output:
+    def cached(self, network: object, what: Hashable, make: Callable[[], Output]) -> Output:
         """What a network makes of the image; nobody may change it."""
         key = id(network), what
-        if key not in self.known:
-            self.known[key] = make()
-        output: Output = self.known[key]
+        if key not in self.cache:
+            self.cache[key] = make()
+        output: Output = self.cache[key]
         return output
 
 

@@ -169,7 +169,7 @@ class MaskEncoder(MaskTrunk):
 
     def forward(self, image: Tensor, frame: Tensor, planes: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W), (B, 256, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 256, H/16, W/16)."""
-        return self.fuser(frame, self.own(image, planes))
+        return self.fuser(frame, self.encode_masks(image, planes))
 
 
 class ObjectSummarizer(nn.Module):

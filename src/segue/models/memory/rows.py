@@ -32,7 +32,7 @@ class Rows(Checkpointable):
         """Bytes of the table, used or not."""
         return self._table.nbytes
 
-    def put(self, at: int, rows: Tensor) -> None:
+    def write(self, at: int, rows: Tensor) -> None:
         """Write rows (n, ...) from row ``at`` on, over those that are there; rows left out are zeros."""
         count = max(at + len(rows), len(self.rows))
         if len(self._table) < count:
@@ -51,18 +51,18 @@ class Rows(Checkpointable):
         if start == at and at + count <= len(self._table):
             self.rows = self._table[: at + count]
         else:
-            self.put(at, self._table[start : start + count])
+            self.write(at, self._table[start : start + count])
 
     def insert(self, at: int, rows: Tensor) -> None:
         """Put rows (n, ...) before row ``at``."""
         following = self.rows[at:].clone() if len(self.rows) else rows[:0]
-        self.put(at, rows)
-        self.put(at + len(rows), following)
+        self.write(at, rows)
+        self.write(at + len(rows), following)
 
     def keep(self, places: Tensor, *, reallocate: bool = False) -> None:
         """Keep the rows at some places, int64, in this order; ``reallocate`` leaves the old table."""
         retained = self.rows[places]
         if reallocate:
             self._table = torch.zeros_like(self._table)
-        self.put(0, retained)
+        self.write(0, retained)
         self.rows = self._table[: len(places)]

@@ -234,10 +234,10 @@ class MemoryTable(Checkpointable):
             if name not in self._tables:
                 self._tables[name] = self._new_table(new_rows)
                 if slot < frames:  # frames behind it have no value of a new object
-                    self._tables[name].put((frames - 1) * size, torch.zeros_like(new_rows))
+                    self._tables[name].write((frames - 1) * size, torch.zeros_like(new_rows))
             table = self._tables[name]
             end = max(len(table.rows), frames * size)  # a new table has nothing of the other frames
-            table.put(end - (frames - slot) * size, new_rows)
+            table.write(end - (frames - slot) * size, new_rows)
         self.frames[slot : slot + 1] = [frame]
 
     def read(

@@ -60,7 +60,7 @@ class FramePlan:
         window: the part of the image in which objects are predicted; None for all of it.
     """
 
-    given: FramePrompts | None
+    prompts: FramePrompts | None
     ids: tuple[int, ...]
     keep: bool
     corrects: bool = False
@@ -81,7 +81,7 @@ class Prediction:
     """
 
     pixels: npt.NDArray[Any]
-    asked: FramePlan
+    requested_plan: FramePlan
     plan: FramePlan
     views: Views
     logits: Tensor | None
@@ -380,7 +380,7 @@ class MemoryTracker(Checkpointable):
 
     def is_pinned(self, plan: FramePlan) -> bool:
         """Whether a frame makes room last: one with given masks."""
-        return plan.given is not None
+        return plan.prompts is not None
 
     def passes(self, query: QueryFeatures, objects: int) -> list[slice]:
         """Slices over the objects, as many as fit into memory together."""
@@ -404,7 +404,7 @@ class MemoryTracker(Checkpointable):
         # By content: a caller may fill one array with image after image.
         if peeked is not None and not np.array_equal(peeked.pixels, pixels):
             peeked = None
-        if peeked is not None and peeked.asked == plan and predict:
+        if peeked is not None and peeked.requested_plan == plan and predict:
             return peeked
         for memory in self.memories:
             memory.discard()
@@ -444,7 +444,7 @@ class MemoryTracker(Checkpointable):
             cut = image is not None and window is not None and image.takers * window.share > 1
             part = None if cut else window
             make = functools.partial(self.encode, pixels, part)
-            views = make() if image is None else image.made(self.network, (pixels.shape, part), make)
+            views = make() if image is None else image.cached(self.network, (pixels.shape, part), make)
             cached_views[window] = window.part(views) if cut and window is not None else views
         return cached_views[window]
 

@@ -152,9 +152,9 @@ class MSSTSVISLite(MSSTSVIS):
         return Memory.of(frames, levels, tokens, features, detected)
 
     def decode(self, memory: Memory) -> DecodedTubes:
-        assert memory.found is not None
+        assert memory.detections is not None
         starts, shares, tube_features = zip(
-            *(tubes(clip, self.size.queries) for clip in memory.found), strict=True
+            *(tubes(clip, self.size.queries) for clip in memory.detections), strict=True
         )
         boxes = torch.stack(starts)
         logits, embeddings = torch.stack(tube_features).split((CLASSES, WIDTH), -1)

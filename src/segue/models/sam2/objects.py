@@ -206,7 +206,7 @@ class ObjectSteps:
         )
         return record
 
-    def given(self, encoded: Encoded, mask: Tensor) -> Record:
+    def from_mask(self, encoded: Encoded, mask: Tensor) -> Record:
         """Take a mask (1, 1, side, side), 0 or 1, for the object; its memory is not encoded yet."""
         (record,) = self._each(self.network.answer_mask(mask, encoded, self.constants))
         return record

@@ -83,7 +83,7 @@ class EncodedImage:
 
     image: Image
     encoded: Encoded
-    found: dict[int, Record]
+    records: dict[int, Record]
 
 
 class SAM2Tracker(Checkpointable):
@@ -135,7 +135,7 @@ class SAM2Tracker(Checkpointable):
         encoded_image = self._looked(image)
         self._track(encoded_image, self.ids, remember=True)
         self._peeked = replace(encoded_image, image=image.copy())
-        return self._output(self.ids, encoded_image.found, image)
+        return self._output(self.ids, encoded_image.records, image)
 
     def step(self, image: Image, prompts: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
         clicks = clicks_by_object(prompts.prompts if prompts is not None else (), self.objects)
@@ -147,13 +147,13 @@ class SAM2Tracker(Checkpointable):
         unprompted = [i for i in self.ids if i not in masked and i not in clicks and predict]
         self._track(encoded_image, unprompted, remember=True)
         self._track(encoded_image, corrected, remember=False)
-        records = {i: encoded_image.found[i] for i in unprompted}
+        records = {i: encoded_image.records[i] for i in unprompted}
         for i, object_clicks in clicks.items():
             records[i] = self._clicked(encoded_image, object_clicks, image, i if i in corrected else None)
         for i in masked:
             assert prompts is not None
             mask = square_mask(prompts.mask == i, self._constants.side)
-            records[i] = self._steps.given(encoded_image.encoded, mask)
+            records[i] = self._steps.from_mask(encoded_image.encoded, mask)
         for i in (*clicks, *masked):
             records[i] = self._steps.encode_memory(encoded_image.encoded, records[i])
         ids = tuple(sorted({*self.objects, *records}))
@@ -175,16 +175,16 @@ class SAM2Tracker(Checkpointable):
         square = video_image(image, self._constants.side, self._setup.device).to(self._setup.dtype)
         network, shared = self._steps.network, shared_image()
         encode = partial(network.encode, square, self._constants)
-        encoded = encode() if shared is None else shared.made(network, tuple(square.shape), encode)
+        encoded = encode() if shared is None else shared.cached(network, tuple(square.shape), encode)
         return EncodedImage(image, encoded, {})
 
     def _track(self, encoded_image: EncodedImage, ids: Iterable[int], *, remember: bool) -> None:
         views = {
             i: self.objects[i].view(self._seen, self.settings, self._setup.frames)
             for i in ids
-            if i not in encoded_image.found or (remember and encoded_image.found[i].features is None)
+            if i not in encoded_image.records or (remember and encoded_image.records[i].features is None)
         }
-        encoded_image.found |= self._steps.track(encoded_image.encoded, views, remember=remember)
+        encoded_image.records |= self._steps.track(encoded_image.encoded, views, remember=remember)
 
     def _clicked(
         self, encoded_image: EncodedImage, clicks: ObjectClicks, image: Image, corrected: int | None
@@ -201,7 +201,7 @@ class SAM2Tracker(Checkpointable):
             return self._steps.click(encoded_image.encoded, points, labels, None, None)
         view = self.objects[corrected].view(self._seen, self.settings, self._setup.frames)
         return self._steps.click(
-            encoded_image.encoded, points, labels, encoded_image.found[corrected].low_res_masks, view
+            encoded_image.encoded, points, labels, encoded_image.records[corrected].low_res_masks, view
         )
 
     def _output(self, ids: tuple[int, ...], by_id: Mapping[int, Record], image: Image) -> TrackOutput:

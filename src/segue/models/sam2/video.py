@@ -222,7 +222,7 @@ class VideoPredictor:
         one.points.pop(frame, None)
         plane = to_device(torch.from_numpy(mask), self._device)
         square = square_mask(plane, self._steps.constants.side)
-        one.waiting[self._becomes_prompted(one, frame)][frame] = self._steps.given(encoded, square)
+        one.waiting[self._becomes_prompted(one, frame)][frame] = self._steps.from_mask(encoded, square)
         return self._result(frame)
 
     @torch.inference_mode()

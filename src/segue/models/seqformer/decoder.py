@@ -149,7 +149,7 @@ class DecoderLayer(nn.Module):
         instance = self._among_queries(self.self_attn, self.norm2, instance, query_position)
         box = self.box_among_queries(box, query_position)
         samples, frames = memory.shape[:2]
-        offsets, weights = self.asked(box, query_position, frames)
+        offsets, weights = self.plan_reading(box, query_position, frames)
         values = self.cross_attn.values(memory.flatten(0, 1), levels.padding)
         read = self.cross_attn.read(offsets, weights, references.flatten(0, 1), values, levels)
         read = read.unflatten(0, (samples, frames))
@@ -175,7 +175,7 @@ class DecoderLayer(nn.Module):
         box = flat.view_as(box)
         return box if self.temporal_attn is None else box + self.dropout(self.temporal_attn(box))
 
-    def asked(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    def plan_reading(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Offsets (N·T, Q, M, L, P, 2) and weights (N·T, Q, M, L, P) of box queries (N, T or 1, Q, C)."""
         sampling_plan = self.cross_attn.plan(box + query_position[:, None])
         offsets, weights = (each.expand(-1, frames, *each.shape[2:]).flatten(0, 1) for each in sampling_plan)
@@ -236,7 +236,7 @@ def attention_maps(layer: DecoderLayer, levels: Levels, decoded: Decoded, querie
     references = scaled_references(decoded.references[-1], levels).flatten(0, 1)
     frames = decoded.boxes[-1].shape[1]
     box = layer.box_among_queries(box, decoded.position)
-    offsets, weights = layer.asked(box, decoded.position, frames)
+    offsets, weights = layer.plan_reading(box, decoded.position, frames)
     places = layer.cross_attn.places(offsets, references, levels)[:frames, queries].float()
     size = torch.tensor([(w, h) for h, w in levels.shapes], dtype=places.dtype)
     size = to_device(size, places.device)[:, None]

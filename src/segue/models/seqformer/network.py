@@ -120,7 +120,7 @@ class Memory:
     levels: Levels
     features: Tensor
     size: tuple[int, int]
-    found: Tensor | None = None
+    detections: Tensor | None = None
 
     @classmethod
     def of(
@@ -279,7 +279,7 @@ class SeqFormer(nn.Module):
         tokens, features = (
             torch.cat([getattr(part, name) for part in parts], 1) for name in ("tokens", "features")
         )
-        detections = [part.found for part in parts if part.found is not None]
+        detections = [part.detections for part in parts if part.detections is not None]
         return Memory(
             tokens, first.levels, features, first.size, torch.cat(detections, 1) if detections else None
         )

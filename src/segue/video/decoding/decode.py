@@ -73,7 +73,7 @@ class EntryPoint:
 
     stamp: int
     position: int | None = None
-    moved: int = 0
+    offset: int = 0
     index: int = 0
 
 
@@ -98,7 +98,7 @@ class Clock:
     """
 
     def __init__(self, begin: EntryPoint | None = None, *, numbers: bool = False) -> None:
-        self.moved = begin.moved if begin else 0
+        self.offset = begin.offset if begin else 0
         self.restarts = 0
         self.numbers = numbers
         self._next_number = begin.stamp if begin and numbers else 0
@@ -119,18 +119,18 @@ class Clock:
             return False
         restarts = False
         if packet.dts is not None:
-            now, last = packet.dts + self.moved, self._last
+            now, last = packet.dts + self.offset, self._last
             if last is not None and now < last - _SECOND_RECORDING / float(packet.time_base or 1):
                 restarts = True
-                self.moved += last + (packet.duration or self._gap) - now
+                self.offset += last + (packet.duration or self._gap) - now
                 self.restarts += 1
-                now = packet.dts + self.moved
+                now = packet.dts + self.offset
             elif last is not None:
                 self._gap = max(now - last, 0)
             self._last = now
-        if self.moved:
-            packet.pts = None if packet.pts is None else packet.pts + self.moved
-            packet.dts = None if packet.dts is None else packet.dts + self.moved
+        if self.offset:
+            packet.pts = None if packet.pts is None else packet.pts + self.offset
+            packet.dts = None if packet.dts is None else packet.dts + self.offset
         return restarts
 
 
@@ -287,7 +287,7 @@ def decode(
     transfer, base = 0, stream.time_base
     for packet, bad in packets(container, stream, clock):
         if packet.is_keyframe and packet.pts is not None and packet.size:
-            entries[packet.pts] = EntryPoint(packet.pts, packet.pos, clock.moved)
+            entries[packet.pts] = EntryPoint(packet.pts, packet.pos, clock.offset)
         try:
             frames = packet.decode()
         except (av.error.InvalidDataError, av.error.EOFError):

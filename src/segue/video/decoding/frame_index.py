@@ -80,7 +80,7 @@ class FrameIndex:
     begin: float = 0.0
     by_position: bool = False
     numbers: bool = False
-    whole: bool = True
+    is_complete: bool = True
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -135,7 +135,7 @@ class FrameIndex:
                 if packet.pts is None or bad or clock.numbers:
                     return None
                 if packet.is_keyframe:
-                    keys.append(EntryPoint(packet.pts, packet.pos, clock.moved))
+                    keys.append(EntryPoint(packet.pts, packet.pos, clock.offset))
                 if not packet.is_discard:
                     stamps.append(packet.pts)
         except (av.error.FFmpegError, OSError):

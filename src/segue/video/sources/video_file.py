@@ -167,7 +167,7 @@ class VideoFileReader(Reader):
         """Index of the last key frame not after ``start`` (or 0), time of frame 0, and frames from there."""
         if start >= (FEW if isinstance(start, int) else FEW * self._step):
             index = self._quick_index
-            if index is not None and index.whole:
+            if index is not None and index.is_complete:
                 place = start if isinstance(start, int) else int(index.times.searchsorted(start - 1e-9))
                 goal = index.entry_of(min(place, len(index) - 1))
                 is_exact = index.places.get(goal.stamp) == goal.index
@@ -230,7 +230,7 @@ def seek(
     if index.by_position and entry.position is not None:
         container.seek(entry.position, unsupported_byte_offset=True)
     else:
-        container.seek(entry.stamp - entry.moved, stream=stream)
+        container.seek(entry.stamp - entry.offset, stream=stream)
     return Clock(entry, numbers=index.numbers)
 
 
@@ -248,7 +248,7 @@ class _Cursor:
     def __init__(self, address: str, where: str, index: FrameIndex) -> None:
         self._address, self._where, self._index = address, where, index
         # Frame threads are faster; slice threads tell which frame is damaged.
-        self._threads: Literal["AUTO", "SLICE"] = "AUTO" if index.whole else "SLICE"
+        self._threads: Literal["AUTO", "SLICE"] = "AUTO" if index.is_complete else "SLICE"
         self._container: av.container.InputContainer | None = None
         self._owned = ExitStack()
         self._items: Iterator[Decoded] = iter(())

@@ -101,7 +101,7 @@ class Clip:
         canvas = canvas.copy()
         size = canvas.shape[:2]
         solid, shade = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
-        present = [mover for mover in self.movers if mover.present(time) and mover.near(time, size)]
+        present = [mover for mover in self.movers if mover.present(time) and mover.is_near_image(time, size)]
         for mover in present:
             _cast(canvas, shade, mover, time, self.sun)
         for mover in present:

@@ -86,7 +86,9 @@ def scaled(canvas: Image, gain: Float32Array) -> Image:
 class Light:
     """Brightness of the scene over time."""
 
-    before: tuple[float, float, float]  # factors on red, green and blue before time ``step``; 1 from there on
+    factors: tuple[
+        float, float, float
+    ]  # factors on red, green and blue before time ``step``; 1 from there on
     step: int
     drift: float  # a slow swing of all of the light
     period: float
@@ -95,7 +97,7 @@ class Light:
         """A canvas in the light of a time."""
         gain = np.full(3, 1 + self.drift * np.sin(2 * np.pi * time / self.period))
         if time < self.step:
-            gain = gain * self.before
+            gain = gain * self.factors
         if np.abs(gain - 1).max() < 1e-3:
             return canvas
         return np.asarray(cv2.transform(canvas, np.diag(gain).astype(np.float32)), np.uint8)
