@@ -71,7 +71,7 @@ def draw(path: Path, place: Path, count: int) -> None:
             middle = int((column + 0.5) * width / columns), int((row + 0.5) * height / rows)
             cv2.ellipse(plane, middle, (width // columns // 3, height // rows // 3), 0, 0, 360, 1, -1)
             new = project.add_object()
-            project.store_masks(0, {new: (plane > 0, FrameAnnotation("given"))})
+            project.put(0, {new: (plane > 0, FrameAnnotation("given"))})
             project.correct(0, new, Correction())
     project.close()
     video.close()
