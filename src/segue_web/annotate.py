@@ -116,6 +116,7 @@ class AnnotateBackend(Backend):
             "object": self._object,
             "frame_attributes": self._frame_attributes,
             "reviewed": self._reviewed,
+            "judge": self._judge,
             "schema": self._schema,
             "remove": self._remove,
             "undo": self._undo,
@@ -407,6 +408,30 @@ class AnnotateBackend(Backend):
         self.project.check_objects(objects, seen, frames)
         with self.project.change("review" if reviewed else "no review"):
             done = sum(self.project.set_reviewed(number, frames, reviewed) for number in objects)
+        return {"masks": done}
+
+    def _judge(
+        self,
+        objects: messages.Numbers,
+        first: messages.Index,
+        last: messages.Index,
+        seen: messages.Revision,
+        accept: bool = True,
+    ) -> dict[str, Any]:
+        """Accept masks that trackings changed on some frames, or put those before them back.
+
+        They are judged as they were at a revision.
+        """
+        verb = "accept" if accept else "refuse"
+        self._trackings.refuse_tracked(f"{verb} changes of an object", *objects)
+        frames = range(first, min(last, self.video.count - 1) + 1)
+        self.project.check_objects(objects, seen, frames)
+        if set(objects) - set(self.project.unlocked(objects)):
+            raise PromptError(f"unlock the object first, then {verb} what a tracking changed of it")
+        with self.project.change("accepted changes" if accept else "refused changes"):
+            done = sum(self.project.judge_replaced(number, frames, accept=accept) for number in objects)
+            if not done:
+                raise PromptError(f"no tracking has changed a mask of it on frames {first} to {last}")
         return {"masks": done}
 
     def _remove(self, object: messages.Number, seen: messages.Revision) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from segue.prompts.answers import (
     covering,
     distinct,
 )
+from segue.prompts.correction import as_levels
 from segue.prompts.objects import SURE_SCORE, boxes_with_clicks, detected_boxes, holds_clicks, is_part
 from segue.prompts.planes import (
     box_window,
@@ -51,12 +53,15 @@ MASK_MARGIN = 0.3  # the same around an earlier mask
 CLOSE_MARGIN = 0.1  # the same where a mask that was found is looked at closely
 MIN_MARGIN, MIN_CLOSE_MARGIN = 0.05, 0.02  # the same where such a crop is used again
 WIDER = 2  # how often a mask that reaches the edge of its crop is looked at once more, in a wider one
-CROPS = 8  # crops whose features are kept
+CROPS = 8  # crops whose features are kept, and those that a further click may use again
+MAX_ANSWERS = 64  # answers whose crops are known
 
 CLICK_SIDE = 160  # side of the crops where only clicks are given, in pixels: they only find the object
 
 CropPurpose = Literal["find", "around", "close"]
 """Purpose of a crop: find the clicked object, show it with context, or show it alone."""
+
+Crop = tuple[CropPurpose, PixelWindow]
 
 CLICK_CROPS = (0.5, 0.25)
 """Squares around clicks that are looked at in addition to the whole image, their sides as shares of its
@@ -113,7 +118,9 @@ class Prompter(ImagePrompter):
         self._network, self._device, self._dtype = prepared.network, prepared.device, prepared.dtype
         self._guard = prepared.inference_guard
         # What was asked last is the last.
-        self._crops: dict[tuple[CropPurpose, PixelWindow], tuple[Tensor, ...]] = {}
+        self._crops: dict[Crop, tuple[Tensor, ...]] = {}
+        self._used: tuple[Crop, ...] = ()  # by the question that is answered
+        self._crops_of: dict[bytes, tuple[Crop, ...]] = {}  # by what identifies the mask of an answer
 
     def __call__(
         self,
@@ -131,31 +138,29 @@ class Prompter(ImagePrompter):
         """Segment the object that prompts point at.
 
         Without an earlier mask the answer depends on the image and the prompts alone. A correction of an
-        earlier mask may use crops of the answers before it again. Crops show the object, not negative clicks:
-        those far from it have nothing to take away.
+        answer may use the crops of that answer again, and none of what was asked of other objects meanwhile.
+        Crops show the object, not negative clicks: those far from it have nothing to take away.
         """
-        if prompts.mask is None:
-            self._begin()
+        self._used = () if prompts.mask is None else self._crops_of.get(_identity(prompts.mask), ())
         if _says_how_much(prompts):
-            return self._predict_crop(prompts, prompts.calibration, new=prompts.box is not None)
-        clicked, *_ = self._find(prompts)
-        ways = self._ways(prompts, clicked)
-        return self._refine(ways[0][0]) if ways else clicked
+            answer = self._predict_crop(prompts, prompts.calibration, new=prompts.box is not None)
+        else:
+            clicked, *_ = self._find(prompts)
+            ways = self._ways(prompts, clicked)
+            answer = self._refine(ways[0][0]) if ways else clicked
+        identity = _identity(answer.probability)
+        self._crops_of.pop(identity, None)  # what was answered last is the last
+        self._crops_of[identity] = self._used
+        for oldest in list(self._crops_of)[:-MAX_ANSWERS]:
+            del self._crops_of[oldest]
+        return answer
 
     def candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
         """Also masks of whole objects, of the click alone, and of the crops in which it was looked at."""
         prompts = prompts.checked(self.size)
         if _says_how_much(prompts):
             return super().candidates(prompts)
-        crops = {key: maps for key, maps in self._crops.items() if key[0] != "find"}
-        try:
-            return self._candidates(prompts)
-        finally:  # a further click has the answer that it has without them
-            self._begin()
-            self._crops |= crops
-
-    def _candidates(self, prompts: ImagePrompts) -> list[MaskPrediction]:
-        self._begin()
+        self._used = ()
         predictions = self._find(prompts)
         ways = self._ways(prompts, predictions[0], every=True)
         answer = (self._refine(ways[0][0]) if ways else predictions[0]).one(0)
@@ -208,12 +213,8 @@ class Prompter(ImagePrompter):
 
     def _refine(self, way: ImagePrompts) -> MaskPrediction:
         """Look closely at what was seen at a first look."""
-        self._begin()  # none depends on the crops of another
+        self._used = ()  # none depends on the crops of another
         return self._predict_crop(way, replace(way, mask=None).calibration, new=True)
-
-    def _begin(self) -> None:
-        """Begin a new question, whose answer does not depend on those before."""
-        self._crops = {key: maps for key, maps in self._crops.items() if key[0] == "find"}
 
     @cached_property
     def _detected(self) -> Boxes:
@@ -281,8 +282,8 @@ class Prompter(ImagePrompter):
         return self._cached_crop("around", window, clipped(with_margin(MIN_MARGIN), self.size)) or window
 
     def _cached_crop(self, purpose_needed: CropPurpose, window: Box, min_window: Box) -> Box | None:
-        """A crop whose features are kept, and which does as well as ``window``; ``min_window`` lies in it."""
-        crops = (place for purpose, place in reversed(self._crops) if purpose == purpose_needed)
+        """A crop of the question, which does as well as ``window``; ``min_window`` lies in it."""
+        crops = (place for purpose, place in reversed(self._used) if purpose == purpose_needed)
         return next((place for place in crops if _serves(place, window, min_window)), None)
 
     @torch.inference_mode()
@@ -290,6 +291,8 @@ class Prompter(ImagePrompter):
         """The answers of the network in each of some windows, which are asked together."""
         side = CLICK_SIDE if purpose == "find" else SIDE
         places = [pixels(window, self.size) for window in windows]
+        asked = [(purpose, place) for place in places]
+        self._used = (*(crop for crop in self._used if crop not in asked), *asked)[-CROPS:]
         prompt_planes = [torch.from_numpy(_draw(prompts, place, side)) for place in places]
         planes = [to_device(each, self._device)[None].to(self._dtype) for each in prompt_planes]
         with self._guard():
@@ -323,6 +326,11 @@ class Prompter(ImagePrompter):
             return self._crops[purpose, places[0]]
         levels_of_crops = (self._crops[purpose, place] for place in places)
         return tuple(torch.cat(levels) for levels in zip(*levels_of_crops, strict=True))
+
+
+def _identity(probability: Float32Array) -> bytes:
+    """What identifies a mask, (H, W), whose probability may have been saved as levels."""
+    return hashlib.blake2b(np.ascontiguousarray(as_levels(probability)).data, digest_size=16).digest()
 
 
 def _says_how_much(prompts: ImagePrompts) -> bool:

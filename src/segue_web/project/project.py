@@ -41,6 +41,7 @@ class FrameAnnotation:
     reviewed: bool = False  # whether a person has looked at it since it changed
     user: str = ""  # who made it, if that is known
     reviewer: str = ""
+    agreement: float | None = None  # IoU with the mask that a tracking replaced and nobody has judged
 
 
 Side = Literal["forward", "back"]
@@ -68,7 +69,10 @@ MarkedMask = tuple[BoolArray, FrameAnnotation]
 _OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes")
 """Fields of an object that the parts have into which it is split."""
 
-_TIMELINE = "frame, object, kind, score, area, reviewed, user, reviewer"
+_REPLACED = {"kind": str, "score": float, "area": int, "mask": str, "user": str}
+"""What is kept of a mask that a tracking replaced."""
+
+_TIMELINE = "frame, object, kind, score, area, reviewed, user, reviewer, agreement"
 
 MAX_COMMENTS = 10_000
 
@@ -119,6 +123,7 @@ class Project(Store):
             "frame": index,
             "revision": self.revision,
             "masks": self.masks(index),
+            "replaced": self.replaced_masks(index),
             "prompts": self.prompts(index),
             "marks": {number: astuple(mark) for number, mark in self.marks(index).items()},
         }
@@ -145,7 +150,7 @@ class Project(Store):
         return unlocked if requested is None else [i for i in requested if i in unlocked]
 
     def timeline(self) -> list[list[Any]]:
-        """All marks: frame, object, kind, score, area, reviewed, user, reviewer."""
+        """All marks: frame, object, kind, score, area, reviewed, user, reviewer, agreement."""
         return [
             list(row) for row in self._db.execute(f"SELECT {_TIMELINE} FROM marks ORDER BY frame, object")
         ]
@@ -185,6 +190,36 @@ class Project(Store):
         """Compressed run lengths of the visible objects of a frame, by object, in their order."""
         sql = "SELECT object, mask FROM marks WHERE frame=? AND area>0 ORDER BY object"
         return self._checked({row["object"]: row["mask"] for row in self._db.execute(sql, (frame,))}, frame)
+
+    def replaced_masks(self, frame: int) -> dict[int, str]:
+        """Compressed run lengths of the masks that trackings replaced on a frame, by object, until judged."""
+        sql = "SELECT * FROM marks WHERE frame=? AND agreement IS NOT NULL ORDER BY object"
+        return {row["object"]: self._replaced(row)["mask"] for row in self._db.execute(sql, (frame,))}
+
+    def _replaced(self, row: Any) -> Row:
+        """What a tracking replaced by the mask of a row, as the row was."""
+        key = {"frame": row["frame"], "object": row["object"]}
+        try:
+            stored = json.loads(row["previous"])
+            previous = {name: kind(stored[name]) for name, kind in _REPLACED.items()}
+        except (ValueError, KeyError, TypeError):
+            where = f"project.db: frame {row['frame']}"
+            raise SourceError(f"{where}: a mask that a tracking replaced is damaged") from None
+        self._checked({row["object"]: previous["mask"]} if previous["mask"] else {}, row["frame"])
+        return {**key, **previous, "reviewed": 0, "reviewer": "", "previous": "", "agreement": None}
+
+    def judge_replaced(self, number: int, frames: range, *, accept: bool) -> int:
+        """Accept masks that trackings changed, or put those before them back, inside :meth:`change`.
+
+        Returns how many there were.
+        """
+        sql = "SELECT * FROM marks WHERE object=? AND agreement IS NOT NULL AND frame BETWEEN ? AND ?"
+        rows = self._db.execute(sql, (number, frames.start, frames.stop - 1)).fetchall()
+        for row in rows:
+            judged = dict(row) | {"previous": "", "agreement": None} if accept else self._replaced(row)
+            self._set("marks", (row["frame"], number), judged)
+            self._changed.frames.add(row["frame"])
+        return len(rows)
 
     def masks_of(self, number: int) -> dict[int, tuple[str, str]]:
         """Kind and run lengths of the masks of an object, by frame; empty where it is not visible."""
@@ -313,6 +348,7 @@ class Project(Store):
             row = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
             assert row is not None
             review = {"reviewed": int(reviewed), "reviewer": actor() if reviewed else ""}
+            review |= {"previous": "", "agreement": None} if reviewed else {}
             self._set("marks", (frame, number), dict(row) | review)
             self._changed.frames.add(frame)
         return len(changed)
@@ -376,7 +412,8 @@ class Project(Store):
 
     def _move(self, frame: int, number: int, to: int) -> None:
         """Give the mask of an object on a frame, and what was said of it, to another one."""
-        mark, correction = self.marks(frame)[number], self.correction(frame, number)
+        mark = replace(self.marks(frame)[number], agreement=None)
+        correction = self.correction(frame, number)
         counts = self.masks(frame).get(number, "")
         self.clear(frame, number)
         self._store_mask(frame, to, counts, mark)
@@ -432,7 +469,7 @@ class Project(Store):
         """Put masks (H, W), bool, into a frame, inside :meth:`change`.
 
         Tracked masks replace none that a person gave or reviewed, and where they are as before, what is known
-        of them stays.
+        of them stays. What they replace is kept until a person judges the change.
         """
         annotations, masks = self.marks(frame), self.masks(frame)
         for number, (plane, mark) in objects.items():
@@ -445,7 +482,10 @@ class Project(Store):
                 is_same = previous.kind == "tracked" and counts == masks.get(number, "")
                 if previous.reviewed or is_same:
                     continue
-            self._store_mask(frame, number, counts, replace(mark, area=area))
+                agreement = _overlap(plane, self.decoded(frame, masks.get(number, "")))
+                self._store_mask(frame, number, counts, replace(mark, area=area, agreement=agreement))
+            else:
+                self._store_mask(frame, number, counts, replace(mark, area=area))
 
     def _store_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         if mark.kind == "given":
@@ -454,8 +494,15 @@ class Project(Store):
                 self._changed.replaced.setdefault((frame, number), previous["mask"])
         row = {"frame": frame, "object": number, "mask": counts, **asdict(mark)}
         row |= {"reviewed": int(mark.reviewed), "user": mark.user or actor()}
+        row["previous"] = "" if mark.agreement is None else self._kept(frame, number)
         self._set("marks", (frame, number), row)
         self._changed.frames.add(frame)
+
+    def _kept(self, frame: int, number: int) -> str:
+        """What a tracking is about to replace, as JSON."""
+        before = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
+        assert before is not None
+        return json.dumps({name: before[name] for name in _REPLACED})
 
     def replace_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         """Replace a mask, also one that a person gave, and forget its clicks, inside :meth:`change`."""
@@ -543,7 +590,13 @@ class Project(Store):
 def _annotation(row: Any) -> FrameAnnotation:
     """The mark of a row of ``_TIMELINE``."""
     values = row["kind"], row["score"], row["area"], bool(row["reviewed"])
-    return FrameAnnotation(*values, row["user"], row["reviewer"])
+    return FrameAnnotation(*values, row["user"], row["reviewer"], row["agreement"])
+
+
+def _overlap(one: BoolArray, other: BoolArray) -> float:
+    """IoU of two masks; 1 where both are empty."""
+    union = np.count_nonzero(one | other)
+    return float(np.count_nonzero(one & other) / union) if union else 1.0
 
 
 def _points_of(row: Row | Any) -> FrameAttributes:

@@ -76,10 +76,15 @@ _ADDED_COLUMNS = {
         "reviewed": "INTEGER NOT NULL DEFAULT 0",
         "user": "TEXT NOT NULL DEFAULT ''",
         "reviewer": "TEXT NOT NULL DEFAULT ''",
+        "previous": "TEXT NOT NULL DEFAULT ''",  # JSON of the mask that a tracking replaced
+        "agreement": "REAL",  # IoU with it
     },
     "history": {"user": "TEXT NOT NULL DEFAULT ''"},
 }
 """What projects of this format lacked at first."""
+
+_DEFAULTS: dict[str, int | None] = {"reviewed": 0, "agreement": None}
+"""What these columns hold where nothing else is known; the others are empty texts."""
 
 # The column ``team`` holds the group of an object: GROUP is a word of SQL, and saved projects have this name.
 _COLUMNS = {
@@ -87,7 +92,10 @@ _COLUMNS = {
         *("id", "name", "colour", "visible", "locked"),
         *("category", "team", "attributes", "frame_attributes"),
     ),
-    "marks": ("frame", "object", "kind", "score", "area", "mask", "reviewed", "user", "reviewer"),
+    "marks": (
+        *("frame", "object", "kind", "score", "area", "mask"),
+        *("reviewed", "user", "reviewer", "previous", "agreement"),
+    ),
     "prompts": ("frame", "object", "data"),
     "label_schema": ("id", "data"),
     "comments": ("id", "object", "frame", "text", "user", "resolved"),
@@ -517,7 +525,7 @@ class Store:
         current = self._one(f"SELECT * FROM {table} WHERE {where}", *key)
         old = None if current is None else dict(current)
         if row is not None and table in _ADDED_COLUMNS:  # steps of an earlier segue lack columns
-            row = {name: 0 if name == "reviewed" else "" for name in _ADDED_COLUMNS[table]} | row
+            row = {name: _DEFAULTS.get(name, "") for name in _ADDED_COLUMNS[table]} | row
         if old == row:
             return
         sql = "INSERT INTO steps (entry, tbl, key, before) VALUES (?, ?, ?, ?)"
