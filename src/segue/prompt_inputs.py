@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from numbers import Real
 from pathlib import Path
-from typing import Any, Protocol, SupportsFloat, TypeAlias
+from typing import Any, Protocol, SupportsFloat, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +33,14 @@ from segue.masks.tracks import RleTrack
 from segue.masks.values import MAX_ID, as_white, warn_of_void, without_void
 from segue.types import (
     Box,
+    BoxesLike,
+    BoxLike,
     BoxPrompt,
+    LabelsLike,
     MaskPrompt,
     Point,
     PointPrompt,
+    PointsLike,
     Prompt,
     RemovePrompt,
     Segmentation,
@@ -190,6 +194,26 @@ PromptsLike: TypeAlias = (
     | DetectionsLike
 )
 """The prompts of one frame: see :func:`as_prompts`."""
+
+
+class PromptArguments(TypedDict, total=False):
+    """Prompts of a frame by their kinds, as keywords of a function.
+
+    Attributes:
+        box: a box ``(x0, y0, x1, y1)`` around one object, in pixels.
+        boxes: boxes by id, or (N, 4) for the ids 1 to N.
+        masks: masks by id, or (N, H, W) for the ids 1 to N.
+        points: points ``(x, y)`` on one object.
+        labels: for each of ``points`` 1 if it is on the object and 0 if it is not.
+        negative: points that are not on the object.
+    """
+
+    box: BoxLike | None
+    boxes: BoxesLike | None
+    masks: MasksLike | None
+    points: PointsLike | None
+    labels: LabelsLike | None
+    negative: PointsLike | None
 
 
 def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:

@@ -102,7 +102,7 @@ def test_where_no_file_can_be_opened_nothing_is_deleted_and_no_mark_is_lost(fold
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert names(folder) == [IMAGE, CLIP]
-    assert Marks(folder).kept == {IMAGE, CLIP}
+    assert Marks(folder).retained == {IMAGE, CLIP}
 
 
 def test_other_parts_of_a_camera_pay_for_no_marks_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from segue.api.results import (
 from segue.errors import ArgumentError
 from segue.jobs.values import DetectorConfig, TrackJob, checked
 from segue.models.base import TrackNetwork
-from segue.prompt_inputs import MasksLike, PromptsLike, collect_prompts
+from segue.prompt_inputs import MasksLike, PromptArguments, PromptsLike, collect_prompts
 from segue.prompts import MakePrompter
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto
@@ -32,9 +32,6 @@ from segue.types import BoxesLike, BoxLike, LabelsLike, MemoryPolicy, PointsLike
 from segue.utils.arrays import in_rgb
 from segue.video import Source
 from segue.video.sources.given import SourceLike
-
-MARKS = ("box", "boxes", "masks", "points", "labels", "negative")
-"""Arguments that are prompts of the first frame."""
 
 
 class TrackArguments(TypedDict, total=False):
@@ -65,6 +62,10 @@ class TrackArguments(TypedDict, total=False):
     keep_images: bool
 
 
+class PromptedTrackArguments(TrackArguments, PromptArguments, total=False):
+    """Arguments of :func:`track` that go with prompts."""
+
+
 @overload
 def track(
     source: Source | SourceLike,
@@ -90,14 +91,8 @@ def track(
     source: Source | SourceLike,
     prompts: Mapping[int, PromptsLike] | PromptsLike | None = None,
     *,
-    box: BoxLike | None = None,
-    boxes: BoxesLike | None = None,
-    masks: MasksLike | None = None,
-    points: PointsLike | None = None,
-    labels: LabelsLike | None = None,
-    negative: PointsLike | None = None,
     required: Iterable[int] | None = None,
-    **arguments: Unpack[TrackArguments],
+    **arguments: Unpack[PromptedTrackArguments],
 ) -> Results[TrackSession]: ...
 
 
@@ -217,7 +212,7 @@ def track(
     """
     arguments = dict(locals())
     opened = arguments["source"] = opened_source(source, **reading_of(arguments))
-    marks = {name: arguments.pop(name) for name in MARKS}
+    marks = {name: arguments.pop(name) for name in PromptArguments.__annotations__}
     if colour == "bgr" and not isinstance(prompts, Auto):
         prompts, marks["masks"] = in_rgb(prompts), in_rgb(masks)
     del arguments["prompts"], arguments["required"], arguments["text"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,6 +30,26 @@ class CrowdWarning(UserWarning):
     """A frame has more objects than is plausible, or than are fast; the message names the frame."""
 
 
+@dataclass(frozen=True, slots=True)
+class CrowdPlan:
+    """What becomes of a crowd on a frame.
+
+    Attributes:
+        added: places of the prompted objects that belong to it from now on, by id.
+        places: places of all its objects on the frame.
+        prompts: the prompts that remain for the tracker.
+    """
+
+    added: dict[int, Float32Array]
+    places: dict[int, Float32Array]
+    prompts: FramePrompts
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether prompts remain for the tracker."""
+        return bool(self.prompts.masked or self.prompts.prompts)
+
+
 class Crowd(Checkpointable):
     """The small objects of a session with many: the median flow over each moves it as a whole.
 
@@ -42,6 +63,17 @@ class Crowd(Checkpointable):
     def __init__(self) -> None:
         super().__init__()
         self._flow = DIS()
+
+    def plan(
+        self, image: Image, prompts: FramePrompts, ids: Collection[int], short_side: int | None
+    ) -> CrowdPlan:
+        """What becomes of it on the next image, where ``ids`` are followed already; nothing changes."""
+        added = self.select(prompts, ids, short_side) if prompts.masked else {}
+        if not added and not self.places:
+            return CrowdPlan({}, {}, prompts)
+        replaced = {*prompts.removed, *prompts.ids}
+        places = {i: each for i, each in self.warped(image).items() if i not in replaced} | added
+        return CrowdPlan(added, places, prompts.without(added) if added else prompts)
 
     def select(
         self, prompts: FramePrompts, tracked_ids: Collection[int], short_side: int | None
@@ -79,7 +111,9 @@ class Crowd(Checkpointable):
         return warped
 
     def take(self, places: dict[int, Float32Array], image: Image) -> None:
-        """The objects are there on an image."""
+        """The objects are there on an image; nothing changes where there were and are none."""
+        if not places and not self.places:
+            return
         self.places = places
         self._image = reduced_to(image, FLOW_SIDE) if places else None
 

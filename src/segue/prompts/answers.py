@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
+from segue.masks.measure import iou
 from segue.prompt_inputs import as_box, as_points, check_points, clip_box, points_of
 from segue.prompts.planes import pixels
 from segue.types import Box, BoxLike, Image, Point, PointsLike, SupportsArray
@@ -292,15 +293,11 @@ def distinct(answers: Iterable[MaskPrediction]) -> list[MaskPrediction]:
     for answer in answers:
         mask = answer.small()
         if not selected or (
-            len(selected) < CANDIDATES and mask.any() and all(_overlap(mask, each) < SAME for each in masks)
+            len(selected) < CANDIDATES and mask.any() and all(iou(mask, each) < SAME for each in masks)
         ):
             selected.append(answer)
             masks.append(mask)
     return selected
-
-
-def _overlap(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    return float((one & other).sum() / max(1, (one | other).sum()))
 
 
 class ImagePrompter(ABC):

@@ -16,6 +16,7 @@ import numpy as np
 
 from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
+from segue.masks.measure import iou
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
 from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, as_image_prompter, distinct
@@ -108,9 +109,9 @@ class MotionPrompter(ImagePrompter):
         x0, y0, x1, y1 = tight_box(core if core.any() else region)
         wide: Box = (x0 / across, y0 / down, x1 / across, y1 / down)
         extended = self._prompter.answer(replace(prompts, box=wide))
-        match = _overlap(_shrunk(extended.mask, motion), region)
+        match = iou(_shrunk(extended.mask, motion), region)
         doubtful = extended.iou[0] < MIN_EXPECTED  # not NaN, of a prompter that expects nothing
-        return None if doubtful or match < max(MIN_MATCH, _overlap(mask, region) + MIN_GAIN) else extended
+        return None if doubtful or match < max(MIN_MATCH, iou(mask, region) + MIN_GAIN) else extended
 
     @cached_property
     def _motion(self) -> Float32Array | None:
@@ -141,7 +142,3 @@ def _shrunk(mask: BoolArray, motion: Float32Array) -> BoolArray:
     size = motion.shape[1], motion.shape[0]
     share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     return np.asarray(share >= 0.5)
-
-
-def _overlap(first: BoolArray, second: BoolArray) -> float:
-    return float((first & second).sum() / max(1, int((first | second).sum())))

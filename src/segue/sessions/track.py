@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
-from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdWarning, draw
+from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdPlan, CrowdWarning, draw
 from segue.inference.running import own_precision
 from segue.masks import measure
 from segue.models.base import (
@@ -30,7 +30,7 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompt_inputs import MasksLike, PromptsLike, as_prompts, check_ids, collect_prompts
+from segue.prompt_inputs import PromptArguments, PromptsLike, as_prompts, check_ids, collect_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
 from segue.sessions.association import new_objects
@@ -38,17 +38,13 @@ from segue.sessions.networks import track_network
 from segue.sessions.session import Session, one_thread_at_a_time
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import (
-    BoxesLike,
-    BoxLike,
     BoxPrompt,
     Frame,
     IndexMask,
-    LabelsLike,
     MaskPrompt,
     ObjectInfo,
     ObjectMaps,
     PointPrompt,
-    PointsLike,
     Prompt,
     RemovePrompt,
     Segmentation,
@@ -144,7 +140,7 @@ class TrackSession(Checkpointable, Session):
         with own_precision(self.device):
             self.tracker = prepared.network.tracker(prepared.network, setup)
         self.native = self.tracker.prompts if prompter is None else frozenset()
-        self._told_small = self._told_slow = False
+        self._warned_of_small = self._warned_of_slow = False
         self._text_detector: tuple[Any, Any] = None, None
         self.reset()
 
@@ -200,15 +196,10 @@ class TrackSession(Checkpointable, Session):
         frame: FrameLike,
         prompts: PromptsLike | FramePrompts | None = None,
         *,
-        box: BoxLike | None = None,
-        boxes: BoxesLike | None = None,
-        masks: MasksLike | None = None,
-        points: PointsLike | None = None,
-        labels: LabelsLike | None = None,
-        negative: PointsLike | None = None,
         text: str | Sequence[str] | None = None,
         predict: bool = True,
         colour: Colour = "rgb",
+        **arguments: Unpack[PromptArguments],
     ) -> Segmentation:
         """Segment the next frame.
 
@@ -218,18 +209,14 @@ class TrackSession(Checkpointable, Session):
             prompts: those of this frame: an index mask (H, W), a path or prompts, see
                 :func:`segue.prompt_inputs.as_prompts`; or what :meth:`resolve` made of them. They may be
                 empty, as where a detector found nothing, and so may ``boxes`` and ``masks``.
-            box: a box around object 1, as :func:`segue.track` has it for the first frame.
-            boxes: boxes by id, or (N, 4) for the ids 1 to N.
-            masks: masks by id, or (N, H, W) for the ids 1 to N.
-            points: points on object 1.
-            labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it.
-            negative: points beside object 1.
             text: phrases to look for on this frame, such as ``"person, red car"``. What is found and not
                 followed yet becomes an object with the next free id and the phrase as its label.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.
             colour: order of the channels of an image, and of masks in colours; ``bgr`` is that of
                 ``cv2.imread``. A :class:`segue.Frame` is RGB.
+            arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; boxes and
+                points are of object 1.
 
         Returns:
             The result of this frame. Its mask is (H, W), uint8, or uint16 where an object has an id above
@@ -245,54 +232,58 @@ class TrackSession(Checkpointable, Session):
         frame = as_frame(frame, self._next_index, self._size, colour=colour)
         self.check_intact()
         if colour == "bgr":
-            prompts, masks = in_rgb(prompts), in_rgb(masks)
-        marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
-        marks |= {"labels": labels, "negative": negative}
-        marks = {name: each for name, each in marks.items() if each is not None}
-        if marks or self._added or text is not None:
-            prompts = self._collected(frame, prompts, marks, text)
+            prompts = in_rgb(prompts)
+            arguments["masks"] = in_rgb(arguments.get("masks"))
+        resolved = self._resolved(frame, prompts, arguments, text)
+        start = time.perf_counter()
+        plan = self._crowd.plan(frame.image, resolved, self.ids, self.schedule.short_side)
+        tracked = self._step_tracker(frame, plan, resolved.removed, predict=predict)
+        with self.changing(f"the result of frame {frame.index}"):
+            self._size, self._next_index = frame.size, frame.index + 1
+            if resolved is not _NO_PROMPTS:
+                self._object_info = self._info_with(resolved)
+            self._crowd.take(plan.places, frame.image)
+            result = self._result(frame, tracked, resolved.expected)
+            if len(result.objects) + len(plan.places) > CROWD:
+                self._warn_of_crowd(frame.index, plan, time.perf_counter() - start)
+            crowd = plan.places if predict else plan.added
+            return self._with_crowd(result, crowd) if crowd else result
+
+    def _resolved(
+        self,
+        frame: Frame,
+        prompts: PromptsLike | FramePrompts | None,
+        arguments: PromptArguments,
+        text: str | Sequence[str] | None,
+    ) -> FramePrompts:
+        """All prompts of a frame, in the form of trackers."""
+        if self._added or text is not None or any(each is not None for each in arguments.values()):
+            prompts = self._collected(frame, prompts, arguments, text)
         elif isinstance(prompts, Mapping):
             raise PromptError(BY_FRAME)
         if prompts is None:
-            resolved = _NO_PROMPTS
-        else:
-            resolved = prompts if isinstance(prompts, FramePrompts) else self.resolve(frame, prompts)
-        small = self._crowd.select(resolved, self.ids, self.schedule.short_side) if resolved.masked else {}
-        crowd, tracker_prompts = small, resolved
-        if small or self._crowd.places:
-            replaced, warped = {*resolved.removed, *resolved.ids}, self._crowd.warped(frame.image)
-            crowd = {i: each for i, each in warped.items() if i not in replaced} | small
-            tracker_prompts = _without(resolved, small) if small else resolved
-        device_prompts = None
-        if tracker_prompts.masked or tracker_prompts.prompts:
-            device_prompts = replace(tracker_prompts, mask=to_device(tracker_prompts.mask, self.device))
-        start = time.perf_counter()
-        object_info = self._object_info if resolved is _NO_PROMPTS else self._info_with(resolved)
-        forgotten = {*resolved.removed, *small} & {*self.tracker.ids}
+            return _NO_PROMPTS
+        return prompts if isinstance(prompts, FramePrompts) else self.resolve(frame, prompts)
+
+    def _step_tracker(
+        self, frame: Frame, plan: CrowdPlan, removed: Collection[int], *, predict: bool
+    ) -> TrackOutput | None:
+        """Take a frame through the tracker of the network; None where that has no objects."""
+        prompts = None
+        if plan.has_prompts:
+            prompts = replace(plan.prompts, mask=to_device(plan.prompts.mask, self.device))
+        forgotten = {*removed, *plan.added} & {*self.tracker.ids}
         with self._forgotten(forgotten) if forgotten else nullcontext():
-            if device_prompts is None and not (self.tracker.ids and predict):
+            if prompts is None and not (self.tracker.ids and predict):
                 self.tracker.skip()
-                tracked = None
-            else:
-                try:
-                    with self.prepared.inference_guard():
-                        tracked = self.tracker.step(frame.image, device_prompts, predict=predict)
-                except BaseException as error:
-                    if getattr(self.tracker, "torn", None) is not None:
-                        self.torn = f"frame {frame.index} failed in the middle ({type(error).__name__})"
-                    raise
-        with self.changing(f"the result of frame {frame.index}"):
-            self._size, self._object_info, self._next_index = frame.size, object_info, frame.index + 1
-            if crowd or self._crowd.places:
-                self._crowd.take(crowd, frame.image)
-            if tracked is None:
-                result = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
-            else:
-                result = self._result(frame, tracked, resolved.expected)
-            if len(result.objects) + len(crowd) > CROWD:
-                self._tell_of_crowd(frame.index, small, device_prompts is None, time.perf_counter() - start)
-            visible_crowd = crowd if predict else small
-            return self._with_crowd(result, visible_crowd) if visible_crowd else result
+                return None
+            try:
+                with self.prepared.inference_guard():
+                    return self.tracker.step(frame.image, prompts, predict=predict)
+            except BaseException as error:
+                if getattr(self.tracker, "torn", None) is not None:
+                    self.torn = f"frame {frame.index} failed in the middle ({type(error).__name__})"
+                raise
 
     @one_thread_at_a_time
     def add(
@@ -300,13 +291,8 @@ class TrackSession(Checkpointable, Session):
         prompts: PromptsLike | None = None,
         *,
         id: int = 1,
-        box: BoxLike | None = None,
-        boxes: BoxesLike | None = None,
-        masks: MasksLike | None = None,
-        points: PointsLike | None = None,
-        labels: LabelsLike | None = None,
-        negative: PointsLike | None = None,
         text: str | Sequence[str] | None = None,
+        **arguments: Unpack[PromptArguments],
     ) -> None:
         """Give prompts for the next frame, such as the clicks of a person who sees the last one.
 
@@ -316,30 +302,27 @@ class TrackSession(Checkpointable, Session):
         Args:
             prompts: as :meth:`step` takes them, like the others.
             id: object of ``box``, ``points`` and ``negative``.
-            box: a box around the object.
-            boxes: boxes by id, or (N, 4) for the ids 1 to N.
-            masks: masks by id, or (N, H, W) for the ids 1 to N.
-            points: points on the object; those of an object that is followed correct its mask.
-            labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it.
-            negative: points beside the object.
             text: phrases to look for on the next frame.
+            arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; points of an
+                object that is followed correct its mask.
 
         Raises:
             PromptError: a prompt has a wrong form.
         """
-        marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
-        marks |= {"labels": labels, "negative": negative}
-        marks = {name: each for name, each in marks.items() if each is not None}
         if text is not None:
             self._added.append(text)
-        if prompts is not None or text is None or marks:
+        if prompts is not None or text is None or any(each is not None for each in arguments.values()):
             if isinstance(prompts, Mapping):
                 raise PromptError(BY_FRAME)
             corrects = id in {*self.ids, *(item.id for item in self._added if isinstance(item, Prompt))}
-            self._added += collect_prompts(prompts, **marks, size=self._size, id=id, corrects=corrects)
+            self._added += collect_prompts(prompts, **arguments, size=self._size, id=id, corrects=corrects)
 
     def _collected(
-        self, frame: Frame, prompts: PromptsLike | FramePrompts | None, marks: Mapping[str, Any], text: Any
+        self,
+        frame: Frame,
+        prompts: PromptsLike | FramePrompts | None,
+        arguments: PromptArguments,
+        text: str | Sequence[str] | None,
     ) -> list[Prompt] | None:
         """All prompts of a frame: those that were added before it, and those that come with it."""
         added, self._added = self._added, []
@@ -348,9 +331,11 @@ class TrackSession(Checkpointable, Session):
         if isinstance(prompts, FramePrompts):
             raise PromptError("prompts: add cannot be joined with what resolve gave; give it prompts")
         collected = [item for item in added if isinstance(item, Prompt)]
-        if prompts is not None or marks:
+        if prompts is not None or any(each is not None for each in arguments.values()):
             corrects = 1 in {*self.ids, *(item.id for item in collected)}
-            collected += collect_prompts(prompts, **marks, size=frame.size, corrects=corrects, needed=False)
+            collected += collect_prompts(
+                prompts, **arguments, size=frame.size, corrects=corrects, needed=False
+            )
         for phrases in [*(item for item in added if not isinstance(item, Prompt)), text]:
             if phrases is not None:
                 collected += self._of_text(frame, phrases, {item.id for item in collected})
@@ -373,19 +358,19 @@ class TrackSession(Checkpointable, Session):
         labels = {i: prompts.labels.get(i, self._object_info.get(i, (None,))[0]) for i in prompts.ids}
         return remaining | {i: (label, prompts.expected.get(i)) for i, label in labels.items()}
 
-    def _tell_of_crowd(self, index: int, small: Collection[int], plain: bool, seconds: float) -> None:
-        """Say once that objects are followed in another way, and how long a frame of many takes."""
+    def _warn_of_crowd(self, index: int, plan: CrowdPlan, seconds: float) -> None:
+        """Warn once that objects are followed in another way, and how long a frame of many takes."""
         count = len(self.tracker.ids)
-        if small and not self._told_small:
-            self._told_small = True
+        if plan.added and not self._warned_of_small:
+            self._warned_of_small = True
             text = (
-                f"frame {index}: {len(self.ids)} objects; {len(small)} of them have at most {SPECK} pixels a "
-                "side for the network, keep their shape and follow the optical flow; for masks of the "
-                f"network enlarge parts of the image with at most {CROWD} objects each"
+                f"frame {index}: {len(self.ids)} objects; {len(plan.added)} of them have at most {SPECK} "
+                "pixels a side for the network, keep their shape and follow the optical flow; for masks of "
+                f"the network enlarge parts of the image with at most {CROWD} objects each"
             )
             warn_caller(text, CrowdWarning)
-        if plain and count > CROWD and not self._told_slow:
-            self._told_slow = True
+        if not plan.has_prompts and count > CROWD and not self._warned_of_slow:
+            self._warned_of_slow = True
             text = (
                 f"frame {index}: {count} objects, a frame takes about {seconds:.1f} s; follow fewer at a "
                 "time, or give a smaller short side"
@@ -446,11 +431,11 @@ class TrackSession(Checkpointable, Session):
         self.check_intact()
         if not self.ids:
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
-        result = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
+        tracked = None
         if self.tracker.ids:
             with self.prepared.inference_guard():
                 tracked = self.tracker.peek(frame.image)
-            result = self._result(frame, tracked, {})
+        result = self._result(frame, tracked, {})
         crowd = self._crowd.warped(frame.image)
         return self._with_crowd(result, crowd) if crowd else result
 
@@ -505,14 +490,19 @@ class TrackSession(Checkpointable, Session):
             if np.array_equal(resolved.mask.numpy() == i, previous_masks[i] > 0.5)
         ]
         if confirmed:
-            resolved = _without(resolved, confirmed)
+            resolved = resolved.without(confirmed)
         if unknown := [i for i in resolved.removed if i not in self.ids]:
             followed = f"followed are {', '.join(map(str, self.ids))}" if self.ids else "none is followed yet"
             raise PromptError(f"cannot remove object {unknown[0]}: {followed}")
         check_count(len({*self.ids, *resolved.ids} - set(resolved.removed)))
         return resolved
 
-    def _result(self, frame: Frame, tracked: TrackOutput, answered: Mapping[int, float]) -> Segmentation:
+    def _result(
+        self, frame: Frame, tracked: TrackOutput | None, answered: Mapping[int, float]
+    ) -> Segmentation:
+        """The result of a frame; without an output of the tracker it is empty."""
+        if tracked is None:
+            return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
         highest = tracked.highest
         if highest is None:
             assert tracked.probabilities is not None
@@ -555,15 +545,6 @@ class TrackSession(Checkpointable, Session):
             logits = partial(_logits_of, get_probabilities)
         maps = ObjectMaps(logits, get_probabilities)
         return Segmentation(frame.index, frame.time, mask, tuple(objects), maps)
-
-
-def _without(prompts: FramePrompts, ids: Collection[int]) -> FramePrompts:
-    """The prompts of a frame without those of some masks."""
-    left = tuple(i for i in prompts.masked if i not in ids)
-    mask = torch.where(
-        torch.isin(prompts.mask, torch.tensor(left, dtype=prompts.mask.dtype)), prompts.mask, 0
-    )
-    return replace(prompts, mask=mask, masked=left)
 
 
 def _planes_with_crowd(

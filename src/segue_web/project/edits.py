@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks import encode_rle
+from segue.masks.measure import iou
 from segue.masks.outlines import parts_of
 from segue.masks.pieces import Pieces
 from segue.masks.tracks import RleTrack
@@ -131,7 +132,7 @@ class Edits:
             paint = Paint(
                 *(self._project.decoded(frame, counts) for counts in (correction.on, correction.off))
             )
-            shared = [_overlap(visible_mask, paint.over(plane)) for plane, _ in candidates]
+            shared = [iou(visible_mask, paint.over(plane)) for plane, _ in candidates]
             place = (int(np.argmax(shared)) + 1) % len(candidates)
             plane, score = candidates[place]
             prompts = correction.points, None, False
@@ -368,10 +369,6 @@ class Paint:
                 rows, columns = np.ogrid[: paint.shape[0], : paint.shape[1]]
                 paint &= ~(denied & (np.hypot(rows + 0.5 - y, columns + 0.5 - x) <= reach))
         return Paint(on, off)
-
-
-def _overlap(one: BoolArray, other: BoolArray) -> float:
-    return float((one & other).sum() / max(1, (one | other).sum()))
 
 
 def _is_detected(mark: FrameAnnotation, correction: Correction) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import torch
@@ -110,6 +110,12 @@ class FramePrompts:
     def ids(self) -> tuple[int, ...]:
         """All objects with prompts, each once."""
         return tuple(dict.fromkeys((*self.masked, *(prompt.id for prompt in self.prompts))))
+
+    def without(self, ids: Collection[int]) -> FramePrompts:
+        """The same without the masks of some objects."""
+        masked = tuple(i for i in self.masked if i not in ids)
+        visible = torch.isin(self.mask, torch.tensor(masked, dtype=self.mask.dtype))
+        return replace(self, mask=torch.where(visible, self.mask, 0), masked=masked)
 
 
 @dataclass(frozen=True, slots=True)
