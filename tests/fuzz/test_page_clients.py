@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
+from starlette.testclient import TestClient
 from PIL import Image
 
 from segue.masks import encode_rle

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("fastapi")
+pytest.importorskip("starlette")
 pytest.importorskip("httpx")
-from fastapi.testclient import TestClient
+from starlette.testclient import TestClient
 from PIL import Image as PillowImage
 from starlette.websockets import WebSocketDisconnect
 
