@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("starlette")
 pytest.importorskip("httpx")
-from starlette.testclient import TestClient
 from PIL import Image as PillowImage
+from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from segue.errors import SegueError

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 from segue.errors import SegueError
 from segue_web.access.encryption import certificate
 from segue_web.server.address import listening
-from segue_web.server.kit import for_programs, quiet_server
+from segue_web.server.kit import SentFile, for_programs, quiet_server
 from segue_web.server.server import make_app
 from segue_web.server.slow_clients import PatientProtocol
 from segue_web.services.label_studio import make_app as make_service
@@ -185,6 +185,61 @@ def test_a_large_body_may_take_its_time(serve: Serve) -> None:
         assert client.makefile("rb").readline() == b"HTTP/1.1 400 Bad Request\r\n"
 
 
+@pytest.mark.parametrize("head", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
+def test_who_does_not_read_an_answer_is_cut_off_also_after_it(serve: Serve, head: bytes) -> None:
+    app, size = Starlette(), 50_000_000
+    app.add_route("/image", lambda _: Response(bytes(size)))
+    protocol = type("Protocol", (PatientProtocol,), {"look_seconds": 0.05, "answer_seconds": 0.3})
+    server = serve(app, http=protocol)
+    ended = threading.Event()
+    drop = protocol._drop
+
+    def dropped(self: PatientProtocol) -> None:
+        drop(self)
+        ended.set()
+
+    protocol._drop = dropped
+    with server.client() as client:
+        client.sendall(b"GET /image HTTP/1.1\r\nHost: 127.0.0.1\r\n" + head + b"\r\n")
+        assert ended.wait(20)
+        taken = 0
+        with suppress(ConnectionError):
+            while part := client.recv(1 << 20):
+                taken += len(part)
+        assert taken < size
+
+
+def test_a_slow_reader_gets_all_of_a_file(serve: Serve, tmp_path: Path) -> None:
+    """Each part of it has the time."""
+    app, size = Starlette(), 8_000_000
+    (tmp_path / "clip.mp4").write_bytes(bytes(size))
+    app.add_route("/clip", lambda _: SentFile(tmp_path / "clip.mp4"))
+    server = serve(
+        app, http=type("Protocol", (PatientProtocol,), {"look_seconds": 0.05, "answer_seconds": 2})
+    )
+    with server.client() as client:
+        client.sendall(b"GET /clip HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        taken = 0
+        while part := client.recv(1 << 19):
+            taken += len(part)
+            threading.Event().wait(0.05)
+    assert taken > size
+
+
+def test_a_file_that_is_deleted_when_it_is_asked_for_is_not_there(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, path = Starlette(), tmp_path / "clip.mp4"
+    path.write_bytes(bytes(1000))
+    stat = path.stat()
+    path.unlink()
+    for answer in (SentFile(path), SentFile(path, stat_result=stat)):
+        app.add_route(f"/{id(answer)}", lambda _, answer=answer: answer)
+        head = f"GET /{id(answer)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        assert serve(app).answer(head) == b"HTTP/1.1 404 Not Found\r\n"
+    assert not caplog.records
+
+
 MALFORMED = {
     "chunk": b"Transfer-Encoding: chunked\r\n\r\nZZZ\r\nabc\r\n",
     "second chunk": b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\nQ\r\n",
@@ -304,6 +359,23 @@ def test_a_certificate_encrypts_the_token(pem: Path, serve: Serve) -> None:
     with urllib.request.urlopen(asked, context=trusting) as answer:
         assert answer.status == 200
     assert server.health() == b"", "no answer without encryption"
+
+
+def test_handshakes_take_no_place_from_others_and_end(pem: Path, serve: Serve) -> None:
+    app = for_programs(make_service(assistant(), Media()), "secret")
+    protocol = type("Protocol", (PatientProtocol,), {"look_seconds": 0.05, "head_seconds": 5})
+    context = certificate(pem / "cert.pem", pem / "key.pem")
+    server = serve(app, context, limit_concurrency=5, http=protocol)
+    trusting = ssl.create_default_context(cafile=str(pem / "cert.pem"))
+    asked = urllib.request.Request(f"https://127.0.0.1:{server.port}/health", headers={"Token": "secret"})
+    with ExitStack() as stack:
+        silent = [stack.enter_context(server.client()) for _ in range(20)]
+        silent[-1].sendall(b"\x16\x03\x01")
+        with urllib.request.urlopen(asked, context=trusting) as answer:
+            assert answer.status == 200
+        for client in silent:
+            with suppress(ConnectionError):
+                assert client.recv(100) == b""
 
 
 def test_a_certificate_without_its_key_is_refused_in_one_line(pem: Path, tmp_path: Path) -> None:
