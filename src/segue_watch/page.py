@@ -18,10 +18,11 @@ from segue.sinks.rotation import PART
 from segue.utils.extras import requires_extra
 from segue.utils.inputs import parse_json
 from segue_watch.cameras import Camera, metrics, process_state, states_of
-from segue_watch.drawn import Change, ConflictError, DrawnOption
+from segue_watch.drawn import Change, DrawnOption
 from segue_watch.history import History, Query, edges_of
 from segue_watch.log import CameraWarning
 from segue_web.access.authentication import Access, Authenticator, Visit, token_of
+from segue_web.server.conflicts import ConflictError
 
 with requires_extra("web"):
     from starlette.concurrency import run_in_threadpool
@@ -206,7 +207,9 @@ def _visit(request: Request) -> Visit:
 
 
 def _refuse(_: Request, error: SegueError) -> Response:
-    return PlainTextResponse(str(error), 409 if isinstance(error, ConflictError) else 400)
+    if isinstance(error, ConflictError):
+        return JSONResponse({"error": str(error), "current": error.current}, 409)
+    return PlainTextResponse(str(error), 400)
 
 
 def _warn(text: str) -> None:

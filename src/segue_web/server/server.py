@@ -23,9 +23,10 @@ from segue.utils.extras import requires_extra
 from segue.utils.files import replacing, writing
 from segue.utils.inputs import whole_number
 from segue_web.project.project import Send
-from segue_web.project.store import StaleError, acting
+from segue_web.project.store import acting
 from segue_web.server import messages
-from segue_web.server.kit import LocalServer, local_application
+from segue_web.server.conflicts import ConflictError
+from segue_web.server.kit import LocalServer, Routes, local_application
 from segue_web.video import Video
 
 with requires_extra("web"):
@@ -184,7 +185,7 @@ def make_app(
         with suppress(WebSocketDisconnect, KeyError, RuntimeError, asyncio.CancelledError):
             await asyncio.gather(listening, outbox.sending)
 
-    routes = {
+    routes: Routes = {
         "GET /frame/{index}.jpg": frame,
         "GET /exports/{name}": export,
         "POST /import/{name}": import_file,
@@ -228,8 +229,10 @@ async def _reply(backend: Backend, text: str, outbox: Outbox) -> None:
         request = messages.parse(text)
         number = request.id
         answer = await backend.handle(request)
+    except ConflictError as error:
+        answer = {"error": str(error), "stale": True, "current": error.current}
     except SegueError as error:
-        answer = {"error": str(error), "stale": isinstance(error, StaleError)}
+        answer = {"error": str(error), "stale": False}
     except Exception as error:
         traceback.print_exception(error)
         answer = {"error": DEFECT}

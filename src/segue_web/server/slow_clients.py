@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any, cast
+from typing import Any
 
 import h11
 
@@ -84,7 +84,7 @@ class PatientProtocol(H11Protocol):
         if encrypted is None:
             self._drop()
             return
-        super().connection_made(cast(asyncio.Transport, encrypted))
+        super().connection_made(encrypted)
         self._handshake, early, self._early = None, self._early, b""
         if early:
             self.data_received(early)

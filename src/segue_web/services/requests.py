@@ -89,12 +89,10 @@ class Service(Starlette):
         clips: str | None = None,
         limits: Limits = Limits(),  # noqa: B008  it cannot be changed
     ) -> None:
+        handlers: Any = dict.fromkeys((SegueError, ValidationError, HTTPException), self._refuse)
         super().__init__(
             middleware=[Middleware(LimitedBody, clips=clips, limits=limits)],
-            exception_handlers={
-                **dict.fromkeys((SegueError, ValidationError, HTTPException), self._refuse),
-                ClientDisconnect: refuse_half,
-            },
+            exception_handlers=handlers | {ClientDisconnect: refuse_half},
         )
         self._error_body = error_body
         self._limiter = CapacityLimiter(AT_ONCE)
