@@ -96,6 +96,8 @@ class Camera(Observer):
         self._notifier: Notifier | None = None
         self._times: deque[float] = deque(maxlen=RATE_FRAMES)
         self._last: tuple[Frame, Segmentation] | None = None
+        self._encoding = threading.Lock()
+        self._encoded: tuple[object, bytes] | None = None  # the frame and result of an image, and its JPEG
         self._seen, self._delay = -float("inf"), 0.0
         self._current = job  # what runs now
         self._opened: Run | None = None
@@ -248,14 +250,14 @@ class Camera(Observer):
 
     def image(self) -> bytes:
         """The newest frame with its objects, as JPEG; empty before the first one."""
-        if self._last is None:
-            return b""
-        frame, result = self._last
-        drawn = overlay(frame.image, result.mask)
-        coded = cv2.imencode(
-            ".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
-        )
-        return bytes(np.asarray(coded[1]).tobytes())
+        with self._encoding:  # once for all who look
+            last = self._last
+            if last is not None and (self._encoded is None or self._encoded[0] is not last):
+                drawn = overlay(last[0].image, last[1].mask)
+                quality = (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
+                coded = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), quality)
+                self._encoded = last, np.asarray(coded[1]).tobytes()
+            return b"" if self._encoded is None else self._encoded[1]
 
     def watch(self, stop: CancelToken) -> None:
         """Watch until it is to stop, or the camera has an end, or a limit in the job is reached."""

@@ -19,8 +19,8 @@ from segue.sinks.outputs import default_folder
 from segue.utils.inputs import check_file
 from segue.utils.redaction import redact
 from segue.video.sources.addresses import is_address
-from segue_watch.access import Access
 from segue_watch.service import with_secrets
+from segue_web.access.authentication import Access
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 

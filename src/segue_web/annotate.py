@@ -358,8 +358,12 @@ class AnnotateBackend(Backend):
         colour: messages.Colour | None = None,
         visible: bool | None = None,
         locked: bool | None = None,
+        seen: messages.Revision | None = None,
     ) -> None:
-        """Change an object and those in ``also``; empty removes a class or group, None an attribute."""
+        """Change an object and those in ``also``; empty removes a class or group, None an attribute.
+
+        ``seen``: the revision whose properties a person has seen; None does not matter.
+        """
         schema = self.project.schema
         schema.check_class(category or "")
         if attributes:
@@ -374,6 +378,11 @@ class AnnotateBackend(Backend):
             "locked": locked,
         }
         values = {field: value for field, value in fields.items() if value is not None}
+        if seen is not None:
+            changed = [field for field in values if field not in ("attributes", "visible", "locked")]
+            for number in (object, *also):
+                self.project.check_properties(number, seen, changed)
+                self.project.check_properties(number, seen, attributes or (), "attributes")
         with self.project.change(", ".join(STEPS.get(field, field) for field in values)):
             for number in (object, *also):
                 self.project.set_object(number, **values)
@@ -382,10 +391,19 @@ class AnnotateBackend(Backend):
         return next((row["category"] for row in self.project.objects() if row["id"] == object), None)
 
     def _frame_attributes(
-        self, object: messages.Number, frame: messages.Index, attributes: messages.Attributes
+        self,
+        object: messages.Number,
+        frame: messages.Index,
+        attributes: messages.Attributes,
+        seen: messages.Revision | None = None,
     ) -> None:
-        """Have attributes of an object hold from a frame on; None takes back what was said there."""
+        """Have attributes of an object hold from a frame on; None takes back what was said there.
+
+        ``seen``: as of :meth:`_object`.
+        """
         self.project.schema.check(self._class_of(object), attributes, "frame")
+        if seen is not None:
+            self.project.check_properties(object, seen, attributes, "frame_attributes")
         with self.project.change("attribute of a frame"):
             self.project.set_frame_attributes(object, frame, attributes)
 

@@ -12,9 +12,11 @@ import typer
 from segue.cli.options import CERTFILE, KEYFILE, PLAIN_HTTP
 from segue.errors import SegueError, SourceError
 from segue.reports.terminal import interruptible
-from segue.utils import access
 from segue.utils.extras import missing_packages
 from segue.utils.inputs import missing_message, printable
+from segue_web.access.addresses import LOOPBACK
+from segue_web.access.encryption import encryption
+from segue_web.access.passwords import own_token
 
 if TYPE_CHECKING:
     from segue.jobs.observer import Observer
@@ -278,12 +280,11 @@ def serve(
     need_web()
     from segue.registry import MODELS
     from segue_web.server.address import listening
-    from segue_web.server.guard import certificate, quiet_server, refuse_pages
+    from segue_web.server.kit import for_programs, quiet_server
     from segue_web.services.assistant import Assistant
 
-    access.encryption(host, certfile, keyfile, plain_http=plain_http)
-    encryption = {} if certfile is None else certificate(certfile, keyfile)
-    token, is_new = (None, False) if host in access.LOOPBACK else access.own_token()
+    context = encryption(host, certfile, keyfile, plain_http=plain_http)
+    token, is_new = (None, False) if host in LOOPBACK else own_token()
     prompter_name = prompter or MODELS.find(model).prompter
     assistant = Assistant(model=model, weights=weights, prompter=prompter_name, device=device)
     if tool == "label-studio":
@@ -296,14 +297,14 @@ def serve(
         from segue_web.services import x_anylabeling
 
         app = x_anylabeling.make_app(assistant)
-    refuse_pages(app, host, token)
     listener = listening(host, port)
-    notice = f"{tool} finds segue at http{'s' if encryption else ''}://{host}:{port}"
+    notice = f"{tool} finds segue at http{'' if context is None else 's'}://{host}:{port}"
     if is_new:
         notice += f" with the token {token}"
     typer.echo(f"{notice}  (Ctrl-C ends)")
     try:
-        quiet_server(app, limit_concurrency=MAX_CONNECTIONS, **encryption).run(sockets=[listener])
+        guarded = for_programs(app, token)
+        quiet_server(guarded, context, limit_concurrency=MAX_CONNECTIONS).run(sockets=[listener])
     except KeyboardInterrupt:
         os._exit(130)  # downloads and networks at work are not waited for
 

@@ -21,8 +21,9 @@ from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, complete_folder, free_path, snapshot, write_export
 from segue_web.project.project import Project
 from segue_web.project.source import check_source
-from segue_web.project.store import Progress, StaleError, Store, actor
+from segue_web.project.store import Progress, Store, actor
 from segue_web.server import messages
+from segue_web.server.conflicts import check_value
 from segue_web.server.job_runner import Job
 from segue_web.server.server import Backend
 from segue_web.server.worker import Tools
@@ -216,8 +217,8 @@ class VideoListBackend(Backend):
         with changing(path):
             assigned = self._assigned()
             current = assigned.pop(name, "")
-            if seen is not None and current not in (seen, person):
-                raise StaleError(f"{name} was given to {current or 'nobody'} meanwhile; look and do it again")
+            if seen is not None and current != person:
+                check_value(seen, current, f"{name} was given to {current or 'nobody'} meanwhile")
             if person:
                 assigned[name] = person
             text = json.dumps(assigned, indent=1, ensure_ascii=False)

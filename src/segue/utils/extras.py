@@ -17,7 +17,7 @@ EXTRAS = {
     "train": ("lightning-fabric", "tensorboard"),
     "synth": ("moderngl",),
     "hf": ("huggingface-hub", "torchvision", "transformers"),
-    "web": ("fastapi", "uvicorn", "websockets"),
+    "web": ("starlette", "uvicorn", "websockets"),
     "matting": ("pymatting",),
 }
 """Packages of those extras of ``pyproject.toml`` without which a command cannot begin."""

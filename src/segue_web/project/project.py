@@ -20,7 +20,8 @@ from segue.sessions.corrections import StoredObject
 from segue.types import IndexMask, ObjectInfo
 from segue.utils.arrays import BoolArray
 from segue_web.project.colours import colour_of
-from segue_web.project.store import Changed, Row, StaleError, Store, actor
+from segue_web.project.store import Changed, Row, Store, actor
+from segue_web.server.conflicts import ConflictError
 
 Send = Callable[[dict[str, Any]], None]
 """Sends an event to all pages."""
@@ -538,7 +539,9 @@ class Project(Store):
         """Resolve a comment, or open it again, inside :meth:`change`."""
         row = self._one("SELECT * FROM comments WHERE id=?", comment)
         if row is None:
-            raise StaleError("this comment is gone; another window may have undone it")
+            raise ConflictError("this comment is gone; another window may have undone it")
+        if bool(row["resolved"]) == resolved:  # somebody else was first, whose name stays
+            return
         self._set("comments", (comment,), dict(row) | {"resolved": (actor() or "?") if resolved else ""})
 
     def _move_comments(self, number: int, to: int, first: int = 0) -> None:
@@ -549,8 +552,7 @@ class Project(Store):
 
     def check_edit(self, frame: int, revision: int, number: int | None) -> None:
         """See that an edit was made on the frame as it is, and that its object may change."""
-        if self.frame_revision(frame) > revision:
-            raise StaleError(f"frame {frame} was changed in another window meanwhile; look and do it again")
+        self.last_change("frame", frame).check(revision, f"frame {frame} was")
         if number is not None and (row := self._object(number))["locked"]:
             raise PromptError(f"{row['name']} is locked; unlock it first")
 
@@ -561,29 +563,33 @@ class Project(Store):
         """
         for number in numbers:
             name = self._object(number)["name"]
-            appearance_change = self.look_change(number)
-            if frames is None and appearance_change is not None and appearance_change.revision > revision:
-                raise StaleError(
-                    f"{name} was changed {appearance_change.who} meanwhile; look and do it again"
-                )
+            if frames is None:
+                self.last_change("object", number).check(revision, f"{name} was")
             for frame, last in self.mask_changes(number).items():
-                if last.revision > revision and (frames is None or frame in frames):
-                    raise StaleError(
-                        f"{name} was changed on frame {frame} {last.who} meanwhile; look and do it again"
-                    )
+                if frames is None or frame in frames:
+                    last.check(revision, f"{name} on frame {frame} was")
+
+    def check_properties(
+        self, number: int, revision: int, names: Iterable[str], attributes: str = ""
+    ) -> None:
+        """See that properties of an object, or ``attributes`` of a kind, are as they were at a revision."""
+        row = next((each for each in self.objects() if each["id"] == number), None)
+        if row is None:
+            self._object(number)
+            return
+        for name in names:
+            target = (attributes, name) if attributes else ("team" if name == "group" else name,)
+            value = row[attributes].get(name) if attributes else row[name]
+            self.last_change("object", number, *target).check(revision, f"{name} of {row['name']} was", value)
 
     def check_schema(self, revision: int) -> None:
         """See that the label schema is as it was at a revision."""
-        last = self.schema_change
-        if last.revision > revision:
-            raise StaleError(
-                f"classes and attributes were changed {last.who} meanwhile; look and save them again"
-            )
+        self.last_change("schema").check(revision, "classes and attributes were", self.schema.as_json())
 
     def _object(self, number: int) -> Row:
         row = self._one("SELECT * FROM objects WHERE id=?", number)
         if row is None:
-            raise StaleError(f"there is no object {number}; it may have been removed in another window")
+            raise ConflictError(f"there is no object {number}; it may have been removed in another window")
         return dict(row)
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from segue.errors import SegueError
 from segue.utils.files import writing
+from segue_web.access.addresses import LOOPBACK
 
 FILE = "page.address"
 
@@ -35,6 +36,9 @@ _REDIRECTION = """<!doctype html>
 </html>
 """
 
+BACKLOG = 128
+"""Connections that wait until they are answered; with fewer, many clients at once wait for a second."""
+
 LONGEST = 1000
 """Bytes of such a file that are read."""
 
@@ -50,10 +54,13 @@ class Address(NamedTuple):
 
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens at an address: who connects before the server answers waits for it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port))
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise SegueError(f"port {port} cannot be used ({error.strerror}); give another with --port") from None
+        place = f"port {port}" if host in LOOPBACK else f"{host}, port {port},"
+        reason = error.strerror or str(error)
+        raise SegueError(f"{place} cannot be used ({reason}); give another with --port") from None
 
 
 def listen(port: int, folder: Path | None) -> tuple[socket.socket, Address]:

@@ -15,8 +15,8 @@ from uuid import uuid4
 from segue.errors import SegueError
 from segue_web.exports import remove_unfinished
 from segue_web.project.project import Send
-from segue_web.project.store import StaleError
 from segue_web.project.tracking import ConditioningProgress
+from segue_web.server.conflicts import ConflictError
 from segue_web.server.server import DEFECT
 
 
@@ -100,7 +100,7 @@ class JobRunner:
         """See that no other job than one runs; None is any."""
         if run is not None and self.job is not None and self.job.run != run:
             whose = f" of {self.job.user}" if self.job.user else ""
-            raise StaleError(f"this {self._kind} has ended, and another one{whose} runs; it goes on")
+            raise ConflictError(f"this {self._kind} has ended, and another one{whose} runs; it goes on")
 
     def begin(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
         """Begin a job, whose steps are a tracked or an exported frame each."""

@@ -28,10 +28,11 @@ from segue.utils.system import lower_thread_priority
 from segue.video import Source
 from segue.video.decoding.readers import ConnectionChange
 from segue_web.project.colours import palette
-from segue_web.server.guard import LocalServer, guarded_app
+from segue_web.server.kit import LocalServer, local_application
 
 with requires_extra("web"):
-    from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+    from starlette.applications import Starlette
+    from starlette.websockets import WebSocket, WebSocketDisconnect
 
 
 if TYPE_CHECKING:
@@ -187,17 +188,14 @@ class LivePage(Observer):
 
     # What pages get
 
-    def make_app(self, token: str) -> FastAPI:
+    def make_app(self, token: str) -> Starlette:
         """The application; everything is below ``/TOKEN/``."""
 
         @asynccontextmanager
-        async def life(_: FastAPI) -> AsyncIterator[None]:
+        async def life(_: Starlette) -> AsyncIterator[None]:
             lower_thread_priority()
             yield
 
-        app = guarded_app(token, "live.html", life)
-
-        @app.websocket(f"/{token}/ws")
         async def show(page: WebSocket) -> None:
             if len(self._pages) >= self.most_pages:
                 await page.close(1013)
@@ -211,7 +209,7 @@ class LivePage(Observer):
             finally:
                 self._pages.discard(page)
 
-        return app
+        return local_application(token, "live.html", {"WS /ws": show}, life)
 
     async def _show(self, page: WebSocket) -> None:
         """Send what happens, as often as a page asks, until the run ends."""

@@ -29,7 +29,9 @@ from segue_web.services.requests import Body, Coordinate, Service
 from segue_web.video import Video
 
 with requires_extra("web"):
-    from fastapi import FastAPI
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
 
 
 MAX_TASKS = 1000
@@ -302,25 +304,21 @@ def _video_region(
     }
 
 
-def make_app(assistant: Assistant, media: Media, frames: int = 50) -> FastAPI:
+def make_app(assistant: Assistant, media: Media, frames: int = 50) -> Starlette:
     """The backend as an application."""
     app = Service(lambda text: {"error": text})
 
-    @app.post("/predict")
-    async def predict(asked: Prediction) -> dict[str, Any]:
-        return await app.run(predictions, assistant, media, asked, frames)
+    async def predict(request: Prediction) -> dict[str, Any]:
+        return await app.run(predictions, assistant, media, request, frames)
 
-    @app.get("/")
-    @app.get("/health")
-    async def health() -> dict[str, str]:  # in no thread: Label Studio waits a second for it
-        return {"status": "UP", "model_class": assistant.name}
+    async def setup(_: Request) -> Response:
+        return JSONResponse({"model_version": assistant.name})
 
-    @app.post("/setup")
-    async def setup() -> dict[str, str]:
-        return {"model_version": assistant.name}
+    async def webhook(_: Request) -> Response:
+        return JSONResponse({}, 201)  # nothing is trained
 
-    @app.post("/webhook", status_code=201)
-    async def webhook() -> dict[str, str]:
-        return {}  # nothing is trained
-
+    app.answers("/predict", Prediction, predict)
+    app.says(["/", "/health"], lambda: {"status": "UP", "model_class": assistant.name})
+    app.add_route("/setup", setup, methods=["POST"])
+    app.add_route("/webhook", webhook, methods=["POST"])
     return app

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import SegueError
 from segue.labels.text import first_problem
 from segue.utils.extras import requires_extra
-from segue_web.server.guard import refuse_half_requests
+from segue_web.server.kit import refuse_half
 
 with requires_extra("web"):
-    from fastapi import FastAPI, HTTPException, Request
-    from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import JSONResponse
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
+    from starlette.requests import ClientDisconnect, Request
+    from starlette.responses import JSONResponse, Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -31,6 +33,8 @@ Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 Pair = tuple[Coordinate, Coordinate]
 
 T = TypeVar("T")
+
+B = TypeVar("B", bound="Body")
 
 
 class Limits(NamedTuple):
@@ -73,7 +77,7 @@ class LimitedBody:
         await self._app(scope, counted, send)
 
 
-class Service(FastAPI):
+class Service(Starlette):
     """An application that answers a tool; ``error_body`` is the answer of the tool's protocol to an error.
 
     ``clips`` is the path of requests that bring all images of a folder.
@@ -85,19 +89,39 @@ class Service(FastAPI):
         clips: str | None = None,
         limits: Limits = Limits(),  # noqa: B008  it cannot be changed
     ) -> None:
-        super().__init__(docs_url=None, redoc_url=None, openapi_url=None)
+        handlers: Any = dict.fromkeys((SegueError, ValidationError, HTTPException), self._refuse)
+        super().__init__(
+            middleware=[Middleware(LimitedBody, clips=clips, limits=limits)],
+            exception_handlers=handlers | {ClientDisconnect: refuse_half},
+        )
         self._error_body = error_body
         self._limiter = CapacityLimiter(MAX_PARALLEL)
-        self.add_middleware(LimitedBody, clips=clips, limits=limits)
-        refuse_half_requests(self)
-        for kind in (SegueError, RequestValidationError, HTTPException):
-            self.add_exception_handler(kind, self._refuse)
+
+    def says(self, paths: Sequence[str], say: Callable[[], dict[str, Any]]) -> None:
+        """Answer requests to paths at once, in no thread: tools wait a second for them."""
+
+        async def answer(_: Request) -> Response:
+            return JSONResponse(say())
+
+        for path in paths:
+            self.add_route(path, answer, methods=["GET"])
+
+    def answers(
+        self, path: str, kind: type[B], call: Callable[[B], Awaitable[Response | dict[str, Any]]]
+    ) -> None:
+        """Answer requests to a path, whose bodies are of a kind."""
+
+        async def answer(request: Request) -> Response:
+            reply = await call(kind.model_validate_json(await request.body()))
+            return reply if isinstance(reply, Response) else JSONResponse(reply)
+
+        self.add_route(path, answer, methods=["POST"])
 
     async def _refuse(self, _: Request, error: Exception) -> JSONResponse:
         status, text = 400, str(error).splitlines()[0]
         if isinstance(error, HTTPException):
             status, text = error.status_code, error.detail
-        elif isinstance(error, RequestValidationError):
+        elif isinstance(error, ValidationError):
             text = first_problem(error.errors())
         return JSONResponse(self._error_body(text), status)
 
