@@ -116,7 +116,9 @@ def test_changes_stay_to_be_judged_after_a_restart(changed: AnnotateBackend, ask
         with again.change("refused changes"):
             assert again.judge_replaced(1, range(12), accept=False) == 3
         assert again.plane(6, 1)[12, FIRST.start]
-    changed.project = Project(project.folder, changed.video.describe(), project.size)  # for the fixture to close
+    changed.project = Project(
+        project.folder, changed.video.describe(), project.size
+    )  # for the fixture to close
 
 
 def test_another_tracking_is_compared_with_the_last_one(changed: AnnotateBackend, ask: Ask) -> None:

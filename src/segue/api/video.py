@@ -632,7 +632,7 @@ class Video(AbstractContextManager["Video"]):
 
 
 def _as_json(objects: Mapping[int, Mapping[int, StoredObject]]) -> dict[str, dict[str, list[Any]]]:
-    """Score and run lengths of the objects by frame and id, and those of whole masks that are partly hidden."""
+    """Score and run lengths of the objects by frame and id, also of whole masks that are partly hidden."""
     return {
         str(index): {
             str(i): [item.score, counts, *([] if whole is None else [whole])]

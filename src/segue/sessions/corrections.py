@@ -251,9 +251,7 @@ def composite(result: Segmentation, found: Sequence[StoredObject]) -> Segmentati
 def _whole_logits(result: Segmentation, stored: Mapping[int, str], ids: Sequence[int]) -> Float32Array:
     """Log-odds (K, H, W) of objects of a result, and of others whose whole masks were stored."""
     logits = dict(zip(result.ids, result.logits, strict=True))
-    size = list(result.mask.shape)
-    planes = [
-        log_odds(decode_rle(Rle(size=size, counts=stored[i])).astype(np.float32)) if i in stored else logits[i]
-        for i in ids
-    ]
-    return np.stack(planes)
+    for number, counts in stored.items():
+        plane = decode_rle(Rle(size=list(result.mask.shape), counts=counts))
+        logits[number] = log_odds(plane.astype(np.float32))
+    return np.stack([logits[number] for number in ids])

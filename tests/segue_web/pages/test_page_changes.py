@@ -127,3 +127,32 @@ def test_two_browsers_judge_one_tracking_and_a_reload_forgets_nothing(
     ann.page.locator('[data-command="refuseChanges"]').click()
     playwright.expect(ben.page.locator("#changes")).to_be_hidden()
     assert ann.errors == ben.errors == []
+
+
+def test_a_mask_that_is_likely_to_fit_badly_says_so_and_offers_what_mends_it(desk: Desk) -> None:
+    desk.open()
+    plane, prompts = square(40), {"1": {"points": [[50, 50, True]], "box": None}}
+
+    def give(score: float, **fields: Any) -> None:
+        marks = {"1": ["given", score, 400, False, "", "", None]}
+        desk.change(0, 1)
+        desk.looks[0] = {"masks": {"1": encode_rle(plane)["counts"]}, "marks": marks} | fields
+        desk.revision += 1
+        event = {"event": "changed", "revision": desk.revision, "frames": [desk.look(0)]}
+        desk.send(json.dumps(event | {"history": {"undo": "click", "redo": None}}))
+
+    doubt = desk.page.locator("#doubtful")
+    give(0.9, prompts=prompts)
+    desk.here("likely to fit by 90 %")
+    playwright.expect(doubt).to_be_hidden()
+    plain = [colour_at(desk, x, 40.2) for x in range(42, 58)]
+    give(0.4, prompts=prompts)
+    playwright.expect(doubt).to_contain_text("Likely to fit badly.")
+    dashed = [colour_at(desk, x, 40.2) for x in range(42, 58)]
+    assert plain != dashed, "its outline is marked on the image, too"
+    doubt.get_by_role("button", name="Other reading").click()
+    assert desk.next_asked("candidate")["object"] == 1
+    give(0.4)  # painted: there is no click with other readings
+    playwright.expect(doubt.get_by_role("button", name="Other reading")).to_have_count(0)
+    doubt.get_by_role("button", name="Brush").click()
+    playwright.expect(desk.page.locator("[data-tool=brush]")).to_have_attribute("aria-checked", "true")
