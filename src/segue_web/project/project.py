@@ -271,7 +271,7 @@ class Project(Store):
         for row in self._db.execute(sql, (number,)):
             counts = row["mask"] or empty
             self._checked({number: counts}, row["frame"])
-            masks[row["frame"]] = ObjectInfo(number, score=row["score"]), counts
+            masks[row["frame"]] = ObjectInfo(number, score=row["score"]), counts, None
         return masks
 
     def add_object(self, name: str | None = None) -> int:
