@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground.two_passes import TwoPasses
-from segue.types import FlowName, Frame, Refinement
+from segue.types import FlowName, Frame, Refinement, Segmentation
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
 from segue.video import Source
@@ -101,13 +101,21 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
     total = source.frame_count
     if total is not None and options.fps is not None and source.fps is not None:
         total = round(total * min(1, options.fps / source.fps))
-    run = Run(job, source, session, given=frames, total=total)
     if job.name_events is not None:
         events = replace(events, name_object=object_namer(job.name_events, job.device, job.fast))
-    run.events = events
-    run.note = lambda result: f"{np.count_nonzero(result.mask) / result.mask.size:.1%} foreground"
-    run.at_end = partial(_write_background, job, session)
-    return run
+    return ForegroundRun(job, source, session, given=frames, total=total, events=events)
+
+
+class ForegroundRun(Run):
+    """Segments what is no background; writes the background at its end, where the job says so."""
+
+    def note(self, result: Segmentation) -> str:
+        """Share of the image that is foreground."""
+        return f"{np.count_nonzero(result.mask) / result.mask.size:.1%} foreground"
+
+    def at_end(self) -> dict[str, Path]:
+        """Write the background that the session knows at the end."""
+        return _write_background(cast(ForegroundJob, self.job), cast(ForegroundSession, self.session))
 
 
 def _last_object(job: ForegroundJob, source: Source) -> int:

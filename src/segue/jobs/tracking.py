@@ -113,7 +113,7 @@ def open_track(job: TrackJob, source: Source | None = None, *, strict: bool = Fa
         frames=source.frame_count,
     )
     if job.finding is None:
-        return _open_prompted(job, source, tracker, required, strict)
+        return TrackRun(job, source, tracker, required, strict=strict)
     return _open_finding(job, source, tracker, job.finding, strict)
 
 
@@ -121,57 +121,54 @@ def _num_visible(result: Segmentation) -> str:
     return f"{sum(item.area > 0 for item in result.objects)} of {len(result.objects)} visible"
 
 
-def _open_prompted(
-    job: TrackJob, source: Source, session: TrackSession, required: Collection[int] | None, strict: bool
-) -> Run:
-    """A run with objects that the job names."""
-    objects = GivenObjects(job, source, session, required)
-    total = None if job.required is None else len(job.required)
-    run = Run(job, source, session, given=objects.backwards, total=total, required=required)
-    run.due, run.plan, run.step = objects.due, objects.plan, objects.step
-    run.note, run.summary = objects.note, objects.summary
-    if strict:
-        run.due |= dict.fromkeys(job.required or (), "required")
-    prompted = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
-    renumbered = [index for index in prompted if source.frame_label(index) != str(index)]
-    files = [f"frame {index} is {source.files[index].name}" for index in renumbered]
-    if files:
-        run.notice = f"frames count from 0 in the order of their names: {first_few(files)}"
-    if objects.backwards is not None:
-        if strict:
-            with source:  # wrong prompts show before anything is written
-                objects.plan(first_frame(source.name, source)[0])
-    elif not isinstance(job.prompter, RuntimeObject):  # that of a program may know clicks alone
-        make, frames = session.prompter, run.frames
-        session.prompter = lambda image: MotionPrompter(make(image), image, frames.next_image)
-    return run
-
-
-class GivenObjects:
+class TrackRun(Run):
     """Follows the objects that a job names, from their prompts on.
 
     Attributes:
-        due: frames that still have to come, and why.
         backwards: what follows them backwards first, where the job says so.
     """
 
     def __init__(
-        self, job: TrackJob, source: Source, session: TrackSession, required: Collection[int] | None
+        self,
+        job: TrackJob,
+        source: Source,
+        session: TrackSession,
+        required: Collection[int] | None,
+        *,
+        strict: bool,
     ) -> None:
-        self._job, self._source, self._session, self._required = job, source, session, required
-        self.due: dict[int, str] = {}
         self.backwards = ReversePass(session, source, self.plan) if job.options.reverse else None
+        total = None if job.required is None else len(job.required)
+        super().__init__(
+            job,
+            source,
+            session,
+            given=self.backwards,
+            total=total,
+            required=required,
+            notice=_numbering_notice(job, source),
+        )
+        self._track_job, self._track_session = job, session
         self._prompts = dict[int, list[Prompt] | FramePrompts]()
         self._review, self._absences = ReviewList(), AbsenceList()
+        if strict:
+            self.due |= dict.fromkeys(job.required or (), "required")
+        if self.backwards is not None:
+            if strict:
+                with source:  # wrong prompts show before anything is written
+                    self.plan(first_frame(source.name, source)[0])
+        elif not isinstance(job.prompter, RuntimeObject):  # that of a program may know clicks alone
+            make, frames = session.prompter, self.frames
+            session.prompter = lambda image: MotionPrompter(make(image), image, frames.next_image)
 
     def plan(self, first: Frame) -> Mapping[int, list[Prompt] | FramePrompts]:
         """The prompts by frame, read with the first frame."""
         if not self._prompts:
-            size = self._source.original_size or first.size
-            planned = plan_prompts(self._job, first, size, self._source)
+            size = self.source.original_size or first.size
+            planned = plan_prompts(self._track_job, first, size, self.source)
             self._prompts.update(planned)
             if first.index in planned:
-                self._prompts[first.index] = self._session.resolve(first, planned[first.index])
+                self._prompts[first.index] = self._track_session.resolve(first, planned[first.index])
             self.due |= dict.fromkeys(self._prompts, "prompted")
         return self._prompts
 
@@ -179,9 +176,9 @@ class GivenObjects:
         """Take a frame through the session with its prompts."""
         prompts = self._prompts.get(frame.index)
         self.due.pop(frame.index, None)
-        if self._required is not None:
-            return step_required(self._session, frame, prompts, self._required)
-        result = self._session.step(frame, prompts)
+        if self.required is not None:
+            return step_required(self._track_session, frame, prompts, self.required)
+        result = self._track_session.step(frame, prompts)
         return result if self.backwards is None else self.backwards.complete(result)
 
     def note(self, result: Segmentation) -> str:
@@ -193,16 +190,56 @@ class GivenObjects:
     def summary(self) -> str:
         """The frames that a person should look at, and where objects are gone; empty where there are none."""
         frames = dict.fromkeys(
-            self._source.frame_label(doubt.index) for doubt in self._review.worst(most=MAX_NAMED)
+            self.source.frame_label(doubt.index) for doubt in self._review.worst(most=MAX_NAMED)
         )
         review_note = f"look at frame {', '.join(frames)}: scores below {ATTENTION_BELOW}, the lowest first"
-        lines = [review_note if frames else "", self._absences.describe(self._source.frame_label)]
+        lines = [review_note if frames else "", self._absences.describe(self.source.frame_label)]
         return "\n".join(filter(None, lines))
+
+
+def _numbering_notice(job: TrackJob, source: Source) -> str:
+    """Which files the numbers of prompted frames mean, where names have other numbers; else empty."""
+    prompted = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
+    renumbered = [index for index in prompted if source.frame_label(index) != str(index)]
+    files = [f"frame {index} is {source.files[index].name}" for index in renumbered]
+    return f"frames count from 0 in the order of their names: {first_few(files)}" if files else ""
+
+
+class DetectionRun(Run):
+    """Follows the objects that a detector finds."""
+
+    def __init__(
+        self,
+        job: TrackJob,
+        source: Source,
+        session: DetectionSession,
+        finding: DetectorConfig,
+        *,
+        names: Mapping[int, str] | None = None,
+        notice: str = "",
+        strict: bool,
+    ) -> None:
+        super().__init__(job, source, session, names=names, notice=notice)
+        self._detection_session, self.strict = session, strict
+        if strict:
+            self.due |= dict.fromkeys(finding.frames or (), "text")
+
+    def note(self, result: Segmentation) -> str:
+        """How many of the objects a result shows."""
+        return _num_visible(result)
+
+    def at_end(self) -> dict[str, Path]:
+        """Refuse a run in which nothing was found; a program sees that in the results."""
+        if self.strict and self._detection_session.num_found == 0:
+            raise PromptError(
+                "no object was found in any frame; choose another detector or a lower --score, or give a box"
+            )
+        return {}
 
 
 def _open_finding(
     job: TrackJob, source: Source, tracker: TrackSession, finding: DetectorConfig, strict: bool
-) -> Run:
+) -> DetectionRun:
     """A run with objects from a detector: for a text as instances, otherwise as they appear."""
     custom = unwrap(finding.detector)
     session: DetectionSession
@@ -210,8 +247,8 @@ def _open_finding(
         if finding.frames is not None:
             raise ArgumentError("frames say where to look for a text: give text")
         find = custom or make_detector(finding, job.device, job.fast)
-        session = AutoSession(tracker, find, finding.every)
-        run = Run(job, source, session, notice="" if finding.name or custom else DEFAULT_NOTICE)
+        session, names = AutoSession(tracker, find, finding.every), None
+        notice = "" if finding.name or custom else DEFAULT_NOTICE
     else:
         phrases, notice = parse_phrases(finding.text), ""
         if custom is not None:
@@ -225,16 +262,5 @@ def _open_finding(
         score = rules.score if finding.score is None else finding.score
         detection_options = DetectionOptions(finding.every or EVERY, score, rules.max_objects, finding.frames)
         session = DetectionSession(tracker, find, detection_options)
-        run = Run(job, source, session, names=find.names, notice=notice)
-
-    def refuse_nothing() -> dict[str, Path]:
-        if strict and session.num_found == 0:  # else a program sees in the results that nothing was found
-            raise PromptError(
-                "no object was found in any frame; choose another detector or a lower --score, or give a box"
-            )
-        return {}
-
-    if strict:
-        run.due |= dict.fromkeys(finding.frames or (), "text")
-    run.note, run.at_end = _num_visible, refuse_nothing
-    return run
+        names = find.names
+    return DetectionRun(job, source, session, finding, names=names, notice=notice, strict=strict)

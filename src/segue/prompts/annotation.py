@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeGuard
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +23,22 @@ from segue.prompt_inputs import (
     fit_mask,
     read_masks,
 )
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter, as_image_prompter
+from segue.prompts.answers import (
+    ImagePrompter,
+    ImagePrompts,
+    MakePrompter,
+    MaskPrediction,
+    as_image_prompter,
+)
 from segue.prompts.correction import Click, correct, refine
 from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
 from segue.types import (
+    Box,
     BoxPrompt,
     Frame,
     MaskPrompt,
+    Point,
     PointPrompt,
     Prompt,
     RemovePrompt,
@@ -167,6 +175,37 @@ def _understood(
     return True
 
 
+class _ObjectPrompt(NamedTuple):
+    """All prompts of one object on a frame; at most one mask or box."""
+
+    mask: MaskPrompt | None
+    box: BoxPrompt | None
+    positive: list[Point]
+    negative: list[Point]
+    replaces: bool  # whether points may change the whole mask
+
+    @classmethod
+    def of(cls, group: Sequence[Prompt]) -> _ObjectPrompt:
+        masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
+        boxes = [prompt for prompt in group if isinstance(prompt, BoxPrompt)]
+        points = [prompt for prompt in group if isinstance(prompt, PointPrompt)]
+        if len(masks) + len(boxes) > 1:
+            raise PromptError("give one mask or one box for an id, with or without points")
+        if boxes and boxes[0].fill and points:
+            raise PromptError("a filled box cannot be corrected by points; leave fill out")
+        return cls(
+            mask=masks[0] if masks else None,
+            box=boxes[0] if boxes else None,
+            positive=[point for prompt in points for point in prompt.positive],
+            negative=[point for prompt in points for point in prompt.negative],
+            replaces=any(prompt.whole for prompt in points),
+        )
+
+    @property
+    def clicks(self) -> list[Click]:
+        return [*((*at, True) for at in self.positive), *((*at, False) for at in self.negative)]
+
+
 def _mask(
     frame: Frame,
     group: list[Prompt],
@@ -176,44 +215,57 @@ def _mask(
     clicked: Sequence[Click] = (),
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """The mask of an object, given or made by a prompter, and its predicted IoU; NaN where nobody says."""
-    masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
-    boxes = [prompt for prompt in group if isinstance(prompt, BoxPrompt)]
-    points = [prompt for prompt in group if isinstance(prompt, PointPrompt)]
-    if len(masks) + len(boxes) > 1:
-        raise PromptError("give one mask or one box for an id, with or without points")
-    if boxes and boxes[0].fill:
-        if points:
-            raise PromptError("a filled box cannot be corrected by points; leave fill out")
-        return fill_boxes({1: clip_box(boxes[0].box, frame.size)}, frame.size) > 0, math.nan
-    mask: npt.NDArray[Any] | None = None if boxes else previous_mask
-    if masks:
-        mask = fit_mask(np.asarray(masks[0].mask) != 0, frame.size, fit)
-        if not mask.any():
-            raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
-        expected = masks[0].iou
-        if expected is not None and not 0 <= expected <= 1:
-            raise PromptError(f"the mask's iou is {expected}, but must be in [0, 1]")
-        if not points:
-            return mask, math.nan if expected is None else float(expected)
-    box = clip_box(boxes[0].box, frame.size) if boxes else None
-    on = [point for prompt in points for point in prompt.positive]
-    for x, y in on:
-        if box is not None and not (box[0] <= x < box[2] and box[1] <= y < box[3]):
-            raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
-    off = [point for prompt in points for point in prompt.negative]
-    if mask is None:
-        answer = prompter().answer(ImagePrompts(box, on, off))
+    prompt = _ObjectPrompt.of(group)
+    if prompt.box is not None and prompt.box.fill:
+        return fill_boxes({1: clip_box(prompt.box.box, frame.size)}, frame.size) > 0, math.nan
+    if prompt.mask is not None:
+        mask, iou = _given_mask(prompt.mask, frame.size, fit)
+        if not prompt.clicks:
+            return mask, iou
+        answer = correct(prompter(), mask, prompt.clicks, new=len(prompt.clicks), whole=prompt.replaces)
+    elif prompt.box is None and previous_mask is not None:
+        answer = _corrected(prompt, prompter(), previous_mask, clicked)
     else:
-        clicks = [*((*at, True) for at in on), *((*at, False) for at in off)]
-        replaces = any(prompt.whole for prompt in points)
-        if clicked and previous_mask is not None and not masks and not replaces:
-            answer = refine(prompter(), previous_mask, [*clicked, *clicks])
-        else:
-            answer = correct(prompter(), mask, clicks, new=len(clicks), whole=replaces)
+        box = _box_around(prompt, frame.size)
+        answer = prompter().answer(ImagePrompts(box, prompt.positive, prompt.negative))
     if not answer.mask.any():
         raise PromptError(
             "nothing is found in the box; give a mask, or fill the box (fill=True)"
-            if boxes
+            if prompt.box is not None
             else "nothing is found at the points; add points, or give a box or a mask"
         )
     return answer.mask, float(answer.iou[0])
+
+
+def _given_mask(prompt: MaskPrompt, size: tuple[int, int], fit: bool) -> tuple[npt.NDArray[np.bool_], float]:
+    """A mask at the size of the frame, and its predicted IoU; NaN where nobody says."""
+    mask = fit_mask(np.asarray(prompt.mask) != 0, size, fit)
+    if not mask.any():
+        raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
+    if prompt.iou is not None and not 0 <= prompt.iou <= 1:
+        raise PromptError(f"the mask's iou is {prompt.iou}, but must be in [0, 1]")
+    return mask, math.nan if prompt.iou is None else float(prompt.iou)
+
+
+def _box_around(prompt: _ObjectPrompt, size: tuple[int, int]) -> Box | None:
+    """The box of a prompt inside the image; the positive points lie in it."""
+    if prompt.box is None:
+        return None
+    box = clip_box(prompt.box.box, size)
+    for x, y in prompt.positive:
+        if not (box[0] <= x < box[2] and box[1] <= y < box[3]):
+            raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
+    return box
+
+
+def _corrected(
+    prompt: _ObjectPrompt,
+    prompter: ImagePrompter,
+    previous_mask: npt.NDArray[np.generic],
+    clicked: Sequence[Click],
+) -> MaskPrediction:
+    """The mask of an object so far, corrected by points; earlier clicks alone may have made it."""
+    clicks = prompt.clicks
+    if clicked and not prompt.replaces:
+        return refine(prompter, previous_mask, [*clicked, *clicks])
+    return correct(prompter, previous_mask, clicks, new=len(clicks), whole=prompt.replaces)

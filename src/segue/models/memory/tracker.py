@@ -411,25 +411,32 @@ class MemoryTracker(Checkpointable):
         cached_views = {} if peeked is None else {peeked.plan.window: peeked.views}
         if not predict:
             return Prediction(pixels, plan, plan, self._encoded(pixels, cached_views, None), None)
-        # Features of the whole image, cut, leave faint traces beside the sides of a window.
-        threshold = EVEN if plan.keep else LIKELY_LOGIT
+        logits = None
         for window in (*self.choose_windows(plan), None):
             inside = replace(plan, window=window)
             # What stays in memory is the whole image.
             views = self._encoded(pixels, cached_views, None if plan.keep else window)
-            visible_views = views if window is None or not plan.keep else window.part(views)
-            logits = self.predict(0, visible_views[0], inside)
-            if len(visible_views) > 1:
-                logits = (logits + self.predict(1, visible_views[1], inside).flip(-1)) / 2
-            if window is None:
-                break
-            if not window.is_left(logits, threshold):
-                logits = window.paste(logits)
+            logits = self._predict_within(views, inside)
+            if logits is not None:
                 break
             self.memories[0].discard()
+        assert logits is not None  # nothing leaves the whole image
         if self._previous_masks is not None and self.schedule.max_jump is not None:
             logits = suppress_distant_components(logits, self._previous_masks, self.schedule.max_jump)
         return Prediction(pixels, plan, plan if plan.keep else inside, views, logits)
+
+    def _predict_within(self, views: Views, plan: FramePlan) -> Tensor | None:
+        """Log-odds (K, h, w) of the image, predicted in the window of a plan; None if an object leaves it."""
+        window = plan.window
+        visible_views = views if window is None or not plan.keep else window.part(views)
+        logits = self.predict(0, visible_views[0], plan)
+        if len(visible_views) > 1:
+            logits = (logits + self.predict(1, visible_views[1], plan).flip(-1)) / 2
+        if window is None:
+            return logits
+        # Features of the whole image, cut, leave faint traces beside the sides of a window.
+        threshold = EVEN if plan.keep else LIKELY_LOGIT
+        return None if window.is_left(logits, threshold) else window.paste(logits)
 
     def _encoded(
         self, pixels: npt.NDArray[Any], cached_views: dict[Window | None, Views], window: Window | None
