@@ -26,7 +26,7 @@ from segue_web.exports import snapshot
 from segue_web.project.project import FrameAnnotation, MarkedMask
 from segue_web.project.store import StaleError
 from segue_web.server import messages
-from segue_web.server.worker import KEPT_ANSWERS, Tools, Worker
+from segue_web.server.worker import Tools, Worker
 from segue_web.video import Video
 from tests.clips import clip
 from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
