@@ -215,7 +215,7 @@ def test_a_state_with_a_damaged_whole_mask_is_refused(images: Path, lite: STCNLi
 
 
 def test_frames_before_the_first_prompt_have_whole_masks(images: Path, lite: STCNLite) -> None:
-    forwards = np.stack(FRAMES[:COUNT])
+    forwards = FRAMES[:COUNT]
     last = COUNT - 1
     wanted = list(segue.track(forwards[::-1], MASKS[0], model=lite, device="cpu"))[::-1]
     found = list(segue.track(forwards, {last: MASKS[0]}, model=lite, device="cpu", reverse=True))

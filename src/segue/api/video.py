@@ -460,7 +460,13 @@ class Video(AbstractContextManager["Video"]):
             }
             check_points([click[:2] for clicks in clicked.values() for click in clicks], self._size)
             frames = [*given.values(), *tracked.values()]
-            stored = [each for objects in frames for _, *both in objects.values() for each in both if each]
+            stored = [
+                each
+                for objects in frames
+                for _, *both in objects.values()
+                for each in both
+                if each is not None
+            ]
             check_runs([counts.encode() for counts in (*stored, *earlier.values())], math.prod(self._size))
         except (AttributeError, KeyError, TypeError, ValueError, SegueError) as error:
             raise CheckpointError(f"this is no state of a video: {error!r}") from error
