@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
-from segue.cli.running import given_in_file, job_of_given
+from segue.cli.running import given_in_file, job_of_values
 from segue.errors import SegueError
 from segue.events.messages.notify import topic_of
 from segue.jobs.plan import check_needs
@@ -129,7 +129,7 @@ def _jobs(
             raise SegueError(f"{path}: [cameras.{name}] needs a source")
         try:
             given = {key: for_camera(value, name) for key, value in values.items()}
-            job = job_of_given("foreground", given_in_file("foreground", given))
+            job = job_of_values("foreground", given_in_file("foreground", given))
             check_needs([job])
         except SegueError as error:
             problems.append(redact(f"{path}: camera {name}: {error}"))

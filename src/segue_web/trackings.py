@@ -12,7 +12,14 @@ from segue_web.project.memory import TrackingMemory, forget
 from segue_web.project.project import MarkedMask, Project, Send
 from segue_web.project.queue import TrackingQueue, objects_of
 from segue_web.project.store import acting, actor
-from segue_web.project.tracking import Direction, planned, previous_masks, resumed, shown, track_job
+from segue_web.project.tracking import (
+    Direction,
+    conditioning_frames,
+    planned,
+    previous_masks,
+    resumed,
+    track_job,
+)
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.server import Run
@@ -130,7 +137,7 @@ class Trackings:
         def plan() -> tuple[dict[str, Any], Any, Any]:
             spec = {"user": actor()} | make()
             waited = spec.pop("waited", None)
-            layers = shown(self._project, spec)
+            layers = conditioning_frames(self._project, spec)
             previous = previous_masks(self._project, spec)
             self._project.note("tracking", spec)
             if waited is not None:

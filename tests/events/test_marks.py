@@ -206,8 +206,8 @@ def test_two_people_who_mark_one_event_at_once_lose_nothing(folder: Path) -> Non
 class MarkedMeanwhile(Retention):
     """Limits of a deletion while which a person marks an image."""
 
-    def expired(self, files: list[Stored], kept: set[Path], now: float) -> list[Stored]:  # type: ignore[override]
-        gone = super().expired(files, kept, now)
+    def expired(self, files: list[Stored], retained: set[Path], now: float) -> list[Stored]:  # type: ignore[override]
+        gone = super().expired(files, retained, now)
         with CHANGING:
             Marks(gone[-1].path.parent).change(gone[-1].path.name, "kept", True)
         return gone

@@ -43,25 +43,25 @@ class Crowd(Checkpointable):
         super().__init__()
         self._flow = DIS()
 
-    def chosen(
-        self, given: FramePrompts, others: Collection[int], short_side: int | None
+    def select(
+        self, prompts: FramePrompts, tracked_ids: Collection[int], short_side: int | None
     ) -> dict[int, Float32Array]:
-        """The places of those given objects that belong to it; ``others`` are followed already."""
-        if len({*others, *given.ids}) <= CROWD:
+        """The places of those given objects that belong to it; ``tracked_ids`` are followed already."""
+        if len({*tracked_ids, *prompts.ids}) <= CROWD:
             return {}
-        mask = given.mask.cpu().numpy()
+        mask = prompts.mask.cpu().numpy()
         shorter = min(mask.shape)
         largest = SPECK * max(1.0, shorter / (short_side or shorter))
         extents = measure(mask)
         small = {}
-        for i in given.masked:
+        for i in prompts.masked:
             x0, y0, x1, y1 = map(int, extents[i].box)
             if max(x1 - x0, y1 - y0) <= largest:
                 inside = np.argwhere(mask[y0:y1, x0:x1] == i)
                 small[i] = (inside + np.array((y0, x0))).astype(np.float32)
         return small
 
-    def moved(self, image: Image) -> dict[int, Float32Array]:
+    def warped(self, image: Image) -> dict[int, Float32Array]:
         """Where the objects are on the next image; nothing changes."""
         if not self.places or self._image is None:
             return {}
@@ -69,14 +69,14 @@ class Crowd(Checkpointable):
         if self._image.shape != small.shape:
             return dict(self.places)
         flow, scale = self._flow(self._image, small), np.array(image.shape[:2]) / small.shape[:2]
-        found = {}
+        warped = {}
         for i, pixels in self.places.items():
             rows, columns = inside_of(pixels / scale, small.shape[:2])
-            found[i] = pixels
+            warped[i] = pixels
             if len(rows):
                 step = np.median(flow[rows, columns], axis=0)[::-1] * scale
-                found[i] = (pixels + step).astype(np.float32)
-        return found
+                warped[i] = (pixels + step).astype(np.float32)
+        return warped
 
     def take(self, places: dict[int, Float32Array], image: Image) -> None:
         """The objects are there on an image."""

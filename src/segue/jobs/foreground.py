@@ -63,25 +63,25 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
     able = segmenter.capabilities
     short_side = able.short_side or SHORT_SIDE
     side = (short_side if options.short_side is None else options.short_side) or None
-    known = None
+    flow_files = None
     if job.flow is not None and job.flow not in get_args(FlowName):
         if not able.flow_gaps:
             raise FlowError(f"{job.flow}: only hofam, stam and networks trained with --flow look at flow")
-        known = FlowFiles(Path(job.flow), able.flow_gaps, source.total)
+        flow_files = FlowFiles(Path(job.flow), able.flow_gaps, source.total)
     follow, twice = options.follow_camera, options.passes == 2
     if options.passes is None and plain and follow in (None, "never"):
         twice = able.two_passes and not source.once and bool(source.files)
     if follow is None and plain and not twice and able.follows_pans:
         follow = "auto"
-    chosen: Callable[[], Iterable[Frame]] = lambda: source  # noqa: E731
-    if job.depth is not None or known is not None:
-        chosen = partial(_with_files, source, job.depth, known)
+    open_frames: Callable[[], Iterable[Frame]] = lambda: source  # noqa: E731
+    if job.depth is not None or flow_files is not None:
+        open_frames = partial(_with_files, source, job.depth, flow_files)
     source.varies = not twice
     source.poll(options.fps)
-    given: Iterable[Frame] = chosen()
+    frames: Iterable[Frame] = open_frames()
     if twice:
         background = LearntBackground(VideoScenes(), of_this_video=True)
-        given = TwoPasses(segmenter, chosen, background, short_side=side, without=options.without)
+        frames = TwoPasses(segmenter, open_frames, background, short_side=side, without=options.without)
     session = ForegroundSession(
         segmenter,
         background=background,
@@ -101,7 +101,7 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
     total = source.frame_count
     if total is not None and options.fps is not None and source.fps is not None:
         total = round(total * min(1, options.fps / source.fps))
-    run = Run(job, source, session, given=given, total=total)
+    run = Run(job, source, session, given=frames, total=total)
     if job.name_events is not None:
         events = replace(events, name_object=object_namer(job.name_events, job.device, job.fast))
     run.events = events
@@ -173,13 +173,13 @@ def _with_files(frames: Iterable[Frame], depth: str | Path | None, flow: FlowFil
     """Frames with their depth maps and flow images."""
     maps = None if depth is None else list_images(Path(depth))
     for frame in frames:
-        chosen = frame if flow is None else replace(frame, flow=flow(frame.index))
+        extended = frame if flow is None else replace(frame, flow=flow(frame.index))
         if maps is not None:
             if frame.index >= len(maps):
                 raise SourceError(f"{depth}: {len(maps)} depth maps, none for frame {frame.index}")
             path = maps[frame.index]
-            chosen = replace(chosen, depth=read_levels(path, str(path)))
-        yield chosen
+            extended = replace(extended, depth=read_levels(path, str(path)))
+        yield extended
 
 
 def _check_background(path: Path | None, replace: bool) -> None:

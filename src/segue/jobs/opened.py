@@ -56,7 +56,7 @@ class Frames(Iterator[Frame]):
             self._ahead.extend(itertools.islice(self._frames, 1))
         return self._ahead[0].image if self._ahead else None
 
-    def put_back(self, frame: Frame) -> None:
+    def push_back(self, frame: Frame) -> None:
         """Have a frame come once more."""
         self._ahead.appendleft(frame)
 
@@ -142,9 +142,9 @@ class Run:
                 raise Cancelled from None
             raise
         self.plan(first)
-        self.frames.put_back(first)
+        self.frames.push_back(first)
 
-    def came(self, result: Segmentation) -> None:
+    def check_arrival(self, result: Segmentation) -> None:
         """Learn that a result is there; frames before it that are due without a result have come, too."""
         # Of a run that goes on the first results come once more, not the frames between that have none.
         for index in [i for i in self.due if i <= result.index]:
@@ -167,8 +167,8 @@ def open_video(source: VideoSource) -> Source:
 
 def first_frame(name: str, frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:
     """The first frame of a source, and all of them."""
-    others = iter(frames)
-    first = next(others, None)
+    remaining = iter(frames)
+    first = next(remaining, None)
     if first is None:
         raise SourceError(f"{name}: there are no frames in the part that was asked for")
-    return first, itertools.chain([first], others)
+    return first, itertools.chain([first], remaining)

@@ -38,7 +38,7 @@ from segue.utils.naming import first_few
 from segue.video import Source
 
 EVERY = 5  # frames from one look for a text to the next
-NAMED = 5  # frames to look at that a run names at its end
+MAX_NAMED = 5  # frames to look at that a run names at its end
 
 DEFAULT_NOTICE = f"looking for what moves (detector {DEFAULT}; --with chooses another)"
 """Notice where no detector was named."""
@@ -52,10 +52,10 @@ def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
         changes[name] = changes[name] or None  # 0 never does
     if options.top_k != "published":
         changes["top_k"] = options.top_k
-    known = [item.name for item in fields(published) if item.name not in TrackOptions.model_fields]
+    published_names = [item.name for item in fields(published) if item.name not in TrackOptions.model_fields]
     for name in options.settings:
-        if name not in known:
-            raise ArgumentError(f"setting {name}: this network has none; it has {', '.join(known)}")
+        if name not in published_names:
+            raise ArgumentError(f"setting {name}: this network has none; it has {', '.join(published_names)}")
     try:
         values = {**asdict(published), **changes, **options.settings}
         return TypeAdapter(type(published)).validate_json(json.dumps(values), strict=True)
@@ -65,8 +65,8 @@ def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
 
 def make_detector(finding: DetectorConfig, device: str | None, fast: bool = False) -> Detector:
     """The detector of a job."""
-    wanted = finding.model_dump(exclude={"every", "frames", "name", "detector"})
-    return detector(finding.name, **wanted, device=device, fast=fast)
+    options = finding.model_dump(exclude={"every", "frames", "name", "detector"})
+    return detector(finding.name, **options, device=device, fast=fast)
 
 
 def step_required(
@@ -113,7 +113,7 @@ def open_track(job: TrackJob, source: Source | None = None, *, strict: bool = Fa
         frames=source.frame_count,
     )
     if job.finding is None:
-        return _open_given(job, source, tracker, required, strict)
+        return _open_prompted(job, source, tracker, required, strict)
     return _open_finding(job, source, tracker, job.finding, strict)
 
 
@@ -121,7 +121,7 @@ def _num_visible(result: Segmentation) -> str:
     return f"{sum(item.area > 0 for item in result.objects)} of {len(result.objects)} visible"
 
 
-def _open_given(
+def _open_prompted(
     job: TrackJob, source: Source, session: TrackSession, required: Collection[int] | None, strict: bool
 ) -> Run:
     """A run with objects that the job names."""
@@ -132,9 +132,9 @@ def _open_given(
     run.note, run.summary = objects.note, objects.summary
     if strict:
         run.due |= dict.fromkeys(job.required or (), "required")
-    named = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
-    apart = [index for index in named if source.frame_label(index) != str(index)]
-    files = [f"frame {index} is {source.files[index].name}" for index in apart]
+    prompted = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
+    renumbered = [index for index in prompted if source.frame_label(index) != str(index)]
+    files = [f"frame {index} is {source.files[index].name}" for index in renumbered]
     if files:
         run.notice = f"frames count from 0 in the order of their names: {first_few(files)}"
     if objects.backwards is not None:
@@ -193,10 +193,10 @@ class GivenObjects:
     def summary(self) -> str:
         """The frames that a person should look at, and where objects are gone; empty where there are none."""
         frames = dict.fromkeys(
-            self._source.frame_label(doubt.index) for doubt in self._review.worst(most=NAMED)
+            self._source.frame_label(doubt.index) for doubt in self._review.worst(most=MAX_NAMED)
         )
-        shown = f"look at frame {', '.join(frames)}: scores below {ATTENTION_BELOW}, the lowest first"
-        lines = [shown if frames else "", self._absences.describe(self._source.frame_label)]
+        review_note = f"look at frame {', '.join(frames)}: scores below {ATTENTION_BELOW}, the lowest first"
+        lines = [review_note if frames else "", self._absences.describe(self._source.frame_label)]
         return "\n".join(filter(None, lines))
 
 
@@ -204,18 +204,18 @@ def _open_finding(
     job: TrackJob, source: Source, tracker: TrackSession, finding: DetectorConfig, strict: bool
 ) -> Run:
     """A run with objects from a detector: for a text as instances, otherwise as they appear."""
-    given = unwrap(finding.detector)
+    custom = unwrap(finding.detector)
     session: DetectionSession
     if finding.text is None:
         if finding.frames is not None:
             raise ArgumentError("frames say where to look for a text: give text")
-        find = given or make_detector(finding, job.device, job.fast)
+        find = custom or make_detector(finding, job.device, job.fast)
         session = AutoSession(tracker, find, finding.every)
-        run = Run(job, source, session, notice="" if finding.name or given else DEFAULT_NOTICE)
+        run = Run(job, source, session, notice="" if finding.name or custom else DEFAULT_NOTICE)
     else:
         phrases, notice = parse_phrases(finding.text), ""
-        if given is not None:
-            find = restrict_to_phrases(given, phrases)
+        if custom is not None:
+            find = restrict_to_phrases(custom, phrases)
         else:
             name = finding.name or choose_for_text(phrases)
             find = make_detector(finding.model_copy(update={"name": name}), job.device, job.fast)
@@ -223,12 +223,12 @@ def _open_finding(
             notice = f"looking for {texts} ({name}{licence_of(name)})"
         rules = getattr(find, "rules", None) or Rules()
         score = rules.score if finding.score is None else finding.score
-        looks = DetectionOptions(finding.every or EVERY, score, rules.max_objects, finding.frames)
-        session = DetectionSession(tracker, find, looks)
+        detection_options = DetectionOptions(finding.every or EVERY, score, rules.max_objects, finding.frames)
+        session = DetectionSession(tracker, find, detection_options)
         run = Run(job, source, session, names=find.names, notice=notice)
 
     def refuse_nothing() -> dict[str, Path]:
-        if strict and session.found == 0:  # else a program sees in the results that nothing was found
+        if strict and session.num_found == 0:  # else a program sees in the results that nothing was found
             raise PromptError(
                 "no object was found in any frame; choose another detector or a lower --score, or give a box"
             )

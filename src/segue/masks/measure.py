@@ -29,7 +29,7 @@ MIN_SIDE = 60
 """The smallest object worth following is a square whose side is the image's shorter side by this."""
 
 
-def least_area(size: tuple[int, ...]) -> float:
+def min_object_area(size: tuple[int, ...]) -> float:
     """Pixels of the smallest object worth following in images of this height and width."""
     return (min(size[:2]) / MIN_SIDE) ** 2
 

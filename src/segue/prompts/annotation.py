@@ -44,7 +44,7 @@ def resolve_prompts(
     fit: bool = False,
     native: Collection[PromptKind] = (),
     prompter: MakePrompter | None = None,
-    known: Mapping[int, npt.NDArray[np.generic]] | None = None,
+    previous_masks: Mapping[int, npt.NDArray[np.generic]] | None = None,
     clicked: Mapping[int, Sequence[Click]] | None = None,
 ) -> FramePrompts:
     """Turn a list of prompts into the form that trackers take.
@@ -59,10 +59,10 @@ def resolve_prompts(
         native: kinds of prompts that the network understands itself: objects without other prompts
             get no mask here.
         prompter: what turns boxes and points into masks; None is segue-prompt.
-        known: where objects are on this frame as far as is known, by id, (H, W): probability in [0, 1], or
-            booleans; points of such an id, without a box or mask, correct that.
-        clicked: the clicks that alone have made masks of ``known``, by id; further points of such an id may
-            change the whole mask, as :func:`segue.prompts.refine` does.
+        previous_masks: masks of this frame so far, by id, (H, W): probability in [0, 1], or booleans;
+            points of such an id, without a box or mask, correct that.
+        clicked: the clicks that alone have made masks of ``previous_masks``, by id; further points of such an
+            id may change the whole mask, as :func:`segue.prompts.refine` does.
 
     Returns:
         The prompts of the frame. Their mask is (H, W), int32, at the size of the frame, on the CPU. Ids of
@@ -83,36 +83,45 @@ def resolve_prompts(
     """
 
     @cache
-    def asked() -> ImagePrompter:
+    def get_prompter() -> ImagePrompter:
         return as_image_prompter((prompter or Prompter)(frame.image), frame.image)
 
     with errors_name(f"frame {frame.index}"):
         groups, removed = _group(prompts, frame.size)
         mask = np.zeros(frame.size, np.int32)
-        kept: list[BoxPrompt | PointPrompt] = []
+        native_prompts: list[BoxPrompt | PointPrompt] = []
         expected: dict[int, float] = {}
         for id, group in groups.items():
             with errors_name(f"object {id}"):
                 if _understood(group, native, frame.size):
-                    kept += group
+                    native_prompts += group
                 else:
-                    found, iou = _mask(
-                        frame, group, fit, asked, (known or {}).get(id), (clicked or {}).get(id, ())
+                    object_mask, iou = _mask(
+                        frame,
+                        group,
+                        fit,
+                        get_prompter,
+                        (previous_masks or {}).get(id),
+                        (clicked or {}).get(id, ()),
                     )
-                    mask[found] = id
+                    mask[object_mask] = id
                     if not math.isnan(iou):
                         expected[id] = iou
-        present = {*np.unique(mask).tolist(), *(prompt.id for prompt in kept)}
+        present = {*np.unique(mask).tolist(), *(prompt.id for prompt in native_prompts)}
         for id in groups:
             if id not in present:
                 raise PromptError(f"object {id} is completely covered by later objects; change their order")
         labels = {id: item.label for id, group in groups.items() for item in group if item.label is not None}
-        masked = tuple(id for id in groups if id not in {prompt.id for prompt in kept})
-        seen = [
-            i for i, plane in (known or {}).items() if i in groups and np.any(plane.astype(np.float32) > 0.5)
+        masked = tuple(id for id in groups if id not in {prompt.id for prompt in native_prompts})
+        visible_ids = [
+            i
+            for i, plane in (previous_masks or {}).items()
+            if i in groups and np.any(plane.astype(np.float32) > 0.5)
         ]
-        corrected = frozenset(id for id in seen if _only_corrects(groups[id]))
-        return FramePrompts(torch.from_numpy(mask), masked, tuple(kept), labels, removed, expected, corrected)
+        corrected = frozenset(id for id in visible_ids if _only_corrects(groups[id]))
+        return FramePrompts(
+            torch.from_numpy(mask), masked, tuple(native_prompts), labels, removed, expected, corrected
+        )
 
 
 def _only_corrects(group: Sequence[Prompt]) -> bool:
@@ -163,7 +172,7 @@ def _mask(
     group: list[Prompt],
     fit: bool,
     prompter: Callable[[], ImagePrompter],
-    known: npt.NDArray[np.generic] | None,
+    previous_mask: npt.NDArray[np.generic] | None,
     clicked: Sequence[Click] = (),
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """The mask of an object, given or made by a prompter, and its predicted IoU; NaN where nobody says."""
@@ -176,7 +185,7 @@ def _mask(
         if points:
             raise PromptError("a filled box cannot be corrected by points; leave fill out")
         return fill_boxes({1: clip_box(boxes[0].box, frame.size)}, frame.size) > 0, math.nan
-    mask: npt.NDArray[Any] | None = None if boxes else known
+    mask: npt.NDArray[Any] | None = None if boxes else previous_mask
     if masks:
         mask = fit_mask(np.asarray(masks[0].mask) != 0, frame.size, fit)
         if not mask.any():
@@ -196,11 +205,11 @@ def _mask(
         answer = prompter().answer(ImagePrompts(box, on, off))
     else:
         clicks = [*((*at, True) for at in on), *((*at, False) for at in off)]
-        anew = any(prompt.whole for prompt in points)
-        if clicked and known is not None and not masks and not anew:
-            answer = refine(prompter(), known, [*clicked, *clicks])
+        replaces = any(prompt.whole for prompt in points)
+        if clicked and previous_mask is not None and not masks and not replaces:
+            answer = refine(prompter(), previous_mask, [*clicked, *clicks])
         else:
-            answer = correct(prompter(), mask, clicks, new=len(clicks), whole=anew)
+            answer = correct(prompter(), mask, clicks, new=len(clicks), whole=replaces)
     if not answer.mask.any():
         raise PromptError(
             "nothing is found in the box; give a mask, or fill the box (fill=True)"

@@ -77,10 +77,15 @@ _ADDED_COLUMNS = {
         "reviewed": "INTEGER NOT NULL DEFAULT 0",
         "user": "TEXT NOT NULL DEFAULT ''",
         "reviewer": "TEXT NOT NULL DEFAULT ''",
+        "previous": "TEXT NOT NULL DEFAULT ''",  # JSON of the mask that a tracking replaced
+        "agreement": "REAL",  # IoU with it
     },
     "history": {"user": "TEXT NOT NULL DEFAULT ''"},
 }
 """What projects of this format lacked at first."""
+
+_DEFAULTS: dict[str, int | None] = {"reviewed": 0, "agreement": None}
+"""What these columns hold where nothing else is known; the others are empty texts."""
 
 # The column ``team`` holds the group of an object: GROUP is a word of SQL, and saved projects have this name.
 _COLUMNS = {
@@ -88,7 +93,10 @@ _COLUMNS = {
         *("id", "name", "colour", "visible", "locked"),
         *("category", "team", "attributes", "frame_attributes"),
     ),
-    "marks": ("frame", "object", "kind", "score", "area", "mask", "reviewed", "user", "reviewer"),
+    "marks": (
+        *("frame", "object", "kind", "score", "area", "mask"),
+        *("reviewed", "user", "reviewer", "previous", "agreement"),
+    ),
     "prompts": ("frame", "object", "data"),
     "label_schema": ("id", "data"),
     "comments": ("id", "object", "frame", "text", "user", "resolved"),
@@ -156,7 +164,7 @@ class Store:
         self._changed = Changed(set())
         self._last_changes: dict[Target, LastChange] = {}  # since it was opened
         self._mask_changes: dict[int, dict[int, LastChange]] = {}  # of masks, by object and frame
-        self._held: frozenset[int] = frozenset()
+        self._locked_objects: frozenset[int] = frozenset()
         self._lock = FileLock(folder / "project.lock", blocking=False, thread_local=False)
         with writing(folder):
             try:
@@ -286,13 +294,13 @@ class Store:
 
     def hold(self, objects: Iterable[int]) -> None:
         """Have undo and redo pass by what changes these objects: something else is at work on them."""
-        self._held = frozenset(objects)
+        self._locked_objects = frozenset(objects)
 
     def _next_entry(self, *, redo: bool) -> sqlite3.Row | None:
         order = "WHERE undone ORDER BY id" if redo else "WHERE NOT undone ORDER BY id DESC"
         passed: list[int] = []
         for row in self._db.execute(f"SELECT id, label, user FROM history {order}"):
-            if not self._touches(row["id"], self._held):
+            if not self._touches(row["id"], self._locked_objects):
                 return None if self._builds_on(row["id"], passed) else cast(sqlite3.Row, row)
             passed.append(row["id"])
         return None
@@ -301,17 +309,17 @@ class Store:
         """Whether a step would change masks or prompts of one of these objects, or remove it."""
         if not objects:
             return False
-        held = ", ".join(map(str, sorted(objects)))
+        ids = ", ".join(map(str, sorted(objects)))
         sql = f"""SELECT 1 FROM steps WHERE entry=? AND (
-            (tbl IN ('marks', 'prompts') AND json_extract(key, '$[1]') IN ({held}))
-            OR (tbl='objects' AND before IS NULL AND json_extract(key, '$[0]') IN ({held}))) LIMIT 1"""
+            (tbl IN ('marks', 'prompts') AND json_extract(key, '$[1]') IN ({ids}))
+            OR (tbl='objects' AND before IS NULL AND json_extract(key, '$[0]') IN ({ids}))) LIMIT 1"""
         return self._one(sql, entry) is not None
 
-    def _shares_rows(self, entry: int, others: Sequence[int]) -> bool:
+    def _shares_rows(self, entry: int, other_entries: Sequence[int]) -> bool:
         """Whether a step changed a row that others, which stay, have changed since."""
         sql = f"""SELECT 1 FROM steps AS one JOIN steps AS other ON one.tbl=other.tbl AND one.key=other.key
-            WHERE one.entry=? AND other.entry IN ({", ".join("?" * len(others))}) LIMIT 1"""
-        return self._one(sql, entry, *others) is not None
+            WHERE one.entry=? AND other.entry IN ({", ".join("?" * len(other_entries))}) LIMIT 1"""
+        return self._one(sql, entry, *other_entries) is not None
 
     @contextmanager
     def change(
@@ -340,8 +348,8 @@ class Store:
             self._db.execute("DELETE FROM steps WHERE entry=?", (entry,))
             self._db.execute("DELETE FROM history WHERE id=?", (entry,))
 
-    def _builds_on(self, entry: int, others: Sequence[int]) -> bool:
-        return bool(others) and self._shares_rows(entry, others)
+    def _builds_on(self, entry: int, other_entries: Sequence[int]) -> bool:
+        return bool(other_entries) and self._shares_rows(entry, other_entries)
 
     @property
     def last_entry(self) -> int:
@@ -425,15 +433,20 @@ class Store:
             raise SegueError(f"{self.folder}: a project of another version of segue")
         for key in ("tracking", "queue", "source", "defined", "schema_change"):  # earlier versions had none
             self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, 'null')", (key,))
-        made = json.loads(self._meta("film"))
-        values = made, self.noted("settings"), self.revision, int(self._meta("last"))  # ValueError if damaged
+        recorded = json.loads(self._meta("film"))
+        values = (
+            recorded,
+            self.noted("settings"),
+            self.revision,
+            int(self._meta("last")),
+        )  # ValueError if damaged
         if not all(isinstance(value, dict | int) for value in values):
             raise SegueError(f"{self.folder / 'project.db'}: damaged, its video is no video")
         for key in ("width", "height", "frames"):
-            if made.get(key) != video.get(key):
+            if recorded.get(key) != video.get(key):
                 raise SegueError(
-                    f"{self.folder}: a project of another video ({made.get('name')}, {key} {made.get(key)}, "
-                    f"not {video.get(key)}); choose another folder with --project"
+                    f"{self.folder}: a project of another video ({recorded.get('name')}, {key} "
+                    f"{recorded.get(key)}, not {video.get(key)}); choose another folder with --project"
                 )
 
     def _take_source(self, video: Path, adopt: bool) -> None:
@@ -448,9 +461,9 @@ class Store:
         """Add tables and columns that an earlier segue did not make."""
         self._db.executescript(_ADDED)
         for table, columns in _ADDED_COLUMNS.items():
-            known = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            existing = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
             for name, kind in columns.items():
-                if known and name not in known:
+                if existing and name not in existing:
                     self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
     @contextmanager
@@ -493,10 +506,10 @@ class Store:
         """Set or remove one row, and note in the history what it was."""
         columns = _COLUMNS[table]
         where = " AND ".join(f"{name}=?" for name in columns[: len(key)])
-        before = self._one(f"SELECT * FROM {table} WHERE {where}", *key)
-        old = None if before is None else dict(before)
+        current = self._one(f"SELECT * FROM {table} WHERE {where}", *key)
+        old = None if current is None else dict(current)
         if row is not None and table in _ADDED_COLUMNS:  # steps of an earlier segue lack columns
-            row = {name: 0 if name == "reviewed" else "" for name in _ADDED_COLUMNS[table]} | row
+            row = {name: _DEFAULTS.get(name, "") for name in _ADDED_COLUMNS[table]} | row
         if old == row:
             return
         sql = "INSERT INTO steps (entry, tbl, key, before) VALUES (?, ?, ?, ?)"

@@ -15,7 +15,7 @@ from uuid import uuid4
 from segue.errors import SegueError
 from segue_web.exports import remove_unfinished
 from segue_web.project.project import Send
-from segue_web.project.tracking import Shown
+from segue_web.project.tracking import ConditioningProgress
 from segue_web.server.conflicts import ConflictError
 from segue_web.server.server import DEFECT
 
@@ -33,7 +33,7 @@ class Job:
     user: str = ""  # who asked for it
     run: str = field(default_factory=lambda: uuid4().hex)  # identifies it
     since: float | None = None  # when its first step came: networks are loaded by then
-    shown: Shown | None = None  # what the tracker has seen so far, before its first step
+    shown: ConditioningProgress | None = None  # what the tracker has seen so far, before its first step
 
     @property
     def progress(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class JobRunner:
         try:
             async with aclosing(steps):
                 async for value in steps:
-                    if isinstance(value, Shown):
+                    if isinstance(value, ConditioningProgress):
                         job.shown = value
                         self._progress(job)
                         continue

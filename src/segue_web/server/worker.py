@@ -8,10 +8,11 @@ import multiprocessing
 import os
 import signal
 import threading
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -64,6 +65,15 @@ KEPT_ANSWERS = 8
 """Answers to clicks whose probabilities are kept for further clicks, a byte a pixel."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The mask of an answer on a frame, as levels of its probability, and who gave it."""
+
+    frame: int
+    prompter: weakref.ref[ImagePrompter]
+    levels: UInt8Array
+
+
 class Tools:
     """State of the process between requests: the video, the networks, and features of frames."""
 
@@ -75,7 +85,7 @@ class Tools:
         self._model, self._prompter_name = model, prompter
         self.prompter = lru_cache(KEPT_FRAMES)(self._prompter)
         self._detector = lru_cache(KEPT_DETECTORS)(partial(detector, device=device))
-        self._answers: deque[tuple[int, UInt8Array]] = deque(maxlen=KEPT_ANSWERS)
+        self._answers: deque[Answer] = deque(maxlen=KEPT_ANSWERS)
         self._steps: Iterator[Any] | None = None
 
     @cached_property
@@ -170,16 +180,19 @@ class Tools:
         levels = as_levels(answer.probability)
         if found is not answer.mask:
             levels = np.where(found, levels, np.minimum(levels, 127))
-        self._answers.append((index, levels))
+        self._answers.append(Answer(index, weakref.ref(self.prompter(index)), levels))
         iou = _iou(answer)
         return found, 1.0 if iou is None else iou
 
     def _probability(self, index: int, mask: BoolArray) -> Float32Array | BoolArray:
         """Probabilities of a mask if it was computed here, which correct it better, else the mask."""
-        for frame, levels in reversed(self._answers):
-            if frame == index and np.array_equal(levels > 127, mask):
-                return from_levels(levels)
-        return mask
+        # Another one on the frame does not know the crops of the mask.
+        prompter = self.prompter(index)
+        answers = (
+            one for one in reversed(self._answers) if one.frame == index and one.prompter() is prompter
+        )
+        levels = (one.levels for one in answers if np.array_equal(one.levels > 127, mask))
+        return next((from_levels(each) for each in levels), mask)
 
     def find(self, index: int, name: str, text: str = "") -> dict[str, Any]:
         """Objects that a detector finds, or that a text names; the prompter scores those without a score.

@@ -26,7 +26,7 @@ with requires_extra("web"):
 MAX_PARTS = 100_000
 """Lists and objects of a body; counted before it is parsed, since a part takes 100 times its two bytes."""
 
-AT_ONCE = 4
+MAX_PARALLEL = 4
 """Requests that download or compute at the same time."""
 
 Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
@@ -60,7 +60,7 @@ class LimitedBody:
         """Pass a request on, and count what is read of it."""
         size = parts = 0
         is_clip = self._clips is not None and scope.get("path") == self._clips
-        most = self._limits.clip if is_clip else self._limits.request
+        max_bytes = self._limits.clip if is_clip else self._limits.request
 
         async def counted() -> Message:
             nonlocal size, parts
@@ -68,8 +68,8 @@ class LimitedBody:
             body = message.get("body", b"")
             size += len(body)
             parts += body.count(b"{") + body.count(b"[")
-            if size > most:
-                raise HTTPException(413, f"the request has more than {most >> 20} MiB")
+            if size > max_bytes:
+                raise HTTPException(413, f"the request has more than {max_bytes >> 20} MiB")
             if parts > MAX_PARTS:
                 raise HTTPException(413, "the request has too many tasks, objects or numbers")
             return message
@@ -95,7 +95,7 @@ class Service(Starlette):
             exception_handlers=handlers | {ClientDisconnect: refuse_half},
         )
         self._error_body = error_body
-        self._limiter = CapacityLimiter(AT_ONCE)
+        self._limiter = CapacityLimiter(MAX_PARALLEL)
 
     def says(self, paths: Sequence[str], say: Callable[[], dict[str, Any]]) -> None:
         """Answer requests to paths at once, in no thread: tools wait a second for them."""

@@ -198,8 +198,8 @@ class SentClips:
         clicks = list(zip(places, request.point_labels, strict=True))
         points, negative = ([place for place, label in clicks if bool(label) is on] for on in (True, False))
         answer = self._assistant.answer(image, ImagePrompts(None, points, negative))
-        others = [prompt for prompt in clip.prompts.get(index, []) if prompt.id != number]
-        clip.prompts[index] = [*others, PointPrompt(number, tuple(points), tuple(negative))]
+        other_prompts = [prompt for prompt in clip.prompts.get(index, []) if prompt.id != number]
+        clip.prompts[index] = [*other_prompts, PointPrompt(number, tuple(points), tuple(negative))]
         return {"masks": polygons(answer.mask, float(answer.iou[0]), number, request.params.epsilon_factor)}
 
     def propagate(self, request: SessionBody) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ import {
   clean,
   copyMask,
   forget,
+  judge,
   nextCandidate,
   pasteMask,
   review,
@@ -24,7 +25,7 @@ import { remember } from "./link.js";
 import { go, goSought, goUnsure, togglePlay } from "./playback.js";
 import { prompterDialog } from "./prompters.js";
 import { classDialog, schemaDialog } from "./schema.js";
-import { COMPARE_MODES, state } from "./state.js";
+import { CHANGE_VIEWS, COMPARE_MODES, state } from "./state.js";
 import { adopt, find } from "./suggestions.js";
 import { nextVideo, openVideo, videosDialog } from "./videos.js";
 import { view } from "./view.js";
@@ -35,6 +36,10 @@ const isFree = () => hasChosen() && !(state.object !== null && state.isTracked(s
 const hasObject = () => editable() && state.object !== null;
 const hasMask = () => hasObject() && (state.marksOf(Number(state.object)).get(state.frame)?.area ?? 0) > 0;
 const hasChosen = () => editable() && Boolean(state.chosenObject);
+const hasChange = (/** @type {number} */ first, /** @type {number} */ last) =>
+  editable() && state.changes.some(({ frame, object }) => frame >= first && frame <= last && !state.isTracked(object));
+const changesHere = () => hasChange(state.frame, state.frame);
+const changesInRange = () => hasChange(...state.wanted);
 // An edit that the server has not answered yet may be what there is to track or to undo; both wait for it.
 const canTrack = () => editable() && (state.pending > 0 || state.starts.length > 0);
 
@@ -384,6 +389,47 @@ export const commands = {
     keys: "shift+V",
     can: () => editable() && state.objects.length > 0,
     run: () => void review(...state.wanted),
+  },
+  changeView: {
+    name: "Show what tracking changed in the next way: the difference, the mask before, the mask after",
+    icon: "candidate",
+    keys: "shift+B",
+    can: () => state.changes.length > 0,
+    run: () => {
+      const views = CHANGE_VIEWS.map(([id]) => id);
+      state.changeView = views[(views.indexOf(state.changeView) + 1) % views.length];
+      state.changed();
+    },
+  },
+  acceptChange: {
+    name: "Accept what tracking changed on this frame",
+    text: "Accept",
+    icon: "check",
+    keys: "shift+Y",
+    can: changesHere,
+    run: () => void judge(state.frame, state.frame, true),
+  },
+  refuseChange: {
+    name: "Refuse what tracking changed on this frame: the masks before come back",
+    text: "Refuse",
+    icon: "clear",
+    keys: "shift+X",
+    can: changesHere,
+    run: () => void judge(state.frame, state.frame, false),
+  },
+  acceptChanges: {
+    name: "Accept what tracking changed in the range",
+    text: "Accept",
+    icon: "check",
+    can: changesInRange,
+    run: () => void judge(...state.wanted, true),
+  },
+  refuseChanges: {
+    name: "Refuse what tracking changed in the range: the masks before come back",
+    text: "Refuse",
+    icon: "clear",
+    can: changesInRange,
+    run: () => void judge(...state.wanted, false),
   },
   theme: { name: "Dark or light", icon: "theme", run: () => remember("theme", otherTheme(state.settings.theme)) },
   help: { name: "Help and keys", icon: "help", keys: "?", run: () => helpDialog(Object.values(commands)) },

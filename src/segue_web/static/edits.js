@@ -283,13 +283,25 @@ export const seenNow = () => (state.pending ? null : state.revision);
 export const setSchema = (/** @type {import("./state.js").LabelSchema} */ schema, /** @type {number} */ seen) =>
   change(() => request("schema", { schema, seen }));
 
+/** The revision of what is known of this frame and all others. */
+const seenRevision = () => (state.isFresh(state.frame) ? state.revision : (state.current?.revision ?? 0));
+
+/** Accept what trackings changed on some frames, or refuse it: the masks before are put back. */
+export async function judge(/** @type {number} */ first, /** @type {number} */ last, /** @type {boolean} */ accept) {
+  const changes = state.changes.filter(({ frame }) => frame >= first && frame <= last);
+  const objects = [...new Set(changes.map(({ object }) => object))];
+  if (!objects.length) return;
+  const answer = await change(() => request("judge", { objects, first, last, seen: seenRevision(), accept }));
+  if (answer)
+    undoable(`${accept ? "Accepted" : "Refused"}: ${answer.masks === 1 ? "1 mask" : `${answer.masks} masks`}.`);
+}
+
 /** Say of the masks of what is chosen, or of all objects, that somebody looked at them; again: that nobody did. */
 export async function review(/** @type {number} */ first, /** @type {number} */ last) {
   const objects = state.chosenIds.length ? state.chosenIds : state.objects.map(({ id }) => id);
   const marks = objects.flatMap((id) => [...state.marksOf(id)].filter(([frame]) => frame >= first && frame <= last));
   const reviewed = !marks.length || marks.some(([, mark]) => !mark.reviewed);
-  const seen = () => (state.isFresh(state.frame) ? state.revision : (state.current?.revision ?? 0));
-  const answer = await change(() => request("reviewed", { objects, first, last, seen: seen(), reviewed }));
+  const answer = await change(() => request("reviewed", { objects, first, last, seen: seenRevision(), reviewed }));
   if (answer && first !== last)
     notice(
       `${reviewed ? "Reviewed" : "To be reviewed again"}: ${answer.masks === 1 ? "1 mask" : `${answer.masks} masks`}.`,

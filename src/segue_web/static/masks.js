@@ -1,8 +1,9 @@
 // The masks on the image: each is painted once, and kept while there is room.
 
 import { short } from "./dom.js";
-import { boxed, DIFFERENCE, LABEL, outlineOf, paintedMask, rimOf, write } from "./paint.js";
+import { boxed, CHANGE, DIFFERENCE, LABEL, outlineOf, paintedMask, rimOf, write } from "./paint.js";
 import { awayFrom } from "./places.js";
+import { maskBox, without } from "./runs.js";
 import { state } from "./state.js";
 
 /** a rim on the screen, in pixels of the page, that is too thick */
@@ -42,7 +43,9 @@ class Masks {
     const { context } = view;
     const { width, height } = state.video;
     if (state.mode !== "compare") {
-      this.drawOverlay(view, data.masks, "mask");
+      const { replaced = {}, masks } = data;
+      this.drawOverlay(view, state.changeView === "before" ? { ...masks, ...replaced } : masks, "mask");
+      if (state.changeView === "difference") this.drawChanges(view, masks, replaced);
       return;
     }
     const sides = [data.masks, data.other ?? {}];
@@ -74,6 +77,27 @@ class Masks {
     }
     context.globalAlpha = 1;
     if (state.settings.labels) this.drawLabels(view, masks, kind);
+  }
+
+  /** What trackings added to masks, and what they removed. */
+  drawChanges(
+    /** @type {Pane} */ view,
+    /** @type {Record<string, string>} */ masks,
+    /** @type {Record<string, string>} */ replaced,
+  ) {
+    const box = (/** @type {string} */ counts) => maskBox(counts, state.video.height);
+    for (const { id, visible } of state.objects) {
+      if (!visible || replaced[id] === undefined) continue;
+      const [after, before] = [masks[id] ?? "", replaced[id]];
+      for (const [i, [one, other]] of [
+        [after, before],
+        [before, after],
+      ].entries()) {
+        const { name, colour } = CHANGE[i];
+        if (one)
+          this.drawMask(view, `${name} ${id}`, `${one} ${other}`, colour, 0.7, () => without(box(one), box(other)));
+      }
+    }
   }
 
   /** Number of each object in the middle of its mask, and its name where there is room: others may be near. */
@@ -110,13 +134,14 @@ class Masks {
     return [...state.objects, ...state.objects.filter(({ id }) => id === state.object)].reverse().find(hit);
   }
 
-  /** Draw a mask of this frame, which is painted once; ``what`` names it. */
+  /** Draw a mask of this frame, which is painted once; ``what`` names it, and run lengths say which it is. */
   drawMask(
     /** @type {Pane} */ view,
     /** @type {string} */ what,
     /** @type {string} */ counts,
     /** @type {string} */ colour,
     /** @type {number} */ alpha,
+    box = () => maskBox(counts, state.video.height),
   ) {
     const { width, height } = state.video;
     const key = `${state.frame} ${what}`;
@@ -137,7 +162,7 @@ class Masks {
         looks: [counts, colour, alpha],
         isLine,
         path: null,
-        ...paintedMask(counts, height, isLine ? 0 : usual, colour, alpha),
+        ...paintedMask(box(), isLine ? 0 : usual, colour, alpha),
       };
       this.images.set(key, mask);
       this.painted += mask.image.width * mask.image.height;

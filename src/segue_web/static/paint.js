@@ -54,13 +54,11 @@ export function drawing(canvas) {
 
 /** An image of a mask, as large as the box around it, and which of its pixels belong to it; no rim of width 0. */
 export function paintedMask(
-  /** @type {string} */ counts,
-  /** @type {number} */ height,
+  /** @type {ReturnType<typeof maskBox>} */ box,
   /** @type {number} */ rim,
   /** @type {string} */ colour,
   /** @type {number} */ alpha,
 ) {
-  const box = maskBox(counts, height);
   const image = document.createElement("canvas");
   [image.width, image.height] = [box.width, box.height];
   const context = drawing(image);
@@ -94,6 +92,12 @@ export const DIFFERENCE = [
   { name: "hit", colour: "#2fbf71" },
   { name: "missed", colour: "#3a86ff" },
   { name: "false alarm", colour: "#ff5d5d" },
+];
+
+/** What the colours of a changed mask mean. */
+export const CHANGE = [
+  { name: "added", colour: "#3a86ff" },
+  { name: "removed", colour: "#ff9f1c" },
 ];
 
 /** Begin a path along corners. */

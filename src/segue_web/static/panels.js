@@ -1,5 +1,6 @@
 // The panels at the side: objects, what is known of the chosen one, this frame, suggestions, what to look at next.
 
+import { showChanges } from "./changes.js";
 import { curvePart, drawCurve, goWorst } from "./curve.js";
 import { all, commandButton, element, fill, iconButton, make, short, span, swatch, tick } from "./dom.js";
 import { changeObjects, pasteOf, remove } from "./edits.js";
@@ -53,6 +54,7 @@ export function showPanels() {
   showObjects();
   showHere();
   showQueue();
+  showChanges();
   showFound();
   showScore();
   if (performance.now() - nextShown <= (state.running ? 1000 : 0)) return;

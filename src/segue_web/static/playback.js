@@ -83,6 +83,7 @@ const SOUGHT = {
   missing: "without a mask",
   unreviewed: "without a review",
   review: "doubtful",
+  changed: "changed by tracking",
 };
 
 /** To the next frame of the kind that is chosen. */

@@ -59,3 +59,18 @@ export function maskBox(text, height) {
   for (const [x, from, to] of columns) for (let y = from; y < to; y++) inside[(y - top) * width + x - left] = 1;
   return { inside, x: left, y: top, width, height: bottom - top };
 }
+
+/**
+ * What a mask has and another one has not, within the box of the first.
+ * @param {ReturnType<typeof maskBox>} mask @param {ReturnType<typeof maskBox>} other
+ */
+export function without(mask, other) {
+  const inside = mask.inside.slice();
+  const [right, bottom] = [other.x + other.width, other.y + other.height];
+  for (let y = Math.max(mask.y, other.y); y < Math.min(mask.y + mask.height, bottom); y++) {
+    for (let x = Math.max(mask.x, other.x); x < Math.min(mask.x + mask.width, right); x++) {
+      if (other.inside[(y - other.y) * other.width + x - other.x]) inside[(y - mask.y) * mask.width + x - mask.x] = 0;
+    }
+  }
+  return { ...mask, inside };
+}

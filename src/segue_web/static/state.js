@@ -12,13 +12,13 @@ import { unsureFrames } from "./review.js";
  * @typedef {{name: string, type: string, of: string, values: string[]}} AttributeDefinition
  * @typedef {{classes: {name: string, colour: string | null, key: string | null, attributes:
  *   AttributeDefinition[]}[], attributes: AttributeDefinition[]}} LabelSchema
- * @typedef {{kind: string, score: number, area: number, reviewed: boolean, user?: string, reviewer?: string}}
- *   FrameAnnotation
+ * @typedef {{kind: string, score: number, area: number, reviewed: boolean, user?: string, reviewer?: string,
+ *   agreement?: number | null}} FrameAnnotation
+ * @typedef {{frame: number, object: number, agreement: number}} Change
  * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
- *   difference?: Record<string, string[]>,
- *   prompts: Record<string, Prompts>, marks: Record<string, [string, number, number, unknown, string?, string?]>}}
- *   FrameData
+ *   difference?: Record<string, string[]>, replaced?: Record<string, string>, prompts: Record<string, Prompts>, marks:
+ *   Record<string, [string, number, number, unknown, string?, string?, (number | null)?]>}} FrameData
  * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?:
  *   [number, number] | null, passes?: number, user?: string, run?: string}} Running
  * @typedef {{direction: string, start: number, objects: number[], done: number, total: number}} Interrupted
@@ -35,6 +35,16 @@ export const COMPARE_MODES = [
   ["difference", "Difference"],
 ];
 
+/** ways to look at a mask that a tracking changed: id and name */
+export const CHANGE_VIEWS = [
+  ["difference", "Difference"],
+  ["before", "Before"],
+  ["after", "After"],
+];
+
+/** a mask that overlaps the one before by less has changed much */
+export const MUCH = 0.8;
+
 class State {
   mode = "loading";
   /** @type {Video} */
@@ -43,6 +53,10 @@ class State {
   objects = [];
   /** marks by object, then frame @type {Map<number, Map<number, FrameAnnotation>>} */
   marks = new Map();
+  /** how much of masks that trackings replaced is in those after them, until a person judges; by object, then frame
+   * @type {Map<number, Map<number, number>>}
+   */
+  agreements = new Map();
   /** @type {Map<number, FrameData>} */
   frameData = new Map();
   /** the project's last change that the page has heard of */
@@ -133,6 +147,8 @@ class State {
   /** @type {{x: number, y: number} | null} */
   cursor = null;
   compare = "slider";
+  /** how changed masks are shown: one of CHANGE_VIEWS */
+  changeView = "difference";
   split = 0.5;
   /** @type {string[]} */
   names = [];
@@ -178,11 +194,23 @@ class State {
     });
   }
 
-  setTimeline(/** @type {[number, number, string, number, number, unknown, string?, string?][]} */ rows) {
+  setTimeline(
+    /** @type {[number, number, string, number, number, unknown, string?, string?, (number | null)?][]} */ rows,
+  ) {
     this.marks = new Map();
-    for (const [frame, object, kind, score, area, reviewed, user, reviewer] of rows) {
-      this.marksOf(object).set(frame, { kind, score, area, reviewed: Boolean(reviewed), user, reviewer });
-    }
+    this.agreements = new Map();
+    for (const [frame, object, ...mark] of rows) this.setMark(object, frame, mark);
+  }
+
+  setMark(
+    /** @type {number} */ object,
+    /** @type {number} */ frame,
+    /** @type {FrameData["marks"][string]} */ [kind, score, area, reviewed, user, reviewer, agreement = null],
+  ) {
+    this.marksOf(object).set(frame, { kind, score, area, reviewed: Boolean(reviewed), user, reviewer, agreement });
+    if (agreement === null) return;
+    const own = this.agreements.get(object) ?? new Map();
+    this.agreements.set(object, own.set(frame, agreement));
   }
 
   marksOf(/** @type {number} */ object) {
@@ -195,10 +223,8 @@ class State {
   setFrameData(/** @type {FrameData} */ data) {
     if (data.revision < Math.max(this.forgotten, this.frameData.get(data.frame)?.revision ?? 0)) return false;
     this.frameData.set(data.frame, data);
-    for (const marks of this.marks.values()) marks.delete(data.frame);
-    for (const [id, [kind, score, area, reviewed, user, reviewer]] of Object.entries(data.marks)) {
-      this.marksOf(Number(id)).set(data.frame, { kind, score, area, reviewed: Boolean(reviewed), user, reviewer });
-    }
+    for (const marks of [...this.marks.values(), ...this.agreements.values()]) marks.delete(data.frame);
+    for (const [id, mark] of Object.entries(data.marks)) this.setMark(Number(id), data.frame, mark);
     if (this.frameData.size > 400) {
       for (const key of [...this.frameData.keys()].slice(0, 100))
         if (Math.abs(key - this.frame) > 50) this.frameData.delete(key);
@@ -248,6 +274,8 @@ class State {
     if (this.settings.seek === "review")
       return [...new Set(this.unsure().map(({ frame }) => frame))].sort((a, b) => a - b);
     if (this.settings.seek === "given") return this.framesOf("given");
+    if (this.settings.seek === "changed")
+      return [...new Set(this.changes.map(({ frame }) => frame))].sort((a, b) => a - b);
     const [first, last] = this.wanted;
     const marks = (this.chosenIds.length ? this.chosenIds : this.objects.map(({ id }) => id)).map((id) =>
       this.marksOf(id),
@@ -259,6 +287,18 @@ class State {
     return Array.from({ length: last - first + 1 }, (_, i) => first + i).filter((frame) =>
       marks.some((known) => !known.has(frame)),
     );
+  }
+
+  /** what trackings changed and nobody has judged: of what is chosen, or where there is nothing of all objects
+   * @returns {Change[]}
+   */
+  get changes() {
+    const of = (/** @type {number[]} */ ids) =>
+      ids.flatMap((object) =>
+        [...(this.agreements.get(object) ?? [])].map(([frame, agreement]) => ({ frame, object, agreement })),
+      );
+    const chosen = of(this.chosenIds);
+    return chosen.length ? chosen : of(this.objects.map(({ id }) => id));
   }
 
   /** frames that a tracking can start from: corrected ones, or where there are none imported ones */

@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 import { along } from "./paint.js";
 import { go } from "./playback.js";
 import { frameAtShare, hiddenPixels, namedFrames, pixelOf, rangeFrom, scrolledTo, zoomed } from "./scale.js";
-import { state } from "./state.js";
+import { MUCH, state } from "./state.js";
 
 const ROW = 20;
 const HEAD = 18;
@@ -265,6 +265,12 @@ class Timeline {
         context.globalAlpha = 1;
         context.fillStyle = text;
         context.fillRect(x, top, wide, 2);
+        context.fillStyle = item.colour;
+      }
+      if (typeof mark.agreement === "number") {
+        context.globalAlpha = 1;
+        context.fillStyle = mark.agreement < MUCH ? sign : quiet;
+        context.fillRect(x, top + full + 3, wide, 3);
         context.fillStyle = item.colour;
       }
       if (mark.kind === "given") given.push(this.x(frame));

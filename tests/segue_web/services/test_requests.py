@@ -170,7 +170,7 @@ def test_ctrl_c_ends_the_service_while_downloads_hang_and_health_answers() -> No
                 except OSError:
                     return
 
-            for _ in range(3 * requests.AT_ONCE):
+            for _ in range(3 * requests.MAX_PARALLEL):
                 threading.Thread(target=post, daemon=True).start()
             time.sleep(1)
             with urllib.request.urlopen(f"{url}/health", timeout=30) as answer:

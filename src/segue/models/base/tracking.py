@@ -210,12 +210,12 @@ class Tracker(Protocol):
     def requires_update(self) -> bool:
         """Whether the next image changes the memory: then it must not be skipped."""
 
-    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
+    def step(self, image: Image, prompts: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
         """Take the next image.
 
         Args:
             image: the image.
-            given: its prompts; objects may be new. Never None as long as nothing is followed.
+            prompts: its prompts; objects may be new. Never None as long as nothing is followed.
             predict: False takes what is given alone, and all other objects for hidden.
 
         Returns:

@@ -91,8 +91,8 @@ class Clip:
         labels = np.where(shade > 255 * SHADOW_DEPTH, np.uint8(SHADOW), other)
         labels[solid > 255 * NO_ALPHA] = UNKNOWN
         labels[solid > 255 * WHOLE_ALPHA] = MOTION
-        seen = self.camera.view(labels, time, MARGIN, mask=True)
-        return frame, np.ascontiguousarray(seen)
+        viewed = self.camera.view(labels, time, MARGIN, mask=True)
+        return frame, np.ascontiguousarray(viewed)
 
     def _draw(self, time: int) -> tuple[Image, Image, Image]:
         canvas = self.plate
@@ -101,7 +101,7 @@ class Clip:
         canvas = canvas.copy()
         size = canvas.shape[:2]
         solid, shade = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
-        present = [mover for mover in self.movers if mover.present(time) and mover.near(time, size)]
+        present = [mover for mover in self.movers if mover.present(time) and mover.is_near_image(time, size)]
         for mover in present:
             _cast(canvas, shade, mover, time, self.sun)
         for mover in present:
@@ -180,18 +180,18 @@ class ClipMaker:
         if 0.16 <= kind < 0.18:  # the first frame of a video is its own context and background
             current, labels = clip.frame_with_labels(0)
             scene = with_recurrence(Scene.of(current, 1).planes, current, current[:0, None])
-            untold = np.where(labels == MOTION, np.uint8(UNKNOWN), labels)
-            return [Sample(np.stack([current] * len(self.offsets)), scene, untold)]
-        kept = [clip.frame_with_labels(time) for time in times]
-        frames = np.stack([frame for frame, _ in kept])
-        solids = np.stack([np.isin(labels, (MOTION, UNKNOWN)) for _, labels in kept])
+            unlabelled = np.where(labels == MOTION, np.uint8(UNKNOWN), labels)
+            return [Sample(np.stack([current] * len(self.offsets)), scene, unlabelled)]
+        frames_with_labels = [clip.frame_with_labels(time) for time in times]
+        frames = np.stack([frame for frame, _ in frames_with_labels])
+        solids = np.stack([np.isin(labels, (MOTION, UNKNOWN)) for _, labels in frames_with_labels])
         if 0.18 <= kind < 0.195:  # another scene: what is known is of the one before it
             frames = frames[:, :, ::-1, ::-1]
         earlier = -int(rng.integers(1, 1 - times[0]))
         return [
-            self._sample(rng, clip, now, frames[:known], solids[:known])
+            self._sample(rng, clip, now, frames[:num_past], solids[:num_past])
             for now in (0, earlier)
-            if (known := sum(time < now for time in times))
+            if (num_past := sum(time < now for time in times))
         ]
 
     def _sample(self, rng: Rng, clip: Clip, now: int, frames: Image, solids: BoolArray) -> Sample:

@@ -30,7 +30,7 @@ MOVING_SESSIONS = 0.5  # the same of sessions
 STILL_SHARE = 0.25  # most samples of videos of still cameras for each sample of an artificial clip
 SAMPLES_A_FRAME = 6  # most samples for each labelled frame of a still camera
 
-_NAMED = re.compile(r"[\w-]+=.+", re.DOTALL)
+_LAYOUT = re.compile(r"[\w-]+=.+", re.DOTALL)
 
 
 StillVideos = Mapping[bool, Sequence[ForegroundSequence]]
@@ -46,7 +46,7 @@ def gather_foreground(
 ) -> tuple[Material, StillVideos]:
     """Footage of folders, and videos of still cameras of data sets (``LAYOUT=FOLDER``)."""
     folders = [with_layout(text, "videos") for text in folders]
-    plain = [text for text in folders if not _NAMED.fullmatch(text)]
+    plain = [text for text in folders if not _LAYOUT.fullmatch(text)]
     videos: dict[bool, list[ForegroundSequence]] = {True: [], False: []}
     rest = set(exclude)
     for entry, opened in (named_data(text, "videos") for text in folders if text not in plain):
@@ -90,8 +90,8 @@ def fill_pool(
     for shadows, videos in still_cameras.items():
         if videos:
             frames = sum(len(video.labels) for video in videos)
-            most = round(STILL_SHARE * samples) if samples else frames * SAMPLES_A_FRAME
-            count = min(most, frames * SAMPLES_A_FRAME)
+            max_samples = round(STILL_SHARE * samples) if samples else frames * SAMPLES_A_FRAME
+            count = min(max_samples, frames * SAMPLES_A_FRAME)
             makers.append((StillCameras(videos, offsets, size, shadows=shadows), count))
     if not makers:
         raise DatasetError("nothing to draw samples from; see --data")

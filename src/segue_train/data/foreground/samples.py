@@ -101,8 +101,8 @@ def with_recurrence(planes: UInt8Array, current: Image, past: Image) -> Image:
 
 def joined_planes(planes: UInt8Array, recurrence: UInt8Array) -> Image:
     """Planes (21, H, W) of a scene, and those of recurrence, (2, ceil(H / 2), ceil(W / 2)), (H, W, 23)."""
-    whole = recurrence.repeat(2, axis=1).repeat(2, axis=2)[:, : planes.shape[1], : planes.shape[2]]
-    return np.ascontiguousarray(np.concatenate([planes, whole]).transpose(1, 2, 0))
+    enlarged = recurrence.repeat(2, axis=1).repeat(2, axis=2)[:, : planes.shape[1], : planes.shape[2]]
+    return np.ascontiguousarray(np.concatenate([planes, enlarged]).transpose(1, 2, 0))
 
 
 def past_masks(rng: Rng, frames: Image, solids: BoolArray) -> BoolArray:
@@ -138,16 +138,18 @@ def without_evidence_unknown(
 
     These are the frames of a window (T, H, W, 3) and the two medians among the planes (21, H, W) of a scene.
     """
-    others = [*window, *(planes[i : i + 3].transpose(1, 2, 0) for i in (3, 12))]
+    other_images = [*window, *(planes[i : i + 3].transpose(1, 2, 0) for i in (3, 12))]
     if visible < VISIBLE:
-        current, *others = (np.asarray(cv2.blur(image, (3, 3)), np.uint8) for image in (current, *others))
-    change = np.max([_difference(current, other) for other in others], axis=0) > visible
+        current, *other_images = (
+            np.asarray(cv2.blur(image, (3, 3)), np.uint8) for image in (current, *other_images)
+        )
+    change = np.max([_difference(current, other) for other in other_images], axis=0) > visible
     count, pieces = cv2.connectedComponents((labels == MOTION).astype(np.uint8))
     areas = np.bincount(pieces.ravel(), minlength=count)
     changed = np.bincount(pieces.ravel(), weights=change.ravel(), minlength=count)
-    untold = changed < MIN_EVIDENCE * areas
-    untold[0] = False
-    return np.where(untold[pieces], np.uint8(UNKNOWN), labels)
+    lacks_evidence = changed < MIN_EVIDENCE * areas
+    lacks_evidence[0] = False
+    return np.where(lacks_evidence[pieces], np.uint8(UNKNOWN), labels)
 
 
 def _difference(image: Image, other: Image) -> Float32Array:

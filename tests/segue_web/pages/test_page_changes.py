@@ -1,0 +1,128 @@
+"""What a tracking changed is shown, looked at before and after, and accepted or refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segue.masks import encode_rle
+from segue_web.project.project import FrameAnnotation, Project
+from segue_web.video import Video
+from tests.segue_web.chromium import needs_chromium
+from tests.segue_web.conftest import ServeHere
+from tests.segue_web.pages.desk import HEIGHT, WIDTH, Desk
+from tests.segue_web.pages.page import Page, playwright
+
+pytestmark = needs_chromium
+
+ADDED, REMOVED = (58, 134, 255), (255, 159, 28)
+
+
+def square(left: int, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
+    plane = np.zeros(size, np.bool_)
+    plane[40:60, left : left + 20] = True
+    return plane
+
+
+def change(desk: Desk, *agreements: tuple[int, float]) -> None:
+    """Tell the page of frames on which the mask of object 1 has moved by ten pixels."""
+    desk.revision += 1
+    before, after = (encode_rle(square(left))["counts"] for left in (40, 50))
+    for frame, agreement in agreements:
+        marks = {"1": ["tracked", 0.9, 400, False, "", "", agreement]}
+        desk.looks[frame] = {"masks": {"1": after}, "replaced": {"1": before}, "marks": marks}
+    event = {"event": "changed", "revision": desk.revision, "timeline": desk.timeline()}
+    desk.send(json.dumps(event | {"history": {"undo": "tracking", "redo": None}}))
+
+
+def colour_at(desk: Desk, x: float, y: float) -> tuple[int, ...]:
+    desk.settle()
+    left, top = desk.at(x, y)
+    read = """([x, y]) => { const canvas = document.getElementById("canvas");
+      const box = canvas.getBoundingClientRect();
+      return [...canvas.getContext("2d").getImageData(x - box.left, y - box.top, 1, 1).data]; }"""
+    return tuple(desk.page.evaluate(read, [left, top])[:3])
+
+
+def is_like(seen: tuple[int, ...], colour: tuple[int, ...]) -> bool:
+    """Whether a colour lies over the grey image for the most part."""
+    mixed = 0.7 * np.array(colour) + 0.3 * 90
+    return bool(np.abs(np.array(seen) - mixed).max() < 12)
+
+
+def test_a_changed_mask_is_shown_as_difference_before_and_after(one: Desk) -> None:
+    change(one, (2, 0.33), (3, 0.33), (5, 0.95))
+    said = one.page.locator("#changes-text")
+    playwright.expect(said).to_contain_text("Object 1: 3 masks changed, 2 much")
+    playwright.expect(one.page.locator('[data-command="acceptChange"]')).to_be_disabled()
+    one.page.locator("#seek").select_option("changed")
+    one.page.keyboard.press(".")
+    playwright.expect(one.page.locator("#frame")).to_have_value("2")
+    one.settle()
+
+    assert is_like(colour_at(one, 65, 50), ADDED)
+    assert is_like(colour_at(one, 45, 50), REMOVED)
+    plain = colour_at(one, 300, 200)
+    one.page.keyboard.press("Shift+B")
+    playwright.expect(one.page.get_by_role("radio", name="Before")).to_have_attribute("aria-checked", "true")
+    assert colour_at(one, 65, 50) == plain != colour_at(one, 45, 50)
+    one.page.keyboard.press("Shift+B")
+    assert colour_at(one, 45, 50) == plain != colour_at(one, 65, 50)
+    one.page.keyboard.press("Shift+B")
+    assert is_like(colour_at(one, 65, 50), ADDED)
+
+
+def test_a_change_is_judged_by_frame_and_by_range(one: Desk) -> None:
+    change(one, (2, 0.33), (3, 0.33), (5, 0.95))
+    one.page.keyboard.press("ArrowRight")
+    one.page.keyboard.press("ArrowRight")
+    one.page.keyboard.press("Shift+X")
+    wanted = {"objects": [1], "first": 2, "last": 2, "accept": False}
+    assert wanted.items() <= one.next_asked("judge").items()
+    one.page.keyboard.press(">")
+    playwright.expect(one.page.locator("#changes-range")).to_have_text("Frames 0 to 2")
+    one.page.locator('[data-command="acceptChanges"]').click()
+    wanted = {"objects": [1], "first": 0, "last": 2, "accept": True, "seen": one.revision}
+    assert wanted.items() <= one.next_asked("judge", 1).items()
+    one.looks = {0: one.looks[0]}
+    one.revision += 1
+    event = {"event": "changed", "revision": one.revision, "timeline": one.timeline()}
+    one.send(json.dumps(event | {"history": {"undo": "accepted changes", "redo": None}}))
+    playwright.expect(one.page.locator("#changes")).to_be_hidden()
+
+
+def test_two_browsers_judge_one_tracking_and_a_reload_forgets_nothing(
+    browser: Any, serve_here: ServeHere, video: Path, tmp_path: Path
+) -> None:
+    opened = Video(video)
+    project = Project(tmp_path / "p", opened.describe(), opened.size, opened.path)
+    with project.change("click"):
+        project.add_object()
+        project.put(0, {1: (square(40, opened.size), FrameAnnotation("given"))})
+    for left in (40, 50):
+        with project.change("tracking"):
+            for frame in range(1, 5):
+                project.put(frame, {1: (square(left, opened.size), FrameAnnotation("tracked", 0.9))})
+    project.close()
+
+    address = serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu")
+    ann, ben = (Page(browser, address) for _ in range(2))
+    for page in (ann, ben):
+        playwright.expect(page.page.locator("#changes-text")).to_contain_text("4 masks changed, 4 much")
+    ann.go(1)
+    ann.key("Shift+X")
+    playwright.expect(ben.page.locator("#changes-text")).to_contain_text("3 masks changed")
+    ben.check_accessibility()
+    ben.image("changes")
+    ben.page.locator('[data-command="acceptChanges"]').click()
+    playwright.expect(ann.page.locator("#changes")).to_be_hidden()
+    ben.page.locator(".notice", has_text="Accepted: 3 masks.").get_by_role("button", name="Undo").click()
+    playwright.expect(ann.page.locator("#changes-text")).to_contain_text("3 masks changed")
+    ann.page.reload()
+    playwright.expect(ann.page.locator("#changes-text")).to_contain_text("3 masks changed")
+    ann.page.locator('[data-command="refuseChanges"]').click()
+    playwright.expect(ben.page.locator("#changes")).to_be_hidden()
+    assert ann.errors == ben.errors == []
