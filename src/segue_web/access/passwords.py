@@ -58,9 +58,9 @@ def check_hash(hashed: str) -> None:
     _parts(hashed)
 
 
-def same(given: str, wanted: str) -> bool:
+def same(value: str, expected: str) -> bool:
     """Whether two texts are the same, in a time that does not tell how much of them is."""
-    return secrets.compare_digest(given.encode(errors="replace"), wanted.encode())
+    return secrets.compare_digest(value.encode(errors="replace"), expected.encode())
 
 
 MIN_TOKEN = 16
@@ -79,7 +79,7 @@ def own_token() -> tuple[str, bool]:
     Raises:
         SegueError: that of SEGUE_TOKEN can be guessed.
     """
-    given = os.environ.get(TOKEN, "")
-    if given:
-        check_token(TOKEN, given)
-    return given or secrets.token_urlsafe(24), not given
+    token = os.environ.get(TOKEN, "")
+    if token:
+        check_token(TOKEN, token)
+    return token or secrets.token_urlsafe(24), not token
