@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ from segue.weights import load
 from segue.weights.identity import network_digest
 from segue.weights.loading import weights_identity
 from segue.weights.prepared import Prepared, prepare
+from segue_train.data.cut_outs import Mover
 from segue_train.data.footage import Footage
 from segue_train.data.foreground.clips import ClipMaker
 from segue_train.data.foreground.samples import VISIBLE, Sample, joined_planes, without_evidence_unknown
@@ -38,20 +39,23 @@ from segue_train.data.photo import Labelled, resize
 from segue_train.data.warp import Rng, Size, log_uniform, picked
 from segue_train.trunks import SHIPPED
 
-LENGTHS = (40, 320)
+LENGTHS = (40, 1200)
 """Frames of a film."""
 
-AT_RANDOM, WORST = 4, 3
-"""Samples of a film at random, and of its frames with most errors."""
+STEPS = (1, 5)
+"""Frames of a clip from one frame of a film to the next: 25 and 5 frames a second."""
+
+VISIT_EVERY, LONG_STAY, STAYS = 70, (100, 6000), 0.15
+"""Frames of a film for each visitor; for how long one stays that does, in frames of a clip; and how many do."""
+
+AT_RANDOM, WORST, MORE_EVERY = 4, 3, 70
+"""Samples of a film at random, and of its frames with most errors; one more of each for so many frames."""
 
 APART = 5
 """Frames between one sample of the worst and any other."""
 
 MIN_WRONG = 0.002
 """Share of the pixels that are wrong on one of the worst frames, at least."""
-
-MAX_CANDIDATES = (WORST - 1) * (2 * APART - 1) + 1
-"""Frames among which the worst are chosen: one that is chosen excludes those near it, and itself."""
 
 COVERED = 0.1
 """Share of the films in which something is held before the lens for a while."""
@@ -63,7 +67,7 @@ class _Seen:
 
     window: Image  # (T, H, W, 3)
     planes: UInt8Array  # (21, H, W)
-    recurrence: UInt8Array  # (2, ceil(H / 2), ceil(W / 2))
+    recurrence: UInt8Array  # (6, ceil(H / 2), ceil(W / 2))
     foreground: Float32Array  # (H, W)
 
 
@@ -110,13 +114,26 @@ class ArtificialFilms:
 
     def film(self, rng: Rng) -> Film:
         """Draw a film of the size of the clips."""
-        length, kind = int(log_uniform(rng, *LENGTHS)), rng.random()
-        times = range(-length, 1)
+        length, step, kind = int(log_uniform(rng, *LENGTHS)), picked(rng, STEPS), rng.random()
+        times = range(-step * length, 1, step)
         clip = self.clips.clip(rng, list(times), switched=kind < 0.08, empty=0.08 <= kind < 0.16)
+        if kind >= 0.16:
+            clip = replace(clip, movers=[*clip.movers, *self._visitors(rng, times)])
         frames, labels = map(list, zip(*map(clip.frame_with_labels, times), strict=True))
         if rng.random() < COVERED:
             frames, labels = covered(rng, frames, labels)
         return Film(len(frames), zip(frames, labels, strict=True), clip.visible)
+
+    def _visitors(self, rng: Rng, times: range) -> list[Mover]:
+        """Movers that pass in the course of a film; some stay for long."""
+        visitors = []
+        for _ in range(int(rng.poisson(len(times) / VISIT_EVERY))):
+            when = float(rng.uniform(times[0], 0))
+            visitor = self.clips.mover(rng).passing(when)
+            if rng.random() < STAYS:
+                visitor = replace(visitor, stop=when, leaves=when + log_uniform(rng, *LONG_STAY))
+            visitors.append(visitor)
+        return visitors
 
 
 class MovingFilms:
@@ -191,7 +208,11 @@ class _Choice:
     """Chooses some frames at random and the worst ones, and holds no more of a film than may be chosen."""
 
     def __init__(self, rng: Rng, length: int) -> None:
-        self._random = frozenset(rng.choice(length, min(AT_RANDOM, length), replace=False).tolist())
+        more = length // MORE_EVERY
+        count = min(AT_RANDOM + more, length)
+        self._random, self._count = frozenset(rng.choice(length, count, replace=False).tolist()), WORST + more
+        # One that is chosen excludes those near it, and itself.
+        self._max_candidates = (self._count - 1) * (2 * APART - 1) + 1
         self._selected: dict[int, tuple[_Seen, Image]] = {}
         self._worst: list[tuple[float, int, _Seen, Image]] = []  # a heap
 
@@ -202,14 +223,14 @@ class _Choice:
         error = float(_wrong(seen, labels).mean())
         if error >= MIN_WRONG and _is_apart(number, self._random):
             heapq.heappush(self._worst, (error, number, seen, labels))
-            if len(self._worst) > MAX_CANDIDATES:
+            if len(self._worst) > self._max_candidates:
                 heapq.heappop(self._worst)
 
     def selected(self) -> list[tuple[_Seen, Image]]:
         """What was seen of the frames that are chosen and their labels, in the order of time."""
         worst: dict[int, tuple[_Seen, Image]] = {}
         for _, number, seen, labels in sorted(self._worst, reverse=True):
-            if len(worst) < WORST and _is_apart(number, worst):
+            if len(worst) < self._count and _is_apart(number, worst):
                 worst[number] = (seen, labels)
         return [both for _, both in sorted((self._selected | worst).items())]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -131,7 +131,7 @@ class MaskedMedian(Background):
     def past(self) -> Past:
         missing = self._frames[len(self._halves) :]
         self._halves += [halved(np.ascontiguousarray(frame.transpose(1, 2, 0))) for frame in missing]
-        return Past(self._halves)
+        return replace(super().past, frames=self._halves)
 
     def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
         views, left, light = self._views, None, None
@@ -183,6 +183,7 @@ class MaskedMedian(Background):
     def apply_gain(self, gains: Sequence[float]) -> None:
         if self.scene is None:
             return
+        self.recent.apply_gain(gains)
         self._frames, self._halves = [in_other_light(frame, gains) for frame in self._frames], []
         self.scene = self.scene.in_other_light(gains)
 
