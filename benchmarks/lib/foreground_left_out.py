@@ -1,7 +1,7 @@
 """Scenes in which real textures move, by source: those of a third of the videos are left out of all choices.
 
-The textures are parts of videos of DAVIS train at rest (:mod:`segue_train.data.foreground.textures`), which sway
-before or instead of the median of a film of a fixed camera; objects of other videos pass.
+The textures are parts of videos of DAVIS train at rest (:mod:`segue_train.data.foreground.textures`), which
+sway before or instead of the median of a film of a fixed camera; objects of other videos pass.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LEFT_OUT = (
 )
 """Videos of DAVIS train whose textures decide at the end and are used for nothing else."""
 
-LENGTH, LABELLED = 600, 300
+LENGTH, LABELLED = 450, 220
 """Frames of a film, and the first of them that counts."""
 
 PLATES = {True: ("office", "Board"), False: ("highway", "HighwayI")}
@@ -90,7 +90,7 @@ def swaying_film(
     size = wide.shape[0], wide.shape[1]
     clip = Clip(
         plate=wide,
-        effects=[swaying_texture(rng, size, textures) for _ in range(1 + seed % 2)],
+        effects=[swaying_texture(rng, size, textures) for _ in range(3)],
         movers=movers(rng, cut_outs, size, stays=seed % 2 == 1),
         light=Light((1.0, 1.0, 1.0), -1000, 0.0, 1.0),
         camera=Camera(0.0, np.zeros((3, 2)), np.zeros((3, 2)), 0),
@@ -108,7 +108,7 @@ def movers(rng: Rng, cut_outs: Sequence[CutOut], size: Size, *, stays: bool) -> 
     """Objects that pass, and one that comes and stays."""
     passing = [
         draw_mover(rng, cut_outs, size, heights=(18, 150)).passing(time)
-        for time in rng.uniform(0, LENGTH, 26)
+        for time in rng.uniform(0, LENGTH, 20)
     ]
     if stays:
         passing[0] = replace(passing[0], stop=float(rng.uniform(0.3, 0.7) * LENGTH))

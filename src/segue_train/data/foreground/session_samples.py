@@ -48,14 +48,17 @@ STEPS = (1, 5)
 VISIT_EVERY, LONG_STAY, STAYS = 70, (100, 6000), 0.15
 """Frames of a film for each visitor; for how long one stays that does, in frames of a clip; and how many do."""
 
-AT_RANDOM, WORST, MORE_EVERY = 4, 3, 70
-"""Samples of a film at random, and of its frames with most errors; one more of each for so many frames."""
+AT_RANDOM, MORE_EVERY, WORST = 4, 70, 3
+"""Samples of a film at random, and one more for so many frames; samples of its frames with most errors."""
 
 APART = 5
 """Frames between one sample of the worst and any other."""
 
 MIN_WRONG = 0.002
 """Share of the pixels that are wrong on one of the worst frames, at least."""
+
+MAX_CANDIDATES = (WORST - 1) * (2 * APART - 1) + 1
+"""Frames among which the worst are chosen: one that is chosen excludes those near it, and itself."""
 
 COVERED = 0.1
 """Share of the films in which something is held before the lens for a while."""
@@ -208,11 +211,8 @@ class _Choice:
     """Chooses some frames at random and the worst ones, and holds no more of a film than may be chosen."""
 
     def __init__(self, rng: Rng, length: int) -> None:
-        more = length // MORE_EVERY
-        count = min(AT_RANDOM + more, length)
-        self._random, self._count = frozenset(rng.choice(length, count, replace=False).tolist()), WORST + more
-        # One that is chosen excludes those near it, and itself.
-        self._max_candidates = (self._count - 1) * (2 * APART - 1) + 1
+        count = min(AT_RANDOM + length // MORE_EVERY, length)
+        self._random = frozenset(rng.choice(length, count, replace=False).tolist())
         self._selected: dict[int, tuple[_Seen, Image]] = {}
         self._worst: list[tuple[float, int, _Seen, Image]] = []  # a heap
 
@@ -223,14 +223,14 @@ class _Choice:
         error = float(_wrong(seen, labels).mean())
         if error >= MIN_WRONG and _is_apart(number, self._random):
             heapq.heappush(self._worst, (error, number, seen, labels))
-            if len(self._worst) > self._max_candidates:
+            if len(self._worst) > MAX_CANDIDATES:
                 heapq.heappop(self._worst)
 
     def selected(self) -> list[tuple[_Seen, Image]]:
         """What was seen of the frames that are chosen and their labels, in the order of time."""
         worst: dict[int, tuple[_Seen, Image]] = {}
         for _, number, seen, labels in sorted(self._worst, reverse=True):
-            if len(worst) < self._count and _is_apart(number, worst):
+            if len(worst) < WORST and _is_apart(number, worst):
                 worst[number] = (seen, labels)
         return [both for _, both in sorted((self._selected | worst).items())]
 

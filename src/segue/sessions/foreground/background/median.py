@@ -31,6 +31,12 @@ ROUNDS = 3
 EXPLAINS = 0.05  # share of the parts of an image that a small movement explains at least
 MOVED = 0.005  # parts of the longer side by which the camera has moved for the scene to be learnt anew
 
+RETURNS, RETURN_SHARE = 3, 0.1
+"""A colour that came back so often among the recent frames, and that such a share of them shows, belongs to the
+scene, whatever the mask says: what sways would hide its place for ever, as what hides it is never learnt."""
+
+RECENT_FRAMES = 8  # recent frames that are needed to tell
+
 _GROW = np.ones((5, 5), np.uint8)
 
 _LIKE = 30  # levels up to which a pixel looks like the background
@@ -97,7 +103,7 @@ def in_colours(frame: Image, colours: Float32Array) -> Image:
 class MaskedMedian(Background):
     """Running per-pixel median of past frames, each without what was foreground in it.
 
-    Masks are grown by two pixels. Per pixel the median goes over the kept frames in which the pixel was
+    Masks are grown by two pixels, and colours that come back again and again are learnt in spite of them. Per pixel the median goes over the kept frames in which the pixel was
     background; where there are too few of these it goes over all, so that an object that was there from the
     first frame on disappears some time after it has left. Of an even number of values the upper one of the
     middle two counts.
@@ -194,6 +200,8 @@ class MaskedMedian(Background):
         planes = np.array(frame.transpose(2, 0, 1), order="C")
         hidden = np.zeros(frame.shape[:2], bool) if foreground is None else foreground != 0
         grown = np.asarray(cv2.dilate(hidden.view(np.uint8), _GROW) > 0)
+        if grown.any() and len(self.recent.frames) >= RECENT_FRAMES:
+            grown &= ~self.recent.returns(frame, RETURNS, RETURN_SHARE)
         self._heal(planes, grown)
         self._frames.append(planes)
         self._hidden.append(grown)

@@ -18,12 +18,15 @@ import numpy.typing as npt
 
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
-from segue.utils.arrays import Float32Array, UInt8Array
+from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
 TOLERANCE = 10  # levels by which a colour may leave those of the 3 x 3 pixels around it and still be the same
 VISIT = 16  # of 255, for each time that a colour came back
 MOST = 18  # kept frames, and recent ones, that are looked at; each costs time on every frame
-RECENT_STEP = 6  # frames from one of the recent frames to the next
+RECENT_SHARE, GOLDEN = 1 / 6, 0.5 * (5**0.5 - 1)
+"""One of so many frames is a recent one. The steps between them are 5, 8 and 3 frames (multiples of the golden
+ratio): what swings is not met at the same point of its way each time."""
+
 MEMORY, LONG_MEMORY = 150, 600  # frames in which the share of foreground fades, and in which its arrivals do
 
 
@@ -97,7 +100,7 @@ def _returns(frames: Sequence[Image], low: Image, high: Image) -> UInt8Array:
 
 
 class RecentPast(Checkpointable):
-    """The last frames, masked or not, and what was foreground in them: a background that never stops learning.
+    """The last frames, masked or not, and what was foreground in them: it never stops learning.
 
     After ViBe (Barnich and Van Droogenbroeck, 2011) it holds samples, which a saved state can hold, too;
     OpenCV's MOG2 does not tell what it knows.
@@ -124,7 +127,7 @@ class RecentPast(Checkpointable):
 
     def update(self, image: Image, foreground: npt.NDArray[np.generic]) -> None:
         """Take the next frame, RGB (H, W, 3), and where foreground was found in it, (H, W)."""
-        if self._since % RECENT_STEP == 0:
+        if self._since * GOLDEN % 1 < RECENT_SHARE:
             self.frames = [*self.frames[1 - MOST :], halved(image)]
         self._since += 1
         height, width = foreground.shape
@@ -141,6 +144,13 @@ class RecentPast(Checkpointable):
         self._arrivals *= np.float32(1 - 1 / LONG_MEMORY)
         cv2.accumulate(now & ~self._before, self._arrivals)
         self._before = now
+
+    def returns(self, image: Image, times: int, share: float) -> BoolArray:
+        """Where an image, RGB (H, W, 3), shows colours that came back so often, as such a share of the frames."""
+        height, width = image.shape[:2]
+        shares, visits = _returns(_spread(self.frames), *colours_around(halved(image)))
+        inside = (visits >= times * VISIT) & (shares >= share * 255)
+        return np.asarray(inside.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])
 
     def apply_gain(self, gains: Sequence[float]) -> None:
         """Make all frames brighter or darker by factors of red, green and blue."""
