@@ -73,8 +73,8 @@ def fill_pool(
     """Draw samples of ``size`` (H, W) into a folder, see :func:`~segue_train.data.foreground.pool.fill`.
 
     With weights for ``sessions`` as many again are drawn from sessions: of artificial films, and half as many
-    of videos of moving cameras. With ``sway`` parts of videos of moving cameras, brought to rest, sway in most
-    clips.
+    of videos of moving cameras. With ``sway`` parts of videos of moving cameras, brought to rest, sway in
+    most clips.
     """
     makers: list[tuple[Maker, int]] = []
     if samples:

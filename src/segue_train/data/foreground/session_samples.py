@@ -46,7 +46,7 @@ STEPS = (1, 5)
 """Frames of a clip from one frame of a film to the next: 25 and 5 frames a second."""
 
 VISIT_EVERY, LONG_STAY, STAYS = 70, (100, 6000), 0.15
-"""Frames of a film for each visitor; for how long one stays that does, in frames of a clip; and how many do."""
+"""Frames of a film for each visitor; for how long one stays, in frames of a clip; and the share that does."""
 
 AT_RANDOM, MORE_EVERY, WORST = 4, 70, 3
 """Samples of a film at random, and one more for so many frames; samples of its frames with most errors."""

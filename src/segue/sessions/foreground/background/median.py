@@ -32,8 +32,8 @@ EXPLAINS = 0.05  # share of the parts of an image that a small movement explains
 MOVED = 0.005  # parts of the longer side by which the camera has moved for the scene to be learnt anew
 
 RETURNS, RETURN_SHARE = 3, 0.1
-"""A colour that came back so often among the recent frames, and that such a share of them shows, belongs to the
-scene, whatever the mask says: what sways would hide its place for ever, as what hides it is never learnt."""
+"""A colour that came back so often among the recent frames, and that such a share of them shows, belongs to
+the scene, whatever the mask says: else what sways hides its place for ever, as it is never learnt."""
 
 RECENT_FRAMES = 8  # recent frames that are needed to tell
 
@@ -103,8 +103,8 @@ def in_colours(frame: Image, colours: Float32Array) -> Image:
 class MaskedMedian(Background):
     """Running per-pixel median of past frames, each without what was foreground in it.
 
-    Masks are grown by two pixels, and colours that come back again and again are learnt in spite of them. Per pixel the median goes over the kept frames in which the pixel was
-    background; where there are too few of these it goes over all, so that an object that was there from the
+    Masks are grown by two pixels, and colours that come back again and again are learnt in spite of them.
+    Per pixel the median goes over the kept frames in which the pixel was background; where there are too few of these it goes over all, so that an object that was there from the
     first frame on disappears some time after it has left. Of an even number of values the upper one of the
     middle two counts.
 

@@ -24,8 +24,8 @@ TOLERANCE = 10  # levels by which a colour may leave those of the 3 x 3 pixels a
 VISIT = 16  # of 255, for each time that a colour came back
 MOST = 18  # kept frames, and recent ones, that are looked at; each costs time on every frame
 RECENT_SHARE, GOLDEN = 1 / 6, 0.5 * (5**0.5 - 1)
-"""One of so many frames is a recent one. The steps between them are 5, 8 and 3 frames (multiples of the golden
-ratio): what swings is not met at the same point of its way each time."""
+"""One of so many frames is a recent one. The steps between them are 3, 5 and 8 frames (multiples of the
+golden ratio): what swings is not met at the same point of its way each time."""
 
 MEMORY, LONG_MEMORY = 150, 600  # frames in which the share of foreground fades, and in which its arrivals do
 
@@ -146,7 +146,7 @@ class RecentPast(Checkpointable):
         self._before = now
 
     def returns(self, image: Image, times: int, share: float) -> BoolArray:
-        """Where an image, RGB (H, W, 3), shows colours that came back so often, as such a share of the frames."""
+        """Where an image, RGB (H, W, 3), shows colours of such a share of the frames that came back often."""
         height, width = image.shape[:2]
         shares, visits = _returns(_spread(self.frames), *colours_around(halved(image)))
         inside = (visits >= times * VISIT) & (shares >= share * 255)
