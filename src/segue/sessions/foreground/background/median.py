@@ -104,9 +104,9 @@ class MaskedMedian(Background):
     """Running per-pixel median of past frames, each without what was foreground in it.
 
     Masks are grown by two pixels, and colours that come back again and again are learnt in spite of them.
-    Per pixel the median goes over the kept frames in which the pixel was background; where there are too few of these it goes over all, so that an object that was there from the
-    first frame on disappears some time after it has left. Of an even number of values the upper one of the
-    middle two counts.
+    Per pixel the median goes over the kept frames in which the pixel was background; where there are too
+    few of these it goes over all, so that an object that was there from the first frame on disappears some
+    time after it has left. Of an even number of values the upper one of the middle two counts.
 
     Example:
         >>> background = MaskedMedian()
