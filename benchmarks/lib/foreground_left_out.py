@@ -6,7 +6,7 @@ sway before or instead of the median of a film of a fixed camera; objects of oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -47,37 +47,41 @@ PLATES = {True: ("office", "Board"), False: ("highway", "HighwayI")}
 """Films whose medians are the scenes of the films that are left out, and of the others."""
 
 
-def real_swaying_scenes(root: Path, davis: Path, *, left_out: bool) -> list[Video]:
-    """A film for each video of DAVIS train that has a texture.
+def real_swaying_scenes(root: Path, davis: Path) -> dict[str, list[Video]]:
+    """A film for each video of DAVIS train that has a texture: for choices, and those that are left out.
 
     Args:
         root: the folder that ``foreground_scenes`` reads.
-        davis: videos of DAVIS train in its layout, every frame.
-        left_out: the films that are left out, or those that training and choices may use.
+        davis: videos of DAVIS train in its layout, every frame; to find their textures takes minutes.
     """
     footage = gather([str(davis)], report=lambda _: None).videos
-    chosen = [video for video in footage if (video.name in LEFT_OUT) == left_out]
     films = read_videos(root / "foreground/cdnet2014", ["baseline/highway", "baseline/office"])
     films += sbi_videos(root / "foreground/sbi2015")
     medians = {film.name.rpartition("/")[2]: film for film in films}
-    plates = [cache(partial(median_of_film, medians[name])) for name in PLATES[left_out]]
+    groups: dict[str, list[Video]] = {}
+    for group, left_out in (("real textures", False), ("real textures, left out", True)):
+        chosen = [video for video in footage if (video.name in LEFT_OUT) == left_out]
+        plates = [cache(partial(median_of_film, medians[name])) for name in PLATES[left_out]]
+        cut_outs = unseen_cut_outs(root) if left_out else cut_outs_of_videos(chosen)
+        groups[group] = [
+            _film(video, plates[number % len(plates)], textures, cut_outs, 700 + number)
+            for number, video in enumerate(chosen)
+            if (textures := textures_of([video]))
+        ]
+    return groups
 
-    @cache
-    def cut_outs() -> list[CutOut]:
-        if left_out:
-            return unseen_cut_outs(root)
-        return cut_outs_of_videos([video for video in footage if video.name not in LEFT_OUT])
 
-    def film(number: int, video: Footage) -> Video:
-        textures = cache(partial(textures_of, [video]))
+def _film(
+    video: Footage,
+    plate: Callable[[], Image],
+    textures: Sequence[Texture],
+    cut_outs: Sequence[CutOut],
+    seed: int,
+) -> Video:
+    def shots() -> Iterator[Shot]:
+        return swaying_film(plate(), textures, cut_outs, seed)
 
-        def shots() -> Iterator[Shot]:
-            if found := textures():
-                yield from swaying_film(plates[number % 2](), found, cut_outs(), 700 + number)
-
-        return Video(f"{video.name} sways", np.ones((240, 320), bool), shots)
-
-    return [film(number, video) for number, video in enumerate(chosen)]
+    return Video(f"{video.name} sways", np.ones((240, 320), bool), shots)
 
 
 def swaying_film(
