@@ -209,3 +209,18 @@ def test_what_sways_is_learnt_although_it_is_masked_and_what_stays_is_not() -> N
     assert np.all(high[:, 20:28] == 200)
     assert np.all(low[:, 36:44] == 120)
     assert np.all(high[:, 36:44] == 120)
+
+
+@pytest.mark.parametrize("minutes", [10, 20])
+def test_who_sits_for_ten_minutes_and_what_parks_for_twenty_stay(minutes: int) -> None:
+    """They came once, and at 5 frames a second they are not learnt, although somebody who sits fidgets."""
+    background, mask = MaskedMedian(), np.zeros((24, 32), bool)
+    mask[6:18, 8:24] = True
+    empty, there = plain(120, (24, 32)), plain(120, (24, 32))
+    for time in range(1000):
+        background.learn(empty, mask & False)
+    for time in range(minutes * 60 * 5):
+        there[6:18, 8:24] = 215 + 5 * (time // 40 % 2)
+        background.learn(there, mask)
+    assert background.scene is not None
+    assert np.array_equal(background.scene.image, empty)

@@ -57,7 +57,7 @@ class MedianSettings:
 
     every: int = 9
     keep: int = 35
-    longest: int = 144
+    longest: int = 288
     least: int = 3
 
 
