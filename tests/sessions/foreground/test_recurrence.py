@@ -217,7 +217,7 @@ def test_who_sits_for_ten_minutes_and_what_parks_for_twenty_stay(minutes: int) -
     background, mask = MaskedMedian(), np.zeros((24, 32), bool)
     mask[6:18, 8:24] = True
     empty, there = plain(120, (24, 32)), plain(120, (24, 32))
-    for time in range(1000):
+    for _ in range(1000):
         background.learn(empty, mask & False)
     for time in range(minutes * 60 * 5):
         there[6:18, 8:24] = 215 + 5 * (time // 40 % 2)
