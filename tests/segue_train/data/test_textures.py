@@ -24,7 +24,7 @@ from tests.sessions.foreground.scenes import wall
 
 
 class Panning:
-    """A video of a camera that pans by a pixel a frame, before which an object goes; what it shows may move."""
+    """A video of a camera that pans by a pixel a frame; an object passes, and what it shows may move."""
 
     def __init__(self, moves: Callable[[Image, int], Image]) -> None:
         self._wide, self._moves = wall(3, 130, 240), moves
