@@ -89,7 +89,7 @@ def _texture(frames: Sequence[tuple[Image, UInt8Array]]) -> Texture | None:
     still = np.stack([_warped(each.image, m) for each, m in zip(shown, matrices, strict=True)])
     free = np.ones(size, bool)
     for each, matrix in zip(shown, matrices, strict=True):
-        hidden = cv2.dilate((each.mask > 0).view(np.uint8), GROW)
+        hidden = np.asarray(cv2.dilate((each.mask > 0).view(np.uint8), GROW), np.uint8)
         hidden[[0, -1]] = hidden[:, [0, -1]] = 1
         free &= _warped(1 - hidden, matrix, cv2.INTER_NEAREST) > 0
     rows, columns = largest_rectangle(free)

@@ -133,9 +133,8 @@ class RecentPast(Checkpointable):
         height, width = foreground.shape
         size = -(-width // 2), -(-height // 2)
         mask = np.asarray(foreground != 0).view(np.uint8) * np.uint8(255)
-        now = cv2.threshold(
-            cv2.resize(mask, size, interpolation=cv2.INTER_AREA), 127, 255, cv2.THRESH_BINARY
-        )[1]
+        reduced = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+        now = np.asarray(cv2.threshold(reduced, 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
         if self._presence is None or self._arrivals is None or self._before is None:
             self._presence, self._arrivals = np.zeros((2, *now.shape), np.float32)
             self._before = np.zeros_like(now)
