@@ -20,15 +20,18 @@ without the click: ``on`` in the session that was clicked, ``forward`` and ``bac
 which shares its propagation with the page. ``--truth`` gives the true mask instead of a click.
 
 ``--task J`` is the whole task: the worst frame is clicked once and tracked from in both directions by
-:class:`segue.Video`, until all frames have this J or ``--most`` clicks are spent.
+:class:`segue.Video`, until all frames have this J or ``--most`` clicks are spent. On the page a click takes
+three keys: M goes to the frame, T and Shift T track. Seconds of a person are those of the keystroke-level
+model (Card, Moran, Newell 1980): one for a look and a click 2.65, a key 0.28; the processor's are measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +60,10 @@ MIN_PIXELS = 100  # of an object on a frame that is clicked
 MAX_OVERLAP = 0.97  # J above which nobody corrects a mask
 MIN_DEPTH = 2.0  # pixels of the largest error
 THIN = 0.05  # depth of a border at most, as a share of the root of the object's area
+
+KEYS = 3  # on the page for each click of a task
+SECONDS_OF_CLICK, SECONDS_OF_KEY = 2.65, 0.28
+"""A mental step of 1.35 s, pointing of 1.1 s and a press of 0.2 s; a key of a skilled typist."""
 
 Click = tuple[float, float, bool]
 
@@ -112,21 +119,16 @@ def main() -> int:
         for name, group, kept in videos(folder, wanted, arguments.network, arguments.cache)
     ]
     if arguments.task is not None:
-        report_tasks(
-            [
-                completed(
-                    video, name, group, arguments.network, arguments.task, arguments.most, arguments.truth
-                )
-                for video, name, group, _ in chosen
-            ]
-        )
+        how = (arguments.network, arguments.task, arguments.most, arguments.truth)
+        tasks = (completed(video, name, group, *how) for video, name, group, _ in chosen)
+        report_tasks(tasks, arguments.task)
         return 0
     if arguments.after is not None:
-        how = {"frames": arguments.frames, "after": arguments.after, "truth": arguments.truth}
+        options = {"frames": arguments.frames, "after": arguments.after, "truth": arguments.truth}
         tracks = [
             track
             for video, name, group, kept in chosen
-            for track in tracked_on(video, name, group, arguments.network, **how, kept=kept)
+            for track in tracked_on(video, name, group, arguments.network, **options, kept=kept)
         ]
         if arguments.list:
             for track in tracks:
@@ -230,9 +232,10 @@ def _depth(mask: BoolArray) -> float:
 
 
 def overlap(found: BoolArray, truth: UInt8Array) -> float:
-    """J over the pixels that are not void."""
+    """J over the pixels that are not void; 1 where neither has any."""
     inside = truth == 1
-    return float((found & inside).sum() / max(1, ((found | inside) & (truth != VOID)).sum()))
+    union = ((found | inside) & (truth != VOID)).sum()
+    return float((found & inside).sum() / union) if union else 1.0
 
 
 def replayed(make: MakePrompter, way: Way, case: Case) -> Outcome:
@@ -355,6 +358,17 @@ class Task:
     reached: tuple[float, ...]
     clicks: int
     tracked: int  # frames
+    processor: float  # seconds, from the first click on
+
+    @property
+    def person(self) -> float:
+        """Seconds of a person by the keystroke-level model."""
+        return self.clicks * (SECONDS_OF_CLICK + KEYS * SECONDS_OF_KEY)
+
+    @property
+    def worse(self) -> int:
+        """Masks that are worse in the end than they were before."""
+        return sum(after < before - WORSE for before, after in zip(self.before, self.reached, strict=True))
 
 
 def completed(
@@ -375,7 +389,7 @@ def completed(
         return {place: overlap(masks[place[0]] == place[1], true) for place, true in truths.items()}
 
     before = current = scores()
-    clicks = tracked = 0
+    clicks, tracked, begin = 0, 0, time.process_time()
     while clicks < most and min(current.values()) < aim:
         place = min(current, key=lambda each: current[each])
         probability = (both_ways[place[0]].mask == place[1]).astype(np.float32)
@@ -386,20 +400,36 @@ def completed(
         for _ in both_ways.propagate():
             tracked += 1
         current = scores()
-    return Task(name, group, tuple(before.values()), tuple(current.values()), clicks, tracked)
+    seconds = time.process_time() - begin
+    return Task(name, group, tuple(before.values()), tuple(current.values()), clicks, tracked, seconds)
 
 
-def report_tasks(tasks: Sequence[Task], aim: float = 0.9) -> None:
-    """Print a row for each video: frames below the aim, mean J, clicks and tracked frames."""
-    print(f"| | frames below {aim:g} before | after | J before | after | clicks | frames given |")
-    print(f"|{' --- |' * 7}")
+def report_tasks(tasks: Iterable[Task], aim: float) -> None:
+    """Print a row for each video: masks below the aim, mean J, and what it took; those left out in sum."""
+    columns = (f"masks below {aim:g} before", "after", "worse", "J before", "after", "clicks", "keys")
+    print(f"| | {' | '.join(columns)} | person, s | processor, s |\n|{' --- |' * 10}")
+    done = []
     for task in tasks:
-        below = [sum(j < aim for j in scores) for scores in (task.before, task.reached)]
-        print(
-            f"| {task.name}, {task.group} | {below[0]} | {below[1]} | {np.mean(task.before):.3f} | "
-            f"{np.mean(task.reached):.3f} | {task.clicks} | {task.tracked} |",
-            flush=True,
-        )
+        done.append(task)
+        print_task(f"{task.name}, {task.group}", [task], aim)
+    print_task("all left out", [task for task in done if task.group != "development"], aim)
+    print_task("all", done, aim)
+
+
+def print_task(title: str, tasks: Sequence[Task], aim: float) -> None:
+    """Print a row of sums over tasks, and of mean J."""
+    if not tasks:
+        return
+    scores = [[task.before for task in tasks], [task.reached for task in tasks]]
+    below = [sum(j < aim for own in each for j in own) for each in scores]
+    means = [np.mean([np.mean(own) for own in each]) for each in scores]
+    clicks = sum(task.clicks for task in tasks)
+    print(
+        f"| {title} | {below[0]} | {below[1]} | {sum(task.worse for task in tasks)} | {means[0]:.3f} | "
+        f"{means[1]:.3f} | {clicks} | {KEYS * clicks} | {sum(task.person for task in tasks):.0f} | "
+        f"{sum(task.processor for task in tasks):.0f} |",
+        flush=True,
+    )
 
 
 def first_mask(video: Video) -> UInt8Array:

@@ -172,6 +172,60 @@ def test_a_resumed_run_writes_the_same_whole_masks(images: Path, lite: STCNLite,
         assert first == second
 
 
+def hidden(results: Any) -> int:
+    """Pixels of whole masks that are behind other objects."""
+    return sum(
+        int((plane & (each.mask != item.id)).sum())
+        for each in results
+        for item, plane in zip(each.objects, each.masks, strict=True)
+    )
+
+
+def test_a_video_and_its_files_have_whole_masks(images: Path, lite: STCNLite, tmp_path: Path) -> None:
+    wanted = list(tracked(images, lite))[1:]
+    assert hidden(wanted)
+    video = segue.Video(images, model=lite, device="cpu")
+    video.add(0, MASKS[0])
+    results = list(video.propagate())
+    for found, expected in zip(results, wanted, strict=True):
+        assert found == expected
+        assert np.array_equal(found.masks, expected.masks)
+    state = json.loads(json.dumps(video.state()))
+    video.reset()
+    video.restore(state)
+    assert np.array_equal(video[3].masks, wanted[2].masks)
+    for whole in (True, False):
+        video.save(tmp_path / f"{whole}.json", formats="coco", whole=whole)
+    areas = [
+        sum(row["area"] for row in json.loads((tmp_path / f"{whole}.json").read_text())["annotations"])
+        for whole in (True, False)
+    ]
+    assert areas[0] - areas[1] == hidden(wanted)
+
+
+def test_a_state_with_a_damaged_whole_mask_is_refused(images: Path, lite: STCNLite) -> None:
+    video = segue.Video(images, model=lite, device="cpu")
+    video.add(0, MASKS[0])
+    list(video.propagate())
+    state = video.state()
+    [row] = [row for rows in state["tracked"].values() for row in rows.values() if len(row) == 3][:1]
+    row[2] = "0" * 100
+    with pytest.raises(segue.errors.CheckpointError):
+        video.restore(state)
+
+
+def test_frames_before_the_first_prompt_have_whole_masks(images: Path, lite: STCNLite) -> None:
+    forwards = FRAMES[:COUNT]
+    last = COUNT - 1
+    wanted = list(segue.track(forwards[::-1], MASKS[0], model=lite, device="cpu"))[::-1]
+    found = list(segue.track(forwards, {last: MASKS[0]}, model=lite, device="cpu", reverse=True))
+    assert hidden(wanted[:last])
+    for one, expected in zip(found[:last], wanted, strict=False):
+        assert np.array_equal(one.mask, expected.mask)
+        assert np.array_equal(one.masks, expected.masks)
+        assert np.array_equal(pickle.loads(pickle.dumps(one)).masks, expected.masks)
+
+
 def records(folder: Path) -> Iterator[Path]:
     with PngSink(folder, whole=True) as sink:
         sink.write(Frame(0, 0.0, np.zeros((12, 16, 3), np.uint8)), crossing())

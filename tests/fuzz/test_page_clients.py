@@ -75,11 +75,12 @@ class SlowWorker(CircleWorker):
     async def _tracked(self, *arguments: Any) -> AsyncGenerator[Any, None]:
         _, start, stop, objects, kept, _, _, given = arguments
         way = range(given + 1, stop + 1) if start < stop else range(given - 1, stop - 1, -1)
+        radius = self.chance.choice((4, 5, 6))  # so that another tracking changes masks
         for index in way:
             await asyncio.sleep(self.chance.choice((0, 0.001, 0.004)))
             if index in kept:
                 mark = FrameAnnotation("tracked", 0.6)
-                yield index, {i: (self._disk((8 + 5 * i % 40, 20), 5), mark) for i in objects}
+                yield index, {i: (self._disk((8 + 5 * i % 40, 20), radius), mark) for i in objects}
 
     async def _exported(self) -> AsyncGenerator[Any, None]:
         for index in range(3):
@@ -373,6 +374,16 @@ def reviewed(page: Client) -> tuple[str, Message]:
 
 
 @act
+def judge(page: Client) -> tuple[str, Message] | None:
+    changed = [place for place, mark in page.marks.items() if mark[-1] is not None]
+    if not changed:
+        return None
+    frame, number = page.chance.choice(changed)
+    about = {"objects": [number], "first": frame, "last": frame + page.chance.randrange(3)}
+    return "judge", {**about, "seen": page.revision, "accept": page.chance.random() < 0.5}
+
+
+@act
 def schema(page: Client) -> tuple[str, Message]:
     known = page.known["schema"].get("classes", [])
     new = {"name": f"{page.name} {page.chance.getrandbits(48)}"}  # numbers begin again with a connection
@@ -515,7 +526,18 @@ RARE = frozenset({"open", "export_all", "remove", "merge", "lock", "use_prompter
 
 STEPS = frozenset(
     {"click", "candidate", "stroke", "forget", "clean", "reshape", "paste", "spread", "merge", "split"}
-    | {"object", "frame_attributes", "reviewed", "schema", "remove", "comment", "resolve", "adopt", "import"}
+    | {
+        "object",
+        "frame_attributes",
+        "reviewed",
+        "judge",
+        "schema",
+        "remove",
+        "comment",
+        "resolve",
+        "adopt",
+        "import",
+    }
 )
 """Requests that make a step of the history when they are not refused."""
 
@@ -748,7 +770,7 @@ def play_round(desk: Desk, backend: VideoListBackend, http: TestClient, pages: l
 def refreshed(page: Client, op: str, fields: Message) -> tuple[str, Message]:
     """A request with what the page knows at the moment at which it is sent."""
     if "seen" in fields:
-        frame = op not in ("schema", "remove", "merge", "split", "reviewed")
+        frame = op not in ("schema", "remove", "merge", "split", "reviewed", "judge")
         fields = fields | {"seen": page.look(fields["frame"])["revision"] if frame else page.revision}
     if op == "schema":
         return schema(page)

@@ -26,7 +26,7 @@ from segue_web.exports import snapshot
 from segue_web.project.project import FrameAnnotation, MarkedMask
 from segue_web.server import messages
 from segue_web.server.conflicts import ConflictError
-from segue_web.server.worker import KEPT_ANSWERS, Tools, Worker
+from segue_web.server.worker import Tools, Worker
 from segue_web.video import Video
 from tests.clips import clip
 from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
@@ -271,20 +271,25 @@ def test_a_click_has_one_answer_at_once_after_a_rest_and_after_a_restart(tmp_pat
     np.testing.assert_array_equal(in_python.add(0, points=[clicks[1][:2]], labels=[0]).mask, result.mask)
 
 
-def test_clicks_on_another_object_change_no_answer_to_a_further_click(tmp_path: Path) -> None:
+def test_clicks_on_another_object_change_no_answer_to_a_further_click(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither what was asked meanwhile counts, nor whether the answer before is still kept."""
-    images, masks = clip(3, 6, 64, 96, 2)
+    images, masks = clip(3, 2, 64, 96, 2)
     video = Video(write_video(tmp_path / "video.mp4", images))
     (y, x), (up, left) = np.argwhere(masks[0] == 1)[40], np.argwhere(masks[0] == 2)[40]
     one = [(float(x), float(y), True), (float(x) + 3, float(y) + 2, True), (float(left), float(up), False)]
-    other = [(float(left), float(up), True), (float(x), float(y), False)]
+    other = (float(left), float(up), True)
+
+    def new() -> Tools:
+        return Tools(video.path, None, ("stcn-lite", None), "segue-prompt", "cpu")
 
     def ask(tools: Tools, clicks: list[Any], mask: np.ndarray | None) -> np.ndarray:
         on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
         return tools.click(0, ImagePrompts(points=on, negative=off, mask=mask), None, clicks, 1)[0]
 
-    def answers(between: Callable[[Tools], object]) -> list[np.ndarray]:
-        tools, given, mask = Tools(video.path, None, ("stcn-lite", None), "segue-prompt", "cpu"), [], None
+    def answers(between: Callable[[Tools], object], ask: Callable[..., np.ndarray]) -> list[np.ndarray]:
+        tools, given, mask = new(), [], None
         for count in range(1, len(one) + 1):
             mask = ask(tools, one[:count], mask)
             given.append(mask)
@@ -292,35 +297,31 @@ def test_clicks_on_another_object_change_no_answer_to_a_further_click(tmp_path: 
         return given
 
     def another_object(tools: Tools) -> None:
-        ask(tools, other, ask(tools, other[:1], None))
-
-    def many_answers(tools: Tools) -> None:
-        for count in range(KEPT_ANSWERS + 1):
-            ask(tools, [(count * 9.0, 50.0, True)], None)
+        ask(tools, [other], None)
 
     def other_frames(tools: Tools) -> None:
-        for frame in range(1, 6):
-            tools.prepare(frame)
+        tools.prompter.cache_clear()
 
-    def rest(tools: Tools) -> None:
-        tools.prepare(0, other[0][:2])
-        tools.correct(0, masks[0] == 2, other[1:], 1)
+    def mend(tools: Tools, clicks: list[Any], mask: np.ndarray | None) -> np.ndarray:
+        return tools.correct(0, masks[0] == 2 if mask is None else mask, clicks, 1)[0]
 
-    at_once = answers(lambda tools: None)
-    for between in (another_object, many_answers, other_frames, rest):
-        for found, wanted in zip(answers(between), at_once, strict=True):
-            np.testing.assert_array_equal(found, wanted, between.__name__)
+    clicked, mended = (answers(lambda tools: None, how) for how in (ask, mend))
+    monkeypatch.setattr("segue_web.server.worker.KEPT_ANSWERS", 1)
+    for how, at_once in ((ask, clicked), (mend, mended)):
+        for between in (another_object, other_frames):
+            for found, wanted in zip(answers(between, how), at_once, strict=True):
+                np.testing.assert_array_equal(found, wanted, between.__name__)
     in_python = segue.Video(video.path, model="stcn-lite", device="cpu")
-    in_python.add(0, [PointPrompt(2, (other[0][:2],))])
-    for (x, y, inside), wanted in zip(one, at_once, strict=True):
+    in_python.add(0, [PointPrompt(2, (other[:2],))])
+    for (x, y, inside), wanted in zip(one, clicked, strict=True):
         point = PointPrompt(1, ((x, y),)) if inside else PointPrompt(1, negative=((x, y),))
         in_python.add(0, [point])
         np.testing.assert_array_equal(_whole(in_python, 1), wanted)
-        in_python.add(0, [PointPrompt(2, negative=(other[1][:2],))])
+        in_python.add(0, [PointPrompt(2, ((other[0] + 2, other[1]),))])
 
 
 def _whole(video: segue.Video, number: int) -> np.ndarray:
-    _, counts = video._given[0][number]
+    _, counts, _ = video._given[0][number]
     return decode_rle(Rle(size=list(video._size), counts=counts))
 
 

@@ -93,7 +93,7 @@ def test_an_object_is_changed_as_a_whole_only_as_it_was_seen(
     ask("click", frame=3, object=1, points=[(20, 30, True), (24, 30, True)], seen=seen, user="Ben")
     timeline = backend.project.timeline()
 
-    with pytest.raises(ConflictError, match="Object 1 on frame 3 was changed by Ben meanwhile"):
+    with pytest.raises(ConflictError, match="Object 1 was changed on frame 3 by Ben meanwhile"):
         ask(**change, seen=seen)
     assert backend.project.timeline() == timeline
     ask(**change, seen=seen + 1)
@@ -127,7 +127,7 @@ def test_an_import_replaces_only_the_masks_that_its_list_has_shown(
     assert file["objects"][0]["text"] == "adds frame 5; replaces frame 4 (1 corrected by hand)"
     ask("spread", frame=4, object=1, seen=ask("hello")["revision"], first=5, last=5, user="Ben")
 
-    with pytest.raises(ConflictError, match="on frame 5 was changed by Ben"):
+    with pytest.raises(ConflictError, match="changed on frame 5 by Ben"):
         ask("import", upload=file["upload"], targets={"1": 1})
     again = ask("import", upload=file["upload"], targets={"1": 1}, preview=True)
     assert again["objects"][0]["text"] == "replaces frames 4 to 5 (2 corrected by hand)"

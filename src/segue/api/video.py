@@ -271,7 +271,7 @@ class Video(AbstractContextManager["Video"]):
             if number in before:
                 for direction in (1, -1):
                     self._earlier.setdefault((read.index, number, direction), before[number][1])
-            self._given.setdefault(read.index, {})[number] = item, encode_rle(inside)["counts"]
+            self._given.setdefault(read.index, {})[number] = item, encode_rle(inside)["counts"], None
         return self._result(read.index)
 
     def _mask_of_clicks(self, index: int, number: int, counts: str) -> npt.NDArray[np.generic]:
@@ -365,6 +365,7 @@ class Video(AbstractContextManager["Video"]):
         formats: Sequence[str] | str | None = None,
         overwrite: bool = False,
         side_by_side: bool = False,
+        whole: bool = False,
     ) -> dict[str, Path]:
         """Write the results of all tracked frames to files; see :func:`segue.save`.
 
@@ -373,6 +374,7 @@ class Video(AbstractContextManager["Video"]):
             formats: names of output formats; None is what the ending of ``path`` says, for a folder png.
             overwrite: replace what is there.
             side_by_side: put the plain frame beside the drawn one.
+            whole: write whole masks, also behind other objects, in formats whose objects may overlap.
 
         Returns:
             The file or folder of each format.
@@ -382,9 +384,8 @@ class Video(AbstractContextManager["Video"]):
             SegueError: nothing is tracked yet.
         """
         results = iter(self)
-        return save(
-            results, path, formats=formats, source=self.source, overwrite=overwrite, side_by_side=side_by_side
-        )
+        options: dict[str, Any] = {"overwrite": overwrite, "side_by_side": side_by_side, "whole": whole}
+        return save(results, path, formats=formats, source=self.source, **options)
 
     def show(self, *, most: int = MAX_SLIDES, width: int = WIDTH) -> Slides:
         """Show the results of all tracked frames in a notebook, with a slider.
@@ -459,7 +460,13 @@ class Video(AbstractContextManager["Video"]):
             }
             check_points([click[:2] for clicks in clicked.values() for click in clicks], self._size)
             frames = [*given.values(), *tracked.values()]
-            stored = [counts for objects in frames for _, counts in objects.values()]
+            stored = [
+                each
+                for objects in frames
+                for _, *both in objects.values()
+                for each in both
+                if each is not None
+            ]
             check_runs([counts.encode() for counts in (*stored, *earlier.values())], math.prod(self._size))
         except (AttributeError, KeyError, TypeError, ValueError, SegueError) as error:
             raise CheckpointError(f"this is no state of a video: {error!r}") from error
@@ -542,7 +549,7 @@ class Video(AbstractContextManager["Video"]):
         if start not in self._given:
             raise PromptError(f"frame {start} has no prompt to start from any more; {self._known()}")
         frames = select_conditioning_frames(self.prompted, start, stop)
-        masks = [{i: counts for i, (_, counts) in self._given[index].items()} for index in frames]
+        masks = [{i: counts for i, (_, counts, _) in self._given[index].items()} for index in frames]
         direction = 1 if start < stop else -1
         layers = [
             self._layer(group, frames, direction) for group in split_overlapping(ids, masks, self._size)
@@ -555,8 +562,8 @@ class Video(AbstractContextManager["Video"]):
             tracked = self._tracked.setdefault(index, {})
             current = [i for i in self._remaining(objects) if kept(i, index)]
             for result in results:
-                for item, counts in to_rle(result, current):
-                    tracked[item.id] = replace(item, box=None, area=0), counts
+                for item, counts, whole in to_rle(result, current):
+                    tracked[item.id] = replace(item, box=None, area=0), counts, whole
             yield self._result(index)
         low, high = sorted((start, stop))
         for key in [key for key in self._earlier if low <= key[0] <= high and key[2] == direction]:
@@ -574,14 +581,14 @@ class Video(AbstractContextManager["Video"]):
         given = {i: each for i, each in self._given[index].items() if i in objects}
         mask = np.zeros(self._size, np.uint16)
         changed: BoolArray | None = None
-        for i, (_, counts) in given.items():
+        for i, (_, counts, _) in given.items():
             inside = _decoded(counts, self._size)
             mask[inside] = i
             earlier = self._earlier.get((index, i, direction))
             if earlier is not None:
                 differs = inside != _decoded(earlier, self._size)
                 changed = differs if changed is None else changed | differs
-        expected = {i: item.score for i, (item, _) in given.items() if item.score < 1}
+        expected = {i: item.score for i, (item, *_) in given.items() if item.score < 1}
         return ConditioningFrame(mask, frozenset(given), expected, changed)
 
     def _result(self, index: int) -> Segmentation:
@@ -590,8 +597,8 @@ class Video(AbstractContextManager["Video"]):
         empty = Segmentation(index, self.source.times[index], mask, _image=self._read_again)
         known = self._tracked.get(index, {}) | self._given.get(index, {})
         shown = [
-            (replace(item, label=self._labels.get(i)), counts)
-            for i, (item, counts) in sorted(known.items(), reverse=True)
+            (replace(item, label=self._labels.get(i)), counts, whole)
+            for i, (item, counts, whole) in sorted(known.items(), reverse=True)
             if i in self._labels
         ]
         return composite(empty, shown)
@@ -631,9 +638,12 @@ class Video(AbstractContextManager["Video"]):
 
 
 def _as_json(objects: Mapping[int, Mapping[int, StoredObject]]) -> dict[str, dict[str, list[Any]]]:
-    """Score and run lengths of the objects by frame and id."""
+    """Score and run lengths of the objects by frame and id, also of whole masks that are partly hidden."""
     return {
-        str(index): {str(i): [item.score, counts] for i, (item, counts) in each.items()}
+        str(index): {
+            str(i): [item.score, counts, *([] if whole is None else [whole])]
+            for i, (item, counts, whole) in each.items()
+        }
         for index, each in objects.items()
     }
 
@@ -645,9 +655,9 @@ def _from_json(
     objects: dict[int, dict[int, StoredObject]] = {}
     for index, each in values.items():
         objects[int(index)] = {}
-        for i, (score, counts) in each.items():
+        for i, (score, counts, *whole) in each.items():
             item = ObjectInfo(int(i), labels[int(i)], float(score))
-            objects[int(index)][int(i)] = item, str(counts)
+            objects[int(index)][int(i)] = item, str(counts), str(whole[0]) if whole else None
     return objects
 
 

@@ -28,8 +28,8 @@ STD = (0.229, 0.224, 0.225)
 SCENE_PLANES = 21
 """Planes of what is known of the empty scene."""
 
-RECURRENCE_PLANES = 2
-"""Planes that tell how often the colours of a frame were seen before."""
+RECURRENCE_PLANES = 6
+"""Planes that tell how often the colours of a frame, and foreground, were seen at a place before."""
 
 LEVELS = 255
 """Steps of an unsigned 8-bit number."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import combinations
 
 import numpy as np
 
@@ -19,8 +21,8 @@ from segue.masks.rle import overlapping
 from segue.models.base import one_image
 from segue.sessions.track import TrackSession
 from segue.state import SessionState
-from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, Segmentation
-from segue.utils.arrays import BoolArray, id_type
+from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, ObjectMaps, Segmentation, log_odds
+from segue.utils.arrays import BoolArray, Box, Float32Array, id_type
 
 MAX_AHEAD = 24
 """ConditioningFrame frames that a tracking is shown before it starts; those nearest to its way."""
@@ -28,8 +30,8 @@ MAX_AHEAD = 24
 OVERLAP = 0.05
 """Objects that share more than this part of the smaller one are tracked one over the other."""
 
-StoredObject = tuple[ObjectInfo, str]
-"""An object on a frame and the run lengths of its mask."""
+StoredObject = tuple[ObjectInfo, str, str | None]
+"""An object on a frame, the run lengths of its mask, and of its whole mask where a part is behind others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +179,10 @@ def _limited(result: Segmentation, previous: Sequence[StoredObject], region: Cha
     """
     empty = replace(result, mask=np.zeros_like(result.mask), objects=())
     earlier = composite(empty, previous)
-    tracked = {item.id for item, _ in previous}
+    tracked = {item.id for item, *_ in previous}
     mask = region.limit(earlier.mask, np.where(np.isin(result.mask, [*tracked]), result.mask, 0))
     mask = np.where(np.isin(result.mask, [0, *tracked]), mask, result.mask)
-    scores = {item.id: item.score for item, _ in previous}
+    scores = {item.id: item.score for item, *_ in previous}
     extents, objects = measure(mask), []
     for item in result.objects:
         extent = extents.get(item.id)
@@ -195,25 +197,61 @@ def _limited(result: Segmentation, previous: Sequence[StoredObject], region: Cha
 
 def to_rle(result: Segmentation, ids: Collection[int]) -> list[StoredObject]:
     """Some objects of a result, to be kept."""
-    return [(item, encode_rle(result.mask == item.id)["counts"]) for item in result.objects if item.id in ids]
+    whole = _partly_hidden(result)
+    return [
+        (item, encode_rle(result.mask == item.id)["counts"], whole.get(item.id))
+        for item in result.objects
+        if item.id in ids
+    ]
+
+
+def _partly_hidden(result: Segmentation) -> dict[int, str]:
+    """Run lengths of the whole masks of objects of which a part is behind others, by id."""
+    boxes = [item.box for item in result.objects]
+    # Objects apart from each other hide nothing, and their maps need not be computed.
+    if not any(_meet(one, other) for one, other in combinations(boxes, 2)):
+        return {}
+    return {
+        item.id: encode_rle(plane)["counts"]
+        for item, plane in zip(result.objects, result.masks, strict=True)
+        if np.count_nonzero(plane) > item.area
+    }
+
+
+def _meet(one: Box | None, other: Box | None) -> bool:
+    """Whether boxes touch; an object that is not visible may be behind any other."""
+    if one is None or other is None:
+        return True
+    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
 def composite(result: Segmentation, found: Sequence[StoredObject]) -> Segmentation:
     """A result with further objects, each behind those before it."""
     if not found:
         return result
-    highest = max((*result.ids, *(item.id for item, _ in found)))
+    highest = max((*result.ids, *(item.id for item, *_ in found)))
     mask: IndexMask = result.mask.astype(id_type(highest))
-    for item, counts in found:
+    for item, counts, _ in found:
         inside = decode_rle(Rle(size=list(mask.shape), counts=counts))
         mask[inside & (mask == 0)] = item.id
     extents = measure(mask)
     objects = list(result.objects)
-    for item, _ in found:
+    for item, *_ in found:
         extent = extents.get(item.id)
         if extent is None:
             objects.append(replace(item, score=0.0, box=None, area=0))
         else:
             objects.append(replace(item, box=extent.box, area=extent.area))
     objects.sort(key=lambda item: item.id)
-    return replace(result, mask=mask, objects=tuple(objects), _probabilities=None)
+    whole = {item.id: whole or counts for item, counts, whole in found}
+    maps = ObjectMaps(partial(_whole_logits, result, whole, tuple(item.id for item in objects)))
+    return replace(result, mask=mask, objects=tuple(objects), _probabilities=maps)
+
+
+def _whole_logits(result: Segmentation, stored: Mapping[int, str], ids: Sequence[int]) -> Float32Array:
+    """Log-odds (K, H, W) of objects of a result, and of others whose whole masks were stored."""
+    logits = dict(zip(result.ids, result.logits, strict=True))
+    for number, counts in stored.items():
+        plane = decode_rle(Rle(size=list(result.mask.shape), counts=counts))
+        logits[number] = log_odds(plane.astype(np.float32))
+    return np.stack([logits[number] for number in ids])

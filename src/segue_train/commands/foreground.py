@@ -59,6 +59,10 @@ class Pooled(Data):
     videos of moving cameras: `shipped`, or a file. They show what a network does to itself, as where its
     masks stay. Several take turns."""
 
+    sway: bool = option(False)
+    """Let parts of videos of moving cameras, brought to rest, sway in most clips: leaves, water, crowds. To
+    find them takes some seconds a video."""
+
     validation_data: FilePath | None = option(None, flags="validate")
     """Folder of videos in CDnet's layout to measure F on while training."""
 
@@ -97,6 +101,7 @@ class Pooled(Data):
             workers=run["workers"],
             report=notice,
             sessions=self.sessions or (),
+            sway=self.sway,
         )
         scored = [(video, None) for video in held_out]
         validate = held_out and (lambda network: f_measure(recipe.runnable(network), scored))

@@ -271,7 +271,7 @@ class Project(Store):
         for row in self._db.execute(sql, (number,)):
             counts = row["mask"] or empty
             self._checked({number: counts}, row["frame"])
-            masks[row["frame"]] = ObjectInfo(number, score=row["score"]), counts
+            masks[row["frame"]] = ObjectInfo(number, score=row["score"]), counts, None
         return masks
 
     def add_object(self, name: str | None = None) -> int:
@@ -552,7 +552,7 @@ class Project(Store):
 
     def check_edit(self, frame: int, revision: int, number: int | None) -> None:
         """See that an edit was made on the frame as it is, and that its object may change."""
-        self.last_change("frame", frame).check(revision, f"frame {frame} was")
+        self.last_change("frame", frame).check(revision, f"frame {frame} was changed")
         if number is not None and (row := self._object(number))["locked"]:
             raise PromptError(f"{row['name']} is locked; unlock it first")
 
@@ -564,10 +564,10 @@ class Project(Store):
         for number in numbers:
             name = self._object(number)["name"]
             if frames is None:
-                self.last_change("object", number).check(revision, f"{name} was")
+                self.last_change("object", number).check(revision, f"{name} was changed")
             for frame, last in self.mask_changes(number).items():
                 if frames is None or frame in frames:
-                    last.check(revision, f"{name} on frame {frame} was")
+                    last.check(revision, f"{name} was changed on frame {frame}")
 
     def check_properties(
         self, number: int, revision: int, names: Iterable[str], attributes: str = ""
@@ -580,11 +580,15 @@ class Project(Store):
         for name in names:
             target = (attributes, name) if attributes else ("team" if name == "group" else name,)
             value = row[attributes].get(name) if attributes else row[name]
-            self.last_change("object", number, *target).check(revision, f"{name} of {row['name']} was", value)
+            self.last_change("object", number, *target).check(
+                revision, f"{name} of {row['name']} was changed", value
+            )
 
     def check_schema(self, revision: int) -> None:
         """See that the label schema is as it was at a revision."""
-        self.last_change("schema").check(revision, "classes and attributes were", self.schema.as_json())
+        self.last_change("schema").check(
+            revision, "classes and attributes were changed", self.schema.as_json()
+        )
 
     def _object(self, number: int) -> Row:
         row = self._one("SELECT * FROM objects WHERE id=?", number)

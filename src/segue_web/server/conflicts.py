@@ -30,19 +30,19 @@ class LastChange(NamedTuple):
         """Who made it, as a message says it."""
         return f"by {self.user}" if self.user else "in another window"
 
-    def check(self, seen: int, what: str, current: Any = None) -> None:
+    def check(self, revision: int, what: str, current: Any = None) -> None:
         """Refuse a change of what was changed after a revision that its sender has seen.
 
         Args:
-            seen: the revision.
-            what: what it is, as a message says it, with its verb.
+            revision: what its sender has seen.
+            what: what has happened, as a message says it.
             current: its value now.
 
         Raises:
             ConflictError: it was changed meanwhile.
         """
-        if self.revision > seen:
-            raise ConflictError(f"{what} changed {self.who} meanwhile; look and do it again", current)
+        if self.revision > revision:
+            raise ConflictError(f"{what} {self.who} meanwhile; look and do it again", current)
 
 
 def check_value(seen: Any, current: Any, what: str) -> None:

@@ -166,8 +166,11 @@ class Tools:
         return next((each.probability for each in answers if np.array_equal(each.mask, mask)), mask)
 
     def correct(self, index: int, mask: BoolArray, clicks: list[Click], new: int) -> tuple[BoolArray, float]:
-        """A mask (H, W) with what its last clicks change under them, and the IoU to be expected."""
-        answer = correct(self.prompter(index), self._probability(index, mask), clicks, new=new)
+        """A mask (H, W) with what its last clicks change under them, and the IoU to be expected.
+
+        It is taken as it was saved, as by :class:`segue.Video`: its probability is not known after a restart.
+        """
+        answer = correct(self.prompter(index), mask, clicks, new=new)
         return self._kept(index, answer, answer.mask)
 
     def candidates(self, index: int, prompts: ImagePrompts) -> list[tuple[BoolArray, float]]:
@@ -186,11 +189,9 @@ class Tools:
 
     def _probability(self, index: int, mask: BoolArray) -> Float32Array | BoolArray:
         """Probabilities of a mask if it was computed here, which correct it better, else the mask."""
-        # Another one on the frame does not know the crops of the mask.
-        prompter = self.prompter(index)
-        answers = (
-            one for one in reversed(self._answers) if one.frame == index and one.prompter() is prompter
-        )
+        prompter = self.prompter(index)  # another one does not know in which crops it was seen
+        here = (one for one in reversed(self._answers) if one.frame == index)
+        answers = (one for one in here if one.prompter() is prompter)
         levels = (one.levels for one in answers if np.array_equal(one.levels > 127, mask))
         return next((from_levels(each) for each in levels), mask)
 

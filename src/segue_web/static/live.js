@@ -4,6 +4,7 @@ import { clock, element, make, otherTheme, swatch } from "./dom.js";
 import { eventText, label, subjectOf } from "./happenings.js";
 import { icon } from "./icons.js";
 import { paintedMask, rimOf } from "./paint.js";
+import { maskBox } from "./runs.js";
 import { drawZones, ZoneEditor } from "./zones.js";
 
 /**
@@ -170,7 +171,7 @@ function draw() {
   const pixel = devicePixelRatio / scale;
   if (shown.masks) {
     overlay ??= Object.entries(image.masks).map(([id, counts]) =>
-      paintedMask(counts, height, rimOf(width, height), colourOf(Number(id)), shown.opacity),
+      paintedMask(maskBox(counts, height), rimOf(width, height), colourOf(Number(id)), shown.opacity),
     );
     for (const mask of overlay) context.drawImage(mask.image, mask.x, mask.y);
     for (const [id, [x0, y0, x1]] of Object.entries(image.boxes)) {

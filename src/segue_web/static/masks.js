@@ -3,6 +3,7 @@
 import { short } from "./dom.js";
 import { boxed, CHANGE, DIFFERENCE, LABEL, outlineOf, paintedMask, rimOf, write } from "./paint.js";
 import { awayFrom } from "./places.js";
+import { isDoubtful } from "./review.js";
 import { maskBox, without } from "./runs.js";
 import { state } from "./state.js";
 
@@ -14,6 +15,8 @@ const ASIDE = 60;
 const ROOM = 1.4;
 /** images of masks that are kept, in pixels of so many frames */
 const KEPT_MASKS = 24;
+/** the outline of a mask that is likely to fit badly */
+const DOUBT = "#ffb020";
 
 /**
  * @typedef {import("./places.js").Point} Point
@@ -46,6 +49,7 @@ class Masks {
       const { replaced = {}, masks } = data;
       this.drawOverlay(view, state.changeView === "before" ? { ...masks, ...replaced } : masks, "mask");
       if (state.changeView === "difference") this.drawChanges(view, masks, replaced);
+      this.drawDoubts(view, masks);
       return;
     }
     const sides = [data.masks, data.other ?? {}];
@@ -97,6 +101,15 @@ class Masks {
         if (one)
           this.drawMask(view, `${name} ${id}`, `${one} ${other}`, colour, 0.7, () => without(box(one), box(other)));
       }
+    }
+  }
+
+  /** Dash the outlines of masks from clicks that are likely to fit badly. */
+  drawDoubts(/** @type {Pane} */ view, /** @type {Record<string, string>} */ masks) {
+    for (const { id, visible } of state.objects) {
+      const mark = state.marksOf(id).get(state.frame);
+      if (visible && masks[id] && mark?.kind === "given" && isDoubtful(mark, 1))
+        this.drawDashed(view, [masks[id]], devicePixelRatio / view.scale, DOUBT);
     }
   }
 
@@ -206,14 +219,24 @@ class Masks {
       data.masks[others.object] !== others.mask
     )
       return;
+    this.drawDashed(view, others.masks, pixel, "#fff");
+  }
+
+  /** Draw dashed outlines of masks. */
+  drawDashed(
+    /** @type {Pane} */ view,
+    /** @type {string[]} */ masks,
+    /** @type {number} */ pixel,
+    /** @type {string} */ colour,
+  ) {
     const { context } = view;
     context.setLineDash([5 * pixel, 4 * pixel]);
-    for (const counts of others.masks) {
+    for (const counts of masks) {
       let path = this.otherPaths.get(counts);
       if (!path) this.otherPaths.set(counts, (path = outlineOf(boxed(counts, state.video.height))));
       for (const [tone, width] of /** @type {[string, number][]} */ ([
         ["#000a", 3],
-        ["#fff", 1.5],
+        [colour, 1.5],
       ])) {
         context.lineWidth = width * pixel;
         context.strokeStyle = tone;

@@ -3,15 +3,16 @@
 import { showChanges } from "./changes.js";
 import { curvePart, drawCurve, goWorst } from "./curve.js";
 import { all, commandButton, element, fill, iconButton, make, short, span, swatch, tick } from "./dom.js";
-import { changeObjects, pasteOf, remove } from "./edits.js";
+import { changeObjects, nextCandidate, pasteOf, remove } from "./edits.js";
 import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
 import { request } from "./link.js";
 import { whose } from "./people.js";
-import { nearestMask } from "./review.js";
+import { isDoubtful, nearestMask } from "./review.js";
 import { go } from "./playback.js";
 import { showQueue } from "./queue.js";
 import { state } from "./state.js";
+import { tools } from "./tools.js";
 
 /**
  * @typedef {import("./state.js").TrackedObject} TrackedObject
@@ -195,6 +196,7 @@ function showHere() {
       text += mark.reviewer ? ` Reviewed by ${whose(mark.reviewer, state.user, state.guest)}.` : " Reviewed.";
   }
   element("here-text").textContent = text;
+  showDoubt(mark);
   const near =
     item && !mark?.area && state.mode === "annotate" ? nearestMask(state.marksOf(item.id), state.frame) : null;
   element("nearest").hidden = near === null;
@@ -210,6 +212,20 @@ function showHere() {
           }),
         ],
   );
+}
+
+/** Say of a mask that it is likely to fit badly, and offer what mends it. */
+function showDoubt(/** @type {import("./state.js").FrameAnnotation | undefined} */ mark) {
+  const doubtful = state.mode === "annotate" && Boolean(mark && isDoubtful(mark, Number(state.settings.threshold)));
+  element("doubtful").hidden = !doubtful;
+  const readings = state.clickedOnce
+    ? [make("button", { textContent: "Other reading (Shift M)", onclick: () => void nextCandidate() })]
+    : [];
+  fill(element("doubtful"), [doubtful, readings.length], () => [
+    span("Likely to fit badly.", "warn grow"),
+    ...readings,
+    make("button", { textContent: "Brush (B)", onclick: () => tools.use("brush") }),
+  ]);
 }
 
 const kindOf = (/** @type {{kind: string, user?: string}} */ { kind, user = "" }) =>

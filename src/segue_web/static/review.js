@@ -43,7 +43,7 @@ function unsureOf(object, marks, flaws, limit) {
     strange.push({ frame, object, value: mark.score, text });
   }
   const doubtful = [...marks]
-    .filter(([, mark]) => mark.area > 0 && !mark.reviewed && mark.score < limitOf(mark, limit))
+    .filter(([, mark]) => isDoubtful(mark, limit))
     .sort(([, a], [, b]) => a.score - b.score)
     .map(([frame, { score }]) => ({ frame, object, value: score, text: score.toFixed(2) }));
   /** @type {Unsure[]} */
@@ -54,6 +54,12 @@ function unsureOf(object, marks, flaws, limit) {
   }
   return kept;
 }
+
+/**
+ * Whether a mask is likely to fit badly, and nobody has looked at it.
+ * @param {FrameAnnotation} mark @param {number} limit
+ */
+export const isDoubtful = (mark, limit) => mark.area > 0 && !mark.reviewed && mark.score < limitOf(mark, limit);
 
 /** @param {FrameAnnotation} mark @param {number} limit */
 const limitOf = (mark, limit) => (mark.kind === "given" ? Math.min(limit, DOUBTFUL) : limit);

@@ -19,6 +19,7 @@ from segue_train.data.foreground.session_samples import (
     AT_RANDOM,
     MIN_DISTANCE,
     MIN_WRONG,
+    MORE_EVERY,
     WORST,
     ArtificialFilms,
     Film,
@@ -126,7 +127,8 @@ def test_the_worst_frames_are_those_of_the_whole_film(seed: int) -> None:
         foreground.reshape(-1)[: wrong[number]] = 1
         plain = np.full((1, 1), number)
         choice.add(number, _Segmented(plain, plain, plain, foreground), labels)
-    at_random = np.random.default_rng(seed).choice(length, min(AT_RANDOM, length), replace=False).tolist()
+    count = min(AT_RANDOM + length // MORE_EVERY, length)
+    at_random = np.random.default_rng(seed).choice(length, count, replace=False).tolist()
     selected = [int(seen.window[0, 0]) for seen, _ in choice.selected()]
     assert selected == greedy(wrong / pixels, at_random)
 

@@ -21,6 +21,7 @@ from segue_train.data.foreground.session_samples import (
     SessionSamples,
     weights_digest,
 )
+from segue_train.data.foreground.textures import textures_of
 from segue_train.data.foreground.videos import FARTHEST, MovingCameras, StillCameras
 
 # How often a mover is cut out of a video, which has limbs that move, against one of a still image.
@@ -67,19 +68,21 @@ def fill_pool(
     workers: int,
     report: Callable[[str], None],
     sessions: Sequence[Path] = (),
+    sway: bool = False,
 ) -> Pool:
     """Draw samples of ``size`` (H, W) into a folder, see :func:`~segue_train.data.foreground.pool.fill`.
 
     With weights for ``sessions`` as many again are drawn from sessions: of artificial films, and half as many
-    of videos of moving cameras.
+    of videos of moving cameras. With ``sway`` parts of videos of moving cameras, brought to rest, sway in
+    most clips.
     """
     makers: list[tuple[Maker, int]] = []
     if samples:
         cut_outs = cut_outs_of_stills(footage.stills) + cut_outs_of_videos(footage.videos) * VIDEO_WEIGHT
         scenes = scenes_of([*footage.stills, *footage.videos])
-        clips = ClipMaker(cut_outs, scenes, offsets, size)
-        makers.append((clips, samples))
         long = [video for video in footage.videos if len(video) > FARTHEST + max(0, *offsets)]
+        clips = ClipMaker(cut_outs, scenes, offsets, size, textures_of(long) if sway else ())
+        makers.append((clips, samples))
         if long:
             makers.append((MovingCameras(long, offsets, size), round(MOVING_SHARE * samples)))
         if sessions:
@@ -98,6 +101,8 @@ def fill_pool(
     names = [item.name for item in (*footage.stills, *footage.videos)]
     names += [video.key for videos in still_cameras.values() for video in videos]
     settings = {"offsets": list(offsets), "size": list(size), "samples": samples, "data": names}
+    if sway:
+        settings["sway"] = True
     if sessions:
         # By content: weights that are trained further stand under the same name.
         settings["sessions"] = [weights_digest(path) for path in sessions]

@@ -126,7 +126,7 @@ class _Shards(Dataset[int]):
 class PoolBatches(Batches):
     """Batches from passes through a pool, each in its own order, so that all samples are seen equally often.
 
-    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 23, h, w) and ``labels`` (B, h, w), all uint8;
+    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 27, h, w) and ``labels`` (B, h, w), all uint8;
     with a provider also ``flow`` (B, T - 1, h, w) from the last frame of a window to the others, the first
     first.
     """

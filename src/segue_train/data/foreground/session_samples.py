@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ from segue.weights import load
 from segue.weights.identity import network_digest
 from segue.weights.loading import weights_identity
 from segue.weights.prepared import Prepared, prepare
+from segue_train.data.cut_outs import Mover
 from segue_train.data.footage import Footage
 from segue_train.data.foreground.clips import ClipMaker
 from segue_train.data.foreground.samples import VISIBLE, Sample, joined_planes, without_evidence_unknown
@@ -38,11 +39,17 @@ from segue_train.data.photo import Labelled, resize
 from segue_train.data.warp import Rng, Size, log_uniform, picked
 from segue_train.trunks import SHIPPED
 
-LENGTHS = (40, 320)
+LENGTHS = (40, 1200)
 """Frames of a film."""
 
-AT_RANDOM, WORST = 4, 3
-"""Samples of a film at random, and of its frames with most errors."""
+STEPS = (1, 5)
+"""Frames of a clip from one frame of a film to the next: 25 and 5 frames a second."""
+
+VISIT_EVERY, LONG_STAY, STAYS = 70, (100, 6000), 0.15
+"""Frames of a film for each visitor; for how long one stays, in frames of a clip; and the share that does."""
+
+AT_RANDOM, MORE_EVERY, WORST = 4, 70, 3
+"""Samples of a film at random, and one more for so many frames; samples of its frames with most errors."""
 
 MIN_DISTANCE = 5
 """Frames between one sample of the worst and any other."""
@@ -63,7 +70,7 @@ class _Segmented:
 
     window: Image  # (T, H, W, 3)
     planes: UInt8Array  # (21, H, W)
-    recurrence: UInt8Array  # (2, ceil(H / 2), ceil(W / 2))
+    recurrence: UInt8Array  # (6, ceil(H / 2), ceil(W / 2))
     foreground: Float32Array  # (H, W)
 
 
@@ -110,13 +117,26 @@ class ArtificialFilms:
 
     def film(self, rng: Rng) -> Film:
         """Draw a film of the size of the clips."""
-        length, kind = int(log_uniform(rng, *LENGTHS)), rng.random()
-        times = range(-length, 1)
+        length, step, kind = int(log_uniform(rng, *LENGTHS)), picked(rng, STEPS), rng.random()
+        times = range(-step * length, 1, step)
         clip = self.clips.clip(rng, list(times), switched=kind < 0.08, empty=0.08 <= kind < 0.16)
+        if kind >= 0.16:
+            clip = replace(clip, movers=[*clip.movers, *self._visitors(rng, times)])
         frames, labels = map(list, zip(*map(clip.frame_with_labels, times), strict=True))
         if rng.random() < COVERED:
             frames, labels = covered(rng, frames, labels)
         return Film(len(frames), zip(frames, labels, strict=True), clip.visible)
+
+    def _visitors(self, rng: Rng, times: range) -> list[Mover]:
+        """Movers that pass in the course of a film; some stay for long."""
+        visitors = []
+        for _ in range(int(rng.poisson(len(times) / VISIT_EVERY))):
+            when = float(rng.uniform(times[0], 0))
+            visitor = self.clips.mover(rng).passing(when)
+            if rng.random() < STAYS:
+                visitor = replace(visitor, stop=when, leaves=when + log_uniform(rng, *LONG_STAY))
+            visitors.append(visitor)
+        return visitors
 
 
 class MovingFilms:
@@ -191,7 +211,8 @@ class _Choice:
     """Chooses some frames at random and the worst ones, and holds no more of a film than may be chosen."""
 
     def __init__(self, rng: Rng, length: int) -> None:
-        self._random = frozenset(rng.choice(length, min(AT_RANDOM, length), replace=False).tolist())
+        count = min(AT_RANDOM + length // MORE_EVERY, length)
+        self._random = frozenset(rng.choice(length, count, replace=False).tolist())
         self._selected: dict[int, tuple[_Segmented, Image]] = {}
         self._worst: list[tuple[float, int, _Segmented, Image]] = []  # a heap
 
