@@ -28,9 +28,9 @@ from segue_web.access.encryption import encryption
 from segue_web.access.passwords import hash_password as make_hash
 
 
-def _ask_for_password(asked: bool) -> None:
+def _ask_for_password(requested: bool) -> None:
     """Print the hash of a password that a person types twice, and end."""
-    if asked:
+    if requested:
         typer.echo(make_hash(typer.prompt("Password", hide_input=True, confirmation_prompt=True)))
         raise typer.Exit
 

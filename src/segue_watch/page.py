@@ -50,7 +50,7 @@ MAX_CONNECTIONS = 40
 
 _PART = re.compile(PART)
 
-_DRAWN: Mapping[str, DrawnOption] = {"zones": "zone", "ignored": "ignore", "heights": "min-height"}
+_OPTION_OF_PATH: Mapping[str, DrawnOption] = {"zones": "zone", "ignored": "ignore", "heights": "min-height"}
 """Options that the page changes, by the addresses to which it sends them."""
 
 Save = Callable[[str, Change], None]
@@ -105,7 +105,7 @@ class CameraRoutes:
             "POST /marks/{camera}": self._change(self._set_mark),
             **{
                 f"POST /{path}/{{camera}}": self._change(self._draw(option))
-                for path, option in _DRAWN.items()
+                for path, option in _OPTION_OF_PATH.items()
             },
             **PARTS,
         }

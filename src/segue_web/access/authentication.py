@@ -61,12 +61,16 @@ class Access:
         """Read the table ``[page]``.
 
         Raises:
-            SegueError: it is invalid.
+            SegueError: it is wrong.
         """
         names = ("user", "password", "token", "look")
         texts = {name: value for name, value in table.items() if name != "proxies"}
-        if odd := [name for name, value in texts.items() if name not in names or not isinstance(value, str)]:
-            raise SegueError(f"[page]: {odd[0]}: give {', '.join(names)} as texts, proxies, and nothing else")
+        if wrong := [
+            name for name, value in texts.items() if name not in names or not isinstance(value, str)
+        ]:
+            raise SegueError(
+                f"[page]: {wrong[0]}: give {', '.join(names)} as texts, proxies, and nothing else"
+            )
         if bool(table.get("user")) != bool(table.get("password")):
             raise SegueError("[page]: user and password belong together")
         proxies = table.get("proxies", [])

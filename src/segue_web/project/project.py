@@ -501,9 +501,9 @@ class Project(Store):
 
     def _kept(self, frame: int, number: int) -> str:
         """What a tracking is about to replace, as JSON."""
-        before = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
-        assert before is not None
-        return json.dumps({name: before[name] for name in _REPLACED})
+        previous = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
+        assert previous is not None
+        return json.dumps({name: previous[name] for name in _REPLACED})
 
     def replace_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         """Replace a mask, also one that a person gave, and forget its clicks, inside :meth:`change`."""

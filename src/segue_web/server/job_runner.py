@@ -43,9 +43,9 @@ class Job:
             rate = (self.done - 1) / max(time.monotonic() - self.since, 1e-3)
         objects = [] if self.tracking is None else self.tracking["objects"]
         counts = {"done": self.done, "total": self.total, "rate": round(rate, 2)}
-        shown = None if self.shown is None else [self.shown.done, self.shown.total]
+        conditioning = None if self.shown is None else [self.shown.done, self.shown.total]
         about = {"what": self.what, "user": self.user, "run": self.run, "passes": self.passes}
-        return {**about, **counts, "objects": objects, "shown": shown}
+        return {**about, **counts, "objects": objects, "shown": conditioning}
 
     @property
     def passes(self) -> int:

@@ -144,8 +144,8 @@ def make_app(
             return FileResponse(path, filename=path.name)
         file = _zipped(path)
         # The archive is for this download alone; the folder stays.
-        gone = BackgroundTask(rmtree, file.parent, ignore_errors=True)
-        return FileResponse(file, filename=file.name, background=gone)
+        cleanup = BackgroundTask(rmtree, file.parent, ignore_errors=True)
+        return FileResponse(file, filename=file.name, background=cleanup)
 
     async def import_file(request: Request) -> Response:
         name = request.path_params["name"]
@@ -202,15 +202,15 @@ def _refuse(_: Request, error: SegueError) -> Response:
 class Outbox:
     """Messages that wait to be sent to a page; one that does not read them is dropped, and may come again."""
 
-    def __init__(self, page: WebSocket, most_waiting: int) -> None:
-        self._page, self._most = page, most_waiting
+    def __init__(self, page: WebSocket, max_waiting: int) -> None:
+        self._page, self._max_waiting = page, max_waiting
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._waiting = 0
         self.sending = asyncio.create_task(self._send())
 
     def put(self, text: str) -> None:
         """Add a message, of any length while nothing else waits."""
-        if self._waiting and self._waiting + len(text) > self._most:
+        if self._waiting and self._waiting + len(text) > self._max_waiting:
             self.sending.cancel()
         elif not self.sending.done():
             self._waiting += len(text)

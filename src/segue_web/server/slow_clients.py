@@ -169,8 +169,10 @@ class PatientProtocol(H11Protocol):
 
     def _made_room(self) -> bool:
         """Drop the connection that has been waited for the longest, if any is waited for."""
-        others = [each for each in self.connections if isinstance(each, PatientProtocol) and each is not self]
-        waiting = [each for each in others if each.waits_since is not None]
+        other_connections = [
+            each for each in self.connections if isinstance(each, PatientProtocol) and each is not self
+        ]
+        waiting = [each for each in other_connections if each.waits_since is not None]
         if waiting:
             min(waiting, key=lambda each: each.waits_since or 0.0)._drop()
         return bool(waiting)
