@@ -84,7 +84,7 @@ def make_ways(deeplab: Path | None) -> dict[str, Way]:
         return lambda first, *following: cut_out(first.image, rough(first, *following), prompter)
 
     def motion_there_and_back(first: Frame, *following: Frame) -> IndexMask:
-        return motion.there_and_back(first, following[0], rough(first, *following))
+        return motion.round_trip(first, following[0], rough(first, *following))
 
     ways: dict[str, Way] = {
         "motion to the next frame alone": next_only,

@@ -34,6 +34,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.lib.foreground_clips import Labels, Video, panning_videos, read_videos, shaken
+from benchmarks.lib.foreground_left_out import real_swaying_scenes
 from benchmarks.lib.foreground_methods import CLASSICAL, FOLLOWED, TWO_PASSES, network_of, session
 from benchmarks.lib.foreground_scenes import (
     development_scenes,
@@ -328,6 +329,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--empty", action="store_true", help="false alarms in scenes without anybody, which --data holds")
     add("--pans", action="store_true", help="videos of a camera that pans for 300 frames, from --data")
     add("--held-out", action="store_true", help="the scenes that are looked at once, in the end")
+    add("--textures", type=Path, help="scenes in which parts of these videos sway: DAVIS train, every frame")
     add("--isd", type=Path, help="folder of rendered rooms, one more group; made there the first time")
     add("--videos", default="baseline/highway,baseline/office", help="category/video, with commas between")
     add(
@@ -365,9 +367,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     groups: dict[str, list[Video]] = {}
-    if options.scenes or options.swaying:
+    if options.scenes or options.swaying or options.textures:
         groups |= development_scenes(options.data) if options.scenes else {}
         groups |= swaying_scenes(options.data) if options.swaying else {}
+        groups |= real_swaying_scenes(options.data, options.textures) if options.textures else {}
         chosen = options.only.split(",") if options.only else list(groups)
         if unknown := [name for name in chosen if name not in groups]:
             raise SystemExit(f"--only: no group {', '.join(unknown)}; there are {', '.join(groups)}")

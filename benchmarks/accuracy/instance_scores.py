@@ -44,7 +44,7 @@ from segue.api.instances import instances
 from segue.api.track import track
 from segue.datasets.davis import DavisFolder, ImageMaskFolder
 from segue.datasets.instances import DetectedInstance, Instance
-from segue.datasets.ytvis import Video, YTVISDataset
+from segue.datasets.ytvis import YTVISDataset, YTVISVideo
 from segue.jobs.frame_loop import FrameLoop
 from segue.masks.rle import encode_rle
 from segue.masks.tracks import RleTrack
@@ -193,7 +193,7 @@ def annotated(file: Path, frames: int) -> list[TrueClip]:
     """Videos of a file in the layout of YouTube-VIS, such as rendered rooms, with names of COCO."""
     dataset = YTVISDataset.open(file)
 
-    def read(video: Video) -> Iterator[tuple[Image, UInt8Array]]:
+    def read(video: YTVISVideo) -> Iterator[tuple[Image, UInt8Array]]:
         for t in range(min(frames, len(video))):
             mask = np.zeros(video.size, np.uint8)
             for number, item in enumerate(dataset.annotations(video), start=1):

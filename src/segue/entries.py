@@ -166,10 +166,12 @@ class Entry:
         """Whether tensors, by name, come from a weight file of this network."""
         if self.signature is None:
             return False
-        found = self.renamed(tensors)
-        if self.signature not in found or (self.required_key is not None and self.required_key not in found):
+        renamed = self.renamed(tensors)
+        if self.signature not in renamed or (
+            self.required_key is not None and self.required_key not in renamed
+        ):
             return False
-        return self.shape is None or tuple(found[self.signature].shape) == self.shape
+        return self.shape is None or tuple(renamed[self.signature].shape) == self.shape
 
 
 class Detector(Protocol):

@@ -135,15 +135,15 @@ def memory_error(error: BaseException, advice: str = "") -> OutOfMemoryError | N
     Returns:
         The error in our words; None if it means something else.
     """
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OutOfMemoryError):
-            return OutOfMemoryError(seen.needed, seen.advice or advice)
-        if _means_memory(seen):
-            amount = _AMOUNT.search(str(seen))
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OutOfMemoryError):
+            return OutOfMemoryError(cause.needed, cause.advice or advice)
+        if _means_memory(cause):
+            amount = _AMOUNT.search(str(cause))
             megabytes = 0.0 if amount is None else float(amount[1]) * _BYTES[amount[2]] / 1e6
             return OutOfMemoryError(f"needed about {megabytes:.0f} MB more" if megabytes >= 1 else "", advice)
-        seen = seen.__cause__ or seen.__context__
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
@@ -153,11 +153,13 @@ def _means_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, SegueError):  # it may speak of memory in another way
         return False
-    odd = type(error).__module__ == "av.error" or isinstance(error, (SystemError, ImportError))
-    if odd and memory_is_short():
+    is_indirect = type(error).__module__ == "av.error" or isinstance(error, (SystemError, ImportError))
+    if is_indirect and memory_is_short():
         return True
-    known = isinstance(error, (RuntimeError, OSError, ImportError)) or type(error).__module__ in _LIBRARIES
-    return known and _OUT_OF_MEMORY.search(str(error)) is not None
+    is_candidate = (
+        isinstance(error, (RuntimeError, OSError, ImportError)) or type(error).__module__ in _LIBRARIES
+    )
+    return is_candidate and _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 @contextmanager
@@ -166,7 +168,7 @@ def memory_errors(advice: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        found = memory_error(error, advice)
-        if found is None:
+        exhausted = memory_error(error, advice)
+        if exhausted is None:
             raise
-        raise found from error
+        raise exhausted from error

@@ -59,9 +59,9 @@ class RuntimeObject(OptionModel):
         name = type_name(value)
         if callable(value) and hasattr(value, "__qualname__"):
             name = f"{value.__module__}.{value.__qualname__}"
-        made = cls(type=name)
-        made._value = value if hold else None
-        return made
+        instance = cls(type=name)
+        instance._value = value if hold else None
+        return instance
 
     @property
     def value(self) -> Any:
@@ -110,9 +110,9 @@ def option(
     without a name; with ``text`` it is typed as one text, which a validator reads. ``rules`` are those of a
     field.
     """
-    made = {} if "default_factory" in rules else {"default": default}
+    default_rule = {} if "default_factory" in rules else {"default": default}
     extra: dict[str, Any] = {"panel": panel, "flags": flags, "argument": argument, "text": text}
-    return Field(**made, json_schema_extra=extra, **rules)
+    return Field(**default_rule, json_schema_extra=extra, **rules)
 
 
 Place = tuple[str, ...]
@@ -150,21 +150,21 @@ def is_argument(field: FieldInfo) -> bool:
 
 def nested(values: Mapping[Place, Any]) -> dict[str, Any]:
     """Values by their places as the mapping that a model takes."""
-    found: dict[str, Any] = {}
+    tree: dict[str, Any] = {}
     for place, value in values.items():
-        part = found
+        part = tree
         for name in place[:-1]:
             part = part.setdefault(name, {})
         part[place[-1]] = value
-    return found
+    return tree
 
 
-def by_arguments(kind: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
+def by_arguments(kind: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of a function as the mapping that a job takes; they are called as options or as fields."""
     fields = dict(offered(kind))
     places = {place[-1]: place for place in reversed(fields)}
     places |= {flags_of(place, field)[0].replace("-", "_"): place for place, field in fields.items()}
-    return nested({places[name]: value for name, value in given.items()})
+    return nested({places[name]: value for name, value in arguments.items()})
 
 
 _OPTION = re.compile(r"(?<![^\s(])--([a-z]+(?:-[a-z]+)*)(?: \(\w+=True\))?")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from numbers import Real
 from pathlib import Path
-from typing import Any, Protocol, SupportsFloat, TypeAlias
+from typing import Any, Protocol, SupportsFloat, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +33,14 @@ from segue.masks.tracks import RleTrack
 from segue.masks.values import MAX_ID, as_white, warn_of_void, without_void
 from segue.types import (
     Box,
+    BoxesLike,
+    BoxLike,
     BoxPrompt,
+    LabelsLike,
     MaskPrompt,
     Point,
     PointPrompt,
+    PointsLike,
     Prompt,
     RemovePrompt,
     Segmentation,
@@ -69,26 +73,26 @@ def as_masks(value: Any, where: str) -> npt.NDArray[Any]:
     """A caller's mask as whole numbers or booleans, by the rules of :func:`segue.masks.read_index_mask`."""
     if isinstance(value, (str, os.PathLike)):
         return read_index_mask(user_path(value))
-    given = value
+    original = value
     if isinstance(value, PillowImage):
         return _index_values(value, where)
     value = as_array(value)
     if not isinstance(value, np.ndarray):
-        raise PromptError(f"{where}: {kind_of(given)}; give {EXPECTED}")
+        raise PromptError(f"{where}: {kind_of(original)}; give {EXPECTED}")
     if value.dtype.kind not in "biu":
         hint = (
             "; compare probabilities with a threshold first, as in mask > 0.5"
             if value.dtype.kind == "f"
             else ""
         )
-        raise PromptError(f"{where}: {kind_of(given)}; a mask holds whole numbers or booleans{hint}")
+        raise PromptError(f"{where}: {kind_of(original)}; a mask holds whole numbers or booleans{hint}")
     if value.ndim == 3 and value.shape[-1] in (1, 3, 4) and value.shape[0] not in (1, 3, 4):
         if value.dtype == np.uint8 and value.shape[-1] > 1 and value.size:
             return _index_values(fromarray(value), where)
         hint = "take one channel, mask[..., 0]" if value.shape[-1] == 1 else "that is a colour image"
-        raise PromptError(f"{where}: {kind_of(given)}; {hint}. Give {EXPECTED}")
+        raise PromptError(f"{where}: {kind_of(original)}; {hint}. Give {EXPECTED}")
     if value.ndim not in (2, 3) or not value.size:
-        raise PromptError(f"{where}: {kind_of(given)}; give {EXPECTED}")
+        raise PromptError(f"{where}: {kind_of(original)}; give {EXPECTED}")
     return (
         one_object(value, where) if value.ndim == 2 else np.stack([shape_of(plane, where) for plane in value])
     )
@@ -174,10 +178,10 @@ class DetectionsLike(Protocol):
 MaskLike: TypeAlias = SupportsArray | PillowImage | str | os.PathLike[str]
 """An array, a tensor, a PIL image, or the path of a mask file."""
 
-Drawn: TypeAlias = Sequence[Sequence[SupportsFloat]] | Mapping[str, object]
+MaskObject: TypeAlias = Sequence[Sequence[SupportsFloat]] | Mapping[str, object]
 """Polygons, or run lengths of COCO."""
 
-MasksLike: TypeAlias = Mapping[int, MaskLike | Drawn] | Sequence[MaskLike | Drawn] | MaskLike
+MasksLike: TypeAlias = Mapping[int, MaskLike | MaskObject] | Sequence[MaskLike | MaskObject] | MaskLike
 """Masks of several objects: by id, in a sequence for the ids 1 to N, or (N, H, W) in one array."""
 
 PromptsLike: TypeAlias = (
@@ -190,6 +194,26 @@ PromptsLike: TypeAlias = (
     | DetectionsLike
 )
 """The prompts of one frame: see :func:`as_prompts`."""
+
+
+class PromptArguments(TypedDict, total=False):
+    """Prompts of a frame by their kinds, as keywords of a function.
+
+    Attributes:
+        box: a box ``(x0, y0, x1, y1)`` around one object, in pixels.
+        boxes: boxes by id, or (N, 4) for the ids 1 to N.
+        masks: masks by id, or (N, H, W) for the ids 1 to N.
+        points: points ``(x, y)`` on one object.
+        labels: for each of ``points`` 1 if it is on the object and 0 if it is not.
+        negative: points that are not on the object.
+    """
+
+    box: BoxLike | None
+    boxes: BoxesLike | None
+    masks: MasksLike | None
+    points: PointsLike | None
+    labels: LabelsLike | None
+    negative: PointsLike | None
 
 
 def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
@@ -233,13 +257,13 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
             raise PromptError(f"{where}: the mask is empty; draw at least one object")
         return [*MaskPrompt.each(masks)]
     items = value if isinstance(value, Sequence) else [value]
-    given = [item for item in items if isinstance(item, Prompt)]
-    if len(given) != len(items):
+    prompts = [item for item in items if isinstance(item, Prompt)]
+    if len(prompts) != len(items):
         raise PromptError(
             f"{where}: {kind_of(value)}; give {EXPECTED}; or prompts in a list, such as MaskPrompt(1, mask), "
             "BoxPrompt(2, (x0, y0, x1, y1)) or PointPrompt(3, [(x, y)])"
         )
-    return [_checked(item, where) for item in given]
+    return [_checked(item, where) for item in prompts]
 
 
 def _detected(detections: Any) -> list[Prompt]:
@@ -314,19 +338,19 @@ def collect_prompts(
         raise PromptError(f"{'labels' if negative is None else 'negative'} goes with points; give points")
     if prompts is not None and first:
         raise PromptError("give prompts, or boxes, masks and points, for the first frame, not both")
-    found = first
+    collected = first
     if isinstance(prompts, Mapping):
         _check_frames(prompts)
         for index, value in prompts.items():
-            found += (replace(item, frame=index) for item in as_prompts(value, f"prompts[{index}]"))
+            collected += (replace(item, frame=index) for item in as_prompts(value, f"prompts[{index}]"))
     elif prompts is not None:
-        found = as_prompts(prompts)
-    if not found and needed:
+        collected = as_prompts(prompts)
+    if not collected and needed:
         raise PromptError(
             "prompts: say what to follow, for example masks={1: mask}, box=(x0, y0, x1, y1), "
             "points=[(x, y)], text='person' or Auto()"
         )
-    return found
+    return collected
 
 
 def _point_prompt(points: Any, labels: Any, negative: Any, id: int, corrects: bool) -> PointPrompt:
@@ -336,10 +360,10 @@ def _point_prompt(points: Any, labels: Any, negative: Any, id: int, corrects: bo
         return PointPrompt(id, places, points_of(negative, "negative"))
     if negative is not None:
         raise PromptError("labels say which points are beside the object; leave out negative")
-    known = np.asarray(as_array(labels)).reshape(-1)
-    if len(known) != len(places) or not np.isin(known, (0, 1)).all():
+    kinds = np.asarray(as_array(labels)).reshape(-1)
+    if len(kinds) != len(places) or not np.isin(kinds, (0, 1)).all():
         raise PromptError(f"labels: give 1 (on the object) or 0 (beside it) for each of {len(places)} points")
-    on, off = (tuple(at for at, label in zip(places, known, strict=True) if label == kind) for kind in (1, 0))
+    on, off = (tuple(at for at, label in zip(places, kinds, strict=True) if label == kind) for kind in (1, 0))
     if not on and not corrects:
         raise PromptError("labels: all points are beside the object; give one on it as well")
     return PointPrompt(id, on, off)
@@ -372,12 +396,12 @@ def _masks(value: Any, size: tuple[int, int] | None) -> list[Prompt]:
         return as_prompts(planes, "masks")
     check_count(len(planes))
     return [
-        MaskPrompt(i, _plane(_drawn(each, size, f"masks[{i}]"), f"masks[{i}]"))
+        MaskPrompt(i, _plane(_rasterised(each, size, f"masks[{i}]"), f"masks[{i}]"))
         for i, each in _by_id(planes, "masks")
     ]
 
 
-def _drawn(value: Any, size: tuple[int, int] | None, where: str) -> Any:
+def _rasterised(value: Any, size: tuple[int, int] | None, where: str) -> Any:
     """Run lengths and polygons of COCO, and one polygon, as a mask; anything else as it is."""
     corners = as_array(value)
     if isinstance(corners, np.ndarray) and _is_polygon(corners) and corners.shape != size:
@@ -448,19 +472,19 @@ def typed_prompts(
     Masks and boxes without an id get the smallest ids of their frame that are free, in their order. A single
     mask of a frame has the ids of its values.
     """
-    found: list[Prompt] = []
+    collected: list[Prompt] = []
     typed = list(_typed("mask", masks))
     frames = [frame for frame, _, _ in typed]
-    for (frame, own, (path,)), id in zip(typed, _ids(typed), strict=True):
-        found.append(MaskPrompt(id if own or frames.count(frame) > 1 else 0, path, frame=frame))
+    for (frame, given_id, (path,)), id in zip(typed, _ids(typed), strict=True):
+        collected.append(MaskPrompt(id if given_id or frames.count(frame) > 1 else 0, path, frame=frame))
     typed = list(_typed("box", boxes))
     for (frame, _, (x0, y0, x1, y1)), id in zip(typed, _ids(typed), strict=True):
-        found.append(BoxPrompt(id, (float(x0), float(y0), float(x1), float(y1)), fill, frame=frame))
-    for frame, own, (sign, x, y) in _typed("point", points):
+        collected.append(BoxPrompt(id, (float(x0), float(y0), float(x1), float(y1)), fill, frame=frame))
+    for frame, given_id, (sign, x, y) in _typed("point", points):
         on, off = ((), ((float(x), float(y)),)) if sign == "-" else (((float(x), float(y)),), ())
-        found.append(PointPrompt(own or 1, on, off, frame=frame))
-    found += (RemovePrompt(id or 0, frame=frame) for frame, id, _ in _typed("remove", removals))
-    return tuple(found)
+        collected.append(PointPrompt(given_id or 1, on, off, frame=frame))
+    collected += (RemovePrompt(id or 0, frame=frame) for frame, id, _ in _typed("remove", removals))
+    return tuple(collected)
 
 
 _Typed = tuple[int | None, int | None, list[str]]
@@ -489,10 +513,10 @@ def split_mask(text: str) -> tuple[str, str]:
 
 def _ids(typed: Iterable[_Typed]) -> Iterator[int]:
     """The id of each text, or the smallest one that is free on its frame."""
-    taken = {(frame, id) for frame, id, _ in typed}
-    for frame, own, _ in typed:
-        id = own or next(number for number in itertools.count(1) if (frame, number) not in taken)
-        taken.add((frame, id))
+    used_ids = {(frame, id) for frame, id, _ in typed}
+    for frame, given_id, _ in typed:
+        id = given_id or next(number for number in itertools.count(1) if (frame, number) not in used_ids)
+        used_ids.add((frame, id))
         yield id
 
 
@@ -534,20 +558,20 @@ def read_masks(
         raise PromptError("is a folder; give the mask of the frame, as FRAME@FILE where it is not the first")
     suffix = path.suffix.lower()
     if suffix in ANNOTATIONS:
-        found = _annotated(path, size)
+        mask_prompts = _annotated(path, size)
     elif suffix in FILM_SUFFIXES:
-        found = MaskPrompt.each(_MASK_OF_MATTE(path, frame, frames))
+        mask_prompts = MaskPrompt.each(_MASK_OF_MATTE(path, frame, frames))
     else:
-        found = MaskPrompt.each(_stored(path, frame, frames))
+        mask_prompts = MaskPrompt.each(_stored(path, frame, frames))
     if not prompt.id:
-        return found
-    if len(found) > 1:
+        return mask_prompts
+    if len(mask_prompts) > 1:
         raise PromptError(
-            f"holds {len(found)} objects, but one is expected; give it as the only file, without id"
+            f"holds {len(mask_prompts)} objects, but one is expected; give it as the only file, without id"
         )
-    if not found:
+    if not mask_prompts:
         raise PromptError("the mask is empty; draw at least one object")
-    return [replace(prompt, mask=found[0].mask, label=prompt.label or found[0].label)]
+    return [replace(prompt, mask=mask_prompts[0].mask, label=prompt.label or mask_prompts[0].label)]
 
 
 def _stored(path: Path, frame: int, frames: int | None) -> IndexMask:
@@ -611,9 +635,9 @@ def fit_mask(
     if mask.shape == size:
         return mask
     sizes = f"the mask is {mask.shape[1]}x{mask.shape[0]} pixels, the frame {size[1]}x{size[0]}"
-    shown = (size[0], size[1] * float(pixel_aspect))
-    if not _alike(mask.shape, size) and not _alike(mask.shape, shown):
-        if turns % 2 and _alike(mask.shape[::-1], size):
+    display_size = (size[0], size[1] * float(pixel_aspect))
+    if not _same_shape(mask.shape, size) and not _same_shape(mask.shape, display_size):
+        if turns % 2 and _same_shape(mask.shape[::-1], size):
             if fit:
                 return resize_mask(np.ascontiguousarray(np.rot90(mask, turns)), size)
             raise PromptError(
@@ -628,7 +652,7 @@ def fit_mask(
     return resize_mask(mask, size)
 
 
-def _alike(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def _same_shape(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     """Whether two sizes have one shape, but for rounding to whole pixels."""
     (height, width), (tall, wide) = one, other
     scale = min(height / tall, width / wide)
@@ -647,8 +671,8 @@ def check_pixels(prompt: Prompt) -> None:
         return
     if shares and all(0 <= value <= 1 for value in values):
         what = "box" if isinstance(prompt, BoxPrompt) else "point"
-        given = ", ".join(f"{value:g}" for value in values[:4])
-        raise PromptError(f"{what} ({given}): these are shares of the image; give pixels")
+        coordinates = ", ".join(f"{value:g}" for value in values[:4])
+        raise PromptError(f"{what} ({coordinates}): these are shares of the image; give pixels")
 
 
 def check_points(points: Sequence[Point], size: tuple[int, int]) -> None:

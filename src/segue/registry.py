@@ -85,7 +85,7 @@ class Registry(Generic[T]):
         """
         if entry.name in self.names:
             raise self.error(f"there is a {self.noun} called {entry.name!r} already")
-        self._known[entry.name] = entry
+        self._entries[entry.name] = entry
         self.registered.add(entry.name)
         return entry
 
@@ -95,13 +95,13 @@ class Registry(Generic[T]):
         Args:
             name: its name.
         """
-        del self._known[name]
+        del self._entries[name]
         self.registered.discard(name)
 
     @property
     def names(self) -> tuple[str, ...]:
         """All names, segue's own first; nothing of other packages is imported."""
-        return (*self._known, *self._points)
+        return (*self._entries, *self._points)
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -123,17 +123,17 @@ class Registry(Generic[T]):
         """
         if not isinstance(name, str):
             raise self.error(f"{self.noun}: {kind_of(name)}; give a name: {', '.join(self.names)}")
-        if name in self._known:
-            return self._known[name]
+        if name in self._entries:
+            return self._entries[name]
         if (described := self.describe(name)) is not None:
             return described
         base, _, tag = name.rpartition(".")
         if name not in self._points and base in self:
-            found = self.find(base)
-            if isinstance(found, Entry) and tag in found.tags:
-                return found.tagged(tag)  # type: ignore[return-value]
-            if isinstance(found, Entry):
-                tags = ", ".join(found.tags) or "none"
+            entry = self.find(base)
+            if isinstance(entry, Entry) and tag in entry.tags:
+                return entry.tagged(tag)  # type: ignore[return-value]
+            if isinstance(entry, Entry):
+                tags = ", ".join(entry.tags) or "none"
                 raise self.error(f"{base} has no weights with the tag {tag!r}; its tags are: {tags}")
         if name not in self._points:
             is_path = self.noun == "network" and (os.sep in name or PurePath(name).suffix in _WEIGHT_SUFFIXES)
@@ -147,17 +147,17 @@ class Registry(Generic[T]):
         return self._load(self._points[name])
 
     def __contains__(self, name: object) -> bool:
-        if name in self._known or name in self._points:
+        if name in self._entries or name in self._points:
             return True
         if isinstance(name, str) and self.describe(name) is not None:
             return True
         base, _, tag = name.rpartition(".") if isinstance(name, str) else ("", "", "")
-        found = self.find(base) if base in self._known or base in self._points else None
-        return isinstance(found, Entry) and tag in found.tags
+        entry = self.find(base) if base in self._entries or base in self._points else None
+        return isinstance(entry, Entry) and tag in entry.tags
 
     def __iter__(self) -> Iterator[T]:
         """All entries, segue's own first; those that cannot be imported give a warning."""
-        yield from tuple(self._known.values())
+        yield from tuple(self._entries.values())
         for name in self._points:
             try:
                 yield self.find(name)
@@ -165,7 +165,7 @@ class Registry(Generic[T]):
                 warnings.warn(str(error), stacklevel=2)
 
     @cached_property
-    def _known(self) -> dict[str, T]:
+    def _entries(self) -> dict[str, T]:
         """Entries of segue itself and of this process."""
         return {entry.name: entry for module in self.modules for entry in import_module(module).ENTRIES}
 
@@ -174,9 +174,9 @@ class Registry(Generic[T]):
         """Entry points of installed packages by name; a name that is taken keeps its first owner."""
         points: dict[str, EntryPoint] = {}
         for point in _installed(tuple(sys.path)).select(group=self.group):
-            if point.name in self._known or point.name in points:
-                taken = f"{_package(point)}: there is a {self.noun} called {point.name!r} already"
-                warnings.warn(taken, stacklevel=2)
+            if point.name in self._entries or point.name in points:
+                duplicate = f"{_package(point)}: there is a {self.noun} called {point.name!r} already"
+                warnings.warn(duplicate, stacklevel=2)
             else:
                 points[point.name] = point
         return points

@@ -251,7 +251,7 @@ class Checkpointable:
             if initial is not ...:
                 setattr(self, name, initial() if callable(initial) else initial)
 
-    def check_whole(self) -> None:
+    def check_intact(self) -> None:
         """Refuse to go on where a change has failed in the middle."""
         if self.torn is not None:
             raise SegueError(
@@ -262,7 +262,7 @@ class Checkpointable:
     @contextmanager
     def changing(self, what: str) -> Iterator[None]:
         """What follows changes the state; if it fails, the state is neither the old nor the new one."""
-        self.check_whole()
+        self.check_intact()
         try:
             yield
         except BaseException as error:
@@ -282,7 +282,7 @@ class Checkpointable:
 
     def state(self, *, copy: bool = True) -> SessionState:
         """All that :meth:`restore` needs to go on identically; see :meth:`Session.state`."""
-        self.check_whole()
+        self.check_intact()
         tensors: dict[str, Tensor] = {}
         parts: dict[str, SessionState] = {}
         values: dict[str, Any] = {}
@@ -308,8 +308,8 @@ class Checkpointable:
             )
         with blaming_state():
             state.require(self._config_fingerprint())
-            saved, own = state.values.get("forms"), self._forms()
-        if saved and own and saved != own:
+            saved, current = state.values.get("forms"), self._forms()
+        if saved and current and saved != current:
             warn_caller(
                 "the session was saved with other forms of layers than it has here, and results may differ "
                 "by rounding; jobs that are resumed take the recorded ones on the same kind of processor",
@@ -347,9 +347,9 @@ class Checkpointable:
 
 def saved_items(state: SessionState, name: str, *kinds: type) -> Iterator[Any]:
     """The items of a list in a state, one by one; ``kinds`` are the dataclasses in it."""
-    known = {kind.__name__: kind for kind in kinds}
+    types = {kind.__name__: kind for kind in kinds}
     for i, form in enumerate(state.values[name]["list"]):
-        yield _unpacked(form, f"{name}.{i}", state.tensors, known)
+        yield _unpacked(form, f"{name}.{i}", state.tensors, types)
 
 
 def _is_part(value: Any) -> bool:
@@ -380,9 +380,11 @@ def _packed(value: Any, path: str, tensors: dict[str, Tensor], *, copy: bool) ->
         tensors[path] = torch.from_numpy(np.array(stored) if owned else np.ascontiguousarray(stored))
         return {"array": value.dtype.name}
     if is_dataclass(value):
-        shown = {item.name: getattr(value, item.name) for item in fields(value) if item.compare}
+        compared = {item.name: getattr(value, item.name) for item in fields(value) if item.compare}
         return {
-            type(value).__name__: {n: _packed(v, f"{path}.{n}", tensors, copy=copy) for n, v in shown.items()}
+            type(value).__name__: {
+                n: _packed(v, f"{path}.{n}", tensors, copy=copy) for n, v in compared.items()
+            }
         }
     if isinstance(value, dict):
         pairs = enumerate(value.items())

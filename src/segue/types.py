@@ -220,12 +220,12 @@ class Segmentation:
 
     def __repr__(self) -> str:
         height, width = self.mask.shape
-        named = [(item.id, item.label, f"{item.score:.2f}") for item in self.objects[:MANY]]
-        shown = ", ".join(" ".join(str(part) for part in each if part is not None) for each in named)
+        columns = [(item.id, item.label, f"{item.score:.2f}") for item in self.objects[:MANY]]
+        objects = ", ".join(" ".join(str(part) for part in each if part is not None) for each in columns)
         more = f", ... {len(self.objects)} in all" if len(self.objects) > MANY else ""
         return (
             f"Segmentation(index={self.index}, time={self.time:.6g}, mask={width}x{height}, "
-            f"objects=[{shown}{more}])"
+            f"objects=[{objects}{more}])"
         )
 
     @property
@@ -408,8 +408,8 @@ class Segmentation:
         ]
 
     @classmethod
-    def _of(cls, found: Composed, index: int, time: float) -> Segmentation:
-        mask, rows = found
+    def _of(cls, composed: Composed, index: int, time: float) -> Segmentation:
+        mask, rows = composed
         return cls(index, time, mask, tuple(ObjectInfo(*row) for row in rows))
 
     @classmethod
@@ -578,11 +578,11 @@ class _StoredMask:
         from segue.masks.rle import stored_mask
 
         def checked(value: object) -> object:
-            kept = isinstance(value, np.ndarray) and value.ndim == 2
-            return value if kept else stored_mask(value)
+            is_mask = isinstance(value, np.ndarray) and value.ndim == 2
+            return value if is_mask else stored_mask(value)
 
-        written = core_schema.plain_serializer_function_ser_schema(stored_mask)
-        return core_schema.no_info_plain_validator_function(checked, serialization=written)
+        serializer = core_schema.plain_serializer_function_ser_schema(stored_mask)
+        return core_schema.no_info_plain_validator_function(checked, serialization=serializer)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

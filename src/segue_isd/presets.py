@@ -61,9 +61,11 @@ class Preset:
 
     def scene(self, seed: int, number: int, frames: int) -> Scene:
         """The scene of a clip."""
-        own = scene_seed(seed, number, self.order)
+        seed_of_scene = scene_seed(seed, number, self.order)
         _, templates = self.split(number)
-        return build_scene(own, frames, self.size, self.options, templates, self.setting(seed, number))
+        return build_scene(
+            seed_of_scene, frames, self.size, self.options, templates, self.setting(seed, number)
+        )
 
     def split(self, number: int) -> tuple[str, tuple[str, ...]]:
         """Split of the clip with a number and its kinds of rooms: 8 in 10 train, 1 val, 1 test.

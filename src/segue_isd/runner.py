@@ -198,6 +198,6 @@ def _summarise(out: Path, orders: list[Order]) -> None:
         rows.writerow([*columns, " ".join(meta["tags"]), meta["frames"], meta["seed"]])
     write_complete(out / INDEX, table.getvalue().encode())
     for split in sorted({meta["split"] for meta in metas}):
-        chosen = [meta for meta in metas if meta["split"] == split]
-        text = json.dumps(youtube_vis(chosen, CLASSES))
+        selected = [meta for meta in metas if meta["split"] == split]
+        text = json.dumps(youtube_vis(selected, CLASSES))
         write_complete(out / split / INSTANCES, text.encode())

@@ -40,7 +40,7 @@ class ClipWriter:
     def __init__(self, folder: Path, scene: Scene) -> None:
         self._folder, self._scene = folder, scene
         self._cameras: list[dict[str, Any]] = []
-        self._seen: dict[int, dict[int, Any]] = {}
+        self._masks_of: dict[int, dict[int, Any]] = {}
         with writing(folder):
             make_folder(folder)
             for name in ("input", "groundtruth", "depth", "normal", "instance", "flow"):
@@ -80,7 +80,7 @@ class ClipWriter:
         self._cameras.append({"K": np.round(matrix, 6).tolist(), "pose": np.round(pose, 8).tolist()})
         present = [int(id) for id in np.unique(ids) if 0 < id < MOVING_BACKGROUND]
         for id, rle in encode_objects(ids, present).items():
-            self._seen.setdefault(id, {})[index] = rle
+            self._masks_of.setdefault(id, {})[index] = rle
 
     def _meta(self) -> dict[str, Any]:
         scene = self._scene
@@ -107,7 +107,7 @@ class ClipWriter:
             },
             "instances": [
                 {"id": id, "class": kinds[id], "segmentations": {str(i): rle for i, rle in frames.items()}}
-                for id, frames in sorted(self._seen.items())
+                for id, frames in sorted(self._masks_of.items())
             ],
         }
 
@@ -156,8 +156,8 @@ WIDTH = 240
 
 def write_sheet(path: Path, clips: Sequence[Path]) -> None:
     """Write a contact sheet: the fullest frame of clips, evenly chosen, with its labels below."""
-    chosen = np.unique(np.linspace(0, len(clips) - 1, min(MAX_CLIPS, len(clips))).astype(int))
-    cells = [_cell(clips[i]) for i in chosen]
+    indices = np.unique(np.linspace(0, len(clips) - 1, min(MAX_CLIPS, len(clips))).astype(int))
+    cells = [_cell(clips[i]) for i in indices]
     columns = min(COLUMNS, len(cells))
     cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)  # all clips have one size
     rows = [np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]
@@ -169,9 +169,9 @@ def write_sheet(path: Path, clips: Sequence[Path]) -> None:
 def _cell(clip: Path) -> npt.NDArray[np.uint8]:
     images, truths = (list(numbered_files(clip / name).values()) for name in ("input", "groundtruth"))
     tried = range(0, len(images), max(1, len(images) // 8))
-    shown = {i: read_grey(truths[i]) for i in tried}
-    fullest = max(tried, key=lambda i: (int((shown[i] == 255).sum()), -i))
+    masks = {i: read_grey(truths[i]) for i in tried}
+    fullest = max(tried, key=lambda i: (int((masks[i] == 255).sum()), -i))
     image = read_rgb(images[fullest])
-    both = np.vstack([image, np.repeat(shown[fullest][..., None], 3, axis=2)])
+    both = np.vstack([image, np.repeat(masks[fullest][..., None], 3, axis=2)])
     size = (WIDTH, round(both.shape[0] * WIDTH / both.shape[1]))
     return np.asarray(cv2.resize(both, size, interpolation=cv2.INTER_AREA), np.uint8)

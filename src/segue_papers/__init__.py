@@ -24,11 +24,11 @@ def tables_of(paper: str, names: Sequence[str] = ()) -> list[Table]:
     Raises:
         SegueError: there is no such paper or table.
     """
-    found = {table.name: table for table in TABLES if table.paper == paper}
-    if not found:
+    by_name = {table.name: table for table in TABLES if table.paper == paper}
+    if not by_name:
         papers = dict.fromkeys(table.paper for table in TABLES)
         raise SegueError(f"no tables of {paper!r} are known; choose from {', '.join(papers)}")
     for name in names:
-        if name not in found:
-            raise SegueError(f"{paper} has no table {name!r}; choose from {', '.join(found)}")
-    return [found[name] for name in names or found]
+        if name not in by_name:
+            raise SegueError(f"{paper} has no table {name!r}; choose from {', '.join(by_name)}")
+    return [by_name[name] for name in names or by_name]

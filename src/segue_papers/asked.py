@@ -86,14 +86,14 @@ class How(OptionModel):
         owners = keys | {model: model for _, model in rows}
         weights = (*keys.values(), *starts, *MODELS.names, *DETECTORS.names)
         of_some = [name for name, _ in self.run if name is not None]
-        for flag, given, known in (
+        for flag, requested, available in (
             ("data", self.data, DATASETS.names),
             ("weights", self.weights, weights),
             ("row", self.rows or (), keys),
             ("run", of_some, owners),
         ):
-            if wrong := [name for name in given if name not in known]:
-                names = ", ".join(dict.fromkeys(known))
+            if wrong := [name for name in requested if name not in available]:
+                names = ", ".join(dict.fromkeys(available))
                 raise SegueError(f"--{flag} {wrong[0]}: nothing has this name here; choose from {names}")
         return self.model_copy(
             update={
@@ -109,5 +109,5 @@ class How(OptionModel):
 
     def weights_of(self, row: TableRow, model: str) -> str | None:
         """The weight file that is given for the network of a row: for this row, or for all rows of it."""
-        given = self.weights.get(model)
-        return given if row.first is not None else self.weights.get(row.key, given)
+        weights = self.weights.get(model)
+        return weights if row.first is not None else self.weights.get(row.key, weights)

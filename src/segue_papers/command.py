@@ -26,7 +26,7 @@ from segue_papers.rows import Face, TableRun, plan_table
 
 def _reproduce(
     options: Values,
-    written: Values,
+    outputs: Values,
     *,
     paper: Annotated[
         str | None, typer.Argument(help="Name of a paper. [default: list all tables]", show_default=False)
@@ -67,7 +67,7 @@ def _reproduce(
         segue reproduce stcn-report davis --data davis=DAVIS --weights stcn=stcn.safetensors
         --row "ground truth"
     """
-    files, tables = checked(Files, written), TABLES if paper is None else tables_of(paper, table or ())
+    files, tables = checked(Files, outputs), TABLES if paper is None else tables_of(paper, table or ())
     how = checked(How, {"output": Path("segue-out") / (paper or ""), **options}).for_tables(tables)
     if listed or (paper is None and not commands):
         _list(tables, how, in_full=paper is not None)
@@ -130,8 +130,8 @@ def _list(tables: Iterable[Table], how: How, *, in_full: bool) -> None:
         full = (table.title, table.data, networks, here, lacks)
         short = (table.title, table.data, f"{can_run} of {len(table.rows)}")
         rows.append((f"{table.paper} {table.name}", full if in_full else short))
-    named = ("networks", "runs here on", "other rows lack") if in_full else ("rows that run",)
-    print_table(("table", "what", "data", *named), rows)
+    columns = ("networks", "runs here on", "other rows lack") if in_full else ("rows that run",)
+    print_table(("table", "what", "data", *columns), rows)
     if not in_full:
         typer.echo("segue reproduce PAPER --list: which rows run here, and what the others lack", err=True)
 

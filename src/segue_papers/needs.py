@@ -36,9 +36,9 @@ def request_of(table: Table, how: How) -> tuple[Request | None, list[str]]:
     another = f"give its folder with --data {table.dataset}=FOLDER"
     if table.edition is not None:
         data: YTVISDataset = request.open()
-        found = next((name for name, classes in EDITIONS.items() if data.categories == classes), None)
-        if found not in (None, table.edition):
-            text = f"{data.path} has the classes of {found}, this table is of {table.edition}"
+        edition = next((name for name, classes in EDITIONS.items() if data.categories == classes), None)
+        if edition not in (None, table.edition):
+            text = f"{data.path} has the classes of {edition}, this table is of {table.edition}"
             return None, [f"{text}; {another}"]
     if how.sequences:
         request = request.model_copy(update={"sequences": how.sequences})
@@ -46,24 +46,24 @@ def request_of(table: Table, how: How) -> tuple[Request | None, list[str]]:
     entry, root, subset = DATASETS.find(table.dataset), request.data, table.subset or ""
     remarks: list[str] = []
     if entry.videos_of is not None and subset:
-        wanted, there = entry.videos_of(root, subset, table.year[:4])
+        expected, available = entry.videos_of(root, subset, table.year[:4])
     else:
-        wanted, there = [], [""] if entry.list is None else list(entry.list(root).parts)
-    if not there and table.dataset == "isd":
+        expected, available = [], [""] if entry.list is None else list(entry.list(root).parts)
+    if not available and table.dataset == "isd":
         return None, [f"{root} has no clips of the part {subset}; {another}"]
-    if not there:
+    if not available:
         raise DatasetError(f"{root} holds no video of {entry.title}")
     if table.dataset == "ytvos" and all_frames_folder(root / subset) is None:
         remarks.append(f"{subset}_all_frames is not there: the memory interval counts frames of {subset}")
-    found_videos = [name for name in wanted if name in there]
-    if wanted and not found_videos:
-        text = f"none of the {len(wanted)} videos of {subset} of {entry.title} is there"
-        remarks.insert(0, f"{text}; all {len(there)} were taken")
-    elif missing := [name for name in wanted if name not in there]:
-        text = f"{len(missing)} of the {len(wanted)} videos of {subset} of {entry.title} are missing"
+    available_videos = [name for name in expected if name in available]
+    if expected and not available_videos:
+        text = f"none of the {len(expected)} videos of {subset} of {entry.title} is there"
+        remarks.insert(0, f"{text}; all {len(available)} were taken")
+    elif missing := [name for name in expected if name not in available]:
+        text = f"{len(missing)} of the {len(expected)} videos of {subset} of {entry.title} are missing"
         remarks.insert(0, f"{text}: {first_few(missing)}")
     if table.dataset in ("davis", "ytvos"):
-        request = request.model_copy(update={"sequences": found_videos or there})
+        request = request.model_copy(update={"sequences": available_videos or available})
     return request, remarks
 
 
@@ -83,11 +83,11 @@ def row_lacks(row: TableRow, table: Table, how: How, videos: Collection[str] = (
     detector = SOURCES[row.first].detector if row.first is not None else None
     if detector is not None and (network := DETECTORS.find(detector).network) is not None:
         names[network] = how.weights.get(detector, how.weights.get(network))
-    for name, given in names.items():
+    for name, path in names.items():
         entry = MODELS.find(name)
-        if given is not None and not weight_file(Path(given)).is_file():
-            yield f"{given}, which is no file"
-        elif given is None and entry.signature is not None and not is_available(entry):
+        if path is not None and not weight_file(Path(path)).is_file():
+            yield f"{path}, which is no file"
+        elif path is None and entry.signature is not None and not is_available(entry):
             yield f"`{entry.download_command}`" if entry.remote else f"--weights {name}=FILE"
 
 
@@ -117,19 +117,19 @@ def trainings(training: Training, model: str, how: How, videos: Collection[str] 
     folds: list[int | None] = [None]
     if training.folds:
         folds = [*sorted({*folds_of(videos).values()} or range(FOLDS))]
-    start, given = training.start, None
+    start, weights = training.start, None
     missing_folds = [fold for fold in folds if not _ended(trained(training, model, how, fold))]
     data = training.data
     if start is not None and missing_folds:
-        own = trained(start, start.file, how)
-        given = how.weights.get(start.weights, str(own))
-        if start.weights not in how.weights and not _ended(own):
-            yield f"--weights {start.weights}=FILE ({start.source}), or {_command(start, own, how)}"
+        trained_file = trained(start, start.file, how)
+        weights = how.weights.get(start.weights, str(trained_file))
+        if start.weights not in how.weights and not _ended(trained_file):
+            yield f"--weights {start.weights}=FILE ({start.source}), or {_command(start, trained_file, how)}"
             data = (*data, *start.data)
     if missing_folds:
         yield from (absent(name) for name in dict.fromkeys(data) if name not in how.data)
     for fold in missing_folds:
-        yield _command(training, trained(training, model, how, fold), how, fold, given)
+        yield _command(training, trained(training, model, how, fold), how, fold, weights)
 
 
 def _command(

@@ -72,7 +72,7 @@ LOST_NETWORKS = (
 """What is known of the network behind the published rows of LOST."""
 
 
-def _of_lost(*values: float) -> dict[str, tuple[float, float, float, float]]:
+def _lost_measures(*values: float) -> dict[str, tuple[float, float, float, float]]:
     """The numbers of the report for LOST, beside each network that may have given them."""
     score, region, contour, speed = values
     return {f"LOST {size}, keys": (score, region, contour, speed) for size in ("B/16", "S/16")}
@@ -139,8 +139,8 @@ def _tracks(numbers: tuple[float, ...]) -> dict[str, float]:
 
 def _msstsvis(name: str, backbone: str, numbers: tuple[float, ...] = (), *options: str) -> TableRow:
     """MS-STS VIS, which is trained: nobody published its weights."""
-    given = ("--backbone", backbone, *options)
-    training = Training("msstsvis", ("ytvis", "coco"), given, start=COCO[backbone])
+    arguments = ("--backbone", backbone, *options)
+    training = Training("msstsvis", ("ytvis", "coco"), arguments, start=COCO[backbone])
     model = None if backbone == "r50" and not options else f"msstsvis-{backbone}"
     return TableRow(name, _tracks(numbers), model, training=training)
 
@@ -248,7 +248,7 @@ TABLES: tuple[Table, ...] = (
                 "ground truth": (85.3, 82.0, 88.6, 16.9),
                 "Mask R-CNN": (69.9, 67.9, 72.0, 17.0),
                 "PointRend": (71.1, 68.6, 73.6, 14.9),
-                **_of_lost(25.7, 23.9, 27.6, 19.9),
+                **_lost_measures(25.7, 23.9, 27.6, 19.9),
             },
             "masks",
         ),
@@ -267,7 +267,7 @@ TABLES: tuple[Table, ...] = (
                 "ground truth": (41.4, 53.0, 29.8, 19.3),
                 "Mask R-CNN": (29.2, 39.7, 18.8, 25.8),
                 "PointRend": (27.0, 35.1, 18.9, 23.4),
-                **_of_lost(17.2, 20.9, 13.5, 28.8),
+                **_lost_measures(17.2, 20.9, 13.5, 28.8),
             },
             "boxes",
         ),

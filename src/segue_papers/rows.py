@@ -87,10 +87,10 @@ class TableRun:
         """Rows as they are printed: measured, then published."""
         table, rows = self.table, {}
         for done in self.rows:
-            found = {SPEED: done.speed, PACE: 1 / done.speed if done.speed else math.nan}
+            values = {SPEED: done.speed, PACE: 1 / done.speed if done.speed else math.nan}
             if done.evaluation is not None:
-                found |= table.measured(done.evaluation.overall, done.evaluation.categories)
-            measured = [table.show(name, found.get(name)) for name in table.measures]
+                values |= table.measured(done.evaluation.overall, done.evaluation.categories)
+            measured = [table.show(name, values.get(name)) for name in table.measures]
             published = [table.show(name, done.row.published.get(name)) for name in table.headings]
             rows[done.row.name] = [*measured, *published]
         return rows
@@ -139,11 +139,11 @@ class TableRun:
         ):
             of_paper = f"{self.table.model}, of which the published numbers are"
             self.remarks.append(f"run with {self.how.model} instead of {of_paper}")
-        said: dict[str, list[str]] = {}
+        rows_of_text: dict[str, list[str]] = {}
         for done in self.rows:
             for text in done.remarks:
-                said.setdefault(text, []).append(done.row.name)
-        for text, names in said.items():
+                rows_of_text.setdefault(text, []).append(done.row.name)
+        for text, names in rows_of_text.items():
             self.remarks.append(text if len(names) == len(self.rows) else f"{', '.join(names)}: {text}")
         self._draw()
 
@@ -152,9 +152,9 @@ class TableRun:
         model = row.model or how.model or table.model
         options = [*table.options, *row.options, *how.options_of(model, row), "--model", model]
         training = training_of(row, how)
-        given = trained(training, model, how) if training is not None else how.weights_of(row, model)
-        if given is not None and not (training is not None and training.folds):
-            options += ["--weights", str(given)]
+        weights = trained(training, model, how) if training is not None else how.weights_of(row, model)
+        if weights is not None and not (training is not None and training.folds):
+            options += ["--weights", str(weights)]
         return Done(row, model, how.output / table.name / row.key, tuple(options))
 
     def _check(self, done: Done) -> Done:

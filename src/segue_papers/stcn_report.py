@@ -62,7 +62,7 @@ class Candidate:
     plane: FloatingArray
 
 
-Chosen = Mapping[int, Candidate]
+Candidates = Mapping[int, Candidate]
 """Candidates by id of the ground truth; objects without one begin without a mask."""
 
 FirstFrame = Callable[[Start], tuple[FloatingArray | None, UInt8Array]]
@@ -83,10 +83,10 @@ def first_frame(
         )
         return lambda start: (None, fill(start, start.boxes))
     file = weights.get(source.detector, weights.get(DETECTORS.find(source.detector).network or ""))
-    find: Callable[[Start], tuple[FloatingArray, Chosen]]
+    find: Callable[[Start], tuple[FloatingArray, Candidates]]
     if source.detector in ("maskrcnn-v1", "maskrcnn", "pointrend"):
         network = cast("MaskRCNN | PointRend", load(source.detector, file))
-        network.least_score = MIN_SCORE
+        network.min_score = MIN_SCORE
         find = partial(nearest_instances, NetworkDetector(network, {}, device=choose_device(device)))
     elif source.detector == "deeplab":
         regions = detector("deeplab", weights=file, score=MIN_SCORE, max_objects=MANY, device=device)
@@ -99,74 +99,76 @@ def first_frame(
         )
         find = partial(discovered, candidates)
 
-    def drawn(start: Start) -> tuple[FloatingArray, UInt8Array]:
-        found, chosen = find(start)
+    def draw(start: Start) -> tuple[FloatingArray, UInt8Array]:
+        planes, candidates = find(start)
         if truth == "masks":
-            return found, draw_masks(start, chosen)
-        return found, draw_boxes(start, {number: item.box for number, item in chosen.items()})
+            return planes, draw_masks(start, candidates)
+        return planes, draw_boxes(start, {number: item.box for number, item in candidates.items()})
 
-    return drawn
+    return draw
 
 
-def nearest_instances(find: NetworkDetector, start: Start) -> tuple[FloatingArray, Chosen]:
+def nearest_instances(find: NetworkDetector, start: Start) -> tuple[FloatingArray, Candidates]:
     """For each object the instance whose box is nearest to its own."""
-    found = find.detections(start.frames[0].image)
-    planes, boxes, scores = (item.cpu().numpy() for item in (found.masks, found.boxes, found.scores))
+    detections = find.detections(start.frames[0].image)
+    planes, boxes, scores = (
+        item.cpu().numpy() for item in (detections.masks, detections.boxes, detections.scores)
+    )
     return planes[np.argsort(-scores, kind="stable")], _nearest(start, planes, boxes, scores)
 
 
-def nearest_regions(find: Detector, start: Start) -> tuple[FloatingArray, Chosen]:
+def nearest_regions(find: Detector, start: Start) -> tuple[FloatingArray, Candidates]:
     """For each object the region whose box is nearest to its own."""
-    found = find(start.frames[0])
-    boxes = np.array([item.box for item in found.objects], np.float64)
-    scores = np.array([item.score for item in found.objects])
-    return found.probabilities[1:], _nearest(start, found.probabilities[1:], boxes, scores)
+    detections = find(start.frames[0])
+    boxes = np.array([item.box for item in detections.objects], np.float64)
+    scores = np.array([item.score for item in detections.objects])
+    return detections.probabilities[1:], _nearest(start, detections.probabilities[1:], boxes, scores)
 
 
 def nearest_detections(
-    wanted: FloatingArray, boxes: FloatingArray, scores: FloatingArray
+    targets: FloatingArray, boxes: FloatingArray, scores: FloatingArray
 ) -> list[int] | list[None]:
     """Index of the detection whose numbers are nearest to each known box (K, 4): the rule of the STCN report.
 
     Of the detections, boxes (N, 4), those that score less than :data:`MIN_SCORE` are left out.
     """
     usable = np.flatnonzero(scores >= MIN_SCORE)
-    if len(usable) == 0 or len(wanted) == 0:
-        return [None] * len(wanted)
-    distance = np.linalg.norm(wanted[:, None] - boxes[usable][None], axis=-1)
+    if len(usable) == 0 or len(targets) == 0:
+        return [None] * len(targets)
+    distance = np.linalg.norm(targets[:, None] - boxes[usable][None], axis=-1)
     return [int(i) for i in usable[distance.argmin(1)]]
 
 
-def _nearest(start: Start, planes: FloatingArray, boxes: FloatingArray, scores: FloatingArray) -> Chosen:
-    wanted = np.array(list(start.boxes.values()))
-    chosen = nearest_detections(wanted, boxes, scores)
+def _nearest(start: Start, planes: FloatingArray, boxes: FloatingArray, scores: FloatingArray) -> Candidates:
+    targets = np.array(list(start.boxes.values()))
+    nearest = nearest_detections(targets, boxes, scores)
     candidates = {}
-    for number, i in zip(start.boxes, chosen, strict=True):
+    for number, i in zip(start.boxes, nearest, strict=True):
         if i is not None:
             x0, y0, x1, y1 = (float(side) for side in boxes[i])
             candidates[number] = Candidate((x0, y0, x1, y1), planes[i])
     return candidates
 
 
-def discovered(find: Detector, start: Start) -> tuple[FloatingArray, Chosen]:
+def discovered(find: Detector, start: Start) -> tuple[FloatingArray, Candidates]:
     """Assign each candidate to the object with the nearest box; each object once."""
-    found = find(start.frames[0], *start.frames[1 : 1 + find.lookahead])
+    detections = find(start.frames[0], *start.frames[1 : 1 + find.lookahead])
     left = dict(start.boxes)
-    chosen: dict[int, Candidate] = {}
-    for item in found.objects:
+    candidates: dict[int, Candidate] = {}
+    for item in detections.objects:
         if left and item.box is not None:
             box = np.array(item.box)
             number = min(left, key=lambda i: float(np.linalg.norm(np.array(left[i]) - box)))
-            chosen[number] = Candidate(item.box, (found.mask == item.id).astype(np.float32))
+            candidates[number] = Candidate(item.box, (detections.mask == item.id).astype(np.float32))
             del left[number]
-    return found.probabilities[1:], chosen
+    return detections.probabilities[1:], candidates
 
 
-def draw_masks(start: Start, chosen: Chosen) -> UInt8Array:
+def draw_masks(start: Start, candidates: Candidates) -> UInt8Array:
     """Masks of probability above 0.5; the more probable one wins a pixel, of equals the first."""
     mask = np.zeros(start.truth.shape, np.uint8)
     best = np.full(mask.shape, 0.5, np.float32)
-    for number, candidate in chosen.items():
+    for number, candidate in candidates.items():
         won = (candidate.plane > best) | ((candidate.plane == best) & (mask == 0))
         mask[won], best[won] = number, candidate.plane[won]
     return mask
@@ -198,13 +200,13 @@ def cut_boxes(start: Start, boxes: Mapping[int, Box], *, device: str | None = No
     return mask
 
 
-def filtering_image(start: Start, found: FloatingArray, chosen: IndexMask) -> Image:
+def filtering_image(start: Start, planes: FloatingArray, first_mask: IndexMask) -> Image:
     """A first frame three times, as figure 3 of the report: what was found, what was chosen, the truth."""
     everything = np.zeros(start.truth.shape, np.uint16)
-    for i in reversed(range(len(found))):
-        everything[found[i] >= 0.5] = i + 1
+    for i in reversed(range(len(planes))):
+        everything[planes[i] >= 0.5] = i + 1
     image = start.frames[0].image
-    return np.concatenate([overlay(image, mask) for mask in (everything, chosen, start.truth)], axis=1)
+    return np.concatenate([overlay(image, mask) for mask in (everything, first_mask, start.truth)], axis=1)
 
 
 def start_of(video: Sequence | BoxSequence) -> Start:
@@ -214,9 +216,9 @@ def start_of(video: Sequence | BoxSequence) -> Start:
             f"sequence {video.name}: its first frame is not annotated; nothing says what to follow"
         )
     truth = video.read_mask(0)
-    known = np.where(truth == VOID, 0, truth)
+    labels = np.where(truth == VOID, 0, truth)
     frames = tuple(Frame(i, float(i), video.read_image(i)) for i in range(min(3, len(video))))
-    return Start(frames, known, video.read_boxes(0))
+    return Start(frames, labels, video.read_boxes(0))
 
 
 def with_first_frames(
@@ -229,15 +231,15 @@ def with_first_frames(
     """The videos with the masks that a source draws; where it draws none, the results are empty masks."""
     for video in videos:
         sequence = sequences[video.name]
-        drawn = folder / SUBFOLDER / "prompts" / video.name / "found.png"
-        if not drawn.exists():
-            drawn.parent.mkdir(parents=True, exist_ok=True)
+        mask_file = folder / SUBFOLDER / "prompts" / video.name / "found.png"
+        if not mask_file.exists():
+            mask_file.parent.mkdir(parents=True, exist_ok=True)
             start = start_of(sequence)
-            found, chosen = draw(start)
-            if found is not None:
-                write_image(images / f"{video.name}.png", filtering_image(start, found, chosen))
-            write_complete(drawn, encode_index_mask(chosen))
-        mask = read_index_mask(drawn)
+            planes, first_mask = draw(start)
+            if planes is not None:
+                write_image(images / f"{video.name}.png", filtering_image(start, planes, first_mask))
+            write_complete(mask_file, encode_index_mask(first_mask))
+        mask = read_index_mask(mask_file)
         if mask.any():
             assert isinstance(video.job, TrackJob)
             yield with_job(video, prompts=tuple(MaskPrompt.each(mask, video.job.prompts[0].frame)))

@@ -128,8 +128,8 @@ class Table:
     @property
     def trainings(self) -> tuple[Training, ...]:
         """Trainings of its rows, and those that they begin from."""
-        own = [row.training for row in self.rows if row.training is not None]
-        return (*own, *(training.start for training in own if training.start is not None))
+        row_trainings = [row.training for row in self.rows if row.training is not None]
+        return (*row_trainings, *(training.start for training in row_trainings if training.start is not None))
 
     @property
     def data(self) -> str:
@@ -140,13 +140,13 @@ class Table:
     def measured(self, overall: Measures, categories: Mapping[str, Measures]) -> dict[str, float]:
         """Numbers of a row by heading, from the measures of an evaluation overall and by category."""
         scale = 100 if self.percent else 1
-        found = {}
+        by_heading = {}
         for heading, key in self.columns.items():
             category, _, measure = key.rpartition("/")
             values = categories.get(category, {}) if category else overall
             if measure in values:
-                found[heading] = scale * values[measure]
-        return found
+                by_heading[heading] = scale * values[measure]
+        return by_heading
 
     def show(self, heading: str, value: float | None) -> str:
         """Format a number as the paper prints it; empty for None and NaN."""

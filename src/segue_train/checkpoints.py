@@ -54,10 +54,12 @@ class Progress:
             if state[name] != getattr(self, name):
                 raise CheckpointError(f"its {name} is {state[name]}, that of this run {getattr(self, name)}")
         require_same(state["origin"], self.origin, self._defaults)
-        if (before := state.get("batches", self.batches)) != self.batches:  # early checkpoints do not say
+        if (
+            saved_batches := state.get("batches", self.batches)
+        ) != self.batches:  # early checkpoints do not say
             raise CheckpointError(
-                f"it was started with {before} batches a step, not {self.batches}; keep --devices times "
-                f"--accumulate at {before}, or give --overwrite to start again"
+                f"it was started with {saved_batches} batches a step, not {self.batches}; keep --devices "
+                f"times --accumulate at {saved_batches}, or give --overwrite to start again"
             )
         for name, value in state.items():
             setattr(self, name, value)

@@ -19,7 +19,7 @@ from segue.layers.attention import Similarity, affinity, anisotropic_affinity, a
 from segue.models.base import MemoryNetwork, QueryFeatures, Schedule
 from segue.models.cutie import Cutie
 from segue.models.geometry import aggregate_logits
-from segue.models.memory.selection import far_apart
+from segue.models.memory.selection import distance_bias
 from segue.models.xmem import XMem, XMemFeatures
 from segue_train.data.footage import VOID
 
@@ -58,10 +58,10 @@ def clip_logits(
     for t in range(1, length):
         if t - 1 not in conditioning:
             remember(t - 1, masks)
-        num_given = len(conditioning) + 1
+        num_prompted = len(conditioning) + 1
         has_last = t > 1 and t - 1 not in conditioning
         readout = _read_memory(
-            keys, values, queries[t].key, network.similarity, schedule, num_given, has_last
+            keys, values, queries[t].key, network.similarity, schedule, num_prompted, has_last
         )
         logits = network.decode(queries[t], readout)
         full = F.interpolate(logits.float(), size=frames.shape[-2:], mode="bilinear")
@@ -77,10 +77,10 @@ def _read_memory(
     query: Tensor,
     similarity: Similarity,
     schedule: Schedule | None,
-    num_given: int,
+    num_prompted: int,
     has_last: bool,
 ) -> Tensor:
-    """Read the memory, whose first ``num_given`` frames have given masks, in float32: (B, K, V, h, w).
+    """Read the memory, whose first ``num_prompted`` frames have given masks, in float32: (B, K, V, h, w).
 
     With ``has_last`` the last of its frames is the previous one of the video.
     Keys are each (B, C, h, w), or (B, K, C, h, w) where every object has its own, which are read densely.
@@ -91,25 +91,27 @@ def _read_memory(
         readout = read(attend(affinity(memory, positions[:, None], similarity)), value)
     else:
         scores = affinity(memory, positions, similarity)
-        if schedule is not None and len(keys) > num_given:
+        if schedule is not None and len(keys) > num_prompted:
             scores = scores.unflatten(1, (len(keys), -1))
-            scores = _penalised(scores, schedule, query, num_given, has_last).flatten(1, 2)
+            scores = _penalised(scores, schedule, query, num_prompted, has_last).flatten(1, 2)
         top_k = None if schedule is None else schedule.top_k
         readout = read(attend(scores, top_k), value.flatten(1, 2))
     return readout.view(values[0].shape)
 
 
-def _penalised(scores: Tensor, schedule: Schedule, query: Tensor, num_given: int, has_last: bool) -> Tensor:
+def _penalised(
+    scores: Tensor, schedule: Schedule, query: Tensor, num_prompted: int, has_last: bool
+) -> Tensor:
     """Scores (B, T, positions of a frame, positions of the query) less what a session takes from them."""
-    penalties = [0.0] * num_given + [schedule.penalty] * (scores.shape[1] - num_given)
+    penalties = [0.0] * num_prompted + [schedule.penalty] * (scores.shape[1] - num_prompted)
     if has_last:
         penalties[-1] = schedule.last_penalty
     scores = scores - scores.new_tensor(penalties)[:, None, None]
     if schedule.last_window is None or not has_last:
         return scores
-    rows, columns = (far_apart(length, schedule.last_window, query.device) for length in query.shape[-2:])
-    far = (rows[:, None, :, None] + columns[None, :, None, :]).flatten(2).flatten(0, 1)
-    return torch.cat([scores[:, :-1], scores[:, -1:] + far], dim=1)
+    rows, columns = (distance_bias(length, schedule.last_window, query.device) for length in query.shape[-2:])
+    distance_penalty = (rows[:, None, :, None] + columns[None, :, None, :]).flatten(2).flatten(0, 1)
+    return torch.cat([scores[:, :-1], scores[:, -1:] + distance_penalty], dim=1)
 
 
 def class_targets(masks: Tensor, exists: Tensor) -> Tensor:
@@ -153,13 +155,16 @@ class Draws:
 
 def random_draws(draw: torch.Generator, batch: int, count: int, *, first: bool) -> Draws:
     """Up to ``count`` frames that are read, for each sample its own, the first among them for XMem."""
-    kept = int(first)
+    num_first = int(first)
 
     def choose(t: int) -> Tensor | None:
         if t <= count:
             return None
-        rest = [kept + torch.randperm(t - kept, generator=draw)[: count - kept] for _ in range(batch)]
-        return F.pad(torch.stack(rest), (kept, 0))
+        rest = [
+            num_first + torch.randperm(t - num_first, generator=draw)[: count - num_first]
+            for _ in range(batch)
+        ]
+        return F.pad(torch.stack(rest), (num_first, 0))
 
     return Draws(choose, lambda _: bool(torch.rand((), generator=draw) < DEEP_SHARE))
 
@@ -172,7 +177,7 @@ def _read_frames(memory: Sequence[Remembered], query: XMemFeatures, references: 
     """Readout of the objects from all or the named frames, (B, K, Cv, h, w)."""
     # Frames are the last but two dimensions, so that positions follow one another frame by frame.
     key, shrinkage, value = (
-        _chosen(torch.stack(parts, 1), references) for parts in zip(*memory, strict=True)
+        _select(torch.stack(parts, 1), references) for parts in zip(*memory, strict=True)
     )
     positions = key.transpose(1, 2).flatten(2)
     scores = anisotropic_affinity(
@@ -182,7 +187,7 @@ def _read_frames(memory: Sequence[Remembered], query: XMemFeatures, references: 
     return read(attend(scores)[:, None], rows).view(value[:, 0].shape)
 
 
-def _chosen(frames: Tensor, references: Tensor | None) -> Tensor:
+def _select(frames: Tensor, references: Tensor | None) -> Tensor:
     """Frames (B, t, ...) by their numbers (B, n)."""
     if references is None:
         return frames
@@ -193,21 +198,21 @@ def _chosen(frames: Tensor, references: Tensor | None) -> Tensor:
 def xmem_pass(network: XMem, frames: Tensor, masks: Tensor, exists: Tensor, draws: Draws) -> Tensor:
     """Segment frames 1 to T-1 of a batch of clips as :func:`clip_logits` (XMem, section 3; release)."""
     queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
-    hidden, memory = _fresh(network.hidden_channels, queries[0], masks), list[Remembered]()
+    hidden, memory = _initial_state(network.hidden_channels, queries[0], masks), list[Remembered]()
     selector, outputs, length = exists[:, :, None, None].float(), [], frames.shape[1]
     for t, query in enumerate(queries):
         if t > 0:
             readout = _read_frames(memory, query, draws.references(t))
-            logits, moved = network.decode(query, readout, hidden, update=t < length - 1)
-            hidden = hidden if moved is None else moved
+            logits, updated = network.decode(query, readout, hidden, update=t < length - 1)
+            hidden = hidden if updated is None else updated
             full = F.interpolate(logits.float(), size=frames.shape[-2:], mode="bilinear")
             merged = aggregate_logits(full.sigmoid() * selector)
             outputs.append(merged)
             masks = merged.softmax(1)[:, 1:]
         if t < length - 1:
             deep = t == 0 or draws.deep(t)
-            value, moved = network.encode_memory(query, masks, hidden=hidden, update=deep)
-            hidden = hidden if moved is None else moved
+            value, updated = network.encode_memory(query, masks, hidden=hidden, update=deep)
+            hidden = hidden if updated is None else updated
             memory.append((query.key, query.shrinkage, value))
     return torch.stack(outputs, 1)
 
@@ -221,7 +226,7 @@ def cutie_pass(
     K+1, 4, h, w).
     """
     queries = split(network.encode_query(frames.flatten(0, 1)), len(frames))
-    sensory, memory = _fresh(network.sensory_channels, queries[0], masks), list[Remembered]()
+    sensory, memory = _initial_state(network.sensory_channels, queries[0], masks), list[Remembered]()
     selector, length = exists[:, :, None, None].float(), frames.shape[1]
     summaries: Tensor | None = None
     outputs: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -233,9 +238,9 @@ def cutie_pass(
             pixel = network.fuse(query, readout, sensory, small)
             pixel, levels = network.object_transformer(pixel, summaries, exists)
             by_state = network.aux_computer["sensory_aux"](query.features[0], sensory)
-            logits, moved = network.decode(query, pixel, sensory, update=True)
-            assert moved is not None
-            sensory = moved
+            logits, updated = network.decode(query, pixel, sensory, update=True)
+            assert updated is not None
+            sensory = updated
             merged = aggregate_logits(logits.float().sigmoid() * selector)
             full = F.interpolate(merged, size=frames.shape[-2:], mode="bilinear")
             by_query = aggregate_logits(levels.float().sigmoid().transpose(1, 2) * selector[:, None])
@@ -245,8 +250,8 @@ def cutie_pass(
             small = F.avg_pool2d(masks, network.stride)
         if t < length - 1:
             deep = t == 0 or draws.deep(t)
-            value, moved = network.encode_memory(query, masks, sensory=sensory, update=deep)
-            sensory = sensory if moved is None else moved
+            value, updated = network.encode_memory(query, masks, sensory=sensory, update=deep)
+            sensory = sensory if updated is None else updated
             memory.append((query.key, query.shrinkage, value))
             sums = network.summarise(value, small)
             summaries = sums if summaries is None else summaries + sums
@@ -254,6 +259,6 @@ def cutie_pass(
     return logits, by_state, by_query
 
 
-def _fresh(channels: int, query: XMemFeatures, masks: Tensor) -> Tensor:
+def _initial_state(channels: int, query: XMemFeatures, masks: Tensor) -> Tensor:
     """Recurrent states that nothing has moved on yet, (B, K, channels, h, w)."""
     return query.key.new_zeros(*masks.shape[:2], channels, *query.key.shape[-2:])

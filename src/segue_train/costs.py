@@ -31,11 +31,11 @@ class Cost:
 
 def cost(network: nn.Module, run: Callable[[], object]) -> Cost:
     """Count what a forward pass on the device ``meta`` takes and keeps."""
-    seen: dict[int, int] = {}
+    storages: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        seen[storage._cdata] = storage.nbytes()
+        storages[storage._cdata] = storage.nbytes()
         return tensor
 
     with (
@@ -43,20 +43,22 @@ def cost(network: nn.Module, run: Callable[[], object]) -> Cost:
         torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x),
     ):
         result = run()
-    own = sum(value.nbytes for value in network.parameters())
+    parameter_bytes = sum(value.nbytes for value in network.parameters())
     del result
-    return Cost(3 * counter.get_total_flops() / 1e12, (sum(seen.values()) + MOMENTS * own) / 2**30)
+    return Cost(
+        3 * counter.get_total_flops() / 1e12, (sum(storages.values()) + MOMENTS * parameter_bytes) / 2**30
+    )
 
 
 def seconds_on_processor(operations: float) -> float:
     """About how long operations, in 1e12, take on this processor with its present threads."""
     matrix = torch.rand(SIDE, SIDE)
     matrix @ matrix  # which starts the threads
-    count, begun = 0, time.perf_counter()
-    while (taken := time.perf_counter() - begun) < SECONDS:
+    count, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < SECONDS:
         matrix @ matrix
         count += 1
-    return operations * 1e12 / (SHARE * 2 * SIDE**3 * count / taken)
+    return operations * 1e12 / (SHARE * 2 * SIDE**3 * count / elapsed)
 
 
 def time_left(seconds: float) -> str:

@@ -36,7 +36,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
 from segue.errors import DatasetError, MissingExtraError, SinkError, TrainingError, memory_errors
-from segue.utils.cancel import CancelToken, called_after, cancel_on_signals
+from segue.utils.cancel import CancelToken, call_after, cancel_on_signals
 from segue.utils.extras import requires_extra
 from segue.utils.files import locked, writing
 from segue.utils.system import (
@@ -120,7 +120,7 @@ def _train_on(fabric: Fabric, recipe: Recipe, settings: RunSettings) -> None:
     if fabric.is_global_zero:
         checkpoints.clear_folder(settings.out, recipe.name, resume=settings.resume)
     fabric.barrier()
-    run = Run(fabric, recipe, settings, network)
+    run = TrainingRun(fabric, recipe, settings, network)
     try:
         run.run()
     except (RuntimeError, OSError, EOFError):  # how a lost worker shows depends on what it did last
@@ -131,7 +131,7 @@ def _train_on(fabric: Fabric, recipe: Recipe, settings: RunSettings) -> None:
         ) from None
 
 
-class Run:
+class TrainingRun:
     """One training, as callbacks see it.
 
     Attributes:
@@ -186,16 +186,16 @@ class Run:
         self.fabric.call("on_train_start", run=self)
         with (
             cancel_on_signals() as token,
-            called_after(signal.SIGTERM, self._grace, self._end_now),
+            call_after(signal.SIGTERM, self._grace, self._end_now),
             closing(self.log),
             closing(self._batches(end)) as batches,
             self._changes,
         ):
             while progress.step < end:
                 stop = self._step(islice(batches, settings.accumulate), token)
-                due = progress.step % settings.validate_every == 0 or progress.step == end
+                validates = progress.step % settings.validate_every == 0 or progress.step == end
                 with self.log.pause():
-                    if settings.validate and due:
+                    if settings.validate and validates:
                         self._validate(settings.validate)
                     if stop or progress.step % settings.save_every == 0 or progress.step == end:
                         self._save()
@@ -207,11 +207,11 @@ class Run:
         world, rank = self.fabric.world_size, self.fabric.global_rank
         a_step = self.progress.batches
         data = self.recipe.batches(self.settings.steps * a_step, self.settings.seed)
-        own = Subset(data, range(self.progress.step * a_step + rank, end * a_step, world))
+        subset = Subset(data, range(self.progress.step * a_step + rank, end * a_step, world))
         if self.settings.workers:
             cv2.setNumThreads(1)  # before processes are forked, which cannot end its threads
         loader: DataLoader[Batch] = DataLoader(
-            own,
+            subset,
             batch_size=None,
             num_workers=self.settings.workers,
             worker_init_fn=_settle_worker,
@@ -420,9 +420,9 @@ class _Log:
     @contextmanager
     def pause(self) -> Iterator[None]:
         """The time that is spent inside belongs to no step."""
-        begun = time.perf_counter()
+        start = time.perf_counter()
         yield
-        spent = time.perf_counter() - begun
+        spent = time.perf_counter() - start
         self.mark, self.reported = self.mark + spent, self.reported + spent
 
     def score(self, value: float) -> None:
@@ -450,19 +450,21 @@ class _Log:
 
 def _online_logger(name: LoggerName, settings: RunSettings, progress: Progress) -> Logger:
     """A logger of Lightning for Weights & Biases or MLflow, with the options of the run."""
-    made: Logger
+    logger: Logger
     try:
         from pytorch_lightning import loggers  # late: few trainings use it
 
         if name == "wandb":
-            made = loggers.WandbLogger(name=settings.out.name, project=progress.recipe, save_dir=settings.out)
+            logger = loggers.WandbLogger(
+                name=settings.out.name, project=progress.recipe, save_dir=settings.out
+            )
         else:
-            made = loggers.MLFlowLogger(experiment_name=progress.recipe, run_name=settings.out.name)
+            logger = loggers.MLFlowLogger(experiment_name=progress.recipe, run_name=settings.out.name)
     except ImportError as error:
         package = {"wandb": "wandb", "mlflow": "mlflow-skinny"}[name]
         raise MissingExtraError(f"--logger {name} needs: pip install pytorch-lightning {package}") from error
-    made.log_hyperparams({**progress.origin, "seed": progress.seed, "steps": settings.steps})
-    return made
+    logger.log_hyperparams({**progress.origin, "seed": progress.seed, "steps": settings.steps})
+    return logger
 
 
 def _settle_worker(_: int) -> None:

@@ -24,22 +24,23 @@ Origin = dict[str, str]
 
 def origin_of(*options: Mapping[str, Any]) -> Origin:
     """All options of a training on which its result depends, with digests of the files that they name."""
-    found = {name: value for group in options for name, value in group.items() if name not in STARTS}
-    return {name: _text(value) for name, value in found.items()}
+    values = {name: value for group in options for name, value in group.items() if name not in STARTS}
+    return {name: _text(value) for name, value in values.items()}
 
 
 def require_same(
-    known: Mapping[str, str], now: Mapping[str, str], defaults: Mapping[str, str] | None = None
+    recorded: Mapping[str, str], now: Mapping[str, str], defaults: Mapping[str, str] | None = None
 ) -> None:
     """See that a run is resumed with what it was started with.
 
     Options that are no more do not count; one that the version of the start did not have had its default.
     """
-    known = {**(defaults or {}), **known}
+    recorded = {**(defaults or {}), **recorded}
     for name, value in sorted(now.items()):
-        if known.get(name) != value:
+        if recorded.get(name) != value:
             raise CheckpointError(
-                f"it was started with {name} {known.get(name)}, not {value}; give --overwrite to start again"
+                f"it was started with {name} {recorded.get(name)}, not {value}; "
+                "give --overwrite to start again"
             )
 
 

@@ -45,8 +45,8 @@ def checked_dataclass(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]:
     """
     # Not with defer_build: what is built later loses the docstrings (pydantic 2.14).
     config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False, use_attribute_docstrings=True)
-    made = pydantic.dataclasses.dataclass(frozen=True, kw_only=kw_only, config=config)
-    return cast(Callable[[type[T]], type[T]], made)
+    decorator = pydantic.dataclasses.dataclass(frozen=True, kw_only=kw_only, config=config)
+    return cast(Callable[[type[T]], type[T]], decorator)
 
 
 @checked_dataclass()
@@ -56,9 +56,9 @@ class Checked:
     @model_validator(mode="wrap")
     @classmethod
     def _check(cls, values: ArgsKwargs, build: Callable[[Any], Any]) -> Any:
-        given = inspect.signature(cls).bind(*values.args, **(values.kwargs or {})).arguments
+        arguments = inspect.signature(cls).bind(*values.args, **(values.kwargs or {})).arguments
         try:
-            return build(ArgsKwargs((), given))  # errors name the argument, not its place
+            return build(ArgsKwargs((), arguments))  # errors name the argument, not its place
         except ValidationError as errors:
             raise TrainingError(error_text(errors)) from None
 
@@ -162,8 +162,8 @@ class CommonRecipe(Checked):
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """The optimiser of the recipe with its own constants."""
-        made: torch.optim.Optimizer = type(self).optimise(groups)
-        return made
+        optimizer: torch.optim.Optimizer = type(self).optimise(groups)
+        return optimizer
 
     def step_cost(self, batches: int, *, on_processor: bool) -> str:
         """What a step of so many batches takes of a device, in words; empty where that is little."""
@@ -303,22 +303,22 @@ def check_accelerator(name: str, devices: int) -> None:
     check_choice("the device of a training", name, Accelerator, TrainingError)
     if name in ("auto", "cpu"):
         return
-    there = torch.cuda.device_count() if name != "mps" else int(torch.backends.mps.is_available())
-    if there < devices:
+    available = torch.cuda.device_count() if name != "mps" else int(torch.backends.mps.is_available())
+    if available < devices:
         raise TrainingError(
-            f"--device {name}: PyTorch finds {there} such devices, not {devices}; --device cpu trains on "
+            f"--device {name}: PyTorch finds {available} such devices, not {devices}; --device cpu trains on "
             "the processor"
         )
 
 
-def devices_of(wanted: int) -> tuple[int, int]:
+def devices_of(requested: int) -> tuple[int, int]:
     """Devices of each machine, and machines, of a training that is asked for so many devices on a machine."""
     if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
-        return wanted, 1
+        return requested, 1
     local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
-    if wanted not in (1, local):
+    if requested not in (1, local):
         raise TrainingError(
-            f"--devices {wanted}, but torchrun started {local} on this machine; leave out --devices"
+            f"--devices {requested}, but torchrun started {local} on this machine; leave out --devices"
         )
     if world % local:
         raise TrainingError(

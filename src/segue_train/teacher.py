@@ -64,8 +64,8 @@ class Teacher:
             self._prepared = load(self.name, self.weights, device=frames.device)
         clips = frames.movedim(2, -1).cpu().numpy()
         ids = torch.where(masks <= slots, masks, 0).cpu().numpy().astype(np.uint8)
-        found = [self._track(clip, mask, slots) for clip, mask in zip(clips, ids, strict=True)]
-        return torch.from_numpy(np.stack(found)).to(frames.device)
+        tracked = [self._track(clip, mask, slots) for clip, mask in zip(clips, ids, strict=True)]
+        return torch.from_numpy(np.stack(tracked)).to(frames.device)
 
     def _track(self, clip: np.ndarray, mask: np.ndarray, slots: int) -> np.ndarray:
         """Probabilities (T-1, K+1, H, W) of one clip (T, H, W, 3)."""

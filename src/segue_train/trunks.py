@@ -48,10 +48,10 @@ class MobileNetRecipe(CommonRecipe):
         """The network ``name`` with its first weights; those called ``new...`` may be missing."""
         if self.start is not None:
             shipped = self.start == SHIPPED
-            found = load(name).state_dict() if shipped else read_checkpoint(self.start).tensors
+            tensors = load(name).state_dict() if shipped else read_checkpoint(self.start).tensors
             expected = network.state_dict()
-            fresh = {key: value for key, value in expected.items() if key.startswith(new)}
-            network.load_state_dict(match(self.start, fresh | dict(found), expected))
+            initial = {key: value for key, value in expected.items() if key.startswith(new)}
+            network.load_state_dict(match(self.start, initial | dict(tensors), expected))
         elif self.backbone is not None:
             load_mobilenet(encoder, self.backbone, self.scaling)
         for layer in (encoder.stem, *encoder.blocks[: self.frozen]):
@@ -95,14 +95,14 @@ def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], weight: str, norm: str) 
     mean, var, gain, shift = (state[f"{norm}.{leaf}"].double() for leaf in leaves)
     kernel = state[f"{weight}.weight"].double()
     fused = fuse_conv_bn_weights(kernel, None, mean, var, 1e-5, gain, shift)
-    for own, value in zip(conv.parameters(), fused, strict=True):
-        own.copy_(value)
+    for parameter, value in zip(conv.parameters(), fused, strict=True):
+        parameter.copy_(value)
 
 
 @torch.no_grad()
-def take(path: Path, wanted: dict[str, Tensor]) -> None:
+def take(path: Path, parameters: dict[str, Tensor]) -> None:
     """Fill tensors in place from tensors of the same names in a file."""
     tensors = read_checkpoint(path).tensors
-    present = {name: tensors[name] for name in wanted if name in tensors}
-    for name, tensor in match(path, present, wanted).items():
-        wanted[name].copy_(tensor)
+    present = {name: tensors[name] for name in parameters if name in tensors}
+    for name, tensor in match(path, present, parameters).items():
+        parameters[name].copy_(tensor)

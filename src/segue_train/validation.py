@@ -38,8 +38,10 @@ def j_and_f(network: nn.Module, sequences: Iterable[Sequence]) -> float:
         accumulator, begin = DavisAccumulator(sequence.name), next(iter(sequence.annotations))
         for i in range(begin, len(sequence)):
             truth = sequence.read_mask(i) if i in sequence.annotations else None
-            given = np.where(truth == VOID, np.uint8(0), truth) if i == begin and truth is not None else None
-            result = session.step(Frame(i, float(i), sequence.read_image(i)), given)
+            first_mask = (
+                np.where(truth == VOID, np.uint8(0), truth) if i == begin and truth is not None else None
+            )
+            result = session.step(Frame(i, float(i), sequence.read_image(i)), first_mask)
             if truth is not None:
                 accumulator.update(result.mask, truth)
         scores.append(accumulator.score().j_and_f)
@@ -73,11 +75,11 @@ def clip_ap(network: nn.Module, dataset: YTVISDataset, short_side: int = SHORT_S
     for video in dataset:
         images = map(partial(dataset.read_image, video), range(len(video)))
         records = whole_clip(model, images, video.size, device=device, short_side=short_side)
-        found = []
+        detections = []
         for record in records:
             track = RleTrack.parse(record["segmentations"], video.size, forms="compressed")
-            found.append(DetectedInstance(record["category_id"], record["score"], track))
-        accumulator.update(video.id, dataset.annotations(video), found)
+            detections.append(DetectedInstance(record["category_id"], record["score"], track))
+        accumulator.update(video.id, dataset.annotations(video), detections)
     return accumulator.score().stats["AP"]
 
 

@@ -96,12 +96,14 @@ class Camera(Observer):
         self._notifier: Notifier | None = None
         self._times: deque[float] = deque(maxlen=RATE_FRAMES)
         self._last: tuple[Frame, Segmentation] | None = None
-        self._seen, self._delay = -float("inf"), 0.0
+        self._encoding = threading.Lock()
+        self._encoded: tuple[object, bytes] | None = None  # the frame and result of an image, and its JPEG
+        self._last_time, self._delay = -float("inf"), 0.0
         self._current = job  # what runs now
         self._opened: Run | None = None
         self._disk: DiskUse | None = None
-        self._disk_seen = -float("inf")
-        self._begun = set[object]()  # outputs that hold what it has watched
+        self._disk_time = -float("inf")
+        self._started_outputs = set[object]()  # outputs that hold what it has watched
         self._pause = CancelToken()  # ends the wait before a run begins again
         self._since = time.time()  # when it began to be as it is
         self._image_size: tuple[VideoSource, tuple[int, int]] | None = None  # and whose it is
@@ -117,10 +119,10 @@ class Camera(Observer):
 
     def change(self, job: ForegroundJob) -> None:
         """Go on with another job: with other zones and rules at once, with all else in a new run."""
-        before, self.job = self._current, job
+        previous, self.job = self._current, job
         change = None if self._opened is None else self._opened.change_events
-        if change is not None and before == job.model_copy(
-            update={name: getattr(before, name) for name in RULES}
+        if change is not None and previous == job.model_copy(
+            update={name: getattr(previous, name) for name in RULES}
         ):
             try:
                 change(job)
@@ -158,7 +160,7 @@ class Camera(Observer):
     @property
     def well(self) -> bool:
         """Whether it gives frames."""
-        return self._online and time.monotonic() - self._seen < SILENT
+        return self._online and time.monotonic() - self._last_time < SILENT
 
     @property
     def status(self) -> tuple[Literal["starting", "online", "lost"], float]:
@@ -166,7 +168,7 @@ class Camera(Observer):
         if self.well:
             return "online", self._since
         if self._online:  # and silent
-            return "lost", time.time() - (time.monotonic() - self._seen)
+            return "lost", time.time() - (time.monotonic() - self._last_time)
         return "lost" if self._frames or self._error else "starting", self._since
 
     def _go(self, *, online: bool) -> None:
@@ -210,11 +212,11 @@ class Camera(Observer):
     @property
     def disk(self) -> DiskUse | None:
         """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
-        if time.monotonic() - self._disk_seen > KEEP_SECONDS:
+        if time.monotonic() - self._disk_time > KEEP_SECONDS:
             with suppress(OSError):  # as without a handle for a file: what was known holds
                 folders = [] if (archive := self.archive) is None else archive.folders()
                 self._disk = disk_use(folders, Retention.parse(self.job.keep))
-            self._disk_seen = time.monotonic()
+            self._disk_time = time.monotonic()
         return self._disk
 
     @property
@@ -248,21 +250,21 @@ class Camera(Observer):
 
     def image(self) -> bytes:
         """The newest frame with its objects, as JPEG; empty before the first one."""
-        if self._last is None:
-            return b""
-        frame, result = self._last
-        drawn = overlay(frame.image, result.mask)
-        coded = cv2.imencode(
-            ".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
-        )
-        return bytes(np.asarray(coded[1]).tobytes())
+        with self._encoding:  # once for all who look
+            last = self._last
+            if last is not None and (self._encoded is None or self._encoded[0] is not last):
+                overlaid = overlay(last[0].image, last[1].mask)
+                quality = (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
+                coded = cv2.imencode(".jpg", cv2.cvtColor(overlaid, cv2.COLOR_RGB2BGR), quality)
+                self._encoded = last, np.asarray(coded[1]).tobytes()
+            return b"" if self._encoded is None else self._encoded[1]
 
     def watch(self, stop: CancelToken) -> None:
         """Watch until it is to stop, or the camera has an end, or a limit in the job is reached."""
         failures = 0
         CAMERA.set(self.name)
         while not stop.cancelled:
-            before = self._frames
+            previous_frames = self._frames
             self._current = self.job
             try:
                 self._run(self._current, stop)
@@ -277,14 +279,14 @@ class Camera(Observer):
                 continue  # however the run has ended; what it could not deliver waits for the next one
             if not failed:
                 return
-            failures = 1 if self._frames > before else failures + 1
+            failures = 1 if self._frames > previous_frames else failures + 1
             self._restarts += 1
             self._pause_for(self._patience.delay(failures), stop)
 
     def _run(self, job: ForegroundJob, stop: CancelToken) -> None:
         outputs, frames = _outputs_of(job), self._frames
         source = open_video(job.source)
-        if outputs in self._begun and source.endless:
+        if outputs in self._started_outputs and source.endless:
             job = _going_on(job)
         source.name = self.name
         self._source = source
@@ -298,7 +300,7 @@ class Camera(Observer):
         finally:
             stop.forget(source.stop)
             if self._frames > frames:
-                self._begun.add(outputs)
+                self._started_outputs.add(outputs)
             self._go(online=False)
             self._note_size(source)
             self._source = self._opened = None
@@ -325,7 +327,7 @@ class Camera(Observer):
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._frames += 1
-        self._last, self._seen = (frame, result), time.monotonic()
+        self._last, self._last_time = (frame, result), time.monotonic()
         if self._source is not None:
             self._note_size(self._source)
         self._times.append(time.monotonic())
@@ -473,7 +475,7 @@ def network_pool(cameras: int) -> ThreadPoolExecutor:
 
 
 _LOCK = threading.Lock()
-_BEFORE = list[tuple[int, int]]()
+_PREVIOUS_THREADS = list[tuple[int, int]]()
 """Numbers of threads of PyTorch and OpenCV before each :func:`sharing_cores` that has not ended."""
 
 
@@ -487,7 +489,7 @@ def sharing_cores(cameras: int) -> Iterator[None]:
     """
     threads = _threads_each(num_cores(), cameras)
     with _LOCK:
-        _BEFORE.append((torch.get_num_threads(), cv2.getNumThreads()))
+        _PREVIOUS_THREADS.append((torch.get_num_threads(), cv2.getNumThreads()))
         torch.set_num_threads(threads)
         set_opencv_threads(threads)
     share_heap()
@@ -495,8 +497,10 @@ def sharing_cores(cameras: int) -> Iterator[None]:
         yield
     finally:
         with _LOCK:
-            before, opencv = _BEFORE.pop()  # the first entry comes last, in whatever order they end
-            torch.set_num_threads(before)
+            previous_threads, opencv = (
+                _PREVIOUS_THREADS.pop()
+            )  # the first entry comes last, in whatever order they end
+            torch.set_num_threads(previous_threads)
             set_opencv_threads(opencv)
 
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,8 +16,6 @@ from segue.errors import UndeliveredError
 from segue.events.table import Event
 from segue.jobs.values import ForegroundJob
 from segue.reports.terminal import interruptible
-from segue.utils.access import encryption
-from segue.utils.access import hash_password as make_hash
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.utils.inputs import printable
 from segue.video.sources.addresses import is_address, public_address
@@ -26,11 +24,13 @@ from segue_watch.drawn import Change, save_change
 from segue_watch.log import Log, LogFormat
 from segue_watch.reload import CameraFile, PageReload, Reload
 from segue_watch.service import Watchdog, tell_systemd
+from segue_web.access.encryption import encryption
+from segue_web.access.passwords import hash_password as make_hash
 
 
-def _ask_for_password(asked: bool) -> None:
+def _ask_for_password(requested: bool) -> None:
     """Print the hash of a password that a person types twice, and end."""
-    if asked:
+    if requested:
         typer.echo(make_hash(typer.prompt("Password", hide_input=True, confirmation_prompt=True)))
         raise typer.Exit
 
@@ -93,7 +93,7 @@ def watch(
     context = encryption(host, certfile, keyfile, plain_http=plain_http)
     saved = CameraFile(file, output)
     jobs, access_table = saved.read()
-    access, new_token = access_table.beyond(host)
+    access, new_token = access_table.for_host(host)
     if port is not None:
         check_page(port, host, jobs)
     if check:
@@ -104,7 +104,9 @@ def watch(
         return
     # Late: the file is checked before.
     from segue_watch.cameras import Camera, CameraSet, network_pool, sharing_cores
-    from segue_watch.page import CameraPage
+
+    if port is not None:
+        from segue_watch.page import CameraPage  # needs an extra
 
     pool = network_pool(len(jobs))
     lock = Lock()
@@ -128,7 +130,7 @@ def watch(
             reload.look()
             watchdog.look()
 
-        served: AbstractContextManager[CameraPage | None] = nullcontext()
+        served: AbstractContextManager[Any] = nullcontext()
         if port is not None:
             served = CameraPage(cameras, port, save, host=host, access=access, encryption=context)
         with served as page:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
-from segue.cli.running import given_in_file, job_of_given
+from segue.cli.running import given_in_file, job_of_values
 from segue.errors import SegueError
 from segue.events.messages.notify import topic_of
 from segue.jobs.plan import check_needs
@@ -19,8 +19,8 @@ from segue.sinks.outputs import default_folder
 from segue.utils.inputs import check_file
 from segue.utils.redaction import redact
 from segue.video.sources.addresses import is_address
-from segue_watch.access import Access
 from segue_watch.service import with_secrets
+from segue_web.access.authentication import Access
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -72,14 +72,16 @@ def jobs_of(cameras: Mapping[str, Camera], defaults: Options, output: Path) -> d
     Raises:
         SegueError: a camera means nothing; the message names it.
     """
-    given = {name: each if isinstance(each, Mapping) else {"source": each} for name, each in cameras.items()}
-    own = {name: _options(each) for name, each in given.items()}
-    if not own:
+    options_of = {
+        name: each if isinstance(each, Mapping) else {"source": each} for name, each in cameras.items()
+    }
+    own_options = {name: _options(each) for name, each in options_of.items()}
+    if not own_options:
         raise SegueError("there is no camera to watch")
-    return _jobs(own, _options(defaults), "cameras", output)
+    return _jobs(own_options, _options(defaults), "cameras", output)
 
 
-def _options(given: Options) -> dict[str, Any]:
+def _options(options: Options) -> dict[str, Any]:
     """Options of a program as a file has them."""
 
     def plain(value: Any) -> Any:
@@ -87,7 +89,7 @@ def _options(given: Options) -> dict[str, Any]:
             return str(value)
         return [plain(each) for each in value] if isinstance(value, (list, tuple)) else value
 
-    return {name.replace("_", "-"): plain(value) for name, value in given.items()}
+    return {name.replace("_", "-"): plain(value) for name, value in options.items()}
 
 
 def parse_file(text: bytes, path: Path, output: Path) -> tuple[dict[str, ForegroundJob], Access]:
@@ -107,11 +109,11 @@ def parse_file(text: bytes, path: Path, output: Path) -> tuple[dict[str, Foregro
 
 def _access_of(content: dict[str, Any], path: Path) -> Access:
     """Who may look, of the content of a file, from which it is taken."""
-    given = content.pop("page", {})
-    if not isinstance(given, dict):
+    values = content.pop("page", {})
+    if not isinstance(values, dict):
         raise SegueError(f"{path}: [page] is a table")
     try:
-        return Access.parse({key: for_camera(value, "") for key, value in given.items()})
+        return Access.parse({key: for_camera(value, "") for key, value in values.items()})
     except SegueError as error:
         raise SegueError(redact(f"{path}: {error}")) from None
 
@@ -120,16 +122,16 @@ def _jobs(
     cameras: Mapping[str, Any], defaults: Mapping[str, Any], path: str, output: Path
 ) -> dict[str, ForegroundJob]:
     jobs, problems = {}, list[str]()
-    for name, own in cameras.items():
+    for name, camera_options in cameras.items():
         if not _NAME.fullmatch(name):
             raise SegueError(f"{path}: camera {name!r}: a name has letters, digits, - and _")
         values = {"events": str(output / f"{name}.csv"), **defaults}
-        values |= own if isinstance(own, dict) else {"source": None}
+        values |= camera_options if isinstance(camera_options, dict) else {"source": None}
         if not isinstance(values.get("source"), (str, int)):
             raise SegueError(f"{path}: [cameras.{name}] needs a source")
         try:
-            given = {key: for_camera(value, name) for key, value in values.items()}
-            job = job_of_given("foreground", given_in_file("foreground", given))
+            expanded = {key: for_camera(value, name) for key, value in values.items()}
+            job = job_of_values("foreground", given_in_file("foreground", expanded))
             check_needs([job])
         except SegueError as error:
             problems.append(redact(f"{path}: camera {name}: {error}"))
@@ -137,11 +139,11 @@ def _jobs(
         jobs[name] = cast(ForegroundJob, job)
     if problems:
         raise SegueError("\n".join(problems))
-    _check_apart(jobs, path)
+    _check_distinct(jobs, path)
     return jobs
 
 
-def _check_apart(jobs: Mapping[str, ForegroundJob], path: str) -> None:
+def _check_distinct(jobs: Mapping[str, ForegroundJob], path: str) -> None:
     """Refuse two cameras that would write one file or folder, or answer for one topic of Home Assistant."""
     users: dict[object, str] = {}
     for name, job in jobs.items():
@@ -163,11 +165,11 @@ def _check_apart(jobs: Mapping[str, ForegroundJob], path: str) -> None:
             )
     topics = {name: topic_of(job.notify) for name, job in jobs.items() if job.notify is not None}
     for name, topic in topics.items():
-        others = [other for other in topics if other != name and topics[other] == topic]
-        if topic is not None and others and jobs[name].home_assistant:
+        same_topic = [other for other in topics if other != name and topics[other] == topic]
+        if topic is not None and same_topic and jobs[name].home_assistant:
             raise SegueError(
-                f"{path}: cameras {name} and {others[0]} have one topic, and home-assistant needs one for "
-                "each; give mqtt://HOST/cameras/{name}"
+                f"{path}: cameras {name} and {same_topic[0]} have one topic, and home-assistant needs one "
+                "for each; give mqtt://HOST/cameras/{name}"
             )
 
 

@@ -14,13 +14,10 @@ from segue.events.zones import Zone
 from segue.jobs.values import ForegroundJob
 from segue.utils.files import rewrite
 from segue_watch.configuration import for_camera, parse_file, read_text
+from segue_web.server.conflicts import ConflictError
 
 DrawnOption = Literal["zone", "ignore", "min-height"]
 """Options that people draw in an image."""
-
-
-class ConflictError(SegueError):
-    """Somebody else has changed what a change was made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +110,20 @@ def _apply(change: Change, listed: Any, name: str) -> None:
     """Change a list of texts in place; the others stay as they are written."""
     values = [_parse(change.option, for_camera(str(text), name)) for text in listed]
     new = _parse(change.option, change.new) if change.new else None
+    current = [str(text) for text in listed]
     index = None
     if change.previous:
         previous = _parse(change.option, change.previous)
         if previous not in values:
             raise ConflictError(
-                f"{_label(previous)} was changed or removed by somebody else; look at it, and try it again"
+                f"{_label(previous)} was changed or removed by somebody else; look at it, and try it again",
+                current,
             )
         index = values.index(previous)
     if new is not None and _identity(new) in [
         _identity(value) for i, value in enumerate(values) if i != index
     ]:
-        raise ConflictError(f"{_label(new)} is there already; choose another name or place")
+        raise ConflictError(f"{_label(new)} is there already; choose another name or place", current)
     if index is None:
         listed.append(change.new)
     elif new is None:

@@ -102,16 +102,16 @@ class Query:
     def parse(cls, text: str) -> Query:
         """Read the part of an address behind ``?``; raises SegueError if it means nothing."""
         try:
-            given = parse_qs(text, max_num_fields=100)
-            limit = min(MAX_EVENTS, max(1, int(given.get("limit", ["60"])[0][:9])))
-            after, before = float(given.get("after", ["0"])[0]), float(given.get("before", ["inf"])[0])
-            cursor = Cursor.parse(given["cursor"][0]) if "cursor" in given else None
+            fields = parse_qs(text, max_num_fields=100)
+            limit = min(MAX_EVENTS, max(1, int(fields.get("limit", ["60"])[0][:9])))
+            after, before = float(fields.get("after", ["0"])[0]), float(fields.get("before", ["inf"])[0])
+            cursor = Cursor.parse(fields["cursor"][0]) if "cursor" in fields else None
         except ValueError as error:
             raise SegueError(f"no such question: {error}") from None
         cameras, zones, labels, kinds = (
-            frozenset(given.get(word, ())) for word in ("camera", "zone", "label", "event")
+            frozenset(fields.get(word, ())) for word in ("camera", "zone", "label", "event")
         )
-        return cls(cameras, zones, labels, kinds, after, before, cursor, "unreviewed" in given, limit)
+        return cls(cameras, zones, labels, kinds, after, before, cursor, "unreviewed" in fields, limit)
 
     def matches(self, kind: Kind) -> bool:
         """Whether events of a kind are asked for."""

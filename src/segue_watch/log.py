@@ -29,7 +29,7 @@ class CameraWarning(UserWarning):
     """A camera failed and begins again; the message names it and says why."""
 
 
-_LOST = "their tables have them, the standard output does not"
+_LOST_EVENTS = "their tables have them, the standard output does not"
 
 
 class Log(AbstractContextManager["Log"]):
@@ -43,7 +43,8 @@ class Log(AbstractContextManager["Log"]):
         self._as_json, self._quiet = form == "json", is_quiet()
         self._errors = LineWriter(sys.stderr)
         self._events = LineWriter(
-            sys.stdout, lambda reason: self._write("warning", "", f"events are lost here ({reason}); {_LOST}")
+            sys.stdout,
+            lambda reason: self._write("warning", "", f"events are lost here ({reason}); {_LOST_EVENTS}"),
         )
         self._warnings = warnings.catch_warnings()
 
@@ -66,7 +67,7 @@ class Log(AbstractContextManager["Log"]):
         self._warnings.__exit__(None, None, None)
         self._events.close()
         if self._events.lost:
-            self.notice("", f"{self._events.lost} events: {_LOST}")
+            self.notice("", f"{self._events.lost} events: {_LOST_EVENTS}")
         self._errors.close()
 
     def event(self, line: str) -> None:

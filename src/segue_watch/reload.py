@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob
-from segue.utils.access import certificate, load_certificate
-from segue_watch.access import Access
 from segue_watch.configuration import check_devices, check_port, parse_file, read_text
 from segue_watch.log import Log
+from segue_web.access.authentication import Access
+from segue_web.access.encryption import certificate, load_certificate
 
 if TYPE_CHECKING:  # PyTorch is imported when the file is checked
     from segue_watch.cameras import CameraSet
@@ -161,13 +161,13 @@ class PageReload:
     def prepare(self, jobs: Mapping[str, ForegroundJob], access: Access) -> Callable[[], list[str]]:
         """See that the page can follow; gives what makes it follow, and what is new then."""
         check_port(self._port, jobs)
-        complete, printed = access.beyond(self._host, self._printed)
+        complete, printed = access.for_host(self._host, self._printed)
         if self._encryption is not None:
             certificate(*self._encryption[1:])
 
         def follow() -> list[str]:
-            previous = self._page.visitors.access
-            self._page.visitors.access = complete
+            previous = self._page.authenticator.access
+            self._page.authenticator.access = complete
             if self._encryption is not None:
                 load_certificate(*self._encryption)
             notices = [f"[page]: {changes}"] if (changes := complete.changes(previous)) else []

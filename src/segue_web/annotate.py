@@ -238,17 +238,17 @@ class AnnotateBackend(Backend):
 
     async def import_file(self, name: str, path: Path) -> dict[str, Any]:
         # Not in the thread of the project, which all pages wait for.
-        given = await asyncio.to_thread(read_labels, path, self.video, name)
+        labels = await asyncio.to_thread(read_labels, path, self.video, name)
         self._uploads += 1
-        self._imports[self._uploads] = uploaded = Upload(given)
+        self._imports[self._uploads] = uploaded = Upload(labels)
         self._imports.pop(self._uploads - KEPT_IMPORTS, None)
         number = self._uploads
 
         def preview() -> dict[str, Any]:
-            added = additions(self.project, given)
-            return {**self._preview(uploaded, effects(self.project, given)), "schema": ", ".join(added)}
+            added = additions(self.project, labels)
+            return {**self._preview(uploaded, effects(self.project, labels)), "schema": ", ".join(added)}
 
-        return {"upload": number, "left_out": left_out(given), **await self.run(preview)}
+        return {"upload": number, "left_out": left_out(labels), **await self.run(preview)}
 
     def _preview(self, upload: Upload, changes: list[Effect]) -> dict[str, Any]:
         """List what an import changes, and note the revision at which a person sees it."""
@@ -256,14 +256,14 @@ class AnnotateBackend(Backend):
         return {"objects": _listed(changes)}
 
     def export_file(self, name: str) -> Path | None:
-        known = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
-        return known.get(name)
+        files = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
+        return files.get(name)
 
-    def import_all(self, given: Labels, wanted: list[Effect]) -> None:
+    def import_all(self, labels: Labels, selected: list[Effect]) -> None:
         """Import what was read of a file, as one change."""
-        self._trackings.refuse_tracked("import masks of an object", *(effect.target for effect in wanted))
+        self._trackings.refuse_tracked("import masks of an object", *(effect.target for effect in selected))
         with self.project.change("import"):
-            self.store_import(given, wanted)
+            self.store_import(labels, selected)
 
     def store_import(self, labels: Labels, changes: list[Effect]) -> None:
         """Import what was read of a file, inside :meth:`segue_web.project.store.Store.change`."""
@@ -274,29 +274,29 @@ class AnnotateBackend(Backend):
         uploaded = self._imports.get(upload)
         if uploaded is None:
             raise PromptError("the file was uploaded too long ago; choose it again")
-        wanted = effects(self.project, uploaded.labels, targets)
+        selected = effects(self.project, uploaded.labels, targets)
         if preview:
-            return self._preview(uploaded, wanted)
+            return self._preview(uploaded, selected)
         self.project.check_objects([i for i in targets.values() if i is not None], uploaded.revision)
-        self.import_all(uploaded.labels, wanted)
+        self.import_all(uploaded.labels, selected)
         del self._imports[upload]
-        return {"message": summary(wanted)}
+        return {"message": summary(selected)}
 
     async def _hello(self, browser: messages.ShortText = "", guest: bool = False) -> dict[str, Any]:
         """All that a page needs to begin; see :meth:`segue_web.project.visitors.Visitors.name_of`."""
         runners = self._trackings.runner, self._export_runner
         while True:
             jobs = [runner.job for runner in runners]
-            known = await self.run(self._known)
+            state = await self.run(self._known)
             # Pages are sent begin and end of a job from this event loop, before or after the answer.
             if jobs == [runner.job for runner in runners]:
                 break
         tracking, exporting = [job and job.progress for job in jobs]
         if tracking is not None:
-            known["interrupted"] = None
+            state["interrupted"] = None
         name, is_guest = self._visitors.name_of(browser, guest=guest)
         visitor = {"user": name, "guest": is_guest}
-        return {**known, **visitor, "running": tracking, "exporting": exporting, "loading": self._loading}
+        return {**state, **visitor, "running": tracking, "exporting": exporting, "loading": self._loading}
 
     def _known(self) -> dict[str, Any]:
         """The first answer to a page, without the running job; in the project's thread."""
@@ -329,9 +329,9 @@ class AnnotateBackend(Backend):
 
     async def _look(self, frames: messages.Indices) -> dict[str, Any]:
         """Masks and prompts of frames."""
-        known = [index for index in frames if index < self.video.count]
+        valid = [index for index in frames if index < self.video.count]
         # One by one, so that what is to be saved need not wait for all.
-        return {"frames": [await self.run(partial(self.project.frame, index)) for index in known]}
+        return {"frames": [await self.run(partial(self.project.frame, index)) for index in valid]}
 
     async def _prepare(self, frame: messages.Index, at: messages.Place | None = None) -> None:
         """Compute for the first click on a frame, which will be where the pointer rests, if it does."""
@@ -358,8 +358,12 @@ class AnnotateBackend(Backend):
         colour: messages.Colour | None = None,
         visible: bool | None = None,
         locked: bool | None = None,
+        seen: messages.Revision | None = None,
     ) -> None:
-        """Change an object and those in ``also``; empty removes a class or group, None an attribute."""
+        """Change an object and those in ``also``; empty removes a class or group, None an attribute.
+
+        ``seen``: the revision whose properties a person has seen; None does not matter.
+        """
         schema = self.project.schema
         schema.check_class(category or "")
         if attributes:
@@ -374,6 +378,11 @@ class AnnotateBackend(Backend):
             "locked": locked,
         }
         values = {field: value for field, value in fields.items() if value is not None}
+        if seen is not None:
+            changed = [field for field in values if field not in ("attributes", "visible", "locked")]
+            for number in (object, *also):
+                self.project.check_properties(number, seen, changed)
+                self.project.check_properties(number, seen, attributes or (), "attributes")
         with self.project.change(", ".join(STEPS.get(field, field) for field in values)):
             for number in (object, *also):
                 self.project.set_object(number, **values)
@@ -382,10 +391,19 @@ class AnnotateBackend(Backend):
         return next((row["category"] for row in self.project.objects() if row["id"] == object), None)
 
     def _frame_attributes(
-        self, object: messages.Number, frame: messages.Index, attributes: messages.Attributes
+        self,
+        object: messages.Number,
+        frame: messages.Index,
+        attributes: messages.Attributes,
+        seen: messages.Revision | None = None,
     ) -> None:
-        """Have attributes of an object hold from a frame on; None takes back what was said there."""
+        """Have attributes of an object hold from a frame on; None takes back what was said there.
+
+        ``seen``: as of :meth:`_object`.
+        """
         self.project.schema.check(self._class_of(object), attributes, "frame")
+        if seen is not None:
+            self.project.check_properties(object, seen, attributes, "frame_attributes")
         with self.project.change("attribute of a frame"):
             self.project.set_frame_attributes(object, frame, attributes)
 
@@ -474,8 +492,10 @@ class AnnotateBackend(Backend):
         user = self.project.history()["users"]["redo" if redo else "undo"]
         done = self.project.undo(redo=redo, entry=entry)
         if done is None:
-            beside = " but what is of an object that is being tracked" if self._trackings.runner.job else ""
-            raise SegueError(f"there is nothing to {'redo' if redo else 'undo'}{beside}")
+            exception = (
+                " but what is of an object that is being tracked" if self._trackings.runner.job else ""
+            )
+            raise SegueError(f"there is nothing to {'redo' if redo else 'undo'}{exception}")
         label, changed = done
         names |= self._names()
         about = [names[number] for number in sorted(changed.numbers) if number in names]
@@ -522,12 +542,12 @@ class AnnotateBackend(Backend):
         with self._export_runner.beginning("export"):
             if soft:
                 need_matting()
-            wanted: dict[str, Any] = {"all_frames": all_frames, "first": first, "last": last, "soft": soft}
-            taken = await self.run(partial(snapshot, self.project, self.video, objects, **wanted))
+            options: dict[str, Any] = {"all_frames": all_frames, "first": first, "last": last, "soft": soft}
+            annotations = await self.run(partial(snapshot, self.project, self.video, objects, **options))
             self.exports.mkdir(exist_ok=True)
             target = free_path(self.exports, self.video.name, format)
-            job = Job("export", steps(taken, format), target=target, user=actor())
-            self._export_runner.begin(job, self.steps(export_job, taken, format, target))
+            job = Job("export", steps(annotations, format), target=target, user=actor())
+            self._export_runner.begin(job, self.steps(export_job, annotations, format, target))
         return {"name": target.name, "path": str(target)}
 
     async def _stop_export(self, run: messages.ShortText | None = None) -> None:
@@ -547,8 +567,8 @@ class AnnotateBackend(Backend):
         self, frame: messages.Index, detector: messages.ShortText, text: messages.LongText = ""
     ) -> dict[str, Any]:
         """Propose objects of a frame; with a text, those that its phrases name."""
-        found: dict[str, Any] = await self._worker.ask("find", frame, detector, text)
-        return found
+        suggestions: dict[str, Any] = await self._worker.ask("find", frame, detector, text)
+        return suggestions
 
     def _adopt(self, frame: messages.Index, chosen: messages.Suggestions) -> None:
         """Make objects of what was proposed."""
@@ -561,6 +581,9 @@ class AnnotateBackend(Backend):
                 self.project.correct(frame, number, Correction())
 
 
-def _listed(found: list[Effect]) -> list[dict[str, Any]]:
+def _listed(listed_effects: list[Effect]) -> list[dict[str, Any]]:
     """Preview of an import for the page."""
-    return [{"number": one.number, "name": one.name, "target": one.target, "text": one.text} for one in found]
+    return [
+        {"number": one.number, "name": one.name, "target": one.target, "text": one.text}
+        for one in listed_effects
+    ]

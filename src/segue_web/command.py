@@ -12,9 +12,11 @@ import typer
 from segue.cli.options import CERTFILE, KEYFILE, PLAIN_HTTP
 from segue.errors import SegueError, SourceError
 from segue.reports.terminal import interruptible
-from segue.utils import access
 from segue.utils.extras import missing_packages
-from segue.utils.inputs import not_there, printable
+from segue.utils.inputs import missing_message, printable
+from segue_web.access.addresses import LOOPBACK
+from segue_web.access.encryption import encryption
+from segue_web.access.passwords import own_token
 
 if TYPE_CHECKING:
     from segue.jobs.observer import Observer
@@ -126,7 +128,7 @@ def annotate(
     if len(user) > MAX_NAME or not user.isprintable():
         raise SegueError(f"--user: give a name of at most {MAX_NAME} characters, without control characters")
     _check_source(video)
-    _check_there(*(import_ or ()))
+    _check_exists(*(import_ or ()))
     from segue.video.sources.images import name_of_source
 
     name = name_of_source(video)
@@ -278,14 +280,13 @@ def serve(
     need_web()
     from segue.registry import MODELS
     from segue_web.server.address import listening
-    from segue_web.server.guard import certificate, quiet_server, refuse_pages
+    from segue_web.server.kit import for_programs, quiet_server
     from segue_web.services.assistant import Assistant
 
-    access.encryption(host, certfile, keyfile, plain_http=plain_http)
-    encryption = {} if certfile is None else certificate(certfile, keyfile)
-    token, is_new = (None, False) if host in access.LOOPBACK else access.own_token()
-    own = prompter or MODELS.find(model).prompter
-    assistant = Assistant(model=model, weights=weights, prompter=own, device=device)
+    context = encryption(host, certfile, keyfile, plain_http=plain_http)
+    token, is_new = (None, False) if host in LOOPBACK else own_token()
+    prompter_name = prompter or MODELS.find(model).prompter
+    assistant = Assistant(model=model, weights=weights, prompter=prompter_name, device=device)
     if tool == "label-studio":
         from segue_web.services import label_studio as backend
         from segue_web.services.media import Media
@@ -296,14 +297,14 @@ def serve(
         from segue_web.services import x_anylabeling
 
         app = x_anylabeling.make_app(assistant)
-    refuse_pages(app, host, token)
     listener = listening(host, port)
-    found = f"{tool} finds segue at http{'s' if encryption else ''}://{host}:{port}"
+    notice = f"{tool} finds segue at http{'' if context is None else 's'}://{host}:{port}"
     if is_new:
-        found += f" with the token {token}"
-    typer.echo(f"{found}  (Ctrl-C ends)")
+        notice += f" with the token {token}"
+    typer.echo(f"{notice}  (Ctrl-C ends)")
     try:
-        quiet_server(app, limit_concurrency=MAX_CONNECTIONS, **encryption).run(sockets=[listener])
+        guarded = for_programs(app, token)
+        quiet_server(guarded, context, limit_concurrency=MAX_CONNECTIONS).run(sockets=[listener])
     except KeyboardInterrupt:
         os._exit(130)  # downloads and networks at work are not waited for
 
@@ -339,7 +340,7 @@ def view(
         segue view results/highway --video highway/input --against highway/groundtruth
     """
     need_web()
-    _check_there(results, against)
+    _check_exists(results, against)
     if video is not None:
         _check_source(video)
     from segue_web.server import server
@@ -354,14 +355,14 @@ def _check_source(video: Path) -> None:
     from segue.video.sources.images import is_source
 
     if not is_source(video):
-        raise SourceError(not_there(video))
+        raise SourceError(missing_message(video))
 
 
-def _check_there(*places: Path | None) -> None:
+def _check_exists(*places: Path | None) -> None:
     """See that files and folders are there, before PyTorch is imported."""
     for place in places:
         if place is not None and not place.exists():
-            raise SourceError(not_there(place))
+            raise SourceError(missing_message(place))
 
 
 def live_page(observer: Observer, port: int, browser: bool, events: bool) -> LivePage:

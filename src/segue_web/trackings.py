@@ -12,7 +12,14 @@ from segue_web.project.memory import TrackingMemory, forget
 from segue_web.project.project import MarkedMask, Project, Send
 from segue_web.project.queue import TrackingQueue, objects_of
 from segue_web.project.store import acting, actor
-from segue_web.project.tracking import Direction, planned, previous_masks, resumed, shown, track_job
+from segue_web.project.tracking import (
+    Direction,
+    conditioning_frames,
+    planned,
+    previous_masks,
+    resumed,
+    track_job,
+)
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.server import Run
@@ -93,11 +100,11 @@ class Trackings:
     async def go_on(self) -> None:
         """Go on where the program ended in the midst of a tracking that nobody had stopped."""
 
-        def is_due() -> bool:
+        def needs_start() -> bool:
             left = self._project.noted("tracking") is not None or bool(self._queue.waiting)
             return left and not self._queue.paused
 
-        if await self._run(is_due) and not self.runner.busy:
+        if await self._run(needs_start) and not self.runner.busy:
             with suppress(SegueError):  # then it is offered, as one that was stopped
                 await self._begin(self._resumed)
 
@@ -118,10 +125,10 @@ class Trackings:
             raise PromptError("there is no interrupted tracking to resume")
         # One between two corrections starts at the first of them, and lies behind it.
         frame = one["start"] + (one["direction"] == "between")
-        wanted = one["direction"], frame, one["first"], one["last"], one["objects"]
+        arguments = one["direction"], frame, one["first"], one["last"], one["objects"]
         try:
-            known = {"waited": one["id"], "user": one.get("user", "")}  # earlier versions had no user
-            return planned(self._project, self._video, *wanted) | known
+            noted = {"waited": one["id"], "user": one.get("user", "")}  # earlier versions had no user
+            return planned(self._project, self._video, *arguments) | noted
         except PromptError:
             self._queue.move(one["id"], None)
             raise
@@ -130,7 +137,7 @@ class Trackings:
         def plan() -> tuple[dict[str, Any], Any, Any]:
             spec = {"user": actor()} | make()
             waited = spec.pop("waited", None)
-            layers = shown(self._project, spec)
+            layers = conditioning_frames(self._project, spec)
             previous = previous_masks(self._project, spec)
             self._project.note("tracking", spec)
             if waited is not None:
@@ -143,10 +150,10 @@ class Trackings:
         with self.runner.beginning("track"):
             spec, layers, previous = await self._run(plan)
             start, stop = spec["start"], spec["stop"]
-            kept = range(spec["first"], spec["last"] + 1)
+            stored_range = range(spec["first"], spec["last"] + 1)
             memory = TrackingMemory(self._project.folder, spec["run"])
             steps = self._worker.steps(
-                track_job, layers, spec["begin"], stop, spec["objects"], kept, previous, memory, start
+                track_job, layers, spec["begin"], stop, spec["objects"], stored_range, previous, memory, start
             )
             self.runner.begin(
                 Job(
@@ -221,10 +228,10 @@ class Trackings:
         """Tell all pages what waits, what can be resumed, and what can be undone."""
 
         def tell() -> None:
-            known = {**self.known(), "history": self._project.history()}
+            state = {**self.known(), "history": self._project.history()}
             if self.runner.job is not None:
-                known["interrupted"] = None
+                state["interrupted"] = None
             # From the project's thread, as changes are: pages would take an older history for the newest.
-            self._project.send({"event": "queue", **known})
+            self._project.send({"event": "queue", **state})
 
         await self._run(tell)

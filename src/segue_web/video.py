@@ -16,7 +16,7 @@ from segue.utils.notices import notice
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import DEFAULT_FPS
 from segue.video.sources.source import letterboxed, open_reader
-from segue.video.sources.span import chunks_back
+from segue.video.sources.span import chunks_reversed
 
 if TYPE_CHECKING:
     from segue.video.decoding.frame_index import FrameIndex
@@ -33,7 +33,7 @@ class Video:
     def __init__(self, path: Path, index: FrameIndex | None = None) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._told: set[tuple[int, int]] = set()  # sizes that differ from the first one
+        self._warned_sizes: set[tuple[int, int]] = set()  # sizes that differ from the first one
         self._reader = open_reader(path, index=index)
         self.name, self.names = self._reader.name, self._reader.names
         self.index = self._reader.index
@@ -77,7 +77,7 @@ class Video:
                 yield self.frame(index)
             return
         chunk = max(8, CHUNK_BYTES // (3 * self.size[0] * self.size[1]))
-        for low, high in chunks_back(start, stop, chunk):
+        for low, high in chunks_reversed(start, stop, chunk):
             yield from reversed([self.frame(i) for i in range(low, high + 1)])
 
     def describe(self) -> dict[str, object]:
@@ -115,8 +115,8 @@ class Video:
         if self.names:
             raise SourceError(f"{self._reader.files[index].name}: has another size than the first image")
         height, width = image.shape[:2]
-        if (height, width) not in self._told:
-            self._told.add((height, width))
+        if (height, width) not in self._warned_sizes:
+            self._warned_sizes.add((height, width))
             first = f"{self.size[1]}x{self.size[0]}"
             notice(f"{self.path}: frame {index} is {width}x{height}, the first one {first}; it is scaled")
         return letterboxed(image, self.size)

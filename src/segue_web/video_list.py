@@ -21,8 +21,9 @@ from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, complete_folder, free_path, snapshot, write_export
 from segue_web.project.project import Project
 from segue_web.project.source import check_source
-from segue_web.project.store import Progress, StaleError, Store, actor
+from segue_web.project.store import Progress, Store, actor
 from segue_web.server import messages
+from segue_web.server.conflicts import check_value
 from segue_web.server.job_runner import Job
 from segue_web.server.server import Backend
 from segue_web.server.worker import Tools
@@ -47,31 +48,31 @@ def videos_of(place: Path) -> dict[str, Path] | None:
         return None
     folders = _image_folders(place)
     try:
-        found = [(task.name, Path(task.source)) for task in read_tasks([str(place)])]
+        videos_and_paths = [(task.name, Path(task.source)) for task in read_tasks([str(place)])]
     except SourceError:
         if not folders:
             raise
-        found = []
-    found = [one for one in found if not one[1].is_dir()]
-    if not found and not folders:
+        videos_and_paths = []
+    videos_and_paths = [one for one in videos_and_paths if not one[1].is_dir()]
+    if not videos_and_paths and not folders:
         raise SourceError(f"{place}: there are no videos, and no folders of images")
-    found += [(path.relative_to(place.absolute()).as_posix(), path) for path in folders]
+    videos_and_paths += [(path.relative_to(place.absolute()).as_posix(), path) for path in folders]
     videos: dict[str, Path] = {}
-    for name, path in sorted(found, key=lambda one: (natural_key(one[0]), one[1].is_file())):
-        own = name if name not in videos else f"{name}{path.suffix}"
-        videos[own] = path
+    for name, path in sorted(videos_and_paths, key=lambda one: (natural_key(one[0]), one[1].is_file())):
+        unique_name = name if name not in videos else f"{name}{path.suffix}"
+        videos[unique_name] = path
     return videos
 
 
 def _image_folders(place: Path) -> list[Path]:
     """Folders below a place that hold images, but for those that segue wrote."""
-    found = []
+    folders = []
     for folder, inner, names in os.walk(place.absolute()):
         inner[:] = [name for name in inner if not is_hidden(name) and not is_result(Path(folder, name))]
         if Path(folder) != place.absolute() and any(is_image(Path(folder, name)) for name in names):
-            found.append(Path(folder))
+            folders.append(Path(folder))
             inner.clear()
-    return found
+    return folders
 
 
 class VideoListBackend(Backend):
@@ -83,12 +84,14 @@ class VideoListBackend(Backend):
         self._name, self._videos, self._folder, self._make = name, dict(videos), folder, make
         self.exports = folder / "exports"
         self._errors: dict[int, str] = {}  # of videos that could not be opened
-        known = self._progress()
+        progress = self._progress()
         assigned = self._assigned()
-        others = [bool(user) and assigned.get(name, user) != user for name in self._videos]
+        of_other_user = [bool(user) and assigned.get(name, user) != user for name in self._videos]
         # Videos of other people last, finished ones after those to be done.
         self._open_one = self._first_of(
-            sorted(range(len(known)), key=lambda number: (others[number], _is_done(known[number])))
+            sorted(
+                range(len(progress)), key=lambda number: (of_other_user[number], _is_done(progress[number]))
+            )
         )
         self._switching = asyncio.Lock()
         self._greeted = False
@@ -106,8 +109,8 @@ class VideoListBackend(Backend):
         return self._open_one[1]
 
     def shown(self, number: int | None) -> Video:
-        known, backend = self._open_one
-        if number is not None and number != known:
+        open_number, backend = self._open_one
+        if number is not None and number != open_number:
             raise SourceError("another video was opened meanwhile")
         return backend.video
 
@@ -122,8 +125,8 @@ class VideoListBackend(Backend):
         return await self.current.import_file(name, path)
 
     def export_file(self, name: str) -> Path | None:
-        own = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
-        return own.get(name) or self.current.export_file(name)
+        files = {path.name: path for path in self.exports.iterdir()} if self.exports.is_dir() else {}
+        return files.get(name) or self.current.export_file(name)
 
     async def handle(self, request: messages.PageRequest) -> dict[str, Any]:
         if request.op in self._requests:
@@ -183,8 +186,8 @@ class VideoListBackend(Backend):
             error = {"error": self._errors[number]} if number in self._errors else {}
             people = [] if about is None or error else Store.people_of(self._project(number))
             person = {"assigned": assigned.get(name), "people": people}
-            known = {**({} if about is None else about._asdict()), **error}
-            videos.append({"name": name, **known, **{key: value for key, value in person.items() if value}})
+            values = {**({} if about is None else about._asdict()), **error}
+            videos.append({"name": name, **values, **{key: value for key, value in person.items() if value}})
         return {"videos": videos, "open": self._open_one[0]}
 
     def _assigned(self) -> dict[str, str]:
@@ -193,12 +196,12 @@ class VideoListBackend(Backend):
         if not path.is_file():
             return {}
         try:
-            known = json.loads(path.read_text("utf-8"))
+            assigned = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise SegueError(f"{path}: cannot be read ({error}); mend or move it") from None
-        if not isinstance(known, dict) or not all(isinstance(name, str) for name in known.values()):
+        if not isinstance(assigned, dict) or not all(isinstance(name, str) for name in assigned.values()):
             raise SegueError(f"{path}: is no JSON object of a name for each video; mend or move it")
-        return known
+        return assigned
 
     def _assign(
         self, number: messages.Index, person: messages.ShortText = "", seen: messages.ShortText | None = None
@@ -214,8 +217,8 @@ class VideoListBackend(Backend):
         with changing(path):
             assigned = self._assigned()
             current = assigned.pop(name, "")
-            if seen is not None and current not in (seen, person):
-                raise StaleError(f"{name} was given to {current or 'nobody'} meanwhile; look and do it again")
+            if seen is not None and current != person:
+                check_value(seen, current, f"{name} was given to {current or 'nobody'} meanwhile")
             if person:
                 assigned[name] = person
             text = json.dumps(assigned, indent=1, ensure_ascii=False)
@@ -233,8 +236,8 @@ class VideoListBackend(Backend):
                 return {"skipped": 0}
             old = self.current
             old.refuse_while_running("open another video")
-            wanted = range(number, len(self._videos) if onward else number + 1)
-            opened, new = await asyncio.to_thread(self._first_of, wanted)
+            numbers = range(number, len(self._videos) if onward else number + 1)
+            opened, new = await asyncio.to_thread(self._first_of, numbers)
             if not new.project.schema and (schema := old.project.schema):
                 with new.project.change("label schema"):
                     new.project.set_schema(schema)
@@ -249,15 +252,15 @@ class VideoListBackend(Backend):
         """Export the masks of all videos that have some, each as one export in a common folder."""
         if format not in FORMATS:
             raise SegueError(f"format {format!r}: choose one of {', '.join(FORMATS)}")
-        known = [
+        annotated = [
             (number, about) for number, about in enumerate(self._progress()) if about and about.annotated
         ]
-        if not known:
+        if not annotated:
             raise SegueError("there are no masks to export yet")
         self.exports.mkdir(parents=True, exist_ok=True)
         target = free_path(self.exports, self._name, format, "")
-        total = sum(about.annotated if FORMATS[format].known_only else about.frames for _, about in known)
-        steps = self._exported([number for number, _ in known], format, target)
+        total = sum(about.annotated if FORMATS[format].known_only else about.frames for _, about in annotated)
+        steps = self._exported([number for number, _ in annotated], format, target)
         self.current.begin_export(Job("export", total, target=target, user=actor()), steps)
         return {"name": target.name, "path": str(target)}
 
@@ -266,10 +269,10 @@ class VideoListBackend(Backend):
         backend = self.current
         with complete_folder(target) as folder:
             for number in numbers:
-                taken = await backend.run(partial(self._snapshot, backend, number))
+                annotations = await backend.run(partial(self._snapshot, backend, number))
                 path = [*self._videos.values()][number]
                 end = free_path(folder, [*self._videos][number], format)
-                async with aclosing(backend.steps(export_of, path, taken, format, end)) as steps:
+                async with aclosing(backend.steps(export_of, path, annotations, format, end)) as steps:
                     async for index in steps:
                         yield index
 
@@ -288,11 +291,11 @@ class VideoListBackend(Backend):
             video.close()
 
 
-def export_of(tools: Tools, path: Path, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
+def export_of(tools: Tools, path: Path, annotations: Snapshot, form: str, target: Path) -> Iterator[int]:
     """Job of :meth:`segue_web.server.worker.Worker.steps` that writes an export of a video by its path."""
     video = Video(path)
     try:
-        yield from write_export(video, taken, form, target)
+        yield from write_export(video, annotations, form, target)
     finally:
         with suppress(SegueError):
             video.close()

@@ -52,13 +52,13 @@ class MaskComparison:
         self._scores: dict[int, dict[int, Any]] = {}
         self._means: dict[int, list[float]] = {}
 
-    def look(self, index: int, found: BoolArray, truth: BoolArray) -> Any:
+    def compare(self, index: int, predicted: BoolArray, truth: BoolArray) -> Any:
         """What is known of one object on a frame."""
-        return region_similarity(found, truth), contour_accuracy(found, truth)
+        return region_similarity(predicted, truth), contour_accuracy(predicted, truth)
 
-    def values(self, looks: Sequence[Any]) -> list[float]:
+    def values(self, frame_scores: Sequence[Any]) -> list[float]:
         """The measures of what is known of some frames."""
-        means: list[float] = np.mean(looks, axis=0).tolist()
+        means: list[float] = np.mean(frame_scores, axis=0).tolist()
         return means
 
     def frame_scores(self, index: int) -> dict[int, Any]:
@@ -66,36 +66,36 @@ class MaskComparison:
         if index not in self._scores:
             one, two = self.first.mask(index), self.second.mask(index)
             pairs = {mine: (one == mine, two == theirs) for theirs, mine in self.ids.items()}
-            self._scores[index] = {i: self.look(index, *pair) for i, pair in pairs.items()}
+            self._scores[index] = {i: self.compare(index, *pair) for i, pair in pairs.items()}
         return self._scores[index]
 
     def score(self, index: int) -> dict[str, Any]:
         """A row for each object: on the frame, and on those that count and were looked at so far."""
         here = self.frame_scores(index) if index in self.second.masks else {}
-        known = [self._scores[i] for i in self.scored if i in self._scores]
+        scored = [self._scores[i] for i in self.scored if i in self._scores]
         rows = [
             {
                 "object": i,
                 "here": self.values([here[i]]) if i in here else None,
-                "all": self.values([scores[i] for scores in known]) if known else None,
+                "all": self.values([scores[i] for scores in scored]) if scored else None,
             }
             for i in self.ids.values()
         ]
-        counts = {"done": len(known), "total": len(self.scored)}
+        counts = {"done": len(scored), "total": len(self.scored)}
         return {"columns": self.columns, "rows": rows, **counts, "curve": self.curve()}
 
     def curve(self) -> list[list[float]]:
         """The frames that were looked at so far, each with its measures in the mean of its objects."""
         for index in [i for i in list(self._scores) if i not in self._means and self._scores[i]]:
-            each = [self.values([look]) for look in self._scores[index].values()]
+            each = [self.values([object_scores]) for object_scores in self._scores[index].values()]
             self._means[index] = np.mean(each, axis=0).round(4).tolist()
         return [[index, *self._means[index]] for index in sorted(self._means)]
 
     def _matched(self) -> dict[int, int]:
         """The same where a person gave equal names, else by overlap; others get an id of their own."""
         ours, theirs = sorted(self.first.names), sorted(self.second.names)
-        named = {i: self.second.names[i] for i in theirs if self.second.names[i] != f"Object {i}"}
-        agreed = {i: i for i, name in named.items() if self.first.names.get(i) == name}
+        names = {i: self.second.names[i] for i in theirs if self.second.names[i] != f"Object {i}"}
+        agreed = {i: i for i, name in names.items() if self.first.names.get(i) == name}
         left = [i for i in theirs if i not in agreed], [i for i in ours if i not in agreed]
         partners = agreed | self._overlapping(*left)
         unused = set(ours) - set(partners.values())
@@ -127,15 +127,15 @@ class ForegroundComparison(MaskComparison):
         self.scored = sorted(second.masks)
         self._truth = second if is_labels(second) else None
 
-    def look(self, index: int, found: BoolArray, truth: BoolArray) -> Counts:
+    def compare(self, index: int, predicted: BoolArray, truth: BoolArray) -> Counts:
         labels = np.where(truth, MOTION, STATIC).astype(np.uint8)
         if self._truth is not None and index in self._truth.masks:
-            given = self._truth.mask(index)
-            labels = np.where(given == 1, MOTION, given).astype(np.uint8)
-        return ForegroundAccumulator(ignored=(UNKNOWN, OUTSIDE)).update(found, labels)
+            truth_mask = self._truth.mask(index)
+            labels = np.where(truth_mask == 1, MOTION, truth_mask).astype(np.uint8)
+        return ForegroundAccumulator(ignored=(UNKNOWN, OUTSIDE)).update(predicted, labels)
 
-    def values(self, looks: Sequence[Counts]) -> list[float]:
-        measures = sum(looks, Counts()).measures()
+    def values(self, frame_scores: Sequence[Counts]) -> list[float]:
+        measures = sum(frame_scores, Counts()).measures()
         return [measures[name] for name in self.columns]
 
 
@@ -147,14 +147,14 @@ def is_labels(labels: Labels) -> bool:
 def foreground_of(labels: Labels) -> Labels:
     """All foreground as one object: everything but shadow, or of labels of CDnet2014 what moves."""
     shadow = {i for i, name in labels.names.items() if name == "shadow"}
-    others = set() if is_labels(labels) else set(labels.names)
-    moving = {MOTION, 1} | others - shadow  # an image of labels without shadow reads as 1
-    found = Labels(labels.size, {1: "foreground"})
+    foreground = set() if is_labels(labels) else set(labels.names)
+    moving = {MOTION, 1} | foreground - shadow  # an image of labels without shadow reads as 1
+    result = Labels(labels.size, {1: "foreground"})
     for index, masks in labels.masks.items():
-        found.masks[index] = {}
+        result.masks[index] = {}
         for number in moving & masks.keys():
-            found.add_mask(index, 1, masks[number].encode())
-    return found
+            result.add_mask(index, 1, masks[number].encode())
+    return result
 
 
 def video_of(results: Path) -> Path:
@@ -184,8 +184,8 @@ def video_of(results: Path) -> Path:
 def _own_images(results: Path) -> Path | None:
     """The folder of images that an export of DAVIS, COCO or YOLO has; None without one, or with several."""
     folders = [folder for pattern in ("JPEGImages/*/*", "images/*") for folder in results.glob(pattern)]
-    found = [folder for folder in folders if folder.is_dir() and any(map(is_image, folder.iterdir()))]
-    return found[0] if len(found) == 1 else None
+    image_folders = [folder for folder in folders if folder.is_dir() and any(map(is_image, folder.iterdir()))]
+    return image_folders[0] if len(image_folders) == 1 else None
 
 
 def read_results(results: Path, video: Video) -> Labels:
@@ -200,8 +200,8 @@ def read_results(results: Path, video: Video) -> Labels:
         folder, file = Path(place, "project"), Path(place, "masks.json")
         Store.copy(results, folder)
         with closing(Project(folder, video.describe(), video.size)) as project:
-            taken = snapshot(project, video)
-        for _ in write_export(video, taken, "coco", file):
+            annotations = snapshot(project, video)
+        for _ in write_export(video, annotations, "coco", file):
             pass
         return read_labels(file, video)
 
@@ -248,8 +248,8 @@ class ViewBackend(Backend):
         """All that a page needs to begin, whichever browser it is in: nothing is changed here."""
         names = dict(self._first.names)
         if self._comparison:
-            others = self._comparison.second.names.items()
-            names = {self._comparison.ids[i]: name for i, name in others} | names
+            compared = self._comparison.second.names.items()
+            names = {self._comparison.ids[i]: name for i, name in compared} | names
         objects = [
             {"id": i, "name": name, "colour": colour_of(n + 1), "visible": True, "locked": True}
             for n, (i, name) in enumerate(sorted(names.items()))
@@ -269,21 +269,23 @@ class ViewBackend(Backend):
     def _marks(self, index: int) -> dict[int, list[Any]]:
         """Kind, score and area by object, as a project has them."""
         first = self._first
-        shown = first.masks.get(index, {})
-        return {i: ["imported", first.score(index, i), first.area(index, i)] for i in shown}
+        masks = first.masks.get(index, {})
+        return {i: ["imported", first.score(index, i), first.area(index, i)] for i in masks}
 
     def _frame(self, index: int) -> dict[str, Any]:
-        shown = {"frame": index, "revision": 0, "prompts": {}, "marks": self._marks(index)}
-        shown["masks"] = self._first.masks.get(index, {})
+        frame_data = {"frame": index, "revision": 0, "prompts": {}, "marks": self._marks(index)}
+        frame_data["masks"] = self._first.masks.get(index, {})
         if self._comparison:
             second, ids = self._comparison.second, self._comparison.ids
-            shown["other"] = {ids[i]: counts for i, counts in second.masks.get(index, {}).items()}
+            frame_data["other"] = {ids[i]: counts for i, counts in second.masks.get(index, {}).items()}
             planes = self._first.planes(index)
-            others = {ids[i]: plane for i, plane in second.planes(index).items()}
+            compared_planes = {ids[i]: plane for i, plane in second.planes(index).items()}
             none = np.zeros(self.video.size, np.bool_)
-            pairs = {i: (planes.get(i, none), others.get(i, none)) for i in {*planes, *others}}
-            shown["difference"] = {i: _difference(*pair) for i, pair in pairs.items()}
-        return shown
+            pairs = {
+                i: (planes.get(i, none), compared_planes.get(i, none)) for i in {*planes, *compared_planes}
+            }
+            frame_data["difference"] = {i: _difference(*pair) for i, pair in pairs.items()}
+        return frame_data
 
     def _score_all(self, comparison: MaskComparison) -> None:
         for index in sorted(comparison.second.masks):
@@ -292,6 +294,8 @@ class ViewBackend(Backend):
             comparison.frame_scores(index)
 
 
-def _difference(found: BoolArray, truth: BoolArray) -> list[str]:
+def _difference(predicted: BoolArray, truth: BoolArray) -> list[str]:
     """Run lengths of hits, misses and false alarms."""
-    return [encode_rle(plane)["counts"] for plane in (found & truth, truth & ~found, found & ~truth)]
+    return [
+        encode_rle(plane)["counts"] for plane in (predicted & truth, truth & ~predicted, predicted & ~truth)
+    ]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import segue
-from segue.api.track import TrackArguments
+from segue.api.track import PromptedTrackArguments
 from segue.dataset_runs.protocols import RunArguments, ScoredName
 from segue.jobs import Model, TrackJob, VideoSource, from_json, to_json
 from segue.metrics.data_sets import data_sets
@@ -23,7 +23,9 @@ from segue.weights.prepared import load
 BOX = (1.0, 2.0, 8.0, 8.0)
 
 
-@pytest.mark.parametrize(("function", "shared"), [(segue.track, TrackArguments), (segue.run, RunArguments)])
+@pytest.mark.parametrize(
+    ("function", "shared"), [(segue.track, PromptedTrackArguments), (segue.run, RunArguments)]
+)
 def test_overloads_have_the_arguments_of_the_function(function: Callable[..., Any], shared: Any) -> None:
     own = inspect.signature(function).parameters
     named = set[str]()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segue.batch import Task
-from segue.batch.publish import digest_of, is_own
+from segue.batch.publish import belongs_to_batch, digest_of
 from segue.batch.work import JobConfig, attempt
 from segue.cli.batch import with_jobs
 from segue.utils.cancel import CancelToken
@@ -56,7 +56,7 @@ def test_after_a_cut_at_any_moment_a_video_is_complete_or_done_again_to_the_same
             disk.restore(moment, left)
             if moment == len(disk) - 1:  # when the worker has reported it
                 assert files_of(left / "a/b") == whole
-                assert is_own(left / "a/b", "batch", "a/b")
+                assert belongs_to_batch(left / "a/b", "batch", "a/b")
                 assert digest_of(left / "a/b") == event.digest
                 continue
             assert not (left / "a/b").exists() or digest_of(left / "a/b") == event.digest

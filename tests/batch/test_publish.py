@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from segue.batch.places import DONE, RESULT
-from segue.batch.publish import MOVING, digest_of, is_own, publish, stamp_of
+from segue.batch.publish import MOVING, belongs_to_batch, digest_of, publish, stamp_of
 from segue.errors import SinkError
 from tests.batch.conftest import UseStore
 
@@ -46,7 +46,7 @@ def test_results_appear_with_a_mark_and_are_replaced_by_their_own_batch_alone(
     first, stamp = publish(
         work_with(tmp_path, {"masks/0.png": b"1", "old": b"2"}), str(output), "a/b", "mine"
     )
-    assert is_own(output / "a/b", "mine", "a/b")
+    assert belongs_to_batch(output / "a/b", "mine", "a/b")
     assert json.loads((output / "a/b" / RESULT).read_text())["digest"] == first
     assert stamp == stamp_of(output / "a/b")
 
@@ -94,7 +94,7 @@ def test_nothing_is_replaced_through_links(output: Path, tmp_path: Path) -> None
 def test_a_damaged_mark_is_none(output: Path, data: bytes) -> None:
     (output / RESULT).write_bytes(data)
 
-    assert not is_own(output, "1", "a")
+    assert not belongs_to_batch(output, "1", "a")
 
 
 def test_results_come_whole_from_another_disk(

@@ -10,7 +10,7 @@ import pytest
 
 from segue.batch import Ledger, Task, run
 from segue.batch.publish import digest_of, publish
-from segue.batch.run import check_known
+from segue.batch.run import check_recorded
 from segue.batch.work import JobConfig
 from segue.video.sources.identity import SourceIdentity
 
@@ -51,7 +51,7 @@ def states(ledger: Ledger) -> dict[str, str]:
 def known(ledger: Ledger, output: object, *, batch: str = "mine", retry_failed: bool = False) -> list[str]:
     how = JobConfig(output=str(output), batch=batch, retry_failed=retry_failed)
     ledger.recover()
-    return list(check_known(ledger, ledger.tasks(), how))
+    return list(check_recorded(ledger, ledger.tasks(), how))
 
 
 WAITS = {"done": "done", "failed": "failed", "running": "queued", "queued": "queued"}

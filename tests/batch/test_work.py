@@ -15,7 +15,7 @@ from PIL import Image
 
 from segue.batch import State, Task, work
 from segue.batch.places import key_of
-from segue.batch.publish import digest_of, is_own
+from segue.batch.publish import belongs_to_batch, digest_of
 from segue.batch.work import JobConfig, ProgressRecorder, attempt
 from segue.errors import ResumeError, SourceError
 from segue.jobs.values import ForegroundJob, Model, Outputs, TrackJob, VideoJob, VideoSource
@@ -79,7 +79,7 @@ def test_a_video_gets_its_results_their_mark_and_a_image(
     place = tmp_path / "out/in/clip"
     assert len(results(place)) == outcome.frames == 6
     assert outcome.digest == digest_of(place)
-    assert is_own(place, "mine", "in/clip")
+    assert belongs_to_batch(place, "mine", "in/clip")
     assert outcome.seconds is not None
     assert 0 < outcome.seconds < 60
     with Image.open(io.BytesIO(outcome.image)) as image:

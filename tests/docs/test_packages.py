@@ -19,7 +19,7 @@ DISTRIBUTED = {
     "segue": {"segue"},
     "segue_train": {"segue", "segue_train"},
     "segue_web": {"segue", "segue_web"},
-    "segue_watch": {"segue", "segue_watch"},
+    "segue_watch": {"segue", "segue_watch", "segue_web"},
     "segue_papers": {"segue", "segue_papers"},
     "segue_isd": {"segue", "segue_isd"},
 }
@@ -77,6 +77,14 @@ ANNOTATIONS = (
 """Modules that take annotation files apart."""
 
 PARSERS = re.compile(r"\bET\.(?:iterparse|parse|fromstring)\(|json_files import .*\bentries\b|\bTree\(")
+
+
+def test_cameras_share_the_servers_of_pages_and_nothing_else_of_them() -> None:
+    shared = ("segue_web.access", "segue_web.server.")
+    for path in (SOURCE / "segue_watch").rglob("*.py"):
+        assert not [
+            name for name in imported(path) if name.startswith("segue_web") and not name.startswith(shared)
+        ]
 
 
 def test_only_readers_take_annotation_files_apart() -> None:

@@ -59,7 +59,7 @@ def test_the_parts_of_a_run_are_listed_where_it_writes_them(tmp_path: Path) -> N
         part = places.part(PARTS[0])
         listed = archive.part(PARTS[0])
         assert listed.folder == part.snapshots
-        table = part.others["events"] if place else part.folder / "events.csv"
+        table = part.other_outputs["events"] if place else part.folder / "events.csv"
         assert listed.table == table
         table.parent.mkdir(parents=True, exist_ok=True)
         table.touch()
@@ -71,6 +71,6 @@ def test_all_outputs_of_a_part_have_one_name(tmp_path: Path) -> None:
     places = OutputPlaces.of(job(tmp_path, events=tmp_path / "gate.csv"), Named())  # type: ignore[arg-type]
     part = places.part(PARTS[1])
     assert part.snapshots == tmp_path / "seen" / PARTS[2]
-    assert part.others["events"] == tmp_path / f"gate-{PARTS[2]}.csv"
+    assert part.other_outputs["events"] == tmp_path / f"gate-{PARTS[2]}.csv"
     assert new_part([tmp_path / "gate.csv"], PARTS[1]) == PARTS[1]
     assert part_path(tmp_path / "gate.csv", PARTS[1]).name == f"gate-{PARTS[1]}.csv"

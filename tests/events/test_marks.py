@@ -102,7 +102,7 @@ def test_where_no_file_can_be_opened_nothing_is_deleted_and_no_mark_is_lost(fold
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert names(folder) == [IMAGE, CLIP]
-    assert Marks(folder).kept == {IMAGE, CLIP}
+    assert Marks(folder).retained == {IMAGE, CLIP}
 
 
 def test_other_parts_of_a_camera_pay_for_no_marks_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
@@ -206,8 +206,8 @@ def test_two_people_who_mark_one_event_at_once_lose_nothing(folder: Path) -> Non
 class MarkedMeanwhile(Retention):
     """Limits of a deletion while which a person marks an image."""
 
-    def expired(self, files: list[Stored], kept: set[Path], now: float) -> list[Stored]:  # type: ignore[override]
-        gone = super().expired(files, kept, now)
+    def expired(self, files: list[Stored], retained: set[Path], now: float) -> list[Stored]:  # type: ignore[override]
+        gone = super().expired(files, retained, now)
         with CHANGING:
             Marks(gone[-1].path.parent).change(gone[-1].path.name, "kept", True)
         return gone

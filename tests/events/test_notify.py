@@ -286,7 +286,7 @@ def test_a_queue_is_bounded_and_knows_its_messages(tmp_path: Path) -> None:
         message = queue.first()
         return "" if message is None else message.id
 
-    queue = MessageQueue(tmp_path / "queue", most=3)
+    queue = MessageQueue(tmp_path / "queue", max_messages=3)
     new = [queue.put(Message(str(number), b"%d" % number)) for number in (1, 2, 2, 3, 4, 5)]
     assert new.count(False) == 1
     assert (len(queue), queue.lost) == (3, 2)
@@ -298,7 +298,7 @@ def test_a_queue_is_bounded_and_knows_its_messages(tmp_path: Path) -> None:
 
 
 def test_the_bound_of_a_queue_counts_messages_that_wait() -> None:
-    queue = MessageQueue(most=5)
+    queue = MessageQueue(max_messages=5)
     queue.put(Message("waits", b""))
     for number in range(10):
         queue.put(Message(str(number), b""))

@@ -211,7 +211,7 @@ def test_rows_are_marked_in_batches_and_the_table_keeps_its_link_and_mode(
     class Limits(Retention):
         """One more image expires at each look."""
 
-        def expired(self, files: object, kept: object, now: object) -> list[object]:  # type: ignore[override]
+        def expired(self, files: object, retained: object, now: object) -> list[object]:  # type: ignore[override]
             return sorted(files, key=lambda each: each.path)[:1]  # type: ignore[call-overload, no-any-return]
 
     mark, rewritten = retention.note_deleted, []
@@ -299,7 +299,7 @@ def test_a_large_table_is_written_anew_less_often(tmp_path: Path, monkeypatch: p
     due = []
     for hours in (0, 1, 18, 19):
         monkeypatch.setattr(retention.time, "time", lambda hours=hours: begun + 3600 * hours)
-        due.append(journal.is_due(table))
+        due.append(journal.needs_update(table))
     assert due == [False, False, False, True]
 
 

@@ -60,10 +60,10 @@ def test_each_event_has_a_image_with_its_object_and_a_clip_around_it(tmp_path: P
         blue, _, red = still[row, column].astype(int)
         assert red > blue + 60, "a box around it"
     clip = images(tmp_path / "seen/00001-enter-7.mp4")
-    begin = 42 - module.BEFORE * FPS  # the event is known on the third frame
-    assert len(clip) == 60 - 42 + (module.BEFORE + module.AFTER) * FPS + 1
+    begin = 42 - module.SECONDS_BEFORE_EVENT * FPS  # the event is known on the third frame
+    assert len(clip) == 60 - 42 + (module.SECONDS_BEFORE_EVENT + module.SECONDS_AFTER_EVENT) * FPS + 1
     assert abs(int(clip[0][2, 2, 0]) - (40 + begin)) < 4
-    assert abs(int(clip[-1][2, 2, 0]) - (40 + 60 + module.AFTER * FPS)) < 4
+    assert abs(int(clip[-1][2, 2, 0]) - (40 + 60 + module.SECONDS_AFTER_EVENT * FPS)) < 4
 
 
 def test_a_busy_camera_encodes_few_frames_twice(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.testclient import TestClient
 
 from segue.masks import encode_rle
 from segue_web.annotate import AnnotateBackend

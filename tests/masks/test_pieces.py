@@ -24,7 +24,7 @@ def test_pieces_are_those_of_the_whole_image(seed: int) -> None:
         assert len(np.unique(labels[alone])) == 1
         assert alone.sum() == pieces.areas[number]
         assert pieces.count(other)[number] == (alone & other).sum()
-        part, piece = pieces.around(number, 3)
+        part, piece = pieces.dilate(number, 3)
         assert np.array_equal(piece, alone[part])
         assert piece.sum() == alone.sum()
 

@@ -28,8 +28,8 @@ def test_a_clip_of_any_size_has_queries_and_masks_on_all_frames() -> None:
             decoded = network.decode(memory)
             masks = network.mask_logits(memory, decoded, 1, torch.tensor([0, 3]))
             logits = network.class_logits(decoded)
-        assert memory.found is not None
-        assert memory.found.shape == (2, frames, PER_FRAME, 180)
+        assert memory.detections is not None
+        assert memory.detections.shape == (2, frames, PER_FRAME, 180)
         assert decoded.refined[-1].shape == (2, frames, network.size.queries, 4)
         assert masks.shape == (2, frames, 16, 24)
         assert logits.shape == (2, network.size.queries, 91)
@@ -46,9 +46,9 @@ def test_without_the_split_attention_frames_can_be_encoded_one_by_one() -> None:
         one = network.join([network.encode(frame) for frame in frames.split(1, 1)])
         whole = network.encode(frames)
     assert isinstance(one, Memory)
-    assert one.found is not None
-    assert whole.found is not None
-    assert torch.allclose(one.found, whole.found, atol=1e-4)
+    assert one.detections is not None
+    assert whole.detections is not None
+    assert torch.allclose(one.detections, whole.detections, atol=1e-4)
     assert torch.allclose(one.features, whole.features, atol=1e-4)
 
 

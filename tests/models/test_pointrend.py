@@ -59,7 +59,7 @@ def official_state(contract: dict[str, list[int]]) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def network(contract: dict[str, list[int]]) -> PointRend:
-    network = built(lambda: PointRend(least_score=0.01))
+    network = built(lambda: PointRend(min_score=0.01))
     network.load_state_dict(rename_release(official_state(contract)))
     assert isinstance(network, PointRend)
     return network.eval()

@@ -163,7 +163,7 @@ class TestPointPrompt:
     @staticmethod
     def resolved(answer: BoolArray, *prompts: Any, known: Any = None) -> BoolArray:
         frame = Frame(3, 0.1, np.zeros((*SIZE, 3), np.uint8))
-        found = resolve_prompts(frame, prompts, prompter=lambda _: Fixed(answer), known=known)
+        found = resolve_prompts(frame, prompts, prompter=lambda _: Fixed(answer), previous_masks=known)
         return np.asarray(found.mask == 7)
 
     def test_they_correct_what_was_tracked(self) -> None:

@@ -13,7 +13,7 @@ from segue.models.detection.nanodet import Boxes
 from segue.models.segue_prompt import BOX, POSITIVE, PREVIOUS, SeguePrompt
 from segue.prompts import ImagePrompts, Prompter
 from segue.prompts.answers import MaskPrediction
-from segue.prompts.objects import MOST_BOXES, boxes_around, is_part
+from segue.prompts.objects import MAX_BOXES, boxes_with_clicks, is_part
 from segue.types import Box
 from segue.weights import Prepared
 
@@ -31,7 +31,7 @@ def test_boxes_have_all_clicks_in_them_and_none_beside_the_object() -> None:
         points: list[tuple[float, float]], negative: list[tuple[float, float]] | None = None
     ) -> list[Box]:
         prompts = ImagePrompts(points=points, negative=negative or [])
-        return [box for _, box in boxes_around(known, prompts, SIZE)]
+        return [box for _, box in boxes_with_clicks(known, prompts, SIZE)]
 
     assert around([(20, 20)]) == [(0, 0, 50, 50), (10, 10, 90, 90)]
     assert around([(20, 20), (80, 80)]) == [(10, 10, 90, 90)]
@@ -42,15 +42,15 @@ def test_boxes_have_all_clicks_in_them_and_none_beside_the_object() -> None:
 
 def test_boxes_of_no_pixel_and_equal_ones_are_left_out() -> None:
     known = found((10.6, 10, 11.4, 20), (0, 0, 50, 50), (0, 0, 49, 50), (0, 0, 90, 90), scores=(0.9,) * 4)
-    boxes = [box for _, box in boxes_around(known, ImagePrompts(points=[(11, 15)]), SIZE)]
+    boxes = [box for _, box in boxes_with_clicks(known, ImagePrompts(points=[(11, 15)]), SIZE)]
     assert boxes == [(0, 0, 49, 50), (0, 0, 90, 90)]
 
 
 def test_the_best_boxes_are_small_and_sure() -> None:
     sides = (20, 40, 60, 80)
     known = found(*((0, 0, side, side) for side in sides), scores=(0.2, 0.8, 0.3, 0.4))
-    best = list(boxes_around(known, ImagePrompts(points=[(5, 5)]), SIZE))
-    assert [(round(score, 3), box[2]) for score, box in best] == [(0.8, 40), (0.2, 20)][:MOST_BOXES]
+    best = list(boxes_with_clicks(known, ImagePrompts(points=[(5, 5)]), SIZE))
+    assert [(round(score, 3), box[2]) for score, box in best] == [(0.8, 40), (0.2, 20)][:MAX_BOXES]
 
 
 class Literal(SeguePrompt):

@@ -123,7 +123,7 @@ def _owner() -> Person:
 
 
 def test_a_known_thing_is_background_until_it_is_taken() -> None:
-    bag = Bag(2, _owner(), Surface(), changes=4.0, left=False, known=True)
+    bag = Bag(2, _owner(), Surface(), changes=4.0, left=False, was_background=True)
     assert bag.parts(3.9)[0].id == 0
     assert bag.parts(4.1)[0].id == 2
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from segue.datasets.ytvis import Video, YTVISDataset
+from segue.datasets.ytvis import YTVISDataset, YTVISVideo
 from segue.errors import DatasetError
 from segue.masks import encode_rle
 from segue.metrics.ytvis import evaluate_ytvis
@@ -37,7 +37,7 @@ def tiny() -> SeqFormer:
     return SeqFormer("r18", SMALL).eval()
 
 
-def records(dataset: YTVISDataset, video: Video, label: dict[int, int], seen: list[int]) -> list[Any]:
+def records(dataset: YTVISDataset, video: YTVISVideo, label: dict[int, int], seen: list[int]) -> list[Any]:
     """What a network says that finds the objects of the categories ``seen``, and calls them by ``label``."""
     return [
         {

@@ -18,9 +18,9 @@ from segue.prompts.planes import tight_box
 from segue_train.data.footage import VOID, Footage
 from segue_train.data.prompt_samples import (
     ELSEWHERE,
-    KEPT,
     MENDED,
-    ONCE,
+    RETAINED_WEIGHT,
+    UNIT_WEIGHT,
     CorrectionSampler,
     PromptBatches,
     PromptSampler,
@@ -56,7 +56,7 @@ def test_every_sample_shows_its_object_and_says_something_true_of_it(stills: lis
         inside = target == 1
         said = planes.any((1, 2))
         assert inside.sum() >= 16
-        assert (counts == ONCE).all()
+        assert (counts == UNIT_WEIGHT).all()
         assert said.any()
         kinds.add(tuple(said))
         positive = planes[POSITIVE] > 0
@@ -98,11 +98,11 @@ def test_what_stays_carries_its_mask_and_a_click_where_it_was_most_wrong() -> No
         "images": torch.randint(0, 255, (6, 3, 160, 160), dtype=torch.uint8),
         "targets": targets,
         "planes": planes,
-        "counts": torch.full_like(targets, ONCE),
+        "counts": torch.full_like(targets, UNIT_WEIGHT),
     }
     loss, _ = objective(batch, 0.0, 0)
     assert math.isfinite(loss.item())
-    kept = objective.kept
+    kept = objective.carried
     assert len(kept["images"]) >= 1
     assert kept["corrections"].tolist() == [1] * len(kept["images"])
     for sample, target in zip(kept["planes"], kept["targets"], strict=True):
@@ -113,7 +113,7 @@ def test_what_stays_carries_its_mask_and_a_click_where_it_was_most_wrong() -> No
         centre = sample[POSITIVE if clicks[0] else NEGATIVE].nonzero().float().mean(0).round().int()
         assert target[centre[0], centre[1]] == wanted
     objective(batch, 0.0, 1)
-    assert max(objective.kept["corrections"].tolist()) <= 2
+    assert max(objective.carried["corrections"].tolist()) <= 2
 
 
 @pytest.fixture
@@ -143,8 +143,10 @@ def test_a_correction_has_the_mask_of_a_tracker_and_a_click_on_its_largest_error
         assert not planes[BOX].any()
         given = planes[PREVIOUS] > 127
         right = given == (target == 1)
-        assert set(np.unique(counts)) <= {int(value * ONCE) for value in (ELSEWHERE, KEPT, MENDED)}
-        np.testing.assert_array_equal(counts == int(KEPT * ONCE), right)
+        assert set(np.unique(counts)) <= {
+            int(value * UNIT_WEIGHT) for value in (ELSEWHERE, RETAINED_WEIGHT, MENDED)
+        }
+        np.testing.assert_array_equal(counts == int(RETAINED_WEIGHT * UNIT_WEIGHT), right)
         on, off = planes[POSITIVE] > 0, planes[NEGATIVE] > 0
         seen.add((bool(on.any()), bool(off.any())))
         if on.any() and not off.any():
@@ -162,7 +164,7 @@ def test_frames_without_what_a_tracker_made_of_them_are_an_error(tracked: Path) 
 def test_a_share_of_the_samples_corrects_a_tracker(stills: list[Footage], tracked: Path) -> None:
     sampler = PromptSampler(read_sources([(1.0, stills)]))
     batches = PromptBatches(1, 5, sampler, lambda _: (64, 80), [CorrectionSampler(tracked)], 0.5)
-    corrects = (batches[0]["counts"] != ONCE).flatten(1).any(1).float()
+    corrects = (batches[0]["counts"] != UNIT_WEIGHT).flatten(1).any(1).float()
     assert 0.3 < corrects.mean() < 0.7
 
 
@@ -179,10 +181,10 @@ def test_a_correction_that_stays_keeps_what_was_not_clicked() -> None:
         "images": torch.randint(0, 255, (6, 3, 160, 160), dtype=torch.uint8),
         "targets": targets,
         "planes": planes,
-        "counts": torch.full(size, int(KEPT * ONCE), dtype=torch.uint8),
+        "counts": torch.full(size, int(RETAINED_WEIGHT * UNIT_WEIGHT), dtype=torch.uint8),
     }
     objective(batch, 0.0, 0)
-    for sample in objective.kept["planes"]:
+    for sample in objective.carried["planes"]:
         changed = (sample[PREVIOUS] > 127) != (planes[0, PREVIOUS] > 127)
         labels = cv2.connectedComponents(changed.numpy().astype(np.uint8), connectivity=4)[1]
         touched = np.unique(labels[78:82, 78:82])
@@ -192,7 +194,7 @@ def test_a_correction_that_stays_keeps_what_was_not_clicked() -> None:
 def test_a_checkpoint_of_before_corrections_can_be_resumed() -> None:
     objective = PromptObjective(SeguePrompt())
     objective.set_extra_state({"targets": torch.zeros(2, 8, 8, dtype=torch.uint8)})
-    assert (objective.kept["counts"] == ONCE).all()
+    assert (objective.carried["counts"] == UNIT_WEIGHT).all()
 
 
 def test_the_command_draws_kinds_by_their_shares_without_what_is_left_out(

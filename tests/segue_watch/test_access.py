@@ -19,22 +19,16 @@ import pytest
 
 from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob, Model, VideoSource
-from segue.utils.access import (
-    MAX_TRIES,
-    MIN_TOKEN,
-    Tries,
-    certificate,
-    client_address,
-    encryption,
-    hash_password,
-    sender_of,
-)
-from segue_watch.access import Access
 from segue_watch.cameras import Camera
 from segue_watch.configuration import read_cameras, read_file
 from segue_watch.drawn import Change
 from segue_watch.log import CameraWarning
 from segue_watch.page import CameraPage
+from segue_web.access.addresses import client_address, sender_of
+from segue_web.access.authentication import SESSION, Access
+from segue_web.access.encryption import certificate, encryption
+from segue_web.access.passwords import MIN_TOKEN, hash_password
+from segue_web.access.tries import MAX_TRIES, Tries
 from tests.cli.running import Command
 
 TOKEN, LOOK = "token-of-everything", "token-for-looking"
@@ -93,10 +87,10 @@ def test_only_those_with_a_password_or_token_may_look(ask: Ask) -> None:
         basic("anybody", LOOK),
         {"Authorization": f"Bearer {TOKEN}"},
         {"Token": TOKEN},
-        {"Cookie": f"other=1; segue={LOOK}"},
+        {"Cookie": f"other=1; {cookies_of(ask(f'/?token={LOOK}'))}"},
     ]
     assert [ask("/states", headers).status for headers in right] == [200] * len(right)
-    wrong = [basic("anna", "Sesame"), basic("bert", "sesame"), basic("anna", ""), {"Cookie": "segue="}]
+    wrong = [basic("anna", "Sesame"), basic("bert", "sesame"), basic("anna", ""), {"Cookie": f"{SESSION}="}]
     assert [ask("/states", headers).status for headers in wrong] == [401] * len(wrong)
 
 
@@ -143,7 +137,7 @@ def test_passwords_cannot_be_tried_out(ask: Ask, page: CameraPage) -> None:
     assert ask("/states", basic("anna", "0")).status == 401, "it was told that this one is wrong"
     assert ask("/states", basic("anna", "sesame")).status == 429, "nobody finds the right one"
     assert ask("/states", {"Token": TOKEN}).status == 429
-    page.visitors.tries.seconds = 0.0
+    page.authenticator.tries.seconds = 0.0
     assert ask("/states", basic("anna", "sesame")).status == 200
 
 
@@ -178,14 +172,14 @@ def test_a_wrong_link_leaves_a_session_as_it_is(ask: Ask) -> None:
 def test_a_page_with_a_token_that_is_gone_locks_nobody_out(ask: Ask, page: CameraPage) -> None:
     """It asks every second, always with the same token."""
     cookie = cookies_of(ask(f"/?token={TOKEN}"))
-    stale = {"Cookie": "segue=token-of-yesterday"}
+    stale = {"Cookie": f"{SESSION}=token.99999999999.{'0' * 64}"}
     assert {ask("/states", stale).status for _ in range(3 * MAX_TRIES)} == {401}
     assert ask("/states", basic("anna", "sesame")).status == 200
     for number in range(MAX_TRIES):
         ask("/states", {"Token": f"guess-of-a-token-{number}"})
     assert ask("/states", {"Token": TOKEN}).status == 429
     assert {ask("/states", {"Cookie": cookie}).status for _ in range(5)} == {200}
-    page.visitors.access = Access("anna", ACCESS.password, "another-token-of-all")
+    page.authenticator.access = Access("anna", ACCESS.password, "another-token-of-all")
     assert ask("/states", {"Cookie": cookie}).status == 401, "what it proves is that it was right"
 
 
@@ -215,8 +209,8 @@ def test_behind_a_trusted_proxy_tries_are_counted_by_the_addresses_of_people(
     with pytest.warns(CameraWarning, match=r"proxies = \["):
         assert tries("198.51.100.7", MAX_TRIES + 1)[-1] == 429
     assert ask("/states", anna | {"X-Forwarded-For": "203.0.113.9"}).status == 429, "no proxy is trusted"
-    page.visitors.access = replace(ACCESS, proxies=("127.0.0.1", "10.0.0.0/8"))
-    page.visitors.tries = Tries()
+    page.authenticator.access = replace(ACCESS, proxies=("127.0.0.1", "10.0.0.0/8"))
+    page.authenticator.tries = Tries()
     assert tries("198.51.100.7", MAX_TRIES + 1) == [401] * MAX_TRIES + [429]
     for forwarded in ("203.0.113.9", "198.51.100.7, 203.0.113.9:5000", "198.51.100.7,203.0.113.9, 10.1.2.3"):
         assert ask("/states", anna | {"X-Forwarded-For": forwarded}).status == 200
@@ -258,14 +252,14 @@ def test_a_page_that_others_reach_has_a_token(tmp_path: Path, monkeypatch: pytes
     monkeypatch.delenv("SEGUE_TOKEN", raising=False)
     _, given = read_file(file, tmp_path)
     assert given == Access(look=LOOK)
-    made, told = given.beyond("0.0.0.0")
+    made, told = given.for_host("0.0.0.0")
     assert made.token == told
     assert len(told) > MIN_TOKEN
-    assert given.beyond("0.0.0.0", printed=told) == (made, told)
+    assert given.for_host("0.0.0.0", printed=told) == (made, told)
     monkeypatch.setenv("SEGUE_TOKEN", TOKEN)
-    assert given.beyond("0.0.0.0") == (Access(look=LOOK, token=TOKEN), "")
-    assert ACCESS.beyond("0.0.0.0") == (ACCESS, "")
-    assert Access().beyond("127.0.0.1")[0].is_open
+    assert given.for_host("0.0.0.0") == (Access(look=LOOK, token=TOKEN), "")
+    assert ACCESS.for_host("0.0.0.0") == (ACCESS, "")
+    assert Access().for_host("127.0.0.1")[0].is_open
 
 
 def test_nothing_crosses_the_network_unencrypted_unless_told(command: Command, tmp_path: Path) -> None:

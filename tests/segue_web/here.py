@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ClassVar
 
-from segue_web.server.guard import LocalServer
+from segue_web.server.kit import LocalServer
 from segue_web.server.worker import Tools, Worker
 
 

@@ -24,8 +24,8 @@ from segue.video.sources.images import write_image
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import snapshot
 from segue_web.project.project import FrameAnnotation, MarkedMask
-from segue_web.project.store import StaleError
 from segue_web.server import messages
+from segue_web.server.conflicts import ConflictError
 from segue_web.server.worker import Tools, Worker
 from segue_web.video import Video
 from tests.clips import clip
@@ -337,19 +337,25 @@ def test_the_masks_that_a_click_may_mean_are_shown_without_being_saved(tmp_path:
             return asyncio.run(backend.handle(request(op, **fields)))
 
         click(ask, 0, 2, 2)
-        seen = backend.project.frame_revision(0)
+        seen = backend.project.last_change("frame", 0).revision
         found = ask("candidates", frame=0, object=1, seen=seen)
         assert found["masks"][0] == backend.project.masks(0)[1]
         assert len({*found["masks"]}) == len(found["scores"]) == 2
-        assert backend.project.frame_revision(0) == seen
+        assert backend.project.last_change("frame", 0).revision == seen
         ask("stroke", frame=1, object=1, add=True, path=[(2, 2)], width=3, seen=0)
         with pytest.raises(PromptError, match="click once"):
-            ask("candidates", frame=1, object=1, seen=backend.project.frame_revision(1))
+            ask("candidates", frame=1, object=1, seen=backend.project.last_change("frame", 1).revision)
 
 
 def clicks(backend: AnnotateBackend, ask: Ask, frame: int, *points: tuple[float, float, bool]) -> Any:
     """What the network is asked for all these clicks on object 1."""
-    ask("click", frame=frame, object=1, points=points, seen=backend.project.frame_revision(frame))
+    ask(
+        "click",
+        frame=frame,
+        object=1,
+        points=points,
+        seen=backend.project.last_change("frame", frame).revision,
+    )
     return backend._worker.asked[-1]  # type: ignore[attr-defined]
 
 
@@ -367,7 +373,7 @@ def test_further_clicks_correct_the_mask_so_far_and_negative_ones_stay_within_it
     _, _, prompts, bound = clicks(backend, ask, 3, on, off, again)
     assert np.array_equal(prompts.mask, disk)
     assert bound is None
-    seen = backend.project.frame_revision(3)
+    seen = backend.project.last_change("frame", 3).revision
     ask("click", frame=3, object=1, points=[], box=(5, 5, 20, 20), seen=seen)
     assert backend._worker.asked[-1][2].mask is None, "a box is asked for anew"  # type: ignore[attr-defined]
 
@@ -402,7 +408,7 @@ def test_strokes_add_and_erase(backend: AnnotateBackend, ask: Ask) -> None:
     ask("stroke", frame=0, object=None, add=True, path=square(10, 20), width=None, seen=0)
     assert np.array_equal(backend.project.mask(0) == 1, plane)
     plane[12:14, 12:14] = False
-    seen = backend.project.frame_revision(0)
+    seen = backend.project.last_change("frame", 0).revision
     ask("stroke", frame=0, object=1, add=False, path=square(12, 14), width=None, seen=seen)
     assert np.array_equal(backend.project.mask(0) == 1, plane)
 
@@ -442,7 +448,7 @@ def test_a_damaged_mask_changes_nothing(backend: AnnotateBackend, ask: Ask, coun
 
 def test_an_edit_from_a_window_that_is_behind_is_refused(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 3, 20, 30)
-    with pytest.raises(StaleError):
+    with pytest.raises(ConflictError):
         ask("click", frame=3, object=1, points=[(5, 5, True)], seen=0)
     assert backend.project.mask(3)[30, 20] == 1
 
@@ -885,7 +891,7 @@ def shown(backend: AnnotateBackend, frame: int, number: int) -> np.ndarray:
 
 
 def seen(backend: AnnotateBackend, frame: int) -> int:
-    return backend.project.frame_revision(frame)
+    return backend.project.last_change("frame", frame).revision
 
 
 def test_holes_are_filled_and_specks_removed_for_good(backend: AnnotateBackend, ask: Ask) -> None:
@@ -992,10 +998,9 @@ def test_a_moved_corner_changes_a_mask_there_alone_and_for_good(backend: Annotat
 def test_two_people_work_at_one_project_and_edits_of_the_same_frame_are_refused(
     backend: AnnotateBackend, ask: Ask
 ) -> None:
-    backend.project.frame_revision(3)
     seen = ask("look", frames=[3])["frames"][0]["revision"]
     ask("click", frame=3, object=None, points=[(20, 30, True)], seen=seen, user="Ann")
-    with pytest.raises(StaleError, match="another window"):
+    with pytest.raises(ConflictError, match="frame 3 was changed by Ann meanwhile"):
         ask("click", frame=3, object=1, points=[(20, 30, True)], seen=seen, user="Ben")
     ask("comment", text="too small", object=1, frame=3, user=" Ben ")
     ask("resolve", comment=1, user="Ann")

@@ -13,7 +13,7 @@ import pytest
 from segue.errors import PromptError, SegueError, SourceError
 from segue_web.annotate import AnnotateBackend
 from segue_web.project.project import FrameAnnotation, Project
-from segue_web.project.store import StaleError
+from segue_web.server.conflicts import ConflictError
 from tests.segue_web.test_annotate import SEEN, Ask, ask, backend, click
 from tests.segue_web.test_trackings import end, forward, give, run, three
 
@@ -98,7 +98,7 @@ def test_refused_masks_are_put_back_as_they_were_and_accepted_ones_stay(
 def test_two_people_judge_what_they_have_seen(changed: AnnotateBackend, ask: Ask) -> None:
     seen = ask("hello")["revision"]
     judge(ask, 6, 6, accept=False, seen=seen, user="Ann")
-    with pytest.raises(StaleError, match="Object 1 was changed on frame 6 by Ann meanwhile"):
+    with pytest.raises(ConflictError, match="Object 1 was changed on frame 6 by Ann meanwhile"):
         judge(ask, 5, 7, seen=seen, user="Ben")
     assert pending(changed) == [5, 7]
     assert judge(ask, 7, 7, seen=seen, user="Ben") == {"masks": 1}, "frame 7 is as Ben saw it"
@@ -116,9 +116,7 @@ def test_changes_stay_to_be_judged_after_a_restart(changed: AnnotateBackend, ask
         with again.change("refused changes"):
             assert again.judge_replaced(1, range(12), accept=False) == 3
         assert again.plane(6, 1)[12, FIRST.start]
-    changed.project = Project(
-        project.folder, changed.video.describe(), project.size
-    )  # for the fixture to close
+    changed.project = Project(project.folder, changed.video.describe(), project.size)  # the fixture closes it
 
 
 def test_another_tracking_is_compared_with_the_last_one(changed: AnnotateBackend, ask: Ask) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from segue.masks import write_index_mask
 from segue_web.annotate import AnnotateBackend
-from segue_web.project.store import StaleError
+from segue_web.server.conflicts import ConflictError
 from segue_web.video import Video
 from tests.segue_web.test_annotate import Ask, CircleWorker, ask, backend, click, request
 
@@ -26,7 +26,7 @@ def classes(*names: str) -> dict[str, Any]:
 def test_a_schema_replaces_only_the_one_that_was_seen(backend: AnnotateBackend, ask: Ask) -> None:
     seen = ask("hello")["revision"]
     ask("schema", schema=classes("car"), seen=seen, user="Ann")
-    with pytest.raises(StaleError, match="classes and attributes were changed by Ann meanwhile"):
+    with pytest.raises(ConflictError, match="classes and attributes were changed by Ann meanwhile"):
         ask("schema", schema=classes("bus"), seen=seen, user="Ben")
     assert backend.project.schema.names == ("car",)
     click(ask, 3, 20, 30)  # other changes do not count
@@ -34,7 +34,7 @@ def test_a_schema_replaces_only_the_one_that_was_seen(backend: AnnotateBackend, 
     assert backend.project.schema.names == ("car", "bus")
     seen = ask("hello")["revision"]
     ask("undo", user="Ann")
-    with pytest.raises(StaleError):
+    with pytest.raises(ConflictError):
         ask("schema", schema=classes("tram"), seen=seen, user="Ben")
 
 
@@ -47,7 +47,7 @@ def test_a_schema_that_changed_before_a_restart_is_not_replaced_unseen(
     video = Video(backend.video.path)
     with (
         closing(AnnotateBackend(video, tmp_path / "p", worker=CircleWorker(video.size))) as again,
-        pytest.raises(StaleError, match="by Ann"),
+        pytest.raises(ConflictError, match="by Ann"),
     ):
         asyncio.run(again.handle(request("schema", schema=classes("bus"), seen=0)))
 
@@ -58,7 +58,7 @@ def test_undo_takes_back_the_step_that_was_seen_alone(backend: AnnotateBackend, 
     assert history["undo"] == "click"
     ask("object", object=1, name="Taxi", user="Ben")
 
-    with pytest.raises(StaleError, match="the next step to undo is now “name” by Ben"):
+    with pytest.raises(ConflictError, match="the next step to undo is now “name” by Ben"):
         ask("undo", entry=history["entries"]["undo"], user="Ann")
     assert [row["name"] for row in backend.project.objects()] == ["Taxi"]
 
@@ -67,7 +67,7 @@ def test_undo_takes_back_the_step_that_was_seen_alone(backend: AnnotateBackend, 
     assert ask("undo", entry=history["entries"]["undo"], user="Ann")["user"] == "Ben"
     history = ask("hello")["history"]
     ask("comment", text="mine", user="Ben")
-    with pytest.raises(StaleError, match="the step to redo is gone"):
+    with pytest.raises(ConflictError, match="the step to redo is gone"):
         ask("undo", redo=True, entry=history["entries"]["redo"], user="Ann")
 
 
@@ -93,7 +93,7 @@ def test_an_object_is_changed_as_a_whole_only_as_it_was_seen(
     ask("click", frame=3, object=1, points=[(20, 30, True), (24, 30, True)], seen=seen, user="Ben")
     timeline = backend.project.timeline()
 
-    with pytest.raises(StaleError, match="Object 1 was changed on frame 3 by Ben meanwhile"):
+    with pytest.raises(ConflictError, match="Object 1 was changed on frame 3 by Ben meanwhile"):
         ask(**change, seen=seen)
     assert backend.project.timeline() == timeline
     ask(**change, seen=seen + 1)
@@ -107,7 +107,7 @@ def test_changes_of_other_objects_and_frames_stand_in_nobodys_way(backend: Annot
     click(ask, 3, 42, 30, 2)
     click(ask, 4, 24, 30, 1)
     assert ask("reviewed", objects=[1], first=3, last=3, seen=seen) == {"masks": 1}
-    with pytest.raises(StaleError):
+    with pytest.raises(ConflictError):
         ask("remove", object=1, seen=seen)
     click(ask, 5, 24, 30)
     ask("object", object=1, name="Koi", user="Ben")
@@ -127,7 +127,7 @@ def test_an_import_replaces_only_the_masks_that_its_list_has_shown(
     assert file["objects"][0]["text"] == "adds frame 5; replaces frame 4 (1 corrected by hand)"
     ask("spread", frame=4, object=1, seen=ask("hello")["revision"], first=5, last=5, user="Ben")
 
-    with pytest.raises(StaleError, match="changed on frame 5 by Ben"):
+    with pytest.raises(ConflictError, match="changed on frame 5 by Ben"):
         ask("import", upload=file["upload"], targets={"1": 1})
     again = ask("import", upload=file["upload"], targets={"1": 1}, preview=True)
     assert again["objects"][0]["text"] == "replaces frames 4 to 5 (2 corrected by hand)"

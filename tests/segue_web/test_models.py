@@ -25,9 +25,9 @@ from segue.weights import write_checkpoint
 from tests.clips import clip
 from tests.segue_web.videos import write_video
 
-pytest.importorskip("fastapi")
+pytest.importorskip("starlette")
 pytest.importorskip("httpx")
-from fastapi.testclient import TestClient
+from starlette.testclient import TestClient
 
 from segue_web.annotate import AnnotateBackend
 from segue_web.server.server import make_app

@@ -18,8 +18,9 @@ from segue.errors import PromptError, SegueError, SourceError
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import write_export
 from segue_web.project.project import FrameAnnotation, Project
-from segue_web.project.store import StaleError, acting
+from segue_web.project.store import acting
 from segue_web.server import messages
+from segue_web.server.conflicts import ConflictError
 from segue_web.video import Video
 from segue_web.video_list import VideoListBackend, videos_of
 from tests.segue_web.test_annotate import CircleWorker
@@ -255,7 +256,7 @@ def test_assignments_at_once_are_all_kept_also_by_two_processes(folder: Path, tm
 
 def test_a_video_that_was_given_to_somebody_else_meanwhile_is_told(videos: VideoListBackend) -> None:
     ask(videos, "assign", number=1, person="Ann", seen="")
-    with pytest.raises(StaleError, match="given to Ann meanwhile"):
+    with pytest.raises(ConflictError, match="given to Ann meanwhile"):
         ask(videos, "assign", number=1, person="Ben", seen="")
     ask(videos, "assign", number=1, person="Ann", seen="")
     ask(videos, "assign", number=1, person="Ben", seen="Ann")

@@ -57,9 +57,9 @@ def test_what_is_unknown_or_outside_does_not_count_and_pixels_of_all_frames_do()
     truth = labels(TRUTH, dict.fromkeys((50, 85, 170, 255)))
     measure = ForegroundComparison(truth, truth)
     found = np.array([[1, 0, 1, 0], [0, 1, 1, 0]], np.bool_)
-    look = measure.look(0, found, TRUTH == 255)
+    look = measure.compare(0, found, TRUTH == 255)
     assert (look.tp, look.fp, look.fn, look.tn) == (1, 1, 1, 3)
-    none = measure.look(1, np.zeros_like(found), np.zeros_like(found))  # no labels
+    none = measure.compare(1, np.zeros_like(found), np.zeros_like(found))  # no labels
     assert measure.values([look, none]) == pytest.approx([0.5, 0.5, 0.5], abs=1e-4)
 
 

@@ -36,7 +36,7 @@ def square(x: float, y: float = 0.0, side: float = 10.0) -> Box:
 
 def test_a_found_object_is_no_longer_missed_and_learns_its_class() -> None:
     one = track(square(0), misses=3)
-    one.found((2.0, 3.0, 12.0, 8.0), 0.6, "cat")
+    one.add_detection((2.0, 3.0, 12.0, 8.0), 0.6, "cat")
     assert (one.hits, one.misses, one.size) == (1, 0, (10.0, 5.0))
     assert one.votes == {"dog": 1.0, "cat": 0.6}
 
@@ -45,7 +45,7 @@ def tentative(*scores: float) -> DetectionTrack:
     """A track that was detected with these scores."""
     one = DetectionTrack(0, square(0), 0, LOOKS[0])
     for score in scores:
-        one.found(square(0), score, "dog")
+        one.add_detection(square(0), score, "dog")
     return one
 
 

@@ -94,7 +94,7 @@ def test_newcomers_get_new_ids_and_known_objects_do_not(trained: MemoryNetwork) 
     following = session(trained, ScriptedDetector({0: MASKS[0], 3: third, 6: third}), every=3)
     ids = [following.step(Frame(t, t / 10, still.image)) for t in range(8)]
     assert [item.ids for item in ids if item] == [(1, 2)] * 3 + [(1, 2, 3)] * 5
-    assert following.found == 3
+    assert following.num_found == 3
 
 
 def test_looking_ahead_delays_results_and_changes_nothing_else(lite: STCNLite) -> None:
@@ -228,7 +228,7 @@ def passing(count: int) -> Iterator[Frame]:
 
 def followed_over(count: int, most: int = MAX_OBJECTS) -> list[int]:
     """Number of objects on every frame of a session that finds a new one on each."""
-    following = AutoSession(colours(), Passers(), 1, most=most)
+    following = AutoSession(colours(), Passers(), 1, max_objects=most)
     sizes = []
     for one in passing(count):
         result = following.step(one)

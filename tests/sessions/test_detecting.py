@@ -101,10 +101,10 @@ def test_options_of_lost_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
 class Boxed(nn.Module):
     """Finds a car that is also a truck, another car, and a doubtful dog, in every image."""
 
-    def detect(self, image: npt.NDArray[np.uint8], least_score: float, tiles: int) -> Boxes:
+    def detect(self, image: npt.NDArray[np.uint8], min_score: float, tiles: int) -> Boxes:
         places = torch.tensor([[0.0, 2, 10, 12], [0, 2, 10, 11], [12, 2, 22, 12], [30, 2, 40, 12]])
         found = Boxes(places, torch.tensor([0.9, 0.8, 0.7, 0.4]), torch.tensor([2, 7, 2, 16]))
-        return found.take(found.scores >= least_score)
+        return found.take(found.scores >= min_score)
 
 
 def test_boxes_of_one_object_become_one_object_with_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def test_an_object_that_was_lost_is_clicked_anew_rather_than_corrected() -> None
     lost = np.zeros(IMAGE.shape[:2], np.float32)
     frame, prompts = Frame(0, 0.0, IMAGE), [PointPrompt(1, [(12, 30)])]
     for known, expected in ((lost, set()), (lost + MASK, {1})):
-        found = resolve_prompts(frame, prompts, prompter=Everything, known={1: known})
+        found = resolve_prompts(frame, prompts, prompter=Everything, previous_masks={1: known})
         assert found.corrected == expected
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segue.sessions import Doubt, to_review
-from segue.sessions.review import KEPT, AbsenceList, ReviewList
+from segue.sessions.review import MAX_REMEMBERED, AbsenceList, ReviewList
 from segue.types import ATTENTION_BELOW, ObjectInfo, Segmentation
 
 MASK = np.zeros((2, 2), np.uint8)
@@ -37,10 +37,10 @@ def test_the_worst_come_first_and_no_two_of_an_object_are_close() -> None:
 
 def test_a_track_without_end_keeps_its_worst_frames_in_bounded_memory() -> None:
     review = ReviewList()
-    for index in range(4 * KEPT):
+    for index in range(4 * MAX_REMEMBERED):
         review.add(frame(index, 0.1 if index == 7 else 0.5))
     assert review.worst(most=1) == [Doubt(7, 1, 0.1)]
-    assert len(review._found) <= KEPT
+    assert len(review._found) <= MAX_REMEMBERED
 
 
 def seen_on(index: int, *areas: int) -> Segmentation:

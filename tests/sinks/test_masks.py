@@ -12,7 +12,7 @@ import pytest
 from segue.errors import ResumeError, SinkError
 from segue.masks import read_index_mask
 from segue.sinks import PngSink, read_marker, replay
-from segue.sinks.masks import LARGEST_RECORD, MARKER, RECORDS, Record
+from segue.sinks.masks import MARKER, MAX_RECORD_BYTES, RECORDS, Record
 from segue.types import Segmentation
 from tests.video.making import fill_disk_at, needs_full_disk, result
 
@@ -44,14 +44,14 @@ def test_results_come_back_from_the_folder(tmp_path: Path) -> None:
         assert [(o.label, o.score) for o in back.objects] == [(o.label, o.score) for o in given.objects]
         assert back.objects[0] == given.objects[0]
         assert (back.objects[1].box is None) == (index % 2 == 1)
-    assert [back.index for back in replay(tmp_path, before=2)] == [0, 1]
+    assert [back.index for back in replay(tmp_path, stop=2)] == [0, 1]
 
 
 def test_a_marker_that_is_far_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with PngSink(tmp_path) as sink:
         write(sink, range(1))
     marker = tmp_path / MARKER
-    marker.write_text(marker.read_text() + " " * LARGEST_RECORD)
+    marker.write_text(marker.read_text() + " " * MAX_RECORD_BYTES)
     with pytest.raises(SinkError):
         read_marker(tmp_path)
 

@@ -112,7 +112,7 @@ def test_an_interrupted_run_goes_on_to_the_same_files_as_a_whole_one(
     outputs = open_sinks(folder, ALL, source, settings=settings, resume=True)
     frames = iter(source)
     with outputs.sink as sink:
-        for frame, earlier in replayed(outputs.paths["png"], frames, before=goes_on_at):
+        for frame, earlier in replayed(outputs.paths["png"], frames, stop=goes_on_at):
             sink.write(frame, earlier)
         for frame in frames:
             sink.write(frame, segment(frame))

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from segue.utils.cancel import CancelToken, called_after, cancel_on_signals, interrupt_on_signals
+from segue.utils.cancel import CancelToken, call_after, cancel_on_signals, interrupt_on_signals
 
 
 def test_a_token_is_set_by_any_thread_and_calls_what_waits_once() -> None:
@@ -69,10 +69,10 @@ def test_a_signal_is_heard_in_a_thread_unless_the_block_ends_before() -> None:
         called.append("late")
         heard.set()
 
-    with cancel_on_signals(), called_after(signal.SIGTERM, 60.0, lambda: called.append("never")):
+    with cancel_on_signals(), call_after(signal.SIGTERM, 60.0, lambda: called.append("never")):
         signal.raise_signal(signal.SIGTERM)
     assert called == []
-    with cancel_on_signals(), called_after(signal.SIGTERM, 0.0, act):
+    with cancel_on_signals(), call_after(signal.SIGTERM, 0.0, act):
         signal.raise_signal(signal.SIGINT)
         assert not heard.wait(0.2)
         signal.raise_signal(signal.SIGTERM)

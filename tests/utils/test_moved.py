@@ -7,16 +7,16 @@ from importlib import import_module
 
 import pytest
 
-from segue.utils.moved import MOVED
+from segue.utils.moved import NEW_NAMES
 
 
-@pytest.mark.parametrize("old", MOVED)
+@pytest.mark.parametrize("old", NEW_NAMES)
 def test_a_module_is_found_by_its_earlier_name(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, old, raising=False)
-    with pytest.warns(DeprecationWarning, match=MOVED[old]):
+    with pytest.warns(DeprecationWarning, match=NEW_NAMES[old]):
         module = import_module(old)
-    assert module is import_module(MOVED[old])
-    assert module.__spec__.name == module.__name__ == MOVED[old]
+    assert module is import_module(NEW_NAMES[old])
+    assert module.__spec__.name == module.__name__ == NEW_NAMES[old]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_who_writes_waits_for_no_reader(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(notices, "LAST_SECONDS", 0.1)
     told: list[str] = []
     with pipe() as (reader, stream):
-        writer = LineWriter(stream, told.append, most=10)
+        writer = LineWriter(stream, told.append, max_lines=10)
         line = "x" * (1 << 20)  # more than a pipe holds
         for _ in range(20):
             writer.write(line)

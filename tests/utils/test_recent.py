@@ -14,6 +14,6 @@ def test_the_values_that_were_used_last_are_kept() -> None:
         return name.upper()
 
     for name in ("a", "b", "a", "c", "a", "b"):
-        assert lru_get(known, name, lambda name=name: make(name), most=2) == name.upper()
+        assert lru_get(known, name, lambda name=name: make(name), max_items=2) == name.upper()
     assert made == ["a", "b", "c", "b"], "b was used longest ago when c came"
     assert list(known) == ["a", "b"]

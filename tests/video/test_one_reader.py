@@ -19,7 +19,7 @@ from segue.errors import SourceError
 from segue.sinks import open_sinks
 from segue.types import Segmentation
 from segue.video import open_source
-from segue.video.decoding.decode import Entry
+from segue.video.decoding.decode import EntryPoint
 from segue.video.decoding.frame_index import FrameIndex
 from segue.video.sources.source import open_reader
 from segue_web.video import Video
@@ -182,7 +182,7 @@ def test_ffprobe_counts_the_same_frames(kind: tuple[Path, int]) -> None:
 
 def test_a_stamp_of_two_frames_tells_neither() -> None:
     """As behind cuts that were joined without encoding: such frames are found by counting."""
-    index = FrameIndex(np.array([0, 1, 3, 2, 3, 4]), np.arange(6) / 25, (Entry(0),), whole=False)
+    index = FrameIndex(np.array([0, 1, 3, 2, 3, 4]), np.arange(6) / 25, (EntryPoint(0),), whole=False)
     assert index.places == {0: 0, 1: 1, 2: 3, 4: 5}
 
 

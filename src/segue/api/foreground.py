@@ -112,7 +112,7 @@ def foreground(
         >>> for result in segue.foreground("camera.mp4", objects=True):
         ...     print(result.index, [item.box for item in result.objects])
     """
-    given = dict(locals())
+    arguments = dict(locals())
     if colour == "bgr":
-        given["scene"] = in_rgb(scene)
-    return results_of(ForegroundJob, given)
+        arguments["scene"] = in_rgb(scene)
+    return results_of(ForegroundJob, arguments)

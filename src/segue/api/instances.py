@@ -92,8 +92,8 @@ def instances(
         >>> for result in segue.instances("street.mp4", classes=["person"]):
         ...     print(result.index, [(item.id, item.label, item.box) for item in result.objects])
     """
-    given = dict(locals())
+    arguments = dict(locals())
     if model is None:
         check_path("weights", weights)
-        given["model"] = default_model(weights, detectors=not whole)
-    return results_of(InstancesJob, given)
+        arguments["model"] = default_model(weights, detectors=not whole)
+    return results_of(InstancesJob, arguments)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, cast
 
 import numpy as np
 
-from segue.api.slides import SHOWN, WIDTH, Slides
+from segue.api.slides import MAX_SLIDES, WIDTH, Slides
 from segue.conversions.tables import table_of
 from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
 from segue.inference.cpu.forms import recorded
@@ -75,7 +75,7 @@ class ReadAgain:
         return NoneType, ()
 
 
-def _held(image: Image, index: int) -> Image:
+def return_image(image: Image, index: int) -> Image:
     """The image that a result holds."""
     return image
 
@@ -110,7 +110,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         self._cancelled = self._closed = False
         self._pairs = _pairs_of(opened, progress, self._stop)
         self._keep_images = keep_images
-        self._read_again = None if self.source.once else ReadAgain(self.source)
+        self._reread_image = None if self.source.once else ReadAgain(self.source)
         self._class_numbers = {name: number for number, name in opened.names.items()}
 
     @property
@@ -148,7 +148,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
             if isinstance(end, Cancelled) and not self._closed:
                 raise
             raise StopIteration from None
-        image = partial(_held, frame.image) if self._keep_images else self._read_again
+        image = partial(return_image, frame.image) if self._keep_images else self._reread_image
         return replace(result, _class_numbers=self._class_numbers, _image=image)
 
     def __repr__(self) -> str:
@@ -200,7 +200,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         """
         return table_of(self)
 
-    def show(self, *, most: int = SHOWN, width: int = WIDTH) -> Slides:
+    def show(self, *, most: int = MAX_SLIDES, width: int = WIDTH) -> Slides:
         """Take all results, and show them in a notebook: the frames with their objects, and a slider.
 
         Args:
@@ -275,12 +275,12 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         if is_archive(path) and inspect.getgeneratorstate(self._pairs) == inspect.GEN_CREATED:
             if resume:
                 raise ArgumentError("resume: an archive holds a complete run; save into a folder")
-            named: dict[str, Any] = {
+            options: dict[str, Any] = {
                 "formats": formats or MASKS,
                 "side_by_side": side_by_side,
                 "whole": whole,
             }
-            return write_archive(user_path(path), overwrite, lambda folder: self.save(folder, **named))
+            return write_archive(user_path(path), overwrite, lambda folder: self.save(folder, **options))
         outputs = _outputs(
             path, formats=formats, side_by_side=side_by_side, whole=whole, overwrite=overwrite, resume=resume
         )
@@ -393,8 +393,8 @@ def _until_cancelled(frames: Frames) -> Iterator[Frame]:
 
 def is_archive(path: Any) -> bool:
     """Whether a path is that of an archive, and of no folder."""
-    named = isinstance(path, (str, os.PathLike)) and Path(path).suffix.lower() == ZIP
-    return named and not user_path(path).is_dir()
+    has_archive_name = isinstance(path, (str, os.PathLike)) and Path(path).suffix.lower() == ZIP
+    return has_archive_name and not user_path(path).is_dir()
 
 
 def _outputs(path: Any, **options: Any) -> Outputs:
@@ -448,9 +448,9 @@ def save(
             path, formats=formats, overwrite=overwrite, side_by_side=side_by_side, whole=whole
         )
     if is_archive(path):
-        named: dict[str, Any] = {"formats": formats or MASKS, "source": source}
-        named |= {"side_by_side": side_by_side, "whole": whole}
-        return write_archive(user_path(path), overwrite, lambda folder: save(results, folder, **named))
+        options: dict[str, Any] = {"formats": formats or MASKS, "source": source}
+        options |= {"side_by_side": side_by_side, "whole": whole}
+        return write_archive(user_path(path), overwrite, lambda folder: save(results, folder, **options))
     choices: dict[str, Any] = {"overwrite": overwrite, "side_by_side": side_by_side, "whole": whole}
     outputs = _outputs(path, formats=formats, **choices)
     folder = user_path(path)
@@ -460,8 +460,8 @@ def save(
             raise SinkError(f"the format {name} needs the frames: give source as well")
     if not isinstance(results, Iterable):
         raise ArgumentError(f"results: {kind_of(results)}; give the results of segue.track or a list of them")
-    given = iter(results)
-    first = next(given, None)
+    remaining = iter(results)
+    first = next(remaining, None)
     if first is None:
         raise SinkError(f"{path}: there are no results to write")
     if not isinstance(first, Segmentation):
@@ -471,14 +471,14 @@ def save(
     with opened:
         frames = iter(opened)
         with errors_of_arguments():
-            written = open_sinks(folder, given_formats, opened, **choices)
-        with written.sink as sink:
-            for result in itertools.chain([first], given):
+            sinks = open_sinks(folder, given_formats, opened, **choices)
+        with sinks.sink as sink:
+            for result in itertools.chain([first], remaining):
                 frame: Frame | None = Frame(result.index, result.time, blank)
                 if source is not None:
                     frame = next((each for each in frames if each.index == result.index), None)
                 if frame is None:
                     raise SinkError(f"the source has no frame {result.index}; give that of the results")
                 sink.write(frame, result)
-    record_path(folder, written.paths).unlink(missing_ok=True)  # that of another job
-    return written.paths
+    record_path(folder, sinks.paths).unlink(missing_ok=True)  # that of another job
+    return sinks.paths

@@ -16,7 +16,7 @@ from segue.types import Segmentation
 from segue.utils.files import write_complete
 from segue.utils.inputs import check_number, user_path
 
-SHOWN = 200
+MAX_SLIDES = 200
 """Frames that are shown at most."""
 
 WIDTH = 640
@@ -40,7 +40,7 @@ class Slides:
         self._slides = slides
 
     @classmethod
-    def of(cls, results: Iterable[Segmentation], *, most: int = SHOWN, width: int = WIDTH) -> Slides:
+    def of(cls, results: Iterable[Segmentation], *, most: int = MAX_SLIDES, width: int = WIDTH) -> Slides:
         """Draw evenly spaced results; memory does not grow with their number.
 
         Args:
@@ -54,8 +54,8 @@ class Slides:
         Raises:
             SegueError: there are no results, or they have no images.
         """
-        check_number("most", most, least=1, whole=True)
-        check_number("width", width, least=16, whole=True)
+        check_number("most", most, minimum=1, whole=True)
+        check_number("width", width, minimum=16, whole=True)
         slides, every = list[_Slide](), 1
         for number, result in enumerate(results):
             if number % every:

@@ -23,7 +23,7 @@ from segue.api.results import (
 from segue.errors import ArgumentError
 from segue.jobs.values import DetectorConfig, TrackJob, checked
 from segue.models.base import TrackNetwork
-from segue.prompt_inputs import MasksLike, PromptsLike, collect_prompts
+from segue.prompt_inputs import MasksLike, PromptArguments, PromptsLike, collect_prompts
 from segue.prompts import MakePrompter
 from segue.sessions import TrackSession
 from segue.sessions.auto import Auto
@@ -32,9 +32,6 @@ from segue.types import BoxesLike, BoxLike, LabelsLike, MemoryPolicy, PointsLike
 from segue.utils.arrays import in_rgb
 from segue.video import Source
 from segue.video.sources.given import SourceLike
-
-MARKS = ("box", "boxes", "masks", "points", "labels", "negative")
-"""Arguments that are prompts of the first frame."""
 
 
 class TrackArguments(TypedDict, total=False):
@@ -65,6 +62,10 @@ class TrackArguments(TypedDict, total=False):
     keep_images: bool
 
 
+class PromptedTrackArguments(TrackArguments, PromptArguments, total=False):
+    """Arguments of :func:`track` that go with prompts."""
+
+
 @overload
 def track(
     source: Source | SourceLike,
@@ -90,14 +91,8 @@ def track(
     source: Source | SourceLike,
     prompts: Mapping[int, PromptsLike] | PromptsLike | None = None,
     *,
-    box: BoxLike | None = None,
-    boxes: BoxesLike | None = None,
-    masks: MasksLike | None = None,
-    points: PointsLike | None = None,
-    labels: LabelsLike | None = None,
-    negative: PointsLike | None = None,
     required: Iterable[int] | None = None,
-    **arguments: Unpack[TrackArguments],
+    **arguments: Unpack[PromptedTrackArguments],
 ) -> Results[TrackSession]: ...
 
 
@@ -215,12 +210,12 @@ def track(
         >>> for result in segue.track("street.mp4", segue.Auto(cars, every=25)):
         ...     print(result.index, [(item.id, item.label) for item in result.objects])
     """
-    given = dict(locals())
-    opened = given["source"] = opened_source(source, **reading_of(given))
-    marks = {name: given.pop(name) for name in MARKS}
+    arguments = dict(locals())
+    opened = arguments["source"] = opened_source(source, **reading_of(arguments))
+    marks = {name: arguments.pop(name) for name in PromptArguments.__annotations__}
     if colour == "bgr" and not isinstance(prompts, Auto):
         prompts, marks["masks"] = in_rgb(prompts), in_rgb(masks)
-    del given["prompts"], given["required"], given["text"]
+    del arguments["prompts"], arguments["required"], arguments["text"]
     if text is not None:
         if prompts is not None and not isinstance(prompts, Auto):
             raise ArgumentError("text says what to look for; leave out prompts")
@@ -232,14 +227,14 @@ def track(
                     f"{argument} goes with prompts; with Auto objects are looked for on every frame"
                 )
         name = prompts.detector if isinstance(prompts.detector, str) else None
-        asked = {item: getattr(prompts, item) for item in ("every", "text", "frames", "score")}
+        options = {item: getattr(prompts, item) for item in ("every", "text", "frames", "score")}
         finding = checked(
             DetectorConfig,
-            {"name": name, "detector": None if name else runtime_object(prompts.detector), **asked},
+            {"name": name, "detector": None if name else runtime_object(prompts.detector), **options},
         )
-        return results_of(TrackJob, given, finding=finding)
-    said = collect_prompts(prompts, **marks, size=opened.size)
-    return results_of(TrackJob, given, prompts=stored_prompts(said, opened), required=required)
+        return results_of(TrackJob, arguments, finding=finding)
+    collected = collect_prompts(prompts, **marks, size=opened.size)
+    return results_of(TrackJob, arguments, prompts=stored_prompts(collected, opened), required=required)
 
 
 def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[Prompt, ...]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from segue.api.results import Colour, Layout, Position, ReadAgain, opened_source, save
-from segue.api.slides import SHOWN, WIDTH, Slides
+from segue.api.slides import MAX_SLIDES, WIDTH, Slides
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle
 from segue.masks.rle import check_runs
@@ -251,7 +251,7 @@ class Video(AbstractContextManager["Video"]):
             given,
             fit=self._fit,
             prompter=lambda image: self._prompter_on(read.index),
-            known={i: self._mask_of_clicks(read.index, i, before[i][1]) for i in pointed},
+            previous_masks={i: self._mask_of_clicks(read.index, i, before[i][1]) for i in pointed},
             clicked={i: self._clicks[read.index, i] for i in pointed if (read.index, i) in self._clicks},
         )
         self._note_clicks(read.index, given, before.keys())
@@ -387,7 +387,7 @@ class Video(AbstractContextManager["Video"]):
         options: dict[str, Any] = {"overwrite": overwrite, "side_by_side": side_by_side, "whole": whole}
         return save(results, path, formats=formats, source=self.source, **options)
 
-    def show(self, *, most: int = SHOWN, width: int = WIDTH) -> Slides:
+    def show(self, *, most: int = MAX_SLIDES, width: int = WIDTH) -> Slides:
         """Show the results of all tracked frames in a notebook, with a slider.
 
         Args:

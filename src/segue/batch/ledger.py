@@ -115,10 +115,10 @@ class Ledger(AbstractContextManager["Ledger"]):
         for key, value in settings.items():
             text = without_secrets(json.dumps(value))
             self._all("insert or ignore into settings values (?, ?)", key, text)
-            ((known,),) = self._all("select value from settings where key = ?", key)
-            if known != text:
+            ((recorded,),) = self._all("select value from settings where key = ?", key)
+            if recorded != text:
                 raise SegueError(
-                    f"this batch was begun with {key} {known}, not {text}; give the same to go on, or "
+                    f"this batch was begun with {key} {recorded}, not {text}; give the same to go on, or "
                     "choose another output"
                 )
 
@@ -132,7 +132,7 @@ class Ledger(AbstractContextManager["Ledger"]):
         texts = {id(job): without_secrets(to_json(job)) for job in jobs_of(new)}
         rows = [
             (
-                *(_bytes(task.name), _bytes(task.kept[0]), json.dumps(task.kept[1])),
+                *(_bytes(task.name), _bytes(task.key[0]), json.dumps(task.key[1])),
                 *(_identity(task), texts.get(id(task.job))),
             )
             for task in new
@@ -158,7 +158,7 @@ class Ledger(AbstractContextManager["Ledger"]):
         Returns:
             Videos in the order of the list; those with equal jobs share one.
         """
-        found = []
+        tasks = []
         jobs: dict[str | None, VideoJob | None] = {None: None}
         where = f"where state in ({', '.join('?' * len(states))})" if states else ""
         columns = f"name, source, arguments, identity, job, {', '.join(_OUTCOME)}"
@@ -166,11 +166,11 @@ class Ledger(AbstractContextManager["Ledger"]):
         with self._errors("read"):
             for name, source, arguments, identity, job, *outcome in rows:
                 check_name(name, SourceError)
-                known = None if identity is None else SourceIdentity.from_json(parse_json(identity))
+                recorded = None if identity is None else SourceIdentity.from_json(parse_json(identity))
                 if job not in jobs:
                     jobs[job] = _job(job)
-                found.append(Task(name, source, tuple(parse_json(arguments)), known, jobs[job], *outcome))
-        return found
+                tasks.append(Task(name, source, tuple(parse_json(arguments)), recorded, jobs[job], *outcome))
+        return tasks
 
     def record(self, task: Task) -> None:
         """Record what has become of a video, and the identity of its source.
@@ -197,8 +197,8 @@ class Ledger(AbstractContextManager["Ledger"]):
         Returns:
             Number of videos by state, 0 included.
         """
-        found = dict(self._all("select state, count(*) from videos group by state"))
-        return {state: found.get(state, 0) for state in STATES}
+        counts = dict(self._all("select state, count(*) from videos group by state"))
+        return {state: counts.get(state, 0) for state in STATES}
 
 
 def _identity(task: Task) -> str | None:

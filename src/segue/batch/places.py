@@ -89,15 +89,15 @@ def _public(match: re.Match[str]) -> str:
 
 def without_secrets(text: str) -> str:
     """A text to be kept: user and password of its addresses are stars, and queries are hashes."""
-    return _ADDRESS.sub(lambda match: _kept(match[0]), text)
+    return _ADDRESS.sub(lambda match: _redact_address(match[0]), text)
 
 
-def _kept(address: str) -> str:
+def _redact_address(address: str) -> str:
     try:
-        kept = stored_address(address)
+        address_text = stored_address(address)
     except SourceError:
         return address.partition("://")[0] + "://***@"
-    return kept.replace("://", "://***@", 1) if "@" in address.split("/")[2] else kept
+    return address_text.replace("://", "://***@", 1) if "@" in address.split("/")[2] else address_text
 
 
 def lacks_secrets(text: str) -> bool:
@@ -127,16 +127,16 @@ def files_below(place: str, suffixes: Collection[str]) -> list[str]:
     try:
         with suppress(OSError):  # a long list takes longer than the first answer
             files.info(root)
-        found = files.find(root)
+        names = files.find(root)
     except StoreSilentError:
         raise
     except Exception as error:  # every fsspec backend has errors of its own
         raise SourceError(f"{hide_secrets(place)}: cannot be listed ({one_line(error)})") from None
     marks = (f"/{RESULT}", f"/{DONE}", f"/{MARKER}", f"/{RECORDS}")
-    results = {name.rpartition("/")[0] for name in found if name.endswith(marks)}
+    results = {name.rpartition("/")[0] for name in names if name.endswith(marks)}
     return sorted(
         files.unstrip_protocol(name)
-        for name in found
+        for name in names
         if Path(name).suffix.lower() in suffixes
         and not is_hidden(name.removeprefix(root))
         and not results.intersection(map(str, Path(name).parents))
@@ -262,45 +262,45 @@ class AnsweringStore:
         value = getattr(self._files, name)
         return partial(self._answer, name, value) if name in _CALLS else value
 
-    def _answer(self, name: str, call: Callable[..., Any], *given: Any, **options: Any) -> Any:
-        begun, wait = time.monotonic(), FIRST_WAIT
+    def _answer(self, name: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        start, wait = time.monotonic(), FIRST_WAIT
         while True:
             try:
-                return self._answer_once(name, call, *given, **options)
+                return self._attempt(name, call, *arguments, **options)
             except Exception as error:
-                if not is_busy(error) or time.monotonic() + wait > begun + BUSY_SECONDS:
+                if not is_busy(error) or time.monotonic() + wait > start + BUSY_SECONDS:
                     raise
             time.sleep(wait)
             wait = min(2 * wait, MAX_WAIT)
 
-    def _answer_once(self, name: str, call: Callable[..., Any], *given: Any, **options: Any) -> Any:
+    def _attempt(self, name: str, call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         try:
-            return self._within(self._seconds(name, given), partial(call, *given, **options))
+            return self._within(self._seconds(name, arguments), partial(call, *arguments, **options))
         except FileNotFoundError:
             raise
         except OSError as error:
             # Errors of single files come without text, such as 400 for keys that have expired.
             if name in ("info", "exists") and not is_busy(error):
-                folder = str(given[0]).rpartition("/")[0]
+                folder = str(arguments[0]).rpartition("/")[0]
                 self._within(ANSWER_SECONDS, partial(self._files.ls, folder, refresh=True), error)
             raise
 
-    def _seconds(self, name: str, given: Sequence[Any]) -> float:
+    def _seconds(self, name: str, arguments: Sequence[Any]) -> float:
         size = 0
         if name == "put_file":
-            size = Path(given[0]).stat().st_size
+            size = Path(arguments[0]).stat().st_size
         elif name == "get_file":
-            size = self.info(given[0]).get("size") or UNKNOWN_SIZE
+            size = self.info(arguments[0]).get("size") or UNKNOWN_SIZE
         return (LIST_SECONDS if name == "find" else ANSWER_SECONDS) + size / MIN_RATE
 
     def _within(self, seconds: float, call: Callable[[], Any], error: Exception | None = None) -> Any:
         """What a call gives; one that says why an ``error`` came up need not find anything."""
-        given: list[Any] = []
+        results: list[Any] = []
         raised: list[BaseException] = []
 
         def run() -> None:
             try:
-                given.append(call())
+                results.append(call())
             except BaseException as problem:
                 raised.append(problem)
 
@@ -309,6 +309,6 @@ class AnsweringStore:
         thread.join(seconds)
         if raised and not (error is not None and isinstance(raised[0], FileNotFoundError)):
             raise raised[0] from error or raised[0].__cause__
-        if not given and not raised:
+        if not results and not raised:
             raise StoreSilentError(f"{hide_secrets(self._place)}: has not answered for {seconds:.0f} seconds")
-        return given[0] if given else None
+        return results[0] if results else None

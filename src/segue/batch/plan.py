@@ -44,7 +44,7 @@ MAX_LIST = 256 << 20
 REPORT = "report.html"
 """The page of a batch, in the output."""
 
-OWN = frozenset({"results.json", REPORT})
+RESERVED_NAMES = frozenset({"results.json", REPORT})
 """Files beside the results of videos; names that begin with ``.segue`` are reserved too."""
 
 PROMPTS = ("mask", "box", "point", "remove", "classes", "with")
@@ -122,7 +122,7 @@ class Task:
     row: OptionRow | None = field(default=None, compare=False)
 
     @property
-    def kept(self) -> tuple[str, tuple[str, ...]]:
+    def key(self) -> tuple[str, tuple[str, ...]]:
         """Source and arguments as the ledger has them, by which it knows the video again."""
         return without_secrets(self.source), tuple(map(without_secrets, self.arguments))
 
@@ -157,8 +157,8 @@ def read_tasks(sources: Sequence[str]) -> list[Task]:
     """
     tasks = {(task.source, task.arguments): task for text in sources for task in _expanded(text)}
     if not tasks:
-        named = ", ".join(map(hide_secrets, sources)) or "nothing"
-        raise SourceError(f"{named}: there are no videos; results of segue do not count")
+        sources_text = ", ".join(map(hide_secrets, sources)) or "nothing"
+        raise SourceError(f"{sources_text}: there are no videos; results of segue do not count")
     return list(tasks.values())
 
 
@@ -170,8 +170,8 @@ def check_name(name: str, error: type[SegueError] = SegueError) -> None:
         raise error(
             f"the name {name!r} must stay inside the output: a relative path without empty parts, . and .."
         )
-    if own := [part for part in parts if part.startswith(".segue") or part in OWN]:
-        raise error(f"the name {name!r}: {own[0]} is what segue itself writes; choose another")
+    if reserved := [part for part in parts if part.startswith(".segue") or part in RESERVED_NAMES]:
+        raise error(f"the name {name!r}: {reserved[0]} is what segue itself writes; choose another")
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -320,26 +320,26 @@ def _below(folder: Path) -> Iterator[Task]:
 
 def _listed(path: str) -> Iterator[Task]:
     """The videos of a list, which may lie at an address."""
-    shown = hide_secrets(path)
+    public = hide_secrets(path)
     names: dict[tuple[str, tuple[str, ...]], str] = {}
     for number, row in enumerate(_rows(path), 1):
         source = str(row.get("source") or "").strip()
         if not source:
-            raise SourceError(f"{shown}: row {number} has no source")
+            raise SourceError(f"{public}: row {number} has no source")
         name = str(row.get("name") or "") or PurePosixPath(_path_of(source)).stem
         try:
             check_name(name)
-            own = _options(row, path)
-            task = Task(name, _beside(path, source), own.arguments, row=own)
+            row_options = _options(row, path)
+            task = Task(name, _relative_to(path, source), row_options.arguments, row=row_options)
         except SegueError as error:
-            raise SourceError(f"{shown}: row {number}: {error}") from None
+            raise SourceError(f"{public}: row {number}: {error}") from None
         if is_url(task.source):
             _refuse_live(task.source)
         else:
-            _refuse_result(Path(task.source).parent, f"{shown}: row {number}: {source}")
+            _refuse_result(Path(task.source).parent, f"{public}: row {number}: {source}")
         if names.setdefault((task.source, task.arguments), name) != name:
             raise SourceError(
-                f"{shown}: row {number}: the same video with the same options as an earlier row, by another "
+                f"{public}: row {number}: the same video with the same options as an earlier row, by another "
                 "name; leave one of them out"
             )
         yield task
@@ -347,58 +347,58 @@ def _listed(path: str) -> Iterator[Task]:
 
 def _rows(path: str) -> Iterator[Mapping[str, Any]]:
     """The rows of a table, or of a text with a source a line."""
-    shown, suffix = hide_secrets(path), PurePosixPath(_path_of(path)).suffix.lower()
+    public, suffix = hide_secrets(path), PurePosixPath(_path_of(path)).suffix.lower()
     try:
         text = text_of(read_remote(path, MAX_LIST) if is_url(path) else Path(path).read_bytes())
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{shown}: the list cannot be read ({error})") from None
+        raise SourceError(f"{public}: the list cannot be read ({error})") from None
     if suffix in (".txt", ".list"):
         sources = map(str.strip, text.splitlines())
         yield from ({"source": source} for source in sources if source and source[0] != "#")
         return
     table = csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",")
     if unknown := sorted(set(table.fieldnames or ()) - KNOWN_COLUMNS):
-        known = ", ".join(sorted(KNOWN_COLUMNS))
-        raise SourceError(f"{shown}: column {unknown[0]!r} is not known; choose from {known}")
+        columns_text = ", ".join(sorted(KNOWN_COLUMNS))
+        raise SourceError(f"{public}: column {unknown[0]!r} is not known; choose from {columns_text}")
     for row in table:
         if None in row:
-            raise SourceError(f"{shown}: a row has more values than columns; quote those with commas")
+            raise SourceError(f"{public}: a row has more values than columns; quote those with commas")
         yield row
 
 
 def _options(row: Mapping[str, Any], table: str) -> OptionRow:
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for column in PROMPTS:
         if values := [*filter(None, map(str.strip, str(row.get(column) or "").split(";")))]:
-            found[column] = [_mask(table, value) if column == "mask" else value for value in values]
+            options[column] = [_mask(table, value) if column == "mask" else value for value in values]
     for column in PLACES:
         if value := str(row.get(column) or "").strip():
-            beside = _beside if column == "roi" else _folder_beside
-            found[column] = beside(table, value)
+            resolve = _relative_to if column == "roi" else _folder_relative_to
+            options[column] = resolve(table, value)
     if str(row.get("auto") or "").strip().lower() in ("1", "true", "yes", "auto"):
-        found["auto"] = True
+        options["auto"] = True
     try:
-        return OptionRow(found, tuple(shlex.split(str(row.get("options") or ""))))
+        return OptionRow(options, tuple(shlex.split(str(row.get("options") or ""))))
     except ValueError as error:
         raise SourceError(f"the options cannot be read ({error})") from None
 
 
 def _mask(table: str, value: str) -> str:
     """``[FRAME@][ID=]PATH`` with the path taken from the table's folder."""
-    before, path = split_mask(value)
-    return f"{before}{_beside(table, path)}"
+    prefix, path = split_mask(value)
+    return f"{prefix}{_relative_to(table, path)}"
 
 
-def _folder_beside(table: str, path: str) -> str:
+def _folder_relative_to(table: str, path: str) -> str:
     """A folder, which must be on this machine."""
     if is_url(table) and not is_url(path) and not user_path(path).is_absolute():
         raise SourceError(
             f"{path}: lies beside a list at an address; masks and folders are read from local paths"
         )
-    return _beside(table, path)
+    return _relative_to(table, path)
 
 
-def _beside(table: str, path: str) -> str:
+def _relative_to(table: str, path: str) -> str:
     """A path or address; one that is relative begins at the folder of the table."""
     if is_url(path):
         return path

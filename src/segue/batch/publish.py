@@ -35,7 +35,7 @@ def _mark_begin(batch: str, name: str) -> bytes:
     return mark_data(batch, name, "").removesuffix(b'"}')
 
 
-def is_own(folder: Path, batch: str, name: str) -> bool:
+def belongs_to_batch(folder: Path, batch: str, name: str) -> bool:
     """Whether a folder holds the results of a video of this batch."""
     path = folder / RESULT
     with suppress(OSError):
@@ -56,13 +56,13 @@ def check_free(output: str, names: Iterable[str], batch: str) -> None:
             if final.parent not in folders:
                 _check_folder(final.parent, root)
                 folders.add(final.parent)
-            there = os.path.lexists(final)
-            if there and final.is_symlink():
+            exists = os.path.lexists(final)
+            if exists and final.is_symlink():
                 raise SinkError(
                     f"{final}: a link leads out of the output; remove it, or choose another output"
                 )
-            empty = not there or (final.is_dir() and not any(final.iterdir()))
-        if not empty and not is_own(final, batch, name):
+            empty = not exists or (final.is_dir() and not any(final.iterdir()))
+        if not empty and not belongs_to_batch(final, batch, name):
             raise SinkError(
                 f"{final}: exists already, and this batch did not write it; choose another output or name"
             )
@@ -72,11 +72,11 @@ def _check_folder(folder: Path, root: Path) -> None:
     """See that results in a folder, which need not exist, are inside the output."""
     if not folder.resolve().is_relative_to(root):
         raise SinkError(f"{folder}: a link leads out of the output; remove it, or choose another output")
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir():
-        raise SinkError(f"{there}: is a file where a folder of results is wanted; choose another output")
-    if not os.access(there, os.W_OK):
-        raise SinkError(f"{there}: no permission to write there; choose another output")
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise SinkError(f"{existing}: is a file where a folder of results is wanted; choose another output")
+    if not os.access(existing, os.W_OK):
+        raise SinkError(f"{existing}: no permission to write there; choose another output")
 
 
 def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | None]:
@@ -100,7 +100,7 @@ def publish(work: Path, output: str, name: str, batch: str) -> tuple[str, str | 
                 rename(final, old)
             _move(work, coming, final)
         except BaseException as error:
-            _go_back(old, final, error)
+            _roll_back(old, final, error)
             raise
         finally:
             if os.path.lexists(final) or not os.path.lexists(old):
@@ -123,7 +123,7 @@ def _move(work: Path, coming: Path, final: Path) -> None:
             remove_folder(work)
 
 
-def _go_back(old: Path, final: Path, reason: BaseException) -> None:
+def _roll_back(old: Path, final: Path, reason: BaseException) -> None:
     """Give the results that were to be replaced their name again."""
     if not os.path.lexists(old) or os.path.lexists(final):
         return

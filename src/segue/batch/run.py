@@ -18,7 +18,7 @@ from urllib.parse import quote
 from segue.batch.ledger import Ledger
 from segue.batch.places import SUBFOLDER, hide_secrets, key_of, lacks_secrets, one_line
 from segue.batch.plan import REPORT, Task, check_names, identity_now, in_threads, jobs_of
-from segue.batch.publish import MOVING, check_free, digest_of, is_own, stamp_of
+from segue.batch.publish import MOVING, belongs_to_batch, check_free, digest_of, stamp_of
 from segue.batch.upload import check_store
 from segue.batch.work import JobConfig
 from segue.batch.workers import IDENTITY, LocalWorkers, OwnProcess, RayTasks, gpus_of
@@ -56,7 +56,7 @@ STOP_SECONDS = 2.5
 
 What they saved before is kept all the same, and every mask that is written."""
 
-SHOWN = 2000
+MAX_REPORTED = 2000
 """Videos in the table and among the images at most; all that failed are listed."""
 
 MAX_REFUSED = 3
@@ -110,38 +110,38 @@ def run_tasks(tasks: Sequence[Task], how: JobConfig, observer: BatchObserver) ->
             mine = () if how.shard is None else (key_of(how.batch),)  # other parts may be at work
             shutil.rmtree(Path(how.output, MOVING, *mine), ignore_errors=True)
         ledger.recover()
-        given = {task.kept: task for task in tasks}
-        kept = ledger.tasks()
-        known = [_as_given(task, given) for task in kept]
-        models = {job.model for job in jobs_of([*known, *tasks])}
+        by_key = {task.key: task for task in tasks}
+        recorded = ledger.tasks()
+        current = [_with_current_job(task, by_key) for task in recorded]
+        models = {job.model for job in jobs_of([*current, *tasks])}
         used = {str(model.weights or model.name): model_digest(model) for model in sorted(models, key=str)}
         ledger.settle({"do": how.command, "options": list(how.options), "weights": used})
-        there = {(task.source, task.arguments) for task in kept}
-        if new := [task for key, task in given.items() if key not in there]:
-            check_names(task.name for task in (*known, *new))
+        recorded_keys = {(task.source, task.arguments) for task in recorded}
+        if new := [task for key, task in by_key.items() if key not in recorded_keys]:
+            check_names(task.name for task in (*current, *new))
             ledger.add(replace(task, identity=now) for task, now in in_threads(identity_now, new))
-        for notice in check_known(ledger, known, how):
+        for notice in check_recorded(ledger, current, how):
             observer.notice(public(notice))
-        if waiting := [_as_given(task, given) for task in ledger.tasks("queued")]:
+        if waiting := [_with_current_job(task, by_key) for task in ledger.tasks("queued")]:
             _check_addresses(waiting)
             _run_waiting(ledger, waiting, how, home, observer)
         return ledger.counts()["failed"]
 
 
-def _as_given(task: Task, given: Mapping[tuple[str, tuple[str, ...]], Task]) -> Task:
+def _with_current_job(task: Task, by_key: Mapping[tuple[str, tuple[str, ...]], Task]) -> Task:
     """A video of the ledger with the addresses that the command gives, which may hold passwords."""
-    now = given.get((task.source, task.arguments))
+    now = by_key.get((task.source, task.arguments))
     return task if now is None else replace(task, source=now.source, arguments=now.arguments, job=now.job)
 
 
 def _check_addresses(tasks: Sequence[Task]) -> None:
     """See that no video needs what the ledger does not keep of addresses."""
     poor = {id(job) for job in jobs_of(tasks) if lacks_secrets(to_json(job))}
-    lost = [task.name for task in tasks if id(task.job) in poor or lacks_secrets(task.source)]
-    if lost:
+    without_secrets = [task.name for task in tasks if id(task.job) in poor or lacks_secrets(task.source)]
+    if without_secrets:
         raise SegueError(
-            f"{first_few(lost)}: the ledger keeps no users, passwords and queries of addresses; give the "
-            "sources and options again with --resume"
+            f"{first_few(without_secrets)}: the ledger keeps no users, passwords and queries of addresses; "
+            "give the sources and options again with --resume"
         )
 
 
@@ -155,8 +155,8 @@ def _run_waiting(
             check_store(how.output)
         prepare(cast(Path, how.scratch) / "work" / IDENTITY)
     # Parts have a page each beside their ledgers; merge_reports writes the one of all.
-    whole = how.shard is None
-    report = _report_path(how.output, home, [how.batch]) if whole else home / REPORT
+    is_whole_batch = how.shard is None
+    report = _report_path(how.output, home, [how.batch]) if is_whole_batch else home / REPORT
 
     def write_report() -> None:
         write_batch_report([(ledger, home / "images")], how.batch, report)
@@ -173,7 +173,7 @@ def _run_waiting(
         ):  # the error is what ended the batch, and no disk that has no room for a page
             write_report()
         if isinstance(error, SegueError):
-            observer.notice(_outcome_so_far(ledger))
+            observer.notice(_interim_outcome(ledger))
         raise
     # Where videos have failed they are named next, with or without a page.
     with _noticing(observer) if ledger.counts()["failed"] else nullcontext():
@@ -189,33 +189,33 @@ def _noticing(observer: BatchObserver) -> Iterator[None]:
         observer.notice(public(str(error)))
 
 
-def _outcome_so_far(ledger: Ledger) -> str:
+def _interim_outcome(ledger: Ledger) -> str:
     """How far a batch came that an error ended, and what goes on with it."""
     counts, failed = ledger.counts(), [printable(row.name) for row in ledger.tasks("failed")]
     names = f" ({first_few(failed)})" if failed else ""
-    again = "; --retry-failed does those that failed again, too" if failed else ""
+    retry_hint = "; --retry-failed does those that failed again, too" if failed else ""
     left = counts["queued"] + counts["running"]
     return (
         f"{counts['done']} done, {len(failed)} failed{names}, {left} left: "
-        f"the same command with --resume goes on{again}"
+        f"the same command with --resume goes on{retry_hint}"
     )
 
 
 def open_workers(how: JobConfig, tasks: Sequence[Task]) -> Workers:
     """Processes of this machine, one a GPU or a core, or with an address the tasks of a Ray cluster."""
     # Jobs that name a device run there: their processes see all GPUs.
-    named = {job.device for job in jobs_of(tasks)} - {None, "cuda"}
+    devices = {job.device for job in jobs_of(tasks)} - {None, "cuda"}
     if how.address is not None:
-        return RayTasks(how.model_copy(update={"gpus": 0}) if named == {"cpu"} else how, how.address)
-    gpus = [] if named else gpus_of(how)
+        return RayTasks(how.model_copy(update={"gpus": 0}) if devices == {"cpu"} else how, how.address)
+    gpus = [] if devices else gpus_of(how)
     cores = max(1, (os.cpu_count() or 1) // (how.threads or 1))
-    count = how.workers or (how.per_gpu if named - {"cpu"} else len(gpus) * how.per_gpu or cores)
-    pinned = gpus if gpus or (how.gpus == 0 and not named) else None
+    count = how.workers or (how.per_gpu if devices - {"cpu"} else len(gpus) * how.per_gpu or cores)
+    pinned = gpus if gpus or (how.gpus == 0 and not devices) else None
     count = min(count, len(tasks))
     if how.own_process and count == 1:
         return OwnProcess(how)
-    named = {part for job in jobs_of(tasks) for part in job.model.name.split("+")}
-    only_here = sorted(MODELS.registered & named)
+    devices = {part for job in jobs_of(tasks) for part in job.model.name.split("+")}
+    only_here = sorted(MODELS.registered & devices)
     if only_here:
         raise SegueError(
             f"{first_few(only_here)}: other processes do not know what a program registers; give workers=1, "
@@ -259,7 +259,7 @@ def run_batch(
             ended, _ = (
                 wait(running, STOP_SECONDS) if stopping else wait(running, ROUND_SECONDS, FIRST_COMPLETED)
             )
-            news = []
+            changes = []
             for future in ended:
                 task = running.pop(future)
                 try:
@@ -268,9 +268,9 @@ def run_batch(
                     raise SegueError(one_line(getattr(error, "cause", error))) from None
                 except Exception as error:  # its worker died; Ray has errors of many kinds
                     losses[task.name] += 1
-                    again = stopping or losses[task.name] < workers.tries
+                    retry = stopping or losses[task.name] < workers.tries
                     text = f"its worker died ({one_line(error)})"
-                    task = replace(task, state="queued" if again else "failed", error=text)
+                    task = replace(task, state="queued" if retry else "failed", error=text)
                 if task.state == "queued":
                     queue.append(task)
                     continue
@@ -278,9 +278,9 @@ def run_batch(
                 refusals.note(task)
                 if task.image:
                     write_complete(images / f"{key_of(task.name)}.jpg", task.image)
-                news.append(task)
+                changes.append(task)
             ledger.save()
-            show(news)
+            show(changes)
             if stopping:
                 ledger.recover()
                 if refusals.reason is None:
@@ -313,9 +313,9 @@ class _Refusals:
                 self.reason = str(error)
 
 
-def check_known(ledger: Ledger, known: Sequence[Task], how: JobConfig) -> Iterator[str]:
+def check_recorded(ledger: Ledger, tasks: Sequence[Task], how: JobConfig) -> Iterator[str]:
     """Queue what is to be done, fail what has another source, and say what differs from the ledger."""
-    for task, (now, notice) in in_threads(lambda task: _as_it_is(task, how), known):
+    for task, (now, notice) in in_threads(lambda task: _as_it_is(task, how), tasks):
         if now is not task:
             ledger.record(now)
         if notice is not None:
@@ -328,9 +328,9 @@ def _as_it_is(task: Task, how: JobConfig) -> tuple[Task, str | None]:
     if task.state == "failed" and not how.retry_failed:
         return task, None
     now = identity_now(task)
-    again = partial(replace, task, state="queued", tries=0, error=None, digest=None, stamp=None)
+    queued = partial(replace, task, state="queued", tries=0, error=None, digest=None, stamp=None)
     if task.state == "failed":
-        return again(identity=now or task.identity), None
+        return queued(identity=now or task.identity), None
     if task.identity and now and (difference := task.identity.difference(now)):
         error = f"its source is another than the batch was begun with: {difference}"
         return replace(task, state="failed", error=f"{error}; --retry-failed does it anew"), error
@@ -341,10 +341,10 @@ def _as_it_is(task: Task, how: JobConfig) -> tuple[Task, str | None]:
     if stamp is not None and stamp == task.stamp:
         return task, None
     # Files are read only if their names, sizes or times differ.
-    if not is_own(Path(folder), how.batch, task.name):
-        return again(), "its results are gone; it is done again"
+    if not belongs_to_batch(Path(folder), how.batch, task.name):
+        return queued(), "its results are gone; it is done again"
     if stamp is None or digest_of(Path(folder)) != task.digest:
-        return again(), "its results have changed; it is done again"
+        return queued(), "its results have changed; it is done again"
     return replace(task, stamp=stamp), None
 
 
@@ -406,8 +406,8 @@ def _ledger(home: Path, by_name: bool) -> Ledger:
 def ledgers_of(output: str) -> list[Path]:
     """The ledgers of a batch: one, or one for each part."""
     home = home_of(output)
-    found = sorted(home.glob(f"shard-*-of-*/{LEDGER}"), key=lambda path: natural_key(str(path)))
-    return found if found and not (home / LEDGER).exists() else [home / LEDGER]
+    shards = sorted(home.glob(f"shard-*-of-*/{LEDGER}"), key=lambda path: natural_key(str(path)))
+    return shards if shards and not (home / LEDGER).exists() else [home / LEDGER]
 
 
 def _check_division(how: JobConfig) -> None:
@@ -420,8 +420,8 @@ def _check_division(how: JobConfig) -> None:
     for ledger in ledgers_of(how.output):
         _, mark, count = ledger.parent.name.rpartition("-of-")
         if ledger.exists() and (count if mark else None) != (None if parts is None else str(parts)):
-            begun = f"with --shard I/{count}" if mark else "without --shard"
-            raise SegueError(f"{how.output}: the batch was begun {begun}; give the same, or another output")
+            earlier = f"with --shard I/{count}" if mark else "without --shard"
+            raise SegueError(f"{how.output}: the batch was begun {earlier}; give the same, or another output")
 
 
 def merge_reports(output: str) -> Path:
@@ -439,11 +439,11 @@ def merge_reports(output: str) -> Path:
 
 def _report_path(output: str, home: Path, batches: Sequence[str]) -> Path:
     """The report is beside the results; addresses and files of somebody else leave it beside the ledger."""
-    beside = home.parent / REPORT
-    there = beside.read_bytes() if beside.is_file() and not beside.is_symlink() else b""
-    own = any(batch.encode() in there for batch in batches)
-    free = not is_url(output) and (own or not os.path.lexists(beside))
-    return beside if free else home / REPORT
+    default = home.parent / REPORT
+    existing = default.read_bytes() if default.is_file() and not default.is_symlink() else b""
+    is_ours = any(batch.encode() in existing for batch in batches)
+    free = not is_url(output) and (is_ours or not os.path.lexists(default))
+    return default if free else home / REPORT
 
 
 def write_batch_report(parts: Sequence[tuple[Ledger, Path]], batch: str, path: Path) -> None:
@@ -452,7 +452,7 @@ def write_batch_report(parts: Sequence[tuple[Ledger, Path]], batch: str, path: P
     for ledger, _ in parts:
         counts.update(ledger.counts())
     done = [(row, images) for ledger, images in parts for row in ledger.tasks("done")]
-    shown = done[:SHOWN]
+    rows = done[:MAX_REPORTED]
     frames, seconds = sum(row.frames for row, _ in done), sum(row.seconds or 0.0 for row, _ in done)
     facts = [(state, str(counts[state])) for state in ("done", "failed", "running", "queued")]
     facts += [("frames", f"{frames}"), ("frames/s of a worker", f"{frames / seconds if seconds else 0:.1f}")]
@@ -470,11 +470,11 @@ def write_batch_report(parts: Sequence[tuple[Ledger, Path]], batch: str, path: P
             for ledger, _ in parts
             for row in ledger.tasks("failed")
         ],
-        done=[_cells(row) for row, _ in shown],
-        more=max(0, len(done) - SHOWN),
+        done=[_cells(row) for row, _ in rows],
+        more=max(0, len(done) - MAX_REPORTED),
         images=[
             (quote(image.relative_to(path.parent).as_posix()), printable(row.name))
-            for row, images in shown
+            for row, images in rows
             if (image := images / f"{key_of(row.name)}.jpg").exists()
         ],
     )

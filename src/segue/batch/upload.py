@@ -53,20 +53,20 @@ def upload(work: Path, place: str, mark: bytes, digest: str) -> None:
     with _uploading(place, "cannot be uploaded"):
         files, root = file_system(place)
         files.invalidate_cache()
-        there = set(files.find(root)) if files.exists(root) else set()
+        existing = set(files.find(root)) if files.exists(root) else set()
         marked, done = f"{root}/{RESULT}", f"{root}/{DONE}"
-        if there and not _is_own(files, there, marked, mark):
-            shown = hide_secrets(place)
+        if existing and not _belongs_to_batch(files, existing, marked, mark):
+            public = hide_secrets(place)
             raise SinkError(
-                f"{shown}: exists already, and this batch did not write it; choose another output"
+                f"{public}: exists already, and this batch did not write it; choose another output"
             )
-        if done in there:
+        if done in existing:
             files.rm_file(done)
         paths = [Path(folder, name) for folder, _, names in os.walk(work) for name in names]
-        wanted = {f"{root}/{path.relative_to(work).as_posix()}": path for path in sorted(paths)}
-        _send(files, root, {marked: wanted[marked]})  # first what says whose they are
-        _send(files, root, {target: path for target, path in wanted.items() if target != marked})
-        for target in there - {*wanted, done}:
+        uploads = {f"{root}/{path.relative_to(work).as_posix()}": path for path in sorted(paths)}
+        _send(files, root, {marked: uploads[marked]})  # first what says whose they are
+        _send(files, root, {target: path for target, path in uploads.items() if target != marked})
+        for target in existing - {*uploads, done}:
             files.rm_file(target)
         files.pipe_file(done, digest.encode())
         if files.cat_file(done) != digest.encode():
@@ -74,10 +74,10 @@ def upload(work: Path, place: str, mark: bytes, digest: str) -> None:
             raise SinkError(f"{hide_secrets(place)}: {DONE} has not arrived as it was sent")
 
 
-def _is_own(files: Any, there: set[str], marked: str, mark: bytes) -> bool:
+def _belongs_to_batch(files: Any, existing: set[str], marked: str, mark: bytes) -> bool:
     """Whether what is at a place is of this video; a mark that was cut off by itself, and nothing, is."""
-    found: bytes = files.cat_file(marked) if marked in there else b"no mark"
-    return found.startswith(mark) or (there == {marked} and mark.startswith(found))
+    content: bytes = files.cat_file(marked) if marked in existing else b"no mark"
+    return content.startswith(mark) or (existing == {marked} and mark.startswith(content))
 
 
 @contextmanager
@@ -93,18 +93,18 @@ def _uploading(place: str, what: str) -> Iterator[None]:
         raise UploadError(f"{hide_secrets(place)}: {what} ({one_line(error)})") from None
 
 
-def _send(files: Any, root: str, wanted: Mapping[str, Path]) -> None:
+def _send(files: Any, root: str, uploads: Mapping[str, Path]) -> None:
     """Upload files below a place until the store has each with its size and content."""
-    missing = wanted
+    missing = uploads
     for _ in range(TRIES):
         for target, path in missing.items():
             files.put_file(str(path), target)
         files.invalidate_cache()
-        there = files.find(root, detail=True)
+        stored = files.find(root, detail=True)
         missing = {
             target: path
             for target, path in missing.items()
-            if target not in there or not _is_whole(files, target, there[target], path)
+            if target not in stored or not _is_complete(files, target, stored[target], path)
         }
         if not missing:
             return
@@ -112,22 +112,22 @@ def _send(files: Any, root: str, wanted: Mapping[str, Path]) -> None:
     raise OSError(f"{names}: other bytes arrived than were sent, {TRIES} times; look at a proxy on the way")
 
 
-def _is_whole(files: Any, target: str, told: Mapping[str, Any], path: Path) -> bool:
+def _is_complete(files: Any, target: str, info: Mapping[str, Any], path: Path) -> bool:
     """Whether a store has a file as it is here, by size and the MD5 that it tells, else by content."""
-    if told.get("size") != path.stat().st_size:
+    if info.get("size") != path.stat().st_size:
         return False
     with path.open("rb") as file:
-        if _digest(file, "md5") in set(_md5s(told)):
+        if _digest(file, "md5") in set(_md5s(info)):
             return True
     with path.open("rb") as file, files.open(target, "rb") as remote:
         return _digest(file, "sha256") == _digest(remote, "sha256")
 
 
-def _md5s(told: Mapping[str, Any]) -> Iterator[str]:
+def _md5s(info: Mapping[str, Any]) -> Iterator[str]:
     """What may be the MD5 of an object, as S3, Google and Azure tell it; that of parts is another."""
-    yield str(told.get("ETag") or told.get("etag") or "").strip('"')
-    yield base64.b64decode(str(told.get("md5Hash") or "")).hex()
-    yield bytes((told.get("content_settings") or {}).get("content_md5") or b"").hex()
+    yield str(info.get("ETag") or info.get("etag") or "").strip('"')
+    yield base64.b64decode(str(info.get("md5Hash") or "")).hex()
+    yield bytes((info.get("content_settings") or {}).get("content_md5") or b"").hex()
 
 
 def _digest(file: BinaryIO, name: str) -> str:

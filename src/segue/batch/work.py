@@ -102,24 +102,24 @@ class ProgressRecorder(Observer):
     """Counts frames, and keeps one from the middle with something on it for the report."""
 
     frames = 0
-    _kept: tuple[Frame, Segmentation] | None = None
+    _last: tuple[Frame, Segmentation] | None = None
     _next = 1
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self.frames += 1
         # Frames 1, 2, 4, 8 ... replace one another: the last one lies somewhere in the second half.
-        if self.frames >= self._next and (self._kept is None or result.mask.any()):
-            self._kept, self._next = (frame, result), 2 * self.frames
+        if self.frames >= self._next and (self._last is None or result.mask.any()):
+            self._last, self._next = (frame, result), 2 * self.frames
 
     def image(self) -> bytes:
         """JPEG of the kept frame with its objects; empty if there was no frame."""
-        if self._kept is None:
+        if self._last is None:
             return b""
-        frame, result = self._kept
-        drawn = PillowImage.fromarray(np.ascontiguousarray(overlay(frame.image, result.mask)))
-        drawn.thumbnail((IMAGE_WIDTH, IMAGE_WIDTH))
+        frame, result = self._last
+        thumbnail = PillowImage.fromarray(np.ascontiguousarray(overlay(frame.image, result.mask)))
+        thumbnail.thumbnail((IMAGE_WIDTH, IMAGE_WIDTH))
         buffer = io.BytesIO()
-        drawn.save(buffer, "JPEG", quality=80)
+        thumbnail.save(buffer, "JPEG", quality=80)
         return buffer.getvalue()
 
 
@@ -137,7 +137,7 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
 
     A video that was interrupted comes back queued.
     """
-    begun, watch = time.perf_counter(), ProgressRecorder()
+    start, watch = time.perf_counter(), ProgressRecorder()
     scratch, key = cast(Path, order.scratch), key_of(task.name)
     fetched, work = scratch / "fetched" / key, scratch / "work" / key
     video = CancelToken()  # callbacks of this video end with it
@@ -156,8 +156,8 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
             _carry_out(job, watch, video, resume=False)
         image = watch.image()
         digest, stamp = publish(work, order.output, task.name, order.batch)
-        found = {"error": None, "digest": digest, "stamp": stamp, "image": image}
-        outcome = ended(state="done", seconds=time.perf_counter() - begun, frames=watch.frames, **found)
+        details = {"error": None, "digest": digest, "stamp": stamp, "image": image}
+        outcome = ended(state="done", seconds=time.perf_counter() - start, frames=watch.frames, **details)
     except (KeyboardInterrupt, jobs.RunCancelledError):
         return ended(state="queued")  # what was fetched is kept
     except Exception as error:  # a damaged video must not end the batch

@@ -102,8 +102,8 @@ class LocalWorkers:
         self._stopped.close()
 
     def _pool(self, number: int) -> ProcessPoolExecutor:
-        begun = (self._stopped, os.getpid(), self.environments[number])
-        return ProcessPoolExecutor(1, self._context, _begin, begun)
+        arguments = (self._stopped, os.getpid(), self.environments[number])
+        return ProcessPoolExecutor(1, self._context, _begin, arguments)
 
 
 class OwnProcess:
@@ -149,12 +149,12 @@ def _explain(process: BaseProcess | None, explained: Future[Task], future: Futur
 
 def gpus_of(order: JobConfig) -> list[str]:
     """The GPUs of this machine that a batch uses, as ``CUDA_VISIBLE_DEVICES`` calls them."""
-    found = _count_gpus() if order.gpus != 0 else 0
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [name.strip() for name in named.split(",")] if named else [str(n) for n in range(found)]
-    if order.gpus is not None and order.gpus > found:
-        raise SegueError(f"--gpus {order.gpus}: PyTorch can use {found} GPUs of this machine")
-    return names[:found][: order.gpus]
+    available = _count_gpus() if order.gpus != 0 else 0
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [name.strip() for name in visible.split(",")] if visible else [str(n) for n in range(available)]
+    if order.gpus is not None and order.gpus > available:
+        raise SegueError(f"--gpus {order.gpus}: PyTorch can use {available} GPUs of this machine")
+    return names[:available][: order.gpus]
 
 
 def _count_gpus() -> int:
@@ -222,13 +222,13 @@ class RayTasks:
         self._references: dict[Future[Task], Any] = {}
         gpus = self._ray.cluster_resources().get("GPU", 0) if order.gpus is None else order.gpus
         self._shares = {"CPU": order.threads or 1, **({"GPU": 1 / order.per_gpu} if gpus else {})}
-        self._most = min(order.workers or math.inf, gpus * order.per_gpu or math.inf)
+        self._max_tasks = min(order.workers or math.inf, gpus * order.per_gpu or math.inf)
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         fitting = [node for node in nodes if all(node.get(k, 0) >= v for k, v in self._shares.items())]
         if not fitting:
             self.close()
-            wanted = " and ".join(f"{share:g} {name}" for name, share in self._shares.items())
-            raise SegueError(f"{address}: no node has {wanted}")
+            required = " and ".join(f"{share:g} {name}" for name, share in self._shares.items())
+            raise SegueError(f"{address}: no node has {required}")
         self._do = self._ray.remote(_attempt)
         self._memory = min(MEMORY, int(max(node.get("memory", 0) for node in fitting)))
 
@@ -236,17 +236,17 @@ class RayTasks:
     def room(self) -> int:
         """Number of videos that the cluster can do at once; nodes come and go."""
         total = self._ray.cluster_resources()
-        return max(1, int(min(self._most, *(total.get(k, 0) / v for k, v in self._shares.items()))))
+        return max(1, int(min(self._max_tasks, *(total.get(k, 0) / v for k, v in self._shares.items()))))
 
     def submit(self, task: Task) -> Future[Task]:
         """Give a video to the cluster."""
-        wanted = self._do.options(
+        remote = self._do.options(
             num_cpus=self._shares["CPU"],
             num_gpus=self._shares.get("GPU", 0),
             memory=self._memory,
             max_retries=self._order.tries - 1,
         )
-        reference = wanted.remote(task, self._order)
+        reference = remote.remote(task, self._order)
         future: Future[Task] = reference.future()
         self._references[future] = reference
         future.add_done_callback(self._references.pop)
@@ -270,21 +270,21 @@ def _attempt(task: Task, order: JobConfig) -> Task:
     prepare_worker(order.threads or 1)
     if Path(order.folder).is_dir():  # relative paths begin there
         os.chdir(order.folder)
-    known = Path(order.output, SUBFOLDER, IDENTITY)
-    if not is_url(order.output) and not (known.is_file() and known.read_text("utf-8") == order.batch):
+    identity = Path(order.output, SUBFOLDER, IDENTITY)
+    if not is_url(order.output) and not (identity.is_file() and identity.read_text("utf-8") == order.batch):
         raise SegueError(
             f"{order.output}: is another folder on node {socket.gethostname()}; give an output that all "
             "nodes share, or an address such as s3://bucket/results"
         )
     if is_url(order.output):
-        _check_store_once(order.output)
+        _check_store_cached(order.output)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ray.cancel sends it
     with cancel_on_signals() as token:
         return attempt(task, order, token)
 
 
 @cache
-def _check_store_once(output: str) -> None:
+def _check_store_cached(output: str) -> None:
     """See in each process that a node of the cluster can upload its results."""
     check_store(output)
 

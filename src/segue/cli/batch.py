@@ -29,14 +29,14 @@ from segue.batch.run import (
 from segue.batch.work import JobConfig
 from segue.cli.main import load_command
 from segue.cli.options import Options, Values, command
-from segue.cli.running import given_in_file, given_in_words, job_of_given
+from segue.cli.running import given_in_file, given_in_words, job_of_values
 from segue.errors import SegueError
 from segue.jobs.values import Job, TrackJob, check_prompts, checked
 from segue.reports.terminal import bars, interruptible
 from segue.utils.inputs import printable
 from segue.utils.notices import notice
 
-WORKERS_OWN = ("--output", "-o", "--overwrite", "--resume", "--quiet", "-q")  # each worker sets them
+WORKER_OPTIONS = ("--output", "-o", "--overwrite", "--resume", "--quiet", "-q")  # each worker sets them
 
 DOABLE = ("track", "foreground", "instances")
 
@@ -52,19 +52,19 @@ class BatchCommand(TyperCommand):
         to = self.handed_on(args)
         if to not in DOABLE:
             raise SegueError(f"--do {to}: choose from {', '.join(DOABLE)}")
-        own = _options(self.get_params(ctx))
-        known = _options(load_command(to).get_params(ctx)) | own
+        batch_options = _options(self.get_params(ctx))
+        all_options = _options(load_command(to).get_params(ctx)) | batch_options
         mine: list[str] = []
         theirs: list[str] = []
         words = iter(args)
         for word in words:
             name, has_value, _ = word.partition("=")
             is_option = word.startswith("-") and word != "-"
-            if is_option and name not in known:
+            if is_option and name not in all_options:
                 raise SegueError(f"{ctx.info_name}: there is no option {name}, nor has `segue {to}` one")
-            whose = theirs if is_option and name not in own else mine
+            whose = theirs if is_option and name not in batch_options else mine
             whose.append(word)
-            if is_option and known[name] and not has_value:
+            if is_option and all_options[name] and not has_value:
                 whose += itertools.islice(words, 1)
         super().parse_args(ctx, mine)
         ctx.args = theirs
@@ -159,14 +159,14 @@ class Terminal(BatchObserver):
 
     @contextmanager
     def watching(self, ledger: Ledger) -> Iterator[Callable[[Sequence[Task]], None]]:
-        begun, frames = time.perf_counter(), 0
+        start, frames = time.perf_counter(), 0
         with bars("note") as bar:
             counts = ledger.counts()
-            shown = bar.add_task("videos", total=sum(counts.values()), completed=counts["done"], note="")
+            bar_task = bar.add_task("videos", total=sum(counts.values()), completed=counts["done"], note="")
 
-            def show(news: Sequence[Task]) -> None:
+            def show(changes: Sequence[Task]) -> None:
                 nonlocal frames
-                for task in news:
+                for task in changes:
                     frames += task.frames
                     if self._how.json_lines:
                         values: dict[str, Any] = {"event": task.state, "name": task.name}
@@ -174,21 +174,21 @@ class Terminal(BatchObserver):
                         values |= {"error": task.error} if task.error else {}
                         typer.echo(json.dumps(values))
                 counts = ledger.counts()
-                speed = frames / (time.perf_counter() - begun)
+                speed = frames / (time.perf_counter() - start)
                 note = f"{speed:.1f} frames/s, {counts['running']} in work, {counts['failed']} failed"
-                bar.update(shown, completed=counts["done"] + counts["failed"], note=note)
+                bar.update(bar_task, completed=counts["done"] + counts["failed"], note=note)
 
             yield show
 
 
 def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
     """The videos with their jobs: what the options of the batch and their own mean."""
-    found, jobs, shared = [], dict[tuple[str, ...], Job](), dict[str, Any]()
+    prepared, jobs, shared = [], dict[tuple[str, ...], Job](), dict[str, Any]()
     for task in tasks:
         if task.job is None and task.arguments not in jobs:
             shared = shared or given_by_batch(how.command, [task.source, *how.options])
             try:
-                job = job_of(how.command, shared, _own_options(how.command, task))
+                job = job_of(how.command, shared, _row_options(how.command, task))
                 if isinstance(job, TrackJob):
                     check_prompts(job)
                 jobs[task.arguments] = job
@@ -196,38 +196,38 @@ def with_jobs(tasks: Iterable[Task], how: JobConfig) -> list[Task]:
                 if not task.arguments:  # the options of all are wrong
                     raise
                 raise SegueError(f"{task.name} ({hide_secrets(task.source)}): {error}") from None
-        found.append(replace(task, job=task.job or jobs[task.arguments], row=None))
-    return found
+        prepared.append(replace(task, job=task.job or jobs[task.arguments], row=None))
+    return prepared
 
 
-def _own_options(name: str, task: Task) -> Values:
+def _row_options(name: str, task: Task) -> Values:
     """The source and the options of one video, by the names of parameters."""
     if task.row is None:  # of a program
         return given_by_batch(name, [task.source, *task.arguments])
-    given = given_in_file(name, task.row.values)
-    return _joined(given, given_by_batch(name, [task.source, *task.row.words]))
+    values = given_in_file(name, task.row.values)
+    return _joined(values, given_by_batch(name, [task.source, *task.row.words]))
 
 
 def given_by_batch(name: str, words: Sequence[str]) -> Values:
     """The options in words, by the names of parameters; outputs and progress are set by the batch."""
-    if own := sorted({word.partition("=")[0] for word in words}.intersection(WORKERS_OWN)):
-        raise SegueError(f"{own[0]} is set for each video by the batch; leave it out of its options")
+    if reserved := sorted({word.partition("=")[0] for word in words}.intersection(WORKER_OPTIONS)):
+        raise SegueError(f"{reserved[0]} is set for each video by the batch; leave it out of its options")
     return given_in_words(name, words)
 
 
-def _joined(shared: Mapping[str, Any], own: Mapping[str, Any]) -> Values:
+def _joined(shared: Mapping[str, Any], values: Mapping[str, Any]) -> Values:
     """Options and further ones, which follow those of the same name or replace them."""
     both = {
-        name: [*shared[name], *own[name]]
-        for name in own
-        if isinstance(own[name], (list, tuple)) and name in shared
+        name: [*shared[name], *values[name]]
+        for name in values
+        if isinstance(values[name], (list, tuple)) and name in shared
     }
-    return {**shared, **own, **both}
+    return {**shared, **values, **both}
 
 
-def job_of(name: str, *given: Mapping[str, Any]) -> Job:
+def job_of(name: str, *values: Mapping[str, Any]) -> Job:
     """The job of options by the names of parameters, those of the batch before those of a video."""
-    job = job_of_given(name, reduce(_joined, given))
+    job = job_of_values(name, reduce(_joined, values))
     check_single_files(job)
     return job
 

@@ -44,10 +44,10 @@ def check(
     files = Files(json_file=json_file)
     files.check()
     with progress("checking") as show:
-        found = check_data(root, kind, progress=show)
-    _print(found)
-    files.save(found.values())
-    if found.problems or any(video.problems for video in found.videos):
+        report = check_data(root, kind, progress=show)
+    _print(report)
+    files.save(report.values())
+    if report.problems or any(video.problems for video in report.videos):
         raise typer.Exit(1)
 
 
@@ -58,13 +58,13 @@ def list_sets() -> None:
     print_table(("data set", "name", "address", "terms", "layout"), rows)
 
 
-def _print(found: DataCheck) -> None:
-    videos = found.videos
+def _print(report: DataCheck) -> None:
+    videos = report.videos
     rows = [(one.name, (str(one.frames), str(one.labelled), "; ".join(one.problems))) for one in videos]
-    print_table((found.origin.title, "frames", "labelled", "problems"), rows)
-    for problem in found.problems:
+    print_table((report.origin.title, "frames", "labelled", "problems"), rows)
+    for problem in report.problems:
         typer.echo(f"problem: {printable(problem)}", err=True)
-    if found.missing:
-        typer.echo(f"missing: {len(found.missing)} videos: {printable(first_few(found.missing))}", err=True)
-    if not found.complete:
-        typer.echo(f"from: {found.origin.address} ({found.origin.licence})", err=True)
+    if report.missing:
+        typer.echo(f"missing: {len(report.missing)} videos: {printable(first_few(report.missing))}", err=True)
+    if not report.complete:
+        typer.echo(f"from: {report.origin.address} ({report.origin.licence})", err=True)

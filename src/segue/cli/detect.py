@@ -55,15 +55,15 @@ def _detect(fields: Values) -> None:
 
         segue detect my.mp4 --start 12.5s --json objects.json
     """
-    asked = checked(DetectOptions, fields)
-    check_source(asked.source)
-    check_detector(asked.finding.name, asked.finding.weights)
-    source = open_video(asked.source)
-    folder = asked.outputs.folder or default_folder(source.name)
+    request = checked(DetectOptions, fields)
+    check_source(request.source)
+    check_detector(request.finding.name, request.finding.weights)
+    source = open_video(request.source)
+    folder = request.outputs.folder or default_folder(source.name)
     mask, drawing = folder / "mask.png", folder / "overlay.png"
-    paths = [path for path in (mask, drawing, asked.json_file) if path is not None]
+    paths = [path for path in (mask, drawing, request.json_file) if path is not None]
     for path in paths:
-        if path.exists() and not asked.outputs.overwrite:
+        if path.exists() and not request.outputs.overwrite:
             raise SinkError(f"{path}: exists already; give --overwrite or another place")
         prepare(path)
     # Late: they import PyTorch.
@@ -73,26 +73,26 @@ def _detect(fields: Values) -> None:
     from segue.reports.files import write_json
     from segue.video.sources.images import write_image
 
-    if asked.finding.name is None and asked.finding.text is None:
+    if request.finding.name is None and request.finding.text is None:
         notice(DEFAULT_NOTICE)
     with interruptible(), source:
-        find = make_detector(asked.finding, asked.device)
+        find = make_detector(request.finding, request.device)
         frame, frames = first_frame(source.name, source)
-        seen = list(itertools.islice(frames, 1 + find.lookahead))
-        if len(seen) == 1 and find.lookahead:
+        loaded = list(itertools.islice(frames, 1 + find.lookahead))
+        if len(loaded) == 1 and find.lookahead:
             raise SourceError(
                 f"{source.name}: to find what moves takes a further frame; "
                 "for a still image choose another detector with --with"
             )
-        found = find(*seen)
-    captions = {item.id: f"{item.label} {item.score:.2f}" for item in found.objects if item.label}
-    write_complete(mask, encode_index_mask(found.mask))
-    write_image(drawing, overlay(frame.image, found.mask, captions=captions))
-    if asked.json_file is not None:
-        shown = {"frame": frame.index, "time": frame.time, "objects": [*map(asdict, found.objects)]}
-        write_json(asked.json_file, shown)
+        detections = find(*loaded)
+    captions = {item.id: f"{item.label} {item.score:.2f}" for item in detections.objects if item.label}
+    write_complete(mask, encode_index_mask(detections.mask))
+    write_image(drawing, overlay(frame.image, detections.mask, captions=captions))
+    if request.json_file is not None:
+        content = {"frame": frame.index, "time": frame.time, "objects": [*map(asdict, detections.objects)]}
+        write_json(request.json_file, content)
     rows = []
-    for item in found.objects:
+    for item in detections.objects:
         sides = ",".join(f"{side:g}" for side in item.box or ())
         rows.append((str(item.id), (item.label or "", f"{item.score:.3f}", sides, str(item.area))))
     print_table(("id", "label", "score", "box", "area"), rows)

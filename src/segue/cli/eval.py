@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 
-class Results(OptionModel):
+class ResultArguments(OptionModel):
     """The results that are scored."""
 
     results: FilePath = option(argument=True)
@@ -56,9 +56,9 @@ def _command(name: str, entry: DatasetEntry | None) -> Callable[..., None]:
         f"{name}, of another package: J and F, AP, or F and its like, by what its labels are."
     )
 
-    def score(given: Values, options: Values, output: Values) -> None:
+    def score(values: Values, options: Values, output: Values) -> None:
         request, files = checked(kind, {"dataset": name, **options}), checked(Files, output)
-        results = checked(Results, given).results
+        results = checked(ResultArguments, values).results
         files.check(results, request.data)
         with progress(results.name) as show:
             evaluation = request.score(results, show)
@@ -75,7 +75,7 @@ def _command(name: str, entry: DatasetEntry | None) -> Callable[..., None]:
     part, kind = None if entry is None else entry.part, Request if "threshold" in options else MaskRequest
     return command(
         score,
-        Options(Results, help={"results": _RESULTS[None if entry is None else entry.labels]}),
+        Options(ResultArguments, help={"results": _RESULTS[None if entry is None else entry.labels]}),
         Options(
             kind,
             only=["data", *options.split(), "metrics"],

@@ -42,9 +42,9 @@ Facts = Iterator[tuple[str, str]]
 
 
 def _packages() -> Facts:
-    found = requirements()
-    for package in sorted(found, key=str.lower):
-        yield package, found[package]
+    versions = requirements()
+    for package in sorted(versions, key=str.lower):
+        yield package, versions[package]
 
 
 def _processor() -> Facts:
@@ -60,8 +60,11 @@ def _graphics() -> Facts:
     import torch
 
     for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        found = torch.cuda.get_device_properties(i)
-        yield f"cuda:{i}", f"{found.name}, {found.total_memory >> 20} MiB, CUDA {torch.version.cuda}"
+        properties = torch.cuda.get_device_properties(i)
+        yield (
+            f"cuda:{i}",
+            f"{properties.name}, {properties.total_memory >> 20} MiB, CUDA {torch.version.cuda}",
+        )
 
 
 def _device() -> Facts:
@@ -106,15 +109,20 @@ def _opencv() -> Facts:
 def _extras() -> Facts:
     for extra, packages in extras().items():
         versions = {package: _version(package) for package in packages}
-        named = ", ".join(f"{package} {version or 'not installed'}" for package, version in versions.items())
-        yield f"extra {extra}", named if all(versions.values()) else f"{named}: {install_command(extra)}"
+        packages_text = ", ".join(
+            f"{package} {version or 'not installed'}" for package, version in versions.items()
+        )
+        yield (
+            f"extra {extra}",
+            packages_text if all(versions.values()) else f"{packages_text}: {install_command(extra)}",
+        )
 
 
 def _folder() -> Facts:
     folder = cache_folder()
-    there = next(place for place in (folder, *folder.parents) if exists(place))
-    free = f"{shutil.disk_usage(there).free >> 20} MiB free"
-    writable = os.access(there, os.W_OK | os.X_OK)
+    existing = next(place for place in (folder, *folder.parents) if exists(place))
+    free = f"{shutil.disk_usage(existing).free >> 20} MiB free"
+    writable = os.access(existing, os.W_OK | os.X_OK)
     yield "cache folder", f"{folder}, {free if writable else 'cannot be written; SEGUE_HOME names another'}"
 
 
@@ -145,11 +153,11 @@ def extras() -> dict[str, list[str]]:
         lines = importlib.metadata.requires("segue") or ()
     except importlib.metadata.PackageNotFoundError:  # run from its sources
         return {extra: list(packages) for extra, packages in EXTRAS.items()}
-    found: dict[str, list[str]] = {}
+    packages: dict[str, list[str]] = {}
     for line in lines:
         for extra in re.findall(r"""extra == ['"]([\w-]+)['"]""", line):
-            found.setdefault(extra, []).append(_name(line))
-    return found
+            packages.setdefault(extra, []).append(_name(line))
+    return packages
 
 
 def self_test(device: str | None = None) -> str:
@@ -157,14 +165,14 @@ def self_test(device: str | None = None) -> str:
     from segue.masks.files import read_index_mask
 
     first = read_index_mask(ASSETS / "sample" / "first.png")
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with segue.track(ASSETS / "sample" / "video.mp4", {0: first}, device=device) as results:
         *_, last = itertools.islice(results, TEST_FRAMES)
-    seconds = time.perf_counter() - begun
-    found = {item.id: item.box for item in last.objects if item.box is not None}
-    if found.keys() != BOXES.keys():
-        raise RuntimeError(f"objects {sorted(found)} are seen in the bundled video, not {sorted(BOXES)}")
-    off = max(abs(a - b) for i, box in found.items() for a, b in zip(box, BOXES[i], strict=True))
+    seconds = time.perf_counter() - start
+    boxes = {item.id: item.box for item in last.objects if item.box is not None}
+    if boxes.keys() != BOXES.keys():
+        raise RuntimeError(f"objects {sorted(boxes)} are seen in the bundled video, not {sorted(BOXES)}")
+    off = max(abs(a - b) for i, box in boxes.items() for a, b in zip(box, BOXES[i], strict=True))
     line = f"{TEST_FRAMES} frames in {seconds:.1f} s, boxes within {off:g} pixels"
     if off > TOLERANCE:
         raise RuntimeError(f"objects of the bundled video are followed wrongly here: {line}")

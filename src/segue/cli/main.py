@@ -54,8 +54,8 @@ class LazyGroup(TyperGroup):
             if possible := getattr(error, "possibilities", None):
                 from difflib import get_close_matches
 
-                wanted = str(getattr(error, "option_name", "")).lstrip("-")
-                close = get_close_matches(wanted, [name.lstrip("-") for name in possible])
+                requested = str(getattr(error, "option_name", "")).lstrip("-")
+                close = get_close_matches(requested, [name.lstrip("-") for name in possible])
                 error.possibilities = [f"--{name}" for name in close]  # type: ignore[attr-defined]
             if type(error).__name__ == "UsageError" and (surplus := _surplus(error, self._words)):
                 error.message = surplus_text(surplus)  # type: ignore[attr-defined]
@@ -78,11 +78,13 @@ def check_numbers(words: Sequence[str]) -> None:
     for place, word in enumerate(words):
         name, mark, value = word.partition("=")
         if name in _NUMBERS:
-            given = [value] if mark else []
-            given += takewhile(_NUMBER.fullmatch, words[place + 1 :])
-            if len(given) > 1 and _NUMBER.fullmatch(given[0]):
-                joined = ",".join(number.rstrip(",") for number in given)
-                raise SegueError(f"{name} {' '.join(given)}: separate its numbers by commas: {name} {joined}")
+            numbers = [value] if mark else []
+            numbers += takewhile(_NUMBER.fullmatch, words[place + 1 :])
+            if len(numbers) > 1 and _NUMBER.fullmatch(numbers[0]):
+                joined = ",".join(number.rstrip(",") for number in numbers)
+                raise SegueError(
+                    f"{name} {' '.join(numbers)}: separate its numbers by commas: {name} {joined}"
+                )
 
 
 def _surplus(error: Any, words: Sequence[str]) -> list[str]:
@@ -122,12 +124,12 @@ def load_command(name: str) -> Any:
     entry = COMMANDS.find(name)
     if memory_is_short(COMMAND_ROOM):  # libraries crash as they are loaded
         raise OutOfMemoryError(f"a command needs about {COMMAND_ROOM >> 20} MB to begin")
-    found = entry.load()
+    entry_object = entry.load()
     loaded = typer.Typer(rich_markup_mode="markdown")
-    if isinstance(found, typer.Typer):
-        loaded.add_typer(found, name=name)
+    if isinstance(entry_object, typer.Typer):
+        loaded.add_typer(entry_object, name=name)
     else:
-        loaded.command(name, cls=getattr(found, "command_class", None))(found)
+        loaded.command(name, cls=getattr(entry_object, "command_class", None))(entry_object)
     command = get_group(loaded).commands[name]
     for each in getattr(command, "commands", {name: command}).values():
         if not any("--quiet" in option.opts for option in each.params):
@@ -155,8 +157,8 @@ for _entry in COMMANDS:
     app.command(_entry.name, help=_entry.help)(_unloaded)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"segue {segue.__version__}")
         raise typer.Exit
 

@@ -38,7 +38,7 @@ PLAIN_HTTP = Annotated[
         "may read passwords, tokens and images.",
     ),
 ]
-"""Options of commands that other machines may reach; :func:`segue.utils.access.encryption` takes them."""
+"""Options of commands that other machines may reach; ``segue_web.access.encryption`` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,10 @@ class Options:
         """A field as Typer takes it."""
         extra, kind = cast(dict[str, Any], item.json_schema_extra), _kind(item)
         default = self.defaults.get(name, ... if item.is_required() else item.default)
-        said = isinstance(default, (bool, int, float, str)) and not (kind is int and isinstance(default, str))
-        if not said and default is not ...:
+        is_plain = isinstance(default, (bool, int, float, str)) and not (
+            kind is int and isinstance(default, str)
+        )
+        if not is_plain and default is not ...:
             default = None  # the help says which it is
         flags = flags_of(place, item)
         about = item.description or inherited_help(self.of, place[-1])
@@ -77,9 +79,9 @@ class Options:
             words = [f"{'-' if len(flag) == 1 else '--'}{flag}" for flag in flags]
             if kind is bool and default is not False:
                 words[0] += f"/--no-{flags[0]}"
-            shown = default not in (None, "")
-            info = typer.Option(*words, show_default=shown, rich_help_panel=extra["panel"], **rules)
-            kind = kind if shown else kind | None
+            show_default = default not in (None, "")
+            info = typer.Option(*words, show_default=show_default, rich_help_panel=extra["panel"], **rules)
+            kind = kind if show_default else kind | None
         name = flags[0].replace("-", "_") + ("_" if keyword.iskeyword(flags[0]) else "")
         return inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
@@ -104,9 +106,9 @@ def _kinds(kind: Any) -> list[Any]:
 
 def _bounds(metadata: Sequence[Any]) -> dict[str, Any]:
     """The bounds of a type as Typer takes them."""
-    least = [item.ge for item in metadata if isinstance(item, Ge)]
-    most = [item.le for item in metadata if isinstance(item, Le)]
-    return {name: values[0] for name, values in (("min", least), ("max", most)) if values}
+    minima = [item.ge for item in metadata if isinstance(item, Ge)]
+    maxima = [item.le for item in metadata if isinstance(item, Le)]
+    return {name: values[0] for name, values in (("min", minima), ("max", maxima)) if values}
 
 
 def _panel(parameter: inspect.Parameter) -> int:
@@ -122,19 +124,20 @@ class Form:
         self._groups = groups
         self._parameters = [list(group.parameters()) for group in groups]
 
-    def fields(self, given: Mapping[str, Any]) -> list[Values]:
+    def fields(self, values_by_name: Mapping[str, Any]) -> list[Values]:
         """The fields of each group that are given or have a default, nested as its model takes them.
 
-        ``given`` are values by the names of the parameters of a command.
+        ``values_by_name`` are values by the names of the parameters of a command.
         """
         values = [
-            {place: given.get(item.name, item.default) for place, item in group} for group in self._parameters
+            {place: values_by_name.get(item.name, item.default) for place, item in group}
+            for group in self._parameters
         ]
         return [
             nested({place: value for place, value in group.items() if value is not None}) for group in values
         ]
 
-    def given(self, values: Mapping[str, Any]) -> Values:
+    def parse(self, values: Mapping[str, Any]) -> Values:
         """Values by the names of options, as a file has them, by the names of parameters.
 
         An empty list is an option that is not given.
@@ -142,34 +145,34 @@ class Form:
         Raises:
             SegueError: there is no such option, or its value has another type.
         """
-        found = {}
+        parsed = {}
         for key, value in values.items():
             flag = key.replace("_", "-")
             name, item, negated = self._find(flag)
             if value != []:
                 read = _value(flag if is_argument(item) else f"--{flag}", item, value)
-                found[name] = not read if negated else read
-        return found
+                parsed[name] = not read if negated else read
+        return parsed
 
     def by_option(self, groups: Iterable[Values]) -> Values:
         """The values of :meth:`fields` by the names of options, as a file has them."""
-        found = {}
+        by_option = {}
         for group, values in zip(self._groups, groups, strict=True):
             for place, item in offered(group.of):
                 value: Any = values
                 for name in place:
                     value = value.get(name) if isinstance(value, Mapping) else None
                 if value is not None:
-                    found[flags_of(place, item)[0]] = value
-        return found
+                    by_option[flags_of(place, item)[0]] = value
+        return by_option
 
     def _find(self, flag: str) -> tuple[str, FieldInfo, bool]:
         """The parameter and the field of an option, and whether its name says that it is off."""
         if flag in self._by_flag:
             return *self._by_flag[flag], False
-        known = self._by_flag.get(flag.removeprefix("no-"))
-        if known is not None and _kind(known[1]) is bool and known[1].default is not False:
-            return *known, True  # as on a command line
+        entry = self._by_flag.get(flag.removeprefix("no-"))
+        if entry is not None and _kind(entry[1]) is bool and entry[1].default is not False:
+            return *entry, True  # as on a command line
         from difflib import get_close_matches  # late to keep start-up short
 
         close = get_close_matches(flag, self._by_flag, 1)
@@ -178,13 +181,13 @@ class Form:
     @cached_property
     def _by_flag(self) -> dict[str, tuple[str, FieldInfo]]:
         """The name of the parameter, and the field, of each option."""
-        found: dict[str, tuple[str, FieldInfo]] = {}
+        by_flag: dict[str, tuple[str, FieldInfo]] = {}
         for group, parameters in zip(self._groups, self._parameters, strict=True):
             fields = dict(offered(group.of))
             for place, parameter in parameters:
                 flags = flags_of(place, fields[place])
-                found |= {flag: (parameter.name, fields[place]) for flag in flags if len(flag) > 1}
-        return found
+                by_flag |= {flag: (parameter.name, fields[place]) for flag in flags if len(flag) > 1}
+        return by_flag
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -197,18 +200,20 @@ class Form:
     def command(self, run: Callable[..., Any], kind: type[TyperCommand] | None = None) -> Callable[..., None]:
         """A function for Typer, see :func:`command`."""
         hints, signature = get_type_hints(run, include_extras=True), inspect.signature(run).parameters
-        own = [
+        extra = [
             item.replace(annotation=hints[name])
             for name, item in signature.items()
             if item.kind is item.KEYWORD_ONLY
         ]
-        shown = sorted((*(item for group in self._parameters for _, item in group), *own), key=_panel)
+        parameters = sorted((*(item for group in self._parameters for _, item in group), *extra), key=_panel)
 
-        def called(**given: Any) -> Any:
-            return run(*self.fields(given), **{item.name: given.get(item.name, item.default) for item in own})
+        def called(**values: Any) -> Any:
+            return run(
+                *self.fields(values), **{item.name: values.get(item.name, item.default) for item in extra}
+            )
 
-        called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-        called.__annotations__ = {item.name: item.annotation for item in shown}
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {item.name: item.annotation for item in parameters}
         called.__doc__ = run.__doc__
         called.command_class = kind  # type: ignore[attr-defined]
         return called
@@ -224,8 +229,8 @@ def _value(name: str, item: FieldInfo, value: object) -> Any:
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     for each in values:
         if isinstance(each, bool) or not isinstance(each, (str, int, float)):
-            shown = str(each).lower() if isinstance(each, bool) else kind_of(each)
-            raise SegueError(f"{name} is {shown}, but must be a text or a number")
+            text = str(each).lower() if isinstance(each, bool) else kind_of(each)
+            raise SegueError(f"{name} is {text}, but must be a text or a number")
     if kind == list[str]:
         return [*map(str, values)]
     if cast(dict[str, Any], item.json_schema_extra)["text"]:

@@ -17,8 +17,8 @@ def quiet_option() -> Any:
     return option
 
 
-def _hush(wanted: bool) -> None:
-    if wanted:
+def _hush(requested: bool) -> None:
+    if requested:
         be_quiet()
 
 

@@ -40,9 +40,9 @@ class RunCommand(BatchCommand):
 
 
 def _run(
-    asked: Values,
+    values: Values,
     running: Values,
-    written: Values,
+    outputs: Values,
     *,
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Name of the data set.", show_default=False)],
@@ -65,8 +65,8 @@ def _run(
 
         segue run ytvos YouTubeVOS --set valid --model stcn --short-side 480 -o results --submission stcn.zip
     """
-    request = checked(Request, {"dataset": dataset, "data": root, **asked})
-    files, how = checked(Files, written), checked(JobConfig, {**running, "options": context.args})
+    request = checked(Request, {"dataset": dataset, "data": root, **values})
+    files, how = checked(Files, outputs), checked(JobConfig, {**running, "options": context.args})
     files.check(request.data)
     if files.submission is not None:
         check_served(request)

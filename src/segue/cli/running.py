@@ -84,23 +84,23 @@ class JobForm:
             "finding.name": f"Detector that finds the objects: {detectors}.  [default: motion; with --text "
             "nanodet, or an open-vocabulary detector of the user's cache]",
         }
-        own = Options(kind, without=without, defaults={"model.name": model}, help=text)
-        self._parse, self._kind, self._form = parse, kind, Form(*groups, own)
+        job_options = Options(kind, without=without, defaults={"model.name": model}, help=text)
+        self._parse, self._kind, self._form = parse, kind, Form(*groups, job_options)
 
-    def given(self, values: Mapping[str, Any]) -> Values:
+    def parse(self, values: Mapping[str, Any]) -> Values:
         """What a file gives by the names of options, by the names of parameters."""
         if values.get("live"):
             raise SegueError(NOT_LIVE)
         of_job = {name: value for name, value in values.items() if name.removeprefix("no-") not in SHOWING}
-        return self._form.given(of_job)
+        return self._form.parse(of_job)
 
-    def job(self, given: Mapping[str, Any]) -> VideoJob:
+    def job(self, values: Mapping[str, Any]) -> VideoJob:
         """The job of values by the names of parameters."""
-        return self._job(*self._form.fields(given))
+        return self._job(*self._form.fields(values))
 
     def _job(self, *typed: Values) -> VideoJob:
-        *others, fields = typed
-        self._parse(fields, *others)
+        *more, fields = typed
+        self._parse(fields, *more)
         return checked(self._kind, fields, self._form.names)
 
     def command(self) -> Callable[..., None]:
@@ -164,21 +164,21 @@ def given_in_words(name: str, words: Sequence[str]) -> Values:
 def given_in_file(name: str, values: Mapping[str, Any]) -> Values:
     """Options of a command as a file has them, by the names of parameters."""
     try:
-        return FORMS[name].given(values)
+        return FORMS[name].parse(values)
     except SegueError as error:
         raise SegueError(f"segue {name}: {error}") from None
 
 
-def job_of_given(name: str, given: Mapping[str, Any]) -> Job:
+def job_of_values(name: str, values: Mapping[str, Any]) -> Job:
     """The job of options by the names of parameters, without carrying it out or saying anything."""
     context = copy_context()
     context.run(be_quiet)
-    return cast(Job, context.run(FORMS[name].job, given))
+    return cast(Job, context.run(FORMS[name].job, values))
 
 
 def parse_job(name: str, words: Sequence[str]) -> Job:
     """The job that a command line means, without carrying it out or saying anything."""
-    return job_of_given(name, given_in_words(name, words))
+    return job_of_values(name, given_in_words(name, words))
 
 
 def check_training(words: Sequence[str]) -> None:
@@ -187,12 +187,12 @@ def check_training(words: Sequence[str]) -> None:
     _parsed(f"train {network}", load_command("train").commands[network].make_context, network, options)
 
 
-def _parsed(name: str, parse: Callable[..., Any], *given: Any, **how: Any) -> Any:
+def _parsed(name: str, parse: Callable[..., Any], *arguments: Any, **how: Any) -> Any:
     """What a command line means; nothing is said but what is wrong with it."""
     context = copy_context()
     context.run(be_quiet)
     try:
-        return context.run(parse, *given, **how)
+        return context.run(parse, *arguments, **how)
     except COMMAND_LINE_ERROR as error:
         raise SegueError(f"segue {name}: {error.format_message()}") from None
 
@@ -231,7 +231,7 @@ class Console(Observer):
         self._source = source
 
     def begin(self, what: str, total: int | None) -> None:
-        self._begun, self._done = time.perf_counter(), 0
+        self._start, self._done = time.perf_counter(), 0
         self._task = self._bars.add_task(what, total=total, note="")
 
     def count(self, done: int) -> None:
@@ -239,7 +239,7 @@ class Console(Observer):
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._done += 1
-        speed, delay = self._done / (time.perf_counter() - self._begun), self._source.delay(frame)
+        speed, delay = self._done / (time.perf_counter() - self._start), self._source.delay(frame)
         late = "" if delay is None else f"{delay:.1f} s late{self._dropped}, "
         self._bars.update(self._task, completed=self._done, note=f"{speed:.1f} frames/s, {late}{note}")
 

@@ -71,12 +71,12 @@ def tune_machine() -> Iterator[str]:
     prepare(tuned_file())  # before the minutes that it takes
     counts = sorted({1, 2, torch.get_num_threads()} & set(range(1, (os.cpu_count() or 1) + 1)))
     yield f"measuring {instruction_set()}, {', '.join(map(str, counts))} threads, for about a minute"
-    found = []
-    for threads, width, least in tuning.measure(counts):
-        found.append((threads, width, least))
-        when = "never" if least is None else f"from {least} positions"
+    rows = []
+    for threads, width, from_positions in tuning.measure(counts):
+        rows.append((threads, width, from_positions))
+        when = "never" if from_positions is None else f"from {from_positions} positions"
         yield f"threads {threads}, channels {width}: Winograd {when}"
-    tuning.write(tuned_file(), found)
+    tuning.write(tuned_file(), rows)
     yield f"wrote {tuned_file()}; runs that go on keep the forms they began with"
 
 
@@ -103,12 +103,12 @@ def _step(name: str, mask: Any, device: str) -> Callable[[Frame], object]:
 
 def _times(step: Callable[[Frame], object], frames: list[Frame]) -> list[float]:
     """Seconds of the clock for frames after the first ones, at least one."""
-    found: list[float] = []
-    begun = time.perf_counter()
+    seconds: list[float] = []
+    loop_start = time.perf_counter()
     for frame in frames:
         start = time.perf_counter()
         step(frame)
-        found.append(time.perf_counter() - start)
-        if time.perf_counter() - begun > BUDGET and len(found) > 2:
+        seconds.append(time.perf_counter() - start)
+        if time.perf_counter() - loop_start > BUDGET and len(seconds) > 2:
             break
-    return found[FIRST:] or found[-1:]
+    return seconds[FIRST:] or seconds[-1:]

@@ -92,8 +92,8 @@ def get_weights(
             typer.echo(f"{name}: no checksum is published; SHA-256 of the file: {digest}", err=True)
             return trust or typer.confirm("Trust it?", err=True)
 
-        asked = agreed if trust or sys.stdin.isatty() else None
-        path = get(entry, checksum=sha256, trust=asked, report=report)
+        confirm = agreed if trust or sys.stdin.isatty() else None
+        path = get(entry, checksum=sha256, trust=confirm, report=report)
     typer.echo(f"{path}: weights of {name}, licence {entry.licence}")
 
 
@@ -161,8 +161,8 @@ def verify(
     check_file(weight_file(file), CheckpointError)
     from segue.weights import load, read_checkpoint, recognise  # imports PyTorch
 
-    found = read_checkpoint(file)
-    if (entry := recognise(found.tensors, found.metadata)) is None:
+    checkpoint = read_checkpoint(file)
+    if (entry := recognise(checkpoint.tensors, checkpoint.metadata)) is None:
         raise CheckpointError(f"{file}: of no network that segue knows")
     load(entry.name, file)
     typer.echo(f"{file}: complete weights of {entry.name}")

@@ -62,8 +62,8 @@ def composed(
     numbers = list(range(1, len(masks) + 1)) if ids is None else [int(i) for i in ids]
     if len(set(numbers)) < len(numbers) or any(not 1 <= i <= MAX_ID for i in numbers):
         raise PromptError(f"ids {numbers}: each object needs one of its own in 1..{MAX_ID}")
-    given = [None] * len(masks) if labels is None else labels
-    names = [None if label is None else str(label) for label in given]
+    label_list = [None] * len(masks) if labels is None else labels
+    names = [None if label is None else str(label) for label in label_list]
     certain = [1.0] * len(masks) if scores is None else [float(score) for score in scores]
     merged = np.zeros(size, id_type(max(numbers, default=0)))
     for place in np.argsort(certain, kind="stable"):
@@ -72,8 +72,8 @@ def composed(
             raise PromptError(f"a mask is {columns}x{rows} pixels, the frame {width}x{height}")
         merged[masks[place]] = numbers[place]
     extents = measure(merged)
-    found: list[Row] = []
+    object_rows: list[Row] = []
     for i, name, score in sorted(zip(numbers, names, certain, strict=True), key=lambda item: item[0]):
-        seen = extents.get(i)
-        found.append((i, name, score, seen.box, seen.area) if seen else (i, name, 0.0, None, 0))
-    return merged, found
+        extent = extents.get(i)
+        object_rows.append((i, name, score, extent.box, extent.area) if extent else (i, name, 0.0, None, 0))
+    return merged, object_rows

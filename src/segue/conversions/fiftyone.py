@@ -44,19 +44,19 @@ def detection_values(result: ResultLike) -> Iterator[dict[str, Any]]:
 def from_fiftyone(labels: Any, size: tuple[int, int]) -> Composed:
     """FiftyOne's labels of one image; see :meth:`segue.Segmentation.from_fiftyone`."""
     if hasattr(labels, "detections"):
-        found = list(labels.detections)
-        planes = [_plane(item, size) for item in found]
-        given = [item.index for item in found]
-        ids = None if None in given else [int(number) for number in given]
-        names = [item.label or "object" for item in found]
-        scores = [1.0 if item.confidence is None else float(item.confidence) for item in found]
+        detections = list(labels.detections)
+        planes = [_plane(item, size) for item in detections]
+        indices = [item.index for item in detections]
+        ids = None if None in indices else [int(number) for number in indices]
+        names = [item.label or "object" for item in detections]
+        scores = [1.0 if item.confidence is None else float(item.confidence) for item in detections]
         return composed(planes, size, ids, names, scores)
     mask = labels.get_mask() if hasattr(labels, "get_mask") else None
     if mask is None:
         raise PromptError(f"{kind_of(labels)}: give FiftyOne's Detections, or a Segmentation with its mask")
-    whole = resize_mask(np.asarray(mask), size)
-    numbers = [int(number) for number in np.unique(whole) if number]
-    planes = [whole == number for number in numbers]
+    resized = resize_mask(np.asarray(mask), size)
+    numbers = [int(number) for number in np.unique(resized) if number]
+    planes = [resized == number for number in numbers]
     return composed(planes, size, numbers, None, None)
 
 

@@ -200,8 +200,8 @@ def template_for(
     """The job of every video of a data set, whose source is still to be named."""
     protocol, path = protocol_of(request.dataset), None if weights is None else user_path(weights)
     name = model or protocol.model or default_model(path, detectors=False)
-    given = {"source": VideoSource(place=None), "model": Model(name=name, weights=path), "options": options}
-    return to_be_scored(checked(_JOBS[protocol.command], given), protocol)
+    values = {"source": VideoSource(place=None), "model": Model(name=name, weights=path), "options": options}
+    return to_be_scored(checked(_JOBS[protocol.command], values), protocol)
 
 
 def to_be_scored(job: VideoJob, protocol: DatasetJob) -> VideoJob:
@@ -298,11 +298,11 @@ def is_clips(name: str) -> bool:
     return protocol_of(name).command == "instances"
 
 
-def _video(template: VideoJob, name: str, source: Path, **given: Any) -> Task:
+def _video(template: VideoJob, name: str, source: Path, **values: Any) -> Task:
     """A video with the job of all, its folder of images, and what its protocol gives."""
     place = str(source.absolute())
     task = Task(name, place, job=template)
-    return with_job(task, source=template.source.model_copy(update={"place": place}), **given)
+    return with_job(task, source=template.source.model_copy(update={"place": place}), **values)
 
 
 def mask_videos(request: Request, folder: Path, template: TrackJob) -> Iterator[Task]:
@@ -332,9 +332,9 @@ def ytvos_videos(request: Request, folder: Path, template: TrackJob) -> Iterator
             coming = np.isin(mask, [item.id for item in video.objects if item.given == frame])
             prompts += tuple(MaskPrompt.each(np.where(coming, mask, 0), names.index(frame)))
         required = {names.index(frame) for frame in video.required}
-        wanted = tuple(sorted(required)) if len(required) < len(names) else None
+        subset = tuple(sorted(required)) if len(required) < len(names) else None
         source = video.frames[names[0]].parent
-        yield _video(template, video.name, source, prompts=prompts, required=wanted)
+        yield _video(template, video.name, source, prompts=prompts, required=subset)
 
 
 def _foreground_video(
@@ -347,8 +347,8 @@ def _foreground_video(
         raise DatasetError(f"{name} brings no depth maps for --depth {OWN_DEPTH}")
     # Published figures are those of one pass, which knows at each frame only what came before.
     options = {"passes": template.options.passes or 1, **options}
-    given = {field: str(path.absolute()) for field, path in files.items() if path is not None}
-    return _video(template, name, source, options=template.options.model_copy(update=options), **given)
+    values = {field: str(path.absolute()) for field, path in files.items() if path is not None}
+    return _video(template, name, source, options=template.options.model_copy(update=options), **values)
 
 
 def scene_videos(request: Request, folder: Path, template: ForegroundJob) -> Iterator[Task]:
@@ -382,10 +382,10 @@ def _scene_video(
 
 def _alone(paths: Sequence[Path], names: Sequence[str], folder: Path) -> Path:
     """Where images lie alone, by these names in this order: their own folder, or links in ``folder``."""
-    own = paths[0].parent
-    there = list_images(own) if own.is_dir() else []
-    if there == list(paths) and [path.stem for path in paths] == list(names):
-        return own
+    folder_of_images = paths[0].parent
+    images = list_images(folder_of_images) if folder_of_images.is_dir() else []
+    if images == list(paths) and [path.stem for path in paths] == list(names):
+        return folder_of_images
     links = {f"{name}{path.suffix}": path.resolve() for path, name in zip(paths, names, strict=True)}
     _leave_only(folder, links)
     for name, target in links.items():
@@ -417,8 +417,8 @@ def composite_videos(request: Request, folder: Path, template: ForegroundJob) ->
                 time = path.stat().st_mtime_ns
                 os.utime(target, ns=(time, time))
         place = folder / video.key
-        apart = {"without": ("align", "rain")}
-        yield _foreground_video(template, video.key, place / "frames", apart, flow=place / "flow")
+        options = {"without": ("align", "rain")}
+        yield _foreground_video(template, video.key, place / "frames", options, flow=place / "flow")
 
 
 def clip_videos(request: Request, folder: Path, template: InstancesJob) -> Iterator[Task]:

@@ -46,12 +46,14 @@ def write_submission(path: Path, request: Request, output: Path) -> None:
 def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
     """Members and files of all masks that YouTube-VOS asks for, with an error behind the last one."""
     part = request.data / (request.subset or ".")
-    wanted, results = wanted_masks(part), open_results(output)
-    if lost := [name for name in wanted if name not in results]:
-        raise DatasetError(f"{output}: no results of {len(lost)} of {len(wanted)} videos: {first_few(lost)}")
+    required, results = wanted_masks(part), open_results(output)
+    if missing := [name for name in required if name not in results]:
+        raise DatasetError(
+            f"{output}: no results of {len(missing)} of {len(required)} videos: {first_few(missing)}"
+        )
     frames = [
         f"{name}/{frame}"
-        for name, masks in wanted.items()
+        for name, masks in required.items()
         for frame in masks.frames
         if frame not in results.names(name)
     ]
@@ -60,17 +62,17 @@ def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
             f"{output}: no mask of {len(frames)} frames that are asked for: {first_few(frames)}"
         )
     problems: list[str] = []
-    for name, masks in wanted.items():
+    for name, masks in required.items():
         size = image_size(part / "Annotations" / name / f"{masks.frames[0]}.png")
-        shown: set[int] = set()
+        visible: set[int] = set()
         for frame in masks.frames:
             mask = results.read(name, frame)
-            shown.update(np.flatnonzero(np.bincount(mask.ravel())).tolist())
+            visible.update(np.flatnonzero(np.bincount(mask.ravel())).tolist())
             if mask.shape != size:
                 problems.append(f"{name}/{frame} is {mask.shape[1]}x{mask.shape[0]}, not {size[1]}x{size[0]}")
             yield f"Annotations/{name}/{frame}.png", output / name / "masks" / f"{frame}.png"
-        problems += [f"{name} never shows object {number}" for number in masks.ids if number not in shown]
-        unknown = shown.difference({0}, masks.ids)
+        problems += [f"{name} never shows object {number}" for number in masks.ids if number not in visible]
+        unknown = visible.difference({0}, masks.ids)
         problems += [f"{name} shows {number}, which meta.json does not list" for number in sorted(unknown)]
     if problems:
         raise DatasetError(f"{output}: {first_few(problems)}")
@@ -79,13 +81,15 @@ def _masks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
 def _tracks(request: Request, output: Path) -> Iterator[tuple[str, Path]]:
     """The file with the instances of all videos."""
     dataset: YTVISDataset = request.open()
-    lost = [video.name for video in dataset if not (output / video.name / "ytvis.json").is_file()]
-    if lost:
-        raise DatasetError(f"{output}: no results of {len(lost)} of {len(dataset)} videos: {first_few(lost)}")
+    missing = [video.name for video in dataset if not (output / video.name / "ytvis.json").is_file()]
+    if missing:
+        raise DatasetError(
+            f"{output}: no results of {len(missing)} of {len(dataset)} videos: {first_few(missing)}"
+        )
     path = all_clips(request, output)
-    for number, found in read_results(path, dataset).items():
+    for number, instances in read_results(path, dataset).items():
         video = dataset.video(number)
-        for item in found:
+        for item in instances:
             if len(item.masks) != len(video):
                 raise DatasetError(
                     f"{path}: {video.name} has {len(video)} frames, a result {len(item.masks)}"

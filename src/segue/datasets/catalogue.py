@@ -233,7 +233,7 @@ ENTRIES = (
         "annotations MIT; the videos of Something-Something have terms of their own",
         "annotations.json, videos/<video>/*.jpg",
         lambda root: (root / "annotations.json").is_file() and (root / "videos").is_dir(),
-        partial(inventories.list_named, SomethingElseFolder),
+        partial(inventories.list_videos_by_name, SomethingElseFolder),
         kind="masks",
         open=LazyCallable("segue.metrics.data_sets:open_something"),
         help=ScoreHelp(
@@ -318,7 +318,7 @@ ENTRIES = (
         "none is stated",
         "*.png of 768x256 pixels: frame, optical flow and labels side by side",
         is_hofam,
-        partial(inventories.list_named, open_hofam),
+        partial(inventories.list_videos_by_name, open_hofam),
         videos=open_hofam,
         job=replace(
             _SCENES, videos=LazyCallable("segue.dataset_runs.protocols:composite_videos"), model="hofam"

@@ -77,7 +77,7 @@ def check_data(
     root = user_path(root)
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
-    entry = _recognised(root) if kind is None else _known(kind)
+    entry = _recognised(root) if kind is None else _entry_of(kind)
     inventory = _listed(entry, root)
     videos = []
     for name, check in inventory.parts.items():
@@ -93,19 +93,19 @@ def check_data(
     if not inventory.parts and not problems:
         problems.append(f"no videos; the layout is {entry.layout}")
     if (refused := _refused(entry, root)) is not None:
-        told = [*problems, *(problem for video in videos for problem in video.problems)]
+        reported = [*problems, *(problem for video in videos for problem in video.problems)]
         refused = refused.partition("; `segue data check")[0]  # which is this
-        problems += [] if any(refused in text or text in refused for text in told) else [refused]
+        problems += [] if any(refused in text or text in refused for text in reported) else [refused]
     missing = [name for name in inventory.expected or entry.expected if name not in inventory.parts]
     return DataCheck(entry.name, root, tuple(videos), tuple(missing), tuple(problems))
 
 
-def _known(kind: str) -> DatasetEntry:
+def _entry_of(kind: str) -> DatasetEntry:
     """The entry of a kind that is named."""
     if kind in DATASETS and (entry := DATASETS.find(kind)).labels is not None:
         return entry
-    known = ", ".join(entry.name for entry in DATASETS if entry.labels is not None)
-    raise DatasetError(f"kind is {kind!r}; it must be one of {known}")
+    kinds = ", ".join(entry.name for entry in DATASETS if entry.labels is not None)
+    raise DatasetError(f"kind is {kind!r}; it must be one of {kinds}")
 
 
 def _listed(entry: DatasetEntry, root: Path) -> Inventory:

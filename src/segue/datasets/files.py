@@ -139,17 +139,17 @@ class ByName(Generic[Video]):
         Raises:
             DatasetError: no video has one of the names.
         """
-        chosen = ByName.of(self.root, {name: self[name] for name in names})
-        chosen.noun, chosen.split = self.noun, "selection"
-        return chosen
+        selection = ByName.of(self.root, {name: self[name] for name in names})
+        selection.noun, selection.split = self.noun, "selection"
+        return selection
 
 
 def subfolders(root: Path) -> list[Path]:
     """Folders in ``root``, without hidden ones, in natural order."""
     if not root.is_dir():
         raise DatasetError(f"no folder {root}")
-    found = (path for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
-    return sorted(found, key=lambda path: natural_key(path.name))
+    folders = (path for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
+    return sorted(folders, key=lambda path: natural_key(path.name))
 
 
 def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:

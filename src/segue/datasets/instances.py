@@ -49,23 +49,25 @@ class ClipInstances:
 
 def decode_clip(instances: Iterable[Instance], frames: Sequence[int], size: tuple[int, int]) -> ClipInstances:
     """Decode the instances that are visible on at least one of ``frames``, in their order."""
-    chosen = list(frames)
-    seen = [item for item in instances if item.masks.areas[chosen].any()]
-    shape = (len(seen), len(chosen), *size)
+    selected = list(frames)
+    visible_instances = [item for item in instances if item.masks.areas[selected].any()]
+    shape = (len(visible_instances), len(selected), *size)
     if np.prod(shape, dtype=np.float64) > MAX_CLIP_BYTES:
-        raise DatasetError(f"masks of {len(seen)} objects on {len(chosen)} frames are too large; take fewer")
+        raise DatasetError(
+            f"masks of {len(visible_instances)} objects on {len(selected)} frames are too large; take fewer"
+        )
     masks = np.zeros(shape, np.bool_)
     boxes = np.zeros((*shape[:2], 4), np.float32)
     visible = np.zeros(shape[:2], np.bool_)
-    for k, item in enumerate(seen):
-        visible[k] = item.masks.areas[chosen] > 0
+    for k, item in enumerate(visible_instances):
+        visible[k] = item.masks.areas[selected] > 0
         for place in np.flatnonzero(visible[k]):
-            masks[k, place] = item.masks.decode(chosen[place])
-            boxes[k, place] = item.masks.box(chosen[place])
+            masks[k, place] = item.masks.decode(selected[place])
+            boxes[k, place] = item.masks.box(selected[place])
     return ClipInstances(
-        ids=np.array([item.id for item in seen], np.int64),
-        labels=np.array([item.category for item in seen], np.int64),
-        crowd=np.array([item.crowd for item in seen], np.bool_),
+        ids=np.array([item.id for item in visible_instances], np.int64),
+        labels=np.array([item.category for item in visible_instances], np.int64),
+        crowd=np.array([item.crowd for item in visible_instances], np.bool_),
         masks=masks,
         boxes=boxes,
         visible=visible,

@@ -18,7 +18,7 @@ from segue.datasets.foreground.folder import ForegroundSequence, VideoLayout
 from segue.datasets.foreground.isd import INDEX
 from segue.datasets.json_files import read_members
 from segue.datasets.stills import StillImages, open_stills
-from segue.datasets.ytvis import ANNOTATION_FILES, Video, YTVISDataset
+from segue.datasets.ytvis import ANNOTATION_FILES, YTVISDataset, YTVISVideo
 from segue.datasets.ytvos import YtvosFolder, all_frames_folder
 from segue.errors import DatasetError
 from segue.utils.naming import first_few
@@ -75,9 +75,9 @@ def check_headers(images: Iterable[Path], kind: str, size: Size | None) -> tuple
         return size, problems
     if size is None:
         size = Counter(sizes.values()).most_common(1)[0][0]
-    odd = [path.name for path, found in sizes.items() if found != size]
-    if odd:
-        problems.append(f"{len(odd)} {kind} are not {size[1]}x{size[0]}: {first_few(odd)}")
+    deviating = [path.name for path, image_size in sizes.items() if image_size != size]
+    if deviating:
+        problems.append(f"{len(deviating)} {kind} are not {size[1]}x{size[0]}: {first_few(deviating)}")
     return size, problems
 
 
@@ -108,13 +108,13 @@ def is_isd(root: Path) -> bool:
 def list_isd(root: Path) -> Inventory:
     """Synthetic scenes in a folder."""
     path = root / INDEX
-    found = list_videos(CDNET, root)
+    inventory = list_videos(CDNET, root)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             expected = tuple(f"{row['split']}/{row['scene_id']}" for row in csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
-        return replace(found, problems=(f"{path} is no list of scenes ({error})",))
-    return replace(found, expected=expected)
+        return replace(inventory, problems=(f"{path} is no list of scenes ({error})",))
+    return replace(inventory, expected=expected)
 
 
 def _check_video(name: str, folder: Path, layout: VideoLayout) -> CheckedVideo:
@@ -137,12 +137,12 @@ def _check_video(name: str, folder: Path, layout: VideoLayout) -> CheckedVideo:
 
 def _region_problems(region: Path, size: Size | None) -> list[str]:
     try:
-        found = image_size(region)
+        region_size = image_size(region)
     except DatasetError as error:
         return [str(error)]
-    if size in (None, found):
+    if size in (None, region_size):
         return []
-    return [f"{region.name} is {found[1]}x{found[0]}; it is cropped or extended to the frames"]
+    return [f"{region.name} is {region_size[1]}x{region_size[0]}; it is cropped or extended to the frames"]
 
 
 def is_davis(root: Path) -> bool:
@@ -174,12 +174,12 @@ def _check_davis(root: Path, name: str) -> CheckedVideo:
 
 def davis_videos(root: Path, part: str, year: str) -> tuple[list[str], list[str]]:
     """Names of the sequences of a split, and of all that are there; ``val`` needs no ``ImageSets``."""
-    file, there = root / "ImageSets" / year / f"{part}.txt", list(list_davis(root).parts)
+    file, available = root / "ImageSets" / year / f"{part}.txt", list(list_davis(root).parts)
     if file.is_file():
-        return list(filter(None, map(str.strip, file.read_text("utf-8", "replace").splitlines()))), there
+        return list(filter(None, map(str.strip, file.read_text("utf-8", "replace").splitlines()))), available
     if part != "val":
         raise DatasetError(f"no part {part!r}: {file} does not exist; give sequence names")
-    return sorted(DAVIS_2016_VAL if year == "2016" else DAVIS_VAL), there
+    return sorted(DAVIS_2016_VAL if year == "2016" else DAVIS_VAL), available
 
 
 def is_ytvos(root: Path) -> bool:
@@ -214,17 +214,17 @@ def list_ytvos(root: Path) -> Inventory:
 def ytvos_videos(root: Path, part: str, _: str) -> tuple[list[str], list[str]]:
     """Names of the videos of a part of YouTube-VOS, and of those that are there."""
     images = all_frames_folder(root / part) or root / part / "JPEGImages"
-    wanted = described_videos(root / part / "meta.json")
-    return wanted, [name for name in wanted if (images / name).is_dir()]
+    described = described_videos(root / part / "meta.json")
+    return described, [name for name in described if (images / name).is_dir()]
 
 
 def isd_videos(root: Path, part: str, _: str) -> tuple[list[str], list[str]]:
     """Names of the scenes of a part of rendered scenes, and of those that are there."""
     inventory, begin = list_isd(root), f"{part}/"
-    wanted, there = (
+    described, available = (
         filter(lambda name: name.startswith(begin), x) for x in (inventory.expected, inventory.parts)
     )
-    return list(wanted), list(there)
+    return list(described), list(available)
 
 
 def described_videos(meta: Path) -> list[str]:
@@ -261,8 +261,10 @@ def is_ovis(root: Path) -> bool:
 
 
 def _annotated_splits(root: Path) -> list[str]:
-    named = [name for name in ANNOTATION_FILES if "{split}" in name]
-    return [split for split in SPLITS if any((root / name.format(split=split)).is_file() for name in named)]
+    templates = [name for name in ANNOTATION_FILES if "{split}" in name]
+    return [
+        split for split in SPLITS if any((root / name.format(split=split)).is_file() for name in templates)
+    ]
 
 
 def list_ytvis(root: Path) -> Inventory:
@@ -286,15 +288,15 @@ def list_ytvis(root: Path) -> Inventory:
     return Inventory(parts, problems=tuple(problems))
 
 
-def _check_ytvis(name: str, video: Video, images: Path | None, labelled: int) -> CheckedVideo:
+def _check_ytvis(name: str, video: YTVISVideo, images: Path | None, labelled: int) -> CheckedVideo:
     if images is None:
         return CheckedVideo(name, 0, labelled)
     files = [images / file for file in video.file_names]
-    there = [file for file in files if file.is_file()]
-    problems = check_headers(there, "images", video.size)[1]
+    existing = [file for file in files if file.is_file()]
+    problems = check_headers(existing, "images", video.size)[1]
     if absent := [file.name for file in files if not file.is_file()]:
         problems.insert(0, f"{len(absent)} images are missing: {first_few(absent)}")
-    return CheckedVideo(name, len(there), labelled, tuple(problems))
+    return CheckedVideo(name, len(existing), labelled, tuple(problems))
 
 
 def list_stills(root: Path) -> Inventory:
@@ -352,15 +354,15 @@ def list_instances(open_folder: Callable[[Path], YTVISDataset], root: Path) -> I
     )
 
 
-def list_named(open_folder: Callable[[Path], Iterable[_NamedFrames]], root: Path) -> Inventory:
+def list_videos_by_name(open_folder: Callable[[Path], Iterable[_NamedFrames]], root: Path) -> Inventory:
     """Videos of a reader whose labels need no files of their own."""
     try:
         videos = list(open_folder(root))
     except DatasetError as error:
         return Inventory({}, problems=(str(error),))
-    return Inventory({video.name: partial(_check_named, video) for video in videos})
+    return Inventory({video.name: partial(_check_by_name, video) for video in videos})
 
 
-def _check_named(video: _NamedFrames) -> CheckedVideo:
+def _check_by_name(video: _NamedFrames) -> CheckedVideo:
     _, problems = check_headers(video.frames, "images", None)
     return CheckedVideo(video.name, len(video.frames), len(video.frames), tuple(problems))

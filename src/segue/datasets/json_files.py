@@ -157,7 +157,7 @@ class _Reader:
         self, text: str, stream: TextIO | None, longest: int | None = None, chunk: int = CHUNK
     ) -> None:
         self._text, self._stream, self._longest, self._chunk = text, stream, longest, chunk
-        self._at = self._before = 0
+        self._at = self._offset = 0
 
     def entries(self) -> Iterator[JsonEntry]:
         opening = self._sign()
@@ -201,12 +201,12 @@ class _Reader:
         """Read on, at least as much as is held; False at the end of the text."""
         if self._stream is None:
             return False
-        held = self._text[self._at :]
-        read = self._stream.read(max(self._chunk, len(held)))
+        rest = self._text[self._at :]
+        read = self._stream.read(max(self._chunk, len(rest)))
         if not read:
             self._stream = None
             return False
-        self._text, self._before, self._at = held + read, self._before + self._at, 0
+        self._text, self._offset, self._at = rest + read, self._offset + self._at, 0
         return True
 
     def _value(self) -> Any:
@@ -218,7 +218,7 @@ class _Reader:
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated") or error.pos + _CUT >= len(self._text)
                 if not (cut and self._more()):
-                    raise _InvalidError(f"{error.msg} (char {self._before + error.pos})") from None
+                    raise _InvalidError(f"{error.msg} (char {self._offset + error.pos})") from None
                 continue
             if end + 2 >= len(self._text) and self._more():  # a number may go on, also behind "e-"
                 continue
@@ -251,4 +251,4 @@ class _Reader:
                 return self._text[self._at : self._at + 1]
 
     def _error(self, message: str) -> _InvalidError:
-        return _InvalidError(f"{message} (char {self._before + self._at})")
+        return _InvalidError(f"{message} (char {self._offset + self._at})")

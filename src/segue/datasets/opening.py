@@ -48,21 +48,21 @@ def open_labels(entry: DatasetEntry, kind: LabelKind, root: Path) -> Any:
         DatasetError: the reader refuses the folder, fails, or gives something else.
     """
     try:
-        found = getattr(entry, kind)(root)
+        opened = getattr(entry, kind)(root)
     except SegueError:
         raise
     except Exception as error:  # whatever the reader of another package runs into
         raise DatasetError(
             f"{root}: the reader of {entry.name} fails with {type(error).__name__}: {error}"
         ) from error
-    if isinstance(found, Mapping) and kind in _VIDEOS:
-        wrong = [video for video in found.values() if not isinstance(video, _VIDEOS[kind])]
-        if not found:
+    if isinstance(opened, Mapping) and kind in _VIDEOS:
+        wrong = [video for video in opened.values() if not isinstance(video, _VIDEOS[kind])]
+        if not opened:
             raise DatasetError(f"{root}: no videos; the layout is {entry.layout}")
         if not wrong:
-            return ForegroundFolder(root, found.values()) if kind == "videos" else ByName.of(root, found)
-        found = wrong[0]
+            return ForegroundFolder(root, opened.values()) if kind == "videos" else ByName.of(root, opened)
+        opened = wrong[0]
     expected, words = _READERS[kind]
-    if not isinstance(found, expected):
-        raise DatasetError(f"{entry.name}: its reader gives {kind_of(found)}; it must give {words}")
-    return found
+    if not isinstance(opened, expected):
+        raise DatasetError(f"{entry.name}: its reader gives {kind_of(opened)}; it must give {words}")
+    return opened

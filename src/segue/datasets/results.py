@@ -58,10 +58,12 @@ class Results:
     """
 
     def __init__(
-        self, store: _Store, folders: Mapping[_Parts, _Files], others: Collection[_Parts] = ()
+        self, store: _Store, folders: Mapping[_Parts, _Files], other_folders: Collection[_Parts] = ()
     ) -> None:
         self.path = store.path
-        self._others = others  # folders of files of another kind, which are not those of the folder above
+        self._other_folders = (
+            other_folders  # folders of files of another kind, which are not those of the folder above
+        )
         self._store = store
         self._folders = folders
         self._members: dict[str, dict[str, str]] = {}
@@ -129,7 +131,7 @@ class Results:
     def only(self, sequence: str) -> Results:
         """The results of one sequence, to hand it to another process."""
         folder = self._folder(sequence)
-        return Results(self._store, {folder: self._folders[folder]}, self._others)
+        return Results(self._store, {folder: self._folders[folder]}, self._other_folders)
 
     def _file(self, sequence: str, name: str) -> tuple[Path | BytesIO, str]:
         members = self._find(sequence)
@@ -160,23 +162,25 @@ class Results:
                 f"{self.path} has no results of sequence {sequence}; there are {first_few(self.sequences)}"
             )
         if len(matches) > 1:
-            found = first_few("/".join(folder) for folder in matches)
-            raise DatasetError(f"{self.path} has sequence {sequence} more than once: {found}; keep one")
+            matches_text = first_few("/".join(folder) for folder in matches)
+            raise DatasetError(
+                f"{self.path} has sequence {sequence} more than once: {matches_text}; keep one"
+            )
         return matches[0]
 
     def alone_as(self, sequence: str) -> Results | None:
         """The only folder of masks as the results of a sequence of any name; None if there are more."""
-        if len(self._folders) != 1 or not self._folders.keys().isdisjoint(self._others):
+        if len(self._folders) != 1 or not self._folders.keys().isdisjoint(self._other_folders):
             return None
         (files,) = self._folders.values()
         return Results(self._store, {tuple(sequence.split("/")): files})
 
     def _matches(self, sequence: str) -> list[_Parts]:
         """Folders of a sequence, else folders inside a folder of its name, where other programs put masks."""
-        wanted = tuple(sequence.split("/"))
-        exact = [folder for folder in self._folders if folder[-len(wanted) :] == wanted]
-        inside = [folder for folder in self._folders if folder not in self._others]
-        return exact or [folder for folder in inside if folder[-len(wanted) - 1 : -1] == wanted]
+        parts = tuple(sequence.split("/"))
+        exact = [folder for folder in self._folders if folder[-len(parts) :] == parts]
+        inside = [folder for folder in self._folders if folder not in self._other_folders]
+        return exact or [folder for folder in inside if folder[-len(parts) - 1 : -1] == parts]
 
 
 def open_results(
@@ -222,17 +226,17 @@ def _without_inner(
     folders: Mapping[_Parts, _Files], ours: Collection[_Parts], inner: str
 ) -> dict[_Parts, _Files]:
     """The same folders; the folder that segue made in an output replaces the output."""
-    wanted = {folder[:-1] for folder in ours if folder[-1] == inner and folder in folders}
-    found: dict[_Parts, _Files] = {}
+    parents = {folder[:-1] for folder in ours if folder[-1] == inner and folder in folders}
+    outer: dict[_Parts, _Files] = {}
     for folder, files in folders.items():
         output = folder[:-1] if folder in ours and folder[-1] in _INNER else None
         if output is None or output in folders:
-            found[folder] = files
+            outer[folder] = files
         elif folder[-1] == inner:
-            found[output] = files
-        elif output not in wanted:
-            found[folder] = files
-    return found
+            outer[output] = files
+        elif output not in parents:
+            outer[folder] = files
+    return outer
 
 
 class _Folder:

@@ -111,21 +111,23 @@ class SomethingElseFolder(ByName[BoxSequence]):
         path, folder = self.root / "annotations.json", self.root / "videos"
         if not folder.is_dir():
             raise DatasetError(f"no folder {folder}; it must hold one folder of images for each video")
-        wanted = None if videos is None else list(dict.fromkeys(videos))
+        requested = None if videos is None else list(dict.fromkeys(videos))
         records: dict[str, list[_Frame]] = {}
         for name, i, value in entries(path, path):
             # Folders are looked for among names that are there: a name of the file is not made a path.
-            there = _is_plain(name) and (folder / name).is_dir() if wanted is None else name in wanted
-            if i >= 0 and there:
+            available = (
+                _is_plain(name) and (folder / name).is_dir() if requested is None else name in requested
+            )
+            if i >= 0 and available:
                 records.setdefault(name, []).append(validated(_Frame, value, f"{path}: {name}[{i}]"))
-        for name in wanted or ():
+        for name in requested or ():
             if name not in records:
                 raise DatasetError(f"no video {name} in {path}; it has no annotated frame")
         if not records:
             raise DatasetError(f"{folder} holds no video that is annotated in {path}")
         self._videos = {
             name: _sequence(name, records[name], folder, path)
-            for name in wanted or sorted(records, key=natural_key)
+            for name in requested or sorted(records, key=natural_key)
         }
 
 
@@ -156,11 +158,11 @@ def _sequence(name: str, records: list[_Frame], folder: Path, path: Path) -> Box
 
 def _keyed(record: _Frame) -> Iterator[tuple[tuple[str, int], _Label]]:
     """The labels of a frame with what tells their objects apart."""
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for label in record.labels:
         name = label.gt_annotation or label.category
-        seen[name] += 1
-        yield (name, seen[name]), label
+        counts[name] += 1
+        yield (name, counts[name]), label
 
 
 def _image(video: str, name: str, folder: Path, path: Path) -> Path:

@@ -173,11 +173,11 @@ def open_stills(folder: str | Path) -> StillImages:
     """
     folder = user_path(folder)
     for layout in LAYOUTS:
-        found = layout(folder)
-        if found is not None:
-            if not found.names:
+        images = layout(folder)
+        if images is not None:
+            if not images.names:
                 raise DatasetError(f"{folder}: holds no images with masks")
-            return found
+            return images
     raise DatasetError(
         f"{folder}: not one of still images (images, masks; ECSSD, DUTS, HRSOD, BIG, MSRA10K, FSS-1000, "
         "PASCAL VOC or COCO as published; images and masks of the same name in one folder)"
@@ -225,10 +225,10 @@ def _plain(folder: Path) -> StillImages | None:
 
 
 def _coco(folder: Path) -> StillImages | None:
-    found = sorted((folder / "annotations").glob("instances_train*.json"))
-    if not found:
+    files = sorted((folder / "annotations").glob("instances_train*.json"))
+    if not files:
         return None
-    images = CocoImages.open(folder, found[-1].stem.removeprefix("instances_"))
+    images = CocoImages.open(folder, files[-1].stem.removeprefix("instances_"))
     assert isinstance(images, CocoImages)
     return CocoStills(images)
 

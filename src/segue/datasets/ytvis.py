@@ -117,7 +117,7 @@ class _Result(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Video:
+class YTVISVideo:
     """One video, by its number."""
 
     id: int
@@ -170,7 +170,7 @@ class YTVISDataset:
         self.categories: dict[int, str] = {}
         self.annotated = False
         self._instances: dict[int, list[Instance]] = {}
-        self._by_id: dict[int, Video] = {}
+        self._by_id: dict[int, YTVISVideo] = {}
         self._read()
         if len({".", *(video.name for video in self)}) <= len(self):  # folders do not tell them apart
             self._by_id = {number: replace(video, name=str(number)) for number, video in self._by_id.items()}
@@ -201,19 +201,19 @@ class YTVISDataset:
                 dataset.images = root.parent  # as rendered rooms have them
             return dataset
         files = [root / name.format(split=split) for name in ANNOTATION_FILES]
-        found = next((file for file in files if file.is_file()), None)
-        if found is None:
+        path = next((file for file in files if file.is_file()), None)
+        if path is None:
             raise DatasetError(f"no annotations of split {split} below {root}; put them at {files[0]}")
         images = (root / name.format(split=split) for name in IMAGE_FOLDERS)
-        return cls(found, next((folder for folder in images if folder.is_dir()), None))
+        return cls(path, next((folder for folder in images if folder.is_dir()), None))
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def __iter__(self) -> Iterator[Video]:
+    def __iter__(self) -> Iterator[YTVISVideo]:
         return iter(self._by_id.values())
 
-    def video(self, number: int) -> Video:
+    def video(self, number: int) -> YTVISVideo:
         """Look up a video.
 
         Args:
@@ -226,11 +226,11 @@ class YTVISDataset:
             DatasetError: no video has this id.
         """
         if number not in self._by_id:
-            known = first_few(str(item) for item in self._by_id)
-            raise DatasetError(f"no video {number} in {self.path}; there are {known}")
+            numbers = first_few(str(item) for item in self._by_id)
+            raise DatasetError(f"no video {number} in {self.path}; there are {numbers}")
         return self._by_id[number]
 
-    def annotations(self, video: Video) -> tuple[Instance, ...]:
+    def annotations(self, video: YTVISVideo) -> tuple[Instance, ...]:
         """Give the annotated instances of a video.
 
         Args:
@@ -241,7 +241,7 @@ class YTVISDataset:
         """
         return tuple(self._instances.get(video.id, ()))
 
-    def instances(self, video: Video, frames: Sequence[int]) -> ClipInstances:
+    def instances(self, video: YTVISVideo, frames: Sequence[int]) -> ClipInstances:
         """Decode the instances that are visible on at least one of some frames.
 
         Args:
@@ -256,7 +256,7 @@ class YTVISDataset:
         """
         return decode_clip(self.annotations(video), frames, video.size)
 
-    def read_image(self, video: Video, frame: int) -> Image:
+    def read_image(self, video: YTVISVideo, frame: int) -> Image:
         """Read a frame of a video.
 
         Args:
@@ -275,7 +275,7 @@ class YTVISDataset:
             )
         return image
 
-    def image_path(self, video: Video, frame: int) -> Path:
+    def image_path(self, video: YTVISVideo, frame: int) -> Path:
         """Name the file of a frame, which need not exist.
 
         Args:
@@ -336,7 +336,7 @@ class YTVISDataset:
         except DatasetError as error:
             raise DatasetError(f"{where}: {error}") from None
         folder = PurePosixPath(record.file_names[0]).parent.as_posix()
-        self._by_id[record.id] = Video(record.id, folder, size, tuple(record.file_names))
+        self._by_id[record.id] = YTVISVideo(record.id, folder, size, tuple(record.file_names))
 
     def _add_annotation(self, value: Any, where: str, ids: set[int]) -> bool:
         """Keep an annotation; False if its video is not known (yet)."""
@@ -347,9 +347,9 @@ class YTVISDataset:
         if record.id in ids:
             raise DatasetError(f"{where}: id {record.id} occurs twice")
         ids.add(record.id)
-        for name, found in (("segmentations", record.segmentations), ("areas", record.areas)):
-            if len(found) != len(video):
-                raise DatasetError(f"{where}: {len(found)} {name}, but its video has {len(video)} frames")
+        for name, values in (("segmentations", record.segmentations), ("areas", record.areas)):
+            if len(values) != len(video):
+                raise DatasetError(f"{where}: {len(values)} {name}, but its video has {len(video)} frames")
         try:
             masks = RleTrack.parse(record.segmentations, video.size)
         except DatasetError as error:
@@ -458,8 +458,8 @@ def read_results(path: Path | str, dataset: YTVISDataset) -> dict[int, list[Dete
             masks = RleTrack.parse(record.segmentations, size, forms="compressed")
         except DatasetError as error:
             raise DatasetError(f"{where}: {error}") from None
-        found = DetectedInstance(record.category_id, record.score, masks)
-        results.setdefault(record.video_id, []).append(found)
+        instance = DetectedInstance(record.category_id, record.score, masks)
+        results.setdefault(record.video_id, []).append(instance)
     if not results:
         raise DatasetError(f"{path} holds no result; the official evaluation needs at least one")
     return results

@@ -145,14 +145,16 @@ class YtvosFolder(ByName[YtvosVideo]):
         objects = tuple(
             YtvosObject(id, item.category, item.frames[0]) for id, item in sorted(record.objects.items())
         )
-        if lost := [f"{item.id} ({item.given})" for item in objects if item.given not in annotations]:
+        if missing := [f"{item.id} ({item.given})" for item in objects if item.given not in annotations]:
             raise DatasetError(
-                f"video {name}: the frame in which an object is given has no annotation: {first_few(lost)}"
+                f"video {name}: the frame in which an object is given has no annotation: {first_few(missing)}"
             )
         listed = {frame for item in record.objects.values() for frame in item.frames}
         required = tuple(sorted({*listed, *annotations}, key=natural_key))
-        if lost := [stem for stem in required if stem not in frames]:
-            raise DatasetError(f"video {name}: no image of the frames that are asked for: {first_few(lost)}")
+        if missing := [stem for stem in required if stem not in frames]:
+            raise DatasetError(
+                f"video {name}: no image of the frames that are asked for: {first_few(missing)}"
+            )
         return YtvosVideo(name, objects, frames, annotations, required)
 
 
@@ -179,12 +181,12 @@ def read_categories(path: Path | str) -> frozenset[str]:
     path = user_path(path)
     if path.suffix.lower() == ".json":
         videos = _read_meta(path).videos.values()
-        found = {item.category for video in videos for item in video.objects.values()}
+        categories = {item.category for video in videos for item in video.objects.values()}
     else:
-        found = {line.strip() for line in read_text(path).splitlines()} - {""}
-    if not found:
+        categories = {line.strip() for line in read_text(path).splitlines()} - {""}
+    if not categories:
         raise DatasetError(f"{path} names no category")
-    return frozenset(found)
+    return frozenset(categories)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +199,11 @@ class WantedMasks:
 
 def wanted_masks(part: Path | str) -> dict[str, WantedMasks]:
     """Required results of each video of a part, by its ``meta.json``; images may be missing."""
-    found = {}
+    by_video = {}
     for name, record in _read_meta(user_path(part) / "meta.json").videos.items():
         frames = {frame for item in record.objects.values() for frame in item.frames}
-        found[name] = WantedMasks(tuple(sorted(frames, key=natural_key)), tuple(sorted(record.objects)))
-    return found
+        by_video[name] = WantedMasks(tuple(sorted(frames, key=natural_key)), tuple(sorted(record.objects)))
+    return by_video
 
 
 def _read_meta(path: Path) -> _Meta:

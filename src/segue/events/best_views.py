@@ -20,7 +20,7 @@ GAIN = 1.2
 """By how much a view must be larger than the one that gave the name before it is looked at again."""
 
 
-def view_worth(box: Box, area: float, size: tuple[int, int]) -> float:
+def view_score(box: Box, area: float, size: tuple[int, int]) -> float:
     """How much a view shows of an object, by its area in an image of a height and width."""
     (height, width), (x0, y0, x1, y1) = size, box
     inside = x0 > 0 and y0 > 0 and x1 < width and y1 < height
@@ -35,7 +35,7 @@ Name = Callable[[Image, Box], tuple[str, float] | None]
 class _View:
     """The best view of an object so far, and what is known by it and those before."""
 
-    worth: float
+    score: float
     image: Image
     box: Box
     looked_at: float = 0.0
@@ -52,9 +52,9 @@ class BestViews:
     def see(self, frame: Frame, number: int, box: Box, area: int, size: tuple[int, int]) -> None:
         """Take an object of a frame."""
         (height, width), (x0, y0, x1, y1) = size, box
-        worth = view_worth(box, area, size)
-        known = self._views.get(number)
-        if known is not None and worth <= known.worth:
+        score = view_score(box, area, size)
+        view_so_far = self._views.get(number)
+        if view_so_far is not None and score <= view_so_far.score:
             return
         down, across = frame.size[0] / height, frame.size[1] / width
         x0, y0, x1, y1 = x0 * across, y0 * down, x1 * across, y1 * down
@@ -62,9 +62,9 @@ class BestViews:
         left, right = _part((x0 + x1) / 2, half, frame.size[1])
         top, bottom = _part((y0 + y1) / 2, half, frame.size[0])
         image = np.array(frame.image[top:bottom, left:right])
-        view = _View(worth, image, (x0 - left, y0 - top, x1 - left, y1 - top))
-        if known is not None:
-            view.looked_at, view.name = known.looked_at, known.name
+        view = _View(score, image, (x0 - left, y0 - top, x1 - left, y1 - top))
+        if view_so_far is not None:
+            view.looked_at, view.name = view_so_far.looked_at, view_so_far.name
         self._views[number] = view
 
     def name(self, number: int) -> tuple[str, float] | None:
@@ -72,11 +72,11 @@ class BestViews:
         view = self._views.get(number)
         if view is None:
             return None
-        if view.worth > GAIN * view.looked_at:
-            view.looked_at = view.worth
-            found = self._name(view.image, view.box)
-            if found is not None and (view.name is None or found[1] > view.name[1]):
-                view.name = found
+        if view.score > GAIN * view.looked_at:
+            view.looked_at = view.score
+            named_score = self._name(view.image, view.box)
+            if named_score is not None and (view.name is None or named_score[1] > view.name[1]):
+                view.name = named_score
         return view.name
 
     def forget(self, number: int) -> None:

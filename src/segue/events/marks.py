@@ -80,7 +80,7 @@ class Marks:
         return {"reviewed": mark.get("reviewed", False), "kept": mark.get("kept", False)}
 
     @property
-    def kept(self) -> set[str]:
+    def retained(self) -> set[str]:
         """Names of images and clips that are not deleted."""
         return {
             name

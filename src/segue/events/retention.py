@@ -94,12 +94,12 @@ class Retention:
             return None
         return cls(limits.get("seconds"), int(limits["size"]) if "size" in limits else None)
 
-    def expired(self, files: Iterable[Stored], kept: Collection[Path], now: float) -> list[Stored]:
+    def expired(self, files: Iterable[Stored], retained: Collection[Path], now: float) -> list[Stored]:
         """The files that are to go, oldest first.
 
         Args:
             files: all files that there are.
-            kept: files that stay whatever happens; their bytes count.
+            retained: files that stay whatever happens; their bytes count.
             now: seconds of the epoch.
 
         Returns:
@@ -108,13 +108,13 @@ class Retention:
         ordered = sorted(files, key=lambda each: (each.time, each.path.name))
         total = sum(each.size for each in ordered)
         full = self.size is not None and total > self.size
-        gone = []
-        for each in (each for each in ordered if each.path not in kept):
+        expired = []
+        for each in (each for each in ordered if each.path not in retained):
             old = self.seconds is not None and each.time < now - self.seconds
             if old or (full and self.size is not None and total > ROOM * self.size):
-                gone.append(each)
+                expired.append(each)
                 total -= each.size
-        return gone
+        return expired
 
 
 def stored(folder: Path) -> list[Stored]:
@@ -162,27 +162,27 @@ def delete_expired(
     files, now = stored_in(folders), time.time() if now is None else now
     marks = _read_marks({file.path.parent for file in files}, report)
     readable = [file for file in files if file.path.parent in marks]
-    kept = {folder / name for folder, each in marks.items() for name in each.kept}
+    retained = {folder / name for folder, each in marks.items() for name in each.retained}
     if len(readable) < len(files):
         retention = replace(retention, size=None)
     elif retention.size is not None and folders:
-        used = sum(file.size for file in files if file.path in kept)
+        used = sum(file.size for file in files if file.path in retained)
         report(f"kept in {folders[0]}", _kept_text(folders[0], used, retention.size))
-    gone: dict[Path, set[str]] = {}
+    expired: dict[Path, set[str]] = {}
     failures: dict[Path, str] = {}
-    for each in retention.expired(readable, kept, now):
+    for each in retention.expired(readable, retained, now):
         folder = each.path.parent
         try:
             if _delete(each.path, marks[folder]):
-                gone.setdefault(folder, set()).add(each.path.name)
+                expired.setdefault(folder, set()).add(each.path.name)
         except SinkError as error:
             failures.setdefault(folder, f"{folder}: images and clips stay that are to be deleted: {error}")
     for folder, folder_marks in marks.items():
         report(f"deleted in {folder}", failures.get(folder, ""))
-        if folder in gone:
+        if folder in expired:
             with suppress(SinkError):  # on a full disk; no file has such a name again
-                folder_marks.forget(gone[folder])
-    return gone
+                folder_marks.forget(expired[folder])
+    return expired
 
 
 def _read_marks(folders: Iterable[Path], report: Report) -> dict[Path, Marks]:
@@ -214,7 +214,7 @@ def _delete(path: Path, marks: Marks) -> bool:
     """Delete a file, unless somebody has marked it as kept since it was chosen."""
     with CHANGING:
         marks.refresh()
-        if path.name in marks.kept:
+        if path.name in marks.retained:
             return False
         with writing(path):
             path.unlink(missing_ok=True)
@@ -272,7 +272,7 @@ class DeletionJournal:
             lines = self._lines()[1:]
             return {name for name in lines if EVENT_FILE.fullmatch(name)} | _unwritten.get(self._path, set())
 
-    def is_due(self, table: Path) -> bool:
+    def needs_update(self, table: Path) -> bool:
         """Whether the table is to be written anew: a large one is so less often, see ``MARK_RATE``."""
         lines = self._lines()
         if not lines:
@@ -333,8 +333,8 @@ def disk_use(
 ) -> DiskUse | None:
     """Look at the folders of a camera; None where there is none yet."""
     now = time.time() if now is None else now
-    there = next((folder for folder in folders if folder.is_dir()), None)
-    if there is None:
+    existing = next((folder for folder in folders if folder.is_dir()), None)
+    if existing is None:
         return None
     files = stored_in(folders)
     recent = [each for each in files if each.time > now - _DAY]
@@ -347,7 +347,7 @@ def disk_use(
         else [retention.size, retention.seconds and per_day * retention.seconds / _DAY]
     )
     limit = min((float(each) for each in limits if each is not None), default=None)
-    return DiskUse(sum(each.size for each in files), per_day, shutil.disk_usage(there).free, limit)
+    return DiskUse(sum(each.size for each in files), per_day, shutil.disk_usage(existing).free, limit)
 
 
 def in_bytes(size: float) -> str:

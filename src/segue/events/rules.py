@@ -64,8 +64,8 @@ class EventRules:
         for text in loiter:
             name, _, time = text.rpartition("=")
             if name.strip() not in regions:
-                known = ", ".join(sorted(regions)) or "none is given"
-                raise SegueError(f"--loiter {text}: write ZONE=30s with the name of a --zone ({known})")
+                names = ", ".join(sorted(regions)) or "none is given"
+                raise SegueError(f"--loiter {text}: write ZONE=30s with the name of a --zone ({names})")
             seconds[name.strip()] = parse_duration(time, "--loiter")
         heights = []
         for text in min_heights:
@@ -117,6 +117,6 @@ class EventRules:
         """
         if not self.min_heights:
             return True
-        (row, least), (other_row, other_least) = self.min_heights[0], self.min_heights[-1]
-        slope = (other_least - least) / (other_row - row) if other_row != row else 0.0
-        return box[3] - box[1] >= least + slope * (box[3] - row)
+        (row, min_height), (other_row, other_min_height) = self.min_heights[0], self.min_heights[-1]
+        slope = (other_min_height - min_height) / (other_row - row) if other_row != row else 0.0
+        return box[3] - box[1] >= min_height + slope * (box[3] - row)

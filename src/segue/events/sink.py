@@ -47,7 +47,7 @@ class _CutOff:
     first: Event
     last: Event = field(init=False)
     inside: dict[str, Event] = field(default_factory=dict)  # zones that it has entered and not left
-    came: int = 0  # less the times that it has left: tables are in no order of time
+    entries: int = 0  # less the times that it has left: tables are in no order of time
 
 
 class EventSink(SpooledSink):
@@ -105,7 +105,7 @@ class EventSink(SpooledSink):
         self._snapshots, self._on_event = snapshots, on_event
         self._source, self._at = source, at
         self._count = 0  # number of the last event
-        self._untold = list[Event]()  # that are not in the table yet, as the disk is full
+        self._unsent = list[Event]()  # that are not in the table yet, as the disk is full
         self._is_full = False  # and it was said
         self._tried = 0.0  # when the table was written the last time, or could not be
         self._counts = ZoneCounts(self._events.zones)
@@ -136,29 +136,33 @@ class EventSink(SpooledSink):
             with writing(self._file.final):
                 self._table = EventTable(self._file.final, append=self._append)
             self._end_earlier()
-        if self._untold and time.monotonic() - self._tried >= RETRY_SECONDS:
+        if self._unsent and time.monotonic() - self._tried >= RETRY_SECONDS:
             self._save()
         if self._snapshots is not None and self._table is not None:
             self._note_deleted(self._snapshots, self._table)
         height, width = known_size(self._size) or segmentation.mask.shape
         if self._snapshots is not None:
             self._snapshots.see(frame, segmentation, (height, width))
-        before = self._events.objects if self._views is not None else {}
+        previous = self._events.objects if self._views is not None else {}
         events = self._events.update(segmentation)
         if self._views is not None:  # the views of this frame may name the objects of its events
-            for number, seen in self._events.objects.items():
-                if seen.frame == segmentation.index and seen.label is None:
+            for number, object_event in self._events.objects.items():
+                if object_event.frame == segmentation.index and object_event.label is None:
                     self._views.see(
-                        frame, number, (seen.x0, seen.y0, seen.x1, seen.y1), seen.area, (height, width)
+                        frame,
+                        number,
+                        (object_event.x0, object_event.y0, object_event.x1, object_event.y1),
+                        object_event.area,
+                        (height, width),
                     )
         for event in events:
             self._emit(event)
         if self._snapshots is not None:
-            for seen in self._events.objects.values():
-                if seen.frame == segmentation.index:
-                    self._snapshots.improve(seen)
+            for object_event in self._events.objects.values():
+                if object_event.frame == segmentation.index:
+                    self._snapshots.improve(object_event)
         if self._views is not None:
-            for number in before.keys() - self._events.objects.keys():
+            for number in previous.keys() - self._events.objects.keys():
                 self._views.forget(number)
 
     def connection(self, change: ConnectionChange) -> None:
@@ -215,27 +219,27 @@ class EventSink(SpooledSink):
         event = event_of(row)
         if not event.object:
             return
-        known = self._cut_off.setdefault(event.object, _CutOff(event))
-        known.last = event
+        cut_off = self._cut_off.setdefault(event.object, _CutOff(event))
+        cut_off.last = event
         if event.event == "zone-enter":
-            known.inside[event.zone] = event
+            cut_off.inside[event.zone] = event
         elif event.event == "zone-leave":
-            known.inside.pop(event.zone, None)
+            cut_off.inside.pop(event.zone, None)
         elif event.event == "enter":
-            known.first, known.came = event, known.came + 1
+            cut_off.first, cut_off.entries = event, cut_off.entries + 1
         elif event.event in ("leave", "end"):
-            known.came -= 1
-        if not known.came:
+            cut_off.entries -= 1
+        if not cut_off.entries:
             del self._cut_off[event.object]
 
     def _end_earlier(self) -> None:
         """Tell that objects are gone whose end a killed run could not tell: as far as is known of them."""
-        for known in (known for _, known in sorted(self._cut_off.items()) if known.came > 0):
-            last = replace(known.last, direction="", snapshot="", clip="")
-            for zone, inside in known.inside.items():
+        for cut_off in (cut_off for _, cut_off in sorted(self._cut_off.items()) if cut_off.entries > 0):
+            last = replace(cut_off.last, direction="", snapshot="", clip="")
+            for zone, inside in cut_off.inside.items():
                 seconds = round(last.time - inside.time, 6)
                 self._emit(replace(last, event="zone-leave", zone=zone, seconds=seconds))
-            seconds = round(last.time - known.first.time, 6)
+            seconds = round(last.time - cut_off.first.time, 6)
             self._emit(replace(last, event="leave", seconds=seconds))
         self._cut_off = {}
 
@@ -274,11 +278,11 @@ class EventSink(SpooledSink):
             image, clip = self._snapshots.add(self._count, self._best_view(event))
             event = replace(event, snapshot=image, clip=clip)
         if self._table is None:
-            self._put(json.dumps(asdict(event)).encode())
+            self._append_entry(json.dumps(asdict(event)).encode())
             self._tell(event)
         else:
             self._table.add(asdict(event))
-            self._untold.append(event)
+            self._unsent.append(event)
             self._save()
         self._counts.add(asdict(event))
         if self._notifier is not None:  # an alarm does not wait for a disk
@@ -286,22 +290,22 @@ class EventSink(SpooledSink):
 
     def _save(self, *, last: bool = False) -> None:
         """Write the events that wait, and tell of them; on a full disk later, unless it is the last time."""
-        if self._table is None or not self._untold:
+        if self._table is None or not self._unsent:
             return
         self._tried = time.monotonic()
         try:
             with writing(self._file.final):
                 self._table.flush()
         except SinkError as error:
-            if last or len(self._untold) > MAX_WAITING:
+            if last or len(self._unsent) > MAX_WAITING:
                 raise
             if not self._is_full:
                 warn_caller(f"{error}; its events wait", TableWarning)
             self._is_full = True
             return
         self._is_full = False
-        written, self._untold = self._untold, []
-        for event in written:  # its row is in the table before anybody hears of it
+        unsent, self._unsent = self._unsent, []
+        for event in unsent:  # its row is in the table before anybody hears of it
             self._tell(event)
 
     def _tell(self, event: Event) -> None:

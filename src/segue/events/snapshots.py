@@ -20,7 +20,7 @@ import numpy as np
 
 from segue.entries import SQUARE
 from segue.errors import SinkError
-from segue.events.best_views import view_worth
+from segue.events.best_views import view_score
 from segue.events.marks import MARKS, NAME
 from segue.events.retention import (
     JOURNAL,
@@ -37,7 +37,7 @@ from segue.utils.files import make_folder, write_complete, writing
 from segue.utils.notices import warn_caller
 from segue.utils.system import num_cores
 
-BEFORE, AFTER = 3.0, 3.0
+SECONDS_BEFORE_EVENT, SECONDS_AFTER_EVENT = 3.0, 3.0
 """Seconds of a clip before and after the moment at which the event is known."""
 
 TOGETHER = 20.0
@@ -144,14 +144,14 @@ class Snapshots:
     ) -> None:
         with writing(folder):
             make_folder(folder)
-            there = sorted(folder.iterdir())
-        if there and not (replace or append):
+            existing = sorted(folder.iterdir())
+        if existing and not (replace or append):
             raise SinkError(f"{folder}: is not empty; give --overwrite, or another folder")
         self.last = 0  # number of the last event that has an image or a clip
-        for path in there:
-            if (found := _OURS.fullmatch(path.name)) is None:
+        for path in existing:
+            if (match := _OURS.fullmatch(path.name)) is None:
                 continue
-            if append and found["whole"]:
+            if append and match["whole"]:
                 self.last = max(self.last, int(path.name.partition("-")[0]))
             else:
                 path.unlink()
@@ -162,7 +162,7 @@ class Snapshots:
         self._looked = -math.inf  # when what is kept was looked at
         self._retention: Future[None] | None = None  # that looks at it
         self._journal = DeletionJournal(folder)
-        self._may_be_due = threading.Event()  # its table is to be looked at
+        self._table_changed = threading.Event()  # its table is to be looked at
         self._folder, self._fps, self._live, self._on_clip = folder, fps, live, on_clip
         self._pixel_aspect, self._waiting = pixel_aspect, waiting
         self._size = (0, 0)
@@ -182,7 +182,7 @@ class Snapshots:
                 self._retention = self._thread.submit(run, self._delete_expired, self._keep)
         moment, self._size = _moment(frame, segmentation), size
         self._past.append(moment)
-        while self._past[0].time < frame.time - BEFORE - ROUNDING:
+        while self._past[0].time < frame.time - SECONDS_BEFORE_EVENT - ROUNDING:
             self._past.popleft()
         for clip in self._open:
             clip.moments.append(moment)
@@ -192,10 +192,10 @@ class Snapshots:
 
     def deleted(self, table: Path, *, last: bool = False) -> set[str]:
         """Names that the table of these images is to mark as deleted, if that is due or ``last``."""
-        if not (last or self._may_be_due.is_set()):
+        if not (last or self._table_changed.is_set()):
             return set()
-        self._may_be_due.clear()
-        return self._journal.names() if last or self._journal.is_due(table) else set()
+        self._table_changed.clear()
+        return self._journal.names() if last or self._journal.needs_update(table) else set()
 
     def marked_deleted(self, names: set[str]) -> None:
         """The table marks them as deleted."""
@@ -213,7 +213,7 @@ class Snapshots:
             warn_once(f"retention in {self._folder}", f"{self._folder}: --keep waits: {error}")
         else:
             warn_once(f"retention in {self._folder}", "")
-        self._may_be_due.set()
+        self._table_changed.set()
 
     def add(self, number: int, event: Event) -> tuple[str, str]:
         """Write the image of an event and begin its clip, unless one is open; gives the names of both."""
@@ -223,23 +223,25 @@ class Snapshots:
         path, now = self._folder / f"{name}.jpg", self._past[-1]
         self._write_image(path, event)
         if event.event == "enter":
-            self._views[event.object] = path, self._worth(event)
+            self._views[event.object] = path, self._score(event)
         elif event.event in ("leave", "end"):
             self._views.pop(event.object, None)
         if not (self._open and now.time <= self._open[-1].first + TOGETHER + ROUNDING):
-            self._open.append(_Clip(path.with_suffix(".mp4"), now.time, now.time + AFTER, [*self._past]))
-        self._open[-1].until = now.time + AFTER
+            self._open.append(
+                _Clip(path.with_suffix(".mp4"), now.time, now.time + SECONDS_AFTER_EVENT, [*self._past])
+            )
+        self._open[-1].until = now.time + SECONDS_AFTER_EVENT
         return path.name, self._open[-1].path.name
 
-    def improve(self, seen: Event) -> None:
+    def improve(self, event: Event) -> None:
         """Take an object as the newest frame shows it, which may be a better view of it."""
-        path, worth = self._views.get(seen.object, (None, 0.0))
-        if path is not None and self._worth(seen) > BETTER * worth:
-            self._views[seen.object] = path, self._worth(seen)
-            self._write_image(path, seen)
+        path, score = self._views.get(event.object, (None, 0.0))
+        if path is not None and self._score(event) > BETTER * score:
+            self._views[event.object] = path, self._score(event)
+            self._write_image(path, event)
 
-    def _worth(self, seen: Event) -> float:
-        return view_worth((seen.x0, seen.y0, seen.x1, seen.y1), seen.area, self._size)
+    def _score(self, event: Event) -> float:
+        return view_score((event.x0, event.y0, event.x1, event.y1), event.area, self._size)
 
     def _write_image(self, path: Path, event: Event) -> None:
         """Write the frame of an event with a box around the object."""
@@ -313,7 +315,7 @@ class Snapshots:
 
 def _note_deleted(journal: DeletionJournal, table: Path) -> None:
     """Let a table say what is deleted that nobody writes, if that is due."""
-    if journal.is_due(table):
+    if journal.needs_update(table):
         names = journal.names()
         if table.exists():
             note_deleted(table, names)

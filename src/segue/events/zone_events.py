@@ -13,7 +13,7 @@ from segue.events.rules import EventRules
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.masks import measure
-from segue.masks.measure import MIN_SIDE, least_area
+from segue.masks.measure import MIN_SIDE, min_object_area
 from segue.sinks.base import Size, known_size, sized_mask
 from segue.types import Point, Segmentation
 from segue.utils.arrays import BoolArray
@@ -44,7 +44,7 @@ class _Visit:
     first: Event
     last: Event
     frames: int = 0
-    told: bool = False
+    reported: bool = False
     places: dict[str, _Place] = field(default_factory=dict)
 
 
@@ -83,9 +83,9 @@ class ZoneEvents:
         self._size, self._fps, self._zones_fit = size, fps, False
         self._ignored: BoolArray | None = None
         self._visits: dict[int, _Visit] = {}
-        known = known_size(size)
-        if known is not None:
-            self._check_zones(known)
+        video_size = known_size(size)
+        if video_size is not None:
+            self._check_zones(video_size)
 
     @property
     def zones(self) -> tuple[Zone, ...]:
@@ -124,11 +124,11 @@ class ZoneEvents:
         Raises:
             SegueError: a text is no zone. A zone outside the image is an error of the next result.
         """
-        before = {zone.name: zone.is_line for zone in self._zones}
+        previous = {zone.name: zone.is_line for zone in self._zones}
         self._zones, self._rules, self._zones_fit = _parsed(zones), rules or EventRules(), False
         now = {zone.name: zone.is_line for zone in self._zones}
         events = []
-        for name in (name for name, is_line in before.items() if now.get(name) != is_line):
+        for name in (name for name, is_line in previous.items() if now.get(name) != is_line):
             for visit in self._visits.values():
                 place = visit.places.pop(name, None)
                 if place is not None and place.inside is not None:
@@ -150,33 +150,33 @@ class ZoneEvents:
             self._check_zones((mask.shape[0], mask.shape[1]))
         if self._ignored is not None:
             mask = np.where(self._ignored, 0, mask)
-        least = least_area(mask.shape)
+        min_area = min_object_area(mask.shape)
         labels = {item.id: item.label or None for item in result.objects}
         for number, extent in measure(mask).items():
             label = labels.get(number)
-            seen = Event("enter", number, index, time, *extent.box, extent.area, 0.0, extent.area, label)
-            seen = replace(seen, zone=self._zones_at(seen.foot))
-            if number not in self._visits and extent.area < least:
+            event = Event("enter", number, index, time, *extent.box, extent.area, 0.0, extent.area, label)
+            event = replace(event, zone=self._zones_at(event.foot))
+            if number not in self._visits and extent.area < min_area:
                 continue
-            visit = self._visits.setdefault(number, _Visit(seen, seen))
+            visit = self._visits.setdefault(number, _Visit(event, event))
             largest = max(visit.last.largest, extent.area)
-            visit.last = replace(seen, seconds=round(time - visit.first.time, 6), largest=largest)
-            large = extent.area >= least and self._rules.tall_enough(extent.box)
+            visit.last = replace(event, seconds=round(time - visit.first.time, 6), largest=largest)
+            large = extent.area >= min_area and self._rules.tall_enough(extent.box)
             visit.frames += large
             small = largest < (min(mask.shape) / SMALL_SIDE) ** 2
             often = visit.frames >= (MIN_SMALL_FRAMES if small else MIN_FRAMES)
             long = often and visit.last.seconds >= self._rules.min_seconds
-            if large and long and not visit.told:
-                visit.told = True
+            if large and long and not visit.reported:
+                visit.reported = True
                 yield replace(visit.first, largest=largest)
-            if visit.told:
+            if visit.reported:
                 yield from self._watch(visit, min(mask.shape))
         for number in sorted(set(self._visits) - set(result.ids)):
             yield from self._end("leave", number)
 
     def _end(self, what: Literal["leave", "end"], number: int) -> Iterator[Event]:
         visit = self._visits.pop(number)
-        if visit.told:
+        if visit.reported:
             for name, place in visit.places.items():
                 if place.inside is not None:
                     yield _leaving(name, place.inside, visit.last)

@@ -95,9 +95,9 @@ class Zone:
 
     def check(self, size: tuple[int, int]) -> None:
         """Refuse a zone, in pixels, that lies outside a frame of this size; warn if a part of it does."""
-        seen = np.zeros(size, np.uint8)
-        cv2.fillPoly(seen, [np.rint(self.points).astype(np.int32)], 1)
-        if not seen.any():
+        plane = np.zeros(size, np.uint8)
+        cv2.fillPoly(plane, [np.rint(self.points).astype(np.int32)], 1)
+        if not plane.any():
             (left, top), (right, down) = (edge(self.points, axis=0) for edge in (np.min, np.max))
             raise SegueError(
                 f"zone {self.name}: lies outside the image of {size[1]}x{size[0]}: its x are {left:g} to "
@@ -118,9 +118,9 @@ class Zone:
             places = corners[0] + np.linspace(0, 1, _PARTS)[:, None] * (corners[1] - corners[0])
         else:
             low, extent = corners.min(axis=0), np.ptp(corners, axis=0)
-            drawn = np.zeros((_PARTS, _PARTS), np.uint8)
-            cv2.fillPoly(drawn, [np.rint((corners - low) * (_PARTS - 1) / extent).astype(np.int32)], 1)
-            places = low + np.argwhere(drawn.T) * extent / (_PARTS - 1)
+            plane = np.zeros((_PARTS, _PARTS), np.uint8)
+            cv2.fillPoly(plane, [np.rint((corners - low) * (_PARTS - 1) / extent).astype(np.int32)], 1)
+            places = low + np.argwhere(plane.T) * extent / (_PARTS - 1)
         return float(((places < 0) | (places > size[::-1])).any(axis=1).mean())
 
     def contains(self, point: Point) -> bool:
@@ -133,13 +133,13 @@ class Zone:
         (ax, ay), (bx, by) = self.points[:2]
         return ((bx - ax) * (point[1] - ay) - (by - ay) * (point[0] - ax)) / math.hypot(bx - ax, by - ay)
 
-    def crossed(self, before: Point, now: Point) -> bool:
+    def crossed(self, previous: Point, now: Point) -> bool:
         """Whether the segment between two points crosses the line between its ends."""
-        one, other = self.side(before), self.side(now)
+        one, other = self.side(previous), self.side(now)
         if (one > 0) == (other > 0):
             return False
         share = one / (one - other)
-        x, y = (a + share * (b - a) for a, b in zip(before, now, strict=True))
+        x, y = (a + share * (b - a) for a, b in zip(previous, now, strict=True))
         (ax, ay), (bx, by) = self.points[:2]
         along = (x - ax) * (bx - ax) + (y - ay) * (by - ay)
         return 0 <= along <= (bx - ax) ** 2 + (by - ay) ** 2

@@ -34,7 +34,7 @@ class Tracker:
 
     def __init__(self, folder: str | Path, providers: Sequence[str] = CPU, threads: int = 0) -> None:
         self.about = json.loads((Path(folder) / "graphs.json").read_text("utf-8"))
-        self.plan, self.seen = self.about["schedule"], 0
+        self.plan, self.num_frames = self.about["schedule"], 0
         self.state = Arrays()  # what graphs take of the frames before, by name
         self.memory = list[dict[str, Any]]()  # frames: rows, whether they are kept, since when, how much read
         options = onnxruntime.SessionOptions()
@@ -51,55 +51,57 @@ class Tracker:
         frame, mask = np.asarray(frame), None if mask is None else np.asarray(mask)
         check(frame, mask, self.state["index"].shape if self.memory else None)
         if mask is not None:
-            self.seen, self.memory = 0, []
+            self.num_frames, self.memory = 0, []
             self.state = self._run("start", mask=mask.astype(np.int64))
-        keep = self.seen % self.plan["mem_every"] == 0
+        keep = self.num_frames % self.plan["mem_every"] == 0
         windows = self._run("windows")["windows"]  # where to look; the last one is the whole frame
-        whole = self._run("encode", image=frame, window=windows[-1]) if keep else Arrays()
-        window, features = (windows[-1], whole) if mask is not None else self._predict(frame, windows, whole)
+        full = self._run("encode", image=frame, window=windows[-1]) if keep else Arrays()
+        window, features = (windows[-1], full) if mask is not None else self._predict(frame, windows, full)
         if keep or self.plan["include_last"]:
             self._remember(frame, window, features, keep)
-        self.seen += 1
+        self.num_frames += 1
         return np.asarray(self.state["ids"][self.state["index"]])
 
-    def _predict(self, frame: Array, windows: Array, whole: Arrays) -> tuple[Array, Arrays]:
+    def _predict(self, frame: Array, windows: Array, full: Arrays) -> tuple[Array, Arrays]:
         """Find the masks in the first window that no object leaves; gives what is to be remembered."""
         memory = {key: np.concatenate([item[key] for item in self.memory], -2) for key in ("keys", "values")}
         memory["near"] = self.memory[-1]["places"][: None if len(self.memory) > 1 else 0]
         coarse = self.state["masks"][0].size > (self.about["coarse_above"] or np.inf)
         for window in windows:
-            features = {name: cut(planes, window, windows[-1]) for name, planes in whole.items()}
+            features = {name: cut(planes, window, windows[-1]) for name, planes in full.items()}
             features = features or self._run("encode", image=frame, window=window)
             read = self._run("read_coarse" if coarse else "read", window=window, **features, **memory)
-            found = self._run("decode", window=window, **features, **read)
-            if not found["touches"]:
+            decoded = self._run("decode", window=window, **features, **read)
+            if not decoded["touches"]:
                 break
         ends = np.cumsum([len(item["keys"]) for item in self.memory[:-1]])
         for item, usage in zip(self.memory, np.split(read["usage"], ends), strict=True):
             item["usage"] += float(usage.sum())
-        pieces = np.stack([cv2.connectedComponents(plane)[1] for plane in found["likely"]])
-        self.state |= self._run("merge", pieces=pieces, **found)
-        return (windows[-1], whole) if whole else (window, features)
+        pieces = np.stack([cv2.connectedComponents(plane)[1] for plane in decoded["likely"]])
+        self.state |= self._run("merge", pieces=pieces, **decoded)
+        return (windows[-1], full) if full else (window, features)
 
     def _remember(self, frame: Array, window: Array, features: Arrays, keep: bool) -> None:
         """Put a frame into the memory; the previous one goes, unless it is kept."""
-        rows = self._run("remember", image=frame, window=window, keep=keep, given=self.seen == 0, **features)
+        rows = self._run(
+            "remember", image=frame, window=window, keep=keep, given=self.num_frames == 0, **features
+        )
         self.state |= {"key_before": rows.pop("whole_key"), "grid_before": rows.pop("grid")}
         self.memory = [item for item in self.memory if item["kept"]]
         if keep and len(self.memory) >= self.plan["memory_frames"]:
-            rates = [item["usage"] / (self.seen - item["since"]) for item in self.memory[1:]]
+            rates = [item["usage"] / (self.num_frames - item["since"]) for item in self.memory[1:]]
             del self.memory[1 + int(np.argmin(rates))]
-        self.memory.append({**rows, "kept": keep, "since": self.seen, "usage": 0.0})
+        self.memory.append({**rows, "kept": keep, "since": self.num_frames, "usage": 0.0})
 
     def _run(self, graph: str, **inputs: Any) -> Arrays:
         about, inputs = self.about["graphs"][graph], self.state | inputs
-        given = {name: np.asarray(inputs[name], order="C") for name in about["inputs"]}
-        return dict(zip(about["outputs"], self.graphs[graph].run(None, given), strict=True))
+        arrays = {name: np.asarray(inputs[name], order="C") for name in about["inputs"]}
+        return dict(zip(about["outputs"], self.graphs[graph].run(None, arrays), strict=True))
 
 
-def cut(planes: Array, window: Array, whole: Array) -> Array:
+def cut(planes: Array, window: Array, full: Array) -> Array:
     """The part in a window of planes (..., h, w) of the whole frame at some stride."""
-    top, bottom, left, right = window // (whole[1] // planes.shape[-2])
+    top, bottom, left, right = window // (full[1] // planes.shape[-2])
     return planes[..., top:bottom, left:right]
 
 

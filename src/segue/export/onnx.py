@@ -39,10 +39,10 @@ from segue.models.base import (
     track_capabilities,
 )
 from segue.models.geometry import EPSILON
-from segue.models.memory.components import LARGE, LIKELY, UNLIKELY
+from segue.models.memory.components import LARGE, LIKELY_LOGIT, UNLIKELY
 from segue.models.memory.table import COARSE_CELLS
 from segue.models.memory.tracker import COARSE_ABOVE
-from segue.models.memory.window import ALIGNED, BAND, LARGEST, OUTSIDE
+from segue.models.memory.window import ALIGNED, BAND, MAX_WINDOW_SHARE, OUTSIDE
 from segue.models.stcn import STCN, STCNLite
 from segue.utils.extras import install_command
 from segue.utils.files import PartialFile, writing
@@ -54,9 +54,9 @@ SAMPLE = 96, 128  # height and width of the images that the graphs are traced wi
 
 def encode(network: STCN | STCNLite, image: Tensor, window: Tensor) -> tuple[Tensor, ...]:
     """Key, features thin and joint, and two finer ones of a window of a frame, see :func:`prepared`."""
-    seen = network.encode_query(prepared(network, image, window))
-    joint, thin, *finer = seen.features
-    return (seen.key[0], thin, joint, *finer)
+    query = network.encode_query(prepared(network, image, window))
+    joint, thin, *finer = query.features
+    return (query.key[0], thin, joint, *finer)
 
 
 def start(network: STCN | STCNLite, mask: Tensor) -> tuple[Tensor, ...]:
@@ -93,9 +93,9 @@ def windows(margin: float | None, masks: Tensor) -> Tensor:
     those that would save little.
     """
     size = _shape(masks)[1:]
-    whole = torch.stack([torch.zeros_like(size), size], 1).flatten()
+    full = torch.stack([torch.zeros_like(size), size], 1).flatten()
     if margin is None:
-        return whole[None]
+        return full[None]
     down, across = masks.amax(2), masks.amax(1)
     inside = down.amax(0) > 0.5, across.amax(0) > 0.5
     visible = down.amax(1).amin() > 0.5
@@ -104,9 +104,9 @@ def windows(margin: float | None, masks: Tensor) -> Tensor:
     for wider in (first, 2 * first):
         part = torch.cat([_side(places, wider) for places in inside])
         area = ((part[1] - part[0]) * (part[3] - part[2])).double()
-        saves = (area <= LARGEST * size.prod().double()) & visible
-        parts.append(torch.where(saves, part, whole))
-    return torch.stack([*parts, whole])
+        saves = (area <= MAX_WINDOW_SHARE * size.prod().double()) & visible
+        parts.append(torch.where(saves, part, full))
+    return torch.stack([*parts, full])
 
 
 def _side(inside: Tensor, margin: Tensor) -> Tensor:
@@ -127,12 +127,12 @@ def _cropped(planes: Tensor, window: Tensor) -> Tensor:
     return planes[:, top:bottom, left:right]
 
 
-def _pasted(part: Tensor, window: Tensor, whole: Tensor) -> Tensor:
+def _pasted(part: Tensor, window: Tensor, full: Tensor) -> Tensor:
     """Planes (K, h, w, ...) with another part in a window."""
     top, bottom, left, right = window.unbind()
-    rows = whole[:, top:bottom]
+    rows = full[:, top:bottom]
     middle = torch.cat([rows[:, :, :left], part, rows[:, :, right:]], 2)
-    return torch.cat([whole[:, :top], middle, whole[:, bottom:]], 1)
+    return torch.cat([full[:, :top], middle, full[:, bottom:]], 1)
 
 
 def decode(
@@ -153,22 +153,22 @@ def decode(
     logits = network.decode(query, readout)
     size, band = _shape(masks)[1:], BAND // stride
     down, across = logits.amax((0, 2)), logits.amax((0, 1))
-    sides = torch.stack([down[:band], down[-band:], across[:band], across[-band:]]).amax(1) > LIKELY
+    sides = torch.stack([down[:band], down[-band:], across[:band], across[-band:]]).amax(1) > LIKELY_LOGIT
     inner = torch.stack([window[0] > 0, window[1] < size[0], window[2] > 0, window[3] < size[1]])
-    before = masks[:, stride // 2 :: stride, stride // 2 :: stride] > 0.5
-    whole = _pasted(logits, window // stride, torch.full_like(before, OUTSIDE, dtype=logits.dtype))
+    previous = masks[:, stride // 2 :: stride, stride // 2 :: stride] > 0.5
+    full = _pasted(logits, window // stride, torch.full_like(previous, OUTSIDE, dtype=logits.dtype))
     jump = (size // stride).double().square().sum().sqrt() * (network.schedule.max_jump or 0)
-    around = _dilated(before, jump.round().long()) | ~before.flatten(1).any(1)[:, None, None]
-    return whole, (whole > LIKELY).byte(), around, (sides & inner).any()
+    reachable = _dilated(previous, jump.round().long()) | ~previous.flatten(1).any(1)[:, None, None]
+    return full, (full > LIKELY_LOGIT).byte(), reachable, (sides & inner).any()
 
 
 def _dilated(masks: Tensor, radius: Any) -> Tensor:
     """Positions (K, h, w), bool, at most a radius down and across from those of masks (K, h, w), bool."""
-    before, after = radius + 1, -2 * radius - 1
-    down = F.pad(masks.float(), [0, 0, before, radius]).cumsum(1)
-    masks = down[:, 2 * radius + 1 :] > down[:, :after]
-    across = F.pad(masks.float(), [before, radius, 0, 0]).cumsum(2)
-    return across[:, :, 2 * radius + 1 :] > across[:, :, :after]
+    padding, end = radius + 1, -2 * radius - 1
+    down = F.pad(masks.float(), [0, 0, padding, radius]).cumsum(1)
+    masks = down[:, 2 * radius + 1 :] > down[:, :end]
+    across = F.pad(masks.float(), [padding, radius, 0, 0]).cumsum(2)
+    return across[:, :, 2 * radius + 1 :] > across[:, :, :end]
 
 
 def read(
@@ -178,29 +178,29 @@ def read(
     key: Tensor,
     keys: Tensor,
     values: Tensor,
-    near: Tensor,
+    origin: Tensor,
     window: Tensor,
 ) -> Any:
     """What objects remember (K, V, h, w) where a key (C, h, w) asks, and the attention to each row (N,).
 
     Rows of the memory have keys (N, C+1), see :func:`_key_rows`, and values (K, N, V). The last ones, at the
-    places ``near`` (n, 2), are read from within ``last_window`` alone; the key is that of a window.
+    places ``origin`` (n, 2), are read from within ``last_window`` alone; the key is that of a window.
     """
     read_strip = _read_cells if coarse else _read_rows
     window = window // stride
     rows, limited = keys, schedule.include_last and schedule.last_window is not None
     reach = (schedule.last_window if limited else None) or ANYWHERE
     if coarse:
-        rows, near, window, reach = _cells(keys), near[::4] // 2, window // 2, reach // 2
-    others = _shape(rows)[0] - _shape(near)[0]
+        rows, origin, window, reach = _cells(keys), origin[::4] // 2, window // 2, reach // 2
+    num_earlier = _shape(rows)[0] - _shape(origin)[0]
 
     def strips(
         key: Tensor,
-        others: Tensor,
+        earlier: Tensor,
         last: Tensor,
         keys: Tensor,
         values: Tensor,
-        near: Tensor,
+        origin: Tensor,
         window: Tensor,
         count: int,
         reach: int,
@@ -209,10 +209,10 @@ def read(
         step = max(positions // key.shape[2] // 2 * 2, 2)
         readouts: list[Tensor] = []
         usage = torch.zeros_like(keys[:, 0])
-        far = near - window[::2]
+        distance = origin - window[::2]
         for row in range(0, key.shape[1], step):
             strip = key[:, row : row + step]
-            readout, attention = read_strip(strip, row, others, last, keys, values, far, count, reach)
+            readout, attention = read_strip(strip, row, earlier, last, keys, values, distance, count, reach)
             readouts.append(readout)
             usage = usage + attention
         return torch.cat(readouts, 2), usage
@@ -220,38 +220,38 @@ def read(
     # Strips bound what affinities take. A traced loop would have as many turns as that of the sample.
     limits = schedule.top_k or 1, reach, 1024 if coarse else 256
     return torch.jit.script(strips)(
-        key, rows[:others].T, rows[others:].T, keys, values, near, window, *limits
+        key, rows[:num_earlier].T, rows[num_earlier:].T, keys, values, origin, window, *limits
     )
 
 
 def _read_rows(
     key: Tensor,
     top: int,
-    others: Tensor,
+    earlier: Tensor,
     last: Tensor,
     keys: Tensor,
     values: Tensor,
-    near: Tensor,
+    origin: Tensor,
     count: int,
     reach: int,
 ) -> tuple[Tensor, Tensor]:
     height, width = key.shape[1], key.shape[2]
-    affinity = _affinities(key.flatten(1).T, others, last, near, top, height, width, reach)
+    affinity = _affinities(key.flatten(1).T, earlier, last, origin, top, height, width, reach)
     # A memory of fewer rows is filled with rows that nothing reads.
     filling = torch.full_like(affinity[0][:, :1], -math.inf).repeat(1, count)
-    chosen, index = torch.cat([affinity[0], affinity[1], filling], 1).topk(count, sorted=False)
-    readout, usage = _attend(chosen, torch.where(chosen > -math.inf, index, 0), keys, values)
+    top_affinity, index = torch.cat([affinity[0], affinity[1], filling], 1).topk(count, sorted=False)
+    readout, usage = _attend(top_affinity, torch.where(top_affinity > -math.inf, index, 0), keys, values)
     return readout.transpose(1, 2).reshape(values.shape[0], -1, height, width), usage
 
 
 def _read_cells(
     key: Tensor,
     top: int,
-    others: Tensor,
+    earlier: Tensor,
     last: Tensor,
     keys: Tensor,
     values: Tensor,
-    near: Tensor,
+    origin: Tensor,
     count: int,
     reach: int,
     number: int = COARSE_CELLS,
@@ -262,13 +262,13 @@ def _read_cells(
     """
     channels, height, width = key.shape[0], key.shape[1] // 2, key.shape[2] // 2
     queries = key.reshape(channels, height, 2, width, 2).permute(1, 3, 2, 4, 0).reshape(-1, 4, channels)
-    affinity = _affinities(queries.mean(1), others, last, near, top // 2, height, width, reach)
+    affinity = _affinities(queries.mean(1), earlier, last, origin, top // 2, height, width, reach)
     cells = torch.cat(affinity, 1).topk(number, sorted=False)[1]
     candidates = (4 * cells[:, :, None] + torch.arange(4)).flatten(1)
     fine = _query_rows(queries) @ keys[candidates].transpose(1, 2)
-    chosen, within = fine.topk(count, sorted=False)
+    top_affinity, within = fine.topk(count, sorted=False)
     index = candidates[:, None].repeat(1, 4, 1).gather(2, within)
-    readout, usage = _attend(chosen.flatten(0, 1), index.flatten(0, 1), keys, values)
+    readout, usage = _attend(top_affinity.flatten(0, 1), index.flatten(0, 1), keys, values)
     readout = readout.reshape(values.shape[0], height, width, 2, 2, -1).permute(0, 5, 1, 3, 2, 4)
     return readout.reshape(values.shape[0], -1, 2 * height, 2 * width), usage
 
@@ -294,9 +294,9 @@ def _key_rows(keys: Tensor, penalties: Tensor) -> Tensor:
 
 def _affinities(
     query: Tensor,
-    others: Tensor,
+    earlier: Tensor,
     last: Tensor,
-    near: Tensor,
+    origin: Tensor,
     top: int,
     height: int,
     width: int,
@@ -304,10 +304,10 @@ def _affinities(
 ) -> tuple[Tensor, Tensor]:
     """Affinities (h*w, N) to other rows, and to the last ones, of which those too far away are out."""
     queries = _query_rows(query)
-    down = (top + torch.arange(height))[:, None] - near[:, 0]
-    across = torch.arange(width)[:, None] - near[:, 1]
-    far = ((down.abs() > reach)[:, None] | (across.abs() > reach)).flatten(0, 1)
-    return queries @ others, (queries @ last).masked_fill(far, -math.inf)
+    down = (top + torch.arange(height))[:, None] - origin[:, 0]
+    across = torch.arange(width)[:, None] - origin[:, 1]
+    outside = ((down.abs() > reach)[:, None] | (across.abs() > reach)).flatten(0, 1)
+    return queries @ earlier, (queries @ last).masked_fill(outside, -math.inf)
 
 
 def _attend(affinity: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -318,7 +318,7 @@ def _attend(affinity: Tensor, index: Tensor, keys: Tensor, values: Tensor) -> tu
 
 
 def merge(
-    jumps: bool, stride: int, logits: Tensor, around: Tensor, pieces: Tensor, size: Tensor
+    jumps: bool, stride: int, logits: Tensor, reachable: Tensor, pieces: Tensor, size: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Probabilities (K, H', W') of objects by log-odds (K, H'/n, W'/n), and the index (H, W) of the highest.
 
@@ -326,7 +326,7 @@ def merge(
     numbers of connected components (K, H'/n, W'/n), 0 where the object is not likely.
     """
     if not jumps:
-        logits = logits.masked_fill(_distant(pieces.long(), around), UNLIKELY)
+        logits = logits.masked_fill(_distant(pieces.long(), reachable), UNLIKELY)
     enlarged = F.interpolate(logits[None], scale_factor=float(stride), mode="bilinear")[0]
     shares = enlarged.sigmoid()
     every = torch.cat([(1 - shares).prod(0, keepdim=True), shares]).clamp(EPSILON, 1 - EPSILON)
@@ -336,17 +336,17 @@ def merge(
     return shares[1:], shares[:, top : top + size[0], left : left + size[1]].argmax(0)
 
 
-def _distant(pieces: Tensor, around: Tensor) -> Tensor:
+def _distant(pieces: Tensor, reachable: Tensor) -> Tensor:
     """Positions (K, h, w) of small pieces far from the mask before, as in segue.models.memory.components."""
     objects = _shape(pieces)[0]
     count: Any = pieces.amax() + 1
     numbers = (pieces + torch.arange(objects)[:, None, None] * count).flatten()
-    counted = torch.stack([torch.ones_like(around), around]).flatten(1).float()
+    counted = torch.stack([torch.ones_like(reachable), reachable]).flatten(1).float()
     counts = torch.zeros(2, 1).repeat(1, objects * count).scatter_add(1, numbers.repeat(2, 1), counted)
     area, touched = counts.double().reshape(2, objects, count).unbind()
-    likely = torch.arange(count) > 0
-    main = (area * (likely & (touched > 0))).sum(1, keepdim=True)
-    distant: Tensor = likely & (touched == 0) & (area < LARGE * main)
+    is_piece = torch.arange(count) > 0
+    main = (area * (is_piece & (touched > 0))).sum(1, keepdim=True)
+    distant: Tensor = is_piece & (touched == 0) & (area < LARGE * main)
     return distant.flatten()[numbers].reshape(pieces.shape)
 
 
@@ -357,10 +357,10 @@ def remember(
     joint: Tensor,
     key: Tensor,
     masks: Tensor,
-    key_before: Tensor,
-    grid_before: Tensor,
+    previous_key: Tensor,
+    previous_grid: Tensor,
     keep: Tensor,
-    given: Tensor,
+    prompted: Tensor,
 ) -> tuple[Tensor, ...]:
     """Key (h, w, C) and values (K, h, w, V) of a frame with masks (K, H', W'), and its rows of the memory.
 
@@ -370,20 +370,20 @@ def remember(
     affinities of rows unless the masks were given.
     """
     stride, plan = network.read_stride, network.schedule
-    seen = QueryFeatures(prepared(network, image, window), joint, (joint,))
-    values = network.encode_memory(seen, _cropped(masks, window))[1].permute(0, 2, 3, 1)
-    key = _pasted(key.permute(1, 2, 0)[None], window // stride, key_before[None])[0]
-    grid = _pasted(values, window // stride, grid_before)
+    query = QueryFeatures(prepared(network, image, window), joint, (joint,))
+    values = network.encode_memory(query, _cropped(masks, window))[1].permute(0, 2, 3, 1)
+    key = _pasted(key.permute(1, 2, 0)[None], window // stride, previous_key[None])[0]
+    grid = _pasted(values, window // stride, previous_grid)
     height, width = (_shape(masks)[1:] // stride).unbind()
     cell = 2 if isinstance(network, STCNLite) else 1
     order = torch.arange(height * width).reshape(height // cell, cell, width // cell, cell)
     order = order.transpose(1, 2).flatten()
-    penalty = torch.where(given, 0.0, torch.where(keep, plan.penalty, plan.last_penalty))
+    penalty = torch.where(prompted, 0.0, torch.where(keep, plan.penalty, plan.last_penalty))
     penalties = penalty.repeat(height * width)
     if (radius := plan.dense_radius) is not None:
         hit = F.max_pool2d(masks[None], stride).amax(1, keepdim=True) > 0.5
-        near = F.max_pool2d(hit.float(), 2 * radius + 1, 1, radius)[0, 0] > 0
-        dense = (near | ~hit.any() | ~keep | (height * width > COARSE_ABOVE)).flatten()
+        neighbourhood = F.max_pool2d(hit.float(), 2 * radius + 1, 1, radius)[0, 0] > 0
+        dense = (neighbourhood | ~hit.any() | ~keep | (height * width > COARSE_ABOVE)).flatten()
         even = (torch.arange(height) % 2 == 0)[:, None] & (torch.arange(width) % 2 == 0)
         order = order[(dense | even.flatten())[order]]
         penalties = penalty - torch.where(dense[order], 0.0, math.log(2))
@@ -394,9 +394,9 @@ def remember(
 def decode_scene(network: ForegroundNetwork, counts: Sequence[int], stride: int, *maps: Tensor) -> Tensor:
     """Decode maps of the current frame, of those around it and of the empty scene: (1, channels, H, W)."""
     rest = iter(maps)
-    current, *others = (tuple(itertools.islice(rest, count)) for count in counts)
-    context = others[: len(network.context)]
-    background = others[-1] if network.background else None
+    current, *rest_maps = (tuple(itertools.islice(rest, count)) for count in counts)
+    context = rest_maps[: len(network.context)]
+    background = rest_maps[-1] if network.background else None
     size = stride * current[0].shape[-2], stride * current[0].shape[-1]
     return network.decode(current, context, background, size).sigmoid()
 
@@ -407,11 +407,11 @@ def prepared(network: STCN | STCNLite, image: Tensor, window: Tensor) -> Tensor:
     left, _, top, _ = _padding(_shape(image)[:2])
     place = window - torch.stack([top, top, left, left])
     inside = torch.stack([place[:2].clamp(min=0).minimum(height), place[2:].clamp(min=0).minimum(width)])
-    around: list[Any] = list((inside.flatten() - place).abs()[[2, 3, 0, 1]].unbind())
+    margins: list[Any] = list((inside.flatten() - place).abs()[[2, 3, 0, 1]].unbind())
     pixels = _cropped(image[None], inside.flatten())[0]
     if isinstance(network, STCNLite):
-        return F.pad(pixels.permute(2, 0, 1)[None].float() / 127.5 - 1, around, "replicate")
-    return F.pad(normalise(pixels), around)
+        return F.pad(pixels.permute(2, 0, 1)[None].float() / 127.5 - 1, margins, "replicate")
+    return F.pad(normalise(pixels), margins)
 
 
 def export_onnx(network: nn.Module, folder: Path) -> list[Path]:
@@ -440,14 +440,14 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
     # All that the graphs take and give, by name.
     sample = {"image": image, "mask": mask}
     with torch.inference_mode():
-        begun = "ids", "index", "masks", "size", "key_before", "grid_before"
-        sample |= zip(begun, start(network, mask), strict=True)
+        state_names = "ids", "index", "masks", "size", "key_before", "grid_before"
+        sample |= zip(state_names, start(network, mask), strict=True)
         sample["window"] = windows(None, sample["masks"])[-1]
         sample |= zip(features, encode(network, image, sample["window"]), strict=True)
         sample["readout"] = torch.zeros(2, network.value_channels, *sample["key"].shape[1:])
         decoded = "readout", "window", "masks", "thin", *finer
-        found = decode(network, scale, *(sample[name] for name in decoded))[:3]
-        sample |= zip(("logits", "likely", "around"), found, strict=True)
+        decoded_outputs = decode(network, scale, *(sample[name] for name in decoded))[:3]
+        sample |= zip(("logits", "likely", "around"), decoded_outputs, strict=True)
         sample["pieces"] = sample["likely"].int()
         sample |= {"keep": torch.tensor(data=True), "given": torch.tensor(data=False)}
         remembered = (
@@ -470,7 +470,7 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
         return _Graph(network, function, {name: sample[name] for name in inputs}, *outputs)
 
     graphs = {
-        "start": graph(partial(start, network), ["mask"], *begun),
+        "start": graph(partial(start, network), ["mask"], *state_names),
         "windows": graph(partial(windows, schedule.window), ["masks"], "windows"),
         "encode": graph(partial(encode, network), ["image", "window"], *features),
         "read": graph(partial(read, schedule, stride, False), memory, "readout", "usage"),
@@ -501,21 +501,21 @@ def _export_scene(network: ForegroundNetwork, folder: Path) -> list[Path]:
     for role in roles:
         planes = SCENE_PLANES if network.capabilities.temporal_quantiles and role == network.background else 3
         frame = torch.rand(1, planes, *SAMPLE, generator=torch.Generator())
-        given = {"frame": frame}
+        graph_inputs = {"frame": frame}
         if network.capabilities.recurrence and role == network.current:
             half = SAMPLE[0] // 2, SAMPLE[1] // 2
-            given["recurrence"] = torch.rand(1, RECURRENCE_PLANES, *half, generator=torch.Generator())
+            graph_inputs["recurrence"] = torch.rand(1, RECURRENCE_PLANES, *half, generator=torch.Generator())
 
-        def encode(*inputs: Tensor, role: str = role, names: tuple[str, ...] = (*given,)) -> Features:
-            frames, *others = inputs
-            return network.encode(frames, role, **dict(zip(names[1:], others, strict=True)))
+        def encode(*inputs: Tensor, role: str = role, names: tuple[str, ...] = (*graph_inputs,)) -> Features:
+            frames, *more = inputs
+            return network.encode(frames, role, **dict(zip(names[1:], more, strict=True)))
 
         with torch.inference_mode():
-            maps[role] = encode(*given.values())
+            maps[role] = encode(*graph_inputs.values())
         name = "encode" if len(roles) == 1 else f"encode_{role}"
         outputs = (f"map_{i}" for i in range(len(maps[role])))
-        graphs[name] = _Graph(network, encode, given, *outputs)
-    inputs = {f"{name}_map_{i}": found for name, role in frames.items() for i, found in enumerate(maps[role])}
+        graphs[name] = _Graph(network, encode, graph_inputs, *outputs)
+    inputs = {f"{name}_map_{i}": plane for name, role in frames.items() for i, plane in enumerate(maps[role])}
     stride = SAMPLE[0] // maps[network.current][0].shape[-2]
     decoding = partial(decode_scene, network, [len(maps[role]) for role in frames.values()], stride)
     graphs["decode"] = _Graph(network, decoding, inputs, "probabilities")
@@ -558,17 +558,17 @@ def _write(
             name: _traced(graph, file.path)
             for (name, graph), file in zip(graphs.items(), traced, strict=True)
         }
-        others = []
+        extra = []
         if program is not None:
-            others.append(begin(folder / "follow.py"))
-            others[0].path.write_bytes(program)
+            extra.append(begin(folder / "follow.py"))
+            extra[0].path.write_bytes(program)
         complete = begin(index)
         text = json.dumps({**about, "graphs": listing}, indent=1)
         complete.path.write_text(text, encoding="utf-8")
         index.unlink(missing_ok=True)
-        for file in (*traced, *others, complete):
+        for file in (*traced, *extra, complete):
             file.commit()
-    return [file.final for file in (*traced, complete, *others)]
+    return [file.final for file in (*traced, complete, *extra)]
 
 
 def _traced(graph: _Graph, path: Path) -> dict[str, Any]:
@@ -584,17 +584,15 @@ def _traced(graph: _Graph, path: Path) -> dict[str, Any]:
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
             dynamic_axes={
-                given: {axis: f"{given}_{axis}" for axis in range(value.dim())}
-                for given, value in graph.inputs.items()
+                name: {axis: f"{name}_{axis}" for axis in range(value.dim())}
+                for name, value in graph.inputs.items()
                 if value.dim()
             },
             opset_version=OPSET,
             dynamo=False,
         )
-    kept = {item.name for item in onnx.load(path).graph.input}  # what nothing depends on is left out
+    used = {item.name for item in onnx.load(path).graph.input}  # what nothing depends on is left out
     types = {
-        given: str(value.dtype).removeprefix("torch.")
-        for given, value in graph.inputs.items()
-        if given in kept
+        name: str(value.dtype).removeprefix("torch.") for name, value in graph.inputs.items() if name in used
     }
     return {"inputs": types, "outputs": list(graph.outputs)}

@@ -61,8 +61,8 @@ class ChangeRegion(Checkpointable):
         reduced = reduced_to(image, LONG_SIDE)
         motion = self._flow(reduced, self._image)
         y, x = np.mgrid[: motion.shape[0], : motion.shape[1]].astype(np.float32)
-        moved = cv2.remap(self._region, x + motion[..., 0], y + motion[..., 1], cv2.INTER_LINEAR)
-        self._region, self._image = np.asarray(moved, np.float32), reduced
+        warped = cv2.remap(self._region, x + motion[..., 0], y + motion[..., 1], cv2.INTER_LINEAR)
+        self._region, self._image = np.asarray(warped, np.float32), reduced
 
     def extend(self, changed: BoolArray) -> None:
         """Add pixels, (H, W), that another correction changed on the current frame."""
@@ -72,7 +72,7 @@ class ChangeRegion(Checkpointable):
         """Take a new index mask, (H, W), where it differs from the previous one in or beside the region."""
         differs = previous != new
         pieces = Pieces.of(differs)
-        touched = pieces.count(self._beside(new.shape)) > 0
+        touched = pieces.count(self._outside(new.shape)) > 0
         accepted = pieces.where(touched)
         size = max(3, round(LARGE * min(self._region.shape)))
         reduced = (self._reduced(accepted) > 0.5).astype(np.uint8)
@@ -80,7 +80,7 @@ class ChangeRegion(Checkpointable):
         self._region = np.maximum(self._region, thick.astype(np.float32))
         return np.where(accepted, new, previous)
 
-    def _beside(self, size: tuple[int, ...]) -> BoolArray:
+    def _outside(self, size: tuple[int, ...]) -> BoolArray:
         """The region with its margin, (H, W)."""
         width = max(3, round(MARGIN * min(self._region.shape)))
         inside = (self._region > PRESENT).astype(np.uint8)

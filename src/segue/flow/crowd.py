@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,6 +30,26 @@ class CrowdWarning(UserWarning):
     """A frame has more objects than is plausible, or than are fast; the message names the frame."""
 
 
+@dataclass(frozen=True, slots=True)
+class CrowdPlan:
+    """What becomes of a crowd on a frame.
+
+    Attributes:
+        added: places of the prompted objects that belong to it from now on, by id.
+        places: places of all its objects on the frame.
+        prompts: the prompts that remain for the tracker.
+    """
+
+    added: dict[int, Float32Array]
+    places: dict[int, Float32Array]
+    prompts: FramePrompts
+
+    @property
+    def has_prompts(self) -> bool:
+        """Whether prompts remain for the tracker."""
+        return bool(self.prompts.masked or self.prompts.prompts)
+
+
 class Crowd(Checkpointable):
     """The small objects of a session with many: the median flow over each moves it as a whole.
 
@@ -43,25 +64,36 @@ class Crowd(Checkpointable):
         super().__init__()
         self._flow = DIS()
 
-    def chosen(
-        self, given: FramePrompts, others: Collection[int], short_side: int | None
+    def plan(
+        self, image: Image, prompts: FramePrompts, ids: Collection[int], short_side: int | None
+    ) -> CrowdPlan:
+        """What becomes of it on the next image, where ``ids`` are followed already; nothing changes."""
+        added = self.select(prompts, ids, short_side) if prompts.masked else {}
+        if not added and not self.places:
+            return CrowdPlan({}, {}, prompts)
+        replaced = {*prompts.removed, *prompts.ids}
+        places = {i: each for i, each in self.warped(image).items() if i not in replaced} | added
+        return CrowdPlan(added, places, prompts.without(added) if added else prompts)
+
+    def select(
+        self, prompts: FramePrompts, tracked_ids: Collection[int], short_side: int | None
     ) -> dict[int, Float32Array]:
-        """The places of those given objects that belong to it; ``others`` are followed already."""
-        if len({*others, *given.ids}) <= CROWD:
+        """The places of those given objects that belong to it; ``tracked_ids`` are followed already."""
+        if len({*tracked_ids, *prompts.ids}) <= CROWD:
             return {}
-        mask = given.mask.cpu().numpy()
+        mask = prompts.mask.cpu().numpy()
         shorter = min(mask.shape)
         largest = SPECK * max(1.0, shorter / (short_side or shorter))
         extents = measure(mask)
         small = {}
-        for i in given.masked:
+        for i in prompts.masked:
             x0, y0, x1, y1 = map(int, extents[i].box)
             if max(x1 - x0, y1 - y0) <= largest:
                 inside = np.argwhere(mask[y0:y1, x0:x1] == i)
                 small[i] = (inside + np.array((y0, x0))).astype(np.float32)
         return small
 
-    def moved(self, image: Image) -> dict[int, Float32Array]:
+    def warped(self, image: Image) -> dict[int, Float32Array]:
         """Where the objects are on the next image; nothing changes."""
         if not self.places or self._image is None:
             return {}
@@ -69,17 +101,19 @@ class Crowd(Checkpointable):
         if self._image.shape != small.shape:
             return dict(self.places)
         flow, scale = self._flow(self._image, small), np.array(image.shape[:2]) / small.shape[:2]
-        found = {}
+        warped = {}
         for i, pixels in self.places.items():
             rows, columns = inside_of(pixels / scale, small.shape[:2])
-            found[i] = pixels
+            warped[i] = pixels
             if len(rows):
                 step = np.median(flow[rows, columns], axis=0)[::-1] * scale
-                found[i] = (pixels + step).astype(np.float32)
-        return found
+                warped[i] = (pixels + step).astype(np.float32)
+        return warped
 
     def take(self, places: dict[int, Float32Array], image: Image) -> None:
-        """The objects are there on an image."""
+        """The objects are there on an image; nothing changes where there were and are none."""
+        if not places and not self.places:
+            return
         self.places = places
         self._image = reduced_to(image, FLOW_SIDE) if places else None
 

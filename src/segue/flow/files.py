@@ -106,13 +106,13 @@ class FlowFiles:
         folder = user_path(folder)
         inner = {gap: folder / str(gap) for gap in gaps}
         self._gaps = gaps
-        self._apart = any(place.is_dir() for place in inner.values())
-        places = inner if self._apart else {gaps[0]: folder}
+        self._has_subfolders = any(place.is_dir() for place in inner.values())
+        places = inner if self._has_subfolders else {gaps[0]: folder}
         self._files = {gap: _files_in(place, gap, frames) for gap, place in places.items()}
 
     def __call__(self, index: int) -> Image:
         """Flow image of the frame with this index in the video, (H, W, number of gaps), uint8."""
-        if not self._apart:
+        if not self._has_subfolders:
             image, path = self._read(self._gaps[0], index)
             if image.shape[2] < len(self._gaps):
                 names = ", ".join(map(str, self._gaps))
@@ -145,18 +145,18 @@ class FlowFiles:
 def _files_in(folder: Path, gap: int, frames: int | None) -> tuple[list[Path], int]:
     """The flow files of a folder, and how many frames at the beginning have none."""
     try:
-        found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
+        paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
     except OSError as error:
         raise FlowError(f"{folder}: no folder of flow files ({error.strerror})") from None
-    if not found:
+    if not paths:
         raise FlowError(f"{folder}: no flow files here (.flo or .png)")
-    late = 0 if frames is None else frames - len(found)
+    late = 0 if frames is None else frames - len(paths)
     if late not in (0, gap):
         raise FlowError(
-            f"{folder}: {len(found)} flow files for {frames} frames; give one for each frame, "
+            f"{folder}: {len(paths)} flow files for {frames} frames; give one for each frame, "
             f"or for each but the first {gap}"
         )
-    return sorted(found, key=lambda path: natural_key(path.name)), late
+    return sorted(paths, key=lambda path: natural_key(path.name)), late
 
 
 def _values(path: Path) -> npt.NDArray[np.number]:

@@ -142,8 +142,8 @@ def flow_provider(
         CheckpointError: the weight file cannot be read or does not fit.
     """
     if name not in get_args(FlowName):
-        known = ", ".join(get_args(FlowName))
-        raise FlowError(f"no flow is called {str(name)!r}, nor is that a folder; known are {known}")
+        names = ", ".join(get_args(FlowName))
+        raise FlowError(f"no flow is called {str(name)!r}, nor is that a folder; known are {names}")
     if name == "raft":
         if weights is None:
             raise FlowError("raft needs a file with the weights of torchvision's raft_small")

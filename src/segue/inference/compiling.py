@@ -17,23 +17,23 @@ from segue.errors import ArgumentError
 Compilation = Literal["on", "graphs"]
 
 
-def wanted_compilation(device: torch.device) -> Compilation | None:
+def requested_compilation(device: torch.device) -> Compilation | None:
     """What the environment variable ``SEGUE_COMPILE`` asks for; None is nothing, ``graphs`` needs CUDA."""
-    asked = os.environ.get("SEGUE_COMPILE", "off")
-    if asked in ("off", "0", ""):
+    value = os.environ.get("SEGUE_COMPILE", "off")
+    if value in ("off", "0", ""):
         return None
-    if asked not in ("on", "1", "graphs"):
-        raise ArgumentError(f"SEGUE_COMPILE={asked}: give on, graphs or off")
-    if asked == "graphs" and device.type != "cuda":
+    if value not in ("on", "1", "graphs"):
+        raise ArgumentError(f"SEGUE_COMPILE={value}: give on, graphs or off")
+    if value == "graphs" and device.type != "cuda":
         raise ArgumentError(f"SEGUE_COMPILE=graphs: {device.type} has no CUDA graphs; give on")
     if device.type == "cuda":
         missing = None if importlib.util.find_spec("triton") else "the package triton"
     else:
-        known = any(map(shutil.which, (os.environ.get("CXX", "g++"), "c++", "clang++")))
-        missing = None if known else "a C++ compiler, such as g++"
+        has_compiler = any(map(shutil.which, (os.environ.get("CXX", "g++"), "c++", "clang++")))
+        missing = None if has_compiler else "a C++ compiler, such as g++"
     if missing:
-        raise ArgumentError(f"SEGUE_COMPILE={asked}: torch.compile needs {missing}; install it, or give off")
-    return "graphs" if asked == "graphs" else "on"
+        raise ArgumentError(f"SEGUE_COMPILE={value}: torch.compile needs {missing}; install it, or give off")
+    return "graphs" if value == "graphs" else "on"
 
 
 def compile_parts(module: nn.Module, how: Compilation) -> None:
@@ -50,8 +50,8 @@ def compile_parts(module: nn.Module, how: Compilation) -> None:
 def _cloned(compiled: Callable[..., Any]) -> Callable[..., Any]:
     """Results in memory of their own: the next replay of a graph overwrites its outputs."""
 
-    def run(*arguments: Any, **named: Any) -> Any:
+    def run(*arguments: Any, **kwargs: Any) -> Any:
         torch.compiler.cudagraph_mark_step_begin()
-        return tree_map_only(Tensor, Tensor.clone, compiled(*arguments, **named))
+        return tree_map_only(Tensor, Tensor.clone, compiled(*arguments, **kwargs))
 
     return run

@@ -23,7 +23,7 @@ def fold_batch_norms(module: Module) -> Module:
     clone = copy.deepcopy(module).eval().requires_grad_(False)
     places = Counter(child for parent in clone.modules() for child in parent._modules.values())
     for parent in clone.modules():
-        for names, name in list(convolutions_before(parent, nn.BatchNorm2d)):
+        for names, name in list(preceding_convolutions(parent, nn.BatchNorm2d)):
             norm = parent.get_submodule(name)
             convolutions = [parent.get_submodule(each) for each in names]
             assert isinstance(norm, nn.BatchNorm2d)
@@ -38,11 +38,11 @@ def fold_batch_norms(module: Module) -> Module:
 def _is_plain(conv: nn.Module, places: Mapping[nn.Module | None, int]) -> bool:
     """Whether a convolution computes with its weights as they are, in one place of the network."""
     changed = conv._forward_pre_hooks or conv._forward_hooks or is_parametrized(conv)
-    known = isinstance(conv, ActivatedConv2d) or type(conv) is nn.Conv2d
-    return known and not changed and places[conv] == 1
+    is_supported = isinstance(conv, ActivatedConv2d) or type(conv) is nn.Conv2d
+    return is_supported and not changed and places[conv] == 1
 
 
-def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tuple[list[str], str]]:
+def preceding_convolutions(module: nn.Module, kind: type[nn.Module]) -> Iterator[tuple[list[str], str]]:
     """Names of the children of ``module`` that are convolutions before a norm, with the name of the norm.
 
     The attribute ``norms`` of a module names the convolutions whose sum each of its norms takes. In others
@@ -53,19 +53,23 @@ def convolutions_before(module: nn.Module, kind: type[nn.Module]) -> Iterator[tu
     """
     children = dict(module.named_children())
     if isinstance(module, nn.Sequential):
-        for conv, after in itertools.pairwise(children):
-            if isinstance(children[conv], nn.Conv2d) and isinstance(children[after], kind):
-                yield [conv], after
+        for conv, follower in itertools.pairwise(children):
+            if isinstance(children[conv], nn.Conv2d) and isinstance(children[follower], kind):
+                yield [conv], follower
         return
     norms: Mapping[str, Sequence[str]] = getattr(module, "norms", {})
     order = [*children]
     for place, (name, child) in enumerate(children.items()):
-        named = norms.get(name)
-        names = ["conv" + name.removeprefix("bn")] if named is None else named
-        known = order[:place] if named is None else order
-        found = [each for each in names if each in known and isinstance(children[each], nn.Conv2d)]
-        if isinstance(child, kind) and found and (named is not None or _follows(child, children[found[0]])):
-            yield found, name
+        source_names = norms.get(name)
+        names = ["conv" + name.removeprefix("bn")] if source_names is None else source_names
+        preceding = order[:place] if source_names is None else order
+        convolutions = [each for each in names if each in preceding and isinstance(children[each], nn.Conv2d)]
+        if (
+            isinstance(child, kind)
+            and convolutions
+            and (source_names is not None or _follows(child, children[convolutions[0]]))
+        ):
+            yield convolutions, name
 
 
 def _follows(norm: nn.Module, conv: nn.Module) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from segue.errors import ArgumentError, CheckpointError
-from segue.inference.compiling import compile_parts, wanted_compilation
+from segue.inference.compiling import compile_parts, requested_compilation
 from segue.inference.cpu.forms import DIRECT, Forms
 from segue.inference.cpu.fused import use_fused
 from segue.inference.cpu.int8 import use_int8
@@ -45,8 +45,8 @@ def choose_device(device: str | int | torch.device | None) -> torch.device:
     if isinstance(device, str) and device.isdecimal():
         device = int(device)
     try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
+        selected = torch.device(device)
+        torch.empty(0, device=selected)
     except (
         RuntimeError,
         AssertionError,
@@ -54,7 +54,7 @@ def choose_device(device: str | int | torch.device | None) -> torch.device:
         ValueError,
     ):  # what PyTorch raises depends on how it was built
         raise ArgumentError(f"device {str(device)!r}: there is no such device here; try cpu") from None
-    return chosen
+    return selected
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -91,7 +91,7 @@ def choose_precision(network: object, device: torch.device, fast: bool) -> torch
     if not fast or not getattr(network, "half_precision", True):
         return torch.float32
     integers = device.type == "cpu" and hasattr(network, "int8_parts")
-    if integers and has_int8() and wanted_compilation(device) is None:
+    if integers and has_int8() and requested_compilation(device) is None:
         return torch.int8
     if has_bfloat16(device):
         return torch.bfloat16
@@ -164,7 +164,7 @@ def inference_copy(
         extremes = value.aminmax() if value.is_floating_point() and value.numel() else ()
         if not all(bool(extreme.isfinite()) for extreme in extremes):
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
-    compilation = wanted_compilation(device)
+    compilation = requested_compilation(device)
     with apart_from_heap():
         if not getattr(module, "fuses", True):
             return cast(Network, deepcopy(module).to(device, dtype).eval().requires_grad_(False))

@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 PERIOD = 1.0
 """Seconds after which the load is measured anew."""
 
-SHORTEST = 0.2
+MIN_PERIOD = 0.2
 """Seconds of the first measurement at least; the system counts in steps of 10 ms."""
 
 
@@ -29,17 +29,17 @@ class OtherProcessLoad:
 
     Args:
         busy: processor seconds of all programs so far; None where the system does not tell.
-        own: processor seconds of this process so far.
+        process_time: processor seconds of this process so far.
         clock: seconds.
     """
 
     def __init__(
         self,
         busy: Callable[[], float | None] = busy_seconds,
-        own: Callable[[], float] = time.process_time,
+        process_time: Callable[[], float] = time.process_time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._busy, self._own, self._clock = busy, own, clock
+        self._busy, self._process_time, self._clock = busy, process_time, clock
         self._lock = Lock()
         self._cores: float | None = None
         self._start = self._now()
@@ -47,17 +47,17 @@ class OtherProcessLoad:
     def cores(self) -> float:
         """Number of cores, 0 where it is not known."""
         with self._lock:
-            least = SHORTEST if self._cores is None else PERIOD
+            min_seconds = MIN_PERIOD if self._cores is None else PERIOD
             seconds = self._clock() - self._start[0]
-            if seconds >= least:
-                before, self._start = self._start, self._now()
-                own = self._start[2] - before[2]
-                busy = None if before[1] is None or self._start[1] is None else self._start[1] - before[1]
-                self._cores = 0.0 if busy is None else max(0.0, busy - own) / seconds
+            if seconds >= min_seconds:
+                previous, self._start = self._start, self._now()
+                process_seconds = self._start[2] - previous[2]
+                busy = None if previous[1] is None or self._start[1] is None else self._start[1] - previous[1]
+                self._cores = 0.0 if busy is None else max(0.0, busy - process_seconds) / seconds
             return self._cores or 0.0
 
     def _now(self) -> tuple[float, float | None, float]:
-        return self._clock(), self._busy(), self._own()
+        return self._clock(), self._busy(), self._process_time()
 
 
 OTHER_PROCESSES = OtherProcessLoad()
@@ -103,14 +103,14 @@ class _ThreadCounts:
     def set(self, count: int) -> None:
         """Set the number of this thread alone."""
         with self._lock:
-            others = torch.get_num_threads()
-            if count == others:
+            process_threads = torch.get_num_threads()
+            if count == process_threads:
                 return
             torch.set_num_threads(count)
             with suppress(RuntimeError):  # the interpreter ends, and no thread begins any more
                 if self._restorer is None:
                     self._restorer = ThreadPoolExecutor(1, "segue-threads")
-                self._restorer.submit(_set_process_threads, others).result()
+                self._restorer.submit(_set_process_threads, process_threads).result()
 
 
 def _set_process_threads(count: int) -> None:
@@ -132,15 +132,15 @@ def set_own_threads(count: int) -> None:
 @contextmanager
 def own_threads(count: int) -> Iterator[None]:
     """Inside, this thread has that many threads of PyTorch, and afterwards its own number again."""
-    before = _COUNTS.current()
-    if count == before:
+    previous = _COUNTS.current()
+    if count == previous:
         yield
         return
     try:
         _COUNTS.set(count)
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(previous)
 
 
 def run_each(work: Callable[[Item], None], items: Sequence[Item]) -> None:
@@ -187,10 +187,10 @@ def limit_threads_to_idle_cores(load: OtherProcessLoad = OTHER_PROCESSES) -> Ite
     than one. Afterwards this thread has the number of the caller again.
     """
     threads = _COUNTS.current()
-    chosen = threads
+    num_threads = threads
     if threads > 1:
         _COUNTS.has_worked = True
         free = round((os.cpu_count() or threads) - load.cores())
-        chosen = max(1, min(threads, free))
-    with own_threads(chosen):
+        num_threads = max(1, min(threads, free))
+    with own_threads(num_threads):
         yield

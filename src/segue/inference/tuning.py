@@ -53,12 +53,12 @@ def measure(threads: Collection[int]) -> Iterator[tuple[int, int, int | None]]:
 
 def _break_even(width: int, threads: int) -> int | None:
     """The least positions from which the algorithm is faster at all sizes."""
-    found = None
+    positions = None
     for height, across in reversed(SIZES):
         if _gain(width, height, across, threads) < GAIN:
             break
-        found = height * across
-    return found
+        positions = height * across
+    return positions
 
 
 def _gain(width: int, height: int, across: int, threads: int) -> float:
@@ -71,32 +71,32 @@ def _gain(width: int, height: int, across: int, threads: int) -> float:
         lambda: winograd.convolve(x, kernel, conv.bias, rectify=True, threads=threads),
     )
     ratios: list[float] = []
-    others = torch.zeros(OTHER_BYTES // 4)
-    begun = time.perf_counter()
-    while len(ratios) < ROUNDS + 1 or time.perf_counter() - begun < SECONDS:
-        plain, other = (_seconds(form, others) for form in forms)
+    buffer = torch.zeros(OTHER_BYTES // 4)
+    start = time.perf_counter()
+    while len(ratios) < ROUNDS + 1 or time.perf_counter() - start < SECONDS:
+        plain, other = (_seconds(form, buffer) for form in forms)
         ratios.append(plain / other)
     return statistics.median(ratios[1:])  # weights are arranged in the first round
 
 
-def _seconds(work: Callable[[], object], others: torch.Tensor) -> float:
-    others.add_(1)
-    begun = time.perf_counter()
+def _seconds(work: Callable[[], object], buffer: torch.Tensor) -> float:
+    buffer.add_(1)
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
-def row(found: Collection[tuple[int, int, int | None]]) -> dict[str, Any]:
+def row(measured: Collection[tuple[int, int, int | None]]) -> dict[str, Any]:
     """What :func:`measure` found, as the JSON values of one instruction set in a table."""
     rows: dict[str, list[list[int]]] = {}
-    for threads, width, least in found:
+    for threads, width, minimum in measured:
         pairs = rows.setdefault(str(threads), [])
-        if least is not None:
-            pairs.append([width, least])
+        if minimum is not None:
+            pairs.append([width, minimum])
     return {"processor": processor(), "torch": torch.__version__, "winograd": rows}
 
 
-def write(path: Path, found: Collection[tuple[int, int, int | None]], name: str | None = None) -> None:
+def write(path: Path, measured: Collection[tuple[int, int, int | None]], name: str | None = None) -> None:
     """Write a table with rows of this instruction set, or of another name, beside those that it has.
 
     One that is damaged is replaced.
@@ -105,7 +105,7 @@ def write(path: Path, found: Collection[tuple[int, int, int | None]], name: str 
         SinkError: it cannot be written.
     """
     prepare(path)
-    table = dict(sorted({**_rows(path), name or instruction_set(): row(found)}.items()))
+    table = dict(sorted({**_rows(path), name or instruction_set(): row(measured)}.items()))
     write_complete(path, (json.dumps(table, indent=1) + "\n").encode())
 
 

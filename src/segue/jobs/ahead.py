@@ -37,7 +37,7 @@ def open_ahead(job: VideoJob) -> Source | None:
     try:
         if outputs.rotate is None and not outputs.append:
             places = OutputPlaces.of(job, source)
-            free_paths(places.folder, outputs.formats or (), source, outputs, places.others)
+            free_paths(places.folder, outputs.formats or (), source, outputs, places.other_outputs)
         if isinstance(job, TrackJob):
             check_frames(job, source)
         if job.source.on_damage in (None, "stop"):  # else it may be another frame that comes first
@@ -72,19 +72,19 @@ def plan_prompts(
     )
     total = None if source is None else source.total
     return {
-        index: list(_prompts(given, size, first.size, fit, partial(read_masks, frame=index, frames=total)))
-        for index, given in by_frame.items()
+        index: list(_prompts(prompts, size, first.size, fit, partial(read_masks, frame=index, frames=total)))
+        for index, prompts in by_frame.items()
     }
 
 
 def check_frames(job: TrackJob, source: Source) -> None:
     """Refuse frames that the source is known not to have: of prompts, of texts, and required ones."""
-    asked = {
+    frames_by_option = {
         "a prompt": [prompt.frame for prompt in job.prompts if prompt.frame is not None],
         "a text": (job.finding and job.finding.frames) or (),
         "a result": job.required or (),
     }
-    for what, frames in asked.items():
+    for what, frames in frames_by_option.items():
         for index in sorted(frames):
             if why := source.lacks_frame(index):
                 raise PromptError(f"there is {what} for frame {index}, but {why}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground.two_passes import TwoPasses
-from segue.types import FlowName, Frame, Refinement
+from segue.types import FlowName, Frame, Refinement, Segmentation
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
 from segue.video import Source
@@ -63,25 +63,25 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
     able = segmenter.capabilities
     short_side = able.short_side or SHORT_SIDE
     side = (short_side if options.short_side is None else options.short_side) or None
-    known = None
+    flow_files = None
     if job.flow is not None and job.flow not in get_args(FlowName):
         if not able.flow_gaps:
             raise FlowError(f"{job.flow}: only hofam, stam and networks trained with --flow look at flow")
-        known = FlowFiles(Path(job.flow), able.flow_gaps, source.total)
+        flow_files = FlowFiles(Path(job.flow), able.flow_gaps, source.total)
     follow, twice = options.follow_camera, options.passes == 2
     if options.passes is None and plain and follow in (None, "never"):
         twice = able.two_passes and not source.once and bool(source.files)
     if follow is None and plain and not twice and able.follows_pans:
         follow = "auto"
-    chosen: Callable[[], Iterable[Frame]] = lambda: source  # noqa: E731
-    if job.depth is not None or known is not None:
-        chosen = partial(_with_files, source, job.depth, known)
+    open_frames: Callable[[], Iterable[Frame]] = lambda: source  # noqa: E731
+    if job.depth is not None or flow_files is not None:
+        open_frames = partial(_with_files, source, job.depth, flow_files)
     source.varies = not twice
     source.poll(options.fps)
-    given: Iterable[Frame] = chosen()
+    frames: Iterable[Frame] = open_frames()
     if twice:
         background = LearntBackground(VideoScenes(), of_this_video=True)
-        given = TwoPasses(segmenter, chosen, background, short_side=side, without=options.without)
+        frames = TwoPasses(segmenter, open_frames, background, short_side=side, without=options.without)
     session = ForegroundSession(
         segmenter,
         background=background,
@@ -101,13 +101,21 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
     total = source.frame_count
     if total is not None and options.fps is not None and source.fps is not None:
         total = round(total * min(1, options.fps / source.fps))
-    run = Run(job, source, session, given=given, total=total)
     if job.name_events is not None:
         events = replace(events, name_object=object_namer(job.name_events, job.device, job.fast))
-    run.events = events
-    run.note = lambda result: f"{np.count_nonzero(result.mask) / result.mask.size:.1%} foreground"
-    run.at_end = partial(_write_background, job, session)
-    return run
+    return ForegroundRun(job, source, session, given=frames, total=total, events=events)
+
+
+class ForegroundRun(Run):
+    """Segments what is no background; writes the background at its end, where the job says so."""
+
+    def note(self, result: Segmentation) -> str:
+        """Share of the image that is foreground."""
+        return f"{np.count_nonzero(result.mask) / result.mask.size:.1%} foreground"
+
+    def at_end(self) -> dict[str, Path]:
+        """Write the background that the session knows at the end."""
+        return _write_background(cast(ForegroundJob, self.job), cast(ForegroundSession, self.session))
 
 
 def _last_object(job: ForegroundJob, source: Source) -> int:
@@ -173,13 +181,13 @@ def _with_files(frames: Iterable[Frame], depth: str | Path | None, flow: FlowFil
     """Frames with their depth maps and flow images."""
     maps = None if depth is None else list_images(Path(depth))
     for frame in frames:
-        chosen = frame if flow is None else replace(frame, flow=flow(frame.index))
+        extended = frame if flow is None else replace(frame, flow=flow(frame.index))
         if maps is not None:
             if frame.index >= len(maps):
                 raise SourceError(f"{depth}: {len(maps)} depth maps, none for frame {frame.index}")
             path = maps[frame.index]
-            chosen = replace(chosen, depth=read_levels(path, str(path)))
-        yield chosen
+            extended = replace(extended, depth=read_levels(path, str(path)))
+        yield extended
 
 
 def _check_background(path: Path | None, replace: bool) -> None:

@@ -101,7 +101,7 @@ class FrameRun(FrameLoop):
             step = lambda frame: pool.submit(copy_context().run, run.step, frame).result()  # noqa: E731
         super().__init__(run.session, step, required=run.required)
         self._run, self._sink, self._folder, self._report = run, sink, folder, report
-        self.done, self.lost = 0, cast("SourceError | None", None)
+        self.done, self.read_error = 0, cast("SourceError | None", None)
         self.restored: Path | None = None
 
     def run(self, cancel: CancelToken | None = None) -> None:
@@ -122,22 +122,22 @@ class FrameRun(FrameLoop):
                     self._write(frame, result)
                 if token.cancelled and not endless:
                     raise Cancelled
-                self._write_due(None if endless else token)
+                self._write_pending(None if endless else token)
             except (SourceError, PromptError, Cancelled) as error:
                 if not endless or isinstance(error, PromptError):
                     self._save()
                     if isinstance(error, SourceError):  # what waits for frames that will not come
-                        self._write_due()
+                        self._write_pending()
                     self._sink.suspend()  # completes what shows the results so far
                     raise
-                self.lost = cast(SourceError, error)
-                self._write_due()
+                self.read_error = cast(SourceError, error)
+                self._write_pending()
             except Exception:
                 with suppress(Exception):  # the first error is the one to tell
                     self._save()
                 raise
 
-    def _write_due(self, token: CancelToken | None = None) -> None:
+    def _write_pending(self, token: CancelToken | None = None) -> None:
         """Write the results that are due after the last frame, unless the run is to stop."""
         for frame, result in self.finish():
             self._write(frame, result)
@@ -146,11 +146,11 @@ class FrameRun(FrameLoop):
 
     def _save(self) -> None:
         """Save the session after the results before it are written, unless a frame is half done."""
-        whole = (
+        is_complete = (
             self.done + len(self.pending) == self._num_expected
             and getattr(self._session, "torn", None) is None
         )
-        if self._folder is None or self.last_index is None or not whole:
+        if self._folder is None or self.last_index is None or not is_complete:
             return
         self._sink.flush()
         state = self._session.state(copy=False)
@@ -175,11 +175,11 @@ class FrameRun(FrameLoop):
             self._session.restore(state)
             if waiting > self._session.lag:
                 raise ValueError("more results are due than can be")
-        reached, sparse = None, self._required is not None
+        last_read, sparse = None, self._required is not None
         for frame, result in replayed(folder, frames, next_frame, sparse=sparse):
             self._write(frame, result)
-            reached = frame.index
-        if sparse and reached != self.last_index:  # frames without a result that the session has taken
+            last_read = frame.index
+        if sparse and last_read != self.last_index:  # frames without a result that the session has taken
             next((frame for frame in frames if frame.index == self.last_index), None)
         if self._run.frames.token.cancelled:
             raise Cancelled
@@ -254,14 +254,14 @@ def first_pass(
                 state = passes.state(copy=False)
                 replace(state, values={**state.values, "forms": forms.as_json()}).save(path)
 
-    save_if_due = now_and_then(save)
+    save_periodically = now_and_then(save)
     with cancel_on_signals(cancel) as token:
         try:
             for number in _blamed_on(restored, passes.learning()):
                 report(number)
                 if token.cancelled:
                     raise Cancelled
-                save_if_due()
+                save_periodically()
         except (Exception, Cancelled):
             with suppress(Exception):  # the first error is the one to tell, and a torn pass refuses
                 save()
@@ -284,17 +284,17 @@ def now_and_then(save: Callable[[], None]) -> Callable[[], bool]:
     """A function that saves when that is due, and tells it; saving takes a small share of the time."""
     due = time.monotonic() + SAVE_EVERY_SECONDS
 
-    def save_if_due() -> bool:
+    def save_periodically() -> bool:
         nonlocal due
-        begun = time.monotonic()
-        if begun <= due:
+        start = time.monotonic()
+        if start <= due:
             return False
         save()
         ended = time.monotonic()
-        due = ended + max(SAVE_EVERY_SECONDS, (ended - begun) / SAVE_SHARE)
+        due = ended + max(SAVE_EVERY_SECONDS, (ended - start) / SAVE_SHARE)
         return True
 
-    return save_if_due
+    return save_periodically
 
 
 def forms_of_run(folder: Path) -> Forms | None:

@@ -42,8 +42,8 @@ def open_instances(job: InstancesJob, source: Source | None = None, *, strict: b
             raise PromptError(f"{model} knows the names of its classes; leave the names out")
         run = _open_detector(job, source, *model.split("+", 1))
     else:
-        made = instance_network(model, job.model.weights, device=job.device, fast=job.fast)
-        run = (_open_whole if job.whole else _open_network)(job, source, made, names)
+        network = instance_network(model, job.model.weights, device=job.device, fast=job.fast)
+        run = (_open_whole_video if job.whole else _open_network)(job, source, network, names)
     if job.explain is not None and not isinstance(run.session, InstanceSession):
         raise SegueError(f"--explain shows where a network's queries look; {job.model.name} has none")
     return run
@@ -65,9 +65,9 @@ def _open_detector(job: InstancesJob, source: Source, finding: str, following: s
         device=job.device,
         fast=job.fast,
     )
-    asked: dict[str, Any] = {"every": options.window, "score": options.score}
-    asked = {name: value for name, value in asked.items() if value is not None}
-    session = DetectionSession(tracker, find, DetectionOptions(top=options.top, **asked))
+    options_given: dict[str, Any] = {"every": options.window, "score": options.score}
+    options_given = {name: value for name, value in options_given.items() if value is not None}
+    session = DetectionSession(tracker, find, DetectionOptions(top=options.top, **options_given))
     return Run(job, source, session, names=DETECTORS.find(finding).categories or find.names)
 
 
@@ -75,16 +75,16 @@ def _open_network(
     job: InstancesJob, source: Source, prepared: Prepared[InstanceNetwork], names: Mapping[int, str] | None
 ) -> Run:
     network, names = prepared.network, _names_of(prepared.network, names)
-    wanted = allowed_classes(job.classes, names) if job.classes else frozenset(names)
+    allowed = allowed_classes(job.classes, names) if job.classes else frozenset(names)
     suited = {"score": network.score, "short_side": network.short_side}
-    asked = suited | job.options.model_dump(exclude_none=True)
-    windows = WindowOptions(classes=wanted or None, **asked)
+    options = suited | job.options.model_dump(exclude_none=True)
+    windows = WindowOptions(classes=allowed or None, **options)
     session = InstanceSession(prepared, windows, names=names)
     notice = memory_notice(network, windows.window, source.size, windows.short_side)
     return Run(job, source, session, names=names, notice=notice)
 
 
-def _open_whole(
+def _open_whole_video(
     job: InstancesJob, source: Source, prepared: Prepared[InstanceNetwork], names: Mapping[int, str] | None
 ) -> Run:
     """A network that looks at the video as one clip, as published."""
@@ -101,7 +101,7 @@ def _open_whole(
         lambda: source.original_size,
         short_side=side,
         images=shows_images,
-        once=source.once,
+        read_once=source.once,
     )
     run = Run(
         job,
@@ -154,9 +154,9 @@ def as_class_names(names: Mapping[int, str] | str | Path | None) -> Mapping[int,
 
 def _check_options(job: InstancesJob) -> None:
     """Refuse options that mean nothing where the video is looked at as a whole."""
-    meant = {
+    expected = {
         *job.model_dump(include={"classes", "explain"}, exclude_defaults=True),
         *job.options.model_dump(exclude={"short_side"}, exclude_defaults=True),
     }
-    for name in meant:
+    for name in expected:
         raise SegueError(f"--{name.replace('_', '-')} means nothing with --whole; leave it out")

@@ -56,18 +56,15 @@ class Frames(Iterator[Frame]):
             self._ahead.extend(itertools.islice(self._frames, 1))
         return self._ahead[0].image if self._ahead else None
 
-    def put_back(self, frame: Frame) -> None:
+    def push_back(self, frame: Frame) -> None:
         """Have a frame come once more."""
         self._ahead.appendleft(frame)
 
 
-def num_objects(result: Segmentation) -> str:
-    """How many objects a result shows, for the progress."""
-    return f"{sum(item.area > 0 for item in result.objects)} objects"
-
-
 class Run:
     """A job whose network is loaded and whose frames can be read; its source is still to be closed.
+
+    Jobs of a kind override :meth:`plan`, :meth:`step`, :meth:`note`, :meth:`at_end` and :meth:`summary`.
 
     Args:
         job: what is done.
@@ -79,18 +76,14 @@ class Run:
         names: class names by number, as files of results number them.
         records: gives the entries of a result file of YouTube-VIS, where they are not made of the results.
         notice: what the person who runs the job should know; empty for nothing.
+        events: what is watched for events; None is nothing.
 
     Attributes:
         frames: the frames, each once.
         due: frames that still have to come, and why.
         forms: what decides on the forms of the layers of its networks.
         strict: whether it was opened as :func:`segue.jobs.running.open_job` says.
-        plan: reads the prompts with the first frame, also of a run that goes on.
-        step: takes a frame through the session, with its prompts.
-        note: a few words about a result, for the progress.
-        at_end: gives what it wrote after the last frame, or raises where the job cannot mean what it says.
-        summary: what the person who ran the job should know after the last frame; empty for nothing.
-        events: what is watched for events.
+        events: see above.
         change_events: goes on with the zones and rules of another job; None while nothing is written.
         pool: threads that take frames through sessions, where several jobs share them; None is the thread of
             the job.
@@ -108,6 +101,7 @@ class Run:
         names: Mapping[int, str] | None = None,
         records: Callable[[], Sequence[Mapping[str, Any]]] | None = None,
         notice: str = "",
+        events: EventSettings | None = None,
     ) -> None:
         self.job, self.source, self.session = job, source, session
         self.given = source if given is None else given
@@ -115,18 +109,32 @@ class Run:
         self.total = source.frame_count if total is None else total
         self.required, self.names, self.records, self.notice = required, names or {}, records, notice
         self.due: dict[int, str] = {}
-        self.plan: Callable[[Frame], object] = lambda first: None
-        self.step: Callable[[Frame], Segmentation | None] = session.step
-        self.note: Callable[[Segmentation], str] = num_objects
-        self.at_end: Callable[[], dict[str, Path]] = dict
-        self.summary: Callable[[], str] = str
-        self.events = EventSettings()
+        self.events = events or EventSettings()
         self.change_events: Callable[[ForegroundJob], None] | None = None
         self.pool: Executor | None = None
         self.strict = False
         from segue.inference.cpu.forms import current  # PyTorch is there, since the session is
 
         self.forms = current()
+
+    def plan(self, first: Frame) -> object:
+        """Read the prompts with the first frame, also of a run that goes on."""
+
+    def step(self, frame: Frame) -> Segmentation | None:
+        """Take a frame through the session, with its prompts."""
+        return self.session.step(frame)
+
+    def note(self, result: Segmentation) -> str:
+        """A few words about a result, for the progress."""
+        return f"{sum(item.area > 0 for item in result.objects)} objects"
+
+    def at_end(self) -> dict[str, Path]:
+        """Files written after the last frame; raises where the job cannot mean what it says."""
+        return {}
+
+    def summary(self) -> str:
+        """What the person who ran the job should know after the last frame; empty for nothing."""
+        return ""
 
     @property
     def in_memory(self) -> bool:
@@ -142,9 +150,9 @@ class Run:
                 raise Cancelled from None
             raise
         self.plan(first)
-        self.frames.put_back(first)
+        self.frames.push_back(first)
 
-    def came(self, result: Segmentation) -> None:
+    def check_arrival(self, result: Segmentation) -> None:
         """Learn that a result is there; frames before it that are due without a result have come, too."""
         # Of a run that goes on the first results come once more, not the frames between that have none.
         for index in [i for i in self.due if i <= result.index]:
@@ -167,8 +175,8 @@ def open_video(source: VideoSource) -> Source:
 
 def first_frame(name: str, frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:
     """The first frame of a source, and all of them."""
-    others = iter(frames)
-    first = next(others, None)
+    remaining = iter(frames)
+    first = next(remaining, None)
     if first is None:
         raise SourceError(f"{name}: there are no frames in the part that was asked for")
-    return first, itertools.chain([first], others)
+    return first, itertools.chain([first], remaining)

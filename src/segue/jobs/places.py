@@ -28,7 +28,7 @@ class OutputPlaces:
     """
 
     folder: Path
-    others: Mapping[str, Path]
+    other_outputs: Mapping[str, Path]
     snapshots: Path | None = None
 
     @classmethod
@@ -39,26 +39,26 @@ class OutputPlaces:
             return cls(folder, {})
         return cls(folder, {} if job.events is None else {EVENTS: job.events}, job.snapshots)
 
-    def record(self, job: VideoJob, written: Mapping[str, Path]) -> Path:
+    def record(self, job: VideoJob, paths: Mapping[str, Path]) -> Path:
         """Where the record of a job goes: into the folder, or beside the table of events if that is all."""
-        if {*written} != {EVENTS}:
+        if {*paths} != {EVENTS}:
             return self.folder
-        table = written[EVENTS]
-        named = job.outputs.folder == table or (isinstance(job, ForegroundJob) and job.events is not None)
-        return table if named else table.parent
+        table = paths[EVENTS]
+        is_table = job.outputs.folder == table or (isinstance(job, ForegroundJob) and job.events is not None)
+        return table if is_table else table.parent
 
     def part(self, name: str) -> OutputPlaces:
         """The places of a part of a run; all have one name."""
         images = () if self.snapshots is None else (self.snapshots,)
-        name = new_part((self.folder, *self.others.values(), *images), name)
-        others = {kind: part_path(path, name) for kind, path in self.others.items()}
+        name = new_part((self.folder, *self.other_outputs.values(), *images), name)
+        parts = {kind: part_path(path, name) for kind, path in self.other_outputs.items()}
         snapshots = None if self.snapshots is None else part_path(self.snapshots, name)
-        return OutputPlaces(part_path(self.folder, name), others, snapshots)
+        return OutputPlaces(part_path(self.folder, name), parts, snapshots)
 
     def next_run(self, name: str, formats: tuple[str, ...]) -> OutputPlaces:
         """The places of a run that goes on after others: events stay where they are."""
         folder = part_path(self.folder, new_part((self.folder,), name))
-        return replace(self, folder=folder, others=self._with_events(formats))
+        return replace(self, folder=folder, other_outputs=self._with_events(formats))
 
     def last_object(self, formats: tuple[str, ...]) -> int:
         """The last id of an object of earlier runs, by their tables of events, of whole runs or of parts."""
@@ -70,14 +70,14 @@ class OutputPlaces:
         return table.with_name(f".{table.name}.undelivered")
 
     def _with_events(self, formats: tuple[str, ...]) -> Mapping[str, Path]:
-        if EVENTS in self.others or EVENTS not in formats:
-            return self.others
-        return {**self.others, EVENTS: output_paths(self.folder, formats)[EVENTS]}
+        if EVENTS in self.other_outputs or EVENTS not in formats:
+            return self.other_outputs
+        return {**self.other_outputs, EVENTS: output_paths(self.folder, formats)[EVENTS]}
 
     def archive(self, formats: tuple[str, ...]) -> EventArchive | None:
         """The events of all runs and of all parts, with their images; None without a table of events."""
         table = self._with_events(formats).get(EVENTS)
-        folder = None if EVENTS in self.others else self.folder
+        folder = None if EVENTS in self.other_outputs else self.folder
         return None if table is None else EventArchive(table, self.snapshots, folder)
 
     def tables(self, formats: tuple[str, ...]) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from segue.jobs.record import named_files
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
 from segue.types import MaskPrompt
-from segue.utils.inputs import check_file, exists, not_there
+from segue.utils.inputs import check_file, exists, missing_message
 from segue.video.sources.addresses import check_place, is_url
 from segue.video.sources.images import is_source
 from segue.video.sources.span import Span, parse_duration
@@ -39,7 +39,7 @@ def check_needs(jobs: Sequence[VideoJob], *, sources: bool = True, coming: Colle
         if place is not None and not is_url(place) and is_source(place):  # files and folders have an end
             refuse_live_options(job, place)
         for item in job.prompts if isinstance(job, TrackJob) else ():
-            if isinstance(item, MaskPrompt) and item.path and not _is_there(item.path):
+            if isinstance(item, MaskPrompt) and item.path and not _exists(item.path):
                 raise PromptError(f"{item.path}: no such mask file")
 
 
@@ -50,19 +50,19 @@ def check_source(source: VideoSource) -> None:
         return
     check_place(place)
     if not (is_url(place) or place.isdecimal() or is_source(place)):
-        raise SourceError(not_there(place))
+        raise SourceError(missing_message(place))
 
 
 def refuse_live_options(job: VideoJob, name: str) -> None:
     """Refuse options for cameras and live streams in a job whose source, called ``name``, has an end."""
     keep = job.keep if isinstance(job, ForegroundJob) else ()
-    given = {"rotate": job.outputs.rotate, "keep": keep, "append": job.outputs.append}
-    for option, value in given.items():
+    options = {"rotate": job.outputs.rotate, "keep": keep, "append": job.outputs.append}
+    for option, value in options.items():
         if value:
             raise SourceError(f"{name}: has an end; --{option} is for cameras and live streams")
 
 
-def _is_there(place: str) -> bool:
+def _exists(place: str) -> bool:
     return is_url(place) or exists(Path(place))
 
 
@@ -71,8 +71,8 @@ def _check_model(job: VideoJob) -> None:
     task: NetworkTask = job.kind
     name, weights = job.model.name, job.model.weights
     if task == "instances" and "+" in name:  # a detector, whose weights are given, and what follows its finds
-        found, _, name = name.partition("+")
-        check_detector(found, weights)
+        detector, _, name = name.partition("+")
+        check_detector(detector, weights)
         task, weights = "track", None
     check_available(task, name, weights)
     if isinstance(job, TrackJob) and job.finding is not None:
@@ -105,7 +105,7 @@ def _check_options(job: VideoJob) -> None:
         if job.notify is not None:
             check_receiver(job.notify)
     for name, text in named_files(job).items():
-        if name not in NOT_READ and not _is_there(text):
+        if name not in NOT_READ and not _exists(text):
             raise SourceError(f"{text}: no such file or folder, given as --{name.replace('_', '-')}")
         if name in READ_FILES and exists(Path(text)):
             check_file(Path(text), SourceError)

@@ -39,7 +39,7 @@ P = TypeVar("P", bound=OptionModel)
 RECORD = "job.json"
 """File in an output folder that says which job made what is there."""
 
-LARGEST = 1 << 28
+MAX_JOB_BYTES = 1 << 28
 """Bytes of the largest job that is read: masks of prompts are part of it."""
 
 NON_RESULT_FIELDS = {
@@ -187,33 +187,33 @@ def _is_folder(name: str) -> bool:
 
 def named_files(part: OptionModel) -> dict[str, str]:
     """What those fields of a part of a job name that may be files or folders, unless it is another choice."""
-    found = {}
+    files = {}
     for name, kind in get_type_hints(type(part), include_extras=True).items():
         kinds, value = {kind, *get_args(kind)}, getattr(part, name)
         choices = [choice for each in kinds if get_origin(each) is Literal for choice in get_args(each)]
         if kinds & {Text, FilePath} and isinstance(value, (str, Path)) and value not in choices:
-            found[name] = str(value)
-    return found
+            files[name] = str(value)
+    return files
 
 
 def _by_content(part: OptionModel, values: dict[str, Any]) -> dict[str, Any]:
     """The JSON values of a part of a job, with the digest of each file that one of its fields names."""
     files = {name: user_path(text) for name, text in named_files(part).items() if name in values}
     digests = {name: _content_digest(path) for name, path in files.items()}
-    return values | {name: f"{values[name]} sha256={found}" for name, found in digests.items() if found}
+    return values | {name: f"{values[name]} sha256={digest}" for name, digest in digests.items() if digest}
 
 
-def write_record(job: VideoJob, folder: Path, written: Mapping[str, Path]) -> None:
+def write_record(job: VideoJob, folder: Path, paths: Mapping[str, Path]) -> None:
     """Write the job beside its results."""
-    path = record_path(folder, written)
+    path = record_path(folder, paths)
     with locked([path]):  # which also removes what a killed run was writing
         write_complete(path, (json.dumps(record(job), indent=1) + "\n").encode(), private=True)
 
 
-def record_path(folder: Path, written: Mapping[str, Path]) -> Path:
+def record_path(folder: Path, paths: Mapping[str, Path]) -> Path:
     """Path of the record of results: in their folder, or beside a single file as ``NAME.job.json``."""
-    alone = folder in written.values()
-    return folder.with_name(f"{folder.name}.{RECORD}") if alone else folder / RECORD
+    is_single_file = folder in paths.values()
+    return folder.with_name(f"{folder.name}.{RECORD}") if is_single_file else folder / RECORD
 
 
 def read_job(path: str | Path) -> Job:
@@ -229,7 +229,7 @@ def read_job(path: str | Path) -> Job:
         ArgumentError: there is none, or it is no job.
     """
     path = user_path(path)
-    check_file(path, ArgumentError, LARGEST)
+    check_file(path, ArgumentError, MAX_JOB_BYTES)
     try:
         return from_json(path.read_text("utf-8"))
     except (ArgumentError, UnicodeDecodeError) as error:

@@ -157,16 +157,16 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     if explain is not None:
         cast(ExplainedSession, session).explain()
     outputs = JobOutputs(opened, observer)
-    written, masks = outputs.written, outputs.written.get("png")
+    paths, masks = outputs.paths, outputs.paths.get("png")
     saves = getattr(session, "restorable", True) and not (source.endless or opened.in_memory)
     states = masks if saves else None
-    begun = time.perf_counter()
+    start = time.perf_counter()
 
     def report(frame: Frame, result: Segmentation) -> None:
         # A run that is resumed goes through its first results again, without a strip.
         if explain is not None and (strip := cast(ExplainedSession, session).explanation) is not None:
             write_image(explain / f"{result.index:06d}.png", strip)
-        opened.came(result)
+        opened.check_arrival(result)
         observer.frame(frame, result, opened.note(result))
 
     def counted(done: int) -> None:
@@ -194,16 +194,16 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
                 )
                 if passes.summary:
                     observer.notice(passes.summary)
-                begun = time.perf_counter()
+                start = time.perf_counter()
             observer.begin("frames", opened.total)
             loop.run(cancel)
         outputs.record()
         if states:
             forget_state(states)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
         undelivered = outputs.deliver()
     except KeyboardInterrupt:
-        for name, path in written.items():
+        for name, path in paths.items():
             if path.is_file():  # what shows the frames so far is complete; masks are continued
                 observer.written(name, path)
         raise _ended(cancel, _hint(opened, masks, states is not None)) from None
@@ -211,23 +211,23 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
         source.on_change(observer.connection)  # and the source what the run has opened
         outputs.stop()
     observer.end(loop.done, seconds)
-    for name, path in written.items():
+    for name, path in paths.items():
         observer.written(name, path)
-    if loop.lost is not None:
+    if loop.read_error is not None:
         if undelivered:
             observer.notice(undelivered)
         try:
-            raise loop.lost
+            raise loop.read_error
         finally:
-            loop.lost = None  # else it would keep itself, and with its traceback the session
+            loop.read_error = None  # else it would keep itself, and with its traceback the session
     for name, path in opened.finish().items():
         observer.written(name, path)
-        written[name] = path
+        paths[name] = path
     for text in filter(None, (str(outputs.counts), *opened.summary().splitlines())):
         observer.notice(text)
     if undelivered:
         raise UndeliveredError(undelivered)
-    return written
+    return paths
 
 
 def _hint(opened: Run, masks: Path | None, saves: bool) -> str:

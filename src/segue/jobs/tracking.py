@@ -38,7 +38,7 @@ from segue.utils.naming import first_few
 from segue.video import Source
 
 EVERY = 5  # frames from one look for a text to the next
-NAMED = 5  # frames to look at that a run names at its end
+MAX_NAMED = 5  # frames to look at that a run names at its end
 
 DEFAULT_NOTICE = f"looking for what moves (detector {DEFAULT}; --with chooses another)"
 """Notice where no detector was named."""
@@ -52,10 +52,10 @@ def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
         changes[name] = changes[name] or None  # 0 never does
     if options.top_k != "published":
         changes["top_k"] = options.top_k
-    known = [item.name for item in fields(published) if item.name not in TrackOptions.model_fields]
+    published_names = [item.name for item in fields(published) if item.name not in TrackOptions.model_fields]
     for name in options.settings:
-        if name not in known:
-            raise ArgumentError(f"setting {name}: this network has none; it has {', '.join(known)}")
+        if name not in published_names:
+            raise ArgumentError(f"setting {name}: this network has none; it has {', '.join(published_names)}")
     try:
         values = {**asdict(published), **changes, **options.settings}
         return TypeAdapter(type(published)).validate_json(json.dumps(values), strict=True)
@@ -65,8 +65,8 @@ def make_schedule(network: TrackNetwork, options: TrackOptions) -> Schedule:
 
 def make_detector(finding: DetectorConfig, device: str | None, fast: bool = False) -> Detector:
     """The detector of a job."""
-    wanted = finding.model_dump(exclude={"every", "frames", "name", "detector"})
-    return detector(finding.name, **wanted, device=device, fast=fast)
+    options = finding.model_dump(exclude={"every", "frames", "name", "detector"})
+    return detector(finding.name, **options, device=device, fast=fast)
 
 
 def step_required(
@@ -113,7 +113,7 @@ def open_track(job: TrackJob, source: Source | None = None, *, strict: bool = Fa
         frames=source.frame_count,
     )
     if job.finding is None:
-        return _open_given(job, source, tracker, required, strict)
+        return TrackRun(job, source, tracker, required, strict=strict)
     return _open_finding(job, source, tracker, job.finding, strict)
 
 
@@ -121,57 +121,54 @@ def _num_visible(result: Segmentation) -> str:
     return f"{sum(item.area > 0 for item in result.objects)} of {len(result.objects)} visible"
 
 
-def _open_given(
-    job: TrackJob, source: Source, session: TrackSession, required: Collection[int] | None, strict: bool
-) -> Run:
-    """A run with objects that the job names."""
-    objects = GivenObjects(job, source, session, required)
-    total = None if job.required is None else len(job.required)
-    run = Run(job, source, session, given=objects.backwards, total=total, required=required)
-    run.due, run.plan, run.step = objects.due, objects.plan, objects.step
-    run.note, run.summary = objects.note, objects.summary
-    if strict:
-        run.due |= dict.fromkeys(job.required or (), "required")
-    named = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
-    apart = [index for index in named if source.frame_label(index) != str(index)]
-    files = [f"frame {index} is {source.files[index].name}" for index in apart]
-    if files:
-        run.notice = f"frames count from 0 in the order of their names: {first_few(files)}"
-    if objects.backwards is not None:
-        if strict:
-            with source:  # wrong prompts show before anything is written
-                objects.plan(first_frame(source.name, source)[0])
-    elif not isinstance(job.prompter, RuntimeObject):  # that of a program may know clicks alone
-        make, frames = session.prompter, run.frames
-        session.prompter = lambda image: MotionPrompter(make(image), image, frames.next_image)
-    return run
-
-
-class GivenObjects:
+class TrackRun(Run):
     """Follows the objects that a job names, from their prompts on.
 
     Attributes:
-        due: frames that still have to come, and why.
         backwards: what follows them backwards first, where the job says so.
     """
 
     def __init__(
-        self, job: TrackJob, source: Source, session: TrackSession, required: Collection[int] | None
+        self,
+        job: TrackJob,
+        source: Source,
+        session: TrackSession,
+        required: Collection[int] | None,
+        *,
+        strict: bool,
     ) -> None:
-        self._job, self._source, self._session, self._required = job, source, session, required
-        self.due: dict[int, str] = {}
         self.backwards = ReversePass(session, source, self.plan) if job.options.reverse else None
+        total = None if job.required is None else len(job.required)
+        super().__init__(
+            job,
+            source,
+            session,
+            given=self.backwards,
+            total=total,
+            required=required,
+            notice=_numbering_notice(job, source),
+        )
+        self._track_job, self._track_session = job, session
         self._prompts = dict[int, list[Prompt] | FramePrompts]()
         self._review, self._absences = ReviewList(), AbsenceList()
+        if strict:
+            self.due |= dict.fromkeys(job.required or (), "required")
+        if self.backwards is not None:
+            if strict:
+                with source:  # wrong prompts show before anything is written
+                    self.plan(first_frame(source.name, source)[0])
+        elif not isinstance(job.prompter, RuntimeObject):  # that of a program may know clicks alone
+            make, frames = session.prompter, self.frames
+            session.prompter = lambda image: MotionPrompter(make(image), image, frames.next_image)
 
     def plan(self, first: Frame) -> Mapping[int, list[Prompt] | FramePrompts]:
         """The prompts by frame, read with the first frame."""
         if not self._prompts:
-            size = self._source.original_size or first.size
-            planned = plan_prompts(self._job, first, size, self._source)
+            size = self.source.original_size or first.size
+            planned = plan_prompts(self._track_job, first, size, self.source)
             self._prompts.update(planned)
             if first.index in planned:
-                self._prompts[first.index] = self._session.resolve(first, planned[first.index])
+                self._prompts[first.index] = self._track_session.resolve(first, planned[first.index])
             self.due |= dict.fromkeys(self._prompts, "prompted")
         return self._prompts
 
@@ -179,9 +176,9 @@ class GivenObjects:
         """Take a frame through the session with its prompts."""
         prompts = self._prompts.get(frame.index)
         self.due.pop(frame.index, None)
-        if self._required is not None:
-            return step_required(self._session, frame, prompts, self._required)
-        result = self._session.step(frame, prompts)
+        if self.required is not None:
+            return step_required(self._track_session, frame, prompts, self.required)
+        result = self._track_session.step(frame, prompts)
         return result if self.backwards is None else self.backwards.complete(result)
 
     def note(self, result: Segmentation) -> str:
@@ -193,29 +190,69 @@ class GivenObjects:
     def summary(self) -> str:
         """The frames that a person should look at, and where objects are gone; empty where there are none."""
         frames = dict.fromkeys(
-            self._source.frame_label(doubt.index) for doubt in self._review.worst(most=NAMED)
+            self.source.frame_label(doubt.index) for doubt in self._review.worst(most=MAX_NAMED)
         )
-        shown = f"look at frame {', '.join(frames)}: scores below {ATTENTION_BELOW}, the lowest first"
-        lines = [shown if frames else "", self._absences.describe(self._source.frame_label)]
+        review_note = f"look at frame {', '.join(frames)}: scores below {ATTENTION_BELOW}, the lowest first"
+        lines = [review_note if frames else "", self._absences.describe(self.source.frame_label)]
         return "\n".join(filter(None, lines))
+
+
+def _numbering_notice(job: TrackJob, source: Source) -> str:
+    """Which files the numbers of prompted frames mean, where names have other numbers; else empty."""
+    prompted = sorted({prompt.frame for prompt in job.prompts if prompt.frame is not None})
+    renumbered = [index for index in prompted if source.frame_label(index) != str(index)]
+    files = [f"frame {index} is {source.files[index].name}" for index in renumbered]
+    return f"frames count from 0 in the order of their names: {first_few(files)}" if files else ""
+
+
+class DetectionRun(Run):
+    """Follows the objects that a detector finds."""
+
+    def __init__(
+        self,
+        job: TrackJob,
+        source: Source,
+        session: DetectionSession,
+        finding: DetectorConfig,
+        *,
+        names: Mapping[int, str] | None = None,
+        notice: str = "",
+        strict: bool,
+    ) -> None:
+        super().__init__(job, source, session, names=names, notice=notice)
+        self._detection_session, self.strict = session, strict
+        if strict:
+            self.due |= dict.fromkeys(finding.frames or (), "text")
+
+    def note(self, result: Segmentation) -> str:
+        """How many of the objects a result shows."""
+        return _num_visible(result)
+
+    def at_end(self) -> dict[str, Path]:
+        """Refuse a run in which nothing was found; a program sees that in the results."""
+        if self.strict and self._detection_session.num_found == 0:
+            raise PromptError(
+                "no object was found in any frame; choose another detector or a lower --score, or give a box"
+            )
+        return {}
 
 
 def _open_finding(
     job: TrackJob, source: Source, tracker: TrackSession, finding: DetectorConfig, strict: bool
-) -> Run:
+) -> DetectionRun:
     """A run with objects from a detector: for a text as instances, otherwise as they appear."""
-    given = unwrap(finding.detector)
+    custom = unwrap(finding.detector)
     session: DetectionSession
     if finding.text is None:
         if finding.frames is not None:
             raise ArgumentError("frames say where to look for a text: give text")
-        find = given or make_detector(finding, job.device, job.fast)
-        session = AutoSession(tracker, find, finding.every)
-        run = Run(job, source, session, notice="" if finding.name or given else DEFAULT_NOTICE)
+        find = custom or make_detector(finding, job.device, job.fast)
+        session, names = AutoSession(tracker, find, finding.every), None
+        notice = "" if finding.name or custom else DEFAULT_NOTICE
     else:
         phrases, notice = parse_phrases(finding.text), ""
-        if given is not None:
-            find = restrict_to_phrases(given, phrases)
+        if custom is not None:
+            find = restrict_to_phrases(custom, phrases)
         else:
             name = finding.name or choose_for_text(phrases)
             find = make_detector(finding.model_copy(update={"name": name}), job.device, job.fast)
@@ -223,18 +260,7 @@ def _open_finding(
             notice = f"looking for {texts} ({name}{licence_of(name)})"
         rules = getattr(find, "rules", None) or Rules()
         score = rules.score if finding.score is None else finding.score
-        looks = DetectionOptions(finding.every or EVERY, score, rules.max_objects, finding.frames)
-        session = DetectionSession(tracker, find, looks)
-        run = Run(job, source, session, names=find.names, notice=notice)
-
-    def refuse_nothing() -> dict[str, Path]:
-        if strict and session.found == 0:  # else a program sees in the results that nothing was found
-            raise PromptError(
-                "no object was found in any frame; choose another detector or a lower --score, or give a box"
-            )
-        return {}
-
-    if strict:
-        run.due |= dict.fromkeys(finding.frames or (), "text")
-    run.note, run.at_end = _num_visible, refuse_nothing
-    return run
+        detection_options = DetectionOptions(finding.every or EVERY, score, rules.max_objects, finding.frames)
+        session = DetectionSession(tracker, find, detection_options)
+        names = find.names
+    return DetectionRun(job, source, session, finding, names=names, notice=notice, strict=strict)

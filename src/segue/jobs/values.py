@@ -72,14 +72,14 @@ def by_commas(value: object) -> object:
     return tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
 
 
-def _named(value: object) -> object:
+def _as_names(value: object) -> object:
     """Names and numbers in a list as names."""
     if not isinstance(value, Collection) or isinstance(value, (str, Mapping)):
         return by_commas(value)
     return by_commas([str(each) if isinstance(each, Integral) else each for each in value])
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_named), Field(min_length=1)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_names), Field(min_length=1)]
 """Names in a list, also as one text with commas; numbers count as names."""
 
 
@@ -173,9 +173,9 @@ def _by_ending(values: Any) -> Any:
         from segue.sinks.outputs import format_of  # it opens decoders
 
         folder = values.get("folder")
-        found = format_of(folder) if isinstance(folder, (str, os.PathLike)) else None
+        file_format = format_of(folder) if isinstance(folder, (str, os.PathLike)) else None
         values = {name: value for name, value in values.items() if name != "formats"}
-        return values if found is None else {**values, "formats": (found,)}
+        return values if file_format is None else {**values, "formats": (file_format,)}
     return values
 
 
@@ -467,12 +467,14 @@ def error_text(errors: ValidationError, names: Mapping[str, str] = MappingProxyT
         return f"{place}: there is no such field"
     if first["type"] == "missing":
         return f"{place}: is missing"
-    shown = repr(value) if isinstance(value, (str, int, float)) and len(repr(value)) < 60 else kind_of(value)
+    value_text = (
+        repr(value) if isinstance(value, (str, int, float)) and len(repr(value)) < 60 else kind_of(value)
+    )
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").removeprefix("Value ")
     message = message.partition(", unable")[0].partition(" after validation")[0]
     if first["type"] == "value_error" and isinstance(value, Mapping):  # the message names what it is about
         return message
-    text = f"{place} is {shown}, but {message}".replace("should be", "must be")
+    text = f"{place} is {value_text}, but {message}".replace("should be", "must be")
     return text.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
 
 

@@ -40,7 +40,7 @@ class JobOutputs:
         _check(opened)
         self._opened, self._observer = opened, observer
         self._places = OutputPlaces.of(opened.job, opened.source)
-        self.written: dict[str, Path] = {}
+        self.paths: dict[str, Path] = {}
         self.counts = ZoneCounts(opened.events.zones)
         self.notifier = self._open_notifier()
         self._home: HomeAssistant | None = None
@@ -75,7 +75,7 @@ class JobOutputs:
         """Write the job beside its results; parts of a run have records of their own."""
         outputs = self._opened.job.outputs
         if outputs.rotate is None and not outputs.append:
-            self._record(self._places, self.written)
+            self._record(self._places, self.paths)
 
     def deliver(self) -> str:
         """Wait until the messages about events have arrived; says how many have not, or nothing."""
@@ -126,7 +126,7 @@ class JobOutputs:
             places.folder,
             outputs.formats or (),
             opened.source,
-            places=places.others,
+            places=places.other_outputs,
             background=alone,
             overwrite=outputs.overwrite,
             resume=outputs.resume,
@@ -152,7 +152,7 @@ class JobOutputs:
             except BaseException:
                 sinks.sink.abort()  # else its files stay locked as long as the process lives
                 raise
-        self.written.update(sinks.paths)
+        self.paths.update(sinks.paths)
         return sinks.sink
 
     def _settings(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class JobOutputs:
 
     def _earlier(self) -> tuple[Path, ...]:
         """Tables of earlier runs, for the first part of this one; the objects of its own parts go on."""
-        outputs, first = self._opened.job.outputs, not self.written
+        outputs, first = self._opened.job.outputs, not self.paths
         if not first or outputs.overwrite or not (outputs.append or outputs.rotate):
             return ()
         return tuple(self._places.tables(outputs.formats or ()))
@@ -174,9 +174,9 @@ class JobOutputs:
         parts = () if archive is None else archive.parts()
         return {part.folder: part.table for part in parts if part.folder is not None}
 
-    def _record(self, places: OutputPlaces, written: dict[str, Path]) -> None:
+    def _record(self, places: OutputPlaces, paths: dict[str, Path]) -> None:
         job = self._opened.job
-        write_record(job, places.record(job, written), written)
+        write_record(job, places.record(job, paths), paths)
 
     def _event(self, images: Path | None, event: Event) -> None:
         self.counts.add(asdict(event))

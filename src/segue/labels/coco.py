@@ -37,7 +37,7 @@ class _Head:
     images: dict[str, Item] = field(default_factory=dict)  # by name
     videos: dict[Any, Item] = field(default_factory=dict)
     objects: dict[Any, Item] = field(default_factory=dict)  # of segue: name, category, colour of a track
-    others: set[Any] = field(default_factory=set)  # images of other videos
+    other_images: set[Any] = field(default_factory=set)  # images of other videos
     annotated: bool = False
     of_tracks: bool = True  # whether an annotation is of a track, not of an image
     schema: LabelSchema = field(default_factory=LabelSchema)
@@ -52,17 +52,17 @@ class _Head:
             first = self._class_of.setdefault((item.get("image_id"), track), category)
             self.ids_of_class |= first != category
 
-    def looks(self, category: Any, track: Any) -> tuple[str | None, dict[str, object]]:
+    def appearance(self, category: Any, track: Any) -> tuple[str | None, dict[str, object]]:
         """Name of an object, and its class and colour."""
-        own = self.objects.get(track, {})
+        attributes = self.objects.get(track, {})
         name = self.classes.get(category)
-        looks: dict[str, object] = {"category": name, "colour": self.colours.get(category)}
+        appearance: dict[str, object] = {"category": name, "colour": self.colours.get(category)}
         if name is None and category is not None:
             name = category if isinstance(category, str) else f"class {category}"
-        if own:
-            looks = {key: own.get(key) or None for key in ("category", "colour")}
-            name = own.get("name") or name
-        return (name if isinstance(name, str) else None), looks
+        if attributes:
+            appearance = {key: attributes.get(key) or None for key in ("category", "colour")}
+            name = attributes.get("name") or name
+        return (name if isinstance(name, str) else None), appearance
 
 
 def read_coco(labels: Labels, text: str, where: str, video: Frames) -> None:
@@ -77,16 +77,16 @@ def read_coco(labels: Labels, text: str, where: str, video: Frames) -> None:
     if not head.annotated:
         found_keys = first_few(sorted(head.keys)) or "nothing"
         raise DatasetError(f"has no annotations of COCO or YouTube-VIS, only {found_keys}")
-    found = (
+    annotations = (
         _with_numbers(item)
         for key, place, item in json_entries(text, where)
         if (key, place >= 0) == _ANNOTATION
     )
     if head.videos and head.of_tracks:
-        _read_tracks(labels, video, head, found)
+        _read_tracks(labels, video, head, annotations)
     else:
         _choose_images(head, video)
-        _read_images(labels, video, head, found)
+        _read_images(labels, video, head, annotations)
 
 
 def _with_numbers(item: Any) -> Any:
@@ -121,8 +121,8 @@ def _take(head: _Head, key: str, place: int, value: Any) -> None:
         head.objects[value.get("id")] = value
     elif (key == "images" and place >= 0) or (key == "image" and isinstance(value, dict)):
         index = value.get("frame_index")  # in files of segue
-        own = f"{index:05d}" if type(index) is int else value.get("id", value.get("image_id"))
-        name = str(value.get("file_name", own))
+        default_name = f"{index:05d}" if type(index) is int else value.get("id", value.get("image_id"))
+        name = str(value.get("file_name", default_name))
         if head.images.setdefault(name, value) != value:
             raise DatasetError(f"two of its images are called {name}; export the video of one task")
 
@@ -131,14 +131,16 @@ def _choose_images(head: _Head, video: Frames) -> None:
     """Keep the images of this video, by the videos that the file lists, else by the folders of the images."""
     keep = {*head.images}
     if len(head.videos) > 1:
-        chosen = _chosen_video(head, video)
-        keep = {name for name, item in head.images.items() if item.get("video_id") == chosen}
+        video_id = _chosen_video(head, video)
+        keep = {name for name, item in head.images.items() if item.get("video_id") == video_id}
     elif len(head.images) > video.count:
-        own = getattr(video, "name", None)
-        keep = {name for name in head.images if own in name.replace("\\", "/").split("/")[:-1]}
+        video_name = getattr(video, "name", None)
+        keep = {name for name in head.images if video_name in name.replace("\\", "/").split("/")[:-1]}
     check_images(len(keep or head.images), video)
-    head.others = {item.get("id") for name, item in head.images.items() if keep and name not in keep}
-    head.images = {name: item for name, item in head.images.items() if item.get("id") not in head.others}
+    head.other_images = {item.get("id") for name, item in head.images.items() if keep and name not in keep}
+    head.images = {
+        name: item for name, item in head.images.items() if item.get("id") not in head.other_images
+    }
 
 
 def _read_list(labels: Labels, text: str, where: str, video: Frames) -> None:
@@ -164,8 +166,8 @@ def _chosen_video(head: _Head, video: Frames) -> Any:
     """The number of the video of a file that is meant; None where it has none."""
     if len(head.videos) <= 1:
         return next(iter(head.videos), None)
-    own = getattr(video, "name", None)
-    same = [number for number, item in head.videos.items() if own and own in _names_of(item)]
+    video_name = getattr(video, "name", None)
+    same = [number for number, item in head.videos.items() if video_name and video_name in _names_of(item)]
     if len(same) != 1:
         raise DatasetError("it is of several videos; give a file of this one alone")
     return same[0]
@@ -179,28 +181,28 @@ def _names_of(item: Item) -> set[str]:
 
 def _read_tracks(labels: Labels, video: Frames, head: _Head, items: Iterable[Item]) -> None:
     """Annotations of YouTube-VIS."""
-    chosen = _chosen_video(head, video)
-    about = head.videos.get(chosen, {})
+    video_id = _chosen_video(head, video)
+    about = head.videos.get(video_id, {})
     canvas = Canvas.of(video.size, about.get("height"), about.get("width"))
     names = [str(name) for name in about.get("file_names") or ()]
     frames = match_frames(names, video.count, video.names) if names else None
     number = 0
     for item in items:
-        if len(head.videos) > 1 and item.get("video_id") != chosen:
+        if len(head.videos) > 1 and item.get("video_id") != video_id:
             continue
         number += 1
         segmentations = item["segmentations"]
-        most = video.count if frames is None else len(frames)
-        if len(segmentations) > most:
-            raise DatasetError(f"it has {len(segmentations)} frames, the video {most}")
+        num_frames = video.count if frames is None else len(frames)
+        if len(segmentations) > num_frames:
+            raise DatasetError(f"it has {len(segmentations)} frames, the video {num_frames}")
         counts, score = _track_counts(item, segmentations, canvas), score_of(item)
-        shown = {t: one for t, one in enumerate(counts) if one is not None and _area(one, video.size)}
-        if not shown:
+        visible = {t: one for t, one in enumerate(counts) if one is not None and _area(one, video.size)}
+        if not visible:
             labels.left_out["objects without a mask"] += 1
             continue
-        name, looks = head.looks(item["category_id"], item.get("id"))
-        labels.add_object(number, name, item.get("id"), item.get("attributes"), **looks)
-        for t, one in shown.items():
+        name, appearance = head.appearance(item["category_id"], item.get("id"))
+        labels.add_object(number, name, item.get("id"), item.get("attributes"), **appearance)
+        for t, one in visible.items():
             labels.add_mask(t if frames is None else frames[t], number, one, score)
 
 
@@ -233,7 +235,7 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
     numbers: dict[Any, int] = {}
     for item in items:
         image: Any = item.get("image_id", single)
-        if image in head.others:
+        if image in head.other_images:
             continue
         if image not in frames:
             if "image_id" not in item:
@@ -253,10 +255,10 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
         same = (track, category) if head.ids_of_class else track
         alone = ("alone", item.get("id", len(numbers)))
         number = numbers.setdefault(alone if track is None else same, len(numbers) + 1)
-        name, looks = head.looks(category, track)
-        own, there = _divided(about, head.schema, looks.get("category"))
-        labels.add_object(number, name, track, own, **looks)
-        labels.add_frame_attributes(frames[image], number, there)
+        name, appearance = head.appearance(category, track)
+        object_attributes, frame_attributes = _divided(about, head.schema, appearance.get("category"))
+        labels.add_object(number, name, track, object_attributes, **appearance)
+        labels.add_frame_attributes(frames[image], number, frame_attributes)
         labels.add_mask(frames[image], number, counts, score_of(item))
     labels.schema = head.schema
     labels.settle_frame_attributes()
@@ -267,20 +269,20 @@ def _read_images(labels: Labels, video: Frames, head: _Head, items: Iterable[Ite
 def _track_of(item: Item) -> Any:
     """The id of the object of an annotation, which several images may show; None where it has none."""
     about = item.get("attributes")
-    own = about.get("track_id") if isinstance(about, dict) else None
-    return item.get("track_id", item.get("instance_id", own))
+    nested_id = about.get("track_id") if isinstance(about, dict) else None
+    return item.get("track_id", item.get("instance_id", nested_id))
 
 
 def _divided(about: Item, schema: LabelSchema, category: object) -> tuple[Item, Item]:
     """Attributes of an object, and those that it has on a frame."""
-    own: Item = {}
-    there: Item = {}
+    object_attributes: Item = {}
+    frame_attributes: Item = {}
     for key, value in about.items():
         defined = schema.attribute(category if isinstance(category, str) else None, key)
         of_frame = isinstance(value, bool) and key == OCCLUDED if defined is None else defined.of == "frame"
         if key not in OF_SHAPES:
-            (there if of_frame else own)[key] = value
-    return own, there
+            (frame_attributes if of_frame else object_attributes)[key] = value
+    return object_attributes, frame_attributes
 
 
 def _area(counts: bytes, size: tuple[int, int]) -> int:

@@ -183,23 +183,25 @@ class _Reading:
     images: dict[str, int] = field(default_factory=dict)
     levels: dict[int, float] = field(default_factory=dict)
     boxes: list[tuple[int, int, bytes]] = field(default_factory=list)  # frame or image, object, run lengths
-    drawn: list[tuple[int, int, bytes]] = field(default_factory=list)  # the same of other shapes
-    there: list[tuple[int, int, dict[str, object]]] = field(default_factory=list)  # attributes of shapes
+    painted: list[tuple[int, int, bytes]] = field(default_factory=list)  # the same of other shapes
+    frame_attributes: list[tuple[int, int, dict[str, object]]] = field(
+        default_factory=list
+    )  # attributes of shapes
     classes: dict[str, ClassDefinition] = field(default_factory=dict)  # by label
 
     def object_of(self, item: ET.Element) -> int:
         """The object of a track or of a shape in an image; those of a group are one."""
-        group, label = item.get("group_id", "0"), _wanted(item, "label")
+        group, label = item.get("group_id", "0"), _required(item, "label")
         is_grouped = group not in ("", "0")
         same: tuple[str, ...] = ("group", group, label)
         if not is_grouped:
             same = (
-                ("track", _wanted(item, "id")) if item.tag == "track" else ("shape", str(len(self.numbers)))
+                ("track", _required(item, "id")) if item.tag == "track" else ("shape", str(len(self.numbers)))
             )
         number = self.numbers.setdefault(same, len(self.numbers) + 1)
-        own = int(group) if is_grouped and group.isdecimal() else None
+        group_number = int(group) if is_grouped and group.isdecimal() else None
         colour = self.classes[label].colour if label in self.classes else None
-        self.labels.add_object(number, label, own, category=label, colour=colour)
+        self.labels.add_object(number, label, group_number, category=label, colour=colour)
         return number
 
     def draw(self, item: ET.Element, number: int, canvas: Canvas, image: int | None) -> None:
@@ -208,11 +210,11 @@ class _Reading:
         index = shape.frame if image is None else image
         if index is None or not 0 <= index < self.video.count:
             raise DatasetError(f"frame {index} is none of the video, which has {self.video.count}")
-        self._put(item, shape, index, number, canvas)
+        self._add_shape(item, shape, index, number, canvas)
 
     def draw_track(self, items: Sequence[ET.Element], number: int, canvas: Canvas, end: int) -> None:
         """Take the shapes of a track up to a frame; as CVAT does, fill the frames after key frames."""
-        items = sorted(items, key=lambda item: _whole(item.get("frame")) or 0)
+        items = sorted(items, key=lambda item: _integer(item.get("frame")) or 0)
         for item, later in zip_longest(items, items[1:]):
             if _is_set(item, "outside"):
                 continue
@@ -224,24 +226,24 @@ class _Reading:
             first, last = shape.frame or 0, end if goal is None else goal.frame or 0
             for index in range(first + 1, min(last, self.video.count)):
                 filled = _between(shape, goal, (index - first) / (last - first))
-                self._put(item, filled, index, number, canvas)
+                self._add_shape(item, filled, index, number, canvas)
 
-    def _put(self, item: ET.Element, shape: _AnyShape, index: int, number: int, canvas: Canvas) -> None:
+    def _add_shape(self, item: ET.Element, shape: _AnyShape, index: int, number: int, canvas: Canvas) -> None:
         self.levels.setdefault(number, shape.z_order)
-        (self.boxes if item.tag == "box" else self.drawn).append((index, number, shape.counts(canvas)))
-        if len(self.boxes) + len(self.drawn) > MAX_MASKS:
+        (self.boxes if item.tag == "box" else self.painted).append((index, number, shape.counts(canvas)))
+        if len(self.boxes) + len(self.painted) > MAX_MASKS:
             raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
-        there: dict[str, object] = {OCCLUDED: shape.occluded}
+        attributes: dict[str, object] = {OCCLUDED: shape.occluded}
         category = self.labels.class_of.get(number, "")
         defined = self.classes[category].attributes if category in self.classes else ()
         of_frames = {one.name for one in defined if one.of == "frame"}
         for about in item.iter("attribute"):
             name, value = about.get("name", ""), about.text or ""
             if name in of_frames:
-                there[name] = value
+                attributes[name] = value
             else:
                 self.labels.add_object(number, None, about={name: value})
-        self.there.append((index, number, there))
+        self.frame_attributes.append((index, number, attributes))
 
 
 def read_cvat(labels: Labels, text: str, video: Frames) -> None:
@@ -255,7 +257,7 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
     reading = _Reading(labels, video)
     tasks, task = _tasks(text, reading.classes), None
     if tasks:
-        task = _chosen(tasks, video)
+        task = _select_task(tasks, video)
     for item in _items(text):
         of = item.get("task_id")
         if task is not None and of is not None and of != task.id:
@@ -274,23 +276,23 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
                 labels.left_out["tracks without a shape"] += 1
         else:
             image = len(reading.images)
-            if reading.images.setdefault(_wanted(item, "name"), image) != image:
+            if reading.images.setdefault(_required(item, "name"), image) != image:
                 raise DatasetError("two of its images have one name")
             check_images(len(reading.images), video)
             for shape in shapes:
                 reading.draw(shape, reading.object_of(shape), _canvas(video, None, item), image)
     # A box says less than a mask: it counts where an object has nothing else, and lies below the others.
-    known = {(index, number) for index, number, _ in reading.drawn}
-    below = [box for box in sorted(reading.boxes, key=itemgetter(1)) if box[:2] not in known]
+    painted = {(index, number) for index, number, _ in reading.painted}
+    below = [box for box in sorted(reading.boxes, key=itemgetter(1)) if box[:2] not in painted]
     names = {name: reading.images[name] for name in sorted(reading.images, key=natural_key)}
     frames = {image: index for index, image in by_frame(names, video).items()} if names else {}
-    for place, number, counts in below + reading.drawn:
+    for place, number, counts in below + reading.painted:
         labels.add_mask(frames.get(place, place), number, counts)
     # Text alone is what a file has that says nothing more of its attributes.
     attributes = [one for each in reading.classes.values() for one in each.attributes]
     if any(one.type != "text" or one.of == "frame" for one in attributes):
         labels.schema = found_schema([*reading.classes.values()], ())
-    for place, number, about in reading.there:
+    for place, number, about in reading.frame_attributes:
         labels.add_frame_attributes(frames.get(place, place), number, about)
     labels.settle_frame_attributes()
     # What lies on top comes last in the list of objects.
@@ -333,22 +335,24 @@ def _tasks(text: str, classes: dict[str, ClassDefinition]) -> list[_Task]:
     sizes: dict[str, int | None] = {}
     for _, item in _parsed(text):
         if item.tag == "label":
-            given = [_attribute(one) for one in item.iter("attribute")]
+            attributes = [_attribute(one) for one in item.iter("attribute")]
             name = item.findtext("name", "")
             # The parts of a skeleton are no objects.
-            found = (
-                None if item.findtext("parent") else found_class(name, item.findtext("color"), None, given)
+            class_definition = (
+                None
+                if item.findtext("parent")
+                else found_class(name, item.findtext("color"), None, attributes)
             )
-            if found is not None:
-                classes[name] = found
+            if class_definition is not None:
+                classes[name] = class_definition
         elif item.tag in ("task", "job"):
             size = item.find("original_size")
             sizes = {
-                side: _whole(None if size is None else size.findtext(side)) for side in ("height", "width")
+                side: _integer(None if size is None else size.findtext(side)) for side in ("height", "width")
             }
             names = {item.findtext("name", ""), item.findtext("source", "")}
-            last = _whole(item.findtext("stop_frame"))
-            end = _whole(item.findtext("size")) if last is None else last + 1
+            last = _integer(item.findtext("stop_frame"))
+            end = _integer(item.findtext("size")) if last is None else last + 1
             called = {one for name in names for one in _called(name)}
             tasks.append(_Task(item.findtext("id", ""), called, **sizes, end=end))
         elif item.tag in ("meta", "track", "image"):
@@ -358,7 +362,7 @@ def _tasks(text: str, classes: dict[str, ClassDefinition]) -> list[_Task]:
             size = item.find("original_size") if item.tag == "meta" else None
             if size is not None and len(tasks) == 1 and tasks[0].height is None:
                 tasks[0].height, tasks[0].width = (
-                    _whole(size.findtext(side)) for side in ("height", "width")
+                    _integer(size.findtext(side)) for side in ("height", "width")
                 )
             break
     return tasks
@@ -380,19 +384,19 @@ def _attribute(item: ET.Element) -> AttributeDefinition | None:
 
 def _called(name: str) -> set[str]:
     """What a task or its video may be called here: with and without its ending."""
-    whole = frame_stem(name)
-    return {whole, whole.rpartition(".")[0] or whole} - {""}
+    stem = frame_stem(name)
+    return {stem, stem.rpartition(".")[0] or stem} - {""}
 
 
-def _whole(text: str | None) -> int | None:
+def _integer(text: str | None) -> int | None:
     text = (text or "").strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
-def _chosen(tasks: list[_Task], video: Frames) -> _Task:
+def _select_task(tasks: list[_Task], video: Frames) -> _Task:
     """The task of a file that is of this video."""
-    own = getattr(video, "name", None)
-    same = [task for task in tasks if own and frame_stem(own) in task.names]
+    video_name = getattr(video, "name", None)
+    same = [task for task in tasks if video_name and frame_stem(video_name) in task.names]
     if len(tasks) > 1 and len(same) != 1:
         names = first_few(sorted(name for task in tasks for name in task.names))
         raise DatasetError(
@@ -405,7 +409,7 @@ def _canvas(video: Frames, task: _Task | None, item: ET.Element) -> Canvas:
     """The canvas of an image by its size, of a track by that of its task."""
     if task is not None:
         return Canvas.of(video.size, task.height, task.width)
-    return Canvas.of(video.size, _whole(item.get("height")), _whole(item.get("width")))
+    return Canvas.of(video.size, _integer(item.get("height")), _integer(item.get("width")))
 
 
 def _is_set(item: ET.Element, key: str) -> bool:
@@ -413,7 +417,7 @@ def _is_set(item: ET.Element, key: str) -> bool:
     return item.get(key, "").lower() in ("1", "true")
 
 
-def _wanted(item: ET.Element, key: str) -> str:
+def _required(item: ET.Element, key: str) -> str:
     """Value of an element under a key."""
     if key not in item.attrib:
         raise DatasetError(f"a {item.tag} has no {key}")
@@ -453,20 +457,20 @@ def write_cvat(
             track = ET.SubElement(root, "track", id=str(next(numbers)), label=labels.names[i])
             track.attrib |= {"source": "semi-auto", "group_id": str(i)}
             left, top, width, height = cv2.boundingRect(plane.astype(np.uint8))
-            given = labels.attributes_at(index, i)
-            occluded = int(given.get(OCCLUDED) == CHECKED)
+            attributes = labels.attributes_at(index, i)
+            occluded = int(attributes.get(OCCLUDED) == CHECKED)
             about = {"frame": index, "keyframe": 1, "outside": 0, "occluded": occluded, "z_order": i,
                      "rle": ", ".join(map(str, row_runs(plane[top : top + height, left : left + width]))),
                      "left": left, "top": top, "width": width, "height": height}  # fmt: skip
             shape = ET.SubElement(track, "mask", {name: str(value) for name, value in about.items()})
-            for attribute, text in given.items():
+            for attribute, text in attributes.items():
                 ET.SubElement(shape, "attribute", name=attribute).text = text
         yield index
     ET.indent(root)
     write_complete(target, ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
-def _meta(written: Labels, colours: Mapping[str, str], name: str, length: int) -> ET.Element:
+def _meta(annotations: Labels, colours: Mapping[str, str], name: str, length: int) -> ET.Element:
     """Task metadata of CVAT."""
     meta = ET.Element("meta")
     task = ET.SubElement(meta, "task")
@@ -476,7 +480,7 @@ def _meta(written: Labels, colours: Mapping[str, str], name: str, length: int) -
         label = ET.SubElement(labels, "label")
         _add(label, name=kind, color=colour, type="mask")
         attributes = ET.SubElement(label, "attributes")
-        for one in written.fields_of(kind):
+        for one in annotations.fields_of(kind):
             about: dict[str, object] = {"name": one.name, "mutable": one.of == "frame"}
             about["input_type"] = _INPUTS[one.type]
             # CVAT gives the first value to whatever has none: a choice has an empty one, for "not said".
@@ -484,7 +488,7 @@ def _meta(written: Labels, colours: Mapping[str, str], name: str, length: int) -
             entry = ET.SubElement(attributes, "attribute")
             _add(entry, **about, default_value=values[0])
             ET.SubElement(entry, "values").text = "\n".join(map(without_controls, values))
-    height, width = written.size
+    height, width = annotations.size
     _add(ET.SubElement(task, "original_size"), width=width, height=height)
     return meta
 

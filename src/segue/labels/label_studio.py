@@ -93,12 +93,12 @@ def read_tasks(labels: Labels, text: str, where: str, video: Frames, config: str
     stills = [name for name in sorted(names, key=natural_key) if name not in videos]
     frames = by_frame({name: name for name in stills}, video) if stills else {}
     index_of = {name: index for index, name in frames.items()}
-    others = other_videos([name for name, has_boxes in names.items() if has_boxes], video)
+    foreign = other_videos([name for name, has_boxes in names.items() if has_boxes], video)
     setup = _configured(config)
     labels.schema = setup.schema
     numbers: dict[object, int] = {}
     for name, task in _named_tasks(text, where):
-        if name in others:
+        if name in foreign:
             continue
         regions = _regions(task)
         classes = _classes(regions)
@@ -134,11 +134,11 @@ def _named_tasks(text: str, where: str) -> Iterator[tuple[str, Item]]:
 
 def _in_full(item: Item) -> Item:
     """A task of JSON-MIN, which keeps each region as its value and the size of its image."""
-    given = [one for value in item.values() if isinstance(value, list) for one in value]
+    entries = [one for value in item.values() if isinstance(value, list) for one in value]
     regions = [
         {"id": f"r{number}", "type": next((key for key in one if key.endswith("labels")), ""), "value": one}
         | {key: one.get(key) for key in ("original_width", "original_height")}
-        for number, one in enumerate(given)
+        for number, one in enumerate(entries)
         if isinstance(one, dict)
     ]
     data = {key: value for key, value in item.items() if isinstance(value, str)}
@@ -165,8 +165,10 @@ def _suffix(place: str) -> str:
 def _regions(task: Item) -> list[Item]:
     """What the last annotator has drawn, else what a model has."""
     done = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
-    found = done or task.get("predictions") or ()
-    return [one for one in (found[-1].get("result") or () if found else ()) if isinstance(one, dict)]
+    annotations = done or task.get("predictions") or ()
+    return [
+        one for one in (annotations[-1].get("result") or () if annotations else ()) if isinstance(one, dict)
+    ]
 
 
 def _shape_of(region: Item) -> str | None:
@@ -180,13 +182,15 @@ def _shape_of(region: Item) -> str | None:
 
 def _classes(regions: Iterable[Item]) -> dict[str, str]:
     """Classes of regions by their ids; with the tag Labels an entry of its own names them."""
-    found: dict[str, str] = {}
+    classes: dict[str, str] = {}
     for region in regions:
         value = region.get("value")
-        named = value.get("labels") if isinstance(value, dict) and region.get("type") == "labels" else None
-        if isinstance(named, list) and named:
-            found.setdefault(str(region.get("id")), str(named[0]))
-    return found
+        class_names = (
+            value.get("labels") if isinstance(value, dict) and region.get("type") == "labels" else None
+        )
+        if isinstance(class_names, list) and class_names:
+            classes.setdefault(str(region.get("id")), str(class_names[0]))
+    return classes
 
 
 @dataclass(slots=True)
@@ -223,13 +227,13 @@ def _configured(config: str | None) -> _Setup:
 
     if config:
         walk(ET.fromstring(refuse_entities(config)), "")
-    given = [one for each in of_class.values() for one in each]
-    if any(keys.values()) or any(one.type != "text" or one.of == "frame" for one in given):
-        found = [
+    definitions = [one for each in of_class.values() for one in each]
+    if any(keys.values()) or any(one.type != "text" or one.of == "frame" for one in definitions):
+        classes = [
             found_class(name, colour, keys[name], of_class.get(name, []))
             for name, colour in setup.colours.items()
         ]
-        setup.schema = found_schema([one for one in found if one is not None], of_class.get("", ()))
+        setup.schema = found_schema([one for one in classes if one is not None], of_class.get("", ()))
     return setup
 
 
@@ -253,17 +257,17 @@ def _take(
     classes: Mapping[str, str],
 ) -> None:
     """Take a region of a task; ``index`` is the frame of its image, ``classes`` are those of its regions."""
-    kind, value, given = str(region.get("type")), region.get("value") or {}, region.get("id")
+    kind, value, region_id = str(region.get("type")), region.get("value") or {}, region.get("id")
     shape = _shape_of(region)
-    ours = _OURS.fullmatch(str(given))
-    key: object = int(ours[1]) if ours else (index, str(given))
+    ours = _OURS.fullmatch(str(region_id))
+    key: object = int(ours[1]) if ours else (index, str(region_id))
     if shape is None:
         if kind in ("textarea", "choices") and key in numbers:
             field_name = str(region.get("from_name"))
             one = setup.attributes.get(field_name)
             texts = value.get("text" if kind == "textarea" else "choices")
-            chosen = texts if isinstance(texts, list) else [texts]
-            text = chosen[0] if kind == "textarea" and chosen else ", ".join(map(str, chosen))
+            values = texts if isinstance(texts, list) else [texts]
+            text = values[0] if kind == "textarea" and values else ", ".join(map(str, values))
             name = field_name if one is None else one.name
             about = {name: CHECKED if one is not None and one.type == "check" else text}
             if one is not None and one.of == "frame":
@@ -275,26 +279,28 @@ def _take(
         return
     if kind == "labels" and key in numbers:  # repeats the shape of the region that it names
         return
-    named = value.get(kind) or value.get("labels")
-    label = str(named[0]) if isinstance(named, list) and named else classes.get(str(given))
+    class_names = value.get(kind) or value.get("labels")
+    label = (
+        str(class_names[0]) if isinstance(class_names, list) and class_names else classes.get(str(region_id))
+    )
     number = numbers.setdefault(key, len(numbers) + 1)
-    looks = {"category": label, "colour": setup.colours.get(label or "")}
-    labels.add_object(number, label, key if isinstance(key, int) else None, **looks)
+    appearance = {"category": label, "colour": setup.colours.get(label or "")}
+    labels.add_object(number, label, key if isinstance(key, int) else None, **appearance)
     size = region.get("original_height"), region.get("original_width")
     canvas = Canvas.of(video.size, *size)
     if shape == "videorectangle":
         for frame, box in _followed(value, video):
             labels.add_mask(frame, number, _percent_box(canvas, box))
         return
-    labels.add_mask(index, number, _drawn(shape, value, canvas))
+    labels.add_mask(index, number, _rasterise(shape, value, canvas))
 
 
 def _numbers(value: Item, *keys: str) -> list[float]:
     """Numbers of a shape, in percent."""
-    found = [value.get(key, 0 if key == "rotation" else None) for key in keys]
-    if not all(is_number(one) for one in found):
+    numbers = [value.get(key, 0 if key == "rotation" else None) for key in keys]
+    if not all(is_number(one) for one in numbers):
         raise DatasetError(f"a shape has no {', '.join(keys)} that are numbers")
-    return [float(one) for one in found if one is not None]
+    return [float(one) for one in numbers if one is not None]
 
 
 def _percent_box(canvas: Canvas, value: Item) -> bytes:
@@ -308,7 +314,7 @@ def _percent_box(canvas: Canvas, value: Item) -> bytes:
     return canvas.polygons([placed.round(6).ravel().tolist()])
 
 
-def _drawn(shape: str, value: Item, canvas: Canvas) -> bytes:
+def _rasterise(shape: str, value: Item, canvas: Canvas) -> bytes:
     height, width = canvas.own
     if shape == "brush":
         return canvas.plane(decode_brush(value.get("rle") or (), canvas.own))
@@ -332,15 +338,15 @@ def _followed(value: Item, video: Frames) -> Iterator[tuple[int, Item]]:
     keys.sort(key=lambda key: _numbers(key, "frame")[0])
     ratio = frames_in_tag(value, video.fps, video.count)
     last = tag_position(video, video.count - 1, ratio)
-    for key, after in zip(keys, [*keys[1:], None], strict=True):
-        begin, is_shown = _numbers(key, "frame")[0], key.get("enabled", True)
+    for key, following in zip(keys, [*keys[1:], None], strict=True):
+        begin, is_visible = _numbers(key, "frame")[0], key.get("enabled", True)
         first = index_at(video, begin, ratio)
-        end = _numbers(after, "frame")[0] if after else max(begin, last) + 1
-        until = index_at(video, end, ratio) if after else (video.count if is_shown else first + 1)
+        end = _numbers(following, "frame")[0] if following else max(begin, last) + 1
+        until = index_at(video, end, ratio) if following else (video.count if is_visible else first + 1)
         sides = ("x", "y", "width", "height", "rotation")
         now = _numbers(key, *sides)
-        then = now if after is None or not is_shown else _numbers(after, *sides)
-        for index in range(max(0, first), min(video.count, until if is_shown else min(first + 1, until))):
+        then = now if following is None or not is_visible else _numbers(following, *sides)
+        for index in range(max(0, first), min(video.count, until if is_visible else min(first + 1, until))):
             share = (tag_position(video, index, ratio) - begin) / max(1e-9, end - begin)
             mixed = (a + (b - a) * min(1.0, max(0.0, share)) for a, b in zip(now, then, strict=True))
             yield index, dict(zip(sides, mixed, strict=True))
@@ -440,10 +446,12 @@ def write_tasks(
             value = {"format": "rle", "rle": encode_brush(plane), "brushlabels": [labels.names[i]]}
             region = {"id": f"f{index}o{i}", "image_rotation": 0}
             results.append({**region, "value": value, **about})
-            given = labels.attributes_at(index, i)
+            attributes = labels.attributes_at(index, i)
             for field_name, name, one in fields:
-                if name in (None, labels.names[i]) and (said := _region_value(one, given.get(one.name))):
-                    results.append({**about, **region, "from_name": field_name, **said})
+                if name in (None, labels.names[i]) and (
+                    region_value := _region_value(one, attributes.get(one.name))
+                ):
+                    results.append({**about, **region, "from_name": field_name, **region_value})
         annotations = [{"id": number, "result": results}]
         data = {"image": address(index), "frame": index}
         tasks.append({"id": number, "data": data, "annotations": annotations})

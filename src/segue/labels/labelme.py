@@ -21,7 +21,7 @@ from segue.masks.files import read_levels
 from segue.masks.outlines import coco_polygons
 from segue.masks.shapes import Canvas
 
-WRITTEN = "5.5.0"
+LABELME_VERSION = "5.5.0"
 """The version of labelme whose files are written."""
 
 _NO_AREAS = {"point": "points", "points": "points", "line": "lines", "linestrip": "lines"}
@@ -52,8 +52,8 @@ class _Shape(Record):
 
     def about(self) -> dict[str, Any]:
         """What is said of the shape beside its label."""
-        further = {"description": self.description} if self.description else {}
-        return {**(self.flags or {}), **(self.attributes or {}), **further} | (
+        description = {"description": self.description} if self.description else {}
+        return {**(self.flags or {}), **(self.attributes or {}), **description} | (
             {"difficult": True} if self.difficult else {}
         )
 
@@ -126,8 +126,8 @@ def read_labelme(labels: Labels, files: Mapping[str, Callable[[], str]], video: 
                 counts = shape.counts(canvas)
             except SegueError as error:
                 raise DatasetError(f"{where}: {error}") from None
-            own = None if shape.group_id is None else (shape.label, shape.group_id)
-            number = numbering.number(index, shape.label, own)
+            group = None if shape.group_id is None else (shape.label, shape.group_id)
+            number = numbering.number(index, shape.label, group)
             labels.add_object(number, shape.label, shape.group_id, shape.about(), category=shape.label)
             labels.add_mask(index, number, counts, shape.score)
 
@@ -193,4 +193,4 @@ def labelme_text(labels: Labels, index: int, image: str) -> str:
         for corners in coco_polygons(plane)
     ]
     about = {"imagePath": image, "imageData": None, "imageHeight": height, "imageWidth": width}
-    return json.dumps({"version": WRITTEN, "flags": {}, "shapes": shapes, **about})
+    return json.dumps({"version": LABELME_VERSION, "flags": {}, "shapes": shapes, **about})

@@ -16,9 +16,9 @@ from pycocotools import mask as coco_mask
 from segue.errors import DatasetError
 from segue.labels.schema import (
     CHECKED,
-    LONGEST_NAME,
-    LONGEST_VALUE,
     MAX_ATTRIBUTES,
+    MAX_NAME_LENGTH,
+    MAX_VALUE_LENGTH,
     OCCLUDED,
     UNCHECKED,
     AttributeDefinition,
@@ -62,8 +62,8 @@ class Frames(Protocol):
 
 def held_at(values: Mapping[int, str], frame: int) -> str | None:
     """The value that holds on a frame: the last one up to there, None before the first one."""
-    before = [index for index in values if index <= frame]
-    return values[max(before)] if before else None
+    key_frames = [index for index in values if index <= frame]
+    return values[max(key_frames)] if key_frames else None
 
 
 def decoded(counts: str, size: tuple[int, int]) -> BoolArray:
@@ -116,8 +116,10 @@ class Labels:
     def attributes_at(self, frame: int, number: int) -> dict[str, str]:
         """Attributes of an object, with those that it has on a frame."""
         points = self.frame_attributes.get(number, {})
-        there = {name: held_at(values, frame) for name, values in points.items()}
-        return self.attributes.get(number, {}) | {name: value for name, value in there.items() if value}
+        frame_values = {name: held_at(values, frame) for name, values in points.items()}
+        return self.attributes.get(number, {}) | {
+            name: value for name, value in frame_values.items() if value
+        }
 
     def fields(self) -> list[tuple[str | None, AttributeDefinition]]:
         """All attributes, with the class whose objects have them, None for any.
@@ -125,7 +127,7 @@ class Labels:
         Those that objects have beside the schema are texts.
         """
         defined = [*self.schema.all_attributes()]
-        found: dict[str, AttributeDefinition] = {}
+        free_fields: dict[str, AttributeDefinition] = {}
         for number, name in self.names.items():
             for of, names in (("object", self.attributes), ("frame", self.frame_attributes)):
                 for attribute in names.get(number, ()):
@@ -134,8 +136,8 @@ class Labels:
                         free = AttributeDefinition.model_construct(
                             name=attribute, type="text", of=of, values=()
                         )
-                        found.setdefault(attribute, free)
-        return [*((None, one) for one in found.values()), *defined]
+                        free_fields.setdefault(attribute, free)
+        return [*((None, one) for one in free_fields.values()), *defined]
 
     def fields_of(self, name: str) -> list[AttributeDefinition]:
         """The attributes of objects of a class or name; a class may define one that others have as a text."""
@@ -145,28 +147,33 @@ class Labels:
     def values_at(self, frame: int, number: int) -> dict[str, str | bool]:
         """Attributes of an object on a frame; those of check boxes are True or False."""
         about = self.attributes_at(frame, number)
-        found: dict[str, str | bool] = {**about}
+        values: dict[str, str | bool] = {**about}
         for one in self.schema.attributes_of(self.names[number]):
             if one.type == "check" and one.name in about:
-                found[one.name] = about[one.name] == CHECKED
-        return found
+                values[one.name] = about[one.name] == CHECKED
+        return values
 
     def add_object(
-        self, number: int, name: str | None, own: object = None, about: object = None, **looks: object
+        self,
+        number: int,
+        name: str | None,
+        recorded_id: object = None,
+        about: object = None,
+        **appearance: object,
     ) -> None:
         """Take an object, or further attributes of a known one, as far as a project has room.
 
-        ``looks`` are its ``category`` and ``colour``.
+        ``appearance`` are its ``category`` and ``colour``.
         """
         if number not in self.names:
             if len(self.names) >= MAX_OBJECTS:
                 raise DatasetError(f"has more than {MAX_OBJECTS} objects; import it in parts")
-            self.names[number] = without_controls(name or "")[:LONGEST_NAME] or f"Object {number}"
-            if isinstance(own, int):
-                self.ids[number] = own
-            if isinstance(category := looks.get("category"), str):
-                self.class_of[number] = without_controls(category)[:LONGEST_NAME]
-            if isinstance(colour := looks.get("colour"), str) and _COLOUR.fullmatch(colour):
+            self.names[number] = without_controls(name or "")[:MAX_NAME_LENGTH] or f"Object {number}"
+            if isinstance(recorded_id, int):
+                self.ids[number] = recorded_id
+            if isinstance(category := appearance.get("category"), str):
+                self.class_of[number] = without_controls(category)[:MAX_NAME_LENGTH]
+            if isinstance(colour := appearance.get("colour"), str) and _COLOUR.fullmatch(colour):
                 self.colour_of[number] = colour.lower()
         for key, value in about.items() if isinstance(about, dict) else ():
             self._take(self.attributes.setdefault(number, {}), key, value)
@@ -174,10 +181,10 @@ class Labels:
     def add_frame_attributes(self, frame: int, number: int, about: Mapping[str, object]) -> None:
         """Take attributes that a known object has on a frame."""
         points = self.frame_attributes.setdefault(number, {})
-        taken: dict[str, str] = {}
+        texts: dict[str, str] = {}
         for key, value in about.items():
-            self._take(taken, key, value)
-        for key, text in taken.items():
+            self._take(texts, key, value)
+        for key, text in texts.items():
             if key in points or len(points) < MAX_ATTRIBUTES:
                 points.setdefault(key, {})[frame] = text
 
@@ -186,25 +193,25 @@ class Labels:
 
         A shape that some file calls occluded makes that an attribute of the schema.
         """
-        shown: dict[int, list[int]] = {}
+        frames_of: dict[int, list[int]] = {}
         for frame, masks in self.masks.items():
             for number in masks:
-                shown.setdefault(number, []).append(frame)
+                frames_of.setdefault(number, []).append(frame)
         for number, points in self.frame_attributes.items():
             for name, values in [*points.items()]:
                 defined = self.schema.attribute(self.class_of.get(number), name)
                 of_box = name == OCCLUDED if defined is None else defined.type == "check"
-                for frame in shown.get(number, ()):
+                for frame in frames_of.get(number, ()):
                     values.setdefault(frame, UNCHECKED if of_box else "")
                 if of_box:  # one that was never ticked says nothing
                     first = min((frame for frame, value in values.items() if value == CHECKED), default=None)
-                    kept = {
+                    changes = {
                         frame: value
                         for frame, value in values.items()
                         if first is not None and frame >= first
                     }
-                    points[name] = kept
-                    if kept and defined is None:
+                    points[name] = changes
+                    if changes and defined is None:
                         self.schema = self.schema.with_additions(_OCCLUDED)
         self.frame_attributes = {
             number: {name: values for name, values in points.items() if values}
@@ -212,13 +219,13 @@ class Labels:
         }
 
     @staticmethod
-    def _take(known: dict[str, str], key: str, value: object) -> None:
+    def _take(texts: dict[str, str], key: str, value: object) -> None:
         key = without_controls(key)
-        room = key in known or len(known) < MAX_ATTRIBUTES
+        room = key in texts or len(texts) < MAX_ATTRIBUTES
         if isinstance(value, bool):
             value = CHECKED if value else UNCHECKED
-        if room and 0 < len(key) <= LONGEST_NAME and isinstance(value, str | int | float):
-            known[key] = without_controls(str(value))[:LONGEST_VALUE]
+        if room and 0 < len(key) <= MAX_NAME_LENGTH and isinstance(value, str | int | float):
+            texts[key] = without_controls(str(value))[:MAX_VALUE_LENGTH]
 
     def add_mask(self, frame: int, number: int, counts: bytes | None, score: float | None = None) -> None:
         """Take checked run lengths of an object on a frame; those of one object become one mask."""
@@ -227,8 +234,8 @@ class Labels:
             raise DatasetError(f"has more than {MAX_MASKS} masks; import it in parts")
         masks = self.masks.setdefault(frame, {})
         if counts:
-            given = [each for each in (masks.get(number), counts) if each]
-            united = coco_mask.merge([{"size": self.size, "counts": each} for each in given])
+            masks_to_merge = [each for each in (masks.get(number), counts) if each]
+            united = coco_mask.merge([{"size": self.size, "counts": each} for each in masks_to_merge])
             if coco_mask.area(united):
                 masks[number] = united["counts"].decode()
         if score is not None:
@@ -236,20 +243,20 @@ class Labels:
 
     def add_files(self, files: Mapping[int, Callable[[], IndexMask]]) -> None:
         """Take mask files by frame; where no object has a name, all that they show are taken."""
-        named = bool(self.names)
+        has_names = bool(self.names)
         for index, read in files.items():
             mask = read()
             if mask.shape != self.size:
                 shape, video = (f"{width}x{height}" for height, width in (mask.shape, self.size))
                 turned = "; turn it as the video is" if mask.shape == self.size[::-1] else ""
                 raise DatasetError(f"a mask is {shape}, the video {video}{turned}")
-            shown = [number for number in measure(mask) if number in self.names or not named]
-            if not named:
-                for number in shown:
+            numbers = [number for number in measure(mask) if number in self.names or not has_names]
+            if not has_names:
+                for number in numbers:
                     self.add_object(number, None, number)
-            found = encode_objects(mask, shown)
-            self.masks[index] = {number: rle["counts"] for number, rle in found.items()}
-        if not named:
+            encoded = encode_objects(mask, numbers)
+            self.masks[index] = {number: rle["counts"] for number, rle in encoded.items()}
+        if not has_names:
             self.sort_objects(int)
 
     def leave_void_out(self, _: str) -> None:
@@ -266,18 +273,18 @@ class Numbering:
 
     def __init__(self) -> None:
         self._numbers: dict[object, int] = {}
-        self._seen: Counter[object] = Counter()
+        self._counts: Counter[object] = Counter()
 
-    def number(self, frame: int, category: object, own: object = None) -> int:
+    def number(self, frame: int, category: object, recorded_id: object = None) -> int:
         """The number of an object on a frame, from 1 on."""
-        key = (category, self._seen[frame, category]) if own is None else (None, own)
-        self._seen[frame, category] += 1
+        key = (category, self._counts[frame, category]) if recorded_id is None else (None, recorded_id)
+        self._counts[frame, category] += 1
         return self._numbers.setdefault(key, len(self._numbers) + 1)
 
 
-def by_frame(named: Mapping[str, T], video: Frames) -> dict[int, T]:
+def by_frame(by_name: Mapping[str, T], video: Frames) -> dict[int, T]:
     """Named items by frame; see :func:`segue.utils.naming.match_frames`."""
-    return dict(zip(match_frames([*named], video.count, video.names), named.values(), strict=True))
+    return dict(zip(match_frames([*by_name], video.count, video.names), by_name.values(), strict=True))
 
 
 def frame_at(video: Frames, seconds: float) -> int:
@@ -296,14 +303,18 @@ def check_images(number: int, video: Frames) -> None:
         raise DatasetError(f"it has {number} images, but {frames}")
 
 
-def other_videos(drawn: Sequence[str], video: Frames) -> set[str]:
+def other_videos(annotated: Sequence[str], video: Frames) -> set[str]:
     """Those of the videos that a file is of which are not meant."""
-    if len(drawn) < 2:
+    if len(annotated) < 2:
         return set()
     # Label Studio puts a random prefix before the names of files that are uploaded.
-    own = getattr(video, "name", None)
-    names = {name: PurePosixPath(frame_stem(name)).stem for name in drawn}
-    same = [name for name, stem in names.items() if own and (stem == own or stem.endswith(f"-{own}"))]
+    video_name = getattr(video, "name", None)
+    names = {name: PurePosixPath(frame_stem(name)).stem for name in annotated}
+    same = [
+        name
+        for name, stem in names.items()
+        if video_name and (stem == video_name or stem.endswith(f"-{video_name}"))
+    ]
     if len(same) != 1:
         raise DatasetError("it is of several videos; export this one alone")
-    return {*drawn} - {*same}
+    return {*annotated} - {*same}

@@ -40,12 +40,12 @@ class Tree:
         self._archive = None if path.is_dir() else zipfile.ZipFile(path)
         self._members: dict[str, zipfile.ZipInfo] = {}
         if self._archive is None:
-            found = [*_below(path)]
+            members = [*_below(path)]
         else:
             infos = [info for info in self._archive.infolist() if not info.is_dir()]
             self._members = {info.filename.replace("\\", "/"): info for info in infos}
-            found = [*self._members]
-        self.names = sorted((name for name in found if not is_hidden(name)), key=natural_key)
+            members = [*self._members]
+        self.names = sorted((name for name in members if not is_hidden(name)), key=natural_key)
 
     def ending(self, *suffixes: str) -> list[str]:
         """The files with one of these endings, in small letters."""

@@ -26,7 +26,7 @@ from segue.labels.labels import Frames, Labels, Numbering, by_frame
 from segue.labels.mattes import read_matte
 from segue.labels.opening import Tree, json_entries, read_text
 from segue.labels.others import name_program
-from segue.labels.schema import LONGEST_NAME
+from segue.labels.schema import MAX_NAME_LENGTH
 from segue.labels.text import first_problem, without_controls
 from segue.labels.via import is_via, read_via
 from segue.labels.yolo import has_shapes, is_label, read_yolo
@@ -41,7 +41,7 @@ from segue.video.sources.kinds import FILM_SUFFIXES
 
 Colour: TypeAlias = "tuple[int, int, int]"
 
-WRITTEN = ("masks", "cdnet", "ytvis.json", "coco.json")
+RESULT_FORMATS = ("masks", "cdnet", "ytvis.json", "coco.json")
 """Results of segue in the folder of a video, in the order of search."""
 
 DAMAGED = (
@@ -94,9 +94,9 @@ def read_labels(path: Path, video: Frames, name: str | None = None) -> Labels:
     """
     where = name or str(path)
     labels = Labels(video.size)
-    with _errors_named(where, path):
+    with _with_location(where, path):
         if path.is_dir():
-            path = next((path / name for name in WRITTEN if (path / name).exists()), path)
+            path = next((path / name for name in RESULT_FORMATS if (path / name).exists()), path)
         read = _read_folder if path.is_dir() else _READERS.get(path.suffix.lower())
         if read is not None:
             read(labels, path, video)
@@ -154,32 +154,34 @@ def _read_archive(labels: Labels, path: Path, video: Frames) -> None:
 def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
     """Find out what a folder or an archive holds."""
     masks = _mask_files(tree, video)
-    beside = not any(len(PurePosixPath(name).parts) == 1 for name in masks)
+    only_in_folders = not any(len(PurePosixPath(name).parts) == 1 for name in masks)
     annotations = [name for name in tree.ending(".xml", ".json") if not _is_set_up(name)]
-    named = [name for name in annotations if PurePosixPath(name).name.startswith(_ANNOTATIONS)]
-    chosen = (named if beside else []) or ([] if masks else annotations)
+    annotation_files = [name for name in annotations if PurePosixPath(name).name.startswith(_ANNOTATIONS)]
+    selected = (annotation_files if only_in_folders else []) or ([] if masks else annotations)
     texts = [name for name in tree.ending(".txt") if is_label(name)]
     texts = [name for name in texts if _LABELS & {*PurePosixPath(name).parts[:-1]}] or (
         [name for name in texts if len(PurePosixPath(name).parts) == 1]
     )
     masks = _without_images(tree, masks, texts)
-    if not masks and not chosen and not texts:
+    if not masks and not selected and not texts:
         masks = _mask_files(tree, video, ".tif", ".tiff", ".bmp") or _mask_files(tree, video, ".jpg", ".jpeg")
     if len(annotations) > 1 or masks:  # the PNG files beside may be images, not masks
-        kinds = {name: _kind_beside(tree, name, masks) for name in annotations}
+        kinds = {name: _kind_among(tree, name, masks) for name in annotations}
         if kinds and {*kinds.values()} == {"labelme"}:
             read_labelme(labels, {name: partial(tree.text, name) for name in kinds}, video)
             return
         if "labelme" in kinds.values():
-            chosen = annotations
-        chosen = chosen or [name for name, kind in kinds.items() if kind == "images"]
-    if len(chosen) > 1:
-        if chosen[0].lower().endswith(".json"):
-            _refuse_other(tree.text(chosen[0]), chosen[0])
-        raise DatasetError(f"holds several annotation files, {first_few(chosen)}; give the one of this video")
-    if chosen:
+            selected = annotations
+        selected = selected or [name for name, kind in kinds.items() if kind == "images"]
+    if len(selected) > 1:
+        if selected[0].lower().endswith(".json"):
+            _refuse_other(tree.text(selected[0]), selected[0])
+        raise DatasetError(
+            f"holds several annotation files, {first_few(selected)}; give the one of this video"
+        )
+    if selected:
         config = next((tree.text(name) for name in tree.ending(".xml") if _is_set_up(name)), None)
-        read_annotation_text(labels, tree.text(chosen[0]), chosen[0], video, config)
+        read_annotation_text(labels, tree.text(selected[0]), selected[0], video, config)
     elif texts and not masks:
         read_yolo(labels, tree, texts, video)
     elif folders := _of_objects(masks, video):
@@ -206,11 +208,11 @@ def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
 def _without_images(tree: Tree, masks: list[str], texts: list[str]) -> list[str]:
     """Masks without the folders of PNG images that have labels of YOLO beside them."""
     stems = {str(PurePosixPath(name).with_suffix("")) for name in masks}
-    beside = [name for name in texts if str(PurePosixPath(name).with_suffix("")) in stems]
-    first = next((text for name in beside if (text := tree.text(name)).strip()), "")
+    box_files = [name for name in texts if str(PurePosixPath(name).with_suffix("")) in stems]
+    first = next((text for name in box_files if (text := tree.text(name)).strip()), "")
     if not has_shapes(first):
         return masks
-    folders = {PurePosixPath(name).parent for name in beside}
+    folders = {PurePosixPath(name).parent for name in box_files}
     return [name for name in masks if PurePosixPath(name).parent not in folders]
 
 
@@ -222,20 +224,22 @@ def _class_list(tree: Tree) -> dict[int, str]:
     lines = [line.strip() for line in tree.text(names[0]).splitlines()]
     lines = [line for line in lines if line != "__ignore__"]  # labelme's first line, which is no value
     first = 0 if lines and lines[0].strip("_").lower() in ("", *_BACKGROUND) else 1
-    named = ((number, line) for number, line in enumerate(lines, first) if line)  # an empty one has a number
-    return {number: without_controls(line)[:LONGEST_NAME] for number, line in named}
+    numbered = (
+        (number, line) for number, line in enumerate(lines, first) if line
+    )  # an empty one has a number
+    return {number: without_controls(line)[:MAX_NAME_LENGTH] for number, line in numbered}
 
 
 def _label_map(tree: Tree) -> dict[Colour, str]:
     """Classes by their colour in masks, as CVAT lists them in a file beside."""
-    found: dict[Colour, str] = {}
+    labels_by_colour: dict[Colour, str] = {}
     for name in tree.ending(".txt"):
         pattern = _LABEL_MAPS.get(PurePosixPath(name).name)
         for line in tree.text(name).splitlines() if pattern else ():
             if match := re.fullmatch(pattern or "", line.strip()):
                 *levels, label = match.group("red", "green", "blue", "label")
-                found[int(levels[0]), int(levels[1]), int(levels[2])] = label
-    return found
+                labels_by_colour[int(levels[0]), int(levels[1]), int(levels[2])] = label
+    return labels_by_colour
 
 
 def _name_classes(labels: Labels, tree: Tree, files: dict[int, str], colours: dict[Colour, str]) -> None:
@@ -243,7 +247,7 @@ def _name_classes(labels: Labels, tree: Tree, files: dict[int, str], colours: di
 
     Where an id is of several classes, ids count the objects of each image anew: the n-th of a class is one.
     """
-    named: dict[tuple[int, int], str] = {}  # by frame and id
+    class_at: dict[tuple[int, int], str] = {}  # by frame and id
     for index, planes in ((index, labels.planes(index)) for index in files if index in labels.masks):
         with open_image(tree.mask_file(files[index]), files[index]) as image:
             levels = np.array(image.convert("RGB"))
@@ -252,22 +256,24 @@ def _name_classes(labels: Labels, tree: Tree, files: dict[int, str], colours: di
         for number, plane in planes.items():
             values, counts = np.unique(levels[plane], axis=0, return_counts=True)
             red, green, blue = values[counts.argmax()].tolist()
-            named[index, number] = colours.get((red, green, blue), "")
+            class_at[index, number] = colours.get((red, green, blue), "")
     classes: dict[int, set[str]] = {}
-    for (_, number), label in named.items():
+    for (_, number), label in class_at.items():
         classes.setdefault(number, set()).add(label)
     levels_of = {label: "#{:02x}{:02x}{:02x}".format(*colour) for colour, label in colours.items()}
-    numbering, masks, known = Numbering(), labels.masks, labels.names
+    numbering, masks, names = Numbering(), labels.masks, labels.names
     is_consistent = all(len(each) == 1 for each in classes.values())
     labels.masks, labels.names, labels.ids = {}, {}, {}
-    for index, shown in masks.items():
+    for index, objects in masks.items():
         labels.masks[index] = {}
-        for number, lengths in shown.items():
-            name = named.get((index, number)) or None
-            own = number if is_consistent else numbering.number(index, name)
-            looks = {"category": name, "colour": levels_of.get(name or "")}
-            labels.add_object(own, name or known[number], number if is_consistent else None, **looks)
-            labels.masks[index][own] = lengths
+        for number, lengths in objects.items():
+            name = class_at.get((index, number)) or None
+            object_number = number if is_consistent else numbering.number(index, name)
+            appearance = {"category": name, "colour": levels_of.get(name or "")}
+            labels.add_object(
+                object_number, name or names[number], number if is_consistent else None, **appearance
+            )
+            labels.masks[index][object_number] = lengths
 
 
 def _is_stack(tree: Tree, name: str) -> bool:
@@ -276,19 +282,19 @@ def _is_stack(tree: Tree, name: str) -> bool:
         return len(stack.pages) > 1
 
 
-def _kind_beside(tree: Tree, name: str, files: Iterable[str]) -> Literal["labelme", "images"] | None:
+def _kind_among(tree: Tree, name: str, files: Iterable[str]) -> Literal["labelme", "images"] | None:
     """Whether a file of annotations is of labelme, or names some of these PNG files as its images."""
     try:
         text = tree.text(name)
         if is_labelme(text):
             return "labelme"
-        is_known = any(word in text for word in ('"annotations"', "<image ")) or is_via(text, name)
+        is_supported = any(word in text for word in ('"annotations"', "<image ")) or is_via(text, name)
     except (SegueError, ValueError):  # too large or damaged; it may not be needed
         return None
-    if not is_known or "segments_info" in text:  # COCO's panoptic labels name masks
+    if not is_supported or "segments_info" in text:  # COCO's panoptic labels name masks
         return None
-    named = {*_PNG_NAME.findall(text)}
-    return None if named.isdisjoint(PurePosixPath(file).name for file in files) else "images"
+    mask_names = {*_PNG_NAME.findall(text)}
+    return None if mask_names.isdisjoint(PurePosixPath(file).name for file in files) else "images"
 
 
 def _is_set_up(name: str) -> bool:
@@ -339,8 +345,8 @@ def _mask_files(tree: Tree, video: Frames, *suffixes: str) -> list[str]:
     folders = {PurePosixPath(name).parent for name in files}
     if len(folders) < 2:
         return files
-    own = getattr(video, "name", None)
-    same = [folder for folder in folders if own and frame_stem(folder.name) == frame_stem(own)]
+    video_name = getattr(video, "name", None)
+    same = [folder for folder in folders if video_name and frame_stem(folder.name) == frame_stem(video_name)]
     if len(same) == 1:
         return [name for name in files if PurePosixPath(name).parent == same[0]]
     highest = min(len(folder.parts) for folder in folders)
@@ -393,7 +399,7 @@ def _is_of_label_studio(text: str, where: str) -> bool:
 
 
 @contextmanager
-def _errors_named(where: str, path: Path) -> Iterator[None]:
+def _with_location(where: str, path: Path) -> Iterator[None]:
     """Errors of readers, in one line that calls the file ``where``, wherever it lies (``path``)."""
     try:
         yield

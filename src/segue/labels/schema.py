@@ -20,10 +20,10 @@ from segue.errors import PromptError, SegueError
 from segue.labels.text import first_problem, without_controls
 from segue.utils.inputs import check_file
 
-LONGEST_NAME = 80
+MAX_NAME_LENGTH = 80
 """Characters of the name of an object; the page has no room for more."""
 
-LONGEST_VALUE = 200
+MAX_VALUE_LENGTH = 200
 """Characters of an attribute of an object."""
 
 MAX_ATTRIBUTES = 40
@@ -58,8 +58,10 @@ def _free(name: str) -> str:
 
 
 _Stripped = StringConstraints(strip_whitespace=True)
-_Name = Annotated[str, _Stripped, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_printable)]
-_Value = Annotated[str, _Stripped, Field(min_length=1, max_length=LONGEST_VALUE), AfterValidator(_printable)]
+_Name = Annotated[str, _Stripped, Field(min_length=1, max_length=MAX_NAME_LENGTH), AfterValidator(_printable)]
+_Value = Annotated[
+    str, _Stripped, Field(min_length=1, max_length=MAX_VALUE_LENGTH), AfterValidator(_printable)
+]
 _Colour = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$"), AfterValidator(str.lower)]
 _Key = Annotated[str, Field(pattern="^[0-9a-zA-Z]$"), AfterValidator(str.lower)]
 
@@ -133,8 +135,8 @@ class LabelSchema(_Part):
 
     def attributes_of(self, category: str | None) -> tuple[AttributeDefinition, ...]:
         """Attributes of the objects of a class; those of all classes come first."""
-        own = (one.attributes for one in self.classes if one.name == category)
-        return (*self.attributes, *next(own, ()))
+        class_attributes = (one.attributes for one in self.classes if one.name == category)
+        return (*self.attributes, *next(class_attributes, ()))
 
     def attribute(self, category: str | None, name: str) -> AttributeDefinition | None:
         """An attribute of the objects of a class, if it is defined."""
@@ -161,25 +163,25 @@ class LabelSchema(_Part):
 
     def with_classes(self, names: Sequence[str]) -> LabelSchema:
         """The same with these classes alone, as they are defined or without attributes."""
-        known = {one.name: one for one in self.classes}
-        classes = [known.get(name.strip(), {"name": name}) for name in names]
+        by_name = {one.name: one for one in self.classes}
+        classes = [by_name.get(name.strip(), {"name": name}) for name in names]
         return schema_of({"classes": classes, "attributes": self.attributes})
 
     def with_additions(self, other: LabelSchema) -> LabelSchema:
         """The same with what it lacks; raises SegueError where there is no room."""
-        known = {one.name: one for one in self.classes}
+        by_name = {one.name: one for one in self.classes}
         keys = {one.key for one in self.classes}
-        taken = {one.name for _, one in self.all_attributes()}
-        general = [one for one in other.attributes if one.name not in taken]
+        used_names = {one.name for _, one in self.all_attributes()}
+        general = [one for one in other.attributes if one.name not in used_names]
         barred = {one.name for one in (*self.attributes, *general)}
         for each in other.classes:
-            old = known.get(each.name) or each.model_copy(
+            old = by_name.get(each.name) or each.model_copy(
                 update={"attributes": (), "key": None if each.key in keys else each.key}
             )
             names = barred | {one.name for one in old.attributes}
             added = tuple(one for one in each.attributes if one.name not in names)
-            known[each.name] = old.model_copy(update={"attributes": (*old.attributes, *added)})
-        values = {"classes": tuple(known.values()), "attributes": (*self.attributes, *general)}
+            by_name[each.name] = old.model_copy(update={"attributes": (*old.attributes, *added)})
+        values = {"classes": tuple(by_name.values()), "attributes": (*self.attributes, *general)}
         return schema_of(values)
 
     def as_json(self) -> dict[str, Any]:
@@ -225,18 +227,20 @@ def found_schema(
     classes: Sequence[ClassDefinition], attributes: Sequence[AttributeDefinition]
 ) -> LabelSchema:
     """The schema that a file of another program implies; what several classes all have is of every class."""
-    named = {one.name: one for one in reversed(classes)}
-    shared = set.intersection(*(set(one.attributes) for one in named.values())) if len(named) > 1 else set()
+    by_name = {one.name: one for one in reversed(classes)}
+    shared = (
+        set.intersection(*(set(one.attributes) for one in by_name.values())) if len(by_name) > 1 else set()
+    )
     general = {one.name: one for one in attributes}
     general |= {one.name: one for each in classes for one in each.attributes if one in shared}
-    kept = [
+    reduced = [
         each.model_copy(
             update={"attributes": tuple(one for one in each.attributes if one.name not in general)}
         )
-        for each in reversed(named.values())
+        for each in reversed(by_name.values())
     ]
     return LabelSchema().with_additions(
-        LabelSchema.model_construct(classes=tuple(kept), attributes=tuple(general.values()))
+        LabelSchema.model_construct(classes=tuple(reduced), attributes=tuple(general.values()))
     )
 
 
@@ -244,8 +248,8 @@ def found_class(
     name: str, colour: str | None, key: str | None, attributes: Sequence[AttributeDefinition | None]
 ) -> ClassDefinition | None:
     """A class of another program, as far as a schema has room for it; None where it has no usable name."""
-    own = {one.name: one for one in attributes if one is not None}
-    about: dict[str, Any] = {"attributes": tuple(own.values())[:MAX_ATTRIBUTES]}
+    by_name = {one.name: one for one in attributes if one is not None}
+    about: dict[str, Any] = {"attributes": tuple(by_name.values())[:MAX_ATTRIBUTES]}
     for field, value in (("colour", colour), ("key", key)):
         if value and _or_none(ClassDefinition, {"name": "name", field: value}):
             about[field] = value

@@ -66,13 +66,13 @@ class OutlinedStills:
         else:
             if any(kind in text for kind in ('"rectangle"', '"rotation"')):
                 raise DatasetError(f"{where}: a box is no mask; draw outlines")
-            drawn = image_name(text) or name
-            read_labelme(labels, {where: lambda: text}, _OneImage(size, (frame_stem(drawn),)))
+            image_file = image_name(text) or name
+            read_labelme(labels, {where: lambda: text}, _OneImage(size, (frame_stem(image_file),)))
         mask = np.zeros(size, np.uint8)
-        shown = labels.masks.get(0, {})
-        largest = sorted(shown, key=partial(labels.area, 0), reverse=True)[:MAX_OBJECTS]
+        objects = labels.masks.get(0, {})
+        largest = sorted(objects, key=partial(labels.area, 0), reverse=True)[:MAX_OBJECTS]
         for value, number in enumerate(largest, 1):
-            mask[decoded(shown[number], size)] = value
+            mask[decoded(objects[number], size)] = value
         return mask
 
     def check(self, i: int) -> None:
@@ -89,15 +89,15 @@ def open_outlined(folder: Path) -> OutlinedStills | None:
     if has_shapes(first):
         pairs = _of_texts(files, texts, folder)
     else:
-        found = tree.ending(".json")
-        if not found or not is_labelme(tree.text(found[0])):
+        label_files = tree.ending(".json")
+        if not label_files or not is_labelme(tree.text(label_files[0])):
             return None
-        pairs = _of_labelme(files, {name: image_name(tree.text(name)) for name in found}, folder)
-        if lonely := {*found} - {name for _, name in pairs}:
+        pairs = _of_labelme(files, {name: image_name(tree.text(name)) for name in label_files}, folder)
+        if lonely := {*label_files} - {name for _, name in pairs}:
             raise DatasetError(f"{folder} lacks the image of {first_few(sorted(lonely))}")
     trained = [pair for pair in pairs if any(part.startswith(_SPLIT) for part in _folders(pair[1]))]
-    shown = tuple(pair for pair in trained or pairs if read_text(folder / pair[1]).strip())
-    return OutlinedStills(folder, shown) if shown else None
+    labelled = tuple(pair for pair in trained or pairs if read_text(folder / pair[1]).strip())
+    return OutlinedStills(folder, labelled) if labelled else None
 
 
 def is_outlined(folder: Path) -> bool:
@@ -130,14 +130,16 @@ def _beside_images(files: Sequence[str], texts: Iterable[str]) -> list[str]:
 def _of_texts(files: Sequence[str], texts: Iterable[str], folder: Path) -> list[tuple[str, str]]:
     """Files of labels with the images of their stems."""
     images = _Images({_stem(name): name for name in _of_one_kind(files, folder)})
-    found = ((images.find(name, PurePosixPath(name).stem), name) for name in texts)
-    return [(image, name) for image, name in found if image is not None]
+    pairs = ((images.find(name, PurePosixPath(name).stem), name) for name in texts)
+    return [(image, name) for image, name in pairs if image is not None]
 
 
-def _of_labelme(files: Sequence[str], drawn: Mapping[str, str | None], folder: Path) -> list[tuple[str, str]]:
+def _of_labelme(
+    files: Sequence[str], image_names: Mapping[str, str | None], folder: Path
+) -> list[tuple[str, str]]:
     """Files of labelme with the images that they name, else with those of their stems."""
-    named = _Images({name: name for name in files})
-    pairs = {name: image and named.find(name, image) for name, image in drawn.items()}
+    files_by_name = _Images({name: name for name in files})
+    pairs = {name: image and files_by_name.find(name, image) for name, image in image_names.items()}
     rest = [name for name, image in pairs.items() if image is None]
     pairs |= {name: image for image, name in (_of_texts(files, rest, folder) if rest else ())}
     return [(image, name) for name, image in pairs.items() if image is not None]
@@ -163,9 +165,9 @@ class _Images:
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self._places = places
-        self._alike: dict[str, list[str]] = {}
+        self._by_filename: dict[str, list[str]] = {}
         for place in places:
-            self._alike.setdefault(PurePosixPath(place).name, []).append(place)
+            self._by_filename.setdefault(PurePosixPath(place).name, []).append(place)
 
     def find(self, label: str, name: str) -> str | None:
         """The image of a file of labels: beside it, in ``images`` for ``labels``, or alone of its name."""
@@ -173,6 +175,6 @@ class _Images:
         parts = [*path.parts]
         if "labels" in parts[:-1]:
             parts[len(parts) - 2 - parts[-2::-1].index("labels")] = "images"
-        only = self._alike.get(name, [])
+        only = self._by_filename.get(name, [])
         places = (str(path), "/".join(parts), *(only if len(only) == 1 else ()))
         return next((self._places[place] for place in places if place in self._places), None)

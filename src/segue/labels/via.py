@@ -107,7 +107,7 @@ class _Attribute(Record):
 
 
 @dataclass(slots=True)
-class _Found:
+class _ViaRegion:
     """A region of an image or a frame, of any version."""
 
     where: str  # it stands in the file
@@ -131,28 +131,28 @@ class _Found:
     @property
     def category(self) -> str | None:
         """The class of the object."""
-        named = {key.lower(): value for key, value in self.texts.items() if key.lower() not in _TRACKS}
-        found = next((named[key] for key in (*_CLASSES, *named) if key in named), None)
-        return None if found is None else str(found)
+        by_key = {key.lower(): value for key, value in self.texts.items() if key.lower() not in _TRACKS}
+        key_value = next((by_key[key] for key in (*_CLASSES, *by_key) if key in by_key), None)
+        return None if key_value is None else str(key_value)
 
     def counts(self, canvas: Canvas) -> bytes | None:
         """Run lengths; None where the shape is no area."""
-        given = self.numbers
+        numbers = self.numbers
         if self.shape in ("polygon", "polyline"):
-            is_closed = len(given) > 6 and given[:2] == given[-2:]
-            return canvas.polygons([given]) if is_closed or self.shape == "polygon" else None
+            is_closed = len(numbers) > 6 and numbers[:2] == numbers[-2:]
+            return canvas.polygons([numbers]) if is_closed or self.shape == "polygon" else None
         if self.shape not in _SIDES:
             return None
-        if len(given) != _SIDES[self.shape]:
-            raise DatasetError(f"a {self.shape} has {len(given)} numbers, not {_SIDES[self.shape]}")
+        if len(numbers) != _SIDES[self.shape]:
+            raise DatasetError(f"a {self.shape} has {len(numbers)} numbers, not {_SIDES[self.shape]}")
         if self.shape == "rect":
-            return canvas.box(given[0], given[1], given[2], given[3])
+            return canvas.box(numbers[0], numbers[1], numbers[2], numbers[3])
         if self.shape == "extreme rectangle":
-            across, down = given[::2], given[1::2]
+            across, down = numbers[::2], numbers[1::2]
             return canvas.box(min(across), min(down), max(across) - min(across), max(down) - min(down))
         if self.shape == "extreme circle":
-            given = _circle_through(given)
-        return canvas.ellipse(given[0], given[1], given[2], given[-1], self.rotation)
+            numbers = _circle_through(numbers)
+        return canvas.ellipse(numbers[0], numbers[1], numbers[2], numbers[-1], self.rotation)
 
 
 def _circle_through(numbers: list[float]) -> list[float]:
@@ -203,71 +203,73 @@ def read_via(labels: Labels, text: str, where: str, video: Frames) -> None:
                 labels.left_out[_NO_AREAS.get(region.shape, f"shapes {region.shape[:40]}")] += 1
                 continue
             track, name = region.track, region.category
-            if name is None and track is not None and len(known := classes.get(track, set())) == 1:
-                name = next(iter(known))  # it stands with another region of this id
+            if name is None and track is not None and len(categories := classes.get(track, set())) == 1:
+                name = next(iter(categories))  # it stands with another region of this id
             number = numbering.number(index, name, None if track is None else (name, track))
             labels.add_object(number, name, track, region.texts, category=name)
             labels.add_mask(index, number, counts)
 
 
-def _of_images(members: _Values, video: Frames) -> dict[int, list[_Found]]:
+def _of_images(members: _Values, video: Frames) -> dict[int, list[_ViaRegion]]:
     """Regions by frame of versions 1 and 2, whose coordinates are named."""
     images = members.get(_PROJECT_2, members)
     if not isinstance(images, dict):
         raise DatasetError(f"{_PROJECT_2} is no object")
-    found: dict[str, list[_Found]] = {}
+    regions: dict[str, list[_ViaRegion]] = {}
     for key, value in images.items():
         image = validated(_Image, value, key)
-        if image.filename in found:
+        if image.filename in regions:
             raise DatasetError(f"{key}: two of its images are called {image.filename}; keep one")
-        found[image.filename] = [
+        regions[image.filename] = [
             _region(one, f"{key}.regions[{place}]") for place, one in enumerate(image.regions)
         ]
-    return by_frame(dict(sorted(found.items(), key=lambda item: natural_key(item[0]))), video)
+    return by_frame(dict(sorted(regions.items(), key=lambda item: natural_key(item[0]))), video)
 
 
-def _region(region: _Region, where: str) -> _Found:
-    given = region.shape_attributes
-    shape = str(given.get("name"))
-    across, down = given.get("all_points_x"), given.get("all_points_y")
+def _region(region: _Region, where: str) -> _ViaRegion:
+    attributes = region.shape_attributes
+    shape = str(attributes.get("name"))
+    across, down = attributes.get("all_points_x"), attributes.get("all_points_y")
     if isinstance(across, list) and isinstance(down, list):
         if len(across) != len(down):
             raise DatasetError(f"{where}: has {len(across)} all_points_x, but {len(down)} all_points_y")
         values = [value for pair in zip(across, down, strict=True) for value in pair]
     else:
-        values = [given.get(key) for key in _FIELDS.get(shape, ())]
-    theta = given.get("theta", 0)
+        values = [attributes.get(key) for key in _FIELDS.get(shape, ())]
+    theta = attributes.get("theta", 0)
     if not all(map(is_number, [*values, theta])):
         raise DatasetError(f"{where}.shape_attributes: a {shape[:40]} lacks numbers")
-    return _Found(where, shape, list(map(float, values)), region.region_attributes, math.degrees(theta))
+    return _ViaRegion(where, shape, list(map(float, values)), region.region_attributes, math.degrees(theta))
 
 
-def _of_project_3(members: _Values, labels: Labels, video: Frames) -> dict[int, list[_Found]]:
+def _of_project_3(members: _Values, labels: Labels, video: Frames) -> dict[int, list[_ViaRegion]]:
     """Regions by frame of version 3; of videos, those at a time."""
     files = {key: validated(_File, one, f"file.{key}") for key, one in _items(members, "file")}
     views = {key: validated(_View, one, f"view.{key}") for key, one in _items(members, "view")}
     attributes = {
         key: validated(_Attribute, one, f"attribute.{key}") for key, one in _items(members, "attribute")
     }
-    shown: dict[str, _File] = {}
+    visible_files: dict[str, _File] = {}
     for key, view in views.items():
         file = files.get(str(view.fid_list[0]))
         if file is None:
             raise DatasetError(f"view.{key}: names no file of the project")
-        shown[key] = file
-    of_videos = {key: one.fname for key, one in shown.items() if one.type == _VIDEO}
-    stills: dict[str, list[_Found]] = {one.fname: [] for one in shown.values() if one.type != _VIDEO}
-    if len(stills) + len(of_videos) < len(shown):
+        visible_files[key] = file
+    of_videos = {key: one.fname for key, one in visible_files.items() if one.type == _VIDEO}
+    stills: dict[str, list[_ViaRegion]] = {
+        one.fname: [] for one in visible_files.values() if one.type != _VIDEO
+    }
+    if len(stills) + len(of_videos) < len(visible_files):
         raise DatasetError("two of its images have one name; keep one")
-    found: dict[int, list[_Found]] = {}
-    others = other_videos([*of_videos.values()], video)
+    regions: dict[int, list[_ViaRegion]] = {}
+    foreign = other_videos([*of_videos.values()], video)
     for key, value in _items(members, "metadata"):
         where = f"metadata.{key}"
         one = validated(_Metadata, value, where)
-        file = shown.get(str(one.vid))
+        file = visible_files.get(str(one.vid))
         if file is None:
             raise DatasetError(f"{where}.vid: {one.vid} is no view of the project")
-        if file.fname in others and file.type == _VIDEO:
+        if file.fname in foreign and file.type == _VIDEO:
             continue
         if not one.xy:
             labels.left_out["spans of time" if one.z else "tags"] += 1
@@ -276,14 +278,14 @@ def _of_project_3(members: _Values, labels: Labels, video: Frames) -> dict[int, 
         if file.type != _VIDEO:
             stills[file.fname].append(region)
         elif len(one.z) == 1:
-            found.setdefault(_frame_at(one.z[0], where, video), []).append(region)
+            regions.setdefault(_frame_at(one.z[0], where, video), []).append(region)
         else:
             labels.left_out["shapes without one time"] += 1
     names = sorted(stills, key=natural_key)
-    return found | by_frame({name: stills[name] for name in names}, video)
+    return regions | by_frame({name: stills[name] for name in names}, video)
 
 
-def _region_3(one: _Metadata, where: str, attributes: Mapping[str, _Attribute]) -> _Found:
+def _region_3(one: _Metadata, where: str, attributes: Mapping[str, _Attribute]) -> _ViaRegion:
     kind = int(one.xy[0])
     if not 1 <= kind <= len(_NAMES_3):
         raise DatasetError(f"{where}.xy: {one.xy[0]:g} is no shape of VIA 3")
@@ -293,7 +295,7 @@ def _region_3(one: _Metadata, where: str, attributes: Mapping[str, _Attribute]) 
         else value
         for key, value in one.av.items()
     }
-    return _Found(where, _NAMES_3[kind - 1], one.xy[1:], about)
+    return _ViaRegion(where, _NAMES_3[kind - 1], one.xy[1:], about)
 
 
 def _frame_at(time: float, where: str, video: Frames) -> int:

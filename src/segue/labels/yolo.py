@@ -44,17 +44,23 @@ def read_yolo(labels: Labels, tree: Tree, files: list[str], video: Frames) -> No
     canvas = Canvas.of(video.size)
     height, width = video.size
     rows = {name: _rows(tree.text(name), name) for name in files}
-    with_ids = {odd for odd in (False, True) if _have_ids([_lines(each, odd) for each in rows.values()])}
+    with_ids = {
+        odd_length
+        for odd_length in (False, True)
+        if _have_ids([_lines(each, odd_length) for each in rows.values()])
+    }
     per_class = any(_repeats(each, with_ids) for each in rows.values())
     numbering = Numbering()
     for index, name in by_frame(_from_zero(files, video), video).items():
         for row in rows[name]:
             kind, *values = map(float, row)
-            own = int(values.pop()) if len(values) > 4 and _is_odd(row) in with_ids else None
+            track_id = int(values.pop()) if len(values) > 4 and _has_odd_length(row) in with_ids else None
             counts = _counts(values, canvas, (width, height), name)
-            number = numbering.number(index, int(kind), (kind, own) if own and per_class else own)
+            number = numbering.number(
+                index, int(kind), (kind, track_id) if track_id and per_class else track_id
+            )
             label = classes.get(int(kind), f"class {int(kind)}")
-            labels.add_object(number, label, own, category=label)
+            labels.add_object(number, label, track_id, category=label)
             labels.add_mask(index, number, counts)
         labels.masks.setdefault(index, {})
 
@@ -111,20 +117,20 @@ def _is_box(x: float, y: float, w: float, h: float) -> bool:
     return 0 < w <= 2.001 * min(x, 1 - x) and 0 < h <= 2.001 * min(y, 1 - y)
 
 
-def _is_odd(row: Sequence[str]) -> bool:
+def _has_odd_length(row: Sequence[str]) -> bool:
     """Whether an odd number of values follows the class: a shape has an even one, score and id one each."""
     return len(row) % 2 == 0
 
 
-def _lines(rows: list[list[str]], odd: bool) -> list[list[str]]:
+def _lines(rows: list[list[str]], odd_length: bool) -> list[list[str]]:
     """Lines of a file that may end with an id, with an odd or an even number of values."""
-    return [row for row in rows if len(row) > 5 and _is_odd(row) == odd]
+    return [row for row in rows if len(row) > 5 and _has_odd_length(row) == odd_length]
 
 
 def _repeats(rows: list[list[str]], with_ids: set[bool]) -> bool:
     """Whether objects of several classes have one id on a frame, so that each class has ids of its own."""
-    tracks = {(row[0], row[-1]) for row in rows if len(row) > 5 and _is_odd(row) in with_ids}
-    return len({own for _, own in tracks}) < len(tracks)
+    tracks = {(row[0], row[-1]) for row in rows if len(row) > 5 and _has_odd_length(row) in with_ids}
+    return len({track_id for _, track_id in tracks}) < len(tracks)
 
 
 def _have_ids(files: list[list[list[str]]]) -> bool:
@@ -155,17 +161,18 @@ def _has_score(row: list[str]) -> bool:
 def _detours(values: list[float]) -> list[float]:
     """By how much each corner of an outline makes it longer."""
     corners = [*zip(values[::2], values[1::2], strict=True)]
-    around = [corners[-1], *corners, corners[0]]
-    return [dist(a, b) + dist(b, c) - dist(a, c) for (a, b), (_, c) in pairwise(pairwise(around))]
+    closed = [corners[-1], *corners, corners[0]]
+    return [dist(a, b) + dist(b, c) - dist(a, c) for (a, b), (_, c) in pairwise(pairwise(closed))]
 
 
 def _from_zero(files: list[str], video: Frames) -> dict[str, str]:
     """Files by names that count frames from 0; ultralytics begins at 1, as ``video_1.txt``."""
-    own = getattr(video, "name", None)
+    video_name = getattr(video, "name", None)
     counted = {
-        name: re.fullmatch(rf"{re.escape(own or '')}_([1-9][0-9]*)", frame_stem(name)) for name in files
+        name: re.fullmatch(rf"{re.escape(video_name or '')}_([1-9][0-9]*)", frame_stem(name))
+        for name in files
     }
-    if not own or video.names is not None or not all(counted.values()):
+    if not video_name or video.names is not None or not all(counted.values()):
         return {name: name for name in files}
     return {f"{int(match[1]) - 1}.txt": name for name, match in counted.items() if match}
 
@@ -194,8 +201,8 @@ def _classes(tree: Tree) -> dict[int, str]:
             return {number: line for number, line in lines if line}
     for name in tree.ending(".yaml", ".yml"):
         text = tree.text(name)
-        if "names" in text and (found := _names(text, name)):
-            return found
+        if "names" in text and (names := _names(text, name)):
+            return names
     return {}
 
 
@@ -221,6 +228,6 @@ def _names(text: str, where: str) -> dict[int, str]:
         names = dict(enumerate(names))
     if not isinstance(names, dict):
         return {}
-    if odd := [key for key in names if not re.fullmatch(r"[0-9]{1,6}", str(key))]:
-        raise DatasetError(f"{where}: {str(odd[0])[:40]!r} of `names` is no number of a class")
+    if invalid := [key for key in names if not re.fullmatch(r"[0-9]{1,6}", str(key))]:
+        raise DatasetError(f"{where}: {str(invalid[0])[:40]!r} of `names` is no number of a class")
     return {int(key): value.strip() for key, value in names.items() if isinstance(value, str)}

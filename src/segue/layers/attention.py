@@ -51,10 +51,10 @@ def anisotropic_affinity(
         if selection is None:
             scores = affinity(memory, query, "l2")
         else:
-            chosen = selection.float()
-            squares = memory.square().transpose(-1, -2) @ chosen
-            products = memory.transpose(-1, -2) @ (query * chosen)
-            constant = (chosen * query.square()).sum(-2, keepdim=True)
+            selection_float = selection.float()
+            squares = memory.square().transpose(-1, -2) @ selection_float
+            products = memory.transpose(-1, -2) @ (query * selection_float)
+            constant = (selection_float * query.square()).sum(-2, keepdim=True)
             scores = (2 * products - squares - constant) / math.sqrt(memory.shape[-2])
         return scores if shrinkage is None else scores * shrinkage.float().transpose(-1, -2)
 
@@ -105,8 +105,8 @@ def sample_levels(values: Tensor, shapes: Shapes, points: Tensor, weights: Tenso
     heads joined in order.
     """
     corners = Corners(shapes, values.shape[2], weights.shape[-1], values.device)
-    whole = torch.is_grad_enabled() or values.device.type != "cpu"
-    size = max(points.shape[1], 1) if whole else QUERIES
+    in_one_pass = torch.is_grad_enabled() or values.device.type != "cpu"
+    size = max(points.shape[1], 1) if in_one_pass else QUERIES
     read = []
     # An element at a time keeps the indices in the cache and the memory flat in the number of frames.
     for element, places, shares in zip(values, points, weights, strict=True):
@@ -143,9 +143,11 @@ class Corners:
         areas = [(h + 3) * step for (h, _), step in zip(shapes, steps, strict=True)]
         begins = [sum(areas[:i]) + step + heads for i, step in enumerate(steps)]
         sizes = [w for _, w in shapes], [h for h, _ in shapes]
-        around = [[step * down + heads * right for step in steps] for down in (0, 1) for right in (0, 1)]
+        corner_offsets = [
+            [step * down + heads * right for step in steps] for down in (0, 1) for right in (0, 1)
+        ]
         # A number for each point, not each level: a processor is slow with few neighbouring numbers.
-        rows = [*sizes, steps, begins, *around]
+        rows = [*sizes, steps, begins, *corner_offsets]
         numbers = to_device(torch.tensor(rows, dtype=torch.int32), device)
         of_head = numbers.repeat_interleave(count, 1)
         *limits, self._steps, begin = of_head[:4].repeat(1, heads)
@@ -153,7 +155,7 @@ class Corners:
         self._begins = begin + torch.arange(heads, dtype=torch.int32, device=device).repeat_interleave(
             of_head.shape[1]
         )
-        self._around = of_head[4:]
+        self._corner_offsets = of_head[4:]
         self._heads = heads
 
     def of(self, points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,12 +171,12 @@ class Corners:
         ]
         left, top = (place.detach().floor() for place in places)
         x, y = (
-            (place - whole).to(weights.dtype).view(weights.shape)
-            for place, whole in zip(places, (left, top), strict=True)
+            (place - corner).to(weights.dtype).view(weights.shape)
+            for place, corner in zip(places, (left, top), strict=True)
         )
         first = torch.addcmul(self._begins, top.to(torch.int32), self._steps)
         first.add_(left.to(torch.int32), alpha=self._heads)
-        rows = first.view(len(first), self._heads, 1, -1) + self._around
+        rows = first.view(len(first), self._heads, 1, -1) + self._corner_offsets
         lower = y * weights
         upper = weights - lower
         lower_right, upper_right = x * lower, x * upper

@@ -28,8 +28,8 @@ STD = (0.229, 0.224, 0.225)
 SCENE_PLANES = 21
 """Planes of what is known of the empty scene."""
 
-RECURRENCE_PLANES = 2
-"""Planes that tell how often the colours of a frame were seen before."""
+RECURRENCE_PLANES = 6
+"""Planes that tell how often the colours of a frame, and foreground, were seen at a place before."""
 
 LEVELS = 255
 """Steps of an unsigned 8-bit number."""
@@ -131,17 +131,17 @@ class CuesByScene(nn.Module):
         super().__init__()
         weight, bias = first.conv.weight, first.conv.bias
         assert bias is not None
-        inside, inside_all, median, median_all, widths, *beside, shares, noise = weight.split(
+        inside, inside_all, median, median_all, widths, *outside, shares, noise = weight.split(
             (3, 3, 3, 3, 2, *[3] * context, 3, NOISE_CUES), 1
         )
-        frame = CONTRAST * sum((inside, inside_all, median, median_all, *beside))
+        frame = CONTRAST * sum((inside, inside_all, median, median_all, *outside))
         bounded = -CONTRAST * inside, -CONTRAST * inside_all
-        pixels = [each / LEVELS for each in (frame, *(-CONTRAST * each for each in beside), *bounded)]
+        pixels = [each / LEVELS for each in (frame, *(-CONTRAST * each for each in outside), *bounded)]
         parts = [F.pad(each, (0, 0, 0, 0, 0, 1)) for each in (*pixels, noise / NOISE_LEVELS)]
         self.frames: nn.Module = _halving(parts)
         usual = -NO_NOISE / NOISE_LEVELS * noise.sum(1, keepdim=True)
-        known = -CONTRAST * median, -CONTRAST * median_all, CONTRAST * widths, shares, usual
-        self.scene = _halving([each / LEVELS for each in known], bias)
+        scene_weights = -CONTRAST * median, -CONTRAST * median_all, CONTRAST * widths, shares, usual
+        self.scene = _halving([each / LEVELS for each in scene_weights], bias)
         self.in_int8 = False
 
     def of_scene(self, planes: Tensor) -> tuple[Tensor, ...]:
@@ -150,13 +150,13 @@ class CuesByScene(nn.Module):
         ``planes``: (N, 21, H, W) in [0, 1], see :class:`.quantiles.Scene`. Bounds are packed,
         (N, 3, H, W); what gives the levels of the noise is packed, too, (N, 1, H, W).
         """
-        known = [_levels_of(scene) for scene in planes.contiguous().numpy()]
-        *bounds_and_noise, cues = (torch.from_numpy(np.stack(each)) for each in zip(*known, strict=True))
+        levels = [_levels_of(scene) for scene in planes.contiguous().numpy()]
+        *bounds_and_noise, cues = (torch.from_numpy(np.stack(each)) for each in zip(*levels, strict=True))
         return *bounds_and_noise, self.scene(cues.permute(0, 3, 1, 2).float())
 
     def forward(self, frame: Tensor, context: Sequence[Tensor], scene: Sequence[Tensor]) -> Tensor:
         """The layer, (N, C, h, w), for a frame, context frames, each packed, (N, 1, H, W), and a scene."""
-        low, high, scale, shift, known = scene
+        low, high, scale, shift, cues = scene
         pixels = frame.contiguous().view(torch.uint8)
         bounded = torch.clamp(pixels, low.view(torch.uint8), high.view(torch.uint8))
         noise = torch.addcmul(shift.view(torch.float32), bounded[:, -1:].float(), scale.view(torch.float32))
@@ -171,7 +171,7 @@ class CuesByScene(nn.Module):
             rows = rows.float()
             # Four floats at a time, as above four bytes.
             rows.view(torch.complex128)[..., -1] = noise.view(torch.complex128)[:, 0]
-        return norm_relu(cast(PreparedConv, self.frames), NO_NORM, rows.permute(0, 3, 1, 2), known)
+        return norm_relu(cast(PreparedConv, self.frames), NO_NORM, rows.permute(0, 3, 1, 2), cues)
 
 
 def packed_image(frames: Tensor) -> Tensor:
@@ -201,13 +201,13 @@ def _levels_of(scene: Float32Array) -> tuple[npt.NDArray[Any], ...]:
     reach = cv2.LUT(spread, np.minimum(np.rint(MAX_NOISE_UNITS * unit), LEVELS).astype(np.uint8))
     scale = np.asarray(cv2.LUT(spread, (NOISE_LEVELS / unit).astype(np.float32)))
     bounds = (low, low_all, cv2.subtract(median, reach)), (high, high_all, cv2.add(median, reach))
-    whole = (3, height, width)
-    packed = (np.stack([_packed(np.asarray(each).reshape(whole)) for each in side]) for side in bounds)
+    shape = (3, height, width)
+    packed = (np.stack([_packed(np.asarray(each).reshape(shape)) for each in side]) for side in bounds)
     shift = np.float32(NO_NOISE) - median * scale
-    widths = (np.asarray(each).reshape(whole).max(0) for each in (spread, cv2.subtract(high_all, low_all)))
-    seen = *median.reshape(whole), *median_all.reshape(whole), *widths, *shares.reshape(whole)
-    cues = np.asarray(cv2.merge([*seen, np.full_like(seen[0], LEVELS)]))
-    return *packed, *(_packed(each.reshape(whole))[None] for each in (scale, shift)), cues
+    widths = (np.asarray(each).reshape(shape).max(0) for each in (spread, cv2.subtract(high_all, low_all)))
+    planes = *median.reshape(shape), *median_all.reshape(shape), *widths, *shares.reshape(shape)
+    cues = np.asarray(cv2.merge([*planes, np.full_like(planes[0], LEVELS)]))
+    return *packed, *(_packed(each.reshape(shape))[None] for each in (scale, shift)), cues
 
 
 def _halving(weights: Sequence[Tensor], bias: Tensor | None = None) -> nn.Conv2d:

@@ -68,10 +68,10 @@ class FRM(nn.Module):
         self.bn2 = BatchNormReLU(channels)
         self.attn = nn.Conv2d(channels, channels, 1) if attention else None
 
-    def forward(self, own: Tensor, context: Sequence[Tensor]) -> Tensor:
+    def forward(self, features: Tensor, context: Sequence[Tensor]) -> Tensor:
         """(B, C, h, w) and as many context maps in the order of time → (B, C, h, w)."""
         mixed = self.bn1(self.mix(torch.cat(list(context), 1)))
-        return gated(own, self.bn2(self.conv(torch.cat([mixed, own], 1))), self.attn)
+        return gated(features, self.bn2(self.conv(torch.cat([mixed, features], 1))), self.attn)
 
 
 class FuseBlock(nn.Module):
@@ -90,9 +90,9 @@ class FuseBlock(nn.Module):
         return gated(current, self.bn(self.reduce(torch.cat([past, current, future], 1))), self.attn)
 
 
-def gated(own: Tensor, joined: Tensor, attention: nn.Module | None) -> Tensor:
+def gated(features: Tensor, joined: Tensor, attention: nn.Module | None) -> Tensor:
     """A map with the attention that follows from ``joined`` as a gate on it; without attention ``joined``.
 
-    ``own``: (N, C, h, w); ``joined``: (N, D, h, w); returns (N, C, h, w).
+    ``features``: (N, C, h, w); ``joined``: (N, D, h, w); returns (N, C, h, w).
     """
-    return joined if attention is None else own * (1 + torch.sigmoid(attention(joined)))
+    return joined if attention is None else features * (1 + torch.sigmoid(attention(joined)))

@@ -33,40 +33,43 @@ def conv_channels(conv: Conv, x: Tensor, first: int = 0, *, bias: bool = False) 
     return F.conv2d(x, weight, conv.bias if bias else None, conv.stride, conv.padding)
 
 
-def add_frame(own: Tensor, frame: Tensor) -> Tensor:
+def add_frame(objects: Tensor, frame: Tensor) -> Tensor:
     """Add what a frame contributes to each of its objects, (B·K, C, H, W) + (B, C, H, W).
 
-    With one frame, ``own`` is changed in place.
+    With one frame, ``objects`` is changed in place.
     """
     batch = frame.shape[0]
     if batch == 1:
-        return own.add_(frame)
-    joined = own.view(batch, -1, *own.shape[1:]) + frame[:, None]
+        return objects.add_(frame)
+    joined = objects.view(batch, -1, *objects.shape[1:]) + frame[:, None]
     return joined.flatten(0, 1)
 
 
-def add_conv_of_frame(own: Tensor, conv: Conv, frame: Tensor) -> Tensor:
-    """Add a convolution of a frame to each of its objects, ``own + conv(frame)``.
+def add_conv_of_frame(objects: Tensor, conv: Conv, frame: Tensor) -> Tensor:
+    """Add a convolution of a frame to each of its objects, ``objects + conv(frame)``.
 
-    With one object per frame, ``own`` is changed in place, in one pass over memory if ``conv`` was prepared
-    for inference. ``own``: (B·K, cout, H, W); ``frame``: (B, cin, H, W); returns (B·K, cout, H, W).
+    With one object per frame, ``objects`` is changed in place, in one pass over memory if ``conv`` was
+    prepared for inference. ``objects``: (B·K, cout, H, W); ``frame``: (B, cin, H, W). Returns
+    (B·K, cout, H, W).
     """
-    if len(own) == len(frame):
-        return convolve(conv, frame, own, overwrite=True)
-    return add_frame(own, conv(frame))
+    if len(objects) == len(frame):
+        return convolve(conv, frame, objects, overwrite=True)
+    return add_frame(objects, conv(frame))
 
 
-def joint_conv(conv: Conv, own: Tensor, frame: Tensor, *, frame_first: bool = False) -> Tensor:
+def joint_conv(conv: Conv, objects: Tensor, frame: Tensor, *, frame_first: bool = False) -> Tensor:
     """``conv`` over ``cat[own, frame]``, or ``cat[frame, own]``, of (B·K, C, H, W) and (B, D, H, W).
 
     Returns (B·K, cout, H, W).
     """
-    if len(own) == len(frame) and not isinstance(conv, nn.Conv2d):
+    if len(objects) == len(frame) and not isinstance(conv, nn.Conv2d):
         # No other object shares the frame's part, and in one piece the weights are arranged, and held, once.
         # Training sums the two parts, as the releases do: another rounding can flip a mask of the attention.
-        return conv(torch.cat([frame, own] if frame_first else [own, frame], 1))
-    own_at, frame_at = (frame.shape[1], 0) if frame_first else (0, own.shape[1])
-    return add_frame(conv_channels(conv, own, own_at), conv_channels(conv, frame, frame_at, bias=True))
+        return conv(torch.cat([frame, objects] if frame_first else [objects, frame], 1))
+    objects_at, frame_at = (frame.shape[1], 0) if frame_first else (0, objects.shape[1])
+    return add_frame(
+        conv_channels(conv, objects, objects_at), conv_channels(conv, frame, frame_at, bias=True)
+    )
 
 
 NO_NORM = nn.Identity()
@@ -107,16 +110,16 @@ class ResBlock(nn.Module):
 class JointResBlock(nn.Module):
     """:class:`ResBlock` over ``cat[own, frame]``, where ``frame`` is the same for all objects of a frame."""
 
-    def __init__(self, own: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
+    def __init__(self, objects: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
         super().__init__()
         self.frame_first = frame_first
-        self.downsample = nn.Conv2d(own + frame, cout, 3, padding=1)
-        self.conv1 = nn.Conv2d(own + frame, cout, 3, padding=1)
+        self.downsample = nn.Conv2d(objects + frame, cout, 3, padding=1)
+        self.conv1 = nn.Conv2d(objects + frame, cout, 3, padding=1)
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
 
-    def forward(self, own: Tensor, frame: Tensor) -> Tensor:
+    def forward(self, objects: Tensor, frame: Tensor) -> Tensor:
         """(B·K, own, H, W) and (B, frame, H, W) → (B·K, cout, H, W)."""
         first = self.frame_first
-        hidden = joint_conv(self.conv1, F.relu(own), F.relu(frame), frame_first=first).relu_()
-        skip = joint_conv(self.downsample, own, frame, frame_first=first)
+        hidden = joint_conv(self.conv1, F.relu(objects), F.relu(frame), frame_first=first).relu_()
+        skip = joint_conv(self.downsample, objects, frame, frame_first=first)
         return convolve(self.conv2, hidden, skip, overwrite=True)

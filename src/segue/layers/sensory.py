@@ -43,6 +43,6 @@ class SensoryUpdate(SensoryGate):
         stride 8; ``g4``: (K, C, 4h, 4w), the same at stride 4; ``logits``: (K, 1, 4h, 4w), log-odds at stride
         4; ``state``: (K, C', h, w), the state before.
         """
-        near = torch.cat([F.avg_pool2d(g4, 4), F.avg_pool2d(logits, 4)], 1)
-        joint = self.g16_conv(g16) + self.g8_conv(F.avg_pool2d(g8, 2)) + self.g4_conv(near)
+        fine = torch.cat([F.avg_pool2d(g4, 4), F.avg_pool2d(logits, 4)], 1)
+        joint = self.g16_conv(g16) + self.g8_conv(F.avg_pool2d(g8, 2)) + self.g4_conv(fine)
         return self(joint, state)

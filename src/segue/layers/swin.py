@@ -30,8 +30,8 @@ class WindowAttention(nn.Module):
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
         y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
         places = torch.stack((y.flatten(), x.flatten()))
-        apart = places[:, :, None] - places[:, None] + window - 1
-        self.register_buffer("relative_position_index", apart[0] * (2 * window - 1) + apart[1])
+        offsets = places[:, :, None] - places[:, None] + window - 1
+        self.register_buffer("relative_position_index", offsets[0] * (2 * window - 1) + offsets[1])
         self.qkv = ActivatedLinear(width, 3 * width)
         self.proj = ActivatedLinear(width, width)
 
@@ -129,8 +129,8 @@ def shift_mask(h: int, w: int, window: int) -> Tensor:
             regions[rows, columns] = 3 * i + j
     down, across = regions.shape[0] // window, regions.shape[1] // window
     tiles = regions.view(down, window, across, window).transpose(1, 2).reshape(down * across, -1)
-    apart: Tensor = tiles[:, None] != tiles[:, :, None]
-    return apart.float() * _MASKED
+    differs: Tensor = tiles[:, None] != tiles[:, :, None]
+    return differs.float() * _MASKED
 
 
 class PatchEmbedding(nn.Module):

@@ -118,8 +118,8 @@ def _simplices(features: Float64Array) -> tuple[npt.NDArray[np.int64], Float64Ar
         weights[rows, dims + 1 - rank[:, i]] -= share[:, i]
     weights[:, 0] += 1 + weights[:, dims + 1]
     step = np.arange(dims + 1)[None, :, None]
-    moved = step - (dims + 1) * (rank[:, None, :dims] > dims - step)
-    return nearest[:, None, :dims].astype(np.int64) + moved, weights[:, : dims + 1]
+    corner_steps = step - (dims + 1) * (rank[:, None, :dims] > dims - step)
+    return nearest[:, None, :dims].astype(np.int64) + corner_steps, weights[:, : dims + 1]
 
 
 def _elevate(features: Float64Array) -> Float64Array:
@@ -143,11 +143,11 @@ def _blur(
     step = np.ones(dims, np.int64)
     if axis < dims:
         step[axis] = -dims
-    wanted = vertices + int((step * factors).sum())
-    place = np.minimum(np.searchsorted(vertices, wanted), len(vertices) - 1)
-    there = vertices[place] == wanted
+    neighbours = vertices + int((step * factors).sum())
+    place = np.minimum(np.searchsorted(vertices, neighbours), len(vertices) - 1)
+    exists = vertices[place] == neighbours
     size = len(vertices)
     links = sparse.csr_matrix(
-        (np.ones(int(there.sum())), (np.flatnonzero(there), place[there])), (size, size)
+        (np.ones(int(exists.sum())), (np.flatnonzero(exists), place[exists])), (size, size)
     )
     return (links + links.T).tocsr()

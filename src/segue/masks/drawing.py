@@ -58,23 +58,23 @@ def overlay(
     if image.shape[:2] != mask.shape:
         raise ValueError(f"image of {image.shape[:2]} and mask of {mask.shape} do not fit")
     entries = np.ascontiguousarray(fold_ids(mask))
-    drawn = np.array(image, np.uint8)
+    canvas = np.array(image, np.uint8)
     thickness = max(1, round(min(entries.shape) / 240)) if line_width is None else line_width
     area = _occupied(entries, thickness)
-    part, part_entries = np.ascontiguousarray(drawn[area]), np.ascontiguousarray(entries[area])
+    part, part_entries = np.ascontiguousarray(canvas[area]), np.ascontiguousarray(entries[area])
     _tint(part, part_entries, alpha)
     if outlines:
         _draw_outlines(part, part_entries, thickness)
-    drawn[area] = part
+    canvas[area] = part
     extents = measure(mask) if ids or boxes else {}
     if boxes:
         for number, extent in extents.items():
-            _draw_box(drawn, extent.box, _colour_of(number), thickness)
+            _draw_box(canvas, extent.box, _colour_of(number), thickness)
     if ids:
         for number, extent in extents.items():
             text = f"{number} {captions[number]}" if captions and number in captions else str(number)
-            _write(drawn, text, _widest_point(mask, number, extent.box))
-    return drawn
+            _write(canvas, text, _widest_point(mask, number, extent.box))
+    return canvas
 
 
 def attention_strip(
@@ -82,24 +82,24 @@ def attention_strip(
 ) -> Image:
     """An image with its objects, and beside it once for each object what is attended to for it."""
     size = image.shape[1], image.shape[0]
-    whole = np.asarray(cv2.resize(fold_ids(mask), size, interpolation=cv2.INTER_NEAREST), np.uint8)
-    strip = [overlay(image, whole)]
+    resized = np.asarray(cv2.resize(fold_ids(mask), size, interpolation=cv2.INTER_NEAREST), np.uint8)
+    strip = [overlay(image, resized)]
     for number, plane in sorted(zip(ids, maps.astype(np.float32), strict=True), key=itemgetter(0)):
-        drawn = heated(image, np.asarray(cv2.GaussianBlur(plane, (0, 0), 1), np.float32))
+        canvas = heated(image, np.asarray(cv2.GaussianBlur(plane, (0, 0), 1), np.float32))
         rim = max(2, min(size) // 80)
         colour = _colour_of(number)
-        inner = drawn[rim:-rim, rim:-rim].copy()
-        drawn[:] = colour
-        drawn[rim:-rim, rim:-rim] = inner
-        strip.append(drawn)
+        inner = canvas[rim:-rim, rim:-rim].copy()
+        canvas[:] = colour
+        canvas[rim:-rim, rim:-rim] = inner
+        strip.append(canvas)
     return np.hstack(strip)
 
 
-def heated(image: Image, plane: FloatingArray, most: float | None = None) -> Image:
+def heated(image: Image, plane: FloatingArray, maximum: float | None = None) -> Image:
     """Tint an image where a map is high: blue is low, red is the most, and 0 leaves it as it is."""
     size = image.shape[1], image.shape[0]
     heat = cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_CUBIC).clip(0)
-    heat = (heat / max(float(heat.max()) if most is None else most, 1e-9)).clip(max=1)
+    heat = (heat / max(float(heat.max()) if maximum is None else maximum, 1e-9)).clip(max=1)
     colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
     weight = 0.8 * heat[..., None] ** 0.5
     return np.asarray(np.rint(image * (1 - weight) + colours * weight), np.uint8)
@@ -111,17 +111,17 @@ def _occupied(entries: npt.NDArray[np.uint8], margin: int) -> tuple[slice, slice
     return slice(max(y - margin, 0), y + height + margin), slice(max(x - margin, 0), x + width + margin)
 
 
-def _tint(drawn: Image, entries: npt.NDArray[np.uint8], alpha: float) -> None:
+def _tint(canvas: Image, entries: npt.NDArray[np.uint8], alpha: float) -> None:
     colours = cv2.LUT(cv2.merge((entries, entries, entries)), DAVIS_PALETTE[None])
-    blend = cv2.addWeighted(drawn, 1.0 - alpha, colours, alpha, 0.0)
-    cv2.copyTo(blend, entries, drawn)
+    blend = cv2.addWeighted(canvas, 1.0 - alpha, colours, alpha, 0.0)
+    cv2.copyTo(blend, entries, canvas)
 
 
-def _draw_outlines(drawn: Image, entries: npt.NDArray[np.uint8], thickness: int) -> None:
+def _draw_outlines(canvas: Image, entries: npt.NDArray[np.uint8], thickness: int) -> None:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * thickness + 1, 2 * thickness + 1))
     rim = (cv2.dilate(entries, kernel) != entries) | (cv2.erode(entries, kernel) != entries)
     rim &= entries > 0
-    drawn[rim] = _LINE_COLOURS[entries[rim]]
+    canvas[rim] = _LINE_COLOURS[entries[rim]]
 
 
 def _colour_of(number: int) -> npt.NDArray[np.uint8]:
@@ -129,7 +129,7 @@ def _colour_of(number: int) -> npt.NDArray[np.uint8]:
     return np.asarray(_LINE_COLOURS[int(fold_ids(np.array([[number]]))[0, 0])])
 
 
-def _draw_box(drawn: Image, box: Box, colour: npt.NDArray[np.uint8], thickness: int) -> None:
+def _draw_box(canvas: Image, box: Box, colour: npt.NDArray[np.uint8], thickness: int) -> None:
     """Draw the inner rim of a box."""
     x0, y0, x1, y1 = (int(side) for side in box)
     for area in (
@@ -138,7 +138,7 @@ def _draw_box(drawn: Image, box: Box, colour: npt.NDArray[np.uint8], thickness: 
         np.s_[y0:y1, x0 : x0 + thickness],
         np.s_[y0:y1, max(x1 - thickness, x0) : x1],
     ):
-        drawn[area] = colour
+        canvas[area] = colour
 
 
 def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:
@@ -151,15 +151,18 @@ def _widest_point(mask: IndexMask, number: int, box: Box) -> tuple[int, int]:
     return x0 + int(column) - 1, y0 + int(row) - 1
 
 
-def _write(drawn: Image, text: str, centre: tuple[int, int]) -> None:
+def _write(canvas: Image, text: str, centre: tuple[int, int]) -> None:
     """White letters with a dark halo, moved so that they stay inside the image."""
-    letters, kept = _letters(text, min(drawn.shape[:2]))
-    letters, kept = letters[: drawn.shape[0], : drawn.shape[1]], kept[: drawn.shape[0], : drawn.shape[1]]
+    letters, transmittance = _letters(text, min(canvas.shape[:2]))
+    letters, transmittance = (
+        letters[: canvas.shape[0], : canvas.shape[1]],
+        transmittance[: canvas.shape[0], : canvas.shape[1]],
+    )
     height, width = letters.shape[:2]
-    x = min(max(centre[0] - width // 2, 0), drawn.shape[1] - width)
-    y = min(max(centre[1] - height // 2, 0), drawn.shape[0] - height)
-    part = drawn[y : y + height, x : x + width]
-    part[...] = np.minimum(np.rint(part * kept + letters), 255)
+    x = min(max(centre[0] - width // 2, 0), canvas.shape[1] - width)
+    y = min(max(centre[1] - height // 2, 0), canvas.shape[0] - height)
+    part = canvas[y : y + height, x : x + width]
+    part[...] = np.minimum(np.rint(part * transmittance + letters), 255)
 
 
 @lru_cache(maxsize=256)

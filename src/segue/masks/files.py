@@ -146,7 +146,7 @@ def _axes(image: Image.Image) -> str:
     """The slices and times of a stack, as ImageJ and OME write them."""
     if not isinstance(image, TiffImageFile):
         return ""
-    text = str(image.tag_v2.get(_DESCRIPTION, ""))[:_LONGEST_DESCRIPTION]
+    text = str(image.tag_v2.get(_DESCRIPTION, ""))[:_MAX_DESCRIPTION_BYTES]
     slices, times = (re.search(rf"\b(?:{names})=\"?([0-9]{{1,6}})\b", text) for names in _AXES)
     if slices is None or times is None or int(slices[1]) < 2:
         return ""
@@ -185,9 +185,9 @@ def read_stored_mask(file: str | Path | IO[bytes], where: str) -> StoredMask:
         return _mask_values(image, where, None)[0]
 
 
-def read_levels(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS) -> StoredMask:
+def read_levels(file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_PIXELS) -> StoredMask:
     """The grey levels of a file of at most so many pixels, (H, W), uint8 or uint16, which are no ids."""
-    with _opened(file, where, most) as image:
+    with _opened(file, where, max_pixels) as image:
         levels = None if image.format in _LOSSY else _grey_values(image, where)
     if levels is None:
         raise SourceError(f"{where}: mode {image.mode}; give a grey image that is stored without loss")
@@ -199,7 +199,7 @@ _LOSSY = ("JPEG", "MPO")
 _DESCRIPTION, _SUBFILE = 270, 254
 """Tags of TIFF: a text, and whether a page is a smaller copy of another one."""
 
-_LONGEST_DESCRIPTION = 1 << 20
+_MAX_DESCRIPTION_BYTES = 1 << 20
 
 _AXES = ("slices|SizeZ", "frames|SizeT")
 """Names of the numbers of slices and times."""
@@ -211,7 +211,7 @@ _PHOTOGRAPH = 64
 """An image with transparency and more colours is a photograph."""
 
 
-def open_image(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS) -> Image.Image:
+def open_image(file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open the image of a file of at most so many pixels; it is not decoded yet."""
     if not isinstance(file, str | Path):
         if is_pointer(file.read(64)):
@@ -227,24 +227,24 @@ def open_image(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS)
         if limit >= MAX_PIXELS:
             whose = f"are taken; make it smaller, {MAX_PIXELS} pixels at most"
         raise UnusableImageError(f"{where}: has more pixels than {whose}") from error
-    check_pixels(image.height, image.width, where, most)
+    check_pixels(image.height, image.width, where, max_pixels)
     return image
 
 
-def check_pixels(height: int, width: int, where: str, most: int = MAX_PIXELS) -> None:
+def check_pixels(height: int, width: int, where: str, max_pixels: int = MAX_PIXELS) -> None:
     """Refuse image sizes that only a damaged or hostile header can have."""
-    if height < 1 or width < 1 or height * width > most:
+    if height < 1 or width < 1 or height * width > max_pixels:
         raise UnusableImageError(
-            f"{where}: images of {width}x{height} are refused; make them smaller, {most} pixels at most"
+            f"{where}: images of {width}x{height} are refused; make them smaller, {max_pixels} pixels at most"
         )
 
 
 @contextmanager
 def _opened(
-    file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS, page: int | None = None
+    file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_PIXELS, page: int | None = None
 ) -> Iterator[Image.Image]:
     """The image of a file, or a page of several, decoded; errors of Pillow come as SourceError."""
-    with _decoding(where), _image_of(file, where, most) as image:
+    with _decoding(where), _image_of(file, where, max_pixels) as image:
         pages = [*_pages(image)]
         if page is None and len(pages) > 1:
             raise SourceError(f"{where}: holds {stack_text(len(pages), _axes(image))}; give one page")
@@ -269,11 +269,11 @@ def _decoding(where: str) -> Iterator[None]:
         raise SourceError(f"{where}: not a readable mask image ({first_line(error)})") from error
 
 
-def _image_of(file: str | Path | IO[bytes], where: str, most: int = MAX_PIXELS) -> Image.Image:
+def _image_of(file: str | Path | IO[bytes], where: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
     if isinstance(file, str | Path):
         file = user_path(file)
         check_file(file, SourceError)
-    return open_image(file, where, most)
+    return open_image(file, where, max_pixels)
 
 
 def _mask_values(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[StoredMask, bool]:
@@ -339,8 +339,8 @@ def _opacity(image: Image.Image, where: str) -> npt.NDArray[np.bool_] | None:
     if (alpha == alpha.flat[0]).all() or _cut_out(image):
         return None
     inside = alpha > WHITE // 2
-    drawn = np.array(image)[..., :-1].any(axis=-1)
-    if (drawn & ~inside).any():
+    coloured = np.array(image)[..., :-1].any(axis=-1)
+    if (coloured & ~inside).any():
         raise SourceError(
             f"{where}: its colours show other objects than its transparency; save it without transparency, "
             "or the transparency alone as a grey PNG"
@@ -369,7 +369,7 @@ def _of_palette(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[
     used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
     colours = _palette(image)
     codes = colour_codes(colours)
-    own = [davis_ids().get(code) for code in codes[used].tolist()]
+    davis_numbers = [davis_ids().get(code) for code in codes[used].tolist()]
     clear = [int(index) for index in used if _transparency(image)[index] == 0]
     if clear and clear != [0]:
         if 0 in used and 0 not in clear:
@@ -378,12 +378,12 @@ def _of_palette(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[
                 "background; save it without transparency"
             )
         return np.where(np.isin(indices, clear), 0, indices).astype(np.uint8), True
-    if own == used.tolist():
+    if davis_numbers == used.tolist():
         return indices, True
     # A palette that was made of the colours of the image, or cut to them, has another one at each index.
-    by_colour = None not in own and len(set(own)) == len(own)
-    made = bool(codes[0]) and bool((codes[used] == 0).any())
-    if by_colour or made:
+    by_colour = None not in davis_numbers and len(set(davis_numbers)) == len(davis_numbers)
+    is_synthetic = bool(codes[0]) and bool((codes[used] == 0).any())
+    if by_colour or is_synthetic:
         return of_colours(colours[indices], None, where, SourceError, ids), True
     return indices, True
 
@@ -391,19 +391,19 @@ def _of_palette(image: Image.Image, where: str, ids: ColourIds | None) -> tuple[
 def _palette(image: Image.Image) -> npt.NDArray[np.uint8]:
     """Colour of each index, (256, 3); black where there is none."""
     colours = np.zeros((256, 3), np.uint8)
-    given = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-    colours[: len(given)] = given
+    stored = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    colours[: len(stored)] = stored
     return colours
 
 
 def _transparency(image: Image.Image) -> npt.NDArray[np.uint8]:
     """Alpha of each index, (256,)."""
     alpha = np.full(256, WHITE, np.uint8)
-    given = image.info.get("transparency")
-    if isinstance(given, bytes):
-        alpha[: len(given)] = np.frombuffer(given, np.uint8)[:256]
-    elif isinstance(given, int) and 0 <= given < 256:
-        alpha[given] = 0
+    transparency = image.info.get("transparency")
+    if isinstance(transparency, bytes):
+        alpha[: len(transparency)] = np.frombuffer(transparency, np.uint8)[:256]
+    elif isinstance(transparency, int) and 0 <= transparency < 256:
+        alpha[transparency] = 0
     return alpha
 
 
@@ -411,10 +411,10 @@ def _grey_levels(image: Image.Image) -> npt.NDArray[np.uint8] | None:
     """Grey level of each entry of a grey palette, (256,), uint8; None where the indices are the values."""
     if image.mode != "P":
         return None
-    given = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    palette = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     levels = _palette(image)[:, 0]
     used = levels[np.unique(np.array(image))]
-    is_grey = bool((given == given[:, :1]).all()) and len(given) > 0
+    is_grey = bool((palette == palette[:, :1]).all()) and len(palette) > 0
     return levels if is_grey and len(np.unique(used)) == len(used) else None
 
 

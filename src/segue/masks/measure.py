@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segue.utils.arrays import Box, IndexMask
+from segue.utils.arrays import BoolArray, Box, IndexMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,14 @@ MIN_SIDE = 60
 """The smallest object worth following is a square whose side is the image's shorter side by this."""
 
 
-def least_area(size: tuple[int, ...]) -> float:
+def min_object_area(size: tuple[int, ...]) -> float:
     """Pixels of the smallest object worth following in images of this height and width."""
     return (min(size[:2]) / MIN_SIDE) ** 2
+
+
+def iou(one: BoolArray, other: BoolArray) -> float:
+    """Intersection over union of two masks of one shape, in [0, 1]; 0 where both are empty."""
+    return float((one & other).sum() / max(1, int((one | other).sum())))
 
 
 def measure(mask: IndexMask, origin: tuple[int, int] = (0, 0)) -> dict[int, ObjectExtent]:

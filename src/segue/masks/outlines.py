@@ -60,8 +60,8 @@ def _bridged(one: Corners, other: Corners) -> Corners:
     gaps = one[first, None].astype(np.int64) - other[None, second]
     nearest = np.unravel_index(int((gaps**2).sum(-1).argmin()), (len(first), len(second)))
     start, end = int(first[nearest[0]]), int(second[nearest[1]])
-    around = np.roll(other, -end, axis=0)
-    return np.concatenate([one[: start + 1], around, around[:1], one[start:]])
+    rotated = np.roll(other, -end, axis=0)
+    return np.concatenate([one[: start + 1], rotated, rotated[:1], one[start:]])
 
 
 def outline_between(first: Float64Array, second: Float64Array, share: float) -> Float64Array:
@@ -78,11 +78,11 @@ def outline_between(first: Float64Array, second: Float64Array, share: float) -> 
     if len(first) != len(second) or len(first) > COMPARED:
         number = min(COMPARED, 4 * max(len(first), len(second)))
         first, second = _even(first, number), _even(second, number)
-    if _turns_back(first) != _turns_back(second):
+    if _is_clockwise(first) != _is_clockwise(second):
         second = second[::-1]
     ways = [(way - way.mean(0)) @ np.array([1, 1j]) for way in (first, second)]
-    alike = np.fft.ifft(np.fft.fft(ways[0]).conj() * np.fft.fft(ways[1])).real
-    second = np.roll(second, -int(alike.argmax()), axis=0)
+    correlation = np.fft.ifft(np.fft.fft(ways[0]).conj() * np.fft.fft(ways[1])).real
+    second = np.roll(second, -int(correlation.argmax()), axis=0)
     return (1 - share) * first + share * second
 
 
@@ -94,7 +94,7 @@ def _even(corners: Float64Array, number: int) -> Float64Array:
     return np.stack([np.interp(places, lengths, closed[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def _turns_back(corners: Float64Array) -> bool:
+def _is_clockwise(corners: Float64Array) -> bool:
     """Whether an outline goes round counterclockwise in an image."""
     x, y = corners.T
     return bool((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() < 0)

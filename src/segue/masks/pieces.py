@@ -39,10 +39,10 @@ class Pieces:
             nothing = np.zeros((1, 5), np.int32)
             return cls(np.zeros((0, 0), np.int32), nothing[:, 4], nothing[:, :4], window, plane.shape)
         # The same numbers as by OpenCV's default, which takes twice as long with areas and boxes.
-        _, found, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+        _, components, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
             plane[window], 8, cv2.CV_32S, cv2.CCL_GRANA
         )
-        labels, table = np.asarray(found, np.int32), np.asarray(stats, np.int32)
+        labels, table = np.asarray(components, np.int32), np.asarray(stats, np.int32)
         table[0, cv2.CC_STAT_AREA] = 0
         return cls(labels, table[:, cv2.CC_STAT_AREA], table[:, :4], window, plane.shape)
 
@@ -51,17 +51,17 @@ class Pieces:
 
     def count(self, mask: BoolArray) -> npt.NDArray[np.intp]:
         """In how many of its pixels each piece lies in another mask, (H, W), by number."""
-        found = np.bincount(self.labels[mask[self.window]], minlength=len(self.areas))
-        found[0] = 0
-        return found
+        counts = np.bincount(self.labels[mask[self.window]], minlength=len(self.areas))
+        counts[0] = 0
+        return counts
 
-    def where(self, chosen: BoolArray) -> BoolArray:
+    def where(self, selected: BoolArray) -> BoolArray:
         """Mask of the pieces whose numbers are chosen, (H, W)."""
         mask = np.zeros(self.size, np.bool_)
-        mask[self.window] = (chosen & (self.areas > 0))[self.labels]
+        mask[self.window] = (selected & (self.areas > 0))[self.labels]
         return mask
 
-    def around(self, number: int, margin: int) -> tuple[Window, BoolArray]:
+    def dilate(self, number: int, margin: int) -> tuple[Window, BoolArray]:
         """The part of the image with a piece and so many pixels around it, and the piece there, (h, w)."""
         left, top, width, height = (int(side) for side in self.boxes[number])
         box = slice(top, top + height), slice(left, left + width)

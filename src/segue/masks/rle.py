@@ -21,7 +21,7 @@ from segue.utils.arrays import Box, IndexMask, whole_mask
 MAX_PIXELS = 2**26
 """Largest image that is accepted, 8192×8192: sizes in files of others must not decide what is allocated."""
 
-_LONGEST_NUMBER = 6
+_MAX_NUMBER_LENGTH = 6
 """Characters of a number; six hold every difference of two runs of an image of `MAX_PIXELS`."""
 
 _SIGNED = np.where(np.arange(64) & 16, np.arange(64) % 32 - 32, np.arange(64) % 32).astype(np.int32)
@@ -70,7 +70,7 @@ def _numbers(digits: npt.NDArray[np.uint8], stops: npt.NDArray[np.intp]) -> npt.
     values = _SIGNED[digits[stops]]
     longer = np.flatnonzero(np.diff(stops, prepend=-1) > 1)
     place = stops[longer]
-    for _ in range(_LONGEST_NUMBER - 1):
+    for _ in range(_MAX_NUMBER_LENGTH - 1):
         place = place - 1
         values[longer] = values[longer] * 32 + (digits[place] & 31)
         more = np.flatnonzero((place > 0) & (digits[place - 1] >= 32))
@@ -86,12 +86,12 @@ def _undo_differences(values: npt.NDArray[np.int32], first: npt.NDArray[np.intp]
     for half in (0, 1):
         np.cumsum(values[half::2], dtype=np.int32, out=sums[half::2])
     # Second, fourth, ... run of a mask: from the end of the mask before; third, ...: without the first.
-    before, start = np.where(first > 0, sums[first - 1], 0), sums[first]
+    previous, start = np.where(first > 0, sums[first - 1], 0), sums[first]
     ends = np.append(first[1:], len(values))
     runs = np.empty_like(values)
     for half in (0, 1):
         length = (ends - half + 1) // 2 - (first - half + 1) // 2
-        base = np.where(first % 2 == half, start, before)
+        base = np.where(first % 2 == half, start, previous)
         runs[half::2] = sums[half::2] - np.repeat(base, length)
     runs[first] = values[first]
     return runs
@@ -229,9 +229,9 @@ def _compressed(runs: npt.NDArray[np.integer]) -> bytes:
         if not more[-1].any():
             break
     # A number has as many groups as those before it say that more follow.
-    written = np.logical_and.accumulate([np.ones(len(values), np.bool_), *more[:-1]], axis=0)
+    is_used = np.logical_and.accumulate([np.ones(len(values), np.bool_), *more[:-1]], axis=0)
     signs = np.array(groups) + 32 * np.array(more) + 48
-    return bytes(signs.astype(np.uint8).T[written.T].tobytes())
+    return bytes(signs.astype(np.uint8).T[is_used.T].tobytes())
 
 
 def _runs(rle: Rle | Mapping[str, Any]) -> npt.NDArray[np.int32]:

@@ -34,14 +34,16 @@ class Canvas:
         """The canvas of an image; without a height and width it has the size of the frame."""
         if not height or not width:
             return cls(size, size)
-        own = check_size(height, width)
-        if own != size and 2 * abs(own[0] * size[1] - own[1] * size[0]) > max(*own, *size):
-            turned = ", or turn its images as the video" if own == size[::-1] else ""
+        image_size = check_size(height, width)
+        if image_size != size and 2 * abs(image_size[0] * size[1] - image_size[1] * size[0]) > max(
+            *image_size, *size
+        ):
+            turned = ", or turn its images as the video" if image_size == size[::-1] else ""
             raise DatasetError(
-                f"its images are {own[1]}x{own[0]}, the video is {size[1]}x{size[0]}, of another shape; "
-                f"export annotations of images of this shape{turned}"
+                f"its images are {image_size[1]}x{image_size[0]}, the video is {size[1]}x{size[0]}, "
+                f"of another shape; export annotations of images of this shape{turned}"
             )
-        return cls(size, own)
+        return cls(size, image_size)
 
     def polygons(self, polygons: Sequence[Any]) -> bytes:
         """Run lengths of filled polygons, flat lists of coordinates."""
@@ -91,10 +93,10 @@ class Canvas:
             return self.polygons(polygons)
         canvas = self
         if isinstance(entry, dict) and entry.get("size") != list(self.own):
-            given = entry.get("size")
-            if not isinstance(given, list) or len(given) != 2:
+            entry_size = entry.get("size")
+            if not isinstance(entry_size, list) or len(entry_size) != 2:
                 raise DatasetError("a mask has no size of two numbers, [height, width]")
-            canvas = Canvas.of(self.size, *given)
+            canvas = Canvas.of(self.size, *entry_size)
         counts = RleTrack.parse([entry], canvas.own).counts[0]
         if counts is None or canvas.own == canvas.size:
             return counts

@@ -84,8 +84,8 @@ class RleTrack:
     @property
     def mean_area(self) -> float:
         """Mean number of pixels over the frames with any; 0 if there is none."""
-        seen = self.areas[self.areas > 0]
-        return float(seen.mean()) if len(seen) else 0.0
+        areas = self.areas[self.areas > 0]
+        return float(areas.mean()) if len(areas) else 0.0
 
 
 def _compress(entry: Any, size: tuple[int, int], forms: Forms) -> bytes:

@@ -152,18 +152,18 @@ def without_void(
     Returns:
         Index mask (H, W), of the same type.
     """
-    most = 0 if values.dtype.kind == "b" else int(values.max(initial=0))
-    if most == _IGNORED:
+    highest = 0 if values.dtype.kind == "b" else int(values.max(initial=0))
+    if highest == _IGNORED:
         return _without_ignored(values, where, say)
-    if most != WHITE:
+    if highest != WHITE:
         return values
     ids = np.unique(values[(values > 0) & (values < WHITE)])
     last = len(ids)
     if not last or ids[-1] == WHITE - 1 or not (palette or ids[-1] == last):
         return values
-    beside = ", ".join(map(str, ids)) if last < 4 else f"{ids[0]} to {ids[-1]}"
+    ids_text = ", ".join(map(str, ids)) if last < 4 else f"{ids[0]} to {ids[-1]}"
     say(
-        f"{where}: 255 beside the ids {beside} is void, as in DAVIS, YouTube-VOS and PASCAL VOC; "
+        f"{where}: 255 beside the ids {ids_text} is void, as in DAVIS, YouTube-VOS and PASCAL VOC; "
         "an object needs another id"
     )
     return _without(values, WHITE)
@@ -178,9 +178,9 @@ def _without_ignored(values: Values, where: str, say: Callable[[str], None]) -> 
 
 
 def _without(values: Values, number: int) -> Values:
-    kept = values.copy()
-    kept[np.equal(values, number)] = 0
-    return kept
+    result = values.copy()
+    result[np.equal(values, number)] = 0
+    return result
 
 
 def of_colours(
@@ -196,18 +196,18 @@ def of_colours(
     codes = colour_codes(channels)
     if inside is not None:
         codes[~inside] = 0
-    found, places = np.unique(codes, return_inverse=True)
-    colours = found.tolist()
+    used, places = np.unique(codes, return_inverse=True)
+    colours = used.tolist()
     if len(colours) > _MAX_COLOURS:
         raise error(
             f"{where}: a colour image with {len(colours)} colours is no mask; save it as indexed or grey PNG"
         )
-    known = {} if ids is None else ids
-    if all(code in known or code == 0 for code in colours):
-        numbers = [known.get(code, 0) for code in colours]
-    elif all(code in davis_ids() for code in colours) and set(known.items()) <= davis_ids().items():
+    ids_by_colour = {} if ids is None else ids
+    if all(code in ids_by_colour or code == 0 for code in colours):
+        numbers = [ids_by_colour.get(code, 0) for code in colours]
+    elif all(code in davis_ids() for code in colours) and set(ids_by_colour.items()) <= davis_ids().items():
         numbers = [davis_ids()[code] for code in colours]
-        known.update(zip(colours, numbers, strict=True))
+        ids_by_colour.update(zip(colours, numbers, strict=True))
     elif ids is None and len(colours) == 2 and not colours[0]:
         numbers = [0, WHITE]
     elif ids is None:

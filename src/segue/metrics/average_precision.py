@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from segue.datasets.instances import DetectedInstance, Instance
-from segue.metrics.report import mean_of_known
+from segue.metrics.report import mean_of_valid
 from segue.metrics.track_groups import GROUPS, outside
 from segue.utils.arrays import BoolArray, Float64Array
 
@@ -47,17 +47,17 @@ def match_tracks(detections: Sequence[DetectedInstance], objects: Sequence[Insta
     """Match the detections of one category in one video with its objects."""
     scores = np.array([item.score for item in detections], np.float64)
     order = np.argsort(-scores, kind="stable")[:MAX_DETECTIONS]
-    chosen = [detections[i] for i in order]
-    shared, found, true = _frame_areas(chosen, objects)
-    overlaps = _track_overlaps(shared, found, true, [len(item.masks) for item in chosen])
+    ordered = [detections[i] for i in order]
+    shared, detected_areas, true = _frame_areas(ordered, objects)
+    overlaps = _track_overlaps(shared, detected_areas, true, [len(item.masks) for item in ordered])
     crowd = np.array([item.crowd for item in objects], np.bool_)
     left_out = outside([item.mean_area for item in objects], [item.masks for item in objects]) | crowd
     matched = _match(overlaps, left_out, crowd)
-    tracks = [item.masks for item in chosen]
+    tracks = [item.masks for item in ordered]
     beyond = outside([masks.mean_area for masks in tracks], tracks)[:, None]
     nothing_last = np.pad(left_out, ((0, 0), (0, 1)))[:, None]  # what -1 finds
     ignored = np.where(matched >= 0, np.take_along_axis(nothing_last, matched, axis=2), beyond)
-    frame_overlaps = _frame_overlaps(matched[0, 0], shared, found, true)
+    frame_overlaps = _frame_overlaps(matched[0, 0], shared, detected_areas, true)
     return Matches(order, scores[order], overlaps, matched, ignored, ~left_out, frame_overlaps)
 
 
@@ -66,14 +66,14 @@ def _frame_areas(
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Pixels on each frame: shared (T, D, G), of the detections (T, D), of the objects (T, G)."""
     frames = len(objects[0].masks) if objects else 0
-    found = np.zeros((frames, len(detections)))
+    detected_areas = np.zeros((frames, len(detections)))
     for d, detection in enumerate(detections):
         areas = detection.masks.areas[:frames]
-        found[: len(areas), d] = areas
+        detected_areas[: len(areas), d] = areas
     true = np.array([item.masks.areas for item in objects], np.float64).reshape(len(objects), frames).T
     shared = np.zeros((frames, len(detections), len(objects)))
     for t in range(frames):
-        rows, columns = np.flatnonzero(found[t]), np.flatnonzero(true[t])
+        rows, columns = np.flatnonzero(detected_areas[t]), np.flatnonzero(true[t])
         if len(rows) and len(columns):
             # For crowds pycocotools gives the share of the detection that is inside.
             shares = coco_mask.iou(
@@ -81,17 +81,17 @@ def _frame_areas(
                 [objects[g].masks.rle(t) for g in columns.tolist()],
                 [1] * len(columns),
             )
-            shared[t, rows[:, None], columns] = np.rint(shares * found[t, rows, None])
-    return shared, found, true
+            shared[t, rows[:, None], columns] = np.rint(shares * detected_areas[t, rows, None])
+    return shared, detected_areas, true
 
 
 def _track_overlaps(
-    shared: Float64Array, found: Float64Array, true: Float64Array, lengths: Sequence[int]
+    shared: Float64Array, detected_areas: Float64Array, true: Float64Array, lengths: Sequence[int]
 ) -> Float64Array:
     """IoU over the frames that both lists have, (D, G)."""
-    there = np.arange(len(true))[:, None] < np.array(lengths, np.int64)  # (T, D)
+    in_range = np.arange(len(true))[:, None] < np.array(lengths, np.int64)  # (T, D)
     both = shared.sum(axis=0)
-    union = found.sum(axis=0)[:, None] + there.T.astype(np.float64) @ true - both
+    union = detected_areas.sum(axis=0)[:, None] + in_range.T.astype(np.float64) @ true - both
     return _ratio(both, union, empty=0.0)
 
 
@@ -120,21 +120,21 @@ def _match(overlaps: Float64Array, left_out: BoolArray, crowd: BoolArray) -> npt
 
 
 def _frame_overlaps(
-    matched: npt.NDArray[np.intp], shared: Float64Array, found: Float64Array, true: Float64Array
+    matched: npt.NDArray[np.intp], shared: Float64Array, detected_areas: Float64Array, true: Float64Array
 ) -> Float64Array:
     """IoU by object and frame, (G, T); for a crowd with several detections, the first counts."""
     values: Float64Array = np.where(true > 0, 0.0, np.nan).T
     for d in np.flatnonzero(matched >= 0)[::-1]:
         g = matched[d]
         both = shared[:, d, g]
-        values[g] = _ratio(both, found[:, d] + true[:, g] - both, empty=np.nan)
+        values[g] = _ratio(both, detected_areas[:, d] + true[:, g] - both, empty=np.nan)
     return values
 
 
-def _ratio(part: Float64Array, whole: Float64Array, *, empty: float) -> Float64Array:
+def _ratio(part: Float64Array, total: Float64Array, *, empty: float) -> Float64Array:
     """``part / whole``, and ``empty`` where the whole is 0."""
-    result = np.full_like(whole, empty)
-    np.divide(part, whole, out=result, where=whole > 0)
+    result = np.full_like(total, empty)
+    np.divide(part, total, out=result, where=total > 0)
     return result
 
 
@@ -239,9 +239,11 @@ def _score_category(matches: Sequence[Matches]) -> CategoryScore | None:
     precision = np.full((*right.shape[:2], len(RECALL_POINTS)), np.nan)
     recall = np.full(right.shape[:2], np.nan)
     for a in np.flatnonzero(expected):
-        found = np.cumsum(right[a], axis=1, dtype=np.float64)
+        true_positives = np.cumsum(right[a], axis=1, dtype=np.float64)
         wrong = np.cumsum(~matched[a] & ~ignored[a], axis=1, dtype=np.float64)
-        precision[a] = _sample(found / expected[a], found / (found + wrong + _EPSILON))
+        precision[a] = _sample(
+            true_positives / expected[a], true_positives / (true_positives + wrong + _EPSILON)
+        )
         recall[a] = right[a].sum(axis=1) / expected[a]
     limited = np.full((len(RECALL_LIMITS), right.shape[1]), np.nan)
     if expected[0]:
@@ -258,4 +260,4 @@ def _sample(recall: Float64Array, precision: Float64Array) -> Float64Array:
 
 
 def _mean(tables: Iterable[Float64Array]) -> float:
-    return mean_of_known(np.concatenate([np.zeros(0), *(table.ravel() for table in tables)]))
+    return mean_of_valid(np.concatenate([np.zeros(0), *(table.ravel() for table in tables)]))

@@ -22,7 +22,7 @@ CONFIDENCE = 0.95
 ENOUGH_SEQUENCES = 20
 """With fewer sequences a percentile interval is noticeably too narrow; comparisons say so."""
 
-_AT_ONCE = 1_000_000
+_BATCH_VALUES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +101,19 @@ def compare(
 
 def paired_interval(differences: npt.NDArray[np.float64], *, seed: int = 0) -> Interval:
     """Mean of differences (sequences,) with its bootstrap interval; NaN entries take no part."""
-    known = differences[~np.isnan(differences)]
-    count = len(known)
+    valid = differences[~np.isnan(differences)]
+    count = len(valid)
     if count < 2:
-        return Interval(float(known[0]) if count else math.nan, math.nan, math.nan, count)
+        return Interval(float(valid[0]) if count else math.nan, math.nan, math.nan, count)
     generator = np.random.default_rng(seed)
     means = np.empty(RESAMPLES)
-    step = max(_AT_ONCE // count, 1)  # bounds the memory, however many sequences there are
+    step = max(_BATCH_VALUES // count, 1)  # bounds the memory, however many sequences there are
     for start in range(0, RESAMPLES, step):
         part = means[start : start + step]
-        part[:] = known[generator.integers(count, size=(len(part), count))].mean(axis=1)
+        part[:] = valid[generator.integers(count, size=(len(part), count))].mean(axis=1)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, (tail, 1 - tail))
-    return Interval(float(known.mean()), float(low), float(high), count)
+    return Interval(float(valid.mean()), float(low), float(high), count)
 
 
 def _differences(first: Evaluation, second: Evaluation, key: str) -> npt.NDArray[np.float64]:

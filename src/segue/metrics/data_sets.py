@@ -102,9 +102,9 @@ class Request(OptionModel):
     def check(self) -> DatasetEntry:
         """The entry of the data set; options that mean nothing for it are refused."""
         entry = self.entry
-        known = {"data", "dataset", "metrics", *(entry.options or "").split()}
+        supported = {"data", "dataset", "metrics", *(entry.options or "").split()}
         for place, item in offered(Request):
-            if place[0] not in known and getattr(self, place[0]) not in (item.default, []):
+            if place[0] not in supported and getattr(self, place[0]) not in (item.default, []):
                 flag = flags_of(place, item)[0]
                 raise DatasetError(f"--{flag} means nothing for {self.dataset}; leave it out")
         return entry
@@ -112,15 +112,15 @@ class Request(OptionModel):
     @property
     def words(self) -> list[str]:
         """The options of ``segue run`` and ``segue eval`` that ask for this part of the data set."""
-        found: list[str] = []
+        words: list[str] = []
         for name in ("subset", "sequences", "year"):
             value, item = getattr(self, name), Request.model_fields[name]
             if value not in (item.default, []):
                 flag = f"--{flags_of((name,), item)[0]}"
-                found += [
+                words += [
                     word for each in (value if isinstance(value, list) else [value]) for word in (flag, each)
                 ]
-        return found
+        return words
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -138,8 +138,8 @@ class MaskRequest(Request):
 def data_sets() -> tuple[str, ...]:
     """Names of the data sets that are run and scored, segue's own first; no other package is imported."""
     added = DATASETS.added
-    own = (DATASETS.find(name) for name in DATASETS.names if name not in added)
-    return (*(entry.name for entry in own if entry.labels in KINDS), *added)
+    built_in = (DATASETS.find(name) for name in DATASETS.names if name not in added)
+    return (*(entry.name for entry in built_in if entry.labels in KINDS), *added)
 
 
 def _selected(request: Request, kind: LabelKind, what: str) -> ByName[Any]:

@@ -60,9 +60,9 @@ class DavisAccumulator:
         self._score_ends = protocol == "2016-toolkit"
         self._bound_th = bound_th
         self._objects = 0
-        self._found = np.zeros(0, np.bool_)
+        self._is_present = np.zeros(0, np.bool_)
         self._frames = 0
-        self._held: tuple[IndexMask | None, IndexMask] | None = None
+        self._pending: tuple[IndexMask | None, IndexMask] | None = None
         self._region: list[Scores] = []
         self._contour: list[Scores] = []
 
@@ -82,15 +82,15 @@ class DavisAccumulator:
             _check_mask(truth, self._name)
             count = _count_objects(truth, self._name)
             self._objects = 1 if self._merge else count
-            self._found = np.zeros(self._objects, np.bool_)
+            self._is_present = np.zeros(self._objects, np.bool_)
         if self._score_ends:
             self._score_frame(self._frames, prediction, truth)
         else:
-            if self._held is not None:
-                self._score_frame(self._frames - 1, *self._held)
+            if self._pending is not None:
+                self._score_frame(self._frames - 1, *self._pending)
             # Only the next call shows that this frame is not the last one, which is not scored.
             if self._frames > 0:
-                self._held = (None if prediction is None else prediction.copy(), truth.copy())
+                self._pending = (None if prediction is None else prediction.copy(), truth.copy())
         self._frames += 1
 
     def score(self) -> SequenceScore:
@@ -112,7 +112,7 @@ class DavisAccumulator:
             ObjectScore(self._name, k + 1, self._statistics(region[k]), self._statistics(contour[k]))
             for k in range(self._objects)
         )
-        missing = tuple((np.flatnonzero(~self._found) + 1).tolist())
+        missing = tuple((np.flatnonzero(~self._is_present) + 1).tolist())
         return SequenceScore(self._name, region, contour, objects, missing)
 
     def _statistics(self, values: Scores) -> Statistics:
@@ -139,7 +139,7 @@ class DavisAccumulator:
         # Void and ids that appear later are background.
         reference = np.where((truth == VOID) | (labels > self._objects), 0, labels)
         counts = count_pairs(result, reference, self._objects, self._objects)
-        self._found |= counts[1:].any(axis=1)
+        self._is_present |= counts[1:].any(axis=1)
         self._region.append(region_similarities(counts))
         self._contour.append(
             contour_accuracies(result, reference, range(1, self._objects + 1), self._bound_th)
@@ -242,12 +242,12 @@ class UnsupervisedAccumulator:
                 f"{where}: the prediction holds id {highest}; at most {MAX_PROPOSALS} proposals are allowed"
             )
         self._proposals = max(self._proposals, highest)
-        known = truth != VOID
-        result = np.where(known, prediction, 0)
-        reference = np.where(known & (truth <= self._objects), truth, 0)
+        valid = truth != VOID
+        result = np.where(valid, prediction, 0)
+        reference = np.where(valid & (truth <= self._objects), truth, 0)
         # Later frames may bring proposals that are empty here, so that the tables have room for all.
         size = (max(MAX_PROPOSALS, self._objects), self._objects)
-        self._region.append(region_table(count_pairs(result[known], reference[known], *size)))
+        self._region.append(region_table(count_pairs(result[valid], reference[valid], *size)))
         self._contour.append(contour_table(result, reference, *size, self._bound_th))
 
     def score(self) -> SequenceScore:

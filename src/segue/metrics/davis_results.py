@@ -93,8 +93,8 @@ def evaluate_davis(
         root = user_path(davis)
         davis = DavisFolder(root, "val" if (root / "ImageSets").is_dir() else None)
     scored = {video.name: tuple(_scored_frames(video, protocol).values()) for video in davis}
-    found, remarks = find_results(results, scored, missing)
-    tasks = {name: _Task(davis[name], found[name], protocol, bound_th) for name in scored}
+    by_sequence, remarks = find_results(results, scored, missing)
+    tasks = {name: _Task(davis[name], by_sequence[name], protocol, bound_th) for name in scored}
     scores = map_sequences(_score_sequence, tasks, workers=workers, progress=progress)
     report = DavisReport(tuple(scores))
     matches = {score.name: score.match for score in scores}
@@ -110,7 +110,7 @@ def evaluate_davis(
             )
             for name, score in zip(tasks, scores, strict=True)
         },
-        remarks=(*remarks, *_foreign_names(davis, found), *_remarks(report, results, protocol)),
+        remarks=(*remarks, *_foreign_names(davis, by_sequence), *_remarks(report, results, protocol)),
         files={
             f"global_results-{davis.split}.csv": report.global_csv(),
             f"per-sequence_results-{davis.split}.csv": report.per_sequence_csv(),
@@ -156,13 +156,13 @@ def _score_sequence(task: _Task) -> SequenceScore:
 
 
 def _foreign_names(
-    davis: DavisFolder | SomethingElseFolder | ByName[Sequence], found: Mapping[str, SequenceResults]
+    davis: DavisFolder | SomethingElseFolder | ByName[Sequence], by_sequence: Mapping[str, SequenceResults]
 ) -> Iterator[str]:
     """Say that results have names of no frame: numbered from 1, all but the last one fit the wrong frame."""
     foreign = [
         f"{video.name} {name}"
         for video in davis
-        for name in found[video.name].unused({frame.stem for frame in video.frames})
+        for name in by_sequence[video.name].unused({frame.stem for frame in video.frames})
     ]
     if foreign:
         yield (
@@ -174,8 +174,8 @@ def _foreign_names(
 def _remarks(report: DavisReport, results: Results, protocol: DavisProtocol) -> Iterator[str]:
     if unseen := [f"{score.name}_{k}" for score in report.sequences for k in score.missing]:
         yield f"objects that the results never show, scored as empty masks: {first_few(unseen)}"
-    if others := results.besides([score.name for score in report.sequences]):
-        yield f"results of sequences that are not in this set were not used: {first_few(others)}"
+    if foreign := results.besides([score.name for score in report.sequences]):
+        yield f"results of sequences that are not in this set were not used: {first_few(foreign)}"
     if protocol == "unsupervised":
         yield "objects of a sequence are numbered in the order of their proposals, as in the official tables"
 

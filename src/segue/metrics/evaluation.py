@@ -103,11 +103,11 @@ class Evaluation:
         Returns:
             The values one sequence after the other; NaN is a frame without a value.
         """
-        found = []
+        values = []
         for series in self.series.values():
             objects = [key for key in series if key.startswith(f"{measure}_")]
-            found += [series[key].values for key in objects or [measure]]
-        return np.concatenate(found)
+            values += [series[key].values for key in objects or [measure]]
+        return np.concatenate(values)
 
 
 Missing = Literal["error", "empty"]
@@ -148,38 +148,44 @@ def find_results(
 ) -> tuple[dict[str, SequenceResults], tuple[str, ...]]:
     """Find the masks of every sequence, before any work."""
     check_choice("missing", missing, Missing, DatasetError)
-    found, remarks = {}, list[str]()
+    by_sequence, remarks = {}, list[str]()
     for name, frames in scored.items():
-        own = results.only(name) if name in results else None
-        if own is None and len(scored) == 1 and (own := results.alone_as(name)) is not None:
+        sequence_results = results.only(name) if name in results else None
+        if (
+            sequence_results is None
+            and len(scored) == 1
+            and (sequence_results := results.alone_as(name)) is not None
+        ):
             remarks.append(f"{results.path}: its only masks were scored as those of {name}")
-        names = own.names(name) if own is not None else ()
+        names = sequence_results.names(name) if sequence_results is not None else ()
         called = {} if set(frames) & set(names) else _by_number(names, frames)
         absent = tuple(frame for frame in frames if frame not in names and frame not in called)
-        found[name] = SequenceResults(name, own, frames, absent, called)
-    lacking = {name: item.missing for name, item in found.items() if item.missing}
+        by_sequence[name] = SequenceResults(name, sequence_results, frames, absent, called)
+    lacking = {name: item.missing for name, item in by_sequence.items() if item.missing}
     if not lacking:
-        return found, tuple(remarks)
-    whole = [name for name, frames in lacking.items() if len(frames) == len(scored[name])]
-    single = [f"{name} {frame}" for name, frames in lacking.items() if name not in whole for frame in frames]
-    parts = [f"all frames of {first_few(whole)}"] if whole else []
+        return by_sequence, tuple(remarks)
+    all_missing = [name for name, frames in lacking.items() if len(frames) == len(scored[name])]
+    single = [
+        f"{name} {frame}" for name, frames in lacking.items() if name not in all_missing for frame in frames
+    ]
+    parts = [f"all frames of {first_few(all_missing)}"] if all_missing else []
     if single:
         parts.append(f"{len(single)} frame{'s' if len(single) > 1 else ''}: {first_few(single)}")
     lacks = f"{results.path} lacks {' and '.join(parts)}"
-    if all(len(item.missing) == len(item.frames) for item in found.values()):
+    if all(len(item.missing) == len(item.frames) for item in by_sequence.values()):
         raise DatasetError(f"{lacks}; there are {first_few(results.sequences)}")
     if missing == "error":
         raise DatasetError(f'{lacks}; add them, or score them as empty masks (missing="empty")')
-    return found, (*remarks, f"{lacks}; they were scored as empty masks")
+    return by_sequence, (*remarks, f"{lacks}; they were scored as empty masks")
 
 
 def _by_number(names: Iterable[str], frames: Iterable[str]) -> dict[str, str]:
     """The name of the result of each frame by the last number; nothing where numbers are not distinct."""
-    ways = [[(last_number(name), name) for name in given] for given in (names, frames)]
-    results, wanted = map(dict, ways)
-    if None in results or None in wanted or len(results) < len(ways[0]) or len(wanted) < len(ways[1]):
+    ways = [[(last_number(name), name) for name in labels] for labels in (names, frames)]
+    results, frame_of = map(dict, ways)
+    if None in results or None in frame_of or len(results) < len(ways[0]) or len(frame_of) < len(ways[1]):
         return {}
-    return {frame: results[number] for number, frame in wanted.items() if number in results}
+    return {frame: results[number] for number, frame in frame_of.items() if number in results}
 
 
 def object_series(
@@ -226,7 +232,7 @@ def _map_in_processes(
     progress: Progress | None,
 ) -> list[_Score]:
     check_may_start_processes(f"workers={workers}")
-    others = set(active_children())
+    earlier = set(active_children())
     pool = ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), _begin_worker)
     try:
         with signals_blocked({signal.SIGINT}):  # until they take them, in _begin_worker
@@ -238,7 +244,7 @@ def _map_in_processes(
         return [future.result() for future in futures]
     except BaseException as error:
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(active_children()) - others:
+        for process in set(active_children()) - earlier:
             process.terminate()  # a long sequence would keep the program from ending
         if isinstance(error, BrokenProcessPool):
             raise SegueError(

@@ -23,14 +23,14 @@ def dice(result: BoolArray, truth: BoolArray) -> float:
 
 def precision(result: BoolArray, truth: BoolArray) -> float:
     """Share of the result that is right; NaN where the result is empty."""
-    found = int(result.sum())
-    return int((result & truth).sum()) / found if found else math.nan
+    num_predicted = int(result.sum())
+    return int((result & truth).sum()) / num_predicted if num_predicted else math.nan
 
 
 def recall(result: BoolArray, truth: BoolArray) -> float:
     """Share of the truth that is found; NaN where the truth is empty."""
-    there = int(truth.sum())
-    return int((result & truth).sum()) / there if there else math.nan
+    num_true = int(truth.sum())
+    return int((result & truth).sum()) / num_true if num_true else math.nan
 
 
 ENTRIES = (
@@ -59,26 +59,26 @@ def with_metrics(evaluation: Evaluation, metrics: Sequence[str | MetricEntry]) -
         DatasetError: there is no such measure, it fails, or these scores have no frames to measure.
     """
     entries = [METRICS.find(item) if isinstance(item, str) else item for item in metrics]
-    taken = {*evaluation.overall, *(key for each in evaluation.sequences.values() for key in each)}
-    if known := [entry.name for entry in entries if entry.name in taken]:
-        raise DatasetError(f"metric {known[0]}: {evaluation.protocol} has a measure of that name")
+    used_names = {*evaluation.overall, *(key for each in evaluation.sequences.values() for key in each)}
+    if duplicates := [entry.name for entry in entries if entry.name in used_names]:
+        raise DatasetError(f"metric {duplicates[0]}: {evaluation.protocol} has a measure of that name")
     if evaluation.view is None or not evaluation.series:
         raise DatasetError(f"metric {entries[0].name}: {evaluation.protocol} has no frames to measure")
     names, objects = [entry.name for entry in entries], dict(evaluation.objects)
-    found: dict[str, list[Float64Array]] = {}  # the means of each object of a sequence, (metrics,)
+    object_means: dict[str, list[Float64Array]] = {}  # the means of each object of a sequence, (metrics,)
     for sequence in evaluation.series:
-        found[sequence] = []
+        object_means[sequence] = []
         for number, values in _measured(evaluation, sequence, entries).items():
             mean = _mean(values, len(names))
-            found[sequence].append(mean)
+            object_means[sequence].append(mean)
             if (name := f"{sequence}_{number}") in objects:
-                objects[name] = {**objects[name], **_named(names, mean)}
+                objects[name] = {**objects[name], **_by_name(names, mean)}
     sequences = {
-        name: {**measures, **_named(names, _mean(found.get(name, []), len(names)))}
+        name: {**measures, **_by_name(names, _mean(object_means.get(name, []), len(names)))}
         for name, measures in evaluation.sequences.items()
     }
-    everything = [values for each in found.values() for values in each]
-    overall = {**evaluation.overall, **_named(names, _mean(everything, len(names)))}
+    everything = [values for each in object_means.values() for values in each]
+    overall = {**evaluation.overall, **_by_name(names, _mean(everything, len(names)))}
     return replace(evaluation, overall=overall, sequences=sequences, objects=objects)
 
 
@@ -114,10 +114,10 @@ def _value(entry: MetricEntry, result: BoolArray, truth: BoolArray, where: str) 
 def _mean(rows: Sequence[Float64Array], columns: int) -> Float64Array:
     """The means of columns, (columns,), without NaN; NaN where there is nothing else."""
     table = np.stack(rows) if rows else np.full((1, columns), np.nan)
-    known = ~np.isnan(table)
-    counts = known.sum(axis=0)
-    return np.where(counts > 0, np.where(known, table, 0).sum(axis=0) / np.maximum(counts, 1), np.nan)
+    valid = ~np.isnan(table)
+    counts = valid.sum(axis=0)
+    return np.where(counts > 0, np.where(valid, table, 0).sum(axis=0) / np.maximum(counts, 1), np.nan)
 
 
-def _named(names: Sequence[str], values: Float64Array) -> Measures:
+def _by_name(names: Sequence[str], values: Float64Array) -> Measures:
     return dict(zip(names, values.tolist(), strict=True))

@@ -47,17 +47,20 @@ def identity(truth: Iterable[IndexMask], results: Iterable[IndexMask]) -> Identi
     frames = [_similarity(a, b) for a, b in zip(truth, results, strict=True)]
     none = np.zeros(0, np.intp)
     true_ids, true = np.unique(np.concatenate([none, *(a for a, _, _ in frames)]), return_counts=True)
-    own_ids, own = np.unique(np.concatenate([none, *(b for _, b, _ in frames)]), return_counts=True)
+    result_ids, result_counts = np.unique(
+        np.concatenate([none, *(b for _, b, _ in frames)]), return_counts=True
+    )
     numbered = [
-        (np.searchsorted(true_ids, a), np.searchsorted(own_ids, b), similarity) for a, b, similarity in frames
+        (np.searchsorted(true_ids, a), np.searchsorted(result_ids, b), similarity)
+        for a, b, similarity in frames
     ]
-    deta, assa = _hota(numbered, true, own)
-    total = true.sum() + own.sum()
+    deta, assa = _hota(numbered, true, result_counts)
+    total = true.sum() + result_counts.sum()
     return Identity(
         hota=float(np.sqrt(deta * assa).mean()),
         deta=float(deta.mean()),
         assa=float(assa.mean()),
-        idf1=float(2 * _identified(numbered, true, own) / total) if total else math.nan,
+        idf1=float(2 * _identified(numbered, true, result_counts) / total) if total else math.nan,
         switches=_switches(numbered, len(true)),
         objects=int(true.sum()),
     )
@@ -76,34 +79,34 @@ def _similarity(truth: IndexMask, result: IndexMask) -> tuple[IndexMask, IndexMa
     return true_ids[true_ids > 0], own_ids[own_ids > 0], iou
 
 
-def _hota(frames: _Frames, true: Integers, own: Integers) -> tuple[Float64Array, Float64Array]:
+def _hota(frames: _Frames, true: Integers, predicted: Integers) -> tuple[Float64Array, Float64Array]:
     """Detection and association accuracy for each alpha, (19,) each."""
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
-    shared = np.zeros((len(true), len(own)))
+    shared = np.zeros((len(true), len(predicted)))
     for a, b, similarity in frames:
         union = similarity.sum(0, keepdims=True) + similarity.sum(1, keepdims=True) - similarity
         shared[np.ix_(a, b)] += np.divide(
             similarity, union, out=np.zeros_like(similarity), where=union > _EPSILON
         )
-    alignment = shared / np.maximum(true[:, None] + own[None] - shared, _EPSILON)
-    matches = np.zeros((len(ALPHAS), len(true), len(own)))
+    alignment = shared / np.maximum(true[:, None] + predicted[None] - shared, _EPSILON)
+    matches = np.zeros((len(ALPHAS), len(true), len(predicted)))
     for a, b, similarity in frames:
         rows, columns = linear_sum_assignment(alignment[np.ix_(a, b)] * similarity, maximize=True)
         for k, alpha in enumerate(ALPHAS):
             enough = similarity[rows, columns] >= alpha - _EPSILON
             matches[k, a[rows[enough]], b[columns[enough]]] += 1
-    found = matches.sum((1, 2))
-    detection = found / np.maximum(true.sum() + own.sum() - found, 1)
-    each = matches / np.maximum(true[:, None] + own[None] - matches, 1)
-    return detection, (matches * each).sum((1, 2)) / np.maximum(found, 1)
+    num_matched = matches.sum((1, 2))
+    detection = num_matched / np.maximum(true.sum() + predicted.sum() - num_matched, 1)
+    each = matches / np.maximum(true[:, None] + predicted[None] - matches, 1)
+    return detection, (matches * each).sum((1, 2)) / np.maximum(num_matched, 1)
 
 
-def _identified(frames: _Frames, true: Integers, own: Integers) -> float:
+def _identified(frames: _Frames, true: Integers, predicted: Integers) -> float:
     """Matches of the best one-to-one assignment of ids."""
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
-    together = np.zeros((len(true), len(own)))
+    together = np.zeros((len(true), len(predicted)))
     for a, b, similarity in frames:
         together[np.ix_(a, b)] += similarity >= MATCH
     return float(together[linear_sum_assignment(together, maximize=True)].sum())
@@ -113,14 +116,16 @@ def _switches(frames: _Frames, objects: int) -> int:
     """Changes of the id that an object is matched with; a match of the frame before is kept if it can be."""
     from scipy.optimize import linear_sum_assignment  # late, for a quick start
 
-    last, before = np.full(objects, -1), np.full(objects, -1)
+    last, previous = np.full(objects, -1), np.full(objects, -1)
     switches = 0
     for a, b, similarity in frames:
-        value = np.where(similarity >= MATCH - _EPSILON, 1000.0 * (before[a][:, None] == b) + similarity, 0.0)
+        value = np.where(
+            similarity >= MATCH - _EPSILON, 1000.0 * (previous[a][:, None] == b) + similarity, 0.0
+        )
         rows, columns = linear_sum_assignment(value, maximize=True)
         matched = value[rows, columns] > 0
         objects_now, ids_now = a[rows[matched]], b[columns[matched]]
         switches += int(((last[objects_now] >= 0) & (last[objects_now] != ids_now)).sum())
-        before[:] = -1
-        last[objects_now] = before[objects_now] = ids_now
+        previous[:] = -1
+        last[objects_now] = previous[objects_now] = ids_now
     return switches

@@ -95,8 +95,8 @@ def contour_accuracy_uint8(result: UInt8Array, reference: UInt8Array, radius_squ
     n_result, n_reference = cv2.countNonZero(result_edge), cv2.countNonZero(reference_edge)
     if n_result == 0 or n_reference == 0:
         return float(n_result == n_reference)
-    precision = _count_near(result_edge, reference_edge, n_result, radius_squared) / n_result
-    recall = _count_near(reference_edge, result_edge, n_reference, radius_squared) / n_reference
+    precision = _count_within(result_edge, reference_edge, n_result, radius_squared) / n_result
+    recall = _count_within(reference_edge, result_edge, n_reference, radius_squared) / n_reference
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
@@ -117,8 +117,8 @@ def _foreground(
         raise DatasetError(f"prediction has shape {prediction.shape}; give masks of shape (height, width)")
     result, reference = prediction != 0, truth != 0
     if void is not None:
-        kept = void == 0
-        result, reference = result & kept, reference & kept
+        valid = void == 0
+        result, reference = result & valid, reference & valid
     return result.view(np.uint8), reference.view(np.uint8)
 
 
@@ -135,7 +135,7 @@ def boundary_map(mask: UInt8Array) -> UInt8Array:
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, window, anchor=(0, 0)), np.uint8)
 
 
-def _count_near(edge: UInt8Array, other: UInt8Array, count: int, radius_squared: int) -> int:
+def _count_within(edge: UInt8Array, other: UInt8Array, count: int, radius_squared: int) -> int:
     """Number of the ``count`` pixels of ``edge`` within the radius of a pixel of ``other``."""
     inner, outer = math.isqrt(radius_squared // 2), math.isqrt(radius_squared)
     left = edge & (_dilate_square(other, inner) ^ 1)
@@ -147,11 +147,11 @@ def _count_near(edge: UInt8Array, other: UInt8Array, count: int, radius_squared:
     ring = _ring_offsets(radius_squared)
     if GATHER_COST * len(rows) * len(ring) > edge.size:
         return count - n_left + cv2.countNonZero(left & _dilate_disk(other, radius_squared))
-    around = cv2.copyMakeBorder(other, outer, outer, outer, outer, cv2.BORDER_CONSTANT, value=0)
-    stride = around.shape[1]
+    padded = cv2.copyMakeBorder(other, outer, outer, outer, outer, cv2.BORDER_CONSTANT, value=0)
+    stride = padded.shape[1]
     positions = (rows + outer) * stride + columns + outer
-    near = around.ravel()[(ring @ (stride, 1))[:, None] + positions].any(axis=0)
-    return count - n_left + int(np.count_nonzero(near))
+    is_within = padded.ravel()[(ring @ (stride, 1))[:, None] + positions].any(axis=0)
+    return count - n_left + int(np.count_nonzero(is_within))
 
 
 def _dilate_square(edge: UInt8Array, reach: int) -> UInt8Array:
@@ -192,8 +192,10 @@ def count_pairs(prediction: IndexMask, truth: IndexMask, proposals: int, objects
     smallest = np.min_scalar_type(size[0] * size[1] - 1)  # narrow numbers make this the cheap part of a frame
     if size == (2, 2) and 0 < prediction.size < 2**31:
         result, reference = (mask.astype(np.uint8, copy=False).ravel() for mask in (prediction, truth))
-        found, real, both = map(cv2.countNonZero, (result, reference, result & reference))
-        return np.array([[prediction.size - found - real + both, real - both], [found - both, both]])
+        num_predicted, real, both = map(cv2.countNonZero, (result, reference, result & reference))
+        return np.array(
+            [[prediction.size - num_predicted - real + both, real - both], [num_predicted - both, both]]
+        )
     pairs = prediction.astype(smallest).ravel()
     pairs *= size[1]
     pairs += truth.astype(smallest, copy=False).ravel()
@@ -243,15 +245,15 @@ def contour_table(
 ) -> Scores:
     """F of every proposal with every object, (proposals, objects), of index masks (H, W)."""
     radius_squared = tolerance_squared(truth.shape, bound_th)
-    found = [_contour(prediction == k) for k in range(1, proposals + 1)]
+    predicted = [_contour(prediction == k) for k in range(1, proposals + 1)]
     real = [_contour(truth == k) for k in range(1, objects + 1)]
-    n_found, n_real = (np.array([len(item) for item in items])[:, None] for items in (found, real))
-    precision = _near_table(found, real, truth.shape, radius_squared).T / np.maximum(n_found, 1)
-    recall = _near_table(real, found, truth.shape, radius_squared) / np.maximum(n_real.T, 1)
+    n_predicted, n_real = (np.array([len(item) for item in items])[:, None] for items in (predicted, real))
+    precision = _near_table(predicted, real, truth.shape, radius_squared).T / np.maximum(n_predicted, 1)
+    recall = _near_table(real, predicted, truth.shape, radius_squared) / np.maximum(n_real.T, 1)
     total = precision + recall
     f: Scores = 2 * precision * recall / np.where(total > 0, total, 1)
-    empty = (n_found == 0) | (n_real.T == 0)
-    return np.where(empty, np.asarray(n_found == n_real.T, np.float64), f)
+    empty = (n_predicted == 0) | (n_real.T == 0)
+    return np.where(empty, np.asarray(n_predicted == n_real.T, np.float64), f)
 
 
 def _contour(mask: npt.NDArray[np.bool_]) -> _Positions:
@@ -272,9 +274,9 @@ def _near_table(
     """Number of pixels of each ``counted`` contour inside each ``grown`` one, (grown, counted)."""
     positions = np.concatenate(counted)
     owners = np.repeat(np.arange(len(counted)), [len(item) for item in counted])
-    near = np.zeros((len(grown), len(counted)), np.int64)
+    counts = np.zeros((len(grown), len(counted)), np.int64)
     reach = math.isqrt(radius_squared)
-    for row, contour in zip(near, grown, strict=True):
+    for row, contour in zip(counts, grown, strict=True):
         if len(contour):
             lines = np.divmod(contour, shape[1])
             part = tuple(slice(max(line.min() - reach, 0), line.max() + reach + 1) for line in lines)
@@ -283,4 +285,4 @@ def _near_table(
             frame[part] = _dilate_disk(frame[part], radius_squared)
             hit = frame.view(np.bool_).ravel()[positions]
             row[:] = np.bincount(owners[hit], minlength=len(counted))
-    return near
+    return counts

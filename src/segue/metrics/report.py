@@ -149,23 +149,23 @@ def statistics(values: Scores) -> Statistics:
     edges = np.round(np.linspace(1, count, 5) + 1e-10).astype(np.int64) - 1
     first, last = values[: edges[1] + 1], values[edges[3] : edges[4] + 1]
     return Statistics(
-        mean=mean_of_known(values),
+        mean=mean_of_valid(values),
         recall=float(np.mean(values > 0.5)),
-        decay=mean_of_known(first) - mean_of_known(last),
+        decay=mean_of_valid(first) - mean_of_valid(last),
     )
 
 
-def mean_of_known(values: Scores) -> float:
+def mean_of_valid(values: Scores) -> float:
     """Mean without the NaN entries; NaN if there is nothing else."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else math.nan
+    valid = values[~np.isnan(values)]
+    return float(valid.mean()) if valid.size else math.nan
 
 
 def _average(items: Iterable[Statistics]) -> Statistics:
     table = np.array([(item.mean, item.recall, item.decay) for item in items])
     if table.size == 0:
         raise DatasetError("no object was scored, so there is no average")
-    mean, recall, decay = (mean_of_known(column) for column in table.T)
+    mean, recall, decay = (mean_of_valid(column) for column in table.T)
     return Statistics(mean, recall, decay)
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from segue.datasets.instances import DetectedInstance, Instance
-from segue.datasets.ytvis import Video, YTVISDataset, read_results
+from segue.datasets.ytvis import YTVISDataset, YTVISVideo, read_results
 from segue.errors import DatasetError
 from segue.metrics.average_precision import Matches, TrackScores, match_tracks, score_tracks
 from segue.metrics.evaluation import Evaluation, FrameView, Series
@@ -65,14 +65,14 @@ class YTVISAccumulator:
         if video in self._videos:
             raise DatasetError(f"video {video} was added before; give each video once")
         _check_tracks(video, objects, detections)
-        there = {item.category for item in objects}
-        if unknown := there - set(self._categories):
+        categories = {item.category for item in objects}
+        if unknown := categories - set(self._categories):
             raise DatasetError(f"video {video}: an object has category {min(unknown)}, which is not scored")
-        there |= {item.category for item in detections}
+        categories |= {item.category for item in detections}
         self._videos[video] = {
             number: match_tracks(_of_category(detections, number), _of_category(objects, number))
             for number in self._categories
-            if number in there
+            if number in categories
         }
         return self._videos[video]
 
@@ -88,12 +88,12 @@ class YTVISAccumulator:
         Raises:
             DatasetError: a video was not added.
         """
-        chosen = sorted(self._videos if videos is None else set(videos))
-        if missing := [str(number) for number in chosen if number not in self._videos]:
+        selected = sorted(self._videos if videos is None else set(videos))
+        if missing := [str(number) for number in selected if number not in self._videos]:
             raise DatasetError(f"no video {first_few(missing)} was added")
-        found = [self._videos[number] for number in chosen]
+        per_video = [self._videos[number] for number in selected]
         return score_tracks(
-            {number: [video[number] for video in found if number in video] for number in self._categories}
+            {number: [video[number] for video in per_video if number in video] for number in self._categories}
         )
 
 
@@ -167,11 +167,11 @@ def evaluate_ytvis(results: Path | str, ground_truth: YTVISDataset | Path | str)
 
 def _frame_means(frames: int, matches: Mapping[int, Matches]) -> Float64Array:
     """Mean IoU of the objects on each frame, (frames,); NaN where nothing is visible."""
-    rows = [row for found in matches.values() for row in found.frame_overlaps[found.counted[0]]]
+    rows = [row for match in matches.values() for row in match.frame_overlaps[match.counted[0]]]
     table: Float64Array = np.array(rows).reshape(-1, frames)
-    known = (~np.isnan(table)).sum(axis=0)
+    counts = (~np.isnan(table)).sum(axis=0)
     means: Float64Array = np.full(frames, np.nan)
-    np.divide(np.nansum(table, axis=0), known, out=means, where=known > 0)
+    np.divide(np.nansum(table, axis=0), counts, out=means, where=counts > 0)
     return means
 
 
@@ -188,8 +188,8 @@ def _remarks(
             f"{len(empty)} of {len(dataset)} videos have no results, their objects count as missed: "
             f"{first_few(empty)}"
         )
-    found = [item for items in detections.values() for item in items]
-    if strange := [item.category for item in found if item.category not in dataset.categories]:
+    detected = [item for items in detections.values() for item in items]
+    if strange := [item.category for item in detected if item.category not in dataset.categories]:
         numbers = first_few(str(number) for number in sorted(set(strange)))
         yield f"{len(strange)} results of categories that the set does not have are left out: {numbers}"
     uneven = sum(
@@ -208,7 +208,7 @@ def _remarks(
 
 def _frame_view(
     dataset: YTVISDataset,
-    video: Video,
+    video: YTVISVideo,
     frame: str,
     detections: Sequence[DetectedInstance],
     matches: Mapping[int, Matches],
@@ -224,13 +224,13 @@ def _frame_view(
     single = [(ids[item.id], item) for item in objects if not item.crowd]
     return FrameView(
         truth=_paint(single, t, video.size),
-        result=_paint(_drawn(objects, ids, detections, matches), t, video.size),
+        result=_paint(_visible_detections(objects, ids, detections, matches), t, video.size),
         ignored=ignored,
         image=None if dataset.images is None else dataset.read_image(video, t),
     )
 
 
-def _drawn(
+def _visible_detections(
     objects: Sequence[Instance],
     ids: Mapping[int, int],
     detections: Sequence[DetectedInstance],
@@ -239,18 +239,23 @@ def _drawn(
     """Detections with the ids they are drawn with, the best last."""
     right: list[tuple[int, DetectedInstance]] = []
     wrong: list[DetectedInstance] = []
-    for number, found in matches.items():
+    for number, category_matches in matches.items():
         candidates, targets = _of_category(detections, number), _of_category(objects, number)
-        for place, match, skip in zip(found.order, found.matched[0, 0], found.ignored[0, 0], strict=True):
+        for place, match, skip in zip(
+            category_matches.order,
+            category_matches.matched[0, 0],
+            category_matches.ignored[0, 0],
+            strict=True,
+        ):
             if match >= 0 and not skip:
                 right.append((ids[targets[match].id], candidates[place]))
             elif match < 0:
                 wrong.append(candidates[place])
     best = max((item.score for item in wrong), default=0.0)
-    least = min((item.score for _, item in right), default=best)
-    kept = [item for item in wrong if item.score >= least]
-    drawn = right + list(enumerate(kept, start=len(ids) + 1))
-    return sorted(drawn, key=lambda pair: pair[1].score)
+    min_score = min((item.score for _, item in right), default=best)
+    confident = [item for item in wrong if item.score >= min_score]
+    numbered = right + list(enumerate(confident, start=len(ids) + 1))
+    return sorted(numbered, key=lambda pair: pair[1].score)
 
 
 def _paint(

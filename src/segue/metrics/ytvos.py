@@ -29,7 +29,7 @@ from segue.metrics.evaluation import (
     object_series,
 )
 from segue.metrics.measures import DEFAULT_BOUND_TH, contour_accuracies, count_pairs, region_similarities
-from segue.metrics.report import Scores, mean_of_known
+from segue.metrics.report import Scores, mean_of_valid
 from segue.types import IndexMask
 from segue.utils.naming import first_few
 
@@ -76,8 +76,8 @@ def evaluate_ytvos(
         SegueError: a process that scored sequences died.
     """
     scored = {video.name: _scored_frames(video) for video in ytvos}
-    found, remarks = find_results(open_results(results), scored, missing)
-    tasks = {name: (ytvos[name], found[name]) for name, frames in scored.items() if frames}
+    by_video, remarks = find_results(open_results(results), scored, missing)
+    tasks = {name: (ytvos[name], by_video[name]) for name, frames in scored.items() if frames}
     if not tasks:
         raise DatasetError(f"{ytvos.root}: no object is annotated after the frame in which it is given")
     score_video = partial(_score_video, bound_th=bound_th)
@@ -131,19 +131,19 @@ def _score_video(task: tuple[YtvosVideo, SequenceResults], bound_th: float) -> _
     video, results = task
     objects = video.objects
     order = {name: place for place, name in enumerate(video.annotations)}
-    given = np.array([order[item.given] for item in objects])
+    first_frames = np.array([order[item.given] for item in objects])
     region, contour = (np.full((len(objects), len(results.frames)), np.nan) for _ in range(2))
     ids: set[int] = set()
     for t, name in enumerate(results.frames):
         truth = video.read_mask(name)
         prediction = results.read(name, truth, _only(video))
         ids.update(np.flatnonzero(np.bincount(prediction.ravel())).tolist())
-        active = np.flatnonzero(given < order[name])
+        active = np.flatnonzero(first_frames < order[name])
         pair = _ranks(prediction, objects), _ranks(truth, objects)
         region[active, t] = region_similarities(count_pairs(*pair, len(objects), len(objects)))[active]
         contour[active, t] = contour_accuracies(*pair, (active + 1).tolist(), bound_th)
-    known = {item.id for item in objects}
-    return _VideoScore(region, contour, tuple(sorted(ids - known - {0})), tuple(sorted(known - ids)))
+    expected = {item.id for item in objects}
+    return _VideoScore(region, contour, tuple(sorted(ids - expected - {0})), tuple(sorted(expected - ids)))
 
 
 def _ranks(mask: IndexMask, objects: tuple[YtvosObject, ...]) -> IndexMask:
@@ -160,7 +160,7 @@ class _ObjectScore:
 
     name: str
     category: str
-    seen: bool
+    is_seen: bool
     region: float
     contour: float
 
@@ -170,20 +170,22 @@ def _object_scores(
 ) -> Iterator[_ObjectScore]:
     for item, *rows in zip(video.objects, score.region, score.contour, strict=True):
         is_seen = seen is None or item.category in seen
-        yield _ObjectScore(f"{video.name}_{item.id}", item.category, is_seen, *map(mean_of_known, rows))
+        yield _ObjectScore(f"{video.name}_{item.id}", item.category, is_seen, *map(mean_of_valid, rows))
 
 
 def _measures(objects: Collection[_ObjectScore]) -> dict[str, float]:
     """``G`` and the means of the two splits, under their published names."""
-    seen, unseen = (_means([item for item in objects if item.seen is kind]) for kind in (True, False))
-    parts = {"J_s": seen["J"], "J_u": unseen["J"], "F_s": seen["F"], "F_u": unseen["F"]}
-    return {"G": mean_of_known(np.array(list(parts.values()))), **parts}
+    seen_means, unseen = (
+        _means([item for item in objects if item.is_seen is kind]) for kind in (True, False)
+    )
+    parts = {"J_s": seen_means["J"], "J_u": unseen["J"], "F_s": seen_means["F"], "F_u": unseen["F"]}
+    return {"G": mean_of_valid(np.array(list(parts.values()))), **parts}
 
 
 def _means(objects: Collection[_ObjectScore]) -> dict[str, float]:
     return {
-        "J": mean_of_known(np.array([item.region for item in objects])),
-        "F": mean_of_known(np.array([item.contour for item in objects])),
+        "J": mean_of_valid(np.array([item.region for item in objects])),
+        "F": mean_of_valid(np.array([item.contour for item in objects])),
     }
 
 
@@ -203,7 +205,7 @@ def _remarks(
         yield "no list of seen categories: all are taken as seen, and G is the mean of J_s and F_s"
     elif math.isnan(unseen_j):
         yield "no object of an unseen category: G is the mean of J_s and F_s"
-    elif not any(item.seen for item in objects):
+    elif not any(item.is_seen for item in objects):
         yield "no object of a seen category: G is the mean of J_u and F_u"
 
 
@@ -218,6 +220,6 @@ def _frame_view(video: YtvosVideo, results: SequenceResults, frame: str) -> Fram
         raise DatasetError(f"video {video.name}: frame {frame} was not scored")
     truth = video.read_mask(frame)
     masks = (truth, results.read(frame, truth, _only(video)))
-    known = np.array([item.id for item in video.objects])
-    truth, result = (np.where(np.isin(mask, known), mask, 0) for mask in masks)
+    ids = np.array([item.id for item in video.objects])
+    truth, result = (np.where(np.isin(mask, ids), mask, 0) for mask in masks)
     return FrameView(truth, result, np.zeros(truth.shape, np.bool_), video.read_image(frame))

@@ -69,7 +69,7 @@ class DeepLabV3(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         x = F.interpolate(images, (SIDE, SIDE), mode="bilinear", align_corners=False) * 2 - 1
         x = self.blocks(self.stem(x))
-        whole = F.relu(self.image_pooling(x.mean((2, 3), keepdim=True))).expand(-1, -1, *x.shape[2:])
-        x = torch.cat((whole, F.relu(self.aspp0(x))), 1)
+        pooled = F.relu(self.image_pooling(x.mean((2, 3), keepdim=True))).expand(-1, -1, *x.shape[2:])
+        x = torch.cat((pooled, F.relu(self.aspp0(x))), 1)
         logits = self.logits(F.relu(self.concat_projection(x)))
         return F.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=True)

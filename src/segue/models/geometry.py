@@ -103,8 +103,10 @@ class ResizePadGeometry:
             return self.pad(mask)
         small = F.interpolate(mask[None, None].float(), size=self.working, mode=self.mask_mode)[0, 0]
         small = small.to(mask.dtype)
-        lost = set(torch.unique(mask).tolist()) - set(torch.unique(small).tolist()) if self.keep_small else ()
-        for i in lost:
+        vanished = (
+            set(torch.unique(mask).tolist()) - set(torch.unique(small).tolist()) if self.keep_small else ()
+        )
+        for i in vanished:
             row, column = (mask == i).nonzero().float().mean(0).tolist()
             scale = self.working[0] / self.image[0], self.working[1] / self.image[1]
             small[int(row * scale[0]), int(column * scale[1])] = i

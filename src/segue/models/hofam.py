@@ -133,16 +133,16 @@ class HOFAM(nn.Module):
     def _decode(
         self, frame: tuple[Tensor, ...], flow: tuple[Tensor, ...]
     ) -> tuple[Tensor, list[FilteredFlow]]:
-        found: list[FilteredFlow] = []
+        filtered: list[FilteredFlow] = []
         joined = [torch.cat(maps, 1) for maps in zip(frame, flow, strict=True)]
         x: Tensor = self.fusion["0"](joined.pop())
         *levels, (_, last) = self.dec.items()
         for i, up in levels:
             raw, normalised = up(x)
             attend = self.attn[i] if i in self.attn else None  # noqa: SIM401  ModuleDict has no get
-            found.append(filter_flow(joined.pop(), raw, self.fusion[i], attend))
-            x = torch.cat([normalised, found[-1].weighed], 1)
-        return last(F.leaky_relu(x, SLOPE)), found
+            filtered.append(filter_flow(joined.pop(), raw, self.fusion[i], attend))
+            x = torch.cat([normalised, filtered[-1].weighed], 1)
+        return last(F.leaky_relu(x, SLOPE)), filtered
 
     @torch.no_grad()
     def probability(self, frames: Tensor, flow: Tensor, *, mc_dropout: int = 0) -> Tensor:
@@ -152,13 +152,13 @@ class HOFAM(nn.Module):
         """
         features = self.encode_frame(frames), self.encode_flow(flow)
         drops = [module for module in self.modules() if isinstance(module, nn.Dropout)]
-        before = [module.training for module in drops]
+        was_training = [module.training for module in drops]
         for module in drops:
             module.train(mc_dropout > 0)
         try:
             passes = [torch.sigmoid(self.decode(*features)) for _ in range(max(1, mc_dropout))]
         finally:
-            for module, training in zip(drops, before, strict=True):
+            for module, training in zip(drops, was_training, strict=True):
                 module.train(training)
         return torch.stack(passes).mean(0)
 

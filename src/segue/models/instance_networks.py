@@ -12,8 +12,8 @@ def instance_network(kind: str, backbone: BackboneName, classes: str = "", parts
         raise ValueError(f"{kind} has no parts")
     network: SeqFormer
     if kind == "msstsvis":
-        chosen = Parts.parse(parts) if parts else Parts()
-        network = MSSTSVIS(backbone, R18_SIZE if backbone == "r18" else None, chosen)
+        selected_parts = Parts.parse(parts) if parts else Parts()
+        network = MSSTSVIS(backbone, R18_SIZE if backbone == "r18" else None, selected_parts)
     else:
         network = {"seqformer": SeqFormer, "msstsvis-released": ReleasedMSSTSVIS}[kind](backbone)
     network.class_names = dict(YOUTUBE_VIS_2019)

@@ -25,7 +25,7 @@ from segue.utils.arrays import BoolArray
 WIDER = 2
 """Margin of the window where objects left the first one, in its margins."""
 
-WIDEST = 0.6
+MAX_WINDOW_SHARE = 0.6
 """Largest part of an image that a wider window may be. Objects often leave a larger one too, and to see the
 image at once takes less time than both."""
 
@@ -61,27 +61,27 @@ class LiteTracker(MemoryTracker):
             return ()
         joint = torch.from_numpy(np.asarray(planes.any(0, keepdims=True)))
         (first,), (wider,) = Window.around(joint, margin), Window.around(joint, WIDER * margin)
-        if first is None or wider is None or wider.share > WIDEST:
+        if first is None or wider is None or wider.share > MAX_WINDOW_SHARE:
             return () if first is None else (first,)
         return first, wider
 
-    def wanted(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
+    def read_mask(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
         margin = self._margin()
         if len(self.ids) < MANY or margin is None:  # before the masks are taken: on a GPU that waits
             return None
-        masks = self._masks_before(ids, plan)
+        masks = self._masks_for(ids, plan)
         if masks is None:
             return None
         stride = self.network.read_stride
-        found = torch.ones(len(ids), *(side // stride for side in masks.shape[1:]), dtype=torch.bool)
+        mask = torch.ones(len(ids), *(side // stride for side in masks.shape[1:]), dtype=torch.bool)
         # Also what is read where an object leaves its window.
-        for plane, window in zip(found, Window.around(masks, WIDER * margin), strict=True):
+        for plane, window in zip(mask, Window.around(masks, WIDER * margin), strict=True):
             if window is not None:
                 plane.zero_()
                 window.cut(plane).fill_(True)
-        return found
+        return mask
 
-    def _masks_before(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
+    def _masks_for(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
         """The last masks (K, h, w), bool, of some objects in the part of the image that is predicted."""
         masks = self._previous_masks
         if masks is None:
@@ -93,10 +93,10 @@ class LiteTracker(MemoryTracker):
         self, view: int, query: QueryFeatures, readout: Tensor, ids: Sequence[int], plan: FramePlan
     ) -> Tensor:
         margin = self._margin()
-        masks = None if len(self.ids) == 1 or margin is None else self._masks_before(ids, plan)
+        masks = None if len(self.ids) == 1 or margin is None else self._masks_for(ids, plan)
         if masks is None or margin is None:
-            whole: Tensor = self.network.decode(query, readout)
-            return whole
+            logits: Tensor = self.network.decode(query, readout)
+            return logits
         windows = Window.around(masks, round(DECODED * margin))
         decoded = torch.cat(self._decode_within(query, readout, windows))
         highest = decoded.amax(0, keepdim=True)
@@ -104,9 +104,9 @@ class LiteTracker(MemoryTracker):
             if window is None:
                 continue
             one = slice(number, number + 1)
-            own = window.cut(decoded[one])
+            object_logits = window.cut(decoded[one])
             # Where another object wins, this one does not leave.
-            winning = own.masked_fill(own < window.cut(highest), OUTSIDE)
+            winning = object_logits.masked_fill(object_logits < window.cut(highest), OUTSIDE)
             # An object that only may be there (LIKELY) is no reason to decode it again.
             if window.is_left(winning, EVEN):
                 wider = Window.around(masks[one], WIDER * margin)
@@ -134,31 +134,31 @@ class LiteTracker(MemoryTracker):
         if masks is None or schedule.window is None or not schedule.include_last:
             return None
         # A GPU gains less from the smaller sizes than the processor loses by waiting for the masks.
-        whole = masks.device.type != "cpu" or schedule.flip_tta
-        return None if whole else round(schedule.window * min(masks.shape[-2:]))
+        reads_everything = masks.device.type != "cpu" or schedule.flip_tta
+        return None if reads_everything else round(schedule.window * min(masks.shape[-2:]))
 
     def merge(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
         if len(logits) < MANY or self._margin() is None:
             return super().merge(logits, geometry)
-        highest, seen = merge_parts(logits, geometry)
+        highest, probabilities = merge_parts(logits, geometry)
         expand = partial(to_image, geometry=geometry, to_probabilities=self.class_probabilities())
-        whole = partial(object_logits, geometry=geometry)
-        return TrackOutput(self.ids, None, logits, expand, highest=highest, logits=whole), seen
+        full_logits = partial(object_logits, geometry=geometry)
+        return TrackOutput(self.ids, None, logits, expand, highest=highest, logits=full_logits), probabilities
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
         """As of any tracker; objects are encoded in their windows, and the rest is the last frame's."""
-        seen, margin = self._previous_masks, self._margin()
-        if plan.keep or margin is None or seen is None:
+        previous, margin = self._previous_masks, self._margin()
+        if plan.keep or margin is None or previous is None:
             return super().encode_masks(view, query, masks, plan)
         size: Shape = (masks.shape[1], masks.shape[2])
-        whole = Window(0, 0, *size, size)
-        part, stride = plan.window or whole, self.network.read_stride
-        windows = Window.around((masks > 0.5) | part.cut(seen), round(NARROW * margin))
-        made = self._encode_within(query, masks, masks.sum(0, keepdim=True), windows)
+        full = Window(0, 0, *size, size)
+        part, stride = plan.window or full, self.network.read_stride
+        windows = Window.around((masks > 0.5) | part.cut(previous), round(NARROW * margin))
+        encoded = self._encode_within(query, masks, masks.sum(0, keepdim=True), windows)
         row, column = part.at(stride)
         changed = []
-        for window, values in zip(windows, made, strict=True):
-            down, across = (window or whole).at(stride)
+        for window, values in zip(windows, encoded, strict=True):
+            down, across = (window or full).at(stride)
             changed.append(((row + down, column + across), values))
         if plan.window is not None:
             key = self.memories[0].tables[0].last_key()
@@ -181,13 +181,13 @@ class LiteTracker(MemoryTracker):
         windows = Window.around(masks > 0.5, round(self.schedule.window * min(masks.shape[-2:])))
         without = self.network.encode_memory(query, torch.zeros_like(total), total)[1]
         values = without.expand(len(masks), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        made = self._encode_within(query, masks, total, windows)
-        for value, window, own in zip(values, windows, made, strict=True):
+        encoded = self._encode_within(query, masks, total, windows)
+        for value, window, object_value in zip(values, windows, encoded, strict=True):
             if window is None:
-                value.copy_(own)
+                value.copy_(object_value)
             else:  # what is near a side sees less than all around it
                 inner = window.without_edge(EDGE)
-                inner.cut(value).copy_(inner.cut(own, window))
+                inner.cut(value).copy_(inner.cut(object_value, window))
         return None, values
 
     def _encode_within(
@@ -198,13 +198,13 @@ class LiteTracker(MemoryTracker):
 
         def encode(places: list[int], parts: list[Window]) -> Tensor:
             if not parts:
-                whole: Tensor = self.network.encode_memory(query, masks[places], total)[1]
-                return whole
+                values: Tensor = self.network.encode_memory(query, masks[places], total)[1]
+                return values
             features = (_stacked(parts, joint), *maps)
             inside = replace(query, image=_stacked(parts, query.image), features=features)
-            own, every = _stacked(parts, masks, places), _stacked(parts, total)
-            made: Tensor = self.network.encode_memory(inside, own, every)[1]
-            return made[:, 0]
+            object_masks, every = _stacked(parts, masks, places), _stacked(parts, total)
+            encoded: Tensor = self.network.encode_memory(inside, object_masks, every)[1]
+            return encoded[:, 0]
 
         return _by_size(encode, windows)
 
@@ -228,11 +228,11 @@ def _by_size(
         places.append(place)
         if window is not None:
             parts.append(window)
-    found = [torch.empty(0)] * len(windows)
+    results = [torch.empty(0)] * len(windows)
 
     def take(chunk: Chunk) -> None:
-        for place, made in zip(chunk[0], work(*chunk), strict=True):
-            found[place] = made
+        for place, result in zip(chunk[0], work(*chunk), strict=True):
+            results[place] = result
 
     if len(windows) < MANY:
         for chunk in chunks:
@@ -240,7 +240,7 @@ def _by_size(
     else:
         chunks.sort(key=lambda chunk: len(chunk[0]) * (chunk[1][0].share if chunk[1] else 1), reverse=True)
         run_each(take, chunks)
-    return found
+    return results
 
 
 def _stacked(windows: Sequence[Window], planes: Tensor, places: Sequence[int] | None = None) -> Tensor:

@@ -150,7 +150,7 @@ class MustanLite(nn.Module):
         what the cues take of it instead of pixels; that comes last. Frames are images of 8 bits then.
         A network with flow takes the flow image of the current frame, (N, 2, H, W) in [0, 1], the flow to
         the frame six before it first; its maps at the same strides come last. One with recurrence takes that,
-        (N, 2, H / 2, W / 2) in [0, 1], and what it makes of it, (N, 16, H / 2, W / 2), comes after all.
+        (N, 6, H / 2, W / 2) in [0, 1], and what it makes of it, (N, 16, H / 2, W / 2), comes after all.
         """
         cues = self._cues_of(frames)
         if role == CONTEXT:
@@ -247,7 +247,7 @@ class MustanLite(nn.Module):
         """Logits (N, 2, H, W) of the last frame of windows.
 
         From RGB frames (N, 3, 3, H, W) in [0, 1] at ``self.offsets``, the planes of the empty scene,
-        (N, 21, H, W) in [0, 1], after which may come the two of recurrence at full size, and for a network
+        (N, 21, H, W) in [0, 1], after which may come the six of recurrence at full size, and for a network
         with flow its images (N, 2, H, W) in [0, 1].
         """
         *context, current = window.unbind(1)

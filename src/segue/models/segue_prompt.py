@@ -75,8 +75,8 @@ class SeguePrompt(nn.Module):
         p2, p4, p8, p16 = self.prompt(prompts)
         deep = torch.cat([f16, F.interpolate(f32, size=f16.shape[-2:], mode="bilinear")], 1)
         x = self.join16(torch.cat([deep, p16, likeness(self.key16(deep), prompts)], 1))
-        around = self.context(F.avg_pool2d(x, 2))
-        x16 = self.blocks16(x + F.interpolate(around, size=x.shape[-2:], mode="bilinear"))
+        context = self.context(F.avg_pool2d(x, 2))
+        x16 = self.blocks16(x + F.interpolate(context, size=x.shape[-2:], mode="bilinear"))
         x8 = self.blocks8(self.join8(x16, torch.cat([f8, p8, likeness(self.key8(f8), prompts)], 1)))
         x4 = self.blocks4(self.join4(x8, torch.cat([f4, p4], 1)))
         x2 = self.blocks2(self.join2(x4, torch.cat([f2, p2], 1)))
@@ -91,28 +91,30 @@ class SeguePrompt(nn.Module):
         """Logits of the IoU (N, 3), from the crop, what is under each mask, how sure and large it is."""
         probability = masks.float().sigmoid()
         hard = (probability > 0.5).float()
-        sure = (probability * hard).sum((2, 3)) / torch.maximum(probability, hard).sum((2, 3)).clamp(min=1)
-        statistics = torch.stack([sure, hard.mean((2, 3)).sqrt()], 2)
+        certainty = (probability * hard).sum((2, 3)) / torch.maximum(probability, hard).sum((2, 3)).clamp(
+            min=1
+        )
+        statistics = torch.stack([certainty, hard.mean((2, 3)).sqrt()], 2)
         weight = F.adaptive_avg_pool2d(probability, (x8.shape[2], x8.shape[3])).flatten(2)
         weight = weight / weight.sum(2, keepdim=True).clamp(min=1e-3)
         inside = weight @ x8.float().flatten(2).transpose(1, 2)
-        whole = torch.cat([x16.float().mean((2, 3)), x8.float().mean((2, 3))], 1)
-        described = torch.cat([whole[:, None].expand(-1, MASKS, -1), inside, statistics], 2)
+        image_features = torch.cat([x16.float().mean((2, 3)), x8.float().mean((2, 3))], 1)
+        described = torch.cat([image_features[:, None].expand(-1, MASKS, -1), inside, statistics], 2)
         return self.judge(described.to(x16.dtype))[..., 0]
 
 
 def likeness(keys: Tensor, prompts: Tensor) -> Tensor:
     """Cosine similarity (N, 4, h, w) of keys (N, C, h, w) to the mean key under prompts (N, 4, S, S)."""
     weights = F.adaptive_avg_pool2d(prompts.float(), (keys.shape[2], keys.shape[3])).flatten(2)
-    given = (weights.amax(2, keepdim=True) > 0).float()
+    is_prompted = (weights.amax(2, keepdim=True) > 0).float()
     kinds = [weights[:, k : k + 1] for k in range(PLANES)]
-    kinds[BOX] = given[:, BOX : BOX + 1] - kinds[BOX]
+    kinds[BOX] = is_prompted[:, BOX : BOX + 1] - kinds[BOX]
     weights = torch.cat(kinds, 1)
     unit = F.normalize(keys.float().flatten(2), dim=1)
     # In float16, to which autocast turns products, a mean of nothing would be divided by 0.
     means = F.normalize((weights @ unit.transpose(1, 2)).float(), dim=2)
-    found = ((means @ unit) * given).unflatten(2, keys.shape[2:]).to(keys.dtype)
-    return found.contiguous(memory_format=torch.channels_last)  # as the maps that it stands beside
+    similarity = ((means @ unit) * is_prompted).unflatten(2, keys.shape[2:]).to(keys.dtype)
+    return similarity.contiguous(memory_format=torch.channels_last)  # as the maps that it stands beside
 
 
 class Separable(nn.Module):

@@ -107,7 +107,7 @@ class MaskTrunk(ResidualTrunk):
             BasicBlock, (2, 2, 2), FrozenBatchNorm, masks=mask_channels, stem_bias=bias, bias=bias
         )
 
-    def own(self, image: Tensor, planes: Tensor) -> Tensor:
+    def encode_masks(self, image: Tensor, planes: Tensor) -> Tensor:
         """(B, 3, H, W), (B·K, 1 or 2, H, W) → (B·K, 256, H/16, W/16)."""
         return self.stages(joint_conv(self.conv1, planes, image, frame_first=True))[-1]
 
@@ -121,21 +121,21 @@ class ValueEncoder(MaskTrunk):
 
     def forward(self, image: Tensor, f16: Tensor, planes: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W), (B, 1024, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 512, H/16, W/16)."""
-        return self.fuser(self.own(image, planes), f16)
+        return self.fuser(self.encode_masks(image, planes), f16)
 
 
 class Fuser(nn.Module):
     """Join the feature of an object with the key feature of its frame, which XMem puts first."""
 
-    def __init__(self, own: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
+    def __init__(self, objects: int, frame: int, cout: int, *, frame_first: bool = False) -> None:
         super().__init__()
-        self.block1 = JointResBlock(own, frame, cout, frame_first=frame_first)
+        self.block1 = JointResBlock(objects, frame, cout, frame_first=frame_first)
         self.attention = cbam(cout)
         self.block2 = ResBlock(cout, cout)
 
-    def forward(self, own: Tensor, frame: Tensor) -> Tensor:
+    def forward(self, objects: Tensor, frame: Tensor) -> Tensor:
         """(B·K, own, h, w) and (B, frame, h, w) → (B·K, cout, h, w)."""
-        y = self.block1(own, frame)
+        y = self.block1(objects, frame)
         return self.block2(y + self.attention(y))
 
 
@@ -191,7 +191,7 @@ class STCNLite(CorrespondenceNetwork):
         window=0.14,
     )
     capabilities = TrackCapabilities(confidence=(1.35, -1.4), graphs="memory")
-    """The confidence is fitted to development clips at 240p and 480p, by source; see research/stcn-lite.md."""
+    """The confidence is fitted to clips at 240p and 480p, by source (research/stcn-lite.md)."""
     tracker: type[Tracker] = LiteTracker
     int8_parts = ("key_encoder", "key_proj", "key_comp", "value_encoder", "decoder")
     read_stride = 8
@@ -214,8 +214,8 @@ class STCNLite(CorrespondenceNetwork):
     def encode_query(self, image: Tensor) -> QueryFeatures:
         """Features of prepared images (B, 3, H, W), with key (B, 64, H/8, W/8)."""
         height, width = image.shape[-2:]
-        kept = image[..., : height - SHIFT, : width - SHIFT]
-        shifted = F.pad(kept, (SHIFT, 0, SHIFT, 0), mode="replicate")
+        visible = image[..., : height - SHIFT, : width - SHIFT]
+        shifted = F.pad(visible, (SHIFT, 0, SHIFT, 0), mode="replicate")
         f2, f4, f8, f16 = self.key_encoder(shifted)
         f16 = F.interpolate(f16, size=f8.shape[-2:], mode="bilinear")
         joint = torch.cat([F.normalize(f8, dim=1), F.normalize(f16, dim=1)], dim=1)

@@ -69,8 +69,8 @@ class STM(PublishedNetwork):
         self, query: QueryFeatures, masks: Tensor, total: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Keys and values, ([B,] K, 128 and 512, H/16, W/16), of soft masks ([B,] K, H, W) in [0, 1]."""
-        others = other_masks(masks, total).clamp(0, 1)
-        r4 = self.Encoder_M(query.image, masks.flatten(0, -3)[:, None], others.flatten(0, -3)[:, None])
+        other_planes = other_masks(masks, total).clamp(0, 1)
+        r4 = self.Encoder_M(query.image, masks.flatten(0, -3)[:, None], other_planes.flatten(0, -3)[:, None])
         key, value = self.KV_M_r4(r4)
         objects = masks.shape[:-2]
         return key.view(*objects, *key.shape[1:]), value.view(*objects, *value.shape[1:])
@@ -106,13 +106,15 @@ class MemoryEncoder(QueryEncoder):
         self.conv1_m = stem_conv(1)
         self.conv1_o = stem_conv(1)
 
-    def forward(self, image: Tensor, masks: Tensor, others: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, image: Tensor, masks: Tensor, other_planes: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W) normalised, twice (B·K, 1, H, W) → (B·K, 1024, H/16, W/16)."""
         frame = self.conv1(image)
         parts = one_by_one(self, masks) if len(frame) == 1 else [slice(None)]
         return cat(
             [
-                self.stages(add_frame(self.conv1_m(masks[part]) + self.conv1_o(others[part]), frame))[-1]
+                self.stages(add_frame(self.conv1_m(masks[part]) + self.conv1_o(other_planes[part]), frame))[
+                    -1
+                ]
                 for part in parts
             ]
         )

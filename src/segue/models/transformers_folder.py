@@ -30,7 +30,7 @@ def loading(library: Any, folder: Path) -> Iterator[None]:
     The random numbers with which it fills weights are not those of the program.
     """
     logging = library.utils.logging
-    shown = logging.is_progress_bar_enabled()
+    was_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         with torch.random.fork_rng(devices=[]):
@@ -38,7 +38,7 @@ def loading(library: Any, folder: Path) -> Iterator[None]:
     except Exception as error:  # whatever the library runs into with a foreign folder
         raise CheckpointError(f"{folder}: transformers cannot load it ({error})") from error
     finally:
-        if shown:
+        if was_enabled:
             logging.enable_progress_bar()
 
 

@@ -40,7 +40,7 @@ BOOKS = (
 document them."""
 
 MEMORY = ("maskmem_features", "maskmem_pos_enc")
-KEPT = (*MEMORY, "object_pointer")
+SAVED_OUTPUTS = (*MEMORY, "object_pointer")
 """Parts of a record of a frame that later frames read."""
 
 SEED_EVERY = 200
@@ -91,8 +91,8 @@ class TransformersTracker(Checkpointable):
     @property
     def has_books(self) -> bool:
         """Whether the inference session shows what it keeps."""
-        known = all(isinstance(getattr(self._session, name, None), dict) for name in BOOKS)
-        return known and hasattr(self._session, "processed_frames")
+        has_dicts = all(isinstance(getattr(self._session, name, None), dict) for name in BOOKS)
+        return has_dicts and hasattr(self._session, "processed_frames")
 
     def skip(self) -> None:
         self._seen += 1
@@ -109,22 +109,22 @@ class TransformersTracker(Checkpointable):
             self._seed(stay)
 
     def peek(self, image: Image) -> TrackOutput:
-        kept = self._session
+        original = self._session
         if self.has_books:
-            look = self._rebuilt({i: self._records(i) for i in self.ids})
+            copied = self._rebuilt({i: self._records(i) for i in self.ids})
         else:
-            look = copy.deepcopy(kept)
+            copied = copy.deepcopy(original)
         try:
-            self._session = look
+            self._session = copied
             return self._output(self._run(self._pixels(image)), image)
         finally:
-            self._session = kept
+            self._session = original
 
-    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
-        clicks = clicks_by_object(given.prompts if given is not None else (), self.ids)
+    def step(self, image: Image, prompts: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
+        clicks = clicks_by_object(prompts.prompts if prompts is not None else (), self.ids)
         pixels = self._pixels(image)
         with self.changing("the inference session"):
-            output = self._output(self._found(pixels, given, clicks, image.shape[:2]), image)
+            output = self._output(self._segment(pixels, prompts, clicks, image.shape[:2]), image)
             if self.has_books:
                 self._prune()
             else:
@@ -132,24 +132,26 @@ class TransformersTracker(Checkpointable):
             self._seen += 1
         return output
 
-    def _found(
+    def _segment(
         self,
         pixels: Tensor,
-        given: FramePrompts | None,
+        prompts: FramePrompts | None,
         clicks: Mapping[int, ObjectClicks],
         size: tuple[int, ...],
     ) -> Any:
         """What the model finds of all objects on an image, with its prompts."""
-        session, found = self._session, None
-        corrected = {i for i, own in clicks.items() if own.box is None} & set(session.obj_ids)
-        if corrected or (session.obj_ids and given is None):
-            found = self._run(pixels)  # clicks correct what is seen of a known object
-        if given is not None and given.masked:
-            masks = [given.mask.cpu() == i for i in given.masked]
+        session, output = self._session, None
+        corrected = {i for i, object_clicks in clicks.items() if object_clicks.box is None} & set(
+            session.obj_ids
+        )
+        if corrected or (session.obj_ids and prompts is None):
+            output = self._run(pixels)  # clicks correct what is seen of a known object
+        if prompts is not None and prompts.masked:
+            masks = [prompts.mask.cpu() == i for i in prompts.masked]
             self._processor.add_inputs_to_inference_session(
-                session, self._seen, [*given.masked], input_masks=masks, original_size=size
+                session, self._seen, [*prompts.masked], input_masks=masks, original_size=size
             )
-            found = self._run(pixels)
+            output = self._run(pixels)
         if clicks:
             points, labels = zip(*map(_points, clicks.values()), strict=True)
             self._processor.add_inputs_to_inference_session(
@@ -160,8 +162,8 @@ class TransformersTracker(Checkpointable):
                 input_labels=[[*labels]],
                 original_size=size,
             )
-            found = self._run(pixels)
-        return found or self._run(pixels)
+            output = self._run(pixels)
+        return output or self._run(pixels)
 
     @property
     def _kept(self) -> Any:
@@ -170,11 +172,11 @@ class TransformersTracker(Checkpointable):
         return {i: self._records(i) for i in ids} if self.has_books else (ids, self._last)
 
     @_kept.setter
-    def _kept(self, kept: Any) -> None:
-        if isinstance(kept, dict):
-            self._session = self._rebuilt(kept)
-        elif kept[0]:
-            ids, self._last = kept
+    def _kept(self, saved: Any) -> None:
+        if isinstance(saved, dict):
+            self._session = self._rebuilt(saved)
+        elif saved[0]:
+            ids, self._last = saved
             self._seed(sorted(ids))
 
     def _new_session(self) -> Any:
@@ -199,10 +201,10 @@ class TransformersTracker(Checkpointable):
             name = type(self._model).__name__
             raise SegueError(f"{name} of transformers failed: {first_line(error)}") from error
 
-    def _output(self, found: Any, image: Image) -> TrackOutput:
+    def _output(self, output: Any, image: Image) -> TrackOutput:
         """The masks of all objects, in the order of their ids."""
-        low: Tensor = found.pred_masks.float().flatten(0, 1)
-        order = sorted(range(len(found.object_ids)), key=lambda k: found.object_ids[k])
+        low: Tensor = output.pred_masks.float().flatten(0, 1)
+        order = sorted(range(len(output.object_ids)), key=lambda k: output.object_ids[k])
         low = low[order][None]
         size = image.shape[0], image.shape[1]
         logits = partial(video_logits, size=size)
@@ -213,7 +215,7 @@ class TransformersTracker(Checkpointable):
         outputs = self._session.output_dict_per_obj[self._session.obj_id_to_idx(i)]
         return {
             kind: {
-                frame: {name: record[name] for name in KEPT if isinstance(record.get(name), Tensor)}
+                frame: {name: record[name] for name in SAVED_OUTPUTS if isinstance(record.get(name), Tensor)}
                 for frame, record in frames.items()
             }
             for kind, frames in outputs.items()
@@ -243,7 +245,7 @@ class TransformersTracker(Checkpointable):
                     if not prompted and frame < self._seen + 2 - self._reads:
                         del frames[frame]
                         continue
-                    keep = KEPT if not prompted or frame in latest else ("object_pointer",)
+                    keep = SAVED_OUTPUTS if not prompted or frame in latest else ("object_pointer",)
                     for part in [part for part in frames[frame] if part not in keep]:
                         del frames[frame][part]
 
@@ -314,12 +316,12 @@ class TransformersVideo(nn.Module):
 def read_video_model(folder: Path) -> TransformersVideo:
     """The network that a folder of transformers holds; nothing in the folder is unpickled or run."""
     library = import_transformers()
-    found = model_type(folder / "config.json")
-    if found not in VIDEO_MODELS:
+    kind = model_type(folder / "config.json")
+    if kind not in VIDEO_MODELS:
         raise CheckpointError(
-            f"{folder}: model_type is {found!r}; video models are {', '.join(sorted(VIDEO_MODELS))}"
+            f"{folder}: model_type is {kind!r}; video models are {', '.join(sorted(VIDEO_MODELS))}"
         )
-    names = VIDEO_MODELS[found]
+    names = VIDEO_MODELS[kind]
     missing = [name for name in names if not hasattr(library, name)]
     if missing:
         raise CheckpointError(f"{folder}: transformers {library.__version__} has no {missing[0]}; upgrade it")

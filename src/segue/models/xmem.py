@@ -59,9 +59,9 @@ class XMemTracker(LongTermTracker):
 
     _last_deep: int | None = checkpointed(None)
 
-    def needs_prediction(self, given: FramePrompts) -> bool:
+    def needs_prediction(self, prompts: FramePrompts) -> bool:
         """If all objects have a mask, nothing is predicted, and the recurrent states are kept."""
-        return not set(self.ids) <= set(given.ids)
+        return not set(self.ids) <= set(prompts.ids)
 
     def deep_update(self, plan: FramePlan) -> bool:
         """Whether the value encoder updates the recurrent states on this frame, should it become memory."""
@@ -74,9 +74,9 @@ class XMemTracker(LongTermTracker):
     ) -> Tensor:
         shallow = self.schedule.deep_update_every >= 0 or not self.deep_update(plan)
         hidden = self.hidden(view, query, ids)
-        logits, moved = self.network.decode(query, readout, hidden, update=shallow)
-        if moved is not None:
-            self.keep_states(view, SENSORY, ids, moved)
+        logits, updated = self.network.decode(query, readout, hidden, update=shallow)
+        if updated is not None:
+            self.keep_states(view, SENSORY, ids, updated)
         return logits
 
     def encode_objects(
@@ -89,9 +89,9 @@ class XMemTracker(LongTermTracker):
         plan: FramePlan,
     ) -> tuple[None, Tensor]:
         hidden, deep = self.hidden(view, query, ids), self.deep_update(plan)
-        value, moved = self.network.encode_memory(query, masks, total, hidden, update=deep)
+        value, updated = self.network.encode_memory(query, masks, total, hidden, update=deep)
         if hidden is not None:
-            self.keep_states(view, SENSORY, ids, hidden if moved is None else moved)
+            self.keep_states(view, SENSORY, ids, hidden if updated is None else updated)
         return None, value
 
     def finish(self, plan: FramePlan) -> None:
@@ -148,22 +148,24 @@ class XMem(PublishedNetwork):
         """Values ([B,] K, 512, h, w) of masks ([B,] K, H, W), and new states, None without ``update``."""
         lead, planes = masks.shape[:-2], self.mask_planes(masks, total)
         value: Tensor = self.value_encoder(query.image, query.features[0], planes.flatten(0, -4))
-        moved = None
+        updated = None
         if hidden is not None and update:
-            moved = self.value_encoder.hidden_reinforce(value, hidden.flatten(0, -4)).view(hidden.shape)
-        return value.view(*lead, *value.shape[1:]), moved
+            updated = self.value_encoder.hidden_reinforce(value, hidden.flatten(0, -4)).view(hidden.shape)
+        return value.view(*lead, *value.shape[1:]), updated
 
     def decode(
         self, query: QueryFeatures, readout: Tensor, hidden: Tensor | None = None, *, update: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Log-odds ([B,] K, 4h, 4w) of readouts ([B,] K, 512, h, w), and new states with ``update``."""
-        own = readout if hidden is None else torch.cat([readout, hidden.to(readout.dtype)], dim=-3)
-        logits, (g16, g8, g4) = self.decoder(own.flatten(0, -4), *query.features)
-        moved = None
+        object_features = (
+            readout if hidden is None else torch.cat([readout, hidden.to(readout.dtype)], dim=-3)
+        )
+        logits, (g16, g8, g4) = self.decoder(object_features.flatten(0, -4), *query.features)
+        updated = None
         if hidden is not None and update:
             state = hidden.flatten(0, -4)
-            moved = self.decoder.hidden_update.update(g16, g8, g4, logits, state).view(hidden.shape)
-        return logits.view(*readout.shape[:-3], *logits.shape[-2:]), moved
+            updated = self.decoder.hidden_update.update(g16, g8, g4, logits, state).view(hidden.shape)
+        return logits.view(*readout.shape[:-3], *logits.shape[-2:]), updated
 
 
 class KeyProjection(nn.Module):
@@ -204,10 +206,10 @@ class Decoder(nn.Module):
         self.pred = nn.Conv2d(256, 1, 3, padding=1)
 
     def forward(
-        self, own: Tensor, f16: Tensor, f8: Tensor, f4: Tensor
+        self, objects: Tensor, f16: Tensor, f8: Tensor, f4: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """(B·K, 576, h, w) and features of frames → log-odds (B·K, 1, 4h, 4w), maps for the states."""
-        g16 = self.fuser(own, f16)
+        g16 = self.fuser(objects, f16)
         g8 = self.up_16_8(g16, f8)
         g4 = self.up_8_4(g8, f4)
         return self.pred(F.relu(g4)), (g16, g8, g4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeGuard
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +23,22 @@ from segue.prompt_inputs import (
     fit_mask,
     read_masks,
 )
-from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter, as_image_prompter
+from segue.prompts.answers import (
+    ImagePrompter,
+    ImagePrompts,
+    MakePrompter,
+    MaskPrediction,
+    as_image_prompter,
+)
 from segue.prompts.correction import Click, correct, refine
 from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
 from segue.types import (
+    Box,
     BoxPrompt,
     Frame,
     MaskPrompt,
+    Point,
     PointPrompt,
     Prompt,
     RemovePrompt,
@@ -44,7 +52,7 @@ def resolve_prompts(
     fit: bool = False,
     native: Collection[PromptKind] = (),
     prompter: MakePrompter | None = None,
-    known: Mapping[int, npt.NDArray[np.generic]] | None = None,
+    previous_masks: Mapping[int, npt.NDArray[np.generic]] | None = None,
     clicked: Mapping[int, Sequence[Click]] | None = None,
 ) -> FramePrompts:
     """Turn a list of prompts into the form that trackers take.
@@ -59,10 +67,10 @@ def resolve_prompts(
         native: kinds of prompts that the network understands itself: objects without other prompts
             get no mask here.
         prompter: what turns boxes and points into masks; None is segue-prompt.
-        known: where objects are on this frame as far as is known, by id, (H, W): probability in [0, 1], or
-            booleans; points of such an id, without a box or mask, correct that.
-        clicked: the clicks that alone have made masks of ``known``, by id; further points of such an id may
-            change the whole mask, as :func:`segue.prompts.refine` does.
+        previous_masks: masks of this frame so far, by id, (H, W): probability in [0, 1], or booleans;
+            points of such an id, without a box or mask, correct that.
+        clicked: the clicks that alone have made masks of ``previous_masks``, by id; further points of such an
+            id may change the whole mask, as :func:`segue.prompts.refine` does.
 
     Returns:
         The prompts of the frame. Their mask is (H, W), int32, at the size of the frame, on the CPU. Ids of
@@ -83,36 +91,45 @@ def resolve_prompts(
     """
 
     @cache
-    def asked() -> ImagePrompter:
+    def get_prompter() -> ImagePrompter:
         return as_image_prompter((prompter or Prompter)(frame.image), frame.image)
 
     with errors_name(f"frame {frame.index}"):
         groups, removed = _group(prompts, frame.size)
         mask = np.zeros(frame.size, np.int32)
-        kept: list[BoxPrompt | PointPrompt] = []
+        native_prompts: list[BoxPrompt | PointPrompt] = []
         expected: dict[int, float] = {}
         for id, group in groups.items():
             with errors_name(f"object {id}"):
                 if _understood(group, native, frame.size):
-                    kept += group
+                    native_prompts += group
                 else:
-                    found, iou = _mask(
-                        frame, group, fit, asked, (known or {}).get(id), (clicked or {}).get(id, ())
+                    object_mask, iou = _mask(
+                        frame,
+                        group,
+                        fit,
+                        get_prompter,
+                        (previous_masks or {}).get(id),
+                        (clicked or {}).get(id, ()),
                     )
-                    mask[found] = id
+                    mask[object_mask] = id
                     if not math.isnan(iou):
                         expected[id] = iou
-        present = {*np.unique(mask).tolist(), *(prompt.id for prompt in kept)}
+        present = {*np.unique(mask).tolist(), *(prompt.id for prompt in native_prompts)}
         for id in groups:
             if id not in present:
                 raise PromptError(f"object {id} is completely covered by later objects; change their order")
         labels = {id: item.label for id, group in groups.items() for item in group if item.label is not None}
-        masked = tuple(id for id in groups if id not in {prompt.id for prompt in kept})
-        seen = [
-            i for i, plane in (known or {}).items() if i in groups and np.any(plane.astype(np.float32) > 0.5)
+        masked = tuple(id for id in groups if id not in {prompt.id for prompt in native_prompts})
+        visible_ids = [
+            i
+            for i, plane in (previous_masks or {}).items()
+            if i in groups and np.any(plane.astype(np.float32) > 0.5)
         ]
-        corrected = frozenset(id for id in seen if _only_corrects(groups[id]))
-        return FramePrompts(torch.from_numpy(mask), masked, tuple(kept), labels, removed, expected, corrected)
+        corrected = frozenset(id for id in visible_ids if _only_corrects(groups[id]))
+        return FramePrompts(
+            torch.from_numpy(mask), masked, tuple(native_prompts), labels, removed, expected, corrected
+        )
 
 
 def _only_corrects(group: Sequence[Prompt]) -> bool:
@@ -158,53 +175,97 @@ def _understood(
     return True
 
 
+class _ObjectPrompt(NamedTuple):
+    """All prompts of one object on a frame; at most one mask or box."""
+
+    mask: MaskPrompt | None
+    box: BoxPrompt | None
+    positive: list[Point]
+    negative: list[Point]
+    replaces: bool  # whether points may change the whole mask
+
+    @classmethod
+    def of(cls, group: Sequence[Prompt]) -> _ObjectPrompt:
+        masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
+        boxes = [prompt for prompt in group if isinstance(prompt, BoxPrompt)]
+        points = [prompt for prompt in group if isinstance(prompt, PointPrompt)]
+        if len(masks) + len(boxes) > 1:
+            raise PromptError("give one mask or one box for an id, with or without points")
+        if boxes and boxes[0].fill and points:
+            raise PromptError("a filled box cannot be corrected by points; leave fill out")
+        return cls(
+            mask=masks[0] if masks else None,
+            box=boxes[0] if boxes else None,
+            positive=[point for prompt in points for point in prompt.positive],
+            negative=[point for prompt in points for point in prompt.negative],
+            replaces=any(prompt.whole for prompt in points),
+        )
+
+    @property
+    def clicks(self) -> list[Click]:
+        return [*((*at, True) for at in self.positive), *((*at, False) for at in self.negative)]
+
+
 def _mask(
     frame: Frame,
     group: list[Prompt],
     fit: bool,
     prompter: Callable[[], ImagePrompter],
-    known: npt.NDArray[np.generic] | None,
+    previous_mask: npt.NDArray[np.generic] | None,
     clicked: Sequence[Click] = (),
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """The mask of an object, given or made by a prompter, and its predicted IoU; NaN where nobody says."""
-    masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
-    boxes = [prompt for prompt in group if isinstance(prompt, BoxPrompt)]
-    points = [prompt for prompt in group if isinstance(prompt, PointPrompt)]
-    if len(masks) + len(boxes) > 1:
-        raise PromptError("give one mask or one box for an id, with or without points")
-    if boxes and boxes[0].fill:
-        if points:
-            raise PromptError("a filled box cannot be corrected by points; leave fill out")
-        return fill_boxes({1: clip_box(boxes[0].box, frame.size)}, frame.size) > 0, math.nan
-    mask: npt.NDArray[Any] | None = None if boxes else known
-    if masks:
-        mask = fit_mask(np.asarray(masks[0].mask) != 0, frame.size, fit)
-        if not mask.any():
-            raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
-        expected = masks[0].iou
-        if expected is not None and not 0 <= expected <= 1:
-            raise PromptError(f"the mask's iou is {expected}, but must be in [0, 1]")
-        if not points:
-            return mask, math.nan if expected is None else float(expected)
-    box = clip_box(boxes[0].box, frame.size) if boxes else None
-    on = [point for prompt in points for point in prompt.positive]
-    for x, y in on:
-        if box is not None and not (box[0] <= x < box[2] and box[1] <= y < box[3]):
-            raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
-    off = [point for prompt in points for point in prompt.negative]
-    if mask is None:
-        answer = prompter().answer(ImagePrompts(box, on, off))
+    prompt = _ObjectPrompt.of(group)
+    if prompt.box is not None and prompt.box.fill:
+        return fill_boxes({1: clip_box(prompt.box.box, frame.size)}, frame.size) > 0, math.nan
+    if prompt.mask is not None:
+        mask, iou = _given_mask(prompt.mask, frame.size, fit)
+        if not prompt.clicks:
+            return mask, iou
+        answer = correct(prompter(), mask, prompt.clicks, new=len(prompt.clicks), whole=prompt.replaces)
+    elif prompt.box is None and previous_mask is not None:
+        answer = _corrected(prompt, prompter(), previous_mask, clicked)
     else:
-        clicks = [*((*at, True) for at in on), *((*at, False) for at in off)]
-        anew = any(prompt.whole for prompt in points)
-        if clicked and known is not None and not masks and not anew:
-            answer = refine(prompter(), known, [*clicked, *clicks])
-        else:
-            answer = correct(prompter(), mask, clicks, new=len(clicks), whole=anew)
+        box = _box_around(prompt, frame.size)
+        answer = prompter().answer(ImagePrompts(box, prompt.positive, prompt.negative))
     if not answer.mask.any():
         raise PromptError(
             "nothing is found in the box; give a mask, or fill the box (fill=True)"
-            if boxes
+            if prompt.box is not None
             else "nothing is found at the points; add points, or give a box or a mask"
         )
     return answer.mask, float(answer.iou[0])
+
+
+def _given_mask(prompt: MaskPrompt, size: tuple[int, int], fit: bool) -> tuple[npt.NDArray[np.bool_], float]:
+    """A mask at the size of the frame, and its predicted IoU; NaN where nobody says."""
+    mask = fit_mask(np.asarray(prompt.mask) != 0, size, fit)
+    if not mask.any():
+        raise PromptError("the mask is empty; draw the object, or remove it with RemovePrompt")
+    if prompt.iou is not None and not 0 <= prompt.iou <= 1:
+        raise PromptError(f"the mask's iou is {prompt.iou}, but must be in [0, 1]")
+    return mask, math.nan if prompt.iou is None else float(prompt.iou)
+
+
+def _box_around(prompt: _ObjectPrompt, size: tuple[int, int]) -> Box | None:
+    """The box of a prompt inside the image; the positive points lie in it."""
+    if prompt.box is None:
+        return None
+    box = clip_box(prompt.box.box, size)
+    for x, y in prompt.positive:
+        if not (box[0] <= x < box[2] and box[1] <= y < box[3]):
+            raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
+    return box
+
+
+def _corrected(
+    prompt: _ObjectPrompt,
+    prompter: ImagePrompter,
+    previous_mask: npt.NDArray[np.generic],
+    clicked: Sequence[Click],
+) -> MaskPrediction:
+    """The mask of an object so far, corrected by points; earlier clicks alone may have made it."""
+    clicks = prompt.clicks
+    if clicked and not prompt.replaces:
+        return refine(prompter, previous_mask, [*clicked, *clicks])
+    return correct(prompter, previous_mask, clicks, new=len(clicks), whole=prompt.replaces)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.errors import PromptError
+from segue.masks.measure import iou
 from segue.prompt_inputs import as_box, as_points, check_points, clip_box, points_of
 from segue.prompts.planes import pixels
 from segue.types import Box, BoxLike, Image, Point, PointsLike, SupportsArray
@@ -28,7 +29,7 @@ PixelWindow = tuple[int, int, int, int]  # a window in whole pixels
 
 
 CANDIDATES = 3  # most answers to choose from
-LEAST = 0.01  # by which a mask counts whose predicted IoU is less
+MIN_WEIGHT = 0.01  # by which a mask counts whose predicted IoU is less
 SAME = 0.7  # IoU of two masks from which on they are no two candidates
 COMPARED_SIDE = 160  # long side, in pixels, of the masks that are compared with one another
 
@@ -88,11 +89,11 @@ class ImagePrompts:
         """By which line of :data:`CALIBRATION` the IoU is predicted."""
         if self.box is not None:
             return "box"
-        given = [*self.points, *self.negative, *(stroke[0] for stroke in self.scribble)]
-        if len(given) != 1 or not self.positive:
+        clicks = [*self.points, *self.negative, *(stroke[0] for stroke in self.scribble)]
+        if len(clicks) != 1 or not self.positive:
             return "mask"
-        known = self.mask is None or all(self.mask[int(y), int(x)] > 0.5 for x, y in self.positive)
-        return "click" if known else "mask"
+        is_confirmed = self.mask is None or all(self.mask[int(y), int(x)] > 0.5 for x, y in self.positive)
+        return "click" if is_confirmed else "mask"
 
     def checked(self, size: tuple[int, int]) -> ImagePrompts:
         """Check the prompts against an image, and clip their box to it.
@@ -186,18 +187,18 @@ class MaskPrediction:
         across = x0 + (np.arange(columns, dtype=np.float32) + 0.5) * (x1 - x0) / columns
         down = y0 + (np.arange(rows, dtype=np.float32) + 0.5) * (y1 - y0) / rows
         total, count = np.zeros((len(self), rows, columns), np.float32), np.zeros((rows, columns), np.float32)
-        for look, weight in ((self, 1.0), (closer, CLOSER_WEIGHT)):
-            left, top, right, bottom = look.window
-            height, width = look.planes.shape[1:]
+        for prediction, weight in ((self, 1.0), (closer, CLOSER_WEIGHT)):
+            left, top, right, bottom = prediction.window
+            height, width = prediction.planes.shape[1:]
             place_x = ((across - left) * width / (right - left) - 0.5).astype(np.float32)
             place_y = ((down - top) * height / (bottom - top) - 0.5).astype(np.float32)
             map_x, map_y = np.meshgrid(place_x, place_y)
             inside = ((down >= top) & (down < bottom))[:, None] & (across >= left) & (across < right)
-            shown = np.where(inside, np.float32(weight), np.float32(0))
-            for number, plane in enumerate(look.planes):
-                seen = cv2.remap(plane, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-                total[number] += shown * seen
-            count += shown
+            weights = np.where(inside, np.float32(weight), np.float32(0))
+            for number, plane in enumerate(prediction.planes):
+                warped = cv2.remap(plane, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                total[number] += weights * warped
+            count += weights
         planes = np.asarray(total / np.maximum(count, 1), np.float32)
         iou = np.asarray((self.iou + closer.iou) / 2, np.float32)
         return replace(self, window=(x0, y0, x1, y1), planes=planes, iou=iou)
@@ -239,11 +240,11 @@ class MaskPrediction:
         """
         planes = self.planes.reshape(len(self), -1)
         inside = planes > 0.5
-        sure = (planes * inside).sum(1) / np.maximum((inside + planes * ~inside).sum(1), 1e-6)
+        certainty = (planes * inside).sum(1) / np.maximum((inside + planes * ~inside).sum(1), 1e-6)
         shared = inside.astype(np.float32) @ inside.T.astype(np.float32)
         areas = inside.sum(1)
         agreed = (shared / np.maximum(areas[:, None] + areas - shared, 1)).min(1)
-        shares = np.stack([self.iou, sure, agreed]).clip(0.01, 0.99)
+        shares = np.stack([self.iou, certainty, agreed]).clip(0.01, 0.99)
         *weights, offset = CALIBRATION[kind]
         odds = np.array(weights) @ np.log(shares / (1 - shares)) + offset
         return replace(self, iou=np.asarray(1 / (1 + np.exp(-odds)), np.float32))
@@ -258,9 +259,9 @@ class MaskPrediction:
             (H, W), float32 in [0, 1].
         """
         x0, y0, x1, y1 = self.window
-        whole = np.zeros(self.size, np.float32)
-        whole[y0:y1, x0:x1] = cv2.resize(self.planes[k], (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
-        return whole
+        full = np.zeros(self.size, np.float32)
+        full[y0:y1, x0:x1] = cv2.resize(self.planes[k], (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+        return full
 
 
 def covering(answers: Sequence[MaskPrediction]) -> list[int]:
@@ -274,33 +275,29 @@ def covering(answers: Sequence[MaskPrediction]) -> list[int]:
     masks = np.stack([answer.small().ravel() for answer in answers]).astype(np.float32)
     shared, areas = masks @ masks.T, masks.sum(1)
     overlaps = shared / np.maximum(areas[:, None] + areas - shared, 1)
-    likely = np.nan_to_num([answer.iou[0] for answer in answers], nan=1.0).clip(LEAST)
-    chosen, reached = [0], overlaps[0]
-    while len(chosen) < CANDIDATES:
-        gains = np.where(reached < SAME, np.maximum(overlaps - reached, 0) @ likely, 0)
+    expected = np.nan_to_num([answer.iou[0] for answer in answers], nan=1.0).clip(MIN_WEIGHT)
+    selected, coverage = [0], overlaps[0]
+    while len(selected) < CANDIDATES:
+        gains = np.where(coverage < SAME, np.maximum(overlaps - coverage, 0) @ expected, 0)
         best = int(gains.argmax())
         if not gains[best]:
             break
-        chosen.append(best)
-        reached = np.maximum(reached, overlaps[best])
-    return chosen
+        selected.append(best)
+        coverage = np.maximum(coverage, overlaps[best])
+    return selected
 
 
 def distinct(answers: Iterable[MaskPrediction]) -> list[MaskPrediction]:
     """The first of some answers, and a few further ones that differ from one another."""
-    chosen, seen = list[MaskPrediction](), list[npt.NDArray[np.bool_]]()
+    selected, masks = list[MaskPrediction](), list[npt.NDArray[np.bool_]]()
     for answer in answers:
         mask = answer.small()
-        if not chosen or (
-            len(chosen) < CANDIDATES and mask.any() and all(_overlap(mask, each) < SAME for each in seen)
+        if not selected or (
+            len(selected) < CANDIDATES and mask.any() and all(iou(mask, each) < SAME for each in masks)
         ):
-            chosen.append(answer)
-            seen.append(mask)
-    return chosen
-
-
-def _overlap(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    return float((one & other).sum() / max(1, (one | other).sum()))
+            selected.append(answer)
+            masks.append(mask)
+    return selected
 
 
 class ImagePrompter(ABC):
@@ -345,7 +342,7 @@ class ImagePrompter(ABC):
         masks = [answer.one(k) for k in range(len(answer))]
         return [masks[k] for k in covering(masks)]
 
-    def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
+    def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """Answers to a click that corrects a mask, one for each window that is looked at.
 
         Args:
@@ -382,10 +379,10 @@ class AnswerPrompter(ImagePrompter):
 
 def as_image_prompter(prompter: Any, image: Image) -> ImagePrompter:
     """A prompter as it is, or with all that prompters do where it only answers."""
-    whole = isinstance(prompter, ImagePrompter) or all(
+    is_complete = isinstance(prompter, ImagePrompter) or all(
         hasattr(prompter, name) for name in ("image", "size", "candidates", "near")
     )
-    return prompter if whole else AnswerPrompter(prompter, image)
+    return prompter if is_complete else AnswerPrompter(prompter, image)
 
 
 MakePrompter = Callable[[Image], ImagePrompter]

@@ -19,14 +19,14 @@ _OPEN = frozenset({"weights", "score", "refine", "text"})
 _DISCOVERY = frozenset({"weights", "features", "refine"})
 
 
-def _built(how: str, *given: Any, **named: Any) -> Any:
-    return partial(LazyCallable(f"segue.sessions.detecting:{how}"), *given, **named)
+def _built(how: str, *arguments: Any, **kwargs: Any) -> Any:
+    return partial(LazyCallable(f"segue.sessions.detecting:{how}"), *arguments, **kwargs)
 
 
 def _classed(
-    name: str, made: str, categories: Mapping[int, str] | None, rank: int, **options: Any
+    name: str, factory: str, categories: Mapping[int, str] | None, rank: int, **options: Any
 ) -> DetectorEntry:
-    build = _built("build_network", name, LazyCallable(f"segue.prompts.detectors:{made}"), **options)
+    build = _built("build_network", name, LazyCallable(f"segue.prompts.detectors:{factory}"), **options)
     return DetectorEntry(name, build, _CLASSED, name, categories, rank)
 
 

@@ -28,7 +28,7 @@ REACH = 4.0
 
 MIN_REACH = 24.0  # pixels of the least reach
 MIN_TRUST = 0.3  # weight of the log-odds of the mask at the click itself; it is 1 beyond the reach
-SURE = 0.002  # probabilities are taken for no surer than this and 1 minus this
+MIN_PROBABILITY = 0.002  # probabilities are taken for no surer than this and 1 minus this
 SOFT = 0.02  # probability outside of a mask of which only booleans are known; inside it is 1 minus this
 MIN_DISK = 2.0  # pixels around a click that change where the answer changes nothing there, at most
 
@@ -64,25 +64,25 @@ def correct(
     """
     prompter = as_image_prompter(prompter, np.broadcast_to(np.uint8(0), (*np.shape(mask), 3)))  # only asked
     prompts = _prompts(clicks, mask).checked(prompter.size)
-    given = prompts.mask
-    if whole or given is None:
+    current = prompts.mask
+    if whole or current is None:
         return prompter.answer(prompts)
-    least = SURE if np.asarray(mask).dtype.kind == "f" else SOFT
+    minimum = MIN_PROBABILITY if np.asarray(mask).dtype.kind == "f" else SOFT
     iou = np.float32(np.nan)
     for count in range(max(len(clicks) - new, 0) + 1, len(clicks) + 1):
         x, y, inside = clicks[count - 1]
-        if (given[int(y), int(x)] > 0.5) == inside:
+        if (current[int(y), int(x)] > 0.5) == inside:
             continue
-        asked = _prompts(clicks[:count], given)
-        if not (given > 0.5).any():  # the clicks before took all of it away
-            answer = prompter.answer(asked)
-            given, iou = answer.probability, answer.iou[0]
+        image_prompts = _prompts(clicks[:count], current)
+        if not (current > 0.5).any():  # the clicks before took all of it away
+            answer = prompter.answer(image_prompts)
+            current, iou = answer.probability, answer.iou[0]
             continue
-        looks = prompter.near(asked, (x, y), depth_at(given > 0.5, (x, y)))
-        given = mended(given, looks, clicks[count - 1], least)
-        iou = looks[0].iou[0]
+        predictions = prompter.predict_near(image_prompts, (x, y), depth_at(current > 0.5, (x, y)))
+        current = mended(current, predictions, clicks[count - 1], minimum)
+        iou = predictions[0].iou[0]
     height, width = prompter.size
-    return MaskPrediction(prompter.size, (0, 0, width, height), np.array([iou], np.float32), given[None])
+    return MaskPrediction(prompter.size, (0, 0, width, height), np.array([iou], np.float32), current[None])
 
 
 def as_levels(probability: Float32Array) -> UInt8Array:
@@ -147,7 +147,7 @@ def replay(prompter: ImagePrompter, clicks: Sequence[Click], *, box: Box | None 
 
 
 def _prompts(clicks: Sequence[Click], mask: npt.NDArray[np.generic]) -> ImagePrompts:
-    on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
+    on, off = ([(x, y) for x, y, inside in clicks if inside is is_positive] for is_positive in (True, False))
     return ImagePrompts(points=on, negative=off, mask=mask)
 
 
@@ -159,48 +159,53 @@ def depth_at(mask: BoolArray, place: Point) -> float:
 
 
 def mended(
-    given: Float32Array, looks: Sequence[MaskPrediction], click: Click, least: float = SURE
+    current: Float32Array,
+    predictions: Sequence[MaskPrediction],
+    click: Click,
+    minimum: float = MIN_PROBABILITY,
 ) -> Float32Array:
     """Change a mask where the answers to a click say so.
 
     Args:
-        given: probability of the mask so far, (H, W).
-        looks: answers to the click, each in a window of its own.
+        current: probability of the mask so far, (H, W).
+        predictions: answers to the click, each in a window of its own.
         click: one that does not agree with the mask.
-        least: the mask is taken for no surer than this and 1 minus this.
+        minimum: the mask is taken for no surer than this and 1 minus this.
 
     Returns:
         Probability, (H, W): beyond 0.5 by the answers where the mask changes, else as given.
     """
     x, y, inside = int(click[0]), int(click[1]), click[2]
-    mask = given > 0.5
-    answer, seen = _mean(looks, given.shape)
-    rows, columns = np.ogrid[: given.shape[0], : given.shape[1]]
+    mask = current > 0.5
+    answer, is_covered = _mean(predictions, current.shape)
+    rows, columns = np.ogrid[: current.shape[0], : current.shape[1]]
     distance = np.hypot(rows - y, columns - x).astype(np.float32)
     depth = depth_at(mask, click[:2])
-    far = np.minimum(1, distance / max(MIN_REACH, REACH * depth))
-    trust = MIN_TRUST + (1 - MIN_TRUST) * far
-    odds = answer + trust * _log_odds(given, least)
-    wanted = (odds > 0) == inside
-    changes = wanted & seen & (mask != inside)
+    share = np.minimum(1, distance / max(MIN_REACH, REACH * depth))
+    trust = MIN_TRUST + (1 - MIN_TRUST) * share
+    odds = answer + trust * _log_odds(current, minimum)
+    agrees = (odds > 0) == inside
+    changes = agrees & is_covered & (mask != inside)
     if not changes[y, x]:
         changes = (distance <= min(MIN_DISK, depth / 2)) & (mask != inside)
     labels = cv2.connectedComponents(changes.astype(np.uint8), connectivity=4)[1]
     region = (labels == labels[y, x]) & changes
-    sure = np.abs(odds) if inside else -np.abs(odds)
-    return np.where(region, np.clip(1 / (1 + np.exp(-sure)), SURE, 1 - SURE), given).astype(np.float32)
+    signed_odds = np.abs(odds) if inside else -np.abs(odds)
+    return np.where(
+        region, np.clip(1 / (1 + np.exp(-signed_odds)), MIN_PROBABILITY, 1 - MIN_PROBABILITY), current
+    ).astype(np.float32)
 
 
-def _mean(looks: Sequence[MaskPrediction], size: tuple[int, ...]) -> tuple[Float32Array, BoolArray]:
+def _mean(predictions: Sequence[MaskPrediction], size: tuple[int, ...]) -> tuple[Float32Array, BoolArray]:
     """Mean log-odds of the first masks of answers where they look, and where any of them does."""
     total, count = np.zeros(size, np.float32), np.zeros(size, np.float32)
-    for look in looks:
-        x0, y0, x1, y1 = look.window
-        total[y0:y1, x0:x1] += _log_odds(look.probability[y0:y1, x0:x1])
+    for prediction in predictions:
+        x0, y0, x1, y1 = prediction.window
+        total[y0:y1, x0:x1] += _log_odds(prediction.probability[y0:y1, x0:x1])
         count[y0:y1, x0:x1] += 1
     return np.asarray(total / np.maximum(count, 1), np.float32), count > 0
 
 
-def _log_odds(probability: Float32Array, least: float = SURE) -> Float32Array:
-    clipped = np.clip(probability, least, 1 - least)
+def _log_odds(probability: Float32Array, minimum: float = MIN_PROBABILITY) -> Float32Array:
+    clipped = np.clip(probability, minimum, 1 - minimum)
     return np.asarray(np.log(clipped / (1 - clipped)), np.float32)

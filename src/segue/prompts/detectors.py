@@ -66,9 +66,11 @@ class NetworkDetector:
 
     def __call__(self, frame: FrameLike, *_: FrameLike) -> Segmentation:
         frame = as_frame(frame)
-        found = self.detections(frame.image)
-        labels = [self.names.get(int(label), str(int(label))) for label in found.labels]
-        return select(frame, found.masks.cpu().numpy(), found.scores.cpu().numpy(), labels, self.rules)
+        detections = self.detections(frame.image)
+        labels = [self.names.get(int(label), str(int(label))) for label in detections.labels]
+        return select(
+            frame, detections.masks.cpu().numpy(), detections.scores.cpu().numpy(), labels, self.rules
+        )
 
     @torch.inference_mode()
     def detections(self, image: Image) -> Detections:
@@ -80,8 +82,8 @@ class NetworkDetector:
         Returns:
             Boxes in pixels, scores in [0, 1], class numbers and masks of all that the network finds.
         """
-        found: Detections = self._network(as_planes(image, self._device)[0])
-        return found
+        detections: Detections = self._network(as_planes(image, self._device)[0])
+        return detections
 
 
 class BoxDetector(ProposingDetector):
@@ -109,34 +111,34 @@ class BoxDetector(ProposingDetector):
         self.names, self.rules = names, (rules or Rules()).checked(names)
         self._find, self._prompter = find, prompter
 
-    def propose(self, frame: Frame, least_score: float) -> Proposals:
-        boxes, scores, labels, masks = self._find(frame.image, replace(self.rules, score=least_score))
+    def propose(self, frame: Frame, min_score: float) -> Proposals:
+        boxes, scores, labels, masks = self._find(frame.image, replace(self.rules, score=min_score))
         height, width = frame.size
         boxes = np.clip(boxes, 0, (width, height, width, height))
         sized = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
-        wanted = self.rules.classes
-        kept = [
+        classes = self.rules.classes
+        keep_indices = [
             int(i)
             for i in np.argsort(-scores, kind="stable")
-            if sized[i] and scores[i] >= least_score and (wanted is None or labels[i] in wanted)
+            if sized[i] and scores[i] >= min_score and (classes is None or labels[i] in classes)
         ][: self.rules.max_objects]
-        shown = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes[kept].tolist())
+        visible_boxes = tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes[keep_indices].tolist())
         prompter = None if self._prompter is None else self._prompter(frame.image)
 
         @cache
         def answer(number: int) -> tuple[npt.NDArray[np.float32], float]:
             if masks is not None:
-                return masks[kept[number]], 1.0
+                return masks[keep_indices[number]], 1.0
             if prompter is None:
-                box = clip_box(shown[number], frame.size)
+                box = clip_box(visible_boxes[number], frame.size)
                 return fill_boxes({1: box}, frame.size).astype(np.float32), 1.0
-            found = prompter.answer(ImagePrompts(box=shown[number]))
-            return found.probability, float(np.nan_to_num(found.iou[0], nan=1.0))
+            answer_of_box = prompter.answer(ImagePrompts(box=visible_boxes[number]))
+            return answer_of_box.probability, float(np.nan_to_num(answer_of_box.iou[0], nan=1.0))
 
         return Proposals(
-            shown,
-            tuple(scores[kept].tolist()),
-            tuple(labels[i] for i in kept),
+            visible_boxes,
+            tuple(scores[keep_indices].tolist()),
+            tuple(labels[i] for i in keep_indices),
             lambda number: answer(number)[0],
             lambda number: answer(number)[1],
         )
@@ -163,22 +165,22 @@ def finds_of(value: object, size: tuple[int, int]) -> Finds:
                 f"the detector gave a dictionary with {', '.join(map(str, value))}, neither boxes nor masks"
             )
         if boxes is None:
-            drawn = [np.asarray(as_array(mask)).reshape(size) > 0.5 for mask in masks]
-            boxes = [tight_box(mask) if mask.any() else (0.0, 0.0, 0.0, 0.0) for mask in drawn]
+            planes_of_masks = [np.asarray(as_array(mask)).reshape(size) > 0.5 for mask in masks]
+            boxes = [tight_box(mask) if mask.any() else (0.0, 0.0, 0.0, 0.0) for mask in planes_of_masks]
     elif isinstance(value, tuple) and len(value) in (2, 3, 4) and np.ndim(as_array(value[0])) == 2:
         boxes, scores, labels, masks = (*value, None, None)[:4]
     else:
         boxes = value
     try:
-        known = np.asarray(as_array(boxes), np.float64)
+        box_array = np.asarray(as_array(boxes), np.float64)
     except (TypeError, ValueError):
-        known = np.zeros((1, 1))  # neither boxes nor nothing
-    known = known.reshape(-1, 4) if not known.size else known
-    if known.ndim != 2 or known.shape[1] != 4:
+        box_array = np.zeros((1, 1))  # neither boxes nor nothing
+    box_array = box_array.reshape(-1, 4) if not box_array.size else box_array
+    if box_array.ndim != 2 or box_array.shape[1] != 4:
         expected = "boxes (N, 4) or supervision.Detections"
         raise PromptError(f"the detector gave {kind_of(value)}; expected {expected}")
-    count = len(known)
-    given = np.ones(count) if scores is None else np.asarray(as_array(scores), np.float64).reshape(-1)
+    count = len(box_array)
+    score_array = np.ones(count) if scores is None else np.asarray(as_array(scores), np.float64).reshape(-1)
     called = [None] * count if labels is None else np.asarray(as_array(labels)).tolist()
     names = [None if label is None else str(label) for label in called]
     planes = None
@@ -189,9 +191,11 @@ def finds_of(value: object, size: tuple[int, int]) -> Finds:
             raise PromptError(
                 f"the detector gave masks of {planes.shape} for {count} boxes; expected {(count, *size)}"
             )
-    if len(given) != count or len(names) != count:
-        raise PromptError(f"the detector gave {count} boxes, {len(given)} scores and {len(names)} labels")
-    return known, given, names, planes
+    if len(score_array) != count or len(names) != count:
+        raise PromptError(
+            f"the detector gave {count} boxes, {len(score_array)} scores and {len(names)} labels"
+        )
+    return box_array, score_array, names, planes
 
 
 def find_boxes(prepared: Prepared[NanoDetPlus], tiles: int, image: Image, rules: Rules) -> Finds:
@@ -200,13 +204,15 @@ def find_boxes(prepared: Prepared[NanoDetPlus], tiles: int, image: Image, rules:
     For ``tiles`` see :meth:`segue.models.detection.nanodet.NanoDetPlus.detect`.
     """
     with prepared.inference_guard():
-        found = prepared.network.detect(image, rules.score, tiles)
-    found = type(found)(*(values.cpu() for values in found))
+        detections = prepared.network.detect(image, rules.score, tiles)
+    detections = type(detections)(*(values.cpu() for values in detections))
     if rules.classes is not None:
-        wanted = [COCO_ORDER[label] in rules.classes for label in found.labels.tolist()]
-        found = found.take(torch.tensor(wanted, dtype=torch.bool))
+        is_requested = [COCO_ORDER[label] in rules.classes for label in detections.labels.tolist()]
+        detections = detections.take(torch.tensor(is_requested, dtype=torch.bool))
     # An object that two classes claim, as car and truck do, is one object.
-    one = found.take(suppress(found.boxes, found.scores, torch.zeros_like(found.labels), SAME_OBJECT))
+    one = detections.take(
+        suppress(detections.boxes, detections.scores, torch.zeros_like(detections.labels), SAME_OBJECT)
+    )
     return one.boxes.numpy(), one.scores.numpy(), [COCO_ORDER[i] for i in one.labels.tolist()], None
 
 
@@ -221,25 +227,25 @@ class PhraseDetector(ProposingDetector):
 
     def __init__(self, detector: Detector, phrases: Sequence[Phrase], rules: Rules | None = None) -> None:
         if detector.names and (strange := unmatched(phrases, detector.names)):
-            known = ", ".join(sorted(set(detector.names.values())))
-            raise PromptError(f"text {strange[0].text!r} names no class of this detector; it knows {known}")
+            names = ", ".join(sorted(set(detector.names.values())))
+            raise PromptError(f"text {strange[0].text!r} names no class of this detector; it knows {names}")
         self.names = {number: phrase.text for number, phrase in enumerate(phrases, start=1)}
         self.rules = rules or Rules()
         self._detector, self._phrases = detector, phrases
 
-    def propose(self, frame: Frame, least_score: float) -> Proposals:
-        found = propose(self._detector, frame, least_score)
-        meant: dict[int, str | None] = {}
-        for number, label in enumerate(found.labels):
+    def propose(self, frame: Frame, min_score: float) -> Proposals:
+        proposals = propose(self._detector, frame, min_score)
+        matched: dict[int, str | None] = {}
+        for number, label in enumerate(proposals.labels):
             for phrase in self._phrases:
                 if phrase.fits(label) and (
                     phrase.colour is None
                     or label == phrase.text  # the detector was asked for it
-                    or phrase.has_colour(frame.image, found.mask(number) > 0.5)
+                    or phrase.has_colour(frame.image, proposals.mask(number) > 0.5)
                 ):
-                    meant[number] = phrase.text
+                    matched[number] = phrase.text
                     break
-        return found.take([*meant], [*meant.values()])
+        return proposals.take([*matched], [*matched.values()])
 
 
 class SemanticDetector:
@@ -337,8 +343,8 @@ class DiscoveryDetector:
         frame = as_frame(frame)
         features, grid = self._network.dense(as_planes(frame.image, self._device), self.which)
         rows = features[0].float().cpu().numpy()
-        found = pixels_of_patches(discover(rows, grid), self._network.patch, frame.size)
-        mask = found.astype(np.uint8)
+        discovered = pixels_of_patches(discover(rows, grid), self._network.patch, frame.size)
+        mask = discovered.astype(np.uint8)
         if self.refine == "crf":
             from segue.masks import dense_crf  # late, for a quick start
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from segue.flow import DIS, against_scene
 from segue.flow.providers import Flow
+from segue.masks.measure import iou
 from segue.masks.pieces import Pieces
 from segue.models.geometry import reduced_to
 from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction, as_image_prompter, distinct
@@ -75,9 +76,9 @@ class MotionPrompter(ImagePrompter):
         """The first is what moves with the click, the others are those of the prompter."""
         return distinct([self.answer(prompts).one(0), *self._prompter.candidates(prompts)])
 
-    def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
+    def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """The looks of the prompter itself: a mask says how much is meant."""
-        return self._prompter.near(prompts, click, reach)
+        return self._prompter.predict_near(prompts, click, reach)
 
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         if prompts.box is not None or prompts.mask is not None:
@@ -107,10 +108,10 @@ class MotionPrompter(ImagePrompter):
         core = cv2.erode(region.astype(np.uint8), FRINGE)
         x0, y0, x1, y1 = tight_box(core if core.any() else region)
         wide: Box = (x0 / across, y0 / down, x1 / across, y1 / down)
-        found = self._prompter.answer(replace(prompts, box=wide))
-        match = _overlap(_shrunk(found.mask, motion), region)
-        doubtful = found.iou[0] < MIN_EXPECTED  # not NaN, of a prompter that expects nothing
-        return None if doubtful or match < max(MIN_MATCH, _overlap(mask, region) + MIN_GAIN) else found
+        extended = self._prompter.answer(replace(prompts, box=wide))
+        match = iou(_shrunk(extended.mask, motion), region)
+        doubtful = extended.iou[0] < MIN_EXPECTED  # not NaN, of a prompter that expects nothing
+        return None if doubtful or match < max(MIN_MATCH, iou(mask, region) + MIN_GAIN) else extended
 
     @cached_property
     def _motion(self) -> Float32Array | None:
@@ -127,10 +128,10 @@ def _same_scene(first: Image, second: Image, flow: Flow) -> bool:
     """Whether the flow makes the second image look like the first."""
     height, width = flow.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    back = cv2.remap(
+    warped = cv2.remap(
         second, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    one, other = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, np.asarray(back)))
+    one, other = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (first, np.asarray(warped)))
     if not one.std() or not other.std():  # nothing to see in one of them
         return False
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1]) >= SAME_SCENE
@@ -141,7 +142,3 @@ def _shrunk(mask: BoolArray, motion: Float32Array) -> BoolArray:
     size = motion.shape[1], motion.shape[0]
     share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     return np.asarray(share >= 0.5)
-
-
-def _overlap(first: BoolArray, second: BoolArray) -> float:
-    return float((first & second).sum() / max(1, int((first | second).sum())))

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from segue.models.detection.nanodet import Boxes, NanoDetPlus
 
 MIN_SCORE, SURE_SCORE = 0.1, 0.3  # of a box that is looked at, and of one whose object may be the answer
-MIN_HELD = 0.7  # share of the mask of a click that lies in that of an object, so that it is a part of it
-MOST_TIMES, MORE_ODDS = 3.0, 2.0
+MIN_CONTAINED = 0.7  # share of the mask of a click that lies in that of an object, so that it is a part of it
+MAX_TIMES, MORE_ODDS = 3.0, 2.0
 """Size of an object in masks of the click of which it is the whole; of a larger one the log-odds of the
 predicted IoU must be so much higher. With 0.6 to 0.8, two to four times and 1.5 to 2 the mean of twelve kinds
 of images is nearly the same."""
 
-MOST_BOXES = 2
+MAX_BOXES = 2
 """Boxes around a click that are looked at: for an answer until one has the click in its mask, for candidates
 all of them."""
 
@@ -43,15 +43,17 @@ def detected_boxes(detector: Prepared[NanoDetPlus], image: Image) -> Boxes:
         Boxes, scores and classes on the CPU.
     """
     with detector.inference_guard():
-        found = detector.network.detect(image, MIN_SCORE)
-    return type(found)(*(values.cpu() for values in found))
+        detections = detector.network.detect(image, MIN_SCORE)
+    return type(detections)(*(values.cpu() for values in detections))
 
 
-def boxes_around(found: Boxes, prompts: ImagePrompts, size: tuple[int, int]) -> list[tuple[float, Box]]:
+def boxes_with_clicks(
+    detections: Boxes, prompts: ImagePrompts, size: tuple[int, int]
+) -> list[tuple[float, Box]]:
     """Boxes with all clicks on an object in them and none beside it.
 
     Args:
-        found: see :func:`detected_boxes`.
+        detections: see :func:`detected_boxes`.
         prompts: clicks that are checked.
         size: height and width of the image.
 
@@ -59,16 +61,16 @@ def boxes_around(found: Boxes, prompts: ImagePrompts, size: tuple[int, int]) -> 
         Scores and boxes of the best :data:`MOST_BOXES` of them, clipped to the image: a high score counts,
         and of boxes in one another the smaller one.
     """
-    boxes = clip(found.boxes.float().round(), size)
+    boxes = clip(detections.boxes.float().round(), size)
     fits = (boxes[:, 2:] > boxes[:, :2]).all(1)
-    for points, wanted in ((prompts.positive, True), (prompts.negative, False)):
+    for points, is_inside in ((prompts.positive, True), (prompts.negative, False)):
         for point in torch.tensor(points).view(-1, 2):
-            fits &= ((boxes[:, :2] <= point) & (point < boxes[:, 2:])).all(1) == wanted
-    boxes, scores = boxes[fits], found.scores[fits]
-    apart = suppress(boxes, scores / areas(boxes).sqrt(), torch.zeros_like(scores), SAME_OBJECT)
-    best = apart[:MOST_BOXES]
-    shown = ((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes[best].tolist())
-    return list(zip(scores[best].tolist(), shown, strict=True))
+            fits &= ((boxes[:, :2] <= point) & (point < boxes[:, 2:])).all(1) == is_inside
+    boxes, scores = boxes[fits], detections.scores[fits]
+    keep_indices = suppress(boxes, scores / areas(boxes).sqrt(), torch.zeros_like(scores), SAME_OBJECT)
+    best = keep_indices[:MAX_BOXES]
+    best_boxes = ((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes[best].tolist())
+    return list(zip(scores[best].tolist(), best_boxes, strict=True))
 
 
 def holds_clicks(answer: MaskPrediction, prompts: ImagePrompts) -> bool:
@@ -76,22 +78,22 @@ def holds_clicks(answer: MaskPrediction, prompts: ImagePrompts) -> bool:
     return all(answer.mask[int(y), int(x)] for x, y in prompts.positive)
 
 
-def is_part(clicked: MaskPrediction, whole: MaskPrediction, kind: str) -> bool:
+def is_part(clicked: MaskPrediction, larger: MaskPrediction, kind: str) -> bool:
     """Whether the mask of a click is meant as a part of an object.
 
     Args:
         clicked: the first look at the click alone.
-        whole: the first look at the box of the object.
+        larger: the first look at the box of the object.
         kind: line of :data:`~segue.prompts.answers.CALIBRATION` for the clicks.
 
     Returns:
         Whether most of the mask lies in that of the object, and the object is little larger or clearly surer.
     """
     mask, area = clicked.mask, int(clicked.mask.sum())
-    if (mask & whole.mask).sum() < MIN_HELD * area:
+    if (mask & larger.mask).sum() < MIN_CONTAINED * area:
         return False
     odds, needed = (
         log(share / (1 - share))
-        for share in np.clip([whole.calibrated("box").iou[0], clicked.calibrated(kind).iou[0]], 0.02, 0.98)
+        for share in np.clip([larger.calibrated("box").iou[0], clicked.calibrated(kind).iou[0]], 0.02, 0.98)
     )
-    return bool(whole.mask.sum() <= MOST_TIMES * area or odds >= needed + MORE_ODDS)
+    return bool(larger.mask.sum() <= MAX_TIMES * area or odds >= needed + MORE_ODDS)

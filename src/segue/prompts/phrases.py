@@ -76,16 +76,16 @@ class Phrase:
             return True
         if label is None:
             return False
-        meant = _meanings(self.noun).union(*(GROUPS.get(form, ()) for form in _forms(self.noun)))
-        return not meant.isdisjoint(_meanings(label))
+        meanings = _meanings(self.noun).union(*(GROUPS.get(form, ()) for form in _forms(self.noun)))
+        return not meanings.isdisjoint(_meanings(label))
 
     def has_colour(self, image: Image, mask: BoolArray) -> bool:
         """Whether an object, mask (H, W), of an image, RGB (H, W, 3) of uint8, has the phrase's colour."""
         if self.colour is None:
             return True
         counts = np.bincount(colour_numbers(image[mask]), minlength=len(COLOURS))
-        own = int(counts[COLOURS.index(self.colour)])
-        return own > 0 and own >= min(int(counts.max()), MIN_SHARE * int(counts.sum()))
+        matching = int(counts[COLOURS.index(self.colour)])
+        return matching > 0 and matching >= min(int(counts.max()), MIN_SHARE * int(counts.sum()))
 
 
 def parse_phrases(text: object) -> tuple[Phrase, ...]:
@@ -93,10 +93,10 @@ def parse_phrases(text: object) -> tuple[Phrase, ...]:
     texts = [text] if isinstance(text, str) else text
     if not isinstance(texts, (list, tuple)) or not all(isinstance(item, str) for item in texts):
         raise ArgumentError(f"text: {kind_of(text)}; give phrases such as 'person' or ['person', 'red car']")
-    shown = [" ".join(part.split()) for item in texts for part in item.split(",") if part.strip()]
-    if not shown:
+    texts_of_phrases = [" ".join(part.split()) for item in texts for part in item.split(",") if part.strip()]
+    if not texts_of_phrases:
         raise PromptError("text: it is empty; give phrases such as 'person' or 'person, red car'")
-    return tuple(_parse(item) for item in dict.fromkeys(shown))
+    return tuple(_parse(item) for item in dict.fromkeys(texts_of_phrases))
 
 
 def _parse(text: str) -> Phrase:
@@ -129,16 +129,16 @@ def _forms(noun: str) -> Iterator[str]:
 def _meanings(noun: str) -> frozenset[str]:
     """Labels in the singular that a noun may mean."""
     forms = {*_forms(noun.lower().replace("-", " "))}
-    found = {label for label, words in SYNONYMS.items() if not forms.isdisjoint(words)}
-    return frozenset(forms | found)
+    labels = {label for label, words in SYNONYMS.items() if not forms.isdisjoint(words)}
+    return frozenset(forms | labels)
 
 
 def colour_numbers(pixels: UInt8Array) -> UInt8Array:
     """The number in :data:`COLOURS` of each pixel, RGB (N, 3); returns (N,)."""
     hue, saturation, value = np.moveaxis(cv2.cvtColor(pixels[None], cv2.COLOR_RGB2HSV)[0], -1, 0)
     # Hues of OpenCV are halved degrees; red begins anew at 172.
-    bounds, named = (8, 20, 34, 85, 130, 150, 172), (3, 4, 5, 6, 7, 8, 9, 3)
-    numbers: UInt8Array = np.array(named, np.uint8)[np.searchsorted(bounds, hue, side="right")]
+    bounds, colour_of_hue = (8, 20, 34, 85, 130, 150, 172), (3, 4, 5, 6, 7, 8, 9, 3)
+    numbers: UInt8Array = np.array(colour_of_hue, np.uint8)[np.searchsorted(bounds, hue, side="right")]
     numbers[(numbers == 4) & (value < 160)] = COLOURS.index("brown")
     numbers[(numbers == 3) & (saturation < 130) & (value > 170)] = COLOURS.index("pink")
     plain = saturation < 50

@@ -61,11 +61,11 @@ STROKE_POINTS = 5  # clicks that a stroke becomes for networks that know clicks 
 
 def thinned(stroke: Sequence[Point]) -> list[Point]:
     """A few points of a stroke, evenly chosen, its ends among them."""
-    chosen = np.linspace(0, len(stroke) - 1, min(STROKE_POINTS, len(stroke))).round().astype(int)
-    return [stroke[i] for i in chosen]
+    indices = np.linspace(0, len(stroke) - 1, min(STROKE_POINTS, len(stroke))).round().astype(int)
+    return [stroke[i] for i in indices]
 
 
-def around(boxes: Sequence[Box]) -> Box:
+def enclosing_box(boxes: Sequence[Box]) -> Box:
     """The smallest box around boxes."""
     x0, y0, x1, y1 = zip(*boxes, strict=True)
     return float(min(x0)), float(min(y0)), float(max(x1)), float(max(y1))

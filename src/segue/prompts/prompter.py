@@ -24,13 +24,13 @@ from segue.prompts.answers import (
     distinct,
 )
 from segue.prompts.correction import as_levels
-from segue.prompts.objects import SURE_SCORE, boxes_around, detected_boxes, holds_clicks, is_part
+from segue.prompts.objects import SURE_SCORE, boxes_with_clicks, detected_boxes, holds_clicks, is_part
 from segue.prompts.planes import (
-    around,
     box_window,
     clipped,
     draw_disk,
     draw_stroke,
+    enclosing_box,
     grown,
     pixels,
     tight_box,
@@ -143,11 +143,11 @@ class Prompter(ImagePrompter):
         """
         self._used = () if prompts.mask is None else self._crops_of.get(_identity(prompts.mask), ())
         if _says_how_much(prompts):
-            answer = self._look(prompts, prompts.calibration, new=prompts.box is not None)
+            answer = self._predict_crop(prompts, prompts.calibration, new=prompts.box is not None)
         else:
             clicked, *_ = self._find(prompts)
             ways = self._ways(prompts, clicked)
-            answer = self._again(ways[0][0]) if ways else clicked
+            answer = self._refine(ways[0][0]) if ways else clicked
         identity = _identity(answer.probability)
         self._crops_of.pop(identity, None)  # what was answered last is the last
         self._crops_of[identity] = self._used
@@ -161,22 +161,24 @@ class Prompter(ImagePrompter):
         if _says_how_much(prompts):
             return super().candidates(prompts)
         self._used = ()
-        looks = self._find(prompts)
-        ways = self._ways(prompts, looks[0], every=True)
-        answer = (self._again(ways[0][0]) if ways else looks[0]).one(0)
-        looks += self._ask(prompts, "find", _square(prompts.positive, PART_CROP, self.size))
-        seen = [look.calibrated(prompts.calibration) for look in looks]
+        predictions = self._find(prompts)
+        ways = self._ways(prompts, predictions[0], every=True)
+        answer = (self._refine(ways[0][0]) if ways else predictions[0]).one(0)
+        predictions += self._ask(prompts, "find", _square(prompts.positive, PART_CROP, self.size))
+        calibrated = [prediction.calibrated(prompts.calibration) for prediction in predictions]
         pool: list[tuple[MaskPrediction, ImagePrompts | None]]
-        pool = [(look.one(k), None) for look in seen for k in range(len(look))]
-        pool += [(whole.calibrated("box").one(0), way) for way, whole in ways if way.box]
-        chosen = [pool[k - 1] for k in covering([answer, *(mask for mask, _ in pool)])[1:]]
+        pool = [(prediction.one(k), None) for prediction in calibrated for k in range(len(prediction))]
+        pool += [
+            (prediction_of_box.calibrated("box").one(0), way) for way, prediction_of_box in ways if way.box
+        ]
+        selected = [pool[k - 1] for k in covering([answer, *(mask for mask, _ in pool)])[1:]]
         close = [
-            self._again(way or replace(prompts, mask=mask.probability)).one(0)
-            for mask, way in chosen
+            self._refine(way or replace(prompts, mask=mask.probability)).one(0)
+            for mask, way in selected
             if mask.mask.any()
         ]
         # Where close looks become the same, the first ones are still different.
-        return distinct([answer, *close, *(mask for mask, _ in chosen)])
+        return distinct([answer, *close, *(mask for mask, _ in selected)])
 
     def _find(self, prompts: ImagePrompts) -> list[MaskPrediction]:
         """Look at the whole image and at squares around first clicks; the best look comes first."""
@@ -193,67 +195,76 @@ class Prompter(ImagePrompter):
         It is the mask of the clicks alone, and the first object around them, or ``every`` one.
         """
         ways = [(replace(prompts, mask=clicked.probability), clicked)] if clicked.mask.any() else []
-        found = False
-        for score, box in boxes_around(self._detected, prompts, self.size) if self._objects else ():
+        has_object = False
+        for score, box in boxes_with_clicks(self._detected, prompts, self.size) if self._objects else ():
             boxed = replace(prompts, box=box)
-            [whole] = self._ask(boxed, "around", self._window(boxed))
-            if holds_clicks(whole, prompts):
-                first = not found and score >= SURE_SCORE and is_part(clicked, whole, prompts.calibration)
-                ways.insert(0 if first else len(ways), (boxed, whole))
-                found = True
+            [prediction] = self._ask(boxed, "around", self._window(boxed))
+            if holds_clicks(prediction, prompts):
+                first = (
+                    not has_object
+                    and score >= SURE_SCORE
+                    and is_part(clicked, prediction, prompts.calibration)
+                )
+                ways.insert(0 if first else len(ways), (boxed, prediction))
+                has_object = True
                 if not every:
                     break
         return ways
 
-    def _again(self, way: ImagePrompts) -> MaskPrediction:
+    def _refine(self, way: ImagePrompts) -> MaskPrediction:
         """Look closely at what was seen at a first look."""
         self._used = ()  # none depends on the crops of another
-        return self._look(way, replace(way, mask=None).calibration, new=True)
+        return self._predict_crop(way, replace(way, mask=None).calibration, new=True)
 
     @cached_property
     def _detected(self) -> Boxes:
         """The objects of the image."""
         return detected_boxes(prepare("nanodet", device=self._device, fast=self._fast), self.image)
 
-    def _look(self, prompts: ImagePrompts, kind: str, *, new: bool) -> MaskPrediction:
+    def _predict_crop(self, prompts: ImagePrompts, kind: str, *, new: bool) -> MaskPrediction:
         """Look at what prompts point at; of a ``new`` object the network mends its own mask."""
-        [found] = self._ask(prompts, "around", self._window(prompts))
-        if new and found.mask.any():
-            [found] = self._ask(replace(prompts, mask=found.probability), "around", found.window)
+        [prediction] = self._ask(prompts, "around", self._window(prompts))
+        if new and prediction.mask.any():
+            [prediction] = self._ask(
+                replace(prompts, mask=prediction.probability), "around", prediction.window
+            )
         for _ in range(WIDER):
-            if prompts.box is not None or not found.cut_off:
+            if prompts.box is not None or not prediction.cut_off:
                 break
-            prompts = replace(prompts, mask=found.probability)
-            [found] = self._ask(prompts, "around", self._window(prompts))
-        if found.mask.any():
-            found = found.joined(self._closer(prompts, found))
-        return found.calibrated(kind)
+            prompts = replace(prompts, mask=prediction.probability)
+            [prediction] = self._ask(prompts, "around", self._window(prompts))
+        if prediction.mask.any():
+            prediction = prediction.joined(self._closer(prompts, prediction))
+        return prediction.calibrated(kind)
 
-    def near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
+    def predict_near(self, prompts: ImagePrompts, click: Point, reach: float) -> list[MaskPrediction]:
         """Look at the whole mask with the click, and at what is near the click; see the base class."""
         prompts = prompts.checked(self.size)
         if prompts.mask is None:
             return [self.answer(prompts)]
         x, y = click[0] + 0.5, click[1] + 0.5
-        whole = around([tight_box(prompts.mask > 0.5), (*click, click[0] + 1, click[1] + 1)])
-        long = max(whole[2] - whole[0], whole[3] - whole[1])
+        enclosing = enclosing_box([tight_box(prompts.mask > 0.5), (*click, click[0] + 1, click[1] + 1)])
+        long = max(enclosing[2] - enclosing[0], enclosing[3] - enclosing[1])
         halves = (max(MIN_HALF, DEPTHS * reach), max(MIN_HALF, LONGS * long))
         squares = [(x - half, y - half, x + half, y + half) for half in halves]
-        windows = [box_window(window, self.size) for window in (grown(whole, NEAR_MARGIN), *squares)]
-        first, *others = self._ask(prompts, "around", *windows)
-        return [first.calibrated("mask"), *others]
+        windows = [box_window(window, self.size) for window in (grown(enclosing, NEAR_MARGIN), *squares)]
+        first, *more = self._ask(prompts, "around", *windows)
+        return [first.calibrated("mask"), *more]
 
-    def _closer(self, prompts: ImagePrompts, found: MaskPrediction) -> MaskPrediction:
+    def _closer(self, prompts: ImagePrompts, prediction: MaskPrediction) -> MaskPrediction:
         """Look once more at what was found, in a crop that shows little else, after each click."""
-        box = tight_box(found.mask)
+        box = tight_box(prediction.mask)
         window = box_window(grown(box, CLOSE_MARGIN), self.size)
         if prompts.box is None:
-            least = clipped(grown(box, MIN_CLOSE_MARGIN), self.size)
-            window = self._known("close", window, least) or window
+            min_window = clipped(grown(box, MIN_CLOSE_MARGIN), self.size)
+            window = self._cached_crop("close", window, min_window) or window
         else:  # which says how far the object may reach
-            low, high = np.maximum(window[:2], found.window[:2]), np.minimum(window[2:], found.window[2:])
+            low, high = (
+                np.maximum(window[:2], prediction.window[:2]),
+                np.minimum(window[2:], prediction.window[2:]),
+            )
             window = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        return self._ask(replace(prompts, mask=found.probability), "close", window)[0]
+        return self._ask(replace(prompts, mask=prediction.probability), "close", window)[0]
 
     def _window(self, prompts: ImagePrompts) -> Box:
         """Crop around box, mask and points with some margin; reuses a known crop if it fits."""
@@ -261,58 +272,60 @@ class Prompter(ImagePrompter):
         if prompts.mask is not None:
             boxes.append(tight_box(prompts.mask > 0.5))
 
-        def shown(margin: float) -> Box:
+        def with_margin(margin: float) -> Box:
             places = [(x, y, x + 1, y + 1) for x, y in prompts.positive]
-            return around([*places, *(grown(box, margin) for box in boxes)])
+            return enclosing_box([*places, *(grown(box, margin) for box in boxes)])
 
-        window = box_window(shown(MASK_MARGIN if prompts.box is None else BOX_MARGIN), self.size)
+        window = box_window(with_margin(MASK_MARGIN if prompts.box is None else BOX_MARGIN), self.size)
         if prompts.mask is None:
             return window
-        return self._known("around", window, clipped(shown(MIN_MARGIN), self.size)) or window
+        return self._cached_crop("around", window, clipped(with_margin(MIN_MARGIN), self.size)) or window
 
-    def _known(self, look: CropPurpose, window: Box, least: Box) -> Box | None:
-        """A crop of the question, which does as well as ``window``; ``least`` lies in it."""
-        crops = (place for purpose, place in reversed(self._used) if purpose == look)
-        return next((place for place in crops if _serves(place, window, least)), None)
+    def _cached_crop(self, purpose_needed: CropPurpose, window: Box, min_window: Box) -> Box | None:
+        """A crop of the question, which does as well as ``window``; ``min_window`` lies in it."""
+        crops = (place for purpose, place in reversed(self._used) if purpose == purpose_needed)
+        return next((place for place in crops if _serves(place, window, min_window)), None)
 
     @torch.inference_mode()
-    def _ask(self, prompts: ImagePrompts, look: CropPurpose, *windows: Box) -> list[MaskPrediction]:
+    def _ask(self, prompts: ImagePrompts, purpose: CropPurpose, *windows: Box) -> list[MaskPrediction]:
         """The answers of the network in each of some windows, which are asked together."""
-        side = CLICK_SIDE if look == "find" else SIDE
+        side = CLICK_SIDE if purpose == "find" else SIDE
         places = [pixels(window, self.size) for window in windows]
-        asked = [(look, place) for place in places]
+        asked = [(purpose, place) for place in places]
         self._used = (*(crop for crop in self._used if crop not in asked), *asked)[-CROPS:]
-        drawn = [torch.from_numpy(_draw(prompts, place, side)) for place in places]
-        planes = [to_device(each, self._device)[None].to(self._dtype) for each in drawn]
+        prompt_planes = [torch.from_numpy(_draw(prompts, place, side)) for place in places]
+        planes = [to_device(each, self._device)[None].to(self._dtype) for each in prompt_planes]
         with self._guard():
-            logits, quality = self._network.decode(self._features(look, places, side), _views(planes, side))
+            logits, quality = self._network.decode(
+                self._features(purpose, places, side), _views(planes, side)
+            )
         answers = []
         for place, masks, scores in zip(
             places, logits.chunk(len(places)), quality.chunk(len(places)), strict=True
         ):
             mask = masks[0] if len(masks) == 1 else (masks[0] + masks[1].flip(2)) / 2
-            iou, seen = (values.float().sigmoid().cpu().numpy() for values in (scores.mean(0), mask))
-            answers.append(MaskPrediction(self.size, place, iou, seen))
+            iou, probabilities = (values.float().sigmoid().cpu().numpy() for values in (scores.mean(0), mask))
+            answers.append(MaskPrediction(self.size, place, iou, probabilities))
         return answers
 
-    def _features(self, look: CropPurpose, places: Sequence[PixelWindow], side: int) -> tuple[Tensor, ...]:
+    def _features(self, purpose: CropPurpose, places: Sequence[PixelWindow], side: int) -> tuple[Tensor, ...]:
         """Maps of the views of crops one after the other; new crops are encoded together."""
-        new = list(dict.fromkeys(place for place in places if (look, place) not in self._crops))
+        new = list(dict.fromkeys(place for place in places if (purpose, place) not in self._crops))
         if new:
             crops = [resized(self.image[y0:y1, x0:x1], side) for x0, y0, x1, y1 in new]
             pixels = [to_device(torch.from_numpy(crop), self._device) for crop in crops]
             images = [each.permute(2, 0, 1)[None].to(self._dtype) / 255 for each in pixels]
             planes = _views(images, side).contiguous(memory_format=torch.channels_last)
             maps = (level.chunk(len(new)) for level in self._network.encode(planes))
-            self._crops.update(zip(((look, place) for place in new), zip(*maps, strict=True), strict=True))
+            self._crops.update(zip(((purpose, place) for place in new), zip(*maps, strict=True), strict=True))
         for place in places:  # what was asked last is the last
-            self._crops[look, place] = self._crops.pop((look, place))
+            self._crops[purpose, place] = self._crops.pop((purpose, place))
         for oldest in list(self._crops)[:-CROPS]:
             del self._crops[oldest]
         if len(places) == 1:
-            return self._crops[look, places[0]]
-        found = (self._crops[look, place] for place in places)
-        return tuple(torch.cat(levels) for levels in zip(*found, strict=True))
+            return self._crops[purpose, places[0]]
+        levels_of_crops = (self._crops[purpose, place] for place in places)
+        return tuple(torch.cat(levels) for levels in zip(*levels_of_crops, strict=True))
 
 
 def _identity(probability: Float32Array) -> bytes:
@@ -339,21 +352,23 @@ def resized(image: npt.NDArray[Any], side: int) -> npt.NDArray[Any]:
 
 def _square(points: Sequence[Point], share: float, size: tuple[int, int]) -> Box:
     """A square of a share of the longer side of the image, with all points in it."""
-    x0, y0, x1, y1 = around([(x, y, x + 1, y + 1) for x, y in points])
+    x0, y0, x1, y1 = enclosing_box([(x, y, x + 1, y + 1) for x, y in points])
     x, y, reach = (x0 + x1) / 2, (y0 + y1) / 2, share * max(size) / 2
     return box_window((min(x - reach, x0), min(y - reach, y0), max(x + reach, x1), max(y + reach, y1)), size)
 
 
 def _whole_of(masks: Sequence[npt.NDArray[np.bool_]], scores: Sequence[float]) -> int:
     """Choose the whole object among masks of a click, each (h, w), by score and size."""
-    sure = [score if mask.any() else -1.0 for mask, score in zip(masks, scores, strict=True)]
-    surest = chosen = int(np.argmax(sure))
-    held = WHOLE_SHARE * masks[surest].sum()
+    scored = [score if mask.any() else -1.0 for mask, score in zip(masks, scores, strict=True)]
+    surest = selected = int(np.argmax(scored))
+    required_area = WHOLE_SHARE * masks[surest].sum()
     for number, mask in enumerate(masks):
-        larger = mask.sum() > WHOLE_AREA * masks[chosen].sum() and (mask & masks[surest]).sum() > held
-        if larger and sure[number] >= sure[surest] - WHOLE_MARGIN:
-            chosen = number
-    return chosen
+        larger = (
+            mask.sum() > WHOLE_AREA * masks[selected].sum() and (mask & masks[surest]).sum() > required_area
+        )
+        if larger and scored[number] >= scored[surest] - WHOLE_MARGIN:
+            selected = number
+    return selected
 
 
 def _draw(prompts: ImagePrompts, place: PixelWindow, side: int) -> Float32Array:
@@ -381,8 +396,13 @@ def _draw(prompts: ImagePrompts, place: PixelWindow, side: int) -> Float32Array:
     return planes
 
 
-def _serves(known: Box, wanted: Box, least: Box) -> bool:
-    """Whether a known crop shows ``least`` and shows it not much smaller than the wanted one would."""
-    holds = known[0] <= least[0] and known[1] <= least[1] and known[2] >= least[2] and known[3] >= least[3]
-    (w0, h0), (w1, h1) = ((w[2] - w[0], w[3] - w[1]) for w in (known, wanted))
+def _serves(cached: Box, requested: Box, minimum: Box) -> bool:
+    """Whether a known crop shows ``minimum`` and shows it not much smaller than the wanted one would."""
+    holds = (
+        cached[0] <= minimum[0]
+        and cached[1] <= minimum[1]
+        and cached[2] >= minimum[2]
+        and cached[3] >= minimum[3]
+    )
+    (w0, h0), (w1, h1) = ((w[2] - w[0], w[3] - w[1]) for w in (cached, requested))
     return holds and w0 * h0 <= 1.6 * w1 * h1

@@ -73,9 +73,9 @@ def find_prompter(
     if not user_path(name).is_file():
         raise PromptError(f"prompter {name!r}: neither a weight file nor one of {names}")
     checkpoint = read_checkpoint(name)
-    found = recognise(checkpoint.tensors, checkpoint.metadata)
+    recognised = recognise(checkpoint.tensors, checkpoint.metadata)
     for entry in PROMPTERS:
-        if found is not None and entry.network == found.name:
+        if recognised is not None and entry.network == recognised.name:
             return entry.build(PrompterOptions(name, device, fast))
-    what = "unknown weights" if found is None else f"weights of {found.name}"
+    what = "unknown weights" if recognised is None else f"weights of {recognised.name}"
     raise PromptError(f"prompter {name}: holds {what}; prompters are {names}")

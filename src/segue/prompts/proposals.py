@@ -32,13 +32,16 @@ class Rules:
 
     def checked(self, names: Mapping[int, str]) -> Rules:
         """The same, for a detector that knows classes of these names; of any where there are none."""
-        known, classes = set(names.values()), self.classes
-        if not known or classes is None:
+        names_of_detector, classes = set(names.values()), self.classes
+        if not names_of_detector or classes is None:
             return self
-        classes = frozenset(each if each in known else names.get(_number(each), each) for each in classes)
-        if unknown := sorted(classes - known):
+        classes = frozenset(
+            each if each in names_of_detector else names.get(_number(each), each) for each in classes
+        )
+        if unknown := sorted(classes - names_of_detector):
             raise PromptError(
-                f"class {unknown[0]!r} is unknown to this detector; it knows {', '.join(sorted(known))}"
+                f"class {unknown[0]!r} is unknown to this detector; it knows "
+                f"{', '.join(sorted(names_of_detector))}"
             )
         return replace(self, classes=classes)
 
@@ -69,29 +72,29 @@ def select(
     """
     rules = rules or Rules()
     names, size = list(labels), probabilities.shape[1:]
-    least = max(1, rules.min_area * size[0] * size[1])
-    kept: list[int] = []
+    min_pixels = max(1, rules.min_area * size[0] * size[1])
+    keep_indices: list[int] = []
     planes: list[BoolArray] = []
     for i in np.argsort(-scores, kind="stable").tolist():
         if scores[i] < rules.score or not (rules.classes is None or names[i] in rules.classes):
             continue
         plane = probabilities[i] >= rules.probability
         area = plane.sum()
-        if area < least or any(
+        if area < min_pixels or any(
             (plane & other).sum() / min(area, other.sum()) > rules.covered for other in planes
         ):
             continue
-        kept.append(i)
+        keep_indices.append(i)
         planes.append(plane)
-        if len(kept) == rules.max_objects:
+        if len(keep_indices) == rules.max_objects:
             break
-    if not kept:
+    if not keep_indices:
         return Segmentation(frame.index, frame.time, np.zeros(size, np.uint8))
-    claimed = np.where(planes, probabilities[kept], -1.0)
+    claimed = np.where(planes, probabilities[keep_indices], -1.0)
     owner = np.where(np.any(planes, axis=0), claimed.argmax(0) + 1, 0)
-    alive = np.bincount(owner.ravel(), minlength=len(kept) + 1)[1:] >= least
-    ids: IndexMask = np.append(0, alive.cumsum() * alive).astype(id_type(len(kept)))
-    mask, numbers = ids[owner], np.array(kept)[alive]
+    alive = np.bincount(owner.ravel(), minlength=len(keep_indices) + 1)[1:] >= min_pixels
+    ids: IndexMask = np.append(0, alive.cumsum() * alive).astype(id_type(len(keep_indices)))
+    mask, numbers = ids[owner], np.array(keep_indices)[alive]
     objects = _objects(measure(mask), [names[i] for i in numbers], scores[numbers])
     claims = np.stack([mask == 0, *np.asarray(planes)[alive]])
     maps = ObjectMaps(partial(log_odds, claims[1:]), partial(claims.astype, np.float32))
@@ -136,12 +139,12 @@ class ProposingDetector(ABC):
     lookahead = 0
 
     @abstractmethod
-    def propose(self, frame: Frame, least_score: float) -> Proposals:
+    def propose(self, frame: Frame, min_score: float) -> Proposals:
         """Find objects and prepare their masks; see :func:`propose`.
 
         Args:
             frame: the frame.
-            least_score: score in [0, 1] below which finds are left out.
+            min_score: score in [0, 1] below which finds are left out.
 
         Returns:
             Boxes, scores and class names, best first; a mask is computed when it is asked for.
@@ -150,24 +153,26 @@ class ProposingDetector(ABC):
     def __call__(self, frame: FrameLike, *_: FrameLike) -> Segmentation:
         """The objects of a frame, best first: by the score of the box times the expected IoU of the mask."""
         frame = as_frame(frame)
-        found = self.propose(frame, self.rules.score)
-        masks = [found.mask(number) for number in range(len(found.boxes))]
-        scores = np.array([score * found.quality(number) for number, score in enumerate(found.scores)])
+        proposals = self.propose(frame, self.rules.score)
+        masks = [proposals.mask(number) for number in range(len(proposals.boxes))]
+        scores = np.array(
+            [score * proposals.quality(number) for number, score in enumerate(proposals.scores)]
+        )
         # The rules' score is for boxes, which have been chosen by it.
         rules = replace(self.rules, score=0.0, classes=None)
-        return select(frame, np.reshape(masks, (-1, *frame.size)), scores, found.labels, rules)
+        return select(frame, np.reshape(masks, (-1, *frame.size)), scores, proposals.labels, rules)
 
 
-def propose(detector: Detector, frame: Frame, least_score: float) -> Proposals:
+def propose(detector: Detector, frame: Frame, min_score: float) -> Proposals:
     """The finds of a detector that needs no further frames, below its own threshold too if it can tell."""
     if isinstance(detector, ProposingDetector):
-        return detector.propose(frame, least_score)
-    found = detector(frame)
-    seen = [(item, place) for place, item in enumerate(found.objects, start=1) if item.box]
-    planes = found.probabilities
+        return detector.propose(frame, min_score)
+    result = detector(frame)
+    visible_objects = [(item, place) for place, item in enumerate(result.objects, start=1) if item.box]
+    planes = result.probabilities
     return Proposals(
-        tuple(item.box for item, _ in seen if item.box),
-        tuple(item.score for item, _ in seen),
-        tuple(item.label for item, _ in seen),
-        lambda number: planes[seen[number][1]],
+        tuple(item.box for item, _ in visible_objects if item.box),
+        tuple(item.score for item, _ in visible_objects),
+        tuple(item.label for item, _ in visible_objects),
+        lambda number: planes[visible_objects[number][1]],
     )

@@ -60,12 +60,14 @@ class SAM2Stills:
         looked, image = encoded
         count = labels.shape[1]
         with self._guard():
-            found = self.network.decode(
+            decoded = self.network.decode(
                 image, looked, self._constants, points if count else None, labels if count else None, mask
             )
         if multimask is None:
             multimask = count == 1 and mask is None
-        logits, iou = (found.logits[:, 1:], found.iou[:, 1:]) if multimask else found.single(dynamic=True)
+        logits, iou = (
+            (decoded.logits[:, 1:], decoded.iou[:, 1:]) if multimask else decoded.single(dynamic=True)
+        )
         return logits.clamp(-LIMIT, LIMIT), iou
 
 

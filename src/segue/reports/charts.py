@@ -64,7 +64,7 @@ def pairs(values: Mapping[str, tuple[float, float]]) -> Element:
     return _rows(len(values), parts)
 
 
-def drawn(series: Mapping[str, Series]) -> list[str]:
+def chart_order(series: Mapping[str, Series]) -> list[str]:
     """The measures with a line: the first two, without measures of single objects such as ``J_1``."""
     means = [key for key in series if not any(key.startswith(f"{other}_") for other in series)]
     return [key for key in means if len(series[key].values)][:2]
@@ -72,7 +72,7 @@ def drawn(series: Mapping[str, Series]) -> list[str]:
 
 def timeline(series: Mapping[str, Series]) -> Element:
     """The measures of :func:`drawn` over the scored frames; gaps are frames without a value."""
-    lines = [series[key] for key in drawn(series)]
+    lines = [series[key] for key in chart_order(series)]
     top = _upper([float(value) for line in lines for value in line.values])
     floor = _HEIGHT + _TOP
     parts = [
@@ -84,8 +84,8 @@ def timeline(series: Mapping[str, Series]) -> Element:
     parts += [node("path", None, class_=style, d=_path(line.values, top)) for style, line in styles]
     frames = lines[0].frames if lines else ("", "")
     for name, x, anchor in ((frames[0], _LEFT, "start"), (frames[-1], _WIDTH, "end")):
-        shown = _shortened(name, 18)
-        parts.append(node("text", shown, class_="quiet", x=x, y=floor + 14, text_anchor=anchor))
+        label = _shortened(name, 18)
+        parts.append(node("text", label, class_="quiet", x=x, y=floor + 14, text_anchor=anchor))
     return _svg(_WIDTH, floor + 18, parts)
 
 
@@ -134,14 +134,14 @@ def _path(values: npt.NDArray[np.float64], top: float) -> str:
     groups = np.array_split(values, min(POINTS, len(values)))
     lows = [float(np.nanmin(group)) if not np.isnan(group).all() else math.nan for group in groups]
     step = (_WIDTH - _LEFT) / max(len(lows) - 1, 1)
-    path, before = "", math.nan
+    path, previous = "", math.nan
     for i, low in enumerate(lows):
         if not math.isnan(low):
             y = _TOP + (1 - min(max(low / top, 0.0), 1.0)) * _HEIGHT
             place = f"{decimal(_LEFT + i * step)} {decimal(y)}"
             # Without a stroke of its own a lone frame between gaps would leave no trace.
-            path += f"M{place}h0.1" if math.isnan(before) else f"L{place}"
-        before = low
+            path += f"M{place}h0.1" if math.isnan(previous) else f"L{place}"
+        previous = low
     return path
 
 
@@ -180,11 +180,11 @@ def _shortened(name: str, length: int) -> str:
 
 def node(tag: str, text: str | None, *children: Element, **attributes: str | float) -> Element:
     """An element with a text and child elements; their text is escaped when the page is written."""
-    shown = {
+    attributes_text = {
         name.rstrip("_").replace("_", "-"): value if isinstance(value, str) else decimal(value)
         for name, value in attributes.items()
     }
-    element = Element(tag, shown)
+    element = Element(tag, attributes_text)
     element.text = text
     element.extend(children)
     return element

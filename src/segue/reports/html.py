@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from segue.metrics.compare import CONFIDENCE, RESAMPLES, Comparison
 from segue.metrics.evaluation import Evaluation, FrameView, Measures
-from segue.reports.charts import bars, drawn, number, pairs, signed, timeline
+from segue.reports.charts import bars, chart_order, number, pairs, signed, timeline
 from segue.reports.files import Pairs, paired
 from segue.reports.images import (
     COLOURS,
@@ -55,10 +55,10 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
     """
     headline, series = evaluation.headline, evaluation.series
     scores = {name: measures.get(headline, math.nan) for name, measures in evaluation.sequences.items()}
-    shown = {name: scores[name] for name in _lowest(scores)}
+    lowest = {name: scores[name] for name in _lowest(scores)}
     over_time = _lowest({name: scores.get(name, math.nan) for name in series})
-    over_time = [name for name in over_time if drawn(series[name])]
-    measures = dict.fromkeys(key for name in over_time for key in drawn(series[name]))
+    over_time = [name for name in over_time if chart_order(series[name])]
+    measures = dict.fromkeys(key for name in over_time for key in chart_order(series[name]))
     ordered = sorted(evaluation.overall.items(), key=lambda item: item[0] != headline)
     write_page(
         user_path(path),
@@ -67,8 +67,8 @@ def write_report(evaluation: Evaluation, path: Path | str, *, about: Mapping[str
         it=evaluation,
         facts={"sequences": len(evaluation.sequences), "ranked by": headline, **(about or {})},
         headline_first=[(name, number(value)) for name, value in ordered],
-        bars=shown,
-        bars_chart=_drawing(bars(shown)),
+        bars=lowest,
+        bars_chart=_drawing(bars(lowest)),
         lines=list(zip(measures, _PAIR, strict=False)),
         charts=[
             (f"{name} {number(scores.get(name, math.nan))}", _drawing(timeline(series[name])))
@@ -139,7 +139,7 @@ def write_comparison(comparison: Comparison, path: Path | str) -> None:
         SegueError: a frame to be shown cannot be read.
     """
     overall, scores = in_both(comparison)
-    shown = _lowest({name: -abs(b - a) for name, (a, b) in scores.items()})
+    largest_changes = _lowest({name: -abs(b - a) for name, (a, b) in scores.items()})
     write_page(
         user_path(path),
         "comparison.html",
@@ -149,8 +149,8 @@ def write_comparison(comparison: Comparison, path: Path | str) -> None:
         interval=describe_interval(comparison.seed),
         intervals=interval_rows(comparison),
         lines=list(zip(comparison.names, _PAIR, strict=True)),
-        shown=len(shown),
-        pairs_chart=_drawing(pairs({name: scores[name] for name in shown})),
+        shown=len(largest_changes),
+        pairs_chart=_drawing(pairs({name: scores[name] for name in largest_changes})),
         rows=difference_rows(scores),
         colours=_legend(),
         frames=list(_changed(comparison)),
@@ -190,8 +190,8 @@ def interval_rows(comparison: Comparison) -> list[tuple[str, tuple[str, ...]]]:
 
 def _lowest(scores: Mapping[str, float]) -> list[str]:
     """Names with the lowest scores, at most :data:`CHARTS`, in their own order."""
-    kept = set(sorted(scores, key=lambda name: (math.isnan(scores[name]), scores[name]))[:CHARTS])
-    return [name for name in scores if name in kept]
+    selected = set(sorted(scores, key=lambda name: (math.isnan(scores[name]), scores[name]))[:CHARTS])
+    return [name for name in scores if name in selected]
 
 
 def _columns(tables: Mapping[str, Measures]) -> list[str]:

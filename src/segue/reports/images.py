@@ -68,7 +68,7 @@ def changed_frames(
     first: Mapping[str, Mapping[str, Series]], second: Mapping[str, Mapping[str, Series]], count: int
 ) -> list[Changed]:
     """The frames of both with the largest differences of the first measure, then with the lowest values."""
-    found = []
+    changed = []
     for sequence in first.keys() & second.keys():
         for measure, one in list(first[sequence].items())[:1]:
             other = second[sequence].get(measure)
@@ -76,11 +76,11 @@ def changed_frames(
                 continue
             changes = np.abs(other.values - one.values)
             lower = np.fmin(one.values, other.values)
-            found += [
+            changed += [
                 Changed(sequence, one.frames[i], measure, float(one.values[i]), float(other.values[i]))
                 for i in _lowest(-changes, lower)
             ]
-    return sorted(found, key=_by_change)[:count]
+    return sorted(changed, key=_by_change)[:count]
 
 
 def _by_change(item: Changed) -> tuple[float, float, str, str]:
@@ -89,24 +89,24 @@ def _by_change(item: Changed) -> tuple[float, float, str, str]:
 
 def worst_frames(series: Mapping[str, Mapping[str, Series]], count: int) -> list[Worst]:
     """The frames with the lowest values of their sequence's first measure, lowest first."""
-    found = []
+    worst = []
     for sequence, measures in series.items():
         for measure, item in list(measures.items())[:1]:
-            chosen = _lowest(item.values)
-            found += [Worst(sequence, item.frames[i], measure, float(item.values[i])) for i in chosen]
-    return sorted(found, key=lambda worst: worst.value)[:count]
+            indices = _lowest(item.values)
+            worst += [Worst(sequence, item.frames[i], measure, float(item.values[i])) for i in indices]
+    return sorted(worst, key=lambda worst: worst.value)[:count]
 
 
 def _lowest(values: npt.NDArray[np.float64], then: npt.NDArray[np.float64] | None = None) -> list[int]:
     """Positions of the lowest values, of equal ones the lowest by ``then``, none near to another."""
-    apart = max(len(values) // 10, 1)
-    chosen: list[int] = []
+    min_distance = max(len(values) // 10, 1)
+    selected: list[int] = []
     for i in np.lexsort((values if then is None else then, values)):  # NaN comes last
-        if np.isnan(values[i]) or len(chosen) == PER_SEQUENCE:
+        if np.isnan(values[i]) or len(selected) == PER_SEQUENCE:
             break
-        if all(abs(int(i) - other) >= apart for other in chosen):
-            chosen.append(int(i))
-    return chosen
+        if all(abs(int(i) - other) >= min_distance for other in selected):
+            selected.append(int(i))
+    return selected
 
 
 def colour_errors(view: FrameView) -> Image:
@@ -114,8 +114,8 @@ def colour_errors(view: FrameView) -> Image:
     truth, result = view.truth, view.result
     if not truth.shape == result.shape == view.ignored.shape:
         raise SegueError(f"truth is {truth.shape}, result {result.shape}; they must have one size")
-    inside, found = truth > 0, result > 0
-    cases = [view.ignored, found & ~inside, inside & ~found, truth != result, inside]
+    inside, predicted = truth > 0, result > 0
+    cases = [view.ignored, predicted & ~inside, inside & ~predicted, truth != result, inside]
     kinds: npt.NDArray[np.intp] = np.select(cases, [5, 2, 3, 4, 1])  # as in COLOURS, from 1
     table = np.array([(0, 0, 0), *COLOURS.values()], np.uint8)
     flat = table[kinds]
@@ -139,16 +139,16 @@ def panels(views: Mapping[str, FrameView]) -> tuple[list[tuple[str, Image]], boo
     def enlarged(plane: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         return plane[part].repeat(factor, axis=0).repeat(factor, axis=1)
 
-    def drawn(mask: IndexMask) -> Image:
+    def draw(mask: IndexMask) -> Image:
         under = np.zeros((*some.truth.shape, 3), np.uint8) if some.image is None else some.image
         return overlay(enlarged(under), enlarged(mask), alpha=0.6, ids=ids)  # type: ignore[arg-type]
 
-    found = [("truth", drawn(some.truth))]
+    images = [("truth", draw(some.truth))]
     if len(views) == 1:
-        found.append(("result", drawn(some.result)))
+        images.append(("result", draw(some.result)))
     for name, view in views.items():
-        found.append((name, np.asarray(enlarged(colour_errors(view)), np.uint8)))
-    return found, shape != some.truth.shape
+        images.append((name, np.asarray(enlarged(colour_errors(view)), np.uint8)))
+    return images, shape != some.truth.shape
 
 
 def closer(views: Iterable[FrameView]) -> tuple[slice, slice]:

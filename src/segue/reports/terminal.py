@@ -123,9 +123,9 @@ def print_evaluation(evaluation: Evaluation) -> None:
         "objects": evaluation.groups,
     }
     for title, measures in tables.items():
-        named = [key for key in columns if any(key in values for values in measures.values())]
-        if named:
-            print_table((title, *named), measured_rows(measures, named))
+        keys = [key for key in columns if any(key in values for values in measures.values())]
+        if keys:
+            print_table((title, *keys), measured_rows(measures, keys))
     print_table(("", *columns), measured_rows({"all": evaluation.overall}, columns))
     print_remarks(evaluation.remarks)
 

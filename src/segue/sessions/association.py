@@ -21,14 +21,16 @@ from segue.utils.arrays import BoolArray, Float32Array, FloatingArray
 OVERLAP, APPEARANCE, CLASS = 1.5, 0.5, 0.3
 """Weights of the overlap with the tracked mask or the last place, of the appearance, and of the class."""
 
-NEAR = 0.3  # overlap from which on a detection may be an object
+MIN_OVERLAP = 0.3  # overlap from which on a detection may be an object
 SURPLUS = 0.1  # above the threshold by so much, a detection is confirmed at once; others are seen twice
-SURE = 0.02  # a known object goes when the chance that the detector missed it so often in a row is below this
-LONGEST, SHORTEST = 12, 2  # bounds on the runs of the detector in which an object may be missed
+MAX_MISS_PROBABILITY = (
+    0.02  # a known object goes when the chance that the detector missed it so often in a row is below this
+)
+MAX_PATIENCE, MIN_PATIENCE = 12, 2  # bounds on the runs of the detector in which an object may be missed
 SHAPE = 0.6  # share of width times height that a mask of the same shape has kept since the last detection
 PROVEN = 3  # times that an object must have been found before it may be missed longer
 TENTATIVE_OVERLAP = 0.3  # overlap (IoU) of the detections of two runs from which on they may be one object
-NAMED = 0.4  # overlap (IoU) of a detection with the box of an object that it names
+MIN_NAMED_OVERLAP = 0.4  # overlap (IoU) of a detection with the box of an object that it names
 SAME = 0.5  # share of a found object, or of a known one, from which on both are the same
 RETURNS = 0.75  # likeness from which on a new object may be a lost object
 
@@ -40,10 +42,10 @@ REMEMBERED = 32  # lost objects that are remembered
 HUES, LIGHTS = 8, 4  # bins of the colours of an appearance, for each of two axes and for lightness
 
 
-def next_id(last: int, taken: Collection[int]) -> int:
-    """The id of a new object: the one after ``last`` that is not ``taken``; after 65,535 comes 1."""
+def next_id(last: int, used_ids: Collection[int]) -> int:
+    """The id of a new object: the one after ``last`` that is not ``used_ids``; after 65,535 comes 1."""
     numbers = ((last + step - 1) % MAX_ID + 1 for step in itertools.count(1))
-    return next(i for i in numbers if i not in taken)
+    return next(i for i in numbers if i not in used_ids)
 
 
 @dataclass(eq=False)
@@ -78,17 +80,22 @@ class DetectionTrack:
     def patience(self) -> int:
         """Runs that it may be missed: few for what is new, and for what is nearly always found."""
         if self.hits < PROVEN:
-            return SHORTEST
+            return MIN_PATIENCE
         rate = (self.hits + 1) / (self.runs + 2)
-        return int(min(max(math.ceil(math.log(SURE) / math.log(1 - rate)), SHORTEST), LONGEST))
+        return int(
+            min(
+                max(math.ceil(math.log(MAX_MISS_PROBABILITY) / math.log(1 - rate)), MIN_PATIENCE),
+                MAX_PATIENCE,
+            )
+        )
 
-    def move(self, box: Box, seen: int) -> None:
+    def move(self, box: Box, frame: int) -> None:
         """It is seen in a box, on a frame."""
         place = centre(box)
-        if self.place is not None and seen > self.seen:
-            step = math.dist(place, self.place) / (seen - self.seen)
+        if self.place is not None and frame > self.seen:
+            step = math.dist(place, self.place) / (frame - self.seen)
             self.speed = SMOOTH * self.speed + (1 - SMOOTH) * step
-        self.box, self.place, self.seen = box, place, seen
+        self.box, self.place, self.seen = box, place, frame
 
     def reaches(self, other: DetectionTrack) -> bool:
         """Whether it can have moved to where another one is seen later."""
@@ -96,7 +103,7 @@ class DetectionTrack:
         side = max(_longer_side(self.box), _longer_side(other.box))
         return way <= side * REACH + max(side * PACE, self.speed) * frames
 
-    def found(self, box: Box, score: float, label: str | None) -> None:
+    def add_detection(self, box: Box, score: float, label: str | None) -> None:
         """The detector has found it."""
         self.runs += 1
         self.hits += 1
@@ -108,14 +115,14 @@ class DetectionTrack:
         """Whether it is an object: seen twice, or once with certainty."""
         return self.score >= (threshold if self.hits > 1 else threshold + SURPLUS)
 
-    def missed(self, shown: Box | None) -> None:
-        """The detector has not found it; its mask, if there is one, is in the box ``shown``."""
-        kept = 0.0
-        if shown is not None:
-            now = shown[2] - shown[0], shown[3] - shown[1]
-            kept = math.prod(min(a, b) / max(a, b, 1e-6) for a, b in zip(now, self.size, strict=True))
+    def missed(self, visible_box: Box | None) -> None:
+        """The detector has not found it; its mask, if there is one, is in the box ``visible_box``."""
+        similarity = 0.0
+        if visible_box is not None:
+            now = visible_box[2] - visible_box[0], visible_box[3] - visible_box[1]
+            similarity = math.prod(min(a, b) / max(a, b, 1e-6) for a, b in zip(now, self.size, strict=True))
         self.runs += 1
-        self.misses += 1 if kept >= SHAPE else 2
+        self.misses += 1 if similarity >= SHAPE else 2
 
 
 def centre(box: Box) -> tuple[float, float]:
@@ -139,12 +146,12 @@ def overlaps(first: Sequence[Box], second: Sequence[Box]) -> Float32Array:
 
 def name_object(detector: Detector, image: Image, box: Box) -> tuple[str, float] | None:
     """Label and score of the detection that overlaps a box most; None if none fits."""
-    named = [item for item in detector(Frame(0, 0.0, image)).objects if item.label and item.box]
-    if not named:
+    labelled = [item for item in detector(Frame(0, 0.0, image)).objects if item.label and item.box]
+    if not labelled:
         return None
-    shares = overlaps([box], [item.box for item in named if item.box])[0]
-    best = named[int(shares.argmax())]
-    return (best.label, best.score) if best.label and shares.max() >= NAMED else None
+    shares = overlaps([box], [item.box for item in labelled if item.box])[0]
+    best = labelled[int(shares.argmax())]
+    return (best.label, best.score) if best.label and shares.max() >= MIN_NAMED_OVERLAP else None
 
 
 def assign(value: FloatingArray, possible: BoolArray) -> dict[int, int]:
@@ -170,15 +177,15 @@ def match(
     likeness = np.stack([track.appearance for track in tracks]) @ np.stack(appearances).T
     same = np.array([[label in track.votes for label in labels] for track in tracks], np.float32)
     # A person is no car; what is seen nearly at the same place may be a mistake of the class.
-    near = (overlap >= NEAR) & ((same > 0) | (overlap >= 2 * NEAR))
-    return assign(OVERLAP * overlap + APPEARANCE * likeness + CLASS * same, near)
+    is_candidate = (overlap >= MIN_OVERLAP) & ((same > 0) | (overlap >= 2 * MIN_OVERLAP))
+    return assign(OVERLAP * overlap + APPEARANCE * likeness + CLASS * same, is_candidate)
 
 
-def reidentify(lost: Iterable[DetectionTrack], new: DetectionTrack) -> DetectionTrack | None:
+def reidentify(lost_tracks: Iterable[DetectionTrack], new: DetectionTrack) -> DetectionTrack | None:
     """Find the lost object that a new one is, by its appearance, among those that can be where it is."""
-    likeness = [(float(old.appearance @ new.appearance), old) for old in lost if old.reaches(new)]
-    best, chosen = max(likeness, key=lambda pair: pair[0], default=(0.0, None))
-    return chosen if best > RETURNS else None
+    likeness = [(float(old.appearance @ new.appearance), old) for old in lost_tracks if old.reaches(new)]
+    best, match = max(likeness, key=lambda pair: pair[0], default=(0.0, None))
+    return match if best > RETURNS else None
 
 
 def appearance_of(image: Image, box: Box) -> Float32Array:
@@ -202,33 +209,35 @@ def appearance_of(image: Image, box: Box) -> Float32Array:
 def match_tentative(tracks: Sequence[DetectionTrack], box: Box, label: str | None) -> DetectionTrack | None:
     """The tentative track that is detected again; its class may change if its place does not."""
     overlap = overlaps([track.box for track in tracks], [box])[:, 0]
-    least = [TENTATIVE_OVERLAP * (1 if track.label == label else 2) for track in tracks]
-    fitting = [i for i in range(len(tracks)) if overlap[i] >= least[i]]
+    minimum = [TENTATIVE_OVERLAP * (1 if track.label == label else 2) for track in tracks]
+    fitting = [i for i in range(len(tracks)) if overlap[i] >= minimum[i]]
     return tracks[max(fitting, key=lambda i: overlap[i])] if fitting else None
 
 
-def known_as(mask: BoolArray, label: str | None, known: Segmentation) -> int | None:
+def known_as(mask: BoolArray, label: str | None, tracked: Segmentation) -> int | None:
     """The followed object that a found one, (H, W), is, or None."""
-    shared = np.bincount(known.mask[mask], minlength=1 + max(known.ids, default=0))
+    shared = np.bincount(tracked.mask[mask], minlength=1 + max(tracked.ids, default=0))
     shared[0] = 0
     if shared.sum() > SAME * mask.sum():
         return int(shared.argmax())
-    for item in known.objects:
+    for item in tracked.objects:
         may_be = label is None or item.label in (None, label)
         if item.area and may_be and shared[item.id] > SAME * item.area:
             return item.id
     return None
 
 
-def new_objects(found: Segmentation, known: Segmentation | None, taken: Collection[int]) -> list[MaskPrompt]:
+def new_objects(
+    detected: Segmentation, tracked: Segmentation | None, used_ids: Collection[int]
+) -> list[MaskPrompt]:
     """Prompts for the found objects of a frame that are none of the known ones, under the next free ids."""
-    ids, prompts = set(taken), list[MaskPrompt]()
-    for item in found.objects:
-        mask = found.mask == item.id
-        if known is not None:
-            if known_as(mask, item.label, known) is not None:
+    ids, prompts = set(used_ids), list[MaskPrompt]()
+    for item in detected.objects:
+        mask = detected.mask == item.id
+        if tracked is not None:
+            if known_as(mask, item.label, tracked) is not None:
                 continue
-            mask &= known.mask == 0
+            mask &= tracked.mask == 0
         if mask.any():
             ids.add(number := next_id(max(ids, default=0), ids))
             prompts.append(MaskPrompt(number, mask, label=item.label))

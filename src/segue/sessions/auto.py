@@ -47,7 +47,7 @@ class Auto:
 
     def __post_init__(self) -> None:
         if self.every is not None:
-            check_number("every", self.every, least=1, whole=True)
+            check_number("every", self.every, minimum=1, whole=True)
         if self.text is not None:
             parse_phrases(self.text)
         elif self.frames is not None or self.score is not None:
@@ -76,7 +76,7 @@ class AutoSession(DetectionSession):
         session: follows the objects; new.
         detector: finds them. Where it compares frames, results trail by that many frames.
         every: see above.
-        most: objects that are followed; new ones take the place of those that were not found for longest.
+        max_objects: objects that are followed; new ones replace those that were not found for longest.
     """
 
     finds = "objects are"
@@ -87,9 +87,9 @@ class AutoSession(DetectionSession):
         detector: Detector,
         every: int | None = None,
         *,
-        most: int = MAX_OBJECTS,
+        max_objects: int = MAX_OBJECTS,
     ) -> None:
-        self._session, self._detector, self._every, self._most = session, detector, every, most
+        self._session, self._detector, self._every, self._max_objects = session, detector, every, max_objects
         self.options, self.lag = DetectionOptions(), detector.lookahead
         self.reset()
 
@@ -100,35 +100,35 @@ class AutoSession(DetectionSession):
         return 1 if self._last_id == 0 else self._every or NEVER
 
     def _detect(self, frame: Frame, *following: Frame) -> tuple[Segmentation, Segmentation | None]:
-        found = self._detector(frame, *following)
-        return found, self._session.peek(frame) if self._tracks and found.objects else None
+        detected = self._detector(frame, *following)
+        return detected, self._session.peek(frame) if self._tracks and detected.objects else None
 
     def _associate(self, frame: Frame, detected: tuple[Segmentation, Segmentation | None]) -> list[Prompt]:
         """The masks of what is new among the objects of a frame; tracks take note of the run."""
-        found, known = detected
+        detections, tracked = detected
         for track in self._tracks.values():
             track.misses = 0 if track.area else track.misses + 1
-        fresh: list[tuple[BoolArray, DetectionTrack]] = []
-        for item in found.objects:
-            mask = found.mask == item.id
+        new_tracks: list[tuple[BoolArray, DetectionTrack]] = []
+        for item in detections.objects:
+            mask = detections.mask == item.id
             if not mask.any():
                 continue
             box = tight_box(mask)
             new = DetectionTrack(0, box, self._seen, appearance_of(frame.image, box), {item.label or "": 1.0})
-            number = None if known is None else known_as(mask, item.label, known)
+            number = None if tracked is None else known_as(mask, item.label, tracked)
             if number is None:
-                fresh.append((mask if known is None else mask & (known.mask == 0), new))
+                new_tracks.append((mask if tracked is None else mask & (tracked.mask == 0), new))
             else:
                 old = self._tracks[number]
                 self._tracks[number] = replace(new, id=number, votes=old.votes, area=old.area)
-        del fresh[self._most :]
+        del new_tracks[self._max_objects :]
         waning = sorted(
             self._tracks.values(), key=lambda track: (track.misses < PATIENCE, track.seen, track.id)
         )
-        needed = len(waning) + len(fresh) - self._most
-        gone = [track.id for i, track in enumerate(waning) if track.misses >= PATIENCE or i < needed]
-        for _, new in fresh:
+        needed = len(waning) + len(new_tracks) - self._max_objects
+        removed = [track.id for i, track in enumerate(waning) if track.misses >= PATIENCE or i < needed]
+        for _, new in new_tracks:
             self._identify(new)
-        self._session.forget(gone)
-        self._lost += [self._tracks.pop(i) for i in gone]
-        return [MaskPrompt(new.id, mask, label=new.label) for mask, new in fresh]
+        self._session.forget(removed)
+        self._lost += [self._tracks.pop(i) for i in removed]
+        return [MaskPrompt(new.id, mask, label=new.label) for mask, new in new_tracks]

@@ -41,7 +41,7 @@ TENTATIVE_SCORE = 0.6
 LEFT = 0.5  # share of a new mask that must be left when what known objects have is taken away
 AGREES = 0.8  # overlap (IoU) of the box around a mask with its detection, below which the mask is wrong
 MISMATCHES = 2  # runs of the detector in a row after which a mask that it contradicts is made anew
-SMALLEST = 0.0003  # share of the image below which an object is out of sight
+MIN_AREA_SHARE = 0.0003  # share of the image below which an object is out of sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ class DetectionOptions:
     frames: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        check_number("every", self.every, least=1, whole=True)
-        check_number("top", self.top, least=1, whole=True)
-        check_number("score", self.score, least=0, most=1)
+        check_number("every", self.every, minimum=1, whole=True)
+        check_number("top", self.top, minimum=1, whole=True)
+        check_number("score", self.score, minimum=0, maximum=1)
 
 
 class DetectionSession(FindingSession):
@@ -106,7 +106,7 @@ class DetectionSession(FindingSession):
         self.reset()
 
     @property
-    def found(self) -> int:
+    def num_found(self) -> int:
         """The last id that was given: the number of objects found, as long as there are ids."""
         return self._last_id
 
@@ -117,38 +117,38 @@ class DetectionSession(FindingSession):
 
     def _prepare(self, frame: Frame) -> tuple[Frame, Any]:
         # Frames that wait are copies: the caller may fill one array again and again.
-        own = replace(frame, image=np.array(frame.image)) if self.lag else frame
-        waiting = [*self._waiting, own]
-        return own, self._found(waiting) if len(waiting) > self.lag else None
+        local_frame = replace(frame, image=np.array(frame.image)) if self.lag else frame
+        waiting = [*self._waiting, local_frame]
+        return local_frame, self._detect_if_due(waiting) if len(waiting) > self.lag else None
 
     def _take(self, frame: Frame, prepared: tuple[Frame, Any]) -> None:
-        own, found = prepared
-        self._waiting.append(own)
+        local_frame, detected = prepared
+        self._waiting.append(local_frame)
         if len(self._waiting) > self.lag:
-            self._advance(found)
+            self._advance(detected)
 
     def _end(self) -> None:
         while self._waiting:
-            self._advance(self._found([*self._waiting]))
+            self._advance(self._detect_if_due([*self._waiting]))
 
-    def _found(self, waiting: Sequence[Frame]) -> Any:
+    def _detect_if_due(self, waiting: Sequence[Frame]) -> Any:
         """What the detector finds in the first frame, for :meth:`_associate`; None if it does not run."""
         only, frame = self.options.frames, waiting[0]
-        due = self._seen >= self._detect_at if only is None else frame.index in only
-        return self._detect(*waiting) if due else None
+        is_due = self._seen >= self._detect_at if only is None else frame.index in only
+        return self._detect(*waiting) if is_due else None
 
-    def _advance(self, found: Any) -> None:
+    def _advance(self, detected: Any) -> None:
         """Make the result of the frame that has waited longest."""
-        frame, given = self._waiting[0], list[Prompt]()
-        if found is not None:
-            given = self._associate(frame, found)
+        frame, prompts = self._waiting[0], list[Prompt]()
+        if detected is not None:
+            prompts = self._associate(frame, detected)
             self._detect_at = self._seen + self._pause()
-        result = self._session.step(frame, given or None)
+        result = self._session.step(frame, prompts or None)
         objects = []
         for item in result.objects:
             track = self._tracks[item.id]
             track.area = item.area
-            if item.box is not None and item.area >= SMALLEST * result.mask.size:
+            if item.box is not None and item.area >= MIN_AREA_SHARE * result.mask.size:
                 track.move(item.box, self._seen)
             score = track.score if track.hits else item.score
             objects.append(replace(item, label=track.label, score=score))
@@ -165,98 +165,102 @@ class DetectionSession(FindingSession):
 
     def _detect(self, frame: Frame, *following: Frame) -> Any:
         """Run the detector on a frame, and see where the known objects are; nothing changes."""
-        found = propose(self._detector, frame, TENTATIVE_SCORE * self.options.score)
+        proposals = propose(self._detector, frame, TENTATIVE_SCORE * self.options.score)
         tracked = self._session.peek(frame).mask if self._tracks else np.zeros(frame.size, np.uint8)
-        return found, np.array(tracked, np.int32)
+        return proposals, np.array(tracked, np.int32)
 
     def _associate(self, frame: Frame, detected: Any) -> list[Prompt]:
         """Match the detections of a frame with the known objects; the prompts that follow for the tracker."""
-        found, mask = detected
-        looks = [appearance_of(frame.image, box) for box in found.boxes]
-        matched = self._matched(found, looks, _visible(mask))
-        lost = [i for i, track in self._tracks.items() if i not in matched and track.misses >= track.patience]
-        self._lost += [self._tracks.pop(i) for i in lost]
-        mask[np.isin(mask, lost)] = 0
-        self._session.forget(lost)
-        corrected = self._corrections(found, mask, matched)
+        proposals, mask = detected
+        appearances = [appearance_of(frame.image, box) for box in proposals.boxes]
+        matched = self._matched(proposals, appearances, _visible(mask))
+        lost_ids = [
+            i for i, track in self._tracks.items() if i not in matched and track.misses >= track.patience
+        ]
+        self._lost += [self._tracks.pop(i) for i in lost_ids]
+        mask[np.isin(mask, lost_ids)] = 0
+        self._session.forget(lost_ids)
+        corrected = self._corrections(proposals, mask, matched)
         # What was remembered of them was wrong, the first mask not least, and would grow back.
         self._session.forget([*corrected])
-        free = [i for i in range(len(found.boxes)) if i not in matched.values()]
-        given: list[Prompt] = []
-        for number, plane in (corrected | self._newcomers(found, looks, mask, free)).items():
-            own = plane & (mask == number)  # a later one may lie in front
-            if own.any():
-                given.append(MaskPrompt(number, own))
+        free = [i for i in range(len(proposals.boxes)) if i not in matched.values()]
+        prompts: list[Prompt] = []
+        for number, plane in (corrected | self._newcomers(proposals, appearances, mask, free)).items():
+            visible_part = plane & (mask == number)  # a later one may lie in front
+            if visible_part.any():
+                prompts.append(MaskPrompt(number, visible_part))
             elif number not in self._session.ids:
                 del self._tracks[number]
-        return given
+        return prompts
 
     def _matched(
-        self, found: Proposals, looks: Sequence[Float32Array], visible: Mapping[int, Box]
+        self, proposals: Proposals, appearances: Sequence[Float32Array], visible: Mapping[int, Box]
     ) -> dict[int, int]:
         """The detection of each known object that has one; tracks are updated."""
         tracks = list(self._tracks.values())
         for track in tracks:
             track.box = visible.get(track.id, track.box)
-        pairs = match(tracks, found.boxes, found.labels, looks)
+        pairs = match(tracks, proposals.boxes, proposals.labels, appearances)
         for i, track in enumerate(tracks):
             number = pairs.get(i)
             if number is None:
                 track.missed(visible.get(track.id))
                 continue
-            agreement = float(overlaps([track.box], [found.boxes[number]])[0, 0])
+            agreement = float(overlaps([track.box], [proposals.boxes[number]])[0, 0])
             track.mismatches = 0 if agreement >= AGREES else track.mismatches + 1
-            track.found(found.boxes[number], found.scores[number], found.labels[number])
+            track.add_detection(proposals.boxes[number], proposals.scores[number], proposals.labels[number])
         return {tracks[i].id: number for i, number in pairs.items()}
 
-    def _corrections(self, found: Proposals, mask: Mask, matched: Mapping[int, int]) -> dict[int, BoolArray]:
+    def _corrections(
+        self, proposals: Proposals, mask: Mask, matched: Mapping[int, int]
+    ) -> dict[int, BoolArray]:
         """New masks of objects whose masks disagree with their detections, where there are better ones."""
-        before, boxes = mask.copy(), _visible(mask)
+        previous_mask, boxes = mask.copy(), _visible(mask)
         wrong = [
             i
             for i, number in matched.items()
             if (i not in boxes or self._tracks[i].mismatches >= MISMATCHES)
-            and found.scores[number] >= self.options.score
+            and proposals.scores[number] >= self.options.score
         ]
         mask[np.isin(mask, wrong)] = 0  # the masks of two may have changed places
-        fresh = {}
+        corrected = {}
         for i in wrong:
-            plane, wanted = self._carved(found, matched[i], mask), [found.boxes[matched[i]]]
-            agreement = float(overlaps([boxes[i]], wanted)[0, 0]) if i in boxes else 0.0
-            if plane is not None and overlaps([tight_box(plane)], wanted)[0, 0] > agreement:
+            plane, target_box = self._carved(proposals, matched[i], mask), [proposals.boxes[matched[i]]]
+            agreement = float(overlaps([boxes[i]], target_box)[0, 0]) if i in boxes else 0.0
+            if plane is not None and overlaps([tight_box(plane)], target_box)[0, 0] > agreement:
                 self._tracks[i].mismatches = 0
-                fresh[i] = plane
+                corrected[i] = plane
             else:
-                plane = (before == i) & (mask == 0)
+                plane = (previous_mask == i) & (mask == 0)
             mask[plane] = i
-        return fresh
+        return corrected
 
     def _newcomers(
-        self, found: Proposals, looks: Sequence[Float32Array], mask: Mask, free: Sequence[int]
+        self, proposals: Proposals, appearances: Sequence[Float32Array], mask: Mask, free: Sequence[int]
     ) -> dict[int, BoolArray]:
         """Objects that are new, or back, among the detections that belong to no known object."""
-        before, self._tentative = self._tentative, []
+        tentative, self._tentative = self._tentative, []
         enough = self.options.score - SURPLUS * (self.options.frames is not None)
-        fresh = {}
-        for number in sorted(free, key=lambda i: -found.scores[i]):
-            box, label = found.boxes[number], found.labels[number]
-            track = match_tentative(before, box, label)
+        new_masks = {}
+        for number in sorted(free, key=lambda i: -proposals.scores[i]):
+            box, label = proposals.boxes[number], proposals.labels[number]
+            track = match_tentative(tentative, box, label)
             if track is None:
-                track = DetectionTrack(0, box, self._seen, looks[number])
+                track = DetectionTrack(0, box, self._seen, appearances[number])
             else:
-                before.remove(track)
+                tentative.remove(track)
             track.move(box, self._seen)
-            track.found(box, found.scores[number], label)
+            track.add_detection(box, proposals.scores[number], label)
             if not track.is_confirmed(enough) or len(self._tracks) >= self.options.top:
                 self._tentative.append(track)
                 continue
-            plane = self._carved(found, number, mask)
+            plane = self._carved(proposals, number, mask)
             if plane is None:
                 continue
             self._identify(track)
             mask[plane] = track.id
-            fresh[track.id] = plane
-        return fresh
+            new_masks[track.id] = plane
+        return new_masks
 
     def _identify(self, new: DetectionTrack) -> None:
         """Follow an object under the id of the lost one that it is, else under a new one."""
@@ -273,16 +277,16 @@ class DetectionSession(FindingSession):
                 new.votes[label] = new.votes.get(label, 0.0) + total
         self._tracks[new.id] = new
 
-    def _carved(self, found: Proposals, number: int, mask: Mask) -> BoolArray | None:
+    def _carved(self, proposals: Proposals, number: int, mask: Mask) -> BoolArray | None:
         """The mask of a detection less what tracks have in ``mask``; None where little is left."""
-        plane: BoolArray = found.mask(number) > 0.5
-        whole = int(plane.sum())
-        if whole < SMALLEST * mask.size:
+        plane: BoolArray = proposals.mask(number) > 0.5
+        area = int(plane.sum())
+        if area < MIN_AREA_SHARE * mask.size:
             return None
         plane &= mask == 0
-        return plane if int(plane.sum()) >= LEFT * whole else None
+        return plane if int(plane.sum()) >= LEFT * area else None
 
 
 def _visible(mask: Mask) -> dict[int, Box]:
     """Boxes around the objects of an index mask that are not too small, by id."""
-    return {i: extent.box for i, extent in measure(mask).items() if extent.area >= SMALLEST * mask.size}
+    return {i: extent.box for i, extent in measure(mask).items() if extent.area >= MIN_AREA_SHARE * mask.size}

@@ -105,9 +105,9 @@ def detector(
         >>> yolo = YOLO("yolo11n.pt")  # doctest: +SKIP
         >>> find = segue.detector(lambda image: Detections.from_ultralytics(yolo(image)[0]))  # doctest: +SKIP
     """
-    wanted = as_classes(classes)
+    requested_classes = as_classes(classes)
     phrases = None if text is None else parse_phrases(text)
-    if phrases is not None and wanted is not None:
+    if phrases is not None and requested_classes is not None:
         raise PromptError("text says what to look for; leave out classes")
     if max_objects is not None and max_objects < 1:
         raise PromptError(f"max_objects is {max_objects}, but must be at least 1")
@@ -116,25 +116,27 @@ def detector(
     if name is None:
         name = DEFAULT if phrases is None else choose_for_text(phrases)
     if callable(name):
-        asked = {"weights": weights, "features": features, "tiles": tiles}
-        if superfluous := [option for option, value in asked.items() if value is not None]:
+        network_options = {"weights": weights, "features": features, "tiles": tiles}
+        if superfluous := [option for option, value in network_options.items() if value is not None]:
             raise PromptError(f"{superfluous[0]} goes with a detector by name; the function has its own")
-        most = max_objects or MAX_OF_A_FUNCTION
-        made = _of_function(name, wanted, score or 0.0, most, refine, device, fast)
-        return made if phrases is None else restrict_to_phrases(made, phrases)
-    options = DetectorOptions(weights, wanted, score, max_objects, features, refine, tiles, device, fast=fast)
+        max_of_function = max_objects or MAX_OF_A_FUNCTION
+        built = _of_function(name, requested_classes, score or 0.0, max_of_function, refine, device, fast)
+        return built if phrases is None else restrict_to_phrases(built, phrases)
+    options = DetectorOptions(
+        weights, requested_classes, score, max_objects, features, refine, tiles, device, fast=fast
+    )
     entry = DETECTORS.find(name)
-    taken = entry.supported_options
-    if phrases is not None and "text" in taken:
+    supported = entry.supported_options
+    if phrases is not None and "text" in supported:
         return entry.build(replace(options, text=tuple(phrase.text for phrase in phrases)))
-    if phrases is not None and "classes" not in taken:
-        known = ", ".join(other.name for other in DETECTORS if {"text", "classes"} & other.supported_options)
-        raise PromptError(f"{name} knows no classes and takes no text; {known} do")
-    _check_options(name, options, taken)
-    if phrases is None and "text" in taken:
+    if phrases is not None and "classes" not in supported:
+        names = ", ".join(other.name for other in DETECTORS if {"text", "classes"} & other.supported_options)
+        raise PromptError(f"{name} knows no classes and takes no text; {names} do")
+    _check_options(name, options, supported)
+    if phrases is None and "text" in supported:
         raise PromptError(f"{name} finds what a text says; give text")
-    made = entry.build(options)
-    return made if phrases is None else restrict_to_phrases(made, phrases)
+    built = entry.build(options)
+    return built if phrases is None else restrict_to_phrases(built, phrases)
 
 
 def _of_function(
@@ -147,12 +149,12 @@ def _of_function(
     fast: bool,
 ) -> Detector:
     """A detector of a function of an image."""
-    wanted = None if classes is None else frozenset(classes)
+    allowed = None if classes is None else frozenset(classes)
     return BoxDetector(
         lambda image, _: finds_of(find(image), image.shape[:2]),
         {},
         _box_prompter(refine, device, fast),
-        Rules(score=score, max_objects=max_objects, classes=wanted),
+        Rules(score=score, max_objects=max_objects, classes=allowed),
     )
 
 
@@ -172,23 +174,23 @@ def choose_for_text(phrases: Sequence[Phrase]) -> str:
     return "nanodet"
 
 
-def restrict_to_phrases(found: Detector, phrases: Sequence[Phrase]) -> PhraseDetector:
+def restrict_to_phrases(base: Detector, phrases: Sequence[Phrase]) -> PhraseDetector:
     """A detector that is asked for phrases, of one with classes or other labels, which stays as it is."""
-    rules = getattr(found, "rules", None) or Rules()
-    if found.names and hasattr(found, "rules"):  # its bound on objects counts those that are wanted
-        meant = (name for name in found.names.values() if any(phrase.fits(name) for phrase in phrases))
-        most = max(rules.max_objects, MAX_COLOURED) if any(p.colour for p in phrases) else rules.max_objects
-        found = copy(found)  # the caller, and runs that go on, have the detector as it was
-        found.rules = replace(rules, classes=frozenset(meant), max_objects=most)
-    return PhraseDetector(found, phrases, rules)
+    rules = getattr(base, "rules", None) or Rules()
+    if base.names and hasattr(base, "rules"):  # its bound on objects counts those that are wanted
+        matching = (name for name in base.names.values() if any(phrase.fits(name) for phrase in phrases))
+        limit = max(rules.max_objects, MAX_COLOURED) if any(p.colour for p in phrases) else rules.max_objects
+        base = copy(base)  # the caller, and runs that go on, have the detector as it was
+        base.rules = replace(rules, classes=frozenset(matching), max_objects=limit)
+    return PhraseDetector(base, phrases, rules)
 
 
-def _check_options(name: str, options: DetectorOptions, taken: Collection[str]) -> None:
+def _check_options(name: str, options: DetectorOptions, supported: Collection[str]) -> None:
     """See that a detector takes what is asked of it."""
     for option, what in _OPTIONS.items():
-        if getattr(options, option) is not None and option not in taken:
-            others = ", ".join(other.name for other in DETECTORS if option in other.supported_options)
-            raise PromptError(f"{name} takes no {what}; {what} belong to {others}")
+        if getattr(options, option) is not None and option not in supported:
+            names = ", ".join(other.name for other in DETECTORS if option in other.supported_options)
+            raise PromptError(f"{name} takes no {what}; {what} belong to {names}")
 
 
 def as_classes(classes: Collection[str] | str | None) -> list[str] | None:
@@ -226,11 +228,11 @@ def build_motion(options: DetectorOptions) -> Detector:
 
 
 def build_network(
-    name: str, made: Callable[..., Detector], options: DetectorOptions, **given: Any
+    name: str, factory: Callable[..., Detector], options: DetectorOptions, **arguments: Any
 ) -> Detector:
-    """A detector of a network by its name; ``given`` are further arguments of its class."""
+    """A detector of a network by its name; ``arguments`` are further arguments of its class."""
     network = load(name, options.weights)
-    return made(network, rules=_rules(options), device=choose_device(options.device), **given)
+    return factory(network, rules=_rules(options), device=choose_device(options.device), **arguments)
 
 
 def _box_prompter(

@@ -51,14 +51,14 @@ class Tracks:
     known: list[Instance] = field(default_factory=list)
     last_id: int = 0
 
-    def update(self, found: Sequence[Instance], shared: int, keep: int) -> list[Instance]:
+    def update(self, detections: Sequence[Instance], shared: int, keep: int) -> list[Instance]:
         """The known object of each instance of the next window, whose last ``keep`` frames are shared."""
-        matched = self._match(found, shared)
-        for known in self.known:
-            known.missing += 1
-            known.masks = known.masks.new_zeros(keep, *known.masks.shape[1:])
+        matched = self._match(detections, shared)
+        for existing in self.known:
+            existing.missing += 1
+            existing.masks = existing.masks.new_zeros(keep, *existing.masks.shape[1:])
         present = []
-        for i, new in enumerate(found):
+        for i, new in enumerate(detections):
             track = matched.get(i)
             if track is None:
                 self.last_id = next_id(self.last_id, {item.id for item in self.known})
@@ -72,28 +72,30 @@ class Tracks:
         self.known = [track for track in self.known if track.missing <= PATIENCE]
         return present
 
-    def _match(self, found: Sequence[Instance], shared: int) -> dict[int, Instance]:
+    def _match(self, detections: Sequence[Instance], shared: int) -> dict[int, Instance]:
         """The known object of each instance that has one."""
-        if not self.known or not found:
+        if not self.known or not detections:
             return {}
-        before = torch.stack([track.masks for track in self.known])
-        overlap = Overlap.of(before, torch.stack([new.masks[:shared] for new in found]))
+        track_masks = torch.stack([track.masks for track in self.known])
+        overlap = Overlap.of(track_masks, torch.stack([new.masks[:shared] for new in detections]))
         together = overlap.both > 0
-        similarity = _likeness([track.embedding for track in self.known], [new.embedding for new in found])
+        similarity = _likeness(
+            [track.embedding for track in self.known], [new.embedding for new in detections]
+        )
         agreement = _likeness(
-            [track.class_scores for track in self.known], [new.class_scores for new in found]
+            [track.class_scores for track in self.known], [new.class_scores for new in detections]
         )
         likeness = OVERLAP_WEIGHT * overlap.iou + EMBEDDING_WEIGHT * similarity + CLASS_WEIGHT * agreement
         # Both in sight but apart: they are two, however alike.
-        apart = ~together & (overlap.first > 0)[:, None] & (overlap.second > 0)
-        possible = ~apart & (together | (similarity >= EMBEDDING_ALONE)) & (likeness >= ENOUGH)
+        conflicts = ~together & (overlap.first > 0)[:, None] & (overlap.second > 0)
+        possible = ~conflicts & (together | (similarity >= EMBEDDING_ALONE)) & (likeness >= ENOUGH)
         pairs = assign(likeness, possible)
         return {column: self.known[row] for row, column in pairs.items()}
 
 
-def _likeness(known: Sequence[Float32Array], found: Sequence[Float32Array]) -> Float32Array:
+def _likeness(tracks: Sequence[Float32Array], detections: Sequence[Float32Array]) -> Float32Array:
     """Cosine similarity of vectors, (N, M)."""
-    rows, columns = (torch.from_numpy(np.stack(vectors)) for vectors in (known, found))
+    rows, columns = (torch.from_numpy(np.stack(vectors)) for vectors in (tracks, detections))
     return np.asarray(F.cosine_similarity(rows[:, None], columns[None], dim=-1).numpy(), np.float32)
 
 
@@ -130,8 +132,8 @@ def distinct(overlap: Overlap, limit: float) -> list[int]:
 
     ``overlap`` is that of the masks with themselves.
     """
-    iou, kept = overlap.iou, list[int]()
+    iou, keep_indices = overlap.iou, list[int]()
     for i in range(len(iou)):
-        if all(iou[i, j] <= limit for j in kept):
-            kept.append(i)
-    return [i for i in kept if overlap.first[i] > 0]
+        if all(iou[i, j] <= limit for j in keep_indices):
+            keep_indices.append(i)
+    return [i for i in keep_indices if overlap.first[i] > 0]

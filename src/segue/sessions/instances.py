@@ -58,9 +58,9 @@ class WindowOptions:
                 f"window is {self.window} and overlap {self.overlap}; a window has at least one frame, and "
                 "shares fewer than it has"
             )
-        check_number("score", self.score, least=0, most=1)
-        check_number("top", self.top, least=1, whole=True)
-        check_number("short_side", self.short_side, least=32, whole=True)
+        check_number("score", self.score, minimum=0, maximum=1)
+        check_number("top", self.top, minimum=1, whole=True)
+        check_number("short_side", self.short_side, minimum=32, whole=True)
 
 
 @dataclass
@@ -75,12 +75,12 @@ class _Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _ClipResult:
     """What the network finds in a window: instances, their mask logits, and where their queries look."""
 
-    found: list[Instance]
+    instances: list[Instance]
     masks: Tensor  # (K, T, h, w)
-    looks: npt.NDArray[np.float32] | None
+    attention: npt.NDArray[np.float32] | None
 
 
 class InstanceSession(ExplainedSession):
@@ -125,18 +125,18 @@ class InstanceSession(ExplainedSession):
         self.lag = self.options.window - 1
         self.reset()
 
-    def _prepare(self, frame: Frame) -> tuple[_Pending, _Seen | None]:
+    def _prepare(self, frame: Frame) -> tuple[_Pending, _ClipResult | None]:
         # A copy where nothing is resized: the caller may fill one array again and again.
         image = np.array(resized(frame.image, self.options.short_side))
         pending = _Pending(frame.index, frame.time, frame.size, image)
         window = [*self._frames, pending]
         return pending, self._segment_clip(window) if len(window) == self.options.window else None
 
-    def _take(self, frame: Frame, prepared: tuple[_Pending, _Seen | None]) -> None:
-        pending, seen = prepared
+    def _take(self, frame: Frame, prepared: tuple[_Pending, _ClipResult | None]) -> None:
+        pending, clip_result = prepared
         self._frames.append(pending)
-        if seen is not None:
-            self._follow(seen, keep=self.options.overlap)
+        if clip_result is not None:
+            self._follow(clip_result, keep=self.options.overlap)
 
     def _end(self) -> None:
         if len(self._frames) > self._shared:
@@ -156,7 +156,7 @@ class InstanceSession(ExplainedSession):
         }
 
     @torch.inference_mode()
-    def _segment_clip(self, window: Sequence[_Pending]) -> _Seen:
+    def _segment_clip(self, window: Sequence[_Pending]) -> _ClipResult:
         """What the network finds in a window."""
         network, options = self._network, self.options
         with self._prepared.inference_guard():
@@ -170,33 +170,40 @@ class InstanceSession(ExplainedSession):
             masks = network.mask_logits(memory, decoded, 0, queries).float()
             embeddings = network.embeddings(decoded)[0, queries].float()
             inside = masks > 0
-            kept = distinct(Overlap.of(inside, inside), DUPLICATE)[: options.top]
-            places = to_device(torch.tensor(kept, dtype=torch.int64), masks.device)
+            keep_indices = distinct(Overlap.of(inside, inside), DUPLICATE)[: options.top]
+            places = to_device(torch.tensor(keep_indices, dtype=torch.int64), masks.device)
             masks, inside, queries = masks[places], inside[places], queries[places]
-            looks = None
+            attention_maps = None
             if self._explains:
-                looks = network.attention(memory, decoded, queries).float().cpu().numpy()
-        known = (values.numpy() for values in to_cpu(embeddings[places], scores[queries]))
-        found = [Instance(*parts) for parts in zip(*known, inside, strict=True)]
-        return _Seen(found, masks, looks)
+                attention_maps = network.attention(memory, decoded, queries).float().cpu().numpy()
+        embeddings_and_scores = (values.numpy() for values in to_cpu(embeddings[places], scores[queries]))
+        instances = [Instance(*parts) for parts in zip(*embeddings_and_scores, inside, strict=True)]
+        return _ClipResult(instances, masks, attention_maps)
 
     @torch.inference_mode()
-    def _follow(self, seen: _Seen, keep: int) -> None:
+    def _follow(self, clip_result: _ClipResult, keep: int) -> None:
         """Queue the results of the new frames of the window, and keep its last ``keep`` frames."""
-        tracks, looks = self._tracks.update(seen.found, self._shared, keep), seen.looks
+        tracks, attention_maps = (
+            self._tracks.update(clip_result.instances, self._shared, keep),
+            clip_result.attention,
+        )
         ids = [track.id for track in tracks]
         order = sorted(range(len(ids)), key=ids.__getitem__)
-        by_id = to_device(torch.tensor(order, dtype=torch.int64), seen.masks.device)
+        by_id = to_device(torch.tensor(order, dtype=torch.int64), clip_result.masks.device)
         many = max(ids, default=0) > 255
         labels = torch.tensor(ids, dtype=torch.int32 if many else torch.uint8)
-        labels = to_device(labels, seen.masks.device)
+        labels = to_device(labels, clip_result.masks.device)
         for t in range(self._shared, len(self._frames)):
-            pending, logits = self._frames[t], seen.masks[:, t]
-            shown = compose(upsample(logits, pending.size), labels)
-            mask, kept = (part.numpy() for part in to_cpu(shown, logits[by_id].half()))
+            pending, logits = self._frames[t], clip_result.masks[:, t]
+            index_masks = compose(upsample(logits, pending.size), labels)
+            mask, half_logits = (part.numpy() for part in to_cpu(index_masks, logits[by_id].half()))
             mask = mask.astype(np.uint16) if many else mask
-            result = self._segment(pending, mask, kept, [tracks[k] for k in order])
-            strip = None if looks is None else attention_strip(pending.image, result.mask, looks[:, t], ids)
+            result = self._segment(pending, mask, half_logits, [tracks[k] for k in order])
+            strip = (
+                None
+                if attention_maps is None
+                else attention_strip(pending.image, result.mask, attention_maps[:, t], ids)
+            )
             self._due.append((result, strip))
         self._frames = self._frames[len(self._frames) - keep :]
         self._shared = keep
@@ -224,9 +231,10 @@ class InstanceSession(ExplainedSession):
             extent, label = extents.get(track.id), self._names.get(track.label, str(track.label))
             where = () if extent is None else (extent.box, extent.area)
             objects.append(ObjectInfo(track.id, label, track.score, *where))
-        known = torch.from_numpy(logits), pending.size
+        logits_and_size = torch.from_numpy(logits), pending.size
         maps = ObjectMaps(
-            functools.partial(_object_logits, *known), functools.partial(_probabilities, *known)
+            functools.partial(_object_logits, *logits_and_size),
+            functools.partial(_probabilities, *logits_and_size),
         )
         return Segmentation(pending.index, pending.time, mask, tuple(objects), maps)
 
@@ -252,13 +260,13 @@ def _object_logits(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.floa
     return np.asarray(upsample(logits, size).cpu().numpy(), np.float32)
 
 
-def allowed_classes(wanted: Collection[str], names: Mapping[int, str]) -> frozenset[int]:
+def allowed_classes(requested: Collection[str], names: Mapping[int, str]) -> frozenset[int]:
     """Class channels of names or numbers; one that is not there is an error."""
     by_name = {name: channel for channel, name in names.items()}
-    chosen = set()
-    for text in wanted:
+    channels = set()
+    for text in requested:
         channel = by_name.get(text, whole_number(text))
         if channel is None or channel not in names:
             raise PromptError(f"no class {text!r}; there are {', '.join(sorted(by_name))}")
-        chosen.add(channel)
-    return frozenset(chosen)
+        channels.add(channel)
+    return frozenset(channels)

@@ -25,8 +25,8 @@ MIN_SIDE = 16  # images with a shorter side than this many pixels are too small 
 SMOOTH = 2.0  # standard deviation of the filter over the differences, in pixels
 MIN_MOTION = 0.25  # pixels a frame that something must move against the scene
 FLOOR = 0.5  # added to the strongest motion, so that where nothing moves noise is not blown up
-SMALLEST = 0.0005  # share of the image below which nothing is an object
-WEAKEST = 0.25  # moving regions with less than this share of the strongest one's motion are left out
+MIN_AREA_SHARE = 0.0005  # share of the image below which nothing is an object
+MIN_MOTION_SHARE = 0.25  # moving regions with less than this share of the strongest one's motion are left out
 
 
 class MotionDetector:
@@ -54,8 +54,8 @@ class MotionDetector:
             return found_in(first, np.zeros(first.size, np.uint8))
         rough = self.moving(first.image, *(item.image for item in later))
         cut = cut_out(first.image, rough, self._prompter)
-        drawn = self.there_and_back(first, later[0], cut) if cut.any() else rough
-        return found_in(first, _without_gaps(drawn))
+        refined = self.round_trip(first, later[0], cut) if cut.any() else rough
+        return found_in(first, _without_gaps(refined))
 
     def moving(self, first: Image, *later: Image) -> IndexMask:
         """Rough index mask (H, W) of what moves from the first image to each of the later ones."""
@@ -70,12 +70,12 @@ class MotionDetector:
         regions = _strongest(np.asarray(strength, np.float32), self._max_objects)
         return resize_mask(regions, size)
 
-    def there_and_back(self, frame: Frame, following: Frame, mask: IndexMask) -> IndexMask:
+    def round_trip(self, frame: Frame, following: Frame, mask: IndexMask) -> IndexMask:
         """A mask (H, W) after the way to the next frame and back; unchanged where it gets lost."""
         with self._lock:  # runs in several threads may share the detector
-            there = self._follow(frame, following, mask)
-            back = self._follow(following, frame, there) if there.any() else there
-        return back if back.any() else mask
+            forward = self._follow(frame, following, mask)
+            backward = self._follow(following, frame, forward) if forward.any() else forward
+        return backward if backward.any() else mask
 
     def _follow(self, start: Frame, end: Frame, mask: IndexMask) -> IndexMask:
         self._tracker.reset()
@@ -103,10 +103,12 @@ def _strongest(strength: npt.NDArray[np.float32], count: int) -> IndexMask:
     numbers = np.arange(1, number + 1)
     areas = ndimage.sum_labels(np.ones_like(strength), labels, numbers)
     motion = ndimage.sum_labels(strength, labels, numbers)
-    kept = [i for i in np.argsort(-motion, kind="stable") if areas[i] >= SMALLEST * strength.size][:count]
-    table = np.zeros(number + 1, id_type(len(kept)))
-    for rank, i in enumerate(kept, start=1):
-        table[i + 1] = rank if motion[i] >= WEAKEST * motion[kept[0]] else 0
+    keep_indices = [
+        i for i in np.argsort(-motion, kind="stable") if areas[i] >= MIN_AREA_SHARE * strength.size
+    ][:count]
+    table = np.zeros(number + 1, id_type(len(keep_indices)))
+    for rank, i in enumerate(keep_indices, start=1):
+        table[i + 1] = rank if motion[i] >= MIN_MOTION_SHARE * motion[keep_indices[0]] else 0
     return np.asarray(table[labels])
 
 

@@ -122,7 +122,7 @@ class WholeVideo(Passes):
         size: gives the height and width of the masks, from the first frame on; None is that of the frames.
         short_side: images are resized to this short side, in pixels.
         images: tells when the first pass begins whether the second one shows images: it reads them again.
-        once: ``frames`` can be called only once, so that images are kept in memory.
+        read_once: ``frames`` can be called only once, so that images are kept in memory.
 
     Attributes:
         records: what :func:`whole_clip` returns; empty before the end of the first pass.
@@ -136,35 +136,35 @@ class WholeVideo(Passes):
         *,
         short_side: int,
         images: Callable[[], bool] = lambda: True,
-        once: bool = False,
+        read_once: bool = False,
     ) -> None:
         self._network, self._frames, self._size, self._short_side = network, frames, size, short_side
-        self._images, self._once = images, once
-        self._again = False  # whether the second pass reads the frames once more
-        self._seen: list[Frame] = []
+        self._images, self._read_once = images, read_once
+        self._rereads = False  # whether the second pass reads the frames once more
+        self._frames_read: list[Frame] = []
         self.records: Records = []
 
     def learning(self) -> Iterator[int]:
         """Look at all frames; yields the number of those done so far."""
         clip, images = Clip(self._network, self._short_side), self._images()
-        self._again = images and not self._once
-        keeps = images and self._once
+        self._rereads = images and not self._read_once
+        keeps = images and self._read_once
         try:
             for frame in self._frames():
                 clip.add(frame.image)
-                self._seen.append(frame if keeps else replace(frame, image=_no_image(frame.size)))
+                self._frames_read.append(frame if keeps else replace(frame, image=_no_image(frame.size)))
                 self.latest = frame
-                yield len(self._seen)
+                yield len(self._frames_read)
         except SourceDamageError:  # the second pass gives the frames before it, and meets it again
-            if not self._seen:
+            if not self._frames_read:
                 raise
-            self._again = True
-        if self._seen:
-            self.records = clip.records(self._size() or self._seen[0].size)
+            self._rereads = True
+        if self._frames_read:
+            self.records = clip.records(self._size() or self._frames_read[0].size)
 
     def second(self) -> Iterator[Frame]:
         """The same frames; without images where nobody looks at them."""
-        yield from self._frames() if self._again else self._seen
+        yield from self._frames() if self._rereads else self._frames_read
 
     def state(self, *, copy: bool = True) -> NoReturn:
         """Raise: a clip is looked at as a whole or not at all."""
@@ -203,22 +203,24 @@ def _no_image(size: tuple[int, int]) -> Image:
 
 
 def sure_result(
-    records: Records, place: int, frame: Frame, least: float, names: Mapping[int, str]
+    records: Records, place: int, frame: Frame, min_score: float, names: Mapping[int, str]
 ) -> Segmentation:
     """Entries of :func:`whole_clip` of at least a score on the frame at a place, the best on top."""
-    shown = sorted((record for record in records if record["score"] >= least), key=lambda item: item["score"])
+    visible = sorted(
+        (record for record in records if record["score"] >= min_score), key=lambda item: item["score"]
+    )
     mask = np.zeros(frame.size, np.uint8)
-    lengths = [record["segmentations"][place] for record in shown]
+    lengths = [record["segmentations"][place] for record in visible]
     for number, plane in enumerate(_decoded(lengths, frame.size), start=1):
         mask[plane] = number
     extents, objects = measure(mask), list[ObjectInfo]()
-    for number, record in enumerate(shown, start=1):
+    for number, record in enumerate(visible, start=1):
         extent, label = extents.get(number), names.get(record["category_id"])
         if extent is None:
             objects.append(ObjectInfo(number, label, 0.0))
         else:
             objects.append(ObjectInfo(number, label, record["score"], extent.box, extent.area))
-    maps = ObjectMaps(partial(_whole_logits, lengths, frame.size)) if shown else None
+    maps = ObjectMaps(partial(_whole_logits, lengths, frame.size)) if visible else None
     return Segmentation(frame.index, frame.time, mask, tuple(objects), maps)
 
 

@@ -51,7 +51,7 @@ class ReversePass(Checkpointable, Passes):
                 last = self._last_before_damage(first.index, max(plan))
                 self._session.reset()
                 self._found, self._next = {}, None
-                yield from self._follow(first, {i: given for i, given in plan.items() if i <= last})
+                yield from self._follow(first, {i: prompts for i, prompts in plan.items() if i <= last})
         self._session.reset()
         self._done, self.latest = True, None
 
@@ -63,7 +63,7 @@ class ReversePass(Checkpointable, Passes):
         if begin < first.index:  # a run that goes on was stopped after the last frame
             return
         for frame in self._backwards(first, begin, plan):
-            later = {item.id for index, given in plan.items() if index > frame.index for item in given}
+            later = {item.id for index, prompts in plan.items() if index > frame.index for item in prompts}
             with self.changing(f"frame {frame.index}"):
                 result = self._session.step(frame, plan.get(frame.index))
                 self._found[frame.index] = to_rle(result, later)
@@ -97,8 +97,8 @@ class ReversePass(Checkpointable, Passes):
                 if not prompted or isinstance(error, SourceDamageError):
                     raise
                 raise PromptError(f"there is a prompt for frame {max(prompted)}, but {error}") from None
-            reached = first.index if frame is None else frame.index
-            if missing := [index for index in prompted if index > reached]:
+            last_index = first.index if frame is None else frame.index
+            if missing := [index for index in prompted if index > last_index]:
                 raise PromptError(f"prompted frame {max(missing)} is not in the source")
             if frame is None:
                 return
@@ -108,15 +108,15 @@ class ReversePass(Checkpointable, Passes):
 
 def first_prompts(plan: PromptsByFrame) -> dict[int, list[Prompt]]:
     """The prompts of each object on the first frame that has any for it."""
-    known: set[int] = set()
-    found: dict[int, list[Prompt]] = {}
+    prompted_ids: set[int] = set()
+    by_frame: dict[int, list[Prompt]] = {}
     for index in sorted(plan):
-        given = plan[index]
-        if isinstance(given, FramePrompts):  # of the frame that is the first anyway
-            known |= {*given.ids}
+        prompts = plan[index]
+        if isinstance(prompts, FramePrompts):  # of the frame that is the first anyway
+            prompted_ids |= {*prompts.ids}
             continue
-        new = [item for item in given if item.id not in known and not isinstance(item, RemovePrompt)]
+        new = [item for item in prompts if item.id not in prompted_ids and not isinstance(item, RemovePrompt)]
         if new:
-            found[index] = new
-            known |= {item.id for item in new}
-    return found
+            by_frame[index] = new
+            prompted_ids |= {item.id for item in new}
+    return by_frame

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from segue.types import Segmentation
 from segue.utils.naming import first_few
 
-APART = 10  # frames between two of an object that are listed: one correction mends those around it
+MIN_DISTANCE = 10  # frames between two of an object that are listed: one correction mends those around it
 MAX_LISTED = 20  # masks that are listed
-KEPT = 1000  # masks that are remembered of a track that does not end
+MAX_REMEMBERED = 1000  # masks that are remembered of a track that does not end
 TINY = 64  # pixels of an object up to which networks lose it because of its size
 
 
@@ -29,7 +29,9 @@ class Doubt:
     score: float
 
 
-def to_review(results: Iterable[Segmentation], *, apart: int = APART, most: int = MAX_LISTED) -> list[Doubt]:
+def to_review(
+    results: Iterable[Segmentation], *, apart: int = MIN_DISTANCE, most: int = MAX_LISTED
+) -> list[Doubt]:
     """The frames of a track to look at first: those with the lowest scores that need attention.
 
     Args:
@@ -44,37 +46,37 @@ def to_review(results: Iterable[Segmentation], *, apart: int = APART, most: int 
         >>> for doubt in to_review(segue.track("my.mp4", first_mask)):  # doctest: +SKIP
         ...     print(doubt.index, doubt.id, doubt.score)
     """
-    found = ReviewList()
+    review = ReviewList()
     for result in results:
-        found.add(result)
-    return found.worst(apart=apart, most=most)
+        review.add(result)
+    return review.worst(apart=apart, most=most)
 
 
 class ReviewList:
     """The doubtful masks of a track that goes on, as :func:`to_review` lists them, in bounded memory."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[int, int], Doubt] = {}
+        self._doubts: dict[tuple[int, int], Doubt] = {}
 
     def add(self, result: Segmentation) -> None:
         """Take a result; of a frame that comes again the last one counts."""
         for item in result.objects:
             if item.needs_attention:
-                self._found[result.index, item.id] = Doubt(result.index, item.id, item.score)
+                self._doubts[result.index, item.id] = Doubt(result.index, item.id, item.score)
             else:
-                self._found.pop((result.index, item.id), None)
-        if len(self._found) > KEPT:
-            self._found = {(doubt.index, doubt.id): doubt for doubt in self.worst(most=KEPT // 2)}
+                self._doubts.pop((result.index, item.id), None)
+        if len(self._doubts) > MAX_REMEMBERED:
+            self._doubts = {(doubt.index, doubt.id): doubt for doubt in self.worst(most=MAX_REMEMBERED // 2)}
 
-    def worst(self, *, apart: int = APART, most: int = MAX_LISTED) -> list[Doubt]:
+    def worst(self, *, apart: int = MIN_DISTANCE, most: int = MAX_LISTED) -> list[Doubt]:
         """The worst of the masks so far, spread over the video."""
-        kept: list[Doubt] = []
-        for doubt in sorted(self._found.values(), key=lambda item: (item.score, item.index, item.id)):
-            if len(kept) == most:
+        listed: list[Doubt] = []
+        for doubt in sorted(self._doubts.values(), key=lambda item: (item.score, item.index, item.id)):
+            if len(listed) == most:
                 break
-            if all(other.id != doubt.id or abs(other.index - doubt.index) > apart for other in kept):
-                kept.append(doubt)
-        return kept
+            if all(other.id != doubt.id or abs(other.index - doubt.index) > apart for other in listed):
+                listed.append(doubt)
+        return listed
 
 
 @dataclass(slots=True)

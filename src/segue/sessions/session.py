@@ -32,13 +32,13 @@ def one_thread_at_a_time(step: Step) -> Step:
     """A method that refuses a second thread while a first one is in one of these methods of the object."""
 
     @wraps(step)
-    def guarded(self: Any, *given: Any, **named: Any) -> Any:
+    def guarded(self: Any, *arguments: Any, **kwargs: Any) -> Any:
         lock = vars(self).setdefault("_stepping", threading.RLock())
         if not lock.acquire(blocking=False):
             raise SecondThreadError(getattr(self, "SECOND_THREAD", SECOND_THREAD))
         try:
             with memory_errors():
-                return step(self, *given, **named)
+                return step(self, *arguments, **kwargs)
         finally:
             lock.release()
 
@@ -165,17 +165,17 @@ class FindingSession(Checkpointable, Session):
                 f"frame {frame.index}: {self.finds} found without prompts; "
                 "use segue track for objects of your own"
             )
-        self.check_whole()
+        self.check_intact()
         prepared = self._prepare(frame)
         with self.changing(f"frame {frame.index}"):
             self._take(frame, prepared)
             self._size, self._next_index = frame.size, frame.index + 1
-            return self._next_due()
+            return self._next_pending()
 
     def finish(self) -> Iterator[Segmentation]:
         """Give the results that are still due after the last frame."""
         self._complete()
-        while (result := self._next_due()) is not None:
+        while (result := self._next_pending()) is not None:
             yield result
 
     @one_thread_at_a_time
@@ -195,7 +195,7 @@ class FindingSession(Checkpointable, Session):
             self._end()
 
     @one_thread_at_a_time
-    def _next_due(self) -> Segmentation | None:
+    def _next_pending(self) -> Segmentation | None:
         """The next result, if it is made."""
         if not self._due:
             return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
-from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdWarning, draw
+from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdPlan, CrowdWarning, draw
 from segue.inference.running import own_precision
 from segue.masks import measure
 from segue.models.base import (
@@ -30,7 +30,7 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompt_inputs import MasksLike, PromptsLike, as_prompts, check_ids, collect_prompts
+from segue.prompt_inputs import PromptArguments, PromptsLike, as_prompts, check_ids, collect_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
 from segue.sessions.association import new_objects
@@ -38,17 +38,13 @@ from segue.sessions.networks import track_network
 from segue.sessions.session import Session, one_thread_at_a_time
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import (
-    BoxesLike,
-    BoxLike,
     BoxPrompt,
     Frame,
     IndexMask,
-    LabelsLike,
     MaskPrompt,
     ObjectInfo,
     ObjectMaps,
     PointPrompt,
-    PointsLike,
     Prompt,
     RemovePrompt,
     Segmentation,
@@ -144,7 +140,7 @@ class TrackSession(Checkpointable, Session):
         with own_precision(self.device):
             self.tracker = prepared.network.tracker(prepared.network, setup)
         self.native = self.tracker.prompts if prompter is None else frozenset()
-        self._told_small = self._told_slow = False
+        self._warned_of_small = self._warned_of_slow = False
         self._text_detector: tuple[Any, Any] = None, None
         self.reset()
 
@@ -172,7 +168,7 @@ class TrackSession(Checkpointable, Session):
             frame: the next frame.
         """
         frame = as_frame(frame, self._next_index, self._size)
-        self.check_whole()
+        self.check_intact()
         self.tracker.skip()
         self._size, self._next_index = frame.size, frame.index + 1
 
@@ -191,7 +187,7 @@ class TrackSession(Checkpointable, Session):
         with self.changing("forgetting objects"):
             self.tracker.forget(ids)
             self._crowd.places = {i: each for i, each in self._crowd.places.items() if i not in ids}
-        self._object_info = {i: said for i, said in self._object_info.items() if i not in ids}
+        self._object_info = {i: info for i, info in self._object_info.items() if i not in ids}
 
     @one_thread_at_a_time
     @torch.inference_mode()
@@ -200,15 +196,10 @@ class TrackSession(Checkpointable, Session):
         frame: FrameLike,
         prompts: PromptsLike | FramePrompts | None = None,
         *,
-        box: BoxLike | None = None,
-        boxes: BoxesLike | None = None,
-        masks: MasksLike | None = None,
-        points: PointsLike | None = None,
-        labels: LabelsLike | None = None,
-        negative: PointsLike | None = None,
         text: str | Sequence[str] | None = None,
         predict: bool = True,
         colour: Colour = "rgb",
+        **arguments: Unpack[PromptArguments],
     ) -> Segmentation:
         """Segment the next frame.
 
@@ -218,18 +209,14 @@ class TrackSession(Checkpointable, Session):
             prompts: those of this frame: an index mask (H, W), a path or prompts, see
                 :func:`segue.prompt_inputs.as_prompts`; or what :meth:`resolve` made of them. They may be
                 empty, as where a detector found nothing, and so may ``boxes`` and ``masks``.
-            box: a box around object 1, as :func:`segue.track` has it for the first frame.
-            boxes: boxes by id, or (N, 4) for the ids 1 to N.
-            masks: masks by id, or (N, H, W) for the ids 1 to N.
-            points: points on object 1.
-            labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it.
-            negative: points beside object 1.
             text: phrases to look for on this frame, such as ``"person, red car"``. What is found and not
                 followed yet becomes an object with the next free id and the phrase as its label.
             predict: False takes the prompts alone for this frame, and all other objects for hidden; the
                 evaluation of the STCN release does so on annotated frames whose result is not required.
             colour: order of the channels of an image, and of masks in colours; ``bgr`` is that of
                 ``cv2.imread``. A :class:`segue.Frame` is RGB.
+            arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; boxes and
+                points are of object 1.
 
         Returns:
             The result of this frame. Its mask is (H, W), uint8, or uint16 where an object has an id above
@@ -243,56 +230,60 @@ class TrackSession(Checkpointable, Session):
         out while the frame was written to the memory, the session refuses to go on.
         """
         frame = as_frame(frame, self._next_index, self._size, colour=colour)
-        self.check_whole()
+        self.check_intact()
         if colour == "bgr":
-            prompts, masks = in_rgb(prompts), in_rgb(masks)
-        marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
-        marks |= {"labels": labels, "negative": negative}
-        marks = {name: each for name, each in marks.items() if each is not None}
-        if marks or self._added or text is not None:
-            prompts = self._collected(frame, prompts, marks, text)
+            prompts = in_rgb(prompts)
+            arguments["masks"] = in_rgb(arguments.get("masks"))
+        resolved = self._resolved(frame, prompts, arguments, text)
+        start = time.perf_counter()
+        plan = self._crowd.plan(frame.image, resolved, self.ids, self.schedule.short_side)
+        tracked = self._step_tracker(frame, plan, resolved.removed, predict=predict)
+        with self.changing(f"the result of frame {frame.index}"):
+            self._size, self._next_index = frame.size, frame.index + 1
+            if resolved is not _NO_PROMPTS:
+                self._object_info = self._info_with(resolved)
+            self._crowd.take(plan.places, frame.image)
+            result = self._result(frame, tracked, resolved.expected)
+            if len(result.objects) + len(plan.places) > CROWD:
+                self._warn_of_crowd(frame.index, plan, time.perf_counter() - start)
+            crowd = plan.places if predict else plan.added
+            return self._with_crowd(result, crowd) if crowd else result
+
+    def _resolved(
+        self,
+        frame: Frame,
+        prompts: PromptsLike | FramePrompts | None,
+        arguments: PromptArguments,
+        text: str | Sequence[str] | None,
+    ) -> FramePrompts:
+        """All prompts of a frame, in the form of trackers."""
+        if self._added or text is not None or any(each is not None for each in arguments.values()):
+            prompts = self._collected(frame, prompts, arguments, text)
         elif isinstance(prompts, Mapping):
             raise PromptError(BY_FRAME)
         if prompts is None:
-            found = _NO_PROMPTS
-        else:
-            found = prompts if isinstance(prompts, FramePrompts) else self.resolve(frame, prompts)
-        small = self._crowd.chosen(found, self.ids, self.schedule.short_side) if found.masked else {}
-        crowd, own = small, found
-        if small or self._crowd.places:
-            gone, moved = {*found.removed, *found.ids}, self._crowd.moved(frame.image)
-            crowd = {i: each for i, each in moved.items() if i not in gone} | small
-            own = _without(found, small) if small else found
-        given = None
-        if own.masked or own.prompts:
-            given = replace(own, mask=to_device(own.mask, self.device))
-        begun = time.perf_counter()
-        said = self._object_info if found is _NO_PROMPTS else self._info_with(found)
-        forgotten = {*found.removed, *small} & {*self.tracker.ids}
+            return _NO_PROMPTS
+        return prompts if isinstance(prompts, FramePrompts) else self.resolve(frame, prompts)
+
+    def _step_tracker(
+        self, frame: Frame, plan: CrowdPlan, removed: Collection[int], *, predict: bool
+    ) -> TrackOutput | None:
+        """Take a frame through the tracker of the network; None where that has no objects."""
+        prompts = None
+        if plan.has_prompts:
+            prompts = replace(plan.prompts, mask=to_device(plan.prompts.mask, self.device))
+        forgotten = {*removed, *plan.added} & {*self.tracker.ids}
         with self._forgotten(forgotten) if forgotten else nullcontext():
-            if given is None and not (self.tracker.ids and predict):
+            if prompts is None and not (self.tracker.ids and predict):
                 self.tracker.skip()
-                tracked = None
-            else:
-                try:
-                    with self.prepared.inference_guard():
-                        tracked = self.tracker.step(frame.image, given, predict=predict)
-                except BaseException as error:
-                    if getattr(self.tracker, "torn", None) is not None:
-                        self.torn = f"frame {frame.index} failed in the middle ({type(error).__name__})"
-                    raise
-        with self.changing(f"the result of frame {frame.index}"):
-            self._size, self._object_info, self._next_index = frame.size, said, frame.index + 1
-            if crowd or self._crowd.places:
-                self._crowd.take(crowd, frame.image)
-            if tracked is None:
-                result = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
-            else:
-                result = self._result(frame, tracked, found.expected)
-            if len(result.objects) + len(crowd) > CROWD:
-                self._tell_of_crowd(frame.index, small, given is None, time.perf_counter() - begun)
-            shown = crowd if predict else small
-            return self._with_crowd(result, shown) if shown else result
+                return None
+            try:
+                with self.prepared.inference_guard():
+                    return self.tracker.step(frame.image, prompts, predict=predict)
+            except BaseException as error:
+                if getattr(self.tracker, "torn", None) is not None:
+                    self.torn = f"frame {frame.index} failed in the middle ({type(error).__name__})"
+                raise
 
     @one_thread_at_a_time
     def add(
@@ -300,13 +291,8 @@ class TrackSession(Checkpointable, Session):
         prompts: PromptsLike | None = None,
         *,
         id: int = 1,
-        box: BoxLike | None = None,
-        boxes: BoxesLike | None = None,
-        masks: MasksLike | None = None,
-        points: PointsLike | None = None,
-        labels: LabelsLike | None = None,
-        negative: PointsLike | None = None,
         text: str | Sequence[str] | None = None,
+        **arguments: Unpack[PromptArguments],
     ) -> None:
         """Give prompts for the next frame, such as the clicks of a person who sees the last one.
 
@@ -316,30 +302,27 @@ class TrackSession(Checkpointable, Session):
         Args:
             prompts: as :meth:`step` takes them, like the others.
             id: object of ``box``, ``points`` and ``negative``.
-            box: a box around the object.
-            boxes: boxes by id, or (N, 4) for the ids 1 to N.
-            masks: masks by id, or (N, H, W) for the ids 1 to N.
-            points: points on the object; those of an object that is followed correct its mask.
-            labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it.
-            negative: points beside the object.
             text: phrases to look for on the next frame.
+            arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; points of an
+                object that is followed correct its mask.
 
         Raises:
             PromptError: a prompt has a wrong form.
         """
-        marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
-        marks |= {"labels": labels, "negative": negative}
-        marks = {name: each for name, each in marks.items() if each is not None}
         if text is not None:
             self._added.append(text)
-        if prompts is not None or text is None or marks:
+        if prompts is not None or text is None or any(each is not None for each in arguments.values()):
             if isinstance(prompts, Mapping):
                 raise PromptError(BY_FRAME)
             corrects = id in {*self.ids, *(item.id for item in self._added if isinstance(item, Prompt))}
-            self._added += collect_prompts(prompts, **marks, size=self._size, id=id, corrects=corrects)
+            self._added += collect_prompts(prompts, **arguments, size=self._size, id=id, corrects=corrects)
 
     def _collected(
-        self, frame: Frame, prompts: PromptsLike | FramePrompts | None, marks: Mapping[str, Any], text: Any
+        self,
+        frame: Frame,
+        prompts: PromptsLike | FramePrompts | None,
+        arguments: PromptArguments,
+        text: str | Sequence[str] | None,
     ) -> list[Prompt] | None:
         """All prompts of a frame: those that were added before it, and those that come with it."""
         added, self._added = self._added, []
@@ -347,43 +330,47 @@ class TrackSession(Checkpointable, Session):
             raise PromptError(BY_FRAME)
         if isinstance(prompts, FramePrompts):
             raise PromptError("prompts: add cannot be joined with what resolve gave; give it prompts")
-        found = [item for item in added if isinstance(item, Prompt)]
-        if prompts is not None or marks:
-            corrects = 1 in {*self.ids, *(item.id for item in found)}
-            found += collect_prompts(prompts, **marks, size=frame.size, corrects=corrects, needed=False)
+        collected = [item for item in added if isinstance(item, Prompt)]
+        if prompts is not None or any(each is not None for each in arguments.values()):
+            corrects = 1 in {*self.ids, *(item.id for item in collected)}
+            collected += collect_prompts(
+                prompts, **arguments, size=frame.size, corrects=corrects, needed=False
+            )
         for phrases in [*(item for item in added if not isinstance(item, Prompt)), text]:
             if phrases is not None:
-                found += self._of_text(frame, phrases, {item.id for item in found})
-        return found or None
+                collected += self._of_text(frame, phrases, {item.id for item in collected})
+        return collected or None
 
-    def _of_text(self, frame: Frame, text: str | Sequence[str], taken: Collection[int]) -> list[MaskPrompt]:
+    def _of_text(
+        self, frame: Frame, text: str | Sequence[str], used_ids: Collection[int]
+    ) -> list[MaskPrompt]:
         """The objects on a frame that a text means, unless they are followed."""
         key = text if isinstance(text, str) else tuple(text)
         if key != self._text_detector[0]:
             fast = self.prepared.precision != torch.float32
             self._text_detector = key, _DETECTOR(text=text, device=self.device, fast=fast)
-        known = self.peek(frame) if self.ids else None
-        return new_objects(self._text_detector[1](frame), known, {*self.ids, *taken})
+        tracked = self.peek(frame) if self.ids else None
+        return new_objects(self._text_detector[1](frame), tracked, {*self.ids, *used_ids})
 
-    def _info_with(self, found: FramePrompts) -> dict[int, tuple[str | None, float | None]]:
+    def _info_with(self, prompts: FramePrompts) -> dict[int, tuple[str | None, float | None]]:
         """Labels and predicted IoU of the objects once prompts are taken."""
-        known = {i: each for i, each in self._object_info.items() if i not in found.removed}
-        labels = {i: found.labels.get(i, self._object_info.get(i, (None,))[0]) for i in found.ids}
-        return known | {i: (label, found.expected.get(i)) for i, label in labels.items()}
+        remaining = {i: each for i, each in self._object_info.items() if i not in prompts.removed}
+        labels = {i: prompts.labels.get(i, self._object_info.get(i, (None,))[0]) for i in prompts.ids}
+        return remaining | {i: (label, prompts.expected.get(i)) for i, label in labels.items()}
 
-    def _tell_of_crowd(self, index: int, small: Collection[int], plain: bool, seconds: float) -> None:
-        """Say once that objects are followed in another way, and how long a frame of many takes."""
+    def _warn_of_crowd(self, index: int, plan: CrowdPlan, seconds: float) -> None:
+        """Warn once that objects are followed in another way, and how long a frame of many takes."""
         count = len(self.tracker.ids)
-        if small and not self._told_small:
-            self._told_small = True
+        if plan.added and not self._warned_of_small:
+            self._warned_of_small = True
             text = (
-                f"frame {index}: {len(self.ids)} objects; {len(small)} of them have at most {SPECK} pixels a "
-                "side for the network, keep their shape and follow the optical flow; for masks of the "
-                f"network enlarge parts of the image with at most {CROWD} objects each"
+                f"frame {index}: {len(self.ids)} objects; {len(plan.added)} of them have at most {SPECK} "
+                "pixels a side for the network, keep their shape and follow the optical flow; for masks of "
+                f"the network enlarge parts of the image with at most {CROWD} objects each"
             )
             warn_caller(text, CrowdWarning)
-        if plain and count > CROWD and not self._told_slow:
-            self._told_slow = True
+        if not plan.has_prompts and count > CROWD and not self._warned_of_slow:
+            self._warned_of_slow = True
             text = (
                 f"frame {index}: {count} objects, a frame takes about {seconds:.1f} s; follow fewer at a "
                 "time, or give a smaller short side"
@@ -394,15 +381,15 @@ class TrackSession(Checkpointable, Session):
         """A result of the tracker with the objects of the crowd in front."""
         mask: IndexMask = result.mask.astype(id_type(max((*result.ids, *crowd))))
         draw(mask, crowd)
-        extents, known = measure(mask), {item.id: item for item in result.objects}
+        extents, by_id = measure(mask), {item.id: item for item in result.objects}
         objects = []
-        for i in sorted((*known, *crowd)):
-            item = known.get(i) or ObjectInfo(i, self._object_info.get(i, (None,))[0])
+        for i in sorted((*by_id, *crowd)):
+            item = by_id.get(i) or ObjectInfo(i, self._object_info.get(i, (None,))[0])
             extent = extents.get(i)
             if extent is None:
                 objects.append(replace(item, score=0.0, box=None, area=0))
             else:
-                score = item.score if i in known else min(1.0, extent.area / len(crowd[i]))
+                score = item.score if i in by_id else min(1.0, extent.area / len(crowd[i]))
                 objects.append(replace(item, score=score, box=extent.box, area=extent.area))
         ids = tuple(sorted(crowd))
         visible = np.where(np.isin(mask, ids), mask, 0)
@@ -415,14 +402,14 @@ class TrackSession(Checkpointable, Session):
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
         """Follow objects no longer, unless what follows fails: then they are followed as before."""
-        before = self.tracker.state(copy=False)  # neither forgetting nor a frame that fails writes into it
+        saved = self.tracker.state(copy=False)  # neither forgetting nor a frame that fails writes into it
         try:
             self.tracker.forget(ids)
             yield
         except BaseException:
             if self.torn is None:
                 with self.changing("going back"):
-                    self.tracker.restore(before)
+                    self.tracker.restore(saved)
             raise
 
     @one_thread_at_a_time
@@ -441,15 +428,15 @@ class TrackSession(Checkpointable, Session):
             PromptError: no object is followed yet.
         """
         frame = as_frame(frame, self._next_index, self._size, colour=colour)
-        self.check_whole()
+        self.check_intact()
         if not self.ids:
             raise PromptError(f"frame {frame.index}: no object is followed yet; give a prompt first")
-        result = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
+        tracked = None
         if self.tracker.ids:
             with self.prepared.inference_guard():
                 tracked = self.tracker.peek(frame.image)
-            result = self._result(frame, tracked, {})
-        crowd = self._crowd.moved(frame.image)
+        result = self._result(frame, tracked, {})
+        crowd = self._crowd.warped(frame.image)
         return self._with_crowd(result, crowd) if crowd else result
 
     @one_thread_at_a_time
@@ -477,103 +464,114 @@ class TrackSession(Checkpointable, Session):
             "precision": str(self.prepared.precision),
         }
 
-    def resolve(self, frame: Frame, given: PromptsLike) -> FramePrompts:
+    def resolve(self, frame: Frame, value: PromptsLike) -> FramePrompts:
         """Make masks (H, W), int32, of the prompts for the next frame, for :meth:`step`."""
-        prompts = as_prompts(given, f"prompts of frame {frame.index}")
+        prompts = as_prompts(value, f"prompts of frame {frame.index}")
         if not prompts:  # a detector may have found nothing
             return _NO_PROMPTS
-        known: dict[int, npt.NDArray[np.float32]] = {}
+        previous_masks: dict[int, npt.NDArray[np.float32]] = {}
         if "point" not in self.native:
             corrected = {item.id for item in prompts if isinstance(item, PointPrompt)} & set(self.ids)
             if corrected:
                 planes = self.peek(frame).probabilities
-                known = {i: planes[self.ids.index(i) + 1] for i in corrected}
-        found = resolve_prompts(
-            frame, prompts, fit=self.fit, native=self.native, prompter=self.prompter, known=known
+                previous_masks = {i: planes[self.ids.index(i) + 1] for i in corrected}
+        resolved = resolve_prompts(
+            frame,
+            prompts,
+            fit=self.fit,
+            native=self.native,
+            prompter=self.prompter,
+            previous_masks=previous_masks,
         )
         # Clicks that agree with a mask leave the prediction, and its score, as they are.
         confirmed = [
             i
-            for i in found.corrected - found.labels.keys()
-            if np.array_equal(found.mask.numpy() == i, known[i] > 0.5)
+            for i in resolved.corrected - resolved.labels.keys()
+            if np.array_equal(resolved.mask.numpy() == i, previous_masks[i] > 0.5)
         ]
         if confirmed:
-            found = _without(found, confirmed)
-        if unknown := [i for i in found.removed if i not in self.ids]:
+            resolved = resolved.without(confirmed)
+        if unknown := [i for i in resolved.removed if i not in self.ids]:
             followed = f"followed are {', '.join(map(str, self.ids))}" if self.ids else "none is followed yet"
             raise PromptError(f"cannot remove object {unknown[0]}: {followed}")
-        check_count(len({*self.ids, *found.ids} - set(found.removed)))
-        return found
+        check_count(len({*self.ids, *resolved.ids} - set(resolved.removed)))
+        return resolved
 
-    def _result(self, frame: Frame, tracked: TrackOutput, answered: Mapping[int, float]) -> Segmentation:
+    def _result(
+        self, frame: Frame, tracked: TrackOutput | None, answered: Mapping[int, float]
+    ) -> Segmentation:
+        """The result of a frame; without an output of the tracker it is empty."""
+        if tracked is None:
+            return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
         highest = tracked.highest
         if highest is None:
             assert tracked.probabilities is not None
             highest = Highest.of(tracked.probabilities)
-        said = highest.sums if tracked.scores is None else tracked.scores
-        kept = tracked.probabilities if tracked.compact is None else tracked.compact
-        assert kept is not None
-        channels, best, totals, said, kept = to_cpu(highest.channel, highest.best, highest.sums, said, kept)
+        scores = highest.sums if tracked.scores is None else tracked.scores
+        compact = tracked.probabilities if tracked.compact is None else tracked.compact
+        assert compact is not None
+        channels, best, totals, scores, compact = to_cpu(
+            highest.channel, highest.best, highest.sums, scores, compact
+        )
         numbers = np.array([0, *tracked.ids])
         mask = numbers.astype(id_type(numbers.max()))[channels.numpy()]
         inside = np.bincount(channels.numpy().ravel(), best.numpy().ravel(), minlength=len(numbers))
         extents = measure(mask)
         objects = []
-        for k, (own, total, i) in enumerate(zip(inside[1:], totals.tolist()[1:], tracked.ids, strict=True)):
+        for k, (inner, total, i) in enumerate(zip(inside[1:], totals.tolist()[1:], tracked.ids, strict=True)):
             extent, (label, first) = extents.get(i), self._object_info.get(i, (None, None))
             if extent is None:
                 objects.append(ObjectInfo(i, label, score=0.0))
             else:
                 if tracked.scores is not None:
-                    score = float(said[k])
+                    score = float(scores[k])
                 else:
-                    score = expected_overlap(float(own), total, extent.area, self._confidence)
+                    score = expected_overlap(float(inner), total, extent.area, self._confidence)
                     if first is not None:
                         score = answered.get(i, score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)
                 objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
-        again = partial(expanded, kept, tracked.expand)
+        get_probabilities = partial(expanded, compact, tracked.expand)
         if tracked.logits is not None:
-            logits = partial(expanded, kept, tracked.logits)
+            logits = partial(expanded, compact, tracked.logits)
         elif tracked.predicted is not None:
             (low,) = to_cpu(tracked.predicted.compact)
             logits = partial(
-                _logits_with_predicted, again, tracked.ids, replace(tracked.predicted, compact=low)
+                _logits_with_predicted,
+                get_probabilities,
+                tracked.ids,
+                replace(tracked.predicted, compact=low),
             )
         else:
-            logits = partial(_logits_of, again)
-        maps = ObjectMaps(logits, again)
+            logits = partial(_logits_of, get_probabilities)
+        maps = ObjectMaps(logits, get_probabilities)
         return Segmentation(frame.index, frame.time, mask, tuple(objects), maps)
 
 
-def _without(found: FramePrompts, ids: Collection[int]) -> FramePrompts:
-    """The prompts of a frame without those of some masks."""
-    left = tuple(i for i in found.masked if i not in ids)
-    mask = torch.where(torch.isin(found.mask, torch.tensor(left, dtype=found.mask.dtype)), found.mask, 0)
-    return replace(found, mask=mask, masked=left)
-
-
 def _planes_with_crowd(
-    result: Segmentation, drawn: npt.NDArray[np.integer], ids: Sequence[int]
+    result: Segmentation, crowd_mask: npt.NDArray[np.integer], ids: Sequence[int]
 ) -> npt.NDArray[np.float32]:
     """Probabilities of a result of the tracker, with objects in front that are as drawn, (H, W)."""
-    free = (drawn == 0).astype(np.float32)
+    free = (crowd_mask == 0).astype(np.float32)
     background, *planes = result.probabilities
-    own = dict(zip(result.ids, planes, strict=True))
+    planes_by_id = dict(zip(result.ids, planes, strict=True))
     return np.stack(
         [
             background * free,
-            *((drawn == i).astype(np.float32) if i in ids else own[i] * free for i in sorted((*own, *ids))),
+            *(
+                (crowd_mask == i).astype(np.float32) if i in ids else planes_by_id[i] * free
+                for i in sorted((*planes_by_id, *ids))
+            ),
         ]
     )
 
 
 def _logits_with_crowd(
-    result: Segmentation, drawn: npt.NDArray[np.integer], ids: Sequence[int]
+    result: Segmentation, crowd_mask: npt.NDArray[np.integer], ids: Sequence[int]
 ) -> npt.NDArray[np.float32]:
     """Log-odds of a result of the tracker, with objects that are as drawn, (H, W)."""
     tracked = dict(zip(result.ids, result.logits, strict=True))
     planes = [
-        log_odds((drawn == i).astype(np.float32)) if i in ids else tracked[i]
+        log_odds((crowd_mask == i).astype(np.float32)) if i in ids else tracked[i]
         for i in sorted((*tracked, *ids))
     ]
     return np.stack(planes)
@@ -601,6 +599,6 @@ def expected_overlap(inside: float, total: float, area: int, confidence: tuple[f
 
 
 @torch.inference_mode()
-def expanded(kept: Tensor, expand: Callable[[Tensor], Tensor] | None) -> npt.NDArray[np.float32]:
+def expanded(compact: Tensor, expand: Callable[[Tensor], Tensor] | None) -> npt.NDArray[np.float32]:
     """Probabilities (K+1, H, W), or log-odds, of what a result keeps of them, as an array of their own."""
-    return np.array((kept if expand is None else expand(kept)).numpy(), np.float32)
+    return np.array((compact if expand is None else expand(compact)).numpy(), np.float32)

@@ -36,7 +36,7 @@ def write_archive(path: Path, overwrite: bool, write: Callable[[Path], dict[str,
         make_folder(path.parent)
         place = TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
     with place as folder:
-        written = write(Path(folder) / path.stem)
+        paths = write(Path(folder) / path.stem)
         with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted((Path(folder) / path.stem).rglob("*")):
                 name = file.relative_to(folder).as_posix()
@@ -44,7 +44,7 @@ def write_archive(path: Path, overwrite: bool, write: Callable[[Path], dict[str,
                     with file.open("rb") as content, archive.open(_member(name), "w") as member:
                         while block := content.read(1 << 20):
                             member.write(block)
-    return dict.fromkeys(written, path)
+    return dict.fromkeys(paths, path)
 
 
 def _member(name: str) -> zipfile.ZipInfo:

@@ -134,15 +134,15 @@ def known_size(size: Size) -> tuple[int, int] | None:
 
 def sized_mask(segmentation: Segmentation, size: Size) -> IndexMask:
     """The mask of a result at the size of a sink's files; None keeps its own."""
-    known = known_size(size)
-    return segmentation.mask if known is None else resize_mask(segmentation.mask, known)
+    target = known_size(size)
+    return segmentation.mask if target is None else resize_mask(segmentation.mask, target)
 
 
 def sized_masks(segmentation: Segmentation, size: Size) -> Iterator[tuple[int, BoolArray]]:
     """The id and the whole mask of each object of a result, at the size of a sink's files."""
-    known = known_size(size)
+    target = known_size(size)
     for number, plane in zip(segmentation.ids, segmentation.masks, strict=True):
-        yield number, plane if known is None else resize_mask(plane.view(np.uint8), known) > 0
+        yield number, plane if target is None else resize_mask(plane.view(np.uint8), target) > 0
 
 
 def frame_name(names: Sequence[str] | None, index: int) -> str:

@@ -48,7 +48,7 @@ class MotSink(ChallengeSink):
 
     def __init__(self, path: str | Path, *, size: Size = None, whole: bool = False) -> None:
         super().__init__(path, size=size)
-        self._whole = whole
+        self._whole_masks = whole
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
         boxes = self._boxes(segmentation)
@@ -60,7 +60,7 @@ class MotSink(ChallengeSink):
 
     def _boxes(self, segmentation: Segmentation) -> dict[int, Box]:
         """Boxes of the objects by id."""
-        if not self._whole:
+        if not self._whole_masks:
             extents = measure(sized_mask(segmentation, self._size))
             return {number: extent.box for number, extent in extents.items()}
         masks = sized_masks(segmentation, self._size)

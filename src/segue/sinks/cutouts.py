@@ -60,11 +60,11 @@ class CutOutVideoSink(Sink):
         if self._open is None:
             self._size = frame.size
             self._open = transparent_video(self._path, self._encoding, self._size, self._fps, self._aspect)
-            self._put = self._open.__enter__()
+            self._write_frame = self._open.__enter__()
         cut = cut_out(frame.image, resize_mask(segmentation.mask, frame.size))
         if frame.size != self._size:  # a source may change its size
             cut = np.asarray(cv2.resize(cut, self._size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
-        self._put(cut, frame.time)
+        self._write_frame(cut, frame.time)
 
     def close(self) -> None:
         """Finish the file and give it its final name; without any frame there will be none."""
@@ -95,9 +95,9 @@ class CutOutSink(MaskFolderSink):
 
     def __init__(self, folder: str | Path, *, names: Sequence[str] | None = None) -> None:
         folder = Path(folder)
-        super().__init__(folder, None, names, anew=True, syncs_records=True)
-        known = {record.file for record in records_of(folder).values()}
-        unknown = {path.name for path in folder.iterdir() if path.suffix.lower() == ".png"} - known
+        super().__init__(folder, None, names, replaces=True, syncs_records=True)
+        recorded = {record.file for record in records_of(folder).values()}
+        unknown = {path.name for path in folder.iterdir() if path.suffix.lower() == ".png"} - recorded
         if unknown:
             raise SinkError(f"{folder}: has {min(unknown)}, which segue did not write; choose another folder")
 
@@ -105,4 +105,4 @@ class CutOutSink(MaskFolderSink):
         cut = cut_out(frame.image, resize_mask(segmentation.mask, frame.size))
         turned = cv2.cvtColor(cut, cv2.COLOR_RGBA2BGRA)
         data = cv2.imencode(".png", turned, [cv2.IMWRITE_PNG_COMPRESSION, COMPRESSION])[1].tobytes()
-        self._put(f"{frame_name(self._names, segmentation.index)}.png", segmentation, data)
+        self._write_mask(f"{frame_name(self._names, segmentation.index)}.png", segmentation, data)

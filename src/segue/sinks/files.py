@@ -42,7 +42,7 @@ class SpooledSink(FileSink):
             self._file.discard()
             raise
 
-    def _put(self, entry: bytes) -> None:
+    def _append_entry(self, entry: bytes) -> None:
         with writing(self._file.final):
             self._spool.write(_LENGTH.pack(len(entry)) + entry)
 
@@ -81,7 +81,7 @@ class NpzSink(SpooledSink):
         self._size = mask.shape
         if mask.max(initial=0) > 255:
             self._dtype = np.uint16
-        self._put(zlib.compress(mask.tobytes(), 1))
+        self._append_entry(zlib.compress(mask.tobytes(), 1))
         self._frames.append(segmentation.index)
         self._times.append(segmentation.time)
         self._ids.update(segmentation.ids)
@@ -188,15 +188,15 @@ class CocoSink(SpooledSink):
         self._names = names
         self._video_id = video_id
         self._categories = dict(categories or {})
-        known = {} if attributes is None or callable(attributes) else attributes
-        self._attributes_at = attributes if callable(attributes) else lambda _, number: known.get(number, {})
+        by_id = {} if attributes is None or callable(attributes) else attributes
+        self._attributes_at = attributes if callable(attributes) else lambda _, number: by_id.get(number, {})
         self._objects = objects
         self._label_schema = label_schema
         self._polygons = polygons
-        self._whole = whole
+        self._whole_masks = whole
 
     def write(self, frame: Frame, segmentation: Segmentation) -> None:
-        if self._whole:
+        if self._whole_masks:
             lengths = {number: encode_rle(plane) for number, plane in sized_masks(segmentation, self._size)}
             size = known_size(self._size) or segmentation.mask.shape
         else:
@@ -220,7 +220,7 @@ class CocoSink(SpooledSink):
             if item.id in lengths
         ]
         entry = (segmentation.index, segmentation.time, size, objects)
-        self._put(json.dumps(entry).encode())
+        self._append_entry(json.dumps(entry).encode())
 
     def _complete(self) -> None:
         with self._file.path.open("w", encoding="utf-8") as stream:

@@ -33,7 +33,7 @@ MARKER = ".segue.json"
 RECORDS = ".segue.jsonl"
 """File in the folder with one line a frame: name, index, time, and the objects with their scores."""
 
-LARGEST_RECORD = 1 << 24
+MAX_RECORD_BYTES = 1 << 24
 """Bytes of one line of ``RECORDS``, and of ``MARKER``: a frame with 65,535 objects takes fewer."""
 
 SHADOW = 50
@@ -57,32 +57,34 @@ class Record:
     index: int
     time: float
     objects: tuple[ObjectInfo, ...] = ()
-    whole: Mapping[int, Rle] = field(default_factory=dict)
+    whole_masks: Mapping[int, Rle] = field(default_factory=dict)
 
     @classmethod
     def read(cls, line: str) -> Record:
         """Read a line, which may come from anywhere."""
-        found = parse_json(line)
-        name, index, time = found["file"], found["index"], found["time"]
+        values = parse_json(line)
+        name, index, time = values["file"], values["index"], values["time"]
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".png") or "\0" in name:
             raise ValueError("its file is not the plain name of a mask")
         if type(index) is not int or not 0 <= index < 2**63 or not is_number(time):
             raise ValueError("its frame is not a number")
-        objects = tuple(ObjectInfo(item["id"], item["label"], item["score"]) for item in found["objects"])
+        objects = tuple(ObjectInfo(item["id"], item["label"], item["score"]) for item in values["objects"])
         for item in objects:
             if type(item.id) is not int or not 0 <= item.id <= MAX_ID or not is_number(item.score):
                 raise ValueError("an object without a number")
             if not isinstance(item.label, str | None):
                 raise ValueError("a label that is no text")
         ids = {item.id for item in objects}
-        whole = {item["id"]: _lengths(item["whole"]) for item in found["objects"] if "whole" in item}
-        return cls(name, index, float(time), objects, {i: each for i, each in whole.items() if i in ids})
+        whole_masks = {item["id"]: _lengths(item["whole"]) for item in values["objects"] if "whole" in item}
+        return cls(
+            name, index, float(time), objects, {i: each for i, each in whole_masks.items() if i in ids}
+        )
 
     def line(self) -> str:
         """The line that :meth:`read` takes; names that are no valid text are kept as they are."""
         objects = [
             {"id": item.id, "label": item.label, "score": item.score}
-            | ({"whole": self.whole[item.id]} if item.id in self.whole else {})
+            | ({"whole": self.whole_masks[item.id]} if item.id in self.whole_masks else {})
             for item in self.objects
         ]
         values = {"file": self.file, "index": self.index, "time": self.time, "objects": objects}
@@ -110,14 +112,14 @@ class MaskFolderSink(Sink):
         size: Size,
         names: Sequence[str] | None,
         *,
-        anew: bool,
+        replaces: bool,
         continues: bool = False,
         syncs_records: bool = False,
     ) -> None:
         self._folder = folder
         self._size = size
         self._names = names
-        self._anew = anew
+        self._replaces = replaces
         self._continues = continues
         self._syncs_records = syncs_records
         self._last = -1  # frame of the last record of an earlier run
@@ -158,7 +160,7 @@ class MaskFolderSink(Sink):
             with writing(self._folder):
                 remove_partial(self._folder)
                 records = records_of(self._folder)
-                if self._anew:
+                if self._replaces:
                     for record in records.values():
                         (self._folder / record.file).unlink(missing_ok=True)
                     path.unlink(missing_ok=True)
@@ -170,17 +172,17 @@ class MaskFolderSink(Sink):
                 self._records = path.open("a", encoding="utf-8")
         return self._records
 
-    def _put(
-        self, name: str, segmentation: Segmentation, data: bytes, whole: Mapping[int, Rle] | None = None
+    def _write_mask(
+        self, name: str, segmentation: Segmentation, data: bytes, whole_masks: Mapping[int, Rle] | None = None
     ) -> None:
         """Write a mask file, its record first."""
-        record = Record(name, segmentation.index, segmentation.time, segmentation.objects, whole or {})
+        record = Record(name, segmentation.index, segmentation.time, segmentation.objects, whole_masks or {})
         records, path = self._begin(), self._folder / name
         lost_record = self._continues and segmentation.index > self._last
         if name not in self._lines and path.exists() and not lost_record:
             raise SinkError(f"{path}: segue did not write this file; choose another folder")
         line = record.line()
-        if len(line) >= LARGEST_RECORD:
+        if len(line) >= MAX_RECORD_BYTES:
             raise SinkError(f"frame {segmentation.index}: its whole masks are too many for a record")
         if self._lines.get(name) != line:  # a run that is resumed writes what is on record once more
             self._lines[name] = line
@@ -236,12 +238,12 @@ class PngSink(MaskFolderSink):
         resume: bool = False,
     ) -> None:
         folder = Path(folder)
-        self._whole = whole
+        self._whole_masks = whole
         self._wide = False
         self._narrow: list[str] = []  # files with 8 bits
         marker = read_marker(folder)
         continues = resume and marker is not None and not marker["complete"]
-        super().__init__(folder, size, names, anew=overwrite, continues=continues)
+        super().__init__(folder, size, names, replaces=overwrite, continues=continues)
         self._settings = json.loads(json.dumps(dict(settings or {})))
         refuse_other_masks(folder, replaces=overwrite or resume)
         if marker is not None and resume:
@@ -260,7 +262,9 @@ class PngSink(MaskFolderSink):
             data = encode_index_mask(mask, wide=self._wide)
         except SinkError as error:
             raise SinkError(f"frame {segmentation.index}: {error}") from error
-        self._put(name, segmentation, data, self._hidden(segmentation, mask) if self._whole else None)
+        self._write_mask(
+            name, segmentation, data, self._hidden(segmentation, mask) if self._whole_masks else None
+        )
         if self._wide:
             self._widen(2)
         else:
@@ -340,9 +344,9 @@ class CdnetSink(MaskFolderSink):
 
     def __init__(self, folder: str | Path, *, size: Size = None, names: Sequence[str] | None = None) -> None:
         folder = Path(folder)
-        super().__init__(folder, size, names, anew=True, syncs_records=True)
-        known = {record.file for record in records_of(folder).values()}
-        unknown = {path.name for path in folder.iterdir() if _CDNET.fullmatch(path.name)} - known
+        super().__init__(folder, size, names, replaces=True, syncs_records=True)
+        recorded = {record.file for record in records_of(folder).values()}
+        unknown = {path.name for path in folder.iterdir() if _CDNET.fullmatch(path.name)} - recorded
         if unknown:
             raise SinkError(f"{folder}: has {min(unknown)}, which segue did not write; choose another folder")
 
@@ -353,7 +357,7 @@ class CdnetSink(MaskFolderSink):
             if item.label == "shadow":
                 values[mask == item.id] = SHADOW
         name = f"bin{frame_number(frame_name(self._names, index), index):06d}.png"
-        self._put(name, segmentation, encode_png(values))
+        self._write_mask(name, segmentation, encode_png(values))
 
 
 def frame_number(name: str, index: int) -> int:
@@ -378,7 +382,7 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
+        if not path.is_file() or path.stat().st_size > MAX_RECORD_BYTES:
             raise ValueError("too large")
         marker = parse_json(path.read_text("utf-8"))
         if type(marker["complete"]) is not bool or not isinstance(marker["settings"], dict):
@@ -409,9 +413,9 @@ def records_of(folder: Path) -> dict[int, Record]:
         if not path.is_file():
             raise ValueError("not a regular file")
         with path.open(encoding="utf-8", newline="\n") as stream:
-            while line := stream.readline(LARGEST_RECORD):
+            while line := stream.readline(MAX_RECORD_BYTES):
                 if not line.endswith("\n"):
-                    if len(line) == LARGEST_RECORD:
+                    if len(line) == MAX_RECORD_BYTES:
                         raise ValueError("too long")
                     break  # torn by an interruption
                 record = Record.read(line)
@@ -425,14 +429,14 @@ def records_of(folder: Path) -> dict[int, Record]:
     return records
 
 
-def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentation]:
+def replay(folder: str | Path, stop: int | None = None) -> Iterator[Segmentation]:
     """Read the results of an earlier run from its mask folder.
 
     Labels and scores are restored; boxes and areas are computed from the pixels.
 
     Args:
         folder: a folder that :class:`PngSink` wrote.
-        before: stop at this frame index, which is not included; None takes all frames.
+        stop: stop at this frame index, which is not included; None takes all frames.
 
     Yields:
         The results, in order of frames.
@@ -442,7 +446,7 @@ def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentati
     """
     folder = Path(folder)
     for index, record in read_records(folder).items():
-        if before is not None and index >= before:
+        if stop is not None and index >= stop:
             return
         mask = read_levels(folder / record.file, str(folder / record.file))
         extents = measure(mask)
@@ -453,24 +457,25 @@ def replay(folder: str | Path, before: int | None = None) -> Iterator[Segmentati
             for item in record.objects
         )
         result = Segmentation(index, record.time, mask, objects)
-        if record.whole:
-            _check_whole(folder / record.file, record, mask.shape)
-            maps = ObjectMaps(partial(_whole_logits, result, dict(record.whole)))
+        if record.whole_masks:
+            _check_complete(folder / record.file, record, mask.shape)
+            maps = ObjectMaps(partial(_whole_logits, result, dict(record.whole_masks)))
             result = replace(result, _probabilities=maps)
         yield result
 
 
-def _check_whole(path: Path, record: Record, size: tuple[int, ...]) -> None:
+def _check_complete(path: Path, record: Record, size: tuple[int, ...]) -> None:
     """Raise SourceError if a whole mask of a record has another size than its file."""
-    for number, lengths in record.whole.items():
+    for number, lengths in record.whole_masks.items():
         if tuple(lengths["size"]) != size:
             raise SourceError(f"{path}: the recorded mask of object {number} has another size")
 
 
-def _whole_logits(result: Segmentation, whole: Mapping[int, Rle]) -> Float32Array:
+def _whole_logits(result: Segmentation, whole_masks: Mapping[int, Rle]) -> Float32Array:
     """Log-odds (K, H, W) of the recorded masks of a result."""
     planes = [
-        decode_rle(whole[item.id]) if item.id in whole else result.mask == item.id for item in result.objects
+        decode_rle(whole_masks[item.id]) if item.id in whole_masks else result.mask == item.id
+        for item in result.objects
     ]
     return log_odds(np.asarray(planes, np.float32))
 
@@ -480,8 +485,8 @@ def _until(settings: Settings, last: int) -> Settings:
     prompts = settings.get("prompts")
     if not isinstance(prompts, dict):
         return settings
-    reached = {name: texts for name, texts in prompts.items() if _index(name) <= last}
-    return {**settings, "prompts": reached}
+    prompts_so_far = {name: texts for name, texts in prompts.items() if _index(name) <= last}
+    return {**settings, "prompts": prompts_so_far}
 
 
 def _index(name: str) -> int:
@@ -490,13 +495,13 @@ def _index(name: str) -> int:
 
 
 def _check_settings(folder: Path, old: Settings, new: Settings) -> None:
-    before, now = _by_content(old), _by_content(new)
-    changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    old_content, now = _by_content(old), _by_content(new)
+    changed = sorted(key for key in {*old_content, *now} if old_content.get(key) != now.get(key))
     if "source" in changed and isinstance(old.get("source"), dict) and isinstance(new.get("source"), dict):
-        known, given = (SourceIdentity.from_json(settings["source"]) for settings in (old, new))
-        if difference := known.difference(given):
+        old_identity, new_identity = (SourceIdentity.from_json(settings["source"]) for settings in (old, new))
+        if difference := old_identity.difference(new_identity):
             raise ResumeError(
-                f"{folder}: was begun with another source than {given.place} is now: {difference}; "
+                f"{folder}: was begun with another source than {new_identity.place} is now: {difference}; "
                 "resume with the old one, or give --overwrite"
             )
         changed.remove("source")

@@ -67,8 +67,8 @@ def output_paths(output: str | Path, formats: Sequence[str]) -> dict[str, Path]:
     suffix = output.suffix.lower()
     if suffix in _file_endings() and not output.is_dir():
         if format_of(output) is None:
-            known = ", ".join(sorted({entry.suffix for entry in SINKS} - {""}))
-            raise SinkError(f"{output}: no format ends in {suffix}; give a folder, or a file of {known}")
+            suffixes = ", ".join(sorted({entry.suffix for entry in SINKS} - {""}))
+            raise SinkError(f"{output}: no format ends in {suffix}; give a folder, or a file of {suffixes}")
         if len(entries) > 1 or entries[formats[0]].suffix != suffix:
             raise SinkError(
                 f"{output}: a file ending in {suffix} cannot hold {' + '.join(formats)}; give a folder"
@@ -190,14 +190,14 @@ def free_paths(
         paths |= output_paths(output, rest)
     order = sorted(dict.fromkeys((*formats, *paths)), key=lambda name: name == MASKS)
     paths = {name: paths[name] for name in order}
-    _check_apart(paths, source)
+    _check_distinct(paths, source)
     if existing.resume and existing.overwrite:
         raise SinkError("overwrite and resume exclude each other; give one of them")
     if existing.resume and MASKS not in paths:
         raise SinkError("resume needs the masks of the interrupted run; add the format png")
     for name, path in paths.items():
-        kept = existing.resume or bool(existing.append and SINKS.find(name).appends)
-        replaces = existing.overwrite or kept
+        continues = existing.resume or bool(existing.append and SINKS.find(name).appends)
+        replaces = existing.overwrite or continues
         if not replaces and path.exists():
             refuse_if_locked(path)
         if name == MASKS and path.is_dir():
@@ -226,7 +226,7 @@ class _LockedSinks(MultiSink):
             super().abort()
 
 
-def _check_apart(outputs: Mapping[Any, Path], source: Source) -> None:
+def _check_distinct(outputs: Mapping[Any, Path], source: Source) -> None:
     """Refuse outputs, by their names for messages, that would replace each other or the source's files."""
     places: dict[Path, str] = {}
     for name, path in outputs.items():
@@ -235,13 +235,13 @@ def _check_apart(outputs: Mapping[Any, Path], source: Source) -> None:
             raise SinkError(f"{path}: is to hold both {other} and {name}; give each a place of its own")
     files = source.files
     for path in outputs.values():
-        taken = {file.parent for file in files} if path.is_dir() else files
-        if path.exists() and any(file.exists() and path.samefile(file) for file in taken):
+        source_files = {file.parent for file in files} if path.is_dir() else files
+        if path.exists() and any(file.exists() and path.samefile(file) for file in source_files):
             raise SinkError(f"{path}: the frames come from there; choose another output")
 
 
 def replayed(
-    folder: str | Path, frames: Iterator[Frame], before: int | None = None, *, sparse: bool = False
+    folder: str | Path, frames: Iterator[Frame], stop: int | None = None, *, sparse: bool = False
 ) -> Iterator[tuple[Frame, Segmentation]]:
     """Results of an interrupted run with their frames, for the sinks that are made anew.
 
@@ -251,7 +251,7 @@ def replayed(
     Args:
         folder: mask folder of the run.
         frames: iterator over the same source, at its beginning.
-        before: frame index with which the session goes on; None takes all results there are.
+        stop: frame index with which the session goes on; None takes all results there are.
         sparse: some frames have no result, and are passed over.
 
     Yields:
@@ -262,7 +262,7 @@ def replayed(
         SinkError: the source and the folder do not have the same frames.
         SourceError: a mask or the record of it is damaged.
     """
-    for result in replay(folder, before):
+    for result in replay(folder, stop):
         frame = next(frames, None)
         while sparse and frame is not None and frame.index < result.index:
             frame = next(frames, None)

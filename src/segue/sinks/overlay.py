@@ -89,7 +89,7 @@ class OverlayVideoSink(FileSink):
                     "w",
                     format="mp4",
                     container_options={"movflags": "+faststart"},
-                    io_open=partial(_open_again, self._file.path),  # faststart reads what is written
+                    io_open=partial(_reopen, self._file.path),  # faststart reads what is written
                 )
                 self._stream = _add_stream(self._container, self._fps, image, self._pixel_aspect)
             raw = VideoFrame.from_ndarray(image, format="rgb24").reformat(
@@ -129,11 +129,11 @@ class OverlayVideoSink(FileSink):
     def _draw(self, frame: Frame, segmentation: Segmentation) -> Image:
         captions = {item.id: item.label for item in segmentation.objects if item.label is not None}
         mask = resize_mask(segmentation.mask, frame.size)
-        drawn = overlay(frame.image, mask, alpha=self._alpha, ids=self._ids, captions=captions)
-        return np.hstack((frame.image, drawn)) if self._side_by_side else drawn
+        overlaid = overlay(frame.image, mask, alpha=self._alpha, ids=self._ids, captions=captions)
+        return np.hstack((frame.image, overlaid)) if self._side_by_side else overlaid
 
 
-def _open_again(path: Path, *_: object) -> IO[bytes]:
+def _reopen(path: Path, *_: object) -> IO[bytes]:
     """Open a file for reading. It holds no sink: encoders would live until cycles are collected."""
     return path.open("rb")
 

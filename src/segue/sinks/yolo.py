@@ -22,7 +22,7 @@ from segue.utils.naming import first_few
 from segue.utils.system import rename, sync_folder, sync_tree
 
 LIST = "data.yaml"
-OWN = "# written by segue\n"
+HEADER = "# written by segue\n"
 """First line of the list of classes, by which a folder may be replaced."""
 
 _OWN_FILE = re.compile(r"data\.yaml|images/train/[^/]+\.jpg|labels/train/[^/]+\.txt|labels/train\.cache")
@@ -53,9 +53,9 @@ class YoloSink(Sink):
         categories: Mapping[str, int] | None = None,
         whole: bool = False,
     ) -> None:
-        self._folder, self._names, self._whole = Path(folder), names, whole
-        known = categories or {}
-        self._classes = {label: place for place, label in enumerate(sorted(known, key=known.__getitem__))}
+        self._folder, self._names, self._whole_masks = Path(folder), names, whole
+        numbers = categories or {}
+        self._classes = {label: place for place, label in enumerate(sorted(numbers, key=numbers.__getitem__))}
         self._partial = self._folder.with_name(f".{self._folder.name}.segue.partial")
         self._old = self._folder.with_name(f".{self._folder.name}.segue.old")
         shutil.rmtree(self._partial, ignore_errors=True)
@@ -70,7 +70,7 @@ class YoloSink(Sink):
         lines = [
             yolo_line(self._class(item.label), plane)
             for item, plane in zip(segmentation.objects, planes, strict=True)
-            if (plane.any() if self._whole else item.area)
+            if (plane.any() if self._whole_masks else item.area)
         ]
         name = frame_name(self._names, segmentation.index)
         image = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
@@ -81,7 +81,7 @@ class YoloSink(Sink):
 
     def _planes(self, segmentation: Segmentation, size: tuple[int, int]) -> Iterator[BoolArray]:
         """The mask of each object at a size."""
-        if self._whole:
+        if self._whole_masks:
             return (plane for _, plane in sized_masks(segmentation, size))
         mask = resize_mask(segmentation.mask, size)
         return (np.asarray(mask == item.id) for item in segmentation.objects)
@@ -90,7 +90,7 @@ class YoloSink(Sink):
         names = {number: label for label, number in self._classes.items()}
         try:
             with writing(self._folder):
-                (self._partial / LIST).write_text(OWN + yolo_list(names), "utf-8")
+                (self._partial / LIST).write_text(HEADER + yolo_list(names), "utf-8")
                 sync_tree(self._partial)
                 self._refuse_other_files()  # a person may have added some meanwhile
                 self._replace()
@@ -123,7 +123,7 @@ class YoloSink(Sink):
         """See that nothing would be removed that segue did not write, such as a split made by hand."""
         if not self._folder.exists():
             return
-        if not self._is_own():
+        if not self._has_header():
             raise SinkError(f"{self._folder}: is no data set of segue; choose another folder")
         files = (path.relative_to(self._folder) for path in self._folder.rglob("*") if not path.is_dir())
         other = sorted(path.as_posix() for path in files if not _OWN_FILE.fullmatch(path.as_posix()))
@@ -133,7 +133,7 @@ class YoloSink(Sink):
                 "remove; move the folder, or choose another one"
             )
 
-    def _is_own(self) -> bool:
+    def _has_header(self) -> bool:
         with suppress(OSError, UnicodeDecodeError):
-            return (self._folder / LIST).read_text("utf-8").startswith(OWN)
+            return (self._folder / LIST).read_text("utf-8").startswith(HEADER)
         return False

@@ -12,13 +12,13 @@ from typing import Any
 
 from segue.errors import OutOfMemoryError, memory_is_short
 
-KEPT = 256 << 20
+TRIM_THRESHOLD = 256 << 20
 """Bytes of freed memory at the end of the heap that stay with the process."""
 
-LARGEST_IN_HEAP = 32 << 20
+MAX_IN_HEAP = 32 << 20
 """Bytes from which on a piece of memory goes back as soon as it is freed; the most that glibc takes."""
 
-MIN_APART = 1 << 17
+MMAP_THRESHOLD = 1 << 17
 """Bytes from which on pieces lie apart from the heap inside of :func:`apart_from_heap`."""
 
 PRODUCT_ROOM = 48 << 20
@@ -59,8 +59,8 @@ def prepare_process() -> None:
         os.environ.setdefault(name, value)
     library = _glibc()
     if library is not None:
-        library.mallopt(_MMAP_THRESHOLD, LARGEST_IN_HEAP)
-        library.mallopt(_TRIM_THRESHOLD, KEPT)
+        library.mallopt(_MMAP_THRESHOLD, MAX_IN_HEAP)
+        library.mallopt(_TRIM_THRESHOLD, TRIM_THRESHOLD)
         _heap = library
 
 
@@ -104,11 +104,11 @@ def apart_from_heap() -> Iterator[None]:
         return
     library = _heap
     library.malloc_trim(0)  # what is held back takes no memory
-    library.mallopt(_MMAP_THRESHOLD, MIN_APART)
+    library.mallopt(_MMAP_THRESHOLD, MMAP_THRESHOLD)
     try:
         yield
     finally:
-        library.mallopt(_MMAP_THRESHOLD, LARGEST_IN_HEAP)
+        library.mallopt(_MMAP_THRESHOLD, MAX_IN_HEAP)
 
 
 def _glibc() -> Any:

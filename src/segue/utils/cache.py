@@ -14,9 +14,9 @@ ASSETS = Path(__file__).parents[1] / "assets"
 
 def cache_folder() -> Path:
     """``SEGUE_HOME``, else the platform's folder for caches; it need not exist."""
-    chosen = os.environ.get("SEGUE_HOME")
-    if chosen:
-        return Path(chosen).expanduser()
+    path = os.environ.get("SEGUE_HOME")
+    if path:
+        return Path(path).expanduser()
     import pooch
 
     return Path(pooch.os_cache("segue"))

@@ -108,32 +108,32 @@ def cancel_on_signals(
         yield token
         return
 
-    asked: list[tuple[int, float]] = []
+    requests: list[tuple[int, float]] = []
 
     def ask(number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if not asked:
-            asked.append((number, now))
+        if not requests:
+            requests.append((number, now))
             token.by_signal = True
             token.cancel()
             return
-        first, then = asked[0]
+        first, then = requests[0]
         if number == first == signal.SIGINT or now - then >= one_request_seconds:
             signal.default_int_handler(number, frame)
 
     numbers = [number for number in stop_signals() if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.getsignal(number) for number in numbers}
+    previous = {number: signal.getsignal(number) for number in numbers}
     for number in numbers:
         signal.signal(number, ask)
     try:
         yield token
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def called_after(number: signal.Signals, seconds: float, act: Callable[[], None]) -> Iterator[None]:
+def call_after(number: signal.Signals, seconds: float, act: Callable[[], None]) -> Iterator[None]:
     """Call something in a thread, some seconds after a signal, unless the block has ended by then.
 
     Handlers of signals run between two steps of Python; this thread also hears of a signal while the main
@@ -142,8 +142,8 @@ def called_after(number: signal.Signals, seconds: float, act: Callable[[], None]
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard, told = socket.socketpair()
-    told.setblocking(False)
+    heard, sender = socket.socketpair()
+    sender.setblocking(False)
     ended = threading.Event()
 
     def listen() -> None:
@@ -153,18 +153,18 @@ def called_after(number: signal.Signals, seconds: float, act: Callable[[], None]
                     act()
                 return
 
-    before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    previous = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
     try:
         yield
     finally:
-        signal.set_wakeup_fd(before)
+        signal.set_wakeup_fd(previous)
         ended.set()
-        told.send(b"\0")  # processes that were forked may hold it open
+        sender.send(b"\0")  # processes that were forked may hold it open
         listener.join()
         heard.close()
-        told.close()
+        sender.close()
 
 
 @contextmanager

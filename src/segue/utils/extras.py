@@ -17,7 +17,7 @@ EXTRAS = {
     "train": ("lightning-fabric", "tensorboard"),
     "synth": ("moderngl",),
     "hf": ("huggingface-hub", "torchvision", "transformers"),
-    "web": ("fastapi", "uvicorn", "websockets"),
+    "web": ("starlette", "uvicorn", "websockets"),
     "matting": ("pymatting",),
 }
 """Packages of those extras of ``pyproject.toml`` without which a command cannot begin."""
@@ -53,9 +53,9 @@ def _direct_url() -> str | None:
 
 
 def _requirement(extra: str, record: str | None) -> str:
-    named = f"segue[{extra}]"
+    requirement = f"segue[{extra}]"
     if record is None:
-        return shlex.quote(named)
+        return shlex.quote(requirement)
     origin = json.loads(record)
     address = str(origin["url"])
     if "dir_info" in origin:
@@ -65,4 +65,4 @@ def _requirement(extra: str, record: str | None) -> str:
     if "vcs_info" in origin:
         version = origin["vcs_info"]
         address = f"{version['vcs']}+{address}@{version.get('requested_revision') or version['commit_id']}"
-    return shlex.quote(f"{named} @ {address}")
+    return shlex.quote(f"{requirement} @ {address}")

@@ -39,7 +39,7 @@ ENDING = 1.0
 PATIENCE = 30.0
 """Seconds that a change of a file waits for those of other threads and processes."""
 
-_LONGEST_STEM = 200
+_MAX_STEM_BYTES = 200
 """Bytes of a file's name that go into the names of its partial file and its lock; file systems take 255."""
 
 _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
@@ -48,8 +48,8 @@ _PARTIAL = re.compile(r"\..+\.[0-9a-f]{8}\.partial", re.DOTALL)
 def reason_of(error: Exception) -> str:
     """Why a file cannot be written, and what to do where that is known; without names of temporary files."""
     number = error.errno if isinstance(error, OSError) else None
-    if number is None and (told := _OS_ERROR.search(str(error))):
-        number = int(told[1])
+    if number is None and (match := _OS_ERROR.search(str(error))):
+        number = int(match[1])
     strerror = error.strerror if isinstance(error, OSError) else None
     return _REASONS.get(number or 0) or strerror or " ".join(str(error).split("\n", 1)[0].split())
 
@@ -164,16 +164,16 @@ def rewriting(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _replacement(path: Path, *, any_owner: bool = False) -> Iterator[IO[bytes]]:
-    before, partial = path.stat(), PartialFile(path)
+    old, partial = path.stat(), PartialFile(path)
     try:
         # It may hold passwords: nobody else reads it before it has its mode.
         descriptor = os.open(partial.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             new = os.fstat(file.fileno())
-            if (new.st_uid, new.st_gid) != (before.st_uid, before.st_gid):
+            if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
                 with suppress(PermissionError) if any_owner else nullcontext():
-                    os.chown(partial.path, before.st_uid, before.st_gid)
-            partial.path.chmod(stat.S_IMODE(before.st_mode))
+                    os.chown(partial.path, old.st_uid, old.st_gid)
+            partial.path.chmod(stat.S_IMODE(old.st_mode))
             yield file
         partial.commit()
     finally:
@@ -196,12 +196,14 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
             lock = path.with_name(f".{_stem(path)}.lock")
             with writing(path):
                 make_folder(path.parent)
-                held = FileLock(lock, timeout=ENDING, thread_local=False)  # one thread writes, another ends
+                file_lock = FileLock(
+                    lock, timeout=ENDING, thread_local=False
+                )  # one thread writes, another ends
                 try:
-                    held.acquire()
+                    file_lock.acquire()
                 except Timeout:
                     raise SinkError(_in_use(path)) from None
-            stack.callback(remove_lock, held, lock)
+            stack.callback(remove_lock, file_lock, lock)
             remove_partial(path.parent, path)
         yield
 
@@ -213,17 +215,17 @@ def changing(path: Path) -> Iterator[None]:
     Raises SinkError where one of them holds it for too long.
     """
     lock = path.with_name(f".{_stem(path)}.lock")
-    held = FileLock(lock, timeout=PATIENCE, poll_interval=0.01, thread_local=False)
+    file_lock = FileLock(lock, timeout=PATIENCE, poll_interval=0.01, thread_local=False)
     with writing(path):
         make_folder(path.parent)
         try:
-            held.acquire()
+            file_lock.acquire()
         except Timeout:
             raise SinkError(f"{path}: another process is changing it; try again") from None
     try:
         yield
     finally:
-        remove_lock(held, lock)
+        remove_lock(file_lock, lock)
 
 
 def _in_use(path: Path) -> str:
@@ -238,14 +240,14 @@ def refuse_if_locked(path: Path) -> None:
     lock = path.with_name(f".{_stem(path)}.lock")
     if not lock.exists():
         return
-    held = FileLock(lock, timeout=ENDING)
+    file_lock = FileLock(lock, timeout=ENDING)
     try:
-        held.acquire()
+        file_lock.acquire()
     except Timeout:
         raise SinkError(_in_use(path)) from None
     except OSError:  # somebody else's, which says what is wrong when it is to be written
         return
-    remove_lock(held, lock)
+    remove_lock(file_lock, lock)
 
 
 def remove_partial(folder: Path, final: Path | None = None) -> None:
@@ -260,6 +262,6 @@ def remove_partial(folder: Path, final: Path | None = None) -> None:
 def _stem(path: Path) -> str:
     """The name of a file, or of one with a very long name as much as leaves room for an ending."""
     name = os.fsencode(path.name)
-    if len(name) <= _LONGEST_STEM:
+    if len(name) <= _MAX_STEM_BYTES:
         return path.name
     return f"{os.fsdecode(name[:100])}-{hashlib.sha256(name).hexdigest()[:16]}"

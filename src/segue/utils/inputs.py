@@ -32,7 +32,7 @@ def check_file(path: Path, error: type[SegueError], largest: int | None = None) 
         raise error(f"{path}: is {what}, not a file")
     if largest is not None and status.st_size > largest:
         raise error(f"{path}: has {status.st_size} bytes; at most {largest} are taken")
-    if status.st_size < _LONGEST_POINTER:
+    if status.st_size < _MAX_POINTER_LENGTH:
         try:
             start = path.read_bytes()
         except OSError:  # reported when the file is read
@@ -42,7 +42,7 @@ def check_file(path: Path, error: type[SegueError], largest: int | None = None) 
 
 
 _POINTER_START = b"version https://git-lfs.github.com/spec/"
-_LONGEST_POINTER = 1024
+_MAX_POINTER_LENGTH = 1024
 
 POINTER = "is a pointer of Git LFS, not the file itself; run `git lfs pull` in its repository"
 """Says so of a file for which :func:`is_pointer` holds."""
@@ -69,7 +69,7 @@ def exists(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110  that of Path raises for them
 
 
-def not_there(path: str | os.PathLike[str]) -> str:
+def missing_message(path: str | os.PathLike[str]) -> str:
     """Say that nothing is at a path, and what to give for an address or for numbers as FFmpeg writes them."""
     if advice := path_advice(os.fspath(path)):
         return f"{path}: {advice}"
@@ -115,17 +115,17 @@ def whole_number(text: str, largest: int = 2**31 - 1) -> int | None:
 
 def check_choice(name: str, value: object, choices: object, error: type[Exception]) -> None:
     """Refuse a value that is not among those of a ``Literal``."""
-    known = get_args(choices)
-    if value not in known:
-        raise error(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+    allowed = get_args(choices)
+    if value not in allowed:
+        raise error(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
 
 
 def check_number(
     name: str,
     value: object,
     *,
-    least: float | None = None,
-    most: float | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
     whole: bool = False,
     error: type[SegueError] = ArgumentError,
 ) -> None:
@@ -133,10 +133,10 @@ def check_number(
     kind = "a whole number" if whole else "a number"
     fits = isinstance(value, numbers.Integral if whole else numbers.Real)  # those of NumPy are, too
     if not fits or isinstance(value, bool) or not math.isfinite(value):  # type: ignore[arg-type]
-        shown = f"{value!r}" if isinstance(value, (str, float, bool)) else kind_of(value)
-        raise error(f"{name} is {shown}, but must be {kind}")
-    if (least is not None and value < least) or (most is not None and value > most):  # type: ignore[operator]
-        bounds = f"at least {least:g}" if most is None else f"from {least or 0:g} to {most:g}"
+        text = f"{value!r}" if isinstance(value, (str, float, bool)) else kind_of(value)
+        raise error(f"{name} is {text}, but must be {kind}")
+    if (minimum is not None and value < minimum) or (maximum is not None and value > maximum):  # type: ignore[operator]
+        bounds = f"at least {minimum:g}" if maximum is None else f"from {minimum or 0:g} to {maximum:g}"
         raise error(f"{name} is {value}, but must be {bounds}")
 
 

@@ -44,8 +44,8 @@ class LazyCallable:
     def __repr__(self) -> str:
         return f"LazyCallable({self.place!r})"
 
-    def __call__(self, *given: Any, **named: Any) -> Any:
-        return self.value(*given, **named)
+    def __call__(self, *arguments: Any, **kwargs: Any) -> Any:
+        return self.value(*arguments, **kwargs)
 
     @property
     def value(self) -> Any:

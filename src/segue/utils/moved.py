@@ -13,7 +13,7 @@ from types import ModuleType
 _MEDIAN = "segue.sessions.foreground.background"
 _SEGMENTERS = "segue.sessions.foreground.segmenters"
 
-MOVED = {
+NEW_NAMES = {
     "segue.allocation": "segue.utils.allocation",
     "segue.datasets.cdnet": "segue.datasets.foreground.cdnet",
     "segue.datasets.isd": "segue.datasets.foreground.isd",
@@ -45,7 +45,7 @@ class MovedModules(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The module of today under its earlier name."""
-        return ModuleSpec(fullname, _Alias(MOVED[fullname])) if fullname in MOVED else None
+        return ModuleSpec(fullname, _Alias(NEW_NAMES[fullname])) if fullname in NEW_NAMES else None
 
 
 class _Alias(Loader):

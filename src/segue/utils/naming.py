@@ -21,7 +21,7 @@ _ENDINGS = re.compile(
 _QUERY = re.compile(rf"({_IMAGE_ENDING})\?.*", re.IGNORECASE | re.DOTALL)
 """What follows an image in an address."""
 
-_LONGEST = 255
+_MAX_NAME_BYTES = 255
 """Characters of the name of a file; more are cut off at its front."""
 
 
@@ -68,7 +68,7 @@ def is_hidden(name: str) -> bool:
 
 def frame_stem(name: str) -> str:
     """The name of an image or mask without folders, endings and the parts that Roboflow adds."""
-    last = re.split(r"[/\\]", _QUERY.sub(r"\1", name))[-1][-_LONGEST:]
+    last = re.split(r"[/\\]", _QUERY.sub(r"\1", name))[-1][-_MAX_NAME_BYTES:]
     last = unicodedata.normalize("NFC", last)  # a Mac writes letters and their accents apart
     return _ENDINGS.sub("", last) or last
 
@@ -103,20 +103,20 @@ def match_frames(names: Sequence[str], count: int, frames: Sequence[str] | None 
     numbers: dict[int | None, int] = {last_number(name): index for index, name in enumerate(frames or ())}
     if None in numbers or len(numbers) != count:
         numbers = {index: index for index in range(count)}
-    found = [_index_of(frame_stem(name), stems, numbers.get(last_number(name))) for name in names]
-    complete = None not in found and len(set(found)) == len(found)
+    indices = [_index_of(frame_stem(name), stems, numbers.get(last_number(name))) for name in names]
+    complete = None not in indices and len(set(indices)) == len(indices)
     if not complete and len(names) == count:
         return list(range(count))
-    taken: dict[int, str] = {}
-    for name, index in zip(names, found, strict=True):
+    name_of: dict[int, str] = {}
+    for name, index in zip(names, indices, strict=True):
         if index is None:
             raise DatasetError(
                 f"{name} names no frame of the video, which has {count}; the names are {len(names)}"
             )
-        if index in taken:
-            raise DatasetError(f"{name} names frame {index}, as {taken[index]} does; keep one")
-        taken[index] = name
-    return list(taken)
+        if index in name_of:
+            raise DatasetError(f"{name} names frame {index}, as {name_of[index]} does; keep one")
+        name_of[index] = name
+    return list(name_of)
 
 
 def _index_of(name: str, stems: Mapping[str, int], numbered: int | None) -> int | None:

@@ -57,7 +57,7 @@ class LineWriter:
         stream: such as ``sys.stdout``; None, as where it was closed from the start, takes all lines and shows
             none.
         on_failure: receives the reason when the first line is lost.
-        most: lines that may wait.
+        max_lines: lines that may wait.
 
     Attributes:
         lost: lines that could not be written.
@@ -67,57 +67,57 @@ class LineWriter:
         self,
         stream: TextIO | None,
         on_failure: Callable[[str], object] = lambda _: None,
-        most: int = MAX_LINES,
+        max_lines: int = MAX_LINES,
     ) -> None:
-        self._stream, self._on_failure, self._most = stream, on_failure, most
+        self._stream, self._on_failure, self._max_lines = stream, on_failure, max_lines
         # Without the buffers of Python: these keep what could not be written, and lock their readers out.
         binary: Any = getattr(stream, "buffer", None)
         self._out: Any = getattr(binary, "raw", binary)
         self.lost = 0
-        self._gone = self._out is None
+        self._is_closed = self._out is None
         self._torn = False  # a part of the last line was written
         self._lines: deque[str] = deque()
         self._ends = False
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="segue-lines", daemon=True)
         self._thread.start()
 
     def write(self, line: str) -> None:
         """Write a line, soon."""
-        with self._news:
-            full = len(self._lines) >= self._most
+        with self._changed:
+            full = len(self._lines) >= self._max_lines
             if not full:
                 self._lines.append(line)
-                self._news.notify()
+                self._changed.notify()
         if full:
             self._lose("nobody reads it")
 
     def close(self) -> None:
         """Write what waits, for some seconds at most; where that fails, nobody writes to the stream again."""
-        with self._news:
+        with self._changed:
             self._ends = True
-            self._news.notify()
+            self._changed.notify()
         self._thread.join(LAST_SECONDS)
         if self._thread.is_alive():
             self.lost += len(self._lines) + 1
-        if self._thread.is_alive() or self._gone:
+        if self._thread.is_alive() or self._is_closed:
             _write_nowhere(self._stream)
 
     def _work(self) -> None:
         while True:
-            with self._news:
-                self._news.wait_for(lambda: self._lines or self._ends)
+            with self._changed:
+                self._changed.wait_for(lambda: self._lines or self._ends)
                 if not self._lines:
                     return
                 line = self._lines.popleft()
             try:
-                self._put(line)
+                self._write_line(line)
             except (OSError, ValueError) as error:  # ValueError: somebody closed it
-                self._gone = isinstance(error, (BrokenPipeError, ValueError))
+                self._is_closed = isinstance(error, (BrokenPipeError, ValueError))
                 self._lose(getattr(error, "strerror", None) or str(error))
 
-    def _put(self, line: str) -> None:
-        if self._gone:
+    def _write_line(self, line: str) -> None:
+        if self._is_closed:
             self.lost += self._stream is not None
             return
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
@@ -125,10 +125,10 @@ class LineWriter:
         if self._torn:  # by a disk that was full
             rest = b"\n" + rest
         while rest:
-            written = self._out.write(rest)
-            if written:
-                self._torn = not rest[:written].endswith(b"\n")
-                rest = rest[written:]
+            count = self._out.write(rest)
+            if count:
+                self._torn = not rest[:count].endswith(b"\n")
+                rest = rest[count:]
 
     def _lose(self, reason: str) -> None:
         self.lost += 1

@@ -9,12 +9,12 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-def lru_get(known: MutableMapping[Key, Value], key: Key, make: Callable[[], Value], most: int) -> Value:
-    """The value of a key, made where it is not known; the ``most`` that were used last are kept."""
-    found = known.pop(key, None)
-    if found is None:
-        while len(known) >= most:
-            del known[next(iter(known))]
-        found = make()
-    known[key] = found
-    return found
+def lru_get(cache: MutableMapping[Key, Value], key: Key, make: Callable[[], Value], max_items: int) -> Value:
+    """The value of a key, made where it is not known; the ``max_items`` that were used last are kept."""
+    value = cache.pop(key, None)
+    if value is None:
+        while len(cache) >= max_items:
+            del cache[next(iter(cache))]
+        value = make()
+    cache[key] = value
+    return value

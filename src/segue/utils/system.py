@@ -50,8 +50,8 @@ def processor_family() -> str:
     """Vendor and family of the processor, such as ``AuthenticAMD 25``; empty where they are not known."""
     table = Path("/proc/cpuinfo")
     if not table.is_file():  # Windows: "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD"
-        found = re.search(r"Family (\d+) .*, (\w+)$", platform.processor())
-        return f"{found[2]} {found[1]}" if found else ""
+        match = re.search(r"Family (\d+) .*, (\w+)$", platform.processor())
+        return f"{match[2]} {match[1]}" if match else ""
     text = table.read_text(encoding="utf-8", errors="replace")
     fields = [
         re.search(rf"^{name}\s*: (\w+)\s*$", text, re.MULTILINE) for name in ("vendor_id", "cpu family")
@@ -215,11 +215,11 @@ def signals_blocked(numbers: Collection[int]) -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def let_signals_through(numbers: Collection[int]) -> None:

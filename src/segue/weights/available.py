@@ -28,8 +28,8 @@ def check_available(task: NetworkTask, name: str, weights: str | os.PathLike[str
 def takes_weights(entry: Entry, weights: object) -> bool:
     """Whether a network has weights; those that are given to one without are refused."""
     if entry.signature is None and weights is not None:
-        own = "no weights" if entry.folder is None else "its weights"
-        raise CheckpointError(f"{entry.name} has {own}; leave them out")
+        stated = "no weights" if entry.folder is None else "its weights"
+        raise CheckpointError(f"{entry.name} has {stated}; leave them out")
     return entry.signature is not None
 
 

@@ -47,7 +47,7 @@ _LICENCES = {
 }
 """Licences of the catalogue by their names on Hugging Face."""
 
-_BESIDE = ("LICENSE-Apache-2.0.txt", "free_images.csv")
+_ACCOMPANYING = ("LICENSE-Apache-2.0.txt", "free_images.csv")
 """Files that the licences of some weights and images ask for."""
 
 
@@ -55,8 +55,8 @@ def model_card(entry: Entry, *, shipped: bool) -> str:
     """The model card of a network, with the front matter that Hugging Face reads."""
     import yaml  # imported late to keep start-up short
 
-    own = own_card(entry) if shipped else None
-    licence = _licence(entry.licence) if own is not None else "unknown"
+    shipped_card = own_card(entry) if shipped else None
+    licence = _licence(entry.licence) if shipped_card is not None else "unknown"
     matter: dict[str, object] = {
         "library_name": "segue",
         "pipeline_tag": _PIPELINES[entry.task],
@@ -68,13 +68,14 @@ def model_card(entry: Entry, *, shipped: bool) -> str:
     parts = [f"---\n{yaml.safe_dump(matter, sort_keys=False)}---", f"# {entry.name}"]
     if entry.paper:
         parts.append(f"The network: {entry.paper}.")
-    if own is not None:
+    if shipped_card is not None:
         parts.append(f"Terms of the weights: {entry.licence}.")
     if entry.task in _USES:
         load = 'network = segue.from_pretrained("FOLDER")  # this folder, or the id of its repository'
         parts += ["## Use", f"```python\nimport segue\n\n{load}\n{_USES[entry.task]}\n```"]
     parts.append(
-        own or "## Weights\n\nOf these weights nothing is stated. Say here what they were trained on."
+        shipped_card
+        or "## Weights\n\nOf these weights nothing is stated. Say here what they were trained on."
     )
     return "\n\n".join(parts) + "\n"
 
@@ -85,10 +86,10 @@ def own_card(entry: Entry) -> str | None:
     return None if path is None else path.read_text(encoding="utf-8").strip()
 
 
-def files_beside(entry: Entry) -> list[Path]:
+def accompanying_files(entry: Entry) -> list[Path]:
     """The files of the package that the card of a network names: a licence, or the authors of images."""
     card = own_card(entry) or ""
-    return [own_file(entry).with_name(name) for name in _BESIDE if f"`{name}`" in card]
+    return [own_file(entry).with_name(name) for name in _ACCOMPANYING if f"`{name}`" in card]
 
 
 def _card_file(entry: Entry) -> Path | None:
@@ -98,5 +99,5 @@ def _card_file(entry: Entry) -> Path | None:
 
 def _licence(terms: str) -> str:
     """The name that Hugging Face has for terms; ``other`` where they are not one licence alone."""
-    named = [name for name in _LICENCES if name in terms]
-    return _LICENCES[named[0]] if len(named) == 1 and terms.startswith(named[0]) else "other"
+    licences = [name for name in _LICENCES if name in terms]
+    return _LICENCES[licences[0]] if len(licences) == 1 and terms.startswith(licences[0]) else "other"

@@ -112,13 +112,13 @@ def write_checkpoint(
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     uses = Counter(tensor.untyped_storage().data_ptr() for tensor in plain.values())
     # The format knows no memory that tensors share.
-    apart = {n: x.clone() if uses[x.untyped_storage().data_ptr()] > 1 else x for n, x in plain.items()}
+    unshared = {n: x.clone() if uses[x.untyped_storage().data_ptr()] > 1 else x for n, x in plain.items()}
     described = {"format": "pt", "segue_format": str(FORMAT_VERSION), **metadata}
     path = user_path(path)
     partial = PartialFile(path)
     try:
         partial.path.touch()
-        save_file(apart, partial.path, described)
+        save_file(unshared, partial.path, described)
         # safetensors makes the file private; weights are as readable as any other file.
         partial.path.chmod(0o644)
         replace_file(partial.path, path)
@@ -213,29 +213,29 @@ VALUE_STEM = "value_encoder.conv1.weight"
 
 def match(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file as ``expected`` has them; counters may lack, STCN's :data:`VALUE_STEM` grows."""
-    found = dict(tensors)
-    for name, wanted in expected.items():
+    matched = dict(tensors)
+    for name, target in expected.items():
         if name.endswith(COUNTER):
-            found.setdefault(name, torch.zeros_like(wanted))
-    stem, grown = (weights.get(VALUE_STEM, torch.empty(0, 0)) for weights in (found, expected))
+            matched.setdefault(name, torch.zeros_like(target))
+    stem, grown = (weights.get(VALUE_STEM, torch.empty(0, 0)) for weights in (matched, expected))
     if stem.dim() == 4 and (stem.shape[1], grown.shape[1]) == (4, 5):
-        found[VALUE_STEM] = F.pad(stem, (0, 0, 0, 0, 0, 1))
-    _require_equal_layout(path, found, expected)
-    for name, wanted in expected.items():
-        found[name] = found[name].to(wanted.dtype)
-        if wanted.is_floating_point() and not torch.isfinite(found[name]).all():
+        matched[VALUE_STEM] = F.pad(stem, (0, 0, 0, 0, 0, 1))
+    _require_equal_layout(path, matched, expected)
+    for name, target in expected.items():
+        matched[name] = matched[name].to(target.dtype)
+        if target.is_floating_point() and not torch.isfinite(matched[name]).all():
             raise CheckpointError(f"{path}: tensor {name} holds NaN or infinite values; get the file anew")
-    return found
+    return matched
 
 
-def _require_equal_layout(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def _require_equal_layout(path: Path, actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     problems = {
-        "missing": [name for name in expected if name not in found],
-        "unexpected": [name for name in found if name not in expected],
+        "missing": [name for name in expected if name not in actual],
+        "unexpected": [name for name in actual if name not in expected],
         "different": [
-            f"{name} is {_layout(found[name])}, not {_layout(wanted)}"
-            for name, wanted in expected.items()
-            if name in found and _layout(found[name]) != _layout(wanted)
+            f"{name} is {_layout(actual[name])}, not {_layout(target)}"
+            for name, target in expected.items()
+            if name in actual and _layout(actual[name]) != _layout(target)
         ],
     }
     listed = [

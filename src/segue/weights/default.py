@@ -21,8 +21,8 @@ def default_model(weights: str | Path | None = None, *, detectors: bool = True) 
         from segue.weights.checkpoint import read_checkpoint  # imports PyTorch
 
         checkpoint = read_checkpoint(weights)
-        known = recognise(checkpoint.tensors, checkpoint.metadata)
-        name = DEFAULT_INSTANCES if known is None else known.name
+        entry = recognise(checkpoint.tensors, checkpoint.metadata)
+        name = DEFAULT_INSTANCES if entry is None else entry.name
         finds = by_network[name].name if name in by_network else None
     else:
         best = _best((entry, entry) for entry in MODELS if entry.task == "instances")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from segue.errors import CheckpointError
 
-LARGEST = 1 << 30
+MAX_FILE_BYTES = 1 << 30
 """Bytes that such a file may have."""
 
 
@@ -93,8 +93,8 @@ def read_detectron(path: Path) -> dict[str, Tensor]:
     """Tensors by name of a file ``{"model": {name: array}, ...}``."""
     try:
         size = path.stat().st_size
-        if size > LARGEST:
-            raise ValueError(f"more than {LARGEST >> 20} MiB")
+        if size > MAX_FILE_BYTES:
+            raise ValueError(f"more than {MAX_FILE_BYTES >> 20} MiB")
         with path.open("rb") as file:
             content = _Reader(file, encoding="latin1").load()
         return _tensors(content, size)

@@ -32,10 +32,10 @@ TIMEOUT = 30.0
 FIRST_PAUSE = 1.0
 """Seconds before the second attempt; each further one waits twice as long."""
 
-LARGEST_PAGE = 1 << 20
+MAX_PAGE_BYTES = 1 << 20
 """Bytes of a page that asks for a confirmation, at most."""
 
-LARGEST = 4 << 30
+MAX_WEIGHT_BYTES = 4 << 30
 """Largest accepted weight file in bytes."""
 
 Trust = Callable[[str], bool]
@@ -103,10 +103,10 @@ def file_lock(folder: Path) -> Iterator[None]:
     lock = FileLock(folder.with_name(f".{folder.name}.lock"), is_singleton=True)  # who holds it may ask again
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = lock.acquire()
+        acquired = lock.acquire()
     except OSError as error:
         raise DownloadError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    with held:
+    with acquired:
         yield
 
 
@@ -114,9 +114,11 @@ def _check(path: Path, expected: str, remote: Remote) -> None:
     """Hold a file against its checksums, in full or their first digits, and its size."""
     import pooch  # imports requests, which takes long
 
-    found, size = path.stat().st_size, remote.size
-    if size is not None and found != size:
-        raise DownloadError(f"{path}: {found} bytes instead of {size}; it is not the file that was published")
+    num_bytes, size = path.stat().st_size, remote.size
+    if size is not None and num_bytes != size:
+        raise DownloadError(
+            f"{path}: {num_bytes} bytes instead of {size}; it is not the file that was published"
+        )
     if remote.md5 is not None and (digest := pooch.file_hash(path, "md5")) != remote.md5:
         raise DownloadError(
             f"{path}: its MD5 is {digest}, expected {remote.md5}; it is not the file that was published"
@@ -137,14 +139,15 @@ def expected_digest(remote: Remote, checksum: str | None, trust: Trust | None = 
                 "or take the file as it comes with --trust"
             )
         return remote.sha256 or ""
-    given = checksum.strip().lower()
-    if not _SHA256.fullmatch(given):
+    digest = checksum.strip().lower()
+    if not _SHA256.fullmatch(digest):
         raise DownloadError(f"--sha256 {checksum!r}: a SHA-256 has 64 hexadecimal digits")
-    if remote.sha256 is not None and not given.startswith(remote.sha256):
+    if remote.sha256 is not None and not digest.startswith(remote.sha256):
         raise DownloadError(
-            f"{remote.name}: the SHA-256 that its publisher gives begins with {remote.sha256}, not as {given}"
+            f"{remote.name}: the SHA-256 that its publisher gives begins with {remote.sha256}, "
+            f"not as {digest}"
         )
-    return given
+    return digest
 
 
 def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, pause: float) -> None:
@@ -161,7 +164,7 @@ def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, p
         for place in tuple(left):
             begins = not part.exists()
             try:
-                _fetch_once(place, part, remote.size, report)
+                _fetch_part(place, part, remote.size, report)
                 _check(part, expected, remote)
                 return
             except RequestException as error:
@@ -179,12 +182,12 @@ def _fetch_from_any(remote: Remote, part: Path, expected: str, report: Report, p
     raise last
 
 
-def _fetch_once(address: str, part: Path, size: int | None, report: Report) -> None:
+def _fetch_part(address: str, part: Path, size: int | None, report: Report) -> None:
     """Append to ``part`` what is missing; a connection that ends too early is a RequestException."""
     import requests
 
     _require_safe(address)
-    bound, done = min(size or LARGEST, LARGEST), part.stat().st_size if part.exists() else 0
+    bound, done = min(size or MAX_WEIGHT_BYTES, MAX_WEIGHT_BYTES), part.stat().st_size if part.exists() else 0
     if done == size:
         return
     headers = {"User-Agent": "segue", "Accept-Encoding": "identity"}
@@ -201,7 +204,7 @@ def _fetch_once(address: str, part: Path, size: int | None, report: Report) -> N
         if answer.status_code == 416 or (answer.status_code == 206 and not goes_on):
             part.unlink(missing_ok=True)
             if done:  # of another file, or whole already: once more from the start
-                _fetch_once(address, part, size, report)
+                _fetch_part(address, part, size, report)
                 return
             raise requests.ConnectionError("has not the part that it was asked for")
         answer.raise_for_status()
@@ -229,11 +232,11 @@ class _Form(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         """Take the address of the form, and its hidden fields."""
-        given = {name: value or "" for name, value in attributes}
-        if tag == "form" and given.get("id") == "download-form":
-            self.action = given.get("action", "")
-        elif tag == "input" and self.action and given.get("type") == "hidden":
-            self.fields[given.get("name", "")] = given.get("value", "")
+        values = {name: value or "" for name, value in attributes}
+        if tag == "form" and values.get("id") == "download-form":
+            self.action = values.get("action", "")
+        elif tag == "input" and self.action and values.get("type") == "hidden":
+            self.fields[values.get("name", "")] = values.get("value", "")
 
 
 def _confirmation(answer: Response) -> str | None:
@@ -241,7 +244,7 @@ def _confirmation(answer: Response) -> str | None:
     if answer.status_code != 200 or "text/html" not in answer.headers.get("Content-Type", ""):
         return None
     form = _Form()
-    form.feed(next(answer.iter_content(LARGEST_PAGE), b"").decode("utf-8", "replace"))
+    form.feed(next(answer.iter_content(MAX_PAGE_BYTES), b"").decode("utf-8", "replace"))
     if not form.action:
         raise DownloadError(
             f"{answer.url}: a page of text instead of the file, such as a login; open it in a browser"
@@ -256,16 +259,16 @@ def _check_redirect(answer: Response, **_: object) -> None:
         _require_safe(urllib.parse.urljoin(answer.url, answer.headers["location"]), answer.url)
 
 
-def _require_safe(address: str, before: str = "") -> None:
+def _require_safe(address: str, redirected_from: str = "") -> None:
     """Allow https, and http to this machine or to a mirror that the user named, but not after https."""
     parts = urllib.parse.urlsplit(address)
-    named = os.environ.get("SEGUE_MIRROR", "")
+    mirror = os.environ.get("SEGUE_MIRROR", "")
     local = parts.hostname in ("127.0.0.1", "::1", "localhost")
-    trusted = bool(named) and urllib.parse.urlsplit(named)[:2] == parts[:2]
+    trusted = bool(mirror) and urllib.parse.urlsplit(mirror)[:2] == parts[:2]
     if parts.scheme != "https" and not (parts.scheme == "http" and (local or trusted)):
         raise DownloadError(f"{address}: only https addresses are downloaded from")
-    if before.startswith("https:") and parts.scheme != "https":
-        raise DownloadError(f"{before}: redirects to {address}, which is not encrypted")
+    if redirected_from.startswith("https:") and parts.scheme != "https":
+        raise DownloadError(f"{redirected_from}: redirects to {address}, which is not encrypted")
 
 
 def is_offline() -> bool:

@@ -30,7 +30,7 @@ from segue.weights.catalogue import recognise
 from segue.weights.checkpoint import match, read_checkpoint, read_options, write_checkpoint
 from segue.weights.download import Report, Trust, cached, expected_digest, fetch, file_lock, own_file
 
-_KEPT: ContextVar[dict[Hashable, Any] | None] = ContextVar("kept", default=None)
+_CACHE: ContextVar[dict[Hashable, Any] | None] = ContextVar("kept", default=None)
 
 
 _RANDOM = {
@@ -54,47 +54,47 @@ class Unfilled(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        named = kwargs or {}
+        keywords = kwargs or {}
         if func not in _RANDOM:
-            return func(*args, **named)
+            return func(*args, **keywords)
         with torch.no_grad():
-            return (args[0] if args else named["tensor"]).zero_()
+            return (args[0] if args else keywords["tensor"]).zero_()
 
 
 @contextmanager
-def keep_networks(kept: dict[Hashable, Any]) -> Iterator[None]:
+def keep_networks(cache: dict[Hashable, Any]) -> Iterator[None]:
     """Inside the block networks that were loaded or prepared before are used again.
 
     For workers that take one video after the other through the same network.
 
     Args:
-        kept: networks that :func:`segue.load` and sessions have used in such blocks; they stay in memory as
+        cache: networks that :func:`segue.load` and sessions have used in such blocks; they stay in memory as
             long as this does.
 
     Yields:
         None, to a ``with`` block.
     """
-    token = _KEPT.set(kept)
+    token = _CACHE.set(cache)
     try:
         yield
     finally:
-        _KEPT.reset(token)
+        _CACHE.reset(token)
 
 
 def kept_networks() -> dict[Hashable, Any] | None:
     """The networks of the :func:`keep_networks` block that the caller is in."""
-    return _KEPT.get()
+    return _CACHE.get()
 
 
 def kept_or_read(name: str, weights: str | os.PathLike[str] | None = None) -> Any:
     """A network as :func:`read_network` gives it, or the one that :func:`keep_networks` has kept."""
-    kept = _KEPT.get()
-    if kept is None:
+    cache = _CACHE.get()
+    if cache is None:
         return read_network(name, weights)
     key = name, weights_identity(name, weights)
-    if key not in kept:
-        kept[key] = read_network(name, weights)
-    return kept[key]
+    if key not in cache:
+        cache[key] = read_network(name, weights)
+    return cache[key]
 
 
 def weights_identity(name: str, weights: str | os.PathLike[str] | None) -> Hashable:
@@ -122,10 +122,10 @@ def read_network(name: str, weights: str | os.PathLike[str] | None = None) -> An
     entry = MODELS.find(name)
     takes = takes_weights(entry, weights)
     with own_random_numbers():
-        made = _filled(entry, _weight_file(entry, weights)) if takes else entry.build()
+        network = _filled(entry, _weight_file(entry, weights)) if takes else entry.build()
     if entry.threshold is not None:
-        setattr(made, "score" if entry.task == "instances" else "threshold", entry.threshold)
-    return made
+        setattr(network, "score" if entry.task == "instances" else "threshold", entry.threshold)
+    return network
 
 
 def _weight_file(entry: Entry, weights: str | os.PathLike[str] | None) -> Path:
@@ -221,9 +221,9 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> E
     tensors = checkpoint.tensors
     entry = recognise(tensors, checkpoint.metadata)
     if entry is None:
-        known = ", ".join(entry.name for entry in MODELS if entry.signature)
+        names = ", ".join(entry.name for entry in MODELS if entry.signature)
         some = ", ".join(list(tensors)[:3])
-        raise CheckpointError(f"{source}: weights of none of {known}; its names begin with {some}")
+        raise CheckpointError(f"{source}: weights of none of {names}; its names begin with {some}")
     with own_random_numbers(), Unfilled():
         shapes = entry.build().state_dict()
     matched = match(Path(source), entry.renamed(tensors), shapes)
@@ -267,10 +267,12 @@ def get(
         with file_lock(target.parent):
             if not target.exists():  # nobody else was faster
                 official = fetch(entry.remote, target.parent, checksum=checksum, trust=trust, report=report)
-                found = convert(official, target)
-                if found is not entry:
+                converted = convert(official, target)
+                if converted is not entry:
                     target.unlink()
-                    raise CheckpointError(f"{official}: holds weights of {found.name}, not of {entry.name}")
+                    raise CheckpointError(
+                        f"{official}: holds weights of {converted.name}, not of {entry.name}"
+                    )
                 official.unlink()
                 return target
     origin = read_checkpoint(target).metadata.get("source_sha256", "")

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from segue.errors import ArgumentError
-from segue.inference.compiling import wanted_compilation
+from segue.inference.compiling import requested_compilation
 from segue.inference.cpu.forms import DIRECT, Forms, current, recorded_forms
 from segue.inference.cpu.fused import FusedConv2d
 from segue.inference.running import (
@@ -172,7 +172,7 @@ def prepare(
         return network.with_forms(recorded_forms())
     place = choose_device(device)
     forms = current() if place.type == "cpu" else DIRECT
-    how = (place, fast, wanted_compilation(place), forms)
+    how = (place, fast, requested_compilation(place), forms)
     with _LOCK:
         if isinstance(network, str):
             if task is not None:
@@ -181,9 +181,9 @@ def prepare(
 
             def read() -> Prepared[Network]:
                 with own_random_numbers():
-                    made = read_network(name, weights)
-                    made = made if adapt is None else adapt(made)
-                return _prepared(made, place, fast, forms, name)
+                    network = read_network(name, weights)
+                    network = network if adapt is None else adapt(network)
+                return _prepared(network, place, fast, forms, name)
 
             return _shared(by_file, read)
         module = cast(nn.Module, network)
@@ -347,18 +347,18 @@ def load(
 
 
 def _shared(key: Hashable, make: Callable[[], Prepared[Any]]) -> Prepared[Any]:
-    found = _BY_KEY.get(key)
-    if found is None:
-        found = _BY_KEY[key] = make()
-    kept = kept_networks()
-    if kept is not None:
-        kept[key] = found
-    if found in _RECENT:
-        _RECENT.remove(found)
-    elif _size(cast(nn.Module, found.network)) > SMALL:
-        return found
-    _RECENT.append(found)
-    return found
+    prepared = _BY_KEY.get(key)
+    if prepared is None:
+        prepared = _BY_KEY[key] = make()
+    networks = kept_networks()
+    if networks is not None:
+        networks[key] = prepared
+    if prepared in _RECENT:
+        _RECENT.remove(prepared)
+    elif _size(cast(nn.Module, prepared.network)) > SMALL:
+        return prepared
+    _RECENT.append(prepared)
+    return prepared
 
 
 def _prepared(
@@ -387,9 +387,9 @@ def _size(network: nn.Module) -> int:
 def _state_number(network: nn.Module) -> int:
     """A number for a network with its attributes; one that is set anew gives another number."""
     attributes = {name: value for name, value in vars(network).items() if not name.startswith("_")}
-    known, number = _BY_MODULE.get(network, (None, -1))
-    same = known is not None and known.keys() == attributes.keys()
-    if known is None or not same or any(known[name] is not attributes[name] for name in known):
+    cached, number = _BY_MODULE.get(network, (None, -1))
+    same = cached is not None and cached.keys() == attributes.keys()
+    if cached is None or not same or any(cached[name] is not attributes[name] for name in cached):
         number = next(_NUMBERS)
     _BY_MODULE[network] = attributes, number
     return number

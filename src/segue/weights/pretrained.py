@@ -20,7 +20,7 @@ from segue.utils.extras import install_command
 from segue.utils.files import make_folder, write_complete, writing
 from segue.utils.inputs import check_file, first_line, parse_json, sha256, user_path
 from segue.weights.available import WEIGHT_FILE
-from segue.weights.cards import files_beside, model_card
+from segue.weights.cards import accompanying_files, model_card
 from segue.weights.checkpoint import OPTIONS, Option, are_options, write_checkpoint
 from segue.weights.download import is_offline
 from segue.weights.identity import network_digest
@@ -29,7 +29,7 @@ from segue.weights.prepared import load
 CONFIG = "config.json"
 CARD = "README.md"
 MODEL_TYPE = "segue"
-LARGEST_CONFIG = 1 << 20
+MAX_CONFIG_BYTES = 1 << 20
 
 
 def from_pretrained(
@@ -107,29 +107,29 @@ def save_pretrained(
     Example:
         >>> segue.save_pretrained("stcn-lite-free", "stcn-lite-free")  # doctest: +SKIP
     """
-    own: nn.Module = load(network) if isinstance(network, str) else network
+    module: nn.Module = load(network) if isinstance(network, str) else network
     name = network if isinstance(network, str) else name
-    folder, state = user_path(folder), own.state_dict()
-    entry = _entry_of(own, state, name)
-    shipped = _is_shipped(entry, own)
+    folder, state = user_path(folder), module.state_dict()
+    entry = _entry_of(module, state, name)
+    shipped = _is_shipped(entry, module)
     with writing(folder):
         make_folder(folder)
-    if not overwrite and (taken := [kind for kind in (CONFIG, WEIGHT_FILE) if (folder / kind).exists()]):
+    if not overwrite and (existing := [kind for kind in (CONFIG, WEIGHT_FILE) if (folder / kind).exists()]):
         raise CheckpointError(
-            f"{folder}: has {' and '.join(taken)} already; give overwrite=True to replace them"
+            f"{folder}: has {' and '.join(existing)} already; give overwrite=True to replace them"
         )
-    options: dict[str, Option] = dict(getattr(own, "options", {}))
+    options: dict[str, Option] = dict(getattr(module, "options", {}))
     metadata = {"network": entry.name} | ({OPTIONS: json.dumps(options)} if options else {})
     write_checkpoint(folder / WEIGHT_FILE, {key: _halved(value) for key, value in state.items()}, metadata)
     described = {
         "model_type": MODEL_TYPE,
-        "architectures": [type(own).__name__],
+        "architectures": [type(module).__name__],
         "network": entry.name,
         "task": entry.task,
         "options": options,
     }
     write_complete(folder / CARD, model_card(entry, shipped=shipped).encode())
-    for path in files_beside(entry) if shipped else ():
+    for path in accompanying_files(entry) if shipped else ():
         write_complete(folder / path.name, path.read_bytes())
     write_complete(folder / CONFIG, (json.dumps(described, indent=2) + "\n").encode())
     return folder
@@ -138,15 +138,15 @@ def save_pretrained(
 def read_config(folder: Path) -> tuple[str, dict[str, Option]]:
     """The network and its options of a folder that :func:`save_pretrained` wrote."""
     path = folder / CONFIG
-    check_file(path, CheckpointError, LARGEST_CONFIG)
+    check_file(path, CheckpointError, MAX_CONFIG_BYTES)
     try:
         values = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from None
-    found = values.get("model_type") if isinstance(values, dict) else None
-    if found != MODEL_TYPE:
+    model_type = values.get("model_type") if isinstance(values, dict) else None
+    if model_type != MODEL_TYPE:
         raise CheckpointError(
-            f"{path}: model_type is {found!r}, not {MODEL_TYPE!r}: not written by segue.save_pretrained"
+            f"{path}: model_type is {model_type!r}, not {MODEL_TYPE!r}: not written by segue.save_pretrained"
         )
     network, options = values.get("network"), values.get("options", {})
     if not isinstance(network, str) or not are_options(options):
@@ -176,7 +176,7 @@ def pretrained_folder(
         )
     from huggingface_hub import hf_hub_download
 
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "cache_dir": cache_dir,
         "token": token,
         "local_files_only": local_files_only or is_offline(),
@@ -184,9 +184,9 @@ def pretrained_folder(
         "endpoint": os.environ.get("HF_ENDPOINT") or None,
     }
     with _as_download_error(where, revision):
-        config = Path(hf_hub_download(where, CONFIG, revision=revision, **given))
+        config = Path(hf_hub_download(where, CONFIG, revision=revision, **options))
         # The branch may have moved on meanwhile: the weights come from the commit of the configuration.
-        hf_hub_download(where, WEIGHT_FILE, revision=config.parent.name, **given)
+        hf_hub_download(where, WEIGHT_FILE, revision=config.parent.name, **options)
     return config.parent
 
 
@@ -213,16 +213,18 @@ def download_repository(
         raise DownloadError(f"{repository}: SEGUE_OFFLINE forbids downloads")
     from huggingface_hub import HfApi, hf_hub_download
 
-    given: dict[str, Any] = {"endpoint": os.environ.get("HF_ENDPOINT") or None}
+    options: dict[str, Any] = {"endpoint": os.environ.get("HF_ENDPOINT") or None}
     with _as_download_error(repository, None):
-        folder = Path(hf_hub_download(repository, CONFIG, cache_dir=cache_dir, **given)).parent
-        known = HfApi(**given).model_info(repository, revision=folder.name, files_metadata=True)
-        files = [file for file in known.siblings or () if file.rfilename.endswith((".json", ".safetensors"))]
-        terms = known.card_data.get("license") if known.card_data else None
+        folder = Path(hf_hub_download(repository, CONFIG, cache_dir=cache_dir, **options)).parent
+        info = HfApi(**options).model_info(repository, revision=folder.name, files_metadata=True)
+        files = [file for file in info.siblings or () if file.rfilename.endswith((".json", ".safetensors"))]
+        terms = info.card_data.get("license") if info.card_data else None
         report(str(terms or "not stated"), sum(file.size or 0 for file in files))
         for file in files:
             name = file.rfilename
-            path = Path(hf_hub_download(repository, name, revision=folder.name, cache_dir=cache_dir, **given))
+            path = Path(
+                hf_hub_download(repository, name, revision=folder.name, cache_dir=cache_dir, **options)
+            )
             if file.lfs is not None and sha256(path) != file.lfs.sha256:
                 path.resolve().unlink()
                 raise DownloadError(f"{repository}: {name} is not what the Hub has of it; get it again")
@@ -248,9 +250,9 @@ def _as_download_error(where: str, revision: str | None) -> Iterator[None]:
     except DownloadError:
         raise
     except Exception as error:
-        named = where if revision is None else f"{where} at {revision}"
-        reason = next((text for known, text in reasons.items() if isinstance(error, known)), None)
-        raise DownloadError(f"{named}: {reason or first_line(error)}") from error
+        location = where if revision is None else f"{where} at {revision}"
+        reason = next((text for error_type, text in reasons.items() if isinstance(error, error_type)), None)
+        raise DownloadError(f"{location}: {reason or first_line(error)}") from error
 
 
 def _entry_of(network: nn.Module, state: dict[str, Tensor], name: str | None) -> Entry:
@@ -258,8 +260,8 @@ def _entry_of(network: nn.Module, state: dict[str, Tensor], name: str | None) ->
     if name is not None:
         fitting = [entry for entry in fitting if entry.name == name]
     if not fitting:
-        named = "of the registry" if name is None else f"called {name}"
-        raise CheckpointError(f"{type(network).__name__}: its weights are of no network {named}")
+        description = "of the registry" if name is None else f"called {name}"
+        raise CheckpointError(f"{type(network).__name__}: its weights are of no network {description}")
     return next((entry for entry in fitting if _is_shipped(entry, network)), fitting[0])
 
 

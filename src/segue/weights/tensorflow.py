@@ -12,7 +12,7 @@ from torch import Tensor
 
 from segue.errors import CheckpointError
 
-LARGEST = 1 << 30
+MAX_TOTAL_BYTES = 1 << 30
 """Largest total size of the variables in bytes; the published network has 0.7 billion."""
 
 VARIABLE = re.compile(r"generator/(?:g_)?(bn_)?(e|op|d|attention|fusion)([0-8])(?:_conv)?/([a-z]+)(?::0)?")
@@ -29,8 +29,8 @@ def read_npz(path: Path) -> dict[str, Tensor]:
         with np.load(path, allow_pickle=False) as archive:
             sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.zip.infolist()}
             names = [name for name in sizes if not OPTIMIZER.fullmatch(name)]
-            if sum(sizes[name] for name in names) > LARGEST:
-                raise ValueError(f"more than {LARGEST >> 20} MiB; not weights of HOFAM")
+            if sum(sizes[name] for name in names) > MAX_TOTAL_BYTES:
+                raise ValueError(f"more than {MAX_TOTAL_BYTES >> 20} MiB; not weights of HOFAM")
             return {hofam_name(name): in_our_layout(archive[name]) for name in names}
     except Exception as error:
         # The reader raises whatever its parsing of damaged bytes runs into, from EOFError to SyntaxError.
@@ -39,10 +39,10 @@ def read_npz(path: Path) -> dict[str, Tensor]:
 
 def hofam_name(variable: str) -> str:
     """Our name of a variable of the release; one that it does not have stays as it is."""
-    found = VARIABLE.fullmatch(variable)
-    if found is None or found[4] not in LEAVES:
+    match = VARIABLE.fullmatch(variable)
+    if match is None or match[4] not in LEAVES:
         return variable
-    norm, part, level, leaf = found.groups()
+    norm, part, level, leaf = match.groups()
     layer = "norm" if norm else "deconv" if part == "d" else "conv"
     return f"{PARTS[part]}.{level}.{layer}.{LEAVES[leaf]}"
 

@@ -89,7 +89,7 @@ def source(name: str, **switches: bool) -> str:
 
 def _included(name: str) -> str:
     text = (_FOLDER / name).read_text(encoding="utf-8")
-    return re.sub(r'^#include "(.+)"$', lambda found: _included(found[1]), text, flags=re.MULTILINE)
+    return re.sub(r'^#include "(.+)"$', lambda match: _included(match[1]), text, flags=re.MULTILINE)
 
 
 Vertices = npt.NDArray[np.float32]
@@ -160,13 +160,13 @@ def _revolved(
 ) -> Float64Array:
     """Solid of revolution from its rows, lowest first; ``slope`` is (rows, 2): outward and up."""
     share = np.linspace(0, 1, detail.segments + 1)
-    around = np.stack([np.cos(2 * np.pi * share), np.sin(2 * np.pi * share)], axis=1)
+    circle = np.stack([np.cos(2 * np.pi * share), np.sin(2 * np.pi * share)], axis=1)
     rows, columns = len(radius), len(share)
     point = np.zeros((rows, columns, 4))
-    point[..., :2] = radius[:, None, None] * around
+    point[..., :2] = radius[:, None, None] * circle
     point[..., 2], point[..., 3] = height[:, None], end[:, None]
     normal = np.zeros((rows, columns, 3))
-    normal[..., :2] = slope[:, None, :1] * around
+    normal[..., :2] = slope[:, None, :1] * circle
     normal[..., 2] = slope[:, None, 1]
     uv = np.stack(np.broadcast_arrays(share, 1 - along[:, None]), axis=-1)
     flat = _rows(point.reshape(-1, 4), normal.reshape(-1, 3), uv.reshape(-1, 2), (0, 2))
@@ -275,16 +275,25 @@ def _part_rows(
     rows = np.empty((len(pairs), _PART_FLOATS), np.float32)
     rows[:, :12] = np.stack([now.pose for now, _ in pairs]).reshape(-1, 12)
     rows[:, 12:24] = np.stack([later.pose for _, later in pairs]).reshape(-1, 12)
-    rows[:, 24:] = [_look(now, times, layers) for now, _ in pairs]
+    rows[:, 24:] = [_appearance(now, times, layers) for now, _ in pairs]
     return rows
 
 
-def _look(part: Part, times: tuple[float, float], layers: Mapping[str, int]) -> tuple[float, ...]:
-    look, wave = part.surface, part.wave
-    tiles = 1 / look.tile if look.tile else 0.0
+def _appearance(part: Part, times: tuple[float, float], layers: Mapping[str, int]) -> tuple[float, ...]:
+    surface, wave = part.surface, part.wave
+    tiles = 1 / surface.tile if surface.tile else 0.0
     waving = (0.0, 0.0, 0.0, 0.0)
     if wave is not None:
         now, later = (wave.speed * time + wave.phase for time in times)
         waving = (wave.amplitude, wave.count, now, later)
-    finish = (look.gloss, look.glow, part.taper, part.id)
-    return (*look.colour, layers[look.texture], tiles, tiles, *look.shift, *finish, *waving, look.mirror)
+    finish = (surface.gloss, surface.glow, part.taper, part.id)
+    return (
+        *surface.colour,
+        layers[surface.texture],
+        tiles,
+        tiles,
+        *surface.shift,
+        *finish,
+        *waving,
+        surface.mirror,
+    )

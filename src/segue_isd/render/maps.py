@@ -43,9 +43,9 @@ def labels(maps: Maps) -> Labels:
     return truth
 
 
-def averaged(maps: Maps, others: Sequence[Maps]) -> Maps:
+def averaged(maps: Maps, more: Sequence[Maps]) -> Maps:
     """The maps of a frame with the light and the shares of further moments of its exposure."""
-    moments = [maps, *others]
+    moments = [maps, *more]
     light = sum(np.square(moment.image, dtype=np.float32) for moment in moments) / np.float32(len(moments))
 
     def mean(name: str) -> npt.NDArray[np.uint8]:
@@ -75,24 +75,24 @@ class Lens:
 
     def image(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """An image or share, (H, W) or (H, W, 3), smoothly."""
-        return np.asarray(self._taken(image, cv2.INTER_LINEAR), np.uint8)
+        return np.asarray(self._remapped(image, cv2.INTER_LINEAR), np.uint8)
 
     def maps(self, maps: Maps) -> Maps:
         """All maps of a frame; what must not be mixed is taken from the nearest pixel."""
-        flow = self._taken(maps.flow, cv2.INTER_NEAREST)
-        ids = self._taken(maps.ids.astype(np.float32), cv2.INTER_NEAREST)
+        flow = self._remapped(maps.flow, cv2.INTER_NEAREST)
+        ids = self._remapped(maps.ids.astype(np.float32), cv2.INTER_NEAREST)
         return replace(
             maps,
             image=self.image(maps.image),
             coverage=self.image(maps.coverage),
             shadow=self.image(maps.shadow),
-            normal=np.asarray(self._taken(maps.normal, cv2.INTER_NEAREST), np.uint8),
-            depth=np.asarray(self._taken(maps.depth, cv2.INTER_NEAREST), np.float32),
+            normal=np.asarray(self._remapped(maps.normal, cv2.INTER_NEAREST), np.uint8),
+            depth=np.asarray(self._remapped(maps.depth, cv2.INTER_NEAREST), np.float32),
             ids=ids.astype(np.int32),
             flow=self._bent_flow(np.asarray(flow, np.float32)),
         )
 
-    def _taken(self, values: npt.NDArray[np.generic], how: int) -> cv2.typing.MatLike:
+    def _remapped(self, values: npt.NDArray[np.generic], how: int) -> cv2.typing.MatLike:
         return cv2.remap(values, self._sources, None, how, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload,no-any-return]
 
     def _bent_flow(self, flow: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -104,5 +104,5 @@ class Lens:
         table = np.linspace(0, 3, 1 << 14)
         radius = np.interp(goal, table * (1 + self._bend * table**2), table).astype(np.float32)
         ends *= (radius * np.float32(1 + self._bend) / np.maximum(goal, 1e-6))[..., None]
-        moved = self._middle + self._half * ends - self._places
-        return np.where(flow.any(axis=-1, keepdims=True), moved, 0).astype(np.float32)
+        displaced = self._middle + self._half * ends - self._places
+        return np.where(flow.any(axis=-1, keepdims=True), displaced, 0).astype(np.float32)

@@ -72,7 +72,7 @@ class Pipeline:
         self._out = _Surfaces(context, size, self.OUT, 0)
         if smooth:
             self._fine_still = _Surfaces(context, size, self.STILL, SAMPLES)
-        self._drawn: Any = None  # projection of what stands still
+        self._static_projection: Any = None  # projection of what stands still
 
     @property
     def image(self) -> Any:
@@ -81,7 +81,7 @@ class Pipeline:
 
     def forget(self) -> None:
         """Draw what stands still anew at the next frame."""
-        self._drawn = None
+        self._static_projection = None
 
     def draw(
         self,
@@ -118,9 +118,9 @@ class Pipeline:
             context.enable_direct(_CLIP_DISTANCE0)
         smooth_still = self._smooth and stage.still_camera
         context.front_face = "cw"  # the image is drawn upside down, so that row 0 comes first
-        if not (stage.still_camera and np.array_equal(self._drawn, projection)):
+        if not (stage.still_camera and np.array_equal(self._static_projection, projection)):
             self._draw_still(values, smooth_still, culled=not mirroring)
-            self._drawn = projection
+            self._static_projection = projection
         places = (self._fine_still if smooth_still else self._still).textures[4]
         self._draw_moving(values, places, smooth_still, culled=not mirroring)
         if mirroring:

@@ -81,24 +81,24 @@ class Sensor:
     def clean(self, image: Image) -> Image:
         """The image through lens and colours, without noise."""
         plan, (height, width) = self._plan, self._size
-        shown: cv2.typing.MatLike = image
+        filtered: cv2.typing.MatLike = image
         if plan.scale < 1:
             small = (max(1, round(width * plan.scale)), max(1, round(height * plan.scale)))
-            shown = cv2.resize(shown, small, interpolation=cv2.INTER_AREA)
-            shown = cv2.resize(shown, (width, height), interpolation=cv2.INTER_LINEAR)
+            filtered = cv2.resize(filtered, small, interpolation=cv2.INTER_AREA)
+            filtered = cv2.resize(filtered, (width, height), interpolation=cv2.INTER_LINEAR)
         if plan.blur:
-            shown = cv2.GaussianBlur(shown, (0, 0), plan.blur)
+            filtered = cv2.GaussianBlur(filtered, (0, 0), plan.blur)
         if plan.sharpen:
-            soft = cv2.GaussianBlur(shown, (0, 0), 1.2)
-            shown = cv2.addWeighted(shown, 1 + plan.sharpen, soft, -plan.sharpen, 0)
-        shown = cv2.LUT(shown, self._curve)
+            soft = cv2.GaussianBlur(filtered, (0, 0), 1.2)
+            filtered = cv2.addWeighted(filtered, 1 + plan.sharpen, soft, -plan.sharpen, 0)
+        filtered = cv2.LUT(filtered, self._curve)
         if plan.grey or plan.saturation != 1:
-            grey = cv2.cvtColor(cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+            grey = cv2.cvtColor(cv2.cvtColor(filtered, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
             share = 0.0 if plan.grey else plan.saturation
-            shown = cv2.addWeighted(shown, share, grey, 1 - share, 0)
+            filtered = cv2.addWeighted(filtered, share, grey, 1 - share, 0)
         if plan.vignette:
-            shown = shown * self._falloff + 0.5
-        return np.asarray(shown, np.uint8)
+            filtered = filtered * self._falloff + 0.5
+        return np.asarray(filtered, np.uint8)
 
     def _noisy(self, image: Image, index: int) -> Image:
         height, width = self._size
@@ -111,9 +111,9 @@ class Sensor:
             noise = noise[::-1]
         if self._plan.grey:
             noise = noise[..., :1]
-        shown = image.astype(np.float32)
+        pixels = image.astype(np.float32)
         if self._plan.hum:
             rows = np.sin(np.arange(height) * (6.0 / height) + 1.7 * index)[:, None, None]
-            shown *= (1 + self._plan.hum * rows).astype(np.float32)
-        shown += noise * cv2.LUT(image, self._strength)
-        return np.asarray(np.clip(shown + 0.5, 0, 255), np.uint8)
+            pixels *= (1 + self._plan.hum * rows).astype(np.float32)
+        pixels += noise * cv2.LUT(image, self._strength)
+        return np.asarray(np.clip(pixels + 0.5, 0, 255), np.uint8)

@@ -95,9 +95,9 @@ def _laid(
 
 def _checks(rng: np.random.Generator) -> Pattern:
     cell, _ = cells(4, 4)
-    odd = ((cell // 4 + cell) % 2).astype(np.float32)
+    is_light = ((cell // 4 + cell) % 2).astype(np.float32)
     dark = rng.uniform(0.2, 0.75)
-    return grey((dark + (1 - dark) * odd) * (0.95 + 0.03 * noise(rng, 1.0)))
+    return grey((dark + (1 - dark) * is_light) * (0.95 + 0.03 * noise(rng, 1.0)))
 
 
 def _speckles(rng: np.random.Generator) -> Pattern:

@@ -21,11 +21,11 @@ from segue_isd.scene.parts import (
     box,
     chained,
     cylinder,
-    moved,
     numbered,
     placed,
     scaled,
     stems,
+    transformed,
     wheel,
 )
 from segue_isd.scene.paths import Walk
@@ -47,7 +47,7 @@ class Spell:
     place: tuple[float, float, float] = (0.0, 0.0, 0.0)
     pose: Pose = STANDING
 
-    def gone(self, time: float) -> float:
+    def distance(self, time: float) -> float:
         """Metres of the way behind somebody."""
         return 0.0 if self.walk is None else (time - self.start) / (self.end - self.start) * self.walk.length
 
@@ -55,7 +55,7 @@ class Spell:
         """x, y and direction."""
         if self.walk is None:
             return self.place
-        distance = self.gone(time)
+        distance = self.distance(time)
         return (*self.walk.at(distance), self.walk.heading(distance))
 
 
@@ -104,14 +104,14 @@ class Person:
             pose, wave = spell.pose, np.sin(self.fidget[:4] * time + self.fidget[4:8])
             return replace(
                 pose,
-                look=pose.look + 0.5 * float(wave[0]),
+                head_turn=pose.head_turn + 0.5 * float(wave[0]),
                 sway=pose.sway + 0.04 * float(wave[1]),
                 twist=pose.twist + 0.12 * float(wave[2]),
                 elbow=(pose.elbow[0] + 0.12 * float(wave[3]), pose.elbow[1] - 0.1 * float(wave[0])),
             )
         speed = spell.walk.length / (spell.end - spell.start)
         stride = 0.78 * self.build.height * (0.55 + 0.45 * min(speed / 1.3, 1.8))
-        turn = 2 * np.pi * spell.gone(time) / max(stride, 0.2) + self.phase
+        turn = 2 * np.pi * spell.distance(time) / max(stride, 0.2) + self.phase
         return walking(turn, float(np.clip(speed / 1.25, 0.35, 1.7)))
 
     def _blended(self, spell: Spell, time: float) -> tuple[Pose, Float64Array]:
@@ -119,10 +119,10 @@ class Person:
         pose, (x, y, direction) = self._pose(spell, time), spell.at(time)
         for border, other in ((spell.start, spell.start - 1e-3), (spell.end, spell.end + 1e-3)):
             gap = abs(time - border)
-            if gap < TURNING / 2 and (beside := self._spell(other)) is not None:
+            if gap < TURNING / 2 and (neighbour := self._spell(other)) is not None:
                 share = 0.5 * (1 - gap / (TURNING / 2))
-                pose = blend(pose, self._pose(beside, other), share)
-                turn = (beside.at(other)[2] - direction + np.pi) % (2 * np.pi) - np.pi
+                pose = blend(pose, self._pose(neighbour, other), share)
+                turn = (neighbour.at(other)[2] - direction + np.pi) % (2 * np.pi) - np.pi
                 direction += share * turn
         return pose, placed(x, y, 0, direction)
 
@@ -133,8 +133,8 @@ class Person:
             spell = self._spell(time)
             pose, where = (STANDING, AWAY) if spell is None else self._blended(spell, time)
             parts, hands = figure(self.build, self.wear, pose)
-            there = hands @ where[:, :3].T + where[:, 3]
-            self._cache[time] = numbered(moved(parts, where), self.id), there
+            hand_places = hands @ where[:, :3].T + where[:, 3]
+            self._cache[time] = numbered(transformed(parts, where), self.id), hand_places
         return self._cache[time]
 
 
@@ -147,7 +147,7 @@ class Bag:
     surface: Surface
     changes: float  # moment at which it is put down or taken
     left: bool  # True if it is put down then, False if it is taken then
-    known: bool = False  # True if it belonged to the background until it was taken
+    was_background: bool = False  # True if it belonged to the background until it was taken
     kind: str = "bag"
 
     def parts(self, time: float) -> list[Part]:
@@ -156,13 +156,13 @@ class Bag:
         else:
             x, y, z = self.owner.hand(time) - (0, 0, 0.18)
             where = placed(x, y, z, self.owner.place(time)[2])
-        still_background = self.known and time < self.changes
+        still_background = self.was_background and time < self.changes
         pose = chained(where, scaled((0.42, 0.16, 0.28)))
         return [Part(Shape.BOX, pose, self.surface, id=0 if still_background else self.id)]
 
     def spheres(self, time: float) -> list[Sphere]:
         """One where it stands."""
-        if (time >= self.changes) != self.left or (self.known and time < self.changes):
+        if (time >= self.changes) != self.left or (self.was_background and time < self.changes):
             return []
         x, y, z = (float(v) for v in self._standing()[:, 3])
         return [(x, y, z, 0.16)]
@@ -185,7 +185,7 @@ class Pushed:
     def parts(self, time: float) -> list[Part]:
         x, y, turn = self.owner.place(time)
         where = AWAY if x < -40 else chained(placed(x, y, 0, turn), placed(self.ahead, 0))
-        return numbered(moved(self.solids, where), self.id)
+        return numbered(transformed(self.solids, where), self.id)
 
     def spheres(self, time: float) -> list[Sphere]:
         x, y, turn = self.owner.place(time)
@@ -208,9 +208,9 @@ class Roller:
     def parts(self, time: float) -> list[Part]:
         """The solids on their way; a pet's legs swing, a ball turns and hops."""
         where = self._pose(time)
-        parts = moved(self.solids, where)
+        parts = transformed(self.solids, where)
         if self.legs is not None:
-            parts += moved(_pet_legs(self.legs, self.radius, 9 * self._way(time)[0]), where)
+            parts += transformed(_pet_legs(self.legs, self.radius, 9 * self._way(time)[0]), where)
         return numbered(parts, self.id)
 
     def spheres(self, time: float) -> list[Sphere]:
@@ -220,13 +220,13 @@ class Roller:
     def _way(self, time: float) -> tuple[float, bool]:
         """Metres along the way, there and back again, and whether it is on its way back."""
         length = self.walk.length
-        gone = time * self.speed % (2 * length)
-        return (gone, False) if gone < length else (2 * length - gone, True)
+        travelled = time * self.speed % (2 * length)
+        return (travelled, False) if travelled < length else (2 * length - travelled, True)
 
     def _pose(self, time: float) -> Float64Array:
-        distance, back = self._way(time)
+        distance, is_returning = self._way(time)
         x, y = self.walk.at(distance)
-        turn = self.walk.heading(distance) + (np.pi if back else 0.0)
+        turn = self.walk.heading(distance) + (np.pi if is_returning else 0.0)
         if not self.hops:
             return placed(x, y, 0, turn)
         lift = self.hops * abs(float(np.sin(3.5 * time)))
@@ -292,12 +292,12 @@ def wheelchair() -> list[Part]:
 
 def robot_solids(rng: np.random.Generator) -> list[Part]:
     """A floor-cleaning or delivery robot."""
-    look = Surface((0.85, 0.85, 0.87) if rng.random() < 0.5 else (0.15, 0.15, 0.17), gloss=0.6)
+    surface = Surface((0.85, 0.85, 0.87) if rng.random() < 0.5 else (0.15, 0.15, 0.17), gloss=0.6)
     parts = [
-        cylinder(0.18, 0.09, (0, 0, 0.01), look),
+        cylinder(0.18, 0.09, (0, 0, 0.01), surface),
         cylinder(0.06, 0.03, (0.05, 0, 0.1), Surface((0.3, 0.5, 0.9))),
     ]
     if rng.random() < 0.4:
         screen = Surface((0.2, 0.8, 0.9), glow=0.6)
-        parts += [box((0.3, 0.28, 0.7), (0, 0, 0.1), look), box((0.02, 0.2, 0.14), (0.15, 0, 0.6), screen)]
+        parts += [box((0.3, 0.28, 0.7), (0, 0, 0.1), surface), box((0.02, 0.2, 0.14), (0.15, 0, 0.6), screen)]
     return parts

@@ -12,7 +12,7 @@ from segue.utils.arrays import Float64Array
 from segue_isd.scene.parts import bounds
 from segue_isd.scene.rooms import CELL, Room
 
-NEAR, FAR = 0.08, 60.0
+NEAR_PLANE, FAR_PLANE = 0.08, 60.0
 """Distances that are seen, in metres."""
 
 
@@ -36,7 +36,9 @@ class View:
     def projection(self, size: tuple[int, int]) -> Float64Array:
         """(4, 4), world to OpenGL's clip space, with row 0 of the image at the bottom."""
         height, width = size
-        return perspective(2 * self.focal, 2 * self.focal * width / height, NEAR, FAR) @ whole(self.pose)
+        return perspective(
+            2 * self.focal, 2 * self.focal * width / height, NEAR_PLANE, FAR_PLANE
+        ) @ homogeneous(self.pose)
 
     def see(self, points: Float64Array, size: tuple[int, int]) -> tuple[Float64Array, Float64Array]:
         """Pixels (N, 2) and distances (N,) along the axis of world points (N, 3) in metres."""
@@ -57,7 +59,7 @@ def perspective(across: float, down: float, near: float, far: float) -> Float64A
     return np.array([[across, 0, 0, 0], [0, down, 0, 0], [0, 0, *depth], [0, 0, 1, 0]])
 
 
-def whole(pose: Float64Array) -> Float64Array:
+def homogeneous(pose: Float64Array) -> Float64Array:
     """(4, 4) matrix of a (3, 4) pose."""
     return np.vstack([pose, [0, 0, 0, 1]])
 
@@ -147,12 +149,12 @@ def draw_camera(
     rng: np.random.Generator, room: Room, kind: str, size: tuple[int, int], length: float
 ) -> CameraPath:
     """A camera in a corner or at a wall that sees much of the free floor of a room."""
-    free = (np.argwhere(~room.taken) + 0.5) * CELL
-    chosen = free[rng.permutation(len(free))[:80]]
-    spots = np.column_stack([chosen, np.full(len(chosen), 0.9)])
+    free = (np.argwhere(~room.occupied) + 0.5) * CELL
+    sampled = free[rng.permutation(len(free))[:80]]
+    spots = np.column_stack([sampled, np.full(len(sampled), 0.9)])
     low, high = _solids(room)
     paths = [_hung(rng, room, kind, length) for _ in range(TRIES)]
-    scores = [_seen(path, spots, low, high, size) + rng.uniform(0, 0.15) for path in paths]
+    scores = [_visible_share(path, spots, low, high, size) + rng.uniform(0, 0.15) for path in paths]
     best = paths[int(np.argmax(scores))]
     bend = rng.uniform(0.05, 0.35)
     return replace(best, bend=bend) if best.focal < WIDE and rng.random() < 0.3 else best
@@ -165,7 +167,7 @@ def _solids(room: Room) -> tuple[Float64Array, Float64Array]:
     return low[inner], high[inner]
 
 
-def _seen(
+def _visible_share(
     path: CameraPath, spots: Float64Array, low: Float64Array, high: Float64Array, size: tuple[int, int]
 ) -> float:
     """Share of the spots that are seen, less what stands right before the camera."""
@@ -174,8 +176,8 @@ def _seen(
     across, down = np.meshgrid([-0.35, -0.1, 0.1, 0.35], [-0.2, 0.05, 0.3])
     rays = np.stack([across.ravel(), down.ravel(), np.full(across.size, view.focal)], axis=1)
     rays = rays / np.linalg.norm(rays, axis=1, keepdims=True) @ view.pose[:, :3]
-    near = _first_hit(view.place, CLEAR * rays, low, high) < 1
-    return float((view.shows(spots, size, 0.8) & ~hidden).mean()) - float(near.mean())
+    is_close = _first_hit(view.place, CLEAR * rays, low, high) < 1
+    return float((view.shows(spots, size, 0.8) & ~hidden).mean()) - float(is_close.mean())
 
 
 def _first_hit(

@@ -64,12 +64,12 @@ class Cast:
     ) -> None:
         self._rng, self._room, self._options = rng, room, options
         self._end = length + LEAD
-        self._grid: OccupancyGrid = room.taken.copy()
+        self._grid: OccupancyGrid = room.occupied.copy()
         self._grid[[0, -1]] = True
         self._grid[:, [0, -1]] = True
         free = np.argwhere(~self._grid)
-        seen = view.shows(np.column_stack([(free + 0.5) * CELL, np.full(len(free), 0.9)]), size, 0.8)
-        self._seen, self._hidden = free[seen], free[~seen]
+        is_visible = view.shows(np.column_stack([(free + 0.5) * CELL, np.full(len(free), 0.9)]), size, 0.8)
+        self._visible, self._hidden = free[is_visible], free[~is_visible]
         self._ids = itertools.count(1)
         self.tags: set[str] = set()
 
@@ -77,7 +77,7 @@ class Cast:
         """All actors; their ids count from 1."""
         rng, options = self._rng, self._options
         actors: list[Actor] = []
-        if not len(self._seen):
+        if not len(self._visible):
             return actors
         for _ in range(rng.integers(*options.people)):
             person = self._person()
@@ -92,7 +92,7 @@ class Cast:
         return actors
 
     def _goal(self) -> tuple[float, float]:
-        cells = self._seen[self._rng.integers(len(self._seen))]
+        cells = self._visible[self._rng.integers(len(self._visible))]
         x, y = (cells + self._rng.uniform(0.2, 0.8, 2)) * CELL
         return float(x), float(y)
 
@@ -178,21 +178,21 @@ class Cast:
         if rng.random() < options.bags:
             stays = [spell for spell in person.schedule if spell.walk is None and spell.start > 0]
             colour = furniture.pick(rng, furniture.CLOTHS, 0.1)
-            look = Surface(colour, str(rng.choice(["fabric", "plain"])), 0.4)
+            surface = Surface(colour, str(rng.choice(["fabric", "plain"])), 0.4)
             moment = stays[rng.integers(len(stays))].start + 0.4 if stays else 1e9
             left = rng.random() < 0.6
-            known = not left and rng.random() < 0.5
-            self.tags.add("left_bag" if left else "ghost" if known else "taken_bag")
-            return [Bag(next(self._ids), person, look, moment, left, known)]
+            was_background = not left and rng.random() < 0.5
+            self.tags.add("left_bag" if left else "ghost" if was_background else "taken_bag")
+            return [Bag(next(self._ids), person, surface, moment, left, was_background)]
         if rng.random() < options.extras * 0.6:
             return [Pushed(next(self._ids), "trolley", person, trolley(rng), 0.75)]
         return []
 
-    def _rounds(self, least: float, grid: OccupancyGrid) -> Walk | None:
+    def _rounds(self, min_length: float, grid: OccupancyGrid) -> Walk | None:
         for _ in range(4):
             start = self._outside() if self._rng.random() < 0.5 else self._goal()
             way = self._way(start, self._goal(), grid)
-            if way is not None and way.length > least:
+            if way is not None and way.length > min_length:
                 return way
         return None
 
@@ -216,6 +216,6 @@ class Cast:
         if kind == "robot":
             return Roller(number, kind, way, rng.uniform(0.2, 0.6), robot_solids(rng), 0.2)
         radius, colour = rng.uniform(0.08, 0.2), furniture.pick(rng, furniture.CLOTHS, 0.3)
-        look = Surface(colour, str(rng.choice(["checks", "stripes", "dots"])), 0, gloss=0.3)
+        surface = Surface(colour, str(rng.choice(["checks", "stripes", "dots"])), 0, gloss=0.3)
         hops, speed = rng.uniform(0.1, 0.8), rng.uniform(1, 3)
-        return Roller(number, kind, way, speed, [ball((radius,) * 3, (0, 0, 0), look)], radius, hops)
+        return Roller(number, kind, way, speed, [ball((radius,) * 3, (0, 0, 0), surface)], radius, hops)

@@ -6,7 +6,7 @@ import numpy as np
 
 from segue_isd.scene import furniture as f
 from segue_isd.scene.furniture import Piece, Seat
-from segue_isd.scene.parts import Part, Surface, ball, box, cylinder, moved, panel, placed, sheet, wheel
+from segue_isd.scene.parts import Part, Surface, ball, box, cylinder, panel, placed, sheet, transformed, wheel
 
 
 def bed(rng: np.random.Generator) -> Piece:
@@ -59,8 +59,8 @@ def kitchen_block(rng: np.random.Generator) -> Piece:
 
 def fridge(rng: np.random.Generator) -> Piece:
     """A refrigerator or vending machine."""
-    look = Surface(f.pick(rng, (*f.GREYS, (0.6, 0.15, 0.15))), "plain", 0.8, gloss=0.5)
-    parts = [box((0.7, 0.7, rng.uniform(1.6, 1.95)), (0, 0, 0), look)]
+    surface = Surface(f.pick(rng, (*f.GREYS, (0.6, 0.15, 0.15))), "plain", 0.8, gloss=0.5)
+    parts = [box((0.7, 0.7, rng.uniform(1.6, 1.95)), (0, 0, 0), surface)]
     if rng.random() < 0.4:
         parts.append(panel(0.5, 1.0, (-0.05, -0.36, 0.6), Surface((1, 1, 1), "goods", 0, glow=0.25)))
     else:
@@ -81,8 +81,8 @@ def plant(rng: np.random.Generator) -> Piece:
     for i in range(5):
         pose = placed(0, 0, 0.3 + tall * rng.uniform(0.35, 0.7), i * 0.63)
         share = rng.uniform(0.6, 1)
-        look = Surface((0.75 * share, 0.95 * share, 0.7 * share), "leaves", 0)
-        leaves.append(sheet(tall * 0.8, tall * 0.8, pose, look))
+        surface = Surface((0.75 * share, 0.95 * share, 0.7 * share), "leaves", 0)
+        leaves.append(sheet(tall * 0.8, tall * 0.8, pose, surface))
     return Piece(parts, 0.5, 0.5, plants=tuple(leaves))
 
 
@@ -109,7 +109,7 @@ def school_desk(rng: np.random.Generator) -> Piece:
     seats = []
     seat = f.chair(rng)
     for x in (-0.3, 0.3):
-        parts += moved(seat.parts, placed(x, -0.45, 0, np.pi + rng.uniform(-0.2, 0.2)))
+        parts += transformed(seat.parts, placed(x, -0.45, 0, np.pi + rng.uniform(-0.2, 0.2)))
         seats.append(Seat(x, -0.43, np.pi / 2, True))
     if rng.random() < 0.6:
         parts += f.things(rng, 1.1, 0.4, 0.75)
@@ -125,20 +125,20 @@ def dining(rng: np.random.Generator) -> Piece:
         for x in (-base.width / 4, base.width / 4):
             y = side * (base.depth / 2 + 0.2)
             turn = np.pi * (side < 0) + rng.uniform(-0.3, 0.3)
-            parts += moved(seat.parts, placed(x, y, 0, turn))
+            parts += transformed(seat.parts, placed(x, y, 0, turn))
             seats.append(Seat(x, y, -side * np.pi / 2, True))
     return Piece(parts, base.width, base.depth + 1.0, tuple(seats))
 
 
 def pillar(rng: np.random.Generator) -> Piece:
     """A column."""
-    look = Surface(f.pick(rng, f.GREYS), str(rng.choice(["concrete", "plaster", "tiles"])), 1.0)
+    surface = Surface(f.pick(rng, f.GREYS), str(rng.choice(["concrete", "plaster", "tiles"])), 1.0)
     side = rng.uniform(0.3, 0.55)
     if rng.random() < 0.5:
-        return Piece([cylinder(side / 2, 3.6, (0, 0, 0), look)], side, side)
+        return Piece([cylinder(side / 2, 3.6, (0, 0, 0), surface)], side, side)
     stripe = Surface((0.9, 0.75, 0.1), "stripes", 0.5)
     border = box((side + 0.02, side + 0.02, 0.5), (0, 0, 0.5), stripe)
-    return Piece([box((side, side, 3.6), (0, 0, 0), look), border], side, side)
+    return Piece([box((side, side, 3.6), (0, 0, 0), surface), border], side, side)
 
 
 def car(rng: np.random.Generator) -> Piece:
@@ -165,13 +165,13 @@ def car_parts(rng: np.random.Generator) -> list[Part]:
 def stairs(rng: np.random.Generator) -> Piece:
     """A flight of stairs that rises towards +y."""
     width, count = rng.uniform(1.6, 2.6), int(rng.integers(7, 12))
-    look = Surface(f.pick(rng, f.GREYS), str(rng.choice(["concrete", "speckles", "tiles"])), 0.8)
+    surface = Surface(f.pick(rng, f.GREYS), str(rng.choice(["concrete", "speckles", "tiles"])), 0.8)
     edge, rail = Surface((0.25, 0.25, 0.25)), f.metal(rng)
     parts = []
     for step in range(count):
         y, z = (step - count / 2) * 0.29, 0.17 * (step + 1)
         parts += [
-            box((width, 0.29, z), (0, y, 0), look),
+            box((width, 0.29, z), (0, y, 0), surface),
             box((width, 0.03, 0.012), (0, y - 0.13, z), edge),
             *(cylinder(0.015, 0.9, (x, y, z), rail) for x in (-width / 2 + 0.04, width / 2 - 0.04)),
         ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from segue.utils.arrays import Float64Array
 from segue_isd.scene.furniture import pick
-from segue_isd.scene.parts import Colour, Part, Shape, Surface, moved, placed, stems
+from segue_isd.scene.parts import Colour, Part, Shape, Surface, placed, stems, transformed
 
 X, Y, Z = np.eye(3)
 """Forward, left and up in a figure's own frame, whose origin is on the floor between the feet."""
@@ -55,7 +55,7 @@ class Pose:
     lean: float = 0.02  # of the trunk, forward
     sway: float = 0.0  # of the trunk, to the left
     twist: float = 0.0  # of the trunk, to the left
-    look: float = 0.0  # of the head, to the left
+    head_turn: float = 0.0  # of the head, to the left
     nod: float = 0.0  # of the head, forward
     lift: float = 0.0  # of the whole body above the floor, metres
 
@@ -111,7 +111,7 @@ class _Body:
         self._tubes: list[
             tuple[Float64Array, Float64Array, tuple[float, float], Float64Array, Surface, float]
         ] = []
-        self.others: list[Part] = []
+        self.other_parts: list[Part] = []
 
     def tube(
         self,
@@ -127,8 +127,8 @@ class _Body:
     def parts(self) -> list[Part]:
         *places, surfaces, tapers = zip(*self._tubes, strict=True)
         poses = stems(*(np.asarray(values, float) for values in places))
-        looks = zip(poses, surfaces, tapers, strict=True)
-        return [Part(Shape.TUBE, pose, surface, taper) for pose, surface, taper in looks] + self.others
+        tubes = zip(poses, surfaces, tapers, strict=True)
+        return [Part(Shape.TUBE, pose, surface, taper) for pose, surface, taper in tubes] + self.other_parts
 
     def legs(self) -> float:
         """Add the legs; the height of the lowest sole relative to the hips."""
@@ -180,15 +180,15 @@ class _Body:
 
         def egg(sizes: tuple[float, float, float], at: Float64Array, surface: Surface) -> None:
             axes = np.column_stack([sizes[0] * h * forward, sizes[1] * h * left, sizes[2] * h * up, at])
-            self.others.append(Part(Shape.BALL, axes, surface))
+            self.other_parts.append(Part(Shape.BALL, axes, surface))
 
         egg((0.056, 0.045, 0.068), middle, wear.face)
         egg((0.012, 0.008, 0.014), middle + 0.056 * h * forward - 0.008 * h * up, wear.skin)
         cap = middle + 0.018 * h * up - 0.012 * h * forward
         egg((0.056, 0.050, 0.060), cap, wear.hair)
         if wear.long_hair:
-            back = middle - 0.03 * h * forward
-            self.tube(back, back - 0.10 * h * up, (0.046 * h, 0.028 * h), wear.hair, 0.8, left)
+            nape = middle - 0.03 * h * forward
+            self.tube(nape, nape - 0.10 * h * up, (0.046 * h, 0.028 * h), wear.hair, 0.8, left)
         if wear.hat is not None:
             egg((0.062, 0.056, 0.050), middle + 0.038 * h * up - 0.004 * h * forward, wear.hat)
             egg((0.060, 0.040, 0.010), middle + 0.036 * h * up + 0.045 * h * forward, wear.hat)
@@ -212,7 +212,7 @@ def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Float6
     body.tube(chest + reach * left + middle, chest - reach * left + middle, girth, wear.top, 1.0, forward)
     hands = body.arms(chest + 0.018 * h * up, reach + 0.018 * h, trunk)
     body.tube(chest + 0.03 * h * up, neck + 0.01 * h * up, (0.031 * h, 0.031 * h), wear.skin, 0.9, left)
-    body.head(neck, trunk @ _turn(pose.nod, 0, pose.look))
+    body.head(neck, trunk @ _turn(pose.nod, 0, pose.head_turn))
     if wear.coat is not None:
         body.tube(waist - 0.16 * h * up, chest, (0.098 * h * wide, 0.084 * h * wide), wear.coat, 0.98, left)
     if wear.skirt is not None:
@@ -221,14 +221,14 @@ def figure(build: Build, wear: Wardrobe, pose: Pose) -> tuple[list[Part], Float6
     if wear.backpack is not None:
         spot = chest - 0.105 * h * wide * forward - 0.06 * h * up
         frame = np.column_stack([0.11 * h * forward, 0.17 * h * left, 0.24 * h * up, spot])
-        body.others.append(Part(Shape.BOX, frame, wear.backpack))
+        body.other_parts.append(Part(Shape.BOX, frame, wear.backpack))
     rise = np.array([0, 0, pose.lift - feet_low])
-    return moved(body.parts(), placed(*rise)), hands + rise
+    return transformed(body.parts(), placed(*rise)), hands + rise
 
 
-def _turn(forward: float, aside: float, around: float) -> Float64Array:
+def _turn(forward: float, aside: float, about_vertical: float) -> Float64Array:
     """Rotation whose columns are forward, left and up after leaning, swaying and twisting."""
-    c, s = np.cos(around), np.sin(around)
+    c, s = np.cos(about_vertical), np.sin(about_vertical)
     twist = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     c, s = np.cos(forward), np.sin(forward)
     lean = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
@@ -287,7 +287,9 @@ def dressed(rng: np.random.Generator, camouflage: tuple[Surface, Surface] | None
     top = Surface(pick(rng, _TOPS, 0.12), str(rng.choice(_PATTERNS)), 0, gloss=0.03)
     trousers = Surface(pick(rng, _TROUSERS, 0.06), str(rng.choice(["fabric", "denim"])), 0, gloss=0.03)
     if camouflage is not None:
-        top, trousers = (replace(look, tile=look.tile * 0.5, gloss=0.03, mirror=0.0) for look in camouflage)
+        top, trousers = (
+            replace(surface, tile=surface.tile * 0.5, gloss=0.03, mirror=0.0) for surface in camouflage
+        )
     shoes = Surface(pick(rng, _SHOES, 0.05), "plain", 0, gloss=0.25)
     kind = rng.random()
     coat = replace(top, texture="fabric") if 0.15 < kind < 0.35 and camouflage is None else None

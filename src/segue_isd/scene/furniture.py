@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segue_isd.scene.parts import Colour, Part, Surface, ball, box, cylinder, moved, panel, placed
+from segue_isd.scene.parts import Colour, Part, Surface, ball, box, cylinder, panel, placed, transformed
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,13 @@ def things(rng: np.random.Generator, width: float, depth: float, height: float) 
     parts = []
     for _ in range(rng.integers(1, 6)):
         x, y = rng.uniform(-0.42, 0.42) * width, rng.uniform(-0.38, 0.38) * depth
-        look = Surface(pick(rng, CLOTHS + GREYS, 0.2), "plain", 0.5, gloss=0.3)
+        surface = Surface(pick(rng, CLOTHS + GREYS, 0.2), "plain", 0.5, gloss=0.3)
         kind = rng.integers(3)
         if kind == 0:
-            parts.append(cylinder(rng.uniform(0.03, 0.06), rng.uniform(0.08, 0.25), (x, y, height), look))
+            parts.append(cylinder(rng.uniform(0.03, 0.06), rng.uniform(0.08, 0.25), (x, y, height), surface))
         elif kind == 1:
             size = rng.uniform((0.1, 0.1, 0.02), (0.3, 0.25, 0.12))
-            parts.append(box(size, (x, y, height), look, rng.uniform(0, 3)))
+            parts.append(box(size, (x, y, height), surface, rng.uniform(0, 3)))
         else:
             sheet = Surface((0.93, 0.93, 0.9), "papers", 0)
             parts.append(box((0.21, 0.3, 0.006), (x, y, height), sheet, rng.uniform(-0.6, 0.6)))
@@ -159,7 +159,7 @@ def desk(rng: np.random.Generator) -> Piece:
     parts += things(rng, width, depth * 0.7, height + 0.04)
     seat = office_chair(rng)
     turned = placed(rng.uniform(-0.15, 0.05), -0.62, 0, np.pi + rng.uniform(-0.5, 0.5))
-    parts += moved(seat.parts, turned)
+    parts += transformed(seat.parts, turned)
     screens = (screen,) if rng.random() < 0.4 else ()
     if not screens:
         parts.append(screen)
@@ -190,9 +190,11 @@ def rack(rng: np.random.Generator) -> Piece:
         x = -width / 2 + 0.1
         while x < width / 2 - 0.3:
             w, tall = rng.uniform(0.25, 0.6), rng.uniform(0.2, 0.42)
-            look = _carton(rng)
+            surface = _carton(rng)
             if rng.random() < 0.85 and x + w < width / 2:
-                parts.append(box((w, depth * rng.uniform(0.6, 0.95), tall), (x + w / 2, 0, z + 0.04), look))
+                parts.append(
+                    box((w, depth * rng.uniform(0.6, 0.95), tall), (x + w / 2, 0, z + 0.04), surface)
+                )
             x += w + rng.uniform(0.02, 0.15)
     return Piece(parts, width, depth)
 
@@ -246,13 +248,13 @@ def lockers(rng: np.random.Generator) -> Piece:
 def sofa(rng: np.random.Generator) -> Piece:
     """A sofa for two or three."""
     width = rng.uniform(1.5, 2.2)
-    look = cloth(rng)
+    surface = cloth(rng)
     pillow = Surface(pick(rng, CLOTHS, 0.2), str(rng.choice(["stripes", "dots", "plaid"])), 0.4)
     parts = [
-        box((width, 0.85, 0.4), (0, 0, 0.05), look),
-        box((width, 0.22, 0.45), (0, 0.33, 0.42), look),
-        box((0.2, 0.85, 0.58), (-width / 2 + 0.1, 0, 0.05), look),
-        box((0.2, 0.85, 0.58), (width / 2 - 0.1, 0, 0.05), look),
+        box((width, 0.85, 0.4), (0, 0, 0.05), surface),
+        box((width, 0.22, 0.45), (0, 0.33, 0.42), surface),
+        box((0.2, 0.85, 0.58), (-width / 2 + 0.1, 0, 0.05), surface),
+        box((0.2, 0.85, 0.58), (width / 2 - 0.1, 0, 0.05), surface),
         ball((0.2, 0.1, 0.2), (-width / 4, 0.15, 0.6), pillow),
     ]
     seats = tuple(Seat(x, -0.15, -np.pi / 2, True) for x in (-width / 4, width / 4))
@@ -261,5 +263,5 @@ def sofa(rng: np.random.Generator) -> Piece:
 
 def bin_(rng: np.random.Generator) -> Piece:
     """A waste bin."""
-    look = Surface(pick(rng, GREYS), "metal", 0.4, gloss=0.3)
-    return Piece([cylinder(rng.uniform(0.13, 0.24), rng.uniform(0.35, 0.8), (0, 0, 0), look)], 0.5, 0.5)
+    surface = Surface(pick(rng, GREYS), "metal", 0.4, gloss=0.3)
+    return Piece([cylinder(rng.uniform(0.13, 0.24), rng.uniform(0.35, 0.8), (0, 0, 0), surface)], 0.5, 0.5)

@@ -10,7 +10,7 @@ import numpy as np
 
 from segue.utils.arrays import Float64Array
 from segue_isd.render.gl import LIGHTS
-from segue_isd.scene.camera import facing, perspective, whole
+from segue_isd.scene.camera import facing, homogeneous, perspective
 from segue_isd.scene.rooms import Room
 
 Rgb = tuple[float, float, float]
@@ -35,7 +35,7 @@ class Light:
     def projection(self) -> Float64Array:
         """(4, 4), world to the clip space of its shadow map."""
         aside = (1, 0, 0) if abs(self.towards[2]) > 0.9 else (0, 0, 1)
-        pose = whole(facing(self.place, self.towards, aside))
+        pose = homogeneous(facing(self.place, self.towards, aside))
         if self.is_sun:
             lens = np.diag([1 / self.reach, 1 / self.reach, 2 / 40.0, 1])  # depths from 0 to 40 m
             lens[2, 3] = -1
@@ -92,8 +92,8 @@ class Gains:
 def gains_at(events: tuple[LightEvent, ...], count: int, time: float, automatic: float) -> Gains:
     """Gains of so many lights at a moment."""
     lights, ambient = _power(events, count, time)
-    before = [_power(events, count, time - lag) for lag in (0.15, 0.35, 0.6)]
-    level = float(np.mean([np.mean([*group, around]) for group, around in before]))
+    delayed = [_power(events, count, time - lag) for lag in (0.15, 0.35, 0.6)]
+    level = float(np.mean([np.mean([*group, ambient]) for group, ambient in delayed]))
     return Gains(lights, ambient, level**-automatic if level > 0 else 1.0)
 
 
@@ -114,7 +114,7 @@ class Conditions(NamedTuple):
 
     lamps: int
     strength: float
-    around: float
+    ambient: float
     brightness: float
 
 
@@ -140,9 +140,9 @@ def draw_lighting(rng: np.random.Generator, room: Room, name: str) -> Lighting:
     warmth = {"evening": 0.25, "night": by_night, "mixed": 0.12}.get(name, else_)
     count = min(count, LIGHTS - len(lights))
     lights += _lamps(rng, room, count, like.strength, _warm(warmth), soft=name == "neon")
-    around = like.around * rng.uniform(0.7, 1.4)
-    up = 0.25 * around + 0.35 * around * np.asarray(room.floor.colour) ** 2
-    down = around * np.asarray(_warm(warmth * 0.6))
+    ambient = like.ambient * rng.uniform(0.7, 1.4)
+    up = 0.25 * ambient + 0.35 * ambient * np.asarray(room.floor.colour) ** 2
+    down = ambient * np.asarray(_warm(warmth * 0.6))
     cast = np.exp(rng.normal(0, 0.05, 3))
     return Lighting(name, tuple(lights), _rgb(up), _rgb(down), 1.0, _rgb(cast / cast.mean()))
 

@@ -21,11 +21,11 @@ from segue_isd.scene.parts import (
     Wave,
     box,
     chained,
-    moved,
     numbered,
     placed,
     scaled,
     sheet,
+    transformed,
 )
 
 
@@ -65,7 +65,7 @@ class Turning:
         turn = placed(0, 0, 0, self.angle(time))
         if self.about == "x":
             turn[:, :3] = np.roll(turn[:, :3], 1, (0, 1))
-        return numbered(moved(self.solids, chained(self.pivot, turn)), self.id)
+        return numbered(transformed(self.solids, chained(self.pivot, turn)), self.id)
 
 
 Mover = Slide | Turning
@@ -75,7 +75,7 @@ def fan(rng: np.random.Generator, hub: Float64Array, surface: Surface) -> Turnin
     """A ceiling fan of four blades. ``hub``: (3, 4), its middle to the world."""
     length, speed = rng.uniform(0.45, 0.65), rng.uniform(2, 14)
     blade = Part(Shape.BOX, scaled((length, 0.14, 0.015), (length / 2 + 0.08, 0, 0)), surface)
-    blades = [part for turn in range(4) for part in moved([blade], placed(0, 0, 0, turn * np.pi / 2))]
+    blades = [part for turn in range(4) for part in transformed([blade], placed(0, 0, 0, turn * np.pi / 2))]
     return Turning("fan", hub, blades, lambda time: speed * time)
 
 
@@ -104,16 +104,16 @@ def swaying(rng: np.random.Generator, leaves: Sequence[Part], pose: Float64Array
     for leaf in leaves:
         wave = Wave(rng.uniform(0.02, 0.07), rng.uniform(0.3, 0.8), rng.uniform(1, 4), rng.uniform(0, 6))
         solids.append(replace(leaf, wave=wave, id=MOVING_BACKGROUND))
-    return Slide("plant", tuple(moved(solids, pose)))
+    return Slide("plant", tuple(transformed(solids, pose)))
 
 
 def hanging_sign(rng: np.random.Generator, place: tuple[float, float, float]) -> Turning:
     """A sign on two cords that meet the ceiling at ``place``."""
-    look = Surface((1, 1, 1), "sign", 0, gloss=0.3)
+    surface = Surface((1, 1, 1), "sign", 0, gloss=0.3)
     cord = Surface((0.2, 0.2, 0.2))
     drop = rng.uniform(0.2, 0.5)
     solids = (
-        box((0.9, 0.03, 0.35), (0, 0, -drop - 0.35), look),
+        box((0.9, 0.03, 0.35), (0, 0, -drop - 0.35), surface),
         box((0.01, 0.01, drop), (-0.35, 0, -drop), cord),
         box((0.01, 0.01, drop), (0.35, 0, -drop), cord),
     )

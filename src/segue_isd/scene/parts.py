@@ -140,15 +140,15 @@ def stems(
     return np.stack(columns, axis=-1)
 
 
-def moved(parts: Iterable[Part], pose: Float64Array) -> list[Part]:
+def transformed(parts: Iterable[Part], pose: Float64Array) -> list[Part]:
     """The parts after another pose. ``pose``: (3, 4), done after the parts' own."""
     parts = list(parts)
     if not parts:
         return []
     poses = chained(pose, np.stack([part.pose for part in parts]))
     return [
-        Part(part.shape, there, part.surface, part.taper, part.id, part.wave)
-        for part, there in zip(parts, poses, strict=True)
+        Part(part.shape, part_pose, part.surface, part.taper, part.id, part.wave)
+        for part, part_pose in zip(parts, poses, strict=True)
     ]
 
 
@@ -157,12 +157,12 @@ def numbered(parts: Iterable[Part], id: int) -> list[Part]:
     return [Part(part.shape, part.pose, part.surface, part.taper, id, part.wave) for part in parts]
 
 
-_HALF, _WHOLE, _RISING = (-0.5, 0.5), (-1.0, 1.0), (0.0, 1.0)
+_HALF, _FULL, _RISING = (-0.5, 0.5), (-1.0, 1.0), (0.0, 1.0)
 _UNIT_BOXES = {
     Shape.BOX: (_HALF, _HALF, _HALF),
-    Shape.BALL: (_WHOLE, _WHOLE, _WHOLE),
-    Shape.CYLINDER: (_WHOLE, _WHOLE, _RISING),
-    Shape.TUBE: (_WHOLE, _WHOLE, _RISING),
+    Shape.BALL: (_FULL, _FULL, _FULL),
+    Shape.CYLINDER: (_FULL, _FULL, _RISING),
+    Shape.TUBE: (_FULL, _FULL, _RISING),
     Shape.SHEET: (_HALF, (0.0, 0.0), _HALF),
 }
 """Limits of the unit shapes along x, y and z; waves and tapers aside."""

@@ -32,25 +32,27 @@ def nearest_free(point: tuple[float, float], grid: OccupancyGrid) -> Cell | None
 
 def find_way(grid: OccupancyGrid, start: Cell, goal: Cell) -> list[Cell] | None:
     """Shortest way between free cells, or None. ``grid``: (X, Y), bool, True where a cell is taken."""
-    taken = np.pad(grid, 1, constant_values=True)
-    links = [_links(taken, dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
+    blocked = np.pad(grid, 1, constant_values=True)
+    links = [_links(blocked, dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if dx or dy]
     lengths, first, second = (np.concatenate(part) for part in zip(*links, strict=True))
-    graph = coo_array((lengths, (first, second)), (taken.size, taken.size))
-    begin, end = (int(np.ravel_multi_index(np.add(cell, 1), taken.shape)) for cell in (start, goal))
-    _, before = dijkstra(graph, indices=begin, return_predecessors=True)
+    graph = coo_array((lengths, (first, second)), (blocked.size, blocked.size))
+    begin, end = (int(np.ravel_multi_index(np.add(cell, 1), blocked.shape)) for cell in (start, goal))
+    _, predecessors = dijkstra(graph, indices=begin, return_predecessors=True)
     way = [end]
     while way[-1] != begin:
-        if (last := int(before[way[-1]])) < 0:
+        if (last := int(predecessors[way[-1]])) < 0:
             return None
         way.append(last)
-    return [(int(x) - 1, int(y) - 1) for x, y in zip(*np.unravel_index(way[::-1], taken.shape), strict=True)]
+    return [
+        (int(x) - 1, int(y) - 1) for x, y in zip(*np.unravel_index(way[::-1], blocked.shape), strict=True)
+    ]
 
 
-def _links(taken: OccupancyGrid, dx: int, dy: int) -> tuple[Float64Array, Indices, Indices]:
+def _links(blocked: OccupancyGrid, dx: int, dy: int) -> tuple[Float64Array, Indices, Indices]:
     """Lengths of the steps in a direction, and the cells that they join; none cuts a corner."""
-    beside = (np.roll(taken, (-x, -y), (0, 1)) for x, y in ((0, 0), (dx, 0), (0, dy), (dx, dy)))
-    free = np.flatnonzero(~np.logical_or.reduce(list(beside)))
-    return np.full(len(free), np.hypot(dx, dy)), free, free + dx * taken.shape[1] + dy
+    shifted = (np.roll(blocked, (-x, -y), (0, 1)) for x, y in ((0, 0), (dx, 0), (0, dy), (dx, dy)))
+    free = np.flatnonzero(~np.logical_or.reduce(list(shifted)))
+    return np.full(len(free), np.hypot(dx, dy)), free, free + dx * blocked.shape[1] + dy
 
 
 def _clear(grid: OccupancyGrid, first: Cell, second: Cell) -> bool:
@@ -61,12 +63,12 @@ def _clear(grid: OccupancyGrid, first: Cell, second: Cell) -> bool:
 
 def smooth_way(grid: OccupancyGrid, way: list[Cell]) -> Float64Array:
     """Points (N, 2) in metres along a way without detours, its corners rounded."""
-    kept, last = [way[0]], 0
+    corners, last = [way[0]], 0
     while last < len(way) - 1:
         farther = range(len(way) - 1, last + 1, -1)
         last = next((i for i in farther if _clear(grid, way[last], way[i])), last + 1)
-        kept.append(way[last])
-    points = (np.asarray(kept, float) + 0.5) * CELL
+        corners.append(way[last])
+    points = (np.asarray(corners, float) + 0.5) * CELL
     for _ in range(3):  # Chaikin's corner cutting
         if len(points) < 3:
             break

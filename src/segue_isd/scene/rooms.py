@@ -11,7 +11,7 @@ import numpy.typing as npt
 from segue.utils.arrays import Float64Array
 from segue_isd.scene import furniture as f
 from segue_isd.scene.moving import Mover, Slide, curtain, door, fan, hanging_sign, swaying
-from segue_isd.scene.parts import Part, Surface, box, chained, moved, numbered, panel, placed
+from segue_isd.scene.parts import Part, Surface, box, chained, numbered, panel, placed, transformed
 from segue_isd.scene.templates import TEMPLATES, Template
 
 CELL = 0.25
@@ -31,7 +31,7 @@ class Room:
     parts: list[Part]
     floor: Surface
     wall: Surface
-    taken: npt.NDArray[np.bool_]  # cells (x, y) that no feet fit
+    occupied: npt.NDArray[np.bool_]  # cells (x, y) that no feet fit
     movers: list[Mover] = field(default_factory=list)
     seats: list[tuple[float, float, float, bool]] = field(default_factory=list)  # x, y, turn, on a chair
     openings: list[tuple[float, float]] = field(default_factory=list)  # x, y just inside of doors
@@ -49,8 +49,8 @@ def furnish(rng: np.random.Generator, template: str, liveliness: float) -> Room:
         floor = replace(floor, mirror=mirror)
     kind, tile = plan.walls[rng.integers(len(plan.walls))]
     wall = Surface(f.pick(rng, plan.tint), kind, tile, gloss=0.05)
-    taken = np.zeros((int(size[0] / CELL), int(size[1] / CELL)), bool)
-    room = Room(template, size, [], floor, wall, taken)
+    occupied = np.zeros((int(size[0] / CELL), int(size[1] / CELL)), bool)
+    room = Room(template, size, [], floor, wall, occupied)
     _Builder(rng, plan, room, liveliness).build()
     if floor.mirror and room.mirror is None:
         room.mirror = np.array([0.0, 0.0, 1.0, 0.0])
@@ -101,11 +101,11 @@ class _Builder:
         skirting = Surface(f.pick(self.rng, f.WOODS + f.GREYS), "plain", 1.0)
         for number in range(4):
             pose, length = self._wall(number)
-            look = accent if number == 1 else wall
-            parts = [box((length + 0.4, 0.2, h), (0, 0.1, 0), look)]
+            surface = accent if number == 1 else wall
+            parts = [box((length + 0.4, 0.2, h), (0, 0.1, 0), surface)]
             if self.room.template not in ("warehouse", "parking"):
                 parts.append(box((length, 0.02, 0.09), (0, -0.01, 0), skirting))
-            room.parts += moved(parts, pose)
+            room.parts += transformed(parts, pose)
 
     def _openings(self) -> None:
         rng, room = self.rng, self.room
@@ -130,8 +130,8 @@ class _Builder:
                 parts.append(panel(0.92, tall, (x, -0.005, 0), Surface((0.12, 0.12, 0.13))))
                 room.movers.append(door(rng, hinge, leaf_parts))
             else:
-                parts += moved(leaf_parts, placed(x - 0.46, -0.02))
-            room.parts += moved(parts, pose)
+                parts += transformed(leaf_parts, placed(x - 0.46, -0.02))
+            room.parts += transformed(parts, pose)
             self.spots[number].append(x)
             inside_x, inside_y, _ = chained(pose, placed(x, -0.5))[:, 3].tolist()
             room.openings.append((inside_x, inside_y))
@@ -157,16 +157,16 @@ class _Builder:
             blinds = Surface(f.pick(rng, (*f.GREYS, (0.9, 0.85, 0.75))), "blinds", 0)
             down = tall * rng.uniform(0.2, 0.8)
             parts.append(panel(width, down, (x, -0.05, sill + tall - down), blinds))
-        room.parts += moved(parts, pose)
+        room.parts += transformed(parts, pose)
         place = chained(pose, placed(x, 0, sill + tall / 2))[:, 3]
         room.windows.append((place, -pose[:, 1]))
         if rng.random() < 0.6:
             colour = f.pick(rng, (*f.CLOTHS, (0.9, 0.88, 0.82)), 0.15)
-            look = Surface(colour, str(rng.choice(["fabric", "stripes", "dots"])), 0.5)
+            surface = Surface(colour, str(rng.choice(["fabric", "stripes", "dots"])), 0.5)
             for side in (-1, 1):
                 spread = width * rng.uniform(0.25, 0.5)
                 hung = chained(pose, placed(x + side * (width / 2 + 0.1 - spread / 2), -0.12, sill - 0.5))
-                self._draught(curtain(rng, spread, tall + 0.6, hung, look))
+                self._draught(curtain(rng, spread, tall + 0.6, hung, surface))
 
     def _stand(self, piece: f.Piece, pose: Float64Array) -> bool:
         """Put a piece into the room unless it stands in something else or in a doorway."""
@@ -182,16 +182,16 @@ class _Builder:
         x1, y1 = np.ceil(cells[1]).astype(int)
         doors = np.reshape(room.openings, (-1, 2))
         in_doorway = ((low - 0.4 < doors) & (doors < high + 0.4)).all(axis=1)
-        if room.taken[x0:x1, y0:y1].any() or in_doorway.any():
+        if room.occupied[x0:x1, y0:y1].any() or in_doorway.any():
             return False
-        room.taken[x0:x1, y0:y1] = True
-        room.parts += moved(piece.parts, pose)
+        room.occupied[x0:x1, y0:y1] = True
+        room.parts += transformed(piece.parts, pose)
         angle = float(np.arctan2(pose[1, 0], pose[0, 0]))
         for seat in piece.seats:
             x, y, _ = chained(pose, placed(seat.x, seat.y))[:, 3].tolist()
             room.seats.append((x, y, angle + seat.turn, seat.sitting))
         if piece.screens:
-            screens = tuple(moved(piece.screens, pose))
+            screens = tuple(transformed(piece.screens, pose))
             room.movers.append(Slide("screen", screens, (0, 0), self.rng.uniform(0.5, 3)))
         if piece.plants:
             self._draught(swaying(self.rng, piece.plants, pose))
@@ -253,21 +253,23 @@ class _Builder:
                 kind = rng.random()
                 if kind < 0.1 and room.mirror is None:
                     glass = Surface((0.6, 0.63, 0.65), gloss=0.2, mirror=0.95)
-                    room.parts += moved([panel(0.9, 1.5, (x, -0.012, 0.5), glass)], pose)
+                    room.parts += transformed([panel(0.9, 1.5, (x, -0.012, 0.5), glass)], pose)
                     inward = -pose[:, 1]
                     front = chained(pose, placed(x, -0.024))[:, 3]
                     room.mirror = np.array([*inward, -inward @ front])
                 elif kind < 0.1 + 0.15 * (1 + self.liveliness):
                     image = Surface((1, 1, 1), "broadcast", 1.6, glow=0.5, gloss=0.2)
                     frame = Surface((0.08, 0.08, 0.08), gloss=0.4)
-                    room.parts += moved([box((1.1, 0.06, 0.68), (x, -0.03, 1.35), frame)], pose)
-                    solids = tuple(moved([panel(1.0, 0.58, (x, -0.055, 1.4), image)], pose))
+                    room.parts += transformed([box((1.1, 0.06, 0.68), (x, -0.03, 1.35), frame)], pose)
+                    solids = tuple(transformed([panel(1.0, 0.58, (x, -0.055, 1.4), image)], pose))
                     jump = rng.uniform(0.2, 2.5) if rng.random() < 0.6 else 0.0
                     room.movers.append(Slide("screen", solids, (0.2, 0.05), jump))
                 else:
-                    look = Surface((1, 1, 1), str(rng.choice(prints)), 0, gloss=0.1)
+                    surface = Surface((1, 1, 1), str(rng.choice(prints)), 0, gloss=0.1)
                     wide, tall = rng.uniform(0.4, 1.5), rng.uniform(0.4, 1.1)
-                    room.parts += moved([panel(wide, tall, (x, -0.012, rng.uniform(1.2, 1.5)), look)], pose)
+                    room.parts += transformed(
+                        [panel(wide, tall, (x, -0.012, rng.uniform(1.2, 1.5)), surface)], pose
+                    )
 
     def _ceiling(self) -> None:
         rng, room = self.rng, self.room
@@ -297,5 +299,5 @@ class _Builder:
             pose, length = self._wall(number)
             spot = chained(pose, placed(rng.uniform(-0.5, 0.5) * max(length - wide, 0.1), -0.35))
             if self._stand(f.Piece(stand, wide, 0.6), spot):
-                room.movers.append(Slide(sliding.surface.texture, tuple(moved([sliding], spot)), speed))
+                room.movers.append(Slide(sliding.surface.texture, tuple(transformed([sliding], spot)), speed))
                 return

@@ -144,10 +144,10 @@ class Scene:
     def _moving(self, time: float) -> list[Part]:
         parts = [part for actor in self.actors for part in actor.parts(time)]
         for number, mover in enumerate(self.movers):
-            own = mover.parts(time)
-            if own and own[0].id == MOVING_BACKGROUND:
-                own = numbered(own, MOVING_BACKGROUND + number)
-            parts += own
+            parts_of_mover = mover.parts(time)
+            if parts_of_mover and parts_of_mover[0].id == MOVING_BACKGROUND:
+                parts_of_mover = numbered(parts_of_mover, MOVING_BACKGROUND + number)
+            parts += parts_of_mover
         return parts
 
 
@@ -172,7 +172,7 @@ def build_scene(
         np.random.default_rng(child) for child in children
     )
     template = str(for_choice.choice(list(templates)))
-    lighting_name = _chosen(for_choice, options.lightings)
+    lighting_name = _draw_option(for_choice, options.lightings)
     fps = float(for_choice.choice(options.rates))
     if shared_room is not None:
         shared, template = shared_room
@@ -186,7 +186,7 @@ def build_scene(
         darken(room)
     lighting = draw_lighting(for_light, room, lighting_name)
     length = frames / fps
-    camera = draw_camera(for_camera, room, _chosen(for_camera, options.cameras), size, length)
+    camera = draw_camera(for_camera, room, _draw_option(for_camera, options.cameras), size, length)
     cast = Cast(for_actors, room, camera.at(0), size, length, options.cast)
     actors = cast.draw()
     events = draw_events(for_events, lighting, length, options.events)
@@ -222,7 +222,7 @@ def build_scene(
     )
 
 
-def _chosen(rng: np.random.Generator, options: Sequence[tuple[str, float]]) -> str:
+def _draw_option(rng: np.random.Generator, options: Sequence[tuple[str, float]]) -> str:
     names, chances = zip(*options, strict=True)
     return str(rng.choice(names, p=np.asarray(chances) / np.sum(chances)))
 
@@ -247,14 +247,14 @@ def _best_window(
     view = camera.at(0)
     scores = []
     for start in starts:
-        score, before = 0.0, None
+        score, previous = 0.0, None
         for time in np.linspace(start, start + length, 5):
             spots = [sphere[:3] for actor in actors for sphere in actor.spheres(time)[:1]]
             here = np.asarray(spots, float).reshape(-1, 3)
             inside = view.shows(here, size, 0.5)
             score += float(inside.sum())
-            if before is not None and before.shape == here.shape:
-                score += 2.0 * float((inside & (np.linalg.norm(here - before, axis=1) > 0.03)).sum())
-            before = here
+            if previous is not None and previous.shape == here.shape:
+                score += 2.0 * float((inside & (np.linalg.norm(here - previous, axis=1) > 0.03)).sum())
+            previous = here
         scores.append(score)
     return float(starts[int(np.argmax(scores))])

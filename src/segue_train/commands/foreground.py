@@ -26,7 +26,7 @@ from segue_train.commands.making import (
     MOBILENET,
     PAPER,
     Data,
-    Prepared,
+    RecipeSetup,
     names_in,
     refuse_trained,
     training,
@@ -59,10 +59,14 @@ class Pooled(Data):
     videos of moving cameras: `shipped`, or a file. They show what a network does to itself, as where its
     masks stay. Several take turns."""
 
+    sway: bool = option(False)
+    """Let parts of videos of moving cameras, brought to rest, sway in most clips: leaves, water, crowds. To
+    find them takes some seconds a video."""
+
     validation_data: FilePath | None = option(None, flags="validate")
     """Folder of videos in CDnet's layout to measure F on while training."""
 
-    def prepare(self, make: Callable[..., pool_recipes.MustanLiteRecipe], run: Values) -> Prepared:
+    def prepare(self, make: Callable[..., pool_recipes.MustanLiteRecipe], run: Values) -> RecipeSetup:
         """Draw the pool, unless it is there."""
         from segue_train.checkpoints import claim_folder
         from segue_train.validation import f_measure
@@ -97,6 +101,7 @@ class Pooled(Data):
             workers=run["workers"],
             report=notice,
             sessions=self.sessions or (),
+            sway=self.sway,
         )
         scored = [(video, None) for video in held_out]
         validate = held_out and (lambda network: f_measure(recipe.runnable(network), scored))
@@ -111,7 +116,7 @@ class Pooled(Data):
     **LITE,
     steps=pool_recipes.STEPS,
 )
-def mustan_lite(pooled: Pooled, options: Values, run: Values) -> Prepared:
+def mustan_lite(pooled: Pooled, options: Values, run: Values) -> RecipeSetup:
     """Train mustan-lite: what moves, and its shadows.
 
     Objects are cut out of the data and move through its images. torchvision's own MobileNetV2 needs
@@ -235,15 +240,15 @@ _MUSTAN_RECIPE = Options(mustan_recipe.MustanRecipe, defaults={"size": "240x320"
 
 def _mustan(
     name: Literal["mustan1", "mustan2"], data: ListedVideos, network: Values, recipe: Values
-) -> Prepared:
+) -> RecipeSetup:
     videos = data.gather()
     kinds = [kind for kind in (videos.real, videos.rendered) if kind]
     rendered = (IsdClip.of(video) for kind in kinds for video in kind)
     if network["depth_channels"] and not any(clip.has_depth for clip in rendered):
         raise TrainingError("--depth: no video brings depth maps; `segue synth isd` renders videos that do")
     options = network | {"depth_channels": int(network["depth_channels"])}
-    made = mustan_recipe.MustanRecipe(name, kinds, options, **recipe)
-    return made, {"validate": data.validation(videos)}
+    mustan = mustan_recipe.MustanRecipe(name, kinds, options, **recipe)
+    return mustan, {"validate": data.validation(videos)}
 
 
 @training(
@@ -255,7 +260,7 @@ def _mustan(
     steps=mustan_recipe.STEPS,
     save_every=1000,
 )
-def mustan1(data: ListedVideos, network: Values, recipe: Values, run: Values) -> Prepared:
+def mustan1(data: ListedVideos, network: Values, recipe: Values, run: Values) -> RecipeSetup:
     """Train MUSTAN1: a context network and a frame network, joined by attention.
 
     Examples:
@@ -276,7 +281,7 @@ def mustan1(data: ListedVideos, network: Values, recipe: Values, run: Values) ->
     steps=mustan_recipe.STEPS,
     save_every=1000,
 )
-def mustan2(data: ListedVideos, network: Values, recipe: Values, run: Values) -> Prepared:
+def mustan2(data: ListedVideos, network: Values, recipe: Values, run: Values) -> RecipeSetup:
     """Train MUSTAN2: encoders for past, present and future, joined by fusion blocks.
 
     With videos of several kinds, half of each batch is real and half rendered.
@@ -312,7 +317,7 @@ class FlowMode(OptionModel):
     validate_every=2000,
     save_every=2000,
 )
-def hofam(data: VideoData, mode: Values, options: Values, run: Values) -> Prepared:
+def hofam(data: VideoData, mode: Values, options: Values, run: Values) -> RecipeSetup:
     """Train HOFAM, or STAM with a single flow.
 
     Composite images of the release (`hofam=FOLDER`: frame, flow and labels side by side) bring their flow;
@@ -378,7 +383,7 @@ class Scenes(VideoData):
     steps=None,
     save_every=1000,
 )
-def fgsegnet(data: Scenes, options: Values, run: Values) -> Prepared:
+def fgsegnet(data: Scenes, options: Values, run: Values) -> RecipeSetup:
     """Train FgSegNet_v2, from a few frames of each scene.
 
     Published is a network for each scene: its score on these frames means nothing, and it knows no other
@@ -401,9 +406,9 @@ def fgsegnet(data: Scenes, options: Values, run: Values) -> Prepared:
         numbers = None if published is None else published[video.key]
         scenes.append((video, fgsegnet_recipe.split_frames(video, data.frames, numbers)))
     recipe = fgsegnet_recipe.FgSegNetRecipe(scenes, **options)
-    count, held_back = (sum(len(split[part]) for _, split in scenes) for part in (0, 1))
+    count, num_validation = (sum(len(split[part]) for _, split in scenes) for part in (0, 1))
     name = scenes[0][0].key if len(scenes) == 1 else f"{len(scenes)} scenes"
-    notice(f"{name}: {count} frames to learn from, {held_back} to validate")
+    notice(f"{name}: {count} frames to learn from, {num_validation} to validate")
     epoch = math.ceil(count / (recipe.batch * run["accumulate"]))
     steps = run.get("steps") or data.epochs * epoch
     return recipe, {"steps": steps, "validate": recipe.validate, "validate_every": epoch}

@@ -16,7 +16,7 @@ from segue.models.seqformer import SeqFormer, Size
 from segue.options import FilePath, OptionModel, option
 from segue.sessions.official import SHORT_SIDE
 from segue.utils.notices import notice
-from segue_train.commands.making import CLASSIFIER, LITE, PAPER, Prepared, training
+from segue_train.commands.making import CLASSIFIER, LITE, PAPER, RecipeSetup, training
 from segue_train.commands.objects import LabelledImages
 from segue_train.data.instance_augment import PUBLISHED, STILLS
 from segue_train.data.instance_clips import Classed as ClassedItem
@@ -83,21 +83,21 @@ def _sized(recipe: PublishedRecipe, run: Values) -> Values:
     return {"accumulate": accumulate, "steps": run.get("steps") or recipe.steps(devices * accumulate)}
 
 
-def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
+def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Values) -> RecipeSetup:
     small = network["backbone"] == "r18"
     sources, names = clip_sources(tubes.data, PUBLISHED.halved() if small else PUBLISHED)
     options = network | {"classes": json.dumps(dict(names))}
     if run["resume"]:
         recipe = recipe | {"trunk": None, "start": None}
-    made = PublishedRecipe(
+    published = PublishedRecipe(
         name=f"{kind}-{network['backbone']}",
         build=partial(instance_network, kind, **options),
         sources=sources,
         **recipe,
     )
     notice(f"{sum(map(len, sources))} clips an epoch, {len(names)} classes")
-    return made, {
-        **_sized(made, run),
+    return published, {
+        **_sized(published, run),
         "validate": tubes.validation(sources, names, R18_SHORT_SIDE if small else SHORT_SIDE),
     }
 
@@ -117,7 +117,7 @@ def _published(kind: str, tubes: Tubes, network: Values, recipe: Values, run: Va
     validate_every=5000,
     save_every=2000,
 )
-def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
+def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> RecipeSetup:
     """Train SeqFormer on YouTube-VIS, and COCO beside it, by the published recipe.
 
     As published are 16 clips a step, 2 on each of 8 devices; on fewer devices batches are accumulated.
@@ -153,7 +153,7 @@ def seqformer(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Pre
     accumulate=None,
     save_every=2000,
 )
-def seqformer_coco(tubes: Tubes, network: Values, recipe: Values, run: Values) -> Prepared:
+def seqformer_coco(tubes: Tubes, network: Values, recipe: Values, run: Values) -> RecipeSetup:
     """Train SeqFormer on the still images of COCO, from which the training on videos begins.
 
     As its authors did: one frame, all 80 categories by their numbers, 50 epochs of 16 images a step, the
@@ -168,7 +168,7 @@ def seqformer_coco(tubes: Tubes, network: Values, recipe: Values, run: Values) -
     """
     if run["resume"]:
         recipe = recipe | {"trunk": None, "start": None}
-    made = PublishedRecipe(
+    published = PublishedRecipe(
         name=f"seqformer-{network['backbone']}-coco",
         build=partial(SeqFormer, network["backbone"], Size(classes=COCO_CHANNELS)),
         sources=still_sources(tubes.data, STILLS),
@@ -176,8 +176,8 @@ def seqformer_coco(tubes: Tubes, network: Values, recipe: Values, run: Values) -
         falls=STILL_DROPS,
         **recipe,
     )
-    notice(f"{sum(map(len, made.sources))} images an epoch")
-    return made, _sized(made, run)
+    notice(f"{sum(map(len, published.sources))} images an epoch")
+    return published, _sized(published, run)
 
 
 @training(
@@ -199,7 +199,7 @@ def seqformer_coco(tubes: Tubes, network: Values, recipe: Values, run: Values) -
     validate_every=5000,
     save_every=2000,
 )
-def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: Values) -> Prepared:
+def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: Values) -> RecipeSetup:
     """Train MS-STS VIS with its discriminator; it may start from weights of SeqFormer.
 
     As published are 10 clips a step; on fewer devices batches are accumulated.
@@ -224,7 +224,7 @@ def msstsvis(tubes: Tubes, network: Values, parts: Values, recipe: Values, run: 
     **{**PAPER, "workers": 1, "log_every": 20},
     steps=None,
 )
-def msstsvis_r18(tubes: Tubes, recipe: Values, run: Values) -> Prepared:
+def msstsvis_r18(tubes: Tubes, recipe: Values, run: Values) -> RecipeSetup:
     """Train a small MS-STS VIS on ResNet-18 that a processor can train: half the layers and image sizes.
 
     The rest is the recipe of `segue train msstsvis`.
@@ -270,7 +270,7 @@ class Classed(LabelledImages):
     **LITE,
     steps=lite_recipe.LITE_STEPS,
 )
-def msstsvis_lite(classed: Classed, options: Values, run: Values) -> Prepared:
+def msstsvis_lite(classed: Classed, options: Values, run: Values) -> RecipeSetup:
     """Train msstsvis-lite on videos and still images together.
 
     Its classes are COCO's 80, as the detector that it stands on knows them; the detector is not trained. One

@@ -34,7 +34,7 @@ app = typer.Typer(
     help="Train a network; needs the extra `train`.", no_args_is_help=True, rich_markup_mode="markdown"
 )
 
-Prepared = tuple[Recipe, Values]
+RecipeSetup = tuple[Recipe, Values]
 """A recipe, and settings of its run that depend on the data."""
 
 # Defaults of the runs of published networks, and of the small ones that come with segue.
@@ -116,9 +116,9 @@ class TrainCommand(TyperCommand):
         ours = _ELSEWHERE.get(flag.lstrip("-").replace("_", "-"))
         if ours is None:
             return
-        known = {name for parameter in self.params for name in parameter.opts}
-        there = [f"--{own}" for own in ours if f"--{own}" in known]
-        what = f"use {' or '.join(there)}" if there else "its recipe has the published value"
+        flags = {name for parameter in self.params for name in parameter.opts}
+        available = [f"--{option}" for option in ours if f"--{option}" in flags]
+        what = f"use {' or '.join(available)}" if available else "its recipe has the published value"
         raise TrainingError(
             f"segue train {name} has no {flag}: {what}; `segue train {name} --help` lists all options"
         )
@@ -128,7 +128,7 @@ def _take_config(context: typer.Context, path: Path | None) -> Path | None:
     """Options of a file are defaults of this call."""
     if path is not None:
         assert isinstance(context.command, TrainCommand)
-        context.default_map = context.command.form.given(read_config(path))
+        context.default_map = context.command.form.parse(read_config(path))
     return path
 
 
@@ -149,7 +149,7 @@ def training(
     begins: Beginning | None = None,
     help: dict[str, str] | None = None,
     **run: Any,
-) -> Callable[[Callable[..., Prepared]], Callable[..., Prepared]]:
+) -> Callable[[Callable[..., RecipeSetup]], Callable[..., RecipeSetup]]:
     """Make a command of a function that prepares a recipe; the docstring of the function is its help.
 
     The function is given the model of ``data``, then what is typed of each of ``options``, then of the run,
@@ -160,12 +160,12 @@ def training(
     defaults = origin_of(*offers)
     validated = "validate" in (item.name for _, item in data.parameters())
     offered = {"steps": "steps" in run, "validate_every": validated}
-    without = [name for name, there in offered.items() if not there]
+    without = [name for name, is_offered in offered.items() if not is_offered]
     settings = Options(RunSettings, without=without, defaults=run, help=help or {})
 
     form = Form(data, *options, settings)
 
-    def register(prepare: Callable[..., Prepared]) -> Callable[..., Prepared]:
+    def register(prepare: Callable[..., RecipeSetup]) -> Callable[..., RecipeSetup]:
         def start(*typed: Values, config: Config = None) -> None:
             source, *values = typed
             for options in values:
@@ -173,9 +173,14 @@ def training(
             check_accelerator(values[-1]["accelerator"], values[-1]["devices"])  # before data are read
             recipe, more = prepare(checked(data.of, source), *values)
             of_result = zip(offers, typed[:-1], strict=True)  # all groups but that of the run
-            origin = origin_of(*({name: given.get(name) for name in group} for group, given in of_result))
-            given = form.by_option(typed)
-            train(recipe, given, origin=origin, defaults=defaults, **values[-1] | more)
+            origin = origin_of(
+                *(
+                    {name: recorded_options.get(name) for name in group}
+                    for group, recorded_options in of_result
+                )
+            )
+            recorded_options = form.by_option(typed)
+            train(recipe, recorded_options, origin=origin, defaults=defaults, **values[-1] | more)
 
         start.__doc__ = prepare.__doc__
         kind = type("TrainCommand", (TrainCommand,), {"begins": begins, "form": form})
@@ -202,10 +207,10 @@ def is_first_process() -> bool:
     return not any(int(os.environ.get(name, 0)) for name in ("RANK", "LOCAL_RANK"))
 
 
-def train(recipe: Recipe, given: Values, **settings: Any) -> None:
+def train(recipe: Recipe, options: Values, **settings: Any) -> None:
     """Run a recipe and say where the weights are; ends the program with 130 if it was interrupted.
 
-    ``given`` are the options by their names, which are written beside the run.
+    ``options`` are the options by their names, which are written beside the run.
     """
     from segue_train import loop
 
@@ -214,9 +219,9 @@ def train(recipe: Recipe, given: Values, **settings: Any) -> None:
         on_processor = place == "cpu" or (place == "auto" and not torch.cuda.is_available())
         if text := recipe.step_cost(settings["accumulate"], on_processor=on_processor):
             notice(text)
-    written = OptionsFile({name: value for name, value in given.items() if name not in _OF_ONE_START})
+    options_file = OptionsFile({name: value for name, value in options.items() if name not in _OF_ONE_START})
     try:
-        weights = loop.train(recipe, RunSettings(report=notice, callbacks=[written], **settings))
+        weights = loop.train(recipe, RunSettings(report=notice, callbacks=[options_file], **settings))
     except KeyboardInterrupt:
         notice("interrupted; give the same command with --resume to go on")
         raise typer.Exit(130) from None

@@ -21,7 +21,7 @@ from segue_train.commands.making import (
     RESNET,
     TWO_TRUNKS,
     Data,
-    Prepared,
+    RecipeSetup,
     names_in,
     refuse_trained,
     training,
@@ -81,9 +81,9 @@ class Clips(Labelled):
 
         davis = DavisFolder(self.validation_data)
         published = [name for name in davis.names if name in DAVIS_VAL]
-        chosen = names_in(self.validate_on) or published or davis.names
-        refuse_trained((video.name for video in material.videos), chosen)
-        return partial(j_and_f, sequences=[davis[name] for name in chosen])
+        selected = names_in(self.validate_on) or published or davis.names
+        refuse_trained((video.name for video in material.videos), selected)
+        return partial(j_and_f, sequences=[davis[name] for name in selected])
 
 
 CLIPS = Options(Clips)
@@ -94,12 +94,12 @@ def of_one_kind(material: Material, stage: int) -> list[Footage]:
     footage, other = (material.stills, material.videos) if stage == 0 else (material.videos, material.stills)
     if other or not footage:
         kinds = ("still images", "videos") if stage == 0 else ("videos", "still images")
-        found = f"there are {kinds[1]} among the data" if other else "the data hold none"
-        raise DatasetError(f"stage {stage} trains on {kinds[0]} only, but {found}; see --data")
+        reason = f"there are {kinds[1]} among the data" if other else "the data hold none"
+        raise DatasetError(f"stage {stage} trains on {kinds[0]} only, but {reason}; see --data")
     return footage
 
 
-def _staged(kind: Any, clips: Clips, options: Values, run: Values, *, fast: bool) -> Prepared:
+def _staged(kind: Any, clips: Clips, options: Values, run: Values, *, fast: bool) -> RecipeSetup:
     """Recipe and settings of a published stage; ``fast`` is half precision on a GPU by default."""
     import torch
 
@@ -137,7 +137,7 @@ STAGES_HELP = {
     help=STAGES_HELP,
     **STAGES,
 )
-def stcn(clips: Clips, options: Values, run: Values) -> Prepared:
+def stcn(clips: Clips, options: Values, run: Values) -> RecipeSetup:
     """Train STCN by its published stages.
 
     Stage 0 turns still images into clips, stages 1 to 3 take videos; 0, 3 or 0, 1, 2 is a whole training.
@@ -165,7 +165,7 @@ def stcn(clips: Clips, options: Values, run: Values) -> Prepared:
     help=STAGES_HELP,
     **STAGES,
 )
-def xmem(clips: Clips, options: Values, run: Values) -> Prepared:
+def xmem(clips: Clips, options: Values, run: Values) -> RecipeSetup:
     """Train XMem by its published stages.
 
     Stage 0 turns still images into clips, stages 1 to 3 take videos; 0, 3 or 0, 1, 2 is a whole training,
@@ -193,7 +193,7 @@ def xmem(clips: Clips, options: Values, run: Values) -> Prepared:
     },
     **STAGES,
 )
-def cutie(clips: Clips, options: Values, run: Values) -> Prepared:
+def cutie(clips: Clips, options: Values, run: Values) -> RecipeSetup:
     """Train Cutie by its published stages: 0 and 1, or 0 and 2.
 
     Stage 0 turns still images into clips, stages 1 and 2 take videos.
@@ -220,7 +220,7 @@ def cutie(clips: Clips, options: Values, run: Values) -> Prepared:
     validate_every=10_000,
     save_every=5000,
 )
-def stm(clips: Clips, options: Values, run: Values) -> Prepared:
+def stm(clips: Clips, options: Values, run: Values) -> RecipeSetup:
     """Train STM as its paper describes: on clips made of still images, then on videos.
 
     Examples:
@@ -241,7 +241,7 @@ def stm(clips: Clips, options: Values, run: Values) -> Prepared:
     **LITE,
     steps=stcn_lite_recipe.STEPS,
 )
-def stcn_lite(clips: Clips, options: Values, run: Values) -> Prepared:
+def stcn_lite(clips: Clips, options: Values, run: Values) -> RecipeSetup:
     """Train stcn-lite on videos and still images together.
 
     torchvision's own MobileNetV2 needs `--init-scaling imagenet`.
@@ -269,7 +269,7 @@ def stcn_lite(clips: Clips, options: Values, run: Values) -> Prepared:
 
 _SHARE = re.compile(r"(\w+)=(\d+(?:\.\d+)?)")
 
-Kept = TypeVar("Kept", bound=Sized)
+Items = TypeVar("Items", bound=Sized)
 
 
 class LabelledImages(Labelled):
@@ -292,7 +292,7 @@ class LabelledImages(Labelled):
                 kinds.setdefault(still.name.split("_")[0], []).append(still)
         return kinds
 
-    def weighed(self, kinds: dict[str, list[Kept]]) -> list[tuple[float, list[Kept]]]:
+    def weighed(self, kinds: dict[str, list[Items]]) -> list[tuple[float, list[Items]]]:
         """The kinds with their shares, which are reported."""
         shares = dict.fromkeys(kinds, 1.0)
         for item in names_in(self.share):
@@ -313,7 +313,7 @@ class LabelledImages(Labelled):
     **LITE,
     steps=prompt_recipe.STEPS,
 )
-def prompt(images: LabelledImages, options: Values, run: Values) -> Prepared:
+def prompt(images: LabelledImages, options: Values, run: Values) -> RecipeSetup:
     """Train segue-prompt on still images and videos; every labelled image is a still image to it.
 
     One still image in ten, by the hash of its name, is left out, for scores. Still images whose names begin

@@ -25,7 +25,7 @@ Steps = Sequence[tuple[warp.Matrix, Float32Array | None]]  # where a frame is mo
 
 WHOLE_IMAGE = Motion(rotation=7, log_scale=0.08, shear=4, shift=0.05)
 CUT_OUT = Motion(rotation=10, log_scale=0.10, shear=5, shift=0.09)
-HAND_HELD = Motion(rotation=2, log_scale=0.03, shear=1, shift=0.02)
+HANDHELD_CAMERA = Motion(rotation=2, log_scale=0.03, shear=1, shift=0.02)
 BACKDROP = Motion(rotation=3, log_scale=0.04, shear=2, shift=0.03)
 
 
@@ -58,7 +58,7 @@ class Clip:
     masks: list[Image]
 
     @classmethod
-    def moved(cls, pairs: Pairs, matrix: warp.Matrix, steps: Steps, side: int) -> Clip:
+    def animated(cls, pairs: Pairs, matrix: warp.Matrix, steps: Steps, side: int) -> Clip:
         """Frames brought to a crop by ``matrix``, and then each by its step."""
         clip = cls([], [])
         for (image, mask), (step, field) in zip(pairs, steps, strict=True):
@@ -90,7 +90,7 @@ class ClipSampler:
         """One clip whose masks hold the ids 1 to ``shape.objects`` (some may be missing)."""
         if video and self.videos:
             pairs, camera = self._video_frames(rng, max_gap, shape), _still_or_slow(rng, shape.pace)
-            clip = around_object(rng, pairs, shape, HAND_HELD, camera, bends=False)
+            clip = around_object(rng, pairs, shape, HANDHELD_CAMERA, camera, bends=False)
         elif rng.random() < 0.5:
             pairs = [picked(rng, self.stills).read(0)] * shape.frames
             clip = around_object(rng, pairs, shape, WHOLE_IMAGE, shape.pace)
@@ -106,9 +106,9 @@ class ClipSampler:
         """An object over a backdrop of another image, both of which move."""
         footage = picked(rng, self.videos if self.videos and rng.random() < 0.3 else self.stills)
         backdrop, mask = footage.read(int(rng.integers(len(footage))))
-        matrix = crop_around(rng, mask > 0, shape)
+        matrix = crop_to_object(rng, mask > 0, shape)
         steps = animation(rng, BACKDROP, shape, _still_or_slow(rng, shape.pace))
-        clip = Clip.moved([(backdrop, np.zeros_like(mask))] * shape.frames, matrix, steps, shape.side)
+        clip = Clip.animated([(backdrop, np.zeros_like(mask))] * shape.frames, matrix, steps, shape.side)
         self._paste_object(rng, clip, shape, 1, 1)
         return clip
 
@@ -118,10 +118,10 @@ class ClipSampler:
             pairs = self._video_frames(rng, max_gap, shape)
         else:
             pairs = [picked(rng, self.stills).read(0)] * shape.frames
-        found = cut_out_of(rng, pairs, shape)
-        if found is None:
+        cut_out_of_video = cut_out_of(rng, pairs, shape)
+        if cut_out_of_video is None:
             return
-        _, cut_out = found
+        _, cut_out = cut_out_of_video
         late = index == 0 and shape.frames > 1 and rng.random() < 0.5
         for mask in cut_out.masks[: rng.integers(1, shape.frames) if late else 0]:
             mask[:] = 0
@@ -186,25 +186,25 @@ def around_object(
     rng: Rng, pairs: Pairs, shape: ClipShape, motion: Motion, pace: float, *, bends: bool = True
 ) -> Clip:
     """A crop around one object, alone in the masks, or of anything where there is none."""
-    chosen = random_object(rng, pairs[0][1])
-    matrix = crop_around(rng, pairs[0][1] == chosen, shape)
-    alone = [(image, relabel(mask, [chosen] if chosen else [])) for image, mask in pairs]
-    return Clip.moved(alone, matrix, animation(rng, motion, shape, pace, bends=bends), shape.side)
+    object_id = random_object(rng, pairs[0][1])
+    matrix = crop_to_object(rng, pairs[0][1] == object_id, shape)
+    alone = [(image, relabel(mask, [object_id] if object_id else [])) for image, mask in pairs]
+    return Clip.animated(alone, matrix, animation(rng, motion, shape, pace, bends=bends), shape.side)
 
 
-def cut_out_of(rng: Rng, pairs: Pairs, shape: ClipShape, least: int = 30) -> tuple[int, Clip] | None:
+def cut_out_of(rng: Rng, pairs: Pairs, shape: ClipShape, min_pixels: int = 30) -> tuple[int, Clip] | None:
     """An object of the first frame and its id, moving over the crop by itself; its masks are 255."""
-    chosen = random_object(rng, pairs[0][1], least)
-    if not chosen:
+    object_id = random_object(rng, pairs[0][1], min_pixels)
+    if not object_id:
         return None
-    matrix = place_object(rng, pairs[0][1] == chosen, shape.side)
-    solid = [(image, (mask == chosen).astype(np.uint8) * np.uint8(255)) for image, mask in pairs]
-    return chosen, Clip.moved(solid, matrix, animation(rng, CUT_OUT, shape, shape.pace), shape.side)
+    matrix = place_object(rng, pairs[0][1] == object_id, shape.side)
+    solid = [(image, (mask == object_id).astype(np.uint8) * np.uint8(255)) for image, mask in pairs]
+    return object_id, Clip.animated(solid, matrix, animation(rng, CUT_OUT, shape, shape.pace), shape.side)
 
 
-def random_object(rng: Rng, mask: Image, least: int = 30) -> int:
+def random_object(rng: Rng, mask: Image, min_pixels: int = 30) -> int:
     """Choose an object of a mask."""
-    ids = object_ids(mask, least)
+    ids = object_ids(mask, min_pixels)
     return int(rng.choice(ids)) if ids else 0
 
 
@@ -214,7 +214,7 @@ def _box(mask: BoolArray) -> tuple[float, float, float]:
     return (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2, float(np.sqrt((x1 - x0) * (y1 - y0)))
 
 
-def crop_around(rng: Rng, mask: BoolArray, shape: ClipShape) -> warp.Matrix:
+def crop_to_object(rng: Rng, mask: BoolArray, shape: ClipShape) -> warp.Matrix:
     """A crop that shows the object somewhere, at a scale that keeps it neither tiny nor over-full."""
     side = shape.side
     x, y, extent = _box(mask)

@@ -17,7 +17,7 @@ from segue_train.data.warp import Matrix, Rng, Size, log_uniform, picked, random
 MIN_AREA = 500  # pixels of the smallest object that is cut out
 MARGIN = 3  # pixels of air around a cut-out, so that its edge is soft on all sides
 HEIGHTS = (14.0, 230.0)  # pixels of the smallest and the largest mover
-LONGEST = 240  # cut-outs with a longer side are reduced to it when they are loaded
+MAX_SIDE = 240  # cut-outs with a longer side are reduced to it when they are loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +31,26 @@ class CutOut:
 
 def cut_outs_of_stills(stills: Sequence[Footage]) -> list[CutOut]:
     """All objects of still images that are large enough and not cut off by two borders."""
-    found = []
+    cut_outs = []
     for still in stills:
         image, mask = still.read(0)
         for index in object_ids(mask, MIN_AREA):
             solid = mask == index
             if sum(edge.any() for edge in (solid[0], solid[-1], solid[:, 0], solid[:, -1])) < 2:
-                found.append(_cut_out([image], [solid]))
-    return found
+                cut_outs.append(_cut_out([image], [solid]))
+    return cut_outs
 
 
 def cut_outs_of_videos(videos: Sequence[Footage]) -> list[CutOut]:
     """The labelled objects of each video, together, as one cut-out in motion."""
-    found = []
+    cut_outs = []
     for video in videos:
         pairs = [video.read(i) for i in range(len(video))]
         visible = [(image, (mask > 0) & (mask < VOID)) for image, mask in pairs]
         visible = [(image, solid) for image, solid in visible if solid.sum() >= MIN_AREA]
         if visible:
-            found.append(_cut_out(*zip(*visible, strict=True)))
-    return found
+            cut_outs.append(_cut_out(*zip(*visible, strict=True)))
+    return cut_outs
 
 
 def _cut_out(images: Sequence[Image], solids: Sequence[BoolArray]) -> CutOut:
@@ -63,7 +63,7 @@ def _patch(image: Image, solid: BoolArray) -> tuple[Image, Image]:
     x0, y0, x1, y1 = map(int, tight_box(solid))
     box = slice(y0, y1), slice(x0, x1)
     patch, alpha = image[box], solid[box].astype(np.uint8) * np.uint8(255)
-    shrink = LONGEST / max(alpha.shape)
+    shrink = MAX_SIDE / max(alpha.shape)
     if shrink < 1:
         patch, alpha = _small(patch, shrink), _small(alpha, shrink)
     air = (MARGIN,) * 4
@@ -116,7 +116,7 @@ class Mover:
         """Whether it is in the scene."""
         return self.comes <= time < self.leaves
 
-    def near(self, time: float, size: Size) -> bool:
+    def is_near_image(self, time: float, size: Size) -> bool:
         """Whether it or its shadow may be on a canvas of ``size`` (H, W)."""
         x, y, growth, _ = self.at(time)
         reach = 2.5 * self.cut_out.height * abs(self.scale) * growth + 20
@@ -164,8 +164,8 @@ def place(patch: Image, matrix: Matrix, size: Size) -> tuple[tuple[slice, slice]
 
 def shape_cut_out(rng: Rng, image: Image) -> CutOut:
     """Something of no kind: a box, a polygon or a disc, cut from an image or of one colour."""
-    whole = image.shape[0], image.shape[1]
-    height, width = (min(int(log_uniform(rng, 30, 120)), side) for side in whole)
+    image_size = image.shape[0], image.shape[1]
+    height, width = (min(int(log_uniform(rng, 30, 120)), side) for side in image_size)
     alpha = np.zeros((height + 2 * MARGIN, width + 2 * MARGIN), np.uint8)
     kind = rng.random()
     if kind < 0.5:
@@ -176,7 +176,7 @@ def shape_cut_out(rng: Rng, image: Image) -> CutOut:
     else:
         corners = rng.uniform(0, 1, (int(rng.integers(3, 7)), 2)) * [width, height] + MARGIN
         cv2.fillConvexPoly(alpha, cv2.convexHull(corners.astype(np.int32)), 255)
-    part = image[random_part(rng, whole, (height, width))].astype(np.float32)
+    part = image[random_part(rng, image_size, (height, width))].astype(np.float32)
     if rng.random() < 0.5:
         part += rng.uniform(0.7, 1) * (rng.uniform(0, 255, 3) - part)
     patch = cv2.copyMakeBorder(np.clip(part, 0, 255).astype(np.uint8), *(MARGIN,) * 4, cv2.BORDER_REPLICATE)

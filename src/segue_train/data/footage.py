@@ -70,23 +70,23 @@ def gather(
 ) -> Material:
     """List what folders hold."""
     material = Material()
-    found: set[str] = set()
+    names: set[str] = set()
     subsets = dict(subsets or {})
     for text in folders:
         repeated = _TIMES.fullmatch(text)
         times, text = (int(repeated[1]), repeated[2]) if repeated else (1, text)
         folder = user_path(text)
-        is_named = "=" in text and text.partition("=")[0] in DATASETS
-        if is_named or _holds_videos(folder):
-            wanted = subsets.pop(text, None)
-            named: ByName[Sequence] = named_data(text, "masks")[1] if is_named else DavisFolder(folder)
-            if wanted is not None:
-                named = named.select(list(wanted))
+        is_layout = "=" in text and text.partition("=")[0] in DATASETS
+        if is_layout or _holds_videos(folder):
+            subset = subsets.pop(text, None)
+            sequences: ByName[Sequence] = named_data(text, "masks")[1] if is_layout else DavisFolder(folder)
+            if subset is not None:
+                sequences = sequences.select(list(subset))
             videos = [
                 Footage(sequence.name, sequence, tuple(sequence.annotations), _spacing(sequence))
-                for sequence in named
+                for sequence in sequences
             ]
-            found.update(video.name for video in videos)
+            names.update(video.name for video in videos)
             videos = [video for video in videos if video.name not in exclude]
             held_out = [] if include_val else [video.name for video in videos if video.name in DAVIS_VAL]
             if held_out:
@@ -101,7 +101,7 @@ def gather(
         raise DatasetError(
             f"no folder {first_few(sorted(subsets))} of videos among the data, to take a part of"
         )
-    unknown = sorted(set(exclude) - found)
+    unknown = sorted(set(exclude) - names)
     if unknown:
         raise DatasetError(f"no sequence {first_few(unknown)} to exclude; check the spelling")
     return material
@@ -125,8 +125,8 @@ def named_data(text: str, kind: Literal["masks", "videos", "instances"]) -> tupl
     layout, _, folder = text.partition("=")
     entry = DATASETS.find(layout) if folder and layout in DATASETS else None
     if entry is None or getattr(entry, kind) is None:
-        known = ", ".join(sorted(other.name for other in DATASETS if getattr(other, kind)))
-        raise DatasetError(f"--data {text}: give LAYOUT=FOLDER, with LAYOUT one of {known}")
+        layouts = ", ".join(sorted(other.name for other in DATASETS if getattr(other, kind)))
+        raise DatasetError(f"--data {text}: give LAYOUT=FOLDER, with LAYOUT one of {layouts}")
     return entry, open_labels(entry, kind, user_path(folder))
 
 
@@ -137,10 +137,10 @@ def with_layout(text: str, kind: Literal["masks", "videos", "instances"]) -> str
     return text if entry is None or getattr(entry, kind) is None else f"{entry.name}={text}"
 
 
-def object_ids(mask: UInt8Array, least: int = 1) -> list[int]:
+def object_ids(mask: UInt8Array, min_pixels: int = 1) -> list[int]:
     """Ids of the objects of a mask, ascending; void is none of them."""
     counts = np.bincount(mask.ravel(), minlength=VOID + 1)[1:VOID]
-    return [int(i) + 1 for i in np.flatnonzero(counts >= least)]
+    return [int(i) + 1 for i in np.flatnonzero(counts >= min_pixels)]
 
 
 def relabel(mask: UInt8Array, ids: Iterable[int]) -> UInt8Array:

@@ -28,7 +28,7 @@ class Sizes:
     short_sides: tuple[int, ...] = (288, 320, 352, 392, 416, 448, 480, 512)
     longest: int = 768  # bound on the long side
     before_crop: tuple[int, ...] = (400, 500, 600)  # short sides
-    least_crop: int = 384  # sides of a crop, from and to
+    min_crop: int = 384  # sides of a crop, from and to
     largest_crop: int = 600
 
     @property
@@ -38,8 +38,10 @@ class Sizes:
 
     def halved(self) -> Sizes:
         """All of them divided by two, for small networks."""
-        short, before = (tuple(side // 2 for side in sides) for sides in (self.short_sides, self.before_crop))
-        return Sizes(short, self.longest // 2, before, self.least_crop // 2, self.largest_crop // 2)
+        short, crop_sides = (
+            tuple(side // 2 for side in sides) for sides in (self.short_sides, self.before_crop)
+        )
+        return Sizes(short, self.longest // 2, crop_sides, self.min_crop // 2, self.largest_crop // 2)
 
 
 PUBLISHED = Sizes()
@@ -71,8 +73,8 @@ def augmented(
         clip = replace(clip, frames=[distorted(rng, frame) for frame in clip.frames])
     if rng.random() < 0.5:
         clip = resized(clip, size_for(clip.size, int(rng.choice(sizes.before_crop)), None))
-        least, largest = sizes.least_crop, sizes.largest_crop
-        height, width = (int(rng.integers(least, min(side, largest) + 1)) for side in clip.size)
+        smallest, largest = sizes.min_crop, sizes.largest_crop
+        height, width = (int(rng.integers(smallest, min(side, largest) + 1)) for side in clip.size)
         clip = cropped(clip, *random_part(rng, clip.size, (height, width)))
     clip = resized(clip, size_for(clip.size, int(rng.choice(sizes.short_sides)), sizes.longest))
     keep = ~_empty(clip.boxes).all(1)
@@ -93,10 +95,10 @@ def flipped(clip: InstanceClip) -> InstanceClip:
 
 def size_for(size: Size, short: int, longest: int | None) -> Size:
     """Height and width with a short side, or a smaller one where the long side would pass its bound."""
-    least, most = min(size), max(size)
-    if longest is not None and most / least * short > longest:
-        short = round(longest * least / most)
-    long = int(short * most / least)
+    short_side, long_side = min(size), max(size)
+    if longest is not None and long_side / short_side * short > longest:
+        short = round(longest * short_side / long_side)
+    long = int(short * long_side / short_side)
     return (short, long) if size[0] <= size[1] else (long, short)
 
 
@@ -115,9 +117,9 @@ def resized(clip: InstanceClip, size: Size) -> InstanceClip:
 
 def cropped(clip: InstanceClip, rows: slice, columns: slice) -> InstanceClip:
     """A part of all frames; boxes are clipped to it."""
-    near = np.array([columns.start, rows.start] * 2, np.float32)
-    far = np.array([columns.stop, rows.stop] * 2, np.float32)
-    boxes = np.clip(clip.boxes, near, far) - near
+    low = np.array([columns.start, rows.start] * 2, np.float32)
+    high = np.array([columns.stop, rows.stop] * 2, np.float32)
+    boxes = np.clip(clip.boxes, low, high) - low
     boxes[_empty(boxes) | _empty(clip.boxes)] = 0
     frames = [np.ascontiguousarray(frame[rows, columns]) for frame in clip.frames]
     return InstanceClip(frames, clip.labels, clip.masks[..., rows, columns], boxes)
@@ -165,23 +167,23 @@ def pseudo_clip(
     for number, mask in enumerate(masks, start=1):
         index[mask] = number
     views = [(image, index)] + [_view(rng, image, index) for _ in range(frames - 1)]
-    chosen = [views[i] for i in rng.permutation(frames)]
+    selected = [views[i] for i in rng.permutation(frames)]
     ids = np.arange(1, len(masks) + 1)[:, None, None, None]
-    planes = np.asarray(np.stack([mask for _, mask in chosen])[None] == ids, np.bool_)
+    planes = np.asarray(np.stack([mask for _, mask in selected])[None] == ids, np.bool_)
     boxes = tight_boxes(torch.from_numpy(planes)).numpy()
-    return InstanceClip([view for view, _ in chosen], labels, planes, boxes)
+    return InstanceClip([view for view, _ in selected], labels, planes, boxes)
 
 
 def _view(rng: Rng, image: Image, index: Image) -> tuple[Image, Image]:
     """Another view of an image and its index mask; what comes in from outside is black and 0."""
     height, width = index.shape
-    matrix = _moved(rng, height, width) @ _perspective(rng, height, width)
+    matrix = _affine(rng, height, width) @ _perspective(rng, height, width)
     size = (width, height)
-    seen = cv2.warpPerspective(_recoloured(rng, image), matrix, size, flags=cv2.INTER_LINEAR)
+    warped = cv2.warpPerspective(_recoloured(rng, image), matrix, size, flags=cv2.INTER_LINEAR)
     mask = cv2.warpPerspective(index, matrix, size, flags=cv2.INTER_NEAREST)
     if rng.random() < BLUR_SHARE:
-        seen = cv2.filter2D(seen, -1, _streak(rng), borderType=cv2.BORDER_REFLECT_101)
-    return np.asarray(seen, np.uint8), np.asarray(mask, np.uint8)
+        warped = cv2.filter2D(warped, -1, _streak(rng), borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(warped, np.uint8), np.asarray(mask, np.uint8)
 
 
 def _recoloured(rng: Rng, image: Image) -> Image:
@@ -208,7 +210,7 @@ def _perspective(rng: Rng, height: int, width: int) -> Matrix:
     return np.asarray(cv2.getPerspectiveTransform(source, target), np.float64)
 
 
-def _moved(rng: Rng, height: int, width: int) -> Matrix:
+def _affine(rng: Rng, height: int, width: int) -> Matrix:
     """Rotation around the centre and a shift."""
     matrix = np.eye(3)
     matrix[:2] = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-TURN, TURN), 1.0)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segue.datasets.instances import Instance
 from segue.datasets.json_files import read_json
-from segue.datasets.ytvis import Video, YTVISDataset
+from segue.datasets.ytvis import YTVISDataset, YTVISVideo
 from segue.errors import DatasetError
 from segue.models.detection.classes import COCO_NAMES
 from segue.types import Image
@@ -51,7 +51,7 @@ class ClassedFootage:
     """A video or image of a data set with categories; crowds are background."""
 
     dataset: YTVISDataset
-    video: Video
+    video: YTVISVideo
 
     complete: ClassVar[bool] = True
     """All that it shows of the classes is labelled; else what is not labelled says nothing."""
@@ -74,8 +74,8 @@ class ClassedFootage:
 
     @property
     def _objects(self) -> list[Instance]:
-        found = self.dataset.annotations(self.video)
-        return [item for item in found if not item.crowd][:MAX_OBJECTS]
+        annotations = self.dataset.annotations(self.video)
+        return [item for item in annotations if not item.crowd][:MAX_OBJECTS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +113,12 @@ class NamedFootage:
 
 def read_class_names(path: Path) -> dict[str, str | tuple[str, ...]]:
     """COCO category names of the objects of footage, from a JSON object."""
-    found = read_json(dict[str, str | tuple[str, ...]], path, "JSON object of names or lists of names")
-    for key, value in found.items():
+    names = read_json(dict[str, str | tuple[str, ...]], path, "JSON object of names or lists of names")
+    for key, value in names.items():
         unknown = [name for name in ([value] if isinstance(value, str) else value) if coco_number(name) < 0]
         if unknown:
             raise DatasetError(f"{path}: {key}: COCO has no category {first_few(unknown)}")
-    return found
+    return names
 
 
 def annotated_footage(text: str) -> list[ClassedFootage]:
@@ -151,39 +151,39 @@ class InstanceClipSampler:
         self.kinds = Kinds(groups)
 
     def draw(self, rng: Rng, shape: ClipShape) -> LabelledClip:
-        drawn = self._whole(rng, self.kinds.draw(rng), shape)
+        clip_with_labels = self._full_clip(rng, self.kinds.draw(rng), shape)
         for _ in range(int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))):
-            if len(drawn.labels) < SLOTS:
-                self._paste(rng, drawn, shape)
-        clips.recolour(rng, drawn.clip)
-        return drawn
+            if len(clip_with_labels.labels) < SLOTS:
+                self._paste(rng, clip_with_labels, shape)
+        clips.recolour(rng, clip_with_labels.clip)
+        return clip_with_labels
 
     @staticmethod
-    def _whole(rng: Rng, source: Classed, shape: ClipShape) -> LabelledClip:
+    def _full_clip(rng: Rng, source: Classed, shape: ClipShape) -> LabelledClip:
         """Frames of a source around one of its objects, under a moving camera."""
         pairs = _frames(rng, source, shape, 6)
-        chosen = clips.random_object(rng, pairs[0][1], least=MIN_PIXELS)
-        matrix = clips.crop_around(rng, pairs[0][1] == chosen, shape)
+        object_id = clips.random_object(rng, pairs[0][1], min_pixels=MIN_PIXELS)
+        matrix = clips.crop_to_object(rng, pairs[0][1] == object_id, shape)
         moving = len(source) > 1
-        motion = clips.HAND_HELD if moving else clips.WHOLE_IMAGE
+        motion = clips.HANDHELD_CAMERA if moving else clips.WHOLE_IMAGE
         steps = clips.animation(rng, motion, shape, shape.pace, bends=not moving)
-        clip = Clip.moved(pairs, matrix, steps, shape.side)
+        clip = Clip.animated(pairs, matrix, steps, shape.side)
         keep = object_ids(np.stack(clip.masks))
         # Of more than there is room for, the others are there, but not labelled.
         complete, keep = source.complete and len(keep) <= SLOTS, keep[:SLOTS]
         clip.masks = [relabel(mask, keep) for mask in clip.masks]
         return LabelledClip(clip, [source.label(i) for i in keep], complete)
 
-    def _paste(self, rng: Rng, drawn: LabelledClip, shape: ClipShape) -> None:
+    def _paste(self, rng: Rng, target: LabelledClip, shape: ClipShape) -> None:
         """Paste one object of another source, moving by itself, before or behind what is there."""
         source = self.kinds.draw(rng)
-        found = clips.cut_out_of(rng, _frames(rng, source, shape, 3), shape, least=400)
-        if found is None:
+        cut_out_of_video = clips.cut_out_of(rng, _frames(rng, source, shape, 3), shape, min_pixels=400)
+        if cut_out_of_video is None:
             return
-        chosen, cut_out = found
-        drawn.labels.append(source.label(chosen))
-        behind = len(drawn.labels) > 1 and bool(rng.random() < 0.3)
-        drawn.clip.paste(cut_out, len(drawn.labels), behind)
+        object_id, cut_out = cut_out_of_video
+        target.labels.append(source.label(object_id))
+        behind = len(target.labels) > 1 and bool(rng.random() < 0.3)
+        target.clip.paste(cut_out, len(target.labels), behind)
 
 
 def _frames(rng: Rng, source: Classed, shape: ClipShape, max_gap: int) -> Pairs:
@@ -212,24 +212,26 @@ class InstanceBatches(Batches):
         shape = replace(self.shape, pace=float(rng.uniform(0.1, 0.5)) if rng.random() < 0.5 else 1.0)
         if number < self.single_share * self.count:
             shape = replace(shape, batch=shape.batch * shape.frames, frames=1)
-        drawn = [self.sampler.draw(rng, shape) for _ in range(shape.batch)]
+        sampled = [self.sampler.draw(rng, shape) for _ in range(shape.batch)]
         labels = torch.zeros(shape.batch, SLOTS, dtype=torch.int64)
-        for row, item in zip(labels, drawn, strict=True):
+        for row, item in zip(labels, sampled, strict=True):
             row[: len(item.labels)] = torch.tensor(item.labels, dtype=torch.int64)
         return {
-            "frames": stacked(np.stack(item.clip.frames) for item in drawn),
-            "masks": stacked(np.stack(item.clip.masks) for item in drawn),
+            "frames": stacked(np.stack(item.clip.frames) for item in sampled),
+            "masks": stacked(np.stack(item.clip.masks) for item in sampled),
             "labels": labels,
-            "complete": torch.tensor([item.complete for item in drawn]),
+            "complete": torch.tensor([item.complete for item in sampled]),
         }
 
 
 def targets(masks: Tensor, labels: Tensor) -> list[ClipTargets]:
     """Objects of each clip of index masks (N, T, H, W) with labels (N, slots)."""
-    ids, found = torch.arange(1, labels.shape[1] + 1, device=masks.device), []
-    for clip, own in zip(masks, labels, strict=True):
+    ids, clip_targets = torch.arange(1, labels.shape[1] + 1, device=masks.device), []
+    for clip, clip_labels in zip(masks, labels, strict=True):
         planes = clip[None] == ids[:, None, None, None]
-        seen = (own != 0) & (planes.flatten(2).sum(2).amax(1) >= MIN_PIXELS)
-        planes = planes[seen]
-        found.append(ClipTargets(own[seen], centred(tight_boxes(planes), clip.shape[-2:]), planes))
-    return found
+        is_visible = (clip_labels != 0) & (planes.flatten(2).sum(2).amax(1) >= MIN_PIXELS)
+        planes = planes[is_visible]
+        clip_targets.append(
+            ClipTargets(clip_labels[is_visible], centred(tight_boxes(planes), clip.shape[-2:]), planes)
+        )
+    return clip_targets

@@ -97,11 +97,11 @@ def warp_spline(rng: Rng, item: Labelled) -> Labelled:
     rows = rng.choice(height, SPLINE_POINTS, replace=False) / height
     columns = rng.choice(width, SPLINE_POINTS, replace=False) / width
     points = np.stack([columns, rows], axis=1)
-    moved = points + rng.normal(0, SPLINE_SPREAD, points.shape)
+    displaced = points + rng.normal(0, SPLINE_SPREAD, points.shape)
     y, x = np.mgrid[:height, :width]
     grid = np.stack([x.ravel() / width, y.ravel() / height], axis=1)
     # The remapping asks where each pixel comes from, hence the spline from the moved points back.
-    spline = RBFInterpolator(moved, points, kernel="thin_plate_spline")
+    spline = RBFInterpolator(displaced, points, kernel="thin_plate_spline")
     where = (spline(grid) * [width, height]).astype(np.float32)
     where_x, where_y = (where[:, i].reshape(height, width) for i in (0, 1))
 
@@ -148,11 +148,11 @@ def crop(item: Labelled, part: tuple[slice, slice]) -> Labelled:
     return Labelled(item.image[part], item.mask[part])
 
 
-def draw_window(rng: Rng, size: Size, least_area: float) -> tuple[slice, slice]:
+def draw_window(rng: Rng, size: Size, min_area: float) -> tuple[slice, slice]:
     """A random part of an image."""
     height, width = size
     for _ in range(10):
-        area = height * width * rng.uniform(least_area, 1)
+        area = height * width * rng.uniform(min_area, 1)
         ratio = log_uniform(rng, 3 / 4, 4 / 3)
         w, h = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:

@@ -47,9 +47,9 @@ Sample = tuple[Image, Image, Image, Image]
 """A crop (S, S, 3), its target (S, S) of 0, 1 and void, prompt planes (4, S, S), and how much each pixel
 counts (S, S), in parts of :data:`ONCE`; all uint8."""
 
-ONCE = 64
+UNIT_WEIGHT = 64
 HARD = 0.4  # how often the probability of a tracked mask is not known, as where it was saved or imported
-KEPT = 2.0  # how much a pixel counts that was right in the mask so far
+RETAINED_WEIGHT = 2.0  # how much a pixel counts that was right in the mask so far
 MENDED = 2.5  # the same in the error that is clicked
 ELSEWHERE = 0.5  # the same in other errors, which a click is not about
 
@@ -86,8 +86,8 @@ class PromptSampler:
         inside = target == 1
         if inside.sum() < 16:
             return None
-        once = np.full(target.shape, ONCE, np.uint8)
-        return _photographed(rng, crop), target, _prompts(rng, inside, kind), once
+        unit_weights = np.full(target.shape, UNIT_WEIGHT, np.uint8)
+        return _photographed(rng, crop), target, _prompts(rng, inside, kind), unit_weights
 
     def _on_other_ground(self, rng: Rng, crop: Image, target: Image, side: int) -> Pair:
         """The object alone on a part of another image."""
@@ -144,58 +144,60 @@ class CorrectionSampler:
     def _attempt(self, rng: Rng, side: int) -> Sample | None:
         number = int(rng.integers(len(self.frames)))
         truth = self.frames.read_mask(number)
-        given, known = read_grey(self.tracked[number]), truth != VOID
+        previous_mask, is_labelled = read_grey(self.tracked[number]), truth != VOID
         if rng.random() < HARD:
-            given = np.where(given > 127, np.uint8(255), np.uint8(0))
+            previous_mask = np.where(previous_mask > 127, np.uint8(255), np.uint8(0))
         clicks: list[tuple[int, int, bool]] = []
-        error, missing = largest_error(given > 127, truth)
+        error, missing = largest_error(previous_mask > 127, truth)
         for _ in range(1 + int(rng.choice(3, p=(0.6, 0.25, 0.15)))):
             if clicks:  # the one before has done what it was meant for
-                given = np.where(piece_at(error, clicks[-1][:2]), np.uint8(255 * missing), given)
-                error, missing = largest_error(given > 127, truth)
+                previous_mask = np.where(
+                    piece_at(error, clicks[-1][:2]), np.uint8(255 * missing), previous_mask
+                )
+                error, missing = largest_error(previous_mask > 127, truth)
             if _depth(error).max() < MIN_DEPTH:
                 return None
             clicks.append((*click_on(error, rng, 0.6), missing))
-        meant = piece_at(error, clicks[-1][:2])
+        clicked_piece = piece_at(error, clicks[-1][:2])
         depth = float(_depth(error)[clicks[-1][1], clicks[-1][0]])
-        window = _around_click(rng, (given > 127) | (truth == 1), clicks[-1][:2], depth)
+        window = _around_click(rng, (previous_mask > 127) | (truth == 1), clicks[-1][:2], depth)
         matrix = _placed(rng, window, side)
         crop = _shrunk_warp(self.frames.read_image(number), matrix, side)
         target = _warped_mask((truth == 1).astype(np.uint8), matrix, side)
-        if not known.all():
+        if not is_labelled.all():
             target[warp.apply(truth, matrix, side, mask=True) == VOID] = VOID
         planes = np.zeros((PLANES, side, side), np.uint8)
-        planes[PREVIOUS] = cv2.warpAffine(_blurred_for(given, matrix), matrix[:2], (side, side))
+        planes[PREVIOUS] = cv2.warpAffine(_blurred_for(previous_mask, matrix), matrix[:2], (side, side))
         for x, y, inside in clicks:
             at = matrix @ (x + 0.5, y + 0.5, 1)
             if 0 <= at[0] < side and 0 <= at[1] < side:
                 draw_disk(planes[POSITIVE if inside else NEGATIVE], (float(at[0]), float(at[1])))
-        clicked = _warped_mask(meant.astype(np.uint8), matrix, side) == 1
+        clicked = _warped_mask(clicked_piece.astype(np.uint8), matrix, side) == 1
         return _photographed(rng, crop), target, planes, counted(planes[PREVIOUS], target, clicked)
 
 
-def counted(given: Image, target: Image, clicked: BoolArray) -> Image:
+def counted(previous_mask: Image, target: Image, clicked: BoolArray) -> Image:
     """How much each pixel of a correction counts, in parts of :data:`ONCE`.
 
     Args:
-        given: the mask so far (S, S), 0 to 255.
+        previous_mask: the mask so far (S, S), 0 to 255.
         target: (S, S) of 0, 1 and void.
         clicked: the error that was clicked, (S, S).
 
     Returns:
         (S, S), uint8.
     """
-    right = (given > 127) == (target == 1)
-    counts = np.where(right, np.uint8(KEPT * ONCE), np.uint8(ELSEWHERE * ONCE))
-    counts[clicked & ~right] = MENDED * ONCE
+    right = (previous_mask > 127) == (target == 1)
+    counts = np.where(right, np.uint8(RETAINED_WEIGHT * UNIT_WEIGHT), np.uint8(ELSEWHERE * UNIT_WEIGHT))
+    counts[clicked & ~right] = MENDED * UNIT_WEIGHT
     return counts
 
 
 def piece_at(mask: BoolArray, place: tuple[int, int]) -> BoolArray:
     """The connected part of a mask that a pixel (x, y) lies in."""
     labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)[1]
-    own = labels[place[1], place[0]]
-    return np.asarray((labels == own) & (own > 0))
+    label = labels[place[1], place[0]]
+    return np.asarray((labels == label) & (label > 0))
 
 
 def _around_click(rng: Rng, object: BoolArray, click: tuple[int, int], depth: float) -> Box:
@@ -237,8 +239,8 @@ class PromptBatches(Batches):
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng((self.seed, number))
-        side, fresh = self.shape(number / self.count)
-        samples = (self._draw(rng, side) for _ in range(fresh))
+        side, num_new = self.shape(number / self.count)
+        samples = (self._draw(rng, side) for _ in range(num_new))
         images, targets, planes, counts = map(stacked, zip(*samples, strict=True))
         return {"images": images.movedim(-1, 1), "targets": targets, "planes": planes, "counts": counts}
 
@@ -270,9 +272,9 @@ def _depth(mask: BoolArray) -> Float32Array:
     return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
 
 
-def largest_error(found: BoolArray, target: Image) -> tuple[BoolArray, bool]:
+def largest_error(predicted: BoolArray, target: Image) -> tuple[BoolArray, bool]:
     """The deeper of what is missing and what is too much."""
-    missing, extra = (target == 1) & ~found, (target == 0) & found
+    missing, extra = (target == 1) & ~predicted, (target == 0) & predicted
     return (missing, True) if _depth(missing).max() >= _depth(extra).max() else (extra, False)
 
 
@@ -369,8 +371,8 @@ def _prompts(rng: Rng, inside: BoolArray, kind: float) -> Image:
 def _jittered(rng: Rng, box: Box, size: tuple[int, ...]) -> tuple[int, int, int, int]:
     spread = 0.1 if rng.random() < 0.6 else 0.02
     reach = np.array([box[2] - box[0], box[3] - box[1]] * 2)
-    moved = np.array(box) + rng.uniform(-spread, spread, 4) * reach
-    x0, y0, x1, y1 = np.clip(moved, 0, [size[1], size[0]] * 2)
+    shifted = np.array(box) + rng.uniform(-spread, spread, 4) * reach
+    x0, y0, x1, y1 = np.clip(shifted, 0, [size[1], size[0]] * 2)
     return int(x0), int(y0), max(round(x1), int(x0) + 1), max(round(y1), int(y0) + 1)
 
 
@@ -392,7 +394,9 @@ def _with_faults(rng: Rng, inside: BoolArray) -> Image:
             place = click_on(inside, rng, 0)
         cv2.ellipse(mask, place, size, float(rng.uniform(0, 180)), 0, 360, int(rng.integers(2)), -1)
     shift = rng.normal(0, 0.03 * side, 2)
-    moved = cv2.warpAffine(mask * np.uint8(255), np.array([[1, 0, shift[0]], [0, 1, shift[1]]]), (side, side))
+    shifted = cv2.warpAffine(
+        mask * np.uint8(255), np.array([[1, 0, shift[0]], [0, 1, shift[1]]]), (side, side)
+    )
     if rng.random() < 0.7:
-        moved = cv2.GaussianBlur(moved, (0, 0), float(rng.uniform(0.5, 0.03 * side)))
-    return np.asarray(moved, np.uint8)
+        shifted = cv2.GaussianBlur(shifted, (0, 0), float(rng.uniform(0.5, 0.03 * side)))
+    return np.asarray(shifted, np.uint8)

@@ -57,8 +57,10 @@ class StillSamples:
         """A clip of footage ``index``, whose gap between frames has no meaning here."""
         image, mask = self.footage[index].read(0)
         ids = object_ids(mask)
-        chosen = rng.choice(np.array(ids, np.int64), min(self.slots, len(ids)), replace=False).tolist()
-        label = relabel(mask, chosen)
+        object_ids_drawn = rng.choice(
+            np.array(ids, np.int64), min(self.slots, len(ids)), replace=False
+        ).tolist()
+        label = relabel(mask, object_ids_drawn)
         planes = np.stack([label == i for i in (*range(1, self.slots + 1), VOID)], axis=-1) * np.uint8(255)
         item = self._shared(rng, Labelled(image, planes))
         frames = [self._frame(rng, item) for _ in range(FRAMES)]
@@ -88,7 +90,7 @@ class VideoSamples:
 
     footage: Sequence[Footage]
     side: int
-    least_area: float = 0.36  # smallest share of the image that a crop shows
+    min_area: float = 0.36  # smallest share of the image that a crop shows
     small_objects: Literal["keep", "drop"] = "keep"
     slots: int = 2
     choose: Callable[[Rng, int, int], Sequence[int]] = choose_frames
@@ -108,8 +110,8 @@ class VideoSamples:
             ids = self._candidates(clip)
             if ids:
                 break
-        chosen = rng.permutation(np.array(ids, np.int64))[: self.slots].tolist()
-        clip.masks = [relabel(mask, chosen) for mask in clip.masks]
+        object_ids_drawn = rng.permutation(np.array(ids, np.int64))[: self.slots].tolist()
+        clip.masks = [relabel(mask, object_ids_drawn) for mask in clip.masks]
         return clip
 
     def _augment(self, rng: Rng, items: list[Labelled]) -> Clip:
@@ -118,7 +120,7 @@ class VideoSamples:
             turned = self._draw_affine(rng, self.clip_affine, items[0].image.shape[:2])
             items = [self._warp(item, turned) for item in items]
         mirrored = rng.random() < 0.5
-        window = photo.draw_window(rng, items[0].image.shape[:2], self.least_area)
+        window = photo.draw_window(rng, items[0].image.shape[:2], self.min_area)
         jitter, colourless = Jitter(0.1, 0.03, 0.03).draw(rng), rng.random() < 0.05
         clip = Clip([], [])
         for item in items:
@@ -147,17 +149,17 @@ class VideoSamples:
         return [i for i, (first, *rest) in areas.items() if first > (900 if max(rest) >= 400 else 100)]
 
 
-def frames_near(length: int) -> Callable[[Rng, int, int], list[int]]:
+def nearby_frames(length: int) -> Callable[[Rng, int, int], list[int]]:
     """Make a function that chooses frames, each near one that was chosen; sorted, reversed at times."""
 
     def choose(rng: Rng, count: int, max_jump: int) -> list[int]:
-        chosen = [int(rng.integers(count))]
-        while len(chosen) < length:
-            near = {n for t in chosen for n in range(max(t - max_jump, 0), min(t + max_jump + 1, count))}
-            free = sorted(near - set(chosen))
-            chosen.append(int(rng.choice(free)))
-        chosen.sort()
-        return chosen[::-1] if rng.random() < 0.5 else chosen
+        selected = [int(rng.integers(count))]
+        while len(selected) < length:
+            nearby = {n for t in selected for n in range(max(t - max_jump, 0), min(t + max_jump + 1, count))}
+            free = sorted(nearby - set(selected))
+            selected.append(int(rng.choice(free)))
+        selected.sort()
+        return selected[::-1] if rng.random() < 0.5 else selected
 
     return choose
 
@@ -168,11 +170,11 @@ class PastedVideos(VideoSamples):
 
     def draw(self, rng: Rng, index: int, max_skip: int) -> Clip:
         clip = VideoSamples.draw(self, rng, index, max_skip)
-        there = len(object_ids(clip.masks[0]))
-        if rng.random() >= PASTED or there >= self.slots:
+        num_objects = len(object_ids(clip.masks[0]))
+        if rng.random() >= PASTED or num_objects >= self.slots:
             return clip
         other = VideoSamples.draw(self, rng, int(rng.integers(len(self.footage))), max_skip)
-        return paste(clip, other, there, self.slots - there)
+        return paste(clip, other, num_objects, self.slots - num_objects)
 
 
 def paste(clip: Clip, other: Clip, first: int, room: int) -> Clip:

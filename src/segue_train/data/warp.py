@@ -20,9 +20,9 @@ Rng = np.random.Generator
 Item = TypeVar("Item")
 
 
-def log_uniform(rng: Rng, least: float, most: float) -> float:
+def log_uniform(rng: Rng, low: float, high: float) -> float:
     """A number whose logarithm is uniform."""
-    return float(np.exp(rng.uniform(np.log(least), np.log(most))))
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def picked(rng: Rng, items: Sequence[Item]) -> Item:
@@ -45,7 +45,9 @@ class Kinds(Generic[Item]):
 
 def random_part(rng: Rng, size: Size, part: Size) -> tuple[slice, slice]:
     """Rows and columns of a random part of an image."""
-    top, left = (int(rng.integers(whole - length + 1)) for whole, length in zip(size, part, strict=True))
+    top, left = (
+        int(rng.integers(full_length - length + 1)) for full_length, length in zip(size, part, strict=True)
+    )
     return slice(top, top + part[0]), slice(left, left + part[1])
 
 

@@ -91,13 +91,13 @@ class VideoClips:
         i = int(np.searchsorted(self._starts, place, side="right")) - 1
         video = self.dataset.videos[i]
         frames = clip_frames(rng, len(video), place - int(self._starts[i]))
-        found = self.dataset.instances(video, frames)
-        alone = ~found.crowd
+        instances = self.dataset.instances(video, frames)
+        alone = ~instances.crowd
         if not alone.any():
             return None
         read = {t: self.dataset.read_image(video, t) for t in set(frames)}
-        frames_seen = [read[t] for t in frames]
-        clip = InstanceClip(frames_seen, found.labels[alone], found.masks[alone], found.boxes[alone])
+        images = [read[t] for t in frames]
+        clip = InstanceClip(images, instances.labels[alone], instances.masks[alone], instances.boxes[alone])
         return augmented(rng, clip, colours=True, sizes=self.sizes)
 
 
@@ -124,29 +124,35 @@ class StillClips:
 
     def draw(self, rng: Rng, place: int) -> InstanceClip | None:
         image = self._images[place]
-        found = self.dataset.instances(image, [0])
-        wanted = np.array([label in self.channels for label in found.labels.tolist()], bool) & ~found.crowd
-        if not wanted.any() or (self.frames > 1 and wanted.sum() > MAX_OBJECTS):
+        instances = self.dataset.instances(image, [0])
+        is_known_class = (
+            np.array([label in self.channels for label in instances.labels.tolist()], bool) & ~instances.crowd
+        )
+        if not is_known_class.any() or (self.frames > 1 and is_known_class.sum() > MAX_OBJECTS):
             return None
-        labels = np.array([self.channels[label] for label in found.labels[wanted].tolist()], np.int64)
+        labels = np.array(
+            [self.channels[label] for label in instances.labels[is_known_class].tolist()], np.int64
+        )
         pixels = self.dataset.read_image(image, 0)
         if self.frames == 1:
-            alone = InstanceClip([pixels], labels, found.masks[wanted], found.boxes[wanted])
+            alone = InstanceClip(
+                [pixels], labels, instances.masks[is_known_class], instances.boxes[is_known_class]
+            )
             return augmented(rng, alone, colours=False, sizes=self.sizes)
-        views = pseudo_clip(rng, pixels, found.masks[wanted, 0], labels, self.frames)
+        views = pseudo_clip(rng, pixels, instances.masks[is_known_class, 0], labels, self.frames)
         return augmented(rng, views, colours=False, sizes=self.sizes)
 
 
 def clip_frames(rng: Rng, length: int, key: int) -> list[int]:
     """Frames of a clip in order: a key frame, one near it on either side, and two from farther away."""
-    before, after = (int(n) for n in rng.integers(1, NEAREST + 1, 2))
-    near = [key, max(0, key - before), min(length - 1, key + after)]
+    steps_back, steps_ahead = (int(n) for n in rng.integers(1, NEAREST + 1, 2))
+    nearby = [key, max(0, key - steps_back), min(length - 1, key + steps_ahead)]
     # The release counts the last of the near frames among the far ones.
-    far = [*range(min(near)), *range(max(near), length)]
-    if len(far) <= 2:
-        far = list(range(length))
-    more = rng.choice(far, 2, replace=length < 2)
-    return sorted([*near, *more.tolist()])
+    distant = [*range(min(nearby)), *range(max(nearby), length)]
+    if len(distant) <= 2:
+        distant = list(range(length))
+    more = rng.choice(distant, 2, replace=length < 2)
+    return sorted([*nearby, *more.tolist()])
 
 
 @dataclass(frozen=True)
@@ -245,7 +251,7 @@ def clip_sources(data: list[str], sizes: Sizes = PUBLISHED) -> tuple[list[ClipSo
 
 def still_sources(data: list[str], sizes: Sizes) -> list[ClipSource]:
     """Single images of the COCO data of ``--data``; class channels are category numbers."""
-    found: list[ClipSource] = []
+    sources: list[ClipSource] = []
     for text in data:
         dataset = opened(text)
         if not isinstance(dataset, CocoImages):
@@ -253,8 +259,8 @@ def still_sources(data: list[str], sizes: Sizes) -> list[ClipSource]:
         beyond = [name for number, name in dataset.categories.items() if not 0 < number < COCO_CHANNELS]
         if beyond:
             raise DatasetError(f"{dataset.path}: categories beyond numbers 1 to 90: {first_few(beyond)}")
-        found.append(StillClips(dataset, {number: number for number in dataset.categories}, sizes, 1))
-    return found
+        sources.append(StillClips(dataset, {number: number for number in dataset.categories}, sizes, 1))
+    return sources
 
 
 def _names(videos: list[YTVISDataset]) -> dict[int, str]:
@@ -285,7 +291,7 @@ def coco_channels(categories: Mapping[int, str], names: Mapping[int, str]) -> di
         return name.lower().replace("_", " ")
 
     by_name = {plain(name): channel for channel, name in names.items()}
-    found = {number: by_name[plain(name)] for number, name in categories.items() if plain(name) in by_name}
-    if not found:
+    channels = {number: by_name[plain(name)] for number, name in categories.items() if plain(name) in by_name}
+    if not channels:
         raise DatasetError("no category of COCO has the name of a class of the videos; leave it out")
-    return found
+    return channels

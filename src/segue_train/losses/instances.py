@@ -29,7 +29,7 @@ from segue_train.losses.masks import dice_distance
 WEIGHTS = {"loss_ce": 2.0, "loss_bbox": 5.0, "loss_giou": 2.0, "loss_mask": 2.0, "loss_dice": 5.0}
 
 FOCAL_ALPHA = 0.25
-SMALLEST_BOX = 1e-6  # least numbers of a target box, so that absent objects keep the logarithms finite
+MIN_BOX_SIDE = 1e-6  # least numbers of a target box, so that absent objects keep the logarithms finite
 Matches = tuple[Tensor, Tensor]
 """Indices of queries, ascending, and of the targets they are matched with."""
 
@@ -98,12 +98,12 @@ def matching_cost(logits: Tensor, boxes: Tensor, targets: ClipTargets) -> Tensor
     p = logits.float().sigmoid()[:, targets.labels]
     positive = FOCAL_ALPHA * (1 - p) ** 2 * -(p + 1e-8).log()
     negative = (1 - FOCAL_ALPHA) * p**2 * -(1 - p + 1e-8).log()
-    wanted = targets.boxes.clamp(min=SMALLEST_BOX)
+    target_boxes = targets.boxes.clamp(min=MIN_BOX_SIDE)
     predicted = boxes.float().transpose(0, 1)
     distance = torch.cdist(
-        predicted.flatten(1), wanted.flatten(1), compute_mode="donot_use_mm_for_euclid_dist"
+        predicted.flatten(1), target_boxes.flatten(1), compute_mode="donot_use_mm_for_euclid_dist"
     )
-    overlap = generalized_iou(corners(predicted)[:, None], corners(wanted)[None]).mean(-1)
+    overlap = generalized_iou(corners(predicted)[:, None], corners(target_boxes)[None]).mean(-1)
     return 5 * distance + 2 * (positive - negative) - 2 * overlap
 
 
@@ -124,10 +124,10 @@ def class_loss(
     counted: Tensor | None = None,
 ) -> Tensor:
     """Focal loss over all classes and the queries that count (N, Q), per object."""
-    wanted = torch.zeros_like(logits)
+    target = torch.zeros_like(logits)
     for sample, (clip, (queries, objects)) in enumerate(zip(targets, matches, strict=True)):
-        wanted[sample, queries, clip.labels[objects]] = 1.0
-    losses = focal(logits, wanted)
+        target[sample, queries, clip.labels[objects]] = 1.0
+    losses = focal(logits, target)
     return (losses if counted is None else losses * counted[..., None]).sum() / count
 
 
@@ -138,20 +138,20 @@ def box_losses(
     predicted = torch.cat(
         [clip[:, queries].transpose(0, 1) for clip, (queries, _) in zip(boxes, matches, strict=True)]
     )
-    wanted = torch.cat(
+    target = torch.cat(
         [clip.boxes[objects] for clip, (_, objects) in zip(targets, matches, strict=True)]
-    ).clamp(min=SMALLEST_BOX)
+    ).clamp(min=MIN_BOX_SIDE)
     frames = boxes.shape[1]
-    distance = (predicted - wanted).abs().sum() / frames / count
-    overlap = generalized_iou(corners(predicted), corners(wanted))
+    distance = (predicted - target).abs().sum() / frames / count
+    overlap = generalized_iou(corners(predicted), corners(target))
     return distance, (1 - overlap).mean(1).sum() / count
 
 
-def mask_losses(logits: Tensor, wanted: Tensor, count: float) -> tuple[Tensor, Tensor]:
+def mask_losses(logits: Tensor, target: Tensor, count: float) -> tuple[Tensor, Tensor]:
     """Focal and dice loss of matched masks (n, T, h, w), over all frames jointly, per object."""
-    logits, wanted = logits.flatten(1), wanted.flatten(1).to(logits)
-    dice = dice_distance(logits.sigmoid(), wanted, 1)
-    return focal(logits, wanted).mean(1).sum() / count, dice.sum() / count
+    logits, target = logits.flatten(1), target.flatten(1).to(logits)
+    dice = dice_distance(logits.sigmoid(), target, 1)
+    return focal(logits, target).mean(1).sum() / count, dice.sum() / count
 
 
 def mask_targets(targets: Sequence[ClipTargets]) -> list[Tensor]:
@@ -196,9 +196,9 @@ def instance_losses(
             network.mask_logits(memory, decoded, sample, queries, layer, targets[sample].size)
             for sample, (queries, _) in enumerate(matches)
         ]
-        wanted = [clip[objects] for clip, (_, objects) in zip(wanted_masks, matches, strict=True)]
+        matched_masks = [clip[objects] for clip, (_, objects) in zip(wanted_masks, matches, strict=True)]
         distance, overlap = box_losses(boxes, targets, matches, count)
-        shape, dice = mask_losses(torch.cat(masks), torch.cat(wanted), count)
+        shape, dice = mask_losses(torch.cat(masks), torch.cat(matched_masks), count)
         values = (class_loss(logits, targets, matches, count, counted), distance, overlap, shape, dice)
         suffix = "" if layer == layers - 1 else f"_{layer}"
         for (name, weight), value in zip(WEIGHTS.items(), values, strict=True):
@@ -223,8 +223,8 @@ def separability_losses(
     fake = F.avg_pool2d(predicted.flatten(0, 1)[:, None], step)
     frozen = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
     deceived = functional_call(discriminator, frozen, (images, fake, levels))
-    apart = [level.detach() for level in levels]
-    judged = discriminator(images, real, apart), discriminator(images, fake.detach(), apart)
+    detached = [level.detach() for level in levels]
+    judged = discriminator(images, real, detached), discriminator(images, fake.detach(), detached)
     adversarial = F.binary_cross_entropy_with_logits(deceived, torch.ones_like(deceived))
     recognised = [
         F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

@@ -65,11 +65,11 @@ def bootstrapped_cross_entropy(logits: Tensor, target: Tensor, exists: Tensor, f
 
 def hardest_mean(losses: Tensor, target: Tensor, fraction: float) -> Tensor:
     """Mean of the largest losses (..., H, W) of each image, 0 on void; 0 if no pixel is known."""
-    pixels, known = losses.flatten(-2), (target != VOID).flatten(-2).sum(-1)
+    pixels, num_labelled = losses.flatten(-2), (target != VOID).flatten(-2).sum(-1)
     if fraction < 1:
-        known = known.clamp(max=int(fraction * pixels.shape[-1]))
+        num_labelled = num_labelled.clamp(max=int(fraction * pixels.shape[-1]))
         pixels = pixels.topk(int(fraction * pixels.shape[-1]), dim=-1, sorted=False).values
-    return pixels.sum() / known.sum().clamp(min=1)
+    return pixels.sum() / num_labelled.sum().clamp(min=1)
 
 
 def dice_loss(logits: Tensor, target: Tensor, exists: Tensor) -> Tensor:
@@ -106,16 +106,16 @@ def point_losses(logits: Tensor, truth: Tensor, points: int, uniform: Uniform) -
 def uncertain_points(logits: Tensor, points: int, uniform: Uniform) -> Tensor:
     """Points (T, points, 2), the most uncertain of many and some at random (PointRend, section 3.1)."""
     frames = len(logits)
-    drawn = uniform((frames, OVERSAMPLING * points, 2)).to(logits)
-    values = point_sample(logits, drawn)
+    sampled = uniform((frames, OVERSAMPLING * points, 2)).to(logits)
+    values = point_sample(logits, sampled)
     if values.shape[1] == 2:
         doubt = -values[:, 1].abs()
     else:
         first, second = values.topk(2, dim=1).values.unbind(1)
         doubt = second - first
     certain = int(UNCERTAIN_SHARE * points)
-    chosen = doubt.topk(certain, dim=1).indices
-    best = drawn.gather(1, chosen[..., None].expand(-1, -1, 2))
+    indices = doubt.topk(certain, dim=1).indices
+    best = sampled.gather(1, indices[..., None].expand(-1, -1, 2))
     return torch.cat([best, uniform((frames, points - certain, 2)).to(logits)], 1)
 
 
@@ -124,7 +124,7 @@ def foreground_target(labels: Tensor) -> Tensor:
     return (labels == MOTION).float()
 
 
-def known(labels: Tensor) -> Tensor:
+def labelled_weight(labels: Tensor) -> Tensor:
     """0 outside of the region of interest and where nobody knows, else 1, of labels (N, H, W)."""
     return ((labels != OUTSIDE) & (labels != UNKNOWN)).float()
 
@@ -222,7 +222,10 @@ def foreground_loss(
     """
     logits, labels = _logits(network, batch, background), batch["labels"]
     overlap = partial(tversky_loss, alpha=tversky[0], beta=tversky[1], pooled=pooled)
-    weight, target = known(labels) * torch.where(labels == SHADOW, shadow, 1.0), foreground_target(labels)
+    weight, target = (
+        labelled_weight(labels) * torch.where(labels == SHADOW, shadow, 1.0),
+        foreground_target(labels),
+    )
     probability, scale = torch.sigmoid(logits[:, 0].float()), None
     if class_in_scale != "as_run":
         scale = foreground_weight(probability, target, class_in_scale)
@@ -233,13 +236,13 @@ def foreground_loss(
     loss = parts["entropy"] + parts["tversky"]
     if start is not None:
         with torch.no_grad():
-            before = _logits(start, batch, background)[:, 0].float()
-        right = known(labels) * ((before > 0) == (target > 0))
-        parts["keep"] = bernoulli_divergence(before, logits[:, 0].float(), right)
+            initial_logits = _logits(start, batch, background)[:, 0].float()
+        right = labelled_weight(labels) * ((initial_logits > 0) == (target > 0))
+        parts["keep"] = bernoulli_divergence(initial_logits, logits[:, 0].float(), right)
         loss = loss + keep * parts["keep"]
     if logits.shape[1] > 1:
         # Where the labels tell shadow from no shadow.
-        weight, target = known(labels) * (labels != UNLIT), (labels == SHADOW).float()
+        weight, target = labelled_weight(labels) * (labels != UNLIT), (labels == SHADOW).float()
         parts["shadow"] = weighted_cross_entropy(logits[:, 1], target, weight)
         parts["shadow"] = parts["shadow"] + overlap(logits[:, 1], target, weight)
         loss = loss + SHADOW_WEIGHT * parts["shadow"]
@@ -252,10 +255,10 @@ def bernoulli_divergence(target: Tensor, logits: Tensor, weight: Tensor) -> Tens
     Averaged over the weight of the batch, (N, H, W); 0 where nothing counts.
     """
     probability = target.sigmoid()
-    cross, own = (
+    cross, entropy = (
         F.binary_cross_entropy_with_logits(each, probability, reduction="none") for each in (logits, target)
     )
-    return ((cross - own) * weight).sum() / weight.sum().clamp(min=1)
+    return ((cross - entropy) * weight).sum() / weight.sum().clamp(min=1)
 
 
 def _logits(network: nn.Module, batch: Batch, background: bool) -> Tensor:
@@ -279,22 +282,22 @@ ClassWeight = Literal["none", "balanced"]
 def fgsegnet_loss(
     probability: Tensor,
     target: Tensor,
-    known: Tensor,
+    labelled: Tensor,
     kind: Kind = "bce",
     class_weight: ClassWeight = "none",
 ) -> Tensor:
     """Mean loss of probabilities (N, H, W) over the known pixels of the batch; 0 where none is known."""
     losses = cross_entropy(probability, target) if kind == "bce" else cross_entropy(target, probability)
-    weight = known * balanced_weights(target, known) if class_weight == "balanced" else known
-    return (losses * weight).sum() / known.sum().clamp(min=1)
+    weight = labelled * balanced_weights(target, labelled) if class_weight == "balanced" else labelled
+    return (losses * weight).sum() / labelled.sum().clamp(min=1)
 
 
-def balanced_weights(target: Tensor, known: Tensor) -> Tensor:
+def balanced_weights(target: Tensor, labelled: Tensor) -> Tensor:
     """Weights (N, H, W) by which classes count equally in each image, with mean 1."""
-    pixels = known.sum((-1, -2), keepdim=True)
-    moving = (known * target).sum((-1, -2), keepdim=True)
-    own = torch.where(target > 0, moving, pixels - moving)
-    return pixels / (2 * own.clamp(min=1))
+    pixels = labelled.sum((-1, -2), keepdim=True)
+    moving = (labelled * target).sum((-1, -2), keepdim=True)
+    class_pixels = torch.where(target > 0, moving, pixels - moving)
+    return pixels / (2 * class_pixels.clamp(min=1))
 
 
 ABSOLUTE, FOCAL = 0.2, 0.8  # weights of the two terms

@@ -28,8 +28,8 @@ from segue_train.data.stcn_data import (
     SkipCurriculum,
     StillSamples,
     VideoSamples,
-    frames_near,
     long_enough,
+    nearby_frames,
 )
 from segue_train.losses.masks import Uniform, point_losses
 from segue_train.recipe import Batch, CommonRecipe, Loss, Objective, checked_dataclass
@@ -113,7 +113,7 @@ class CutieRecipe(StagedRecipe):
             long_enough(self.footage, self.stage, LENGTH),
             side,
             slots=self.plan.objects,
-            choose=frames_near(LENGTH),
+            choose=nearby_frames(LENGTH),
             clip_affine=(25, 20),
             frame_affine=(0, 0),
             frame_jitter=Jitter(0.1, 0.05, 0.05),
@@ -148,8 +148,8 @@ def cutie_loss(
             *((f"aux_query_{{}}_l{n}", level, AUXILIARY) for n, level in enumerate(levels)),
         ]
         for name, values, weight in terms:
-            found = point_losses(values[:, :classes].float(), truth, points, uniform)
-            for kind, loss in zip(("ce", "dice"), found, strict=True):
+            frame_losses = point_losses(values[:, :classes].float(), truth, points, uniform)
+            for kind, loss in zip(("ce", "dice"), frame_losses, strict=True):
                 key = name.format(kind)
                 parts[key] = parts.get(key, torch.zeros_like(loss)) + weight * loss / batch
     return torch.stack(list(parts.values())).sum(), parts

@@ -25,7 +25,7 @@ from segue.errors import DatasetError, TrainingError
 from segue.models.fgsegnet import BACKBONE, FgSegNetV2
 from segue.options import option
 from segue.weights import load
-from segue_train.losses.masks import ClassWeight, Kind, fgsegnet_loss, foreground_target, known
+from segue_train.losses.masks import ClassWeight, Kind, fgsegnet_loss, foreground_target, labelled_weight
 from segue_train.recipe import (
     UNCHECKED,
     Batch,
@@ -40,7 +40,7 @@ from segue_train.trunks import take
 
 EPOCHS = 100
 FRAMES = 200  # frames that a scene is learned from; published are 200 and 25
-HELD_BACK = 0.2  # share of the frames that validates
+VALIDATION_SHARE = 0.2  # share of the frames that validates
 ORDER_SEED = 42
 
 
@@ -61,8 +61,8 @@ def split_frames(
             f"{video.key}: {len(labelled)} labelled frames to learn from; 2 or more are needed"
         )
     order = np.random.default_rng(ORDER_SEED).permutation(labelled).tolist()
-    held = max(1, round(HELD_BACK * len(order)))
-    return tuple(order[:-held]), tuple(order[-held:])
+    num_validation = max(1, round(VALIDATION_SHARE * len(order)))
+    return tuple(order[:-num_validation]), tuple(order[-num_validation:])
 
 
 @checked_dataclass()
@@ -124,8 +124,8 @@ class FgSegNetRecipe(CommonRecipe):
         """Minus the loss on the frames that are held back, for a network in evaluation mode."""
         device = next(network.parameters()).device
         losses = []
-        for video, (_, held_back) in self.scenes:
-            for i in held_back:
+        for video, (_, validation_frames) in self.scenes:
+            for i in validation_frames:
                 batch = {name: value.to(device) for name, value in scene_batch(video, i).items()}
                 losses.append(float(scene_loss(network, batch, 0.0, 0, self.loss, self.class_weight)[0]))
         return -float(np.mean(losses))
@@ -155,7 +155,7 @@ def scene_loss(
 ) -> Loss:
     """See :func:`~segue_train.losses.masks.fgsegnet_loss`; it has no parts."""
     probability = torch.sigmoid(network(batch["frames"].float() / 255)[:, 0].float())
-    target, counts = foreground_target(batch["labels"]), known(batch["labels"])
+    target, counts = foreground_target(batch["labels"]), labelled_weight(batch["labels"])
     return fgsegnet_loss(probability, target, counts, kind, class_weight), {}
 
 
@@ -167,7 +167,7 @@ def load_trunk(network: FgSegNetV2, path: Path) -> None:
             names[f"features.{place}"] = network.backbone.get_submodule(f"block{block}_conv{i}")
             place += 2
         place += 1  # pooling
-    wanted = {
+    parameters = {
         f"{name}.{leaf}": value for name, conv in names.items() for leaf, value in conv.state_dict().items()
     }
-    take(path, wanted)
+    take(path, parameters)

@@ -29,7 +29,7 @@ from segue.options import option
 from segue.sessions.foreground.segmenters.extra_inputs import FlowNetwork, computing_flow
 from segue.types import Image
 from segue.weights import load_strict
-from segue_train.data.foreground.pool import provider_once
+from segue_train.data.foreground.pool import cached_provider
 from segue_train.losses.masks import ClassInScale, hofam_loss
 from segue_train.recipe import (
     UNCHECKED,
@@ -113,7 +113,12 @@ class HofamRecipe(CommonRecipe):
 
     def batches(self, count: int, seed: int) -> FlowBatches:
         scored = ((video, set(video.scored)) for video in self.videos)
-        places = [(video, i) for video, kept in scored for i in video.labels if video.numbers[i] in kept]
+        places = [
+            (video, i)
+            for video, scored_numbers in scored
+            for i in video.labels
+            if video.numbers[i] in scored_numbers
+        ]
         if not places:
             raise DatasetError("no video has a labelled frame")
         computed = [video for video in self.videos if video.decode_image is not read_frame]
@@ -158,9 +163,9 @@ class FlowBatches(Batches):
     provider: tuple[str, Path | None]  # what :func:`~segue_train.data.foreground.pool.provider_once` takes
 
     def batch_of(self, number: int) -> Batch:
-        chosen = in_passes(len(self.places), number, self.batch, self.seed)
+        indices = in_passes(len(self.places), number, self.batch, self.seed)
         frames, flow, labels = map(
-            stacked, zip(*(self._sample(*self.places[i]) for i in chosen), strict=True)
+            stacked, zip(*(self._sample(*self.places[i]) for i in indices), strict=True)
         )
         return {"frames": frames.movedim(-1, 1), "flow": flow.movedim(-1, 1), "labels": labels}
 
@@ -179,7 +184,7 @@ class FlowBatches(Batches):
             return _fit(read_flow(video.frames[i]))[..., : len(self.gaps)]
         if video.key in self.files:
             return np.atleast_3d(_fit(self.files[video.key](i)))
-        images = FlowImages(provider_once(*self.provider), self.gaps)
+        images = FlowImages(cached_provider(*self.provider), self.gaps)
         return images(frame, [_fit(video.read_image(max(i - gap, 0))) for gap in self.gaps])
 
 

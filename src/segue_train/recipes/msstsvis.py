@@ -63,7 +63,9 @@ class InstanceObjective(nn.Module):
         decoded = self.network.decode(memory)
         counted = None
         if isinstance(decoded, DecodedTubes):
-            clips, counted = asked(clips, decoded, self.network.class_logits(decoded, 0), batch["complete"])
+            clips, counted = proposed_targets(
+                clips, decoded, self.network.class_logits(decoded, 0), batch["complete"]
+            )
         total, losses, masks = instance_losses.instance_losses(self.network, memory, decoded, clips, counted)
         parts = {name: losses[name].detach() for name in instance_losses.WEIGHTS}
         if self.discriminator is not None:
@@ -79,7 +81,7 @@ class InstanceObjective(nn.Module):
 
 
 @torch.no_grad()
-def asked(
+def proposed_targets(
     clips: Sequence[ClipTargets], decoded: DecodedTubes, logits: Tensor, complete: Tensor
 ) -> tuple[list[ClipTargets], Tensor]:
     """Targets of queries that start from detections, and the queries (N, Q) that count as matched.
@@ -88,22 +90,22 @@ def asked(
     which is most about them. Where a clip is not complete (N,), queries that are about no object may be
     right.
     """
-    wanted, counted = [], []
-    for clip, boxes, scores, whole in zip(clips, decoded.references[0], logits, complete, strict=True):
+    proposed, counted = [], []
+    for clip, boxes, scores, is_complete in zip(clips, decoded.references[0], logits, complete, strict=True):
         about = overlaps(clip.boxes, boxes)
-        counted.append(whole | (about >= TOUCHED).any(0))
-        found = (about >= TOUCHED).any(1)
+        counted.append(is_complete | (about >= TOUCHED).any(0))
+        is_proposed = (about >= TOUCHED).any(1)
         detected = scores[about.argmax(1)].argmax(1)
         labels = torch.where(clip.labels == UNKNOWN, detected, clip.labels)
-        wanted.append(ClipTargets(labels[found], clip.boxes[found], clip.masks[found]))
-    return wanted, torch.stack(counted)
+        proposed.append(ClipTargets(labels[is_proposed], clip.boxes[is_proposed], clip.masks[is_proposed]))
+    return proposed, torch.stack(counted)
 
 
 def overlaps(objects: Tensor, boxes: Tensor) -> Tensor:
     """Mean IoU (n, Q) of objects (n, T, 4) with boxes (T, Q, 4) over the frames that show the object."""
-    there = (objects[..., 2] > 0).float()[:, None]
+    is_present = (objects[..., 2] > 0).float()[:, None]
     common, union = intersection_union(corners(objects)[:, None], corners(boxes).transpose(0, 1)[None])
-    return (common / union.clamp(min=1e-9) * there).sum(-1) / there.sum(-1).clamp(min=1)
+    return (common / union.clamp(min=1e-9) * is_present).sum(-1) / is_present.sum(-1).clamp(min=1)
 
 
 _DECAYED = partial(torch.optim.AdamW, weight_decay=1e-4)
@@ -187,7 +189,10 @@ def load_trunk(network: SeqFormer, path: Path) -> None:
     if isinstance(body, MobileNetV2Trunk):
         load_mobilenet(body, path)
     else:  # classifiers of Swin have no norms of their own for the maps that are used here
-        take(path, {name: own for name, own in body.state_dict().items() if not name.startswith("norm")})
+        take(
+            path,
+            {name: parameter for name, parameter in body.state_dict().items() if not name.startswith("norm")},
+        )
 
 
 @checked_dataclass()
@@ -235,14 +240,15 @@ class PublishedRecipe(CommonRecipe):
 
     def accumulated(self, devices: int) -> int:
         """Batches that a device takes one after the other for a step of as many clips as there are to be."""
-        at_once = self.batch * devices
-        wanted = at_once if self.clips is None else self.clips
-        if wanted % at_once:
+        clips_at_once = self.batch * devices
+        clips_a_step = clips_at_once if self.clips is None else self.clips
+        if clips_a_step % clips_at_once:
             raise TrainingError(
-                f"{wanted} clips a step are no multiple of the {at_once} that {devices} devices take at once "
-                f"with --batch {self.batch}; change --devices or --batch, or give --clips or --accumulate"
+                f"{clips_a_step} clips a step are no multiple of the {clips_at_once} that {devices} devices "
+                f"take at once with --batch {self.batch}; change --devices or --batch, or give --clips or "
+                "--accumulate"
             )
-        return wanted // at_once
+        return clips_a_step // clips_at_once
 
     def network(self) -> nn.Module:
         network = self.build()
@@ -287,12 +293,12 @@ def start_from(network: SeqFormer, path: Path) -> None:
     file is one of SeqFormer. All else must fit.
     """
     expected = network.state_dict()
-    found = {
+    renamed = {
         name: value
         for name, value in read_checkpoint(path).tensors.items()
         if not name.startswith(CLASS_HEADS) or name not in expected or value.shape == expected[name].shape
     }
     for name, value in expected.items():
         if name.startswith(CLASS_HEADS) or any(part in name for part in NEW_PARTS):
-            found.setdefault(name, value)
-    network.load_state_dict(match(path, found, expected))
+            renamed.setdefault(name, value)
+    network.load_state_dict(match(path, renamed, expected))

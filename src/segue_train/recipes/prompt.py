@@ -25,7 +25,7 @@ from segue.prompts.planes import draw_disk
 from segue.utils.arrays import Float32Array, UInt8Array
 from segue_train.data.footage import VOID, Footage
 from segue_train.data.prompt_samples import (
-    ONCE,
+    UNIT_WEIGHT,
     CorrectionSampler,
     PromptBatches,
     PromptSampler,
@@ -81,8 +81,8 @@ class PromptRecipe(MobileNetRecipe):
 
     def batches(self, count: int, seed: int) -> PromptBatches:
         def shape(progress: float) -> tuple[int, int]:
-            _, side, fresh, _ = next(row for row in SHAPES if progress < row[0])
-            return side, max(1, round(fresh * self.batch))
+            _, side, share_of_new, _ = next(row for row in SHAPES if progress < row[0])
+            return side, max(1, round(share_of_new * self.batch))
 
         tracked = [CorrectionSampler(Path(folder)) for folder in self.corrections]
         sampler = PromptSampler(read_sources(self.groups))
@@ -98,17 +98,17 @@ class PromptObjective(nn.Module):
     def __init__(self, network: SeguePrompt, samples: int = BATCH) -> None:
         super().__init__()
         self.network, self.samples = network, samples
-        self.kept: dict[str, Tensor] = {}
+        self.carried: dict[str, Tensor] = {}
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """The samples that stay, for a checkpoint."""
-        return self.kept
+        return self.carried
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Go on with the samples of a checkpoint."""
         if state and "counts" not in state:  # of before tracked masks were corrected
-            state = {**state, "counts": torch.full_like(state["targets"], ONCE)}
-        self.kept = state
+            state = {**state, "counts": torch.full_like(state["targets"], UNIT_WEIGHT)}
+        self.carried = state
 
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         """Loss of a batch whose ``images`` are (N, 3, S, S), uint8, and its parts by name."""
@@ -117,36 +117,36 @@ class PromptObjective(nn.Module):
         device = batch["images"].device
         none = torch.zeros(len(batch["images"]), dtype=torch.uint8, device=device)
         batch = {**batch, "corrections": none}
-        if self.kept and self.kept["images"].shape[-1] == side:
-            batch = {name: torch.cat([value, self.kept[name].to(device)]) for name, value in batch.items()}
+        if self.carried and self.carried["images"].shape[-1] == side:
+            batch = {name: torch.cat([value, self.carried[name].to(device)]) for name, value in batch.items()}
         images = batch["images"].float().div(255).to(memory_format=torch.channels_last)
         logits, quality = self.network(images, batch["planes"].float() / 255)
         loss, parts = losses(
             logits.float(), quality.float(), batch["targets"], batch["planes"], batch["counts"]
         )
-        fresh = batch["corrections"] == 0
-        parts["iou1"] = parts["iou"][fresh].mean()
+        is_new = batch["corrections"] == 0
+        parts["iou1"] = parts["iou"][is_new].mean()
         parts["iou"] = parts["iou"].mean()
-        self.kept = self._staying(batch, logits.detach(), room, np.random.default_rng(step))
+        self.carried = self._staying(batch, logits.detach(), room, np.random.default_rng(step))
         return loss, parts
 
     def _staying(
         self, batch: dict[str, Tensor], logits: Tensor, room: int, rng: np.random.Generator
     ) -> dict[str, Tensor]:
         """The samples that go into the next step, with this step's mask and one click more, off the GPU."""
-        fresh = int((batch["corrections"] == 0).sum())
+        num_new = int((batch["corrections"] == 0).sum())
         able = np.flatnonzero(batch["corrections"].numpy(force=True) < MAX_CORRECTIONS)
         able = able[rng.random(len(able)) < STAY]
-        chosen = rng.permutation(able)[: max(0, room - fresh)]
-        if not len(chosen):
+        selected = rng.permutation(able)[: max(0, room - num_new)]
+        if not len(selected):
             return {}
-        index = torch.from_numpy(chosen).to(logits.device)
-        kept = {name: value[index].cpu() for name, value in batch.items()}
-        size = kept["targets"].shape[-2:]
+        index = torch.from_numpy(selected).to(logits.device)
+        carried = {name: value[index].cpu() for name, value in batch.items()}
+        size = carried["targets"].shape[-2:]
         masks = F.interpolate(logits[index, :1].float(), size=size, mode="bilinear")[:, 0]
         for k, mask in enumerate(masks.sigmoid().numpy(force=True)):
-            planes, target = kept["planes"][k].numpy(), kept["targets"][k].numpy()
-            tracked = (kept["counts"][k] != ONCE).any()
+            planes, target = carried["planes"][k].numpy(), carried["targets"][k].numpy()
+            tracked = (carried["counts"][k] != UNIT_WEIGHT).any()
             if tracked:
                 mask = _mended(planes, mask)
             planes[PREVIOUS] = np.round(255 * mask)
@@ -156,17 +156,19 @@ class PromptObjective(nn.Module):
                 draw_disk(planes[POSITIVE if missing else NEGATIVE], place)
                 if tracked:
                     clicked = torch.from_numpy(counted(planes[PREVIOUS], target, piece_at(error, place)))
-                    kept["counts"][k] = clicked
-        kept["corrections"] += 1
-        return kept
+                    carried["counts"][k] = clicked
+        carried["corrections"] += 1
+        return carried
 
 
 def _mended(planes: UInt8Array, mask: Float32Array) -> Float32Array:
     """The mask so far with what an answer changes where it was clicked; as in `segue.prompts.correct`."""
-    given = np.divide(planes[PREVIOUS], 255, dtype=np.float32)
-    labels = cv2.connectedComponents(((mask > 0.5) != (given > 0.5)).astype(np.uint8), connectivity=4)[1]
+    previous_mask = np.divide(planes[PREVIOUS], 255, dtype=np.float32)
+    labels = cv2.connectedComponents(
+        ((mask > 0.5) != (previous_mask > 0.5)).astype(np.uint8), connectivity=4
+    )[1]
     clicked = planes[POSITIVE : NEGATIVE + 1].any(0)
-    return np.where(np.isin(labels, np.setdiff1d(labels[clicked], 0)), mask, given)
+    return np.where(np.isin(labels, np.setdiff1d(labels[clicked], 0)), mask, previous_mask)
 
 
 def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor, counts: Tensor) -> Loss:
@@ -177,22 +179,22 @@ def losses(logits: Tensor, quality: Tensor, targets: Tensor, planes: Tensor, cou
     three times. Of the frames of a tracker, what was right counts more, so that it stays, and errors that
     were not clicked count less (``counts``, uint8 in parts of ``ONCE``).
     """
-    known = (targets != VOID).float()
+    is_labelled = (targets != VOID).float()
     truth = (targets == 1).float()
     logits = F.interpolate(logits, size=targets.shape[-2:], mode="bilinear")
     edge = (truth - F.avg_pool2d(truth[:, None], 15, 1, 7, count_include_pad=False)[:, 0]).abs()
     clicked = (planes[:, POSITIVE : NEGATIVE + 1].amax(1) > 0).float()
-    weight = known * (1 + 6 * edge + 2 * clicked) * (counts.float() / ONCE)
+    weight = is_labelled * (1 + 6 * edge + 2 * clicked) * (counts.float() / UNIT_WEIGHT)
     each = truth[:, None].expand_as(logits)
     entropy = F.binary_cross_entropy_with_logits(logits, each, reduction="none")
     entropy = (entropy * weight[:, None]).sum((2, 3)) / weight.sum((1, 2)).clamp(min=1)[:, None]
-    probability = logits.sigmoid() * known[:, None]
-    meant = (counts >= ONCE).float()[:, None]
-    dice = dice_distance(probability * meant, each * meant, (2, 3))
-    whole = entropy + dice
-    found = (probability > 0.5).float()
-    both = (found * each).sum((2, 3))
-    iou = both / (found.sum((2, 3)) + truth.sum((1, 2))[:, None] - both).clamp(min=1)
+    probability = logits.sigmoid() * is_labelled[:, None]
+    is_relevant = (counts >= UNIT_WEIGHT).float()[:, None]
+    dice = dice_distance(probability * is_relevant, each * is_relevant, (2, 3))
+    mask_loss = entropy + dice
+    predicted = (probability > 0.5).float()
+    both = (predicted * each).sum((2, 3))
+    iou = both / (predicted.sum((2, 3)) + truth.sum((1, 2))[:, None] - both).clamp(min=1)
     judged = F.binary_cross_entropy_with_logits(quality, iou.detach())
-    loss = whole[:, 0].mean() + 0.3 * whole[:, 1:].amin(1).mean() + 0.15 * judged
+    loss = mask_loss[:, 0].mean() + 0.3 * mask_loss[:, 1:].amin(1).mean() + 0.15 * judged
     return loss, {"entropy": entropy[:, 0].mean(), "dice": dice[:, 0].mean(), "iou": iou[:, 0].detach()}

@@ -44,7 +44,7 @@ class Stage:
     Attributes:
         objects: slots; one means a network without the mask of the others.
         falls: shares of the steps after which the learning rate falls to a tenth.
-        least_area: smallest share of a video frame that a crop shows.
+        min_area: smallest share of a video frame that a crop shows.
         small_objects: whether videos keep them.
         skips: largest gap between the frames of a clip; None for clips of still images.
         affine: largest rotation and shear of single frames of a video, in degrees.
@@ -57,7 +57,7 @@ class Stage:
     steps: int
     objects: int = 1
     falls: tuple[float, ...] = ()
-    least_area: float = 0.36
+    min_area: float = 0.36
     small_objects: Literal["keep", "drop"] = "keep"
     skips: Callable[[int, int], int] | None = None
     affine: tuple[float, float] = (15, 10)
@@ -72,7 +72,7 @@ STAGES = (
     _TWO(
         steps=500_000,
         falls=(400_000 / 500_000,),
-        least_area=0.25,
+        min_area=0.25,
         small_objects="drop",
         skips=SkipCurriculum(0.8),
     ),  # BL30K
@@ -152,7 +152,7 @@ class StagedRecipe(CommonRecipe):
     def videos(self, side: int) -> VideoSamples:
         """Samples of the other stages."""
         footage = long_enough(self.footage, self.stage)
-        return VideoSamples(footage, side, self.plan.least_area, self.plan.small_objects)
+        return VideoSamples(footage, side, self.plan.min_area, self.plan.small_objects)
 
     def batches(self, count: int, seed: int) -> SampleBatches:
         plan, side = self.plan, self.side or self.plan.side
@@ -204,10 +204,10 @@ def fill(network: STCN | XMem | Cutie, path: Path, growing: Sequence[str] = (VAL
     """
     tensors, expected = read_checkpoint(path).tensors, network.state_dict()
     for name in growing:
-        there, wanted = tensors.get(name), expected[name]
-        if there is not None and there.dim() == 4 and there.shape[1] + 1 == wanted.shape[1]:
-            others = nn.init.orthogonal_(torch.empty_like(wanted[:, :1]))
-            tensors[name] = torch.cat([there.to(others.dtype), others], dim=1)
+        loaded, target = tensors.get(name), expected[name]
+        if loaded is not None and loaded.dim() == 4 and loaded.shape[1] + 1 == target.shape[1]:
+            other_channel = nn.init.orthogonal_(torch.empty_like(target[:, :1]))
+            tensors[name] = torch.cat([loaded.to(other_channel.dtype), other_channel], dim=1)
     network.load_state_dict(match(path, tensors, expected))
 
 

@@ -111,8 +111,8 @@ class STCNLiteRecipe(MobileNetRecipe):
         return Objective(network, loss)
 
     def batches(self, count: int, seed: int) -> ClipBatches:
-        shown = wide_scales if self.scales == "wide" else further if self.start else curriculum
-        return ClipBatches(count, seed, self.sampler(), partial(shown, clips=self.batch))
+        schedule = wide_scales if self.scales == "wide" else continued if self.start else curriculum
+        return ClipBatches(count, seed, self.sampler(), partial(schedule, clips=self.batch))
 
     def parameter_groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """A network that follows already learns at two fifths of the rate."""
@@ -141,7 +141,7 @@ def curriculum(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape
     return _shape(rng, clips, frames, side, 1.0), 0.3 + 0.45 * ramp, round(2 + 10 * ramp)
 
 
-def further(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape, float, int]:
+def continued(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape, float, int]:
     """Curriculum of a fine-tuning: wide gaps and long clips at once, slow clips after a tenth.
 
     The slow ones are slower and longer than those of :func:`curriculum`: a trail grows from frame to frame.
@@ -152,7 +152,7 @@ def further(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape, f
 def wide_scales(progress: float, rng: Rng, clips: int = BATCH) -> tuple[ClipShape, float, int]:
     """Curriculum of a fine-tuning for all scales: a third as that of a fine-tuning, the rest with a zoom."""
     if rng.random() < 1 / 3:
-        return further(progress, rng, clips)
+        return continued(progress, rng, clips)
     frames, side = picked(rng, SCALES)
     return _shape(rng, clips, frames, side, 1.0, ZOOM), 0.75, 8 if progress > 0.8 else 12
 
@@ -199,8 +199,8 @@ def clip_loss(
     frames, exists = batch["frames"].float() / 127.5 - 1, batch["exists"]
     corrected = corrected_frame(step, frames.shape[1], conditioning)
     masks = object_masks(batch["masks"][:, 0], exists.shape[1])
-    others = {t: object_masks(batch["masks"][:, t], exists.shape[1]) for t in corrected}
-    logits = clip_logits(network, frames, masks, exists, schedule, others)
+    object_masks_at = {t: object_masks(batch["masks"][:, t], exists.shape[1]) for t in corrected}
+    logits = clip_logits(network, frames, masks, exists, schedule, object_masks_at)
     target = class_targets(batch["masks"], exists)[:, 1:]
     for t in corrected:
         target[:, t - 1] = VOID

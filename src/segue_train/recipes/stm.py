@@ -85,9 +85,9 @@ def load_trunk(network: STM, resnet50: Path) -> None:
     """Start both encoders from torchvision's ResNet-50; the stems that see masks keep their random start."""
     for encoder in (network.Encoder_Q, network.Encoder_M):
         layers = {f"res{stage + 1}.": f"layer{stage}." for stage in (1, 2, 3)}
-        wanted = {
+        parameters = {
             layers.get(name[:5], name[:5]) + name[5:]: tensor
             for name, tensor in encoder.state_dict().items()
             if not name.startswith(("conv1_", "mean", "std"))
         }
-        take(resnet50, wanted)
+        take(resnet50, parameters)

@@ -25,8 +25,8 @@ from segue_train.data.stcn_data import (
     OBJECTS,
     SkipCurriculum,
     VideoSamples,
-    frames_near,
     long_enough,
+    nearby_frames,
 )
 from segue_train.losses.masks import bootstrap_fraction, bootstrapped_cross_entropy, object_dice
 from segue_train.recipe import Batch, Loss, Objective, checked_dataclass
@@ -38,7 +38,7 @@ STAGES = (
     _VIDEOS(
         steps=250_000,
         falls=(200_000 / 250_000,),
-        least_area=0.25,
+        min_area=0.25,
         small_objects="drop",
         affine=(0, 0),
         skips=SkipCurriculum(0.8, JUMPS),
@@ -99,10 +99,10 @@ class XMemRecipe(StagedRecipe):
         return VideoSamples(
             long_enough(self.footage, self.stage, LENGTH),
             side,
-            self.plan.least_area,
+            self.plan.min_area,
             self.plan.small_objects,
             self.plan.objects,
-            frames_near(LENGTH),
+            nearby_frames(LENGTH),
             frame_affine=self.plan.affine,
             interpolation=cv2.INTER_LINEAR,
         )

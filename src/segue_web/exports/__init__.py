@@ -101,21 +101,21 @@ def free_path(folder: Path, name: str, form: str, suffix: str | None = None) -> 
     """Output path of an export, which may have another suffix than its format; it must not exist."""
     suffix = FORMATS[form].suffix if suffix is None else suffix
     plain = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:60] or "video"
-    taken = {path.name for path in folder.iterdir()}
+    used = {path.name for path in folder.iterdir()}
     ends = (f"{'' if number == 1 else f'-{number}'}{suffix}" for number in count(1))
-    return folder / next(path for end in ends if (path := f"{plain}-{form}{end}") not in taken)
+    return folder / next(path for end in ends if (path := f"{plain}-{form}{end}") not in used)
 
 
-def steps(taken: Snapshot, form: str) -> int:
+def steps(annotations: Snapshot, form: str) -> int:
     """Number of frames in an export."""
-    return len(taken.frames if FORMATS[form].known_only else taken.span)
+    return len(annotations.frames if FORMATS[form].known_only else annotations.span)
 
 
-def export_job(tools: Tools, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
+def export_job(tools: Tools, annotations: Snapshot, form: str, target: Path) -> Iterator[int]:
     """Job of :meth:`segue_web.server.worker.Worker.steps` that writes an export."""
-    return write_export(tools.video, taken, form, target)
+    return write_export(tools.video, annotations, form, target)
 
 
-def write_export(video: Video, taken: Snapshot, form: str, target: Path) -> Iterator[int]:
+def write_export(video: Video, annotations: Snapshot, form: str, target: Path) -> Iterator[int]:
     """Write an export, yielding each frame that is done."""
-    return FORMATS[form].write(video, taken, target)
+    return FORMATS[form].write(video, annotations, target)

@@ -13,12 +13,14 @@ from segue_web.exports.snapshot import Snapshot, complete_folder, write_images
 from segue_web.video import Video
 
 
-def cvat(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+def cvat(video: Video, annotations: Snapshot, target: Path) -> Iterator[int]:
     """One XML of CVAT for video 1.1."""
-    return write_cvat(taken, target, taken.span, taken.colours, name=video.name, length=video.count)
+    return write_cvat(
+        annotations, target, annotations.span, annotations.colours, name=video.name, length=video.count
+    )
 
 
-def label_studio(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+def label_studio(video: Video, annotations: Snapshot, target: Path) -> Iterator[int]:
     """Tasks of Label Studio beside the images they are of, and the set-up of their project."""
 
     def address(index: int) -> str:
@@ -26,14 +28,14 @@ def label_studio(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
         return f"/data/local-files/?d={image}"
 
     with complete_folder(target) as folder:
-        images = write_images(video, taken, folder / "frames")
-        yield from write_tasks(taken, folder, images, taken.colours, address)
+        images = write_images(video, annotations, folder / "frames")
+        yield from write_tasks(annotations, folder, images, annotations.colours, address)
 
 
-def labelme(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+def labelme(video: Video, annotations: Snapshot, target: Path) -> Iterator[int]:
     """Images, and beside each a file of labelme and X-AnyLabeling."""
     with complete_folder(target) as folder:
-        for index in write_images(video, taken, folder):
+        for index in write_images(video, annotations, folder):
             name = video.frame_name(index)
-            (folder / f"{name}.json").write_text(labelme_text(taken, index, f"{name}.jpg"), "utf-8")
+            (folder / f"{name}.json").write_text(labelme_text(annotations, index, f"{name}.jpg"), "utf-8")
             yield index

@@ -22,7 +22,7 @@ COCO_SUBSET = "default"
 """Name that CVAT and datumaro give to the images of a task with one part."""
 
 
-def davis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+def davis(video: Video, annotations: Snapshot, target: Path) -> Iterator[int]:
     """The tree of DAVIS 2017, which `segue eval davis` and the official tools read."""
     name = target.name
     with complete_folder(target) as folder:
@@ -32,73 +32,73 @@ def davis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
         lists.mkdir(parents=True)
         for part in ("train", "val"):
             (lists / f"{part}.txt").write_text(f"{name}\n")
-        for index in write_images(video, taken, images):
-            write_index_mask(masks / f"{video.frame_name(index)}.png", taken.mask(index))
+        for index in write_images(video, annotations, images):
+            write_index_mask(masks / f"{video.frame_name(index)}.png", annotations.mask(index))
             yield index
 
 
 def coco(
-    video: Video, taken: Snapshot, target: Path, name: Callable[[int], str] | None = None
+    video: Video, annotations: Snapshot, target: Path, name: Callable[[int], str] | None = None
 ) -> Iterator[int]:
     """One COCO annotation file; its images are those of the video, ``00012.jpg``, or as ``name`` says."""
     names = tuple((name or video.file_name)(index) for index in range(video.count))
     # The numbers of a schema's classes are the same for all videos.
-    categories = taken.categories() if taken.schema.classes else None
+    categories = annotations.categories() if annotations.schema.classes else None
     with CocoSink(
         target,
         names=names,
         size=video.size,
-        attributes=taken.values_at,
-        objects=taken.objects,
+        attributes=annotations.values_at,
+        objects=annotations.objects,
         categories=categories,
-        label_schema=taken.schema.as_json(),
+        label_schema=annotations.schema.as_json(),
     ) as sink:
-        for index in taken.frames:
-            sink.write_lengths(taken.result(index, video), taken.lengths(index), video.size)
+        for index in annotations.frames:
+            sink.write_lengths(annotations.result(index, video), annotations.lengths(index), video.size)
             yield index
 
 
-def coco_images(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+def coco_images(video: Video, annotations: Snapshot, target: Path) -> Iterator[int]:
     """The annotation file of COCO and its images, in the folders that CVAT and datumaro look for."""
     with complete_folder(target) as folder:
         (folder / "annotations").mkdir()
         file = folder / "annotations" / f"instances_{COCO_SUBSET}.json"
-        images = write_images(video, taken, folder / "images" / COCO_SUBSET)
-        annotated = coco(video, taken, file, lambda index: f"{video.frame_name(index)}.jpg")
+        images = write_images(video, annotations, folder / "images" / COCO_SUBSET)
+        annotated = coco(video, annotations, file, lambda index: f"{video.frame_name(index)}.jpg")
         for index, _ in zip(images, annotated, strict=True):
             yield index
 
 
-def ytvis(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+def ytvis(video: Video, snapshot: Snapshot, target: Path) -> Iterator[int]:
     """An annotation file of YouTube-VIS: videos, annotations, and the objects' names as categories."""
-    lengths = [taken.lengths(index) for index in taken.span]
-    categories = taken.categories()
+    lengths = [snapshot.lengths(index) for index in snapshot.span]
+    categories = snapshot.categories()
     annotations = []
-    for i, name in taken.names.items():
-        entry = track_entry(i, 1, categories[name], [found.get(i) for found in lengths], video.size)
-        about = taken.attributes.get(i)
+    for i, name in snapshot.names.items():
+        entry = track_entry(i, 1, categories[name], [content.get(i) for content in lengths], video.size)
+        about = snapshot.attributes.get(i)
         annotations.append({**entry, "attributes": about} if about else entry)
-    names = [f"{video.name}/{video.file_name(index)}" for index in taken.span]
-    found = {
+    names = [f"{video.name}/{video.file_name(index)}" for index in snapshot.span]
+    content = {
         "videos": [video_entry(1, names, video.size)],
         "categories": [{"id": n, "name": name, "supercategory": "object"} for name, n in categories.items()],
         "annotations": annotations,
-        "objects": [*taken.objects],
+        "objects": [*snapshot.objects],
     }
-    write_complete(target, json.dumps({"info": info(), "licenses": [], **found}).encode())
-    yield from taken.span
+    write_complete(target, json.dumps({"info": info(), "licenses": [], **content}).encode())
+    yield from snapshot.span
 
 
-def yolo(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+def yolo(video: Video, annotations: Snapshot, target: Path) -> Iterator[int]:
     """Images, and outlines of one polygon an object, as ultralytics' segmentation models are trained on."""
-    classes = {name: number - 1 for name, number in taken.categories().items()}
+    classes = {name: number - 1 for name, number in annotations.categories().items()}
     with complete_folder(target) as folder:
         labels = folder / "labels" / "train"
         labels.mkdir(parents=True)
         names = {number: name for name, number in classes.items()}
         (folder / "data.yaml").write_text(yolo_list(names), "utf-8")
-        for index in write_images(video, taken, folder / "images" / "train"):
-            planes = taken.planes(index).items()
-            lines = [yolo_line(classes[taken.names[i]], plane) for i, plane in planes]
+        for index in write_images(video, annotations, folder / "images" / "train"):
+            planes = annotations.planes(index).items()
+            lines = [yolo_line(classes[annotations.names[i]], plane) for i, plane in planes]
             (labels / f"{video.frame_name(index)}.txt").write_text("".join(lines))
             yield index

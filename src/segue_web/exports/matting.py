@@ -28,12 +28,12 @@ def soft_cut_out(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
     """RGBA (H, W, 4), uint8, of the pixels of a mask (H, W) of an RGB image, with soft edges."""
     import pymatting  # an extra
 
-    found = np.zeros((*mask.shape, 4), np.uint8)
+    cut_out = np.zeros((*mask.shape, 4), np.uint8)
     band = max(MIN_BAND, round(BAND * min(mask.shape)))
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
     reach = cv2.dilate(mask.astype(np.uint8), brush) > 0
     if not reach.any():
-        return found
+        return cut_out
     x, y, width, height = cv2.boundingRect(reach.astype(np.uint8))
     here = np.s_[
         max(0, y - band) : min(mask.shape[0], y + height + band),
@@ -48,6 +48,6 @@ def soft_cut_out(image: Image, mask: npt.NDArray[np.bool_]) -> Image:
     else:  # too thin, or all of the image: there is nothing to learn its colours from
         alpha = mask[here].astype(np.float64)
     pure = np.clip(np.asarray(pymatting.estimate_foreground_ml(colours, alpha), np.float64), 0, 1)
-    found[here] = np.round(255 * np.dstack([pure, alpha]))
-    found[found[..., 3] == 0] = 0
-    return found
+    cut_out[here] = np.round(255 * np.dstack([pure, alpha]))
+    cut_out[cut_out[..., 3] == 0] = 0
+    return cut_out

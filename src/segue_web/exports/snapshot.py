@@ -76,28 +76,34 @@ def snapshot(
     names = {row["id"]: row["category"] or row["name"] for row in rows}
     timeline = project.timeline()
     span = range(first, video.count if last is None else min(last + 1, video.count))
-    known = sorted({row[0] for row in timeline if row[1] in names})
-    frames = [index for index in known if index in span]
+    annotated = sorted({row[0] for row in timeline if row[1] in names})
+    frames = [index for index in annotated if index in span]
     if not frames:
-        where = f"on the frames from {first} to {span.stop - 1}" if known else "yet"
+        where = f"on the frames from {first} to {span.stop - 1}" if annotated else "yet"
         raise SegueError(f"there are no masks to export {where}")
     masks = {index: project.masks(index) for index in frames}
     # A mask that a person looked at and kept counts as right, whatever the prompter expected.
     scores = {(row[0], row[1]): 1.0 if row[2] == "given" else row[3] for row in timeline}
     schema = project.schema
     colours = {names[row["id"]]: row["colour"] for row in rows}
-    own = {one.name: one.colour or colours.get(one.name) or DEFAULT_COLOUR for one in schema.classes}
+    class_colours = {
+        one.name: one.colour or colours.get(one.name) or DEFAULT_COLOUR for one in schema.classes
+    }
     return Snapshot(
         video.size,
         names,
-        {index: {i: counts for i, counts in found.items() if i in names} for index, found in masks.items()},
+        {
+            index: {i: counts for i, counts in masks_at.items() if i in names}
+            for index, masks_at in masks.items()
+        },
         scores,
         {i: values for i, values in about.items() if values},
         {row["id"]: row["frame_attributes"] for row in rows if row["frame_attributes"]},
         schema,
         span=span,
         frames=span if all_frames else frames,
-        colours=own | {name: colour for name, colour in colours.items() if name not in own},
+        colours=class_colours
+        | {name: colour for name, colour in colours.items() if name not in class_colours},
         soft=soft,
         objects=[{key: row[key] for key in ("id", "name", "category", "colour")} for row in rows],
     )
@@ -114,10 +120,10 @@ def remove_unfinished(folder: Path, target: Path | None = None) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def write_images(video: Video, taken: Snapshot, folder: Path) -> Iterator[int]:
+def write_images(video: Video, annotations: Snapshot, folder: Path) -> Iterator[int]:
     """Write the frames of a data set as JPEG images; yields the index of each."""
     folder.mkdir(parents=True, exist_ok=True)
-    for index in taken.frames:
+    for index in annotations.frames:
         (folder / f"{video.frame_name(index)}.jpg").write_bytes(video.jpeg(index))
         yield index
 

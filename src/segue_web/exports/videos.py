@@ -16,28 +16,28 @@ from segue_web.exports.snapshot import Snapshot, complete_folder
 from segue_web.video import Video
 
 
-def overlay(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+def overlay(video: Video, annotations: Snapshot, target: Path) -> Iterator[int]:
     """The video with the masks drawn over it."""
     with OverlayVideoSink(target, video.fps, pixel_aspect=video.pixel_aspect) as sink:
-        for frame, result in taken.results(video):
+        for frame, result in annotations.results(video):
             sink.write(frame, result)
             yield frame.index
 
 
-def images(video: Video, taken: Snapshot, target: Path) -> Iterator[int]:
+def images(video: Video, annotations: Snapshot, target: Path) -> Iterator[int]:
     """The objects cut out, as RGBA images, one a frame."""
     with complete_folder(target) as folder:
-        for frame, result in taken.results(video):
-            cut = cv2.cvtColor(_cut_out(frame.image, result.mask, taken.soft), cv2.COLOR_RGBA2BGRA)
+        for frame, result in annotations.results(video):
+            cut = cv2.cvtColor(_cut_out(frame.image, result.mask, annotations.soft), cv2.COLOR_RGBA2BGRA)
             (folder / f"{frame.index:05d}.png").write_bytes(cv2.imencode(".png", cut)[1].tobytes())
             yield frame.index
 
 
-def matte(video: Video, taken: Snapshot, target: Path, *, encoding: Encoding) -> Iterator[int]:
+def matte(video: Video, annotations: Snapshot, target: Path, *, encoding: Encoding) -> Iterator[int]:
     """The objects cut out, as a video with transparency."""
     with transparent_video(target, encoding, video.size, video.fps, video.pixel_aspect) as write:
-        for frame, result in taken.results(video):
-            write(_cut_out(frame.image, result.mask, taken.soft), frame.time)
+        for frame, result in annotations.results(video):
+            write(_cut_out(frame.image, result.mask, annotations.soft), frame.time)
             yield frame.index
 
 

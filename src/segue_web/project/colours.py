@@ -27,17 +27,17 @@ def colour_of(number: int) -> str:
 def palette() -> tuple[str, ...]:
     """All colours, in their order: the next one is the farthest from all before it in CIELAB."""
     tones = [(n / HUES, *tone) for n in range(HUES) for tone in TONES]
-    offered = [_written(colorsys.hls_to_rgb(*tone)) for tone in tones]
-    places, chosen = _lab(offered), list(FIRST)
-    distance = np.linalg.norm(places[:, None] - _lab(chosen), axis=2).min(1)
+    offered = [_hex(colorsys.hls_to_rgb(*tone)) for tone in tones]
+    places, selected = _lab(offered), list(FIRST)
+    distance = np.linalg.norm(places[:, None] - _lab(selected), axis=2).min(1)
     while distance.max() > 0:
         best = int(distance.argmax())
-        chosen.append(offered[best])
+        selected.append(offered[best])
         distance = np.minimum(distance, np.linalg.norm(places - places[best], axis=1))
-    return tuple(chosen)
+    return tuple(selected)
 
 
-def _written(parts: tuple[float, float, float]) -> str:
+def _hex(parts: tuple[float, float, float]) -> str:
     return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
 
 

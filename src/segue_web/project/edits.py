@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks import encode_rle
+from segue.masks.measure import iou
 from segue.masks.outlines import parts_of
 from segue.masks.pieces import Pieces
 from segue.masks.tracks import RleTrack
@@ -37,7 +38,7 @@ from segue_web.video import Video
 FRACTION = 4
 """Bits behind the point of places of a brush."""
 
-NEAR = 30
+CLICK_REACH_SHARE = 30
 """A click on paint of the opposite kind changes it within this part of the shorter side of the frame."""
 
 SMOOTH = 240
@@ -76,10 +77,12 @@ class Edits:
         if not points and box is None:
             raise PromptError("give a point or a box")
         clicks = clicks_within(points, *self._video.size)
-        previous, added, kept = await self._run(lambda: self._corrected_by(frame, object, seen, clicks, box))
-        mends = kept and previous is not None and box is None and not whole
-        known = previous is not None and previous.any()
-        if box is None and not known and not any(inside for _, _, inside in clicks):
+        previous, added, retained = await self._run(
+            lambda: self._corrected_by(frame, object, seen, clicks, box)
+        )
+        mends = retained and previous is not None and box is None and not whole
+        has_mask = previous is not None and previous.any()
+        if box is None and not has_mask and not any(inside for _, _, inside in clicks):
             raise PromptError(
                 "there is no mask here to remove something from: click on the object first, then right click "
                 "on what does not belong to it"
@@ -88,48 +91,52 @@ class Edits:
         if mends:
             answer, score = await self._worker.ask("correct", frame, previous, clicks, len(added))
         else:
-            on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
+            on, off = (
+                [(x, y) for x, y, inside in clicks if inside is is_positive] for is_positive in (True, False)
+            )
             prompts = ImagePrompts(box, on, off, mask=previous)
             bound = None if adds else previous
             answer, score = await self._worker.ask("click", frame, prompts, bound, clicks, len(added))
         areas: dict[str, int] = {}
 
-        def over(before: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
+        def over(current: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
             painted = paint.without(added, answer)
             if not answer.any() and (adds or not painted.on.any()):
                 raise PromptError("nothing is found there; add a point, draw a box, or paint it")
-            after = painted.over(answer)
-            if kept and not mends:
-                areas.update(before=int(before.sum()), after=int(after.sum()))
-            return after, painted
+            changed = painted.over(answer)
+            if retained and not mends:
+                areas.update(before=int(current.sum()), after=int(changed.sum()))
+            return changed, painted
 
-        given: dict[str, Any] = await self._run(
+        reply: dict[str, Any] = await self._run(
             lambda: self._give(frame, object, seen, "click", over, (tuple(clicks), box, mends), score)
         )
-        return given | ({"replaced": areas} if areas else {})
+        return reply | ({"replaced": areas} if areas else {})
 
     async def candidate(self, frame: Index, object: Number | None, seen: Revision) -> dict[str, Any]:
         """Give an object of one click the next mask that the click may mean; after the last, the first.
 
         Returns its ``place`` from 0 on, and the IoU to be expected of all of them: ``scores``.
         """
-        said = await self._run(lambda: self._clicked_once(frame, object, seen))
-        prompts = ImagePrompts(points=[said.points[0][:2]])
-        found: list[tuple[BoolArray, float]] = await self._worker.ask("candidates", frame, prompts)
-        scores = [score for _, score in found]
-        if len(found) < 2:
+        correction = await self._run(lambda: self._single_click(frame, object, seen))
+        prompts = ImagePrompts(points=[correction.points[0][:2]])
+        candidates: list[tuple[BoolArray, float]] = await self._worker.ask("candidates", frame, prompts)
+        scores = [score for _, score in candidates]
+        if len(candidates) < 2:
             return {"object": object, "place": 0, "scores": scores}
 
         def give() -> dict[str, Any]:
             assert object is not None
-            shown = self._project.plane(frame, object)
-            said = self._project.correction(frame, object) or Correction()
-            paint = Paint(*(self._project.decoded(frame, counts) for counts in (said.on, said.off)))
-            shared = [_overlap(shown, paint.over(plane)) for plane, _ in found]
-            place = (int(np.argmax(shared)) + 1) % len(found)
-            plane, score = found[place]
-            prompts = said.points, None, False
-            given = self._give(
+            visible_mask = self._project.plane(frame, object)
+            correction = self._project.correction(frame, object) or Correction()
+            paint = Paint(
+                *(self._project.decoded(frame, counts) for counts in (correction.on, correction.off))
+            )
+            shared = [iou(visible_mask, paint.over(plane)) for plane, _ in candidates]
+            place = (int(np.argmax(shared)) + 1) % len(candidates)
+            plane, score = candidates[place]
+            prompts = correction.points, None, False
+            reply = self._give(
                 frame,
                 object,
                 seen,
@@ -138,46 +145,54 @@ class Edits:
                 prompts,
                 score,
             )
-            return given | {"place": place, "scores": scores}
+            return reply | {"place": place, "scores": scores}
 
-        given: dict[str, Any] = await self._run(give)
-        return given
+        reply: dict[str, Any] = await self._run(give)
+        return reply
 
     async def candidates(self, frame: Index, object: Number, seen: Revision) -> dict[str, Any]:
         """The masks that the one click of an object may mean, to be shown and not saved; the best first."""
-        said = await self._run(lambda: self._clicked_once(frame, object, seen))
-        prompts = ImagePrompts(points=[said.points[0][:2]])
-        found: list[tuple[BoolArray, float]] = await self._worker.ask("candidates", frame, prompts)
-        return {"masks": [_runs(plane) for plane, _ in found], "scores": [score for _, score in found]}
+        correction = await self._run(lambda: self._single_click(frame, object, seen))
+        prompts = ImagePrompts(points=[correction.points[0][:2]])
+        candidates: list[tuple[BoolArray, float]] = await self._worker.ask("candidates", frame, prompts)
+        return {
+            "masks": [_runs(plane) for plane, _ in candidates],
+            "scores": [score for _, score in candidates],
+        }
 
-    def _clicked_once(self, frame: int, number: int | None, seen: int) -> Correction:
+    def _single_click(self, frame: int, number: int | None, revision: int) -> Correction:
         """See that one click has made the mask of an object."""
-        self._project.check_edit(frame, seen, number)
-        said = (None if number is None else self._project.correction(frame, number)) or Correction()
-        if len(said.points) != 1 or not said.points[0][2] or said.box is not None or said.mends:
+        self._project.check_edit(frame, revision, number)
+        correction = (None if number is None else self._project.correction(frame, number)) or Correction()
+        if (
+            len(correction.points) != 1
+            or not correction.points[0][2]
+            or correction.box is not None
+            or correction.mends
+        ):
             raise PromptError("click once on a new object first, then ask for other masks of this click")
-        return said
+        return correction
 
     def _corrected_by(
-        self, frame: int, number: int | None, seen: int, points: list[Click], box: Box | None
+        self, frame: int, number: int | None, revision: int, points: list[Click], box: Box | None
     ) -> tuple[BoolArray | None, list[Click], bool]:
         """The mask that further clicks correct, None where it is asked for anew, and those clicks.
 
         Also whether a mask is there that no clicks and no box have made, so that clicks leave the rest of it
         as it is.
         """
-        self._project.check_edit(frame, seen, number)
+        self._project.check_edit(frame, revision, number)
         marks = self._project.marks(frame)
         if number is None or number not in marks:
             return None, points, False
-        before = self._project.correction(frame, number) or Correction()
-        known = list(before.points)
-        added = points[len(known) :]
+        correction = self._project.correction(frame, number) or Correction()
+        previous_points = list(correction.points)
+        added = points[len(previous_points) :]
         plane = self._project.plane(frame, number)
-        kept = bool(plane.any() and (before.mends or _is_found(marks[number], before)))
-        if points[: len(known)] != known or not added or before.box != box:
-            return None, [point for point in points if point not in known], kept
-        return plane, added, kept
+        retained = bool(plane.any() and (correction.mends or _is_detected(marks[number], correction)))
+        if points[: len(previous_points)] != previous_points or not added or correction.box != box:
+            return None, [point for point in points if point not in previous_points], retained
+        return plane, added, retained
 
     def stroke(
         self,
@@ -233,15 +248,15 @@ class Edits:
     ) -> dict[str, Any]:
         """Change a mask by what an outline of it gains and loses, as if painted or erased."""
         old, new = (filled(np.array(corners), self._video.size) for corners in (before, after))
-        gained, lost = (old & ~new, new & ~old) if hole else (new & ~old, old & ~new)
-        if not gained.any() and not lost.any():
+        gained, removed = (old & ~new, new & ~old) if hole else (new & ~old, old & ~new)
+        if not gained.any() and not removed.any():
             raise PromptError("the outline holds the same pixels; move the corner further")
         return self._give(
             frame,
             object,
             seen,
             "outline",
-            lambda plane, paint: ((plane | gained) & ~lost, paint.add(gained).erase(lost)),
+            lambda plane, paint: ((plane | gained) & ~removed, paint.add(gained).erase(removed)),
         )
 
     def clean(self, frame: Index, object: Number, seen: Revision, what: Flaw) -> None:
@@ -278,8 +293,8 @@ class Edits:
         project = self._project
         project.check_edit(frame, seen, object)
         copied = self._copied(frame, object)
-        known = set(project.frames_of([object]))
-        frames = [i for i in range(first, min(last, self._video.count - 1) + 1) if i not in known]
+        annotated = set(project.frames_of([object]))
+        frames = [i for i in range(first, min(last, self._video.count - 1) + 1) if i not in annotated]
         if not frames:
             raise PromptError(f"there is no frame from {first} to {last} that nobody corrected")
         with project.change("copies of a mask"):
@@ -297,8 +312,8 @@ class Edits:
     def _give(
         self,
         frame: int,
-        wanted: int | None,
-        seen: int,
+        requested: int | None,
+        revision: int,
         label: str,
         change: Callable[[BoolArray, Paint], tuple[BoolArray, Paint]],
         prompts: tuple[tuple[Click, ...], Box | None, bool] | None = None,
@@ -306,16 +321,20 @@ class Edits:
     ) -> dict[str, Any]:
         """Save what a person said of an object on a frame, and the IoU to be expected of its mask."""
         project = self._project
-        project.check_edit(frame, seen, wanted)
+        project.check_edit(frame, revision, requested)
         with project.change(label):
-            number = wanted or project.add_object()
-            said = project.correction(frame, number) or Correction()
-            before = project.marks(frame).get(number)
-            found = before is not None and before.area > 0 and _is_found(before, said)
-            on, off = (project.decoded(frame, counts) for counts in (said.on, said.off))
+            number = requested or project.add_object()
+            correction = project.correction(frame, number) or Correction()
+            previous = project.marks(frame).get(number)
+            is_detected = previous is not None and previous.area > 0 and _is_detected(previous, correction)
+            on, off = (project.decoded(frame, counts) for counts in (correction.on, correction.off))
             plane, paint = change(project.plane(frame, number), Paint(on, off))
             project.put(frame, {number: (plane, FrameAnnotation("given", score))})
-            points, box, mends = prompts or (said.points, said.box, said.mends or found)
+            points, box, mends = prompts or (
+                correction.points,
+                correction.box,
+                correction.mends or is_detected,
+            )
             painted = _runs(paint.on), _runs(paint.off)
             project.correct(frame, number, Correction(points, box, *painted, mends=mends))
         return {"object": number}
@@ -343,7 +362,7 @@ class Paint:
     def without(self, clicks: Sequence[Click], answer: BoolArray) -> Paint:
         """The paint without what clicks right on it contradict: near them, the answer decides."""
         on, off = self.on.copy(), self.off.copy()
-        reach = max(NEAREST, min(answer.shape) / NEAR)
+        reach = max(NEAREST, min(answer.shape) / CLICK_REACH_SHARE)
         for x, y, inside in clicks:
             paint, denied = (off, answer) if inside else (on, ~answer)
             if paint[int(y), int(x)]:
@@ -352,14 +371,10 @@ class Paint:
         return Paint(on, off)
 
 
-def _overlap(one: BoolArray, other: BoolArray) -> float:
-    return float((one & other).sum() / max(1, (one | other).sum()))
-
-
-def _is_found(mark: FrameAnnotation, said: Correction) -> bool:
+def _is_detected(mark: FrameAnnotation, correction: Correction) -> bool:
     """Whether a mask was tracked, imported or suggested, and no clicks and no paint have made it since."""
-    untouched = not (said.box or said.on or said.off)
-    return not said.points and (mark.kind != "given" or untouched)
+    untouched = not (correction.box or correction.on or correction.off)
+    return not correction.points and (mark.kind != "given" or untouched)
 
 
 def _runs(plane: BoolArray) -> str:
@@ -369,8 +384,8 @@ def _runs(plane: BoolArray) -> str:
 
 def holes(plane: BoolArray) -> BoolArray:
     """Pixels that a mask encloses without having them, (H, W)."""
-    around = np.pad(~plane, 1, constant_values=True).view(np.uint8)
-    labels = cv2.connectedComponents(around, connectivity=4)[1]
+    outside = np.pad(~plane, 1, constant_values=True).view(np.uint8)
+    labels = cv2.connectedComponents(outside, connectivity=4)[1]
     return np.asarray(~plane & (labels[1:-1, 1:-1] != labels[0, 0]))
 
 

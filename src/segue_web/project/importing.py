@@ -9,7 +9,7 @@ from typing import Any
 
 from segue.errors import PromptError
 from segue.labels.labels import Labels
-from segue.labels.schema import LONGEST_NAME
+from segue.labels.schema import MAX_NAME_LENGTH
 from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
 
 MAX_RANGES = 4
@@ -62,77 +62,81 @@ def effects(project: Project, labels: Labels, targets: Targets | None = None) ->
     if targets is None:
         targets = _same_objects(project, labels)
     unlocked = set(project.unlocked())
-    chosen = [i for i in targets.values() if i is not None]
-    if len(set(chosen)) < len(chosen) or not unlocked.issuperset(chosen):
+    selected = [i for i in targets.values() if i is not None]
+    if len(set(selected)) < len(selected) or not unlocked.issuperset(selected):
         raise PromptError("choose another unlocked object for each object of the file, or a new one")
     masks: dict[int, dict[int, str]] = {number: {} for number in labels.names}
-    for index, shown in sorted(labels.masks.items()):
-        for number, counts in shown.items():
+    for index, masks_at in sorted(labels.masks.items()):
+        for number, counts in masks_at.items():
             masks[number][index] = counts
-    found = []
+    listed = []
     rows = {row["id"]: row for row in project.objects()}
     for number, name in labels.names.items():
         target = targets.get(number)
-        known = {} if target is None else project.masks_of(target)
-        own = masks[number]
-        replaced = [index for index in own if index in known and known[index][1] != own[index]]
-        added = [index for index in own if index not in known]
-        corrected = sum(known[index][0] == "given" for index in replaced)
-        same = len(own) - len(added) - len(replaced)
+        existing = {} if target is None else project.masks_of(target)
+        imported = masks[number]
+        replaced = [
+            index for index in imported if index in existing and existing[index][1] != imported[index]
+        ]
+        added = [index for index in imported if index not in existing]
+        corrected = sum(existing[index][0] == "given" for index in replaced)
+        same = len(imported) - len(added) - len(replaced)
         about = _changed_attributes(rows.get(target), labels.attributes.get(number, {}))
-        there = _changed_on_frames(rows.get(target), labels.frame_attributes.get(number, {}))
-        found.append(Effect(number, name, target, added, replaced, corrected, same, about, there))
-    return found
+        changed_on_frames = _changed_on_frames(rows.get(target), labels.frame_attributes.get(number, {}))
+        listed.append(
+            Effect(number, name, target, added, replaced, corrected, same, about, changed_on_frames)
+        )
+    return listed
 
 
 def additions(project: Project, labels: Labels) -> list[str]:
     """Classes and attributes that an import adds to the label schema of the project, by their names."""
-    known = project.schema
-    merged = known.with_additions(labels.schema)
-    old = set(known.all_attributes())
-    names = [name for name in merged.names if name not in known.names]
+    schema = project.schema
+    merged = schema.with_additions(labels.schema)
+    old = set(schema.all_attributes())
+    names = [name for name in merged.names if name not in schema.names]
     attributes = [one.name for of, one in merged.all_attributes() if (of, one) not in old]
     return [*names, *dict.fromkeys(attributes)]
 
 
 def _changed_on_frames(
-    row: Mapping[str, Any] | None, given: Mapping[str, Mapping[int, str]]
+    row: Mapping[str, Any] | None, imported: Mapping[str, Mapping[int, str]]
 ) -> dict[str, Mapping[int, str]]:
     """Attributes of frames of an object of a file that its target does not have so."""
-    known: Mapping[str, Mapping[int, str]] = {} if row is None else row["frame_attributes"]
+    existing: Mapping[str, Mapping[int, str]] = {} if row is None else row["frame_attributes"]
     return {
         name: values
-        for name, values in given.items()
-        if with_values(known.get(name, {}), values) != known.get(name)
+        for name, values in imported.items()
+        if with_values(existing.get(name, {}), values) != existing.get(name)
     }
 
 
-def _changed_attributes(row: Mapping[str, Any] | None, given: Mapping[str, str]) -> dict[str, str]:
+def _changed_attributes(row: Mapping[str, Any] | None, imported: Mapping[str, str]) -> dict[str, str]:
     """Attributes and group of an object of a file that its target does not have yet."""
-    given = {key: value[:LONGEST_NAME] if key == "group" else value for key, value in given.items()}
-    known = {} if row is None else {**row["attributes"], "group": row["group"]}
-    return {key: value for key, value in given.items() if known.get(key) != value}
+    imported = {key: value[:MAX_NAME_LENGTH] if key == "group" else value for key, value in imported.items()}
+    existing = {} if row is None else {**row["attributes"], "group": row["group"]}
+    return {key: value for key, value in imported.items() if existing.get(key) != value}
 
 
 def _same_objects(project: Project, labels: Labels) -> dict[int, int]:
     names = {row["id"]: {row["category"], row["name"]} for row in project.objects() if not row["locked"]}
     same: dict[int, int] = {}
-    for number, own in labels.ids.items():
-        if labels.names[number] in names.get(own, ()) and own not in same.values():
-            same[number] = own
+    for number, object_id in labels.ids.items():
+        if labels.names[number] in names.get(object_id, ()) and object_id not in same.values():
+            same[number] = object_id
     return same
 
 
-def store(project: Project, labels: Labels, wanted: Sequence[Effect]) -> None:
+def store(project: Project, labels: Labels, effects: Sequence[Effect]) -> None:
     """Bring what was read into a project, inside :meth:`segue_web.project.project.Project.change`."""
     merged = project.schema.with_additions(labels.schema)
     if merged != project.schema:
         project.set_schema(merged)
-    for effect in wanted:
-        number, looks = effect.target, {}
+    for effect in effects:
+        number, appearance = effect.target, {}
         if number is None:
             number = project.add_object(effect.name)
-            looks = {
+            appearance = {
                 "category": labels.class_of.get(effect.number),
                 "colour": labels.colour_of.get(effect.number),
             }
@@ -140,7 +144,7 @@ def store(project: Project, labels: Labels, wanted: Sequence[Effect]) -> None:
         changed = {
             "group": effect.about.get("group"),
             "attributes": about,
-            **looks,
+            **appearance,
         }
         if changed := {key: value for key, value in changed.items() if value}:
             project.set_object(number, **changed)
@@ -163,5 +167,5 @@ def summary(done: Sequence[Effect]) -> str:
         (added, "mask added", "masks added"),
         (replaced, "mask replaced", "masks replaced"),
     )
-    told = [f"{count} {one if count == 1 else several}" for count, one, several in counts if count]
-    return ", ".join(told) or "nothing that was not here already"
+    parts = [f"{count} {one if count == 1 else several}" for count, one, several in counts if count]
+    return ", ".join(parts) or "nothing that was not here already"

@@ -71,8 +71,8 @@ def fingerprint(values: Sequence[Mapping[int, tuple[bytes, Sequence[int], Mappin
     """SHA-256 of the corrected frames of each layer: masks, known objects and expected overlaps."""
     digest = hashlib.sha256()
     for layer in values:
-        for index, (mask, known, expected) in sorted(layer.items()):
-            digest.update(json.dumps([index, sorted(known), sorted(expected.items())]).encode())
+        for index, (mask, ids, expected) in sorted(layer.items()):
+            digest.update(json.dumps([index, sorted(ids), sorted(expected.items())]).encode())
             digest.update(mask)
         digest.update(b"layer")
     return digest.hexdigest()

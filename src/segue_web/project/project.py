@@ -20,7 +20,8 @@ from segue.sessions.corrections import StoredObject
 from segue.types import IndexMask, ObjectInfo
 from segue.utils.arrays import BoolArray
 from segue_web.project.colours import colour_of
-from segue_web.project.store import Changed, Row, StaleError, Store, actor
+from segue_web.project.store import Changed, Row, Store, actor
+from segue_web.server.conflicts import ConflictError
 
 Send = Callable[[dict[str, Any]], None]
 """Sends an event to all pages."""
@@ -144,10 +145,10 @@ class Project(Store):
             for row in self._db.execute("SELECT * FROM objects ORDER BY id")
         ]
 
-    def unlocked(self, wanted: Iterable[int] | None = None) -> list[int]:
+    def unlocked(self, requested: Iterable[int] | None = None) -> list[int]:
         """The wanted objects that exist and may change; None wants all."""
         unlocked = [row["id"] for row in self.objects() if not row["locked"]]
-        return unlocked if wanted is None else [i for i in wanted if i in unlocked]
+        return unlocked if requested is None else [i for i in requested if i in unlocked]
 
     def timeline(self) -> list[list[Any]]:
         """All marks: frame, object, kind, score, area, reviewed, user, reviewer, agreement."""
@@ -163,10 +164,10 @@ class Project(Store):
     def prompts(self, frame: int) -> dict[int, Row]:
         """Clicks and boxes that a person gave on a frame."""
         rows = self._db.execute("SELECT object, data FROM prompts WHERE frame=?", (frame,))
-        given = {row["object"]: json.loads(row["data"]) for row in rows}
+        by_object = {row["object"]: json.loads(row["data"]) for row in rows}
         return {
             number: {"points": data["points"], "box": data["box"]}
-            for number, data in given.items()
+            for number, data in by_object.items()
             if data["points"] or data["box"]
         }
 
@@ -247,21 +248,21 @@ class Project(Store):
 
     def mask(self, frame: int, objects: Iterable[int] | None = None) -> IndexMask:
         """Index mask of the objects of a frame, (H, W), uint8 or uint16; later objects lie on top."""
-        wanted = None if objects is None else set(objects)
-        masks = {i: counts for i, counts in self.masks(frame).items() if wanted is None or i in wanted}
+        requested = None if objects is None else set(objects)
+        masks = {i: counts for i, counts in self.masks(frame).items() if requested is None or i in requested}
         return composed(masks, self.size)
 
     def frames_of(self, objects: Iterable[int], kind: Kind = "given") -> list[int]:
         """Frames on which one of the objects has a mask of a kind, ascending."""
-        wanted = set(objects)
+        requested = set(objects)
         rows = self._db.execute("SELECT frame, object FROM marks WHERE kind=?", (kind,))
-        return sorted({row["frame"] for row in rows if row["object"] in wanted})
+        return sorted({row["frame"] for row in rows if row["object"] in requested})
 
     def reviewed_frames(self, objects: Iterable[int]) -> list[int]:
         """Frames on which a person has reviewed the mask of one of the objects, ascending."""
-        wanted = set(objects)
+        requested = set(objects)
         rows = self._db.execute("SELECT frame, object FROM marks WHERE reviewed")
-        return sorted({row["frame"] for row in rows if row["object"] in wanted})
+        return sorted({row["frame"] for row in rows if row["object"] in requested})
 
     def tracked_masks(self, number: int) -> dict[int, StoredObject]:
         """The tracked masks of an object by frame."""
@@ -309,55 +310,59 @@ class Project(Store):
         row = self._object(number)
         points = _points_of(row)
         for name, value in values.items():
-            own = points.setdefault(name, {})
-            own.pop(frame, None)
-            if value is not None and value != (held_at(own, frame) or ""):
-                own[frame] = value
+            changes = points.setdefault(name, {})
+            changes.pop(frame, None)
+            if value is not None and value != (held_at(changes, frame) or ""):
+                changes[frame] = value
             # A later point that says the same changes nothing.
-            after = min((index for index in own if index > frame), default=None)
-            if after is not None and value is not None and own[after] == value:
-                del own[after]
+            following = min((index for index in changes if index > frame), default=None)
+            if following is not None and value is not None and changes[following] == value:
+                del changes[following]
         self._set_points(row, points)
 
-    def import_frame_attributes(self, number: int, found: Mapping[str, Mapping[int, str]]) -> None:
+    def import_frame_attributes(self, number: int, imported: Mapping[str, Mapping[int, str]]) -> None:
         """Take the values of some frames, inside :meth:`change`; those of later frames stay."""
         row = self._object(number)
         points = _points_of(row)
-        for name, values in found.items():
+        for name, values in imported.items():
             points[name] = with_values(points.get(name, {}), values)
         self._set_points(row, points)
 
     def _set_points(self, row: Row, points: FrameAttributes) -> None:
-        kept = {name: dict(sorted(values.items())) for name, values in points.items() if values}
-        if len(kept) > MAX_ATTRIBUTES or any(len(values) > MAX_POINTS for values in kept.values()):
+        nonempty = {name: dict(sorted(values.items())) for name, values in points.items() if values}
+        if len(nonempty) > MAX_ATTRIBUTES or any(len(values) > MAX_POINTS for values in nonempty.values()):
             raise SegueError(
                 f"an object has room for {MAX_ATTRIBUTES} attributes of frames, each with "
                 f"{MAX_POINTS} changes"
             )
-        self._set("objects", (row["id"],), {**row, "frame_attributes": json.dumps(kept) if kept else ""})
+        self._set(
+            "objects", (row["id"],), {**row, "frame_attributes": json.dumps(nonempty) if nonempty else ""}
+        )
 
     def set_reviewed(self, number: int, frames: Iterable[int], reviewed: bool) -> int:
         """Say of the masks of an object that a person looked at them, inside :meth:`change`: how many."""
-        known = self.marks_of(number)
-        wanted = [frame for frame in frames if frame in known and known[frame].reviewed != reviewed]
-        for frame in wanted:
+        annotations = self.marks_of(number)
+        changed = [
+            frame for frame in frames if frame in annotations and annotations[frame].reviewed != reviewed
+        ]
+        for frame in changed:
             row = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
             assert row is not None
-            said = {"reviewed": int(reviewed), "reviewer": actor() if reviewed else ""}
-            said |= {"previous": "", "agreement": None} if reviewed else {}
-            self._set("marks", (frame, number), dict(row) | said)
+            review = {"reviewed": int(reviewed), "reviewer": actor() if reviewed else ""}
+            review |= {"previous": "", "agreement": None} if reviewed else {}
+            self._set("marks", (frame, number), dict(row) | review)
             self._changed.frames.add(frame)
-        return len(wanted)
+        return len(changed)
 
     def set_object(self, number: int, **values: Any) -> None:
         """Change what :meth:`objects` gives of an object, inside :meth:`change`; an attribute None goes."""
         row = self._object(number)
         if "attributes" in values:
             changed = json.loads(row["attributes"] or "{}") | values.pop("attributes")
-            kept = {name: text for name, text in changed.items() if text is not None}
-            if len(kept) > MAX_ATTRIBUTES:
+            attributes = {name: text for name, text in changed.items() if text is not None}
+            if len(attributes) > MAX_ATTRIBUTES:
                 raise SegueError(f"an object has room for {MAX_ATTRIBUTES} attributes; remove one first")
-            values["attributes"] = json.dumps(kept) if kept else ""
+            values["attributes"] = json.dumps(attributes) if attributes else ""
         if "group" in values:
             values["team"] = values.pop("group")
         values = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
@@ -375,19 +380,19 @@ class Project(Store):
 
     def merge_object(self, number: int, into: int) -> None:
         """Make an object part of another one on all frames, inside :meth:`change`."""
-        known = self.marks_of(into)
+        target_annotations = self.marks_of(into)
         for frame, mark in self.marks_of(number).items():
-            if frame not in known:
+            if frame not in target_annotations:
                 self._move(frame, number, into)
                 continue
             plane = self.plane(frame, number) | self.plane(frame, into)
-            given = "given" in (mark.kind, known[frame].kind)
-            kind = "given" if given else known[frame].kind
-            score, area = min(mark.score, known[frame].score), int(np.count_nonzero(plane))
+            is_given = "given" in (mark.kind, target_annotations[frame].kind)
+            kind = "given" if is_given else target_annotations[frame].kind
+            score, area = min(mark.score, target_annotations[frame].score), int(np.count_nonzero(plane))
             counts = encode_rle(plane)["counts"] if area else ""
-            self._put(frame, into, counts, FrameAnnotation(kind, score, area))
+            self._store_mask(frame, into, counts, FrameAnnotation(kind, score, area))
             # Clicks of two objects mean nothing to the prompter as those of one.
-            self.correct(frame, into, Correction(on=counts, mends=True) if given else None)
+            self.correct(frame, into, Correction(on=counts, mends=True) if is_given else None)
         row = self._object(into)
         self._set_points(row, _points_of(self._object(number)) | _points_of(row))
         self._move_comments(number, into)
@@ -408,11 +413,12 @@ class Project(Store):
 
     def _move(self, frame: int, number: int, to: int) -> None:
         """Give the mask of an object on a frame, and what was said of it, to another one."""
-        mark, said = replace(self.marks(frame)[number], agreement=None), self.correction(frame, number)
+        mark = replace(self.marks(frame)[number], agreement=None)
+        correction = self.correction(frame, number)
         counts = self.masks(frame).get(number, "")
         self.clear(frame, number)
-        self._put(frame, to, counts, mark)
-        self.correct(frame, to, said)
+        self._store_mask(frame, to, counts, mark)
+        self.correct(frame, to, correction)
 
     def marks_of(self, number: int) -> dict[int, FrameAnnotation]:
         """Marks of an object by frame, ascending."""
@@ -427,31 +433,35 @@ class Project(Store):
     def note_tracked(self, frame: int, objects: Iterable[int]) -> None:
         """Save that objects were tracked on a frame, beside corrections, inside :meth:`change`."""
         for number in objects:
-            for beside, side in ((frame - 1, "forward"), (frame + 1, "back")):
-                said = self.correction(beside, number)
-                if said is not None and side in said.untracked:
-                    untracked = tuple(each for each in said.untracked if each != side)
-                    earlier = {each: mask for each, mask in said.earlier.items() if each != side}
-                    rest = replace(said, untracked=untracked, earlier=earlier)
-                    row = {"frame": beside, "object": number, "data": json.dumps(asdict(rest))}
-                    self._set("prompts", (beside, number), row)  # what pages show of it stays
+            for neighbour, side in ((frame - 1, "forward"), (frame + 1, "back")):
+                correction = self.correction(neighbour, number)
+                if correction is not None and side in correction.untracked:
+                    untracked = tuple(each for each in correction.untracked if each != side)
+                    earlier = {each: mask for each, mask in correction.earlier.items() if each != side}
+                    rest = replace(correction, untracked=untracked, earlier=earlier)
+                    row = {"frame": neighbour, "object": number, "data": json.dumps(asdict(rest))}
+                    self._set("prompts", (neighbour, number), row)  # what pages show of it stays
 
-    def correct(self, frame: int, number: int, said: Correction | None) -> None:
+    def correct(self, frame: int, number: int, correction: Correction | None) -> None:
         """Save what a person said of an object on a frame, inside :meth:`change`; None removes it."""
-        if said is not None:
-            said = replace(said, earlier=self._earlier(frame, number))
-        row = None if said is None else {"frame": frame, "object": number, "data": json.dumps(asdict(said))}
+        if correction is not None:
+            correction = replace(correction, earlier=self._earlier(frame, number))
+        row = (
+            None
+            if correction is None
+            else {"frame": frame, "object": number, "data": json.dumps(asdict(correction))}
+        )
         self._set("prompts", (frame, number), row)
         self._changed.frames.add(frame)
 
     def _earlier(self, frame: int, number: int) -> dict[Side, str]:
         """Masks of an object that neighbours on a side agree with, until they are tracked from the frame."""
-        before = self.correction(frame, number)
+        previous = self.correction(frame, number)
         replaced = self._changed.replaced.get((frame, number))
         earlier: dict[Side, str] = {}
         for side in SIDES:
-            pending = before is not None and side in before.untracked
-            mask = before.earlier.get(side) if before is not None and pending else replaced
+            pending = previous is not None and side in previous.untracked
+            mask = previous.earlier.get(side) if previous is not None and pending else replaced
             if mask is not None:
                 earlier[side] = mask
         return earlier
@@ -462,27 +472,27 @@ class Project(Store):
         Tracked masks replace none that a person gave or reviewed, and where they are as before, what is known
         of them stays. What they replace is kept until a person judges the change.
         """
-        known, masks = self.marks(frame), self.masks(frame)
+        annotations, masks = self.marks(frame), self.masks(frame)
         for number, (plane, mark) in objects.items():
-            before = known.get(number)
-            if before is not None and mark.kind != "given" and before.kind == "given":
+            previous = annotations.get(number)
+            if previous is not None and mark.kind != "given" and previous.kind == "given":
                 continue
             area = int(np.count_nonzero(plane))
             counts = encode_rle(plane)["counts"] if area else ""
-            if before is not None and mark.kind == "tracked":
-                is_same = before.kind == "tracked" and counts == masks.get(number, "")
-                if before.reviewed or is_same:
+            if previous is not None and mark.kind == "tracked":
+                is_same = previous.kind == "tracked" and counts == masks.get(number, "")
+                if previous.reviewed or is_same:
                     continue
                 agreement = _overlap(plane, self.decoded(frame, masks.get(number, "")))
-                self._put(frame, number, counts, replace(mark, area=area, agreement=agreement))
+                self._store_mask(frame, number, counts, replace(mark, area=area, agreement=agreement))
             else:
-                self._put(frame, number, counts, replace(mark, area=area))
+                self._store_mask(frame, number, counts, replace(mark, area=area))
 
-    def _put(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
+    def _store_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         if mark.kind == "given":
-            before = self._one("SELECT mask FROM marks WHERE frame=? AND object=?", frame, number)
-            if before is not None:
-                self._changed.replaced.setdefault((frame, number), before["mask"])
+            previous = self._one("SELECT mask FROM marks WHERE frame=? AND object=?", frame, number)
+            if previous is not None:
+                self._changed.replaced.setdefault((frame, number), previous["mask"])
         row = {"frame": frame, "object": number, "mask": counts, **asdict(mark)}
         row |= {"reviewed": int(mark.reviewed), "user": mark.user or actor()}
         row["previous"] = "" if mark.agreement is None else self._kept(frame, number)
@@ -491,13 +501,13 @@ class Project(Store):
 
     def _kept(self, frame: int, number: int) -> str:
         """What a tracking is about to replace, as JSON."""
-        before = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
-        assert before is not None
-        return json.dumps({name: before[name] for name in _REPLACED})
+        previous = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
+        assert previous is not None
+        return json.dumps({name: previous[name] for name in _REPLACED})
 
     def replace_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         """Replace a mask, also one that a person gave, and forget its clicks, inside :meth:`change`."""
-        self._put(frame, number, counts, mark)
+        self._store_mask(frame, number, counts, mark)
         self.correct(frame, number, None)
 
     def clear(self, frame: int, number: int) -> None:
@@ -516,11 +526,11 @@ class Project(Store):
         """Comment on an object, on a frame, or on an object on a frame, inside :meth:`change`; its id."""
         if number is not None:
             self._object(number)
-        known = self._one("SELECT count(*), coalesce(max(id), 0) FROM comments")
-        assert known is not None
-        if known[0] >= MAX_COMMENTS:
+        totals = self._one("SELECT count(*), coalesce(max(id), 0) FROM comments")
+        assert totals is not None
+        if totals[0] >= MAX_COMMENTS:
             raise SegueError(f"a project has room for {MAX_COMMENTS} comments")
-        new = int(known[1]) + 1
+        new = int(totals[1]) + 1
         row = {"id": new, "object": number, "frame": frame, "text": text, "user": actor(), "resolved": ""}
         self._set("comments", (new,), row)
         return new
@@ -529,7 +539,9 @@ class Project(Store):
         """Resolve a comment, or open it again, inside :meth:`change`."""
         row = self._one("SELECT * FROM comments WHERE id=?", comment)
         if row is None:
-            raise StaleError("this comment is gone; another window may have undone it")
+            raise ConflictError("this comment is gone; another window may have undone it")
+        if bool(row["resolved"]) == resolved:  # somebody else was first, whose name stays
+            return
         self._set("comments", (comment,), dict(row) | {"resolved": (actor() or "?") if resolved else ""})
 
     def _move_comments(self, number: int, to: int, first: int = 0) -> None:
@@ -538,48 +550,57 @@ class Project(Store):
             if row["object"] == number and (not first or (row["frame"] or 0) >= first):
                 self._set("comments", (row["id"],), row | {"object": to})
 
-    def check_edit(self, frame: int, seen: int, number: int | None) -> None:
+    def check_edit(self, frame: int, revision: int, number: int | None) -> None:
         """See that an edit was made on the frame as it is, and that its object may change."""
-        if self.frame_revision(frame) > seen:
-            raise StaleError(f"frame {frame} was changed in another window meanwhile; look and do it again")
+        self.last_change("frame", frame).check(revision, f"frame {frame} was changed")
         if number is not None and (row := self._object(number))["locked"]:
             raise PromptError(f"{row['name']} is locked; unlock it first")
 
-    def check_objects(self, numbers: Iterable[int], seen: int, frames: range | None = None) -> None:
+    def check_objects(self, numbers: Iterable[int], revision: int, frames: range | None = None) -> None:
         """See that objects are as they were at a revision, with the masks of all frames or of some.
 
         With frames their properties do not count.
         """
         for number in numbers:
             name = self._object(number)["name"]
-            look = self.look_change(number)
-            if frames is None and look is not None and look.revision > seen:
-                raise StaleError(f"{name} was changed {look.who} meanwhile; look and do it again")
+            if frames is None:
+                self.last_change("object", number).check(revision, f"{name} was changed")
             for frame, last in self.mask_changes(number).items():
-                if last.revision > seen and (frames is None or frame in frames):
-                    raise StaleError(
-                        f"{name} was changed on frame {frame} {last.who} meanwhile; look and do it again"
-                    )
+                if frames is None or frame in frames:
+                    last.check(revision, f"{name} was changed on frame {frame}")
 
-    def check_schema(self, seen: int) -> None:
-        """See that the label schema is as it was at a revision."""
-        last = self.schema_change
-        if last.revision > seen:
-            raise StaleError(
-                f"classes and attributes were changed {last.who} meanwhile; look and save them again"
+    def check_properties(
+        self, number: int, revision: int, names: Iterable[str], attributes: str = ""
+    ) -> None:
+        """See that properties of an object, or ``attributes`` of a kind, are as they were at a revision."""
+        row = next((each for each in self.objects() if each["id"] == number), None)
+        if row is None:
+            self._object(number)
+            return
+        for name in names:
+            target = (attributes, name) if attributes else ("team" if name == "group" else name,)
+            value = row[attributes].get(name) if attributes else row[name]
+            self.last_change("object", number, *target).check(
+                revision, f"{name} of {row['name']} was changed", value
             )
+
+    def check_schema(self, revision: int) -> None:
+        """See that the label schema is as it was at a revision."""
+        self.last_change("schema").check(
+            revision, "classes and attributes were changed", self.schema.as_json()
+        )
 
     def _object(self, number: int) -> Row:
         row = self._one("SELECT * FROM objects WHERE id=?", number)
         if row is None:
-            raise StaleError(f"there is no object {number}; it may have been removed in another window")
+            raise ConflictError(f"there is no object {number}; it may have been removed in another window")
         return dict(row)
 
 
 def _annotation(row: Any) -> FrameAnnotation:
     """The mark of a row of ``_TIMELINE``."""
-    known = row["kind"], row["score"], row["area"], bool(row["reviewed"])
-    return FrameAnnotation(*known, row["user"], row["reviewer"], row["agreement"])
+    values = row["kind"], row["score"], row["area"], bool(row["reviewed"])
+    return FrameAnnotation(*values, row["user"], row["reviewer"], row["agreement"])
 
 
 def _overlap(one: BoolArray, other: BoolArray) -> float:
@@ -600,13 +621,13 @@ def with_values(points: Mapping[int, str], values: Mapping[int, str]) -> dict[in
     which nothing was known keep the last one.
     """
     frames = sorted({*points, *values, *(frame + 1 for frame in values)})
-    found: dict[int, str] = {}
+    changes: dict[int, str] = {}
     old: str | None = None
-    held: str | None = None
+    current: str | None = None
     for frame in frames:
         old = points.get(frame, old)
         value = values.get(frame, old)
-        if value is not None and value != (held or ""):
-            found[frame] = value
-            held = value
-    return found
+        if value is not None and value != (current or ""):
+            changes[frame] = value
+            current = value
+    return changes

@@ -11,7 +11,7 @@ from segue_web.project.project import Project
 MAX_WAITING = 200
 """Trackings that may wait at once."""
 
-WANTED = ("direction", "start", "first", "last", "objects", "user")
+SPEC_KEYS = ("direction", "start", "first", "last", "objects", "user")
 """What is kept of a planned tracking; the rest is planned anew when its turn has come."""
 
 
@@ -21,9 +21,9 @@ def is_same_way(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return begin == one["start"] and all(one[key] == other[key] for key in ("direction", "first", "last"))
 
 
-def objects_of(spec: dict[str, Any], others: Iterable[dict[str, Any]]) -> set[int]:
+def objects_of(spec: dict[str, Any], other_specs: Iterable[dict[str, Any]]) -> set[int]:
     """The objects that other trackings give on the frames of a planned one."""
-    return {number for other in others if is_same_way(spec, other) for number in other["objects"]}
+    return {number for other in other_specs if is_same_way(spec, other) for number in other["objects"]}
 
 
 class TrackingQueue:
@@ -39,11 +39,11 @@ class TrackingQueue:
 
     def add(self, spec: dict[str, Any]) -> int:
         """Have a planned tracking wait; returns its id."""
-        noted, wanted = self._noted, {key: spec[key] for key in WANTED}
+        noted, selected = self._noted, {key: spec[key] for key in SPEC_KEYS}
         if len(noted["waiting"]) >= MAX_WAITING:
             raise PromptError(f"{MAX_WAITING} trackings wait already; let some of them end first")
         number = noted["last"] + 1
-        waiting = [*noted["waiting"], {"id": number, **wanted}]
+        waiting = [*noted["waiting"], {"id": number, **selected}]
         self._project.note("queue", noted | {"waiting": waiting, "last": number})
         return int(number)
 
@@ -60,13 +60,13 @@ class TrackingQueue:
     def move(self, number: int, place: int | None) -> None:
         """Move a waiting tracking to a place, 0 is the next one; None takes it out."""
         noted = self._noted
-        moved = next((one for one in noted["waiting"] if one["id"] == number), None)
-        if moved is None:
+        entry = next((one for one in noted["waiting"] if one["id"] == number), None)
+        if entry is None:
             raise PromptError("this tracking does not wait any more")
-        others = [one for one in noted["waiting"] if one is not moved]
+        other_entries = [one for one in noted["waiting"] if one is not entry]
         if place is not None:
-            others.insert(place, moved)
-        self._project.note("queue", noted | {"waiting": others})
+            other_entries.insert(place, entry)
+        self._project.note("queue", noted | {"waiting": other_entries})
 
     def next(self) -> dict[str, Any] | None:
         """The next tracking, with its objects that may change, or None; those without any are taken out."""

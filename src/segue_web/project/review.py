@@ -21,13 +21,13 @@ from segue_web.server.server import Run
 AREA_JUMP = 1.5
 """From one frame to the next an area changes by less than this factor."""
 
-FAR = 0.5
+MAX_SHIFT_SHARE = 0.5
 """A centre moves by less than this part of the object's size, the root of its area ..."""
 
 FASTER = 3.0
 """... or by less than so many times its usual way."""
 
-AT_ONCE = 50
+BATCH_FRAMES = 50
 """Masks that are looked at before others may use the project."""
 
 
@@ -49,27 +49,27 @@ def shape_of(plane: BoolArray) -> Shape:
     return Shape(moments["m10"] / moments["m00"], moments["m01"] / moments["m00"], int(moments["m00"]), parts)
 
 
-def flaws(shapes: Mapping[int, Shape], given: Collection[int]) -> list[tuple[int, str]]:
+def flaws(shapes: Mapping[int, Shape], given_frames: Collection[int]) -> list[tuple[int, str]]:
     """Frames on which an object is not as on the one before, and in what; frames of a person are right."""
     steps = [
-        (frame, shapes[before], shapes[frame])
-        for before, frame in pairwise(sorted(shapes))
-        if frame == before + 1
+        (frame, shapes[previous], shapes[frame])
+        for previous, frame in pairwise(sorted(shapes))
+        if frame == previous + 1
     ]
     ways = [math.hypot(new.x - old.x, new.y - old.y) for _, old, new in steps]
     usual = statistics.median(ways) if ways else 0.0
-    found = []
+    frames_with_flaws = []
     for (frame, old, new), way in zip(steps, ways, strict=True):
-        if frame in given:
+        if frame in given_frames:
             continue
         factor = new.area / old.area
         if new.parts > old.parts:
-            found.append((frame, f"{new.parts} parts"))
+            frames_with_flaws.append((frame, f"{new.parts} parts"))
         elif max(factor, 1 / factor) >= AREA_JUMP:
-            found.append((frame, f"area × {factor:.2g}"))
-        elif way >= max(FAR * math.sqrt(old.area), FASTER * usual):
-            found.append((frame, f"moves {way:.0f} px"))
-    return found
+            frames_with_flaws.append((frame, f"area × {factor:.2g}"))
+        elif way >= max(MAX_SHIFT_SHARE * math.sqrt(old.area), FASTER * usual):
+            frames_with_flaws.append((frame, f"moves {way:.0f} px"))
+    return frames_with_flaws
 
 
 class Review:
@@ -77,29 +77,29 @@ class Review:
 
     def __init__(self, project: Project, run: Run) -> None:
         self._project, self._run = project, run
-        self._known: dict[tuple[int, int], tuple[int, Shape]] = {}
+        self._cache: dict[tuple[int, int], tuple[int, Shape]] = {}
 
     async def find(self) -> list[tuple[int, int, str]]:
         """Frame, object, and what is strange there, of all objects."""
-        found = []
+        listed = []
         for row in await self._run(self._project.objects):
             number = row["id"]
             masks = await self._run(partial(self._project.masks_of, number))
             shapes: dict[int, Shape] = {}
             coming = iter(sorted(frame for frame, (_, counts) in masks.items() if counts))
-            while frames := list(islice(coming, AT_ONCE)):
+            while frames := list(islice(coming, BATCH_FRAMES)):
                 shapes |= await self._run(partial(self._shapes, number, frames, masks))
-            given = {frame for frame, (kind, _) in masks.items() if kind == "given"}
-            found += [(frame, number, what) for frame, what in flaws(shapes, given)]
-        return found
+            given_frames = {frame for frame, (kind, _) in masks.items() if kind == "given"}
+            listed += [(frame, number, what) for frame, what in flaws(shapes, given_frames)]
+        return listed
 
     def _shapes(
         self, number: int, frames: list[int], masks: Mapping[int, tuple[str, str]]
     ) -> dict[int, Shape]:
         for frame in frames:
             counts = masks[frame][1]
-            known = self._known.get((frame, number))
-            if known is None or known[0] != hash(counts):
+            cached = self._cache.get((frame, number))
+            if cached is None or cached[0] != hash(counts):
                 plane = self._project.decoded(frame, counts)
-                self._known[frame, number] = hash(counts), shape_of(plane)
-        return {frame: self._known[frame, number][1] for frame in frames}
+                self._cache[frame, number] = hash(counts), shape_of(plane)
+        return {frame: self._cache[frame, number][1] for frame in frames}

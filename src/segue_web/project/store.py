@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from segue.errors import SegueError, SinkError
 from segue.utils.files import make_private, replacing, writing
 from segue_web.project.source import SourceRecord, check_source, source_record
+from segue_web.server.conflicts import ConflictError, LastChange
 
 FORMAT = 2
 
@@ -117,35 +118,22 @@ class Progress(NamedTuple):
     objects: int
 
 
-class LastChange(NamedTuple):
-    """Revision of the last change of something, and who made it."""
-
-    revision: int
-    user: str
-
-    @property
-    def who(self) -> str:
-        """Who made it, as a message says it."""
-        return f"by {self.user}" if self.user else "in another window"
-
-
-class StaleError(SegueError):
-    """An edit that was made on a frame as it no longer is: another tab has changed it."""
+Target = tuple[str | int, ...]
+"""What is changed as a whole, and has a version: ``schema``; ``frame`` with its index; ``mask`` with its
+object and frame; ``comment`` with its id; ``object`` with its id, and with a column and an attribute."""
 
 
 @dataclass(slots=True)
 class Changed:
     """Frames that a change has touched, and whether it has touched objects, their schema, or comments.
 
-    ``numbers``: the objects that an undone or redone step is about. ``masks``: object and frame of each mask
-    that changed; ``looks``: the objects whose properties did. ``replaced``: by frame and object the masks
-    in whose place a person gave another one.
+    ``numbers``: the objects that an undone or redone step is about. ``targets``: what has changed, but for
+    frames. ``replaced``: by frame and object the masks in whose place a person gave another one.
     """
 
     frames: set[int]
     numbers: set[int] = field(default_factory=set)
-    masks: set[tuple[int, int]] = field(default_factory=set)
-    looks: set[int] = field(default_factory=set)
+    targets: set[Target] = field(default_factory=set)
     replaced: dict[tuple[int, int], str] = field(default_factory=dict)
     objects: bool = False
     schema: bool = False
@@ -174,10 +162,9 @@ class Store:
         self._refuse_empty_database()
         self._entry: int | None = None
         self._changed = Changed(set())
-        self._frame_revisions: dict[int, int] = {}
-        self._mask_changes: dict[int, dict[int, LastChange]] = {}  # by object and frame
-        self._look_changes: dict[int, LastChange] = {}
-        self._held: frozenset[int] = frozenset()
+        self._last_changes: dict[Target, LastChange] = {}  # since it was opened
+        self._mask_changes: dict[int, dict[int, LastChange]] = {}  # of masks, by object and frame
+        self._locked_objects: frozenset[int] = frozenset()
         self._lock = FileLock(folder / "project.lock", blocking=False, thread_local=False)
         with writing(folder):
             try:
@@ -275,22 +262,15 @@ class Store:
         """Number of the last change; it grows with every change and survives restarts."""
         return int(self._meta("revision"))
 
-    def frame_revision(self, frame: int) -> int:
-        """Revision of the last change of a frame since the project was opened, 0 if there was none."""
-        return self._frame_revisions.get(frame, 0)
+    def last_change(self, *target: str | int) -> LastChange:
+        """The version of a :data:`Target`: of the schema of all time, of others since it was opened."""
+        if target == ("schema",):
+            return LastChange(*(self.noted("schema_change") or ()))
+        return self._last_changes.get(target, LastChange())
 
     def mask_changes(self, number: int) -> dict[int, LastChange]:
         """The last changes of the masks of an object since the project was opened, by frame."""
         return self._mask_changes.get(number, {})
-
-    def look_change(self, number: int) -> LastChange | None:
-        """The last change of the properties of an object since the project was opened."""
-        return self._look_changes.get(number)
-
-    @property
-    def schema_change(self) -> LastChange:
-        """The last change of the label schema, also before the project was opened."""
-        return LastChange(*(self.noted("schema_change") or (0, "")))
 
     def publish(self, changed: Changed) -> None:
         """Called with each change once it is saved."""
@@ -314,13 +294,13 @@ class Store:
 
     def hold(self, objects: Iterable[int]) -> None:
         """Have undo and redo pass by what changes these objects: something else is at work on them."""
-        self._held = frozenset(objects)
+        self._locked_objects = frozenset(objects)
 
     def _next_entry(self, *, redo: bool) -> sqlite3.Row | None:
         order = "WHERE undone ORDER BY id" if redo else "WHERE NOT undone ORDER BY id DESC"
         passed: list[int] = []
         for row in self._db.execute(f"SELECT id, label, user FROM history {order}"):
-            if not self._touches(row["id"], self._held):
+            if not self._touches(row["id"], self._locked_objects):
                 return None if self._builds_on(row["id"], passed) else cast(sqlite3.Row, row)
             passed.append(row["id"])
         return None
@@ -329,17 +309,17 @@ class Store:
         """Whether a step would change masks or prompts of one of these objects, or remove it."""
         if not objects:
             return False
-        held = ", ".join(map(str, sorted(objects)))
+        ids = ", ".join(map(str, sorted(objects)))
         sql = f"""SELECT 1 FROM steps WHERE entry=? AND (
-            (tbl IN ('marks', 'prompts') AND json_extract(key, '$[1]') IN ({held}))
-            OR (tbl='objects' AND before IS NULL AND json_extract(key, '$[0]') IN ({held}))) LIMIT 1"""
+            (tbl IN ('marks', 'prompts') AND json_extract(key, '$[1]') IN ({ids}))
+            OR (tbl='objects' AND before IS NULL AND json_extract(key, '$[0]') IN ({ids}))) LIMIT 1"""
         return self._one(sql, entry) is not None
 
-    def _shares_rows(self, entry: int, others: Sequence[int]) -> bool:
+    def _shares_rows(self, entry: int, other_entries: Sequence[int]) -> bool:
         """Whether a step changed a row that others, which stay, have changed since."""
         sql = f"""SELECT 1 FROM steps AS one JOIN steps AS other ON one.tbl=other.tbl AND one.key=other.key
-            WHERE one.entry=? AND other.entry IN ({", ".join("?" * len(others))}) LIMIT 1"""
-        return self._one(sql, entry, *others) is not None
+            WHERE one.entry=? AND other.entry IN ({", ".join("?" * len(other_entries))}) LIMIT 1"""
+        return self._one(sql, entry, *other_entries) is not None
 
     @contextmanager
     def change(
@@ -368,8 +348,8 @@ class Store:
             self._db.execute("DELETE FROM steps WHERE entry=?", (entry,))
             self._db.execute("DELETE FROM history WHERE id=?", (entry,))
 
-    def _builds_on(self, entry: int, others: Sequence[int]) -> bool:
-        return bool(others) and self._shares_rows(entry, others)
+    def _builds_on(self, entry: int, other_entries: Sequence[int]) -> bool:
+        return bool(other_entries) and self._shares_rows(entry, other_entries)
 
     @property
     def last_entry(self) -> int:
@@ -388,7 +368,7 @@ class Store:
     def undo(self, *, redo: bool = False, entry: int | None = None) -> tuple[str, Changed] | None:
         """Undo the last step that is not undone, or redo the first that is; see :meth:`hold`.
 
-        With the number of an ``entry`` it must be that one; StaleError where another one has come.
+        With the number of an ``entry`` it must be that one; ConflictError where another one has come.
         """
         row = self._next_entry(redo=redo)
         if entry is not None and (row is None or row["id"] != entry):
@@ -415,9 +395,11 @@ class Store:
     @staticmethod
     def _refuse_other_step(row: sqlite3.Row | None, verb: str) -> None:
         if row is None:
-            raise StaleError(f"the step to {verb} is gone: another window has changed the project meanwhile")
+            raise ConflictError(
+                f"the step to {verb} is gone: another window has changed the project meanwhile"
+            )
         whose = f" by {row['user']}" if row["user"] else ""
-        raise StaleError(
+        raise ConflictError(
             f"the next step to {verb} is now “{row['label']}”{whose}; {verb} again if you mean it"
         )
 
@@ -451,15 +433,20 @@ class Store:
             raise SegueError(f"{self.folder}: a project of another version of segue")
         for key in ("tracking", "queue", "source", "defined", "schema_change"):  # earlier versions had none
             self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, 'null')", (key,))
-        made = json.loads(self._meta("film"))
-        values = made, self.noted("settings"), self.revision, int(self._meta("last"))  # ValueError if damaged
+        recorded = json.loads(self._meta("film"))
+        values = (
+            recorded,
+            self.noted("settings"),
+            self.revision,
+            int(self._meta("last")),
+        )  # ValueError if damaged
         if not all(isinstance(value, dict | int) for value in values):
             raise SegueError(f"{self.folder / 'project.db'}: damaged, its video is no video")
         for key in ("width", "height", "frames"):
-            if made.get(key) != video.get(key):
+            if recorded.get(key) != video.get(key):
                 raise SegueError(
-                    f"{self.folder}: a project of another video ({made.get('name')}, {key} {made.get(key)}, "
-                    f"not {video.get(key)}); choose another folder with --project"
+                    f"{self.folder}: a project of another video ({recorded.get('name')}, {key} "
+                    f"{recorded.get(key)}, not {video.get(key)}); choose another folder with --project"
                 )
 
     def _take_source(self, video: Path, adopt: bool) -> None:
@@ -474,9 +461,9 @@ class Store:
         """Add tables and columns that an earlier segue did not make."""
         self._db.executescript(_ADDED)
         for table, columns in _ADDED_COLUMNS.items():
-            known = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
+            existing = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
             for name, kind in columns.items():
-                if known and name not in known:
+                if existing and name not in existing:
                     self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
     @contextmanager
@@ -488,17 +475,19 @@ class Store:
                 yield self._changed
                 last = LastChange(self.revision + 1, actor())
                 self._set_meta("revision", last.revision)
-                if self._changed.schema:
+                if ("schema",) in self._changed.targets:
                     self._set_meta("schema_change", json.dumps(last))
                 self._db.execute("COMMIT")
             finally:
                 self._entry = None
                 if self._db.in_transaction:  # it has failed
                     self._db.execute("ROLLBACK")
-        self._frame_revisions.update(dict.fromkeys(self._changed.frames, last.revision))
-        self._look_changes.update(dict.fromkeys(self._changed.looks, last))
-        for number, frame in self._changed.masks:
-            self._mask_changes.setdefault(number, {})[frame] = last
+        frames: set[Target] = {("frame", frame) for frame in self._changed.frames}
+        self._last_changes.update(dict.fromkeys(self._changed.targets | frames, last))
+        for kind, *numbers in self._changed.targets:
+            if kind == "mask":
+                number, frame = map(int, numbers)
+                self._mask_changes.setdefault(number, {})[frame] = last
         self.publish(self._changed)
 
     @contextmanager
@@ -517,8 +506,8 @@ class Store:
         """Set or remove one row, and note in the history what it was."""
         columns = _COLUMNS[table]
         where = " AND ".join(f"{name}=?" for name in columns[: len(key)])
-        before = self._one(f"SELECT * FROM {table} WHERE {where}", *key)
-        old = None if before is None else dict(before)
+        current = self._one(f"SELECT * FROM {table} WHERE {where}", *key)
+        old = None if current is None else dict(current)
         if row is not None and table in _ADDED_COLUMNS:  # steps of an earlier segue lack columns
             row = {name: _DEFAULTS.get(name, "") for name in _ADDED_COLUMNS[table]} | row
         if old == row:
@@ -531,10 +520,7 @@ class Store:
             names, places = ", ".join(columns), ", ".join("?" * len(columns))
             values = [row[name] for name in columns]
             self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", values)
-        if table == "marks":
-            self._changed.masks.add((key[1], key[0]))
-        elif table == "objects":
-            self._changed.looks.add(key[0])
+        self._changed.targets |= _targets(table, key, old or {}, row or {})
         self._changed.objects |= table == "objects"
         self._changed.schema |= table == "label_schema"
         self._changed.comments |= table == "comments"
@@ -547,6 +533,26 @@ class Store:
 
     def _set_meta(self, key: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, str(value)))
+
+
+def _targets(table: str, key: Sequence[int], before: Row, after: Row) -> set[Target]:
+    """What a change of a row has changed."""
+    if table == "marks":
+        return {("mask", key[1], key[0])}
+    if table == "label_schema":
+        return {("schema",)}
+    if table == "comments":
+        return {("comment", *key)}
+    if table != "objects":
+        return set()
+    columns = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    changed: Target = ("object", *key)
+    targets: set[Target] = {changed, *((*changed, name) for name in columns)}
+    for column in columns & {"attributes", "frame_attributes"}:
+        old, new = (json.loads(row.get(column) or "{}") for row in (before, after))
+        names = {name for name in {*old, *new} if old.get(name) != new.get(name)}
+        targets.update((*changed, column, str(name)) for name in names)
+    return targets
 
 
 def _source_record(value: Any) -> SourceRecord | None:

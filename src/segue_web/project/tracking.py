@@ -33,7 +33,7 @@ Direction = Literal["forward", "back", "between"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ConditioningProgress:
     """How many of the corrected frames the tracker has seen before it begins."""
 
     done: int
@@ -64,7 +64,7 @@ class TrackedFrame(Mapping[int, MarkedMask]):
         return len(self.marks)
 
 
-Steps = Iterator[Shown | tuple[int, TrackedFrame]]
+Steps = Iterator[ConditioningProgress | tuple[int, TrackedFrame]]
 """Frame index and its objects."""
 
 
@@ -84,29 +84,33 @@ def planned(
     without objects they alone do.
     """
     alone = due and objects is None
-    chosen = project.unlocked(objects)
+    selected = project.unlocked(objects)
     if alone:
         sides = _sides(direction)
-        chosen = [i for i in chosen if any(set(s) & sides for s in project.untracked(i).values())] or chosen
-    if not chosen:
+        selected = [
+            i for i in selected if any(set(s) & sides for s in project.untracked(i).values())
+        ] or selected
+    if not selected:
         raise PromptError("there is no unlocked object to track; click one first")
-    start, stop = _ends(project, video, direction, frame, chosen)
+    start, stop = _ends(project, video, direction, frame, selected)
     if due:
         # Objects that were corrected elsewhere have ways of their own, and are not tracked over.
         marks = project.marks(start)
         if alone:
-            chosen = [i for i in chosen if i in marks and marks[i].kind != "tracked"]
-        if any(_is_due(project, i, direction, start, stop) for i in chosen):
-            also = [i for i in project.unlocked(marks) if i not in chosen and marks[i].kind != "tracked"]
-            chosen = sorted([*chosen, *(i for i in also if _is_due(project, i, direction, start, stop))])
+            selected = [i for i in selected if i in marks and marks[i].kind != "tracked"]
+        if any(_needs_tracking(project, i, direction, start, stop) for i in selected):
+            also = [i for i in project.unlocked(marks) if i not in selected and marks[i].kind != "tracked"]
+            selected = sorted(
+                [*selected, *(i for i in also if _needs_tracking(project, i, direction, start, stop))]
+            )
     if start == stop:
         raise PromptError("there is no frame to track in this direction")
     last = video.count - 1 if last is None else min(last, video.count - 1)
-    found = [index for index in _way(start, stop) if first <= index <= last]
-    if not found and (first, last) != (0, video.count - 1):
+    frames = [index for index in _way(start, stop) if first <= index <= last]
+    if not frames and (first, last) != (0, video.count - 1):
         raise PromptError(f"none of the frames from {first} to {last} lies on this way")
-    wanted = {"objects": chosen, "first": first, "last": last, "done": 0, "total": len(found)}
-    return {"direction": direction, "start": start, "begin": start, "stop": found[-1], **wanted}
+    plan = {"objects": selected, "first": first, "last": last, "done": 0, "total": len(frames)}
+    return {"direction": direction, "start": start, "begin": start, "stop": frames[-1], **plan}
 
 
 def _ends(
@@ -114,27 +118,27 @@ def _ends(
 ) -> tuple[int, int]:
     """The corrected frame of objects that a tracking starts from, and where it ends."""
     # A first mask that was imported is as good a start as a click, as long as nobody corrected anything.
-    given = project.frames_of(objects) or project.frames_of(objects, "imported")
-    before = [i for i in given if i <= frame]
-    after = [i for i in given if i >= frame]
+    prompted = project.frames_of(objects) or project.frames_of(objects, "imported")
+    earlier = [i for i in prompted if i <= frame]
+    later = [i for i in prompted if i >= frame]
     if direction == "between":
-        before = [i for i in before if i < frame] or before
-        after = [i for i in after if i > frame]
-        if not before or not after:
+        earlier = [i for i in earlier if i < frame] or earlier
+        later = [i for i in later if i > frame]
+        if not earlier or not later:
             raise PromptError("go to a frame between two corrected ones; there is none on one side")
-        return before[-1], after[0] - 1
+        return earlier[-1], later[0] - 1
     forward = direction == "forward"
-    if not (before if forward else after):
+    if not (earlier if forward else later):
         side = "up to here" if forward else "from here on"
         raise PromptError(f"no frame {side} has a corrected object to start from; click one here first")
-    return (before[-1], video.count - 1) if forward else (after[0], 0)
+    return (earlier[-1], video.count - 1) if forward else (later[0], 0)
 
 
 def _sides(direction: Direction) -> set[Side]:
     return {"forward", "back"} if direction == "between" else {direction}
 
 
-def _is_due(project: Project, number: int, direction: Direction, start: int, stop: int) -> bool:
+def _needs_tracking(project: Project, number: int, direction: Direction, start: int, stop: int) -> bool:
     """Whether an object was corrected where a tracking starts, and not tracked from there since."""
     untracked = project.untracked(number)
     if direction == "between":
@@ -164,8 +168,8 @@ def corrected_frames(project: Project, spec: dict[str, Any]) -> list[dict[int, C
     Objects that overlap in them are in different elements: each is tracked by a session of its own.
     """
     objects = spec["objects"]
-    known = {*project.frames_of(objects), *project.reviewed_frames(objects)}
-    frames = select_conditioning_frames(sorted(known), spec["start"], spec["stop"])
+    annotated = {*project.frames_of(objects), *project.reviewed_frames(objects)}
+    frames = select_conditioning_frames(sorted(annotated), spec["start"], spec["stop"])
     layers = split_overlapping(objects, map(project.masks, frames), project.size)
     earlier = spec.get("earlier", {})
     return [
@@ -183,9 +187,9 @@ def _earlier_masks(project: Project, spec: dict[str, Any]) -> dict[str, dict[str
         if not low <= index <= high:
             continue
         for number in spec["objects"]:
-            said = project.correction(index, number)
-            if said is not None and side in said.untracked and side in said.earlier:
-                earlier.setdefault(str(index), {})[str(number)] = said.earlier[side]
+            correction = project.correction(index, number)
+            if correction is not None and side in correction.untracked and side in correction.earlier:
+                earlier.setdefault(str(index), {})[str(number)] = correction.earlier[side]
     return earlier
 
 
@@ -199,7 +203,7 @@ def previous_masks(project: Project, spec: dict[str, Any]) -> dict[int, list[Sto
     return previous
 
 
-def shown(project: Project, spec: dict[str, Any]) -> list[dict[int, ConditioningFrame]]:
+def conditioning_frames(project: Project, spec: dict[str, Any]) -> list[dict[int, ConditioningFrame]]:
     """:func:`corrected_frames` of a tracking that begins or goes on, and which of both, into its request.
 
     A tracking whose corrected frames are those with which it began goes on with its memory, as if nothing had
@@ -207,20 +211,23 @@ def shown(project: Project, spec: dict[str, Any]) -> list[dict[int, Conditioning
     """
     spec.setdefault("earlier", _earlier_masks(project, spec))
     layers = corrected_frames(project, spec | {"start": spec.get("begin", spec["start"])})
-    seen = fingerprint(
+    digest = fingerprint(
         [
-            {index: (given.mask.tobytes(), [*given.known], given.expected) for index, given in layer.items()}
+            {
+                index: (conditioning.mask.tobytes(), [*conditioning.known], conditioning.expected)
+                for index, conditioning in layer.items()
+            }
             for layer in layers
         ]
     )
-    if seen == spec.get("shown"):
+    if digest == spec.get("shown"):
         return layers
     forget(project.folder)
     if spec["start"] != spec.get("begin"):
         spec["begin"] = spec["start"]
         spec["earlier"] = _earlier_masks(project, spec)
-        return shown(project, spec)
-    spec |= {"shown": seen, "run": uuid4().hex, "passes": len(layers)}
+        return conditioning_frames(project, spec)
+    spec |= {"shown": digest, "run": uuid4().hex, "passes": len(layers)}
     return layers
 
 
@@ -228,13 +235,13 @@ def _conditioning_frame(
     project: Project, index: int, objects: Iterable[int], earlier: Mapping[str, str]
 ) -> ConditioningFrame:
     marks = project.marks(index)
-    known = frozenset(marks) & frozenset(objects)
-    expected = {i: marks[i].score for i in known if marks[i].kind != "imported" and marks[i].score < 1}
+    ids = frozenset(marks) & frozenset(objects)
+    expected = {i: marks[i].score for i in ids if marks[i].kind != "imported" and marks[i].score < 1}
     changed: BoolArray | None = None
-    for i in known & {*map(int, earlier)}:
+    for i in ids & {*map(int, earlier)}:
         differs = project.plane(index, i) != project.decoded(index, earlier[str(i)])
         changed = differs if changed is None else changed | differs
-    return ConditioningFrame(project.mask(index, known), known, expected, changed)
+    return ConditioningFrame(project.mask(index, ids), ids, expected, changed)
 
 
 def _layer(
@@ -254,34 +261,40 @@ def track_job(
     start: int,
     stop: int,
     objects: list[int],
-    kept: range,
+    stored_range: range,
     previous: Mapping[int, Sequence[StoredObject]],
     memory: TrackingMemory,
-    given: int | None = None,
+    last_given: int | None = None,
 ) -> Steps:
-    """Job of :meth:`segue_web.server.worker.Worker.steps` that tracks, or goes on after ``given``."""
-    given = start if given is None else given
+    """Job of :meth:`segue_web.server.worker.Worker.steps` that tracks, or goes on after ``last_given``."""
+    last_given = start if last_given is None else last_given
     sessions = [TrackSession(tools.network, device=tools.device) for _ in layers]
     pairs = [_layer(*each, previous) for each in zip(sessions, layers, strict=True)]
-    after = memory.restore(pairs, range(start, given + 1) if start < stop else range(given, start + 1))
-    if after is None:
-        others = [(each, index) for each in pairs for index in conditioning_before(each.conditioning, start)]
-        for number, (each, index) in enumerate(others):
-            yield Shown(number, len(others) + 1)
+    last_restored = memory.restore(
+        pairs, range(start, last_given + 1) if start < stop else range(last_given, start + 1)
+    )
+    if last_restored is None:
+        earlier_frames = [
+            (each, index) for each in pairs for index in conditioning_before(each.conditioning, start)
+        ]
+        for number, (each, index) in enumerate(earlier_frames):
+            yield ConditioningProgress(number, len(earlier_frames) + 1)
             add_conditioning_frame(each.session, tools.video.frame(index), each.conditioning[index])
-        yield Shown(len(others), len(others) + 1)  # then the frame from which it starts
-    if after == stop:
+        yield ConditioningProgress(
+            len(earlier_frames), len(earlier_frames) + 1
+        )  # then the frame from which it starts
+    if last_restored == stop:
         return
-    begin = start if after is None else after + (1 if start < stop else -1)
+    begin = start if last_restored is None else last_restored + (1 if start < stop else -1)
     index = start
-    save_if_due = now_and_then(lambda: memory.save(pairs, index))
+    save_periodically = now_and_then(lambda: memory.save(pairs, index))
     done, waits = 0, None  # steps given, and the step that must be saved before the state of it counts
     for results in propagate(pairs, tools.video.walk(begin, stop), start):
         index = results[0].index
-        wanted = index in kept and abs(index - start) > abs(given - start)
-        if waits is None and save_if_due():
-            waits = done + wanted
-        if not wanted:
+        is_stored = index in stored_range and abs(index - start) > abs(last_given - start)
+        if waits is None and save_periodically():
+            waits = done + is_stored
+        if not is_stored:
             continue
         marks = {
             item.id: (place, FrameAnnotation("tracked", item.score))

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from segue.errors import SegueError
 from segue.utils.files import writing
+from segue_web.access.addresses import LOOPBACK
 
 FILE = "page.address"
 
@@ -35,7 +36,10 @@ _REDIRECTION = """<!doctype html>
 </html>
 """
 
-LONGEST = 1000
+BACKLOG = 128
+"""Connections that wait until they are answered; with fewer, many clients at once wait for a second."""
+
+MAX_ADDRESS_BYTES = 1000
 """Bytes of such a file that are read."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -50,10 +54,13 @@ class Address(NamedTuple):
 
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens at an address: who connects before the server answers waits for it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port))
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise SegueError(f"port {port} cannot be used ({error.strerror}); give another with --port") from None
+        place = f"port {port}" if host in LOOPBACK else f"{host}, port {port},"
+        reason = error.strerror or str(error)
+        raise SegueError(f"{place} cannot be used ({reason}); give another with --port") from None
 
 
 def listen(port: int, folder: Path | None) -> tuple[socket.socket, Address]:
@@ -61,10 +68,10 @@ def listen(port: int, folder: Path | None) -> tuple[socket.socket, Address]:
 
     A secret goes with its port: who listens at another port could have been sent it by an open page.
     """
-    kept = None if folder is None else read_address(folder)
-    if kept is not None and port in (0, kept.port):
+    stored = None if folder is None else read_address(folder)
+    if stored is not None and port in (0, stored.port):
         with suppress(OSError):  # another program has the port
-            return socket.create_server(("127.0.0.1", kept.port)), kept
+            return socket.create_server(("127.0.0.1", stored.port)), stored
     listener = listening("127.0.0.1", port)
     address = Address(listener.getsockname()[1], secrets.token_urlsafe(24))
     if folder is not None:
@@ -82,13 +89,13 @@ def read_address(folder: Path) -> Address | None:
                 return None
             if os.name == "posix" and (about.st_uid != os.getuid() or stat.S_IMODE(about.st_mode) & 0o077):
                 return None
-            known = json.loads(file.read(LONGEST))
+            stored = json.loads(file.read(MAX_ADDRESS_BYTES))
         # A copied folder gets an address of its own: the owner of the original knows this one.
-        valid = known["folder"] == _identity(folder) and _TOKEN.fullmatch(known["token"])
-        port = known["port"]
+        valid = stored["folder"] == _identity(folder) and _TOKEN.fullmatch(stored["token"])
+        port = stored["port"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Address(port, known["token"]) if valid and type(port) is int and 0 < port < 65536 else None
+    return Address(port, stored["token"]) if valid and type(port) is int and 0 < port < 65536 else None
 
 
 def write_address(folder: Path, address: Address) -> None:

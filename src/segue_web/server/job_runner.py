@@ -15,8 +15,8 @@ from uuid import uuid4
 from segue.errors import SegueError
 from segue_web.exports import remove_unfinished
 from segue_web.project.project import Send
-from segue_web.project.store import StaleError
-from segue_web.project.tracking import Shown
+from segue_web.project.tracking import ConditioningProgress
+from segue_web.server.conflicts import ConflictError
 from segue_web.server.server import DEFECT
 
 
@@ -33,7 +33,7 @@ class Job:
     user: str = ""  # who asked for it
     run: str = field(default_factory=lambda: uuid4().hex)  # identifies it
     since: float | None = None  # when its first step came: networks are loaded by then
-    shown: Shown | None = None  # what the tracker has seen so far, before its first step
+    shown: ConditioningProgress | None = None  # what the tracker has seen so far, before its first step
 
     @property
     def progress(self) -> dict[str, Any]:
@@ -43,9 +43,9 @@ class Job:
             rate = (self.done - 1) / max(time.monotonic() - self.since, 1e-3)
         objects = [] if self.tracking is None else self.tracking["objects"]
         counts = {"done": self.done, "total": self.total, "rate": round(rate, 2)}
-        shown = None if self.shown is None else [self.shown.done, self.shown.total]
+        conditioning = None if self.shown is None else [self.shown.done, self.shown.total]
         about = {"what": self.what, "user": self.user, "run": self.run, "passes": self.passes}
-        return {**about, **counts, "objects": objects, "shown": shown}
+        return {**about, **counts, "objects": objects, "shown": conditioning}
 
     @property
     def passes(self) -> int:
@@ -100,7 +100,7 @@ class JobRunner:
         """See that no other job than one runs; None is any."""
         if run is not None and self.job is not None and self.job.run != run:
             whose = f" of {self.job.user}" if self.job.user else ""
-            raise StaleError(f"this {self._kind} has ended, and another one{whose} runs; it goes on")
+            raise ConflictError(f"this {self._kind} has ended, and another one{whose} runs; it goes on")
 
     def begin(self, job: Job, steps: AsyncGenerator[Any, None]) -> None:
         """Begin a job, whose steps are a tracked or an exported frame each."""
@@ -121,7 +121,7 @@ class JobRunner:
         try:
             async with aclosing(steps):
                 async for value in steps:
-                    if isinstance(value, Shown):
+                    if isinstance(value, ConditioningProgress):
                         job.shown = value
                         self._progress(job)
                         continue

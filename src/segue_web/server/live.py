@@ -28,10 +28,11 @@ from segue.utils.system import lower_thread_priority
 from segue.video import Source
 from segue.video.decoding.readers import ConnectionChange
 from segue_web.project.colours import palette
-from segue_web.server.guard import LocalServer, guarded_app
+from segue_web.server.kit import LocalServer, local_application
 
 with requires_extra("web"):
-    from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+    from starlette.applications import Starlette
+    from starlette.websockets import WebSocket, WebSocketDisconnect
 
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ PAUSE = 0.04
 EVENTS = 100
 """Last events that are kept; a page that is opened later gets these."""
 
-LONGEST = 64
+MAX_MESSAGE_BYTES = 64
 """Most bytes of a message of a page, which says no more than that it is ready."""
 
 
@@ -114,7 +115,7 @@ class LivePage(Observer):
         self._ended = ""
         self._pages: set[WebSocket] = set()
         self._encoder = ThreadPoolExecutor(1, "segue-page-image", lower_thread_priority)
-        self._server = LocalServer(self.make_app, port, browser, LONGEST)
+        self._server = LocalServer(self.make_app, port, browser, MAX_MESSAGE_BYTES)
 
     def __enter__(self) -> Self:
         return self
@@ -130,8 +131,13 @@ class LivePage(Observer):
     # What the run says
 
     def ready(self, source: Source, zones: Sequence[Zone]) -> None:
-        shown = [asdict(zone) | {"line": zone.is_line} for zone in zones]
-        self._about = {"name": source.name, "live": source.endless, "zones": shown, "colours": palette()}
+        zone_values = [asdict(zone) | {"line": zone.is_line} for zone in zones]
+        self._about = {
+            "name": source.name,
+            "live": source.endless,
+            "zones": zone_values,
+            "colours": palette(),
+        }
         self._about["events"] = self._has_events
         self._source = source
         self._server.start()
@@ -152,16 +158,16 @@ class LivePage(Observer):
 
     def looked_at(self, frame: Frame) -> None:
         empty = Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8), ())
-        self._put(frame, empty)
+        self._publish(frame, empty)
         self._observer.looked_at(frame)
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._count += 1
         self._times.append(time.monotonic())
-        self._put(frame, result)
+        self._publish(frame, result)
         self._observer.frame(frame, result, note)
 
-    def _put(self, frame: Frame, result: Segmentation) -> None:
+    def _publish(self, frame: Frame, result: Segmentation) -> None:
         """Let pages show a frame."""
         number = 1 if self._done is None else self._done.number + 1
         full = self._source.original_size if self._source is not None else None
@@ -187,17 +193,14 @@ class LivePage(Observer):
 
     # What pages get
 
-    def make_app(self, token: str) -> FastAPI:
+    def make_app(self, token: str) -> Starlette:
         """The application; everything is below ``/TOKEN/``."""
 
         @asynccontextmanager
-        async def life(_: FastAPI) -> AsyncIterator[None]:
+        async def life(_: Starlette) -> AsyncIterator[None]:
             lower_thread_priority()
             yield
 
-        app = guarded_app(token, "live.html", life)
-
-        @app.websocket(f"/{token}/ws")
         async def show(page: WebSocket) -> None:
             if len(self._pages) >= self.most_pages:
                 await page.close(1013)
@@ -211,7 +214,7 @@ class LivePage(Observer):
             finally:
                 self._pages.discard(page)
 
-        return app
+        return local_application(token, "live.html", {"WS /ws": show}, life)
 
     async def _show(self, page: WebSocket) -> None:
         """Send what happens, as often as a page asks, until the run ends."""
@@ -220,18 +223,18 @@ class LivePage(Observer):
         while True:
             await page.receive_text()
             ended, done = await self._next(number)
-            news: dict[str, Any] = {
+            changes: dict[str, Any] = {
                 "run": self._run(),
                 "events": [event for event in self._events if event[0] > last_event],
                 "ended": ended,
             }
-            news |= about
+            changes |= about
             about = {}
-            last_event = news["events"][-1][0] if news["events"] else last_event
+            last_event = changes["events"][-1][0] if changes["events"] else last_event
             if done is not None:
                 number = done.number
-                news["image"] = done.encoded[0]
-            await page.send_text(json.dumps(news, separators=(",", ":")))
+                changes["image"] = done.encoded[0]
+            await page.send_text(json.dumps(changes, separators=(",", ":")))
             if done is not None:
                 await page.send_bytes(done.encoded[1])
             if ended:

@@ -41,7 +41,7 @@ class Prompters:
 
     def known(self) -> dict[str, Any]:
         """The prompter that is used, those that can be, and the one to download with its progress."""
-        names = [entry.name for entry in PROMPTERS if _is_there(entry.network)]
+        names = [entry.name for entry in PROMPTERS if _is_available(entry.network)]
         name, title = OFFERED
         offer = None
         if name in PROMPTERS and name not in names:
@@ -116,7 +116,7 @@ def _network(prompter: str) -> Entry:
     return MODELS.find(network)
 
 
-def _is_there(network: str | None) -> bool:
+def _is_available(network: str | None) -> bool:
     return network is None or is_available(MODELS.find(network))
 
 

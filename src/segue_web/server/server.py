@@ -21,16 +21,20 @@ from pydantic import TypeAdapter, validate_call
 from segue.errors import SegueError, SinkError, SourceError
 from segue.utils.extras import requires_extra
 from segue.utils.files import replacing, writing
+from segue.utils.inputs import whole_number
 from segue_web.project.project import Send
-from segue_web.project.store import StaleError, acting
+from segue_web.project.store import acting
 from segue_web.server import messages
-from segue_web.server.guard import LocalServer, guarded_app
+from segue_web.server.conflicts import ConflictError
+from segue_web.server.kit import LocalServer, Routes, local_application
 from segue_web.video import Video
 
 with requires_extra("web"):
-    from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
-    from fastapi.responses import FileResponse, JSONResponse
+    from starlette.applications import Starlette
     from starlette.background import BackgroundTask
+    from starlette.requests import Request
+    from starlette.responses import FileResponse, JSONResponse, Response
+    from starlette.websockets import WebSocket, WebSocketDisconnect
 
 
 UPLOADS = (".png", ".zip", ".json", ".xml")
@@ -106,7 +110,7 @@ class Backend:
 
 def make_app(
     backend: Backend, token: str, *, max_upload: int = MAX_UPLOAD, most_waiting: int = MAX_WAITING
-) -> FastAPI:
+) -> Starlette:
     """The application of a backend; everything is below ``/TOKEN/``."""
     pages: set[Outbox] = set()
 
@@ -116,39 +120,35 @@ def make_app(
             outbox.put(text)
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
+    async def life(_: Starlette) -> AsyncIterator[None]:
         backend.send = send
         backend.open()
         yield
         backend.close()
 
-    app = guarded_app(token, "index.html", life)
-
-    @app.exception_handler(SegueError)
-    async def refuse(_: Request, error: SegueError) -> JSONResponse:
-        status = {SinkError: 507, SourceError: 404}.get(type(error), 400)
-        return JSONResponse({"error": str(error)}, status)
-
-    @app.get(f"/{token}/frame/{{index}}.jpg")
-    def frame(index: int, near: bool = False, video: int | None = None) -> Response:
+    def frame(request: Request) -> Response:
+        index = whole_number(request.path_params["index"])
+        if index is None:
+            raise SourceError("there is no such frame")
+        near = request.query_params.get("near") == "true"
+        number = request.query_params.get("video")
+        image = backend.shown(None if number is None else whole_number(number)).jpeg(index, near=near)
         cache = "no-store" if near else "private, max-age=3600"
-        image = backend.shown(video).jpeg(index, near=near)
         return Response(image, media_type="image/jpeg", headers={"Cache-Control": cache})
 
-    @app.get(f"/{token}/exports/{{name}}")
-    def export(name: str) -> Response:
-        path = backend.export_file(name)
+    def export(request: Request) -> Response:
+        path = backend.export_file(request.path_params["name"])
         if path is None:
             raise SourceError("there is no such export")
         if path.is_file():
             return FileResponse(path, filename=path.name)
         file = _zipped(path)
         # The archive is for this download alone; the folder stays.
-        gone = BackgroundTask(rmtree, file.parent, ignore_errors=True)
-        return FileResponse(file, filename=file.name, background=gone)
+        cleanup = BackgroundTask(rmtree, file.parent, ignore_errors=True)
+        return FileResponse(file, filename=file.name, background=cleanup)
 
-    @app.post(f"/{token}/import/{{name}}")
-    async def import_file(name: str, request: Request) -> Response:
+    async def import_file(request: Request) -> Response:
+        name = request.path_params["name"]
         suffix, size = Path(name).suffix.lower(), 0
         with TemporaryDirectory(prefix="segue-upload-") as folder:
             path = Path(folder, f"upload{suffix if suffix in UPLOADS else ''}")
@@ -161,7 +161,6 @@ def make_app(
                     await asyncio.to_thread(file.write, part)
             return JSONResponse(await backend.import_file(name, path))
 
-    @app.websocket(f"/{token}/ws")
     async def talk(page: WebSocket) -> None:
         await page.accept()
         outbox = Outbox(page, most_waiting)
@@ -186,21 +185,32 @@ def make_app(
         with suppress(WebSocketDisconnect, KeyError, RuntimeError, asyncio.CancelledError):
             await asyncio.gather(listening, outbox.sending)
 
-    return app
+    routes: Routes = {
+        "GET /frame/{index}.jpg": frame,
+        "GET /exports/{name}": export,
+        "POST /import/{name}": import_file,
+        "WS /ws": talk,
+    }
+    return local_application(token, "index.html", routes, life, {SegueError: _refuse})
+
+
+def _refuse(_: Request, error: SegueError) -> Response:
+    status = {SinkError: 507, SourceError: 404}.get(type(error), 400)
+    return JSONResponse({"error": str(error)}, status)
 
 
 class Outbox:
     """Messages that wait to be sent to a page; one that does not read them is dropped, and may come again."""
 
-    def __init__(self, page: WebSocket, most_waiting: int) -> None:
-        self._page, self._most = page, most_waiting
+    def __init__(self, page: WebSocket, max_waiting: int) -> None:
+        self._page, self._max_waiting = page, max_waiting
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._waiting = 0
         self.sending = asyncio.create_task(self._send())
 
     def put(self, text: str) -> None:
         """Add a message, of any length while nothing else waits."""
-        if self._waiting and self._waiting + len(text) > self._most:
+        if self._waiting and self._waiting + len(text) > self._max_waiting:
             self.sending.cancel()
         elif not self.sending.done():
             self._waiting += len(text)
@@ -219,8 +229,10 @@ async def _reply(backend: Backend, text: str, outbox: Outbox) -> None:
         request = messages.parse(text)
         number = request.id
         answer = await backend.handle(request)
+    except ConflictError as error:
+        answer = {"error": str(error), "stale": True, "current": error.current}
     except SegueError as error:
-        answer = {"error": str(error), "stale": isinstance(error, StaleError)}
+        answer = {"error": str(error), "stale": False}
     except Exception as error:
         traceback.print_exception(error)
         answer = {"error": DEFECT}

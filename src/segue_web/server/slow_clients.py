@@ -1,8 +1,9 @@
-"""The protocol of our servers: who sends half a request is not waited for, and takes nobody's place."""
+"""The protocol of our servers: slow clients are not waited for, and take nobody's place."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any
 
 import h11
@@ -10,23 +11,33 @@ import h11
 from segue.utils.extras import requires_extra
 
 with requires_extra("web"):
+    import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
+class EncryptedConfig(uvicorn.Config):
+    """Settings of a server that encrypts by a context, whose certificate may be renewed at any time."""
+
+    encryption: ssl.SSLContext | None = None
+
+
 class PatientProtocol(H11Protocol):
-    """HTTP/1.1 with a time for each head and body.
+    """HTTP/1.1 with a time for each handshake, head and body, and for reading an answer.
 
     Where ``limit_concurrency`` connections are open, the one that has been waited for the longest makes room
     for a new one; those whose request is complete stay.
     """
 
     head_seconds = 10.0
-    """The head of a request has so long to come, from the beginning of its connection."""
+    """The head of a request has so long to come, from the beginning of its connection, also encrypted."""
 
     body_seconds = 20.0
     """A body has so long to come, and a second more for each ``body_rate`` bytes of it."""
 
     body_rate = 16_384
+
+    answer_seconds = 60.0
+    """A client has so long to read what waits for it, from 64 KiB to 64 KiB."""
 
     look_seconds = 0.5
     """A connection is looked at so often."""
@@ -34,19 +45,66 @@ class PatientProtocol(H11Protocol):
     waits_since: float | None = None
     """Time of the loop since which the client owes bytes of a head or body; None while it owes nothing."""
 
+    _unread_since: float | None = None
+    """Time of the loop since which the client has read nothing of what waits for it."""
+
+    _handshake: asyncio.Task[None] | None = None
+    _early = b""
+    """What has come before the encrypted connection was noted."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._seen: tuple[Any, Any] = (None, None)
+        self._state: tuple[Any, Any] = (None, None)
         self._bytes = 0
-        self._look()
-        most = self.config.limit_concurrency
-        if most is None or len(self.connections) <= most or self._made_room():
+        encryption = getattr(self.config, "encryption", None)
+        self._connection = transport
+        if encryption is None:
+            super().connection_made(transport)
+        else:
+            transport.pause_reading()  # what comes belongs to the handshake
+            self.transport = transport
+            self.connections.add(self)
+            self.waits_since = self.loop.time()
+            self._handshake = self.loop.create_task(self._encrypt(transport, encryption))
+        self._watch()
+        limit = self.config.limit_concurrency
+        if limit is None or len(self.connections) <= limit or self._made_room():
             # Uvicorn refuses by the number of tasks, which those of dropped connections are still among.
             self.limit_concurrency = None
+        elif encryption is not None:
+            self._drop()
+
+    async def _encrypt(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        """Shake hands, and go on encrypted."""
+        try:
+            encrypted = await self.loop.start_tls(
+                transport, self, context, server_side=True, ssl_handshake_timeout=self.head_seconds
+            )
+        except (OSError, asyncio.CancelledError):  # ssl.SSLError is an OSError
+            encrypted = None
+        if encrypted is None:
+            self._drop()
+            return
+        super().connection_made(encrypted)
+        self._handshake, early, self._early = None, self._early, b""
+        if early:
+            self.data_received(early)
 
     def data_received(self, data: bytes) -> None:
+        if self._handshake is not None:
+            self._early += data
+            return
         super().data_received(data)
         self._notice(len(data))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._handshake is not None:
+            self.connections.discard(self)
+            return
+        super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        self._unread_since = None
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, unless an answer has begun already."""
@@ -59,40 +117,62 @@ class PatientProtocol(H11Protocol):
 
     def shutdown(self) -> None:
         """End when the server does: half a body is not waited for."""
+        if self._handshake is not None:
+            self._drop()
+            return
         self._notice()
-        if self._seen[0] is h11.SEND_BODY and self.waits_since is not None:
+        if self._state[0] is h11.SEND_BODY and self.waits_since is not None:
             self._drop()
         else:
             super().shutdown()
 
-    def _notice(self, come: int = 0) -> None:
+    def _notice(self, num_bytes: int = 0) -> None:
         """See whether another head or body is waited for than before, or none; so many bytes have come."""
         # While we do not read, the client owes nothing.
         state = None if self.flow.read_paused else self.conn.their_state
-        if state not in (h11.IDLE, h11.SEND_BODY):
+        if state not in (h11.IDLE, h11.SEND_BODY) or self._has_unread:
             self.waits_since = None
-        elif self.waits_since is None or self._seen != (state, self.cycle):
-            self.waits_since, self._bytes = self.loop.time(), come
+        elif self.waits_since is None or self._state != (state, self.cycle):
+            self.waits_since, self._bytes = self.loop.time(), num_bytes
         else:
-            self._bytes += come
-        self._seen = (state, self.cycle)
+            self._bytes += num_bytes
+        self._state = (state, self.cycle)
 
-    def _look(self) -> None:
-        if self.transport.is_closing() or self.transport.get_protocol() is not self:  # a socket of a page
+    @property
+    def _has_unread(self) -> bool:
+        """Whether something waits until the client reads it."""
+        return any(each.get_write_buffer_size() for each in (self.transport, self._connection))
+
+    def _watch(self) -> None:
+        """Drop the client once its time is over."""
+        is_page = self.transport.get_protocol() is not self and self._handshake is None
+        if is_page or (self.transport.is_closing() and not self._has_unread):
             return
-        self._notice()
-        if self.waits_since is not None:
-            is_body = self._seen[0] is h11.SEND_BODY
-            limit = self.body_seconds + self._bytes / self.body_rate if is_body else self.head_seconds
-            if self.loop.time() - self.waits_since > limit:
-                self._drop()
-                return
-        self.loop.call_later(self.look_seconds, self._look)
+        if self._handshake is None:
+            self._notice()
+        if self._is_late():
+            self._drop()
+        else:
+            self.loop.call_later(self.look_seconds, self._watch)
+
+    def _is_late(self) -> bool:
+        now = self.loop.time()
+        if not self._has_unread:
+            self._unread_since = None
+        elif self._unread_since is None:
+            self._unread_since = now
+        elif now - self._unread_since > self.answer_seconds:
+            return True
+        is_body = self._state[0] is h11.SEND_BODY
+        limit = self.body_seconds + self._bytes / self.body_rate if is_body else self.head_seconds
+        return self.waits_since is not None and now - self.waits_since > limit
 
     def _made_room(self) -> bool:
         """Drop the connection that has been waited for the longest, if any is waited for."""
-        others = [each for each in self.connections if isinstance(each, PatientProtocol) and each is not self]
-        waiting = [each for each in others if each.waits_since is not None]
+        other_connections = [
+            each for each in self.connections if isinstance(each, PatientProtocol) and each is not self
+        ]
+        waiting = [each for each in other_connections if each.waits_since is not None]
         if waiting:
             min(waiting, key=lambda each: each.waits_since or 0.0)._drop()
         return bool(waiting)

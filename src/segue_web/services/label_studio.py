@@ -29,7 +29,9 @@ from segue_web.services.requests import Body, Coordinate, Service
 from segue_web.video import Video
 
 with requires_extra("web"):
-    from fastapi import FastAPI
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
 
 
 MAX_TASKS = 1000
@@ -62,8 +64,8 @@ class Value(Body):
 
     def labels(self, kind: str) -> list[str]:
         """Labels of a tag, at most one."""
-        found = (self.model_extra or {}).get(kind)
-        return [str(found[0])] if isinstance(found, list) and found else []
+        names = (self.model_extra or {}).get(kind)
+        return [str(names[0])] if isinstance(names, list) and names else []
 
 
 _NEEDED = {
@@ -126,9 +128,9 @@ class Tags:
         objects = {item.get("name"): item for item in root.iter() if item.tag in ("Image", "Video")}
         for kind in ("BrushLabels", "PolygonLabels", "VideoRectangle"):
             for item in root.iter(kind):
-                shown = objects.get(item.get("toName"))
-                if shown is not None and (shown.tag == "Video") == (kind == "VideoRectangle"):
-                    names = item.get("name", ""), item.get("toName", ""), shown.get("value", "")
+                object_tag = objects.get(item.get("toName"))
+                if object_tag is not None and (object_tag.tag == "Video") == (kind == "VideoRectangle"):
+                    names = item.get("name", ""), item.get("toName", ""), object_tag.get("value", "")
                     return cls(kind.lower(), names[0], names[1], names[2].removeprefix("$"))
         raise RequestError(
             "the labelling configuration needs BrushLabels or PolygonLabels of an Image, "
@@ -150,12 +152,12 @@ def predictions(assistant: Assistant, media: Media, request: Prediction, frames:
     else:
         results = [_region(assistant, _image(media, place), regions, tags)]
     scores = [result["score"] for result in results]
-    found = {
+    prediction = {
         "result": results,
         "score": sum(scores) / max(1, len(scores)),
         "model_version": assistant.name,
     }
-    return {"results": [found], "model_version": assistant.name}
+    return {"results": [prediction], "model_version": assistant.name}
 
 
 def _image(media: Media, place: object) -> Image:
@@ -224,23 +226,23 @@ def prompts_of(regions: Sequence[Region], size: tuple[int, int]) -> ImagePrompts
     return ImagePrompts(box, points, negative, (), mask)
 
 
-def _box(drawn: Value | Key, size: tuple[int, int]) -> Box:
+def _box(shape: Value | Key, size: tuple[int, int]) -> Box:
     across, down = size[1] / 100, size[0] / 100
-    right, bottom = drawn.x + drawn.width, drawn.y + drawn.height
-    return drawn.x * across, drawn.y * down, right * across, bottom * down
+    right, bottom = shape.x + shape.width, shape.y + shape.height
+    return shape.x * across, shape.y * down, right * across, bottom * down
 
 
 def _followed(
     assistant: Assistant, path: Path, regions: Sequence[Region], tags: Tags, frames: int
 ) -> list[dict[str, Any]]:
     """Boxes of each object of a video, continued to the frames after the last drawn one."""
-    drawn = [region for region in regions if region.type == "videorectangle"]
-    sequences = [sorted(region.value.sequence, key=lambda key: key.frame) for region in drawn]
+    video_regions = [region for region in regions if region.type == "videorectangle"]
+    sequences = [sorted(region.value.sequence, key=lambda key: key.frame) for region in video_regions]
     if not any(sequences):
         raise RequestError("draw a box around the object on a frame of the video")
     with closing(Video(path)) as video:
         # The tag counts frames at a rate of its own, which its regions tell.
-        ratio = frames_in_tag(drawn[0].value.model_extra or {}, video.fps)
+        ratio = frames_in_tag(video_regions[0].value.model_extra or {}, video.fps)
         places = [{index_at(video, key.frame, ratio): key for key in sequence} for sequence in sequences]
     prompts: dict[int, list[Prompt]] = {}
     for number, by_index in enumerate(places, 1):
@@ -248,10 +250,10 @@ def _followed(
             prompts.setdefault(index, []).append(BoxPrompt(number, _box(key, video.size)))
     first, last = min(prompts), max(prompts)
     with open_source(path, start=first, end=last + 1 + frames) as source:
-        after = [result for result in assistant.track(source, prompts) if result.index > last]
+        later_results = [result for result in assistant.track(source, prompts) if result.index > last]
     return [
-        _video_region(region, sequence, number, after, (video, ratio), tags)
-        for number, (region, sequence) in enumerate(zip(drawn, sequences, strict=True), 1)
+        _video_region(region, sequence, number, later_results, (video, ratio), tags)
+        for number, (region, sequence) in enumerate(zip(video_regions, sequences, strict=True), 1)
     ]
 
 
@@ -259,14 +261,14 @@ def _video_region(
     region: Region,
     sequence: list[Key],
     number: int,
-    after: Sequence[Segmentation],
+    later_results: Sequence[Segmentation],
     rates: tuple[Video, float],
     tags: Tags,
 ) -> dict[str, Any]:
     """The region with further boxes; ``rates``: the video, and frames of the tag for each of its frames."""
     video, ratio = rates
-    keys, scores, shown = [key.model_dump() for key in sequence], [], True
-    for result in after:
+    keys, scores, is_visible = [key.model_dump() for key in sequence], [], True
+    for result in later_results:
         item = next((item for item in result.objects if item.id == number), None)
         if item is None:
             continue
@@ -286,11 +288,11 @@ def _video_region(
             }
             keys.append(place | when | {"enabled": True})
             scores.append(item.score)
-        elif shown and keys:  # hidden from here on, until the next box
+        elif is_visible and keys:  # hidden from here on, until the next box
             keys.append(keys[-1] | when | {"enabled": False})
-        shown = item.box is not None
+        is_visible = item.box is not None
     more = region.value.model_extra or {}
-    kept = {name: more[name] for name in ("framesCount", "duration", "labels") if name in more}
+    more_fields = {name: more[name] for name in ("framesCount", "duration", "labels") if name in more}
     return {
         "id": region.id,
         "from_name": tags.from_name,
@@ -298,29 +300,25 @@ def _video_region(
         "type": tags.kind,
         "origin": "prediction",
         "score": sum(scores) / max(1, len(scores)),
-        "value": kept | {"sequence": keys},
+        "value": more_fields | {"sequence": keys},
     }
 
 
-def make_app(assistant: Assistant, media: Media, frames: int = 50) -> FastAPI:
+def make_app(assistant: Assistant, media: Media, frames: int = 50) -> Starlette:
     """The backend as an application."""
     app = Service(lambda text: {"error": text})
 
-    @app.post("/predict")
-    async def predict(asked: Prediction) -> dict[str, Any]:
-        return await app.run(predictions, assistant, media, asked, frames)
+    async def predict(request: Prediction) -> dict[str, Any]:
+        return await app.run(predictions, assistant, media, request, frames)
 
-    @app.get("/")
-    @app.get("/health")
-    async def health() -> dict[str, str]:  # in no thread: Label Studio waits a second for it
-        return {"status": "UP", "model_class": assistant.name}
+    async def setup(_: Request) -> Response:
+        return JSONResponse({"model_version": assistant.name})
 
-    @app.post("/setup")
-    async def setup() -> dict[str, str]:
-        return {"model_version": assistant.name}
+    async def webhook(_: Request) -> Response:
+        return JSONResponse({}, 201)  # nothing is trained
 
-    @app.post("/webhook", status_code=201)
-    async def webhook() -> dict[str, str]:
-        return {}  # nothing is trained
-
+    app.answers("/predict", Prediction, predict)
+    app.says(["/", "/health"], lambda: {"status": "UP", "model_class": assistant.name})
+    app.add_route("/setup", setup, methods=["POST"])
+    app.add_route("/webhook", webhook, methods=["POST"])
     return app

@@ -16,7 +16,7 @@ from pathlib import Path
 from segue.events.messages.notify import NoRedirect
 from segue_web.services.assistant import RequestError
 
-LARGEST_MEDIA = 4 << 30
+MAX_MEDIA_BYTES = 4 << 30
 BLOCK = 1 << 20
 MAX_ANSWER = 1 << 16
 """Bytes of an answer that has a token."""
@@ -44,20 +44,20 @@ class Media:
             raise RequestError("the task names no image or video")
         try:
             parts = urllib.parse.urlsplit(place)
-            whole = urllib.parse.urljoin(self.address or "", place)
-            served, asked = urllib.parse.urlsplit(self.address or ""), urllib.parse.urlsplit(whole)
+            url = urllib.parse.urljoin(self.address or "", place)
+            served, requested = urllib.parse.urlsplit(self.address or ""), urllib.parse.urlsplit(url)
         except ValueError:
             raise RequestError(f"{place[:200]}: is no address") from None
         if parts.path == "/data/local-files/" and not parts.netloc:
             yield self._local(urllib.parse.parse_qs(parts.query).get("d", [""])[0])
             return
-        if not served.netloc or (asked.scheme, asked.netloc) != (served.scheme, served.netloc):
+        if not served.netloc or (requested.scheme, requested.netloc) != (served.scheme, served.netloc):
             raise RequestError(
                 f"{place}: only local files (--media) and files of Label Studio (--label-studio) are read"
             )
         with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / ("media" + Path(asked.path).suffix[:8])
-            self._download(whole, target)
+            target = Path(folder) / ("media" + Path(requested.path).suffix[:8])
+            self._download(url, target)
             yield target
 
     def _local(self, name: str) -> Path:
@@ -66,23 +66,23 @@ class Media:
         root = self.folder.resolve()
         try:
             path = (root / name).resolve()
-            known = path.is_relative_to(root) and path.is_file()
+            is_allowed = path.is_relative_to(root) and path.is_file()
         except (OSError, ValueError):  # a name that no file can have
-            known = False
-        if not known:
+            is_allowed = False
+        if not is_allowed:
             raise RequestError(f"{name[:200]}: no such file in the folder of --media")
         return path
 
     def _download(self, address: str, target: Path) -> None:
         end = time.monotonic() + self.download_seconds
         try:
-            asked = urllib.request.Request(address, headers=self._authorization())
-            answer = _OPENER.open(asked, timeout=SILENT_SECONDS)
+            request = urllib.request.Request(address, headers=self._authorization())
+            answer = _OPENER.open(request, timeout=SILENT_SECONDS)
             with answer, target.open("wb") as file:
                 while block := answer.read1(BLOCK):
                     file.write(block)
-                    if file.tell() > LARGEST_MEDIA:
-                        raise RequestError(f"{address}: is larger than {LARGEST_MEDIA >> 30} GiB")
+                    if file.tell() > MAX_MEDIA_BYTES:
+                        raise RequestError(f"{address}: is larger than {MAX_MEDIA_BYTES >> 30} GiB")
                     if time.monotonic() > end:
                         raise RequestError(f"{address}: took longer than {self.download_seconds:.0f} seconds")
         except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException) as error:

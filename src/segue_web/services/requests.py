@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import SegueError
 from segue.labels.text import first_problem
 from segue.utils.extras import requires_extra
-from segue_web.server.guard import refuse_half_requests
+from segue_web.server.kit import refuse_half
 
 with requires_extra("web"):
-    from fastapi import FastAPI, HTTPException, Request
-    from fastapi.exceptions import RequestValidationError
-    from fastapi.responses import JSONResponse
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
+    from starlette.requests import ClientDisconnect, Request
+    from starlette.responses import JSONResponse, Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 MAX_PARTS = 100_000
 """Lists and objects of a body; counted before it is parsed, since a part takes 100 times its two bytes."""
 
-AT_ONCE = 4
+MAX_PARALLEL = 4
 """Requests that download or compute at the same time."""
 
 Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 Pair = tuple[Coordinate, Coordinate]
 
 T = TypeVar("T")
+
+B = TypeVar("B", bound="Body")
 
 
 class Limits(NamedTuple):
@@ -56,7 +60,7 @@ class LimitedBody:
         """Pass a request on, and count what is read of it."""
         size = parts = 0
         is_clip = self._clips is not None and scope.get("path") == self._clips
-        most = self._limits.clip if is_clip else self._limits.request
+        max_bytes = self._limits.clip if is_clip else self._limits.request
 
         async def counted() -> Message:
             nonlocal size, parts
@@ -64,8 +68,8 @@ class LimitedBody:
             body = message.get("body", b"")
             size += len(body)
             parts += body.count(b"{") + body.count(b"[")
-            if size > most:
-                raise HTTPException(413, f"the request has more than {most >> 20} MiB")
+            if size > max_bytes:
+                raise HTTPException(413, f"the request has more than {max_bytes >> 20} MiB")
             if parts > MAX_PARTS:
                 raise HTTPException(413, "the request has too many tasks, objects or numbers")
             return message
@@ -73,7 +77,7 @@ class LimitedBody:
         await self._app(scope, counted, send)
 
 
-class Service(FastAPI):
+class Service(Starlette):
     """An application that answers a tool; ``error_body`` is the answer of the tool's protocol to an error.
 
     ``clips`` is the path of requests that bring all images of a folder.
@@ -85,19 +89,39 @@ class Service(FastAPI):
         clips: str | None = None,
         limits: Limits = Limits(),  # noqa: B008  it cannot be changed
     ) -> None:
-        super().__init__(docs_url=None, redoc_url=None, openapi_url=None)
+        handlers: Any = dict.fromkeys((SegueError, ValidationError, HTTPException), self._refuse)
+        super().__init__(
+            middleware=[Middleware(LimitedBody, clips=clips, limits=limits)],
+            exception_handlers=handlers | {ClientDisconnect: refuse_half},
+        )
         self._error_body = error_body
-        self._limiter = CapacityLimiter(AT_ONCE)
-        self.add_middleware(LimitedBody, clips=clips, limits=limits)
-        refuse_half_requests(self)
-        for kind in (SegueError, RequestValidationError, HTTPException):
-            self.add_exception_handler(kind, self._refuse)
+        self._limiter = CapacityLimiter(MAX_PARALLEL)
+
+    def says(self, paths: Sequence[str], say: Callable[[], dict[str, Any]]) -> None:
+        """Answer requests to paths at once, in no thread: tools wait a second for them."""
+
+        async def answer(_: Request) -> Response:
+            return JSONResponse(say())
+
+        for path in paths:
+            self.add_route(path, answer, methods=["GET"])
+
+    def answers(
+        self, path: str, kind: type[B], call: Callable[[B], Awaitable[Response | dict[str, Any]]]
+    ) -> None:
+        """Answer requests to a path, whose bodies are of a kind."""
+
+        async def answer(request: Request) -> Response:
+            reply = await call(kind.model_validate_json(await request.body()))
+            return reply if isinstance(reply, Response) else JSONResponse(reply)
+
+        self.add_route(path, answer, methods=["POST"])
 
     async def _refuse(self, _: Request, error: Exception) -> JSONResponse:
         status, text = 400, str(error).splitlines()[0]
         if isinstance(error, HTTPException):
             status, text = error.status_code, error.detail
-        elif isinstance(error, RequestValidationError):
+        elif isinstance(error, ValidationError):
             text = first_problem(error.errors())
         return JSONResponse(self._error_body(text), status)
 

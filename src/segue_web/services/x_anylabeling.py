@@ -6,7 +6,7 @@ import datetime
 import json
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,11 +26,11 @@ from segue.utils.extras import requires_extra
 from segue.utils.files import writing
 from segue.video.sources.images import decode_image
 from segue_web.services.assistant import Assistant, ImageFile, RequestError
-from segue_web.services.requests import Body, Coordinate, Limits, Pair, Service
+from segue_web.services.requests import B, Body, Coordinate, Limits, Pair, Service
 
 with requires_extra("web"):
-    from fastapi import FastAPI
-    from fastapi.responses import Response, StreamingResponse
+    from starlette.applications import Starlette
+    from starlette.responses import StreamingResponse
 
 
 CLIP_REQUESTS = "/v1/video/init"
@@ -198,8 +198,8 @@ class SentClips:
         clicks = list(zip(places, request.point_labels, strict=True))
         points, negative = ([place for place, label in clicks if bool(label) is on] for on in (True, False))
         answer = self._assistant.answer(image, ImagePrompts(None, points, negative))
-        others = [prompt for prompt in clip.prompts.get(index, []) if prompt.id != number]
-        clip.prompts[index] = [*others, PointPrompt(number, tuple(points), tuple(negative))]
+        other_prompts = [prompt for prompt in clip.prompts.get(index, []) if prompt.id != number]
+        clip.prompts[index] = [*other_prompts, PointPrompt(number, tuple(points), tuple(negative))]
         return {"masks": polygons(answer.mask, float(answer.iou[0]), number, request.params.epsilon_factor)}
 
     def propagate(self, request: SessionBody) -> Iterator[dict[str, Any]]:
@@ -230,7 +230,7 @@ class SentClips:
         return clip
 
 
-def make_app(assistant: Assistant, limits: Limits = Limits()) -> FastAPI:  # noqa: B008  it cannot be changed
+def make_app(assistant: Assistant, limits: Limits = Limits()) -> Starlette:  # noqa: B008  it cannot be changed
     """The server as an application."""
     failed = {"success": False}
     app = Service(
@@ -238,31 +238,25 @@ def make_app(assistant: Assistant, limits: Limits = Limits()) -> FastAPI:  # noq
     )
     clips = SentClips(assistant)
 
-    @app.get("/health")
-    async def health() -> dict[str, Any]:
+    def answers(path: str, kind: type[B], call: Callable[[B], dict[str, Any]]) -> None:
+        async def answer(request: B) -> dict[str, Any]:
+            return {"success": True, "data": await app.run(call, request)}
+
+        app.answers(path, kind, answer)
+
+    def health() -> dict[str, Any]:
         now = datetime.datetime.now(datetime.UTC).isoformat()
         return {"status": "healthy", "models_loaded": len(MODELS), "timestamp": now}
 
-    @app.get("/v1/models")
-    async def models() -> dict[str, Any]:
-        return {"success": True, "data": MODELS}
+    async def propagate(request: SessionBody) -> StreamingResponse:
+        return StreamingResponse(_events(app, clips, request), media_type="text/event-stream")
 
-    @app.post("/v1/predict")
-    async def answer(asked: PredictBody) -> dict[str, Any]:
-        return {"success": True, "data": await app.run(predict, assistant, asked)}
-
-    @app.post(CLIP_REQUESTS)
-    async def init(asked: InitBody) -> dict[str, Any]:
-        return {"success": True, "data": await app.run(clips.init, asked)}
-
-    @app.post("/v1/video/prompt")
-    async def prompt(asked: PromptBody) -> dict[str, Any]:
-        return {"success": True, "data": await app.run(clips.prompt, asked)}
-
-    @app.post("/v1/video/propagate/stream")
-    async def propagate(asked: SessionBody) -> Response:
-        return StreamingResponse(_events(app, clips, asked), media_type="text/event-stream")
-
+    app.says(["/health"], health)
+    app.says(["/v1/models"], lambda: {"success": True, "data": MODELS})
+    answers("/v1/predict", PredictBody, partial(predict, assistant))
+    answers(CLIP_REQUESTS, InitBody, clips.init)
+    answers("/v1/video/prompt", PromptBody, clips.prompt)
+    app.answers("/v1/video/propagate/stream", SessionBody, propagate)
     return app
 
 

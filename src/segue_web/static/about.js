@@ -1,7 +1,7 @@
 // What is known of the chosen object: its name, its class, its group and its attributes.
 
 import { element, fill, iconButton, make } from "./dom.js";
-import { changeFrameAttributes, changeObjects } from "./edits.js";
+import { changeFrameAttributes, changeObjects, seenNow } from "./edits.js";
 import { state } from "./state.js";
 import { leave } from "./typing.js";
 
@@ -37,12 +37,17 @@ function changeAttribute(/** @type {string} */ name, /** @type {string | null} *
 function tie(/** @type {HTMLInputElement} */ field, /** @type {Field} */ name) {
   /** @type {TrackedObject | undefined} */
   let item;
+  /** @type {number | null} */
+  let seen = null;
   field.onfocus = () => {
     item = state.chosenObject;
+    seen = seenNow();
   };
   const give = () => {
     const value = field.value.trim();
-    if (item && value !== (item[name] ?? "") && (value || name !== "name")) changeObjects([item.id], { [name]: value });
+    if (item && value !== (item[name] ?? "") && (value || name !== "name"))
+      changeObjects([item.id], { [name]: value }, seen);
+    seen = null;
   };
   field.onchange = give;
   field.onkeydown = (event) => {
@@ -101,11 +106,14 @@ function attributeRow(
   /** @type {boolean} */ disabled,
 ) {
   let { frame } = state;
+  /** @type {number | null} */
+  let seen = null;
   const about = { disabled, "data-focus": name, title: of === "frame" ? "From this frame on, until it changes" : "" };
   // The field stays as it is while the frames that are gone through have the same value.
   const give = (/** @type {string | null} */ given) => {
-    if (of === "frame") changeFrameAttributes(item.id, frame, { [name]: given });
-    else changeObjects([item.id], { attributes: { [name]: given === "" && !free ? null : given } });
+    if (of === "frame") changeFrameAttributes(item.id, frame, { [name]: given }, seen);
+    else changeObjects([item.id], { attributes: { [name]: given === "" && !free ? null : given } }, seen);
+    seen = null;
   };
   const giveHere = (/** @type {string | null} */ given) => {
     ({ frame } = state);
@@ -133,6 +141,7 @@ function attributeRow(
     };
     field.onfocus = () => {
       ({ frame } = state);
+      seen = seenNow();
     }; // what is typed is of the frame that was shown
     field.onchange = () => give(field.value.trim());
   }

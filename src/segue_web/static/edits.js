@@ -253,23 +253,31 @@ export async function undo(/** @type {"undo" | "redo"} */ op) {
   if (answer.frames.length === 1 && answer.frames[0] !== state.frame) go(answer.frames[0]);
 }
 
-/** Change objects in one step. */
-export function changeObjects(/** @type {number[]} */ ids, /** @type {Record<string, unknown>} */ values) {
+/**
+ * Change objects in one step. What somebody else has changed since a revision is not replaced.
+ * @param {number[]} ids @param {Record<string, unknown>} values
+ * @param {number | null} seen the revision, null for that of the page when the change has its turn
+ */
+export function changeObjects(ids, values, seen = null) {
   const [object, ...also] = ids;
   if (state.mode === "annotate") {
-    void change(() => request("object", { object, also, ...values }));
+    void change(() => request("object", { object, also, ...values, seen: seen ?? state.revision }));
     return;
   }
   for (const item of state.objects) if (ids.includes(item.id)) Object.assign(item, values);
   state.changed();
 }
 
-/** Have attributes of an object hold from a frame on; null takes back what was said there. */
-export const changeFrameAttributes = (
-  /** @type {number} */ object,
-  /** @type {number} */ frame,
-  /** @type {Record<string, string | null>} */ attributes,
-) => void change(() => request("frame_attributes", { object, frame, attributes }));
+/**
+ * Have attributes of an object hold from a frame on; null takes back what was said there.
+ * @param {number} object @param {number} frame @param {Record<string, string | null>} attributes
+ * @param {number | null} seen as of changeObjects
+ */
+export const changeFrameAttributes = (object, frame, attributes, seen = null) =>
+  void change(() => request("frame_attributes", { object, frame, attributes, seen: seen ?? state.revision }));
+
+/** The revision that a person sees who begins to type; null while a change of this page has not come back. */
+export const seenNow = () => (state.pending ? null : state.revision);
 
 /** Replace classes and attributes, as they were at a revision. */
 export const setSchema = (/** @type {import("./state.js").LabelSchema} */ schema, /** @type {number} */ seen) =>

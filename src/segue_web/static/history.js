@@ -11,6 +11,7 @@ import { eventText, subjectOf } from "./happenings.js";
  *   snapshot: string, clip: string, reviewed: boolean, kept: boolean}} Event
  */
 
+const CONFLICT = 409; // somebody else has changed what was to be changed
 const PAGE = 60; // events that are asked for at once
 const KINDS = ["enter", "leave", "zone-enter", "zone-leave", "loiter", "cross", "offline", "online", "end"];
 const DELETED = "deleted";
@@ -36,9 +37,10 @@ const send = (/** @type {string} */ path, /** @type {unknown} */ values) =>
     headers: { "Content-Type": "application/json" },
   });
 
-/** Send what is to be saved; gives why it was refused, or nothing. */
+/** Send what is to be saved; gives why it was refused, or nothing. @returns {Promise<string>} */
 export async function post(/** @type {string} */ path, /** @type {unknown} */ values) {
   const response = await send(path, values);
+  if (response.status === CONFLICT) return (await response.json()).error;
   return response.ok ? "" : response.text();
 }
 

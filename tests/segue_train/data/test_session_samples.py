@@ -16,16 +16,17 @@ from segue_train.data.cut_outs import cut_outs_of_stills
 from segue_train.data.footage import gather
 from segue_train.data.foreground.clips import ClipMaker, scenes_of
 from segue_train.data.foreground.session_samples import (
-    APART,
     AT_RANDOM,
+    MIN_DISTANCE,
     MIN_WRONG,
+    MORE_EVERY,
     WORST,
     ArtificialFilms,
     Film,
     MovingFilms,
     SessionSamples,
     _Choice,
-    _Seen,
+    _Segmented,
     covered,
 )
 from segue_train.trunks import SHIPPED
@@ -108,7 +109,7 @@ def greedy(errors: Float64Array, at_random: Collection[int]) -> list[int]:
     for place in np.argsort(errors)[::-1].tolist():
         if len(places) == len(at_random) + WORST or errors[place] < MIN_WRONG:
             break
-        if all(abs(place - other) >= APART for other in places):
+        if all(abs(place - other) >= MIN_DISTANCE for other in places):
             places.append(place)
     return sorted(places)
 
@@ -125,8 +126,9 @@ def test_the_worst_frames_are_those_of_the_whole_film(seed: int) -> None:
         foreground = np.zeros((100, 200), np.float32)
         foreground.reshape(-1)[: wrong[number]] = 1
         plain = np.full((1, 1), number)
-        choice.add(number, _Seen(plain, plain, plain, foreground), labels)
-    at_random = np.random.default_rng(seed).choice(length, min(AT_RANDOM, length), replace=False).tolist()
+        choice.add(number, _Segmented(plain, plain, plain, foreground), labels)
+    count = min(AT_RANDOM + length // MORE_EVERY, length)
+    at_random = np.random.default_rng(seed).choice(length, count, replace=False).tolist()
     selected = [int(seen.window[0, 0]) for seen, _ in choice.selected()]
     assert selected == greedy(wrong / pixels, at_random)
 

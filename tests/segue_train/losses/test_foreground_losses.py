@@ -13,7 +13,7 @@ from segue_train.data.foreground.samples import UNLIT
 from segue_train.losses.masks import (
     foreground_loss,
     foreground_target,
-    known,
+    labelled_weight,
     tversky_loss,
     weighted_cross_entropy,
 )
@@ -24,7 +24,7 @@ from tests.golden_arrays import Golden
 def test_both_losses_are_the_golden_ones(golden: Callable[[str], Golden]) -> None:
     arrays = golden("mustan_loss")
     logits, labels = torch.from_numpy(arrays["logits"])[:, 0], torch.from_numpy(arrays["labels"])[:, 0]
-    target, weight = foreground_target(labels), known(labels)
+    target, weight = foreground_target(labels), labelled_weight(labels)
     entropy = weighted_cross_entropy(logits, target, weight)
     overlap = tversky_loss(logits, target, weight, 0.3, 0.7)
     assert float(entropy) == pytest.approx(float(arrays["bce"]), abs=1e-6)

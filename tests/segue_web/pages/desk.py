@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from segue.masks import encode_rle
-from segue_web.server.guard import STATIC
+from segue_web.server.kit import STATIC
 from tests.segue_web.pages.page import WAIT, becomes, drawn, says
 
 SECRET = "/s3cret/"

@@ -85,7 +85,7 @@ class Desk:
         return self.project.plane(0, 1)
 
     def about(self) -> dict[str, Any]:
-        return {"frame": 0, "object": 1, "seen": self.project.frame_revision(0)}
+        return {"frame": 0, "object": 1, "seen": self.project.last_change("frame", 0).revision}
 
     def click(self, x: float, y: float, positive: bool) -> None:
         said = self.project.prompts(0).get(1, {"points": [], "box": None})
@@ -332,7 +332,7 @@ def test_a_mask_that_one_click_has_not_made_has_no_other_ones(tmp_path: Path) ->
     with pytest.raises(PromptError):
         asyncio.run(desk.edits.candidate(**desk.about()))
     with pytest.raises(PromptError):
-        asyncio.run(desk.edits.candidate(0, None, desk.project.frame_revision(0)))
+        asyncio.run(desk.edits.candidate(0, None, desk.project.last_change("frame", 0).revision))
     desk.box(10, 10, 30, 30)
     with pytest.raises(PromptError):
         asyncio.run(desk.edits.candidate(**desk.about()))

@@ -17,7 +17,8 @@ from segue.labels.labels import held_at
 from segue.labels.schema import schema_of
 from segue_web.project.colours import colour_of
 from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
-from segue_web.project.store import StaleError, Store, acting
+from segue_web.project.store import Store, acting
+from segue_web.server.conflicts import ConflictError
 from tests.segue_web.limited_files import files_limited_to
 
 SIZE = (20, 30)
@@ -521,7 +522,7 @@ def test_comments_are_resolved_undone_and_follow_their_object(project: Project) 
     project.undo()
     project = reopened(project)
     assert [row["text"] for row in project.comments()] == ["too large", "is this a dog?", "blurred"]
-    with pytest.raises(StaleError, match="gone"), project.change("resolved comment"):
+    with pytest.raises(ConflictError, match="gone"), project.change("resolved comment"):
         project.resolve_comment(77, True)
 
 

@@ -24,12 +24,12 @@ from segue.types import Frame, ObjectInfo
 from segue_web.project.memory import FILE, TrackingMemory
 from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.project.tracking import (
-    Shown,
+    ConditioningProgress,
+    conditioning_frames,
     corrected_frames,
     planned,
     previous_masks,
     resumed,
-    shown,
     track_job,
 )
 from segue_web.video import Video
@@ -63,7 +63,7 @@ def test_forwards_it_is_the_api(made: tuple[Video, np.ndarray]) -> None:
 
 def frames(steps: Iterable[Any]) -> list[tuple[int, Any]]:
     """The steps that give masks."""
-    return [step for step in steps if not isinstance(step, Shown)]
+    return [step for step in steps if not isinstance(step, ConditioningProgress)]
 
 
 def test_backwards_it_is_a_session_that_sees_the_frames_in_reverse(
@@ -82,7 +82,9 @@ def test_backwards_it_is_a_session_that_sees_the_frames_in_reverse(
         tools, [given], 5, 2, [1, 2], range(7), {}, TrackingMemory(tmp_path, "run"), None
     )
 
-    assert (shown_first, steps.pop(0)) == (Shown(0, 2), Shown(1, 2)), "frame 0 is seen before it starts"
+    assert (shown_first, steps.pop(0)) == (ConditioningProgress(0, 2), ConditioningProgress(1, 2)), (
+        "frame 0 is seen before it starts"
+    )
     found = dict(frames(steps))
     assert sorted(found) == [2, 3, 4]
     for index, objects in found.items():
@@ -168,7 +170,7 @@ def test_a_tracking_that_was_killed_goes_on_with_equal_masks(
 
     whole = dict(frames(steps(TrackingMemory(tmp_path / "other", "other"))))
     running = steps(memory)
-    assert next(running) == Shown(0, 1)
+    assert next(running) == ConditioningProgress(0, 1)
     begun = dict(itertools.islice(running, break_at))
     next(running)  # computed ahead: the server never saved it
     running.close()
@@ -237,7 +239,9 @@ def test_a_tracking_carries_the_corrections_on_its_way(
             project.put(index, {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))})
             project.note_tracked(index, [number])
     spec = planned(project, video, "forward", 0)
-    assert shown(project, spec)[0][0].changed is None, "nothing was corrected since it was tracked"
+    assert conditioning_frames(project, spec)[0][0].changed is None, (
+        "nothing was corrected since it was tracked"
+    )
     assert previous_masks(project, spec) == {}
     better = (masks[3] == 1) | (masks[3] == 2)
     with project.change("click"):
@@ -247,7 +251,7 @@ def test_a_tracking_carries_the_corrections_on_its_way(
         project.set_reviewed(number, [5], True)
     for direction, index in (("forward", 4), ("back", 2)):
         spec = json.loads(json.dumps(planned(project, video, direction, 3)))
-        (layer,) = shown(project, spec)
+        (layer,) = conditioning_frames(project, spec)
         assert sorted(layer) == [0, 3, 5], "what a person reviewed is memory, too"
         changed = layer[3].changed
         assert changed is not None
@@ -257,10 +261,10 @@ def test_a_tracking_carries_the_corrections_on_its_way(
             project.put(index, {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))})
             project.note_tracked(index, [number])
         again = resumed_of(project, spec, index)
-        assert shown(project, again)[0][3].changed is not None, "resumed, it carries the same"
+        assert conditioning_frames(project, again)[0][3].changed is not None, "resumed, it carries the same"
         assert again["run"] == spec["run"]
     spec = planned(project, video, "forward", 3)
-    assert shown(project, spec)[0][3].changed is None
+    assert conditioning_frames(project, spec)[0][3].changed is None
     project.close()
 
 
@@ -295,7 +299,7 @@ def test_corrections_after_an_interruption_begin_another_tracking(
     with project.change("click"):
         project.put(0, {project.add_object(): (masks[0] == 1, FrameAnnotation("given"))})
     spec = planned(project, video, "forward", 0)
-    shown(project, spec)
+    conditioning_frames(project, spec)
     run = spec["run"]
     with project.change("tracking"):
         project.put(1, {1: (masks[1] == 1, FrameAnnotation("tracked"))})
@@ -303,14 +307,14 @@ def test_corrections_after_an_interruption_begin_another_tracking(
     project.note("tracking", spec | {"start": 2, "done": 2})
 
     again = resumed(project)
-    layers = shown(project, again)
+    layers = conditioning_frames(project, again)
     assert (again["run"], again["begin"], again["start"]) == (run, 0, 2)
     assert [sorted(layer) for layer in layers] == [[0]]
 
     with project.change("click"):
         project.put(1, {1: (masks[1] == 2, FrameAnnotation("given"))})
     changed = resumed(project)
-    layers = shown(project, changed)
+    layers = conditioning_frames(project, changed)
     assert changed["run"] != run
     assert (changed["begin"], changed["start"]) == (2, 2)
     assert [sorted(layer) for layer in layers] == [[0, 1, 2]]

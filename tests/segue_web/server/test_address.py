@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import pytest
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from segue_web.server.address import FILE, REDIRECT, Address, listen, proof, read_address
-from segue_web.server.guard import LocalServer
+from segue_web.server.kit import LocalServer
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="modes and links of files are those of POSIX")
 
@@ -133,7 +133,7 @@ def test_no_secret_stands_in_the_arguments_of_the_browser(
     monkeypatch.setattr("webbrowser.open", open_browser)
     previous = os.umask(0)
     try:
-        server = LocalServer(lambda _: FastAPI(), 0, True, 1000, tmp_path if keeps else None)
+        server = LocalServer(lambda _: Starlette(), 0, True, 1000, tmp_path if keeps else None)
         if keeps:
             (tmp_path / REDIRECT).symlink_to(tmp_path / "elsewhere")
         server.start()

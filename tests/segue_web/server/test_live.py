@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("fastapi")
+pytest.importorskip("starlette")
 pytest.importorskip("httpx")
-from fastapi.testclient import TestClient
 from PIL import Image as PillowImage
+from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from segue.errors import SegueError

@@ -16,12 +16,16 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("fastapi")
-from fastapi import FastAPI
+pytest.importorskip("starlette")
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from segue.errors import SegueError
+from segue_web.access.encryption import certificate
 from segue_web.server.address import listening
-from segue_web.server.guard import certificate, quiet_server, refuse_pages
+from segue_web.server.kit import SentFile, for_programs, quiet_server
 from segue_web.server.server import make_app
 from segue_web.server.slow_clients import PatientProtocol
 from segue_web.services.label_studio import make_app as make_service
@@ -37,11 +41,10 @@ Serve = Callable[..., "Server"]
 class Server:
     """A server in a thread, and what a test says to it."""
 
-    def __init__(self, app: FastAPI, **limits: Any) -> None:
+    def __init__(self, app: ASGIApp, encryption: ssl.SSLContext | None = None, **limits: Any) -> None:
         listener = listening("127.0.0.1", 0)
         self.port = listener.getsockname()[1]
-        self.encrypted = "ssl_certfile" in limits
-        self._server = quiet_server(app, **limits)
+        self._server = quiet_server(app, encryption, **limits)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
         self._thread.start()
 
@@ -72,8 +75,8 @@ class Server:
 def serve() -> Iterator[Serve]:
     with ExitStack() as stack:
 
-        def start(app: FastAPI, **limits: Any) -> Server:
-            server = Server(app, **limits)
+        def start(app: ASGIApp, encryption: ssl.SSLContext | None = None, **limits: Any) -> Server:
+            server = Server(app, encryption, **limits)
             stack.callback(server.close)
             return server
 
@@ -82,8 +85,7 @@ def serve() -> Iterator[Serve]:
 
 def with_limits(serve: Serve, **limits: float) -> Server:
     """A service whose protocol waits as long as the limits say."""
-    app = make_service(assistant(), Media())
-    refuse_pages(app, "127.0.0.1", None)
+    app = for_programs(make_service(assistant(), Media()), None)
     return serve(app, limit_concurrency=10, http=type("Protocol", (PatientProtocol,), limits))
 
 
@@ -125,16 +127,15 @@ def test_half_sent_requests_take_no_place_from_others(serve: Serve) -> None:
 
 
 def test_where_all_places_are_at_work_one_more_is_told_so(serve: Serve) -> None:
-    app, at_work, go_on = FastAPI(), threading.Semaphore(0), threading.Event()
+    app, at_work, go_on = Starlette(), threading.Semaphore(0), threading.Event()
 
-    @app.get("/work")
-    def work() -> None:
+    def work(_: Request) -> Response:
         at_work.release()
         go_on.wait()
+        return Response()
 
-    @app.get("/health")
-    def health() -> None: ...
-
+    app.add_route("/work", work)
+    app.add_route("/health", lambda _: Response())
     server = serve(app, limit_concurrency=2)
     with server.client() as first, server.client() as second:
         for client in (first, second):
@@ -182,6 +183,61 @@ def test_a_large_body_may_take_its_time(serve: Serve) -> None:
         come.wait(0.5)  # longer than a body without bytes would have
         client.sendall(body[-1:])
         assert client.makefile("rb").readline() == b"HTTP/1.1 400 Bad Request\r\n"
+
+
+@pytest.mark.parametrize("head", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
+def test_who_does_not_read_an_answer_is_cut_off_also_after_it(serve: Serve, head: bytes) -> None:
+    app, size = Starlette(), 50_000_000
+    app.add_route("/image", lambda _: Response(bytes(size)))
+    protocol = type("Protocol", (PatientProtocol,), {"look_seconds": 0.05, "answer_seconds": 0.3})
+    server = serve(app, http=protocol)
+    ended = threading.Event()
+    drop = protocol._drop
+
+    def dropped(self: PatientProtocol) -> None:
+        drop(self)
+        ended.set()
+
+    protocol._drop = dropped
+    with server.client() as client:
+        client.sendall(b"GET /image HTTP/1.1\r\nHost: 127.0.0.1\r\n" + head + b"\r\n")
+        assert ended.wait(20)
+        taken = 0
+        with suppress(ConnectionError):
+            while part := client.recv(1 << 20):
+                taken += len(part)
+        assert taken < size
+
+
+def test_a_slow_reader_gets_all_of_a_file(serve: Serve, tmp_path: Path) -> None:
+    """Each part of it has the time."""
+    app, size = Starlette(), 8_000_000
+    (tmp_path / "clip.mp4").write_bytes(bytes(size))
+    app.add_route("/clip", lambda _: SentFile(tmp_path / "clip.mp4"))
+    server = serve(
+        app, http=type("Protocol", (PatientProtocol,), {"look_seconds": 0.05, "answer_seconds": 2})
+    )
+    with server.client() as client:
+        client.sendall(b"GET /clip HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        taken = 0
+        while part := client.recv(1 << 19):
+            taken += len(part)
+            threading.Event().wait(0.05)
+    assert taken > size
+
+
+def test_a_file_that_is_deleted_when_it_is_asked_for_is_not_there(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, path = Starlette(), tmp_path / "clip.mp4"
+    path.write_bytes(bytes(1000))
+    stat = path.stat()
+    path.unlink()
+    for answer in (SentFile(path), SentFile(path, stat_result=stat)):
+        app.add_route(f"/{id(answer)}", lambda _, answer=answer: answer)
+        head = f"GET /{id(answer)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        assert serve(app).answer(head) == b"HTTP/1.1 404 Not Found\r\n"
+    assert not caplog.records
 
 
 MALFORMED = {
@@ -249,13 +305,14 @@ def test_half_bodies_leave_no_traceback_when_the_server_ends(
 def test_a_request_that_is_computed_when_the_server_ends_is_refused(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app, begun = FastAPI(), threading.Event()
+    app, begun = Starlette(), threading.Event()
 
-    @app.get("/health")
-    async def health() -> None:
+    async def health(_: Request) -> Response:
         begun.set()
         await asyncio.Event().wait()
+        return Response()
 
+    app.add_route("/health", health)
     server = serve(app, timeout_graceful_shutdown=0)
     with server.client() as client:
         client.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -269,8 +326,7 @@ def test_a_malformed_chunk_after_the_answer_closes_the_connection(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The answer came before the body was read: a second one cannot be sent."""
-    app = make_service(assistant(), Media())
-    refuse_pages(app, "0.0.0.0", "secret")
+    app = for_programs(make_service(assistant(), Media()), "secret")
     server = serve(app)
     with server.client() as client:
         stream = client.makefile("rb")
@@ -296,14 +352,30 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_certificate_encrypts_the_token(pem: Path, serve: Serve) -> None:
-    app = make_service(assistant(), Media())
-    refuse_pages(app, "0.0.0.0", "secret")
-    server = serve(app, **certificate(pem / "cert.pem", pem / "key.pem"))
+    app = for_programs(make_service(assistant(), Media()), "secret")
+    server = serve(app, certificate(pem / "cert.pem", pem / "key.pem"))
     trusting = ssl.create_default_context(cafile=str(pem / "cert.pem"))
     asked = urllib.request.Request(f"https://127.0.0.1:{server.port}/health", headers={"Token": "secret"})
     with urllib.request.urlopen(asked, context=trusting) as answer:
         assert answer.status == 200
     assert server.health() == b"", "no answer without encryption"
+
+
+def test_handshakes_take_no_place_from_others_and_end(pem: Path, serve: Serve) -> None:
+    app = for_programs(make_service(assistant(), Media()), "secret")
+    protocol = type("Protocol", (PatientProtocol,), {"look_seconds": 0.05, "head_seconds": 5})
+    context = certificate(pem / "cert.pem", pem / "key.pem")
+    server = serve(app, context, limit_concurrency=5, http=protocol)
+    trusting = ssl.create_default_context(cafile=str(pem / "cert.pem"))
+    asked = urllib.request.Request(f"https://127.0.0.1:{server.port}/health", headers={"Token": "secret"})
+    with ExitStack() as stack:
+        silent = [stack.enter_context(server.client()) for _ in range(20)]
+        silent[-1].sendall(b"\x16\x03\x01")
+        with urllib.request.urlopen(asked, context=trusting) as answer:
+            assert answer.status == 200
+        for client in silent:
+            with suppress(ConnectionError):
+                assert client.recv(100) == b""
 
 
 def test_a_certificate_without_its_key_is_refused_in_one_line(pem: Path, tmp_path: Path) -> None:

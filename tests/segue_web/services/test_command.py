@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from fastapi.testclient import TestClient
+from starlette.testclient import TestClient
 
 from tests.cli.running import Command
 
@@ -56,7 +56,7 @@ def test_the_server_of_a_tool_listens_and_answers(
             for headers in ({"origin": f"http://127.0.0.1:{port}"}, {"sec-fetch-site": "cross-site"})
         ),
     ]
-    assert [answer.status_code for answer in refused] == [400, 403, 403]
+    assert [answer.status_code for answer in refused] == [403, 403, 403]
     assert "no network is called 'x'" in command("serve", tool, "--model", "x").complaint
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
+from starlette.testclient import TestClient
 
 import segue
 from segue.errors import DatasetError

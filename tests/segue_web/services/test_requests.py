@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.testclient import TestClient
 
-from segue.utils.access import MAX_TRIES
-from segue_web.server.guard import refuse_pages
+from segue_web.access.tries import MAX_TRIES
+from segue_web.server.guard import Guard
+from segue_web.server.kit import for_programs
 from segue_web.services import requests
 from segue_web.services.assistant import RequestError
 from segue_web.services.label_studio import Tags, make_app
@@ -91,15 +93,15 @@ class Dripping:
         self.listener.close()
 
 
+def service(token: str) -> Guard:
+    """A service beyond this machine."""
+    app = Starlette()
+    app.add_route("/health", lambda _: JSONResponse({}))
+    return for_programs(app, token)
+
+
 def test_beyond_this_machine_a_token_is_needed() -> None:
-    app = FastAPI()
-
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        return {}
-
-    refuse_pages(app, "0.0.0.0", "secret")
-    client = TestClient(app)
+    client = TestClient(service("secret"))
 
     def status(**headers: str) -> int:
         return client.get("/health", headers=headers).status_code
@@ -115,13 +117,7 @@ def test_beyond_this_machine_a_token_is_needed() -> None:
 
 
 def test_tokens_cannot_be_tried_out() -> None:
-    app = FastAPI()
-
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        return {}
-
-    refuse_pages(app, "0.0.0.0", "right")
+    app = service("right")
     mallory, anna = (TestClient(app, client=(address, 5)) for address in ("198.51.100.7", "203.0.113.9"))
 
     def status(client: TestClient, token: str) -> int:
@@ -174,7 +170,7 @@ def test_ctrl_c_ends_the_service_while_downloads_hang_and_health_answers() -> No
                 except OSError:
                     return
 
-            for _ in range(3 * requests.AT_ONCE):
+            for _ in range(3 * requests.MAX_PARALLEL):
                 threading.Thread(target=post, daemon=True).start()
             time.sleep(1)
             with urllib.request.urlopen(f"{url}/health", timeout=30) as answer:

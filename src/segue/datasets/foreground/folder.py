@@ -164,10 +164,10 @@ class ForegroundFolder(ByName[ForegroundSequence]):
 
     def __getitem__(self, name: str) -> ForegroundSequence:
         """The video with this key, or with this name where only one has it."""
-        found = self.select([name])
-        if len(found) > 1:
-            raise DatasetError(f"{name} is more than one video: {first_few(video.key for video in found)}")
-        return next(iter(found))
+        matches = self.select([name])
+        if len(matches) > 1:
+            raise DatasetError(f"{name} is more than one video: {first_few(video.key for video in matches)}")
+        return next(iter(matches))
 
     def select(self, names: Iterable[str]) -> ForegroundFolder:
         """Choose videos.
@@ -181,15 +181,17 @@ class ForegroundFolder(ByName[ForegroundSequence]):
         Raises:
             DatasetError: no video is called so.
         """
-        wanted = set(names)
-        chosen = [video for video in self if not wanted.isdisjoint((video.key, video.name, video.category))]
-        unknown = wanted - {name for video in chosen for name in (video.key, video.name, video.category)}
+        requested = set(names)
+        selected = [
+            video for video in self if not requested.isdisjoint((video.key, video.name, video.category))
+        ]
+        unknown = requested - {name for video in selected for name in (video.key, video.name, video.category)}
         if unknown:
             raise DatasetError(
                 f"no video or category {first_few(sorted(unknown))} in {self.root}; "
                 f"there are {first_few(self.keys)}"
             )
-        return ForegroundFolder(self.root, chosen)
+        return ForegroundFolder(self.root, selected)
 
 
 @dataclass(frozen=True, slots=True)

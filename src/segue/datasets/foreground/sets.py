@@ -87,8 +87,8 @@ def open_sbi(root: Path | str, masks: Path | str | None = None) -> ForegroundFol
     """
     root = user_path(root)
     mask_folders = {} if masks is None else {_scene_name(path): path for path in subfolders(user_path(masks))}
-    found = sorted(_find_sbi(root), key=lambda video: SBI_VIDEOS.index(video[0]))
-    return ForegroundFolder(root, (_read_sbi_video(path, mask_folders.get(name)) for name, path in found))
+    videos = sorted(_find_sbi(root), key=lambda video: SBI_VIDEOS.index(video[0]))
+    return ForegroundFolder(root, (_read_sbi_video(path, mask_folders.get(name)) for name, path in videos))
 
 
 def _scene_name(folder: Path) -> str:
@@ -96,8 +96,8 @@ def _scene_name(folder: Path) -> str:
 
 
 def _find_sbi(root: Path) -> Iterator[tuple[str, Path]]:
-    named = ((_scene_name(folder), folder) for folder in subfolders(root))
-    return (video for video in named if video[0] in SBI_VIDEOS)
+    scenes = ((_scene_name(folder), folder) for folder in subfolders(root))
+    return (video for video in scenes if video[0] in SBI_VIDEOS)
 
 
 def _read_sbi_video(folder: Path, masks: Path | None = None) -> ForegroundSequence:
@@ -284,8 +284,8 @@ def open_hofam(folder: Path | str) -> ForegroundFolder:
     """
     folder = user_path(folder)
     inner = subfolders(folder)
-    whole = not inner or any(path.suffix.lower() == ".png" for path in folder.iterdir())
-    return ForegroundFolder(folder, map(_composites, [folder] if whole else inner))
+    is_one_video = not inner or any(path.suffix.lower() == ".png" for path in folder.iterdir())
+    return ForegroundFolder(folder, map(_composites, [folder] if is_one_video else inner))
 
 
 def _composites(folder: Path) -> ForegroundSequence:

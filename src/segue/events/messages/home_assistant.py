@@ -51,8 +51,8 @@ class HomeAssistant:
         for zone in self._inside.keys() - names:
             self._notifier.keep(self._config("binary_sensor", f"zone_{_identifier(zone)}"), b"")
             self._notifier.keep(self._state(zone), b"")
-        before, self._inside = self._inside, {name: self._inside.get(name, set()) for name in names}
-        for zone in [name for name in names if name not in before]:
+        previous, self._inside = self._inside, {name: self._inside.get(name, set()) for name in names}
+        for zone in [name for name in names if name not in previous]:
             more = {"device_class": "occupancy", "state_topic": self._state(zone)}
             self._announce("binary_sensor", f"zone_{_identifier(zone)}", zone, more)
             self._show(zone, ())

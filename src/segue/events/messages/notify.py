@@ -31,7 +31,7 @@ from segue.video.sources.live import Reconnect
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessageInfo
 
-LONGEST_ANSWER = 60.0
+MAX_RETRY_SECONDS = 60.0
 """Seconds after which a receiver is asked again; it begins with those of :class:`Reconnect`, and doubles."""
 
 LAST_SECONDS = 2.0
@@ -98,7 +98,7 @@ class Notifier:
     ) -> None:
         self._patience = patience or Reconnect()
         self._receiver = _receiver(address, self._patience, images)
-        self._shown = public_address(address)
+        self._public_address = public_address(address)
         self._queue = MessageQueue(queue)
         self._path = None if queue is None else queue.resolve()
         self._total, self._delivered = len(self._queue), 0
@@ -110,7 +110,7 @@ class Notifier:
         self._arrived: set[str] = set()  # ids of those that the file could not forget
         self._keep, self._gave_up = True, False
         self._ends: float | None = None  # when the run ends without what has not arrived
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._thread = context_thread(self._work, "segue-notify")
         self._thread.start()
 
@@ -131,17 +131,17 @@ class Notifier:
             values: the message, as JSON values.
         """
         id = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
-        with self._news:
+        with self._changed:
             self._total += 1
             self._unsaved.append(Message(id, json.dumps({"id": id, **values}).encode()))
             try:
                 self._update_file()
             except SinkError as error:  # its event is in the table
-                self._warn_once("file", f"{error}; it is tried again")
+                self._warn_repeated("file", f"{error}; it is tried again")
             if len(self._unsaved) > MAX_UNSAVED:
                 self._unsaved.popleft()
-                self._warn_once("lost", "too many messages wait; the oldest ones are lost")
-            self._news.notify_all()
+                self._warn_repeated("lost", "too many messages wait; the oldest ones are lost")
+            self._changed.notify_all()
 
     def announce(self, online: bool) -> None:
         """Say whether the camera gives frames: with MQTT in TOPIC/availability, which the broker keeps.
@@ -203,9 +203,9 @@ class Notifier:
         return self.undelivered
 
     def _end_by(self, moment: float) -> None:
-        with self._news:
+        with self._changed:
             self._ends, self._failures, self._refused_until = moment, 0, 0.0
-            self._news.notify_all()
+            self._changed.notify_all()
 
     @property
     def _left(self) -> float:
@@ -218,7 +218,7 @@ class Notifier:
                 self._try(message)
         finally:
             self._receiver.close()
-            with self._news, suppress(SinkError):  # it was said
+            with self._changed, suppress(SinkError):  # it was said
                 self._update_file()
             if self._keep and self._path is not None and self._unsaved:
                 with _LEFT_LOCK:
@@ -227,13 +227,17 @@ class Notifier:
 
     def _next(self) -> Message | None:
         """The message whose turn it is, as soon as there is one; None at the end."""
-        with self._news:
+        with self._changed:
             while True:
-                message, again = self._first()
-                if message is not None or (self._ends is not None and (again is None or self._left <= 0)):
+                message, retry_time = self._first()
+                if message is not None or (
+                    self._ends is not None and (retry_time is None or self._left <= 0)
+                ):
                     return message
-                seconds = min(self._left, float("inf") if again is None else again - time.monotonic())
-                self._news.wait(None if seconds == float("inf") else max(0.0, seconds))
+                seconds = min(
+                    self._left, float("inf") if retry_time is None else retry_time - time.monotonic()
+                )
+                self._changed.wait(None if seconds == float("inf") else max(0.0, seconds))
 
     def _first(self) -> tuple[Message | None, float | None]:
         """The message whose turn it is, or None and the time to look again, or None and None."""
@@ -242,7 +246,7 @@ class Notifier:
             message = self._queue.first()
         except SinkError as error:
             self._file_failures += 1
-            self._warn_once("file", f"{error}; it is tried again")
+            self._warn_repeated("file", f"{error}; it is tried again")
             if self._unsaved:
                 return self._unsaved[0], None
             return None, time.monotonic() + self._patience.delay(self._file_failures)
@@ -263,20 +267,20 @@ class Notifier:
             self._queue.remove(id)
             self._arrived.discard(id)
         while self._unsaved:
-            lost = self._queue.lost
+            lost_before_update = self._queue.lost
             self._total -= not self._queue.put(self._unsaved[0])
             self._unsaved.popleft()
-            if self._queue.lost > lost:
-                self._warn_once("lost", "too many messages wait; the oldest ones are lost")
+            if self._queue.lost > lost_before_update:
+                self._warn_repeated("lost", "too many messages wait; the oldest ones are lost")
 
     def _try(self, message: Message) -> None:
-        timeout = min(LONGEST_ANSWER, self._patience.timeout * 2.0 ** min(self._failures, 10))
+        timeout = min(MAX_RETRY_SECONDS, self._patience.timeout * 2.0 ** min(self._failures, 10))
         try:
             self._receiver.deliver(message.body, max(0.1, min(timeout, self._left)))
         except RefusedError as error:  # the others do not wait for this one
             self._refusals += 1
             self._refused_until = time.monotonic() + self._patience.delay(self._refusals)
-            self._warn_once("refused", f"not notified of an event ({error}); it is tried again")
+            self._warn_repeated("refused", f"not notified of an event ({error}); it is tried again")
             try:
                 self._queue.postpone(message.id)
             except SinkError:
@@ -285,10 +289,10 @@ class Notifier:
         except (OSError, ValueError, HTTPException) as error:
             self._failures += 1
             reason = str(getattr(error, "reason", None) or error or type(error).__name__)
-            self._warn_once("receiver", f"not notified of an event ({reason}); it is tried again")
+            self._warn_repeated("receiver", f"not notified of an event ({reason}); it is tried again")
             self._pause(self._patience.delay(self._failures))
         else:
-            with self._news:
+            with self._changed:
                 self._arrived.add(message.id)
                 self._unsaved = deque(each for each in self._unsaved if each.id != message.id)
             self._delivered += 1
@@ -301,18 +305,18 @@ class Notifier:
     def _pause(self, seconds: float) -> None:
         """Wait, unless the end of the run changes."""
         ends = self._ends
-        with self._news:
-            self._news.wait_for(lambda: self._ends != ends, max(0.0, min(seconds, self._left)))
+        with self._changed:
+            self._changed.wait_for(lambda: self._ends != ends, max(0.0, min(seconds, self._left)))
 
-    def _warn_once(self, what: str, text: str) -> None:
-        before = self._warned.get(what)
-        if before is None or (what in self._well and time.monotonic() - before > QUIET):
+    def _warn_repeated(self, what: str, text: str) -> None:
+        last_time = self._warned.get(what)
+        if last_time is None or (what in self._well and time.monotonic() - last_time > QUIET):
             self._warned[what] = time.monotonic()
             self._warn(text)
         self._well.discard(what)
 
     def _warn(self, text: str) -> None:
-        warnings.warn(f"{self._shown}: {text}", NotifyWarning, stacklevel=4)
+        warnings.warn(f"{self._public_address}: {text}", NotifyWarning, stacklevel=4)
 
 
 def check_receiver(address: str) -> SplitResult:
@@ -322,11 +326,11 @@ def check_receiver(address: str) -> SplitResult:
         return SplitResult(address.partition(":")[0], "", "", "", "")  # the rest means something to it alone
     try:
         parts = urlsplit(address)
-        known = bool(parts.hostname) and parts.port != 0
+        is_valid = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        known = False
-    by_mqtt = known and parts.scheme in _PORTS and bool(_topic(parts))
-    if not by_mqtt and not (known and parts.scheme in ("http", "https")):
+        is_valid = False
+    by_mqtt = is_valid and parts.scheme in _PORTS and bool(_topic(parts))
+    if not by_mqtt and not (is_valid and parts.scheme in ("http", "https")):
         raise SinkError(
             "notify: events are sent to an address http://HOST/..., https://HOST/..., mqtt://HOST/TOPIC, "
             "mqtts://HOST/TOPIC, or apprise+ and an address of Apprise"
@@ -405,7 +409,7 @@ class MqttReceiver(Receiver):
         secure = parts.scheme == "mqtts"
         self.topic = self._topic = topic = _topic(parts)
         self._availability = f"{topic}/availability"
-        self._kept = {self._availability: ONLINE}  # by topic
+        self._retained = {self._availability: ONLINE}  # by topic
         self._filters: Sequence[str] = ()
         self._connected, self._refusal = threading.Event(), ""
         self._sent: tuple[bytes, MQTTMessageInfo] | None = None  # the client sends it until it is confirmed
@@ -441,7 +445,7 @@ class MqttReceiver(Receiver):
         self.keep(self._availability, ONLINE if online else OFFLINE)
 
     def keep(self, topic: str, body: bytes) -> None:
-        self._kept[topic] = body
+        self._retained[topic] = body
         if self._connected.is_set():
             self._client.publish(topic, body, qos=1, retain=True)
 
@@ -452,9 +456,9 @@ class MqttReceiver(Receiver):
 
     def close(self) -> None:
         if self._connected.is_set():
-            said = self._client.publish(self._availability, OFFLINE, qos=1, retain=True)
+            receipt = self._client.publish(self._availability, OFFLINE, qos=1, retain=True)
             with suppress(RuntimeError):  # the connection broke: the broker says it
-                said.wait_for_publish(GOODBYE)
+                receipt.wait_for_publish(GOODBYE)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -462,7 +466,7 @@ class MqttReceiver(Receiver):
         self._refusal = f"the broker refused the login: {reason}" if reason.is_failure else ""
         if not self._refusal:
             self._connected.set()
-            for topic, body in [*self._kept.items()]:
+            for topic, body in [*self._retained.items()]:
                 self._client.publish(topic, body, qos=1, retain=True)
             self._ask()
 
@@ -472,7 +476,7 @@ class MqttReceiver(Receiver):
             self._client.subscribe([(each, 1) for each in self._filters])
 
     def _forget(self, _: Any, __: Any, message: Any) -> None:
-        if message.retain and message.payload and message.topic not in self._kept:
+        if message.retain and message.payload and message.topic not in self._retained:
             self._client.publish(message.topic, b"", qos=1, retain=True)
 
     def _lose(self, *_: Any) -> None:

@@ -45,7 +45,7 @@ class MessageQueue:
 
     Args:
         path: the SQLite file; None keeps the messages in memory.
-        most: messages that may wait.
+        max_messages: messages that may wait.
 
     Attributes:
         lost: messages that had to go because too many waited.
@@ -54,8 +54,8 @@ class MessageQueue:
         SinkError: the file cannot be used; so of all methods.
     """
 
-    def __init__(self, path: Path | None = None, most: int = MAX_MESSAGES) -> None:
-        self._path, self._most = path, most
+    def __init__(self, path: Path | None = None, max_messages: int = MAX_MESSAGES) -> None:
+        self._path, self._max_messages = path, max_messages
         self._lock = threading.Lock()
         self.lost = 0
         with self._errors():
@@ -85,17 +85,17 @@ class MessageQueue:
             ).rowcount
             newest = "select number from messages order by number desc limit ?"
             waiting = base.execute("select count(*) from messages").fetchone()[0]
-            if waiting > self._most:
+            if waiting > self._max_messages:
                 self.lost += base.execute(
-                    f"delete from messages where number not in ({newest})", (self._most,)
+                    f"delete from messages where number not in ({newest})", (self._max_messages,)
                 ).rowcount
             return added > 0
 
     def first(self) -> Message | None:
         """The message whose turn it is; those that were refused come last."""
         with self._using() as base:
-            found = base.execute("select id, body, refused from messages order by refused, number limit 1")
-            row: tuple[str, bytes, int] | None = found.fetchone()
+            cursor = base.execute("select id, body, refused from messages order by refused, number limit 1")
+            row: tuple[str, bytes, int] | None = cursor.fetchone()
             return None if row is None else Message(*row)
 
     def remove(self, id: str) -> None:

@@ -67,8 +67,8 @@ class ServiceReceiver(Receiver):
         """The image of an event; parts of a run may have the same names, of which the newest counts."""
         if self._images is None or not name or Path(name).name != name:
             return None
-        found = [path for path in (self._images / name, *self._images.glob(f"*/{name}")) if path.is_file()]
-        return str(max(found, key=lambda path: path.stat().st_mtime)) if found else None
+        paths = [path for path in (self._images / name, *self._images.glob(f"*/{name}")) if path.is_file()]
+        return str(max(paths, key=lambda path: path.stat().st_mtime)) if paths else None
 
 
 def words_of(event: Mapping[str, Any]) -> str:

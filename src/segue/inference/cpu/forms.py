@@ -53,11 +53,11 @@ class Forms:
 
     def takes_winograd(self, channels: int, positions: int) -> bool:
         """Whether a layer with so many channels takes Winograd's algorithm for maps of so many positions."""
-        least = None
+        minimum = None
         for wide, from_positions in self.winograd:
             if wide <= channels:
-                least = from_positions
-        return least is not None and positions >= least
+                minimum = from_positions
+        return minimum is not None and positions >= minimum
 
     def as_json(self) -> dict[str, Any]:
         """JSON values from which :meth:`of_json` makes the same forms; none where all layers are direct."""
@@ -67,7 +67,7 @@ class Forms:
     @classmethod
     def of_json(cls, values: Mapping[str, Any]) -> Forms:
         """The forms of JSON values; ValueError where they are none."""
-        pairs = tuple((int(wide), int(least)) for wide, least in values["winograd"])
+        pairs = tuple((int(wide), int(minimum)) for wide, minimum in values["winograd"])
         return cls(values["instruction_set"], int(values["threads"]), pairs)
 
 
@@ -79,11 +79,11 @@ _RECORDED: ContextVar[Forms | None] = ContextVar("recorded forms", default=None)
 
 def instruction_set() -> InstructionSet:
     """The widest instructions that PyTorch and oneDNN both use here; environment variables limit them."""
-    known = torch.backends.cpu.get_cpu_capability()
+    capability = torch.backends.cpu.get_cpu_capability()
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "ALL")).upper()
-    if known.startswith("AVX512") and limit.startswith(("ALL", "DEFAULT", "AVX512", "AVX10")):
+    if capability.startswith("AVX512") and limit.startswith(("ALL", "DEFAULT", "AVX512", "AVX10")):
         return "AVX512"
-    return "AVX2" if known.startswith("AVX") else "other"
+    return "AVX2" if capability.startswith("AVX") else "other"
 
 
 def family_row(instructions: InstructionSet) -> str:
@@ -174,7 +174,7 @@ def read_rows(path: Path) -> dict[str, Any]:
 def _table_of(rows: Mapping[str, Any]) -> Table:
     return {
         name: {
-            int(threads): tuple((int(wide), int(least)) for wide, least in pairs)
+            int(threads): tuple((int(wide), int(minimum)) for wide, minimum in pairs)
             for threads, pairs in values["winograd"].items()
         }
         for name, values in rows.items()

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from segue.inference.cpu import winograd
 from segue.inference.cpu.forms import DIRECT, Forms
-from segue.inference.cpu.onednn import NOTHING, ONEDNN, RELU, After, Arranged
-from segue.inference.folding import convolutions_before
+from segue.inference.cpu.onednn import NOTHING, ONEDNN, RELU, Arranged, PostOp
+from segue.inference.folding import preceding_convolutions
 from segue.layers.activated import ACTIVATIONS, ActivatedConv2d, Activation
 
 SMALL = 1 << 18  # weights of a kernel that oneDNN takes in their own order with little loss
@@ -33,7 +33,7 @@ class FusedConv2d(nn.Module):
         self._outputs, self._inputs = weight.shape[:2]  # of one group
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
         self.layout = list(padding), list(conv.stride), list(conv.dilation), conv.groups
-        self.activation: After = *ACTIVATIONS[activation][1:], ""
+        self.activation: PostOp = *ACTIVATIONS[activation][1:], ""
         plain = weight.shape[2:] == (3, 3) and self.layout == ([1, 1], [1, 1], [1, 1], 1)
         self._can_transform = plain and self.activation in (NOTHING, RELU)  # for winograd.convolve
         self._is_small = weight.numel() <= SMALL
@@ -62,7 +62,7 @@ class FusedConv2d(nn.Module):
         ``x``: (B, C, H, W), the input channels from ``first`` on; ``skip``: (B, cout, h, w), for layers
         without an activation; returns (B, cout, h, w), channels last in memory if ``x`` is.
         """
-        after = RELU if rectify else self.activation
+        activation = RELU if rectify else self.activation
         # Small maps of several objects gain together on one thread; among several threads they are too small.
         maps = len(x) if self.forms.threads == 1 else 1
         transformed = (
@@ -73,18 +73,18 @@ class FusedConv2d(nn.Module):
         weight, shift = self._arrange(x, first, transformed), self.bias if bias else None
         if transformed:
             given_form: Any = {
-                "rectify": after == RELU,
+                "rectify": activation == RELU,
                 "overwrite": overwrite,
                 "threads": self.forms.threads,
             }
             return winograd.convolve(x, weight, shift, skip, **given_form)
-        given = weight, shift, *self.layout
+        arguments = weight, shift, *self.layout
         if skip is None:
-            return cast(Tensor, ONEDNN._convolution_pointwise(x, *given, *after))
+            return cast(Tensor, ONEDNN._convolution_pointwise(x, *arguments, *activation))
         added: tuple[Any, ...] = "add", 1.0, "relu" if rectify else None, [], ""
         if overwrite:
-            return cast(Tensor, ONEDNN._convolution_pointwise_.binary(skip, x, *given, *added))
-        return cast(Tensor, ONEDNN._convolution_pointwise.binary(x, skip, *given, *added))
+            return cast(Tensor, ONEDNN._convolution_pointwise_.binary(skip, x, *arguments, *added))
+        return cast(Tensor, ONEDNN._convolution_pointwise.binary(x, skip, *arguments, *added))
 
     def _arrange(self, x: Tensor, first: int, transformed: bool) -> Tensor:
         """The weights of channels from ``first`` on as oneDNN, or Winograd's algorithm, wants them.
@@ -103,8 +103,8 @@ class FusedConv2d(nn.Module):
         kind = first, x.shape[1], how
         if kind not in self._arranged:
             weight = self.dense_weight()
-            whole = self.layout[-1] > 1 or x.shape[1] == self._inputs
-            part = weight if whole else weight[:, first : first + x.shape[1]]
+            is_whole = self.layout[-1] > 1 or x.shape[1] == self._inputs
+            part = weight if is_whole else weight[:, first : first + x.shape[1]]
             if transformed:
                 part = winograd.arrange(part)
             elif how == "plain":
@@ -114,16 +114,16 @@ class FusedConv2d(nn.Module):
                 part = ONEDNN._reorder_convolution_weight(part, *self.layout, list(x.shape))
             self._arranged[kind] = Arranged(part, winograd.dense if transformed else Tensor.to_dense)
             # Parts of the channels need the whole for one another.
-            self._weight = self._arranged[kind] if whole else weight
+            self._weight = self._arranged[kind] if is_whole else weight
         return self._arranged[kind].weight
 
 
 def use_fused(module: nn.Module, forms: Forms = DIRECT) -> None:
     """Replace the zero-padded convolutions inside ``module``, with what follows them, in place."""
     for parent in list(module.modules()):
-        for (conv, *others), relu in list(convolutions_before(parent, nn.ReLU)):
+        for (conv, *more), relu in list(preceding_convolutions(parent, nn.ReLU)):
             child = getattr(parent, conv)
-            if not others and _pads_with_zeros(child):
+            if not more and _pads_with_zeros(child):
                 setattr(parent, conv, FusedConv2d(child, "relu", forms))
                 setattr(parent, relu, nn.Identity())
         for name, child in list(parent.named_children()):

@@ -76,16 +76,18 @@ class Int8Conv2d(nn.Module):
         if zero and self._is_local:  # a constant of each output, else oneDNN sums its weights at each call
             shift = sums * (-step * zero) if shift is None else shift.sub(sums, alpha=step * zero)
             zero = 0
-        given = values, step, zero, packed, self._scale, self._zero
+        arguments = values, step, zero, packed, self._scale, self._zero
         floats = (1.0, 0, torch.float32)
         if skip is None:
             out = (RELU6_SCALE, 0, torch.uint8) if self.keeps_int8 else floats
-            after = RELU if rectify else self._activation
-            return cast(Tensor, ONEDNN8.qconv2d_pointwise(*given, shift, *self._layout, *out, *after))
+            activation = RELU if rectify else self._activation
+            return cast(
+                Tensor, ONEDNN8.qconv2d_pointwise(*arguments, shift, *self._layout, *out, *activation)
+            )
         total = skip if overwrite else skip.clone(memory_format=torch.channels_last)
         added: tuple[Any, ...] = (1.0, 0, "sum", 1.0, "relu" if rectify else "none", [], "")
         return cast(
-            Tensor, ONEDNN8.qconv2d_pointwise.binary(*given, total, shift, *self._layout, *floats, *added)
+            Tensor, ONEDNN8.qconv2d_pointwise.binary(*arguments, total, shift, *self._layout, *floats, *added)
         )
 
     def _pack(self, x: Tensor, first: int) -> tuple[Tensor, Tensor]:
@@ -137,8 +139,8 @@ class Int8Rows:
         """Products (P, N), float32, with rows (P, C), each plus one of N numbers."""
         values, step, zero = x
         shift = bias.sub(self._sums, alpha=step * zero)
-        given = values, step, 0, self._packed, self._scale, self._zero, shift
-        return cast(Tensor, ONEDNN8.qlinear_pointwise(*given, 1.0, 0, torch.float32, "none", [], ""))
+        arguments = values, step, 0, self._packed, self._scale, self._zero, shift
+        return cast(Tensor, ONEDNN8.qlinear_pointwise(*arguments, 1.0, 0, torch.float32, "none", [], ""))
 
 
 def quantize_rows(x: Tensor) -> Quantized:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from segue.inference.cpu.onednn import NOTHING, ONEDNN, After, Arranged
+from segue.inference.cpu.onednn import NOTHING, ONEDNN, Arranged, PostOp
 from segue.layers.linear import ActivatedLinear, LinearActivation
 
-_AFTER: dict[LinearActivation, After] = {
+_POST_OPS: dict[LinearActivation, PostOp] = {
     "none": NOTHING,
     "relu": ("relu", [], ""),
     "gelu": ("gelu", [], "none"),
@@ -26,13 +26,13 @@ class FusedLinear(nn.Module):
         super().__init__()
         self._weight: Tensor | Arranged = linear.weight.detach()
         self._bias = linear.bias.detach()
-        self._after = _AFTER[linear.activation]
+        self._post_op = _POST_OPS[linear.activation]
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., cin) to (..., cout)."""
         if not isinstance(self._weight, Arranged):
             self._weight = Arranged(ONEDNN._reorder_linear_weight(self._weight, ROWS))
-        return ONEDNN._linear_pointwise(x, self._weight.weight, self._bias, *self._after)
+        return ONEDNN._linear_pointwise(x, self._weight.weight, self._bias, *self._post_op)
 
 
 def use_fused_linear(module: nn.Module) -> None:

@@ -11,17 +11,17 @@ from torch import Tensor
 
 ONEDNN: Any = torch.ops.mkldnn
 
-After = tuple[str, list[float], str]
+PostOp = tuple[str, list[float], str]
 """Operation after a product or convolution: oneDNN's name, its scalars, and its variant."""
 
-NOTHING: After = ("none", [], "")
-RELU: After = ("relu", [], "")
+NOTHING: PostOp = ("none", [], "")
+RELU: PostOp = ("relu", [], "")
 
 
 def can_fuse() -> bool:
     """Whether PyTorch has oneDNN here, and that has fused convolutions of its own for this processor."""
-    known = torch.backends.mkldnn.is_available() and hasattr(ONEDNN, "_convolution_pointwise")
-    return known and torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    is_available = torch.backends.mkldnn.is_available() and hasattr(ONEDNN, "_convolution_pointwise")
+    return is_available and torch.backends.cpu.get_cpu_capability().startswith("AVX")
 
 
 @dataclass(frozen=True, slots=True)

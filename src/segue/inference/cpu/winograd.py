@@ -59,11 +59,11 @@ def _transforms() -> tuple[Tensor, Tensor, Tensor]:
     the coefficients of the polynomials that are zero at all other points.
     """
     finite = np.array(POINTS)
-    others = [np.delete(finite, i) for i in range(len(finite))]
-    norms = [np.prod(point - rest) for point, rest in zip(finite, others, strict=True)]
+    other_points = [np.delete(finite, i) for i in range(len(finite))]
+    norms = [np.prod(point - rest) for point, rest in zip(finite, other_points, strict=True)]
     kernel = np.vander(finite, 3, increasing=True) / np.array(norms)[:, None]
     # np.poly begins with the highest power. All but the last polynomial have one power less.
-    inputs = [np.append(np.poly(rest)[::-1], 0.0) for rest in others] + [np.poly(finite)[::-1]]
+    inputs = [np.append(np.poly(rest)[::-1], 0.0) for rest in other_points] + [np.poly(finite)[::-1]]
     outputs = np.vander(finite, TILE, increasing=True).T
     along_an_axis = (
         np.vstack([kernel, np.eye(3)[-1]]),
@@ -182,10 +182,10 @@ class _Layer:
     def transform_inputs(self, strip: range) -> Tensor:
         """The inputs of the tiles of a strip at the points, (36, tiles, cin)."""
         channels = self.x.shape[3]
-        found = self.x.new_empty(WINDOW**2, len(strip) * self.across, channels)
+        transformed = self.x.new_empty(WINDOW**2, len(strip) * self.across, channels)
         pieces = list(self._near_cache(strip, channels))
-        _run_all(functools.partial(self._transform_piece, found.flatten(1)), pieces)
-        return found
+        _run_all(functools.partial(self._transform_piece, transformed.flatten(1)), pieces)
+        return transformed
 
     def _near_cache(self, strip: range, channels: int) -> Iterator[_Piece]:
         """Pieces of a strip that stay near the cache."""
@@ -198,7 +198,7 @@ class _Layer:
             yield _Piece(image, row, count, slice(start, stop))
             first, start = first + count, stop
 
-    def _transform_piece(self, found: Tensor, piece: _Piece) -> None:
+    def _transform_piece(self, output: Tensor, piece: _Piece) -> None:
         """Write the inputs of the tiles of a piece at the points into its columns of (36, tiles * cin)."""
         _, height, width, channels = self.x.shape
         first = piece.row * TILE - 1  # row of the image that is the first of these
@@ -207,22 +207,22 @@ class _Layer:
         above, below = max(-first, 0), min(height - first, rows)
         padded[above:below, 1 : width + 1] = self.x[piece.image, first + above : first + below]
         overlapping = padded.unfold(0, WINDOW, TILE).unfold(1, WINDOW, TILE).permute(3, 4, 0, 1, 2)
-        torch.mm(_transforms()[1], overlapping.reshape(WINDOW**2, -1), out=found[:, piece.columns])
+        torch.mm(_transforms()[1], overlapping.reshape(WINDOW**2, -1), out=output[:, piece.columns])
 
     def _place(self, tiles: Tensor, piece: _Piece, part: slice) -> None:
         """Write tiles of outputs (4, 4, rows of tiles, tiles, channels); what lies beyond is left out."""
         top = piece.row * TILE
         out = self.out[piece.image, top : top + piece.count * TILE, :, part]
         for below, rows, down in _whole_and_rest(out.shape[0]):
-            for beside, columns, across in _whole_and_rest(out.shape[1]):
-                found = tiles[:below, :beside, down, across].permute(2, 0, 3, 1, 4)
-                target = out[rows, columns].unflatten(1, (-1, beside)).unflatten(0, (-1, below))
+            for width, columns, across in _whole_and_rest(out.shape[1]):
+                values = tiles[:below, :width, down, across].permute(2, 0, 3, 1, 4)
+                target = out[rows, columns].unflatten(1, (-1, width)).unflatten(0, (-1, below))
                 if self.adds:
-                    target += found
+                    target += values
                 elif self.bias is None:
-                    target.copy_(found)
+                    target.copy_(values)
                 else:
-                    torch.add(found, self.bias[part], out=target)
+                    torch.add(values, self.bias[part], out=target)
         if self.adds and self.bias is not None:
             out += self.bias[part]
         if self.rectify:
@@ -231,11 +231,11 @@ class _Layer:
 
 def _whole_and_rest(size: int) -> Iterator[tuple[int, slice, slice]]:
     """Along an axis: outputs of a tile, which outputs and which tiles, for whole tiles and for the rest."""
-    whole, rest = divmod(size, TILE)
-    if whole:
-        yield TILE, slice(0, whole * TILE), slice(0, whole)
+    count, rest = divmod(size, TILE)
+    if count:
+        yield TILE, slice(0, count * TILE), slice(0, count)
     if rest:
-        yield rest, slice(whole * TILE, size), slice(whole, whole + 1)
+        yield rest, slice(count * TILE, size), slice(count, count + 1)
 
 
 def _run_all(compute: Callable[[Item], None], items: Sequence[Item]) -> None:

@@ -198,12 +198,12 @@ def _remarks(
             f"no result of {videos} reaches {settings.threshold}, the value of foreground; the largest is "
             f"{largest}; give --threshold (ForegroundSettings(threshold=...)), 1 for masks of 0 and 1"
         )
-    taken = "left out" if missing == "skip" else "taken as empty"
+    treatment = "left out" if missing == "skip" else "taken as empty"
     for score in scores:
         video = score.video
         if score.missing:
             frames = first_few(map(frame_name, score.missing))
-            yield f"{video.key}: {len(score.missing)} frames without result are {taken}: {frames}"
+            yield f"{video.key}: {len(score.missing)} frames without result are {treatment}: {frames}"
         if video.temporal_roi is not None:
             first, last = video.temporal_roi
             if lacking := last - first + 1 - len(video.scored):
@@ -299,8 +299,8 @@ def _pooled(scores: Collection[VideoScore]) -> dict[str, float]:
     } | measures_by_size(sum((score.sizes for score in scores), np.zeros((3, 3), np.int64)), 0)
 
 
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else math.nan
+def _share(part: float, total: float) -> float:
+    return part / total if total else math.nan
 
 
 def cdnet_rules() -> CdnetProtocol:

@@ -155,13 +155,13 @@ class ForegroundAccumulator:
         used = np.ones(labels.shape, np.bool_) if self._roi is None else self._roi.copy()
         for value in self._settings.ignored:
             used &= labels != value
-        found = prediction if prediction.dtype == np.bool_ else prediction >= self._settings.threshold
-        self.sizes += count_by_size(found, labels == MOTION, used)
-        found = used & found
-        positive, hit = _count(labels == MOTION, used, found)
-        shadow, shadow_hit = _count(labels == SHADOW, used, found)
-        total, taken = int(np.count_nonzero(used)), int(np.count_nonzero(found))
-        fp, fn = taken - hit, positive - hit
+        predicted = prediction if prediction.dtype == np.bool_ else prediction >= self._settings.threshold
+        self.sizes += count_by_size(predicted, labels == MOTION, used)
+        predicted = used & predicted
+        positive, hit = _count(labels == MOTION, used, predicted)
+        shadow, shadow_hit = _count(labels == SHADOW, used, predicted)
+        total, num_predicted = int(np.count_nonzero(used)), int(np.count_nonzero(predicted))
+        fp, fn = num_predicted - hit, positive - hit
         counts = Counts(tp=hit, fp=fp, fn=fn, tn=total - positive - fp, se=shadow_hit, shadow=shadow)
         self.counts += counts
         return counts
@@ -181,11 +181,11 @@ class ForegroundAccumulator:
             raise DatasetError(f"{self._name}: the result is {prediction.dtype}; give integers or bool")
 
 
-def _count(marked: BoolArray, used: BoolArray, found: BoolArray) -> tuple[int, int]:
+def _count(marked: BoolArray, used: BoolArray, predicted: BoolArray) -> tuple[int, int]:
     """Numbers of marked pixels that count and of those that were found."""
     marked &= used
     count = int(np.count_nonzero(marked))
-    return count, int(np.count_nonzero(np.logical_and(marked, found, out=marked))) if count else 0
+    return count, int(np.count_nonzero(np.logical_and(marked, predicted, out=marked))) if count else 0
 
 
 RESULT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".ppm"})
@@ -275,10 +275,10 @@ class VideoTask:
         """A counted frame to look at; foreground is 1."""
         video = self.video
         labels = video.decode_labels(video.truths[number])
-        found = self.read(number, labels) >= settings.threshold
+        predicted = self.read(number, labels) >= settings.threshold
         ignored = ~video.read_roi(labels.shape) | np.isin(labels, settings.ignored)
         image = video.read_image(video.numbers.index(number)) if number in video.numbers else None
-        return FrameView((labels == MOTION).astype(np.uint8), found.astype(np.uint8), ignored, image)
+        return FrameView((labels == MOTION).astype(np.uint8), predicted.astype(np.uint8), ignored, image)
 
     def count(self, settings: ForegroundSettings, skip: bool) -> VideoScore:
         """Count the pixels of all frames."""
@@ -314,20 +314,20 @@ def pair_results(
 ) -> dict[str, VideoTask]:
     """The labelled frames of all videos with their results, before anything is counted."""
     check_choice("missing", missing, Missing, DatasetError)
-    found = open_results(results, suffixes=RESULT_SUFFIXES, inner="cdnet")
-    tasks = {video.key: _pair(found, video, exclude.get(video.key, ())) for video in videos}
+    opened = open_results(results, suffixes=RESULT_SUFFIXES, inner="cdnet")
+    tasks = {video.key: _pair(opened, video, exclude.get(video.key, ())) for video in videos}
     if all(len(task.missing) == len(task.names) for task in tasks.values()):
         raise DatasetError(
-            f"{found.path} has no result of any frame of {first_few(tasks)}; there are "
-            f"{first_few(found.sequences)}; segue foreground writes them with --format cdnet"
+            f"{opened.path} has no result of any frame of {first_few(tasks)}; there are "
+            f"{first_few(opened.sequences)}; segue foreground writes them with --format cdnet"
         )
     lacking = {key: task.missing for key, task in tasks.items() if task.missing}
     if lacking and missing == "error":
         key, numbers = next(iter(lacking.items()))
         counts = first_few(f"{key} ({len(numbers)})" for key, numbers in lacking.items())
         raise DatasetError(
-            f"{found.path} lacks results of {first_few(map(frame_name, numbers))} of {key}; videos that lack "
-            f'results of frames: {counts}; add them, or take them as empty (missing="empty")'
+            f"{opened.path} lacks results of {first_few(map(frame_name, numbers))} of {key}; videos that "
+            f'lack results of frames: {counts}; add them, or take them as empty (missing="empty")'
         )
     return tasks
 

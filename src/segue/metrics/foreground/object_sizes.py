@@ -26,16 +26,16 @@ SizeCounts = npt.NDArray[np.int64]
 Labelled = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]
 
 
-def count_by_size(found: BoolArray, moving: BoolArray, used: BoolArray) -> SizeCounts:
+def count_by_size(predicted: BoolArray, moving: BoolArray, used: BoolArray) -> SizeCounts:
     """Count the pixels of one frame by the size of the objects that they belong to."""
     objects, sizes = _regions(moving)
-    own = sizes[objects]
-    hits, misses = moving & used & found, moving & used & ~found
-    alarms = found & used & ~moving
+    size_of_pixel = sizes[objects]
+    hits, misses = moving & used & predicted, moving & used & ~predicted
+    alarms = predicted & used & ~moving
     wrong = np.zeros(len(SIZES), np.int64)
     if alarms.any():
-        regions, guilty = _regions(found)
-        covered = found & moving
+        regions, guilty = _regions(predicted)
+        covered = predicted & moving
         pairs, pixels = np.unique(
             regions[covered].astype(np.int64) * len(sizes) + objects[covered], return_counts=True
         )
@@ -44,7 +44,7 @@ def count_by_size(found: BoolArray, moving: BoolArray, used: BoolArray) -> SizeC
         )  # of several objects the one that is covered most comes last
         guilty[pairs[order] // len(sizes)] = sizes[pairs[order] % len(sizes)]
         wrong = _count(guilty[regions[alarms]])
-    return np.stack([_count(own[hits]), wrong, _count(own[misses])], axis=1)
+    return np.stack([_count(size_of_pixel[hits]), wrong, _count(size_of_pixel[misses])], axis=1)
 
 
 def measures_by_size(counts: SizeCounts, alpha: float) -> dict[str, float]:

@@ -44,7 +44,7 @@ class ForegroundCapabilities:
             empty scene, (N, 3, H, W), which is encoded once while the scene looks the same, and of all its
             planes. None where the background has one role.
         stages: names of the rules of a session that it runs with, see :mod:`.stage_list`.
-        recurrence: ``encode`` takes ``recurrence`` of the current frame, (N, 2, H / 2, W / 2) in [0, 1]: how
+        recurrence: ``encode`` takes ``recurrence`` of the current frame, (N, 6, H / 2, W / 2) in [0, 1]: how
             often its colours were seen at their places before, see
             :mod:`segue.sessions.foreground.background.recurrence`.
         context_maps: it has a method ``context_maps(current, context, background)`` that gives what the past

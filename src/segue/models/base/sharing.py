@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-Made = TypeVar("Made")
+Output = TypeVar("Output")
 
 
 @dataclass(slots=True)
@@ -21,15 +21,15 @@ class OneImage:
     """
 
     takers: int
-    known: dict[tuple[int, Hashable], Any] = field(default_factory=dict)
+    cache: dict[tuple[int, Hashable], Any] = field(default_factory=dict)
 
-    def made(self, network: object, what: Hashable, make: Callable[[], Made]) -> Made:
+    def cached(self, network: object, what: Hashable, make: Callable[[], Output]) -> Output:
         """What a network makes of the image; nobody may change it."""
         key = id(network), what
-        if key not in self.known:
-            self.known[key] = make()
-        made: Made = self.known[key]
-        return made
+        if key not in self.cache:
+            self.cache[key] = make()
+        output: Output = self.cache[key]
+        return output
 
 
 _IMAGE: ContextVar[OneImage | None] = ContextVar("segue_one_image", default=None)

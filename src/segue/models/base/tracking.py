@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import torch
@@ -111,6 +111,12 @@ class FramePrompts:
         """All objects with prompts, each once."""
         return tuple(dict.fromkeys((*self.masked, *(prompt.id for prompt in self.prompts))))
 
+    def without(self, ids: Collection[int]) -> FramePrompts:
+        """The same without the masks of some objects."""
+        masked = tuple(i for i in self.masked if i not in ids)
+        visible = torch.isin(self.mask, torch.tensor(masked, dtype=self.mask.dtype))
+        return replace(self, mask=torch.where(visible, self.mask, 0), masked=masked)
+
 
 @dataclass(frozen=True, slots=True)
 class Highest:
@@ -210,12 +216,12 @@ class Tracker(Protocol):
     def requires_update(self) -> bool:
         """Whether the next image changes the memory: then it must not be skipped."""
 
-    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
+    def step(self, image: Image, prompts: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
         """Take the next image.
 
         Args:
             image: the image.
-            given: its prompts; objects may be new. Never None as long as nothing is followed.
+            prompts: its prompts; objects may be new. Never None as long as nothing is followed.
             predict: False takes what is given alone, and all other objects for hidden.
 
         Returns:

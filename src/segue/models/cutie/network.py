@@ -57,8 +57,8 @@ class Cutie(PublishedNetwork):
         self.key_proj = PixelKeyProjection(c16, self.key_channels)
         self.mask_encoder = MaskEncoder(1 if single_object else 2)
         self.mask_decoder = MaskDecoder(c8, c4)
-        known = WIDTH + (1 if single_object else 2)
-        self.pixel_fuser = nn.ModuleDict({"fuser": Fusion(), "sensory_compress": nn.Conv2d(known, WIDTH, 1)})
+        width = WIDTH + (1 if single_object else 2)
+        self.pixel_fuser = nn.ModuleDict({"fuser": Fusion(), "sensory_compress": nn.Conv2d(width, WIDTH, 1)})
         self.object_transformer = ObjectTransformer()
         self.object_summarizer = ObjectSummarizer()
         self.aux_computer = nn.ModuleDict({"sensory_aux": SensoryProjection()})
@@ -85,12 +85,12 @@ class Cutie(PublishedNetwork):
         update: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
         """Values and new states, ([B,] K, 256, H/16, W/16) both, of soft masks ([B,] K, H, W) in [0, 1]."""
-        planes = self.mask_planes(masks, total, most=1.0)
+        planes = self.mask_planes(masks, total, maximum=1.0)
         value: Tensor = self.mask_encoder(query.image, query.features[0], planes.flatten(0, -4))
-        moved = None
+        updated = None
         if sensory is not None and update:
-            moved = self.mask_encoder.sensory_update(value, sensory.flatten(0, -4)).view(sensory.shape)
-        return value.view(*masks.shape[:-2], *value.shape[1:]), moved
+            updated = self.mask_encoder.sensory_update(value, sensory.flatten(0, -4)).view(sensory.shape)
+        return value.view(*masks.shape[:-2], *value.shape[1:]), updated
 
     def summarise(self, values: Tensor, masks: Tensor) -> Tensor:
         """Sums of values ([B,] K, 256, h, w) under masks, then their weights: ([B,] K, 16, 257)."""
@@ -99,23 +99,25 @@ class Cutie(PublishedNetwork):
 
     def fuse(self, query: QueryFeatures, readout: Tensor, sensory: Tensor, last_masks: Tensor) -> Tensor:
         """Join readouts, states, last masks ([B,] K, h, w) and the frame: ([B,] K, 256, h, w)."""
-        planes = self.mask_planes(last_masks, most=1.0)
-        known = torch.cat([sensory, planes.to(sensory.dtype)], dim=-3)
-        own = readout.flatten(0, -4) + self.pixel_fuser["sensory_compress"](known.flatten(0, -4))
-        fused: Tensor = self.pixel_fuser["fuser"](query.features[0], own)
+        planes = self.mask_planes(last_masks, maximum=1.0)
+        state = torch.cat([sensory, planes.to(sensory.dtype)], dim=-3)
+        object_features = readout.flatten(0, -4) + self.pixel_fuser["sensory_compress"](state.flatten(0, -4))
+        fused: Tensor = self.pixel_fuser["fuser"](query.features[0], object_features)
         return fused.view(readout.shape)
 
     def decode(
         self, query: QueryFeatures, pixel: Tensor, sensory: Tensor, *, update: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Log-odds ([B,] K, 4h, 4w) and new states of pixel features and states ([B,] K, 256, h, w)."""
-        own = pixel.flatten(0, -4)
-        logits, p8, p4 = self.mask_decoder(own, *query.features[1:])
-        moved = None
+        object_features = pixel.flatten(0, -4)
+        logits, p8, p4 = self.mask_decoder(object_features, *query.features[1:])
+        updated = None
         if update:
             state = sensory.flatten(0, -4)
-            moved = self.mask_decoder.sensory_update.update(own, p8, p4, logits, state).view(sensory.shape)
-        return logits.view(*pixel.shape[:-3], *logits.shape[-2:]), moved
+            updated = self.mask_decoder.sensory_update.update(object_features, p8, p4, logits, state).view(
+                sensory.shape
+            )
+        return logits.view(*pixel.shape[:-3], *logits.shape[-2:]), updated
 
 
 class PixelKeyProjection(KeyProjection):
@@ -138,9 +140,9 @@ class Distributor(nn.Module):
         self.x_transform = nn.Conv2d(WIDTH, WIDTH, 1)
         self.g_transform = nn.Conv2d(WIDTH, WIDTH, 1)
 
-    def forward(self, frame: Tensor, own: Tensor) -> Tensor:
+    def forward(self, frame: Tensor, objects: Tensor) -> Tensor:
         """Frame (B, 256, h, w) and objects (B·K, 256, h, w) to (B·K, 256, h, w)."""
-        return add_frame(self.g_transform(own), self.x_transform(frame))
+        return add_frame(self.g_transform(objects), self.x_transform(frame))
 
 
 class Fusion(nn.Module):
@@ -152,9 +154,9 @@ class Fusion(nn.Module):
         self.block1 = CAResBlock(WIDTH)
         self.block2 = CAResBlock(WIDTH)
 
-    def forward(self, frame: Tensor, own: Tensor) -> Tensor:
+    def forward(self, frame: Tensor, objects: Tensor) -> Tensor:
         """(B, 256, h, w) and (B·K, 256, h, w) → (B·K, 256, h, w)."""
-        return self.block2(self.block1(self.distributor(frame, own)))
+        return self.block2(self.block1(self.distributor(frame, objects)))
 
 
 class MaskEncoder(MaskTrunk):
@@ -167,7 +169,7 @@ class MaskEncoder(MaskTrunk):
 
     def forward(self, image: Tensor, frame: Tensor, planes: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W), (B, 256, H/16, W/16), (B·K, 1 or 2, H, W) → (B·K, 256, H/16, W/16)."""
-        return self.fuser(frame, self.own(image, planes))
+        return self.fuser(frame, self.encode_masks(image, planes))
 
 
 class ObjectSummarizer(nn.Module):

@@ -84,14 +84,14 @@ class CutieTracker(LongTermTracker):
     _order: list[int] = checkpointed(list)
     _last_order: list[int] = checkpointed(list)
 
-    def needs_prediction(self, given: FramePrompts) -> bool:
+    def needs_prediction(self, prompts: FramePrompts) -> bool:
         """If exactly the tracked objects have a mask, nothing is predicted."""
-        return set(self.ids) != set(given.ids)
+        return set(self.ids) != set(prompts.ids)
 
     def class_probabilities(self) -> ToProbabilities:
         return aggregate_then_upsample
 
-    def sensory_due(self) -> bool:
+    def updates_sensory(self) -> bool:
         """Whether the decoder moves the recurrent states on, on the next frame."""
         every, times = self.schedule.mem_every, self.schedule.stagger_updates
         if times >= every:
@@ -99,14 +99,14 @@ class CutieTracker(LongTermTracker):
         return self.since_memory in np.round(np.linspace(1, every, times)).astype(int)
 
     def predict(self, view: int, query: QueryFeatures, plan: FramePlan) -> Tensor:
-        update = self.sensory_due()
+        update = self.updates_sensory()
         logits: dict[int, Tensor] = {}
         for table in self.memories[view].tables:
             for ids in self._chunks(table.ids):
-                found, moved = self._predict_chunk(view, query, table, ids, plan, update=update)
-                logits.update(zip(ids, found, strict=True))
+                object_logits, updated = self._predict_chunk(view, query, table, ids, plan, update=update)
+                logits.update(zip(ids, object_logits, strict=True))
                 if update:
-                    self.keep_states(view, SENSORY, ids, moved)
+                    self.keep_states(view, SENSORY, ids, updated)
         return torch.stack([logits[i] for i in self.ids])
 
     def _predict_chunk(
@@ -128,7 +128,7 @@ class CutieTracker(LongTermTracker):
         parts = self.passes(query, len(ids))
         pixel = self.network.object_transformer(pixel, summaries, parts=parts)[0]
         decoded = [self.network.decode(query, pixel[part], sensory[part], update=update) for part in parts]
-        states = cat([moved for _, moved in decoded]) if update else sensory
+        states = cat([updated for _, updated in decoded]) if update else sensory
         return cat([logits.float() for logits, _ in decoded]), states
 
     def _chunks(self, ids: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -150,8 +150,8 @@ class CutieTracker(LongTermTracker):
         ids: Sequence[int],
         plan: FramePlan,
     ) -> tuple[None, Tensor]:
-        value, moved = self.network.encode_memory(query, masks, total, self._sensory(view, query, ids))
-        self.keep_states(view, SENSORY, ids, moved)
+        value, updated = self.network.encode_memory(query, masks, total, self._sensory(view, query, ids))
+        self.keep_states(view, SENSORY, ids, updated)
         summaries = self.states_of(view, SUMMARY, ids, self._no_summary(query))
         self.keep_states(view, SUMMARY, ids, summaries + self.network.summarise(value, self._small(masks)))
         return None, value
@@ -172,8 +172,10 @@ class CutieTracker(LongTermTracker):
         schedule = self.schedule
         room = schedule.max_long_term_elements - schedule.num_prototypes
         if table.long >= room:
-            kept = table.usage()[: table.long].topk(min(room - schedule.buffer_tokens, table.long)).indices
-            table.keep_long(kept)
+            keep_indices = (
+                table.usage()[: table.long].topk(min(room - schedule.buffer_tokens, table.long)).indices
+            )
+            table.keep_long(keep_indices)
 
     def forget(self, ids: Collection[int]) -> None:
         """Follow objects no longer.
@@ -183,12 +185,12 @@ class CutieTracker(LongTermTracker):
         summaries that it had.
         """
         kinds = (SUMMARY, LAST_MASK)
-        gone = [{kind: dict(memory.states.get(kind, {})) for kind in kinds} for memory in self.memories]
+        saved = [{kind: dict(memory.states.get(kind, {})) for kind in kinds} for memory in self.memories]
         super().forget(ids)
         self._order = [i for i in self._order if i not in ids]
         if self.schedule.official:
-            for memory, kept in zip(self.memories, gone, strict=True):
-                memory.states.update(kept)
+            for memory, saved_states in zip(self.memories, saved, strict=True):
+                memory.states.update(saved_states)
         else:
             self._last_order = list(self._order)
 
@@ -197,8 +199,8 @@ class CutieTracker(LongTermTracker):
         return [self._last_order[self._order.index(i)] for i in ids]
 
     def _sensory(self, view: int, query: QueryFeatures, ids: Sequence[int]) -> Tensor:
-        fresh = query.key.new_zeros(self.network.sensory_channels, *query.key.shape[-2:])
-        return self.states_of(view, SENSORY, ids, fresh)
+        initial = query.key.new_zeros(self.network.sensory_channels, *query.key.shape[-2:])
+        return self.states_of(view, SENSORY, ids, initial)
 
     def _no_summary(self, query: QueryFeatures) -> Tensor:
         return torch.zeros(QUERIES, WIDTH + 1, device=query.key.device)

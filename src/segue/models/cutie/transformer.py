@@ -174,8 +174,8 @@ class ObjectTransformer(nn.Module):
         y, pe = self.pixel_init_proj(flat), self.pixel_embedding(flat)
         logits = [self.mask_pred[0](y)]
         for block, predict in zip(self.blocks, self.mask_pred[1:], strict=True):
-            seen = logits[-1].view(*lead, *flat.shape[-2:])
-            allowed = attention_mask(seen, selector).flatten(0, -3)
+            last_logits = logits[-1].view(*lead, *flat.shape[-2:])
+            allowed = attention_mask(last_logits, selector).flatten(0, -3)
             done = [block(x[part], y[part], xe[part], pe[part], allowed[part]) for part in parts]
             x, y = (torch.cat(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*done, strict=True))
             logits.append(predict(y))
@@ -202,7 +202,7 @@ def attention_mask(logits: Tensor, selector: Tensor | None = None) -> Tensor:
         if selector is not None:
             probability = probability * selector[..., None, None]
         odds = aggregate_logits(probability)
-        own = (odds[..., 1:, :, :] >= odds.amax(-3, keepdim=True)).flatten(-2)[..., None, :]
-        half = *own.shape[:-2], QUERIES // 2, -1
-        allowed = torch.cat([own.expand(half), (~own).expand(half)], -2)
+        is_foreground = (odds[..., 1:, :, :] >= odds.amax(-3, keepdim=True)).flatten(-2)[..., None, :]
+        half = *is_foreground.shape[:-2], QUERIES // 2, -1
+        allowed = torch.cat([is_foreground.expand(half), (~is_foreground).expand(half)], -2)
         return allowed | ~allowed.any(-1, keepdim=True)

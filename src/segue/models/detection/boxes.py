@@ -18,7 +18,7 @@ from torch import Tensor
 from segue.utils.arrays import Float32Array
 from segue.utils.devices import to_device
 
-LARGEST_LOG = math.log(1000 / 16)
+MAX_LOG_SCALE = math.log(1000 / 16)
 """Bound on the logarithm of a change of size."""
 
 
@@ -51,9 +51,9 @@ def decode(deltas: Tensor, boxes: Tensor, weights: tuple[float, float, float, fl
     shape = (len(boxes), *(1,) * (deltas.ndim - 2), 2)
     size, centre = size.view(shape), centre.view(shape)
     scaled = deltas / deltas.new_tensor(weights)
-    moved = scaled[..., :2] * size + centre
-    grown = scaled[..., 2:].clamp(max=LARGEST_LOG).exp() * size / 2
-    return torch.cat((moved - grown, moved + grown), -1)
+    centre_shifted = scaled[..., :2] * size + centre
+    grown = scaled[..., 2:].clamp(max=MAX_LOG_SCALE).exp() * size / 2
+    return torch.cat((centre_shifted - grown, centre_shifted + grown), -1)
 
 
 def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -78,27 +78,27 @@ def suppress(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) ->
     rows = torch.cat((boxes[order].float(), groups[order, None].float()), 1).cpu().numpy()
     alive = np.ones(len(rows), bool)
     for group in np.unique(rows[:, 4]):
-        own = np.flatnonzero(rows[:, 4] == group)
-        alive[own] = _apart(rows[own, :4], threshold)
+        members = np.flatnonzero(rows[:, 4] == group)
+        alive[members] = _suppress_class(rows[members, :4], threshold)
     return order[to_device(torch.from_numpy(np.flatnonzero(alive)), order.device)]
 
 
-def _apart(chosen: Float32Array, threshold: float) -> npt.NDArray[np.bool_]:
+def _suppress_class(boxes: Float32Array, threshold: float) -> npt.NDArray[np.bool_]:
     """Indices (N,) of the boxes (N, 4) that are kept, best first."""
-    area = (chosen[:, 2] - chosen[:, 0]) * (chosen[:, 3] - chosen[:, 1])
-    alive = np.ones(len(chosen), bool)
-    for i in range(len(chosen) - 1):
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    alive = np.ones(len(boxes), bool)
+    for i in range(len(boxes) - 1):
         if not alive[i]:
             continue
         rest = slice(i + 1, None)
-        corner = np.maximum(chosen[rest, :2], chosen[i, :2])
-        inner = (np.minimum(chosen[rest, 2:], chosen[i, 2:]) - corner).clip(min=0).prod(1)
+        corner = np.maximum(boxes[rest, :2], boxes[i, :2])
+        inner = (np.minimum(boxes[rest, 2:], boxes[i, 2:]) - corner).clip(min=0).prod(1)
         union = area[i] + area[rest] - inner
         alive[rest] &= inner <= threshold * union
     return alive
 
 
-REGIONS_AT_ONCE = 256
+REGION_BATCH = 256
 """Bound on the regions that are read together, for the memory of the indices."""
 
 
@@ -134,8 +134,8 @@ def roi_align(features: Tensor, boxes: Tensor, side: int, ratio: int, aligned: b
         counted = by_value(bins.ceil().clamp(min=1))
     table = features.flatten(1).T.contiguous()
     pooled = features.new_zeros(len(boxes), len(features), side, side)
-    for (columns, rows), alike in counted:
-        for part in alike.split(REGIONS_AT_ONCE):
+    for (columns, rows), same_size in counted:
+        for part in same_size.split(REGION_BATCH):
             x = _samples(start[part, 0], bins[part, 0], side, columns, features.shape[2])
             y = _samples(start[part, 1], bins[part, 1], side, rows, features.shape[1])
             pooled[part] = _read(table, x, y, side, features.shape[2])

@@ -85,11 +85,11 @@ class RegionDetector(nn.Module, ABC):
     convention: ClassVar[Convention]
 
     def __init__(
-        self, backbone: nn.Module, rpn: RPN, heads: nn.ModuleDict, least_score: float, short_side: int
+        self, backbone: nn.Module, rpn: RPN, heads: nn.ModuleDict, min_score: float, short_side: int
     ) -> None:
         super().__init__()
         self.backbone, self.rpn, self.roi_heads = backbone, rpn, heads
-        self.least_score, self.short_side = least_score, short_side
+        self.min_score, self.short_side = min_score, short_side
 
     @abstractmethod
     def prepare(self, image: Tensor) -> tuple[Tensor, Shape]:
@@ -107,9 +107,9 @@ class RegionDetector(nn.Module, ABC):
     def forward(self, image: Tensor) -> Detections:
         """Objects of an image (3, H, W), RGB in [0, 1]."""
         original = (image.shape[1], image.shape[2])
-        seen, size = self.prepare(image)
-        pyramid = self.backbone(seen)
-        proposals, _ = self.rpn(pyramid, size, (seen.shape[2], seen.shape[3]))
+        pixels, size = self.prepare(image)
+        pyramid = self.backbone(pixels)
+        proposals, _ = self.rpn(pyramid, size, (pixels.shape[2], pixels.shape[3]))
         boxes, scores, labels = self.classify(pyramid, proposals, size)
         masks = self.masks(pyramid, boxes, labels)
         boxes = boxes * boxes.new_tensor((original[1] / size[1], original[0] / size[0])).repeat(2)
@@ -131,13 +131,13 @@ class RegionDetector(nn.Module, ABC):
         logits, deltas = heads["box_predictor"](heads["box_head"](self.pool(pyramid, proposals)))
         first = self.convention.background + 1
         probabilities = logits.softmax(-1)[:, first : first + logits.shape[1] - 1]
-        region, label = (probabilities > self.least_score).nonzero().unbind(1)
+        region, label = (probabilities > self.min_score).nonzero().unbind(1)
         boxes = clip(decode(deltas[region, label + first], proposals[region], BOX_WEIGHTS), size)
         scores = probabilities[region, label]
         large = (boxes[:, 2:] - boxes[:, :2] >= self.convention.smallest_box).all(1)
         boxes, scores, label = boxes[large], scores[large], label[large]
-        kept = suppress(boxes, scores, label, 0.5)[:LIMIT]
-        return boxes[kept], scores[kept], label[kept] + first
+        keep = suppress(boxes, scores, label, 0.5)[:LIMIT]
+        return boxes[keep], scores[keep], label[keep] + first
 
 
 class MaskRCNN(RegionDetector):
@@ -146,7 +146,7 @@ class MaskRCNN(RegionDetector):
     convention = TORCHVISION
 
     def __init__(
-        self, version: Literal[1, 2] = 2, least_score: float = 0.05, short_side: int = SHORT_SIDE
+        self, version: Literal[1, 2] = 2, min_score: float = 0.05, short_side: int = SHORT_SIDE
     ) -> None:
         # The weights of version 1 were trained with norms that divide by the bare deviation.
         norms = (partial(ConstantBatchNorm, eps=0.0), None) if version == 1 else (FrozenBatchNorm,) * 2
@@ -170,7 +170,7 @@ class MaskRCNN(RegionDetector):
                 ),
             }
         )
-        super().__init__(backbone, rpn, heads, least_score, short_side)
+        super().__init__(backbone, rpn, heads, min_score, short_side)
 
     def prepare(self, image: Tensor) -> tuple[Tensor, Shape]:
         resized = F.interpolate(
@@ -183,8 +183,8 @@ class MaskRCNN(RegionDetector):
         return padded(resized), (resized.shape[2], resized.shape[3])
 
     def masks(self, pyramid: list[Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
-        seen = self.roi_heads["mask_head"](self.pool(pyramid, boxes, 14))
-        logits: Tensor = self.roi_heads["mask_predictor"](seen)
+        features = self.roi_heads["mask_head"](self.pool(pyramid, boxes, 14))
+        logits: Tensor = self.roi_heads["mask_predictor"](features)
         return logits[torch.arange(len(labels), device=labels.device), labels].sigmoid()
 
     @staticmethod
@@ -201,10 +201,10 @@ class MaskRCNN(RegionDetector):
         canvas = masks.new_zeros(len(masks), *size)
         for plane, mask, (x0, y0, x1, y1) in zip(canvas, grown, corners, strict=True):
             shape = max(y1 - y0 + 1, 1), max(x1 - x0 + 1, 1)
-            drawn = F.interpolate(mask[None, None], shape, mode="bilinear", align_corners=False)[0, 0]
+            resized = F.interpolate(mask[None, None], shape, mode="bilinear", align_corners=False)[0, 0]
             top, left = max(y0, 0), max(x0, 0)
             bottom, right = min(y1 + 1, size[0]), min(x1 + 1, size[1])
-            plane[top:bottom, left:right] = drawn[top - y0 : bottom - y0, left - x0 : right - x0]
+            plane[top:bottom, left:right] = resized[top - y0 : bottom - y0, left - x0 : right - x0]
         return canvas
 
 
@@ -283,12 +283,12 @@ class RPN(nn.Module):
             boxes.append(decode(moves[best.indices], anchors, (1.0, 1.0, 1.0, 1.0)))
             logits.append(best.values)
             levels.append(torch.full_like(best.indices, i))
-        found, scores, level = clip(torch.cat(boxes), size), torch.cat(logits), torch.cat(levels)
-        sides = found[:, 2:] - found[:, :2]
+        proposals, scores, level = clip(torch.cat(boxes), size), torch.cat(logits), torch.cat(levels)
+        sides = proposals[:, 2:] - proposals[:, :2]
         large = ((sides >= self.convention.smallest_proposal) & (sides > 0)).all(1)
-        found, scores, level = found[large], scores[large], level[large]
-        kept = suppress(found, scores, level, 0.7)[:PROPOSALS]
-        return found[kept], scores[kept]
+        proposals, scores, level = proposals[large], scores[large], level[large]
+        keep = suppress(proposals, scores, level, 0.7)[:PROPOSALS]
+        return proposals[keep], scores[keep]
 
 
 def two_fully_connected() -> nn.Sequential:

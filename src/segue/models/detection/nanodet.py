@@ -80,12 +80,12 @@ class NanoDetPlus(nn.Module):
         return self.head(self.fpn(self.backbone(images)))
 
     @torch.inference_mode()
-    def detect(self, image: Image, least_score: float = 0.05, tiles: int = 1) -> Boxes:
+    def detect(self, image: Image, min_score: float = 0.05, tiles: int = 1) -> Boxes:
         """Find the objects of an image of any size.
 
         Args:
             image: RGB, (H, W, 3), uint8.
-            least_score: of a box, in 0..1.
+            min_score: of a box, in 0..1.
             tiles: look also at ``tiles`` x ``tiles`` overlapping parts at full detail, for objects that
                 are small in a large image; 1 looks at the whole alone.
 
@@ -93,31 +93,31 @@ class NanoDetPlus(nn.Module):
             Boxes in pixels of the image, best first.
         """
         height, width = image.shape[:2]
-        found = [self._detect(image, least_score)]
+        detections = [self._detect(image, min_score)]
         for x0, y0, x1, y1 in tile_grid(height, width, tiles):
-            part = self._detect(image[y0:y1, x0:x1], least_score)
+            part = self._detect(image[y0:y1, x0:x1], min_score)
             corner, size = part.boxes.new_tensor([[x0, y0], [x1 - x0, y1 - y0]])
             inside = torch.cat((part.boxes[:, :2], size - part.boxes[:, 2:]), 1) > TILE_RIM * size.repeat(2)
             at_border = inside.new_tensor([x0 == 0, y0 == 0, x1 == width, y1 == height])
             part = part._replace(boxes=part.boxes + corner.repeat(2))
-            found.append(part.take((inside | at_border).all(1)))
-        if len(found) == 1:
-            return found[0]
-        views = torch.cat([torch.full_like(part.labels, i) for i, part in enumerate(found)])
-        merged = Boxes(*(torch.cat(values) for values in zip(*found, strict=True)))
-        kept = suppress(merged.boxes, merged.scores, merged.labels, NMS_IOU)
-        merged, views = merged.take(kept), views[kept]
+            detections.append(part.take((inside | at_border).all(1)))
+        if len(detections) == 1:
+            return detections[0]
+        views = torch.cat([torch.full_like(part.labels, i) for i, part in enumerate(detections)])
+        merged = Boxes(*(torch.cat(values) for values in zip(*detections, strict=True)))
+        keep = suppress(merged.boxes, merged.scores, merged.labels, NMS_IOU)
+        merged, views = merged.take(keep), views[keep]
         return merged.take(_not_parts(merged, views).nonzero()[:LIMIT, 0])
 
-    def _detect(self, image: Image, least_score: float) -> Boxes:
+    def _detect(self, image: Image, min_score: float) -> Boxes:
         # In the copy for inference the weights are buffers.
         weight = next(itertools.chain(self.parameters(), self.buffers()))
         pixels = to_device(prepare(image), weight.device).to(weight.dtype)
         outputs = self(pixels.contiguous(memory_format=torch.channels_last))
-        found = select(outputs, (pixels.shape[2], pixels.shape[3]), least_score)
+        detections = select(outputs, (pixels.shape[2], pixels.shape[3]), min_score)
         scale = torch.tensor([image.shape[1] / pixels.shape[3], image.shape[0] / pixels.shape[2]])
-        scale = to_device(scale.to(found.boxes.dtype), found.boxes.device)
-        return found._replace(boxes=found.boxes * scale.repeat(2))
+        scale = to_device(scale.to(detections.boxes.dtype), detections.boxes.device)
+        return detections._replace(boxes=detections.boxes * scale.repeat(2))
 
 
 def network_size(height: int, width: int) -> tuple[int, int]:
@@ -161,14 +161,14 @@ def decode(outputs: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, Te
     return clip(torch.cat(boxes, 1), size), torch.cat(logits, 1)
 
 
-def select(outputs: Sequence[Tensor], size: tuple[int, int], least_score: float) -> Boxes:
+def select(outputs: Sequence[Tensor], size: tuple[int, int], min_score: float) -> Boxes:
     """The boxes of an image after class-wise suppression; a cell may give several classes."""
     boxes, logits = (each[0] for each in decode([output.float() for output in outputs], size))
     scores = logits.sigmoid()
-    cell, label = (scores > least_score).nonzero().unbind(1)
-    found = Boxes(boxes[cell], scores[cell, label], label)
-    found = found.take(areas(found.boxes) > 0)
-    return found.take(suppress(*found, NMS_IOU)[:LIMIT])
+    cell, label = (scores > min_score).nonzero().unbind(1)
+    detections = Boxes(boxes[cell], scores[cell, label], label)
+    detections = detections.take(areas(detections.boxes) > 0)
+    return detections.take(suppress(*detections, NMS_IOU)[:LIMIT])
 
 
 def tile_grid(height: int, width: int, tiles: int) -> list[tuple[int, int, int, int]]:
@@ -183,12 +183,12 @@ def tile_grid(height: int, width: int, tiles: int) -> list[tuple[int, int, int, 
     return [(x0, y0, x1, y1) for y0, y1 in spans[0] for x0, x1 in spans[1]]
 
 
-def _not_parts(found: Boxes, views: Tensor) -> Tensor:
+def _not_parts(detections: Boxes, views: Tensor) -> Tensor:
     """Boxes that do not lie in a better box of their class from another view, (N,)."""
-    low = torch.maximum(found.boxes[:, None, :2], found.boxes[None, :, :2])
-    high = torch.minimum(found.boxes[:, None, 2:], found.boxes[None, :, 2:])
-    inside = (high - low).clamp(min=0).prod(-1) > PART_COVERED * areas(found.boxes)[:, None]
-    other = (found.labels[:, None] == found.labels) & (views[:, None] != views)
+    low = torch.maximum(detections.boxes[:, None, :2], detections.boxes[None, :, :2])
+    high = torch.minimum(detections.boxes[:, None, 2:], detections.boxes[None, :, 2:])
+    inside = (high - low).clamp(min=0).prod(-1) > PART_COVERED * areas(detections.boxes)[:, None]
+    other = (detections.labels[:, None] == detections.labels) & (views[:, None] != views)
     return ~(inside & other).tril(-1).any(1)
 
 
@@ -234,10 +234,10 @@ class ShuffleNetV2(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Sequential(_conv(3, 24, 3, 2))
-        before = (24, *self.channels)
+        input_channels = (24, *self.channels)
         self.stage2, self.stage3, self.stage4 = (
             nn.Sequential(ShuffleUnit(cin, cout, 2), *(ShuffleUnit(cout, cout, 1) for _ in range(units - 1)))
-            for cin, cout, units in zip(before, self.channels, (4, 8, 4), strict=False)
+            for cin, cout, units in zip(input_channels, self.channels, (4, 8, 4), strict=False)
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -278,17 +278,19 @@ class GhostBottleneck(nn.Module):
         return self.ghost2(self.ghost1(x)) + self.shortcut(x)
 
 
-def _named(**modules: nn.Module) -> nn.Sequential:
+def _sequential(**modules: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(modules))
 
 
 def _ghost_blocks(count: int) -> nn.ModuleList:
-    return nn.ModuleList(_named(blocks=nn.Sequential(GhostBottleneck())) for _ in range(count))
+    return nn.ModuleList(_sequential(blocks=nn.Sequential(GhostBottleneck())) for _ in range(count))
 
 
 def _separable(stride: int = 1) -> nn.Sequential:
     """5x5 depthwise and 1x1 convolution."""
-    return _named(depthwise=_conv(WIDTH, WIDTH, 5, stride, depthwise=True), pointwise=_conv(WIDTH, WIDTH, 1))
+    return _sequential(
+        depthwise=_conv(WIDTH, WIDTH, 5, stride, depthwise=True), pointwise=_conv(WIDTH, WIDTH, 1)
+    )
 
 
 class GhostPAN(nn.Module):
@@ -296,7 +298,7 @@ class GhostPAN(nn.Module):
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.reduce_layers = nn.ModuleList(_named(conv=_conv(count, WIDTH, 1)) for count in channels)
+        self.reduce_layers = nn.ModuleList(_sequential(conv=_conv(count, WIDTH, 1)) for count in channels)
         self.top_down_blocks = _ghost_blocks(2)
         self.downsamples = nn.ModuleList(_separable(2) for _ in channels[1:])
         self.bottom_up_blocks = _ghost_blocks(2)

@@ -20,7 +20,7 @@ from segue.types import Image
 SAME_BOX = 0.5
 """IoU above which the weaker of two boxes of one phrase is left out; some of the models give several."""
 
-Found = tuple[npt.NDArray[Any], npt.NDArray[Any], list[str], npt.NDArray[Any] | None]
+DetectionArrays = tuple[npt.NDArray[Any], npt.NDArray[Any], list[str], npt.NDArray[Any] | None]
 """Boxes (N, 4), scores (N,), labels, and masks (N, H, W) where there are any."""
 
 MIN_SCORE = 0.05
@@ -40,18 +40,20 @@ def read_model(folder: Path, types: frozenset[str] | None = None) -> tuple[Any, 
     """
     library = import_transformers()
     folder = folder if folder.is_dir() else folder.parent
-    found = model_type(folder / "config.json")
-    if types is not None and found not in types:
-        raise CheckpointError(f"{folder}: model_type is {found!r}, not {' or '.join(sorted(types))}")
+    kind = model_type(folder / "config.json")
+    if types is not None and kind not in types:
+        raise CheckpointError(f"{folder}: model_type is {kind!r}, not {' or '.join(sorted(types))}")
     name, prepares = "AutoModelForZeroShotObjectDetection", "AutoProcessor"
-    if found in CONCEPTS:
+    if kind in CONCEPTS:
         name, prepares = "Sam3Model", "Sam3Processor"
-    made = getattr(library, name, None)
-    if made is None:
+    model_class = getattr(library, name, None)
+    if model_class is None:
         raise CheckpointError(f"{folder}: transformers {library.__version__} has no {name}; upgrade it")
     safely = {"local_files_only": True, "trust_remote_code": False}
     with loading(library, folder):
-        model, report = made.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **safely)
+        model, report = model_class.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, **safely
+        )
         processor = getattr(library, prepares).from_pretrained(folder, **safely)
     require_keys(folder, report)
     return model, processor
@@ -59,7 +61,7 @@ def read_model(folder: Path, types: frozenset[str] | None = None) -> tuple[Any, 
 
 def ask_phrases(
     model: Any, processor: Any, phrases: Sequence[str], device: torch.device
-) -> Callable[..., Found]:
+) -> Callable[..., DetectionArrays]:
     """A function from an image to what phrases find in it, for :class:`segue.prompts.detectors.BoxDetector`.
 
     Only SAM 3 gives masks.
@@ -68,29 +70,31 @@ def ask_phrases(
     ask = _concepts if model.config.model_type in CONCEPTS else _zero_shot
 
     @torch.inference_mode()
-    def find(image: Image, rules: object = None) -> Found:
+    def find(image: Image, rules: object = None) -> DetectionArrays:
         return ask(model, processor, list(phrases), np.ascontiguousarray(image), device)
 
     return find
 
 
-def _zero_shot(model: Any, processor: Any, phrases: list[str], image: Image, device: torch.device) -> Found:
+def _zero_shot(
+    model: Any, processor: Any, phrases: list[str], image: Image, device: torch.device
+) -> DetectionArrays:
     inputs = processor(images=image, text=[phrases], return_tensors="pt").to(device)
-    found = processor.post_process_grounded_object_detection(
+    detections = processor.post_process_grounded_object_detection(
         model(**inputs),
         threshold=MIN_SCORE,
         target_sizes=[image.shape[:2]],
         text_labels=[phrases],
     )[0]
-    numbers = [_phrase(label, phrases) for label in found["text_labels"]]
+    numbers = [_phrase(label, phrases) for label in detections["text_labels"]]
     keep = torch.tensor([number is not None for number in numbers], dtype=torch.bool)
     labels = torch.tensor([number for number in numbers if number is not None], dtype=torch.int64)
-    boxes, scores = found["boxes"].float().cpu()[keep], found["scores"].float().cpu()[keep]
-    kept = suppress(boxes, scores, labels, SAME_BOX)
+    boxes, scores = detections["boxes"].float().cpu()[keep], detections["scores"].float().cpu()[keep]
+    keep_indices = suppress(boxes, scores, labels, SAME_BOX)
     return (
-        boxes[kept].double().numpy(),
-        scores[kept].double().numpy(),
-        [phrases[i] for i in labels[kept]],
+        boxes[keep_indices].double().numpy(),
+        scores[keep_indices].double().numpy(),
+        [phrases[i] for i in labels[keep_indices]],
         None,
     )
 
@@ -104,24 +108,26 @@ def _phrase(label: str, phrases: Sequence[str]) -> int | None:
     return shared.index(max(shared)) if max(shared) else None
 
 
-def _concepts(model: Any, processor: Any, phrases: list[str], image: Image, device: torch.device) -> Found:
-    seen = processor(images=image, return_tensors="pt").to(device)
-    features = model.get_vision_features(pixel_values=seen["pixel_values"])
+def _concepts(
+    model: Any, processor: Any, phrases: list[str], image: Image, device: torch.device
+) -> DetectionArrays:
+    inputs = processor(images=image, return_tensors="pt").to(device)
+    features = model.get_vision_features(pixel_values=inputs["pixel_values"])
     boxes: list[Tensor] = []
     scores: list[Tensor] = []
     masks: list[Tensor] = []
     labels: list[str] = []
     for phrase in phrases:
-        asked = processor(text=phrase, return_tensors="pt").to(device)
-        found = processor.post_process_instance_segmentation(
-            model(vision_embeds=features, **asked),
+        text_inputs = processor(text=phrase, return_tensors="pt").to(device)
+        instances = processor.post_process_instance_segmentation(
+            model(vision_embeds=features, **text_inputs),
             threshold=MIN_CONCEPT,
             target_sizes=[image.shape[:2]],
         )[0]
-        boxes.append(found["boxes"].float().cpu())
-        scores.append(found["scores"].float().cpu())
-        masks.append(found["masks"].bool().cpu())
-        labels += [phrase] * len(found["scores"])
+        boxes.append(instances["boxes"].float().cpu())
+        scores.append(instances["scores"].float().cpu())
+        masks.append(instances["masks"].bool().cpu())
+        labels += [phrase] * len(instances["scores"])
     planes = torch.cat([part.reshape(-1, *image.shape[:2]) for part in masks])
     return (
         torch.cat(boxes).double().numpy(),

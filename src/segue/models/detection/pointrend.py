@@ -59,9 +59,9 @@ def regular_grid(count: int, side: int, like: Tensor) -> Tensor:
 def uncertain_points(uncertainty: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Indices (N, P) and centres (N, P, 2) of the most uncertain cells of (N, 1, h, w), in 0..1."""
     height, width = uncertainty.shape[-2:]
-    chosen = uncertainty.flatten(1).topk(min(count, height * width), dim=1).indices
-    points = torch.stack(((chosen % width + 0.5) / width, (chosen // width + 0.5) / height), -1)
-    return chosen, points.to(uncertainty)
+    indices = uncertainty.flatten(1).topk(min(count, height * width), dim=1).indices
+    points = torch.stack(((indices % width + 0.5) / width, (indices // width + 0.5) / height), -1)
+    return indices, points.to(uncertainty)
 
 
 def sample_in_boxes(features: Tensor, boxes: Tensor, points: Tensor, stride: int = MASK_STRIDE) -> Tensor:
@@ -154,9 +154,9 @@ class PointMaskHead(nn.Module):
         mask = at(regular_grid(len(boxes), side, boxes)).unflatten(2, (side, side))
         for _ in range(steps):
             mask = F.interpolate(mask, scale_factor=2.0, mode="bilinear", align_corners=False)
-            chosen, points = uncertain_points(-mask.abs(), self.points)
+            indices, points = uncertain_points(-mask.abs(), self.points)
             flat = mask.flatten(2)
-            flat.scatter_(2, chosen[:, None], at(points))
+            flat.scatter_(2, indices[:, None], at(points))
             mask = flat.view_as(mask)
         return mask[:, 0]
 
@@ -166,7 +166,7 @@ class PointRend(RegionDetector):
 
     convention = DETECTRON
 
-    def __init__(self, least_score: float = 0.05, short_side: int = SHORT_SIDE) -> None:
+    def __init__(self, min_score: float = 0.05, short_side: int = SHORT_SIDE) -> None:
         backbone, rpn = resnet_fpn(ConstantBatchNorm, stride_first=True), RPN(1, DETECTRON)
         heads = nn.ModuleDict(
             {
@@ -175,7 +175,7 @@ class PointRend(RegionDetector):
                 "mask_head": PointMaskHead(),
             }
         )
-        super().__init__(backbone, rpn, heads, least_score, short_side)
+        super().__init__(backbone, rpn, heads, min_score, short_side)
 
     def prepare(self, image: Tensor) -> tuple[Tensor, tuple[int, int]]:
         resized = _resized(image, scale_to(self.short_side, image))
@@ -194,9 +194,9 @@ class PointRend(RegionDetector):
         across = (x - boxes[:, :1]) / sides[:, :1] * 2 - 1
         down = (y - boxes[:, 1:2]) / sides[:, 1:] * 2 - 1
         canvas = masks.new_zeros(len(masks), height, width)
-        near = (down.abs() <= 1 + 2 / masks.shape[1], across.abs() <= 1 + 2 / masks.shape[2])
+        is_near = (down.abs() <= 1 + 2 / masks.shape[1], across.abs() <= 1 + 2 / masks.shape[2])
         # First pixel along each axis and the number of pixels; one read for all objects.
-        spans = torch.stack([span for axis in near for span in (axis.int().argmax(1), axis.sum(1))], 1)
+        spans = torch.stack([span for axis in is_near for span in (axis.int().argmax(1), axis.sum(1))], 1)
         # Object by object: all grids together would take sixteen bytes for every pixel of every object.
         for plane, mask, u, v, span in zip(canvas, masks, across, down, spans.tolist(), strict=True):
             top, rows, left, columns = span
@@ -204,8 +204,8 @@ class PointRend(RegionDetector):
                 continue
             bottom, right = top + rows, left + columns
             grid = torch.stack(torch.broadcast_tensors(u[left:right], v[top:bottom, None]), -1)
-            drawn = F.grid_sample(mask[None, None], grid[None], align_corners=False)
-            plane[top:bottom, left:right] = drawn[0, 0]
+            resampled = F.grid_sample(mask[None, None], grid[None], align_corners=False)
+            plane[top:bottom, left:right] = resampled[0, 0]
         return canvas
 
 

@@ -25,10 +25,10 @@ class Released:
             return None
         from huggingface_hub import try_to_load_from_cache
 
-        found = [
+        paths = [
             try_to_load_from_cache(self.repository, name) for name in ("config.json", "model.safetensors")
         ]
-        return Path(str(found[0])).parent if all(isinstance(path, str) for path in found) else None
+        return Path(str(paths[0])).parent if all(isinstance(path, str) for path in paths) else None
 
     @property
     def how_to_get(self) -> str:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LIKELY = -2.2
+LIKELY_LOGIT = -2.2
 """Log-odds (probability 0.1) above which a position belongs to a component."""
 
 EVEN = 0.0
@@ -26,26 +26,26 @@ ROUNDS = 12
 """Rounds of :func:`label_components`; the number of parts of a component falls by half or more in each."""
 
 
-def suppress_distant_components(logits: Tensor, before: Tensor, max_jump: float) -> Tensor:
+def suppress_distant_components(logits: Tensor, previous_masks: Tensor, max_jump: float) -> Tensor:
     """Lower the log-odds (K, h, w) of small components far from the masks (K, H, W) before.
 
     ``max_jump`` is a part of the image's diagonal.
     """
     reach = round(max_jump * math.hypot(*logits.shape[1:]))
-    step = before.shape[-1] // logits.shape[-1]
-    before = before[:, step // 2 :: step, step // 2 :: step]
+    step = previous_masks.shape[-1] // logits.shape[-1]
+    previous_masks = previous_masks[:, step // 2 :: step, step // 2 :: step]
     if logits.device.type != "cpu":
-        return logits.masked_fill(_distant(logits > LIKELY, before, reach), UNLIKELY)
+        return logits.masked_fill(_distant(logits > LIKELY_LOGIT, previous_masks, reach), UNLIKELY)
     kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
-    for plane, mask in zip(logits.numpy(), before.numpy(), strict=True):
+    for plane, mask in zip(logits.numpy(), previous_masks.numpy(), strict=True):
         if not mask.any():
             continue
-        likely = (plane > LIKELY).astype(np.uint8)
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(likely, connectivity=8)
+        is_candidate = (plane > LIKELY_LOGIT).astype(np.uint8)
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(is_candidate, connectivity=8)
         if count <= 2:
             continue
-        near = np.asarray(pieces, np.int32)[cv2.dilate(mask.astype(np.uint8), kernel) > 0]
-        touched = np.bincount(near, minlength=count) > 0
+        neighbourhood = np.asarray(pieces, np.int32)[cv2.dilate(mask.astype(np.uint8), kernel) > 0]
+        touched = np.bincount(neighbourhood, minlength=count) > 0
         areas = stats[:, cv2.CC_STAT_AREA]
         stray = ~touched & (areas < LARGE * areas[1:][touched[1:]].sum())
         stray[0] = False
@@ -53,28 +53,28 @@ def suppress_distant_components(logits: Tensor, before: Tensor, max_jump: float)
     return logits
 
 
-def _distant(likely: Tensor, before: Tensor, reach: int) -> Tensor:
+def _distant(candidates: Tensor, previous_masks: Tensor, reach: int) -> Tensor:
     """Positions (K, h, w) of distant components, on a device that nothing waits for."""
-    labels = label_components(likely)
-    near = before.float()[None]
+    labels = label_components(candidates)
+    neighbourhood = previous_masks.float()[None]
     for kernel in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
-        near = F.max_pool2d(near, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
+        neighbourhood = F.max_pool2d(neighbourhood, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
     counts = torch.zeros(2, labels.numel(), dtype=torch.int32, device=labels.device)
-    counted = torch.stack([likely.flatten(), (likely & (near[0] > 0)).flatten()]).int()
+    counted = torch.stack([candidates.flatten(), (candidates & (neighbourhood[0] > 0)).flatten()]).int()
     area, touched = counts.scatter_add_(1, labels.flatten().expand(2, -1), counted)[:, labels]
-    main = (likely & (touched > 0)).sum((1, 2), keepdim=True)
-    return likely & (touched == 0) & (area < LARGE * main) & before.any(2).any(1)[:, None, None]
+    main = (candidates & (touched > 0)).sum((1, 2), keepdim=True)
+    return candidates & (touched == 0) & (area < LARGE * main) & previous_masks.any(2).any(1)[:, None, None]
 
 
-def label_components(likely: Tensor) -> Tensor:
+def label_components(candidates: Tensor) -> Tensor:
     """Number positions (K, h, w) by their component, joined over corners too, without waiting."""
-    parents = torch.arange(likely.numel(), device=likely.device)
-    first = parents.view_as(likely)[:, :1, :1]
+    parents = torch.arange(candidates.numel(), device=candidates.device)
+    first = parents.view_as(candidates)[:, :1, :1]
     for _ in range(ROUNDS):
         # Numbers inside a plane, which float32 holds exactly; 0 is no component.
-        numbers = ((parents.view_as(likely) - first + 1) * likely).float()
-        highest = F.max_pool2d(numbers[None], 3, 1, 1)[0].long() * likely - 1 + first * likely
+        numbers = ((parents.view_as(candidates) - first + 1) * candidates).float()
+        highest = F.max_pool2d(numbers[None], 3, 1, 1)[0].long() * candidates - 1 + first * candidates
         parents = parents.scatter_reduce(0, parents, highest.flatten(), "amax")
         for _ in range(3):
             parents = parents[parents]
-    return parents.view_as(likely)
+    return parents.view_as(candidates)

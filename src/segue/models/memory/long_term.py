@@ -94,7 +94,7 @@ class LongTermTracker(MemoryTracker):
                 self.compress(table)
 
     def is_pinned(self, plan: FramePlan) -> bool:
-        return plan.given is not None and self.schedule.permanent == "given"
+        return plan.prompts is not None and self.schedule.permanent == "given"
 
     def compress(self, table: MemoryTable) -> None:
         """Make prototypes of frames where the memory of frames is full."""

@@ -40,13 +40,13 @@ class Memory(Checkpointable):
             self.tables = self.tables or [self._new_table()]
             self.tables[0].write(ids, key, values, **how)
             return
-        known = [(table, [*table.objects]) for table in self.tables]
-        taken: set[int] = set().union(*[members for _, members in known])
-        if new := [i for i in ids if i not in taken]:
+        members_of = [(table, [*table.objects]) for table in self.tables]
+        stored_ids: set[int] = set().union(*[members for _, members in members_of])
+        if new := [i for i in ids if i not in stored_ids]:
             groups = [[i] for i in new] if self._sharing == "object" else [new]
-            known += [(self._new_table(), own) for own in groups]
-        self.tables = [table for table, _ in known]
-        for table, members in known:
+            members_of += [(self._new_table(), group) for group in groups]
+        self.tables = [table for table, _ in members_of]
+        for table, members in members_of:
             if len(members) == len(ids):
                 table.write(ids, key, values, **how)
                 continue
@@ -67,18 +67,18 @@ class Memory(Checkpointable):
         """Readout of the objects, (K, Cv, h, w), see :meth:`segue.models.memory.MemoryTable.read`."""
         if len(self.tables) == 1:
             return self.tables[0].read(key, ids, selection, at=at, within=within)
-        found: dict[int, Tensor] = {}
+        by_object: dict[int, Tensor] = {}
         for table in self.tables:
             if members := [i for i in ids if i in table.objects]:
-                wanted = None if within is None else within[[ids.index(i) for i in members]]
-                read = table.read(key, members, selection, at=at, within=wanted)
-                found |= zip(members, read, strict=True)
-        return torch.stack([found[i] for i in ids])
+                group_mask = None if within is None else within[[ids.index(i) for i in members]]
+                read = table.read(key, members, selection, at=at, within=group_mask)
+                by_object |= zip(members, read, strict=True)
+        return torch.stack([by_object[i] for i in ids])
 
-    def states_of(self, name: str, ids: Sequence[int], fresh: Tensor) -> Tensor:
+    def states_of(self, name: str, ids: Sequence[int], initial: Tensor) -> Tensor:
         """States (K, ...) of objects, from the frame in progress if it has any."""
-        known = self.states.get(name, {}) | self._coming.get(name, {})
-        return torch.stack([known.get(i, fresh) for i in ids])
+        states = self.states.get(name, {}) | self._coming.get(name, {})
+        return torch.stack([states.get(i, initial) for i in ids])
 
     def keep_states(self, name: str, ids: Sequence[int], states: Tensor) -> None:
         """Keep states (K, ...) of objects from :meth:`commit` on, instead of earlier ones."""

@@ -44,16 +44,16 @@ def merge_parts(logits: Tensor, geometry: ResizePadGeometry) -> tuple[Highest, T
     background = background.div_(1 - background)
     total += background
     # NumPy's zeros take no time, and memory only where something is written.
-    seen = torch.from_numpy(np.zeros((count + 1, *geometry.padded), np.float32))
-    torch.div(background, total, out=seen[0])
+    probabilities = torch.from_numpy(np.zeros((count + 1, *geometry.padded), np.float32))
+    torch.div(background, total, out=probabilities[0])
     for place, region, odds in parts:
-        torch.div(odds, total[region], out=seen[place + 1][region])
-    best, outside = geometry.to_image(torch.stack([seen[0], odds_outside / total]))
-    return _highest(seen, best.clone(), outside, parts, geometry), seen
+        torch.div(odds, total[region], out=probabilities[place + 1][region])
+    best, outside = geometry.to_image(torch.stack([probabilities[0], odds_outside / total]))
+    return _highest(probabilities, best.clone(), outside, parts, geometry), probabilities
 
 
 def _highest(
-    seen: Tensor,
+    probabilities: Tensor,
     best: Tensor,
     outside: Tensor,
     parts: list[tuple[int, Region, Tensor]],
@@ -61,11 +61,11 @@ def _highest(
 ) -> Highest:
     """The highest probability of each pixel of the image, from that of the background (H, W)."""
     number = torch.zeros(geometry.image, dtype=torch.int16)
-    sums = torch.full((len(seen),), float(outside.sum()))
+    sums = torch.full((len(probabilities),), float(outside.sum()))
     sums[0] = best.sum()
     resized = _Resized(geometry)
     for place, region, _ in parts:
-        at, plane = resized.part(seen[place + 1], region)
+        at, plane = resized.part(probabilities[place + 1], region)
         sums[place + 1] += float(plane.sum() - outside[at].sum())
         here = best[at]
         number[at].masked_fill_(plane > here, place + 1)
@@ -86,15 +86,15 @@ def _enlarged(logits: Tensor, size: Shape) -> Iterator[tuple[int, tuple[Region, 
             (max(first - 2, 0), min(last + 2, length))
             for (first, last), length in zip((sides[0], sides[1]), plane.shape, strict=True)
         )
-        taken = plane[None, None, top:below, left:right]
-        large = F.interpolate(taken, scale_factor=float(stride), mode="bilinear")[0, 0]
+        crop = plane[None, None, top:below, left:right]
+        large = F.interpolate(crop, scale_factor=float(stride), mode="bilinear")[0, 0]
         cut = [
             slice(stride if first > 0 else 0, stride * (last - first) - (stride if last < length else 0))
             for first, last, length in ((top, below, plane.shape[0]), (left, right, plane.shape[1]))
         ]
         region = tuple(
-            slice(stride * first + own.start, stride * first + own.stop)
-            for first, own in zip((top, left), cut, strict=True)
+            slice(stride * first + span.start, stride * first + span.stop)
+            for first, span in zip((top, left), cut, strict=True)
         )
         yield place, ((region[0], region[1]), large[cut[0], cut[1]].contiguous())
 
@@ -111,30 +111,30 @@ class _Resized:
     def __init__(self, geometry: ResizePadGeometry) -> None:
         self._geometry = geometry
         left, _, top, _ = padding(*geometry.working, geometry.stride)
-        self._before = top, left
+        self._padding = top, left
         self._axes = [
-            _axis(length, wanted) for length, wanted in zip(geometry.working, geometry.image, strict=True)
+            _axis(length, target) for length, target in zip(geometry.working, geometry.image, strict=True)
         ]
 
     def part(self, plane: Tensor, region: Region) -> tuple[Region, Tensor]:
         """The region of the image that a region of a plane (H', W'), 0 around it, reaches, and its values."""
         at, places = [], []
         for axis in (0, 1):
-            begin = max(region[axis].start - self._before[axis], 0)
-            end = min(region[axis].stop - self._before[axis], self._geometry.working[axis])
+            begin = max(region[axis].start - self._padding[axis], 0)
+            end = min(region[axis].stop - self._padding[axis], self._geometry.working[axis])
             low, high, share = self._axes[axis]
-            chosen = slice(int(np.searchsorted(high, begin)), int(np.searchsorted(low, end)))
-            at.append(chosen)
-            offset = self._before[axis]
-            pair = [torch.from_numpy(each[chosen]) + offset for each in (low, high)]
-            places.append((*pair, share[chosen]))
+            span = slice(int(np.searchsorted(high, begin)), int(np.searchsorted(low, end)))
+            at.append(span)
+            offset = self._padding[axis]
+            pair = [torch.from_numpy(each[span]) + offset for each in (low, high)]
+            places.append((*pair, share[span]))
         (top, below, down), (left, right, across) = places
         rows = torch.lerp(plane[top], plane[below], down[:, None])
         return (at[0], at[1]), torch.lerp(rows[:, left], rows[:, right], across)
 
 
-def _axis(length: int, wanted: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
+def _axis(length: int, target: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
     """For places of a longer axis the two of this one that they lie between, and the share of the second."""
-    places = np.maximum((np.arange(wanted) + 0.5) * (length / wanted) - 0.5, 0)
+    places = np.maximum((np.arange(target) + 0.5) * (length / target) - 0.5, 0)
     low = np.minimum(places.astype(np.int64), length - 1)
     return low, np.minimum(low + 1, length - 1), torch.from_numpy((places - low).astype(np.float32))

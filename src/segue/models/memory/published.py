@@ -46,9 +46,11 @@ class PublishedNetwork(nn.Module):
             return F.pad(normalise(image), sides)
         return normalise(F.pad(image.permute(2, 0, 1), sides).permute(1, 2, 0))
 
-    def mask_planes(self, masks: Tensor, total: Tensor | None = None, most: float | None = None) -> Tensor:
-        """Masks ([B,] K, H, W) and those of the others, of at most ``most``, as ([B,] K, 1 or 2, H, W)."""
+    def mask_planes(self, masks: Tensor, total: Tensor | None = None, maximum: float | None = None) -> Tensor:
+        """Masks ([B,] K, H, W) and those of the others, of at most ``maximum``, as ([B,] K, 1 or 2, H, W)."""
         if self.single_object:
             return masks[..., None, :, :]
-        others = other_masks(masks, total)
-        return torch.stack([masks, others if most is None else others.clamp(0, most)], dim=-3)
+        other_planes = other_masks(masks, total)
+        return torch.stack(
+            [masks, other_planes if maximum is None else other_planes.clamp(0, maximum)], dim=-3
+        )

@@ -17,7 +17,7 @@ class RoundedKeys:
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, ...], tuple[Int8Rows, Tensor]] = {}
+        self._cache: dict[tuple[int, ...], tuple[Int8Rows, Tensor]] = {}
 
     def affinities(
         self, query: Tensor, parts: Mapping[tuple[int, ...], Callable[[], Tensor]]
@@ -28,9 +28,11 @@ class RoundedKeys:
         """
         values, step, zero = quantize_rows(query[:, :-1])
         scale = float(query[0, -1])
-        self._known = {name: self._known.get(name) or _rounded(rows(), scale) for name, rows in parts.items()}
-        known = self._known.values()
-        return lambda some: torch.cat([keys.times((values[some], step, zero), own) for keys, own in known], 1)
+        self._cache = {name: self._cache.get(name) or _rounded(rows(), scale) for name, rows in parts.items()}
+        cached = self._cache.values()
+        return lambda some: torch.cat(
+            [keys.times((values[some], step, zero), bias) for keys, bias in cached], 1
+        )
 
 
 def _rounded(rows: Tensor, scale: float) -> tuple[Int8Rows, Tensor]:

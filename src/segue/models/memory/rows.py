@@ -19,9 +19,9 @@ class Rows(Checkpointable):
 
     state_fields: ClassVar[dict[str, Any]] = {"rows": ...}
 
-    def __init__(self, reserve: int = 0, most: int | None = None) -> None:
+    def __init__(self, reserve: int = 0, max_rows: int | None = None) -> None:
         self.rows = self._table = torch.empty(0)
-        self._reserve, self._most = reserve, most
+        self._reserve, self._max_rows = reserve, max_rows
 
     def restore(self, state: SessionState) -> None:
         super().restore(state)
@@ -32,12 +32,12 @@ class Rows(Checkpointable):
         """Bytes of the table, used or not."""
         return self._table.nbytes
 
-    def put(self, at: int, rows: Tensor) -> None:
+    def write(self, at: int, rows: Tensor) -> None:
         """Write rows (n, ...) from row ``at`` on, over those that are there; rows left out are zeros."""
         count = max(at + len(rows), len(self.rows))
         if len(self._table) < count:
             size = max(self._reserve, 2 * len(self._table))
-            size = max(count, size if self._most is None else min(size, self._most))
+            size = max(count, size if self._max_rows is None else min(size, self._max_rows))
             larger = rows.new_zeros(size, *rows.shape[1:])
             if len(self.rows):
                 larger[: len(self.rows)] = self.rows
@@ -51,18 +51,18 @@ class Rows(Checkpointable):
         if start == at and at + count <= len(self._table):
             self.rows = self._table[: at + count]
         else:
-            self.put(at, self._table[start : start + count])
+            self.write(at, self._table[start : start + count])
 
     def insert(self, at: int, rows: Tensor) -> None:
         """Put rows (n, ...) before row ``at``."""
-        after = self.rows[at:].clone() if len(self.rows) else rows[:0]
-        self.put(at, rows)
-        self.put(at + len(rows), after)
+        following = self.rows[at:].clone() if len(self.rows) else rows[:0]
+        self.write(at, rows)
+        self.write(at + len(rows), following)
 
-    def keep(self, places: Tensor, *, anew: bool = False) -> None:
-        """Keep the rows at some places, int64, in this order; ``anew`` leaves the table before as it is."""
-        kept = self.rows[places]
-        if anew:
+    def keep(self, places: Tensor, *, reallocate: bool = False) -> None:
+        """Keep the rows at some places, int64, in this order; ``reallocate`` leaves the old table."""
+        retained = self.rows[places]
+        if reallocate:
             self._table = torch.zeros_like(self._table)
-        self.put(0, kept)
+        self.write(0, retained)
         self.rows = self._table[: len(places)]

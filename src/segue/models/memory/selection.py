@@ -20,10 +20,10 @@ def top_k(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
         return largest(scores, count)
     # The largest entries lie in at most `count` groups, which are among those with the largest maxima.
     body = scores[:, : groups * GROUP].view(rows, GROUP, groups)
-    chosen = top_k(body.amax(dim=1), count)[1]
+    cells = top_k(body.amax(dim=1), count)[1]
     steps = torch.arange(0, groups * GROUP, groups, device=scores.device)
     rest = torch.arange(groups * GROUP, columns, device=scores.device).expand(rows, -1)
-    places = torch.cat([(chosen[:, :, None] + steps).flatten(1), rest], dim=1)
+    places = torch.cat([(cells[:, :, None] + steps).flatten(1), rest], dim=1)
     best, within = largest(scores.gather(1, places), count)
     return best, places.gather(1, within)
 
@@ -34,11 +34,11 @@ def largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
         return torch.topk(scores, count, sorted=False)
     # NumPy selects values without branches: a read takes half the time of torch.topk.
     values, rest = scores.numpy(), scores.shape[-1] - count
-    least = np.partition(values, rest)[..., rest, None]
-    found = np.flatnonzero(values >= least)
-    if len(found) != least.size * count:  # equal values
-        found = np.argpartition(values, rest)[..., rest:]
-    places = torch.from_numpy(found % scores.shape[-1]).view(*scores.shape[:-1], count)
+    threshold = np.partition(values, rest)[..., rest, None]
+    indices = np.flatnonzero(values >= threshold)
+    if len(indices) != threshold.size * count:  # equal values
+        indices = np.argpartition(values, rest)[..., rest:]
+    places = torch.from_numpy(indices % scores.shape[-1]).view(*scores.shape[:-1], count)
     return scores.gather(-1, places), places
 
 
@@ -54,13 +54,13 @@ def cell_members(height: int, width: int, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def far_apart(length: int, radius: int, device: torch.device) -> Tensor:
+def distance_bias(length: int, radius: int, device: torch.device) -> Tensor:
     """-inf where two places on an axis are more than a radius apart, else 0; (length, length), float32.
 
     It is kept for the next frames, and nobody may change it.
     """
     with torch.inference_mode(False):  # training takes it, too
         places = torch.arange(length, device=device)
-        far = (places[:, None] - places).abs() > radius
-        zeros = torch.zeros(far.shape, dtype=torch.float32, device=device)
-        return zeros.masked_fill_(far, -torch.inf)
+        is_distant = (places[:, None] - places).abs() > radius
+        zeros = torch.zeros(is_distant.shape, dtype=torch.float32, device=device)
+        return zeros.masked_fill_(is_distant, -torch.inf)

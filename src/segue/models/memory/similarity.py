@@ -59,16 +59,16 @@ def keys_of(rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def potentiate(
-    rows: Tensor, selection: Tensor, chosen: Tensor, present: Sequence[int]
+    rows: Tensor, selection: Tensor, selected: Tensor, present: Sequence[int]
 ) -> tuple[Tensor, list[Tensor]]:
-    """Make prototypes of N candidates at ``chosen`` places (XMem, section 3.3).
+    """Make prototypes of N candidates at ``selected`` places (XMem, section 3.3).
 
     Candidates have rows (N, 2C+1) and selections (N, C); of the last ``present`` ones each group of objects
     has values. Returns rows of the prototypes, and for each group the weights (p, n) of its candidates.
     """
     key, shrinkage = keys_of(rows)
-    scores = query_rows(key[chosen], "anisotropic", selection[chosen]) @ rows.T
+    scores = query_rows(key[selected], "anisotropic", selection[selected]) @ rows.T
     starts = [len(rows) - count for count in present]
     strengths = scores[:, starts[0] :].softmax(1) @ shrinkage[starts[0] :]
-    weights = [scores[chosen >= start][:, start:].softmax(1) for start in starts]
-    return key_rows(key[chosen], "anisotropic", shrinkage=strengths), weights
+    weights = [scores[selected >= start][:, start:].softmax(1) for start in starts]
+    return key_rows(key[selected], "anisotropic", shrinkage=strengths), weights

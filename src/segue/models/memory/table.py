@@ -20,7 +20,7 @@ from segue.inference.running import own_precision
 from segue.inference.threads import run_each
 from segue.models.memory.rounded import RoundedKeys
 from segue.models.memory.rows import Rows
-from segue.models.memory.selection import cell_members, far_apart, largest, top_k
+from segue.models.memory.selection import cell_members, distance_bias, largest, top_k
 from segue.models.memory.similarity import MemorySimilarity, key_rows, potentiate, query_rows
 from segue.state import Checkpointable, checkpointed
 from segue.types import MemoryPolicy
@@ -31,7 +31,7 @@ RESERVE_BYTES = 1 << 30
 SPARSE_COUNTS = 2.0
 """For how many positions each of the sparse ones far from all objects counts; with 4, background wins."""
 
-FRESH = 1e-7
+INITIAL_LIFE = 1e-7
 """Age of a new row, so that usage over age exists before the first read."""
 
 BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 27}
@@ -70,13 +70,13 @@ class Readable:
         index: places of the rows, (N,), int64, ascending; None for all.
         starts: where the rows of each frame begin among them, and their number.
         last: place of the frame that was written last.
-        far: what masks the rows of the last frame outside its window, by row and by column of the query.
+        distance_biases: masks rows of the last frame outside its window, by row and column of the query.
     """
 
     index: Tensor | None
     starts: list[int]
     last: int
-    far: tuple[Tensor, Tensor] | None
+    distance_biases: tuple[Tensor, Tensor] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ class MemoryTable(Checkpointable):
         ``dense_radius``.
         """
         positions = key.shape[2] * key.shape[3]
-        before = self._by_time()[-1] if isinstance(values, Changes) else 0
+        last_slot = self._by_time()[-1] if isinstance(values, Changes) else 0
         if self.frames and not self.frames[-1].kept:  # the previous frame
             self.frames = self.frames[:-1]
             for name, table in self._tables.items():
@@ -222,22 +222,22 @@ class MemoryTable(Checkpointable):
         if isinstance(values, Changes):
             for i, ((top, left), part) in zip(ids, values.parts, strict=True):
                 table = self._tables[f"value.{i}"]
-                table.copy(len(table.rows) - (len(self.frames) - before) * positions, positions)
+                table.copy(len(table.rows) - (len(self.frames) - last_slot) * positions, positions)
                 last = table.rows[-positions:].view(*self._grid, -1)
                 last[top : top + part.shape[1], left : left + part.shape[2]] = part.permute(1, 2, 0)
         else:
             for i, value in zip(ids, values, strict=True):
                 rows[f"value.{i}"] = value.flatten(1).T
         frames = len(self.frames)
-        for name, fresh in rows.items():
-            size = len(fresh)
+        for name, new_rows in rows.items():
+            size = len(new_rows)
             if name not in self._tables:
-                self._tables[name] = self._new_table(fresh)
+                self._tables[name] = self._new_table(new_rows)
                 if slot < frames:  # frames behind it have no value of a new object
-                    self._tables[name].put((frames - 1) * size, torch.zeros_like(fresh))
+                    self._tables[name].write((frames - 1) * size, torch.zeros_like(new_rows))
             table = self._tables[name]
             end = max(len(table.rows), frames * size)  # a new table has nothing of the other frames
-            table.put(end - (frames - slot) * size, fresh)
+            table.write(end - (frames - slot) * size, new_rows)
         self.frames[slot : slot + 1] = [frame]
 
     def read(
@@ -264,10 +264,10 @@ class MemoryTable(Checkpointable):
         if self.received is None:
             self.received = torch.zeros_like(self._tables["use"].rows)
         groups = self._groups(ids)
-        chosen: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
+        selected: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
         asking = cell_members(height, width, query.device) if "coarse" in self._tables else None
         cells = None if asking is None else query[asking]
-        asked = query if cells is None else cells.mean(1)
+        coarse_query = query if cells is None else cells.mean(1)
         table = self._tables["keys" if cells is None else "coarse"]
         cell = 1 if cells is None else 2
         at = at[0] // cell, at[1] // cell
@@ -280,14 +280,14 @@ class MemoryTable(Checkpointable):
                 keys = keys[readable.index]
             count = len(keys) if readable.index is None else len(readable.index)
             size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // count, BLOCK_ROWS)
-            if readable.far is not None:  # whole rows of the query
+            if readable.distance_biases is not None:  # whole rows of the query
                 size = max(size // (width // cell), 1) * (width // cell)
-            for start in range(0, len(asked), size):
+            for start in range(0, len(coarse_query), size):
                 block = slice(start, start + size)
-                affinity = asked[block] @ keys.T if rounded is None else rounded(block)
+                affinity = coarse_query[block] @ keys.T if rounded is None else rounded(block)
                 for number, group in enumerate(groups):
                     scores = affinity[:, group.skipped :]
-                    if group.absent or readable.far is not None:
+                    if group.absent or readable.distance_biases is not None:
                         scores = scores if len(groups) == 1 else scores.clone()
                         scores = self._masked(scores, group, readable, start)
                     if cells is None or asking is None:
@@ -302,8 +302,8 @@ class MemoryTable(Checkpointable):
                     else:
                         if isinstance(places, slice):
                             places = torch.arange(*places.indices(len(query)))
-                        chosen.setdefault(number, []).append((weights, index, places))
-            for number, parts in chosen.items():
+                        selected.setdefault(number, []).append((weights, index, places))
+            for number, parts in selected.items():
                 assert within is not None
                 weights, index, at_places = (torch.cat(column) for column in zip(*parts, strict=True))
                 self._gather_within(weights, index, at_places, groups[number], ids, out, within.flatten(1))
@@ -339,10 +339,12 @@ class MemoryTable(Checkpointable):
             self.frames, self._tables = [], {}
             return
         first = min(self.objects.values())
-        self._keep_frames([n for n, frame in enumerate(self.frames) if frame.number >= first], anew=True)
+        self._keep_frames(
+            [n for n, frame in enumerate(self.frames) if frame.number >= first], reallocate=True
+        )
         long = max(self._prototypes(f"value.{i}") for i in self.objects)
-        kept = torch.arange(self.long - long, self.long, device=self._tables["keys"].rows.device)
-        self.keep_long(kept, anew=True)
+        keep_indices = torch.arange(self.long - long, self.long, device=self._tables["keys"].rows.device)
+        self.keep_long(keep_indices, reallocate=True)
 
     def temporary(self) -> list[int]:
         """Places of the frames that make room first, from old to new: those that are not pinned."""
@@ -358,65 +360,71 @@ class MemoryTable(Checkpointable):
         Prototypes are the rows of largest usage, read from all that is replaced ("potentiation").
         """
         temporary = self.temporary()
-        moved = temporary[: len(temporary) - recent]
-        if not moved:
+        compressed_frames = temporary[: len(temporary) - recent]
+        if not compressed_frames:
             return
         with own_precision(self._tables["keys"].rows.device):
             keys = self._tables["keys"].rows
-            places = self._rows_of(moved).to(keys.device)
+            places = self._rows_of(compressed_frames).to(keys.device)
             usage = self.usage()[self.long + places]
-            chosen = usage.topk(min(prototypes, len(usage)), sorted=True).indices
+            prototype_indices = usage.topk(min(prototypes, len(usage)), sorted=True).indices
             if not self.official:
                 # Those that a later group has values for come last, as its rows do.
-                chosen = chosen.sort().values
-            own = {i: self._own_among(i, moved, recent) for i in self.objects}
-            counts = list(dict.fromkeys(len(frames) for frames in own.values()))
+                prototype_indices = prototype_indices.sort().values
+            frames_of = {i: self._own_among(i, compressed_frames, recent) for i in self.objects}
+            counts = list(dict.fromkeys(len(frames) for frames in frames_of.values()))
             rows, shares = potentiate(
                 keys[self.long + places],
                 self._tables["selection"].rows[places],
-                chosen,
+                prototype_indices,
                 [count * self.positions for count in counts],
             )
             weights = dict(zip(counts, shares, strict=True))
-            made = {}
-            for i, frames in own.items():
+            prototype_values = {}
+            for i, frames in frames_of.items():
                 values = self._tables[f"value.{i}"].rows
-                taken = values[self._prototypes(f"value.{i}") + self._rows_of(frames).to(values.device)]
-                made[i] = weights[len(frames)].to(values.dtype) @ taken
-            self._keep_frames([n for n in range(len(self.frames)) if n not in moved], recent=recent)
-            self._append_long(rows, made)
+                frame_values = values[
+                    self._prototypes(f"value.{i}") + self._rows_of(frames).to(values.device)
+                ]
+                prototype_values[i] = weights[len(frames)].to(values.dtype) @ frame_values
+            self._keep_frames(
+                [n for n in range(len(self.frames)) if n not in compressed_frames], recent=recent
+            )
+            self._append_long(rows, prototype_values)
 
-    def keep_long(self, kept: Tensor, *, anew: bool = False) -> None:
+    def keep_long(self, keep_indices: Tensor, *, reallocate: bool = False) -> None:
         """Keep the prototypes at some places, int64, ascending, and remove the others."""
         long = self.long
-        if len(kept) == long:
+        if len(keep_indices) == long:
             return
         for name, table in self._tables.items():
-            if before := self._prototypes(name):
-                own = kept[kept >= long - before] - (long - before)
-                rest = torch.arange(before, len(table.rows), device=kept.device)
-                table.keep(torch.cat([own, rest]), anew=anew)
+            if num_prototypes := self._prototypes(name):
+                retained = keep_indices[keep_indices >= long - num_prototypes] - (long - num_prototypes)
+                rest = torch.arange(num_prototypes, len(table.rows), device=keep_indices.device)
+                table.keep(torch.cat([retained, rest]), reallocate=reallocate)
 
     def _rows(self, key: Tensor, shrinkage: Tensor | None, penalty: float) -> dict[str, Tensor]:
         """The rows written for a key (1, C, h, w)."""
-        own = None if shrinkage is None else shrinkage[0].flatten(1).T
-        rows = {"keys": key_rows(key[0].flatten(1).T, self.similarity, shrinkage=own, penalty=penalty)}
+        shrinkage_row = None if shrinkage is None else shrinkage[0].flatten(1).T
+        rows = {
+            "keys": key_rows(key[0].flatten(1).T, self.similarity, shrinkage=shrinkage_row, penalty=penalty)
+        }
         if self.coarse_above is not None and self.top_k is not None and len(rows["keys"]) > self.coarse_above:
             pooled = F.avg_pool2d(key.float(), 2)[0].flatten(1).T
             rows["coarse"] = key_rows(pooled, self.similarity, penalty=penalty)
-        fresh = torch.zeros(len(rows["keys"]), device=key.device)
-        return rows | {"use": fresh, "life": fresh + FRESH}
+        zeros = torch.zeros(len(rows["keys"]), device=key.device)
+        return rows | {"use": zeros, "life": zeros + INITIAL_LIFE}
 
     def _thin(self, keys: Tensor, occupied: Tensor | None, radius: int) -> Tensor:
         """Which positions of a frame are read, (h*w,), bool; sparse ones get a larger affinity, in place."""
         if occupied is None or not occupied.any():
             return torch.ones(len(keys), dtype=torch.bool, device=keys.device)
-        near = F.max_pool2d(occupied[None].float(), 2 * radius + 1, 1, radius)[0] > 0
-        one_in_four = torch.zeros_like(near)
+        is_near = F.max_pool2d(occupied[None].float(), 2 * radius + 1, 1, radius)[0] > 0
+        one_in_four = torch.zeros_like(is_near)
         one_in_four[::2, ::2] = True
-        sparse = (one_in_four & ~near).flatten()
+        sparse = (one_in_four & ~is_near).flatten()
         keys[sparse, -1] -= math.log(SPARSE_COUNTS) * math.sqrt(keys.shape[1] - 1)
-        return near.flatten() | sparse
+        return is_near.flatten() | sparse
 
     def _prototypes(self, name: str) -> int:
         """Rows of a table before those of frames; coarse keys, which are fewer, have none."""
@@ -427,9 +435,9 @@ class MemoryTable(Checkpointable):
         """A table for rows like these, which a processor provides with memory only as it fills."""
         if self.memory_frames is None or self.policy == "all":
             return Rows()
-        most = (self.memory_frames + 1) * len(rows)
-        fits = rows.device.type == "cpu" and self.nbytes + most * rows[0].nbytes <= RESERVE_BYTES
-        return Rows(most if fits else 0, most)
+        max_rows = (self.memory_frames + 1) * len(rows)
+        fits = rows.device.type == "cpu" and self.nbytes + max_rows * rows[0].nbytes <= RESERVE_BYTES
+        return Rows(max_rows if fits else 0, max_rows)
 
     def _by_time(self) -> list[int]:
         """Places of the frames from old to new."""
@@ -454,32 +462,38 @@ class MemoryTable(Checkpointable):
         means = self.usage()[self.long :].view(end, -1).mean(1).tolist()
         return min(candidates, key=means.__getitem__)
 
-    def _keep_frames(self, kept: Sequence[int], *, recent: int | None = None, anew: bool = False) -> None:
+    def _keep_frames(
+        self, keep_indices: Sequence[int], *, recent: int | None = None, reallocate: bool = False
+    ) -> None:
         """Keep the frames at some places; with ``recent`` and ``official``, values as XMem's release does."""
-        if len(kept) == len(self.frames):
+        if len(keep_indices) == len(self.frames):
             return
         places: dict[str, list[int]] = {}
         entered: dict[int, int] = {}
         if self.official and recent is not None:
             for i in self.objects:
-                own = self._official_frames(i, recent)
-                missing = len(kept) - len(own)
-                places[f"value.{i}"] = [0] * missing + own
-                entered[i] = self.frames[kept[missing]].number
+                object_frames = self._official_frames(i, recent)
+                missing = len(keep_indices) - len(object_frames)
+                places[f"value.{i}"] = [0] * missing + object_frames
+                entered[i] = self.frames[keep_indices[missing]].number
         for name, table in self._tables.items():
-            before = self._prototypes(name)
+            num_prototypes = self._prototypes(name)
             rows = torch.arange(len(table.rows), device=table.rows.device)
-            by_frame = rows[before:].view(len(self.frames), -1)
-            chosen = [by_frame[place] for place in places.get(name, kept)]
-            table.keep(torch.cat([rows[:before], *chosen]), anew=anew)
+            by_frame = rows[num_prototypes:].view(len(self.frames), -1)
+            frame_rows = [by_frame[place] for place in places.get(name, keep_indices)]
+            table.keep(torch.cat([rows[:num_prototypes], *frame_rows]), reallocate=reallocate)
         for i, number in entered.items():
             self.objects[i] = number
-        self.frames = [self.frames[n] for n in kept]
+        self.frames = [self.frames[n] for n in keep_indices]
 
     def _official_frames(self, i: int, recent: int) -> list[int]:
         """The frames whose values of an object XMem's release keeps; they move to the last frames."""
-        own = [n for n in self._by_time() if self.frames[n].number >= self.objects[i]]
-        return [own[0], *own[len(own) - recent :]] if len(own) >= recent + 2 else own
+        object_frames = [n for n in self._by_time() if self.frames[n].number >= self.objects[i]]
+        return (
+            [object_frames[0], *object_frames[len(object_frames) - recent :]]
+            if len(object_frames) >= recent + 2
+            else object_frames
+        )
 
     def _groups(self, ids: Sequence[int]) -> list[ReadGroup]:
         """Objects that read the same rows."""
@@ -498,19 +512,19 @@ class MemoryTable(Checkpointable):
         height, width = self._grid[0] // cell, self._grid[1] // cell
         count = height * width
         frames = len(self.frames)
-        starts, index, far = list(range(0, (frames + 1) * count, count)), None, None
+        starts, index, distance_biases = list(range(0, (frames + 1) * count, count)), None, None
         place = torch.arange(count, device=self._tables["keys"].rows.device)
         last = self._by_time()[-1]
         if cell == 1 and "read" in self._tables:
-            chosen = self._tables["read"].rows.view(frames, count)
-            starts = [0, *chosen.sum(1).cumsum(0).tolist()]
-            index, place = chosen.flatten().nonzero().flatten(), place[chosen[last]]
+            is_read = self._tables["read"].rows.view(frames, count)
+            starts = [0, *is_read.sum(1).cumsum(0).tolist()]
+            index, place = is_read.flatten().nonzero().flatten(), place[is_read[last]]
         if self.last_window is not None:
             reach = self.last_window // cell
-            rows = far_apart(height, reach, place.device)[at[0] : at[0] + size[0]]
-            columns = far_apart(width, reach, place.device)[at[1] : at[1] + size[1]]
-            far = rows[:, place // width], columns[:, place % width]
-        return Readable(index, starts, last, far)
+            rows = distance_bias(height, reach, place.device)[at[0] : at[0] + size[0]]
+            columns = distance_bias(width, reach, place.device)[at[1] : at[1] + size[1]]
+            distance_biases = rows[:, place // width], columns[:, place % width]
+        return Readable(index, starts, last, distance_biases)
 
     def _keys_by_frames(self, readable: Readable) -> dict[tuple[int, ...], Callable[[], Tensor]]:
         """The keys that are read of kept frames, and of the last one, by the numbers of the frames."""
@@ -520,10 +534,13 @@ class MemoryTable(Checkpointable):
             places = slice(starts[first], starts[last])
             return rows[places] if index is None else rows[index[places]]
 
-        numbers, kept = [frame.number for frame in self.frames], sum(frame.kept for frame in self.frames)
+        numbers, num_permanent = (
+            [frame.number for frame in self.frames],
+            sum(frame.kept for frame in self.frames),
+        )
         return {
             tuple(numbers[first:last]): functools.partial(part, first, last)
-            for first, last in ((0, kept), (kept, len(numbers)))
+            for first, last in ((0, num_permanent), (num_permanent, len(numbers)))
             if first < last
         }
 
@@ -534,8 +551,8 @@ class MemoryTable(Checkpointable):
         for n in group.absent:
             frames[:, starts[n] : starts[n + 1]] = -torch.inf
         # Where the frame with the window is all that there is to read, it is read whole.
-        if readable.far is not None and len(self.frames) - len(group.absent) > 1:
-            rows, columns = readable.far
+        if readable.distance_biases is not None and len(self.frames) - len(group.absent) > 1:
+            rows, columns = readable.distance_biases
             windowed = frames[:, starts[readable.last] : starts[readable.last + 1]]
             by_row = windowed.unflatten(0, (-1, len(columns)))
             begin = start // len(columns)
@@ -557,13 +574,13 @@ class MemoryTable(Checkpointable):
         """Weights (4 Q, k) and places of the top-k among the cells that match best at half resolution."""
         members = cell_members(*self._grid, scores.device)
         present = (len(self.frames) - len(group.absent)) * len(members)
-        wanted = min(max(self.coarse_cells, -(-(self.top_k or 0) // 4)), present)
-        chosen = top_k(scores, wanted)[1]
-        frame_starts = chosen // len(members) * members.numel()
-        candidates = (members[chosen % len(members)] + frame_starts[:, :, None]).flatten(1)
+        num_cells = min(max(self.coarse_cells, -(-(self.top_k or 0) // 4)), present)
+        cell_indices = top_k(scores, num_cells)[1]
+        frame_starts = cell_indices // len(members) * members.numel()
+        candidates = (members[cell_indices % len(members)] + frame_starts[:, :, None]).flatten(1)
         keys = self._tables["keys"].rows
         fine = cells @ F.embedding(candidates, keys).transpose(1, 2)
-        best, place = largest(fine, min(self.top_k or 0, 4 * wanted))
+        best, place = largest(fine, min(self.top_k or 0, 4 * num_cells))
         index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
         return best.softmax(2).flatten(0, 1), index.flatten(0, 1)
 
@@ -594,11 +611,11 @@ class MemoryTable(Checkpointable):
         """Write weighted values into places of the output (K, P, Cv)."""
         for i in group.members:
             values = self._tables[f"value.{i}"].rows
-            own = weights.to(values.dtype)
+            sample_weights = weights.to(values.dtype)
             out[ids.index(i), places] = (
-                own @ values
+                sample_weights @ values
                 if index is None
-                else F.embedding_bag(index, values, per_sample_weights=own, mode="sum")
+                else F.embedding_bag(index, values, per_sample_weights=sample_weights, mode="sum")
             )
 
     def _gather_within(
@@ -609,31 +626,31 @@ class MemoryTable(Checkpointable):
         group: ReadGroup,
         ids: Sequence[int],
         out: Tensor,
-        wanted: Tensor,
+        mask: Tensor,
     ) -> None:
-        """Write weighted values into ``wanted`` places, (K, P), bool, of the output (K, P, Cv)."""
+        """Write weighted values into ``mask`` places, (K, P), bool, of the output (K, P, Cv)."""
 
         def gather(i: int) -> None:
             values, number = self._tables[f"value.{i}"].rows, ids.index(i)
-            some = wanted[number, places].nonzero().flatten()
-            own = weights[some].to(values.dtype)
-            found = F.embedding_bag(index[some], values, per_sample_weights=own, mode="sum")
-            out[number, places[some]] = found
+            some = mask[number, places].nonzero().flatten()
+            sample_weights = weights[some].to(values.dtype)
+            gathered = F.embedding_bag(index[some], values, per_sample_weights=sample_weights, mode="sum")
+            out[number, places[some]] = gathered
 
         run_each(gather, group.members)
 
-    def _own_among(self, i: int, moved: Sequence[int], recent: int) -> list[int]:
+    def _own_among(self, i: int, compressed_frames: Sequence[int], recent: int) -> list[int]:
         """The replaced frames whose values make the prototypes of an object."""
-        own = [n for n in self._by_time() if self.frames[n].number >= self.objects[i]]
-        if not self.official or len(own) == len(self.frames):
-            return [n for n in moved if n in own]
-        return own[1 : len(own) - recent] if len(own) > recent + 2 else []
+        object_frames = [n for n in self._by_time() if self.frames[n].number >= self.objects[i]]
+        if not self.official or len(object_frames) == len(self.frames):
+            return [n for n in compressed_frames if n in object_frames]
+        return object_frames[1 : len(object_frames) - recent] if len(object_frames) > recent + 2 else []
 
     def _append_long(self, rows: Tensor, values: dict[int, Tensor]) -> None:
         """Add prototypes: their keys, and the values of objects, which have the last ones."""
-        fresh = torch.zeros(len(rows), device=rows.device)
-        own = {f"value.{i}": made for i, made in values.items()}
-        for name, new in {"keys": rows, "use": fresh, "life": fresh + FRESH, **own}.items():
+        zeros = torch.zeros(len(rows), device=rows.device)
+        object_rows = {f"value.{i}": prototype for i, prototype in values.items()}
+        for name, new in {"keys": rows, "use": zeros, "life": zeros + INITIAL_LIFE, **object_rows}.items():
             self._tables[name].insert(self._prototypes(name), new)
 
     def _rows_of(self, frames: Sequence[int]) -> Tensor:

@@ -24,7 +24,7 @@ from segue.models.base import (
     shared_image,
 )
 from segue.models.geometry import ResizePadGeometry, unpad
-from segue.models.memory.components import EVEN, LIKELY, suppress_distant_components
+from segue.models.memory.components import EVEN, LIKELY_LOGIT, suppress_distant_components
 from segue.models.memory.memory import Memory
 from segue.models.memory.table import MemoryTable
 from segue.models.memory.window import Window
@@ -60,7 +60,7 @@ class FramePlan:
         window: the part of the image in which objects are predicted; None for all of it.
     """
 
-    given: FramePrompts | None
+    prompts: FramePrompts | None
     ids: tuple[int, ...]
     keep: bool
     corrects: bool = False
@@ -81,7 +81,7 @@ class Prediction:
     """
 
     pixels: npt.NDArray[Any]
-    asked: FramePlan
+    requested_plan: FramePlan
     plan: FramePlan
     views: Views
     logits: Tensor | None
@@ -165,7 +165,7 @@ class MemoryTracker(Checkpointable):
 
     @property
     def requires_update(self) -> bool:
-        return bool(self.ids) and (self.schedule.include_last or self._is_due)
+        return bool(self.ids) and (self.schedule.include_last or self._keeps_frame)
 
     @property
     def since_memory(self) -> int:
@@ -173,7 +173,7 @@ class MemoryTracker(Checkpointable):
         return self._seen - self._last_memory
 
     @property
-    def _is_due(self) -> bool:
+    def _keeps_frame(self) -> bool:
         """Whether the next frame becomes permanent memory without prompts."""
         return self.since_memory >= self.schedule.mem_every
 
@@ -187,35 +187,39 @@ class MemoryTracker(Checkpointable):
             self._last_memory = self._seen
         self._seen += 1
 
-    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
-        ids = self.ids if given is None else tuple(sorted({*self.ids, *given.ids}))
-        keep = given is not None or self._is_due
+    def step(self, image: Image, prompts: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
+        ids = self.ids if prompts is None else tuple(sorted({*self.ids, *prompts.ids}))
+        keep = prompts is not None or self._keeps_frame
         geometry = self.geometry(image.shape[:2])
-        wanted = bool(self.ids) and predict and (given is None or self.needs_prediction(given))
-        corrects = given is not None and {*given.ids} <= given.corrected
-        look = self._predict_frame(image, geometry, FramePlan(given, ids, keep, corrects), wanted=wanted)
-        plan = look.plan
-        if given is None:
-            assert look.logits is not None
-            tracked, seen = self.merge(look.logits, geometry)
+        needs_prediction = bool(self.ids) and predict and (prompts is None or self.needs_prediction(prompts))
+        corrects = prompts is not None and {*prompts.ids} <= prompts.corrected
+        prediction = self._predict_frame(
+            image, geometry, FramePlan(prompts, ids, keep, corrects), predict=needs_prediction
+        )
+        plan = prediction.plan
+        if prompts is None:
+            assert prediction.logits is not None
+            tracked, probabilities = self.merge(prediction.logits, geometry)
         else:
-            seen, shown = self._merge(look.logits, given, geometry, ids)
-            tracked = TrackOutput(ids, shown, predicted=self._not_given(look.logits, given, geometry))
-        before = None if self.schedule.max_jump is None else seen[1:] > 0.5
+            probabilities, output = self._merge(prediction.logits, prompts, geometry, ids)
+            tracked = TrackOutput(
+                ids, output, predicted=self._predict_unprompted(prediction.logits, prompts, geometry)
+            )
+        previous_masks = None if self.schedule.max_jump is None else probabilities[1:] > 0.5
         if plan.keep and self._dense_radius is not None:
-            touched = F.max_pool2d(seen[1:].amax(0, keepdim=True), self.network.read_stride)[0] > 0.5
+            touched = F.max_pool2d(probabilities[1:].amax(0, keepdim=True), self.network.read_stride)[0] > 0.5
             plan = replace(plan, occupied=touched)
-        masks = seen[1:].to(self._setup.dtype)
+        masks = probabilities[1:].to(self._setup.dtype)
         if not self.network.masks_in_padding:
             masks = geometry.pad(unpad(masks, geometry.working))
         if plan.window is not None:
             masks = plan.window.cut(masks)
         entries = [
             self.encode_masks(view, query, masks.flip(-1) if view else masks, plan)
-            for view, query in enumerate(look.views)
+            for view, query in enumerate(prediction.views)
         ]
         with self.changing("writing the memory"):
-            self.ids, self._previous_masks, self._peeked = ids, before, None
+            self.ids, self._previous_masks, self._peeked = ids, previous_masks, None
             for memory in self.memories:
                 memory.commit()
             for view, entry in enumerate(entries):
@@ -223,11 +227,11 @@ class MemoryTracker(Checkpointable):
             self.finish(plan)
         return tracked
 
-    def _not_given(
-        self, logits: Tensor | None, given: FramePrompts, geometry: ResizePadGeometry
+    def _predict_unprompted(
+        self, logits: Tensor | None, prompts: FramePrompts, geometry: ResizePadGeometry
     ) -> PredictedObjects | None:
         """The objects that are as predicted by their log-odds (K, h, w), where others are given."""
-        rows = [row for row, i in enumerate(self.ids) if i not in given.ids]
+        rows = [row for row, i in enumerate(self.ids) if i not in prompts.ids]
         if logits is None or not rows:
             return None
         ids = tuple(self.ids[row] for row in rows)
@@ -235,10 +239,10 @@ class MemoryTracker(Checkpointable):
 
     def peek(self, image: Image) -> TrackOutput:
         geometry = self.geometry(image.shape[:2])
-        plan = FramePlan(None, self.ids, keep=self._is_due)
-        look = self._peeked = self._predict_frame(image, geometry, plan, wanted=True)
-        assert look.logits is not None
-        return self.merge(look.logits, geometry)[0]
+        plan = FramePlan(None, self.ids, keep=self._keeps_frame)
+        prediction = self._peeked = self._predict_frame(image, geometry, plan, predict=True)
+        assert prediction.logits is not None
+        return self.merge(prediction.logits, geometry)[0]
 
     def forget(self, ids: Collection[int]) -> None:
         if not set(ids) & set(self.ids):
@@ -256,15 +260,15 @@ class MemoryTracker(Checkpointable):
 
     def encode(self, pixels: npt.NDArray[Any], window: Window | None = None) -> Views:
         """Query features of each view of an image (h, w, 3) or a window of it."""
-        moved = to_device(torch.from_numpy(pixels), self._setup.device)
-        prepared = self.network.prepare(moved).to(self._setup.dtype)
+        on_device = to_device(torch.from_numpy(pixels), self._setup.device)
+        prepared = self.network.prepare(on_device).to(self._setup.dtype)
         if window is not None:
             prepared = window.cut(prepared)
         view = prepared.contiguous(memory_format=torch.channels_last)
         views = [view] if len(self.memories) == 1 else [view, view.flip(-1)]
         return list(map(self.network.encode_query, views))
 
-    def needs_prediction(self, given: FramePrompts) -> bool:
+    def needs_prediction(self, prompts: FramePrompts) -> bool:
         """Whether objects are predicted on a frame with given masks, before those are merged in."""
         return True
 
@@ -284,11 +288,11 @@ class MemoryTracker(Checkpointable):
     def read(self, view: int, query: QueryFeatures, ids: Sequence[int], plan: FramePlan) -> Tensor:
         """Values (K, Cv, h, w) that objects read from a view."""
         at = (0, 0) if plan.window is None else plan.window.at(self.network.read_stride)
-        within = self.wanted(ids, plan)
+        within = self.read_mask(ids, plan)
         readout = self.memories[view].read(query.key, ids, query.selection, at=at, within=within)
         return readout.to(self._setup.dtype)
 
-    def wanted(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
+    def read_mask(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
         """Where :meth:`decode` uses what each object reads, (K, h, w), bool; None for everywhere."""
         return None
 
@@ -308,22 +312,24 @@ class MemoryTracker(Checkpointable):
     def merge(self, logits: Tensor, geometry: ResizePadGeometry) -> tuple[TrackOutput, Tensor]:
         """The result of log-odds (K, h, w) of a frame, and its probabilities (K+1, H', W') for the memory."""
         to_probabilities = self.class_probabilities()
-        seen = to_probabilities(logits, geometry.padded)
+        probabilities = to_probabilities(logits, geometry.padded)
         expand = functools.partial(to_image, geometry=geometry, to_probabilities=to_probabilities)
-        whole = functools.partial(object_logits, geometry=geometry)
-        return TrackOutput(self.ids, geometry.to_image(seen), logits, expand, logits=whole), seen
+        full_logits = functools.partial(object_logits, geometry=geometry)
+        return TrackOutput(
+            self.ids, geometry.to_image(probabilities), logits, expand, logits=full_logits
+        ), probabilities
 
     def merge_masks(
-        self, predicted: Tensor | None, ids: Sequence[int], mask: Tensor, given: Sequence[int]
+        self, predicted: Tensor | None, ids: Sequence[int], mask: Tensor, prompted: Sequence[int]
     ) -> Tensor:
-        """Probabilities (len(ids) + 1, H, W): objects ``given`` as in ``mask`` (H, W), others as predicted.
+        """Probabilities (len(ids) + 1, H, W): ``prompted`` objects as in ``mask`` (H, W), others predicted.
 
         Inside the given masks nothing else remains; a corrected object has nothing outside its new mask (spec
         of the STCN release, "objects that appear later").
         """
         merged = torch.zeros(len(ids), *mask.shape, device=mask.device)
         for channel, i in enumerate(ids):
-            if i in given:
+            if i in prompted:
                 merged[channel] = mask == i
             elif predicted is not None:
                 merged[channel] = predicted[self.ids.index(i) + 1].masked_fill(mask > 0, 0)
@@ -374,7 +380,7 @@ class MemoryTracker(Checkpointable):
 
     def is_pinned(self, plan: FramePlan) -> bool:
         """Whether a frame makes room last: one with given masks."""
-        return plan.given is not None
+        return plan.prompts is not None
 
     def passes(self, query: QueryFeatures, objects: int) -> list[slice]:
         """Slices over the objects, as many as fit into memory together."""
@@ -382,78 +388,85 @@ class MemoryTracker(Checkpointable):
         size = max(1, self._setup.memory_limit // (PASS_BYTES_PER_PIXEL * height * width))
         return [slice(start, start + size) for start in range(0, objects, size)]
 
-    def states_of(self, view: int, name: str, ids: Sequence[int], fresh: Tensor) -> Tensor:
-        """States (K, ...) of objects by name, ``fresh`` for those that have none yet."""
-        return self.memories[view].states_of(name, ids, fresh)
+    def states_of(self, view: int, name: str, ids: Sequence[int], initial: Tensor) -> Tensor:
+        """States (K, ...) of objects by name, ``initial`` for those that have none yet."""
+        return self.memories[view].states_of(name, ids, initial)
 
     def keep_states(self, view: int, name: str, ids: Sequence[int], states: Tensor) -> None:
         """Keep states (K, ...) of objects by name; they take effect when the frame is done."""
         self.memories[view].keep_states(name, ids, states)
 
     def _predict_frame(
-        self, image: Image, geometry: ResizePadGeometry, plan: FramePlan, *, wanted: bool
+        self, image: Image, geometry: ResizePadGeometry, plan: FramePlan, *, predict: bool
     ) -> Prediction:
         """What is seen of an image; memory and states change only when the frame is done."""
         pixels, peeked = np.array(geometry.to_network(image), order="C"), self._peeked  # pixels: a copy
         # By content: a caller may fill one array with image after image.
         if peeked is not None and not np.array_equal(peeked.pixels, pixels):
             peeked = None
-        if peeked is not None and peeked.asked == plan and wanted:
+        if peeked is not None and peeked.requested_plan == plan and predict:
             return peeked
         for memory in self.memories:
             memory.discard()
-        known = {} if peeked is None else {peeked.plan.window: peeked.views}
-        if not wanted:
-            return Prediction(pixels, plan, plan, self._encoded(pixels, known, None), None)
-        # Features of the whole image, cut, leave faint traces beside the sides of a window.
-        least = EVEN if plan.keep else LIKELY
+        cached_views = {} if peeked is None else {peeked.plan.window: peeked.views}
+        if not predict:
+            return Prediction(pixels, plan, plan, self._encoded(pixels, cached_views, None), None)
+        logits = None
         for window in (*self.choose_windows(plan), None):
             inside = replace(plan, window=window)
             # What stays in memory is the whole image.
-            views = self._encoded(pixels, known, None if plan.keep else window)
-            seen = views if window is None or not plan.keep else window.part(views)
-            logits = self.predict(0, seen[0], inside)
-            if len(seen) > 1:
-                logits = (logits + self.predict(1, seen[1], inside).flip(-1)) / 2
-            if window is None:
-                break
-            if not window.is_left(logits, least):
-                logits = window.paste(logits)
+            views = self._encoded(pixels, cached_views, None if plan.keep else window)
+            logits = self._predict_within(views, inside)
+            if logits is not None:
                 break
             self.memories[0].discard()
+        assert logits is not None  # nothing leaves the whole image
         if self._previous_masks is not None and self.schedule.max_jump is not None:
             logits = suppress_distant_components(logits, self._previous_masks, self.schedule.max_jump)
         return Prediction(pixels, plan, plan if plan.keep else inside, views, logits)
 
+    def _predict_within(self, views: Views, plan: FramePlan) -> Tensor | None:
+        """Log-odds (K, h, w) of the image, predicted in the window of a plan; None if an object leaves it."""
+        window = plan.window
+        visible_views = views if window is None or not plan.keep else window.part(views)
+        logits = self.predict(0, visible_views[0], plan)
+        if len(visible_views) > 1:
+            logits = (logits + self.predict(1, visible_views[1], plan).flip(-1)) / 2
+        if window is None:
+            return logits
+        # Features of the whole image, cut, leave faint traces beside the sides of a window.
+        threshold = EVEN if plan.keep else LIKELY_LOGIT
+        return None if window.is_left(logits, threshold) else window.paste(logits)
+
     def _encoded(
-        self, pixels: npt.NDArray[Any], known: dict[Window | None, Views], window: Window | None
+        self, pixels: npt.NDArray[Any], cached_views: dict[Window | None, Views], window: Window | None
     ) -> Views:
         """Query features of an image or a window of it, made if they are not known.
 
         They are made once where several sessions take the image.
         """
-        if window not in known:
+        if window not in cached_views:
             image = shared_image()
             # Windows that are together larger than the image are cut out of its features.
             cut = image is not None and window is not None and image.takers * window.share > 1
             part = None if cut else window
             make = functools.partial(self.encode, pixels, part)
-            views = make() if image is None else image.made(self.network, (pixels.shape, part), make)
-            known[window] = window.part(views) if cut and window is not None else views
-        return known[window]
+            views = make() if image is None else image.cached(self.network, (pixels.shape, part), make)
+            cached_views[window] = window.part(views) if cut and window is not None else views
+        return cached_views[window]
 
     def _merge(
-        self, logits: Tensor | None, given: FramePrompts, geometry: ResizePadGeometry, ids: Sequence[int]
+        self, logits: Tensor | None, prompts: FramePrompts, geometry: ResizePadGeometry, ids: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
         """Prediction with given masks, padded for the memory and at the image's size for the result."""
         predicted = None
         if logits is not None:
             predicted = self.class_probabilities()(logits, geometry.padded)
-        seen = self.merge_masks(predicted, ids, geometry.mask_to_network(given.mask), given.ids)
+        probabilities = self.merge_masks(predicted, ids, geometry.mask_to_network(prompts.mask), prompts.ids)
         if not geometry.resizes or self.reports_network_masks:
-            return seen, geometry.to_image(seen)
+            return probabilities, geometry.to_image(probabilities)
         predicted = None if predicted is None else geometry.to_image(predicted)
-        return seen, self.merge_masks(predicted, ids, given.mask, given.ids)
+        return probabilities, self.merge_masks(predicted, ids, prompts.mask, prompts.ids)
 
 
 def upsample_then_aggregate(logits: Tensor, size: Shape, *, aggregate: Callable[[Tensor], Tensor]) -> Tensor:

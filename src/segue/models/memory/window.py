@@ -19,7 +19,7 @@ ALIGNED = 16
 BAND = 8
 """Pixels beside a side of a window in which an object leaves it."""
 
-LARGEST = 0.8
+MAX_WINDOW_SHARE = 0.8
 """A window of a larger part of the image saves too little."""
 
 OUTSIDE = -10.0
@@ -42,11 +42,11 @@ class Window:
         planes: BoolArray = masks.numpy()  # NumPy takes a tenth of the time
         down, across = np.asarray(planes.any(2)), np.asarray(planes.any(1))
         image = down.shape[1], across.shape[1]
-        is_there = np.asarray(down.any(1))
-        spans = zip(*_spans(down, margin), *_spans(across, margin), is_there, strict=True)
+        has_row = np.asarray(down.any(1))
+        spans = zip(*_spans(down, margin), *_spans(across, margin), has_row, strict=True)
         windows: list[Window | None] = []
-        for top, height, left, width, is_seen in spans:
-            saves = is_seen and height * width <= LARGEST * image[0] * image[1]
+        for top, height, left, width, is_visible in spans:
+            saves = is_visible and height * width <= MAX_WINDOW_SHARE * image[0] * image[1]
             windows.append(cls(top, left, height, width, image) if saves else None)
         return windows
 
@@ -59,14 +59,14 @@ class Window:
         """Row and column of its first position at a stride."""
         return self.top // stride, self.left // stride
 
-    def cut(self, planes: Tensor, whole: Window | None = None) -> Tensor:
+    def cut(self, planes: Tensor, full: Window | None = None) -> Tensor:
         """The part inside of planes (..., h, w) at some stride, a view.
 
-        The planes are those of the image, or of another window, ``whole``, that holds this one.
+        The planes are those of the image, or of another window, ``full``, that holds this one.
         """
-        whole = whole or Window(0, 0, *self.image, self.image)
-        stride = whole.height // planes.shape[-2]
-        top, left = (self.top - whole.top) // stride, (self.left - whole.left) // stride
+        full = full or Window(0, 0, *self.image, self.image)
+        stride = full.height // planes.shape[-2]
+        top, left = (self.top - full.top) // stride, (self.left - full.left) // stride
         return planes[..., top : top + self.height // stride, left : left + self.width // stride]
 
     def without_edge(self, edge: int) -> Window:
@@ -94,11 +94,11 @@ class Window:
         sides = (self.left // stride, right // stride, self.top // stride, below // stride)
         return F.pad(logits, sides, value=OUTSIDE)
 
-    def is_left(self, logits: Tensor, least: float) -> bool:
-        """Whether log-odds (K, h, w) of the window exceed ``least`` near a side inside the image."""
+    def is_left(self, logits: Tensor, threshold: float) -> bool:
+        """Whether log-odds (K, h, w) of the window exceed ``threshold`` near a side inside the image."""
         highest = logits.amax(0)
         self.without_edge(BAND).cut(highest, self).fill_(OUTSIDE)
-        return bool(highest.amax() > least)
+        return bool(highest.amax() > threshold)
 
 
 def _spans(inside: BoolArray, margin: int) -> tuple[list[int], list[int]]:

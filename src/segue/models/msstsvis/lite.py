@@ -73,7 +73,7 @@ LITE_SIZE = Size(
 class DecodedTubes(Decoded):
     """Queries after every decoder layer, and what the detector said of them."""
 
-    begun: Tensor  # its class logits, means over the frames where it saw the object, (N, Q, 80)
+    class_prior: Tensor  # its class logits, means over the frames where it saw the object, (N, Q, 80)
 
 
 class MaskFeatures(nn.Module):
@@ -112,12 +112,12 @@ class MSSTSVISLite(MSSTSVIS):
         super().__init__("nanodet", LITE_SIZE, Parts.parse(parts) if parts else Parts())
         width = LITE_SIZE.width
         del self.detr.transformer.reference_points, self.detr.query_embed, self.mask_head
-        sure = [nn.Linear(width, 1) for _ in range(LITE_SIZE.decoder_layers)]
-        for layer in (*sure, cast(nn.Linear, cast(Perceptron, self.detr.bbox_embed[0]).layers[-1])):
+        class_heads = [nn.Linear(width, 1) for _ in range(LITE_SIZE.decoder_layers)]
+        for layer in (*class_heads, cast(nn.Linear, cast(Perceptron, self.detr.bbox_embed[0]).layers[-1])):
             # At the start it says what the detector says.
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        self.detr.class_embed = nn.ModuleList(sure)
+        self.detr.class_embed = nn.ModuleList(class_heads)
         # Queries are made of what was seen of linked detections, and of where they are.
         parts_of_queries = {"content": nn.Linear(WIDTH, width), "place": nn.Linear(8 * WAVES + 1, width)}
         self.queries = nn.ModuleDict(parts_of_queries)
@@ -148,25 +148,27 @@ class MSSTSVISLite(MSSTSVIS):
         features = self.mask_features(
             to_maps(tokens, levels.shapes, 1)[0], torch.cat((maps[0], fine), 1), self.detector.edges(pixels)
         )
-        found = detections(self.detector.head(maps), maps, (pixels.shape[-2], pixels.shape[-1]))
-        return Memory.of(frames, levels, tokens, features, found)
+        detected = detections(self.detector.head(maps), maps, (pixels.shape[-2], pixels.shape[-1]))
+        return Memory.of(frames, levels, tokens, features, detected)
 
     def decode(self, memory: Memory) -> DecodedTubes:
-        assert memory.found is not None
-        starts, shares, seen = zip(*(tubes(clip, self.size.queries) for clip in memory.found), strict=True)
+        assert memory.detections is not None
+        starts, shares, tube_features = zip(
+            *(tubes(clip, self.size.queries) for clip in memory.detections), strict=True
+        )
         boxes = torch.stack(starts)
-        logits, looks = torch.stack(seen).split((CLASSES, WIDTH), -1)
+        logits, embeddings = torch.stack(tube_features).split((CLASSES, WIDTH), -1)
         place = torch.cat((waves(boxes.mean(1)), torch.stack(shares)[..., None]), -1)
-        looks, place = (each.to(memory.tokens.dtype) for each in (looks, place))
-        content, position = self.queries["content"](looks), self.queries["place"](place)
+        embeddings, place = (each.to(memory.tokens.dtype) for each in (embeddings, place))
+        content, position = self.queries["content"](embeddings), self.queries["place"](place)
         decoder = self.detr.transformer.decoder
         decoded = decoder(content, position, boxes, memory.tokens, memory.levels)
-        return DecodedTubes(**vars(decoded), begun=logits)
+        return DecodedTubes(**vars(decoded), class_prior=logits)
 
     def class_logits(self, decoded: Decoded, layer: int = -1) -> Tensor:
         """Class scores before the sigmoid, (N, Q, 91): the detector's, all more or less sure alike."""
         assert isinstance(decoded, DecodedTubes)
-        logits = decoded.begun + self.detr.class_embed[layer](decoded.instances[layer]).float()
+        logits = decoded.class_prior + self.detr.class_embed[layer](decoded.instances[layer]).float()
         table = logits.new_full((*logits.shape[:2], self.size.classes), NEVER)
         return table.index_copy(-1, self.numbers, logits)
 
@@ -196,39 +198,44 @@ class MSSTSVISLite(MSSTSVIS):
 @torch.no_grad()
 def detections(outputs: list[Tensor], maps: list[Tensor], size: tuple[int, int]) -> Tensor:
     """The detections of each frame with the highest scores, from maps (B, 96, h, w) of each level."""
-    looks = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1)
-    scale = to_device(torch.tensor((size[1], size[0]) * 2, dtype=torch.float32), looks.device)
+    embeddings = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1)
+    scale = to_device(torch.tensor((size[1], size[0]) * 2, dtype=torch.float32), embeddings.device)
     boxes, logits = decode([output.float() for output in outputs], size)
     best = logits.amax(2).topk(min(8 * PER_FRAME, logits.shape[1]), 1)
-    frames = torch.arange(len(looks), device=looks.device)[:, None].expand_as(best.indices)
-    likely = boxes.gather(1, best.indices[..., None].expand(-1, -1, 4)).flatten(0, 1)
-    apart = torch.zeros(len(likely), dtype=torch.int32, device=looks.device)
-    apart[suppress(likely, best.values.flatten(), frames.flatten(), SAME)] = 1
+    frames = torch.arange(len(embeddings), device=embeddings.device)[:, None].expand_as(best.indices)
+    candidates = boxes.gather(1, best.indices[..., None].expand(-1, -1, 4)).flatten(0, 1)
+    is_kept = torch.zeros(len(candidates), dtype=torch.int32, device=embeddings.device)
+    is_kept[suppress(candidates, best.values.flatten(), frames.flatten(), SAME)] = 1
     # Where fewer are apart, the surest stands in again.
-    first = apart.view_as(best.indices).sort(dim=1, descending=True, stable=True)
+    first = is_kept.view_as(best.indices).sort(dim=1, descending=True, stable=True)
     places = (first.indices * first.values)[:, :PER_FRAME]
-    chosen = best.indices.gather(1, places)[..., None]
-    parts = boxes / scale, logits, looks.float()
-    return torch.cat([part.gather(1, chosen.expand(-1, -1, part.shape[-1])) for part in parts], -1)
+    selected = best.indices.gather(1, places)[..., None]
+    parts = boxes / scale, logits, embeddings.float()
+    return torch.cat([part.gather(1, selected.expand(-1, -1, part.shape[-1])) for part in parts], -1)
 
 
 @torch.no_grad()
-def tubes(found: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def tubes(detected: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Detections of a clip, linked over its frames. Returns boxes (T, count, 4), centre form."""
-    logits = found[..., 4 : 4 + CLASSES]
+    logits = detected[..., 4 : 4 + CLASSES]
     best = logits.max(-1)
     # One download of all: each makes the processor wait for the device.
-    looks = F.normalize(found[..., 4 + CLASSES :], dim=-1)
-    parts = found[..., :4], best.values[..., None], best.indices[..., None].to(looks.dtype), looks
+    embeddings = F.normalize(detected[..., 4 + CLASSES :], dim=-1)
+    parts = (
+        detected[..., :4],
+        best.values[..., None],
+        best.indices[..., None].to(embeddings.dtype),
+        embeddings,
+    )
     rows = torch.cat(parts, -1).cpu().numpy()
     labels = rows[..., 5].astype(np.int64)
-    linked, chosen = link(rows[..., :4], rows[..., 4], labels, rows[..., 6:], count)
-    picks = to_device(torch.from_numpy(chosen), found.device)
-    seen = (picks >= 0).float()
-    picked = found.gather(1, picks.clamp(min=0)[..., None].expand(-1, -1, found.shape[-1]))[..., 4:]
-    means = (picked * seen[..., None]).sum(0) / seen.sum(0)[:, None]
-    low, high = to_device(torch.from_numpy(linked), found.device).split(2, -1)
-    return torch.cat(((low + high) / 2, high - low), -1), seen.mean(0), means
+    linked, linked_indices = link(rows[..., :4], rows[..., 4], labels, rows[..., 6:], count)
+    picks = to_device(torch.from_numpy(linked_indices), detected.device)
+    is_visible = (picks >= 0).float()
+    picked = detected.gather(1, picks.clamp(min=0)[..., None].expand(-1, -1, detected.shape[-1]))[..., 4:]
+    means = (picked * is_visible[..., None]).sum(0) / is_visible.sum(0)[:, None]
+    low, high = to_device(torch.from_numpy(linked), detected.device).split(2, -1)
+    return torch.cat(((low + high) / 2, high - low), -1), is_visible.mean(0), means
 
 
 def waves(boxes: Tensor) -> Tensor:
@@ -239,7 +246,7 @@ def waves(boxes: Tensor) -> Tensor:
 
 
 def link(
-    boxes: Float32Array, scores: Float32Array, labels: Ints, looks: Float32Array, count: int
+    boxes: Float32Array, scores: Float32Array, labels: Ints, embeddings: Float32Array, count: int
 ) -> tuple[Float32Array, Ints]:
     """Link detections over the frames of a clip, the highest score first."""
     frames = len(boxes)
@@ -253,14 +260,14 @@ def link(
         picks[start] = first
         free[start, first] = False
         for steps in (range(start + 1, frames), range(start - 1, -1, -1)):
-            box, label, look = boxes[start, first], labels[start, first], looks[start, first]
+            box, label, embedding = boxes[start, first], labels[start, first], embeddings[start, first]
             for t in steps:
                 fits = overlaps(box, boxes[t]) * np.where(labels[t] == label, 1.0, OTHER_CLASS) * free[t]
-                best = int(np.where(fits >= LINKED, fits + looks[t] @ look, -1.0).argmax())
+                best = int(np.where(fits >= LINKED, fits + embeddings[t] @ embedding, -1.0).argmax())
                 if fits[best] >= LINKED:
                     picks[t], free[t, best] = best, False
                     box, label = boxes[t, best], labels[t, best]
-                    look = LOOK_MOMENTUM * look + (1 - LOOK_MOMENTUM) * looks[t, best]
+                    embedding = LOOK_MOMENTUM * embedding + (1 - LOOK_MOMENTUM) * embeddings[t, best]
         tubes.append(picks)
         if len(tubes) == count:
             break
@@ -276,7 +283,7 @@ def overlaps(box: Float32Array, boxes: Float32Array) -> Float32Array:
 
 def _filled(boxes: Float32Array, picks: Ints) -> Float32Array:
     """The boxes of one tube, (T, 4)."""
-    seen = np.flatnonzero(picks >= 0)
-    known = boxes[seen, picks[seen]]
+    indices = np.flatnonzero(picks >= 0)
+    linked_boxes = boxes[indices, picks[indices]]
     frames = np.arange(len(picks))
-    return np.stack([np.interp(frames, seen, column) for column in known.T], -1).astype(np.float32)
+    return np.stack([np.interp(frames, indices, column) for column in linked_boxes.T], -1).astype(np.float32)

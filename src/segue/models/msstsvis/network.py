@@ -223,8 +223,8 @@ class SplitAttention(nn.Module):
 
     def _by_places(self, relate: Callable[..., Tensor], *scales: Tensor) -> Tensor:
         """Apply ``relate`` to scales (N, T, HW, C) whose positions are independent."""
-        own = scales[0]
-        if self.training or own.device.type != "cpu" or own.shape[2] <= self.places:
+        first_scale = scales[0]
+        if self.training or first_scale.device.type != "cpu" or first_scale.shape[2] <= self.places:
             return relate(*scales)
         pieces = zip(*(scale.split(self.places, 2) for scale in scales), strict=True)
         return cat([relate(*piece) for piece in pieces], 2)
@@ -261,10 +261,10 @@ class SplitAttention(nn.Module):
         maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
         return maps.flatten(2).transpose(1, 2).reshape(samples, frames, -1, p.shape[-1])
 
-    def _inter(self, own: Tensor, partner: Tensor) -> Tensor:
+    def _inter(self, tokens: Tensor, partner: Tensor) -> Tensor:
         """Relate a scale to its partner of the same size, both (N, T, HW, C)."""
-        samples, frames, places, _ = own.shape
-        s = self.inter_own(own)
+        samples, frames, places, _ = tokens.shape
+        s = self.inter_own(tokens)
         if self.inter_merge is not None:
             keys = self.inter_merge(self.inter_norm(torch.cat((s, partner), -1)))
             keys = _columns(keys)
@@ -275,7 +275,7 @@ class SplitAttention(nn.Module):
             queries = keys[:, :frames].contiguous()
         attended = self.inter_attn(queries, keys)
         attended = attended.view(samples, places, frames, -1).transpose(1, 2)
-        d = own + self.inter_dropout(attended)
+        d = tokens + self.inter_dropout(attended)
         return d + self.inter_ffn(self.inter_ffn_norm(d))
 
 

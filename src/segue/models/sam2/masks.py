@@ -153,8 +153,8 @@ class TwoWayTransformer(nn.Module):
         places = tokens
         for layer in self.layers:
             tokens, image = layer(tokens, image, places, grid)
-        seen = self.final_attn_token_to_image(tokens + places, image + grid, image)
-        return self.norm_final_attn(tokens + seen), image
+        attended = self.final_attn_token_to_image(tokens + places, image + grid, image)
+        return self.norm_final_attn(tokens + attended), image
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +228,11 @@ class MaskDecoder(nn.Module):
         tokens = torch.cat([learnt.expand(len(sparse), -1, -1), sparse], 1)
         size = image.shape[-2:]
         cells = (image + dense).flatten(2).transpose(1, 2).expand(len(sparse), -1, -1)
-        found, cells = self.transformer(tokens, cells, grid.flatten(2).transpose(1, 2))
-        score, iou, masks = found[:, 0], found[:, 1], found[:, 2 : 2 + MASKS]
-        widen, norm, gelu, widen_again, _ = self.output_upscaling
+        decoded, cells = self.transformer(tokens, cells, grid.flatten(2).transpose(1, 2))
+        score, iou, masks = decoded[:, 0], decoded[:, 1], decoded[:, 2 : 2 + MASKS]
+        widen, norm, gelu, widen_second, _ = self.output_upscaling
         half = gelu(norm(widen(cells.transpose(1, 2).unflatten(2, size)) + fine[1]))
-        full = gelu(widen_again(half) + fine[0])
+        full = gelu(widen_second(half) + fine[0])
         kernels = [mlp(masks[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)]
         logits = torch.einsum("bkc,bchw->bkhw", torch.stack(kernels, 1), full)
         return Decoded(

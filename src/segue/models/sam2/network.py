@@ -111,8 +111,8 @@ class SAM2(nn.Module):
             encoded.image_tokens = self.memory_attention.encode_image(
                 cells, constants.image, constants.rotary
             )
-        found = self.memory_attention(encoded.image_tokens, memory, position, constants.rotary, pointers)
-        return found.transpose(1, 2).unflatten(2, encoded.coarse.shape[-2:])
+        attended = self.memory_attention(encoded.image_tokens, memory, position, constants.rotary, pointers)
+        return attended.transpose(1, 2).unflatten(2, encoded.coarse.shape[-2:])
 
     def decode(
         self,
@@ -187,14 +187,14 @@ class SAM2(nn.Module):
         score = torch.where(present, MASK_LOGIT, -MASK_LOGIT)
         return Record(pointer, score, torch.ones_like(score), low_res_masks=low)
 
-    def encode_memory(self, encoded: Encoded, found: Record, binary: bool) -> Tensor:
+    def encode_memory(self, encoded: Encoded, record: Record, binary: bool) -> Tensor:
         """Rows of the memory, (K, g², 64), of an image with masks, or their probabilities, of K objects."""
-        assert found.low_res_masks is not None
-        logits = F.interpolate(found.low_res_masks, scale_factor=float(LOW), mode="bilinear")
+        assert record.low_res_masks is not None
+        logits = F.interpolate(record.low_res_masks, scale_factor=float(LOW), mode="bilinear")
         mask = (logits > 0).to(logits.dtype) if binary else logits.sigmoid()
         mask = mask * MEMORY_SCALE + MEMORY_SHIFT
         memory = self.memory_encoder(encoded.coarse, mask.to(encoded.coarse.dtype))
-        absent = (found.score <= 0).to(memory.dtype)[:, None, None, None]
+        absent = (record.score <= 0).to(memory.dtype)[:, None, None, None]
         return (memory + absent * self.no_obj_embed_spatial[..., None, None]).flatten(2).transpose(1, 2)
 
 

@@ -81,23 +81,25 @@ class ObjectMemory:
     def view(self, frame: int, settings: Settings, length: int | None, reverse: bool = False) -> View:
         """Memory for ``frame``."""
         sign = -1 if reverse else 1
-        chosen, others = nearest(self.prompted, frame, settings.prompted_frames)
-        known = {**others, **self.tracked}
-        maps = [(record, MEMORY_FRAMES - 1) for record in chosen.values()]
+        selected, unselected = nearest(self.prompted, frame, settings.prompted_frames)
+        by_frame = {**unselected, **self.tracked}
+        maps = [(record, MEMORY_FRAMES - 1) for record in selected.values()]
         for distance in range(MEMORY_FRAMES - 1, 0, -1):
-            record = known.get(_slot(frame * sign, distance, settings.stride) * sign)
+            record = by_frame.get(_slot(frame * sign, distance, settings.stride) * sign)
             if record is not None:
                 maps.append((record, distance - 1))
         limit = POINTERS if length is None else min(length, POINTERS)
         pointers = [
-            (distance, record) for past, record in chosen.items() if (distance := (frame - past) * sign) >= 0
+            (distance, record)
+            for past, record in selected.items()
+            if (distance := (frame - past) * sign) >= 0
         ]
         for distance in range(1, limit):
             past = frame - distance * sign
             if past < 0 or (length is not None and past >= length):
                 break
-            if past in known:
-                pointers.append((distance, known[past]))
+            if past in by_frame:
+                pointers.append((distance, by_frame[past]))
         return View(tuple(maps), tuple(pointers), max(1, limit - 1))
 
     def prune(self, frame: int, settings: Settings) -> None:
@@ -116,9 +118,9 @@ class ObjectMemory:
                     self.tracked[past] = replace(record, features=None, low_res_masks=None)
             else:
                 self.tracked[past] = replace(record, low_res_masks=None)
-        most = settings.prompted_frames
+        max_prompted = settings.prompted_frames
         # One more than are seen is kept, so that the same rule chooses among them.
-        recent = sorted(self.prompted)[-(most + 1) :] if most is not None else self.prompted
+        recent = sorted(self.prompted)[-(max_prompted + 1) :] if max_prompted is not None else self.prompted
         for past, record in list(self.prompted.items()):
             if past in recent or past >= min(first_map, first_pointer):
                 self.prompted[past] = replace(record, low_res_masks=None)
@@ -134,17 +136,17 @@ def _slot(frame: int, distance: int, stride: int) -> int:
 
 
 def nearest(
-    records: Mapping[int, Record], frame: int, most: int | None
+    records: Mapping[int, Record], frame: int, maximum: int | None
 ) -> tuple[dict[int, Record], dict[int, Record]]:
     """The records that a frame sees, and the others."""
-    if most is None or len(records) <= most:
+    if maximum is None or len(records) <= maximum:
         return dict(records), {}
-    before = max((t for t in records if t < frame), default=None)
-    after = min((t for t in records if t >= frame), default=None)
-    chosen = [t for t in (before, after) if t is not None]
-    rest = sorted((t for t in records if t not in chosen), key=lambda t: abs(t - frame))
-    chosen += rest[: most - len(chosen)]
-    return {t: records[t] for t in chosen}, {t: r for t, r in records.items() if t not in chosen}
+    previous = max((t for t in records if t < frame), default=None)
+    following = min((t for t in records if t >= frame), default=None)
+    selected = [t for t in (previous, following) if t is not None]
+    rest = sorted((t for t in records if t not in selected), key=lambda t: abs(t - frame))
+    selected += rest[: maximum - len(selected)]
+    return {t: records[t] for t in selected}, {t: r for t, r in records.items() if t not in selected}
 
 
 def fill_holes(low: Tensor, area: int) -> Tensor:
@@ -176,7 +178,7 @@ class ObjectSteps:
         read = {i: self.assemble(view) for i, view in views.items()}
         for i, (memory, _, pointers) in read.items():
             groups.setdefault((len(memory), pointers), []).append(i)
-        found: dict[int, Record] = {}
+        records: dict[int, Record] = {}
         for ids in groups.values():
             for part in (ids[k : k + self.together] for k in range(0, len(ids), self.together)):
                 image = self._conditioned(encoded, [read[i] for i in part])
@@ -186,8 +188,8 @@ class ObjectSteps:
                 )
                 if remember:
                     answer = self._remembered(encoded, answer, binary=False)
-                found |= zip(part, self._each(answer), strict=True)
-        return found
+                records |= zip(part, self._each(answer), strict=True)
+        return records
 
     def click(
         self, encoded: Encoded, points: Tensor, labels: Tensor, previous: Tensor | None, view: View | None
@@ -195,19 +197,19 @@ class ObjectSteps:
         """Find the object by points (1, N, 2) on the square and perhaps ``previous`` logits at stride 4."""
         image = self._conditioned(encoded, [self.assemble(view or View())])
         mask = None if previous is None else previous.clamp(-LIMIT, LIMIT)
-        given = points, labels, mask
+        prompt_inputs = points, labels, mask
         plain, dynamic = labels.shape[1] > 1, self.settings.dynamic_multimask
-        (found,) = self._each(
+        (record,) = self._each(
             self.network.predict_masks(
-                image, encoded, self.constants, *given, multimask=not plain, dynamic=dynamic
+                image, encoded, self.constants, *prompt_inputs, multimask=not plain, dynamic=dynamic
             )
         )
-        return found
+        return record
 
-    def given(self, encoded: Encoded, mask: Tensor) -> Record:
+    def from_mask(self, encoded: Encoded, mask: Tensor) -> Record:
         """Take a mask (1, 1, side, side), 0 or 1, for the object; its memory is not encoded yet."""
-        (found,) = self._each(self.network.answer_mask(mask, encoded, self.constants))
-        return found
+        (record,) = self._each(self.network.answer_mask(mask, encoded, self.constants))
+        return record
 
     def encode_memory(self, encoded: Encoded, record: Record) -> Record:
         """The record of a prompted frame with its memory encoded."""
@@ -221,14 +223,14 @@ class ObjectSteps:
             [absent if r is None or r.low_res_masks is None else r.low_res_masks for r in records], 1
         )
 
-    def _each(self, found: Record) -> Iterator[Record]:
-        for record in found.each():
+    def _each(self, batch: Record) -> Iterator[Record]:
+        for record in batch.each():
             assert record.low_res_masks is not None
             yield replace(record, low_res_masks=fill_holes(record.low_res_masks, self.settings.hole_area))
 
-    def _remembered(self, encoded: Encoded, found: Record, *, binary: bool) -> Record:
-        features = self.network.encode_memory(encoded, found, binary)
-        return replace(found, features=features if self.settings.exact_memory else features.bfloat16())
+    def _remembered(self, encoded: Encoded, record: Record, *, binary: bool) -> Record:
+        features = self.network.encode_memory(encoded, record, binary)
+        return replace(record, features=features if self.settings.exact_memory else features.bfloat16())
 
     def _conditioned(self, encoded: Encoded, read: Sequence[tuple[Tensor, Tensor, int]]) -> Tensor:
         """Map of the image for objects with as many memories each, (K, 256, g, g)."""
@@ -243,9 +245,11 @@ class ObjectSteps:
         network, constants = self.network, self.constants
         dtype, place = network.no_mem_embed.dtype, network.no_mem_embed.device
         codes = network.maskmem_tpos_enc[:, 0]
-        seen = [(record.features[0], index) for record, index in view.maps if record.features is not None]
-        memory = [features.to(dtype) for features, _ in seen]
-        position = [constants.memory + codes[index] for _, index in seen]
+        visible_maps = [
+            (record.features[0], index) for record, index in view.maps if record.features is not None
+        ]
+        memory = [features.to(dtype) for features, _ in visible_maps]
+        position = [constants.memory + codes[index] for _, index in visible_maps]
         tokens = 0
         if view.pointers:
             distances = torch.tensor([float(distance) for distance, _ in view.pointers]) / view.longest

@@ -18,7 +18,7 @@ QUERY_BLOCK, KEY_BLOCK = 256, 1024
 def attend_blocks(query: Tensor, key: Tensor, values: Tensor) -> Tensor:
     """Softmax attention (P, V) of one head: ``query`` (P, C), ``key`` (N, C), ``values`` (N, V)."""
     blocks = list(zip(key.split(KEY_BLOCK), values.split(KEY_BLOCK), strict=True))
-    found = []
+    outputs = []
     for part in (query.T / math.sqrt(query.shape[1])).split(QUERY_BLOCK, 1):
         top = part.new_full((1, part.shape[1]), -math.inf)
         total = torch.zeros_like(top)
@@ -31,5 +31,5 @@ def attend_blocks(query: Tensor, key: Tensor, values: Tensor) -> Tensor:
             total.mul_(fade).add_(weights.sum(0, keepdim=True))
             read = torch.addmm(read.mul_(fade), block.T, weights)
             top = best
-        found.append((read / total).T)
-    return torch.cat(found)
+        outputs.append((read / total).T)
+    return torch.cat(outputs)

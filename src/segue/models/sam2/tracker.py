@@ -83,7 +83,7 @@ class EncodedImage:
 
     image: Image
     encoded: Encoded
-    found: dict[int, Record]
+    records: dict[int, Record]
 
 
 class SAM2Tracker(Checkpointable):
@@ -110,7 +110,7 @@ class SAM2Tracker(Checkpointable):
 
     def reset(self) -> None:
         self.restart()
-        self._look: EncodedImage | None = None
+        self._peeked: EncodedImage | None = None
 
     def _reset_transient_state(self) -> None:
         self.reset()
@@ -125,37 +125,37 @@ class SAM2Tracker(Checkpointable):
 
     def skip(self) -> None:
         self._seen += 1
-        self._look = None
+        self._peeked = None
 
     def forget(self, ids: Collection[int]) -> None:
         for i in set(ids) & self.objects.keys():
             del self.objects[i]
 
     def peek(self, image: Image) -> TrackOutput:
-        look = self._looked(image)
-        self._track(look, self.ids, remember=True)
-        self._look = replace(look, image=image.copy())
-        return self._output(self.ids, look.found, image)
+        encoded_image = self._looked(image)
+        self._track(encoded_image, self.ids, remember=True)
+        self._peeked = replace(encoded_image, image=image.copy())
+        return self._output(self.ids, encoded_image.records, image)
 
-    def step(self, image: Image, given: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
-        clicks = clicks_by_object(given.prompts if given is not None else (), self.objects)
-        look = self._looked(image)
-        self._look = None
-        masked = () if given is None else given.masked
+    def step(self, image: Image, prompts: FramePrompts | None = None, *, predict: bool = True) -> TrackOutput:
+        clicks = clicks_by_object(prompts.prompts if prompts is not None else (), self.objects)
+        encoded_image = self._looked(image)
+        self._peeked = None
+        masked = () if prompts is None else prompts.masked
         # A box says anew where the object is.
         corrected = {i for i in clicks if i in self.objects and clicks[i].box is None}
-        others = [i for i in self.ids if i not in masked and i not in clicks and predict]
-        self._track(look, others, remember=True)
-        self._track(look, corrected, remember=False)
-        records = {i: look.found[i] for i in others}
-        for i, own in clicks.items():
-            records[i] = self._clicked(look, own, image, i if i in corrected else None)
+        unprompted = [i for i in self.ids if i not in masked and i not in clicks and predict]
+        self._track(encoded_image, unprompted, remember=True)
+        self._track(encoded_image, corrected, remember=False)
+        records = {i: encoded_image.records[i] for i in unprompted}
+        for i, object_clicks in clicks.items():
+            records[i] = self._clicked(encoded_image, object_clicks, image, i if i in corrected else None)
         for i in masked:
-            assert given is not None
-            mask = square_mask(given.mask == i, self._constants.side)
-            records[i] = self._steps.given(look.encoded, mask)
+            assert prompts is not None
+            mask = square_mask(prompts.mask == i, self._constants.side)
+            records[i] = self._steps.from_mask(encoded_image.encoded, mask)
         for i in (*clicks, *masked):
-            records[i] = self._steps.encode_memory(look.encoded, records[i])
+            records[i] = self._steps.encode_memory(encoded_image.encoded, records[i])
         ids = tuple(sorted({*self.objects, *records}))
         output = self._output(ids, records, image)
         # All that may fail is done; a step that failed can be taken again.
@@ -170,38 +170,42 @@ class SAM2Tracker(Checkpointable):
 
     def _looked(self, image: Image) -> EncodedImage:
         # By content: a caller may fill one array with image after image.
-        if self._look is not None and np.array_equal(self._look.image, image):
-            return self._look
+        if self._peeked is not None and np.array_equal(self._peeked.image, image):
+            return self._peeked
         square = video_image(image, self._constants.side, self._setup.device).to(self._setup.dtype)
         network, shared = self._steps.network, shared_image()
         encode = partial(network.encode, square, self._constants)
-        encoded = encode() if shared is None else shared.made(network, tuple(square.shape), encode)
+        encoded = encode() if shared is None else shared.cached(network, tuple(square.shape), encode)
         return EncodedImage(image, encoded, {})
 
-    def _track(self, look: EncodedImage, ids: Iterable[int], *, remember: bool) -> None:
+    def _track(self, encoded_image: EncodedImage, ids: Iterable[int], *, remember: bool) -> None:
         views = {
             i: self.objects[i].view(self._seen, self.settings, self._setup.frames)
             for i in ids
-            if i not in look.found or (remember and look.found[i].features is None)
+            if i not in encoded_image.records or (remember and encoded_image.records[i].features is None)
         }
-        look.found |= self._steps.track(look.encoded, views, remember=remember)
+        encoded_image.records |= self._steps.track(encoded_image.encoded, views, remember=remember)
 
-    def _clicked(self, look: EncodedImage, own: ObjectClicks, image: Image, corrected: int | None) -> Record:
+    def _clicked(
+        self, encoded_image: EncodedImage, clicks: ObjectClicks, image: Image, corrected: int | None
+    ) -> Record:
         points, labels = points_on_square(
-            own.positive,
-            own.negative,
-            own.box,
+            clicks.positive,
+            clicks.negative,
+            clicks.box,
             (image.shape[0], image.shape[1]),
             self._constants.side,
             self._setup.device,
         )
         if corrected is None:
-            return self._steps.click(look.encoded, points, labels, None, None)
+            return self._steps.click(encoded_image.encoded, points, labels, None, None)
         view = self.objects[corrected].view(self._seen, self.settings, self._setup.frames)
-        return self._steps.click(look.encoded, points, labels, look.found[corrected].low_res_masks, view)
+        return self._steps.click(
+            encoded_image.encoded, points, labels, encoded_image.records[corrected].low_res_masks, view
+        )
 
-    def _output(self, ids: tuple[int, ...], found: Mapping[int, Record], image: Image) -> TrackOutput:
-        records = [found.get(i) for i in ids]
+    def _output(self, ids: tuple[int, ...], by_id: Mapping[int, Record], image: Image) -> TrackOutput:
+        records = [by_id.get(i) for i in ids]
         low = self._steps.low_masks(records)
         hidden = low.new_zeros(1)
         scores = torch.cat([hidden if record is None else record.expected for record in records])
@@ -222,21 +226,24 @@ class ObjectClicks:
 
 
 def clicks_by_object(
-    prompts: Sequence[BoxPrompt | PointPrompt], known: Collection[int]
+    prompts: Sequence[BoxPrompt | PointPrompt], tracked_ids: Collection[int]
 ) -> dict[int, ObjectClicks]:
     """The prompts of each object."""
     clicks: dict[int, ObjectClicks] = {}
     for prompt in prompts:
-        own = clicks.get(prompt.id, ObjectClicks())
+        object_clicks = clicks.get(prompt.id, ObjectClicks())
         if isinstance(prompt, BoxPrompt):
-            if own.box is not None:
+            if object_clicks.box is not None:
                 raise PromptError(f"object {prompt.id}: give one box, with or without points")
-            clicks[prompt.id] = replace(own, box=prompt.box)
+            clicks[prompt.id] = replace(object_clicks, box=prompt.box)
         else:
-            positive, negative = own.positive + prompt.positive, own.negative + prompt.negative
-            clicks[prompt.id] = replace(own, positive=positive, negative=negative)
-    for i, own in clicks.items():
-        if not (own.positive or own.box or (i in known and own.negative)):
+            positive, negative = (
+                object_clicks.positive + prompt.positive,
+                object_clicks.negative + prompt.negative,
+            )
+            clicks[prompt.id] = replace(object_clicks, positive=positive, negative=negative)
+    for i, object_clicks in clicks.items():
+        if not (object_clicks.positive or object_clicks.box or (i in tracked_ids and object_clicks.negative)):
             raise PromptError(f"object {i}: needs at least one positive point or a box")
     return clicks
 

@@ -51,10 +51,10 @@ class WindowAttention(nn.Module):
             query = pooled(query.flatten(3)).unflatten(-1, (self._heads, -1))
             h, w, height, width, rows, columns = (n // 2 for n in (h, w, height, width, rows, columns))
         q, k, v = (part.flatten(1, 2).transpose(1, 2) for part in (query, key, value))
-        found = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, h, w, -1)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, h, w, -1)
         if window:
-            found = from_windows(found, (height + rows, width + columns))[:, :height, :width]
-        return self.proj(found)
+            attended = from_windows(attended, (height + rows, width + columns))[:, :height, :width]
+        return self.proj(attended)
 
 
 def pooled(x: Tensor) -> Tensor:

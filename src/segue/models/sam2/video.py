@@ -111,8 +111,8 @@ class VideoPredictor:
         if count is None and not isinstance(frames, Sized):
             raise ArgumentError("count: give the number of frames, which a function does not tell")
         count = len(cast(Sized, frames)) if count is None else count
-        check_number("count", count, least=1, whole=True)
-        check_number("side", side, least=STRIDE, whole=True)
+        check_number("count", count, minimum=1, whole=True)
+        check_number("side", side, minimum=STRIDE, whole=True)
         if side % STRIDE:
             raise ArgumentError(f"side {side}: must be a multiple of {STRIDE} pixels")
         self._frames = frames if callable(frames) else frames.__getitem__
@@ -181,19 +181,22 @@ class VideoPredictor:
         one = self._objects.setdefault(id, _Object())
         assert self._size is not None
         side = self._steps.constants.side
-        given = labelled(np.array(marks, np.float32), kinds, self._size, side, self._device)
+        new_clicks = labelled(np.array(marks, np.float32), kinds, self._size, side, self._device)
         if add and frame in one.points:
-            before = one.points[frame]
-            given = torch.cat([before[0], given[0]], 1), torch.cat([before[1], given[1]], 1)
-        one.points[frame] = given
+            previous_clicks = one.points[frame]
+            new_clicks = (
+                torch.cat([previous_clicks[0], new_clicks[0]], 1),
+                torch.cat([previous_clicks[1], new_clicks[1]], 1),
+            )
+        one.points[frame] = new_clicks
         keeps = self._becomes_prompted(one, frame)
         view = None
         if frame in one.passed:
             view = one.memory.view(frame, self._settings, self._count, one.passed[frame])
-        found = one.record(frame)
-        previous = None if found is None else found.low_res_masks
-        one.waiting[keeps][frame] = self._steps.click(encoded, *given, previous, view)
-        return self._shown(frame)
+        record = one.record(frame)
+        previous = None if record is None else record.low_res_masks
+        one.waiting[keeps][frame] = self._steps.click(encoded, *new_clicks, previous, view)
+        return self._result(frame)
 
     @torch.inference_mode()
     def mask(self, frame: int, id: int, mask: Any) -> VideoResult:
@@ -219,8 +222,8 @@ class VideoPredictor:
         one.points.pop(frame, None)
         plane = to_device(torch.from_numpy(mask), self._device)
         square = square_mask(plane, self._steps.constants.side)
-        one.waiting[self._becomes_prompted(one, frame)][frame] = self._steps.given(encoded, square)
-        return self._shown(frame)
+        one.waiting[self._becomes_prompted(one, frame)][frame] = self._steps.from_mask(encoded, square)
+        return self._result(frame)
 
     @torch.inference_mode()
     def unprompt(self, frame: int, id: int) -> None:
@@ -233,7 +236,7 @@ class VideoPredictor:
         Raises:
             PromptError: no object has this id.
         """
-        self._check_known(id)
+        self._check_id(id)
         one = self._objects[id]
         for records in one.waiting.values():
             records.pop(frame, None)
@@ -252,13 +255,13 @@ class VideoPredictor:
         Raises:
             PromptError: no object has this id.
         """
-        self._check_known(id)
+        self._check_id(id)
         del self._objects[id]
 
-    def _check_known(self, id: int) -> None:
+    def _check_id(self, id: int) -> None:
         if id not in self._objects:
-            known = ", ".join(map(str, self._objects)) or "none"
-            raise PromptError(f"there is no object {id}; known are: {known}")
+            ids = ", ".join(map(str, self._objects)) or "none"
+            raise PromptError(f"there is no object {id}; known are: {ids}")
 
     def propagate(
         self, start: int | None = None, *, reverse: bool = False, frames: int | None = None
@@ -301,15 +304,15 @@ class VideoPredictor:
                 view = one.memory.view(frame, self._settings, self._count, reverse)
                 one.memory.tracked[frame] = self._steps.track(self._encode(frame), {0: view})[0]
             one.passed[frame] = reverse
-        return self._shown(frame)
+        return self._result(frame)
 
     @torch.inference_mode()
     def _encode_waiting(self) -> None:
         for id, one in self._objects.items():
             for keeps, records in one.waiting.items():
-                kept = one.memory.prompted if keeps else one.memory.tracked
+                memory_records = one.memory.prompted if keeps else one.memory.tracked
                 for frame, record in records.items():
-                    kept[frame] = self._steps.encode_memory(self._encode(frame), record)
+                    memory_records[frame] = self._steps.encode_memory(self._encode(frame), record)
                 records.clear()
             if not one.memory.prompted:
                 raise PromptError(f"object {id} has no prompt; give one, or remove it")
@@ -334,7 +337,7 @@ class VideoPredictor:
         if not 0 <= frame < self._count:
             raise PromptError(f"there is no frame {frame}; the video has {self._count}")
 
-    def _shown(self, frame: int) -> VideoResult:
+    def _result(self, frame: int) -> VideoResult:
         records = tuple(one.record(frame) for one in self._objects.values())
         if self._size is None:
             self._encode(frame)

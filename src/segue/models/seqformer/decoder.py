@@ -76,8 +76,8 @@ def relative_masks(features: Tensor, parameters: Tensor, across: Tensor, down: T
     rows = w0[:, :, None, 1:2] * down[:, None]  # (K, 8, T, h)
     # One product per query keeps its digits independent of the company.
     shared = features.transpose(0, 1).reshape(1, c, -1).expand(queries, -1, -1)
-    seen = torch.baddbmm(b0[..., None], w0[:, :, 2:], shared).view(queries, c, frames, h, w)
-    hidden = (seen + columns[..., None, :] + rows[..., None]).flatten(2)
+    weighted = torch.baddbmm(b0[..., None], w0[:, :, 2:], shared).view(queries, c, frames, h, w)
+    hidden = (weighted + columns[..., None, :] + rows[..., None]).flatten(2)
     hidden = torch.baddbmm(b1[..., None], w1.view(queries, c, c), F.relu(hidden))
     logits = torch.baddbmm(b2[..., None], w2[:, None], F.relu(hidden))
     return logits.view(queries, frames, h, w)
@@ -149,7 +149,7 @@ class DecoderLayer(nn.Module):
         instance = self._among_queries(self.self_attn, self.norm2, instance, query_position)
         box = self.box_among_queries(box, query_position)
         samples, frames = memory.shape[:2]
-        offsets, weights = self.asked(box, query_position, frames)
+        offsets, weights = self.plan_reading(box, query_position, frames)
         values = self.cross_attn.values(memory.flatten(0, 1), levels.padding)
         read = self.cross_attn.read(offsets, weights, references.flatten(0, 1), values, levels)
         read = read.unflatten(0, (samples, frames))
@@ -157,8 +157,8 @@ class DecoderLayer(nn.Module):
         box = self.norm1_box(box + update)
         box = self.norm3_box(box + self._forward(box, self.linear1_box, self.linear2_box))
         share = self.time_attention_weights(box).softmax(1)
-        seen = (share * self.cross_attn.output_proj(read)).sum(1)
-        instance = self.norm1(instance + self.dropout(seen))
+        read_features = (share * self.cross_attn.output_proj(read)).sum(1)
+        instance = self.norm1(instance + self.dropout(read_features))
         instance = self.norm3(instance + self._forward(instance, self.linear1, self.linear2))
         return instance, box
 
@@ -175,10 +175,10 @@ class DecoderLayer(nn.Module):
         box = flat.view_as(box)
         return box if self.temporal_attn is None else box + self.dropout(self.temporal_attn(box))
 
-    def asked(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    def plan_reading(self, box: Tensor, query_position: Tensor, frames: int) -> tuple[Tensor, Tensor]:
         """Offsets (N·T, Q, M, L, P, 2) and weights (N·T, Q, M, L, P) of box queries (N, T or 1, Q, C)."""
-        asked = self.cross_attn.plan(box + query_position[:, None])
-        offsets, weights = (each.expand(-1, frames, *each.shape[2:]).flatten(0, 1) for each in asked)
+        sampling_plan = self.cross_attn.plan(box + query_position[:, None])
+        offsets, weights = (each.expand(-1, frames, *each.shape[2:]).flatten(0, 1) for each in sampling_plan)
         return offsets, weights
 
     def _forward(self, x: Tensor, expand: nn.Linear, reduce: nn.Linear) -> Tensor:
@@ -236,7 +236,7 @@ def attention_maps(layer: DecoderLayer, levels: Levels, decoded: Decoded, querie
     references = scaled_references(decoded.references[-1], levels).flatten(0, 1)
     frames = decoded.boxes[-1].shape[1]
     box = layer.box_among_queries(box, decoded.position)
-    offsets, weights = layer.asked(box, decoded.position, frames)
+    offsets, weights = layer.plan_reading(box, decoded.position, frames)
     places = layer.cross_attn.places(offsets, references, levels)[:frames, queries].float()
     size = torch.tensor([(w, h) for h, w in levels.shapes], dtype=places.dtype)
     size = to_device(size, places.device)[:, None]

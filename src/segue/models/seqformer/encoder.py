@@ -172,8 +172,8 @@ class EncoderLayer(nn.Module):
         """Attention output of tokens (B, S, C) in their own frames, (B, S, C)."""
         attention = self.self_attn
         values = attention.values(tokens, levels.padding)
-        asked = attention.plan(tokens + position)
-        return attention.output_proj(attention.read(*asked, references, values, levels))
+        sampling_plan = attention.plan(tokens + position)
+        return attention.output_proj(attention.read(*sampling_plan, references, values, levels))
 
     def _forwarded(self, tokens: Tensor, attended: Tensor) -> Tensor:
         """Add the attention output to tokens (B, S, C) and apply the feed-forward network, (B, S, C)."""

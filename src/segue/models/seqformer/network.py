@@ -120,17 +120,17 @@ class Memory:
     levels: Levels
     features: Tensor
     size: tuple[int, int]
-    found: Tensor | None = None
+    detections: Tensor | None = None
 
     @classmethod
     def of(
-        cls, clips: Tensor, levels: Levels, tokens: Tensor, features: Tensor, found: Tensor | None = None
+        cls, clips: Tensor, levels: Levels, tokens: Tensor, features: Tensor, detections: Tensor | None = None
     ) -> Memory:
         """Group tokens (N·T, S, C) and features (N·T, 8, h, w) of single frames by clips (N, T, 3, H, W)."""
         clip = clips.shape[:2]
-        known = None if found is None else found.unflatten(0, clip)
+        clip_detections = None if detections is None else detections.unflatten(0, clip)
         size = clips.shape[-2], clips.shape[-1]
-        return cls(tokens.unflatten(0, clip), levels, features.unflatten(0, clip), size, known)
+        return cls(tokens.unflatten(0, clip), levels, features.unflatten(0, clip), size, clip_detections)
 
 
 class Transformer(nn.Module):
@@ -279,8 +279,10 @@ class SeqFormer(nn.Module):
         tokens, features = (
             torch.cat([getattr(part, name) for part in parts], 1) for name in ("tokens", "features")
         )
-        found = [part.found for part in parts if part.found is not None]
-        return Memory(tokens, first.levels, features, first.size, torch.cat(found, 1) if found else None)
+        detections = [part.detections for part in parts if part.detections is not None]
+        return Memory(
+            tokens, first.levels, features, first.size, torch.cat(detections, 1) if detections else None
+        )
 
     def embeddings(self, decoded: Decoded) -> Tensor:
         """Instance queries after the last decoder layer, (N, Q, C)."""
@@ -388,10 +390,10 @@ YOUTUBE_VIS_2019, YOUTUBE_VIS_2021 = (
 
 def parse_names(text: str, classes: int) -> dict[int, str]:
     """Class names by channel, as JSON, from a weight file."""
-    found = json.loads(text)
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+    parsed = json.loads(text)
+    if not isinstance(parsed, dict) or not all(isinstance(name, str) for name in parsed.values()):
         raise ValueError("its class names are damaged")
-    names = {int(channel): name for channel, name in found.items()}
+    names = {int(channel): name for channel, name in parsed.items()}
     if not all(0 <= channel < classes for channel in names):
         raise ValueError(f"it names classes beyond its {classes} channels")
     return names

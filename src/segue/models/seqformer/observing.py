@@ -77,7 +77,7 @@ def observe_encoder(network: Any, layer: int = -1) -> Iterator[EncoderAttention]
         >>> seen.within[0]  # MS-STS VIS: which frames the finest scale reads
     """
     encoder: Any = network.detr.transformer.encoder.layers[layer]
-    seen, points = EncoderAttention(), list[tuple[Tensor, Tensor, tuple[Shape, ...]]]()
+    attention, points = EncoderAttention(), list[tuple[Tensor, Tensor, tuple[Shape, ...]]]()
     watched = [(encoder.self_attn, lambda *read: points.append(read))]
     reads: dict[str, list[Tensor]] = {"within": [], "between": []}
     for name, kind in (("intra_attn", "within"), ("inter_attn", "between")):
@@ -86,18 +86,18 @@ def observe_encoder(network: Any, layer: int = -1) -> Iterator[EncoderAttention]
     for part, keep in watched:
         part.watch = keep
     try:
-        yield seen
+        yield attention
     finally:
         for part, _ in watched:
             part.watch = None
-    places, weights, (seen.shapes, *_) = zip(*points, strict=True)
-    seen.places, seen.weights = torch.cat(places), torch.cat(weights)
-    areas = [height * width for height, width in seen.shapes]
-    for kind, found in reads.items():
-        if found:
-            by_place = torch.cat([_by_place(weights, len(seen.places)) for weights in found], 2)
-            setattr(seen, kind, list(by_place.split(areas, 2)))
-    seen.within = [weights[..., 0, :] for weights in seen.within]
+    places, weights, (attention.shapes, *_) = zip(*points, strict=True)
+    attention.places, attention.weights = torch.cat(places), torch.cat(weights)
+    areas = [height * width for height, width in attention.shapes]
+    for kind, reads_of_kind in reads.items():
+        if reads_of_kind:
+            by_place = torch.cat([_by_place(weights, len(attention.places)) for weights in reads_of_kind], 2)
+            setattr(attention, kind, list(by_place.split(areas, 2)))
+    attention.within = [weights[..., 0, :] for weights in attention.within]
 
 
 def _by_place(weights: Tensor, frames: int) -> Tensor:

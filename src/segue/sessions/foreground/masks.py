@@ -13,7 +13,7 @@ import numpy.typing as npt
 from segue.errors import ArgumentError, PromptError
 from segue.flow.crowd import CrowdWarning
 from segue.masks import measure, resize_mask
-from segue.masks.measure import least_area
+from segue.masks.measure import min_object_area
 from segue.masks.pieces import Pieces
 from segue.sessions.foreground.background.quantiles import same_shape
 from segue.sessions.foreground.components import ComponentTracker
@@ -36,7 +36,7 @@ class ForegroundMasks(Checkpointable):
         roi: (H, W), true or non-zero where there can be foreground; None for everywhere. At another size of
             frames of the same shape it is resized.
         min_area: connected components with fewer pixels are left out; None is 0, or with ``objects``
-            :func:`segue.masks.measure.least_area`.
+            :func:`segue.masks.measure.min_object_area`.
         objects: give every moving object an id of its own; else all foreground is object 1, and shadow
             object 2.
         shadows: give shadow an id of its own; only without ``objects``.
@@ -109,7 +109,7 @@ class ForegroundMasks(Checkpointable):
         foreground = inside(maps[0])
         least = self._min_area
         if least is None:
-            least = 0 if self._tracker is None else round(least_area(size))
+            least = 0 if self._tracker is None else round(min_object_area(size))
         mask = without_small(foreground >= self._threshold, least)
         if self._tracker is not None:
             labels, objects = self._tracker.update(mask, time, foreground)

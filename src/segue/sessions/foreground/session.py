@@ -334,7 +334,7 @@ class ForegroundSession(ExplainedSession):
         mask = (frame.foreground if frame.learned is None else frame.learned) > MASK_ABOVE
         self._hidden = np.asarray(cv2.dilate(mask.view(np.uint8), _GROW) > 0)
         if self._learns and not frame.pans:
-            background.update(frame.image, mask)
+            background.learn(frame.image, mask)
         self._completed += 1
         frame.empty = self._completed <= self._warm_up
         frame.context, frame.scene, frame.input.recurrence = {}, None, None

@@ -4,4 +4,4 @@
 class DamageError(Exception):
     """An image that cannot be read while its neighbours perhaps can; the message is one line."""
 
-    is_whole = False  # it is not damaged, and still cannot be taken
+    is_intact = False  # it is not damaged, and still cannot be taken

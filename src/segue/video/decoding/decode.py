@@ -68,12 +68,12 @@ _MAX_FRAMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EntryPoint:
     """A key frame at which decoding can begin: its stamp, its place in the file, its clock's offset."""
 
     stamp: int
     position: int | None = None
-    moved: int = 0
+    offset: int = 0
     index: int = 0
 
 
@@ -86,7 +86,7 @@ class Decoded:
     duration: float = 0.0
     matrix: DisplayMatrix | None = None
     stamp: int | None = None
-    entry: Entry | None = None
+    entry: EntryPoint | None = None
     transfer: int = 0
 
 
@@ -97,40 +97,40 @@ class Clock:
     frames apart, and ``numbers`` says that they are no times.
     """
 
-    def __init__(self, begin: Entry | None = None, *, numbers: bool = False) -> None:
-        self.moved = begin.moved if begin else 0
+    def __init__(self, begin: EntryPoint | None = None, *, numbers: bool = False) -> None:
+        self.offset = begin.offset if begin else 0
         self.restarts = 0
         self.numbers = numbers
         self._next_number = begin.stamp if begin and numbers else 0
         self._last: int | None = None
         self._gap = 0
-        self._fresh = begin is None
+        self._is_first = begin is None
 
     def take(self, packet: Packet) -> bool:
         """Set the stamps of the next packet. Returns whether another recording begins with it."""
         if packet.size == 0:
             return False
-        if self._fresh and packet.pts is None and packet.dts is None and packet.stream.start_time is None:
+        if self._is_first and packet.pts is None and packet.dts is None and packet.stream.start_time is None:
             self.numbers = True
-        self._fresh = False
+        self._is_first = False
         if self.numbers:
             packet.pts = packet.dts = self._next_number
             self._next_number += 1
             return False
         restarts = False
         if packet.dts is not None:
-            now, last = packet.dts + self.moved, self._last
+            now, last = packet.dts + self.offset, self._last
             if last is not None and now < last - _SECOND_RECORDING / float(packet.time_base or 1):
                 restarts = True
-                self.moved += last + (packet.duration or self._gap) - now
+                self.offset += last + (packet.duration or self._gap) - now
                 self.restarts += 1
-                now = packet.dts + self.moved
+                now = packet.dts + self.offset
             elif last is not None:
                 self._gap = max(now - last, 0)
             self._last = now
-        if self.moved:
-            packet.pts = None if packet.pts is None else packet.pts + self.moved
-            packet.dts = None if packet.dts is None else packet.dts + self.moved
+        if self.offset:
+            packet.pts = None if packet.pts is None else packet.pts + self.offset
+            packet.dts = None if packet.dts is None else packet.dts + self.offset
         return restarts
 
 
@@ -280,30 +280,30 @@ def decode(
     if threads is not None:  # of a stream that has decoded already it cannot be changed
         stream.thread_type = threads
     clock, times = clock or Clock(), _Times()
-    lost: list[int] = []
-    entries: dict[int, Entry] = {}
+    missing: list[int] = []
+    entries: dict[int, EntryPoint] = {}
     matrix: DisplayMatrix | None = None
     started = False
     transfer, base = 0, stream.time_base
     for packet, bad in packets(container, stream, clock):
         if packet.is_keyframe and packet.pts is not None and packet.size:
-            entries[packet.pts] = Entry(packet.pts, packet.pos, clock.moved)
+            entries[packet.pts] = EntryPoint(packet.pts, packet.pos, clock.offset)
         try:
             frames = packet.decode()
         except (av.error.InvalidDataError, av.error.EOFError):
             frames, bad = [], packet.size > 0 and not packet.is_discard
         if bad and packet.pts is not None and not clock.numbers:
-            heapq.heappush(lost, packet.pts)
+            heapq.heappush(missing, packet.pts)
         elif bad and started:
             yield Decoded(None, None)
         for frame in frames:
             if not started:  # the matrix belongs to the stream
                 matrix, transfer, started = display_matrix(frame), _transfer(frame, stream), True
                 # Recordings begin between key frames: what cannot be shown before the first one is no damage.
-                lost = [at for at in lost if frame.pts is None or at >= frame.pts]
+                missing = [at for at in missing if frame.pts is None or at >= frame.pts]
             damaged = bool(frame.is_corrupt)
-            while lost and frame.pts is not None and lost[0] <= frame.pts:
-                at = heapq.heappop(lost)
+            while missing and frame.pts is not None and missing[0] <= frame.pts:
+                at = heapq.heappop(missing)
                 if at == frame.pts:
                     damaged = True
                 else:
@@ -318,8 +318,8 @@ def decode(
                 None if frame.pts is None else entries.pop(frame.pts, None),
                 transfer,
             )
-    while lost and started:
-        at = heapq.heappop(lost)
+    while missing and started:
+        at = heapq.heappop(missing)
         yield Decoded(_seconds(at, base), None, stamp=at)
 
 
@@ -370,14 +370,14 @@ def range_of_values(container: av.container.InputContainer) -> Range | None:
             time = begin + length * place // (SAMPLES - 1)
             if place and length:
                 container.seek(time)
-            if (frame := _frame_near(container, time / av.time_base)) is not None:
+            if (frame := _frame_at(container, time / av.time_base)) is not None:
                 bits = deep_bits(frame) or bits
                 samples.append(frame_values(frame, bits))
     scale = Range.of(samples)
     return None if not samples or (scale.black, scale.white) == (0, (1 << bits) - 1) else scale
 
 
-def _frame_near(container: av.container.InputContainer, time: float) -> VideoFrame | None:
+def _frame_at(container: av.container.InputContainer, time: float) -> VideoFrame | None:
     """A frame at a time in seconds, or some after the key frame before it; containers seek to clusters."""
     stream = video_stream(container)
     group: list[Packet] = []
@@ -443,8 +443,8 @@ def promised_end(stream: VideoStream) -> float | None:
     """Time at which the stream ends by the file's header, or None if it says nothing of this very stream."""
     if stream.duration and stream.time_base:
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-    written = {key.upper(): value for key, value in stream.metadata.items()}.get("DURATION", "")
-    if match := re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", written):  # of Matroska, from time 0 on
+    duration_text = {key.upper(): value for key, value in stream.metadata.items()}.get("DURATION", "")
+    if match := re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", duration_text):  # of Matroska, from time 0 on
         hours, minutes, seconds = match.groups()
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     return None

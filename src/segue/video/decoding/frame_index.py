@@ -16,7 +16,7 @@ import numpy.typing as npt
 from av.video.stream import VideoStream
 
 from segue.utils.arrays import Float64Array
-from segue.video.decoding.decode import Clock, Decoded, Entry, packets
+from segue.video.decoding.decode import Clock, Decoded, EntryPoint, packets
 
 MAX_REORDERED = 32
 """Largest offset between packet order and frame order; codecs delay at most 16 frames."""
@@ -76,11 +76,11 @@ class FrameIndex:
 
     stamps: npt.NDArray[np.int64]
     times: Float64Array
-    entries: tuple[Entry, ...]
+    entries: tuple[EntryPoint, ...]
     begin: float = 0.0
     by_position: bool = False
     numbers: bool = False
-    whole: bool = True
+    is_complete: bool = True
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -91,10 +91,10 @@ class FrameIndex:
         counts = Counter(self.stamps.tolist())
         return {stamp: i for i, stamp in enumerate(self.stamps.tolist()) if counts[stamp] == 1}
 
-    def entry_of(self, index: int) -> Entry:
+    def entry_of(self, index: int) -> EntryPoint:
         """The last key frame not after a frame; the beginning of the file where there is none."""
         place = bisect_right([entry.index for entry in self.entries], index)
-        return self.entries[place - 1] if place else Entry(0)
+        return self.entries[place - 1] if place else EntryPoint(0)
 
     @classmethod
     def of_container(cls, stream: VideoStream, size: int) -> FrameIndex | None:
@@ -117,14 +117,14 @@ class FrameIndex:
             return None
         first = stream.start_time if stream.start_time is not None else int(times[0])
         stamps = times - times[0] + first
-        entries = tuple(Entry(int(stamps[key]), index=int(key)) for key in keys)
+        entries = tuple(EntryPoint(int(stamps[key]), index=int(key)) for key in keys)
         return cls(stamps, (stamps - stamps[0]) * float(base), entries, float(first * base))
 
     @classmethod
     def of_packets(cls, container: av.container.InputContainer, stream: VideoStream) -> FrameIndex | None:
         """From the packets, without decoding; None where only decoding shows which frames there are."""
         stamps: list[int] = []
-        keys: list[Entry] = []
+        keys: list[EntryPoint] = []
         clock, base = Clock(), stream.time_base
         if base is None or stream.codec_context.name in _HIDDEN:
             return None
@@ -135,31 +135,37 @@ class FrameIndex:
                 if packet.pts is None or bad or clock.numbers:
                     return None
                 if packet.is_keyframe:
-                    keys.append(Entry(packet.pts, packet.pos, clock.moved))
+                    keys.append(EntryPoint(packet.pts, packet.pos, clock.offset))
                 if not packet.is_discard:
                     stamps.append(packet.pts)
         except (av.error.FFmpegError, OSError):
             return None  # what follows a damaged place is not reached by a player either
         order = np.unique(np.array(stamps, np.int64))
         rank = np.searchsorted(order, stamps)
-        moved = int(np.abs(rank - np.arange(len(stamps))).max(initial=0))
-        if len(order) != len(stamps) or not len(order) or moved > MAX_REORDERED:
+        max_shift = int(np.abs(rank - np.arange(len(stamps))).max(initial=0))
+        if len(order) != len(stamps) or not len(order) or max_shift > MAX_REORDERED:
             return None
-        found = cls(order, (order - order[0]) * float(base), (), float(order[0] * base))
-        return replace(found, entries=tuple(keys), by_position=clock.restarts > 0)
+        frame_index = cls(order, (order - order[0]) * float(base), (), float(order[0] * base))
+        return replace(frame_index, entries=tuple(keys), by_position=clock.restarts > 0)
 
-    def checked(self, shown: Iterator[Decoded], *, late: bool) -> FrameIndex | None:
+    def checked(self, decoded: Iterator[Decoded], *, late: bool) -> FrameIndex | None:
         """This index, or None if decoding shows other frames; with ``late`` it may begin behind the first."""
-        first = [item.stamp for item in itertools.islice(shown, _CHECKED)]
+        first = [item.stamp for item in itertools.islice(decoded, _CHECKED)]
         start = int(np.searchsorted(self.stamps, first[0])) if late and first and first[0] is not None else 0
         if first != self.stamps[start : start + _CHECKED].tolist():
             return None
         stamps, times = self.stamps[start:], self.times[start:]
         places = np.searchsorted(stamps, [entry.stamp for entry in self.entries])
         entries = (replace(key, index=int(at)) for key, at in zip(self.entries, places, strict=True))
-        kept = tuple(key for key in entries if key.index < len(stamps) and stamps[key.index] == key.stamp)
+        valid_entries = tuple(
+            key for key in entries if key.index < len(stamps) and stamps[key.index] == key.stamp
+        )
         return replace(
-            self, stamps=stamps, times=times - times[0], entries=kept, begin=self.begin + float(times[0])
+            self,
+            stamps=stamps,
+            times=times - times[0],
+            entries=valid_entries,
+            begin=self.begin + float(times[0]),
         )
 
     @classmethod
@@ -167,14 +173,14 @@ class FrameIndex:
         """By decoding all frames, whose packets ``clock`` has timed."""
         stamps: list[int] = []
         times: list[float] = []
-        entries: list[Entry] = []
-        begin, whole = 0.0, True
+        entries: list[EntryPoint] = []
+        begin, is_complete = 0.0, True
         for index, time, item in numbered(items, step):
             if index == 0:
                 begin = item.time or 0.0
             stamps.append(-1 if item.stamp is None else item.stamp)
             times.append(time)
-            whole = whole and item.frame is not None
+            is_complete = is_complete and item.frame is not None
             if item.entry is not None:
                 entries.append(replace(item.entry, index=index))
         return cls(
@@ -184,5 +190,5 @@ class FrameIndex:
             begin,
             clock.restarts > 0 or clock.numbers,
             clock.numbers,
-            whole,
+            is_complete,
         )

@@ -68,12 +68,12 @@ def hlg_to_light(signal: Float64Array) -> Float64Array:
 def tone_curve(light: Float64Array) -> Float64Array:
     """Brightness of 0 to PEAK cd/m² as 0 to WHITE: linear up to a knee, then a spline (EETF of BT.2390)."""
     top = light_to_pq(np.array(PEAK))
-    most = float(light_to_pq(np.array(WHITE)) / top)
+    maximum = float(light_to_pq(np.array(WHITE)) / top)
     signal = light_to_pq(light) / top
-    knee = 1.5 * most - 0.5
+    knee = 1.5 * maximum - 0.5
     t = np.maximum(signal - knee, 0) / (1 - knee)
     spline = (2 * t**3 - 3 * t**2 + 1) * knee
-    spline += (t**3 - 2 * t**2 + t) * (1 - knee) + (3 * t**2 - 2 * t**3) * most
+    spline += (t**3 - 2 * t**2 + t) * (1 - knee) + (3 * t**2 - 2 * t**3) * maximum
     return pq_to_light(np.where(signal < knee, signal, spline) * top)
 
 

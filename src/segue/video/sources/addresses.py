@@ -100,10 +100,10 @@ def public_address(address: str) -> str:
 
 def _split(address: str) -> SplitResult:
     """The parts of an address; one whose host or port cannot be told is refused without showing it."""
-    shown = f"{address.partition('://')[0]}://..."
+    public = f"{address.partition('://')[0]}://..."
     if _has_unquoted_delimiters(address):
         raise SourceError(
-            f"{shown}: is no address: its user or password has a sign that ends the name of a host; write # "
+            f"{public}: is no address: its user or password has a sign that ends the name of a host; write # "
             "as %23, / as %2F, ? as %3F and @ as %40, or take ${CAM_PASSWORD} in a file of cameras"
         )
     try:
@@ -116,7 +116,7 @@ def _split(address: str) -> SplitResult:
     if not host and not listens and not is_local:
         # The whole of it may hold a password where nobody expects one.
         raise SourceError(
-            f"{shown}: is no address; write it as rtsp://host:554/name, with a port up to 65535"
+            f"{public}: is no address; write it as rtsp://host:554/name, with a port up to 65535"
         )
     return parts
 

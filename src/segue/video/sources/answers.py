@@ -13,7 +13,7 @@ from segue.errors import SourceError
 MAX_BYTES_OF_FRAME = 32 << 20
 """Bytes without a frame after which an answer is no video; a JPEG of 8K has some 10 MB."""
 
-_AT_ONCE = 1 << 16
+_READ_BYTES = 1 << 16
 
 
 class BoundedAnswer:
@@ -31,7 +31,7 @@ class BoundedAnswer:
     def __init__(self, address: str, where: str, options: dict[str, str], timeout: float) -> None:
         self._where = where
         self._deadline: float | None = time.monotonic() + timeout
-        options = {**options, "raw_packet_size": str(_AT_ONCE)}
+        options = {**options, "raw_packet_size": str(_READ_BYTES)}
         self._container = av.open(address, format="data", container_options=options, timeout=timeout)
         self._parts: Iterator[Any] = cast(Any, self._container).demux()
         self._unread = b""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from segue.errors import SourceError
 from segue.options import OptionModel, RuntimeObject, Text, option
 from segue.types import DamagePolicy, WhenLate
-from segue.utils.inputs import exists, not_there
+from segue.utils.inputs import exists, missing_message
 from segue.video.sources.addresses import is_url, stored_address
 
 END_BYTES = 1 << 18
@@ -58,7 +58,7 @@ class SourceIdentity:
                 return cls(text, "camera")
             images = match_images(text)
             if not images:
-                raise SourceError(not_there(text))
+                raise SourceError(missing_message(text))
             return cls._of_images(text, images, Path())
         try:
             if path.is_dir():
@@ -104,8 +104,8 @@ class SourceIdentity:
             raise SourceError("no identity of a source: its parts are " + ", ".join(sorted(cls.__slots__)))
         texts = (values["place"], values["kind"], values["digest"] or "")
         numbers = (values["size"] or 0, values["modified_ns"] or 0)
-        known = ("file", "folder", "address", "camera")
-        if not all(isinstance(text, str) for text in texts) or values["kind"] not in known:
+        kinds = ("file", "folder", "address", "camera")
+        if not all(isinstance(text, str) for text in texts) or values["kind"] not in kinds:
             raise SourceError("no identity of a source: place, kind and digest are texts")
         if not all(type(number) is int for number in numbers):
             raise SourceError("no identity of a source: size and time are whole numbers")
@@ -188,7 +188,7 @@ def content_digest(source: str | Path) -> str:
     else:
         kind, files = "images", list_images(path) if path.is_dir() else match_images(os.fspath(source))
     if not files:
-        raise SourceError(not_there(source))
+        raise SourceError(missing_message(source))
     try:
         digest = hashlib.sha256(f"{kind} {[file.stat().st_size for file in files]}".encode())
         step = max(1, len(files) // SAMPLED_IMAGES)

@@ -36,18 +36,18 @@ _ORIENTATION = 0x0112
 
 def list_images(source: Path) -> list[Path]:
     """Images of a folder in natural order, without hidden files and without masks of the same names."""
-    return _kept_and_left(source)[0]
+    return _images_and_rest(source)[0]
 
 
-def _kept_and_left(source: Path) -> tuple[list[Path], list[Path]]:
+def _images_and_rest(source: Path) -> tuple[list[Path], list[Path]]:
     try:
-        found = [path for path in source.iterdir() if not is_hidden(path.name)]
+        paths = [path for path in source.iterdir() if not is_hidden(path.name)]
     except OSError as error:
         raise SourceError(f"{source}: cannot be read ({error.strerror})") from error
-    images = [path for path in found if is_image(path)]
+    images = [path for path in paths if is_image(path)]
     if not images:
-        _refuse_videos(source, found)
-        _refuse_folders(source, found)
+        _refuse_videos(source, paths)
+        _refuse_folders(source, paths)
     return _of_one_kind(source, sorted(images, key=lambda path: natural_key(path.name)))
 
 
@@ -89,24 +89,24 @@ def _of_one_kind(source: Path | str, images: list[Path]) -> tuple[list[Path], li
 
 def open_folder(folder: Path, fps: float | None) -> ImageReader:
     """The images of a folder; says which files beside them are left out."""
-    kept, left = _kept_and_left(folder)
-    _report_left(folder, kept, left)
-    return ImageReader(kept, name_of_source(folder), str(folder), fps)
+    images, left = _images_and_rest(folder)
+    _report_left(folder, images, left)
+    return ImageReader(images, name_of_source(folder), str(folder), fps)
 
 
-def _report_left(source: Path | str, kept: Sequence[Path], left: Sequence[Path]) -> None:
+def _report_left(source: Path | str, images: Sequence[Path], left: Sequence[Path]) -> None:
     if left:
         notice(
-            f"{source}: {len(kept)} {kept[0].suffix} images are the frames; {len(left)} files of the same "
-            f"names are left out ({first_few((path.name for path in left), 2)})"
+            f"{source}: {len(images)} {images[0].suffix} images are the frames; {len(left)} files of the "
+            f"same names are left out ({first_few((path.name for path in left), 2)})"
         )
 
 
 def open_pattern(pattern: str, fps: float | None) -> ImageReader:
     """The images that match a glob pattern, called by the last folder that the pattern names."""
-    kept, left = _matched(pattern)
-    _report_left(pattern, kept, left)
-    return ImageReader(kept, name_of_source(Path(pattern)), pattern, fps)
+    images, left = _matched(pattern)
+    _report_left(pattern, images, left)
+    return ImageReader(images, name_of_source(Path(pattern)), pattern, fps)
 
 
 def name_of_source(path: Path) -> str:
@@ -116,8 +116,8 @@ def name_of_source(path: Path) -> str:
     if path.is_dir():
         return path.resolve().name
     above = user_path(path).parents
-    named = next(folder for folder in above if folder.is_dir() or not glob.has_magic(folder.name))
-    return named.name or "images"
+    folder_with_name = next(folder for folder in above if folder.is_dir() or not glob.has_magic(folder.name))
+    return folder_with_name.name or "images"
 
 
 def is_source(place: str | Path) -> bool:
@@ -131,13 +131,13 @@ def match_images(pattern: str) -> list[Path]:
 
 
 def _matched(pattern: str) -> tuple[list[Path], list[Path]]:
-    found = [
+    paths = [
         path for path in map(Path, matching_paths(pattern)) if path.is_file() and not is_hidden(path.name)
     ]
-    images = [path for path in found if is_image(path)]
+    images = [path for path in paths if is_image(path)]
     if not images:
-        _refuse_videos(pattern, found)
-        images = found  # perhaps images whose names have no ending
+        _refuse_videos(pattern, paths)
+        images = paths  # perhaps images whose names have no ending
     images.sort(key=lambda path: natural_key(str(path)))
     if len({path.parent for path in images}) > 1:  # numbers may begin anew in each folder
         return images, []
@@ -195,7 +195,7 @@ def _decoding(where: str) -> Iterator[None]:
         yield
     except SourceError as error:
         damage = DamageError(str(error))
-        damage.is_whole = isinstance(error, UnusableImageError)
+        damage.is_intact = isinstance(error, UnusableImageError)
         raise damage from error
     except IMAGE_ERRORS as error:
         reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error).split("\n")[0]
@@ -315,7 +315,7 @@ class AnimationReader(Reader):
                 self.total = _frames_of(image)
                 self._scale = self._range(image)
                 self.size = self._page(image, 0).shape[:2]
-                self.fps = 1 / self._shown(image)
+                self.fps = 1 / self._duration(image)
         except DamageError as error:
             raise SourceError(str(error)) from error
 
@@ -328,11 +328,11 @@ class AnimationReader(Reader):
         with _opened(self._path) as image:
             for index in range(self.count):
                 yield SourceImage(index, time, partial(self._page, image, index))
-                time += self._shown(image, index)
+                time += self._duration(image, index)
 
     def load(self, index: int) -> SourceImage:
         self._check(index)
-        return SourceImage(index, self._times[index], partial(self._held, index))
+        return SourceImage(index, self._times[index], partial(self._repeated, index))
 
     def times(self) -> list[float]:
         return list(self._times)
@@ -346,7 +346,7 @@ class AnimationReader(Reader):
     def _times(self) -> list[float]:
         return [image.time for image in self.images()]
 
-    def _held(self, index: int) -> Image:
+    def _repeated(self, index: int) -> Image:
         with self._lock:
             if self._open is None or index < self._at:  # Pillow does not go back in an animated PNG
                 self._shelf.close()
@@ -374,7 +374,7 @@ class AnimationReader(Reader):
             reason = str(error).split("\n")[0]
             raise DamageError(f"{self.where}: frame {index} is damaged ({reason})") from error
 
-    def _shown(self, image: PillowImage.Image, index: int | None = None) -> float:
+    def _duration(self, image: PillowImage.Image, index: int | None = None) -> float:
         """Seconds for which a frame is shown; without an index that which was read last."""
         if index is not None:
             with suppress(*IMAGE_ERRORS):

@@ -57,9 +57,9 @@ def one_kind(files: list[Path]) -> tuple[list[Path], list[Path]]:
         return files, []
     kinds = {file.suffix.lower(): 0 for file in files}
     for kind in sorted(kinds, key=_preference):
-        kept = [file for file in files if file.suffix.lower() == kind]
-        if len(kept) == len({file.stem for file in kept}) == len(stems):
-            return kept, [file for file in files if file.suffix.lower() != kind]
+        files_of_kind = [file for file in files if file.suffix.lower() == kind]
+        if len(files_of_kind) == len({file.stem for file in files_of_kind}) == len(stems):
+            return files_of_kind, [file for file in files if file.suffix.lower() != kind]
     raise ValueError(f"{twins[0][0].name} and {twins[0][1].name} have one name")
 
 

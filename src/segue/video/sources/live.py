@@ -121,7 +121,7 @@ class _LiveReader(Reader):
         self._stopped = CancelToken()
         self._clock = LiveClock(where)
         self._failures = 0
-        self._given = 0
+        self._num_frames = 0
         self._lost_at: float | None = None
 
     def interrupt(self) -> None:
@@ -138,18 +138,18 @@ class _LiveReader(Reader):
             if reason is None or self._stopped.cancelled:
                 return
             self._failures += 1
-            lives = self.endless and self._given > 0
+            lives = self.endless and self._num_frames > 0
             tries = self._reconnect.tries or (None if lives else FIRST_TRIES)
             if tries is not None and self._failures >= tries:
                 raise SourceError(
                     f"{self.where}: lost ({reason}); gave up after {self._failures} tries in a row"
                 )
-            if self._given == 0 and self._failures == 1:
+            if self._num_frames == 0 and self._failures == 1:
                 self._warn_of_first(reason, tries)
             if lives and self._lost_at is None:
                 self._lost_at = self._clock.now
                 self.on_change(
-                    ConnectionChange(self.where, False, self._given - 1, self._lost_at, 0.0, reason)
+                    ConnectionChange(self.where, False, self._num_frames - 1, self._lost_at, 0.0, reason)
                 )
             self._stopped.wait(self._reconnect.delay(self._failures))
 
@@ -167,9 +167,9 @@ class _LiveReader(Reader):
         self._failures = 0
         if self._lost_at is not None:
             away, self._lost_at = time - self._lost_at, None
-            self.on_change(ConnectionChange(self.where, True, self._given, time, away))
-        self._given += 1
-        return SourceImage(self._given - 1, time, load)
+            self.on_change(ConnectionChange(self.where, True, self._num_frames, time, away))
+        self._num_frames += 1
+        return SourceImage(self._num_frames - 1, time, load)
 
 
 def _warn_of_change(change: ConnectionChange) -> None:
@@ -204,27 +204,29 @@ class NetworkReader(_LiveReader):
         self._promised = 0.0
         self._has_times = True
         self._is_single = False  # one image, and no stream
-        self._asked = 0.0  # seconds from the beginning of a connection at which an image was asked for
+        self._request_time = 0.0  # seconds from the beginning of a connection at which an image was asked for
 
     @property
     def _is_polled(self) -> bool:
         return self._is_single and self.polls is not None
 
     def _connection(self) -> Generator[SourceImage, None, str | None]:
-        missed, begun, place = 0, time.monotonic(), 0
-        self._asked, self._onvif = 0.0, None  # where a camera has its images is asked anew
+        missed, start, place = 0, time.monotonic(), 0
+        self._request_time, self._onvif = 0.0, None  # where a camera has its images is asked anew
         try:
             while missed < _MAX_MISSED:
-                given = self._given
+                num_frames_before = self._num_frames
                 for moment, item in self._new_items():
-                    yield self._image(moment, partial(to_rgb, item, f"{self.where}: frame {self._given}"))
+                    yield self._image(
+                        moment, partial(to_rgb, item, f"{self.where}: frame {self._num_frames}")
+                    )
                 if not self._is_polled:
                     break
-                missed = missed + 1 if self._given == given else 0
-                rate, passed = self.polls or POLLED_FPS, time.monotonic() - begun
+                missed = missed + 1 if self._num_frames == num_frames_before else 0
+                rate, passed = self.polls or POLLED_FPS, time.monotonic() - start
                 place = max(place + 1, math.floor(passed * rate))
-                self._asked = place / rate
-                if self._stopped.wait(self._asked - passed):
+                self._request_time = place / rate
+                if self._stopped.wait(self._request_time - passed):
                     return None
             if self._is_complete():
                 return None
@@ -238,7 +240,7 @@ class NetworkReader(_LiveReader):
 
     def _new_items(self) -> Iterator[tuple[float, Decoded]]:
         """Items of one connection that were not given before."""
-        lost: list[tuple[float, Decoded]] = []
+        undecoded: list[tuple[float, Decoded]] = []
         started = False
         for place, item in enumerate(self._items()):
             if self._duration:
@@ -247,18 +249,18 @@ class NetworkReader(_LiveReader):
             elif self._bytes and place < self._passed:
                 continue
             else:
-                stamp = self._asked if self._is_polled else item.time
+                stamp = self._request_time if self._is_polled else item.time
                 time = self._clock.time_of(stamp if self._has_times else None)
             if time is None or time <= self._last:
                 continue
             self._passed = place + 1
             if item.frame is None:
                 if started:
-                    lost.append((time, item))
+                    undecoded.append((time, item))
                 continue
             started = True
-            yield from lost
-            lost.clear()
+            yield from undecoded
+            undecoded.clear()
             self._last = time
             yield time, item
 
@@ -441,7 +443,7 @@ class CameraReader(_LiveReader):
     def _connection(self) -> Generator[SourceImage, None, str | None]:
         camera = _opened(self._number)
         try:
-            if not camera.isOpened() and not self._given:
+            if not camera.isOpened() and not self._num_frames:
                 raise SourceError(
                     f"{self.where}: there is none, or another program has it; see that it is connected "
                     "or give another number"
@@ -459,11 +461,11 @@ class CameraReader(_LiveReader):
 def _opened(number: int) -> cv2.VideoCapture:
     """A camera, opened or not; without OpenCV's remarks, which say less than ours."""
     logging: Any = cv2.utils.logging
-    before = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    log_level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
     try:
         return cv2.VideoCapture(number)
     finally:
-        logging.setLogLevel(before)
+        logging.setLogLevel(log_level)
 
 
 def _bgr_to_rgb(image: npt.NDArray[Any]) -> Image:

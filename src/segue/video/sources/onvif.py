@@ -59,9 +59,9 @@ class OnvifCamera:
         self._device = urlunsplit(("http", self._host, path, "", ""))
         self._profile = parse_qs(parts.query).get("profile", [""])[0]
         self._snapshot = ""
-        self._passwords = known = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        self._passwords = passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         self._opener = urllib.request.build_opener(
-            urllib.request.HTTPDigestAuthHandler(known), urllib.request.HTTPBasicAuthHandler(known)
+            urllib.request.HTTPDigestAuthHandler(passwords), urllib.request.HTTPBasicAuthHandler(passwords)
         )
 
     def image(self) -> bytes:
@@ -82,15 +82,15 @@ class OnvifCamera:
         """Ask where the images are."""
         clock = self._ask(self._device, f'<GetSystemDateAndTime xmlns="{_DEVICE}"/>')
         ahead = _time_of(clock) - datetime.now(UTC)
-        asked = f'<GetCapabilities xmlns="{_DEVICE}"><Category>Media</Category></GetCapabilities>'
-        media = self._reachable(_text(self._ask(self._device, asked, ahead), "Media", "XAddr"))
+        body = f'<GetCapabilities xmlns="{_DEVICE}"><Category>Media</Category></GetCapabilities>'
+        media = self._reachable(_text(self._ask(self._device, body, ahead), "Media", "XAddr"))
         profile = self._profile
         if not profile:
-            found = self._ask(media, f'<GetProfiles xmlns="{_MEDIA}"/>', ahead)
-            profile = next((each.get("token", "") for each in found.iterfind(".//{*}Profiles")), "")
+            profiles = self._ask(media, f'<GetProfiles xmlns="{_MEDIA}"/>', ahead)
+            profile = next((each.get("token", "") for each in profiles.iterfind(".//{*}Profiles")), "")
         token = f"<ProfileToken>{escape(profile)}</ProfileToken>"
-        asked = f'<GetSnapshotUri xmlns="{_MEDIA}">{token}</GetSnapshotUri>'
-        place = _text(self._ask(media, asked, ahead), "MediaUri", "Uri")
+        body = f'<GetSnapshotUri xmlns="{_MEDIA}">{token}</GetSnapshotUri>'
+        place = _text(self._ask(media, body, ahead), "MediaUri", "Uri")
         if not place.startswith(("http://", "https://")):
             raise SourceError(f"{self._where}: the camera has no single images; take its rtsp:// address")
         return self._reachable(place)
@@ -117,10 +117,10 @@ class OnvifCamera:
             user=escape(self._user), **dict(zip(("digest", "nonce"), coded, strict=True)), created=created
         )
 
-    def _fetch(self, request: urllib.request.Request, most: int) -> bytes:
+    def _fetch(self, request: urllib.request.Request, max_bytes: int) -> bytes:
         try:
             with self._opener.open(request, timeout=self._timeout) as answer:
-                data = bytes(answer.read(most + 1))
+                data = bytes(answer.read(max_bytes + 1))
         except HTTPError as error:
             with error:
                 refused = error.code in (401, 403) or b"NotAuthorized" in error.read(MAX_ANSWER)
@@ -129,19 +129,19 @@ class OnvifCamera:
         except (OSError, HTTPException, ValueError) as error:
             reason = str(getattr(error, "reason", None) or error or type(error).__name__)
             raise SourceError(f"{self._where}: cannot be opened ({reason})") from None
-        if len(data) > most:
-            raise SourceError(f"{self._where}: answers with more than {most >> 20} MB")
+        if len(data) > max_bytes:
+            raise SourceError(f"{self._where}: answers with more than {max_bytes >> 20} MB")
         return data
 
     def _reachable(self, place: str) -> str:
         """An address of the camera, at the host that was given."""
         # Behind a router a camera may not know its own address; nor does a password go elsewhere.
         parts = urlsplit(place)
-        host, own = urlsplit(f"//{self._host}").hostname or "", parts.hostname
-        if not place or own == host:
+        host, answered_host = urlsplit(f"//{self._host}").hostname or "", parts.hostname
+        if not place or answered_host == host:
             return place
-        named = f"[{host}]" if ":" in host else host
-        return urlunsplit(parts._replace(netloc=f"{named}:{parts.port}" if parts.port else self._host))
+        host_text = f"[{host}]" if ":" in host else host
+        return urlunsplit(parts._replace(netloc=f"{host_text}:{parts.port}" if parts.port else self._host))
 
 
 def _text(answer: ElementTree.Element, *path: str) -> str:

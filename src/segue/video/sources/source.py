@@ -25,7 +25,7 @@ from segue.utils.inputs import (
     check_number,
     exists,
     kind_of,
-    not_there,
+    missing_message,
     user_path,
     whole_number,
 )
@@ -40,7 +40,7 @@ from segue.video.sources.images import AnimationReader, ImageReader, count_frame
 from segue.video.sources.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from segue.video.sources.live import POLLED_FPS, CameraReader, NetworkReader, Reconnect
 from segue.video.sources.prefetch import Prefetcher
-from segue.video.sources.span import Span, at_rate, chunks_back
+from segue.video.sources.span import Span, at_rate, chunks_reversed
 from segue.video.sources.video_file import VideoFileReader
 
 if TYPE_CHECKING:
@@ -188,8 +188,8 @@ class Source(AbstractContextManager["Source"]):
         if index < count:
             return ""
         same = [place for place, name in enumerate(self.names or ()) if last_number(name) == index]
-        shown = f"; {self.files[same[0]].name} is frame {same[0]}" if len(same) == 1 else ""
-        return f"{self.name} has {count} frame{'s' if count > 1 else ''}, which count from 0{shown}"
+        hint = f"; {self.files[same[0]].name} is frame {same[0]}" if len(same) == 1 else ""
+        return f"{self.name} has {count} frame{'s' if count > 1 else ''}, which count from 0{hint}"
 
     @cached_property
     def _has_other_numbers(self) -> bool:
@@ -361,7 +361,7 @@ class Source(AbstractContextManager["Source"]):
             return
         height, width = self.size or self.frame(start).size
         stride = self._span.stride
-        for low, high in chunks_back(start, stop, max(CHUNK_BYTES // (3 * height * width), 1), stride):
+        for low, high in chunks_reversed(start, stop, max(CHUNK_BYTES // (3 * height * width), 1), stride):
             yield from reversed(list(self.part(low, high + 1)))
 
     def close(self) -> None:
@@ -402,12 +402,12 @@ class Source(AbstractContextManager["Source"]):
         """Warn of a damaged frame after ``count`` others, or raise where it ends the video."""
         if self._damage_policy == "stop":
             ways = " (--on-damage skip leaves such a frame out, hold repeats the one before it)"
-            text = f"{damage}; frames read before it: {count}{'' if damage.is_whole else ways}"
+            text = f"{damage}; frames read before it: {count}{'' if damage.is_intact else ways}"
             raise SourceDamageError(text) from damage
         self.damaged += 1
-        held = self._damage_policy == "hold" and last is not None
+        repeats = self._damage_policy == "hold" and last is not None
         if self._on_damage is not None:
-            self._warn(f"{damage}; {'the frame before it is repeated' if held else 'skipped'}")
+            self._warn(f"{damage}; {'the frame before it is repeated' if repeats else 'skipped'}")
         elif self.damaged == 1:
             self._warn(f"{damage}; skipped, and so are further ones; they are counted")
 
@@ -459,14 +459,14 @@ class Source(AbstractContextManager["Source"]):
         first = f"{self.original_size[1]}x{self.original_size[0]}"
         name = f" ({self.files[index].name})" if self.names is not None else ""
         where = f"{self._reader.where}: frame {index}{name}"
-        told = f"{where} is {width}x{height}, the frames before it are {first}"
+        message = f"{where} is {width}x{height}, the frames before it are {first}"
         if len(self._reader.files) > 1:  # one image on its side is like a damaged one
-            raise DamageError(told)
+            raise DamageError(message)
         if not self.endless:
-            raise SourceDamageError(told)
+            raise SourceDamageError(message)
         if (height, width) != self._told_size:  # a camera goes on
             self._told_size = height, width
-            self._warn(f"{told}; it and those after it are scaled")
+            self._warn(f"{message}; it and those after it are scaled")
         return letterboxed(image, self.original_size)
 
     def _reduced(self, image: Image) -> Image:
@@ -547,7 +547,7 @@ def open_source(
         [0, 2]
     """
     if max_size is not None:
-        check_number("max_size", max_size, least=1, whole=True, error=SourceError)
+        check_number("max_size", max_size, minimum=1, whole=True, error=SourceError)
     if fps is not None:
         check_number("fps", fps, error=SourceError)
         if fps <= 0:
@@ -568,7 +568,7 @@ def open_source(
         raise SourceError(f"layout: tchw is for arrays in memory; {reader.where} is none")
     warn = warn or partial(warn_caller, category=DamageWarning)
     place = str(source) if isinstance(source, (str, Path, int)) else None  # where it can be opened again
-    asked = VideoSource(
+    request = VideoSource(
         place=place,
         frames=RuntimeObject.of(source, hold=False) if place is None else None,
         start=start,
@@ -588,7 +588,7 @@ def open_source(
         prefetch=prefetch,
         warn=warn,
         when_late=when_late,
-        request=asked,
+        request=request,
     )
 
 
@@ -660,7 +660,7 @@ def open_reader(path: Path, fps: float | None = None, index: FrameIndex | None =
     if not exists(path):
         if glob.has_magic(str(path)):
             return open_pattern(str(path), fps)
-        raise SourceError(not_there(path))
+        raise SourceError(missing_message(path))
     if path.is_dir():
         return open_folder(path, fps)
     check_file(path, SourceError)

@@ -138,7 +138,7 @@ class Span:
         return max(0, -(-(last - first) // self.stride))
 
 
-def chunks_back(start: int, stop: int, count: int, stride: int = 1) -> Iterator[tuple[int, int]]:
+def chunks_reversed(start: int, stop: int, count: int, stride: int = 1) -> Iterator[tuple[int, int]]:
     """Lowest and highest index of the parts of at most ``count`` frames from ``start`` down to ``stop``."""
     for high in range(start, stop - 1, -count * stride):
         yield max(high - (count - 1) * stride, stop), high
@@ -163,11 +163,11 @@ _TimedT = TypeVar("_TimedT", bound=_Timed)
 
 def at_rate(frames: Iterable[_TimedT], fps: float) -> Iterator[_TimedT]:
     """The frames that are needed for ``fps`` frames a second, by their time stamps."""
-    due, before = -math.inf, -math.inf
+    next_time, previous_time = -math.inf, -math.inf
     for frame in frames:
-        if frame.time < before:  # the clock has been set back, as by a camera that starts anew
-            due = frame.time
-        before = frame.time
-        if frame.time + 1e-6 >= due:
+        if frame.time < previous_time:  # the clock has been set back, as by a camera that starts anew
+            next_time = frame.time
+        previous_time = frame.time
+        if frame.time + 1e-6 >= next_time:
             yield frame
-            due = due + 1 / fps if due + 1 / fps > frame.time else frame.time + 1 / fps
+            next_time = next_time + 1 / fps if next_time + 1 / fps > frame.time else frame.time + 1 / fps

@@ -24,7 +24,7 @@ from segue.video.decoding.damage import DamageError
 from segue.video.decoding.decode import (
     Clock,
     Decoded,
-    Entry,
+    EntryPoint,
     decode,
     describe,
     frame_rate,
@@ -58,7 +58,7 @@ class VideoFileReader(Reader):
         self.name = path.stem
         self.where = str(path)
         self.files = (path,)
-        self._begin_anew()
+        self._restart()
         _READERS.add(self)
         if index is not None:
             self.__dict__["index"] = index
@@ -79,7 +79,7 @@ class VideoFileReader(Reader):
         if self._scale is not None:
             notice(f"{self.where}: {self._scale}")
 
-    def _begin_anew(self) -> None:
+    def _restart(self) -> None:
         """Have no open file; a fork leaves that of its parent alone."""
         self._lock = threading.Lock()
         self._cursor: _Cursor | None = None
@@ -102,7 +102,7 @@ class VideoFileReader(Reader):
         missing = round(((self._promised or 0.0) - max(end, time) - max(duration, step)) / step)
         if missing >= _EARLY_END:
             ending = f"ends after frame {index}, about {missing} frames early (cut off or damaged)"
-            yield SourceImage(index + 1, time + step, partial(_lost, f"{self.where}: {ending}"))
+            yield SourceImage(index + 1, time + step, partial(_raise_damage, f"{self.where}: {ending}"))
 
     @cached_property
     def index(self) -> FrameIndex:
@@ -123,13 +123,13 @@ class VideoFileReader(Reader):
             return self.index
         with owned_container(open_container(self._address, self.where)) as container:
             listed = FrameIndex.of_container(video_stream(container), self._path.stat().st_size)
-        found = listed and listed.checked(self._decoded(), late=False)
-        if found is None:
+        checked = listed and listed.checked(self._decoded(), late=False)
+        if checked is None:
             self._announce()
             with owned_container(open_container(self._address, self.where)) as container:
                 listed = FrameIndex.of_packets(container, video_stream(container))
-            found = listed and listed.checked(self._decoded(), late=True)
-        return found
+            checked = listed and listed.checked(self._decoded(), late=True)
+        return checked
 
     def _announce(self) -> None:
         if self._path.stat().st_size > frame_index.LONG_BYTES:
@@ -167,11 +167,11 @@ class VideoFileReader(Reader):
         """Index of the last key frame not after ``start`` (or 0), time of frame 0, and frames from there."""
         if start >= (FEW if isinstance(start, int) else FEW * self._step):
             index = self._quick_index
-            if index is not None and index.whole:
+            if index is not None and index.is_complete:
                 place = start if isinstance(start, int) else int(index.times.searchsorted(start - 1e-9))
                 goal = index.entry_of(min(place, len(index) - 1))
-                sure = index.places.get(goal.stamp) == goal.index
-                for entry in _ways_to(goal, index) if sure else ():
+                is_exact = index.places.get(goal.stamp) == goal.index
+                for entry in _ways_to(goal, index) if is_exact else ():
                     items = self._decoded(entry, index=index)
                     later = (item for item in items if item.stamp is not None and item.stamp >= goal.stamp)
                     item = next(later, None)
@@ -180,7 +180,7 @@ class VideoFileReader(Reader):
         return 0, None, self._decoded()
 
     def _decoded(
-        self, entry: Entry | None = None, clock: Clock | None = None, index: FrameIndex | None = None
+        self, entry: EntryPoint | None = None, clock: Clock | None = None, index: FrameIndex | None = None
     ) -> Iterator[Decoded]:
         """Frames up to where the demuxer itself gives up, which counts as one lost frame."""
         try:
@@ -210,7 +210,7 @@ _READERS: WeakSet[VideoFileReader] = WeakSet()
 
 def _begin_anew_in_fork() -> None:
     for reader in _READERS:
-        reader._begin_anew()
+        reader._restart()
 
 
 if hasattr(os, "register_at_fork"):
@@ -218,7 +218,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def seek(
-    container: av.container.InputContainer, stream: VideoStream, entry: Entry, index: FrameIndex
+    container: av.container.InputContainer, stream: VideoStream, entry: EntryPoint, index: FrameIndex
 ) -> Clock:
     """Go to a key frame, or to the beginning for the entry of frame 0. Returns the clock of what follows."""
     if entry.index == 0:
@@ -230,11 +230,11 @@ def seek(
     if index.by_position and entry.position is not None:
         container.seek(entry.position, unsupported_byte_offset=True)
     else:
-        container.seek(entry.stamp - entry.moved, stream=stream)
+        container.seek(entry.stamp - entry.offset, stream=stream)
     return Clock(entry, numbers=index.numbers)
 
 
-def _ways_to(goal: Entry, index: FrameIndex) -> list[Entry]:
+def _ways_to(goal: EntryPoint, index: FrameIndex) -> list[EntryPoint]:
     """Key frames from which to reach one of them: a container without an index may be entered too late."""
     if goal.index == 0:
         return []
@@ -248,7 +248,7 @@ class _Cursor:
     def __init__(self, address: str, where: str, index: FrameIndex) -> None:
         self._address, self._where, self._index = address, where, index
         # Frame threads are faster; slice threads tell which frame is damaged.
-        self._threads: Literal["AUTO", "SLICE"] = "AUTO" if index.whole else "SLICE"
+        self._threads: Literal["AUTO", "SLICE"] = "AUTO" if index.is_complete else "SLICE"
         self._container: av.container.InputContainer | None = None
         self._owned = ExitStack()
         self._items: Iterator[Decoded] = iter(())
@@ -263,34 +263,34 @@ class _Cursor:
 
     def item(self, index: int) -> Decoded:
         """A frame by its index, or a lost one."""
-        found = self._find(index)
-        if (found is None or found.frame is None) and self._threads == "AUTO":
+        decoded = self._find(index)
+        if (decoded is None or decoded.frame is None) and self._threads == "AUTO":
             self._threads = "SLICE"
             self.close()
-            found = self._find(index)
-        return found or Decoded(None, None)
+            decoded = self._find(index)
+        return decoded or Decoded(None, None)
 
     def _find(self, index: int) -> Decoded | None:
         goal = self._index.entry_of(index)
         if self._container is not None and goal.index <= self._next <= index:
             return self._read_to(index)
-        for entry in [*_ways_to(goal, self._index), Entry(0)]:
+        for entry in [*_ways_to(goal, self._index), EntryPoint(0)]:
             self._enter(entry)
-            found = self._read_to(index)
-            if found is not None:
-                return found
+            decoded = self._read_to(index)
+            if decoded is not None:
+                return decoded
         self.close()
-        self._enter(Entry(0))
+        self._enter(EntryPoint(0))
         return self._read_to(index)
 
-    def _enter(self, entry: Entry) -> None:
+    def _enter(self, entry: EntryPoint) -> None:
         clock = None
         if self._container is not None or entry.index:
             container = self._container or self._opened()
             try:
                 clock = seek(container, video_stream(container), entry, self._index)
             except (av.error.FFmpegError, OSError):  # of a format that cannot be sought
-                entry = Entry(0)
+                entry = EntryPoint(0)
                 self.close()
         container = self._container or self._opened()
         self._next = -1 if clock is not None else 0
@@ -323,5 +323,5 @@ class _Cursor:
         return None
 
 
-def _lost(message: str) -> Image:
+def _raise_damage(message: str) -> Image:
     raise DamageError(message)

@@ -32,7 +32,7 @@ def recognise(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None 
     Returns:
         An entry of the registry of networks, the first of those that fit; None if none does.
     """
-    named = (metadata or {}).get("network")
-    if named is not None and named in MODELS and (entry := MODELS.find(named)).recognises(tensors):
+    network = (metadata or {}).get("network")
+    if network is not None and network in MODELS and (entry := MODELS.find(network)).recognises(tensors):
         return entry
     return next((entry for entry in MODELS if entry.recognises(tensors)), None)

@@ -12,7 +12,7 @@ from segue.utils.lazy import LazyCallable
 _TORCHVISION = "BSD-3-Clause, https://github.com/pytorch/vision"
 
 
-def _dino(name: str, width: int, release: str, **known: Any) -> Entry:
+def _dino(name: str, width: int, release: str, **kwargs: Any) -> Entry:
     return Entry(
         name=name,
         task="features",
@@ -23,7 +23,7 @@ def _dino(name: str, width: int, release: str, **known: Any) -> Entry:
         paper="Caron et al., ICCV 2021 (arXiv 2104.14294)",
         licence="that of the release, https://github.com/facebookresearch/dino",
         remote=Remote(
-            f"https://dl.fbaipublicfiles.com/dino/{release}/{release}.pth", f"{release}.pth", **known
+            f"https://dl.fbaipublicfiles.com/dino/{release}/{release}.pth", f"{release}.pth", **kwargs
         ),
         rename=LazyCallable("segue.models.dino:rename_training"),
     )

@@ -6,7 +6,7 @@ from functools import partial
 
 from segue.registry import Entry
 from segue.utils.lazy import LazyCallable
-from segue.weights.catalogue.terms import OWN
+from segue.weights.catalogue.terms import SEGUE_TERMS
 
 _MUSTAN_PAPER = "after Pokala et al., 2024 (arXiv 2402.00918)"
 
@@ -19,7 +19,7 @@ ENTRIES = (
         build=LazyCallable("segue.models.mustan_lite:MustanLite"),
         signature="fuse.0.conv.weight",
         paper=_MUSTAN_PAPER,
-        licence=OWN,
+        licence=SEGUE_TERMS,
         bundled="mustan-lite.safetensors",
         sha256="7751ce45d00cef2d231d54c461ee40f6c69053c4f9617b0990e3ca4e5e03fb94",
     ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from segue.entries import Remote
 from segue.registry import Entry
 from segue.utils.lazy import LazyCallable
-from segue.weights.catalogue.terms import OWN
+from segue.weights.catalogue.terms import SEGUE_TERMS
 from segue.weights.download import drive_address
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ ENTRIES = (
         build=LazyCallable("segue.models.msstsvis.lite:MSSTSVISLite"),
         signature="queries.place.weight",
         paper=_MSSTSVIS_PAPER,
-        licence=OWN,
+        licence=SEGUE_TERMS,
         bundled="msstsvis-lite.safetensors",
         sha256="9490f6697dbfb3ac1674baf5bd2ca9f2f99695eb6ed49e087ce4e6fea46b4630",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segue.registry import Entry
 from segue.utils.lazy import LazyCallable
-from segue.weights.catalogue.terms import FREE, OWN
+from segue.weights.catalogue.terms import FREE, SEGUE_TERMS
 
 ENTRIES = (
     Entry(
@@ -13,7 +13,7 @@ ENTRIES = (
         build=LazyCallable("segue.models.segue_prompt:SeguePrompt"),
         signature="prompt.0.conv.weight",
         paper="after Sofiiuk et al., ICIP 2022 (arXiv 2102.06583)",
-        licence=OWN,
+        licence=SEGUE_TERMS,
         bundled="segue-prompt.safetensors",
         sha256="501076a85b67e6843b40d85a4c09301a26cf6c0f875b9fa0b4ebb2fdf3cb1c93",
         trained_by="prompt",

@@ -10,7 +10,7 @@ from segue.entries import Remote
 from segue.models.sam2.sizes import SIZES, SizeName
 from segue.registry import Entry
 from segue.utils.lazy import LazyCallable
-from segue.weights.catalogue.terms import FREE, OWN
+from segue.weights.catalogue.terms import FREE, SEGUE_TERMS
 from segue.weights.download import drive_address
 
 _XMEM_PAPER = "Cheng and Schwing, ECCV 2022 (arXiv 2207.07115)"
@@ -29,10 +29,10 @@ _SAM2_FILES: Mapping[SizeName, tuple[int, str]] = {
 """Bytes and SHA-256 of the released files, as at least two independent public sources state them."""
 
 
-def _release(repository: str, name: str, **known: Any) -> Remote:
+def _release(repository: str, name: str, **kwargs: Any) -> Remote:
     """A file of the release of XMem or Cutie."""
     address = f"https://github.com/hkchengrex/{repository}/releases/download/v1.0/{name}"
-    return Remote(address, name, **known)
+    return Remote(address, name, **kwargs)
 
 
 def _sam2(size: SizeName) -> Entry:
@@ -66,7 +66,7 @@ ENTRIES = (
         build=LazyCallable("segue.models.stcn:STCNLite"),
         signature="key_encoder.stem.weight",
         paper="after Cheng et al., NeurIPS 2021 (arXiv 2106.05210)",
-        licence=OWN,
+        licence=SEGUE_TERMS,
         bundled="stcn-lite.safetensors",
         sha256="2ae79ceae0bcfb64fedb9a5a678e792b6602892e662915630bc4206d057823e8",
     ),

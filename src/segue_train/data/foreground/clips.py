@@ -30,6 +30,7 @@ from segue_train.data.foreground.samples import (
     with_recurrence,
 )
 from segue_train.data.foreground.scenery import Camera, Effect, Exposure, ImageLoaders, Light, Sensor
+from segue_train.data.foreground.textures import Texture, swaying_texture
 from segue_train.data.warp import Matrix, Rng, Size, picked
 
 MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
@@ -40,6 +41,7 @@ SHAPES = 0.2  # share of movers that are mere shapes
 # Shares of the clips of a shaken camera, of low contrast, with movers that were there from the start, and of
 # no kind.
 KINDS = {"shaken": 0.2, "dim": 0.22, "from start": 0.2, "plain": 0.38}
+REAL_SWAY = 0.6  # share of the clips in which real textures sway, where there are some
 SMALL = (8.0, 60.0)  # heights of movers where contrast is low, in pixels
 MATCHED = 0.6  # share of the blurred frames whose background is blurred alike
 NOISE_LEVELS = 3.0  # where contrast is low, what differs by so many spreads of the noise is visible
@@ -91,8 +93,8 @@ class Clip:
         labels = np.where(shade > 255 * SHADOW_DEPTH, np.uint8(SHADOW), other)
         labels[solid > 255 * NO_ALPHA] = UNKNOWN
         labels[solid > 255 * WHOLE_ALPHA] = MOTION
-        seen = self.camera.view(labels, time, MARGIN, mask=True)
-        return frame, np.ascontiguousarray(seen)
+        viewed = self.camera.view(labels, time, MARGIN, mask=True)
+        return frame, np.ascontiguousarray(viewed)
 
     def _draw(self, time: int) -> tuple[Image, Image, Image]:
         canvas = self.plate
@@ -101,7 +103,7 @@ class Clip:
         canvas = canvas.copy()
         size = canvas.shape[:2]
         solid, shade = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
-        present = [mover for mover in self.movers if mover.present(time) and mover.near(time, size)]
+        present = [mover for mover in self.movers if mover.present(time) and mover.is_near_image(time, size)]
         for mover in present:
             _cast(canvas, shade, mover, time, self.sun)
         for mover in present:
@@ -164,12 +166,17 @@ class ClipMaker:
     """Draws samples of ``size`` (H, W) from clips in which cut-outs move through images."""
 
     def __init__(
-        self, cut_outs: Sequence[CutOut], images: ImageLoaders, offsets: Sequence[int], size: Size
+        self,
+        cut_outs: Sequence[CutOut],
+        images: ImageLoaders,
+        offsets: Sequence[int],
+        size: Size,
+        textures: Sequence[Texture] = (),
     ) -> None:
         if not cut_outs or not images:
             raise DatasetError("nothing to make clips of: give folders with labelled stills or videos")
         self.cut_outs, self.images = list(cut_outs), list(images)
-        self.offsets, self.size = tuple(offsets), size
+        self.offsets, self.size, self.textures = tuple(offsets), size, list(textures)
         self.canvas = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
 
     def samples(self, rng: Rng) -> list[Sample]:
@@ -179,19 +186,21 @@ class ClipMaker:
         clip = self.clip(rng, times, switched=kind < 0.025, empty=0.04 <= kind < 0.16)
         if 0.16 <= kind < 0.18:  # the first frame of a video is its own context and background
             current, labels = clip.frame_with_labels(0)
-            scene = with_recurrence(Scene.of(current, 1).planes, current, current[:0, None])
-            untold = np.where(labels == MOTION, np.uint8(UNKNOWN), labels)
-            return [Sample(np.stack([current] * len(self.offsets)), scene, untold)]
-        kept = [clip.frame_with_labels(time) for time in times]
-        frames = np.stack([frame for frame, _ in kept])
-        solids = np.stack([np.isin(labels, (MOTION, UNKNOWN)) for _, labels in kept])
+            scene = with_recurrence(
+                Scene.of(current, 1).planes, current, current[:0, None], labels[:0, None] > 0
+            )
+            unlabelled = np.where(labels == MOTION, np.uint8(UNKNOWN), labels)
+            return [Sample(np.stack([current] * len(self.offsets)), scene, unlabelled)]
+        frames_with_labels = [clip.frame_with_labels(time) for time in times]
+        frames = np.stack([frame for frame, _ in frames_with_labels])
+        solids = np.stack([np.isin(labels, (MOTION, UNKNOWN)) for _, labels in frames_with_labels])
         if 0.18 <= kind < 0.195:  # another scene: what is known is of the one before it
             frames = frames[:, :, ::-1, ::-1]
         earlier = -int(rng.integers(1, 1 - times[0]))
         return [
-            self._sample(rng, clip, now, frames[:known], solids[:known])
+            self._sample(rng, clip, now, frames[:num_past], solids[:num_past])
             for now in (0, earlier)
-            if (known := sum(time < now for time in times))
+            if (num_past := sum(time < now for time in times))
         ]
 
     def _sample(self, rng: Rng, clip: Clip, now: int, frames: Image, solids: BoolArray) -> Sample:
@@ -213,8 +222,13 @@ class ClipMaker:
             count += int(rng.integers(0, 5))
         sun = draw_sun(rng)
         effects, unlit = dynamic_background.draw_effects(rng, self.canvas)
+        if self.textures and rng.random() < REAL_SWAY:  # what sways really is the larger part of what sways
+            effects = [
+                swaying_texture(rng, self.canvas, self.textures) for _ in range(int(rng.integers(1, 3)))
+            ]
+            unlit = False
         heights = SMALL if dim and rng.random() < 0.7 else HEIGHTS
-        movers = [self._mover(rng, heights, from_start and rng.random() < 0.7) for _ in range(count)]
+        movers = [self.mover(rng, heights, from_start and rng.random() < 0.7) for _ in range(count)]
         sensor = scenery.draw_dim_sensor(rng) if dim and rng.random() < 0.5 else scenery.draw_sensor(rng)
         return Clip(
             self._furnished(rng, sun),
@@ -230,7 +244,7 @@ class ClipMaker:
             visible=float(np.clip(NOISE_LEVELS * sensor.noise, MIN_VISIBLE, VISIBLE)) if dim else VISIBLE,
         )
 
-    def _mover(self, rng: Rng, heights: tuple[float, float] = HEIGHTS, from_start: bool = False) -> Mover:
+    def mover(self, rng: Rng, heights: tuple[float, float] = HEIGHTS, from_start: bool = False) -> Mover:
         """Mostly an object, sometimes a shape."""
         cut_outs = self.cut_outs
         if rng.random() < SHAPES:
@@ -243,7 +257,7 @@ class ClipMaker:
         plate = scenery.draw_plate(rng, self.images, self.canvas)
         aside = np.zeros(self.canvas, np.uint8)
         for _ in range(int(rng.choice(5, p=[0.2, 0.25, 0.25, 0.2, 0.1]))):
-            thing = replace(self._mover(rng), comes=-np.inf, leaves=np.inf)
+            thing = replace(self.mover(rng), comes=-np.inf, leaves=np.inf)
             _cast(plate, aside, thing, 0, sun)
             paint(plate, aside, thing, 0)
         return plate

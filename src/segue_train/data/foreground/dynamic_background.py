@@ -34,8 +34,8 @@ def draw_effects(rng: Rng, size: Size) -> tuple[list[Effect], bool]:
         (0.10, lamp),
         (0.10, belt),
     )
-    chosen = [make for share, make in makers if rng.random() < share]
-    return [make(rng, size) for make in chosen], tree_shade in chosen
+    selected = [make for share, make in makers if rng.random() < share]
+    return [make(rng, size) for make in selected], tree_shade in selected
 
 
 def waving(rng: Rng, size: Size) -> Effect:
@@ -93,9 +93,9 @@ def in_front(layer: Image, sway: Sway) -> Effect:
     """A layer (H, W, 4), the fourth channel its alpha, that sways before the scene."""
 
     def act(canvas: Image, time: int) -> Image:
-        moved = sway(layer, time)
-        weight = moved[..., 3:].astype(np.float32) / 255
-        return np.asarray(canvas + weight * (moved[..., :3] - canvas.astype(np.float32)), np.uint8)
+        swayed = sway(layer, time)
+        weight = swayed[..., 3:].astype(np.float32) / 255
+        return np.asarray(canvas + weight * (swayed[..., :3] - canvas.astype(np.float32)), np.uint8)
 
     return act
 
@@ -117,8 +117,8 @@ def branches(rng: Rng, size: Size) -> Effect:
     _grow(rng, alpha, foot, np.arctan2(height / 2 - foot[1], width / 2 - foot[0]), 0.35 * height, 4)
     alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.8), np.float32)
     if rng.random() < 0.7:
-        near = cv2.GaussianBlur(cv2.dilate(alpha, np.ones((15, 15), np.uint8)), (0, 0), 4)
-        alpha = np.maximum(alpha, leaves(rng, size) * near)
+        neighbourhood = cv2.GaussianBlur(cv2.dilate(alpha, np.ones((15, 15), np.uint8)), (0, 0), 4)
+        alpha = np.maximum(alpha, leaves(rng, size) * neighbourhood)
     colours = procedural(rng, size) * rng.uniform(0.2, 1, 3)
     layer = np.dstack([colours, 255 * alpha]).astype(np.uint8)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -172,18 +172,18 @@ def flag(rng: Rng, size: Size) -> Effect:
     waves, speed, phase = rng.uniform(0.7, 2.5), rng.uniform(0.1, 0.9), rng.uniform(0, 2 * np.pi)
     amplitude, shade, droop = rng.uniform(0.05, 0.25) * tall, rng.uniform(0.05, 0.5), rng.uniform(0, 0.6)
     lull = rng.uniform(0.005, 0.08)
-    far = np.linspace(0, 1, wide, dtype=np.float32)
+    distance = np.linspace(0, 1, wide, dtype=np.float32)
 
     def act(canvas: Image, time: int) -> Image:
         wind = 0.6 + 0.4 * np.sin(lull * time + phase)
-        wave = np.sin(2 * np.pi * waves * far - speed * time + phase)
-        down = far * (amplitude * wave + droop * tall * (1 - wind))
-        light = 1 + shade * np.sqrt(far) * np.cos(2 * np.pi * waves * far - speed * time + phase)
+        wave = np.sin(2 * np.pi * waves * distance - speed * time + phase)
+        down = distance * (amplitude * wave + droop * tall * (1 - wind))
+        light = 1 + shade * np.sqrt(distance) * np.cos(2 * np.pi * waves * distance - speed * time + phase)
         rows, columns = np.mgrid[:height, :width].astype(np.float32)
         x = (columns[0] - left) * (1 + 0.3 * (1 - wind))
         index = np.clip(x, 0, wide - 1).astype(int)
         y = rows - top - down[index]
-        seen = cv2.remap(
+        warped = cv2.remap(
             cloth * light[None, :, None],
             np.broadcast_to(x, y.shape).astype(np.float32),
             y.astype(np.float32),
@@ -191,7 +191,7 @@ def flag(rng: Rng, size: Size) -> Effect:
             borderMode=cv2.BORDER_REPLICATE,
         )
         inside = (x >= 0) & (x <= wide - 1) & (y >= 0) & (y <= tall - 1)
-        return np.where(inside[..., None], np.clip(seen, 0, 255), canvas).astype(np.uint8)
+        return np.where(inside[..., None], np.clip(warped, 0, 255), canvas).astype(np.uint8)
 
     return act
 
@@ -258,7 +258,7 @@ def belt(rng: Rng, size: Size) -> Effect:
 
     def act(canvas: Image, time: int) -> Image:
         x = np.asarray((along - speed * time) % tile.shape[1], np.float32)
-        seen = cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-        return np.asarray(canvas + weight * (seen.astype(np.float32) - canvas), np.uint8)
+        warped = cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        return np.asarray(canvas + weight * (warped.astype(np.float32) - canvas), np.uint8)
 
     return act

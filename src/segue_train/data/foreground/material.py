@@ -21,6 +21,7 @@ from segue_train.data.foreground.session_samples import (
     SessionSamples,
     weights_digest,
 )
+from segue_train.data.foreground.textures import textures_of
 from segue_train.data.foreground.videos import FARTHEST, MovingCameras, StillCameras
 
 # How often a mover is cut out of a video, which has limbs that move, against one of a still image.
@@ -30,7 +31,7 @@ MOVING_SESSIONS = 0.5  # the same of sessions
 STILL_SHARE = 0.25  # most samples of videos of still cameras for each sample of an artificial clip
 SAMPLES_A_FRAME = 6  # most samples for each labelled frame of a still camera
 
-_NAMED = re.compile(r"[\w-]+=.+", re.DOTALL)
+_LAYOUT = re.compile(r"[\w-]+=.+", re.DOTALL)
 
 
 StillVideos = Mapping[bool, Sequence[ForegroundSequence]]
@@ -46,7 +47,7 @@ def gather_foreground(
 ) -> tuple[Material, StillVideos]:
     """Footage of folders, and videos of still cameras of data sets (``LAYOUT=FOLDER``)."""
     folders = [with_layout(text, "videos") for text in folders]
-    plain = [text for text in folders if not _NAMED.fullmatch(text)]
+    plain = [text for text in folders if not _LAYOUT.fullmatch(text)]
     videos: dict[bool, list[ForegroundSequence]] = {True: [], False: []}
     rest = set(exclude)
     for entry, opened in (named_data(text, "videos") for text in folders if text not in plain):
@@ -67,19 +68,21 @@ def fill_pool(
     workers: int,
     report: Callable[[str], None],
     sessions: Sequence[Path] = (),
+    sway: bool = False,
 ) -> Pool:
     """Draw samples of ``size`` (H, W) into a folder, see :func:`~segue_train.data.foreground.pool.fill`.
 
     With weights for ``sessions`` as many again are drawn from sessions: of artificial films, and half as many
-    of videos of moving cameras.
+    of videos of moving cameras. With ``sway`` parts of videos of moving cameras, brought to rest, sway in
+    most clips.
     """
     makers: list[tuple[Maker, int]] = []
     if samples:
         cut_outs = cut_outs_of_stills(footage.stills) + cut_outs_of_videos(footage.videos) * VIDEO_WEIGHT
         scenes = scenes_of([*footage.stills, *footage.videos])
-        clips = ClipMaker(cut_outs, scenes, offsets, size)
-        makers.append((clips, samples))
         long = [video for video in footage.videos if len(video) > FARTHEST + max(0, *offsets)]
+        clips = ClipMaker(cut_outs, scenes, offsets, size, textures_of(long) if sway else ())
+        makers.append((clips, samples))
         if long:
             makers.append((MovingCameras(long, offsets, size), round(MOVING_SHARE * samples)))
         if sessions:
@@ -90,14 +93,16 @@ def fill_pool(
     for shadows, videos in still_cameras.items():
         if videos:
             frames = sum(len(video.labels) for video in videos)
-            most = round(STILL_SHARE * samples) if samples else frames * SAMPLES_A_FRAME
-            count = min(most, frames * SAMPLES_A_FRAME)
+            max_samples = round(STILL_SHARE * samples) if samples else frames * SAMPLES_A_FRAME
+            count = min(max_samples, frames * SAMPLES_A_FRAME)
             makers.append((StillCameras(videos, offsets, size, shadows=shadows), count))
     if not makers:
         raise DatasetError("nothing to draw samples from; see --data")
     names = [item.name for item in (*footage.stills, *footage.videos)]
     names += [video.key for videos in still_cameras.values() for video in videos]
     settings = {"offsets": list(offsets), "size": list(size), "samples": samples, "data": names}
+    if sway:
+        settings["sway"] = True
     if sessions:
         # By content: weights that are trained further stand under the same name.
         settings["sessions"] = [weights_digest(path) for path in sessions]

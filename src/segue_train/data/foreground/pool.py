@@ -126,7 +126,7 @@ class _Shards(Dataset[int]):
 class PoolBatches(Batches):
     """Batches from passes through a pool, each in its own order, so that all samples are seen equally often.
 
-    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 23, h, w) and ``labels`` (B, h, w), all uint8;
+    Items hold ``window`` (B, T, 3, h, w), ``background`` (B, 27, h, w) and ``labels`` (B, h, w), all uint8;
     with a provider also ``flow`` (B, T - 1, h, w) from the last frame of a window to the others, the first
     first.
     """
@@ -138,19 +138,19 @@ class PoolBatches(Batches):
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng([self.seed, number])
-        chosen = in_passes(len(self.pool), number, self.batch, self.seed, 1)
-        return collate([self._with_flow(jitter(rng, self.pool[i], self.size)) for i in chosen])
+        indices = in_passes(len(self.pool), number, self.batch, self.seed, 1)
+        return collate([self._with_flow(jitter(rng, self.pool[i], self.size)) for i in indices])
 
     def _with_flow(self, sample: Sample) -> Sample:
         if self.provider is None:
             return sample
         *earlier, current = sample.window
         gaps = tuple(range(1, len(earlier) + 1))
-        images = FlowImages(provider_once(*self.provider), gaps)
+        images = FlowImages(cached_provider(*self.provider), gaps)
         return replace(sample, flow=images(current, earlier[::-1]))
 
 
-provider_once = lru_cache(maxsize=1)(flow_provider)
+cached_provider = lru_cache(maxsize=1)(flow_provider)
 """A flow method, which is made once in each process."""
 
 
@@ -176,13 +176,13 @@ def jitter(rng: Rng, sample: Sample, size: tuple[int, int]) -> Sample:
     contrast = 1 + rng.uniform(-0.25, 0.25)
     gain = contrast * (1 + rng.uniform(-0.08, 0.08, 3))
     offset = 30 * rng.uniform(-1, 1) + 128 * (1 - contrast)
-    shown = [
-        _coloured(frame[..., order], gain * own, offset)
-        for frame, own in zip(window, np.exp(rng.normal(0, 0.015, len(window))), strict=True)
+    recoloured = [
+        _coloured(frame[..., order], gain * frame_gain, offset)
+        for frame, frame_gain in zip(window, np.exp(rng.normal(0, 0.015, len(window))), strict=True)
     ]
     for first in range(0, 18, 3):
         scene[..., first : first + 3] = _coloured(scene[..., order + first], gain, offset)
-    return Sample(np.stack(shown), scene, np.ascontiguousarray(sample.labels[rows, columns][:, ::turn]))
+    return Sample(np.stack(recoloured), scene, np.ascontiguousarray(sample.labels[rows, columns][:, ::turn]))
 
 
 def _coloured(image: Image, gain: Matrix, offset: float) -> Image:

@@ -18,7 +18,7 @@ import numpy as np
 from segue.datasets.foreground.labels import MOTION, UNKNOWN
 from segue.sessions.foreground.background.median import MedianSettings
 from segue.sessions.foreground.background.quantiles import Scene, scene_planes
-from segue.sessions.foreground.background.recurrence import Past, halved
+from segue.sessions.foreground.background.recurrence import Past, RecentPast, halved
 from segue.sessions.foreground.stages.contrast import contrast_gain
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
@@ -28,6 +28,7 @@ from segue_train.recipe import Batch, stacked
 
 UNLIT = 25  # label of a pixel that is static or in shadow, where nobody labelled shadows
 VISIBLE = 20  # grey levels by which a pixel differs where something can be seen
+RECENT = 12  # kept frames at most that lie as close in time as the recent ones of a session
 MIN_EVIDENCE = 0.5  # share of a mover that differs from what was there before, or else nobody could find it
 _GROW = np.ones((5, 5), np.uint8)
 _SETTINGS = MedianSettings()
@@ -38,7 +39,7 @@ class Sample:
     """One sample of training, uint8; labels, depth and flow are of the current frame."""
 
     window: Image  # RGB frames (T, H, W, 3) in the order of time
-    background: Image  # the scene as a session would know it and recurrence, (H, W, 23), or its RGB image
+    background: Image  # the scene as a session would know it and recurrence, (H, W, 27), or its RGB image
     labels: Image  # (H, W), in the values of CDnet and :data:`UNLIT`
     depth: Image | None = None  # (H, W)
     flow: Image | None = None  # (H, W, gaps)
@@ -84,25 +85,34 @@ def with_past(
 ) -> Sample:
     """A sample with what is known of kept frames, in the contrast in which a session shows it."""
     planar = np.ascontiguousarray(past.transpose(0, 3, 1, 2))
-    planes = scene_planes(planar, past_masks(rng, past, solids), _SETTINGS.least)
+    masks = past_masks(rng, past, solids)
+    planes = scene_planes(planar, masks, _SETTINGS.least)
     labels = without_evidence_unknown(current, window, planes, labels, visible)
     tone = contrast_gain(Scene(planes))
     planes = tone.of_scene(Scene(planes)).planes
-    return Sample(tone.act(window), with_recurrence(planes, current, past), labels)
+    return Sample(tone.act(window), with_recurrence(planes, current, past, masks), labels)
 
 
-def with_recurrence(planes: UInt8Array, current: Image, past: Image) -> Image:
-    """Planes (21, H, W) of a scene, and how often the colours of a frame were seen in the past, (H, W, 23).
+def with_recurrence(planes: UInt8Array, current: Image, past: Image, masks: BoolArray) -> Image:
+    """Planes (21, H, W) of a scene, and how often the colours of a frame were seen in the past, (H, W, 27).
 
-    ``past``: kept frames (n, H, W, 3).
+    Args:
+        planes: of the scene.
+        current: the frame, (H, W, 3).
+        past: kept frames (n, H, W, 3); the last of them stand for the recent ones.
+        masks: what was foreground in them, (n, H, W).
     """
-    return joined_planes(planes, Past([halved(frame) for frame in past]).recurrence(current))
+    halves, recent = [halved(frame) for frame in past], RecentPast()
+    for frame, mask in zip(past, masks, strict=True):
+        recent.update(frame, mask)
+    known = Past(halves, recent=halves[-RECENT:], places=recent.places)
+    return joined_planes(planes, known.recurrence(current))
 
 
 def joined_planes(planes: UInt8Array, recurrence: UInt8Array) -> Image:
-    """Planes (21, H, W) of a scene, and those of recurrence, (2, ceil(H / 2), ceil(W / 2)), (H, W, 23)."""
-    whole = recurrence.repeat(2, axis=1).repeat(2, axis=2)[:, : planes.shape[1], : planes.shape[2]]
-    return np.ascontiguousarray(np.concatenate([planes, whole]).transpose(1, 2, 0))
+    """Planes (21, H, W) of a scene, and those of recurrence, (6, ceil(H / 2), ceil(W / 2)), (H, W, 27)."""
+    enlarged = recurrence.repeat(2, axis=1).repeat(2, axis=2)[:, : planes.shape[1], : planes.shape[2]]
+    return np.ascontiguousarray(np.concatenate([planes, enlarged]).transpose(1, 2, 0))
 
 
 def past_masks(rng: Rng, frames: Image, solids: BoolArray) -> BoolArray:
@@ -138,16 +148,18 @@ def without_evidence_unknown(
 
     These are the frames of a window (T, H, W, 3) and the two medians among the planes (21, H, W) of a scene.
     """
-    others = [*window, *(planes[i : i + 3].transpose(1, 2, 0) for i in (3, 12))]
+    other_images = [*window, *(planes[i : i + 3].transpose(1, 2, 0) for i in (3, 12))]
     if visible < VISIBLE:
-        current, *others = (np.asarray(cv2.blur(image, (3, 3)), np.uint8) for image in (current, *others))
-    change = np.max([_difference(current, other) for other in others], axis=0) > visible
+        current, *other_images = (
+            np.asarray(cv2.blur(image, (3, 3)), np.uint8) for image in (current, *other_images)
+        )
+    change = np.max([_difference(current, other) for other in other_images], axis=0) > visible
     count, pieces = cv2.connectedComponents((labels == MOTION).astype(np.uint8))
     areas = np.bincount(pieces.ravel(), minlength=count)
     changed = np.bincount(pieces.ravel(), weights=change.ravel(), minlength=count)
-    untold = changed < MIN_EVIDENCE * areas
-    untold[0] = False
-    return np.where(untold[pieces], np.uint8(UNKNOWN), labels)
+    lacks_evidence = changed < MIN_EVIDENCE * areas
+    lacks_evidence[0] = False
+    return np.where(lacks_evidence[pieces], np.uint8(UNKNOWN), labels)
 
 
 def _difference(image: Image, other: Image) -> Float32Array:

@@ -39,9 +39,12 @@ def draw_plate(rng: Rng, images: ImageLoaders, size: Size) -> Image:
     image = picked(rng, images)()
     cover = max(size[0] / image.shape[0], size[1] / image.shape[1])
     scale = max(cover, log_uniform(rng, 0.45, 1.3))
-    whole = image.shape[0], image.shape[1]
-    height, width = (min(int(np.ceil(shown / scale)), side) for shown, side in zip(size, whole, strict=True))
-    part = image[random_part(rng, whole, (height, width))]
+    image_size = image.shape[0], image.shape[1]
+    height, width = (
+        min(int(np.ceil(visible_side / scale)), side)
+        for visible_side, side in zip(size, image_size, strict=True)
+    )
+    part = image[random_part(rng, image_size, (height, width))]
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     plate = np.asarray(cv2.resize(part, size[::-1], interpolation=interpolation), np.uint8)
     return np.ascontiguousarray(plate[:, ::-1]) if rng.random() < 0.5 else plate
@@ -83,7 +86,9 @@ def scaled(canvas: Image, gain: Float32Array) -> Image:
 class Light:
     """Brightness of the scene over time."""
 
-    before: tuple[float, float, float]  # factors on red, green and blue before time ``step``; 1 from there on
+    factors: tuple[
+        float, float, float
+    ]  # factors on red, green and blue before time ``step``; 1 from there on
     step: int
     drift: float  # a slow swing of all of the light
     period: float
@@ -92,7 +97,7 @@ class Light:
         """A canvas in the light of a time."""
         gain = np.full(3, 1 + self.drift * np.sin(2 * np.pi * time / self.period))
         if time < self.step:
-            gain = gain * self.before
+            gain = gain * self.factors
         if np.abs(gain - 1).max() < 1e-3:
             return canvas
         return np.asarray(cv2.transform(canvas, np.diag(gain).astype(np.float32)), np.uint8)
@@ -107,8 +112,8 @@ def draw_light(rng: Rng, switched: bool) -> Light:
         strength, step = rng.normal(0, 0.12), -int(rng.integers(0, 60))
     else:
         strength, step = 0.0, -1000
-    before = np.exp(strength + rng.normal(0, 0.06, 3) * (strength != 0))
-    return Light((before[0], before[1], before[2]), step, float(drift), float(rng.uniform(20, 200)))
+    factors = np.exp(strength + rng.normal(0, 0.06, 3) * (strength != 0))
+    return Light((factors[0], factors[1], factors[2]), step, float(drift), float(rng.uniform(20, 200)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +135,10 @@ class Camera:
         limit = margin - 3
         matrix[:, 2] += np.clip([x, y], -limit, limit) - margin
         flags = cv2.INTER_NEAREST if mask else cv2.INTER_LINEAR
-        seen = cv2.warpAffine(canvas, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-        return np.asarray(seen, np.uint8)
+        warped = cv2.warpAffine(
+            canvas, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101
+        )
+        return np.asarray(warped, np.uint8)
 
     def _pose(self, time: int) -> tuple[float, float, float]:
         """Shift in x and y in pixels and angle in degrees."""

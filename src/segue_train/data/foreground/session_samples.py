@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ from segue.weights import load
 from segue.weights.identity import network_digest
 from segue.weights.loading import weights_identity
 from segue.weights.prepared import Prepared, prepare
+from segue_train.data.cut_outs import Mover
 from segue_train.data.footage import Footage
 from segue_train.data.foreground.clips import ClipMaker
 from segue_train.data.foreground.samples import VISIBLE, Sample, joined_planes, without_evidence_unknown
@@ -38,19 +39,25 @@ from segue_train.data.photo import Labelled, resize
 from segue_train.data.warp import Rng, Size, log_uniform, picked
 from segue_train.trunks import SHIPPED
 
-LENGTHS = (40, 320)
+LENGTHS = (40, 1200)
 """Frames of a film."""
 
-AT_RANDOM, WORST = 4, 3
-"""Samples of a film at random, and of its frames with most errors."""
+STEPS = (1, 5)
+"""Frames of a clip from one frame of a film to the next: 25 and 5 frames a second."""
 
-APART = 5
+VISIT_EVERY, LONG_STAY, STAYS = 70, (100, 6000), 0.15
+"""Frames of a film for each visitor; for how long one stays, in frames of a clip; and the share that does."""
+
+AT_RANDOM, MORE_EVERY, WORST = 4, 70, 3
+"""Samples of a film at random, and one more for so many frames; samples of its frames with most errors."""
+
+MIN_DISTANCE = 5
 """Frames between one sample of the worst and any other."""
 
 MIN_WRONG = 0.002
 """Share of the pixels that are wrong on one of the worst frames, at least."""
 
-MAX_CANDIDATES = (WORST - 1) * (2 * APART - 1) + 1
+MAX_CANDIDATES = (WORST - 1) * (2 * MIN_DISTANCE - 1) + 1
 """Frames among which the worst are chosen: one that is chosen excludes those near it, and itself."""
 
 COVERED = 0.1
@@ -58,12 +65,12 @@ COVERED = 0.1
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Segmented:
     """What a network was given for a frame, and the foreground that it found."""
 
     window: Image  # (T, H, W, 3)
     planes: UInt8Array  # (21, H, W)
-    recurrence: UInt8Array  # (2, ceil(H / 2), ceil(W / 2))
+    recurrence: UInt8Array  # (6, ceil(H / 2), ceil(W / 2))
     foreground: Float32Array  # (H, W)
 
 
@@ -72,7 +79,7 @@ class _Recorder:
 
     def __init__(self, network: Prepared[ForegroundNetwork]) -> None:
         self._inner = foreground_segmenter(network)
-        self._last: _Seen | None = None
+        self._last: _Segmented | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -84,10 +91,10 @@ class _Recorder:
         everywhere = slice(None)
         assert frame.recurrence is not None
         window = np.stack([(context[time] if time else frame).image for time in MustanLite.offsets])
-        self._last = _Seen(window, scene.planes, frame.recurrence(everywhere, everywhere), maps[0])
+        self._last = _Segmented(window, scene.planes, frame.recurrence(everywhere, everywhere), maps[0])
         return maps
 
-    def take(self) -> _Seen | None:
+    def take(self) -> _Segmented | None:
         """What was given for the last frame, if it was segmented and not taken before."""
         last, self._last = self._last, None
         return last
@@ -110,13 +117,26 @@ class ArtificialFilms:
 
     def film(self, rng: Rng) -> Film:
         """Draw a film of the size of the clips."""
-        length, kind = int(log_uniform(rng, *LENGTHS)), rng.random()
-        times = range(-length, 1)
+        length, step, kind = int(log_uniform(rng, *LENGTHS)), picked(rng, STEPS), rng.random()
+        times = range(-step * length, 1, step)
         clip = self.clips.clip(rng, list(times), switched=kind < 0.08, empty=0.08 <= kind < 0.16)
+        if kind >= 0.16:
+            clip = replace(clip, movers=[*clip.movers, *self._visitors(rng, times)])
         frames, labels = map(list, zip(*map(clip.frame_with_labels, times), strict=True))
         if rng.random() < COVERED:
             frames, labels = covered(rng, frames, labels)
         return Film(len(frames), zip(frames, labels, strict=True), clip.visible)
+
+    def _visitors(self, rng: Rng, times: range) -> list[Mover]:
+        """Movers that pass in the course of a film; some stay for long."""
+        visitors = []
+        for _ in range(int(rng.poisson(len(times) / VISIT_EVERY))):
+            when = float(rng.uniform(times[0], 0))
+            visitor = self.clips.mover(rng).passing(when)
+            if rng.random() < STAYS:
+                visitor = replace(visitor, stop=when, leaves=when + log_uniform(rng, *LONG_STAY))
+            visitors.append(visitor)
+        return visitors
 
 
 class MovingFilms:
@@ -138,8 +158,8 @@ class MovingFilms:
         times = range(first, first + length)
         times = times if rng.random() < 0.5 else times[::-1]
         height, width = video.read(times[0])[1].shape
-        least = max(self.size[0] / height, self.size[1] / width)
-        scale = least * log_uniform(rng, 1, max(1, min(2, 1 / least)))
+        min_scale = max(self.size[0] / height, self.size[1] / width)
+        scale = min_scale * log_uniform(rng, 1, max(1, min(2, 1 / min_scale)))
         height, width = int(np.ceil(scale * height)), int(np.ceil(scale * width))
         parts = (resize(Labelled(*video.read(time)), height, width) for time in times)
         return Film(length, ((part.image, moving_labels(part.mask)) for part in parts))
@@ -171,19 +191,19 @@ class SessionSamples:
         session, choice = ForegroundSession(recorder, short_side=None), _Choice(rng, film.length)
         for number, (frame, labels) in enumerate(film.frames):
             session.step(Frame(number, number / 25, frame))
-            seen = recorder.take()
-            if seen is not None:  # frames on which the image changes as a whole are not segmented
-                choice.add(number, seen, labels)
-        return [self._sample(rng, seen, labels, film.visible) for seen, labels in choice.selected()]
+            segmented = recorder.take()
+            if segmented is not None:  # frames on which the image changes as a whole are not segmented
+                choice.add(number, segmented, labels)
+        return [self._sample(rng, segmented, labels, film.visible) for segmented, labels in choice.selected()]
 
-    def _sample(self, rng: Rng, seen: _Seen, labels: Image, visible: float) -> Sample:
+    def _sample(self, rng: Rng, segmented: _Segmented, labels: Image, visible: float) -> Sample:
         """A part of what was seen, around one of the pixels that were wrong."""
-        wrong = _wrong(seen, labels)
-        *before, current = seen.window
-        labels = without_evidence_unknown(current, before, seen.planes, labels, visible)
-        background = joined_planes(seen.planes, seen.recurrence)
+        wrong = _wrong(segmented, labels)
+        *previous, current = segmented.window
+        labels = without_evidence_unknown(current, previous, segmented.planes, labels, visible)
+        background = joined_planes(segmented.planes, segmented.recurrence)
         rows, columns = _part(rng, wrong, self.size)
-        parts = (seen.window[:, rows, columns], background[rows, columns], labels[rows, columns])
+        parts = (segmented.window[:, rows, columns], background[rows, columns], labels[rows, columns])
         return Sample(*map(np.ascontiguousarray, parts))
 
 
@@ -191,32 +211,33 @@ class _Choice:
     """Chooses some frames at random and the worst ones, and holds no more of a film than may be chosen."""
 
     def __init__(self, rng: Rng, length: int) -> None:
-        self._random = frozenset(rng.choice(length, min(AT_RANDOM, length), replace=False).tolist())
-        self._selected: dict[int, tuple[_Seen, Image]] = {}
-        self._worst: list[tuple[float, int, _Seen, Image]] = []  # a heap
+        count = min(AT_RANDOM + length // MORE_EVERY, length)
+        self._random = frozenset(rng.choice(length, count, replace=False).tolist())
+        self._selected: dict[int, tuple[_Segmented, Image]] = {}
+        self._worst: list[tuple[float, int, _Segmented, Image]] = []  # a heap
 
-    def add(self, number: int, seen: _Seen, labels: Image) -> None:
+    def add(self, number: int, segmented: _Segmented, labels: Image) -> None:
         """Take a frame of the film."""
         if number in self._random:
-            self._selected[number] = (seen, labels)
-        error = float(_wrong(seen, labels).mean())
-        if error >= MIN_WRONG and _is_apart(number, self._random):
-            heapq.heappush(self._worst, (error, number, seen, labels))
+            self._selected[number] = (segmented, labels)
+        error = float(_wrong(segmented, labels).mean())
+        if error >= MIN_WRONG and _is_distant(number, self._random):
+            heapq.heappush(self._worst, (error, number, segmented, labels))
             if len(self._worst) > MAX_CANDIDATES:
                 heapq.heappop(self._worst)
 
-    def selected(self) -> list[tuple[_Seen, Image]]:
+    def selected(self) -> list[tuple[_Segmented, Image]]:
         """What was seen of the frames that are chosen and their labels, in the order of time."""
-        worst: dict[int, tuple[_Seen, Image]] = {}
-        for _, number, seen, labels in sorted(self._worst, reverse=True):
-            if len(worst) < WORST and _is_apart(number, worst):
-                worst[number] = (seen, labels)
+        worst: dict[int, tuple[_Segmented, Image]] = {}
+        for _, number, segmented, labels in sorted(self._worst, reverse=True):
+            if len(worst) < WORST and _is_distant(number, worst):
+                worst[number] = (segmented, labels)
         return [both for _, both in sorted((self._selected | worst).items())]
 
 
-def _is_apart(number: int, others: Iterable[int]) -> bool:
+def _is_distant(number: int, selected: Iterable[int]) -> bool:
     """Whether a frame is not near any of the others."""
-    return all(abs(number - other) >= APART for other in others)
+    return all(abs(number - other) >= MIN_DISTANCE for other in selected)
 
 
 def _part(rng: Rng, wrong: BoolArray, size: Size) -> tuple[slice, slice]:
@@ -257,10 +278,10 @@ def covered(rng: Rng, frames: Sequence[Image], labels: Sequence[Image]) -> tuple
     return frames, labels
 
 
-def _wrong(seen: _Seen, labels: Image) -> BoolArray:
+def _wrong(segmented: _Segmented, labels: Image) -> BoolArray:
     """Where a network was wrong of what is known, (H, W)."""
-    found = seen.foreground > MustanLite.threshold
-    return np.asarray((found != (labels == MOTION)) & (labels != UNKNOWN))
+    predicted = segmented.foreground > MustanLite.threshold
+    return np.asarray((predicted != (labels == MOTION)) & (labels != UNKNOWN))
 
 
 def weights_digest(weights: Path) -> str:

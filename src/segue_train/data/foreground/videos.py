@@ -33,7 +33,7 @@ from segue_train.recipe import Batch, Batches
 
 NEAREST, FARTHEST = 4, 18  # frames from the current one to those that are a moving camera's background
 TRIES = 500  # random frames that are looked at for one onto which its past can be warped
-LONGEST_STEP = 6  # most frames from one frame of a window to the next; networks learn steps from one on
+MAX_STEP = 6  # most frames from one frame of a window to the next; networks learn steps from one on
 FROZEN = 0.05  # share of the windows in which all frames are the current one
 BACKGROUND_FRAMES = 9  # past frames whose median is the background
 COLOUR = Jitter(brightness=0.4, contrast=0.4, saturation=0.3, hue=0.05)
@@ -41,7 +41,7 @@ SCALE = (0.75, 1.5)  # enlargement of an image whose short side was brought to t
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class FrameSpan:
     """Consecutive frames of a video, and the labelled ones."""
 
     video: ForegroundSequence
@@ -65,9 +65,9 @@ class StillCameras:
         now = picked(rng, run.labelled)
         sense = 1 if rng.random() < 0.5 else -1
         times = [int(np.clip(now + sense * offset, run.first, run.last)) for offset in self.offsets]
-        before = [i for i in run.labelled if sense * i < sense * now] or [now]
-        chosen = rng.choice(before, min(int(rng.integers(1, 24)), len(before)), replace=False)
-        past = sorted((int(i) for i in chosen), key=lambda i: sense * i)
+        earlier = [i for i in run.labelled if sense * i < sense * now] or [now]
+        sampled = rng.choice(earlier, min(int(rng.integers(1, 24)), len(earlier)), replace=False)
+        past = sorted((int(i) for i in sampled), key=lambda i: sense * i)
         labels = run.video.read_labels(now)
         if not self.shadows:
             labels = np.where(labels == STATIC, np.uint8(UNLIT), labels)
@@ -138,17 +138,17 @@ def part_of(
     return with_past(rng, window, window[offsets.index(0)], past, solids >= UNKNOWN, pieces[-1])
 
 
-def runs_of(videos: Sequence[ForegroundSequence], *, scored: bool = False) -> list[Run]:
+def runs_of(videos: Sequence[ForegroundSequence], *, scored: bool = False) -> list[FrameSpan]:
     """Stretches of videos without a gap between their frames and with two or more labelled ones."""
     runs = []
     for video in videos:
         breaks = [i for i in range(1, len(video)) if video.numbers[i] - video.numbers[i - 1] != 1]
-        kept = set(video.scored) if scored else video.truths
+        scored_numbers = set(video.scored) if scored else video.truths
         for first, end in itertools.pairwise([0, *breaks, len(video)]):
             labelled = [i for i in video.labels if first <= i < end]
-            counting = [i for i in labelled if video.numbers[i] in kept]
+            counting = [i for i in labelled if video.numbers[i] in scored_numbers]
             if len(labelled) > 1 and counting:
-                runs.append(Run(video, first, end - 1, counting))
+                runs.append(FrameSpan(video, first, end - 1, counting))
     if not runs:
         raise DatasetError("no video with labelled frames that follow one another")
     return runs
@@ -174,12 +174,12 @@ class WindowSampler:
         """A random window, of a video that runs forwards or backwards, faster or slower."""
         run = picked(rng, self.runs)
         now = picked(rng, run.labelled)
-        step = int(rng.integers(1, LONGEST_STEP + 1)) * (1 if rng.random() < 0.5 else -1)
+        step = int(rng.integers(1, MAX_STEP + 1)) * (1 if rng.random() < 0.5 else -1)
         if rng.random() < FROZEN:
             step = 0
         # Beyond the ends of the video stands its first or last frame.
-        wanted = (now + offset // self.spacing * step for offset in self.offsets)
-        places = [min(max(place, run.first), run.last) for place in wanted]
+        offsets = (now + offset // self.spacing * step for offset in self.offsets)
+        places = [min(max(place, run.first), run.last) for place in offsets]
         read = {i: run.video.read_image(i) for i in {*places, now}}
         background = _background(run, now, step) if self.background else read[now]
         labels = run.video.read_labels(now)
@@ -194,7 +194,7 @@ class WindowSampler:
         return augment(rng, sample)
 
 
-def _background(run: Run, now: int, step: int) -> Image:
+def _background(run: FrameSpan, now: int, step: int) -> Image:
     """Median of frames that are spread evenly over the past, in the direction of the window."""
     past = range(run.first, now) if step >= 0 else range(now + 1, run.last + 1)
     places = np.unique(np.linspace(past.start, past.stop - 1, BACKGROUND_FRAMES).round().astype(int))
@@ -224,15 +224,15 @@ class WindowBatches(Batches):
         rng = np.random.default_rng([self.seed, number])
         # With a batch that does not divide, the samplers take turns.
         first = number * self.batch
-        chosen = (self.samplers[(first + i) % len(self.samplers)] for i in range(self.batch))
-        return collate([sampler.sample(rng) for sampler in chosen])
+        selected = (self.samplers[(first + i) % len(self.samplers)] for i in range(self.batch))
+        return collate([sampler.sample(rng) for sampler in selected])
 
 
 def cut(rng: Rng, images: Sequence[Image], size: Size, scale: float) -> list[Image]:
     """The same random part of all images, scaled, every second time mirrored."""
     height, width = images[0].shape[:2]
-    shown = min(height, round(size[0] / scale)), min(width, round(size[1] / scale))
-    part = random_part(rng, (height, width), shown)
+    part_size = min(height, round(size[0] / scale)), min(width, round(size[1] / scale))
+    part = random_part(rng, (height, width), part_size)
     step = -1 if rng.random() < 0.5 else 1
     return [_resize(np.ascontiguousarray(image[part][:, ::step]), size) for image in images]
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from segue.sessions.foreground.background.quantiles import Scene
-from segue.sessions.foreground.background.recurrence import NO_PAST, Past
+from segue.sessions.foreground.background.recurrence import Past, RecentPast
 from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.scene_events import SceneEvents
-from segue.state import Checkpointable
+from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 from segue.utils.arrays import UInt8Array
 
@@ -24,20 +24,27 @@ class Background(Checkpointable):
         scene: what is known, or None before the first frame; another object when it has changed.
         view: number of the view of the camera to which it belongs, if it is known.
         collects: frames are collected for a later pass, and nothing is to be found in them.
+        recent: the last frames, whatever was found in them.
     """
 
     collects: ClassVar[bool] = False
     scene: Scene | None = None
     view: int | None = None
+    recent: RecentPast = checkpointed(RecentPast, later=True)
 
     @property
     def past(self) -> Past:
-        """Kept frames, with which those of now are compared."""
-        return NO_PAST
+        """Frames with which those of now are compared."""
+        return Past((), recent=self.recent.frames, places=self.recent.places)
 
     def recurrence(self, image: Image, rows: slice, columns: slice) -> UInt8Array:
         """How often the colours of a part of an image were seen at their places, see :class:`Past`."""
         return self.past.recurrence(image, rows, columns)
+
+    def learn(self, frame: Image, foreground: npt.NDArray[np.generic]) -> None:
+        """Take the next frame, RGB (H, W, 3), and where something was found in it, (H, W)."""
+        self.recent.update(frame, foreground)
+        self.update(frame, foreground)
 
     @property
     def image(self) -> Image | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -31,6 +31,12 @@ ROUNDS = 3
 EXPLAINS = 0.05  # share of the parts of an image that a small movement explains at least
 MOVED = 0.005  # parts of the longer side by which the camera has moved for the scene to be learnt anew
 
+RETURNS, RETURN_SHARE = 3, 0.1
+"""A colour that came back so often among the recent frames, and that such a share of them shows, belongs to
+the scene, whatever the mask says: else what sways hides its place for ever, as it is never learnt."""
+
+RECENT_FRAMES = 8  # recent frames that are needed to tell
+
 _GROW = np.ones((5, 5), np.uint8)
 
 _LIKE = 30  # levels up to which a pixel looks like the background
@@ -51,7 +57,7 @@ class MedianSettings:
 
     every: int = 9
     keep: int = 35
-    longest: int = 144
+    longest: int = 288
     least: int = 3
 
 
@@ -97,10 +103,10 @@ def in_colours(frame: Image, colours: Float32Array) -> Image:
 class MaskedMedian(Background):
     """Running per-pixel median of past frames, each without what was foreground in it.
 
-    Masks are grown by two pixels. Per pixel the median goes over the kept frames in which the pixel was
-    background; where there are too few of these it goes over all, so that an object that was there from the
-    first frame on disappears some time after it has left. Of an even number of values the upper one of the
-    middle two counts.
+    Masks are grown by two pixels, and colours that come back again and again are learnt in spite of them.
+    Per pixel the median goes over the kept frames in which the pixel was background; where there are too
+    few of these it goes over all, so that an object that was there from the first frame on disappears some
+    time after it has left. Of an even number of values the upper one of the middle two counts.
 
     Example:
         >>> background = MaskedMedian()
@@ -131,7 +137,7 @@ class MaskedMedian(Background):
     def past(self) -> Past:
         missing = self._frames[len(self._halves) :]
         self._halves += [halved(np.ascontiguousarray(frame.transpose(1, 2, 0))) for frame in missing]
-        return Past(self._halves)
+        return replace(super().past, frames=self._halves)
 
     def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
         views, left, light = self._views, None, None
@@ -183,6 +189,7 @@ class MaskedMedian(Background):
     def apply_gain(self, gains: Sequence[float]) -> None:
         if self.scene is None:
             return
+        self.recent.apply_gain(gains)
         self._frames, self._halves = [in_other_light(frame, gains) for frame in self._frames], []
         self.scene = self.scene.in_other_light(gains)
 
@@ -193,6 +200,8 @@ class MaskedMedian(Background):
         planes = np.array(frame.transpose(2, 0, 1), order="C")
         hidden = np.zeros(frame.shape[:2], bool) if foreground is None else foreground != 0
         grown = np.asarray(cv2.dilate(hidden.view(np.uint8), _GROW) > 0)
+        if grown.any() and len(self.recent.frames) >= RECENT_FRAMES:
+            grown &= ~self.recent.returns(frame, RETURNS, RETURN_SHARE)
         self._heal(planes, grown)
         self._frames.append(planes)
         self._hidden.append(grown)

@@ -3,37 +3,49 @@
 Leaves before the sky show two colours in turn, water shows many: a median has one of them, and a range has
 none that a person or a car could not have, too. A model with several modes, as those of MOG2 (Zivkovic, 2004)
 and ViBe (Barnich and Van Droogenbroeck, 2011), knows them all. Here the kept frames are the model: a colour
-is known by the share of them that show it, and by how often it came back.
+is known by the share of them that show it, and by how often it came back. Beside those, which are spread over
+the whole past, stand the last frames: they forget within seconds, as a MOG2 with a short history does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.state import Checkpointable, checkpointed
 from segue.types import Image
-from segue.utils.arrays import UInt8Array
+from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 
 TOLERANCE = 10  # levels by which a colour may leave those of the 3 x 3 pixels around it and still be the same
 VISIT = 16  # of 255, for each time that a colour came back
-MOST = 18  # kept frames that are looked at; each costs time on every frame
+MOST = 18  # kept frames, and recent ones, that are looked at; each costs time on every frame
+RECENT_SHARE, GOLDEN = 1 / 6, 0.5 * (5**0.5 - 1)
+"""One of so many frames is a recent one. The steps between them are 3, 5 and 8 frames (multiples of the
+golden ratio): what swings is not met at the same point of its way each time."""
+
+MEMORY, LONG_MEMORY = 150, 600  # frames in which the share of foreground fades, and in which its arrivals do
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Past:
-    """Kept frames at half size, with all that was to be seen in them.
+    """What was seen before at half size, with all that was to be seen in it.
 
     Attributes:
-        frames: RGB (ceil(H / 2), ceil(W / 2), 3), uint8, the oldest first; not written to.
+        frames: kept frames, RGB (ceil(H / 2), ceil(W / 2), 3), uint8, the oldest first; not written to.
         gains: factors of red, green and blue by which the light is another one now.
+        recent: the last frames alike, close in time, in the light of now.
+        places: what a network found at each place in the course of them, see :class:`RecentPast`,
+            (2, ceil(H / 2), ceil(W / 2)), uint8; None where nothing is known.
     """
 
     frames: Sequence[npt.NDArray[np.uint8]]
     gains: tuple[float, ...] = (1.0, 1.0, 1.0)
+    recent: Sequence[npt.NDArray[np.uint8]] = ()
+    places: UInt8Array | None = None
 
     def recurrence(self, image: Image, rows: slice = slice(None), columns: slice = slice(None)) -> UInt8Array:
         """How often the colours of an image were seen at their places.
@@ -44,29 +56,105 @@ class Past:
             columns: columns to look at, alike.
 
         Returns:
-            Two planes (2, ceil(h / 2), ceil(w / 2)), uint8, at half the size of that part: the share of the
-            kept frames that show the colour, in parts of 255, and 16 for each time that it came back.
+            Six planes (6, ceil(h / 2), ceil(w / 2)), uint8, at half the size of that part: the share of the
+            kept frames that show the colour, in parts of 255, and 16 for each time that it came back; the
+            same of the recent frames; the share of the frames in which the place was foreground, and 16 for
+            each time that foreground came.
         """
-        low, high = colours_around(halved(image[rows, columns]), self.gains)
+        part = halved(image[rows, columns])
         top, left = (0 if side.start is None else side.start // 2 for side in (rows, columns))
-        height, width = low.shape[:2]
-        count, back = np.zeros((2, height, width), np.uint8)
-        before = np.full((height, width), 255, np.uint8)
-        kept = len(self.frames)
-        places = np.linspace(kept - 1, 0, min(kept, MOST)).round().astype(int).tolist()
-        for frame in (self.frames[place] for place in places):
-            part = frame[top : top + height, left : left + width]
-            same = np.asarray(cv2.inRange(part, low, high), np.uint8)
-            count -= same  # 255 is -1
-            back -= same & ~before
-            before = same
-        shares = np.minimum(np.arange(256) * 255 // max(1, len(places)), 255).astype(np.uint8)
-        visits = np.minimum(np.arange(256) * VISIT, 255).astype(np.uint8)
-        return np.stack([cv2.LUT(count, shares), cv2.LUT(back, visits)])
+        height, width = part.shape[:2]
+        at = slice(top, top + height), slice(left, left + width)
+        plain = colours_around(part)
+        lit = plain if max(self.gains) == min(self.gains) == 1 else colours_around(part, self.gains)
+        planes = np.zeros((6, height, width), np.uint8)
+        planes[0:2] = _returns([frame[at] for frame in _spread(self.frames)], *lit)
+        planes[2:4] = _returns([frame[at] for frame in _spread(self.recent)], *plain)
+        if self.places is not None:
+            planes[4:6] = self.places[:, *at]
+        return planes
 
     def in_other_light(self, gains: Sequence[float]) -> Past:
-        """The same frames, brighter or darker by factors of red, green and blue."""
-        return Past(self.frames, tuple(one * other for one, other in zip(self.gains, gains, strict=True)))
+        """The same kept frames, brighter or darker by factors of red, green and blue."""
+        return replace(self, gains=tuple(one * other for one, other in zip(self.gains, gains, strict=True)))
+
+
+def _spread(frames: Sequence[Image]) -> list[Image]:
+    """At most :data:`MOST` of the frames, evenly spread, the newest first."""
+    places = np.linspace(len(frames) - 1, 0, min(len(frames), MOST)).round().astype(int).tolist()
+    return [frames[place] for place in places]
+
+
+def _returns(frames: Sequence[Image], low: Image, high: Image) -> UInt8Array:
+    """Share of the frames that show colours in a range, and how often these came back, (2, h, w)."""
+    count, back = np.zeros((2, *low.shape[:2]), np.uint8)
+    before = np.full_like(count, 255)
+    for frame in frames:
+        same = np.asarray(cv2.inRange(frame, low, high), np.uint8)
+        count -= same  # 255 is -1
+        back -= same & ~before
+        before = same
+    shares = np.minimum(np.arange(256) * 255 // max(1, len(frames)), 255).astype(np.uint8)
+    visits = np.minimum(np.arange(256) * VISIT, 255).astype(np.uint8)
+    return np.stack([cv2.LUT(count, shares), cv2.LUT(back, visits)])
+
+
+class RecentPast(Checkpointable):
+    """The last frames, masked or not, and what was foreground in them: it never stops learning.
+
+    After ViBe (Barnich and Van Droogenbroeck, 2011) it holds samples, which a saved state can hold, too;
+    OpenCV's MOG2 does not tell what it knows.
+    """
+
+    frames: list[Image] = checkpointed(list)  # at half size, the newest last
+    _since: int = checkpointed(0)
+    _presence: Float32Array | None = checkpointed(None)  # share of foreground, (h, w) at half size
+    _arrivals: Float32Array | None = checkpointed(None)  # times that foreground came, which fade
+    _before: UInt8Array | None = checkpointed(None)  # 255 where the last frame had foreground
+    _count: int = checkpointed(0)  # of frames, at most MEMORY
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.restart()
+
+    @property
+    def places(self) -> UInt8Array | None:
+        """Share of the frames in which each place was foreground, and how often foreground came there."""
+        if self._presence is None or self._arrivals is None:
+            return None
+        times = cv2.convertScaleAbs(self._arrivals, alpha=VISIT / 255)
+        return np.stack([cv2.convertScaleAbs(self._presence), np.asarray(times, np.uint8)])
+
+    def update(self, image: Image, foreground: npt.NDArray[np.generic]) -> None:
+        """Take the next frame, RGB (H, W, 3), and where foreground was found in it, (H, W)."""
+        if self._since * GOLDEN % 1 < RECENT_SHARE:
+            self.frames = [*self.frames[1 - MOST :], halved(image)]
+        self._since += 1
+        height, width = foreground.shape
+        size = -(-width // 2), -(-height // 2)
+        mask = np.asarray(foreground != 0).view(np.uint8) * np.uint8(255)
+        reduced = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+        now = np.asarray(cv2.threshold(reduced, 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
+        if self._presence is None or self._arrivals is None or self._before is None:
+            self._presence, self._arrivals = np.zeros((2, *now.shape), np.float32)
+            self._before = np.zeros_like(now)
+        self._count = min(self._count + 1, MEMORY)
+        cv2.accumulateWeighted(now, self._presence, 1 / self._count)
+        self._arrivals *= np.float32(1 - 1 / LONG_MEMORY)
+        cv2.accumulate(now & ~self._before, self._arrivals)
+        self._before = now
+
+    def returns(self, image: Image, times: int, share: float) -> BoolArray:
+        """Where an image, RGB (H, W, 3), shows colours of such a share of the frames that came back often."""
+        height, width = image.shape[:2]
+        shares, visits = _returns(_spread(self.frames), *colours_around(halved(image)))
+        inside = (visits >= times * VISIT) & (shares >= share * 255)
+        return np.asarray(inside.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])
+
+    def apply_gain(self, gains: Sequence[float]) -> None:
+        """Make all frames brighter or darker by factors of red, green and blue."""
+        table = _table(np.arange(256)[:, None] * np.asarray(gains))
+        self.frames = [np.asarray(cv2.LUT(frame, table), np.uint8) for frame in self.frames]
 
 
 NO_PAST = Past(())
@@ -91,6 +179,10 @@ def colours_around(image: Image, gains: Sequence[float] = (1.0, 1.0, 1.0)) -> tu
     high = np.asarray(cv2.add(cv2.dilate(image, square), room), np.uint8)
     if max(gains) == min(gains) == 1:
         return low, high
-    levels = np.arange(256)[:, None] / np.maximum(gains, 1e-3)
-    table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)[:, None]
+    table = _table(np.arange(256)[:, None] / np.maximum(gains, 1e-3))
     return np.asarray(cv2.LUT(low, table), np.uint8), np.asarray(cv2.LUT(high, table), np.uint8)
+
+
+def _table(levels: npt.NDArray[np.float64]) -> UInt8Array:
+    """What OpenCV looks up for each level of three colours, from (256, 3)."""
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)[:, None]

@@ -6,7 +6,7 @@ import bisect
 import itertools
 import mmap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -17,7 +17,7 @@ from segue.errors import CheckpointError, PromptError, ResumeError
 from segue.layers.colours import SCENE_PLANES
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Look, Scene, resized, same_shape
-from segue.sessions.foreground.background.recurrence import NO_PAST, Past
+from segue.sessions.foreground.background.recurrence import NO_PAST, Past, RecentPast
 from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.camera.scene_events import KnownEvent
 from segue.state import Checkpointable, SessionState, checkpointed, saved_items
@@ -186,6 +186,7 @@ class LearntBackground(Background):
     def __init__(self, scenes: VideoScenes, *, of_this_video: bool = False) -> None:
         self.scenes, self.of_this_video = scenes, of_this_video
         self._size: tuple[int, int] | None = None
+        self.recent = RecentPast()
         self._number, self.scene, self._gains = -1, None, (1.0, 1.0, 1.0)
         self._past: tuple[int, tuple[int, int] | None, Past] | None = None
 
@@ -193,7 +194,8 @@ class LearntBackground(Background):
     def past(self) -> Past:
         if self._past is None or self._past[:2] != (self._number, self._size):
             self._past = self._number, self._size, self._learnt_past()
-        return self._past[2].in_other_light(self._gains)
+        learnt = self._past[2].in_other_light(self._gains)
+        return replace(learnt, recent=self.recent.frames, places=self.recent.places)
 
     def seek(self, index: int, leave: Callable[[], object] = lambda: None) -> KnownEvent | None:
         """Take the background of a frame, and tell what happens on it; None where the video is not known.
@@ -212,7 +214,7 @@ class LearntBackground(Background):
 
     def restart(self) -> None:
         """Go back to the background as it was learnt."""
-        self._gains = (1.0, 1.0, 1.0)
+        self._gains, self.recent = (1.0, 1.0, 1.0), RecentPast()
         if self._number >= 0:
             self.scene = self._learnt()
 
@@ -233,6 +235,7 @@ class LearntBackground(Background):
             # From the scene as it was learnt: rounded levels that are scaled again and again drift away.
             self._gains = tuple(before * gain for before, gain in zip(self._gains, gains, strict=True))
             self.scene = self._learnt().in_other_light(self._gains)
+            self.recent.apply_gain(gains)
 
     def _learnt_past(self) -> Past:
         """Frames of the part at half the size of the frames."""

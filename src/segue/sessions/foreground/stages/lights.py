@@ -53,7 +53,7 @@ def without_lights(
     pieces = Pieces.of(foreground >= threshold)
     lights = np.zeros(len(pieces) + 1, np.bool_)
     for number in range(1, len(lights)):
-        part, piece = pieces.around(number, len(AROUND))
+        part, piece = pieces.dilate(number, len(AROUND))
         lights[number] = _is_light(piece, image[part], empty[part])
     if not lights.any():
         return foreground

@@ -1,0 +1,85 @@
+"""Passwords and tokens: those that can be guessed are refused, and none can be read from what is stored."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+from contextlib import suppress
+
+from segue.errors import SegueError
+
+TOKEN = "SEGUE_TOKEN"
+"""Variable of the environment that may hold a token."""
+
+_SCRYPT = {"n": 1 << 14, "r": 8, "p": 1}
+_SALT, _KEY = 16, 32  # bytes
+
+
+def hash_password(password: str) -> str:
+    """A text from which nobody reads a password, by scrypt with a new salt.
+
+    Args:
+        password: what a person types.
+
+    Returns:
+        ``scrypt:SALT:KEY``, each in URL-safe Base64.
+    """
+    salt = secrets.token_bytes(_SALT)
+    key = hashlib.scrypt(password.encode(), salt=salt, dklen=_KEY, **_SCRYPT)
+    return ":".join(["scrypt", *(base64.urlsafe_b64encode(part).decode() for part in (salt, key))])
+
+
+def is_password(password: str, hashed: str) -> bool:
+    """Whether a password is the one of a text by :func:`hash_password`; takes tens of milliseconds.
+
+    Raises:
+        SegueError: the text is none of it.
+    """
+    salt, key = _parts(hashed)
+    return hmac.compare_digest(key, hashlib.scrypt(password.encode(), salt=salt, dklen=_KEY, **_SCRYPT))
+
+
+def _parts(hashed: str) -> tuple[bytes, bytes]:
+    """Salt and key of a hashed password."""
+    kind, *parts = hashed.split(":")
+    with suppress(binascii.Error, ValueError):
+        salt, key = (base64.urlsafe_b64decode(part) for part in parts)
+        if kind == "scrypt" and (len(salt), len(key)) == (_SALT, _KEY):
+            return salt, key
+    raise SegueError("password: is no hash by `segue watch --hash-password`; it begins with scrypt:")
+
+
+def check_hash(hashed: str) -> None:
+    """Refuse a text that :func:`hash_password` has not made; SegueError if so."""
+    _parts(hashed)
+
+
+def same(value: str, expected: str) -> bool:
+    """Whether two texts are the same, in a time that does not tell how much of them is."""
+    return secrets.compare_digest(value.encode(errors="replace"), expected.encode())
+
+
+MIN_TOKEN = 16
+"""Characters of the shortest token that is taken; shorter ones can be guessed."""
+
+
+def check_token(name: str, token: str) -> None:
+    """Refuse a token that can be guessed; SegueError if so."""
+    if len(token) < MIN_TOKEN:
+        raise SegueError(f"{name} is too short; give at least {MIN_TOKEN} characters")
+
+
+def own_token() -> tuple[str, bool]:
+    """The token of SEGUE_TOKEN, or a new one; and whether it is new, so that it must be printed.
+
+    Raises:
+        SegueError: that of SEGUE_TOKEN can be guessed.
+    """
+    token = os.environ.get(TOKEN, "")
+    if token:
+        check_token(TOKEN, token)
+    return token or secrets.token_urlsafe(24), not token

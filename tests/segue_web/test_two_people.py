@@ -1,0 +1,193 @@
+"""Two people send each operation at the same moment, 200 times: nobody takes back what another has made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segue_web.annotate import AnnotateBackend
+from segue_web.project.project import Project
+from segue_web.server.conflicts import ConflictError
+from segue_web.server.server import Backend
+from segue_web.video import Video
+from segue_web.video_list import VideoListBackend
+from tests.segue_web.test_annotate import CircleWorker, request
+from tests.segue_web.videos import numbered, write_video
+
+
+@pytest.fixture(params=[10, pytest.param(200, marks=pytest.mark.slow)])
+def rounds(request: pytest.FixtureRequest) -> int:
+    """How often they send each operation."""
+    return int(request.param)
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[AnnotateBackend]:
+    video = Video(write_video(tmp_path / "video.mp4", numbered(4)))
+    with closing(AnnotateBackend(video, tmp_path / "p", worker=CircleWorker(video.size))) as backend:
+        with backend.project.change("objects"):
+            for _ in range(2):
+                backend.project.add_object()
+        yield backend
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What both do to one thing, each with a value of their own.
+
+    Attributes:
+        fields: makes the operation of a value.
+        value: reads the value from a project, as a conflict names it.
+    """
+
+    fields: Callable[[str], dict[str, Any]]
+    value: Callable[[Project], Any]
+
+
+def of_object(field: str) -> Operation:
+    return Operation(
+        lambda value: {"op": "object", "object": 1, field: value},
+        lambda project: project.objects()[0][field],
+    )
+
+
+OPERATIONS = {
+    "schema": Operation(
+        lambda value: {"op": "schema", "schema": {"classes": [{"name": value}]}},
+        lambda project: project.schema.as_json(),
+    ),
+    **{field: of_object(field) for field in ("name", "category", "group")},
+    "colour": Operation(
+        lambda value: {"op": "object", "object": 1, "colour": f"#{int(value[1:]):05d}{len(value[0])}"},
+        lambda project: project.objects()[0]["colour"],
+    ),
+    "attribute": Operation(
+        lambda value: {"op": "object", "object": 1, "attributes": {"size": value}},
+        lambda project: project.objects()[0]["attributes"].get("size"),
+    ),
+    "attribute of a frame": Operation(
+        lambda value: {"op": "frame_attributes", "object": 1, "frame": 2, "attributes": {"pose": value}},
+        lambda project: project.objects()[0]["frame_attributes"].get("pose"),
+    ),
+}
+
+
+async def both(backend: Backend, *operations: dict[str, Any]) -> list[Any]:
+    """The answers to operations that are sent at the same moment, or why they are refused."""
+    sent = [backend.handle(request(**each)) for each in operations]
+    return await asyncio.gather(*sent, return_exceptions=True)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_of_two_changes_of_one_thing_the_second_is_told_the_first(
+    name: str, backend: AnnotateBackend, rounds: int
+) -> None:
+    operation, project = OPERATIONS[name], backend.project
+
+    async def run() -> None:
+        for number in range(rounds):
+            values = [f"{person}{number:04d}" for person in "ab"]
+            seen = project.revision
+            people = zip(("Ann", "Ben"), map(operation.fields, values), strict=True)
+            answers = await both(backend, *(each | {"seen": seen, "user": user} for user, each in people))
+            conflicts = [answer for answer in answers if answer]
+            assert len(conflicts) == 1, answers
+            assert isinstance(conflicts[0], ConflictError), answers
+            winner = 1 - answers.index(conflicts[0])
+            assert f"by {('Ann', 'Ben')[winner]}" in str(conflicts[0])
+            assert conflicts[0].current == operation.value(project)
+            # Who has seen it may replace it.
+            [again] = await both(backend, operation.fields(values[1 - winner]) | {"seen": project.revision})
+            assert again == {}
+
+    asyncio.run(run())
+
+
+def test_changes_of_different_things_are_both_made(backend: AnnotateBackend, rounds: int) -> None:
+    async def run() -> None:
+        for number in range(rounds):
+            seen = backend.project.revision
+            name, size = f"name {number}", f"size {number}"
+            answers = await both(
+                backend,
+                {"op": "object", "object": 1, "name": name, "seen": seen},
+                {"op": "object", "object": 1, "attributes": {"size": size}, "seen": seen},
+                {"op": "object", "object": 1, "attributes": {"shape": name}, "seen": seen},
+                {"op": "object", "object": 2, "name": name, "seen": seen},
+                {"op": "object", "object": 1, "visible": bool(number % 2), "seen": seen},
+                {"op": "comment", "text": name, "object": 1, "frame": number % 4},
+                {"op": "comment", "text": size, "object": 1, "frame": number % 4},
+            )
+            assert not [answer for answer in answers if isinstance(answer, Exception)], answers
+            first, second = backend.project.objects()
+            assert (first["name"], second["name"]) == (name, name)
+            assert first["attributes"] == {"size": size, "shape": name}
+            assert first["visible"] == bool(number % 2)
+            assert [each["text"] for each in backend.project.comments()][-2:] == [name, size]
+
+    asyncio.run(run())
+
+
+def test_who_resolves_a_comment_first_stays(backend: AnnotateBackend, rounds: int) -> None:
+    async def run() -> None:
+        for number in range(1, rounds + 1):
+            await both(backend, {"op": "comment", "text": "look", "user": "Cem"})
+            people = ("Ann", "Ben") if number % 2 else ("Ben", "Ann")
+            done = await both(
+                backend, *({"op": "resolve", "comment": number, "user": user} for user in people)
+            )
+            assert done == [{}, {}]
+            assert backend.project.comments()[-1]["resolved"] == people[0]
+
+    asyncio.run(run())
+
+
+def test_an_object_is_removed_by_one_and_changed_by_nobody_then(
+    backend: AnnotateBackend, rounds: int
+) -> None:
+    async def run() -> None:
+        for _ in range(rounds):
+            with backend.project.change("object"):
+                number = backend.project.add_object()
+            seen = backend.project.revision
+            rename = {"op": "object", "object": number, "name": "Koi", "seen": seen}
+            remove = {"op": "remove", "object": number, "seen": seen}
+            answers = await both(backend, *((remove, rename) if number % 2 else (rename, remove)), remove)
+            conflicts = [answer for answer in answers if isinstance(answer, ConflictError)]
+            ids = [row["id"] for row in backend.project.objects()]
+            # Renamed first, it is not removed as it was; removed first, it is not renamed.
+            assert (number in ids) == (number % 2 == 0)
+            assert len(conflicts) == 2
+
+    asyncio.run(run())
+
+
+def test_of_two_who_are_given_a_video_the_second_is_told(tmp_path: Path, rounds: int) -> None:
+    def make(path: Path, place: Path) -> AnnotateBackend:
+        video = Video(path)
+        return AnnotateBackend(video, place, worker=CircleWorker(video.size))
+
+    path = write_video(tmp_path / "a.mp4", numbered(2))
+    with closing(VideoListBackend("videos", {"a": path, "b": path}, tmp_path / "out", make)) as backend:
+
+        async def run() -> None:
+            seen = ""
+            for number in range(rounds):
+                people = [f"{name} {number}" for name in ("Ann", "Ben")]
+                answers = await both(
+                    backend,
+                    *({"op": "assign", "number": 0, "person": name, "seen": seen} for name in people),
+                )
+                conflicts = [answer for answer in answers if answer]
+                assert len(conflicts) == 1, answers
+                assert isinstance(conflicts[0], ConflictError)
+                seen = backend._assigned()["a"]
+                assert seen == people[1 - answers.index(conflicts[0])] == conflicts[0].current
+
+        asyncio.run(run())
