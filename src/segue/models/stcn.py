@@ -190,8 +190,8 @@ class STCNLite(CorrespondenceNetwork):
         short_side=384,
         window=0.14,
     )
-    capabilities = TrackCapabilities(confidence=(1.17, -1.27), graphs="memory")
-    """The confidence is fitted to the seven development clips."""
+    capabilities = TrackCapabilities(confidence=(1.35, -1.4), graphs="memory")
+    """The confidence is fitted to clips at 240p and 480p, by source (research/stcn-lite.md)."""
     tracker: type[Tracker] = LiteTracker
     int8_parts = ("key_encoder", "key_proj", "key_comp", "value_encoder", "decoder")
     read_stride = 8
