@@ -175,7 +175,7 @@ class Video(AbstractContextManager["Video"]):
     @property
     def ids(self) -> tuple[int, ...]:
         """Ids of the objects, ascending."""
-        return tuple(sorted({number for given in self._given.values() for number in given}))
+        return tuple(sorted({number for masks in self._given.values() for number in masks}))
 
     @property
     def prompted(self) -> tuple[int, ...]:
@@ -228,49 +228,49 @@ class Video(AbstractContextManager["Video"]):
             raise PromptError("prompts: a dictionary is by frame in segue.track; add those of one frame each")
         if self._colour == "bgr":
             prompts, masks = in_rgb(prompts), in_rgb(masks)
-        before = self._tracked.get(read.index, {}) | self._given.get(read.index, {})
+        previous = self._tracked.get(read.index, {}) | self._given.get(read.index, {})
         marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
         marks["labels"] = labels
         if text is not None:
             if any(each is not None for each in (prompts, negative, *marks.values())):
                 raise PromptError("text says what to look for; leave out the other prompts")
-            given: Sequence[Prompt] = new_objects(
+            added: Sequence[Prompt] = new_objects(
                 self._detector_of(text if isinstance(text, str) else tuple(text))(read),
                 self._result(read.index),
                 self.ids,
             )
-            if not given:
+            if not added:
                 return self._result(read.index)
         else:
-            given = collect_prompts(
-                prompts, **marks, negative=negative, size=read.size, id=id, corrects=id in before
+            added = collect_prompts(
+                prompts, **marks, negative=negative, size=read.size, id=id, corrects=id in previous
             )
-        pointed = {item.id for item in given if isinstance(item, PointPrompt)} & before.keys()
-        found = resolve_prompts(
+        pointed = {item.id for item in added if isinstance(item, PointPrompt)} & previous.keys()
+        resolved = resolve_prompts(
             read,
-            given,
+            added,
             fit=self._fit,
             prompter=lambda image: self._prompter_on(read.index),
-            previous_masks={i: self._mask_of_clicks(read.index, i, before[i][1]) for i in pointed},
+            previous_masks={i: self._mask_of_clicks(read.index, i, previous[i][1]) for i in pointed},
             clicked={i: self._clicks[read.index, i] for i in pointed if (read.index, i) in self._clicks},
         )
-        self._note_clicks(read.index, given, before.keys())
-        for number in found.removed:
+        self._note_clicks(read.index, added, previous.keys())
+        for number in resolved.removed:
             self._remove(number)
-        mask = found.mask.numpy()
-        for number in found.masked:
-            self._labels[number] = found.labels.get(number, self._labels.get(number))
+        mask = resolved.mask.numpy()
+        for number in resolved.masked:
+            self._labels[number] = resolved.labels.get(number, self._labels.get(number))
             self._objects.setdefault(number, object())
             inside = mask == number
-            score = before[number][0].score if number in found.corrected else 1.0
-            if number not in found.corrected or not np.array_equal(
-                inside, _decoded(before[number][1], read.size)
+            score = previous[number][0].score if number in resolved.corrected else 1.0
+            if number not in resolved.corrected or not np.array_equal(
+                inside, _decoded(previous[number][1], read.size)
             ):
-                score = found.expected.get(number, score)
+                score = resolved.expected.get(number, score)
             item = ObjectInfo(number, self._labels[number], score)
-            if number in before:
+            if number in previous:
                 for direction in (1, -1):
-                    self._earlier.setdefault((read.index, number, direction), before[number][1])
+                    self._earlier.setdefault((read.index, number, direction), previous[number][1])
             self._given.setdefault(read.index, {})[number] = item, encode_rle(inside)["counts"], None
         return self._result(read.index)
 
@@ -286,9 +286,11 @@ class Video(AbstractContextManager["Video"]):
     def _note_clicks(self, index: int, prompts: Sequence[Prompt], present: Collection[int]) -> None:
         """Keep the clicks of objects whose masks clicks alone have made."""
         for number in {item.id for item in prompts}:
-            own = [item for item in prompts if item.id == number]
-            clicks = [click for item in own if isinstance(item, PointPrompt) for click in _clicks_of(item)]
-            only = all(isinstance(item, PointPrompt) and not item.whole for item in own)
+            of_object = [item for item in prompts if item.id == number]
+            clicks = [
+                click for item in of_object if isinstance(item, PointPrompt) for click in _clicks_of(item)
+            ]
+            only = all(isinstance(item, PointPrompt) and not item.whole for item in of_object)
             if not only or (number in present and (index, number) not in self._clicks):
                 self._clicks.pop((index, number), None)
             else:
@@ -445,11 +447,11 @@ class Video(AbstractContextManager["Video"]):
         here["size"] = list(self._size)
         for name, value in here.items():
             if not isinstance(state, Mapping) or state.get(name) != value:
-                said = state.get(name) if isinstance(state, Mapping) else state
-                raise CheckpointError(f"the state's {name} is {said!r}, this video's is {value!r}")
+                value_of_state = state.get(name) if isinstance(state, Mapping) else state
+                raise CheckpointError(f"the state's {name} is {value_of_state!r}, this video's is {value!r}")
         try:
             labels = {int(i): label if label is None else str(label) for i, label in state["labels"].items()}
-            given, tracked = (_from_json(state[name], labels) for name in ("prompted", "tracked"))
+            prompted, tracked = (_from_json(state[name], labels) for name in ("prompted", "tracked"))
             earlier = {
                 (int(index), int(i), int(direction)): str(counts)
                 for index, i, direction, counts in state["earlier"]
@@ -459,7 +461,7 @@ class Video(AbstractContextManager["Video"]):
                 for index, i, clicks in state["clicks"]
             }
             check_points([click[:2] for clicks in clicked.values() for click in clicks], self._size)
-            frames = [*given.values(), *tracked.values()]
+            frames = [*prompted.values(), *tracked.values()]
             stored = [
                 each
                 for objects in frames
@@ -470,7 +472,7 @@ class Video(AbstractContextManager["Video"]):
             check_runs([counts.encode() for counts in (*stored, *earlier.values())], math.prod(self._size))
         except (AttributeError, KeyError, TypeError, ValueError, SegueError) as error:
             raise CheckpointError(f"this is no state of a video: {error!r}") from error
-        self._given, self._tracked, self._labels = given, tracked, labels
+        self._given, self._tracked, self._labels = prompted, tracked, labels
         self._earlier, self._clicks = earlier, clicked
         self._objects = {i: object() for i in labels}
 
@@ -492,7 +494,7 @@ class Video(AbstractContextManager["Video"]):
 
     def _first_prompts(self, objects: Mapping[int, object]) -> dict[int, int]:
         """The first frame with a prompt for each of the objects that have not been removed."""
-        return {i: min(f for f, given in self._given.items() if i in given) for i in self._remaining(objects)}
+        return {i: min(f for f, masks in self._given.items() if i in masks) for i in self._remaining(objects)}
 
     def _both_ways(self, objects: Mapping[int, object], ids: Collection[int]) -> Iterator[Segmentation]:
         """Track some objects from their first prompts to the end, then from there to the beginning."""
@@ -528,13 +530,17 @@ class Video(AbstractContextManager["Video"]):
             return
         yield self._result(start)
         prompted = {i: [index for index, each in self._given.items() if i in each] for i in ids}
-        after = {i: min((k for k in prompted[i] if k > start), default=self._frames[-1]) for i in ids}
-        before = {i: max((k for k in prompted[i] if k < start), default=self._frames[0]) for i in ids}
-        end = max(after.values())
-        yield from self._track(objects, start, end, lambda i, index: i in after and index <= after[i])
+        last_frame = {i: min((k for k in prompted[i] if k > start), default=self._frames[-1]) for i in ids}
+        first_frame = {i: max((k for k in prompted[i] if k < start), default=self._frames[0]) for i in ids}
+        end = max(last_frame.values())
+        yield from self._track(
+            objects, start, end, lambda i, index: i in last_frame and index <= last_frame[i]
+        )
         if start in self._given:
-            end = min(before.values())
-            yield from self._track(objects, start, end, lambda i, index: i in before and index >= before[i])
+            end = min(first_frame.values())
+            yield from self._track(
+                objects, start, end, lambda i, index: i in first_frame and index >= first_frame[i]
+            )
         for number in ids:  # at an end of the video there is nothing to track in one direction
             for direction in (1, -1):
                 self._earlier.pop((start, number, direction), None)
@@ -578,37 +584,37 @@ class Video(AbstractContextManager["Video"]):
 
     def _conditioning_frame(self, index: int, objects: Sequence[int], direction: int) -> ConditioningFrame:
         """What a session of some objects is shown of a prompted frame."""
-        given = {i: each for i, each in self._given[index].items() if i in objects}
+        prompted = {i: each for i, each in self._given[index].items() if i in objects}
         mask = np.zeros(self._size, np.uint16)
         changed: BoolArray | None = None
-        for i, (_, counts, _) in given.items():
+        for i, (_, counts, _) in prompted.items():
             inside = _decoded(counts, self._size)
             mask[inside] = i
             earlier = self._earlier.get((index, i, direction))
             if earlier is not None:
                 differs = inside != _decoded(earlier, self._size)
                 changed = differs if changed is None else changed | differs
-        expected = {i: item.score for i, (item, *_) in given.items() if item.score < 1}
-        return ConditioningFrame(mask, frozenset(given), expected, changed)
+        expected = {i: item.score for i, (item, *_) in prompted.items() if item.score < 1}
+        return ConditioningFrame(mask, frozenset(prompted), expected, changed)
 
     def _result(self, index: int) -> Segmentation:
         """The result of a frame: later objects are in front."""
         mask = np.zeros(self._size, np.uint8)
         empty = Segmentation(index, self.source.times[index], mask, _image=self._read_again)
-        known = self._tracked.get(index, {}) | self._given.get(index, {})
-        shown = [
+        by_id = self._tracked.get(index, {}) | self._given.get(index, {})
+        visible = [
             (replace(item, label=self._labels.get(i)), counts, whole)
-            for i, (item, counts, whole) in sorted(known.items(), reverse=True)
+            for i, (item, counts, whole) in sorted(by_id.items(), reverse=True)
             if i in self._labels
         ]
-        return composite(empty, shown)
+        return composite(empty, visible)
 
     def _prompter(self, index: int) -> ImagePrompter:
         image, place = self.source.frame(index).image, bisect_left(self._frames, index)
-        beside = self._frames[place + 1 : place + 2] or self._frames[max(place - 1, 0) : place]
+        neighbours = self._frames[place + 1 : place + 2] or self._frames[max(place - 1, 0) : place]
 
         def neighbour() -> Image | None:
-            return self.source.frame(beside[0]).image if beside else None
+            return self.source.frame(neighbours[0]).image if neighbours else None
 
         return MotionPrompter(self._make_prompter(image), image, neighbour)
 
@@ -618,7 +624,7 @@ class Video(AbstractContextManager["Video"]):
         for frames in (self._given, self._tracked):
             for objects in frames.values():
                 objects.pop(number, None)
-        self._given = {index: given for index, given in self._given.items() if given}
+        self._given = {index: masks for index, masks in self._given.items() if masks}
         for stored in (self._earlier, self._clicks):
             for key in [key for key in stored if key[1] == number]:
                 del stored[key]  # type: ignore[arg-type]
@@ -633,8 +639,8 @@ class Video(AbstractContextManager["Video"]):
         return index
 
     def _known(self) -> str:
-        shown = ", ".join(map(str, self.prompted[:10]))
-        return f"prompted frames are {shown}" if shown else "no frame is prompted"
+        frames_text = ", ".join(map(str, self.prompted[:10]))
+        return f"prompted frames are {frames_text}" if frames_text else "no frame is prompted"
 
 
 def _as_json(objects: Mapping[int, Mapping[int, StoredObject]]) -> dict[str, dict[str, list[Any]]]:

@@ -116,8 +116,8 @@ class WindowNetwork(nn.Module, ABC):
         if len(context) != len(self.context):
             raise ValueError(f"{len(context)} context frames; this network takes {len(self.context)}")
         if (background is None) != (self.background is None):
-            wanted = "no background" if self.background is None else "a background"
-            raise ValueError(f"this network takes {wanted}")
+            expected = "no background" if self.background is None else "a background"
+            raise ValueError(f"this network takes {expected}")
         refined = self.refine(current, context, background)
         return self.decoder([gate(x) for gate, x in zip(self.rlim, refined, strict=True)], size)
 
@@ -139,13 +139,13 @@ class WindowNetwork(nn.Module, ABC):
 
     def _encode_context(self, window: Tensor) -> list[Features]:
         """Features of the context frames, one pass per role."""
-        found: dict[int, Features] = {}
+        maps_at: dict[int, Features] = {}
         for role in dict.fromkeys(role for _, role in self.context):
             offsets = [offset for offset, its_role in self.context if its_role == role]
             frames = torch.cat([window[:, self.offsets.index(offset)] for offset in offsets])
             maps = zip(*(stage.chunk(len(offsets)) for stage in self.encode(frames, role)), strict=True)
-            found.update(zip(offsets, maps, strict=True))
-        return [found[offset] for offset, _ in self.context]
+            maps_at.update(zip(offsets, maps, strict=True))
+        return [maps_at[offset] for offset, _ in self.context]
 
 
 class MUSTAN1(WindowNetwork):
@@ -208,7 +208,7 @@ class MUSTAN1(WindowNetwork):
         if self.early:
             members = [self.cnet(torch.cat([planes for (planes,) in members], 1))]
         by_stride = zip(self.frm, current, zip(*members, strict=True), strict=True)
-        return [frm(own, maps) for frm, own, maps in by_stride]
+        return [frm(current_map, maps) for frm, current_map, maps in by_stride]
 
 
 class MUSTAN2(WindowNetwork):
@@ -252,9 +252,11 @@ class MUSTAN2(WindowNetwork):
             frames, causal, frm, background, depth_channels, rlim, width, share_encoders=share_encoders
         )
         past, future = (self.current, self.current) if share_encoders else ("past", "future")
-        others = [offset for offset in self.offsets if offset]
-        self.older = len(others) // 2
-        self.context = tuple((offset, past if i < self.older else future) for i, offset in enumerate(others))
+        context_offsets = [offset for offset in self.offsets if offset]
+        self.older = len(context_offsets) // 2
+        self.context = tuple(
+            (offset, past if i < self.older else future) for i, offset in enumerate(context_offsets)
+        )
         self.background = past if background else None
         self.enc_cur = ResNet18(depth_channels=depth_channels, width=width)
         if frm != "none":
@@ -271,10 +273,10 @@ class MUSTAN2(WindowNetwork):
         """The finest map as it is, the others fused with the means of past and future."""
         if not context:
             return list(current)
-        before = [*context[: self.older], *([] if background is None else [background])]
-        past, future = mean_maps(before), mean_maps(context[self.older :])
+        earlier = [*context[: self.older], *([] if background is None else [background])]
+        past, future = mean_maps(earlier), mean_maps(context[self.older :])
         fused = zip(self.fuse, past[1:], current[1:], future[1:], strict=True)
-        return [current[0], *(fuse(was, own, comes) for fuse, was, own, comes in fused)]
+        return [current[0], *(fuse(was, current_map, comes) for fuse, was, current_map, comes in fused)]
 
 
 def mean_maps(members: Sequence[Features]) -> Features:

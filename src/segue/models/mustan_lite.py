@@ -198,18 +198,19 @@ class MustanLite(nn.Module):
         background: Features,
         size: Shape,
     ) -> tuple[Tensor, list[FilteredFlow]]:
-        found: list[FilteredFlow] = []
+        filtered: list[FilteredFlow] = []
         past = self._past(current, context, background)
-        own, flow = current[1 : len(FUSED) + 1], current[len(FUSED) + 1 :][: len(FUSED)]
+        frame_maps, flow = current[1 : len(FUSED) + 1], current[len(FUSED) + 1 :][: len(FUSED)]
         scene = background[: len(FUSED)]
         if self._cues_of(current[0]) is None or self.fuse_own is None:
             fused = [
-                fuse(torch.cat(maps, 1)) for fuse, *maps in zip(self.fuse, own, scene, past, strict=True)
+                fuse(torch.cat(maps, 1))
+                for fuse, *maps in zip(self.fuse, frame_maps, scene, past, strict=True)
             ]
         else:
             fused = [
-                norm_relu(cast(nn.Conv2d, fuse), NO_NORM, torch.cat(maps, 1), known)
-                for fuse, known, *maps in zip(self.fuse_own, scene, own, past, strict=True)
+                norm_relu(cast(nn.Conv2d, fuse), NO_NORM, torch.cat(maps, 1), scene_map)
+                for fuse, scene_map, *maps in zip(self.fuse_own, scene, frame_maps, past, strict=True)
             ]
         attention = self.flow_attention
         if attention is None:
@@ -219,11 +220,11 @@ class MustanLite(nn.Module):
             def from_flow(scale: int, guide: Tensor | None) -> Tensor:
                 if guide is not None:
                     guide = F.interpolate(guide, fused[scale].shape[-2:], mode="bilinear")
-                found.append(attention(scale, own[scale], flow[scale], guide))
-                return found[-1].weighed
+                filtered.append(attention(scale, frame_maps[scale], flow[scale], guide))
+                return filtered[-1].weighed
 
             logits = self.decoder(fused, from_flow)
-        return F.interpolate(logits, size=size, mode="bilinear"), found
+        return F.interpolate(logits, size=size, mode="bilinear"), filtered
 
     def context_maps(
         self, current: Features, context: Sequence[Features], background: Features
@@ -232,12 +233,12 @@ class MustanLite(nn.Module):
         return [maps.mean(1) for maps in self._past(current, context, background)]
 
     def _past(self, current: Features, context: Sequence[Features], background: Features) -> list[Tensor]:
-        frame, known = current[0], background[len(FUSED) :]
-        cues, beside = self._cues_of(frame), [pixels for (pixels,) in context]
+        frame, scene_cues = current[0], background[len(FUSED) :]
+        cues, context_frames = self._cues_of(frame), [pixels for (pixels,) in context]
         if cues is None:
-            first = self.past.stages[0](past_cues(frame, known[0], beside))
+            first = self.past.stages[0](past_cues(frame, scene_cues[0], context_frames))
         else:
-            first = cues(frame, beside, known)
+            first = cues(frame, context_frames, scene_cues)
         maps = 1 + len(FUSED) * (1 if self.flow_attention is None else 2)
         for recurrent in current[maps:]:
             first = first + recurrent
@@ -252,11 +253,14 @@ class MustanLite(nn.Module):
         """
         *context, current = window.unbind(1)
         scene, recurrence = scene[:, :SCENE_PLANES], scene[:, SCENE_PLANES:]
-        seen = F.avg_pool2d(recurrence, 2) if recurrence.shape[1] else None
-        beside = [self.encode(frame, CONTEXT) for frame in context]
+        recurrence_map = F.avg_pool2d(recurrence, 2) if recurrence.shape[1] else None
+        context_maps = [self.encode(frame, CONTEXT) for frame in context]
         height, width = window.shape[-2:]
         return self.decode(
-            self.encode(current, CURRENT, flow, seen), beside, self.encode(scene, SCENE), (height, width)
+            self.encode(current, CURRENT, flow, recurrence_map),
+            context_maps,
+            self.encode(scene, SCENE),
+            (height, width),
         )
 
 
@@ -264,9 +268,9 @@ def _by_scene(fuse: ConvNormReLU, cin: int) -> tuple[nn.Conv2d, nn.Conv2d]:
     """The parts of a 1x1 fusion that act on the frame and its past, and on the ``cin`` maps of the scene."""
     weight, bias = fuse.conv.weight.detach(), fuse.conv.bias
     assert bias is not None
-    own, scene, past = weight.split((cin, cin, weight.shape[1] - 2 * cin), 1)
+    frame_weight, scene, past = weight.split((cin, cin, weight.shape[1] - 2 * cin), 1)
     parts = []
-    for each, shift in ((torch.cat([own, past], 1), bias), (scene, None)):
+    for each, shift in ((torch.cat([frame_weight, past], 1), bias), (scene, None)):
         conv: nn.Conv2d = skip_init(
             nn.Conv2d, each.shape[1], each.shape[0], kernel_size=1, bias=shift is not None
         )

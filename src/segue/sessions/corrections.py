@@ -85,8 +85,8 @@ class Layer:
 
     def step(self, frame: Frame, start: int) -> Segmentation:
         """Track the next frame."""
-        given = self.conditioning.get(frame.index)
-        visible = given if given is not None and given.mask.any() else None
+        conditioning = self.conditioning.get(frame.index)
+        visible = conditioning if conditioning is not None and conditioning.mask.any() else None
         if visible is not None:
             result = add_conditioning_frame(self.session, frame, visible)
         elif not self.session.ids:
@@ -95,11 +95,11 @@ class Layer:
             result = self.session.step(frame)
         if self.region is not None:
             self.region.advance(frame.image)
-        if given is not None and given.changed is not None:
+        if conditioning is not None and conditioning.changed is not None:
             if self.region is None:
-                self.region = ChangeRegion(frame.image, given.changed)
+                self.region = ChangeRegion(frame.image, conditioning.changed)
             else:
-                self.region.extend(given.changed)
+                self.region.extend(conditioning.changed)
         previous = self.previous.get(frame.index)
         if visible is not None or self.region is None or not previous:
             return result
@@ -117,15 +117,15 @@ def split_overlapping(
     objects: Sequence[int], masks: Iterable[Mapping[int, str]], size: tuple[int, int]
 ) -> list[list[int]]:
     """Objects, apart from those that they overlap on a frame; ``masks`` has run lengths by id for each."""
-    apart = {number: set[int]() for number in objects}
+    conflicts = {number: set[int]() for number in objects}
     for frame in masks:
-        own = {i: counts for i, counts in frame.items() if i in apart}
-        for one, other in overlapping(own, size, OVERLAP):
-            apart[one].add(other)
-            apart[other].add(one)
+        masks_of_layer = {i: counts for i, counts in frame.items() if i in conflicts}
+        for one, other in overlapping(masks_of_layer, size, OVERLAP):
+            conflicts[one].add(other)
+            conflicts[other].add(one)
     layers: list[list[int]] = []
     for number in objects:
-        layer = next((layer for layer in layers if not apart[number] & set(layer)), None)
+        layer = next((layer for layer in layers if not conflicts[number] & set(layer)), None)
         if layer is None:
             layers.append([number])
         else:
@@ -135,8 +135,8 @@ def split_overlapping(
 
 def conditioning_before(corrected: Mapping[int, ConditioningFrame], start: int) -> list[int]:
     """The corrected frames besides ``start`` that show an object: all are memory from the beginning."""
-    others = (index for index in corrected if index != start and corrected[index].mask.any())
-    return sorted(others, key=lambda index: (len(corrected[index].known), index))
+    earlier = (index for index in corrected if index != start and corrected[index].mask.any())
+    return sorted(earlier, key=lambda index: (len(corrected[index].known), index))
 
 
 def add_conditioning_frame(session: TrackSession, frame: Frame, given: ConditioningFrame) -> Segmentation:

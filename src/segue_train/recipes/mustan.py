@@ -123,9 +123,11 @@ def load_trunks(network: nn.Module, path: Path) -> None:
     for encoder in network.modules():
         if not isinstance(encoder, ResNet18):
             continue
-        own = {name: x for name, x in encoder.state_dict().items() if not name.startswith("conv1_depth")}
-        images = own["conv1.weight"].shape[1] // 3
-        wanted = own | {"conv1.weight": own["conv1.weight"][:, :3]}
-        for name, found in match(path, tensors, wanted).items():
+        parameters = {
+            name: x for name, x in encoder.state_dict().items() if not name.startswith("conv1_depth")
+        }
+        images = parameters["conv1.weight"].shape[1] // 3
+        expected = parameters | {"conv1.weight": parameters["conv1.weight"][:, :3]}
+        for name, tensor in match(path, tensors, expected).items():
             first = name == "conv1.weight"
-            own[name].copy_(found.repeat(1, images, 1, 1) / images if first else found)
+            parameters[name].copy_(tensor.repeat(1, images, 1, 1) / images if first else tensor)

@@ -145,20 +145,20 @@ class Tools:
         """
         prompter, mask = self.prompter(index), prompts.mask
         if mask is None or not clicks:
-            known = None if mask is None else self._probability(index, mask)
-            answer = prompter.answer(replace(prompts, mask=known))
+            probability = None if mask is None else self._probability(index, mask)
+            answer = prompter.answer(replace(prompts, mask=probability))
         else:
-            known = self._clicked(index, clicks[: len(clicks) - new], prompts.box, mask)
-            answer = refine(prompter, known, clicks, box=prompts.box)
+            probability = self._clicked(index, clicks[: len(clicks) - new], prompts.box, mask)
+            answer = refine(prompter, probability, clicks, box=prompts.box)
         return self._kept(index, answer, answer.mask if bound is None else answer.mask & bound)
 
     def _clicked(
         self, index: int, clicks: Sequence[Click], box: Box | None, mask: BoolArray
     ) -> Float32Array | BoolArray:
         """Probability of a mask that clicks made, also before the process began, else the mask."""
-        known = self._probability(index, mask)
-        if known is not mask or not (box or (clicks and clicks[0][2])):
-            return known
+        probability = self._probability(index, mask)
+        if probability is not mask or not (box or (clicks and clicks[0][2])):
+            return probability
         prompter = self.prompter(index)
         answers = [replay(prompter, clicks, box=box)]
         if len(clicks) == 1 and box is None:
@@ -175,8 +175,8 @@ class Tools:
 
     def candidates(self, index: int, prompts: ImagePrompts) -> list[tuple[BoolArray, float]]:
         """Different masks (H, W) that prompts may mean, each with the IoU to be expected; the best first."""
-        found = self.prompter(index).candidates(prompts)
-        return [self._kept(index, answer, answer.mask) for answer in found]
+        predictions = self.prompter(index).candidates(prompts)
+        return [self._kept(index, answer, answer.mask) for answer in predictions]
 
     def _kept(self, index: int, answer: MaskPrediction, found: BoolArray) -> tuple[BoolArray, float]:
         """Keep the probabilities of an answer for further clicks."""
@@ -200,16 +200,16 @@ class Tools:
 
         Where the detector knows no classes, another one looks for the text: the answer names it.
         """
-        taken = DETECTORS.find(name).supported_options
+        supported = DETECTORS.find(name).supported_options
         if text.strip():
-            name = name if "classes" in taken else choose_for_text(parse_phrases(text))
+            name = name if "classes" in supported else choose_for_text(parse_phrases(text))
             find = self._detector(name, text=text)
         else:
             find = self._detector(name)
-        found = find(*self.video.walk(index, min(index + find.lookahead, self.video.count - 1)))
-        scored = "score" in taken or bool(text.strip())
+        detections = find(*self.video.walk(index, min(index + find.lookahead, self.video.count - 1)))
+        scored = "score" in supported or bool(text.strip())
         rows = []
-        for plane, item in zip(found.probabilities[1:] > 0.5, found.objects, strict=True):
+        for plane, item in zip(detections.probabilities[1:] > 0.5, detections.objects, strict=True):
             score = item.score if scored else self._quality(index, plane)
             rows.append({"counts": encode_rle(plane)["counts"], "label": item.label, "score": score})
         return {"detector": name, "found": rows}
@@ -332,9 +332,9 @@ class Worker:
 
     async def idle(self, seconds: float) -> None:
         """Wait until everything is answered and nothing new was asked for some seconds."""
-        asked = None
-        while asked != self._asked or self._answered != self._asked:
-            asked = self._asked
+        last_request = None
+        while last_request != self._asked or self._answered != self._asked:
+            last_request = self._asked
             await asyncio.sleep(seconds)
 
     def _replace(self, pool: ProcessPoolExecutor) -> None:

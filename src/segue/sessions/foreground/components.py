@@ -155,12 +155,14 @@ class ComponentTracker(Checkpointable):
             shared.update(numbers)
             x0, y0, x1, y1 = map(int, tight_box(components == component))
             part = np.s_[y0:y1, x0:x1]
-            own = components[part] == component
+            is_component = components[part] == component
             distances = [
-                cv2.distanceTransform(((expected[part] != number) | ~own).view(np.uint8), cv2.DIST_L2, 3)
+                cv2.distanceTransform(
+                    ((expected[part] != number) | ~is_component).view(np.uint8), cv2.DIST_L2, 3
+                )
                 for number in numbers
             ]
-            components[part][own] = count + np.argmin(distances, axis=0)[own]
+            components[part][is_component] = count + np.argmin(distances, axis=0)[is_component]
             count += len(numbers)
         return shared
 
@@ -169,24 +171,28 @@ class ComponentTracker(Checkpointable):
     ) -> tuple[dict[int, int], set[int]]:
         """The track of each component that overlaps one, and these tracks."""
         owners: dict[int, int] = {}
-        around: dict[int, Box] = {}
+        grown_boxes: dict[int, Box] = {}
         for number, component, share in shares:
             box, area = extents[component].box, extents[component].area
-            if component not in owners and number not in around:
-                owners[component], around[number] = number, grown(box, APART)
-            elif component not in owners and share >= area / 2 and overlaps([around[number]], [box])[0, 0]:
+            if component not in owners and number not in grown_boxes:
+                owners[component], grown_boxes[number] = number, grown(box, APART)
+            elif (
+                component not in owners and share >= area / 2 and overlaps([grown_boxes[number]], [box])[0, 0]
+            ):
                 owners[component] = number
-        return owners, {*around}
+        return owners, {*grown_boxes}
 
     def _recover(self, owners: dict[int, int], lost: list[int], extents: Mapping[int, ObjectExtent]) -> None:
         """Give components without a track to nearby lost ones."""
         if not lost:
             return
         free = [component for component in extents if component not in owners]
-        before = np.array([self._tracks[number].box for number in lost]).reshape(-1, 1, 2, 2)
+        previous_boxes = np.array([self._tracks[number].box for number in lost]).reshape(-1, 1, 2, 2)
         now = np.array([extents[component].box for component in free]).reshape(1, -1, 2, 2)
-        apart = np.linalg.norm(before.mean(2) - now.mean(2), axis=2)
-        nearness = REACH - apart / np.maximum(*(np.ptp(boxes, axis=2).max(2) for boxes in (before, now)))
+        distances = np.linalg.norm(previous_boxes.mean(2) - now.mean(2), axis=2)
+        nearness = REACH - distances / np.maximum(
+            *(np.ptp(boxes, axis=2).max(2) for boxes in (previous_boxes, now))
+        )
         owners |= {free[column]: lost[row] for row, column in assign(nearness, nearness > 0).items()}
 
     def _move(self, track: _Track, box: Box, time: float, *, steady: bool, shared: bool) -> None:
@@ -209,5 +215,5 @@ def _shares(expected: Labels, components: Components) -> Shares:
     pairs = (expected[both].astype(np.int64) << 32) + components[both]
     values, counts = np.unique(pairs, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    found: Shares = np.stack([values >> 32, values & 0xFFFFFFFF, counts], axis=1)[order].tolist()
-    return found
+    shares: Shares = np.stack([values >> 32, values & 0xFFFFFFFF, counts], axis=1)[order].tolist()
+    return shares

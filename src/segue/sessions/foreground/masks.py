@@ -107,10 +107,10 @@ class ForegroundMasks(Checkpointable):
         """
         inside = partial(_inside, size=size, roi=self._roi)
         foreground = inside(maps[0])
-        least = self._min_area
-        if least is None:
-            least = 0 if self._tracker is None else round(min_object_area(size))
-        mask = without_small(foreground >= self._threshold, least)
+        min_area = self._min_area
+        if min_area is None:
+            min_area = 0 if self._tracker is None else round(min_object_area(size))
+        mask = without_small(foreground >= self._threshold, min_area)
         if self._tracker is not None:
             labels, objects = self._tracker.update(mask, time, foreground)
             if len(objects) > CROWD and not self._crowded:

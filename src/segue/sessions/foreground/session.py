@@ -195,15 +195,15 @@ class ForegroundSession(ExplainedSession):
             self._settling.append(image)
             self._give_empty(self._masks.nothing(frame.index, frame.time, frame.size), image)
             return
-        seen = SegmenterInput(image)
+        segmenter_input = SegmenterInput(image)
         if self._segmenter.extra is not None:
-            seen.plane = plane_of(frame, image.shape[:2], self._depth_scale)
+            segmenter_input.plane = plane_of(frame, image.shape[:2], self._depth_scale)
         work = WorkFrame(
             frame.index,
             frame.time,
             frame.size,
             image,
-            seen,
+            segmenter_input,
             pans=self._events.pans,
             decision=self._decision,
             hidden=self._hidden,
@@ -227,37 +227,40 @@ class ForegroundSession(ExplainedSession):
 
     def _give_empty(self, result: Segmentation, image: Image) -> None:
         """The result of a frame on which the image changes as a whole, or that is of one colour."""
-        shown = None
+        strip = None
         if self._explains:
-            shown = draw(image, None, np.zeros(image.shape[:2], np.float32), [[]], self._decision)
-        self._due.append((result, shown))
+            strip = draw(image, None, np.zeros(image.shape[:2], np.float32), [[]], self._decision)
+        self._due.append((result, strip))
 
     def _resize(self, frame: Frame) -> ResizePadGeometry:
         """Take frames of another size; the background stays if they have the same shape."""
         geometry, image = ResizePadGeometry.of(frame.size, self._short_side, 1), self._background.image
-        before = frame.size if self._geometry is None else self._geometry.image
-        kept = image if same_shape(frame.size, before) else None
-        if before != frame.size:
-            (height, width), (rows, columns) = frame.size, before
+        previous_size = frame.size if self._geometry is None else self._geometry.image
+        retained_background = image if same_shape(frame.size, previous_size) else None
+        if previous_size != frame.size:
+            (height, width), (rows, columns) = frame.size, previous_size
             message = (
                 f"frame {frame.index} is {width}x{height}, the frames before it are {columns}x{rows}; "
-                f"the background is {'learnt anew' if kept is None else 'kept'}"
+                f"the background is {'learnt anew' if retained_background is None else 'kept'}"
             )
             warn_caller(message, ForegroundWarning)
         self._begin_scene()  # frames that wait need the background at their own size
         self._background.fit(geometry.working)
-        if kept is not None:
-            self._background.replace(resized(kept, geometry.working))
+        if retained_background is not None:
+            self._background.replace(resized(retained_background, geometry.working))
         return geometry
 
     def _detect_change(self, frame: Frame, image: Image) -> None:
         """Decide what happens to the image as a whole on a frame; scenes end and begin."""
-        panned, changed, before = self._events.pans, self._events.changes, self._decision
-        known = None
+        panned, changed, previous_decision = self._events.pans, self._events.changes, self._decision
+        known_event = None
         if isinstance(self._background, LearntBackground):
             # Frames that wait belong to the scene before.
-            known = self._background.seek(frame.index, self._advance)
-        event, view = self._events.look(image, self._background.image, known), self._events.views.current
+            known_event = self._background.seek(frame.index, self._advance)
+        event, view = (
+            self._events.look(image, self._background.image, known_event),
+            self._events.views.current,
+        )
         if self._events.changes and not changed:
             self._forget_context()
         if event is Change.light:
@@ -277,8 +280,8 @@ class ForegroundSession(ExplainedSession):
         elif self._events.pans:
             self._decision = "pan"
         else:
-            self._decision = "rest" if before == "pan" else DECISIONS[event]
-        if self._decision not in ("", before) and not self._background.collects:
+            self._decision = "rest" if previous_decision == "pan" else DECISIONS[event]
+        if self._decision not in ("", previous_decision) and not self._background.collects:
             _LOGGER.info("frame %d: %s", frame.index, self._decision)
 
     def _forget_context(self) -> None:
@@ -292,8 +295,8 @@ class ForegroundSession(ExplainedSession):
         self._forget_context()
         self._masks.restart()
         self._segmenter.restart()
-        seen = self._settling if view is not None else ()
-        self._background.enter(view, self._events.views.known, list(seen)[:: -(-len(seen) // 2) or 1])
+        settling = self._settling if view is not None else ()
+        self._background.enter(view, self._events.views.known, list(settling)[:: -(-len(settling) // 2) or 1])
         self._settling.clear()
         for stage in self._stages:
             stage.reset(event)
@@ -328,9 +331,9 @@ class ForegroundSession(ExplainedSession):
         for hook in self._stages.after_segment:
             hook(frame, background)
         if self._explains:
-            shown = background.scene or Scene.of(frame.image, 1) if self._learns else None
+            visible_scene = background.scene or Scene.of(frame.image, 1) if self._learns else None
             rows = self._segmenter.explanation()
-            frame.explanation = draw(frame.image, shown, frame.foreground, rows, frame.decision)
+            frame.explanation = draw(frame.image, visible_scene, frame.foreground, rows, frame.decision)
         mask = (frame.foreground if frame.learned is None else frame.learned) > MASK_ABOVE
         self._hidden = np.asarray(cv2.dilate(mask.view(np.uint8), _GROW) > 0)
         if self._learns and not frame.pans:
@@ -348,8 +351,12 @@ class ForegroundSession(ExplainedSession):
             for hook in self._stages.postprocess:
                 hook(frame, self._background)
             assert frame.maps is not None
-            named = frame.index, frame.time, frame.size
-            result = self._masks.nothing(*named) if frame.empty else self._masks.result(*named, frame.maps)
+            frame_values = frame.index, frame.time, frame.size
+            result = (
+                self._masks.nothing(*frame_values)
+                if frame.empty
+                else self._masks.result(*frame_values, frame.maps)
+            )
             self._due.append((result, frame.explanation))
             frame.maps = frame.explanation = None  # the frame may stay as context
             self._num_emitted += 1

@@ -48,7 +48,7 @@ def stages_for(
     """The stages of a session, outermost first."""
     left_out = checked(without)
 
-    def chosen() -> Iterator[Stage]:
+    def select() -> Iterator[Stage]:
         twice = isinstance(background, LearntBackground) and background.of_this_video
         if twice:
             yield CameraFollower(segmenter.offsets, always=True, segmenter=segmenter)
@@ -60,7 +60,7 @@ def stages_for(
             if name == "align" and twice:
                 yield MotionAverage()
 
-    return StageList(stage for stage in chosen() if stage.name not in left_out)
+    return StageList(stage for stage in select() if stage.name not in left_out)
 
 
 def checked(without: Collection[str]) -> frozenset[str]:

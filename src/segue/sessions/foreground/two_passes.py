@@ -148,10 +148,10 @@ class TwoPasses(Checkpointable, Passes):
         offsets = self._segmenter.offsets
         images = [sample.image, *(sample.context.get(offset, sample.image) for offset in offsets)]
         gain = contrast_gain(scene) if "contrast" in self._stages else PLAIN
-        shown = scene if gain == PLAIN else in_usual_contrast(scene)
-        frame, *beside = (SegmenterInput(gain.act(image)) for image in images)
+        shown_scene = scene if gain == PLAIN else in_usual_contrast(scene)
+        frame, *context = (SegmenterInput(gain.act(image)) for image in images)
         frame.recurrence = partial(past.recurrence, sample.image)
         foreground: Float32Array = self._segmenter.step(
-            frame, dict(zip(offsets, beside, strict=True)), shown
+            frame, dict(zip(offsets, context, strict=True)), shown_scene
         )[0]
         return foreground

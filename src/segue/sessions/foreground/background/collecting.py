@@ -97,10 +97,10 @@ class CollectingBackground(Background):
         self.view, self._known = events.views.current, events.views.known
         self._waiting.append(_Seen(index, image, event.value, events.pans, events.changes, self.view))
         if event is not Change.none:  # the scene has begun when it settled
-            begun = list(self._waiting)[-1 - events.settled :]
-            for each in begun:
+            since_change = list(self._waiting)[-1 - events.settled :]
+            for each in since_change:
                 each.cut, each.changes, each.view = Change.none.value, False, self.view
-            begun[0].cut = event.value
+            since_change[0].cut = event.value
         if len(self._waiting) > WAIT:
             self._learn()
 
@@ -120,32 +120,35 @@ class CollectingBackground(Background):
 
     def _learn(self) -> None:
         """Take the frame that has waited longest; it may begin another part."""
-        seen, none, parts = self._waiting.popleft(), Change.none.value, self.scenes.learnt
-        change, clear = Change(seen.cut), all(each.cut == none for each in islice(self._waiting, QUIET - 1))
-        is_cut = seen.cut != none and self._quiet >= QUIET and clear
-        self._quiet = self._quiet + 1 if seen.cut == none else 1
+        pending, none, parts = self._waiting.popleft(), Change.none.value, self.scenes.learnt
+        change, clear = (
+            Change(pending.cut),
+            all(each.cut == none for each in islice(self._waiting, QUIET - 1)),
+        )
+        is_cut = pending.cut != none and self._quiet >= QUIET and clear
+        self._quiet = self._quiet + 1 if pending.cut == none else 1
         following = takewhile(lambda each: each.cut == none, self._waiting)
-        pans = seen.pans or any(each.pans for each in following)
-        seen.changes = seen.changes and not pans
-        relit = self._is_relit(seen.image) and not pans and not seen.changes
+        pans = pending.pans or any(each.pans for each in following)
+        pending.changes = pending.changes and not pans
+        relit = self._is_relit(pending.image) and not pans and not pending.changes
         if not parts:
-            self._begin(seen, Change.none, pans=pans)
+            self._begin(pending, Change.none, pans=pans)
         elif is_cut:
-            self._begin(seen, change, pans=pans)
+            self._begin(pending, change, pans=pans)
         elif parts[-1].pans != pans:  # after a pan, what was known before lies elsewhere
-            self._begin(seen, Change.none if pans else Change.scene, pans=pans)
-        elif parts[-1].changes != seen.changes or self._frames >= LONGEST:
-            self._begin(seen, Change.none, pans=pans)
-        elif relit and self._has_settled(seen.image):
-            self._begin(seen, Change.light, pans=pans)
+            self._begin(pending, Change.none if pans else Change.scene, pans=pans)
+        elif parts[-1].changes != pending.changes or self._frames >= LONGEST:
+            self._begin(pending, Change.none, pans=pans)
+        elif relit and self._has_settled(pending.image):
+            self._begin(pending, Change.light, pans=pans)
         elif relit:  # on its way to another light
             self._frames += 1
             return
-        if not pans and not seen.changes:
-            self._view = self._view if seen.view is None else seen.view
+        if not pans and not pending.changes:
+            self._view = self._view if pending.view is None else pending.view
             if self._light is None:
-                self._light = reduced_to(seen.image, LONG_SIDE).astype(np.float32)
-            self._sample(seen.image)
+                self._light = reduced_to(pending.image, LONG_SIDE).astype(np.float32)
+            self._sample(pending.image)
         self._frames += 1
 
     def _is_relit(self, image: Image) -> bool:
@@ -185,8 +188,8 @@ class CollectingBackground(Background):
         if self._samples:
             part, past = self.scenes.learnt[-1], NO_PAST
             if self._keeps_past:
-                chosen = self._samples[:: -(-len(self._samples) // KEEP_OF_PAST)]
-                part.past = np.stack([halved(sample.image) for sample in chosen])
+                retained = self._samples[:: -(-len(self._samples) // KEEP_OF_PAST)]
+                part.past = np.stack([halved(sample.image) for sample in retained])
                 past = Past([*part.past])
 
             def probe(sample: Sample, scene: Scene) -> Float32Array:

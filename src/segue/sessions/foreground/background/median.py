@@ -75,18 +75,18 @@ def colours_between(scene: Image, image: Image) -> Float32Array | None:
     None where no such map explains most of the image.
     """
     one, other = (reduced_to(each, LONG_SIDE).reshape(-1, 3).astype(np.float32) for each in (scene, image))
-    given = np.column_stack([one, np.ones(len(one), np.float32)])
+    colours = np.column_stack([one, np.ones(len(one), np.float32)])
     good = ((other > DARKEST) & (other < BRIGHTEST)).all(axis=1)
     for _ in range(ROUNDS):
         if good.mean() < MIN_GOOD:
             return None
-        found = np.linalg.lstsq(given[good], other[good], rcond=None)[0]
-        residual = np.abs(np.clip(given @ found, 0, 255) - other).max(axis=1)
+        fitted = np.linalg.lstsq(colours[good], other[good], rcond=None)[0]
+        residual = np.abs(np.clip(colours @ fitted, 0, 255) - other).max(axis=1)
         good = (residual < np.quantile(residual, EXPLAINED)) & good
     spread = np.abs(other - np.median(other, axis=0)).max(axis=1)
     if (residual < OFF).mean() < EXPLAINED or np.median(residual) > LESS * np.median(spread):
         return None
-    return np.asarray(found.T, np.float32)
+    return np.asarray(fitted.T, np.float32)
 
 
 def has_moved(scene: Image, image: Image) -> bool:
@@ -142,8 +142,8 @@ class MaskedMedian(Background):
     def enter(self, view: int | None, known: Collection[int], frames: Sequence[Image] = ()) -> None:
         views, left, light = self._views, None, None
         if self._frames:
-            apart = -(-len(self._frames) // KEPT)
-            left = _Past(self._frames[::-apart][::-1], self._hidden[::-apart][::-1])
+            stride = -(-len(self._frames) // KEPT)
+            left = _Past(self._frames[::-stride][::-1], self._hidden[::-stride][::-1])
             if frames and self.image is not None and not has_moved(self.image, frames[-1]):
                 light = colours_between(self.image, frames[-1])
             if self.view is not None:
@@ -209,9 +209,9 @@ class MaskedMedian(Background):
 
     def _learn(self) -> None:
         """Make the scene of the kept frames."""
-        before, scene = self.scene, Scene(scene_planes(self._frames, self._hidden, self._settings.least))
-        if before is not None and before.look.is_like(scene.image):
-            scene = Scene(scene.planes, before.look)
+        previous, scene = self.scene, Scene(scene_planes(self._frames, self._hidden, self._settings.least))
+        if previous is not None and previous.look.is_like(scene.image):
+            scene = Scene(scene.planes, previous.look)
         self.scene = scene
 
     def _heal(self, frame: Image, hidden: BoolArray) -> None:
@@ -223,8 +223,8 @@ class MaskedMedian(Background):
         if not renewed.any():
             return
         now = frame[:, renewed].astype(np.int16)
-        for kept, mask in zip(self._frames, self._hidden, strict=True):
-            mask[renewed] = np.abs(kept[:, renewed] - now).max(axis=0) > _LIKE
+        for planes, mask in zip(self._frames, self._hidden, strict=True):
+            mask[renewed] = np.abs(planes[:, renewed] - now).max(axis=0) > _LIKE
 
     def _keep_only(self, which: slice) -> None:
         # Those of all, or none: sessions whose network looks at no past never make them.

@@ -74,10 +74,10 @@ class Scene:
         """A scene that is known from an image. ``image``: RGB (H, W, 3), uint8."""
         if image.ndim != 3 or image.shape[2] != 3:
             raise PromptError(f"an empty scene is an image (H, W, 3), not an array {image.shape}")
-        known = np.tile(image.transpose(2, 0, 1), (6, 1, 1))
+        planes = np.tile(image.transpose(2, 0, 1), (6, 1, 1))
         height, width = image.shape[:2]
         count = np.full((1, height, width), min(255, 7 * frames), np.uint8)
-        return cls(np.concatenate([known, np.zeros((2, height, width), np.uint8), count]))
+        return cls(np.concatenate([planes, np.zeros((2, height, width), np.uint8), count]))
 
     def in_other_light(self, gains: Sequence[float]) -> Scene:
         """The scene brighter or darker by factors of red, green and blue."""
@@ -89,14 +89,14 @@ def once_per_scene(compute: Callable[[Scene], Known]) -> Callable[[Scene], Known
 
     Its results must not hold the scene.
     """
-    known: WeakKeyDictionary[Scene, Known] = WeakKeyDictionary()
+    cache: WeakKeyDictionary[Scene, Known] = WeakKeyDictionary()
 
     @wraps(compute)
     def look_up(scene: Scene) -> Known:
-        found = known.get(scene)
-        if found is None:
-            found = known[scene] = compute(scene)
-        return found
+        value = cache.get(scene)
+        if value is None:
+            value = cache[scene] = compute(scene)
+        return value
 
     return look_up
 
@@ -142,25 +142,25 @@ def scene_planes(
     count = len(values)
     covered = covers.sum(0, dtype=np.uint8)
     changes = (covers[1:] ^ covers[:-1]).sum(0, dtype=np.uint8)
-    shown = np.uint8(count) - covered
-    partly = (covered > 0) & ~too_few(shown, count, least)
+    num_visible = np.uint8(count) - covered
+    partly = (covered > 0) & ~too_few(num_visible, count, least)
     of_all = np.concatenate(order_statistics(values, ranks(count)))
     background, pixels = of_all.copy(), np.flatnonzero(partly)
     if pixels.size:
         last = -covers.view(np.uint8)  # 255, which comes last, where a pixel is covered
         visible = [
-            np.take(frame.reshape(3, -1), pixels, axis=1) | np.take(beside, pixels)
-            for frame, beside in zip(values, last, strict=True)
+            np.take(frame.reshape(3, -1), pixels, axis=1) | np.take(last_values, pixels)
+            for frame, last_values in zip(values, last, strict=True)
         ]
         stack = np.stack(order_statistics(visible, range(count)))
-        for i, rank in enumerate(ranks(shown.reshape(-1)[pixels].astype(np.intp))):
+        for i, rank in enumerate(ranks(num_visible.reshape(-1)[pixels].astype(np.intp))):
             for channel in range(3):
                 background[3 * i + channel].reshape(-1)[pixels] = stack[rank, channel, np.arange(len(pixels))]
     shares = np.arange(256) * 255
     often = (shares // count).astype(np.uint8)[covered]
     restless = (shares // max(1, count - 1)).astype(np.uint8)[changes]
-    known = np.full_like(often, min(255, 7 * count))
-    return np.concatenate([background, of_all, np.stack([often, restless, known])])
+    certainty = np.full_like(often, min(255, 7 * count))
+    return np.concatenate([background, of_all, np.stack([often, restless, certainty])])
 
 
 BLOCK = 1 << 16
@@ -169,9 +169,9 @@ BLOCK = 1 << 16
 
 def order_statistics(arrays: Sequence[npt.NDArray[Level]], places: Iterable[int]) -> list[npt.NDArray[Level]]:
     """Arrays of one shape with the values that come at some places in ascending order, at each element."""
-    shape, wanted = arrays[0].shape, [*places]
+    shape, ranks_needed = arrays[0].shape, [*places]
     flat = [np.asarray(each).reshape(-1) for each in arrays]
-    found = [np.empty_like(flat[0]) for _ in wanted]
+    selected = [np.empty_like(flat[0]) for _ in ranks_needed]
     for begin in range(0, flat[0].size, BLOCK):
         part = slice(begin, begin + BLOCK)
         rows = [each[part].copy() for each in flat]
@@ -181,9 +181,9 @@ def order_statistics(arrays: Sequence[npt.NDArray[Level]], places: Iterable[int]
             np.minimum(one, other, out=free)
             np.maximum(one, other, out=other)
             rows[low], free = free, one
-        for place, array in zip(wanted, found, strict=True):
+        for place, array in zip(ranks_needed, selected, strict=True):
             array[part] = rows[place]
-    return [array.reshape(shape) for array in found]
+    return [array.reshape(shape) for array in selected]
 
 
 @lru_cache(maxsize=64)

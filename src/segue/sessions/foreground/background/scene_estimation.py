@@ -58,8 +58,8 @@ def estimate_scene(samples: Sequence[Sample], probe: Probe) -> Scene:
     planar = np.ascontiguousarray(np.stack([frame.transpose(2, 0, 1) for frame in frames]))
     outside = _outside_consensus(samples, planar)
     scene = Scene(scene_planes(planar, outside, least=1))
-    found = [cv2.dilate((probe(sample, scene) > MASK_ABOVE).view(np.uint8), _GROW) for sample in samples]
-    return Scene(scene_planes(planar, np.stack(found) > 0, least=1))
+    foreground = [cv2.dilate((probe(sample, scene) > MASK_ABOVE).view(np.uint8), _GROW) for sample in samples]
+    return Scene(scene_planes(planar, np.stack(foreground) > 0, least=1))
 
 
 def _outside_consensus(samples: Sequence[Sample], planar: UInt8Array) -> npt.NDArray[np.bool_]:
@@ -110,13 +110,13 @@ def _better(region: BoolArray, image: Image, frames: Sequence[Image], support: F
     """The frame whose content of a region fits best into the image around it, if it fits clearly better."""
     stays = [i for i, each in enumerate(support) if each[region].mean() >= RIVAL * len(frames)]
     rows, columns = (slice(max(0, at.min() - _AROUND), at.max() + 1 + _AROUND) for at in region.nonzero())
-    part, around = region[rows, columns], image[rows, columns]
-    filled = (np.where(part[..., None], frames[i][rows, columns], around) for i in stays)
-    contrasts = _outline_contrasts(part, (around, *filled))
+    part, image_part = region[rows, columns], image[rows, columns]
+    filled = (np.where(part[..., None], frames[i][rows, columns], image_part) for i in stays)
+    contrasts = _outline_contrasts(part, (image_part, *filled))
     if contrasts is None or not stays:
         return None
-    now, least = contrasts[0], min(contrasts[1:])
-    return frames[stays[contrasts[1:].index(least)]] if now > CLEARER * least + LEVELS else None
+    now, lowest = contrasts[0], min(contrasts[1:])
+    return frames[stays[contrasts[1:].index(lowest)]] if now > CLEARER * lowest + LEVELS else None
 
 
 def _outline_contrasts(piece: BoolArray, images: Iterable[Image]) -> list[float] | None:

@@ -47,16 +47,20 @@ class VideoPart:
     @property
     def is_valid(self) -> bool:
         """Whether its values make sense, for one that was read from a file."""
-        known = type(self.first) is int and self.first >= 0 and self.change in {each.value for each in Change}
+        is_valid_part = (
+            type(self.first) is int and self.first >= 0 and self.change in {each.value for each in Change}
+        )
         planes = self.planes
-        known = known and isinstance(planes, np.ndarray) and planes.dtype == np.uint8 and planes.ndim == 3
-        known = known and len(planes) == SCENE_PLANES and min(planes.shape) > 0
+        is_valid_part = (
+            is_valid_part and isinstance(planes, np.ndarray) and planes.dtype == np.uint8 and planes.ndim == 3
+        )
+        is_valid_part = is_valid_part and len(planes) == SCENE_PLANES and min(planes.shape) > 0
         past = self.past
-        if not known or past is None:
-            return known
+        if not is_valid_part or past is None:
+            return is_valid_part
         half = tuple(-(-side // 2) for side in planes.shape[1:])
-        known = isinstance(past, np.ndarray) and past.dtype == np.uint8 and past.ndim == 4
-        return known and past.shape[1:] == (*half, 3)
+        is_valid_part = isinstance(past, np.ndarray) and past.dtype == np.uint8 and past.ndim == 4
+        return is_valid_part and past.shape[1:] == (*half, 3)
 
 
 class _Store:
@@ -158,8 +162,8 @@ class VideoScenes(Checkpointable):
     def count(self) -> int:
         """Number of scenes: parts with a background that differ in more than the light."""
         parts = [part for part in self.learnt if not part.pans and not part.changes]
-        others = {Change.scene.value, Change.back.value}
-        return sum(number == 0 or part.change in others for number, part in enumerate(parts))
+        scene_changes = {Change.scene.value, Change.back.value}
+        return sum(number == 0 or part.change in scene_changes for number, part in enumerate(parts))
 
     def number_at(self, index: int) -> int:
         """Number, from 0, of the part to which a frame of the source belongs."""
@@ -233,7 +237,7 @@ class LearntBackground(Background):
     def apply_gain(self, gains: Sequence[float]) -> None:
         if self.scene is not None:
             # From the scene as it was learnt: rounded levels that are scaled again and again drift away.
-            self._gains = tuple(before * gain for before, gain in zip(self._gains, gains, strict=True))
+            self._gains = tuple(previous * gain for previous, gain in zip(self._gains, gains, strict=True))
             self.scene = self._learnt().in_other_light(self._gains)
             self.recent.apply_gain(gains)
 

@@ -70,14 +70,14 @@ def difference(image: Image, other: Image, step: CameraStep | None = None) -> Di
 
     ``step``: of the camera from the other image to this one, which may be all that has changed.
     """
-    kept, altered = structure(image, other)
+    unchanged, altered = structure(image, other)
     lit = np.clip(other * gains_between(image, other, ~altered), 0, 255)
     relit = (farthest(image.astype(lit.dtype), lit) > STEP) & ~altered
     distance = farthest(image, other)
     jumped, touched = distance > STEP, float((distance > TOUCH).mean())
     share, share_altered = float(jumped.mean()), float(altered.mean())
     everywhere = touched > TOUCHED and share > JUMPED
-    partly = share > PART and float((kept & jumped).sum()) > RELIT * float(jumped.sum())
+    partly = share > PART and float((unchanged & jumped).sum()) > RELIT * float(jumped.sum())
     change = Change.none
     if (everywhere or partly) and not (step and any(step.way(MOVED))):
         change = Change.scene if everywhere and share_altered > ALTERED else Change.light
@@ -96,15 +96,15 @@ def structure(one: Levels, other: Levels) -> tuple[BoolArray, BoolArray]:
     variance, variance2 = square - mean * mean, square2 - mean2 * mean2
     covariance = product - mean * mean2
     # One level of noise on top, which also keeps plain surroundings away from zero.
-    alike = covariance > LIKENESS * np.sqrt((np.maximum(variance, 0) + 1) * (np.maximum(variance2, 0) + 1))
+    similar = covariance > LIKENESS * np.sqrt((np.maximum(variance, 0) + 1) * (np.maximum(variance2, 0) + 1))
     textured = np.maximum(variance, variance2) > TEXTURE
-    return textured & alike, textured & ~alike
+    return textured & similar, textured & ~similar
 
 
 def farthest(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """By how much two images (h, w, 3) of one type differ in the colour that differs most, (h, w)."""
-    apart = cv2.absdiff(one, other)  # on small images ``max`` takes ten times as long
-    return np.asarray(np.maximum(np.maximum(apart[..., 0], apart[..., 1]), apart[..., 2]))
+    differences = cv2.absdiff(one, other)  # on small images ``max`` takes ten times as long
+    return np.asarray(np.maximum(np.maximum(differences[..., 0], differences[..., 1]), differences[..., 2]))
 
 
 def seen_share(image: Image, scene: Image) -> tuple[float, float]:
@@ -112,10 +112,15 @@ def seen_share(image: Image, scene: Image) -> tuple[float, float]:
 
     Plain parts count little: a road or the sky looks the same in many views.
     """
-    kept, altered = structure(image, scene)
-    near, plain = farthest(image, scene) <= TOUCH, ~(kept | altered)
-    shown, total = PLAIN * float((plain & near).sum()), float((~plain).sum()) + PLAIN * float(plain.sum())
-    return (float(kept.sum()) + shown) / total, (float((kept & near).sum()) + shown) / total
+    unchanged, altered = structure(image, scene)
+    close, plain = farthest(image, scene) <= TOUCH, ~(unchanged | altered)
+    plain_share, total = (
+        PLAIN * float((plain & close).sum()),
+        float((~plain).sum()) + PLAIN * float(plain.sum()),
+    )
+    return (float(unchanged.sum()) + plain_share) / total, (
+        float((unchanged & close).sum()) + plain_share
+    ) / total
 
 
 def gains_between(image: Levels, scene: Levels, where: BoolArray) -> Float64Array:
@@ -146,6 +151,6 @@ def is_shown(scene: Image | None, image: Image) -> bool:
     if scene is None:
         return False
     one, other = reduced_to(image, LONG_SIDE), reduced_to(scene, LONG_SIDE)
-    kept, altered = structure(one, other)
+    unchanged, altered = structure(one, other)
     close = farthest(one, other) <= TOUCH
-    return float((kept & close).sum()) > SHOWN * float((kept | altered).sum())
+    return float((unchanged & close).sum()) > SHOWN * float((unchanged | altered).sum())

@@ -36,18 +36,18 @@ class Flicker(Checkpointable):
         It is in the light of ``last``, the frame before without bands, where gains of rows or columns are the
         difference.
         """
-        now, before = np.asarray(reduced_to(small, LONG_SIDE), np.float32), self._before
+        now, previous = np.asarray(reduced_to(small, LONG_SIDE), np.float32), self._before
         self._before = now
-        alike = before is not None and before.shape == now.shape
-        self.moved = before is not None and alike and row_gains(now, before) is not None
+        same_shape = previous is not None and previous.shape == now.shape
+        self.moved = previous is not None and same_shape and row_gains(now, previous) is not None
         self._seen = min(self._seen + 1, MAX_COUNT) if self.moved else max(self._seen - 1, 0)
         if self._seen < SURE or last is None:
             return small
         gains = row_gains(now, np.asarray(reduced_to(last, LONG_SIDE), np.float32))
         if gains is None:
             return small
-        whole = cv2.resize(gains, small.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        return np.asarray(np.clip(np.rint(small / whole[..., None]), 0, 255), np.uint8)
+        resized_gains = cv2.resize(gains, small.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return np.asarray(np.clip(np.rint(small / resized_gains[..., None]), 0, 255), np.uint8)
 
 
 def row_gains(now: Float32Array, before: Float32Array) -> Float32Array | None:
@@ -56,14 +56,14 @@ def row_gains(now: Float32Array, before: Float32Array) -> Float32Array | None:
     None where the images are alike, but for one gain of all, or differ in another way. Both are reduced, RGB
     (h, w, 3).
     """
-    known = (before > DARK) & (before < BRIGHT) & (now > DARK) & (now < BRIGHT)
-    lit: BoolArray = np.asarray(known.all(2))
+    in_range = (before > DARK) & (before < BRIGHT) & (now > DARK) & (now < BRIGHT)
+    lit: BoolArray = np.asarray(in_range.all(2))
     logs = np.log(np.maximum(now, 1).sum(2) / np.maximum(before, 1).sum(2))
     logs[~lit] = np.nan
     if lit.mean() < 0.5:
         return None
-    whole = float(medians(logs.reshape(-1), 0)[0])
-    altered = float((farthest(now, before * np.float32(np.exp(whole))) > TOUCH).mean())
+    median_log = float(medians(logs.reshape(-1), 0)[0])
+    altered = float((farthest(now, before * np.float32(np.exp(median_log))) > TOUCH).mean())
     if altered < ALTERED:
         return None
     for axis in (1, 0):
@@ -72,6 +72,6 @@ def row_gains(now: Float32Array, before: Float32Array) -> Float32Array | None:
         along = medians(logs, axis)
         gains = np.broadcast_to(np.exp(along), logs.shape).astype(np.float32)
         left = float((farthest(now, before * gains[..., None]) > TOUCH).mean())
-        if np.abs(along - whole).max() > UNEVEN and left < LEFT * altered:
+        if np.abs(along - median_log).max() > UNEVEN and left < LEFT * altered:
             return gains
     return None

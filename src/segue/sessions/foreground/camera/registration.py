@@ -84,27 +84,33 @@ def residual_of(
     reference: Float32Array, view: Float32Array, matrix: Movement
 ) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
     """Clipped difference for each pixel of the reference, (h, w), and where the frame shows it."""
-    moved = warped(view, matrix, cv2.BORDER_CONSTANT, _OUTSIDE)
-    return np.minimum(np.abs(moved - reference), _CLIP), moved > _OUTSIDE / 10
+    aligned = warped(view, matrix, cv2.BORDER_CONSTANT, _OUTSIDE)
+    return np.minimum(np.abs(aligned - reference), _CLIP), aligned > _OUTSIDE / 10
 
 
 def difference(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
     """Mean clipped difference of two normalised images, (h, w), where both show something."""
-    residual, shown = residual_of(reference, view, matrix)
-    return float(residual[shown].mean()) if shown.any() else _CLIP
+    residual, visible = residual_of(reference, view, matrix)
+    return float(residual[visible].mean()) if visible.any() else _CLIP
 
 
 def support(reference: Float32Array, view: Float32Array, matrix: Movement) -> float:
     """Share of 6 by 8 parts of two normalised images, (h, w), in which a movement explains the change."""
-    still, shown = residual_of(reference, view, _IDENTITY)
-    moved, reached = residual_of(reference, view, matrix)
-    shown &= reached
-    seen = np.maximum(cv2.resize(shown.astype(np.float32), _CELLS, interpolation=cv2.INTER_AREA), 1e-3)
-    before = cv2.resize(np.where(shown, still, 0), _CELLS, interpolation=cv2.INTER_AREA) / seen
-    after = cv2.resize(np.where(shown, moved, 0), _CELLS, interpolation=cv2.INTER_AREA) / seen
-    differ = (seen > 0.5) & (np.maximum(before, after) > _CHANGED)
-    explained = differ & (after < MIN_GAIN * before)
-    return float(explained.sum() / max(int(differ.sum()), seen.size / 2))
+    still, visible = residual_of(reference, view, _IDENTITY)
+    aligned, is_covered = residual_of(reference, view, matrix)
+    visible &= is_covered
+    visible_share = np.maximum(
+        cv2.resize(visible.astype(np.float32), _CELLS, interpolation=cv2.INTER_AREA), 1e-3
+    )
+    still_residual = (
+        cv2.resize(np.where(visible, still, 0), _CELLS, interpolation=cv2.INTER_AREA) / visible_share
+    )
+    aligned_residual = (
+        cv2.resize(np.where(visible, aligned, 0), _CELLS, interpolation=cv2.INTER_AREA) / visible_share
+    )
+    differ = (visible_share > 0.5) & (np.maximum(still_residual, aligned_residual) > _CHANGED)
+    explained = differ & (aligned_residual < MIN_GAIN * still_residual)
+    return float(explained.sum() / max(int(differ.sum()), visible_share.size / 2))
 
 
 def agree(one: Image, other: Image, levels: int) -> BoolArray:
@@ -114,5 +120,5 @@ def agree(one: Image, other: Image, levels: int) -> BoolArray:
 
 def sampled(values: npt.NDArray[Level], x: Float32Array, y: Float32Array) -> npt.NDArray[Level]:
     """Bilinear values of (H, W) or (H, W, C) at positions in pixels; the border is repeated."""
-    found: Any = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(found, values.dtype)
+    values_at: Any = cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(values_at, values.dtype)

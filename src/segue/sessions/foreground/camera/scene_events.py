@@ -89,14 +89,14 @@ class SceneEvents(Checkpointable):
             self.pans, self.changes = known.pans, known.changes
             return Change.scene if panned and not self.pans and not self.changes else known.change
         tiny = reduced_to(small, LONG_SIDE)
-        before = self._recent[-1] if self._recent else tiny
+        previous = self._recent[-1] if self._recent else tiny
         self._recent.append(tiny)
         self.pans = self._follow == "always" or (self._follow == "auto" and self._pan.look(self.step))
         self.pans = self.pans and not (self.changes and self._pan.pace > FASTEST)
         if self.pans:
             self.changes, self.views.current = False, None
             return Change.none
-        jump = difference(tiny, before, self.step)
+        jump = difference(tiny, previous, self.step)
         # Another scene is not the same one in bands, and of no known view they are no other light.
         if self._flicker.moved and (jump.change is Change.scene or self.views.current is None):
             jump = jump._replace(change=Change.none)
@@ -111,8 +111,8 @@ class SceneEvents(Checkpointable):
             return self._arrive(small)
         recent, settled = self._recent, False
         if len(recent) > REST:  # settled if they show the same, but for what moves
-            others = np.stack([recent[0], recent[REST // 2], recent[REST - 1]])
-            differs = farthest(others, np.stack([recent[-1]] * len(others))) > STAYS
+            earlier = np.stack([recent[0], recent[REST // 2], recent[REST - 1]])
+            differs = farthest(earlier, np.stack([recent[-1]] * len(earlier))) > STAYS
             settled = bool(differs.mean(axis=(1, 2)).max() < RESTLESS)
         self._restless = 0 if settled else self._restless + 1
         if self.changes:
@@ -162,8 +162,8 @@ class SceneEvents(Checkpointable):
 
     def _arrive(self, small: Image) -> Change:
         """The view has settled: it is one that is known, or a new one."""
-        self.changes, self._differs, before = False, 0, self.views.current
+        self.changes, self._differs, previous_view = False, 0, self.views.current
         if self.views.find(small):
-            return Change.light if self.views.current == before else Change.back
+            return Change.light if self.views.current == previous_view else Change.back
         self.views.begin(small)
         return Change.scene

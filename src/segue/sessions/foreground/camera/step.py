@@ -59,9 +59,9 @@ class CameraStep:
             return 0.0, 0.0, 0.0
         if min(self._now.shape[:2]) < MIN_SIDE:
             return 0.0, 0.0, 0.0
-        before, now = normalised(self._before, AROUND), normalised(self._now, AROUND)
-        matrix = shift(before, now)
+        previous, now = normalised(self._before, AROUND), normalised(self._now, AROUND)
+        matrix = shift(previous, now)
         right, down = (matrix[:, 2].astype(np.float64) / max(now.shape)).tolist()
         if max(abs(right), abs(down)) > MAX_STEP:
             return 0.0, 0.0, 0.0
-        return right, down, support(before, now, matrix)
+        return right, down, support(previous, now, matrix)

@@ -73,12 +73,12 @@ class Views(Checkpointable):
 
     def find(self, small: Image) -> bool:
         """Look for a known view that an image shows, and make it the current one."""
-        image, found = reduced_to(small, LONG_SIDE), {}
+        image, likeness_of = reduced_to(small, LONG_SIDE), {}
         for number, view in self._known.items():
-            others = view.median, reduced_to(view.newest, LONG_SIDE)
-            found[number] = max(_likeness(image, other) for other in others)
-        best = max(found, key=lambda number: found[number], default=None)
-        if best is None or found[best] < SAME:
+            view_images = view.median, reduced_to(view.newest, LONG_SIDE)
+            likeness_of[number] = max(_likeness(image, other) for other in view_images)
+        best = max(likeness_of, key=lambda number: likeness_of[number], default=None)
+        if best is None or likeness_of[best] < SAME:
             return False
         self.current = best
         self._known[best] = self._known.pop(best)
@@ -87,19 +87,19 @@ class Views(Checkpointable):
     def is_gone(self, small: Image) -> bool:
         """Whether nothing is left of the current view, nor of one from which a shaken camera has moved."""
         view, image = self._view, reduced_to(small, LONG_SIDE)
-        known = view.median
-        share, close = seen_share(image, known)
+        median = view.median
+        share, close = seen_share(image, median)
         if share >= GONE or close >= HIDDEN:
             return False
         matrix = shift(normalised(view.newest, AROUND), normalised(small, AROUND))
         if np.abs(matrix[:, 2]).max() > SHAKEN * max(small.shape):
             return True
-        return seen_share(reduced_to(to_reference(small, matrix, small), LONG_SIDE), known)[0] < DIFFERS
+        return seen_share(reduced_to(to_reference(small, matrix, small), LONG_SIDE), median)[0] < DIFFERS
 
     def differs(self, small: Image) -> bool:
         """Whether more than half of an image is not as in the current view, in any light."""
-        apart = difference(reduced_to(small, LONG_SIDE), self._view.median)
-        return max(apart.altered, apart.relit) > DIFFERS
+        change = difference(reduced_to(small, LONG_SIDE), self._view.median)
+        return max(change.altered, change.relit) > DIFFERS
 
     @property
     def _view(self) -> _View:
@@ -109,5 +109,5 @@ class Views(Checkpointable):
 
 def _likeness(image: Image, other: Image) -> float:
     """Share of two images that has the same structure; 0 in lights that no gain makes equal."""
-    apart = difference(image, other)
-    return 1 - apart.altered if apart.relit <= LIT else 0.0
+    change = difference(image, other)
+    return 1 - change.altered if change.relit <= LIT else 0.0

@@ -151,8 +151,8 @@ class NetworkSegmenter(Segmenter):
         self._flow = None if provider is None else FlowImages(provider, able.flow_gaps)
         gaps = () if self._flow is None else able.flow_gaps
         self._roles = {role for _, role in network.context}
-        beside = (*(offset for offset, _ in network.context), *(-gap for gap in gaps))
-        self.offsets = tuple(dict.fromkeys(beside))
+        offsets = (*(offset for offset, _ in network.context), *(-gap for gap in gaps))
+        self.offsets = tuple(dict.fromkeys(offsets))
         self.name = f"{type(network).__name__} in {prepared.precision}"
         self.channels, self.threshold = network.channels, network.threshold
         self.uses_background = network.background is not None
@@ -212,13 +212,17 @@ class NetworkSegmenter(Segmenter):
                 del frame.features[network.current]  # nobody asks for them again
         else:
             current = self._encode_current(frame, window)
-        beside = [self._encoded(context[offset], role) for offset, role in network.context]
-        known = self._encoded_background(scene)
+        context_features = [self._encoded(context[offset], role) for offset, role in network.context]
+        background_features = self._encoded_background(scene)
         if window is None:
-            return current, beside, known
+            return current, context_features, background_features
         height, _ = padded_size(size, network.size_multiple)
         cut = partial(_inside, window=window, height=height, multiple=network.size_multiple)
-        return current, [cut(each) for each in beside], None if known is None else cut(known)
+        return (
+            current,
+            [cut(each) for each in context_features],
+            None if background_features is None else cut(background_features),
+        )
 
     def _encoded(self, frame: SegmenterInput, role: str) -> Features:
         """Features of a frame in a role, which are computed once."""
@@ -246,11 +250,11 @@ class NetworkSegmenter(Segmenter):
         def encode() -> Features:
             if parts is None:
                 planes = self.capabilities.temporal_quantiles
-                known = self._tensor(scene.planes) if planes else self._prepared(scene.image)
-                return self._network.encode(known, role)
+                scene_tensor = self._tensor(scene.planes) if planes else self._prepared(scene.image)
+                return self._network.encode(scene_tensor, role)
             image, statistics = parts
-            look = self._tensor(scene.look.image.transpose(2, 0, 1))
-            maps = lru_get(self._looks, scene.look, lambda: self._network.encode(look, image), LOOKS)
+            reference = self._tensor(scene.look.image.transpose(2, 0, 1))
+            maps = lru_get(self._looks, scene.look, lambda: self._network.encode(reference, image), LOOKS)
             return *maps, *self._network.encode(self._tensor(scene.planes), statistics)
 
         role = self._network.background
@@ -258,8 +262,8 @@ class NetworkSegmenter(Segmenter):
 
     def _tensor(self, planes: npt.NDArray[np.uint8], multiple: int | None = None) -> Tensor:
         """Planes (C, h, w) as the network takes them, (1, C, h, w) in [0, 1]."""
-        whole = extended(planes, multiple or self._network.size_multiple, first=1)
-        return to_device(torch.from_numpy(whole), self._device).to(self._dtype)[None].div_(255)
+        padded = extended(planes, multiple or self._network.size_multiple, first=1)
+        return to_device(torch.from_numpy(padded), self._device).to(self._dtype)[None].div_(255)
 
     def _prepared(self, image: Image) -> Tensor:
         """An image as the network takes it, (1, 3, h, w) in [0, 1]."""
@@ -275,8 +279,8 @@ def differing(image: Image, scene: Scene, multiple: int) -> Window | None:
     """
     low, high = bounds_of(scene)
     beyond = np.maximum(cv2.subtract(image, high), cv2.subtract(low, image))
-    alike = cv2.inRange(cv2.blur(beyond, (5, 5)), (0, 0, 0), (FAINTEST - 1,) * 3)
-    left, top, width, height = cv2.boundingRect(cv2.bitwise_not(alike))
+    similar = cv2.inRange(cv2.blur(beyond, (5, 5)), (0, 0, 0), (FAINTEST - 1,) * 3)
+    left, top, width, height = cv2.boundingRect(cv2.bitwise_not(similar))
     if not width:
         return None
     sides = (top, top + height, image.shape[0]), (left, left + width, image.shape[1])
@@ -321,8 +325,8 @@ def extended(values: UInt8Array, multiple: int, *, first: int = 0) -> UInt8Array
     if (rows, columns) == (height, width):
         return np.array(values, order="C")
     wide = np.empty((*values.shape[:first], rows, columns, *values.shape[first + 2 :]), np.uint8)
-    before = (slice(None),) * first
-    wide[*before, :height, :width] = values
-    wide[*before, :height, width:] = values[*before, :, width - 1 : width]
-    wide[*before, height:] = wide[*before, height - 1 : height]
+    leading = (slice(None),) * first
+    wide[*leading, :height, :width] = values
+    wide[*leading, :height, width:] = values[*leading, :, width - 1 : width]
+    wide[*leading, height:] = wide[*leading, height - 1 : height]
     return wide

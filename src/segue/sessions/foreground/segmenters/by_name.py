@@ -35,7 +35,7 @@ def foreground_segmenter(
     """
     if not isinstance(model, (str, nn.Module, Prepared)) and hasattr(model, "step"):
         return cast(Segmenter, model)
-    named = isinstance(model, (str, HOFAM))
+    is_named = isinstance(model, (str, HOFAM))
     if isinstance(model, HOFAM):  # as segue.load gives it
         model = FlowNetwork(model)
     check_network("foreground", model, weights)
@@ -47,7 +47,7 @@ def foreground_segmenter(
         adapt = FlowNetwork
     prepared = prepare(model, weights, task="foreground", device=device, fast=fast, adapt=adapt)
     provider = None
-    if named and foreground_capabilities(prepared.network).flow:
+    if is_named and foreground_capabilities(prepared.network).flow:
         flow = getattr(prepared.network, "flow_name", None) or "dis" if flow is None else flow
         in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
         provider = None if in_files else flow_provider(flow, flow_weights, prepared.device)

@@ -33,21 +33,21 @@ def explain(
     plane: UInt8Array | None,
 ) -> Rows:
     """Draw what a network can tell of a frame; ``plane`` is its flow, (h, w, gaps)."""
-    beside: list[Image] = []
+    first_row: list[Image] = []
     if able.context_maps:
         maps = cast(ExplainedNetwork, network).context_maps(current, context, background)
-        beside = [grey(_array(each[0])) for each in maps]
+        first_row = [grey(_array(each[0])) for each in maps]
     if not able.explains_flow:
-        return [beside]
+        return [first_row]
     scales = cast(ExplainedFlow, network).explain_flow(current, context, background)
     lengths = [] if plane is None else list(np.moveaxis(np.atleast_3d(plane), 2, 0))
     filtered = [np.abs(_array(each.filtered[0])).mean(0) for each in scales]
     weights = [_array(each.attention[0]).mean(0) for each in scales if each.attention is not None]
-    most = max((float(each.max()) for each in filtered), default=0.0)
+    maximum = max((float(each.max()) for each in filtered), default=0.0)
     return [
-        beside,
+        first_row,
         [grey(each, 255) for each in lengths],
-        [grey(each, most) for each in filtered],
+        [grey(each, maximum) for each in filtered],
         [grey(each, 1) for each in weights],
     ]
 
@@ -59,15 +59,18 @@ def draw(
 
     The foreground has a decision about the whole image in its corner.
     """
-    beside, *further = rows
+    first_row, *more_rows = rows
     empty = [] if scene is None else [scene.image, *bounds_of(scene)]
-    shown = [[image, *empty, *beside, labelled(grey(foreground, 1), decision)], *filter(None, further)]
-    columns, size = max(map(len, shown)), image.shape[1::-1]
+    image_rows = [
+        [image, *empty, *first_row, labelled(grey(foreground, 1), decision)],
+        *filter(None, more_rows),
+    ]
+    columns, size = max(map(len, image_rows)), image.shape[1::-1]
     black = np.zeros_like(image)
     return np.vstack(
         [
             np.hstack([*(cv2.resize(each, size) for each in row), *[black] * (columns - len(row))])
-            for row in shown
+            for row in image_rows
         ]
     )
 
@@ -76,10 +79,10 @@ def labelled(image: Image, word: str) -> Image:
     """An image with a word in its upper left corner, white on black; without one the image itself."""
     if not word:
         return image
-    drawn, place, font = image.copy(), (4, 14), cv2.FONT_HERSHEY_SIMPLEX
+    canvas, place, font = image.copy(), (4, 14), cv2.FONT_HERSHEY_SIMPLEX
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(drawn, word, place, font, 0.45, colour, thickness)
-    return np.asarray(drawn, np.uint8)
+        cv2.putText(canvas, word, place, font, 0.45, colour, thickness)
+    return np.asarray(canvas, np.uint8)
 
 
 def grey(plane: FloatingArray | UInt8Array, most: float | None = None) -> Image:

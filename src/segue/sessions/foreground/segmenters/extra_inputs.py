@@ -136,12 +136,12 @@ class DepthScale(Checkpointable):
     def __call__(self, depth: npt.NDArray[np.generic]) -> UInt8Array:
         """Scale a map, (H, W), in any unit; what is not positive and finite is unknown and gives 0."""
         values = np.asarray(depth, np.float32)
-        known = np.isfinite(values) & (values > 0)
-        if self._range is None and known.any():
-            low, high = np.percentile(values[known], PERCENTILES)
+        is_valid = np.isfinite(values) & (values > 0)
+        if self._range is None and is_valid.any():
+            low, high = np.percentile(values[is_valid], PERCENTILES)
             self._range = float(low), float(high)
         low, high = self._range or (0.0, 0.0)
-        scaled = (np.where(known, values, low) - low) / max(high - low, 1e-6)
+        scaled = (np.where(is_valid, values, low) - low) / max(high - low, 1e-6)
         return np.asarray(np.rint(255 * np.clip(scaled, 0, 1)), np.uint8)
 
 

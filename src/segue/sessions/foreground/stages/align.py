@@ -56,7 +56,7 @@ class Aligner(Checkpointable):
 
         ``step``: of the camera, from the frame before to it.
         """
-        seen, self._seen = self._seen, self._seen + 1
+        num_frames, self._seen = self._seen, self._seen + 1
         height, width = image.shape[:2]
         if min(height, width) < SMALLEST:
             return None
@@ -66,11 +66,11 @@ class Aligner(Checkpointable):
         idle = self._since >= STICKY
         if not idle or any(step.way()):  # else objects have moved, and a camera at rest has not
             self._way = self._way + step.matrix((height // 2, width // 2)) - _IDENTITY
-        if idle and seen % CHECK_EVERY and np.abs(self._way[:, 2]).max() < STILL:
+        if idle and num_frames % CHECK_EVERY and np.abs(self._way[:, 2]).max() < STILL:
             return None
-        found = self._movement(self._reference, _view_of(image))
+        movement = self._movement(self._reference, _view_of(image))
         self._since += 1
-        return None if found is None else _doubled(found)
+        return None if movement is None else _doubled(movement)
 
     def refer_to(self, image: Image) -> None:
         """Begin with an image of the scene, RGB (H, W, 3), uint8, and not with the next frame."""
@@ -78,19 +78,19 @@ class Aligner(Checkpointable):
             self._reference = _view_of(image)
 
     def _movement(self, reference: Float32Array, view: Float32Array) -> Matrix | None:
-        found = self._search(reference, view)
-        if found is None:
+        movement = self._search(reference, view)
+        if movement is None:
             return None
-        still, moved = (difference(reference, view, matrix) for matrix in (_IDENTITY, found))
-        distance = _distance(found, view)
-        if distance >= _LARGEST_MOVE * view.shape[1] or moved >= still:
+        still, moved_residual = (difference(reference, view, matrix) for matrix in (_IDENTITY, movement))
+        distance = _distance(movement, view)
+        if distance >= _LARGEST_MOVE * view.shape[1] or moved_residual >= still:
             return None
         # Half size: a pixel here is two there.
-        if 2 * distance > _MIN_MOVE and support(reference, view, found) < _SUPPORT:
+        if 2 * distance > _MIN_MOVE and support(reference, view, movement) < _SUPPORT:
             return None
-        if moved < MIN_GAIN * still and 2 * distance > _MIN_MOVE:
+        if moved_residual < MIN_GAIN * still and 2 * distance > _MIN_MOVE:
             self._since = 0
-        return found if self._since < STICKY else None
+        return movement if self._since < STICKY else None
 
     def _search(self, reference: Float32Array, view: Float32Array) -> Matrix | None:
         begin = min((self._way, _IDENTITY), key=lambda matrix: difference(reference, view, matrix))
@@ -155,8 +155,8 @@ def _refined(
     steps: tuple[int, int, float],
     mask: npt.NDArray[np.uint8] | None = None,
 ) -> Matrix:
-    found: Any = cv2.findTransformECC(reference, view, start.copy(), cv2.MOTION_EUCLIDEAN, steps, mask, 1)  # type: ignore[arg-type]
-    return np.asarray(found[1], np.float32)
+    estimated: Any = cv2.findTransformECC(reference, view, start.copy(), cv2.MOTION_EUCLIDEAN, steps, mask, 1)  # type: ignore[arg-type]
+    return np.asarray(estimated[1], np.float32)
 
 
 def _distance(matrix: Matrix, view: Float32Array) -> float:
@@ -168,9 +168,9 @@ def _distance(matrix: Matrix, view: Float32Array) -> float:
 
 def _well_matched(reference: Float32Array, view: Float32Array, matrix: Matrix) -> npt.NDArray[np.uint8]:
     """Pixels of the frame that fit the reference, 0 or 255, (h, w)."""
-    residual, shown = residual_of(reference, view, matrix)
+    residual, visible = residual_of(reference, view, matrix)
     place = round((1 - _OUTLIERS) * residual.size)
-    bad = (residual > np.partition(residual, place, axis=None)[place]) | ~shown
+    bad = (residual > np.partition(residual, place, axis=None)[place]) | ~visible
     grown = cv2.dilate(bad.astype(np.uint8), np.ones((3, 3), np.uint8))
     good = np.where(grown, 0, 255).astype(np.uint8)
     return warped(good, matrix, cv2.BORDER_CONSTANT, flags=cv2.INTER_NEAREST)

@@ -66,16 +66,22 @@ class MotionAverage(Stage):
         self._flows = {pair: flow for pair, flow in self._flows.items() if min(pair) >= first}
 
     def postprocess(self, frame: WorkFrame, background: Background) -> None:
-        near = list(self._near)
-        place = next(i for i, each in enumerate(near) if each.index == frame.index)
+        neighbours = list(self._near)
+        place = next(i for i, each in enumerate(neighbours) if each.index == frame.index)
         reach, levels = (PAN_REACH, PAN_SAME) if frame.pans else (REACH, SAME)
-        before, own, following = near[max(0, place - reach) : place], near[place], near[place + 1 :][:reach]
-        likely = np.any([each.foreground > LIKELY for each in (*before, own, *following)], axis=0)
-        if not (before or following) or not likely.any():
+        previous, current, following = (
+            neighbours[max(0, place - reach) : place],
+            neighbours[place],
+            neighbours[place + 1 :][:reach],
+        )
+        is_candidate = np.any([each.foreground > LIKELY for each in (*previous, current, *following)], axis=0)
+        if not (previous or following) or not is_candidate.any():
             return
-        looked = cv2.dilate(likely.view(np.uint8), AROUND) > 0
+        looked = cv2.dilate(is_candidate.view(np.uint8), AROUND) > 0
         change = np.zeros(looked.shape, np.float32)
-        change[looked] = self._mean(own, looked, (before[::-1], following), levels) - own.foreground[looked]
+        change[looked] = (
+            self._mean(current, looked, (previous[::-1], following), levels) - current.foreground[looked]
+        )
         size = frame.foreground.shape[::-1]
         finer = cv2.resize(change, size, interpolation=cv2.INTER_LINEAR)  # outlines stay
         frame.foreground = np.clip(frame.foreground + finer, 0, 1)
@@ -89,9 +95,9 @@ class MotionAverage(Stage):
         xs, ys = (np.pad(each.astype(np.float32), (0, padding)).reshape(-1, _ROW) for each in (columns, rows))
         total, count, colours = sampled(own.foreground, xs, ys), np.ones(xs.shape), sampled(own.image, xs, ys)
         (height, width), shape = own.foreground.shape, xs.shape
-        for others in sides:
+        for side in sides:
             x, y, last, same = xs, ys, own, np.ones(shape, bool)
-            for other in others:
+            for other in side:
                 step = sampled(self._flow(last, other), x, y)
                 x, y, last = x + step[..., 0], y + step[..., 1], other
                 same &= agree(sampled(other.image, x, y), colours, levels)

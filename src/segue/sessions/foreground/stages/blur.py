@@ -54,14 +54,14 @@ class Blur:
         ``look``: that of the scene with this blur, if it is known.
         """
         background, of_all = scene.planes[:9], scene.planes[9:18]
-        moved = _moved(background, self.kernel)
-        planes = [moved, _moved_like(moved, background, of_all, self.kernel), scene.planes[18:]]
+        blurred = _moved(background, self.kernel)
+        planes = [blurred, _moved_like(blurred, background, of_all, self.kernel), scene.planes[18:]]
         return Scene(np.concatenate(planes), look or self.of_look(scene.look))
 
     def of_look(self, look: Look) -> Look:
         """An image of the scene with this blur."""
-        moved = _moved(np.ascontiguousarray(look.image.transpose(2, 0, 1)), self.kernel)
-        return Look(np.ascontiguousarray(moved.transpose(1, 2, 0)))
+        blurred = _moved(np.ascontiguousarray(look.image.transpose(2, 0, 1)), self.kernel)
+        return Look(np.ascontiguousarray(blurred.transpose(1, 2, 0)))
 
 
 class ReferenceBlur(Stage):
@@ -85,8 +85,10 @@ class ReferenceBlur(Stage):
             self._scene, self._blurred = scene, {}
         blur = relative_blur(frame.image, scene.image, frame.hidden)
         if blur is not None:
-            look = lru_get(self._looks, blur, lambda: blur.of_look(scene.look), LOOKS)
-            frame.scene = lru_get(self._blurred, blur, lambda: blur.of_scene(scene, look), BACKGROUNDS)
+            blurred_look = lru_get(self._looks, blur, lambda: blur.of_look(scene.look), LOOKS)
+            frame.scene = lru_get(
+                self._blurred, blur, lambda: blur.of_scene(scene, blurred_look), BACKGROUNDS
+            )
 
 
 @lru_cache(maxsize=1)
@@ -124,19 +126,24 @@ def _moved(planes: UInt8Array, kernel: Kernel) -> UInt8Array:
 
 def _moved_like(moved: UInt8Array, planes: UInt8Array, others: UInt8Array, kernel: Kernel) -> UInt8Array:
     """Other planes filtered, of which most pixels are those of planes that are known filtered, too."""
-    found, reach = moved.copy(), max(kernel.shape) // 2
+    result, reach = moved.copy(), max(kernel.shape) // 2
     left, top, width, height = cv2.boundingRect((planes != others).any(0).view(np.uint8))
     if not width:
-        return found
-    near, around = (
-        [slice(max(0, begin - far), begin + size + far) for begin, size in ((top, height), (left, width))]
-        for far in (reach, 2 * reach)
+        return result
+    inner_window, outer_window = (
+        [
+            slice(max(0, begin - margin), begin + size + margin)
+            for begin, size in ((top, height), (left, width))
+        ]
+        for margin in (reach, 2 * reach)
     )
-    part = _moved(others[:, *around], kernel)
-    inner = [slice(one.start - other.start, None) for one, other in zip(near, around, strict=True)]
-    height, width = found[:, *near].shape[1:]
-    found[:, *near] = part[:, *inner][:, :height, :width]
-    return found
+    part = _moved(others[:, *outer_window], kernel)
+    inner = [
+        slice(one.start - other.start, None) for one, other in zip(inner_window, outer_window, strict=True)
+    ]
+    height, width = result[:, *inner_window].shape[1:]
+    result[:, *inner_window] = part[:, *inner][:, :height, :width]
+    return result
 
 
 def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | None) -> Blur | None:
@@ -148,16 +155,18 @@ def relative_blur(image: Image, scene: Image, hidden: npt.NDArray[np.bool_] | No
         open_ = ~hidden[: 2 * height : 2, : 2 * width : 2]
         if open_.mean() < 0.2:
             return None
-    own, other = _tensor(frame, open_), _tensor(still, open_)
+    frame_tensor, other = _tensor(frame, open_), _tensor(still, open_)
     if other[0, 0] + other[1, 1] < _MIN_ENERGY:
         return None
     # Of structure tensors (Förstner, Gülch 1987) the least ratio of u'Au to u'Bu is an eigenvalue of B^-1 A.
-    ratios, directions = np.linalg.eig(np.linalg.solve(other + 1e-3 * np.trace(other) * np.eye(2), own))
-    least = int(np.argmin(ratios.real))
-    if ratios.real[least] >= LESS_SHARP:
+    ratios, directions = np.linalg.eig(
+        np.linalg.solve(other + 1e-3 * np.trace(other) * np.eye(2), frame_tensor)
+    )
+    sharpest = int(np.argmin(ratios.real))
+    if ratios.real[sharpest] >= LESS_SHARP:
         return None
     turn = np.pi / DIRECTIONS
-    angle = turn * (round(float(np.arctan2(*directions[::-1, least].real)) / turn) % DIRECTIONS)
+    angle = turn * (round(float(np.arctan2(*directions[::-1, sharpest].real)) / turn) % DIRECTIONS)
     candidates = [Blur(float(np.cos(angle)) * length, float(np.sin(angle)) * length) for length in LENGTHS]
     scores = [_difference(frame, np.asarray(blur.act(still), np.float32), open_) for blur in candidates]
     best, plain = int(np.argmin(scores)), _difference(frame, still, open_)

@@ -61,8 +61,8 @@ class Contrast(Stage):
         frame.scene = in_usual_contrast(frame.scene)
         frame.input.image = gain.act(frame.image)
         if frame.pans:  # frames that were warped onto this one
-            beside = frame.context.items()
-            frame.context = {offset: SegmenterInput(gain.act(each.image)) for offset, each in beside}
+            context = frame.context.items()
+            frame.context = {offset: SegmenterInput(gain.act(each.image)) for offset, each in context}
 
 
 @once_per_scene

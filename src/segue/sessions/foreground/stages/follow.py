@@ -46,28 +46,28 @@ def camera_motion(first: Shown, second: Shown, step: Matrix) -> Homography | Non
     Psarakis, PAMI 2008) is unclear.
     """
     one, other = normalised(first[0]), normalised(second[0])
-    moved = np.vstack([cv2.invertAffineTransform(step), (0, 0, 1)]).astype(np.float32)
-    begin = min(moved, np.eye(3, dtype=np.float32), key=lambda matrix: difference(other, one, matrix))
-    shown = np.asarray(first[1] == 0).astype(np.uint8)
+    inverse_step = np.vstack([cv2.invertAffineTransform(step), (0, 0, 1)]).astype(np.float32)
+    begin = min(inverse_step, np.eye(3, dtype=np.float32), key=lambda matrix: difference(other, one, matrix))
+    visible = np.asarray(first[1] == 0).astype(np.uint8)
     try:
         # From the second to the first, because the mask is of the image that is warped.
-        correlation, back = cv2.findTransformECC(
-            other, one, begin.copy(), cv2.MOTION_HOMOGRAPHY, _STEPS, shown, _SMOOTHING
+        correlation, estimated = cv2.findTransformECC(
+            other, one, begin.copy(), cv2.MOTION_HOMOGRAPHY, _STEPS, visible, _SMOOTHING
         )
     except cv2.error:
         return None
-    found = np.asarray(back, np.float32)
-    if correlation < MIN_CORRELATION or difference(other, one, found) >= difference(other, one, begin):
-        found = begin
-    return np.asarray(np.linalg.inv(found.astype(np.float64)))
+    homography = np.asarray(estimated, np.float32)
+    if correlation < MIN_CORRELATION or difference(other, one, homography) >= difference(other, one, begin):
+        homography = begin
+    return np.asarray(np.linalg.inv(homography.astype(np.float64)))
 
 
 def is_moderate(matrix: Homography, size: tuple[int, int]) -> bool:
     """Whether no corner of images of this height and width moves far."""
     height, width = size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
-    moved = cv2.perspectiveTransform(corners[None], matrix)[0]
-    return bool((np.abs(moved - corners) < MAX_SHIFT * np.array([width, height])).all())
+    moved_corners = cv2.perspectiveTransform(corners[None], matrix)[0]
+    return bool((np.abs(moved_corners - corners) < MAX_SHIFT * np.array([width, height])).all())
 
 
 def seen_from(image: Image, matrix: Homography, fill: Image) -> Image:
@@ -179,10 +179,10 @@ class CameraFollower(Stage):
     def _step_to(self, index: int) -> Homography | None:
         """Motion from the frame before one to it."""
         if index not in self._steps:
-            before, current = self._taken[index - 1], self._taken[index]
+            previous, current = self._taken[index - 1], self._taken[index]
             nothing = np.zeros(current.shape[:2], np.uint8)
             self._steps[index] = camera_motion(
-                (before, self._masks.get(index - 1, nothing)), (current, nothing), self._begins[index]
+                (previous, self._masks.get(index - 1, nothing)), (current, nothing), self._begins[index]
             )
         return self._steps[index]
 
@@ -195,12 +195,12 @@ class CameraFollower(Stage):
         """The context of a frame as that frame sees it."""
         current, last, context = self._taken[place], max(self._taken), {}
         for offset in self._offsets:
-            beside = place + offset
-            if beside not in self._taken and self.ahead:  # of the first frames, as far after them
-                beside = place - offset
-            beside = min(max(beside, 0), last)
-            matrix = self._motion(beside, place)
-            image = current if matrix is None else seen_from(self._taken[beside], matrix, current)
+            neighbour = place + offset
+            if neighbour not in self._taken and self.ahead:  # of the first frames, as far after them
+                neighbour = place - offset
+            neighbour = min(max(neighbour, 0), last)
+            matrix = self._motion(neighbour, place)
+            image = current if matrix is None else seen_from(self._taken[neighbour], matrix, current)
             context[offset] = SegmenterInput(image)
         return context
 
@@ -208,12 +208,12 @@ class CameraFollower(Stage):
         """The background as a frame sees it; None where too little is known."""
         current = self._taken[place]
         nothing = np.zeros(current.shape[:2], np.uint8)
-        others = [
+        aligned = [
             (self._taken[index], masks.get(index, nothing), matrix)
-            for index in (place + way for way in sorted((*PAST, *(-back for back in PAST))))
+            for index in (place + way for way in sorted((*PAST, *(-steps for steps in PAST))))
             if index in self._taken and (matrix := self._motion(index, place)) is not None
         ]
-        return scene_around(current, others) if self._always or len(others) >= MIN_SEEN else None
+        return scene_around(current, aligned) if self._always or len(aligned) >= MIN_SEEN else None
 
 
 def _grown(foreground: Float32Array) -> UInt8Array:

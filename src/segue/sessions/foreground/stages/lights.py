@@ -65,14 +65,14 @@ def _is_light(piece: BoolArray, image: Image, empty: Float32Array) -> bool:
     # Quick rejection of most pieces of a bright scene: half of the pixels around one must be dark.
     if 2 * np.count_nonzero(empty < DARK) < np.count_nonzero(piece):
         return False
-    near = cv2.dilate(piece.view(np.uint8), AROUND) > 0
-    if float(np.median(empty[near])) >= DARK:
+    surroundings = cv2.dilate(piece.view(np.uint8), AROUND) > 0
+    if float(np.median(empty[surroundings])) >= DARK:
         return False
     brighter = brightness(image) - empty
     level = float(np.percentile(brighter[piece], BRIGHTEST))
-    if level < MIN_LEVELS or float((brighter[near] > -NOISE).mean()) < BRIGHTER:
+    if level < MIN_LEVELS or float((brighter[surroundings] > -NOISE).mean()) < BRIGHTER:
         return False
-    flat = near & (steepness(empty) < FLAT)
+    flat = surroundings & (steepness(empty) < FLAT)
     if np.count_nonzero(flat) < ENOUGH:
         return False
     radius = float(np.sqrt(np.count_nonzero(piece) / np.pi))

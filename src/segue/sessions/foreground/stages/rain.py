@@ -65,16 +65,16 @@ class Precipitation(Stage):
 
     def after_segment(self, frame: WorkFrame, background: Background) -> None:
         """Leave out small pieces that were not there before, while it rains or snows."""
-        found = frame.foreground >= self._threshold
-        streak = np.zeros(found.shape, np.uint8) if self._streak is None else self._streak
-        self._streak = (np.minimum(streak, 254) + np.uint8(1)) * found
-        if not self.falls or not found.any():
+        foreground = frame.foreground >= self._threshold
+        streak = np.zeros(foreground.shape, np.uint8) if self._streak is None else self._streak
+        self._streak = (np.minimum(streak, 254) + np.uint8(1)) * foreground
+        if not self.falls or not foreground.any():
             return
         # Pieces that lie close together are one object, through which drops fall.
-        near = Pieces.of(cv2.dilate(found.view(np.uint8), _NEAR) > 0)
-        area, old = near.count(found), near.count(found & (self._streak > LASTS))
-        dropped = (area < LARGEST * found.size) & (old < LASTING * area)
-        frame.foreground = np.where(near.where(dropped), np.float32(0), frame.foreground)
+        pieces = Pieces.of(cv2.dilate(foreground.view(np.uint8), _NEAR) > 0)
+        area, old = pieces.count(foreground), pieces.count(foreground & (self._streak > LASTS))
+        dropped = (area < LARGEST * foreground.size) & (old < LASTING * area)
+        frame.foreground = np.where(pieces.where(dropped), np.float32(0), frame.foreground)
 
     def _count(self, before: UInt8Array, middle: UInt8Array, after: UInt8Array) -> None:
         """Count impulses of the middle one of three frames, grey, (H, W)."""
@@ -105,10 +105,10 @@ def _grey(image: Image) -> UInt8Array:
 
 def _shares(levels: UInt8Array) -> Float32Array:
     """Shares of the parts of an image, (6, 8), in small pieces that stick out by these levels, (H, W)."""
-    found = (levels > LEVELS).view(np.uint8)
-    if not cv2.hasNonZero(found):
+    is_streak = (levels > LEVELS).view(np.uint8)
+    if not cv2.hasNonZero(is_streak):
         return np.zeros(CELLS[::-1], np.float32)
     side = 1 + 2 * round(WIDEST * min(levels.shape) / 2)
-    wide = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
-    small = np.asarray(found - wide, np.float32)
+    wide = cv2.morphologyEx(is_streak, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
+    small = np.asarray(is_streak - wide, np.float32)
     return np.asarray(cv2.resize(small, CELLS, interpolation=cv2.INTER_AREA), np.float32)

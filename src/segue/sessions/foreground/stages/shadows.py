@@ -36,8 +36,8 @@ def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: I
     Foreground is 0 where there is shadow.
     """
     foreground, shadow = maps
-    likely = (foreground >= threshold) & (shadow > foreground)
-    places = np.flatnonzero(likely)
+    candidates = (foreground >= threshold) & (shadow > foreground)
+    places = np.flatnonzero(candidates)
     if not places.size:
         return maps
     pixels, empty = (
