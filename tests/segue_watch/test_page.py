@@ -262,9 +262,9 @@ def post(served: str, **values: object) -> tuple[int, dict[str, bool]]:
 
 def test_marks_are_taken_of_events_that_there_are_and_nothing_else(served: str, archive: Path) -> None:
     assert post(served) == (200, {"reviewed": False, "kept": True})
-    assert Marks(archive).kept == {"00001-enter-1.jpg", "00001-enter-1.mp4"}
+    assert Marks(archive).retained == {"00001-enter-1.jpg", "00001-enter-1.mp4"}
     assert post(served, value=False) == (200, {"reviewed": False, "kept": False})
-    assert Marks(archive).kept == set()
+    assert Marks(archive).retained == set()
     for odd in (
         {"snapshot": "../a.jpg"},
         {"snapshot": "00002-enter-1.jpg"},
@@ -278,7 +278,7 @@ def test_marks_are_taken_of_events_that_there_are_and_nothing_else(served: str, 
     ):
         assert post(served, **odd)[0] == 400
     assert post(served, clip="../../etc/passwd")[0] == 200
-    assert Marks(archive).kept == {"00001-enter-1.jpg"}
+    assert Marks(archive).retained == {"00001-enter-1.jpg"}
 
 
 def test_a_mark_of_one_person_takes_back_none_of_another(served: str, archive: Path) -> None:
@@ -316,7 +316,7 @@ def test_images_of_all_parts_are_sent(served: str, archive: Path) -> None:
     address = f"{served}files/yard/20261121T205300Z/00002-enter-2.jpg"
     assert fetched(address)[1] == b"of a part"
     assert post(served, part="20261121T205300Z", snapshot="00002-enter-2.jpg", clip="")[0] == 200
-    assert Marks(part).kept == {"00002-enter-2.jpg"}
+    assert Marks(part).retained == {"00002-enter-2.jpg"}
 
 
 def test_events_and_counts_are_those_of_the_tables(served: str, archive: Path) -> None:

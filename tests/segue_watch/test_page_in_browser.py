@@ -99,7 +99,7 @@ def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folde
     page.evaluate("import('./static/history.js').then(({ loadEvents }) => loadEvents())")
     page.get_by_label("Keep", exact=True).check()
     page.locator(".card .flags", has_text="kept").first.wait_for(state="attached")
-    [image] = (name for name in Marks(folder / "gate").kept if name.endswith(".jpg"))
+    [image] = (name for name in Marks(folder / "gate").retained if name.endswith(".jpg"))
     Marks(folder / "gate").change(image, "kept", False)  # by another person
     Marks(folder / "gate").change(image, "kept", True)
     page.get_by_label("Reviewed", exact=True).check()
