@@ -86,7 +86,7 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for registry in registries:
         assert registry.names  # without the package; put back after the test
         monkeypatch.delitem(vars(registry), "_points")
-        for name in ("_known", "registered"):  # what a test adds ends with it
+        for name in ("_entries", "registered"):  # what a test adds ends with it
             monkeypatch.setitem(vars(registry), name, copy(vars(registry)[name]))
     monkeypatch.syspath_prepend(str(site))
     invalidate_caches()

@@ -40,7 +40,7 @@ def test_a_track_without_end_keeps_its_worst_frames_in_bounded_memory() -> None:
     for index in range(4 * MAX_REMEMBERED):
         review.add(frame(index, 0.1 if index == 7 else 0.5))
     assert review.worst(most=1) == [Doubt(7, 1, 0.1)]
-    assert len(review._found) <= MAX_REMEMBERED
+    assert len(review._doubts) <= MAX_REMEMBERED
 
 
 def seen_on(index: int, *areas: int) -> Segmentation:

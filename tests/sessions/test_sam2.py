@@ -123,7 +123,7 @@ def test_an_object_enters_later_is_corrected_and_removed(network: Prepared[SAM2]
     assert box.ids == (1, 9)
     expected += whole.propagate(3, frames=3)
     whole.click(6, 1, [(20, 15)], [0])
-    expected[6] = whole._shown(6)
+    expected[6] = whole._result(6)
     expected += whole.propagate(7, frames=1)
     whole.remove(9)
     expected += whole.propagate(9, frames=1)

@@ -45,7 +45,7 @@ def release(server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.M
     behaviour.files.update({f"/{name}": content for name, content in files.items()})
     weights = Remote(f"{address}/lite.pth", "lite.pth", digests["lite.pth"])
     entry = replace(MODELS.find("stcn-lite"), name="lite", bundled=None, sha256=None, remote=weights)
-    monkeypatch.setattr(MODELS, "_known", {"lite": entry})
+    monkeypatch.setattr(MODELS, "_entries", {"lite": entry})
     prompts = (MaskPrompt(1, MASKS[0] > 0),)
     logits = []
     session = segue.TrackSession(lively_lite(), device="cpu")

@@ -182,7 +182,7 @@ def test_ffprobe_counts_the_same_frames(kind: tuple[Path, int]) -> None:
 
 def test_a_stamp_of_two_frames_tells_neither() -> None:
     """As behind cuts that were joined without encoding: such frames are found by counting."""
-    index = FrameIndex(np.array([0, 1, 3, 2, 3, 4]), np.arange(6) / 25, (EntryPoint(0),), whole=False)
+    index = FrameIndex(np.array([0, 1, 3, 2, 3, 4]), np.arange(6) / 25, (EntryPoint(0),), is_complete=False)
     assert index.places == {0: 0, 1: 1, 2: 3, 4: 5}
 
 

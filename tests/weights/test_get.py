@@ -65,7 +65,7 @@ Only = Callable[[Entry], None]
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch) -> Only:
     """Makes an entry the only network that is known."""
-    return lambda entry: monkeypatch.setitem(vars(MODELS), "_known", {entry.name: entry})
+    return lambda entry: monkeypatch.setitem(vars(MODELS), "_entries", {entry.name: entry})
 
 
 @pytest.fixture

@@ -94,6 +94,6 @@ def test_damaged_files_are_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.npz", {"x": np.zeros(300, np.float32)})
     assert read_checkpoint(path).tensors
-    monkeypatch.setattr("segue.weights.tensorflow.LARGEST", 1000)
+    monkeypatch.setattr("segue.weights.tensorflow.MAX_TOTAL_BYTES", 1000)
     with pytest.raises(CheckpointError):
         read_checkpoint(path)

@@ -198,7 +198,7 @@ def test_a_tracking_that_carries_a_correction_goes_on_identically(
     earlier[rows.min() : rows.min() + 4, columns.min() : columns.max()] = 0
     layers = [{0: replace(given, changed=earlier != given.mask)}]
     previous = {
-        index: [(ObjectInfo(i, score=0.25), encode_rle(masks[index] == i)["counts"]) for i in (1, 2)]
+        index: [(ObjectInfo(i, score=0.25), encode_rle(masks[index] == i)["counts"], None) for i in (1, 2)]
         for index in range(1, 7)
     }
 

@@ -43,12 +43,12 @@ def offered(server: tuple[str, Behaviour], tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("segue_web.server.prompters.PERIOD", 0)
     entry = served(dino_entry(), *server, DINO(64, depth=1).state_dict(), tmp_path)
     known = {"segue-prompt": MODELS.find("segue-prompt"), entry.name: entry}
-    monkeypatch.setitem(vars(MODELS), "_known", known)
+    monkeypatch.setitem(vars(MODELS), "_entries", known)
     prompters = {
         name: PrompterEntry(name, lambda _: lambda _: None, network)
         for name, network in (("segue-prompt", "segue-prompt"), ("small", entry.name))
     }
-    monkeypatch.setitem(vars(PROMPTERS), "_known", prompters)
+    monkeypatch.setitem(vars(PROMPTERS), "_entries", prompters)
     return entry
 
 

@@ -71,7 +71,7 @@ class FrameIndex:
         begin: time in the file of frame 0.
         by_position: whether stamps are ambiguous in the file, so that places in it are sought.
         numbers: whether stamps are numbers of packets.
-        whole: whether every frame was found without damage.
+        is_complete: whether every frame was found without damage.
     """
 
     stamps: npt.NDArray[np.int64]

@@ -133,15 +133,16 @@ class RecentPast(Checkpointable):
         height, width = foreground.shape
         size = -(-width // 2), -(-height // 2)
         mask = np.asarray(foreground != 0).view(np.uint8) * np.uint8(255)
-        reduced = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
-        now = np.asarray(cv2.threshold(reduced, 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
-        if self._presence is None or self._arrivals is None or self._before is None:
+        half = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+        now: UInt8Array = np.asarray(cv2.threshold(half, 127, 255, cv2.THRESH_BINARY)[1]).astype(np.uint8)
+        before = self._before
+        if self._presence is None or self._arrivals is None or before is None:
             self._presence, self._arrivals = np.zeros((2, *now.shape), np.float32)
-            self._before = np.zeros_like(now)
+            before = np.zeros_like(now)
         self._count = min(self._count + 1, MEMORY)
         cv2.accumulateWeighted(now, self._presence, 1 / self._count)
         self._arrivals *= np.float32(1 - 1 / LONG_MEMORY)
-        cv2.accumulate(now & ~self._before, self._arrivals)
+        cv2.accumulate(now & ~before, self._arrivals)
         self._before = now
 
     def returns(self, image: Image, times: int, share: float) -> BoolArray:
