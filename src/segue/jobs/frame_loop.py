@@ -88,7 +88,7 @@ class FrameRun(FrameLoop):
 
     Attributes:
         done: number of results that are written.
-        lost: why a live source broke off, or None.
+        read_error: why a live source broke off, or None.
         restored: file that the run goes on from; what fails in the session is blamed on it.
     """
 

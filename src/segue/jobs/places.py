@@ -23,7 +23,7 @@ class OutputPlaces:
 
     Attributes:
         folder: folder of the formats, or the file of a single one.
-        others: places that do not follow from the folder, by format.
+        other_outputs: places that do not follow from the folder, by format.
         snapshots: folder for images of events.
     """
 

@@ -32,7 +32,7 @@ class JobOutputs:
 
     Attributes:
         sink: takes the results.
-        written: file or folder of each format.
+        paths: file or folder of each format.
         counts: how often zones were entered and left.
     """
 

@@ -17,7 +17,7 @@ class OneImage:
 
     Attributes:
         takers: how many trackers these are.
-        known: what was made of it, by network and what it is.
+        cache: what was made of it, by network and what it is.
     """
 
     takers: int

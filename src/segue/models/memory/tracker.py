@@ -51,7 +51,7 @@ class FramePlan:
     """Plan for one frame.
 
     Attributes:
-        given: the prompts of the frame.
+        prompts: the prompts of the frame.
         ids: the objects after it, ascending.
         keep: whether the frame becomes permanent memory.
         corrects: whether its prompts only correct predicted masks, most of which stay as they are.
@@ -74,7 +74,7 @@ class Prediction:
 
     Attributes:
         pixels: the image at the working size.
-        asked: the plan of the frame.
+        requested_plan: the plan of the frame.
         plan: the same, with the window that was taken.
         views: query features.
         logits: log-odds of the objects in the whole image, (K, h, w), float32; None where none were wanted.

@@ -31,7 +31,7 @@ class FadingTracker(MemoryTracker):
         return logits - FadingMemory.doubt * unseen
 
     def encode_masks(self, view: int, query: QueryFeatures, masks: Tensor, plan: FramePlan) -> Any:
-        if plan.given is not None:
+        if plan.prompts is not None:
             self.keep_states(view, "seen", plan.ids, F.avg_pool2d(masks, STRIDE))
         return super().encode_masks(view, query, masks, plan)
 
