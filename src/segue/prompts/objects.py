@@ -58,7 +58,7 @@ def boxes_with_clicks(
         size: height and width of the image.
 
     Returns:
-        Scores and boxes of the best :data:`MOST_BOXES` of them, clipped to the image: a high score counts,
+        Scores and boxes of the best :data:`MAX_BOXES` of them, clipped to the image: a high score counts,
         and of boxes in one another the smaller one.
     """
     boxes = clip(detections.boxes.float().round(), size)

@@ -71,7 +71,7 @@ def chart_order(series: Mapping[str, Series]) -> list[str]:
 
 
 def timeline(series: Mapping[str, Series]) -> Element:
-    """The measures of :func:`drawn` over the scored frames; gaps are frames without a value."""
+    """The measures of :func:`chart_order` over the scored frames; gaps are frames without a value."""
     lines = [series[key] for key in chart_order(series)]
     top = _upper([float(value) for line in lines for value in line.values])
     floor = _HEIGHT + _TOP

@@ -160,7 +160,7 @@ class FlowBatches(Batches):
     batch: int
     gaps: tuple[int, ...]
     files: Mapping[str, FlowFiles]
-    provider: tuple[str, Path | None]  # what :func:`~segue_train.data.foreground.pool.provider_once` takes
+    provider: tuple[str, Path | None]  # what :func:`~segue_train.data.foreground.pool.cached_provider` takes
 
     def batch_of(self, number: int) -> Batch:
         indices = in_passes(len(self.places), number, self.batch, self.seed)

@@ -134,7 +134,7 @@ class PoolBatches(Batches):
     pool: Pool
     batch: int
     size: tuple[int, int]  # (h, w) of the random part that is shown of a sample
-    provider: tuple[str, Path | None] | None = None  # what :data:`provider_once` takes
+    provider: tuple[str, Path | None] | None = None  # what :data:`cached_provider` takes
 
     def batch_of(self, number: int) -> Batch:
         rng = np.random.default_rng([self.seed, number])
