@@ -38,7 +38,7 @@ def _reproduce(
         bool,
         typer.Option(
             "--list",
-            help="List the tables, a line each; with PAPER also which rows run here and what the others "
+            help="List the tables, one per line; with PAPER also which rows run here and what the others "
             "lack, with the data and weights that are given.",
         ),
     ] = False,

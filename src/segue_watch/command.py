@@ -50,7 +50,8 @@ def watch(
         ),
     ] = None,
     log_format: Annotated[
-        LogFormat, typer.Option("--log", help="Notices and warnings: lines for people, or JSON, one a line.")
+        LogFormat,
+        typer.Option("--log", help="Notices and warnings: lines for people, or JSON, one per line."),
     ] = "lines",
     host: Annotated[
         str,

@@ -165,7 +165,7 @@ def test_the_published_inference_takes_a_video_as_one_clip(
     assert found == json.loads(json.dumps(expected))
     assert "exists already" in command(*ordered, "--output", tmp_path / "out").complaint
     for option in (("--score", 0.5), ("--window", 3)):
-        assert f"{option[0]} means nothing with --whole" in command(*ordered, *option).complaint
+        assert f"{option[0]} has no effect with --whole" in command(*ordered, *option).complaint
 
 
 class LeftHalf:

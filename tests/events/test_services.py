@@ -64,7 +64,7 @@ def test_a_service_gets_words_and_the_image_also_if_it_was_busy(tmp_path: Path, 
     service.shutdown()
     service.server_close()
     (message,) = service.taken
-    assert (message["title"], message["message"]) == ("gate", "person 3 is in door")
+    assert (message["title"], message["message"]) == ("gate", "person 3 entered door")
     assert [each["filename"] for each in message["attachments"]][:1] == (
         [ENTER.snapshot] if not busy % 2 else []
     )
@@ -89,6 +89,6 @@ def test_no_part_of_an_address_is_shown_or_stored() -> None:
 
 def test_events_become_words() -> None:
     told = {**asdict(ENTER), "at": "2026-11-29T10:05:18.767+01:00"}
-    assert words_of(told) == "person 3 is in door, 2026-11-29 10:05:18"
+    assert words_of(told) == "person 3 entered door, 2026-11-29 10:05:18"
     assert words_of({"event": "offline", "object": 0}) == "the camera is lost"
-    assert words_of({"event": "enter", "object": 4, "label": None}) == "object 4 has come"
+    assert words_of({"event": "enter", "object": 4, "label": None}) == "object 4 entered"

@@ -152,7 +152,7 @@ def test_regions_and_least_heights_are_drawn_and_removed(page: Any, folder: Path
     page.get_by_role("button", name="Remove zone").wait_for()
     draw("heights", (0.5, 0.7), (0.5, 0.6))
     draw("heights", (0.5, 0.4), (0.5, 0.35))
-    page.locator("#zone-list li", has_text="least height").nth(1).wait_for()
+    page.locator("#zone-list li", has_text="minimum height").nth(1).wait_for()
     file = folder.parent / "cameras.toml"
     gate = read_cameras(file, folder)["gate"]
     assert [text.partition("=")[0] for text in gate.ignore] == ["zone"]
@@ -163,7 +163,7 @@ def test_regions_and_least_heights_are_drawn_and_removed(page: Any, folder: Path
     page.evaluate(SLOW)
     for place in (0, 1):
         page.get_by_role("button", name=re.compile("Remove .* px")).nth(place).click()
-    page.locator("#zone-list li", has_text="least height").first.wait_for(state="detached")
+    page.locator("#zone-list li", has_text="minimum height").first.wait_for(state="detached")
     gate = read_cameras(file, folder)["gate"]
     assert (len(gate.ignore), len(gate.min_height)) == (0, 0)
 

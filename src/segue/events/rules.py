@@ -77,7 +77,7 @@ class EventRules:
                 )
             heights.append((float(match[1] or 0), float(match[2])))
         if len(heights) > 2 or len({row for row, _ in heights}) < len(heights):
-            raise SegueError("--min-height: give the least height at one or two rows of the image")
+            raise SegueError("--min-height: give the minimum height at one or two rows of the image")
         regions_ignored = tuple(Zone.parse(text) for text in ignored)
         for zone in regions_ignored:
             if zone.is_line:

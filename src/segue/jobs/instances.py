@@ -159,4 +159,4 @@ def _check_options(job: InstancesJob) -> None:
         *job.options.model_dump(exclude={"short_side"}, exclude_defaults=True),
     }
     for name in expected:
-        raise SegueError(f"--{name.replace('_', '-')} means nothing with --whole; leave it out")
+        raise SegueError(f"--{name.replace('_', '-')} has no effect with --whole; leave it out")

@@ -106,7 +106,7 @@ class Request(OptionModel):
         for place, item in offered(Request):
             if place[0] not in supported and getattr(self, place[0]) not in (item.default, []):
                 flag = flags_of(place, item)[0]
-                raise DatasetError(f"--{flag} means nothing for {self.dataset}; leave it out")
+                raise DatasetError(f"--{flag} does not apply to {self.dataset}; leave it out")
         return entry
 
     @property

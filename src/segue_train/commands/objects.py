@@ -40,8 +40,8 @@ class Labelled(Data):
     """Videos and still images with masks."""
 
     subset: list[str] | None = option(None)
-    """FOLDER=FILE takes of a folder of videos only the sequences that a file names, one a line; may be given
-    several times."""
+    """FOLDER=FILE takes of a folder of videos only the sequences that a file names, one per line; may be
+    given several times."""
 
     def material(self) -> Material:
         """All that the folders hold, without what is left out."""

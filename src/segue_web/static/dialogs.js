@@ -251,7 +251,7 @@ export function helpDialog(/** @type {Command[]} */ commands) {
   const steps = [
     "Go to a frame that shows the object well, and click on it. Click on what is missing, right click on what is too much.",
     "Press Track. The masks arrive in the timeline; the height of a bar is the confidence.",
-    "Go to a frame from the list “Look at next”, correct it, and track on from there. What you corrected is kept for good, and the tracker remembers it.",
+    "Go to a frame from the list “Review next”, correct it, and track on from there. What you corrected is kept for good, and the tracker remembers it.",
     "Between two corrected frames, press Between: the object is followed from both, and the nearer correction weighs more.",
   ];
   const list = make(

@@ -13,15 +13,15 @@ export function eventText(event) {
   const seconds = Number(event.seconds).toFixed(1);
   switch (event.event) {
     case "enter":
-      return `has come${where}`;
+      return `entered${where}`;
     case "leave":
-      return `has gone after ${seconds} s`;
+      return `left after ${seconds} s`;
     case "end":
       return `is there at the end${where}`;
     case "zone-enter":
-      return `is in ${event.zone}`;
+      return `entered ${event.zone}`;
     case "zone-leave":
-      return `has left ${event.zone} after ${seconds} s`;
+      return `left ${event.zone} after ${seconds} s`;
     case "loiter":
       return `has been in ${event.zone} for ${seconds} s`;
     case "offline":
@@ -29,7 +29,7 @@ export function eventText(event) {
     case "online":
       return `is back after ${seconds} s`;
     case "cross":
-      return `has crossed ${event.zone} to the ${event.direction}`;
+      return `crossed ${event.zone} to the ${event.direction}`;
     default:
       return event.event;
   }
@@ -37,7 +37,7 @@ export function eventText(event) {
 
 /** Whom an event is about; a camera has no number. @param {Happening} event */
 export const subjectOf = (event) =>
-  Number(event.object) ? `${event.object}${event.label ? ` ${event.label}` : ""}` : "The camera";
+  Number(event.object) ? `${event.label || "Object"} ${event.object}` : "The camera";
 
 /** A text at a place of the image, which its upper border does not cut. */
 export const label = (

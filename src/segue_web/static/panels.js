@@ -190,7 +190,7 @@ function showHere() {
     text = `${short(item.name)}: ${mark.area ? kindOf(mark) : "not visible"}`;
     if (mark.kind === "tracked" || (mark.kind === "imported" && mark.score < 1))
       text += `, confidence ${mark.score.toFixed(2)}`;
-    else if (mark.score < 1) text += `, likely to fit by ${Math.round(100 * mark.score)} %`;
+    else if (mark.score < 1) text += `, estimated IoU ${Math.round(100 * mark.score)} %`;
     text += mark.area ? `; ${mark.area.toLocaleString("en")} pixels.` : ".";
     if (mark.reviewed)
       text += mark.reviewer ? ` Reviewed by ${whose(mark.reviewer, state.user, state.guest)}.` : " Reviewed.";
@@ -247,7 +247,7 @@ function showFound() {
         make("span", {
           className: "quiet",
           textContent: item.score === null ? "" : item.score.toFixed(2),
-          title: "How well it is likely to fit an object, from 0 to 1",
+          title: "Estimated IoU, from 0 to 1",
         }),
       );
       return make("li", {}, [label]);
@@ -260,7 +260,7 @@ function showFound() {
 
 function showNext() {
   const items = state.unsure();
-  element("tab-next").textContent = items.length ? `Look at next ${items.length}` : "Look at next";
+  element("tab-next").textContent = items.length ? `Review next ${items.length}` : "Review next";
   element("next-empty").hidden = items.length > 0;
   element("next-empty").textContent =
     `No frame has a confidence below ${state.settings.threshold}. Frames on which the tracker is unsure are listed here, and those on which an object jumps or falls apart.`;

@@ -78,7 +78,7 @@ function candidateHint() {
     return "";
   const { place, scores } = candidate;
   const others = scores.map((score, i) => (i === place ? `[${score.toFixed(2)}]` : score.toFixed(2))).join(", ");
-  return `Mask ${place + 1} of ${scores.length} of this click, each with how well it is likely to fit, from 0 to 1: ${others}. Shift M: the next one. Z: back.`;
+  return `Mask ${place + 1} of ${scores.length} of this click, each with its estimated IoU: ${others}. Shift M: the next one. Z: back.`;
 }
 
 function showProgress() {

@@ -265,13 +265,13 @@ function showCamera() {
   element("zone-new").disabled = !state.size;
   fill(element("zone-list"), [chosen, state.zones, state.ignored, state.heights], () => [
     ...state.zones.map((zone) => zoneItem("zones", zone, zone.points.length === 2 ? "line" : "")),
-    ...state.ignored.map((zone) => zoneItem("ignored", zone, "not looked at")),
+    ...state.ignored.map((zone) => zoneItem("ignored", zone, "ignored")),
     ...state.heights.map(([row, least]) => {
       const text = heightText([row, least]);
       const words = row ? `${Math.round(least)} px at row ${Math.round(row)}` : `${Math.round(least)} px`;
       return make("li", {}, [
         make("b", { textContent: words }),
-        span("least height", "quiet"),
+        span("minimum height", "quiet"),
         ...(looks ? [] : [iconButton("trash", `Remove ${words}`, () => saveDrawn("heights", text, null))]),
       ]);
     }),

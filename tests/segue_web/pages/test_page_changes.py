@@ -143,7 +143,7 @@ def test_a_mask_that_is_likely_to_fit_badly_says_so_and_offers_what_mends_it(des
 
     doubt = desk.page.locator("#doubtful")
     give(0.9, prompts=prompts)
-    desk.here("likely to fit by 90 %")
+    desk.here("estimated IoU 90 %")
     playwright.expect(doubt).to_be_hidden()
     plain = [colour_at(desk, x, 40.2) for x in range(42, 58)]
     give(0.4, prompts=prompts)

@@ -13,13 +13,13 @@ from segue.utils.extras import install_command
 from segue.video.sources.addresses import APPRISE, public_address
 
 _WORDS = {
-    "enter": "has come",
-    "leave": "has left",
+    "enter": "entered",
+    "leave": "left",
     "end": "is still there at the end",
-    "zone-enter": "is in {zone}",
-    "zone-leave": "has left {zone}",
+    "zone-enter": "entered {zone}",
+    "zone-leave": "left {zone}",
     "loiter": "stays in {zone}",
-    "cross": "has crossed {zone}",
+    "cross": "crossed {zone}",
     "offline": "is lost",
     "online": "is back",
 }
