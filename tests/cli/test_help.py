@@ -193,6 +193,22 @@ def test_a_quiet_command_says_what_is_wrong_and_its_results_alone(command: Comma
     assert "written" in again.err  # the next command of this process is not quiet
 
 
+def test_a_video_without_a_command_opens_the_page(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "my.mp4").write_bytes(b"")
+    assert command(tmp_path / "my.mp4", "--help").out == command("annotate", "--help").out
+    assert command(tmp_path, "--help").out == command("annotate", "--help").out
+    assert f"{tmp_path / 'no.mp4'}: no such file" in command(tmp_path / "no.mp4").complaint
+    assert "no.mp4: no such file" in command("no.mp4").complaint
+
+
+def test_a_folder_with_the_name_of_a_command_is_no_video(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "track").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert "--box" in command("track", "--help").out
+
+
 @pytest.mark.parametrize(
     ("words", "near"),
     [(("trak", "a.mp4"), "track"), (("weights", "lst"), "list"), (("train", "stcnlite"), "stcn-lite")],

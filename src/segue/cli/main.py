@@ -29,10 +29,26 @@ from segue.errors import OutOfMemoryError, SegueError, memory_errors, memory_is_
 from segue.registry import COMMANDS
 from segue.utils.allocation import prepare_process
 from segue.utils.cancel import interrupt_on_signals
-from segue.utils.inputs import printable
+from segue.utils.inputs import missing_message, printable
 
 COMMAND_ROOM = 448 << 20
 """Bytes of addresses that OpenCV, NumPy and the others take as they are loaded; PyTorch takes more."""
+
+
+VIDEO_NAME = re.compile(r".+\.[A-Za-z][A-Za-z0-9]{1,4}", re.DOTALL)
+"""Form of the names of files; no command has a dot."""
+
+PAGE = "annotate"
+"""The command for a video without a command."""
+
+HELP = """Video segmentation that carries context through time.
+
+\b
+  segue my.mp4                              click and track in the browser
+  segue track my.mp4 --box 120,80,310,260   an object in every frame
+  segue foreground street.mp4               what moves before a camera
+  segue instances street.mp4                persons, cars ... by class
+"""
 
 
 class LazyGroup(TyperGroup):
@@ -41,6 +57,10 @@ class LazyGroup(TyperGroup):
     _words: Sequence[str] = ()  # those of the command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands and _is_path(args[0]):
+            if not os.path.exists(args[0]):  # noqa: PTH110  pathlib is not loaded yet
+                raise SegueError(missing_message(args[0]))
+            args = [PAGE, *args]
         name, _, rest = super().resolve_command(ctx, args)
         check_numbers(rest)
         self._words = [*rest]
@@ -65,6 +85,12 @@ class LazyGroup(TyperGroup):
         """List the commands with the whole first line of their help."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help or "") for name, command in self.commands.items()])
+
+
+def _is_path(word: str) -> bool:
+    """Whether a word in the place of a command is a file or folder, or has the form of one."""
+    named = os.sep in word or VIDEO_NAME.fullmatch(word) is not None
+    return named or os.path.exists(word)  # noqa: PTH110  pathlib is not loaded yet
 
 
 _NUMBERS = frozenset({"--box", "--point"})
@@ -140,7 +166,7 @@ def load_command(name: str) -> Any:
 app = typer.Typer(
     name="segue",
     cls=LazyGroup,
-    help="Video segmentation that carries context through time.",
+    help=HELP,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
