@@ -21,6 +21,7 @@ from segue_watch.cameras import Camera, metrics, process_state, states_of
 from segue_watch.drawn import Change, DrawnOption
 from segue_watch.history import History, Query, edges_of
 from segue_watch.log import CameraWarning
+from segue_web.access.addresses import page_host
 from segue_web.access.authentication import Access, Authenticator, Visit, token_of
 from segue_web.server.conflicts import ConflictError
 
@@ -259,8 +260,7 @@ class CameraPage(AbstractContextManager["CameraPage"]):
     @property
     def address(self) -> str:
         """Where the page is."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{self._scheme}://{host}:{self._server.port}/"
+        return f"{self._scheme}://{page_host(self._host)}:{self._server.port}/"
 
     def __exit__(self, *_: object) -> None:
         self._server.stop()

@@ -14,7 +14,7 @@ from segue.errors import SegueError, SourceError
 from segue.reports.terminal import interruptible
 from segue.utils.extras import missing_packages
 from segue.utils.inputs import missing_message, printable
-from segue_web.access.addresses import LOOPBACK
+from segue_web.access.addresses import LOOPBACK, page_host
 from segue_web.access.encryption import encryption
 from segue_web.access.passwords import own_token
 
@@ -298,7 +298,8 @@ def serve(
 
         app = x_anylabeling.make_app(assistant)
     listener = listening(host, port)
-    notice = f"{tool} finds segue at http{'' if context is None else 's'}://{host}:{port}"
+    scheme = "http" if context is None else "https"
+    notice = f"{tool} finds segue at {scheme}://{page_host(host)}:{port}"
     if is_new:
         notice += f" with the token {token}"
     typer.echo(f"{notice}  (Ctrl-C ends)")

@@ -24,7 +24,7 @@ from segue_watch.configuration import read_cameras, read_file
 from segue_watch.drawn import Change
 from segue_watch.log import CameraWarning
 from segue_watch.page import CameraPage
-from segue_web.access.addresses import client_address, sender_of
+from segue_web.access.addresses import client_address, page_host, sender_of
 from segue_web.access.authentication import SESSION, Access
 from segue_web.access.encryption import certificate, encryption
 from segue_web.access.passwords import MIN_TOKEN, hash_password
@@ -305,3 +305,17 @@ def test_the_page_answers_by_https_and_waits_for_no_handshake(pem: Path) -> None
         plain.request("GET", "/")
         with pytest.raises((OSError, HTTPException)):
             plain.getresponse()
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("0.0.0.0", socket.gethostname()),
+        ("::", socket.gethostname()),
+        ("cameras.example", "cameras.example"),
+        ("fe80::1", "[fe80::1]"),
+        ("127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_the_address_of_a_server_can_be_opened(host: str, shown: str) -> None:
+    assert page_host(host) == shown

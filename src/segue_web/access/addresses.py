@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -10,6 +11,16 @@ from segue.errors import SegueError
 
 LOOPBACK = ("127.0.0.1", "localhost")
 """Names of this machine; with others a foreign address could point here (DNS rebinding)."""
+
+
+EVERY = ("", "0.0.0.0", "::")
+"""Hosts of a server that listens at all addresses of this machine."""
+
+
+def page_host(host: str) -> str:
+    """The host of a server as an address has it that another machine can open."""
+    name = socket.gethostname() if host in EVERY else host
+    return f"[{name}]" if ":" in name else name
 
 
 def sender_of(address: str) -> str:
