@@ -135,6 +135,15 @@ def test_the_days_of_a_disk_follow_from_what_came_in_the_last_day(tmp_path: Path
     assert disk_use([tmp_path / "none"], None, NOW) is None
 
 
+def test_the_rate_of_the_first_minutes_is_that_of_the_time_that_passed(tmp_path: Path) -> None:
+    minute = 1 / (24 * 60)
+    for number in range(10):
+        put(tmp_path, number, (number + 1) * minute, 1000)
+    use = disk_use([tmp_path], None, NOW)
+    assert use is not None
+    assert use.per_day == pytest.approx(24 * 60 * 1000, rel=0.01)
+
+
 def test_a_disk_lasts_for_ever_where_the_limits_fit_on_it() -> None:
     assert days_left([]) is None
     assert days_left([DiskUse(10, 5, 100, 90)]) is None

@@ -311,6 +311,10 @@ def _or_deleted(name: bytes, names: Collection[str]) -> bytes:
     return DELETED.encode() if name.decode() in names else name
 
 
+MIN_SPAN = 120.0
+"""Seconds for which a rate of bytes is taken at least: one clip right after the start is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class DiskUse:
     """What the images and clips of a camera take.
@@ -339,7 +343,7 @@ def disk_use(
     files = stored_in(folders)
     recent = [each for each in files if each.time > now - _DAY]
     # With less than a day, as after the first start, the rate is that of the time that there is.
-    span = min(_DAY, max(now - min((each.time for each in files), default=now), 3600.0))
+    span = min(_DAY, max(now - min((each.time for each in files), default=now), MIN_SPAN))
     per_day = sum(each.size for each in recent) * _DAY / span
     limits = (
         []
