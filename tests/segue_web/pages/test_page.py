@@ -45,7 +45,7 @@ def expected_masks(video: Path, given: dict[int, np.ndarray]) -> list[np.ndarray
         0: ConditioningFrame(only(given[0]), frozenset({2})),
         last: ConditioningFrame(only(given[last]), frozenset({2}), changed=changed),
     }
-    tracked = {i: [(ObjectInfo(2), encode_rle(mask == 2)["counts"])] for i, mask in enumerate(masks)}
+    tracked = {i: [(ObjectInfo(2), encode_rle(mask == 2)["counts"], None)] for i, mask in enumerate(masks)}
     layer = Layer(TrackSession(segue.load("stcn-lite"), device="cpu"), conditioning, tracked)
     add_conditioning_frame(layer.session, opened.frame(0), conditioning[0])
     masks[last] = given[last]
