@@ -93,7 +93,7 @@ def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folde
     page.get_by_role("link", name="Events", exact=True).click()
     page.locator(".card img").first.wait_for()
     page.locator("#by-event").select_option("zone-enter")
-    page.get_by_text("is in wall").first.wait_for()
+    page.get_by_text("entered wall").first.wait_for()
     page.locator("#by-before").fill("2100-01-01T00:00")  # the list stays as it is
     page.locator(".card").first.click()
     page.evaluate("import('./static/history.js').then(({ loadEvents }) => loadEvents())")
