@@ -14,6 +14,7 @@ from segue.errors import DatasetError, PromptError, SegueError, SourceError
 from segue.labels.labels import composed, held_at
 from segue.labels.schema import MAX_ATTRIBUTES, LabelSchema, schema_of
 from segue.masks import encode_rle
+from segue.masks.measure import iou
 from segue.masks.rle import check_runs
 from segue.masks.values import MAX_ID
 from segue.sessions.corrections import StoredObject
@@ -483,7 +484,8 @@ class Project(Store):
                 is_same = previous.kind == "tracked" and counts == masks.get(number, "")
                 if previous.reviewed or is_same:
                     continue
-                agreement = _overlap(plane, self.decoded(frame, masks.get(number, "")))
+                replaced = self.decoded(frame, masks.get(number, ""))
+                agreement = iou(plane, replaced) if plane.any() or replaced.any() else 1.0
                 self._store_mask(frame, number, counts, replace(mark, area=area, agreement=agreement))
             else:
                 self._store_mask(frame, number, counts, replace(mark, area=area))
@@ -601,12 +603,6 @@ def _annotation(row: Any) -> FrameAnnotation:
     """The mark of a row of ``_TIMELINE``."""
     values = row["kind"], row["score"], row["area"], bool(row["reviewed"])
     return FrameAnnotation(*values, row["user"], row["reviewer"], row["agreement"])
-
-
-def _overlap(one: BoolArray, other: BoolArray) -> float:
-    """IoU of two masks; 1 where both are empty."""
-    union = np.count_nonzero(one | other)
-    return float(np.count_nonzero(one & other) / union) if union else 1.0
 
 
 def _points_of(row: Row | Any) -> FrameAttributes:
