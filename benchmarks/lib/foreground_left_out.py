@@ -11,18 +11,14 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from benchmarks.lib.foreground_clips import Shot, Video, read_videos, sbi_videos
 from benchmarks.lib.foreground_scenes import unseen_cut_outs
-from benchmarks.lib.foreground_swaying import median_of_film
+from benchmarks.lib.foreground_swaying import fixed_camera_clip, median_of_film
 from segue.types import Image
 from segue_train.data.cut_outs import CutOut, Mover, cut_outs_of_videos, draw_mover
 from segue_train.data.footage import Footage, gather
-from segue_train.data.foreground import scenery
-from segue_train.data.foreground.clips import MARGIN, Clip, Sun
-from segue_train.data.foreground.scenery import Camera, Light, Sensor
 from segue_train.data.foreground.textures import Texture, swaying_texture, textures_of
 from segue_train.data.warp import Rng, Size
 
@@ -88,20 +84,11 @@ def swaying_film(
     plate: Image, textures: Sequence[Texture], cut_outs: Sequence[CutOut], seed: int
 ) -> Iterator[Shot]:
     """Frames and labels of a film; in every second one somebody comes and stays."""
-    rng = np.random.default_rng(seed)
-    shown = cv2.resize(plate, (320, 240), interpolation=cv2.INTER_AREA)
-    wide = np.asarray(cv2.copyMakeBorder(shown, *(MARGIN,) * 4, cv2.BORDER_REFLECT_101), np.uint8)
-    size = wide.shape[0], wide.shape[1]
-    clip = Clip(
-        plate=wide,
-        effects=[swaying_texture(rng, size, textures) for _ in range(3)],
-        movers=movers(rng, cut_outs, size, stays=seed % 2 == 1),
-        light=Light((1.0, 1.0, 1.0), -1000, 0.0, 1.0),
-        camera=Camera(0.0, np.zeros((3, 2)), np.zeros((3, 2)), 0),
-        sensor=Sensor(0.5, 1.5, np.arange(256, dtype=np.uint8), False, 80, seed),
-        sun=Sun(0.5, 0.3, 0.3, 0.4, 1.5),
-        unlit=False,
-        noise=scenery.noise_stock(count=1 << 20),
+    clip = fixed_camera_clip(
+        plate,
+        lambda rng, size: [swaying_texture(rng, size, textures) for _ in range(3)],
+        lambda rng, size: movers(rng, cut_outs, size, stays=seed % 2 == 1),
+        seed,
     )
     for time in range(LENGTH):
         frame, labels = clip.frame_with_labels(time)

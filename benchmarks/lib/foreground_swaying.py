@@ -198,25 +198,40 @@ def scene(
     """A video over an empty scene, with effects."""
 
     def shots() -> Iterator[Shot]:
-        rng = np.random.default_rng(seed)
-        shown = cv2.resize(plate(), (320, 240), interpolation=cv2.INTER_AREA)
-        wide = np.asarray(cv2.copyMakeBorder(shown, *(MARGIN,) * 4, cv2.BORDER_REFLECT_101), np.uint8)
-        size = wide.shape[0], wide.shape[1]
-        clip = Clip(
-            plate=wide,
-            effects=[partial(_copied, make(rng, size)) for make in makers],
-            movers=movers(rng, cut_outs, size),
-            light=Light((1.0, 1.0, 1.0), -1000, 0.0, 1.0),
-            camera=Camera(0.0, np.zeros((3, 2)), np.zeros((3, 2)), 0),
-            sensor=Sensor(0.5, 1.5, np.arange(256, dtype=np.uint8), False, 80, seed),
-            sun=Sun(0.5, 0.3, 0.3, 0.4, 1.5),
-            unlit=False,
-            noise=scenery.noise_stock(count=1 << 20),
+        clip = fixed_camera_clip(
+            plate(),
+            lambda rng, size: [partial(_copied, make(rng, size)) for make in makers],
+            lambda rng, size: movers(rng, cut_outs, size),
+            seed,
         )
         for time in range(LENGTH):
             yield clip.frame_with_labels(time)
 
     return Video(f"{kind}, {name}", np.ones((240, 320), bool), shots)
+
+
+def fixed_camera_clip(
+    plate: Image,
+    effects: Callable[[Rng, Size], list[Effect]],
+    movers: Callable[[Rng, Size], list[Mover]],
+    seed: int,
+) -> Clip:
+    """A clip (240, 320) of a fixed camera in even light; effects are drawn before movers."""
+    rng = np.random.default_rng(seed)
+    shown = cv2.resize(plate, (320, 240), interpolation=cv2.INTER_AREA)
+    wide = np.asarray(cv2.copyMakeBorder(shown, *(MARGIN,) * 4, cv2.BORDER_REFLECT_101), np.uint8)
+    size = wide.shape[0], wide.shape[1]
+    return Clip(
+        plate=wide,
+        effects=effects(rng, size),
+        movers=movers(rng, size),
+        light=Light((1.0, 1.0, 1.0), -1000, 0.0, 1.0),
+        camera=Camera(0.0, np.zeros((3, 2)), np.zeros((3, 2)), 0),
+        sensor=Sensor(0.5, 1.5, np.arange(256, dtype=np.uint8), False, 80, seed),
+        sun=Sun(0.5, 0.3, 0.3, 0.4, 1.5),
+        unlit=False,
+        noise=scenery.noise_stock(count=1 << 20),
+    )
 
 
 def _copied(effect: Effect, canvas: Image, time: int) -> Image:
