@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import starmap
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import segue
-from segue.errors import PromptError
+from segue.errors import CheckpointError, PromptError
 from segue.models.sam2 import SAM2, SAM2Schedule, Settings, VideoPredictor, VideoResult
 from segue.types import MaskPrompt, Segmentation
 from segue.weights import Prepared, prepare
@@ -175,6 +175,38 @@ def test_a_state_in_json_gives_the_network_the_masks_of_prompted_frames(
     release.mask(5, 2, video[5].masks[1])
     results = list(other.propagate())
     assert all(starmap(same, zip(results, passes(release), strict=True)))
+
+
+def test_a_video_goes_on_after_a_restart_with_all_that_the_network_remembers(
+    video: segue.Video, network: Prepared[SAM2], tmp_path: Path
+) -> None:
+    video.add(3, points=[ON])
+    list(video.propagate())
+    video.add(4, points=[(60.0, 40.0)], labels=[0])
+    video.save_state(tmp_path / "video.state")
+    schedule = SAM2Schedule(short_side=SIDE, keep_corrections=True)
+    other = segue.Video(IMAGES, model=network, schedule=schedule)
+    other.restore(tmp_path / "video.state")
+    for index in range(len(IMAGES)):
+        assert np.array_equal(other[index].logits, video[index].logits)
+    steps: list[Callable[[segue.Video], list[Segmentation]]] = [
+        lambda one: [one.add(4, points=[(20.0, 15.0)], labels=[0])],
+        lambda one: [one.add(6, id=2, box=(40, 10, 62, 27))],
+        lambda one: list(one.propagate()),
+    ]
+    for step in steps:
+        for expected, result in zip(step(video), step(other), strict=True):
+            assert result == expected
+            assert np.array_equal(result.logits, expected.logits)
+    before = other.state()
+    (tmp_path / "video.state").write_bytes(b"x" * 100)
+    with pytest.raises(CheckpointError):
+        other.restore(tmp_path / "video.state")
+    damaged = video._whole_state()
+    del damaged.tensors[next(iter(damaged.tensors))]
+    with pytest.raises(CheckpointError):
+        other.restore(damaged)
+    assert other.state() == before, "what was there stays"
 
 
 def test_a_prompter_makes_masks_of_clicks(network: Prepared[SAM2]) -> None:

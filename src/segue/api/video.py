@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -44,6 +45,7 @@ from segue.sessions.detecting import detector
 from segue.sessions.networks import track_network
 from segue.sessions.session import one_thread_at_a_time
 from segue.sessions.track import TrackSession
+from segue.state import SessionState, blaming_state
 from segue.types import (
     BoxesLike,
     BoxLike,
@@ -138,6 +140,9 @@ class Video(AbstractContextManager["Video"]):
         stride: int = 1,
     ) -> None:
         reading = {"colour": colour, "layout": layout, "start": start, "end": end, "stride": stride}
+        self._arguments: dict[str, Any] = {"source": source, "model": model, "weights": weights}
+        self._arguments |= {"prompter": prompter, "schedule": schedule, "device": device, "fast": fast}
+        self._arguments |= {"fit": fit, **reading}
         self.source = opened_source(source, **reading)
         self._colour = colour
         if self.source.once:
@@ -167,6 +172,10 @@ class Video(AbstractContextManager["Video"]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the source and the network again."""
+        return _rebuilt, (self._arguments, self._whole_state())
 
     def __repr__(self) -> str:
         objects = f"{len(self.ids)} object{'' if len(self.ids) == 1 else 's'}"
@@ -478,6 +487,8 @@ class Video(AbstractContextManager["Video"]):
     def state(self) -> dict[str, Any]:
         """All prompts and results as values for JSON; see :meth:`restore`.
 
+        What a network remembers that takes prompts itself is in the file of :meth:`save_state` alone.
+
         Returns:
             Masks are run lengths as COCO has them.
         """
@@ -492,18 +503,69 @@ class Video(AbstractContextManager["Video"]):
             "clicks": [[*key, list(map(list, clicks))] for key, clicks in self._clicks.items()],
         }
 
-    @one_thread_at_a_time
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take the prompts and results of a state in place of those that are there.
-
-        A network that takes prompts itself gets the masks of the prompted frames.
+    def save_state(self, path: str | Path) -> None:
+        """Write all that :meth:`restore` needs to go on identically, in safetensors and JSON.
 
         Args:
-            state: what :meth:`state` gave for a video of the same frames, also after JSON.
+            path: file to write, complete or not at all; an existing one is replaced.
 
         Raises:
-            CheckpointError: it is no such state, or of another video.
+            SinkError: the file cannot be written.
         """
+        self._whole_state().save(path)
+
+    @one_thread_at_a_time
+    def _whole_state(self) -> SessionState:
+        """The state with what a network remembers that takes prompts itself."""
+        parts = {} if self._native is None else {"native": self._native.state()}
+        values = {"video": self.state(), "network": self._network.digest, "taken": sorted(self._taken)}
+        return SessionState.joined(parts, values)
+
+    @one_thread_at_a_time
+    def restore(self, state: Mapping[str, Any] | SessionState | str | Path) -> None:
+        """Take the prompts and results of a state in place of those that are there.
+
+        Args:
+            state: file of :meth:`save_state`, or what :meth:`state` gave, also after JSON, for a video of the
+                same frames. Of the latter a network that takes prompts itself gets the masks of the prompted
+                frames. Nothing of a file is executed.
+
+        Raises:
+            CheckpointError: it is no such state, or of another video or network.
+        """
+        if isinstance(state, (str, os.PathLike)):
+            state = SessionState.load(state)
+        if isinstance(state, SessionState):
+            self._restore_whole(state)
+            return
+        self._restore_values(state)
+        if self._native is not None:
+            self._native.reset()
+            for index, objects in self._given.items():
+                masks = {
+                    i: _decoded(whole or counts, self._size) for i, (_, counts, whole) in objects.items()
+                }
+                self._native.add_masks(self.source.frame(index), masks)
+
+    def _restore_whole(self, state: SessionState) -> None:
+        """Take a state with what the network remembers; nothing changes where it is wrong."""
+        previous = self._whole_state()
+        try:
+            self._take_whole(state)
+        except BaseException:
+            self._take_whole(previous)
+            raise
+
+    def _take_whole(self, state: SessionState) -> None:
+        with blaming_state():
+            state.require({"network": self._network.digest})
+            self._restore_values(state.values["video"])
+            if self._native is not None:
+                self._native.restore(state.part("native"))
+                self._taken = {self._checked(index) for index in state.values["taken"]}
+
+    def _restore_values(self, state: Mapping[str, Any]) -> None:
+        """Take prompts and results; nothing changes where they are wrong."""
         here = {"format": STATE_FORMAT, "frames": [self._frames[0], self._frames[-1], len(self)]}
         here["size"] = list(self._size)
         for name, value in here.items():
@@ -536,14 +598,7 @@ class Video(AbstractContextManager["Video"]):
         self._given, self._tracked, self._labels = prompted, tracked, labels
         self._earlier, self._clicks = earlier, clicked
         self._objects = {i: object() for i in labels}
-        if self._native is not None:
-            self._native.reset()
-            self._taken.clear()
-            for index, objects in prompted.items():
-                masks = {
-                    i: _decoded(whole or counts, self._size) for i, (_, counts, whole) in objects.items()
-                }
-                self._native.add_masks(self.source.frame(index), masks)
+        self._taken = set()
 
     def close(self) -> None:
         """Close the source; it is opened again where a frame is needed."""
@@ -765,6 +820,13 @@ def _from_json(
 
 def _clicks_of(prompt: PointPrompt) -> list[Click]:
     return [*((*at, True) for at in prompt.positive), *((*at, False) for at in prompt.negative)]
+
+
+def _rebuilt(arguments: dict[str, Any], state: SessionState) -> Video:
+    """The video of a pickle."""
+    video = Video(**arguments)
+    video.restore(state)
+    return video
 
 
 class _TrackedObjects(Mapping[int, Sequence[StoredObject]]):

@@ -10,13 +10,13 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast, overload
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
 from torch import nn
 
-from segue.errors import ArgumentError
+from segue.errors import ArgumentError, SegueError
 from segue.inference.compiling import requested_compilation
 from segue.inference.cpu.forms import DIRECT, Forms, current, recorded_forms
 from segue.inference.cpu.fused import FusedConv2d
@@ -123,6 +123,10 @@ class Prepared(Generic[Network]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Prepared[Network]:
         return self
+
+    def __reduce__(self) -> NoReturn:
+        # Some layers are in the memory of oneDNN.
+        raise SegueError("a prepared network cannot be pickled; give what segue.load gave, or its name")
 
     @contextmanager
     def inference_guard(self) -> Iterator[None]:
