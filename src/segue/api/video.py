@@ -24,7 +24,7 @@ from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle
 from segue.masks.rle import check_runs
 from segue.models.base import Schedule, TrackNetwork
-from segue.prompt_inputs import MasksLike, PromptsLike, check_points, collect_prompts
+from segue.prompt_inputs import MasksLike, PromptsLike, check_id, check_points, collect_prompts
 from segue.prompts import ImagePrompter, MakePrompter, find_prompter, resolve_prompts
 from segue.prompts.correction import Click, replay
 from segue.prompts.motion import MotionPrompter
@@ -250,7 +250,7 @@ class Video(AbstractContextManager["Video"]):
             PromptError: a prompt does not fit the frame.
             SourceError: there is no such frame, or it cannot be read.
         """
-        read = self.source.frame(self._checked(frame))
+        read, id = self.source.frame(self._checked(frame)), check_id(id)
         if isinstance(prompts, Mapping):
             raise PromptError("prompts: a dictionary is by frame in segue.track; add those of one frame each")
         if self._colour == "bgr":
@@ -365,7 +365,7 @@ class Video(AbstractContextManager["Video"]):
         Raises:
             PromptError: there is no such object, or nothing was added of it on this frame.
         """
-        if id not in (self.ids if frame is None else self._given.get(frame, ())):
+        if check_id(id) not in (self.ids if frame is None else self._given.get(frame, ())):
             where = "" if frame is None else f" on frame {frame}"
             raise PromptError(f"object {id} has no prompt{where}; {self._known()}")
         if frame is None:

@@ -30,7 +30,7 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompt_inputs import PromptArguments, PromptsLike, as_prompts, check_ids, collect_prompts
+from segue.prompt_inputs import PromptArguments, PromptsLike, as_prompts, check_id, check_ids, collect_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
 from segue.sessions.association import new_objects
@@ -309,6 +309,7 @@ class TrackSession(Checkpointable, Session):
         Raises:
             PromptError: a prompt has a wrong form.
         """
+        id = check_id(id)
         if text is not None:
             self._added.append(text)
         if prompts is not None or text is None or any(each is not None for each in arguments.values()):
