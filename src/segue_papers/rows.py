@@ -24,13 +24,14 @@ from segue.jobs.plan import check_needs
 from segue.jobs.values import InstancesJob, Model, VideoJob
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation
+from segue.registry import DETECTORS
 from segue.reports import evaluation_values, write_report
 from segue.reports.charts import write_percentiles
 from segue.utils.cancel import interrupt_on_signals
 from segue.weights import load
 from segue_papers.asked import How
 from segue_papers.needs import folds_of, request_of, row_lacks, trained, training_of
-from segue_papers.papers import Truth
+from segue_papers.papers import SOURCES, Truth
 from segue_papers.stcn_report import first_frame, with_first_frames
 from segue_papers.tables import PACE, SPEED, Difference, Table, TableRow
 
@@ -260,7 +261,14 @@ class TableRun:
             for name in sorted(names & how.data.keys())
             for part in ("--data", f"{name}={how.data[name]}")
         ]
-        words += [part for name, path in how.weights.items() for part in ("--weights", f"{name}={path}")]
+        source = SOURCES[done.row.first].detector if done.row.first is not None else None
+        networks = {done.model, done.row.key, *([source, DETECTORS.find(source).network] if source else [])}
+        words += [
+            part
+            for name, path in how.weights.items()
+            if name in networks
+            for part in ("--weights", f"{name}={path}")
+        ]
         words += [] if how.model is None else ["--model", how.model]
         words += [] if how.subset is None else ["--set", how.subset]
         words += [part for name in how.sequences or () for part in ("--sequence", name)]

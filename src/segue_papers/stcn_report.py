@@ -261,7 +261,9 @@ def with_first_frames(
             if first.planes is not None:
                 write_image(images / f"{video.name}.png", filtering_image(start, first.planes, first))
             if first.unrefined is not None:
-                write_index_mask(images / "before-crf" / f"{video.name}.png", first.unrefined)
+                path = images / "before-crf" / f"{video.name}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_complete(path, encode_index_mask(first.unrefined))
             write_complete(mask_file, encode_index_mask(first.mask))
         mask = read_index_mask(mask_file)
         if mask.any():
