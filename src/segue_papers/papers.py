@@ -297,6 +297,16 @@ TABLES: tuple[Table, ...] = (
         remark="the figure shows a curve and no numbers; the paper's own choice is every 5 frames",
     ),
     _davis(
+        "stm",
+        "intermediate",
+        "Figure 6: with and without intermediate frames in memory, DAVIS 2017 val",
+        (TableRow("first and previous", options=(*NEVER, "--include-last")), every(5)),
+        model="stm",
+        strip="masks",
+        pace=True,
+        remark="the figure shows two frames of a video each, no numbers; `--sequence NAME` takes one",
+    ),
+    _davis(
         "stcn-report",
         "davis",
         "Tables 1 and 2: first frames of DAVIS 2017 val",

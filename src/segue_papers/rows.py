@@ -33,6 +33,7 @@ from segue_papers.asked import How
 from segue_papers.needs import folds_of, request_of, row_lacks, trained, training_of
 from segue_papers.papers import SOURCES, Truth
 from segue_papers.stcn_report import first_frame, with_first_frames
+from segue_papers.strips import Strip, draw_strips
 from segue_papers.tables import PACE, SPEED, Difference, Table, TableRow
 
 
@@ -296,9 +297,19 @@ class TableRun:
         else:
             yield from videos
 
+    def _draw_strips(self, evaluations: Mapping[str, Evaluation], kind: Strip) -> None:
+        folder = self.how.output / self.table.name / "strips"
+        try:
+            if draw_strips(evaluations, kind, folder):
+                self.remarks.append(f"frames on which rows differ most: {folder}")
+        except (SegueError, OSError) as error:
+            self.remarks.append(f"no strips: {error}")
+
     def _draw(self) -> None:
         """The distribution of a measure over all objects and frames, one line a row."""
         scored = [(done, done.evaluation) for done in self.rows if done.evaluation is not None]
+        if self.table.strip is not None and scored:
+            self._draw_strips({done.row.name: evaluation for done, evaluation in scored}, self.table.strip)
         if self.table.curve is None or not scored:
             return
         count = len(scored[0][1].sequences)

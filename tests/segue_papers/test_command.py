@@ -167,6 +167,21 @@ def test_which_frames_are_memory_makes_a_difference_and_a_image(
 
 
 @pytest.mark.usefixtures("workers_here")
+def test_frames_with_and_without_intermediate_memory_stand_one_above_the_other(
+    command: Command, davis: Path, tmp_path: Path
+) -> None:
+    order = ("reproduce", "stm", "intermediate", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
+    outcome = command(*order, "--run", "every-5-frames=--mem-every 1", "-o", "out")
+    assert [row[0] for row in table(outcome)] == ["", "first and previous", "every 5 frames"]
+    assert "frames on which rows differ most: out/intermediate/strips" in outcome.err
+    image = np.array(Image.open(tmp_path / "out/intermediate/strips/one.png"))
+    height, width = FRAMES.shape[1:3]
+    panel = round(height * 320 / width)
+    assert (image.shape[0], image.shape[1] % 324) == (3 * panel, 0)
+    assert image[:panel].any()
+
+
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize(
     ("name", "measure", "asked"),
     [
