@@ -372,6 +372,19 @@ TABLES: tuple[Table, ...] = (
         edition="ytvis2021",
         differences=(Difference("AP75", "MS-STS, R50", "SeqFormer, R50, trained here", 2.8),),
     ),
+    Table(
+        "ms-sts",
+        "attention",
+        "Attention maps: scale, aspect ratio, partial visibility, occlusion",
+        "ytvis",
+        {},
+        (TableRow("SeqFormer, R50", {}, "seqformer-r50"), _msstsvis("MS-STS, R50", "r50")),
+        model="msstsvis-r50",
+        subset="train",
+        shows_attention=True,
+        remark="the poster does not name its videos: those are taken whose annotations change most, or those "
+        "of --sequence; maps are of the last layer of the encoder, all scales together",
+    ),
     _ytvis(
         "parts",
         "Each part off, YouTube-VIS 2019 val, R50",

@@ -69,17 +69,17 @@ def _column(views: Mapping[str, FrameView], kind: Strip) -> Image:
     """The image of a frame, above that of each row with its name."""
     some = next(iter(views.values()))
     image = np.zeros((*some.truth.shape, 3), np.uint8) if some.image is None else some.image
-    panels = [_panel(image, "")]
+    panels = [panel(image, "")]
     for name, view in views.items():
         drawn = colour_errors(view) if kind == "errors" else overlay(image, view.result, ids=False)
-        panels.append(_panel(drawn, name))
+        panels.append(panel(drawn, name))
     return np.concatenate(panels)
 
 
-def _panel(image: Image, text: str) -> Image:
+def panel(image: Image, text: str) -> Image:
     """An image at the width of a strip, with a name in its corner."""
     height = max(round(image.shape[0] * WIDTH / image.shape[1]), 1)
-    panel = np.ascontiguousarray(cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA), np.uint8)
+    resized = np.ascontiguousarray(cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA), np.uint8)
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(panel, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, thickness, cv2.LINE_AA)
-    return panel
+        cv2.putText(resized, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, thickness, cv2.LINE_AA)
+    return resized

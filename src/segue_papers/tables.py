@@ -116,6 +116,8 @@ class Table:
         pace: speed is given in seconds a frame, as in the paper.
         differences: what the paper says of two rows.
         strip: what a strip of frames of each sequence shows, see :mod:`segue_papers.strips`; None draws none.
+        shows_attention: rows are not scored; it draws what their encoders attend to,
+            see :mod:`segue_papers.attention`.
     """
 
     paper: str
@@ -136,6 +138,7 @@ class Table:
     pace: bool = False
     differences: tuple[Difference, ...] = ()
     strip: Literal["masks", "errors"] | None = None
+    shows_attention: bool = False
 
     @property
     def runnable(self) -> tuple[TableRow, ...]:

@@ -171,7 +171,8 @@ def filled(outcome: Outcome) -> dict[str, list[str]]:
 
 
 def test_every_table_is_tried() -> None:
-    assert set(CASES) >= {f"{table.paper} {table.name}" for table in TABLES if table.paper != "stcn-report"}
+    others = {"ms-sts attention"}  # draws, and scores nothing: test_command.py
+    assert {*CASES, *others} == {f"{table.paper} {table.name}" for table in TABLES}
 
 
 @pytest.mark.parametrize("name", CASES)
