@@ -63,6 +63,13 @@ def _ablation(name: str, title: str, dataset: str, *, folds: bool) -> Table:
         _mustan("MUSTAN2, concatenation", "mustan2", BOTH, "--frm", "concat", folds=folds),
         _mustan("MUSTAN2, five frames", "mustan2", BOTH, "--frames", "5", folds=folds),
         _mustan("MUSTAN2, seven frames", "mustan2", BOTH, "--frames", "7", folds=folds),
+        *(
+            replace(
+                _mustan(f"MUSTAN2, three frames in training, {text} here", "mustan2", BOTH, folds=folds),
+                options=("--frames", count),
+            )
+            for text, count in (("five", "5"), ("seven", "7"))
+        ),
         _mustan("MUSTAN1, three frames", "mustan1", BOTH, folds=folds),
         _mustan("MUSTAN1 without refinement", "mustan1", BOTH, "--frm", "none", folds=folds),
         *(

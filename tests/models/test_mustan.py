@@ -166,6 +166,20 @@ def test_context_changes_as_many_scales_as_are_asked_for_from_the_coarsest(
     assert sizes[-1] == sum(parameter.numel() for parameter in build().parameters())
 
 
+def test_a_window_may_be_longer_than_in_training() -> None:
+    torch.manual_seed(0)
+    trained, built = two(3).eval(), two(5).eval()
+    built.load_state_dict(trained.state_dict())
+    trained.use_window(5)
+    assert (trained.offsets, trained.context) == (built.offsets, built.context)
+    window = torch.rand(1, 5, 3, 32, 40)
+    with torch.inference_mode():
+        torch.testing.assert_close(trained(window), built(window))
+    for frames, network in ((1, two()), (4, two()), (5, two(frm="none"))):
+        with pytest.raises(ValueError, match="window"):
+            network.use_window(frames)
+
+
 def decode_one(network: MUSTAN2) -> object:
     features = network.encode(torch.zeros(1, 3, 32, 32), "past")
     return network.decode(features, [features], None, (32, 32))

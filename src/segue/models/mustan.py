@@ -263,19 +263,43 @@ class MUSTAN2(WindowNetwork):
             raise ValueError(f"frames is {frames}; MUSTAN2 takes a past and a future, 3 or more")
         built = (frames, causal, frm, background, depth_channels, rlim, width, scales, len(WIDTHS) - 1)
         super().__init__(*built, share_encoders=share_encoders)
-        past, future = (self.current, self.current) if share_encoders else ("past", "future")
-        context_offsets = [offset for offset in self.offsets if offset]
-        self.older = len(context_offsets) // 2
-        self.context = tuple(
-            (offset, past if i < self.older else future) for i, offset in enumerate(context_offsets)
-        )
-        self.background = past if background else None
+        self._arrange_context()
+        self.background = self._sides[0] if background else None
         self.enc_cur = ResNet18(depth_channels=depth_channels, width=width)
         if frm != "none":
             if not share_encoders:
                 self.enc_past, self.enc_fut = ResNet18(width=width), ResNet18(width=width)
             widths = self.widths[self.plain_maps :]
             self.fuse = nn.ModuleList(FuseBlock(c, attention=frm == "attention") for c in widths)
+
+    @property
+    def _sides(self) -> tuple[str, str]:
+        """Roles of the frames on both sides of the current one."""
+        shared = self.options["share_encoders"]
+        return (self.current, self.current) if shared else ("past", "future")
+
+    def _arrange_context(self) -> None:
+        past, future = self._sides
+        context_offsets = [offset for offset in self.offsets if offset]
+        self.older = len(context_offsets) // 2
+        self.context = tuple(
+            (offset, past if i < self.older else future) for i, offset in enumerate(context_offsets)
+        )
+
+    def use_window(self, frames: int) -> None:
+        """Take windows of another length than in training: maps of one side are averaged, however many.
+
+        Args:
+            frames: frames of a window, odd and at least 3.
+
+        Raises:
+            ValueError: there is no such window, or the network looks at no other frames.
+        """
+        if frames < 3 or not self.context:
+            raise ValueError(f"a window of {frames} frames: MUSTAN2 takes 3 or more, with context")
+        self.offsets = window_offsets(frames, causal=bool(self.options["causal"]))
+        self.options["frames"] = frames
+        self._arrange_context()
 
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
         return getattr(self, ENCODERS[role])(normalise_planes(frames), depth)
