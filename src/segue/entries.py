@@ -290,6 +290,8 @@ class EventSettings:
             written.
         earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
         on_event: called with each :class:`segue.events.sink.Event` as it becomes known.
+        on_disk: called with what the disk does not take, ``events`` or ``images``, and why; or an empty text
+            where it does again.
         on_clip: called while clips of events are left to encode when all frames are written, see
             :class:`segue.events.snapshots.Snapshots`.
     """
@@ -303,6 +305,7 @@ class EventSettings:
     archive: Callable[[], Mapping[Path, Path]] = dict
     earlier: tuple[Path, ...] = ()
     on_event: Callable[[Any], None] | None = None
+    on_disk: Callable[[str, str], None] = lambda *_: None
     on_clip: Callable[[int, int], None] | None = None
 
 

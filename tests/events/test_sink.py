@@ -147,8 +147,12 @@ def test_what_a_live_run_has_told_stays_when_it_is_given_up(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["events.csv", "events.json"])
 def test_events_wait_while_the_disk_is_full(tmp_path: Path, name: str) -> None:
-    told = list[Event]()
-    with EventSink(tmp_path / name, live=True, on_event=told.append) as sink:
+    told, problems = list[Event](), list[str]()
+
+    def note(what: str, problem: str) -> None:
+        problems.append(f"{what}: {problem}")
+
+    with EventSink(tmp_path / name, live=True, on_event=told.append, on_disk=note) as sink:
         for t in range(3):
             sink.write(*big(t, {1: (5, 5, 20, 20)}))
         before = (tmp_path / name).read_bytes()
@@ -158,7 +162,10 @@ def test_events_wait_while_the_disk_is_full(tmp_path: Path, name: str) -> None:
             with pytest.warns(TableWarning, match="its events wait"):
                 sink.write(*big(5, {1: (5, 5, 20, 20), 2: (40, 40, 60, 60)}))
             assert (tmp_path / name).read_bytes() == before, "no part of an event"
-            assert len(told) == 1, "whoever is told finds its row"
+            assert [(event.event, event.object) for event in told] == [("enter", 1), ("enter", 2)], "at once"
+            assert len(problems) == 1
+            assert problems[0].startswith(f"events: {tmp_path / name}: cannot be written")
+    assert problems[1:] == ["events: "]
     assert [(row["event"], int(row["object"])) for row in read_events(tmp_path / name)] == [
         ("enter", 1),
         ("enter", 2),

@@ -221,16 +221,16 @@ def test_a_camera_that_waits_after_a_failure_goes_on_at_once_with_another_job(
 def test_a_camera_goes_on_after_a_disk_that_was_full_for_a_moment(
     camera: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
 ) -> None:
-    full, record = [True], writing.write_record
+    full, open_sinks = [True], writing.open_sinks
 
-    def write(*arguments: Any) -> None:
+    def open_if_room(*arguments: Any, **settings: Any) -> Any:
         if full.pop():
             full.append(False)
-            raise SinkError("job.json: cannot be written (the disk is full)")
+            raise SinkError("masks: cannot be written (the disk is full)")
         full.append(False)
-        record(*arguments)
+        return open_sinks(*arguments, **settings)
 
-    monkeypatch.setattr(writing, "write_record", write)
+    monkeypatch.setattr(writing, "open_sinks", open_if_room)
     jobs = read_cameras(two_cameras(tmp_path, camera, **options), tmp_path / "out")
     gate = Camera("gate", jobs["gate"], lambda *_: None, lambda _: None, patience=QUICK)
     before = threading.active_count()
@@ -260,7 +260,7 @@ def fails_at_an_event(patch: pytest.MonkeyPatch) -> None:
 
 def fails_at_its_outputs(patch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise SinkError("a record")
+        raise RuntimeError("a record")
 
     patch.setattr(writing, "write_record", fail)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from operator import itemgetter
@@ -68,7 +68,9 @@ class EventSink(SpooledSink):
         append: go on after the events that a live file has already.
         earlier: tables of earlier runs; objects that were there when a run was killed leave in this one.
         snapshots: takes an image and a clip of each event.
-        on_event: called with each event as soon as it is known.
+        on_event: called with each event as soon as it is known, also while the disk is full.
+        on_disk: called with ``events`` and why the table of a live run cannot be written, or nothing where it
+            can again.
         source: name of the source, for the events.
         at: tells the date and time of day of a moment of the source, or None.
         name: says what an object without a label is, from the best view of it so far; called at most once for
@@ -93,6 +95,7 @@ class EventSink(SpooledSink):
         notify: str | None = None,
         snapshots: Snapshots | None = None,
         on_event: Callable[[Event], None] | None = None,
+        on_disk: Callable[[str, str], None] = lambda *_: None,
         name: Name | None = None,
         source: str = "",
         at: Callable[[float], datetime | None] = lambda _: None,
@@ -105,8 +108,8 @@ class EventSink(SpooledSink):
         self._snapshots, self._on_event = snapshots, on_event
         self._source, self._at = source, at
         self._count = 0  # number of the last event
-        self._unsent = list[Event]()  # that are not in the table yet, as the disk is full
-        self._is_full = False  # and it was said
+        self._on_disk = on_disk
+        self._is_full = False  # events wait for room on the disk
         self._tried = 0.0  # when the table was written the last time, or could not be
         self._counts = ZoneCounts(self._events.zones)
         self._cut_off: dict[int, _CutOff] = {}  # objects that were there when an earlier run was killed
@@ -135,8 +138,9 @@ class EventSink(SpooledSink):
             self._file.discard()
             with writing(self._file.final):
                 self._table = EventTable(self._file.final, append=self._append)
+            self._save()
             self._end_earlier()
-        if self._unsent and time.monotonic() - self._tried >= RETRY_SECONDS:
+        if self._is_full and time.monotonic() - self._tried >= RETRY_SECONDS:
             self._save()
         if self._snapshots is not None and self._table is not None:
             self._note_deleted(self._snapshots, self._table)
@@ -185,12 +189,12 @@ class EventSink(SpooledSink):
         if self._table is None:
             super().close()
         else:
-            with writing(self._file.final):
-                self._finish()
-                self._save(last=True)
+            with writing(self._file.final), ExitStack() as rest:  # each also where another one fails
+                rest.callback(self._table.close)
                 if self._snapshots is not None:
-                    self._note_deleted(self._snapshots, self._table, last=True)
-                self._table.close()
+                    rest.callback(self._note_deleted, self._snapshots, self._table, last=True)
+                rest.callback(self._save, last=True)
+                self._finish()
             self._release()
         if self._notifier is not None and (left := self._notifier.close()):
             message = f"{left} of {self._notifier.total} events not delivered"
@@ -279,35 +283,34 @@ class EventSink(SpooledSink):
             event = replace(event, snapshot=image, clip=clip)
         if self._table is None:
             self._append_entry(json.dumps(asdict(event)).encode())
-            self._tell(event)
         else:
             self._table.add(asdict(event))
-            self._unsent.append(event)
-            self._save()
+            self._save()  # whoever hears of it finds its row, unless the disk is full
         self._counts.add(asdict(event))
-        if self._notifier is not None:  # an alarm does not wait for a disk
+        if self._on_event is not None:
+            self._on_event(event)
+        if self._notifier is not None:
             self._notifier.send(asdict(event))
 
     def _save(self, *, last: bool = False) -> None:
-        """Write the events that wait, and tell of them; on a full disk later, unless it is the last time."""
-        if self._table is None or not self._unsent:
+        """Write the events that wait; on a full disk later, unless it is the last time."""
+        if self._table is None:
             return
         self._tried = time.monotonic()
         try:
             with writing(self._file.final):
                 self._table.flush()
         except SinkError as error:
-            if last or len(self._unsent) > MAX_WAITING:
+            waiting = self._table.num_waiting
+            if last:
+                raise SinkError(f"{error}; {waiting} events are lost there") from None
+            if waiting > MAX_WAITING:
                 raise
             if not self._is_full:
-                warn_caller(f"{error}; its events wait", TableWarning)
+                warn_caller(f"{error}; its events wait, messages are sent", TableWarning)
+                self._on_disk("events", str(error))
             self._is_full = True
             return
+        if self._is_full:
+            self._on_disk("events", "")
         self._is_full = False
-        unsent, self._unsent = self._unsent, []
-        for event in unsent:  # its row is in the table before anybody hears of it
-            self._tell(event)
-
-    def _tell(self, event: Event) -> None:
-        if self._on_event is not None:
-            self._on_event(event)

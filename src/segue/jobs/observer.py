@@ -79,6 +79,14 @@ class Observer:
             event: what, to which object, where and when.
         """
 
+    def unwritten(self, what: str, problem: str) -> None:
+        """The disk takes nothing of what a live run writes, or takes it again; any thread may call it.
+
+        Args:
+            what: ``events`` or ``images``.
+            problem: why it is not written; empty where it is again.
+        """
+
     def messages(self, notifier: Notifier) -> None:
         """Events are sent to a receiver.
 

@@ -12,6 +12,7 @@ from segue.events.counts import ZoneCounts
 from segue.events.messages.home_assistant import HomeAssistant
 from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS, Notifier
 from segue.events.options import RULES
+from segue.events.sink import TableWarning
 from segue.events.table import Event
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
@@ -23,6 +24,7 @@ from segue.sessions.session import Passes
 from segue.sinks import Sink, open_sinks
 from segue.sinks.base import BackgroundSink
 from segue.sinks.rotation import RotatingSink, part_name
+from segue.utils.notices import warn_caller
 from segue.video.decoding.readers import ConnectionChange
 from segue.video.sources.span import parse_duration
 
@@ -89,8 +91,7 @@ class JobOutputs:
             left = notifier.close(seconds, self._observer.count, keep=endless)
         except KeyboardInterrupt:  # all else is complete
             left = notifier.undelivered
-        later = "; the next run with --append or --rotate sends them" if endless else ""
-        return f"{left} of {notifier.total} events not delivered{later}" if left else ""
+        return f"{left} of {notifier.total} events not delivered{_later(notifier, endless)}" if left else ""
 
     def stop(self) -> None:
         """Send no more messages; other zones and rules are too late now."""
@@ -143,6 +144,7 @@ class JobOutputs:
                 earlier=self._earlier(),
                 archive=self._archive,
                 on_event=partial(self._event, places.snapshots),
+                on_disk=self._observer.unwritten,
                 on_clip=self._encoding if alone else None,
             ),
         )
@@ -176,7 +178,12 @@ class JobOutputs:
 
     def _record(self, places: OutputPlaces, paths: dict[str, Path]) -> None:
         job = self._opened.job
-        write_record(job, places.record(job, paths), paths)
+        try:
+            write_record(job, places.record(job, paths), paths)
+        except SinkError as error:
+            if not self._opened.source.endless:
+                raise
+            warn_caller(f"{error}; the run goes on without", TableWarning)  # on a full disk, for its alarms
 
     def _event(self, images: Path | None, event: Event) -> None:
         self.counts.add(asdict(event))
@@ -190,6 +197,15 @@ class JobOutputs:
         if not done:
             self._observer.begin("clips", total)
         self._observer.count(done)
+
+
+def _later(notifier: Notifier, endless: bool) -> str:
+    """What becomes of messages that have not arrived."""
+    if not endless:
+        return ""
+    if notifier.num_unsaved:
+        return f"; {notifier.problem}"
+    return "; the next run with --append or --rotate sends them"
 
 
 def _check(opened: Run) -> None:
