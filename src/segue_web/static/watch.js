@@ -359,7 +359,11 @@ async function showHealth() {
       make("tr", {}, [
         make("th", { textContent: name, scope: "row" }),
         make("td", {}, [
-          make("span", { className: `status ${state.status}`, textContent: word(state), title: state.disk_problem || state.error }),
+          make("span", {
+            className: `status ${state.status}`,
+            textContent: word(state),
+            title: state.disk_problem || state.error,
+          }),
         ]),
         ...COLUMNS.map(([, of]) => make("td", { textContent: of(state) })),
       ]),
