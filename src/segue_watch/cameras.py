@@ -23,7 +23,7 @@ import torch
 from segue.entries import EventSettings
 from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
 from segue.events.archive import EventArchive
-from segue.events.messages.notify import Notifier
+from segue.events.messages.targets import Messages
 from segue.events.options import RULES
 from segue.events.retention import DiskUse, Retention, days_left, disk_use
 from segue.events.snapshots import KEEP_SECONDS
@@ -94,7 +94,7 @@ class Camera(Observer):
         self._frames = self._events = self._reconnects = self._restarts = 0
         self._dropped = self._damaged = 0  # by runs that have ended
         self._source: Source | None = None
-        self._notifier: Notifier | None = None
+        self._messages: Messages | None = None
         self._unwritten: dict[str, str] = {}  # what the disk does not take, and why
         self._times: deque[float] = deque(maxlen=RATE_FRAMES)
         self._last: tuple[Frame, Segmentation] | None = None
@@ -157,19 +157,19 @@ class Camera(Observer):
     @property
     def undelivered(self) -> int:
         """Messages about events that have not arrived."""
-        return 0 if self._notifier is None else self._notifier.undelivered
+        return 0 if self._messages is None else self._messages.undelivered
 
     @property
     def num_unsaved(self) -> int:
         """Messages that have not arrived, and that wait in memory alone."""
-        return 0 if self._notifier is None else self._notifier.num_unsaved
+        return 0 if self._messages is None else self._messages.num_unsaved
 
     @property
     def disk_problem(self) -> str:
         """What the disk does not take, and why; empty where it takes all."""
         problems = [f"{what} wait: {problem}" for what, problem in [*self._unwritten.items()] if problem]
-        if self._notifier is not None and self._notifier.problem:
-            problems.append(self._notifier.problem)
+        if self._messages is not None and self._messages.problem:
+            problems.append(self._messages.problem)
         return redact("; ".join(problems))
 
     @property
@@ -345,8 +345,8 @@ class Camera(Observer):
     def notice(self, text: str) -> None:
         self._tell(self.name, text)
 
-    def messages(self, notifier: Notifier) -> None:
-        self._notifier = notifier
+    def messages(self, messages: Messages) -> None:
+        self._messages = messages
 
     def unwritten(self, what: str, problem: str) -> None:
         self._unwritten[what] = problem

@@ -44,6 +44,7 @@ class Listener(ThreadingHTTPServer):
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.received: list[dict[str, Any]] = []
+        self.paths: list[str] = []
         self.statuses = [204]
         self.refuses = ""
         self.delays: list[float] = []
@@ -71,6 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         assert self.headers["Content-Type"] == "application/json"
         self.server.received.append(message)
+        self.server.paths.append(self.path)
         statuses = self.server.statuses
         status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
         if message["event"] == self.server.refuses:

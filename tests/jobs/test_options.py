@@ -30,6 +30,7 @@ EVENTS = {
     "loiter",
     "home_assistant",
     "notify",
+    "only",
     "name_events",
     "snapshots",
     "keep",

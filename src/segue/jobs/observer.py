@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from segue.events.messages.notify import Notifier
+    from segue.events.messages.targets import Messages
     from segue.events.table import Event
     from segue.events.zones import Zone
     from segue.types import Frame, Segmentation
@@ -87,11 +87,11 @@ class Observer:
             problem: why it is not written; empty where it is again.
         """
 
-    def messages(self, notifier: Notifier) -> None:
-        """Events are sent to a receiver.
+    def messages(self, messages: Messages) -> None:
+        """Events are sent to receivers.
 
         Args:
-            notifier: sends them, and knows how many have not arrived.
+            messages: sends them, and knows how many have not arrived.
         """
 
     def connection(self, change: ConnectionChange) -> None:

@@ -177,8 +177,8 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     try:
         with interrupt_on_signals(), outputs.sink as sink:
             observer.ready(source, opened.events.zones)
-            if outputs.notifier is not None:
-                observer.messages(outputs.notifier)
+            if outputs.messages is not None:
+                observer.messages(outputs.messages)
             source.on_change(outputs.connection)
             loop = FrameRun(opened, sink, states, report)
             if passes is not None:

@@ -170,7 +170,7 @@ class Notifier:
 
     def stop(self) -> None:
         """Send nothing more; what waits in a file stays there for the next run."""
-        self._end_by(time.monotonic())
+        self.end_by(time.monotonic())
 
     def close(
         self,
@@ -189,14 +189,20 @@ class Notifier:
         Returns:
             The number of messages that have not arrived.
         """
-        self._keep = keep
-        self._end_by(time.monotonic() + limit)
+        self.end_by(time.monotonic() + limit, keep=keep)
         while self._thread.is_alive() and (self._ends or 0.0) + GOODBYE > time.monotonic():
             report(self._delivered)
             self._thread.join(0.1)
         return self.undelivered
 
-    def _end_by(self, moment: float) -> None:
+    def end_by(self, moment: float, *, keep: bool = True) -> None:
+        """End at a moment, or as soon as all has arrived, without waiting for it; see :meth:`close`.
+
+        Args:
+            moment: seconds of ``time.monotonic()``.
+            keep: leave what has not arrived in its file for the next run.
+        """
+        self._keep = keep
         with self._changed:
             self._ends, self._failures, self._refused_until = moment, 0, 0.0
             self._changed.notify_all()
