@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -455,23 +454,6 @@ def test_a_review_is_undone_and_ends_with_a_new_mask(project: Project) -> None:
     project.close()
 
 
-def test_a_project_of_an_earlier_segue_gets_the_columns_that_it_lacks(project: Project) -> None:
-    number = new(project)
-    give(project, 3, number, plane(2))
-    project.close()
-    with sqlite3.connect(project.folder / "project.db") as database:
-        database.execute("DROP TABLE label_schema")
-        database.execute("ALTER TABLE objects DROP COLUMN frame_attributes")
-        database.execute("ALTER TABLE marks DROP COLUMN reviewed")
-    database.close()
-    again = Project(project.folder, VIDEO, SIZE)
-    with again.change("review"):
-        assert again.set_reviewed(number, [3], True) == 1
-    assert again.marks(3)[number] == FrameAnnotation("given", 1.0, 80, True)
-    assert again.objects()[0]["frame_attributes"] == {}
-    again.close()
-
-
 def test_every_change_stands_with_its_person(project: Project) -> None:
     number = new(project)
     with acting("Ann"):
@@ -524,20 +506,6 @@ def test_comments_are_resolved_undone_and_follow_their_object(project: Project) 
     assert [row["text"] for row in project.comments()] == ["too large", "is this a dog?", "blurred"]
     with pytest.raises(ConflictError, match="gone"), project.change("resolved comment"):
         project.resolve_comment(77, True)
-
-
-def test_a_project_of_an_earlier_segue_knows_no_people(project: Project) -> None:
-    give(project, 3, new(project), plane(2))
-    project.close()
-    with closing(sqlite3.connect(project.folder / "project.db")) as database:
-        for table, column in (("marks", "user"), ("marks", "reviewer"), ("history", "user")):
-            database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        database.execute("DROP TABLE comments")
-    assert Store.people_of(project.folder) == []
-    project = Project(project.folder, VIDEO, SIZE)
-    assert project.people() == []
-    assert project.undo() is not None
-    assert project.comments() == []
 
 
 def test_a_correction_keeps_the_mask_that_each_side_agrees_with_until_that_is_tracked(
