@@ -63,12 +63,17 @@ def _add_notes(database: sqlite3.Connection) -> None:
         database.execute("INSERT OR IGNORE INTO meta VALUES (?, 'null')", (key,))
 
 
+def _add_time(database: sqlite3.Connection) -> None:
+    _add_columns(database, "history", time="REAL")  # seconds since 1970
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _begin,
     _add_schema_and_review,
     _add_people,
     _add_replaced_masks,
     _add_notes,
+    _add_time,
 )
 """What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
 

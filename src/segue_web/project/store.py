@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import time
 from typing import Any, NamedTuple, cast
 
 from filelock import FileLock, Timeout
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 from segue.errors import SegueError, SinkError
 from segue.utils.files import make_private, replacing, writing
 from segue_web.project.migrations import WITH_PEOPLE, WITH_REVIEW, migrate, stored_version, tables
+from segue_web.project.newest import newest_changes
 from segue_web.project.source import SourceRecord, check_source, source_record
 from segue_web.server.conflicts import ConflictError, LastChange
 
@@ -224,10 +226,9 @@ class Store:
         entries = {name: None if row is None else int(row["id"]) for name, row in rows.items()}
         return {**labels, "users": users, "entries": entries}
 
-    def changes(self, count: int = 100) -> list[Row]:
-        """The newest steps of the history, the newest first: label, user, and whether it is undone."""
-        sql = "SELECT label, user, undone FROM history ORDER BY id DESC LIMIT ?"
-        return [dict(row) | {"undone": bool(row["undone"])} for row in self._db.execute(sql, (count,))]
+    def changes(self) -> list[Row]:
+        """The newest steps of the history; see :func:`segue_web.project.newest.newest_changes`."""
+        return newest_changes(self._db)
 
     def people(self) -> list[Row]:
         """Who has done what: user, frames with masks of theirs, frames they reviewed, and comments."""
@@ -276,6 +277,7 @@ class Store:
                 old = entry - HISTORY
                 self._db.execute("DELETE FROM history WHERE id<=?", (old,))
                 self._db.execute("DELETE FROM steps WHERE entry<=?", (old,))
+            self._db.execute("UPDATE history SET time=? WHERE id=?", (time(), entry))
             self._entry = entry
             yield changed
 

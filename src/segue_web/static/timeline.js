@@ -2,6 +2,7 @@
 
 import { element } from "./dom.js";
 import { along } from "./paint.js";
+import { remarksOn } from "./people.js";
 import { go } from "./playback.js";
 import { frameAtShare, hiddenPixels, namedFrames, pixelOf, rangeFrom, scrolledTo, zoomed } from "./scale.js";
 import { MUCH, state } from "./state.js";
@@ -61,7 +62,7 @@ class Timeline {
     }
     const item = event.offsetX < this.names ? this.objectAt(event) : undefined;
     canvas.style.cursor = item ? "pointer" : "";
-    canvas.title = item?.name ?? this.attributesAt(event);
+    canvas.title = [this.remarksAt(event), item?.name ?? this.attributesAt(event)].filter(Boolean).join("\n");
   }
 
   objectAt(/** @type {MouseEvent} */ event) {
@@ -81,6 +82,21 @@ class Timeline {
           .map((frame) => `${name}: ${points[frame] || "none"}, from frame ${frame} on`),
       )
       .join("\n");
+  }
+
+  /** What open comments say whose mark is under the pointer. */
+  remarksAt(/** @type {MouseEvent} */ event) {
+    const object = this.objectAt(event)?.id ?? null;
+    if (object === null && event.offsetY >= HEAD) return "";
+    return remarksOn(state.comments, object)
+      .filter(({ frame }) => Math.abs(this.remarkX(frame) - event.offsetX) <= 7)
+      .map(({ user, text }) => `${user || "No name"}: ${text}`)
+      .join("\n");
+  }
+
+  /** Where the mark of a comment is; that of an object on all frames is beside its name. */
+  remarkX(/** @type {number | null} */ frame) {
+    return frame === null ? this.names - 8 : this.x(frame);
   }
 
   frameAt(/** @type {MouseEvent} */ event) {
@@ -180,7 +196,7 @@ class Timeline {
     canvas.setAttribute("aria-valuenow", String(state.frame));
     canvas.setAttribute("aria-valuetext", `frame ${state.frame} of ${state.video.frames}`);
     const style = getComputedStyle(document.documentElement);
-    const [line, quiet, accent, track, text, panel, shade, sign] = [
+    const [line, quiet, accent, track, text, panel, shade, sign, remark] = [
       "line",
       "quiet",
       "accent",
@@ -189,16 +205,18 @@ class Timeline {
       "panel",
       "shade",
       "warn",
+      "good",
     ].map((name) => style.getPropertyValue(`--${name}`));
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.clearRect(0, 0, width, height);
     state.listed.forEach(([, item], i) => {
       const top = HEAD + i * ROW - box.scrollTop;
-      if (top > HEAD - ROW && top < height) this.row(item, top, { track, text, quiet, sign });
+      if (top > HEAD - ROW && top < height) this.row(item, top, { track, text, quiet, sign, remark, panel });
     });
     context.fillStyle = panel;
     context.fillRect(0, 0, width, HEAD);
     this.ruler(line, quiet, height);
+    this.remarks(null, HEAD - 9, remark, panel);
     this.drawRange(shade, height);
     const x = this.x(state.frame);
     if (x < this.names - 1) return;
@@ -226,11 +244,33 @@ class Timeline {
     }
   }
 
+  /** Mark the open comments on an object, or on no object. */
+  remarks(
+    /** @type {number | null} */ object,
+    /** @type {number} */ top,
+    /** @type {string} */ colour,
+    /** @type {string} */ rim,
+  ) {
+    const { context } = this;
+    for (const { frame } of remarksOn(state.comments, object)) {
+      const x = this.remarkX(frame);
+      if (frame !== null && (x < this.names || x > this.width)) continue;
+      context.beginPath();
+      context.roundRect(x - 5, top, 10, 8, [4, 4, 4, 0]);
+      context.fillStyle = colour;
+      context.fill();
+      context.lineWidth = 1;
+      context.strokeStyle = rim;
+      context.stroke();
+    }
+  }
+
   row(
     /** @type {TrackedObject} */ item,
     /** @type {number} */ top,
-    /** @type {Record<"track" | "text" | "quiet" | "sign", string>} */ { track, text, quiet, sign },
+    /** @type {Record<"track" | "text" | "quiet" | "sign" | "remark" | "panel", string>} */ colours,
   ) {
+    const { track, text, quiet, sign, remark, panel } = colours;
     const { context } = this;
     const full = ROW - 6;
     const chosen = item.id === state.object;
@@ -304,6 +344,7 @@ class Timeline {
       context.fill();
     }
     context.restore();
+    this.remarks(item.id, top + 6, remark, panel);
   }
 
   /** The name of a row, cut where it is too long. */

@@ -106,6 +106,7 @@ def test_a_project_of_an_older_segue_opens_with_all_that_it_holds(day: str, tmp_
     assert project.comments() == []
     assert project.noted("queue") is None
 
+    assert [row["time"] for row in project.changes()] == [None]
     assert project.undo() is not None
     assert project.marks(2)[1].score == 0.5
     assert project.marks(2)[1].agreement is None

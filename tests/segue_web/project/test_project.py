@@ -13,7 +13,7 @@ import pytest
 
 from segue.errors import PromptError, SegueError, SinkError, SourceError
 from segue.labels.labels import held_at
-from segue.labels.schema import schema_of
+from segue.labels.schema import LabelSchema, schema_of
 from segue_web.project.colours import colour_of
 from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
 from segue_web.project.store import Store, acting
@@ -452,6 +452,38 @@ def test_a_review_is_undone_and_ends_with_a_new_mask(project: Project) -> None:
         project.undo()
     assert [mark.reviewed for mark in project.marks_of(number).values()] == [False, False]
     project.close()
+
+
+def test_the_newest_changes_name_objects_frames_and_time(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue_web.project.store.time", lambda: 1_790_000_000.5)
+    one, two = new(project), new(project)
+    give(project, 3, one, plane(2))
+    with project.change("tracking"):
+        for frame in range(4, 8):
+            project.put(frame, {number: (plane(2), FrameAnnotation("tracked")) for number in (one, two)})
+    with project.change("comment"):
+        project.add_comment("too large", two, 5)
+    with project.change("label schema"):
+        project.set_schema(LabelSchema().with_classes(["koi"]))
+    with project.change("removal of an object"):
+        project.remove_object(one)
+
+    def told() -> list[tuple[str, list[str], tuple[int, int] | None]]:
+        assert {row["time"] for row in project.changes()} == {1_790_000_000.5}
+        return [(row["label"], row["objects"], row["frames"]) for row in project.changes()][:5]
+
+    assert told() == [
+        ("removal of an object", ["Object 1"], (3, 7)),
+        ("label schema", [], None),
+        ("comment", ["Object 2"], (5, 5)),
+        ("tracking", ["Object 1", "Object 2"], (4, 7)),
+        ("click", ["Object 1"], (3, 3)),
+    ]
+    project.undo()
+    assert told()[0] == ("removal of an object", ["Object 1"], (3, 7))
+    assert project.changes()[0]["undone"]
 
 
 def test_every_change_stands_with_its_person(project: Project) -> None:
