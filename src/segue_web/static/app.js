@@ -135,18 +135,8 @@ function begin(/** @type {Hello} */ known) {
 
 /** Tell the person at a second browser by which name the first one knows them. */
 function greetGuest() {
-  const button = make("button", {
-    textContent: "Give your name",
-    onclick: () => {
-      box.remove();
-      void peopleDialog();
-    },
-  });
-  const box = notice(
-    `Another browser works on this project, too. Your changes stand with the name ${state.user}.`,
-    "",
-    [button],
-  );
+  const button = make("button", { textContent: "Give your name", onclick: () => void peopleDialog() });
+  notice(`Another browser works on this project, too. Your changes stand with the name ${state.user}.`, "", [button]);
 }
 
 function onEvent(/** @type {ServerEvent} */ event) {

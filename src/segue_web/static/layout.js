@@ -1,6 +1,6 @@
 // Room for the image: the panels at the side and the timeline are dragged and folded, which is remembered.
 
-import { all, element } from "./dom.js";
+import { all, element, placeNotices } from "./dom.js";
 import { remember } from "./link.js";
 import { state } from "./state.js";
 import { view } from "./view.js";
@@ -55,6 +55,7 @@ export function layOut() {
     edge.setAttribute("aria-valuenow", String(folded ? 0 : size));
     edge.setAttribute("aria-valuemax", String(Math.round(EDGES[name].most())));
   }
+  placeNotices();
   const first = !shown;
   shown = text;
   if (!first || wanted.some(({ folded }) => folded)) view.resize(true);
@@ -110,7 +111,10 @@ for (const node of all(".edge")) {
     event.stopPropagation();
   };
 }
-addEventListener("resize", layOut);
+addEventListener("resize", () => {
+  layOut();
+  placeNotices();
+});
 state.listeners.add(() => {
   if (state.mode !== "loading") layOut();
 });
