@@ -13,6 +13,9 @@ const HEAD = 18;
 const NAMES = 132;
 const NARROW_NAMES = 72;
 
+/** How high so many rows are, in pixels. */
+export const timelineHeight = (/** @type {number} */ rows) => HEAD + rows * ROW;
+
 /** @typedef {import("./state.js").TrackedObject} TrackedObject */
 
 class Timeline {
@@ -170,9 +173,8 @@ class Timeline {
   /** Take the size of the window: the space has that of all rows and frames. */
   layOut() {
     const { canvas, box } = this;
-    const rows = HEAD + state.listed.length * ROW;
     const space = element("timeline-space");
-    space.style.height = `${rows}px`;
+    space.style.height = `${timelineHeight(state.listed.length)}px`;
     [this.width, this.height] = [box.clientWidth, box.clientHeight];
     this.names = this.width < 700 ? NARROW_NAMES : NAMES;
     const [before, hidden] = hiddenPixels(this.range, state.video.frames, this.room);
@@ -209,9 +211,9 @@ class Timeline {
     ].map((name) => style.getPropertyValue(`--${name}`));
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.clearRect(0, 0, width, height);
-    state.listed.forEach(([, item], i) => {
+    state.listed.forEach(([number, item], i) => {
       const top = HEAD + i * ROW - box.scrollTop;
-      if (top > HEAD - ROW && top < height) this.row(item, top, { track, text, quiet, sign, remark, panel });
+      if (top > HEAD - ROW && top < height) this.row(number, item, top, { track, text, quiet, sign, remark, panel });
     });
     context.fillStyle = panel;
     context.fillRect(0, 0, width, HEAD);
@@ -266,6 +268,7 @@ class Timeline {
   }
 
   row(
+    /** @type {number} */ number,
     /** @type {TrackedObject} */ item,
     /** @type {number} */ top,
     /** @type {Record<"track" | "text" | "quiet" | "sign" | "remark" | "panel", string>} */ colours,
@@ -274,7 +277,7 @@ class Timeline {
     const { context } = this;
     const full = ROW - 6;
     const chosen = item.id === state.object;
-    this.name(item, top + 3 + full / 2, chosen ? text : quiet);
+    this.name(number, item, top + 3 + full / 2, chosen ? text : quiet);
     context.save();
     context.beginPath();
     context.rect(this.names, top, this.width - this.names, ROW);
@@ -347,8 +350,13 @@ class Timeline {
     this.remarks(item.id, top + 6, remark, panel);
   }
 
-  /** The name of a row, cut where it is too long. */
-  name(/** @type {TrackedObject} */ item, /** @type {number} */ middle, /** @type {string} */ colour) {
+  /** The number and name of a row, cut where it is too long. */
+  name(
+    /** @type {number} */ number,
+    /** @type {TrackedObject} */ item,
+    /** @type {number} */ middle,
+    /** @type {string} */ colour,
+  ) {
     const { context } = this;
     const room = this.names - 24;
     context.fillStyle = item.colour;
@@ -357,7 +365,7 @@ class Timeline {
     context.textBaseline = "middle";
     context.textAlign = "left";
     context.fillStyle = colour;
-    let shown = item.name;
+    let shown = `${number} ${item.name}`;
     while (shown.length > 1 && context.measureText(shown).width > room)
       shown = `${shown.slice(0, shown.endsWith("…") ? -2 : -1)}…`;
     context.fillText(shown, 16, middle);
