@@ -63,7 +63,7 @@ FILMS = {
     ),
     "film_names": ("preview/store-aisle-detection.gif", "segue instances {} --format overlay -o names"),
 }
-"""Videos of https://github.com/intel-iot-devkit/sample-videos (Intel, CC BY 4.0), and what makes their clips."""
+"""Videos of https://github.com/intel-iot-devkit/sample-videos (Intel, CC BY 4.0), with their commands."""
 
 JOBS = ("film_track", "film_moves", "film_names")
 """The jobs of the clip of the README."""

@@ -59,7 +59,8 @@ def test_a_background_whose_light_goes_and_comes_back_is_the_same_to_the_byte() 
         background.apply_gain((gain,) * 3)
     for _ in range(10):
         background.update(scene)
-    assert before is not None and background.scene is not None
+    assert before is not None
+    assert background.scene is not None
     assert np.array_equal(background.scene.planes[:18], before.planes[:18])
 
 
@@ -74,7 +75,8 @@ def test_a_saved_background_goes_on_in_the_light_of_now() -> None:
         each.apply_gain((0.9, 0.9, 0.9))
         for _ in range(9):
             each.update(dimmed(scene, 0.81))
-    assert other.scene is not None and background.scene is not None
+    assert other.scene is not None
+    assert background.scene is not None
     assert np.array_equal(other.scene.planes, background.scene.planes)
 
 
