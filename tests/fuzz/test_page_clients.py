@@ -530,7 +530,19 @@ RARE = frozenset({"open", "export_all", "remove", "merge", "lock", "use_prompter
 """Chosen less often: they end what others begin."""
 
 STEPS = frozenset(
-    {"click", "candidate", "scribble", "stroke", "forget", "clean", "reshape", "paste", "spread", "merge", "split"}
+    {
+        "click",
+        "candidate",
+        "scribble",
+        "stroke",
+        "forget",
+        "clean",
+        "reshape",
+        "paste",
+        "spread",
+        "merge",
+        "split",
+    }
     | {
         "object",
         "frame_attributes",

@@ -95,6 +95,7 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
         ),
         short_side=side,
         without=options.without,
+        stages=options.stages,
         follow_camera=follow,
         warm_up=options.warm_up,
     )

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, Unpack, cast, overload
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
@@ -31,7 +31,7 @@ from segue.inference.threads import limit_threads_to_idle_cores
 from segue.registry import NetworkTask
 from segue.utils.allocation import apart_from_heap, release_freed_memory
 from segue.utils.inputs import kind_of
-from segue.weights.available import entry_for
+from segue.weights.available import entry_for, name_of_class
 from segue.weights.identity import network_digest
 from segue.weights.loading import (
     kept_networks,
@@ -192,113 +192,73 @@ def prepare(
         return _shared(key, lambda: _prepared(module, place, fast, forms, None, digest))
 
 
+class Unprepared(TypedDict, total=False):
+    """Arguments of :func:`load` for a network that is not prepared."""
+
+    device: None
+    fast: None
+
+
+# The classes of the catalogue by name, for type checkers; a network of any package is loaded by its class.
 @overload
 def load(
-    name: Literal["stcn-lite", "stcn-lite-free"],
-    weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
+    name: Literal["stcn-lite", "stcn-lite-free"], weights: WeightPath | None = None, **how: Unpack[Unprepared]
 ) -> STCNLite: ...
 @overload
-def load(
-    name: Literal["stcn"],
-    weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
-) -> STCN: ...
+def load(name: Literal["stcn"], weights: WeightPath | None = None, **how: Unpack[Unprepared]) -> STCN: ...
+@overload
+def load(name: Literal["stm"], weights: WeightPath | None = None, **how: Unpack[Unprepared]) -> STM: ...
 @overload
 def load(
-    name: Literal["stm"],
-    weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
-) -> STM: ...
-@overload
-def load(
-    name: Literal["xmem", "xmem-no-sensory"],
-    weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
+    name: Literal["xmem", "xmem-no-sensory"], weights: WeightPath | None = None, **how: Unpack[Unprepared]
 ) -> XMem: ...
 @overload
 def load(
-    name: Literal["cutie", "cutie-small"],
-    weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
+    name: Literal["cutie", "cutie-small"], weights: WeightPath | None = None, **how: Unpack[Unprepared]
 ) -> Cutie: ...
 @overload
 def load(
     name: Literal["sam2-tiny", "sam2-small", "sam2-base+", "sam2-large"],
     weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
+    **how: Unpack[Unprepared],
 ) -> SAM2: ...
 @overload
 def load(
-    name: Literal["mustan-lite"],
-    weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
+    name: Literal["mustan-lite"], weights: WeightPath | None = None, **how: Unpack[Unprepared]
 ) -> MustanLite: ...
 @overload
 def load(
-    name: Literal["mustan1"],
-    weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
+    name: Literal["mustan1"], weights: WeightPath | None = None, **how: Unpack[Unprepared]
 ) -> MUSTAN1: ...
 @overload
 def load(
-    name: Literal["mustan2"],
-    weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
+    name: Literal["mustan2"], weights: WeightPath | None = None, **how: Unpack[Unprepared]
 ) -> MUSTAN2: ...
 @overload
 def load(
-    name: Literal["hofam", "stam"],
-    weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
+    name: Literal["hofam", "stam"], weights: WeightPath | None = None, **how: Unpack[Unprepared]
 ) -> HOFAM: ...
 @overload
 def load(
-    name: Literal["fgsegnet"],
-    weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
+    name: Literal["fgsegnet"], weights: WeightPath | None = None, **how: Unpack[Unprepared]
 ) -> FgSegNetV2: ...
 @overload
 def load(
-    name: Literal["msstsvis-lite"],
-    weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
+    name: Literal["msstsvis-lite"], weights: WeightPath | None = None, **how: Unpack[Unprepared]
 ) -> MSSTSVISLite: ...
 @overload
 def load(
     name: Literal["segue-prompt", "segue-prompt-free"],
     weights: WeightPath | None = None,
-    *,
-    device: None = None,
-    fast: None = None,
+    **how: Unpack[Unprepared],
 ) -> SeguePrompt: ...
 @overload
+def load(name: type[Network], weights: WeightPath | None = None, **how: Unpack[Unprepared]) -> Network: ...
+@overload
+def load(name: str, weights: WeightPath | None = None, **how: Unpack[Unprepared]) -> Any: ...
+@overload
 def load(
-    name: str,
+    name: str | type[nn.Module],
     weights: WeightPath | None = None,
     *,
     device: str | int | torch.device,
@@ -306,12 +266,10 @@ def load(
 ) -> Prepared[Any]: ...
 @overload
 def load(
-    name: str, weights: WeightPath | None = None, *, device: None = None, fast: bool
+    name: str | type[nn.Module], weights: WeightPath | None = None, *, device: None = None, fast: bool
 ) -> Prepared[Any]: ...
-@overload
-def load(name: str, weights: WeightPath | None = None, *, device: None = None, fast: None = None) -> Any: ...
 def load(
-    name: str,
+    name: str | type[Any],
     weights: WeightPath | None = None,
     *,
     device: str | int | torch.device | None = None,
@@ -320,7 +278,8 @@ def load(
     """A network in evaluation mode on the CPU; or, with a device or precision, one that sessions share.
 
     Args:
-        name: its name, such as ``stcn-lite``; `segue weights list` shows all.
+        name: its name, such as ``stcn-lite``; `segue weights list` shows all. Or its class, such as
+            :class:`segue.models.STCN`: the first network of that class in the registry.
         weights: weight file, converted or official, or a folder of :func:`segue.save_pretrained`; by default
             the one that comes with segue or that `segue weights get` made. Methods without weights take none.
         device: prepare the network for inference on this device, such as ``cpu``, ``cuda`` or ``auto``.
@@ -341,6 +300,7 @@ def load(
         >>> shared = segue.load("stcn-lite", device="cpu")
         >>> sessions = [segue.TrackSession(shared) for _ in range(10)]
     """
+    name = name_of_class(name) if isinstance(name, type) else name
     if device is not None or fast is not None:
         return prepare(name, weights, device=device, fast=bool(fast))
     return kept_or_read(name, weights)
