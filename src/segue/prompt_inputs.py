@@ -728,13 +728,13 @@ def fit_mask(
                 return resize_mask(np.ascontiguousarray(np.rot90(mask, turns)), size)
             raise PromptError(
                 f"{sizes}: metadata of the source turn its images by {_DEGREES[turns % 4]}, and the mask is "
-                "not turned; use --fit (fit=True) to turn the mask, too"
+                "not turned; use fit=True to turn the mask, too"
             )
         raise PromptError(
             f"{sizes}: another shape, so that it is of another image or a part; draw it on the frame"
         )
     if not fit:
-        raise PromptError(f"{sizes}; use --fit (fit=True) to resize the mask")
+        raise PromptError(f"{sizes}; use fit=True to resize the mask")
     return resize_mask(mask, size)
 
 

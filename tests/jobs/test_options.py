@@ -31,6 +31,7 @@ EVENTS = {
     "loiter",
     "home_assistant",
     "notify",
+    "only",
     "name_events",
     "snapshots",
     "keep",

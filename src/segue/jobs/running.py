@@ -159,8 +159,8 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     with _interruptible(opened, observer, outputs, cancel, saves=states is not None):
         with interrupt_on_signals(), outputs.sink as sink:
             observer.ready(opened.source, opened.events.zones)
-            if outputs.notifier is not None:
-                observer.messages(outputs.notifier)
+            if outputs.messages is not None:
+                observer.messages(outputs.messages)
             opened.source.on_change(outputs.connection)
             loop = FrameRun(opened, sink, states, report)
             if passes is not None:
@@ -215,6 +215,10 @@ def _interruptible(
             if path.is_file():  # what shows the frames so far is complete; masks are continued
                 observer.written(name, path)
         raise _ended(cancel, _hint(opened, outputs.paths.get("png"), saves)) from None
+    except Exception:
+        if opened.source.endless:  # as on a full disk; messages do not need it
+            outputs.deliver()
+        raise
     finally:
         opened.source.on_change(observer.connection)  # and the source what the run has opened
         outputs.stop()

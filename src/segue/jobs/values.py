@@ -22,7 +22,7 @@ from pydantic import (
 
 from segue.errors import ArgumentError, PromptError
 from segue.events.options import EventOptions
-from segue.options import FilePath, OptionModel, RuntimeObject, Text, option
+from segue.options import FilePath, OptionModel, RuntimeObject, Text, by_commas, option
 from segue.prompt_inputs import PROMPT_FORMS
 from segue.types import (
     AnyPrompt,
@@ -60,14 +60,6 @@ def setting_of(text: str) -> SettingValue:
     except ValueError:
         return text
     return value if value is None or isinstance(value, (bool, int, float)) else text
-
-
-def by_commas(value: object) -> object:
-    """The parts between commas of a text, or of the texts in a list, each once; other values as they are."""
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        return value
-    return tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
 
 
 def _as_names(value: object) -> object:

@@ -70,15 +70,8 @@ export function until(/** @type {Element} */ box, /** @type {() => boolean} */ i
 /** Say what was done, with a button that takes it back until something else is changed. */
 function undoable(/** @type {string} */ text) {
   const { revision } = state;
-  const button = make("button", {
-    textContent: "Undo",
-    onclick: () => {
-      box.remove();
-      void undo("undo");
-    },
-  });
-  const box = notice(text, "", [button]);
-  until(box, () => state.revision !== revision);
+  const button = make("button", { textContent: "Undo", onclick: () => void undo("undo") });
+  until(notice(text, "", [button]), () => state.revision !== revision);
 }
 
 const pixels = (/** @type {number} */ count) => (count === 1 ? "1 pixel" : `${count.toLocaleString("en")} pixels`);

@@ -234,13 +234,11 @@ class Tools {
       const again = make("button", {
         textContent: "Draw on",
         onclick: () => {
-          box.remove();
           this.use("polygon");
           polygon.resume(corners);
         },
       });
-      const box = notice("The polygon was given up.", "", [again]);
-      until(box, () => polygon.path.length > 0);
+      until(notice("The polygon was given up.", "", [again]), () => polygon.path.length > 0);
     }
     return busy;
   }
