@@ -267,6 +267,11 @@ class ForegroundOptions(OptionModel):
     )
     """Rules to leave out, with commas between: align, rain, shadows and others."""
 
+    stages: Annotated[tuple[str, ...], BeforeValidator(lambda value: by_commas(value or ""))] = option(
+        (), "Advanced", text=True
+    )
+    """Further rules by name, with commas between, such as those of plug-ins."""
+
     follow_camera: FollowCamera | None = option(None, "Advanced")
     """For networks; auto: while it pans, as mustan-lite does in one pass."""
 
