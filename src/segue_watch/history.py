@@ -190,6 +190,8 @@ class History:
                 del events[query.limit :]
                 following = events[-1][0]
                 break
+        for event in (event for _, event in events):
+            event["clip_state"] = archives[event["camera"]].part(event["part"]).state_of(event["clip"])
         return Answer([event for _, event in events], following, problems.texts)
 
     def counts(
@@ -270,18 +272,16 @@ def _numbered(table: _Table, query: Query, problems: _Problems) -> Iterator[tupl
 
 @dataclass
 class _AllMarks:
-    """The marks of folders, each read once; where they cannot be read, that is a problem."""
+    """The marks of parts, each read once; where they cannot be read, that is a problem."""
 
     problems: _Problems
-    _marks: dict[Path, list[Marks]] = field(default_factory=dict)
+    _marks: dict[ArchivePart, list[Marks | None]] = field(default_factory=dict)
 
-    def of(self, folder: Path | None, image: str) -> dict[str, bool]:
+    def of(self, part: ArchivePart, image: str) -> dict[str, bool]:
         """The marks of an image."""
-        if folder is None:
-            return dict(_UNMARKED)
-        if folder not in self._marks:
-            self._marks[folder] = self.problems.collect(lambda: [Marks(folder)])
-        return next((marks.of(image) for marks in self._marks[folder]), dict(_UNMARKED))
+        if part not in self._marks:
+            self._marks[part] = self.problems.collect(lambda: [part.marks()])
+        return next((marks.of(image) for marks in self._marks[part] if marks is not None), dict(_UNMARKED))
 
 
 def _matching(
@@ -297,6 +297,6 @@ def _matching(
             continue
         if query.cursor is not None and cursor.order <= query.cursor.order:
             continue
-        flags = marks.of(table.part.folder, row["snapshot"])
+        flags = marks.of(table.part, row["snapshot"])
         if not (query.unreviewed and flags["reviewed"]):
             yield cursor, row | flags | {"camera": table.camera, "part": table.part.name, "moment": moment}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from segue.errors import SegueError
-from segue.events.archive import EventArchive
+from segue.events.archive import EventArchive, pending_path
 from segue.events.marks import Marks
 from segue.events.retention import note_deleted
 from segue.events.table import COLUMNS, Event, EventTable
@@ -249,3 +249,19 @@ def test_an_event_without_a_time_of_day_has_none(tmp_path: Path) -> None:
     rows = [event(number) | {"at": ""} for number in range(1, 8)]
     archives = {"gate": EventArchive(table(tmp_path / "gate.csv", rows), tmp_path / "gate")}
     assert listed(archives, "limit=3") == [7, 6, 5, 4, 3, 2, 1]
+
+
+def test_an_answer_says_whether_a_clip_is_there_or_comes_or_is_lost(tmp_path: Path) -> None:
+    rows = [
+        event(number, minutes=number) | {"clip": f"{number:05d}-enter-{number}.mp4"} for number in (1, 2, 3)
+    ]
+    archive = EventArchive(table(tmp_path / "gate.csv", rows), tmp_path / "gate")
+    (tmp_path / "gate").mkdir()
+    (tmp_path / "gate" / rows[0]["clip"]).touch()
+    pending_path(tmp_path / "gate" / rows[1]["clip"]).touch()
+    events = History().events({"gate": archive}, Query()).events
+    assert [(each["object"], each["clip_state"]) for each in events] == [
+        ("3", "lost"),
+        ("2", "pending"),
+        ("1", "complete"),
+    ]

@@ -103,7 +103,7 @@ def forms_to_resume(job: VideoJob, source: Source) -> Forms | None:
         source: its source.
     """
     formats = with_defaults(job, endless=source.endless).outputs.formats or ()
-    masks = output_paths(OutputPlaces.of(job, source).folder, formats).get("png")
+    masks = output_paths(OutputPlaces.of(job, source.name).folder, formats).get("png")
     forms = None if masks is None else forms_of_run(masks)
     return None if forms is None or forms.instruction_set != instruction_set() else forms
 

@@ -8,7 +8,8 @@ import { eventText, subjectOf } from "./happenings.js";
  * @typedef {"kept" | "reviewed"} Mark
  * @typedef {{begin: number, events: Record<string, number>}} Count
  * @typedef {import("./happenings.js").Happening & {camera: string, part: string, moment: number, at: string,
- *   snapshot: string, clip: string, reviewed: boolean, kept: boolean}} Event
+ *   snapshot: string, clip: string, clip_state: "" | "complete" | "pending" | "lost" | "deleted", reviewed: boolean,
+ *   kept: boolean}} Event
  */
 
 const CONFLICT = 409; // somebody else has changed what was to be changed
@@ -97,10 +98,11 @@ function play(event, others) {
     if (next) play(next, others);
   };
   const has = (/** @type {string} */ file) => file && file !== DELETED;
+  const lost = event.clip_state === "lost";
   const still = () => make("img", { src: address(event, event.snapshot), alt: "" });
   let film = make("p", { className: "quiet", textContent: "Its image and clip are deleted." });
   if (has(event.snapshot)) film = still();
-  if (has(event.clip)) {
+  if (has(event.clip) && !lost) {
     film = make("video", {
       src: address(event, event.clip),
       controls: true,
@@ -112,7 +114,7 @@ function play(event, others) {
   }
   const says = make("p", {
     className: "quiet",
-    textContent: `${dayOf(event.moment)}, ${timeOf(event.moment)}, ${event.camera}`,
+    textContent: `${dayOf(event.moment)}, ${timeOf(event.moment)}, ${event.camera}${lost ? "; its clip is lost" : ""}`,
   });
   // A clip that is shared begins three seconds before its first event: it is shown from as long before this one.
   const begins = event.clip?.replace(".mp4", ".jpg");
