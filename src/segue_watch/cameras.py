@@ -312,6 +312,7 @@ class Camera(Observer):
         if outputs in self._started_outputs and source.endless:
             job = _going_on(job)
         source.name = self.name
+        source.read_as_camera()
         self._source = source
         if self.goes_on:  # meanwhile; it has stopped the source before
             source.stop()

@@ -123,7 +123,6 @@ def run_open(
     observer = observer or Observer()
     if opened.notice:
         observer.notice(opened.notice)
-    opened.job = with_defaults(opened.job, endless=opened.source.endless)
     cancel = cancel or CancelToken()
     opened.frames.token = cancel
     try:
@@ -147,12 +146,14 @@ def _ended(cancel: CancelToken, text: str) -> RunCancelledError | RunInterrupted
 
 
 def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
-    job, source, session = opened.job, opened.source, opened.session
+    source, session = opened.source, opened.session
     passes = opened.given if isinstance(opened.given, Passes) else None
     if passes is None:
         opened.begin()
     else:
         opened.frames = Frames(passes.second(), source, cancel)
+    # An address tells with its first frame whether it has an end.
+    opened.job = job = with_defaults(opened.job, endless=source.endless)
     explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
     if explain is not None:
         cast(ExplainedSession, session).explain()
