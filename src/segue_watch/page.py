@@ -129,9 +129,12 @@ class CameraRoutes:
         return PlainTextResponse(metrics(states_of(self._cameras)), media_type="text/plain; version=0.0.4")
 
     def _events(self, request: Request) -> Response:
-        page = self._history.events(self._archives(), Query.parse(question_of(request)))
+        archives, query = self._archives(), Query.parse(question_of(request))
+        page = self._history.events(archives, query)
         following = None if page.next is None else str(page.next)
-        return JSONResponse({"events": page.events, "next": following, "problems": page.problems})
+        answer = {"events": page.events, "next": following, "problems": page.problems}
+        choices = self._history.choices(archives) if query.cursor is None else {}
+        return JSONResponse(answer | {"choices": choices})
 
     def _counts(self, request: Request) -> Response:
         question = question_of(request)

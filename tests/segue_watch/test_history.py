@@ -265,3 +265,27 @@ def test_an_answer_says_whether_a_clip_is_there_or_comes_or_is_lost(tmp_path: Pa
         ("2", "pending"),
         ("1", "complete"),
     ]
+
+
+def test_who_asks_for_events_before_the_last_one_loses_none_of_its_moment(tmp_path: Path) -> None:
+    """Also where two cameras have events of one moment."""
+    moments = [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
+    archives = {}
+    for camera, first in (("gate", 1), ("yard", 101)):
+        rows = [event(first + place, minutes=minute) for place, minute in enumerate(moments)]
+        archives[camera] = EventArchive(table(tmp_path / f"{camera}.csv", rows), tmp_path / camera)
+    history, listed, before = History(), list[int](), "inf"
+    while events := history.events(archives, Query.parse(f"limit=3&before={before}")).events:
+        listed += [int(each["object"]) for each in events]
+        before = events[-1]["place"]
+    assert sorted(listed) == [*range(1, 11), *range(101, 111)]
+    assert len(listed) == 20, "each once"
+    noon = NOON.timestamp()
+    both = Query.parse(f"before={noon + 60}&cursor={before}")
+    assert (both.before, str(both.cursor)) == (noon + 60, before)
+
+
+def test_filters_offer_what_is_in_all_events_not_in_those_of_an_answer(
+    archives: dict[str, EventArchive],
+) -> None:
+    assert History().choices(archives) == {"zones": ["a", "door"], "labels": ["car", "person"]}

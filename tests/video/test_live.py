@@ -422,7 +422,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 class Bursts:
-    """Frames of a playlist that come a part at a time, read as a reader does, in a time that passes at once."""
+    """Frames of a playlist that come a part at a time, read in a time that passes at once."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -10,6 +10,8 @@ import { eventText, subjectOf } from "./happenings.js";
  * @typedef {import("./happenings.js").Happening & {camera: string, part: string, moment: number, at: string,
  *   snapshot: string, clip: string, clip_state: "" | "complete" | "pending" | "lost" | "deleted", reviewed: boolean,
  *   kept: boolean}} Event
+ * @typedef {{events: Event[], next: string | null, problems: string[],
+ *   choices: {zones?: string[], labels?: string[]}}} Answer what the filters may be is in the first answer
  */
 
 const CONFLICT = 409; // somebody else has changed what was to be changed
@@ -209,9 +211,9 @@ function sayProblems(/** @type {string[]} */ problems) {
 
 /**
  * Put the events of an answer below those that are shown.
- * @param {{events: Event[], next: string | null, problems: string[]}} answer
+ * @param {Answer} answer
  */
-function showEvents({ events, next, problems }) {
+function showEvents({ events, next, problems, choices }) {
   const list = element("timeline-list");
   for (const event of events) {
     const day = dayOf(event.moment);
@@ -226,14 +228,8 @@ function showEvents({ events, next, problems }) {
   following = next;
   element("events-more").hidden = next === null;
   sayProblems(problems);
-  offer(
-    "by-zone",
-    shown.flatMap((event) => event.zone.split(";")),
-  );
-  offer(
-    "by-label",
-    shown.map((event) => event.label ?? ""),
-  );
+  offer("by-zone", choices.zones ?? []);
+  offer("by-label", choices.labels ?? []);
 }
 
 /** Offer further values of a filter. */
@@ -245,13 +241,13 @@ function offer(/** @type {string} */ id, /** @type {string[]} */ values) {
 
 /**
  * Ask for events; where those that were looked at have none that is wanted, go on with earlier ones.
- * @param {URLSearchParams} wanted @returns {Promise<{events: Event[], next: string | null, problems: string[]}>}
+ * @param {URLSearchParams} wanted @returns {Promise<Answer>}
  */
 async function askEvents(wanted) {
   const answer = await get(`events?${wanted}`);
   if (answer.events.length || answer.next === null) return answer;
   wanted.set("cursor", answer.next);
-  return askEvents(wanted);
+  return { ...(await askEvents(wanted)), choices: answer.choices };
 }
 
 /** Ask anew for the newest events that the filters want. */
