@@ -283,13 +283,15 @@ class EventSettings:
         zones: regions and lines of the image that are watched, each a ``segue.events.zones.Zone``.
         rules: which objects and stays are worth an event, a ``segue.events.rules.EventRules``.
         name_object: says what is in a box of an image, label and score, or None.
-        notify: address that receives each event.
+        notify: address that receives each event, or several, as ``--notify`` takes them.
         snapshots: folder for an image and a clip of each event.
         keep: how long images are kept, a ``segue.events.retention.Retention``; None for ever.
         archive: gives the folder of images and the table of each part that there is, also of the one that is
             written.
         earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
         on_event: called with each :class:`segue.events.sink.Event` as it becomes known.
+        on_disk: called with what the disk does not take, ``events`` or ``images``, and why; or an empty text
+            where it does again.
         on_clip: called while clips of events are left to encode when all frames are written, see
             :class:`segue.events.snapshots.Snapshots`.
     """
@@ -297,12 +299,13 @@ class EventSettings:
     zones: tuple[Any, ...] = ()
     rules: Any = None
     name_object: Callable[[Image, Box], tuple[str, float] | None] | None = None
-    notify: str | None = None
+    notify: str | Sequence[str] | None = None
     snapshots: Path | None = None
     keep: Any = None
     archive: Callable[[], Mapping[Path, Path]] = dict
     earlier: tuple[Path, ...] = ()
     on_event: Callable[[Any], None] | None = None
+    on_disk: Callable[[str, str], None] = lambda *_: None
     on_clip: Callable[[int, int], None] | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeGuard, get_args
 
@@ -95,6 +95,14 @@ Text = Annotated[str, PlainValidator(_text)]
 FilePath = Annotated[Path, PlainValidator(lambda value: Path(_text(value)))]
 
 
+def by_commas(value: object) -> object:
+    """The parts between commas of a text, or of the texts in a list, each once; other values as they are."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        return value
+    return tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
+
+
 def option(
     default: Any = ...,
     panel: str | None = None,
@@ -178,6 +186,22 @@ def with_argument_names(text: str, kind: type[BaseModel]) -> str:
         for flag in flags_of(place, field)
     }
     return _OPTION.sub(lambda match: str(names.get(match[1], match[0])), text)
+
+
+_ARGUMENT = re.compile(r'(?<![^\s(])(?:open_source\(\.\.\., )?(\w+)=(?:True|"(\w+)"\)?)(?![\w.])')
+
+
+def with_option_names(text: str, kinds: Iterable[type[BaseModel]]) -> str:
+    """A message about arguments as one about options of jobs: ``--overwrite`` for ``overwrite=True``."""
+    names = {place[-1]: flags_of(place, field)[0] for kind in kinds for place, field in offered(kind)}
+
+    def option(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        if name not in names:
+            return match[0]
+        return f"--{names[name]}" if value is None else f"--{names[name]} {value}"
+
+    return _ARGUMENT.sub(option, text)
 
 
 def is_model(kind: object) -> TypeGuard[type[BaseModel]]:

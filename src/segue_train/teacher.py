@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from segue.sessions import TrackSession
-from segue.weights import load
+from segue.weights import prepare
 from segue.weights.available import check_available
 
 
@@ -61,7 +61,7 @@ class Teacher:
             Probabilities (B, T-1, K+1, H, W) of frames 1 to T-1, float32, background first; they sum to 1.
         """
         if self._prepared is None:
-            self._prepared = load(self.name, self.weights, device=frames.device)
+            self._prepared = prepare(self.name, self.weights, device=frames.device)
         clips = frames.movedim(2, -1).cpu().numpy()
         ids = torch.where(masks <= slots, masks, 0).cpu().numpy().astype(np.uint8)
         tracked = [self._track(clip, mask, slots) for clip, mask in zip(clips, ids, strict=True)]

@@ -121,9 +121,9 @@ class CameraRoutes:
 
     def _health(self, request: Request) -> Response:
         if _visit(request).permission is None:  # programs that watch this one learn no more than that
-            return Response(status_code=200 if all(camera.well for camera in self._cameras) else 503)
+            return Response(status_code=200 if all(camera.healthy for camera in self._cameras) else 503)
         states = states_of(self._cameras)
-        return JSONResponse(states, 200 if all(state["well"] for state in states.values()) else 503)
+        return JSONResponse(states, 200 if all(state["healthy"] for state in states.values()) else 503)
 
     def _metrics(self, _: Request) -> Response:
         return PlainTextResponse(metrics(states_of(self._cameras)), media_type="text/plain; version=0.0.4")

@@ -88,6 +88,12 @@ def test_one_object_or_several_are_forgotten(lite: STCNLite, ids: Any) -> None:
     assert session.step(IMAGES[1]).ids == (1,)
 
 
+def test_a_prompter_takes_an_image_of_opencv() -> None:
+    plain = segue.Prompter(IMAGES[0], device="cpu", objects=False)
+    turned = segue.Prompter(BLUE_FIRST[0], device="cpu", objects=False, colour="bgr")
+    np.testing.assert_array_equal(plain(box=(8, 8, 40, 40)).mask, turned(box=(8, 8, 40, 40)).mask)
+
+
 @pytest.mark.parametrize("id", ["goat", None, 1.5, True, float("nan"), float("inf"), b"1"])
 def test_what_is_no_id_is_one_sentence_and_changes_nothing(lite: STCNLite, id: Any) -> None:
     session = TrackSession(lite, device="cpu")
@@ -116,6 +122,23 @@ def test_a_list_of_videos_is_one_sentence(tmp_path: Path) -> None:
             segue.track([tmp_path / name, tmp_path / name], MASKS[0])
     with pytest.raises(SourceError, match="give each video by itself"):
         list(segue.track([np.stack(IMAGES)] * 2, MASKS[0]))
+    takes: list[Callable[..., Any]] = [segue.track, segue.foreground, segue.instances, segue.Video]
+    for take in takes:
+        with pytest.raises(SourceError, match="give each video by itself"):
+            list(take([IMAGES, IMAGES], device="cpu"))
+
+
+def test_a_list_is_no_id(lite: STCNLite) -> None:
+    ids: Any = [1]
+    video, session = segue.Video(IMAGES, model=lite, device="cpu"), TrackSession(lite, device="cpu")
+    calls: list[Callable[[], object]] = [
+        lambda: video.add(0, box=(5, 5, 30, 30), id=ids),
+        lambda: video.remove(ids),
+        lambda: session.add(box=(5, 5, 30, 30), id=ids),
+    ]
+    for call in calls:
+        with pytest.raises(PromptError, match="give a whole number from 1 to 65535; a name is a label"):
+            call()
 
 
 def test_errors_of_functions_name_arguments(lite: STCNLite, tmp_path: Path) -> None:
@@ -129,6 +152,11 @@ def test_errors_of_functions_name_arguments(lite: STCNLite, tmp_path: Path) -> N
             save(tmp_path / "out")
     with pytest.raises(PromptError, match=r"; use fit=True to resize the mask$"):
         list(segue.track(IMAGES, MASKS[0][::2, ::2], model=lite, device="cpu"))
+    small = MASKS[0][::2, ::2]
+    with pytest.raises(PromptError, match=r"; use fit=True to resize the mask$"):
+        segue.Video(IMAGES, model=lite, device="cpu").add(0, small)
+    with pytest.raises(PromptError, match=r"; use fit=True to resize the mask$"):
+        TrackSession(lite, device="cpu").step(IMAGES[0], small)
     with pytest.raises(SegueError, match=r"leave out whole"):
         segue.instances(IMAGES, model="nanodet+stcn-lite", whole=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -293,6 +294,25 @@ def test_a_state_goes_on_in_another_video(video: segue.Video, lite: STCNLite) ->
     assert other[first.index] == video[first.index]
     for one, two in zip(video.propagate(), other.propagate(), strict=True):
         assert one == two
+
+
+def test_a_video_is_saved_restored_and_pickled(lite: STCNLite, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", IMAGES)
+    with segue.Video(path, model=lite, device="cpu", stride=2) as video:
+        video.add(0, MASKS[0])
+        list(video.propagate())
+        video.add(4, masks={2: MASKS[4] == 2})
+        video.save_state(tmp_path / "video.state")
+        fresh = segue.Video(path, model=lite, device="cpu", stride=2)
+        fresh.restore(str(tmp_path / "video.state"))
+        copied = pickle.loads(pickle.dumps(video))
+        assert repr(copied) == repr(video)
+        for one, *others in zip(video.propagate(), fresh.propagate(), copied.propagate(), strict=True):
+            assert all(other == one for other in others)
+        with pytest.raises(CheckpointError, match="network"):
+            segue.Video(path, device="cpu", stride=2).restore(tmp_path / "video.state")
+        with pytest.raises(CheckpointError, match="frames"):
+            segue.Video(path, model=lite, device="cpu").restore(tmp_path / "video.state")
 
 
 def test_a_state_of_another_video_or_a_damaged_one_is_refused(video: segue.Video, lite: STCNLite) -> None:

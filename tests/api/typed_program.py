@@ -14,7 +14,6 @@ import segue
 from segue.metrics.evaluation import Evaluation
 from segue.models.stcn import STCNLite
 from segue.sessions.detected import DetectionSession
-from segue.weights import Prepared
 
 IMAGE = np.zeros((9, 9, 3), np.uint8)
 IMAGES = [IMAGE]
@@ -84,7 +83,7 @@ def types_of_results() -> None:
     assert_type(segue.track(IMAGES, text="person").session, DetectionSession)
     assert_type(segue.track(IMAGES, segue.Auto()).session, DetectionSession)
     assert_type(segue.load("stcn-lite"), STCNLite)
-    assert isinstance(segue.load("stcn-lite", device="cpu"), Prepared)
+    assert_type(segue.load("stcn-lite", device="cpu", fast=False), STCNLite)
     assert_type(segue.run("davis", "DAVIS", output="out").evaluation, Evaluation)
     assert_type(segue.run("ytvos", "YouTubeVOS", output="out").evaluation, Evaluation | None)
     segue.track(IMAGES, segue.Auto(), box=BOX)  # type: ignore[call-overload]

@@ -129,7 +129,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, forms.Forms]]:
     """Names and forms of the networks that are prepared from now on."""
     names = list[tuple[str, forms.Forms]]()
 
-    def noted(network: object, device: torch.device, precision: torch.dtype, shape: forms.Forms) -> object:
+    def noted(
+        network: object, device: torch.device, precision: torch.dtype, shape: forms.Forms, compiled: bool
+    ) -> object:
         names.append((type(network).__name__, shape))
         return inference_copy(network, device, precision, shape)
 

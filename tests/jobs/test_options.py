@@ -16,11 +16,12 @@ from segue.cli.running import given_in_file, parse_job
 from segue.errors import ArgumentError, SegueError
 from segue.jobs import ForegroundJob, InstancesJob, TrackJob, VideoJob, from_json, to_json
 from segue.options import PANELS, by_arguments, flags_of, offered
+from segue.prompt_inputs import PromptArguments
 
 JOBS: dict[str, type[VideoJob]] = {"track": TrackJob, "foreground": ForegroundJob, "instances": InstancesJob}
 
 OF_FILES = ("source", "outputs", "finding")  # open_source, save and detector have these arguments
-IN_PYTHON_ALONE = {"prompts", "text", "box", "boxes", "masks", "points", "labels", "negative", "required"}
+IN_PYTHON_ALONE = {"prompts", "text", "required", *PromptArguments.__annotations__}
 EVENTS = {
     "events",
     "zones",
@@ -30,6 +31,7 @@ EVENTS = {
     "loiter",
     "home_assistant",
     "notify",
+    "only",
     "name_events",
     "snapshots",
     "keep",

@@ -16,7 +16,7 @@ from segue.prompts import Prompter, find_prompter
 from segue.sessions import ForegroundSession, InstanceSession, TrackSession
 from segue.sessions.instances import WindowOptions
 from segue.utils.cache import ASSETS
-from segue.weights import Prepared
+from segue.weights import Prepared, prepare
 from tests.clips import clip
 from tests.lite import lively_instances
 
@@ -148,5 +148,5 @@ def test_apples_gpu_gets_float16() -> None:
 
 
 def test_a_network_that_finds_other_objects_in_half_precision_stays_in_float32() -> None:
-    fast = segue.load("msstsvis-lite", device="cpu", fast=True)
+    fast = prepare("msstsvis-lite", device="cpu", fast=True)
     assert fast.precision == torch.float32

@@ -331,7 +331,7 @@ def test_one_image_on_its_side_is_passed_over_as_a_damaged_one(
     for number in range(4):
         size = (64, 48) if number == 2 else (48, 64)
         Image.fromarray(drawn_image(number, size)).save(tmp_path / f"{number}.png")
-    with pytest.raises(SourceDamageError, match=r"frame 2 \(2.png\) is 48x64.*--on-damage skip"):
+    with pytest.raises(SourceDamageError, match=r"frame 2 \(2.png\) is 48x64.*on_damage=\"skip\""):
         list(open_source(tmp_path))
     source = open_source(tmp_path, on_damage=policy)
     with pytest.warns(DamageWarning, match="frame 2"):

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import pickle
+import shutil
 import weakref
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +22,7 @@ from segue.errors import ArgumentError
 from segue.registry import MODELS
 from segue.weights import Prepared, convert, keep_networks, load, prepare, write_checkpoint
 from segue.weights.download import own_file
+from segue.weights.identity import network_digest
 from segue.weights.loading import weights_identity
 
 
@@ -52,11 +58,54 @@ def test_a_network_whose_attribute_was_set_anew_is_prepared_again() -> None:
 
 def test_a_loaded_network_with_a_device_serves_every_session() -> None:
     shared = segue.load("stcn-lite", device="cpu")
-    assert shared.name == "stcn-lite"
-    assert segue.TrackSession(shared).prepared is shared
-    assert segue.load("stcn-lite", device="cpu", fast=False) is shared
+    assert type(shared) is type(segue.load("stcn-lite"))
+    first, second = segue.TrackSession(shared), segue.TrackSession(shared)
+    assert first.prepared is second.prepared
+    assert first.prepared.name == "stcn-lite"
     with pytest.raises(ArgumentError):
-        segue.TrackSession(shared, device="meta")
+        segue.TrackSession(first.prepared, device="meta")
+
+
+def test_a_network_with_a_device_is_a_module_like_one_without() -> None:
+    plain, placed = load("stcn-lite"), load("stcn-lite", device="cpu")
+    assert placed.state_dict().keys() == plain.state_dict().keys()
+    assert next(placed.to("cpu").parameters()).requires_grad
+    with torch.no_grad():
+        next(placed.parameters()).mul_(1.5)
+    session = segue.TrackSession(placed)
+    assert session.prepared.digest == network_digest(placed)
+    assert session.prepared.name is None, "it is not that network any more"
+
+
+def test_sessions_run_a_network_where_and_how_it_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue.weights.prepared.choose_device", lambda device: torch.device(device or "meta"))
+    assert segue.TrackSession(load("stcn-lite", device="cpu")).device.type == "cpu"
+    placed = pickle.loads(pickle.dumps(load("stcn-lite", device="cpu")))
+    assert segue.TrackSession(placed).device.type == "cpu", "a copy is where it was"
+    fast = load("segue-prompt", device="cpu", fast=True)
+    monkeypatch.setattr("segue.weights.prepared.choose_precision", lambda *how: how)
+    of_session: Any = prepare(fast).precision
+    assert (of_session[0], of_session[2]) == (fast, True)
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_a_compiled_network_gives_the_masks_of_a_plain_one(
+    device: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "c++", "clang++"))):
+        pytest.skip("torch.compile needs a C++ compiler")
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    network = load("stcn-lite", device=device)
+    images = np.random.default_rng(0).integers(0, 255, (3, 48, 64, 3), dtype=np.uint8)
+    mask = np.zeros((48, 64), np.uint8)
+    mask[8:24, 8:24] = 1
+    module: Any = torch.compile(network)
+    plain, compiled = segue.TrackSession(network), segue.TrackSession(module)
+    for image in images:
+        prompts = None if plain.ids else mask
+        expected, result = plain.step(image, prompts), compiled.step(image, prompts)
+        assert np.abs(expected.probabilities - result.probabilities).max() < 1e-4
+    assert compiled.prepared is not plain.prepared
 
 
 def test_shared_networks_give_the_masks_of_sessions_one_after_the_other() -> None:
@@ -83,7 +132,7 @@ def test_another_weight_file_under_the_same_name_is_read(tmp_path: object) -> No
     file = f"{tmp_path}/weights.safetensors"
     state = load("stcn-lite").state_dict()
     write_checkpoint(file, state, {"network": "stcn-lite"})
-    before = prepare("stcn-lite", file, device="cpu")
+    before: Prepared[nn.Module] = prepare("stcn-lite", file, device="cpu")
     assert prepare("stcn-lite", file, device="cpu") is before
     write_checkpoint(file, {name: value * 2 for name, value in state.items()}, {"network": "stcn-lite"})
     assert prepare("stcn-lite", file, device="cpu").digest != before.digest

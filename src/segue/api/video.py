@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -10,20 +11,21 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from segue.api.prompted import PromptedVideo
 from segue.api.results import Colour, Layout, Position, ReadAgain, opened_source, save
 from segue.api.slides import MAX_SLIDES, WIDTH, Slides
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle
 from segue.masks.rle import check_runs
-from segue.models.base import TrackNetwork
-from segue.prompt_inputs import MasksLike, PromptsLike, check_points, collect_prompts
-from segue.prompts import ImagePrompter, MakePrompter, find_prompter, resolve_prompts
+from segue.models.base import Schedule, TrackNetwork
+from segue.prompt_inputs import PromptArguments, PromptsLike, check_id, check_points, collect_prompts
+from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, find_prompter, resolve_prompts
 from segue.prompts.correction import Click, replay
 from segue.prompts.motion import MotionPrompter
 from segue.sessions.association import new_objects
@@ -43,14 +45,12 @@ from segue.sessions.detecting import detector
 from segue.sessions.networks import track_network
 from segue.sessions.session import one_thread_at_a_time
 from segue.sessions.track import TrackSession
+from segue.state import SessionState, blaming_state
 from segue.types import (
-    BoxesLike,
-    BoxLike,
+    Frame,
     Image,
-    LabelsLike,
     ObjectInfo,
     PointPrompt,
-    PointsLike,
     Prompt,
     Segmentation,
 )
@@ -58,6 +58,7 @@ from segue.utils.arrays import BoolArray, in_rgb
 from segue.utils.inputs import kind_of
 from segue.video import Source
 from segue.video.sources.given import SourceLike
+from segue.weights import Prepared
 
 STATE_FORMAT = "segue-video-1"
 
@@ -72,6 +73,12 @@ class Video(AbstractContextManager["Video"]):
     again. Each corrected frame counts for the whole way, not only for the frames after it. No copy of the
     video is held: frames are read when they are needed, and masks are kept as run lengths.
 
+    A network that takes boxes and points itself (SAM 2.1) gets them as they are, as the predictor of its
+    release does, unless there is a ``prompter``. It also keeps what it remembers of each frame: for an object
+    0.8 MB with SAM 2.1. A frame that was corrected keeps its mask in later passes; with the ``schedule`` of
+    the release, ``SAM2Schedule()``, they forget it, as its predictor does without
+    ``add_all_frames_to_correct_as_cond``.
+
     Args:
         source: file, folder, glob pattern, array (T, H, W, 3) or list of RGB images, as
             :func:`segue.open_source` takes them, or what it opened.
@@ -79,6 +86,7 @@ class Video(AbstractContextManager["Video"]):
         weights: weight file for a network by name.
         prompter: what turns boxes and points into masks, its name or its weight file, such as ``sam2-tiny``;
             None is what goes with the model.
+        schedule: what becomes memory and how it is read; None is the network's own.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: half precision or 8-bit integers, where the device is faster with them.
         fit: resize given masks of another size instead of refusing them.
@@ -114,9 +122,10 @@ class Video(AbstractContextManager["Video"]):
         self,
         source: Source | SourceLike,
         *,
-        model: str | TrackNetwork = "stcn-lite",
+        model: str | TrackNetwork | Prepared[Any] = "stcn-lite",
         weights: str | Path | None = None,
         prompter: str | MakePrompter | None = None,
+        schedule: Schedule | None = None,
         device: str | int | torch.device | None = None,
         fast: bool = False,
         fit: bool = False,
@@ -127,6 +136,9 @@ class Video(AbstractContextManager["Video"]):
         stride: int = 1,
     ) -> None:
         reading = {"colour": colour, "layout": layout, "start": start, "end": end, "stride": stride}
+        self._arguments: dict[str, Any] = {"source": source, "model": model, "weights": weights}
+        self._arguments |= {"prompter": prompter, "schedule": schedule, "device": device, "fast": fast}
+        self._arguments |= {"fit": fit, **reading}
         self.source = opened_source(source, **reading)
         self._colour = colour
         if self.source.once:
@@ -140,15 +152,26 @@ class Video(AbstractContextManager["Video"]):
         self._size = self.source.size or self.source.frame(self._frames[0]).size
         make = find_prompter(prompter, device=device, fast=fast) if isinstance(prompter, str) else prompter
         self._network = track_network(model, weights, device=device, fast=fast)
-        self._make_prompter = TrackSession(self._network, prompter=make).prompter
+        self._schedule = schedule
+        session = self._session(make)
+        self._make_prompter = session.prompter
+        self._native = PromptedVideo.of(session, self.source, self._frames, keep_corrections=schedule is None)
         self._fit = fit
         self._read_again = ReadAgain(self.source)
         self._detector_of = lru_cache(1)(lambda text: detector(text=text, device=device, fast=fast))
         self._prompter_on: Callable[[int], ImagePrompter] = lru_cache(KEPT_FRAMES)(self._prompter)
         self.reset()
 
+    def _session(self, prompter: MakePrompter | None = None) -> TrackSession:
+        """A session with the network of this video."""
+        return TrackSession(self._network, self._schedule, prompter=prompter)
+
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the source and the network again."""
+        return _rebuilt, (self._arguments, self._whole_state())
 
     def __repr__(self) -> str:
         objects = f"{len(self.ids)} object{'' if len(self.ids) == 1 else 's'}"
@@ -189,32 +212,22 @@ class Video(AbstractContextManager["Video"]):
         prompts: PromptsLike | None = None,
         *,
         id: int = 1,
-        box: BoxLike | None = None,
-        boxes: BoxesLike | None = None,
-        masks: MasksLike | None = None,
-        points: PointsLike | None = None,
-        labels: LabelsLike | None = None,
-        negative: PointsLike | None = None,
         text: str | Sequence[str] | None = None,
+        **arguments: Unpack[PromptArguments],
     ) -> Segmentation:
         """Add objects on a frame, or correct them there.
 
-        Points of an object that has a mask on this frame, tracked or given, correct that mask; a box or a
-        mask takes its place. Other frames change with the next :meth:`propagate`.
+        Points and strokes of an object that has a mask on this frame, tracked or given, correct that mask; a
+        box or a mask takes its place. Other frames change with the next :meth:`propagate`.
 
         Args:
             frame: index of the frame.
             prompts: an index mask (H, W), a path, or prompts, as :func:`segue.track` takes them for its first
                 frame. The others are what they are there.
-            id: object of ``box``, ``points`` and ``negative``.
-            box: ``(x0, y0, x1, y1)`` in pixels around the object.
-            boxes: boxes by id, or (N, 4) for the ids 1 to N.
-            masks: masks by id, or (N, H, W) for the ids 1 to N.
-            points: ``(x, y)`` in pixels, one or several.
-            labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it.
-            negative: points beside the object.
+            id: object of ``box``, points and strokes.
             text: phrases to look for on the frame, such as ``"person, red car"``. What is found and has no
                 mask there becomes an object with the next free id and the phrase as its label.
+            arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`.
 
         Returns:
             The result of this frame, with all objects.
@@ -223,16 +236,15 @@ class Video(AbstractContextManager["Video"]):
             PromptError: a prompt does not fit the frame.
             SourceError: there is no such frame, or it cannot be read.
         """
-        read = self.source.frame(self._checked(frame))
+        read, id = self.source.frame(self._checked(frame)), check_id(id)
         if isinstance(prompts, Mapping):
             raise PromptError("prompts: a dictionary is by frame in segue.track; add those of one frame each")
         if self._colour == "bgr":
-            prompts, masks = in_rgb(prompts), in_rgb(masks)
+            prompts = in_rgb(prompts)
+            arguments["masks"] = in_rgb(arguments.get("masks"))
         previous = self._tracked.get(read.index, {}) | self._given.get(read.index, {})
-        marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
-        marks["labels"] = labels
         if text is not None:
-            if any(each is not None for each in (prompts, negative, *marks.values())):
+            if any(each is not None for each in (prompts, *arguments.values())):
                 raise PromptError("text says what to look for; leave out the other prompts")
             added: Sequence[Prompt] = new_objects(
                 self._detector_of(text if isinstance(text, str) else tuple(text))(read),
@@ -242,10 +254,10 @@ class Video(AbstractContextManager["Video"]):
             if not added:
                 return self._result(read.index)
         else:
-            added = collect_prompts(
-                prompts, **marks, negative=negative, size=read.size, id=id, corrects=id in previous
-            )
-        pointed = {item.id for item in added if isinstance(item, PointPrompt)} & previous.keys()
+            added = collect_prompts(prompts, **arguments, size=read.size, id=id, corrects=id in previous)
+        if self._native is not None:
+            return self._add_to(self._native, read, added)
+        pointed = {item.id for item in added if item.corrects} & previous.keys()
         resolved = resolve_prompts(
             read,
             added,
@@ -274,6 +286,35 @@ class Video(AbstractContextManager["Video"]):
             self._given.setdefault(read.index, {})[number] = item, encode_rle(inside)["counts"], None
         return self._result(read.index)
 
+    def _add_to(self, native: PromptedVideo, frame: Frame, added: Sequence[Prompt]) -> Segmentation:
+        """Give prompts to a network that takes them itself."""
+        resolved = resolve_prompts(
+            frame, added, fit=self._fit, native=native.prompts, prompter=self._make_prompter
+        )
+        native.add(frame, resolved)
+        for number in resolved.removed:
+            self._remove(number)
+        for number in resolved.ids:
+            self._labels[number] = resolved.labels.get(number, self._labels.get(number))
+            self._objects.setdefault(number, object())
+        self._take_over(native, frame.index, {*resolved.ids, *self._given.get(frame.index, {})})
+        return self._result(frame.index)
+
+    def _take_over(self, native: PromptedVideo, index: int, prompted: Collection[int]) -> None:
+        """Keep what a network has of a frame: masks of prompted objects, and tracked ones."""
+        self._taken.add(index)
+        result = native.result(index)
+        stored = {} if result is None else {each[0].id: each for each in to_rle(result, self._labels.keys())}
+        for by_frame, of_prompts in ((self._given, True), (self._tracked, False)):
+            objects: dict[int, StoredObject] = {
+                i: (replace(item, box=None, area=0), counts, whole)
+                for i, (item, counts, whole) in stored.items()
+                if (i in prompted) is of_prompts
+            }
+            by_frame.pop(index, None)
+            if objects:
+                by_frame[index] = objects
+
     def _mask_of_clicks(self, index: int, number: int, counts: str) -> npt.NDArray[np.generic]:
         """Probability of a mask that clicks alone have made, else the stored mask."""
         mask = _decoded(counts, self._size)
@@ -287,11 +328,9 @@ class Video(AbstractContextManager["Video"]):
         """Keep the clicks of objects whose masks clicks alone have made."""
         for number in {item.id for item in prompts}:
             of_object = [item for item in prompts if item.id == number]
-            clicks = [
-                click for item in of_object if isinstance(item, PointPrompt) for click in _clicks_of(item)
-            ]
-            only = all(isinstance(item, PointPrompt) and not item.whole for item in of_object)
-            if not only or (number in present and (index, number) not in self._clicks):
+            points = [item for item in of_object if isinstance(item, PointPrompt) and not item.whole]
+            clicks = [click for item in points for click in item.to_image(ImagePrompts()).clicks]
+            if points != of_object or (number in present and (index, number) not in self._clicks):
                 self._clicks.pop((index, number), None)
             else:
                 self._clicks[index, number] = (*self._clicks.get((index, number), ()), *clicks)
@@ -307,17 +346,20 @@ class Video(AbstractContextManager["Video"]):
         Raises:
             PromptError: there is no such object, or nothing was added of it on this frame.
         """
-        if id not in (self.ids if frame is None else self._given.get(frame, ())):
+        if check_id(id) not in (self.ids if frame is None else self._given.get(frame, ())):
             where = "" if frame is None else f" on frame {frame}"
             raise PromptError(f"object {id} has no prompt{where}; {self._known()}")
         if frame is None:
             self._remove(id)
             return
         self._given[frame].pop(id)
+        if self._native is not None:
+            self._native.unprompt(frame, id)
+            self._take_over(self._native, frame, self._given[frame].keys())
         self._clicks.pop((frame, id), None)
         for direction in (1, -1):
             self._earlier.pop((frame, id, direction), None)
-        if not self._given[frame]:
+        if not self._given.get(frame, True):
             del self._given[frame]
         if id not in self.ids:
             self._remove(id)
@@ -348,6 +390,10 @@ class Video(AbstractContextManager["Video"]):
         first = self._first_prompts(self._objects)
         if not first:
             raise PromptError("there is no prompt; add one first, such as add(0, box=(x0, y0, x1, y1))")
+        if self._native is not None:
+            begin = self._checked(self._first_kept(self._native) if start is None else start)
+            end = None if start is None and stop is None else self._frames[-1] if stop is None else stop
+            return self._steps(self._passes(self._native, begin, end))
         begin = self._checked(min(first.values()) if start is None else start)
         if begin not in self._given:
             raise PromptError(f"frame {begin} has no prompt to start from; {self._known()}")
@@ -413,11 +459,16 @@ class Video(AbstractContextManager["Video"]):
         self._earlier: dict[tuple[int, int, int], str] = {}
         self._clicks: dict[tuple[int, int], tuple[Click, ...]] = {}  # that alone have made masks
         self._labels: dict[int, str | None] = {}
+        self._taken: set[int] = set()  # frames whose masks are those that the network has
+        if self._native is not None:
+            self._native.reset()
         self._objects: dict[int, object] = {}  # by id, which another object may have later
 
     @one_thread_at_a_time
     def state(self) -> dict[str, Any]:
         """All prompts and results as values for JSON; see :meth:`restore`.
+
+        What a network remembers that takes prompts itself is in the file of :meth:`save_state` alone.
 
         Returns:
             Masks are run lengths as COCO has them.
@@ -433,16 +484,69 @@ class Video(AbstractContextManager["Video"]):
             "clicks": [[*key, list(map(list, clicks))] for key, clicks in self._clicks.items()],
         }
 
+    def save_state(self, path: str | Path) -> None:
+        """Write all that :meth:`restore` needs to go on identically, in safetensors and JSON.
+
+        Args:
+            path: file to write, complete or not at all; an existing one is replaced.
+
+        Raises:
+            SinkError: the file cannot be written.
+        """
+        self._whole_state().save(path)
+
     @one_thread_at_a_time
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def _whole_state(self) -> SessionState:
+        """The state with what a network remembers that takes prompts itself."""
+        parts = {} if self._native is None else {"native": self._native.state()}
+        values = {"video": self.state(), "network": self._network.digest, "taken": sorted(self._taken)}
+        return SessionState.joined(parts, values)
+
+    @one_thread_at_a_time
+    def restore(self, state: Mapping[str, Any] | SessionState | str | Path) -> None:
         """Take the prompts and results of a state in place of those that are there.
 
         Args:
-            state: what :meth:`state` gave for a video of the same frames, also after JSON.
+            state: file of :meth:`save_state`, or what :meth:`state` gave, also after JSON, for a video of the
+                same frames. Of the latter a network that takes prompts itself gets the masks of the prompted
+                frames. Nothing of a file is executed.
 
         Raises:
-            CheckpointError: it is no such state, or of another video.
+            CheckpointError: it is no such state, or of another video or network.
         """
+        if isinstance(state, (str, os.PathLike)):
+            state = SessionState.load(state)
+        if isinstance(state, SessionState):
+            self._restore_whole(state)
+            return
+        self._restore_values(state)
+        if self._native is not None:
+            self._native.reset()
+            for index, objects in self._given.items():
+                masks = {
+                    i: _decoded(whole or counts, self._size) for i, (_, counts, whole) in objects.items()
+                }
+                self._native.add_masks(self.source.frame(index), masks)
+
+    def _restore_whole(self, state: SessionState) -> None:
+        """Take a state with what the network remembers; nothing changes where it is wrong."""
+        previous = self._whole_state()
+        try:
+            self._take_whole(state)
+        except BaseException:
+            self._take_whole(previous)
+            raise
+
+    def _take_whole(self, state: SessionState) -> None:
+        with blaming_state():
+            state.require({"network": self._network.digest})
+            self._restore_values(state.values["video"])
+            if self._native is not None:
+                self._native.restore(state.part("native"))
+                self._taken = {self._checked(index) for index in state.values["taken"]}
+
+    def _restore_values(self, state: Mapping[str, Any]) -> None:
+        """Take prompts and results; nothing changes where they are wrong."""
         here = {"format": STATE_FORMAT, "frames": [self._frames[0], self._frames[-1], len(self)]}
         here["size"] = list(self._size)
         for name, value in here.items():
@@ -475,6 +579,7 @@ class Video(AbstractContextManager["Video"]):
         self._given, self._tracked, self._labels = prompted, tracked, labels
         self._earlier, self._clicks = earlier, clicked
         self._objects = {i: object() for i in labels}
+        self._taken = set()
 
     def close(self) -> None:
         """Close the source; it is opened again where a frame is needed."""
@@ -487,6 +592,26 @@ class Video(AbstractContextManager["Video"]):
     @one_thread_at_a_time
     def _next(self, results: Iterator[Segmentation]) -> Segmentation | None:
         return next(results, None)
+
+    def _passes(self, native: PromptedVideo, begin: int, end: int | None) -> Iterator[Segmentation]:
+        """Track all objects from one frame to another; without ``end`` to the end, then to the beginning."""
+        if end is not None:
+            yield from self._pass(native, begin, self._checked(end))
+            return
+        yield from self._pass(native, begin, self._frames[-1])
+        if begin != self._frames[0]:
+            results = self._pass(native, begin, self._frames[0])
+            next(results, None)  # where it begins
+            yield from results
+
+    def _first_kept(self, native: PromptedVideo) -> int:
+        """The first frame whose prompts hold in later passes."""
+        return min(i for i, each in self._given.items() if any(native.is_prompted(i, id) for id in each))
+
+    def _pass(self, native: PromptedVideo, begin: int, end: int) -> Iterator[Segmentation]:
+        for index in native.propagate(begin, end):
+            self._take_over(native, index, {i for i in self._labels if native.is_prompted(index, i)})
+            yield self._result(index)
 
     def _remaining(self, objects: Mapping[int, object]) -> list[int]:
         """The ids of those objects that have not been removed, ascending."""
@@ -580,7 +705,7 @@ class Video(AbstractContextManager["Video"]):
         """Objects of one session, with what it is shown and what was tracked of them before."""
         conditioning = {index: self._conditioning_frame(index, objects, direction) for index in frames}
         previous = _TrackedObjects(self._tracked, frozenset(objects))
-        return Layer(TrackSession(self._network), conditioning, previous)
+        return Layer(self._session(), conditioning, previous)
 
     def _conditioning_frame(self, index: int, objects: Sequence[int], direction: int) -> ConditioningFrame:
         """What a session of some objects is shown of a prompted frame."""
@@ -607,7 +732,12 @@ class Video(AbstractContextManager["Video"]):
             for i, (item, counts, whole) in sorted(by_id.items(), reverse=True)
             if i in self._labels
         ]
-        return composite(empty, visible)
+        result = composite(empty, visible)
+        exact = self._native.result(index) if self._native is not None and index in self._taken else None
+        if exact is None or exact.ids != result.ids:
+            return result
+        objects = tuple(replace(item, label=self._labels[item.id]) for item in exact.objects)
+        return replace(exact, objects=objects, _image=self._read_again)
 
     def _prompter(self, index: int) -> ImagePrompter:
         image, place = self.source.frame(index).image, bisect_left(self._frames, index)
@@ -621,6 +751,8 @@ class Video(AbstractContextManager["Video"]):
     def _remove(self, number: int) -> None:
         self._labels.pop(number, None)
         self._objects.pop(number, None)
+        if self._native is not None:
+            self._native.remove(number)
         for frames in (self._given, self._tracked):
             for objects in frames.values():
                 objects.pop(number, None)
@@ -667,8 +799,11 @@ def _from_json(
     return objects
 
 
-def _clicks_of(prompt: PointPrompt) -> list[Click]:
-    return [*((*at, True) for at in prompt.positive), *((*at, False) for at in prompt.negative)]
+def _rebuilt(arguments: dict[str, Any], state: SessionState) -> Video:
+    """The video of a pickle."""
+    video = Video(**arguments)
+    video.restore(state)
+    return video
 
 
 class _TrackedObjects(Mapping[int, Sequence[StoredObject]]):

@@ -26,6 +26,7 @@ from typer.main import get_group
 import segue
 from segue.cli.quiet import quiet_option
 from segue.errors import OutOfMemoryError, SegueError, memory_errors, memory_is_short
+from segue.options import with_option_names
 from segue.registry import COMMANDS
 from segue.utils.allocation import prepare_process
 from segue.utils.cancel import interrupt_on_signals
@@ -242,4 +243,13 @@ def _with_home(word: str) -> str:
 def _complain(kind: str, message: object) -> None:
     """Write a message as it is, on one line: names in it neither end the line nor command the terminal."""
     with suppress(OSError):  # a terminal that is gone ends no run, and the exit code says it, too
-        print(f"{kind}: {printable(str(message))}", file=sys.stderr)
+        print(f"{kind}: {printable(_with_options(str(message)))}", file=sys.stderr)
+
+
+def _with_options(text: str) -> str:
+    """A message with options of the command line, where it names arguments of Python."""
+    if "=" not in text:
+        return text
+    from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob
+
+    return with_option_names(text, (TrackJob, ForegroundJob, InstancesJob))

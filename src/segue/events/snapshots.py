@@ -119,6 +119,8 @@ class Snapshots:
         live: drop clips rather than wait for the encoder, and go on where images cannot be written.
         on_clip: called by :meth:`close` with the number of clips that are encoded, 0 first, and of those that
             were left, if any.
+        on_disk: called with ``images`` and why those of a live source are not written; with an empty text
+            where they are again.
         pixel_aspect: width of a pixel by its height.
         waiting: clips that may wait for the encoder.
         keep: how long images and clips are kept; None for ever.
@@ -137,6 +139,7 @@ class Snapshots:
         append: bool = False,
         live: bool = False,
         on_clip: Callable[[int, int], None] | None = None,
+        on_disk: Callable[[str, str], None] = lambda *_: None,
         pixel_aspect: Fraction = SQUARE,
         waiting: int = WAITING,
         keep: Retention | None = None,
@@ -171,6 +174,7 @@ class Snapshots:
         self._views: dict[int, tuple[Path, float]] = {}  # image of the coming of an object, and its worth
         self._work: list[Future[None]] = []
         self._left_out, self._reason = 0, ""
+        self._on_disk, self._problem = on_disk, ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
 
     def see(self, frame: Frame, segmentation: Segmentation, size: tuple[int, int]) -> None:
@@ -307,6 +311,15 @@ class Snapshots:
             if not self._live:
                 raise
             self._leave_out(1, str(error))
+            self._note(str(error))
+        else:
+            self._note("")
+
+    def _note(self, problem: str) -> None:
+        """Say that images and clips are not written, or are again."""
+        if bool(problem) != bool(self._problem):
+            self._on_disk("images", problem)
+        self._problem = problem
 
     def _leave_out(self, number: int, reason: str) -> None:
         self._left_out += number

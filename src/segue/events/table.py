@@ -117,11 +117,6 @@ class EventTable:
         self._closed = False
         if end is None:
             self._waiting.append(b"[" if self._as_json else _csv_line(COLUMNS))
-            try:
-                self._write()
-            except OSError:
-                self._stream.close()
-                raise
 
     @property
     def num_waiting(self) -> int:

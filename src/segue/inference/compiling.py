@@ -17,11 +17,17 @@ from segue.errors import ArgumentError
 Compilation = Literal["on", "graphs"]
 
 
-def requested_compilation(device: torch.device) -> Compilation | None:
-    """What the environment variable ``SEGUE_COMPILE`` asks for; None is nothing, ``graphs`` needs CUDA."""
+def requested_compilation(device: torch.device, *, compiled: bool = False) -> Compilation | None:
+    """How parts of a network are compiled: as the variable ``SEGUE_COMPILE`` or ``torch.compile`` asks for.
+
+    None is not at all, ``graphs`` needs CUDA; ``compiled`` says that the program called ``torch.compile``.
+    """
     value = os.environ.get("SEGUE_COMPILE", "off")
+    request = f"SEGUE_COMPILE={value}"
     if value in ("off", "0", ""):
-        return None
+        if not compiled:
+            return None
+        value, request = "on", "model"
     if value not in ("on", "1", "graphs"):
         raise ArgumentError(f"SEGUE_COMPILE={value}: give on, graphs or off")
     if value == "graphs" and device.type != "cuda":
@@ -32,7 +38,7 @@ def requested_compilation(device: torch.device) -> Compilation | None:
         has_compiler = any(map(shutil.which, (os.environ.get("CXX", "g++"), "c++", "clang++")))
         missing = None if has_compiler else "a C++ compiler, such as g++"
     if missing:
-        raise ArgumentError(f"SEGUE_COMPILE={value}: torch.compile needs {missing}; install it, or give off")
+        raise ArgumentError(f"{request}: torch.compile needs {missing}; install it, or do not compile")
     return "graphs" if value == "graphs" else "on"
 
 

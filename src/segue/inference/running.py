@@ -151,12 +151,16 @@ def own_precision(device: torch.device, precision: torch.dtype = torch.float32) 
 
 
 def inference_copy(
-    network: Network, device: torch.device, precision: torch.dtype, forms: Forms = DIRECT
+    network: Network,
+    device: torch.device,
+    precision: torch.dtype,
+    forms: Forms = DIRECT,
+    compiled: bool = False,
 ) -> Network:
     """A copy of a network for running, with finite weights, batch norms folded and channels last.
 
-    On a processor ``forms`` decide on the form of each convolution. A network with ``fuses = False`` keeps
-    its layers as they are.
+    On a processor ``forms`` decide on the form of each convolution, unless its parts are ``compiled``.
+    A network with ``fuses = False`` keeps its layers as they are.
     """
     module, dtype = cast(nn.Module, network), dtype_of_maps(precision)
     for name, value in module.state_dict().items():
@@ -164,7 +168,7 @@ def inference_copy(
         extremes = value.aminmax() if value.is_floating_point() and value.numel() else ()
         if not all(bool(extreme.isfinite()) for extreme in extremes):
             raise CheckpointError(f"weight {name} of {type(network).__name__} holds NaN or infinity")
-    compilation = requested_compilation(device)
+    compilation = requested_compilation(device, compiled=compiled)
     with apart_from_heap():
         if not getattr(module, "fuses", True):
             return cast(Network, deepcopy(module).to(device, dtype).eval().requires_grad_(False))

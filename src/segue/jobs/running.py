@@ -177,8 +177,8 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
     try:
         with interrupt_on_signals(), outputs.sink as sink:
             observer.ready(source, opened.events.zones)
-            if outputs.notifier is not None:
-                observer.messages(outputs.notifier)
+            if outputs.messages is not None:
+                observer.messages(outputs.messages)
             source.on_change(outputs.connection)
             loop = FrameRun(opened, sink, states, report)
             if passes is not None:
@@ -207,6 +207,10 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
             if path.is_file():  # what shows the frames so far is complete; masks are continued
                 observer.written(name, path)
         raise _ended(cancel, _hint(opened, masks, states is not None)) from None
+    except Exception:
+        if source.endless:  # as on a full disk; messages do not need it
+            outputs.deliver()
+        raise
     finally:
         source.on_change(observer.connection)  # and the source what the run has opened
         outputs.stop()

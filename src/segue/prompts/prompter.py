@@ -38,7 +38,7 @@ from segue.prompts.planes import (
 from segue.types import Box, BoxLike, Frame, Point, PointsLike, SupportsArray
 from segue.utils.arrays import Float32Array
 from segue.utils.devices import to_device
-from segue.video.decoding.readers import FrameLike, as_rgb
+from segue.video.decoding.readers import Colour, FrameLike, as_rgb
 from segue.weights import Prepared, prepare
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class Prompter(ImagePrompter):
         fast: half precision, where the device is faster with it; for the detector, too.
         objects: whether first clicks may mean a whole object that NanoDet-Plus finds, which learned on COCO;
             None is yes, but for ``segue-prompt-free``, whose training data are known.
+        colour: order of the channels of an array or tensor; ``bgr`` is that of ``cv2.imread``.
 
     Example:
         >>> prompter = segue.Prompter(frame)  # doctest: +SKIP
@@ -110,8 +111,10 @@ class Prompter(ImagePrompter):
         device: str | int | torch.device | None = None,
         fast: bool = False,
         objects: bool | None = None,
+        colour: Colour = "rgb",
     ) -> None:
-        super().__init__(image.image if isinstance(image, Frame) else as_rgb(image, "image"))
+        bgr = colour == "bgr"
+        super().__init__(image.image if isinstance(image, Frame) else as_rgb(image, "image", bgr=bgr))
         prepared: Prepared[SeguePrompt] = prepare(network, task="prompt", device=device, fast=fast)
         self._objects = prepared.name != "segue-prompt-free" if objects is None else objects
         self._fast = prepared.precision != torch.float32

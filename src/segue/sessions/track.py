@@ -30,7 +30,7 @@ from segue.models.base import (
     TrackOutput,
     track_capabilities,
 )
-from segue.prompt_inputs import PromptArguments, PromptsLike, as_prompts, check_ids, collect_prompts
+from segue.prompt_inputs import PromptArguments, PromptsLike, as_prompts, check_id, check_ids, collect_prompts
 from segue.prompts import MakePrompter, find_prompter, resolve_prompts
 from segue.registry import MODELS
 from segue.sessions.association import new_objects
@@ -38,15 +38,13 @@ from segue.sessions.networks import track_network
 from segue.sessions.session import Session, one_thread_at_a_time
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import (
-    BoxPrompt,
+    PROMPTS,
     Frame,
     IndexMask,
     MaskPrompt,
     ObjectInfo,
     ObjectMaps,
-    PointPrompt,
     Prompt,
-    RemovePrompt,
     Segmentation,
     check_count,
     log_odds,
@@ -109,7 +107,7 @@ class TrackSession(Checkpointable, Session):
     tracker: Tracker = checkpointed()
     _crowd: Crowd = checkpointed(Crowd, later=True)
     _added: list[Prompt | str | Sequence[str]] = checkpointed(list, later=True)  # for the next frame
-    state_types = (BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt)
+    state_types = PROMPTS
 
     def __init__(
         self,
@@ -136,9 +134,9 @@ class TrackSession(Checkpointable, Session):
             default, device=self.device, fast=prepared.precision != torch.float32
         )
         in_int8 = prepared.precision == torch.int8
-        setup = Setup(self.schedule, self.device, prepared.dtype, memory_limit, frames, in_int8)
+        self.setup = Setup(self.schedule, self.device, prepared.dtype, memory_limit, frames, in_int8)
         with own_precision(self.device):
-            self.tracker = prepared.network.tracker(prepared.network, setup)
+            self.tracker = prepared.network.tracker(prepared.network, self.setup)
         self.native = self.tracker.prompts if prompter is None else frozenset()
         self._warned_of_small = self._warned_of_slow = False
         self._text_detector: tuple[Any, Any] = None, None
@@ -215,8 +213,8 @@ class TrackSession(Checkpointable, Session):
                 evaluation of the STCN release does so on annotated frames whose result is not required.
             colour: order of the channels of an image, and of masks in colours; ``bgr`` is that of
                 ``cv2.imread``. A :class:`segue.Frame` is RGB.
-            arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; boxes and
-                points are of object 1.
+            arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; box, points
+                and strokes are of object 1.
 
         Returns:
             The result of this frame. Its mask is (H, W), uint8, or uint16 where an object has an id above
@@ -301,7 +299,7 @@ class TrackSession(Checkpointable, Session):
 
         Args:
             prompts: as :meth:`step` takes them, like the others.
-            id: object of ``box``, ``points`` and ``negative``.
+            id: object of ``box``, points and strokes.
             text: phrases to look for on the next frame.
             arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; points of an
                 object that is followed correct its mask.
@@ -309,6 +307,7 @@ class TrackSession(Checkpointable, Session):
         Raises:
             PromptError: a prompt has a wrong form.
         """
+        id = check_id(id)
         if text is not None:
             self._added.append(text)
         if prompts is not None or text is None or any(each is not None for each in arguments.values()):
@@ -471,7 +470,7 @@ class TrackSession(Checkpointable, Session):
             return _NO_PROMPTS
         previous_masks: dict[int, npt.NDArray[np.float32]] = {}
         if "point" not in self.native:
-            corrected = {item.id for item in prompts if isinstance(item, PointPrompt)} & set(self.ids)
+            corrected = {item.id for item in prompts if item.corrects} & set(self.ids)
             if corrected:
                 planes = self.peek(frame).probabilities
                 previous_masks = {i: planes[self.ids.index(i) + 1] for i in corrected}
@@ -498,53 +497,71 @@ class TrackSession(Checkpointable, Session):
         return resolved
 
     def _result(
-        self, frame: Frame, tracked: TrackOutput | None, answered: Mapping[int, float]
+        self, frame: Frame, tracked: TrackOutput | None, expected: Mapping[int, float]
     ) -> Segmentation:
         """The result of a frame; without an output of the tracker it is empty."""
         if tracked is None:
             return Segmentation(frame.index, frame.time, np.zeros(frame.size, np.uint8))
-        highest = tracked.highest
-        if highest is None:
-            assert tracked.probabilities is not None
-            highest = Highest.of(tracked.probabilities)
-        scores = highest.sums if tracked.scores is None else tracked.scores
-        compact = tracked.probabilities if tracked.compact is None else tracked.compact
-        assert compact is not None
-        channels, best, totals, scores, compact = to_cpu(
-            highest.channel, highest.best, highest.sums, scores, compact
+        return segmentation_of(
+            frame.index, frame.time, tracked, self._object_info, expected, self._confidence
         )
-        numbers = np.array([0, *tracked.ids])
-        mask = numbers.astype(id_type(numbers.max()))[channels.numpy()]
-        inside = np.bincount(channels.numpy().ravel(), best.numpy().ravel(), minlength=len(numbers))
-        extents = measure(mask)
-        objects = []
-        for k, (inner, total, i) in enumerate(zip(inside[1:], totals.tolist()[1:], tracked.ids, strict=True)):
-            extent, (label, first) = extents.get(i), self._object_info.get(i, (None, None))
-            if extent is None:
-                objects.append(ObjectInfo(i, label, score=0.0))
-            else:
-                if tracked.scores is not None:
-                    score = float(scores[k])
-                else:
-                    score = expected_overlap(float(inner), total, extent.area, self._confidence)
-                    if first is not None:
-                        score = answered.get(i, score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)
-                objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
-        get_probabilities = partial(expanded, compact, tracked.expand)
-        if tracked.logits is not None:
-            logits = partial(expanded, compact, tracked.logits)
-        elif tracked.predicted is not None:
-            (low,) = to_cpu(tracked.predicted.compact)
-            logits = partial(
-                _logits_with_predicted,
-                get_probabilities,
-                tracked.ids,
-                replace(tracked.predicted, compact=low),
-            )
+
+
+def segmentation_of(
+    index: int,
+    time: float,
+    tracked: TrackOutput,
+    info: Mapping[int, tuple[str | None, float | None]],
+    expected: Mapping[int, float],
+    confidence: tuple[float, float],
+) -> Segmentation:
+    """The result of a frame as what a tracker gives of it.
+
+    ``info`` has the label of each object and the predicted IoU of its first mask, ``expected`` those of masks
+    of this frame, and ``confidence`` is that of the network.
+    """
+    highest = tracked.highest
+    if highest is None:
+        assert tracked.probabilities is not None
+        highest = Highest.of(tracked.probabilities)
+    scores = highest.sums if tracked.scores is None else tracked.scores
+    compact = tracked.probabilities if tracked.compact is None else tracked.compact
+    assert compact is not None
+    channels, best, totals, scores, compact = to_cpu(
+        highest.channel, highest.best, highest.sums, scores, compact
+    )
+    numbers = np.array([0, *tracked.ids])
+    mask = numbers.astype(id_type(numbers.max()))[channels.numpy()]
+    inside = np.bincount(channels.numpy().ravel(), best.numpy().ravel(), minlength=len(numbers))
+    extents = measure(mask)
+    objects = []
+    for k, (inner, total, i) in enumerate(zip(inside[1:], totals.tolist()[1:], tracked.ids, strict=True)):
+        extent, (label, first) = extents.get(i), info.get(i, (None, None))
+        if extent is None:
+            objects.append(ObjectInfo(i, label, score=0.0))
         else:
-            logits = partial(_logits_of, get_probabilities)
-        maps = ObjectMaps(logits, get_probabilities)
-        return Segmentation(frame.index, frame.time, mask, tuple(objects), maps)
+            if tracked.scores is not None:
+                score = float(scores[k])
+            else:
+                score = expected_overlap(float(inner), total, extent.area, confidence)
+                if first is not None:
+                    score = expected.get(i, score ** (1 - FIRST_WEIGHT) * first**FIRST_WEIGHT)
+            objects.append(ObjectInfo(i, label, score, extent.box, extent.area))
+    get_probabilities = partial(expanded, compact, tracked.expand)
+    if tracked.logits is not None:
+        logits = partial(expanded, compact, tracked.logits)
+    elif tracked.predicted is not None:
+        (low,) = to_cpu(tracked.predicted.compact)
+        logits = partial(
+            _logits_with_predicted,
+            get_probabilities,
+            tracked.ids,
+            replace(tracked.predicted, compact=low),
+        )
+    else:
+        logits = partial(_logits_of, get_probabilities)
+    maps = ObjectMaps(logits, get_probabilities)
+    return Segmentation(index, time, mask, tuple(objects), maps)
 
 
 def _planes_with_crowd(

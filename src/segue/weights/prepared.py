@@ -10,13 +10,13 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast, overload
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
 from torch import nn
 
-from segue.errors import ArgumentError
+from segue.errors import ArgumentError, SegueError
 from segue.inference.compiling import requested_compilation
 from segue.inference.cpu.forms import DIRECT, Forms, current, recorded_forms
 from segue.inference.cpu.fused import FusedConv2d
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 Network = TypeVar("Network")
 
 WeightPath: TypeAlias = str | os.PathLike[str]
+DeviceLike: TypeAlias = str | int | torch.device | None
 
 FIRST_PASSES = 2
 """Frames in which layers arrange their weights."""
@@ -64,6 +65,23 @@ FIRST_PASSES = 2
 RECENT, SMALL = 4, 16 << 20
 """Prepared networks that stay in memory without a user, and their largest size in bytes. A program that makes
 a prompter for each image would otherwise load it each time."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """How :func:`load` was asked for a network; an attribute of it.
+
+    Attributes:
+        name: its name.
+        stays: whether sessions run it on the device where it is.
+        fast: whether they take a lower precision where that is faster.
+        digest: of its weights when it was loaded.
+    """
+
+    name: str
+    stays: bool
+    fast: bool
+    digest: str
 
 
 @dataclass(eq=False)
@@ -106,6 +124,10 @@ class Prepared(Generic[Network]):
     def __deepcopy__(self, memo: dict[int, Any]) -> Prepared[Network]:
         return self
 
+    def __reduce__(self) -> NoReturn:
+        # Some layers are in the memory of oneDNN.
+        raise SegueError("a prepared network cannot be pickled; give what segue.load gave, or its name")
+
     @contextmanager
     def inference_guard(self) -> Iterator[None]:
         """Run the network for a frame or a window of frames inside of this.
@@ -129,6 +151,9 @@ _BY_KEY: WeakValueDictionary[Hashable, Prepared[Any]] = WeakValueDictionary()
 _BY_MODULE: WeakKeyDictionary[nn.Module, tuple[dict[str, Any], int]] = WeakKeyDictionary()
 """Attributes of networks that were prepared, and a number that changes with them."""
 
+_PREPARED: WeakKeyDictionary[nn.Module, Prepared[Any]] = WeakKeyDictionary()
+"""What sessions run of networks that were loaded for a device, kept as long as these."""
+
 _NUMBERS = itertools.count()
 _RECENT: deque[Prepared[Any]] = deque(maxlen=RECENT)
 
@@ -148,7 +173,8 @@ def prepare(
 
     Args:
         network: name for :func:`segue.load`; or a network, which is not changed: where it was trained further
-            since, there is a new copy; or one that is prepared, which is returned.
+            since, there is a new copy; or one that is prepared, which is returned. The parts of what
+            ``torch.compile`` gave are compiled.
         weights: weight file of a name; None is the network's own.
         task: the task that a network with this name must have; None takes any.
         device: None takes a GPU if there is one.
@@ -170,9 +196,12 @@ def prepare(
         if device is not None and choose_device(device) != network.device:
             raise ArgumentError(f"device {str(device)!r}: the network is prepared for {network.device}")
         return network.with_forms(recorded_forms())
+    network, is_compiled = uncompiled(network)
+    device, fast = running_options(network, device, fast)
     place = choose_device(device)
     forms = current() if place.type == "cpu" else DIRECT
-    how = (place, fast, requested_compilation(place), forms)
+    how = (place, fast, requested_compilation(place, compiled=is_compiled), forms)
+    making = (place, fast, is_compiled, forms)
     with _LOCK:
         if isinstance(network, str):
             if task is not None:
@@ -183,13 +212,31 @@ def prepare(
                 with own_random_numbers():
                     network = read_network(name, weights)
                     network = network if adapt is None else adapt(network)
-                return _prepared(network, place, fast, forms, name)
+                return _prepared(network, *making, name)
 
             return _shared(by_file, read)
         module = cast(nn.Module, network)
         digest = network_digest(module)
+        loaded = getattr(module, "loaded", None)
+        name_of = loaded.name if isinstance(loaded, Loaded) and loaded.digest == digest else None
         key = (_state_number(module), digest, *how)
-        return _shared(key, lambda: _prepared(module, place, fast, forms, None, digest))
+        return _shared(key, lambda: _prepared(module, *making, name_of, digest))
+
+
+def uncompiled(network: Any) -> tuple[Any, bool]:
+    """A network, and whether ``torch.compile`` was asked to compile it."""
+    original = getattr(network, "_orig_mod", None)
+    return (network, False) if original is None else (original, True)
+
+
+def running_options(network: Any, device: DeviceLike, fast: bool) -> tuple[DeviceLike, bool]:
+    """Where a session runs a network, and whether in a lower precision: as it was loaded by default."""
+    loaded = getattr(network, "loaded", None)
+    if not isinstance(loaded, Loaded):
+        return device, fast
+    if device is None and loaded.stays:
+        device = next(network.parameters()).device
+    return device, fast or loaded.fast
 
 
 @overload
@@ -197,119 +244,109 @@ def load(
     name: Literal["stcn-lite", "stcn-lite-free"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> STCNLite: ...
 @overload
 def load(
     name: Literal["stcn"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> STCN: ...
 @overload
 def load(
     name: Literal["stm"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> STM: ...
 @overload
 def load(
     name: Literal["xmem", "xmem-no-sensory"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> XMem: ...
 @overload
 def load(
     name: Literal["cutie", "cutie-small"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> Cutie: ...
 @overload
 def load(
     name: Literal["sam2-tiny", "sam2-small", "sam2-base+", "sam2-large"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> SAM2: ...
 @overload
 def load(
     name: Literal["mustan-lite"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> MustanLite: ...
 @overload
 def load(
     name: Literal["mustan1"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> MUSTAN1: ...
 @overload
 def load(
     name: Literal["mustan2"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> MUSTAN2: ...
 @overload
 def load(
     name: Literal["hofam", "stam"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> HOFAM: ...
 @overload
 def load(
     name: Literal["fgsegnet"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> FgSegNetV2: ...
 @overload
 def load(
     name: Literal["msstsvis-lite"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> MSSTSVISLite: ...
 @overload
 def load(
     name: Literal["segue-prompt", "segue-prompt-free"],
     weights: WeightPath | None = None,
     *,
-    device: None = None,
-    fast: None = None,
+    device: DeviceLike = None,
+    fast: bool | None = None,
 ) -> SeguePrompt: ...
 @overload
 def load(
-    name: str,
-    weights: WeightPath | None = None,
-    *,
-    device: str | int | torch.device,
-    fast: bool | None = None,
-) -> Prepared[Any]: ...
-@overload
-def load(
-    name: str, weights: WeightPath | None = None, *, device: None = None, fast: bool
-) -> Prepared[Any]: ...
-@overload
-def load(name: str, weights: WeightPath | None = None, *, device: None = None, fast: None = None) -> Any: ...
+    name: str, weights: WeightPath | None = None, *, device: DeviceLike = None, fast: bool | None = None
+) -> Any: ...
 def load(
     name: str,
     weights: WeightPath | None = None,
@@ -317,33 +354,45 @@ def load(
     device: str | int | torch.device | None = None,
     fast: bool | None = None,
 ) -> Any:
-    """A network in evaluation mode on the CPU; or, with a device or precision, one that sessions share.
+    """A network in evaluation mode, which any number of sessions share.
+
+    It is a :class:`torch.nn.Module`: it can be moved, trained, saved and compiled. Sessions run a copy of it
+    with fused layers, one for all of them, and a new one after it was trained further.
 
     Args:
         name: its name, such as ``stcn-lite``; `segue weights list` shows all.
         weights: weight file, converted or official, or a folder of :func:`segue.save_pretrained`; by default
             the one that comes with segue or that `segue weights get` made. Methods without weights take none.
-        device: prepare the network for inference on this device, such as ``cpu``, ``cuda`` or ``auto``.
-        fast: prepare it for bfloat16, float16 or 8-bit integers where the device is faster with them, or for
-            float32.
+        device: where it is, and where sessions run it, such as ``cpu``, ``cuda`` or ``auto``. None is the
+            CPU, and sessions take a GPU if there is one.
+        fast: let sessions run it in bfloat16, float16 or 8-bit integers where the device is faster with them.
 
     Returns:
         The network with its weights, in the interface of its task; see :class:`segue.registry.Entry`. For a
-        method without weights, the method itself. With ``device`` or ``fast``, a
-        :class:`segue.weights.Prepared`, which sessions take as their network.
+        method without weights, the method itself.
 
     Raises:
         CheckpointError: the name is unknown, no weights are available, or the file does not fit.
-        ArgumentError: there is no such device.
+        ArgumentError: there is no such device, or a method without weights cannot be on it.
 
     Example:
         >>> network = segue.load("stcn", weights="stcn.safetensors")  # doctest: +SKIP
         >>> shared = segue.load("stcn-lite", device="cpu")
         >>> sessions = [segue.TrackSession(shared) for _ in range(10)]
     """
-    if device is not None or fast is not None:
-        return prepare(name, weights, device=device, fast=bool(fast))
-    return kept_or_read(name, weights)
+    if device is None and fast is None:
+        return kept_or_read(name, weights)
+    prepared: Prepared[Any] = prepare(name, weights, device=device, fast=bool(fast))
+    key = "loaded", name, weights_identity(name, weights), str(device), fast
+    cache = kept_networks()
+    if cache is not None and key in cache:
+        return cache[key]
+    network = read_network(name, weights).to(prepared.device if device is not None else "cpu")
+    network.loaded = Loaded(name, device is not None, bool(fast), prepared.digest)
+    _PREPARED[network] = prepared
+    if cache is not None:
+        cache[key] = network
+    return network
 
 
 def _shared(key: Hashable, make: Callable[[], Prepared[Any]]) -> Prepared[Any]:
@@ -365,6 +414,7 @@ def _prepared(
     network: Any,
     device: torch.device,
     fast: bool,
+    compiled: bool,
     forms: Forms,
     name: str | None,
     digest: str | None = None,
@@ -374,7 +424,7 @@ def _prepared(
     # A session may prepare its prompter while it takes a frame.
     precision = choose_precision(network, device, fast)
     with torch.inference_mode(False), own_precision(device), own_random_numbers():
-        copy = inference_copy(network, device, precision, forms)
+        copy = inference_copy(network, device, precision, forms, compiled)
     return Prepared(copy, device, precision, digest or network_digest(network), name, forms)
 
 

@@ -199,7 +199,7 @@ function fillModes() {
 }
 
 function toolButton(/** @type {import("./tools.js").ToolInfo} */ tool) {
-  const key = tool.key.toUpperCase();
+  const key = written(tool.key);
   const about = {
     role: "radio",
     title: `${tool.name} (${key})\n${tool.hint}`,
@@ -210,7 +210,7 @@ function toolButton(/** @type {import("./tools.js").ToolInfo} */ tool) {
   return make("button", { ...about, onclick: () => tools.use(tool.id) }, [
     icon(tool.icon),
     span(tool.label),
-    make("kbd", { textContent: key, "aria-hidden": "true" }),
+    make("kbd", { textContent: key.replace("Shift ", "⇧"), "aria-hidden": "true" }),
   ]);
 }
 

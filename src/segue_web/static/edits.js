@@ -128,7 +128,11 @@ export function rest(/** @type {number[]} */ at) {
   tell("prepare", { frame: state.frame, at });
 }
 
-/** A stroke along a path, or without a width the area inside. */
+/** A stroke on the object, of which its mask is made. */
+export const scribble = (/** @type {number[][]} */ path) =>
+  void edit((about) => request("scribble", { ...about, path }));
+
+/** What a brush covers along a path, or without a width the area inside. */
 export const stroke = (
   /** @type {number[][]} */ path,
   /** @type {number | null} */ width,

@@ -28,6 +28,7 @@ from segue.sessions.foreground.segmenters.subtractors import (
 )
 from segue.sessions.foreground.session import ForegroundSession, ForegroundWarning
 from segue.types import Frame, Segmentation
+from segue.weights import prepare
 from tests.sessions.foreground.scenes import Bytes, overlap, square_mask, video, wall, with_squares
 from tests.sessions.foreground.tiny_foreground import MovesByItself, TinyForeground
 
@@ -544,7 +545,7 @@ def test_a_network_sees_the_part_of_a_frame_that_differs_alone() -> None:
     rng, size = np.random.default_rng(0), (144, 200)  # padded to 144 by 208 pixels
     empty = cv2.resize(rng.integers(60, 200, (18, 25, 3)).astype(np.uint8), size[::-1])
     scene, segmenter = Scene.of(empty), foreground_segmenter("mustan-lite", device="cpu")
-    network = segue.load("mustan-lite", device="cpu").network
+    network: Any = prepare("mustan-lite", device="cpu").network
     for rows, columns in ((np.s_[50:90], np.s_[20:50]), (np.s_[110:144], np.s_[170:200])):
         image = empty.copy()
         image[rows, columns] = (250, 20, 20)

@@ -17,6 +17,7 @@ from segue.models.base.sharing import one_image, shared_image
 from segue.models.base.tracking import (
     FramePrompts,
     Highest,
+    MakeVideoTracker,
     PredictedObjects,
     Schedule,
     Setup,
@@ -24,6 +25,7 @@ from segue.models.base.tracking import (
     Tracker,
     TrackNetwork,
     TrackOutput,
+    VideoTracker,
     track_capabilities,
 )
 
@@ -38,6 +40,7 @@ __all__ = [
     "FramePrompts",
     "Highest",
     "InstanceNetwork",
+    "MakeVideoTracker",
     "MemoryNetwork",
     "PredictedObjects",
     "QueryFeatures",
@@ -48,6 +51,7 @@ __all__ = [
     "TrackNetwork",
     "TrackOutput",
     "Tracker",
+    "VideoTracker",
     "foreground_capabilities",
     "one_image",
     "shared_image",

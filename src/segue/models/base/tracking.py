@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from segue.registry import PromptKind
 from segue.state import SessionState
-from segue.types import BoxPrompt, Image, MemoryPolicy, PointPrompt
+from segue.types import Box, BoxPrompt, Image, MemoryPolicy, Point, PointPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +272,84 @@ class Tracker(Protocol):
         """
 
 
+class VideoTracker(Protocol):
+    """Follows objects through a whole video, with boxes and points on any frame, in both directions.
+
+    Frames are numbered from 0 without gaps. What a method returns is not read.
+    """
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The objects."""
+
+    def click(
+        self,
+        frame: int,
+        id: int,
+        points: Sequence[Point] = (),
+        labels: Sequence[int] | None = None,
+        *,
+        box: Box | None = None,
+        add: bool = False,
+    ) -> Any:
+        """Take points or a box of an object on a frame; ``add`` keeps the earlier points of the frame."""
+
+    def mask(self, frame: int, id: int, mask: Any) -> Any:
+        """Take a mask (H, W) of an object on a frame."""
+
+    def unprompt(self, frame: int, id: int) -> None:
+        """Withdraw the prompts of an object on a frame."""
+
+    def remove(self, id: int) -> None:
+        """Stop following an object."""
+
+    def propagate(
+        self, start: int | None = None, *, reverse: bool = False, frames: int | None = None
+    ) -> Iterator[Any]:
+        """Track all objects from a frame on; each step takes a frame, ``start`` included."""
+
+    def is_prompted(self, frame: int, id: int) -> bool:
+        """Whether an object keeps its mask on a frame when the video is tracked anew."""
+
+    def output(self, frame: int) -> TrackOutput | None:
+        """The objects that have a mask on a frame, prompted or tracked; None where none has."""
+
+    def reset(self) -> None:
+        """Forget all objects."""
+
+    def state(self, *, copy: bool = True) -> SessionState:
+        """Give all that :meth:`restore` needs."""
+
+    def restore(self, state: SessionState) -> None:
+        """Go on from where :meth:`state` was called."""
+
+
+class MakeVideoTracker(Protocol):
+    """Makes the :class:`VideoTracker` of a network."""
+
+    def __call__(
+        self,
+        network: Any,
+        setup: Setup,
+        frames: Callable[[int], Image],
+        count: int,
+        *,
+        keep_corrections: bool,
+    ) -> VideoTracker:
+        """Make it.
+
+        Args:
+            network: the network.
+            setup: its options.
+            frames: gives the image of a frame.
+            count: number of frames.
+            keep_corrections: let a frame that was corrected keep its mask, whatever the schedule says.
+
+        Returns:
+            A tracker without objects.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class TrackCapabilities:
     """Optional capabilities of a tracking network.
@@ -280,10 +358,13 @@ class TrackCapabilities:
         confidence: factor and offset by which the log-odds of an expected overlap become those of the
             measured one, see :func:`segue.sessions.track.expected_overlap`.
         graphs: ``memory`` where :func:`segue.export.onnx.export_onnx` can write it; None where it cannot.
+        video: makes what tracks a whole video with boxes and points on any frame, for :class:`segue.Video`;
+            None makes masks of them, and sessions track these.
     """
 
     confidence: tuple[float, float] = (1.0, 0.0)
     graphs: Literal["memory"] | None = None
+    video: MakeVideoTracker | None = None
 
 
 def track_capabilities(network: object) -> TrackCapabilities:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from segue.inference.cpu.fused import FusedConv2d
 from segue.layers.linear import Perceptron
-from segue.models.base import Schedule, Tracker
+from segue.models.base import Schedule, TrackCapabilities, Tracker
 from segue.models.sam2.masks import NOT_A_POINT, WIDTH, Decoded, MaskDecoder, PromptEncoder
 from segue.models.sam2.memory import MEMORY_WIDTH, MemoryAttention, MemoryEncoder, rotary
 from segue.models.sam2.sizes import SIZES, SizeName
@@ -32,6 +32,7 @@ from segue.models.sam2.values import (
     Encoded,
     Record,
 )
+from segue.models.sam2.video import follow_video
 
 
 class SAM2(nn.Module):
@@ -43,6 +44,7 @@ class SAM2(nn.Module):
 
     schedule: Schedule = SAM2Schedule()
     tracker: type[Tracker] = SAM2Tracker
+    capabilities = TrackCapabilities(video=follow_video)
 
     def __init__(self, size: SizeName = "tiny") -> None:
         super().__init__()

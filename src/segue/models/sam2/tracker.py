@@ -168,6 +168,11 @@ class SAM2Tracker(Checkpointable):
         self._seen += 1
         return output
 
+    def _output(self, ids: tuple[int, ...], by_id: Mapping[int, Record], image: Image) -> TrackOutput:
+        records = [by_id.get(i) for i in ids]
+        size = image.shape[0], image.shape[1]
+        return output_of(ids, records, self._steps.low_masks(records), size)
+
     def _looked(self, image: Image) -> EncodedImage:
         # By content: a caller may fill one array with image after image.
         if self._peeked is not None and np.array_equal(self._peeked.image, image):
@@ -204,16 +209,17 @@ class SAM2Tracker(Checkpointable):
             encoded_image.encoded, points, labels, encoded_image.records[corrected].low_res_masks, view
         )
 
-    def _output(self, ids: tuple[int, ...], by_id: Mapping[int, Record], image: Image) -> TrackOutput:
-        records = [by_id.get(i) for i in ids]
-        low = self._steps.low_masks(records)
-        hidden = low.new_zeros(1)
-        scores = torch.cat([hidden if record is None else record.expected for record in records])
-        size = image.shape[0], image.shape[1]
-        logits = partial(video_logits, size=size)
-        return TrackOutput(
-            ids, merged(low, size), low, partial(merged, size=size), scores.clamp(0, 1), logits=logits
-        )
+
+def output_of(
+    ids: tuple[int, ...], records: Sequence[Record | None], low: Tensor, size: tuple[int, int]
+) -> TrackOutput:
+    """The result of objects on an image, with their mask logits (1, K, h, w)."""
+    hidden = low.new_zeros(1)
+    scores = torch.cat([hidden if record is None else record.expected for record in records])
+    logits = partial(video_logits, size=size)
+    return TrackOutput(
+        ids, merged(low, size), low, partial(merged, size=size), scores.clamp(0, 1), logits=logits
+    )
 
 
 @dataclass(frozen=True, slots=True)

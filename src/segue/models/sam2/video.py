@@ -7,9 +7,9 @@ in bounded memory, forwards, there is :class:`segue.models.sam2.tracker.SAM2Trac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Sized
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,14 @@ import torch
 from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
+from segue.models.base import Setup, TrackOutput
 from segue.models.sam2.images import labelled, square_mask, video_image, video_logits
-from segue.models.sam2.network import SAM2
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
-from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Encoded, Record
+from segue.models.sam2.tracker import output_of, settings_of, side_of
+from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Encoded, Record, VideoNetwork
 from segue.prompt_inputs import as_box, as_masks, as_points
-from segue.types import Box, Point
+from segue.state import Checkpointable
+from segue.types import Box, Image, Point
 from segue.utils.devices import to_device
 from segue.utils.inputs import check_number, kind_of
 from segue.video.decoding.readers import as_rgb
@@ -75,7 +77,14 @@ class _Object:
         return None
 
 
-class VideoPredictor:
+def _saved_records(records: Mapping[int, Record]) -> dict[int, tuple[Tensor | None, ...]]:
+    return {
+        frame: (record.pointer, record.score, record.iou, record.features, record.low_res_masks)
+        for frame, record in records.items()
+    }
+
+
+class VideoPredictor(Checkpointable):
     """Follows objects through a video whose frames can be read in any order.
 
     Args:
@@ -94,9 +103,11 @@ class VideoPredictor:
         ...     print(result.frame, result.masks.sum((1, 2)))
     """
 
+    state_fields: ClassVar[dict[str, Any]] = {"_saved": ...}
+
     def __init__(
         self,
-        network: SAM2,
+        network: VideoNetwork,
         frames: Callable[[int], Any] | Sequence[Any] | npt.NDArray[np.uint8] | Tensor,
         count: int | None = None,
         settings: Settings | None = None,
@@ -104,7 +115,7 @@ class VideoPredictor:
         side: int = IMAGE_SIDE,
         no_overlap: bool = False,
     ) -> None:
-        if not isinstance(network, SAM2):
+        if not hasattr(network, "encode_memory"):
             raise ArgumentError(f"network: {kind_of(network)}; give a SAM 2, as of segue.load('sam2-tiny')")
         if not callable(frames) and not hasattr(frames, "__getitem__"):
             raise ArgumentError(f"frames: {kind_of(frames)}; give a list of images, or a function")
@@ -120,7 +131,7 @@ class VideoPredictor:
         self._settings = settings or Settings()
         with torch.inference_mode():
             self._steps = ObjectSteps(network, network.constants(side), self._settings)
-        self._device = network.no_mem_embed.device
+        self.device = network.no_mem_embed.device
         self._dtype = network.no_mem_embed.dtype
         self._latest: tuple[int, Encoded] | None = None
         self._size: tuple[int, int] | None = None
@@ -181,7 +192,7 @@ class VideoPredictor:
         one = self._objects.setdefault(id, _Object())
         assert self._size is not None
         side = self._steps.constants.side
-        new_clicks = labelled(np.array(marks, np.float32), kinds, self._size, side, self._device)
+        new_clicks = labelled(np.array(marks, np.float32), kinds, self._size, side, self.device)
         if add and frame in one.points:
             previous_clicks = one.points[frame]
             new_clicks = (
@@ -220,7 +231,7 @@ class VideoPredictor:
             raise PromptError(f"the mask has shape {mask.shape}, the frame {self._size}")
         one = self._objects.setdefault(id, _Object())
         one.points.pop(frame, None)
-        plane = to_device(torch.from_numpy(mask), self._device)
+        plane = to_device(torch.from_numpy(mask), self.device)
         square = square_mask(plane, self._steps.constants.side)
         one.waiting[self._becomes_prompted(one, frame)][frame] = self._steps.from_mask(encoded, square)
         return self._result(frame)
@@ -245,6 +256,40 @@ class VideoPredictor:
         if record is not None:
             one.memory.tracked[frame] = record
             one.passed.pop(frame, None)
+
+    def is_prompted(self, frame: int, id: int) -> bool:
+        """Whether an object keeps its mask on a frame in later passes.
+
+        Args:
+            frame: number of the frame.
+            id: of the object.
+
+        Returns:
+            False also where there is no such object.
+        """
+        one = self._objects.get(id)
+        return one is not None and (frame in one.memory.prompted or frame in one.waiting[True])
+
+    @torch.inference_mode()
+    def output(self, frame: int) -> TrackOutput | None:
+        """The objects that were found on a frame, in the form of sessions.
+
+        Args:
+            frame: its number.
+
+        Returns:
+            Objects in the order of their ids; each pixel belongs to the one with the highest logit. None
+            where nothing was found yet.
+        """
+        records = {i: record for i, one in self._objects.items() if (record := one.record(frame)) is not None}
+        if not records:
+            return None
+        if self._size is None:
+            self._encode(frame)
+        assert self._size is not None
+        ids = tuple(sorted(records))
+        ordered = [records[i] for i in ids]
+        return output_of(ids, ordered, self._steps.low_masks(ordered), self._size)
 
     def remove(self, id: int) -> None:
         """Stop following an object.
@@ -300,6 +345,8 @@ class VideoPredictor:
     @torch.inference_mode()
     def _pass(self, frame: int, reverse: bool) -> VideoResult:
         for one in list(self._objects.values()):
+            if not one.memory.prompted:  # it came after the pass began
+                continue
             if frame not in one.memory.prompted:
                 view = one.memory.view(frame, self._settings, self._count, reverse)
                 one.memory.tracked[frame] = self._steps.track(self._encode(frame), {0: view})[0]
@@ -319,6 +366,36 @@ class VideoPredictor:
             for frame in one.memory.prompted:
                 one.memory.tracked.pop(frame, None)
 
+    @property
+    def _saved(self) -> dict[int, dict[str, Any]]:
+        """All of each object, its records as tuples."""
+        return {
+            i: {
+                "memory": [_saved_records(one.memory.prompted), _saved_records(one.memory.tracked)],
+                "waiting": [_saved_records(one.waiting[True]), _saved_records(one.waiting[False])],
+                "points": one.points,
+                "passed": one.passed,
+            }
+            for i, one in self._objects.items()
+        }
+
+    @_saved.setter
+    def _saved(self, saved: dict[int, dict[str, Any]]) -> None:
+        for i, values in saved.items():
+            prompted, tracked, first, corrected = (
+                {frame: Record(*record) for frame, record in records.items()}
+                for records in (*values["memory"], *values["waiting"])
+            )
+            waiting = {True: first, False: corrected}
+            memory = ObjectMemory(prompted, tracked)
+            self._objects[i] = _Object(memory, waiting, values["points"], values["passed"])
+
+    def _reset_transient_state(self) -> None:
+        self.reset()
+
+    def _config_fingerprint(self) -> dict[str, Any]:
+        return {"side": self._steps.constants.side, "settings": asdict(self._settings)}
+
     def _becomes_prompted(self, one: _Object, frame: int) -> bool:
         return frame not in one.passed or self._settings.keep_corrections
 
@@ -327,7 +404,7 @@ class VideoPredictor:
         if self._latest is None or self._latest[0] != frame:
             image = as_rgb(self._frames(frame), f"frame {frame}")
             self._size = image.shape[0], image.shape[1]
-            square = video_image(image, self._steps.constants.side, self._device).to(self._dtype)
+            square = video_image(image, self._steps.constants.side, self.device).to(self._dtype)
             self._latest = frame, self._steps.network.encode(square, self._steps.constants)
         return self._latest[1]
 
@@ -344,6 +421,21 @@ class VideoPredictor:
         assert self._size is not None
         logits = video_logits(self._steps.low_masks(records), self._size)
         return VideoResult(frame, self.ids, without_overlap(logits) if self._no_overlap else logits, records)
+
+
+def follow_video(
+    network: VideoNetwork,
+    setup: Setup,
+    frames: Callable[[int], Image],
+    count: int,
+    *,
+    keep_corrections: bool,
+) -> VideoPredictor:
+    """Make the predictor of a network with the settings of a schedule."""
+    settings = settings_of(setup.schedule)
+    if keep_corrections:
+        settings = replace(settings, keep_corrections=True)
+    return VideoPredictor(network, frames, count, settings, side=side_of(setup.schedule.short_side))
 
 
 def without_overlap(logits: Tensor) -> Tensor:

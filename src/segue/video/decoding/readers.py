@@ -163,6 +163,8 @@ def as_rgb(value: Any, where: str, *, bgr: bool = False, channels_first: bool = 
     value = as_array(value)
     if not isinstance(value, np.ndarray):
         hint = "; give the image of each frame, frame.image" if isinstance(value, Frame) else ""
+        if isinstance(value, (list, tuple)) and value and not isinstance(value[0], (int, float)):
+            hint = "; a list holds the images of one video: give each video by itself"
         raise SourceError(
             f"{where}: expected an image (array or tensor (H, W, 3) of uint8, or PIL), not "
             f"{kind_of(value)}{hint}"

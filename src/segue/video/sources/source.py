@@ -401,7 +401,7 @@ class Source(AbstractContextManager["Source"]):
     def _pass_over(self, damage: DamageError, count: int, last: Image | None) -> None:
         """Warn of a damaged frame after ``count`` others, or raise where it ends the video."""
         if self._damage_policy == "stop":
-            ways = " (--on-damage skip leaves such a frame out, hold repeats the one before it)"
+            ways = ' (open_source(..., on_damage="skip") leaves it out, "hold" repeats the frame before it)'
             text = f"{damage}; frames read before it: {count}{'' if damage.is_intact else ways}"
             raise SourceDamageError(text) from damage
         self.damaged += 1

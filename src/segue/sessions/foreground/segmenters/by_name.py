@@ -17,6 +17,7 @@ from segue.sessions.foreground.segmenters.base import NetworkSegmenter, Segmente
 from segue.sessions.foreground.segmenters.extra_inputs import FlowNetwork
 from segue.sessions.networks import check_network
 from segue.weights import Prepared, load_for, prepare
+from segue.weights.prepared import running_options
 
 
 def foreground_segmenter(
@@ -37,6 +38,7 @@ def foreground_segmenter(
         return cast(Segmenter, model)
     is_named = isinstance(model, (str, HOFAM))
     if isinstance(model, HOFAM):  # as segue.load gives it
+        device, fast = running_options(model, device, fast)
         model = FlowNetwork(model)
     check_network("foreground", model, weights)
     entry = MODELS.find(model) if isinstance(model, str) else None
