@@ -288,6 +288,7 @@ def _memory_advice(opened: Run) -> str:
     if isinstance(opened.job, InstancesJob) and opened.job.whole:
         return "leave out --whole, which looks at all frames at once, or give a --short-side"
     smaller = "a smaller --short-side or fewer --workers"
-    if opened.source.endless or opened.in_memory or "png" not in (opened.job.outputs.formats or ()):
+    formats = with_defaults(opened.job, endless=opened.source.endless).outputs.formats or ()
+    if opened.source.endless or opened.in_memory or "png" not in formats:
         return f"give {smaller}"
     return f"the work so far is saved: go on with --resume, or start anew with {smaller}"
