@@ -256,6 +256,10 @@ class Passes(Iterable[Frame]):
     def second(self) -> Iterator[Frame]:
         """The frames of the second pass, after the first one."""
 
+
+class SavedPasses(Passes):
+    """Passes whose first one can be saved, and gone on with."""
+
     @abstractmethod
     def state(self, *, copy: bool = True) -> SessionState:
         """State of the first pass; see :meth:`segue.sessions.Session.state`."""
