@@ -302,7 +302,7 @@ def _blaming(restored: Path | None) -> AbstractContextManager[None]:
 
 
 def now_and_then(save: Callable[[], None]) -> Callable[[], bool]:
-    """A function that saves when that is due, and tells it; saving takes a small share of the time."""
+    """A function that saves when that is due, and says whether it did; it takes a small share of the time."""
     due = time.monotonic() + SAVE_EVERY_SECONDS
 
     def save_periodically() -> bool:

@@ -83,7 +83,7 @@ class ReversePass(Checkpointable, SavedPasses):
         yield from self._source  # from when the first frame is asked for: the pass before closes the source
 
     def complete(self, result: Segmentation) -> Segmentation:
-        """Put what was found backwards into a result of the pass forwards."""
+        """Put the objects tracked backwards into a result of the pass forwards."""
         return composite(result, self._found.get(result.index, ()))
 
     def _backwards(self, first: Frame, top: int, plan: Mapping[int, Any]) -> Iterator[Frame]:

@@ -240,7 +240,7 @@ class Passes(Iterable[Frame]):
 
     @property
     def summary(self) -> str:
-        """What the pass before has found that a user may want to know; empty where there is nothing."""
+        """What the pass before found, for the user; empty where there is nothing to say."""
         return ""
 
     def __iter__(self) -> Iterator[Frame]:
@@ -258,7 +258,7 @@ class Passes(Iterable[Frame]):
 
 
 class SavedPasses(Passes):
-    """Passes whose first one can be saved, and gone on with."""
+    """Passes whose first one can be saved and resumed."""
 
     @abstractmethod
     def state(self, *, copy: bool = True) -> SessionState:

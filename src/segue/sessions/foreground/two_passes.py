@@ -134,7 +134,7 @@ class TwoPasses(Checkpointable, SavedPasses):
             self._session.step(frame)
 
     def finish(self) -> None:
-        """There are no more frames."""
+        """End the first pass; no frame follows."""
         with self.changing("the end of the first pass"):
             deque(self._session.finish(), maxlen=0)
             self._collected.finish()
