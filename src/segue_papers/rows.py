@@ -24,15 +24,16 @@ from segue.jobs.plan import check_needs
 from segue.jobs.values import InstancesJob, Model, VideoJob
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation
+from segue.registry import DETECTORS
 from segue.reports import evaluation_values, write_report
 from segue.reports.charts import write_percentiles
 from segue.utils.cancel import interrupt_on_signals
 from segue.weights import load
 from segue_papers.asked import How
 from segue_papers.needs import folds_of, request_of, row_lacks, trained, training_of
-from segue_papers.papers import Truth
+from segue_papers.papers import SOURCES, Truth
 from segue_papers.stcn_report import first_frame, with_first_frames
-from segue_papers.tables import PACE, SPEED, Table, TableRow
+from segue_papers.tables import PACE, SPEED, Difference, Table, TableRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class TableRun:
             if (done.folder / SUBFOLDER / LEDGER).exists() and not self.how.resume:
                 text = "there is a batch already; give --resume, or another output"
                 raise SegueError(f"{done.folder}: {text}")
-        self.rows = [_attempt(self._check, done) for done in rows]
+        self.rows = [done if done.row.no_command else _attempt(self._check, done) for done in rows]
 
     def do(self) -> None:
         """Do the rows whose data and weights are there."""
@@ -130,7 +131,8 @@ class TableRun:
         try:
             with interrupt_on_signals():
                 for done in planned:
-                    ready = self.request is not None and not (done.lacks or done.ended)
+                    missing = done.lacks or done.ended or done.row.no_command
+                    ready = self.request is not None and not missing
                     self.rows.append(_attempt(self._run, done) if ready else done)
         except BaseException as error:  # Ctrl-C or a defect: what is finished is printed first
             self.broken = error
@@ -139,6 +141,7 @@ class TableRun:
         ):
             of_paper = f"{self.table.model}, of which the published numbers are"
             self.remarks.append(f"run with {self.how.model} instead of {of_paper}")
+        self.remarks += filter(None, map(self._difference, self.table.differences))
         rows_of_text: dict[str, list[str]] = {}
         for done in self.rows:
             for text in done.remarks:
@@ -219,19 +222,60 @@ class TableRun:
             notes.append(f"no page of scores: {error}")
         return replace(done, evaluation=evaluation, notes=tuple(notes))
 
+    def _difference(self, difference: Difference) -> str | None:
+        """What was measured of a difference that the paper names."""
+        values = {
+            done.row.name: self.table.measured(done.evaluation.overall, done.evaluation.categories)
+            for done in self.rows
+            if done.evaluation is not None
+        }
+        row, other = (
+            values.get(name, {}).get(difference.heading) for name in (difference.row, difference.other)
+        )
+        if row is None or other is None:
+            return None
+        return (
+            f"{difference.heading} of {difference.row} is {row - other:+.1f} points from {difference.other}; "
+            f"published {difference.published:+.1f}"
+        )
+
     def command_of(self, done: Done) -> str:
-        """The command that gives the numbers of a row by itself, or the options of one that has none."""
+        """The command that gives the numbers of a row by itself, as a shell takes it."""
         request, training = self.request, training_of(done.row, self.how)
         assert request is not None
-        if done.row.first is not None:
-            return f"first masks of {done.row.name}, then {shlex.join(done.options)}"
-        if training is not None and training.folds:
-            return f"each video with weights that have not seen it, {shlex.join(done.options)}"
+        if done.row.first is not None or (training is not None and training.folds):
+            return self._own_command(done)
         everything = request.model_copy(update={"sequences": None})
         if request.sequences and len([*everything.open()]) == len([*request.open()]):
             request = everything
         where = [request.dataset, str(request.data), *request.words]
         return shlex.join(["segue", "run", *where, *done.options, "-o", str(done.folder)])
+
+    def _own_command(self, done: Done) -> str:
+        """This table with a row whose first frames, or weights of each video, no other command chooses."""
+        table, how = self.table, self.how
+        words = ["segue", "reproduce", table.paper, table.name, "--row", done.row.name]
+        names = {table.dataset, *(table_training.data if (table_training := done.row.training) else ())}
+        words += [
+            part
+            for name in sorted(names & how.data.keys())
+            for part in ("--data", f"{name}={how.data[name]}")
+        ]
+        source = SOURCES[done.row.first].detector if done.row.first is not None else None
+        networks = {done.model, done.row.key, *([source, DETECTORS.find(source).network] if source else [])}
+        words += [
+            part
+            for name, path in how.weights.items()
+            if name in networks
+            for part in ("--weights", f"{name}={path}")
+        ]
+        words += [] if how.model is None else ["--model", how.model]
+        words += [] if how.subset is None else ["--set", how.subset]
+        words += [part for name in how.sequences or () for part in ("--sequence", name)]
+        words += [
+            part for name, text in how.run for part in ("--run", text if name is None else f"{name}={text}")
+        ]
+        return shlex.join([*words, "-o", str(how.output)])
 
     def _adapt(self, done: Done, videos: Iterator[Task]) -> Iterator[Task]:
         """The videos with first frames of another source, or with weights that have not seen them."""

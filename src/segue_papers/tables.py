@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from segue.metrics.davis import SemiSupervised
@@ -61,6 +61,7 @@ class TableRow:
         training: training of its weights, unless the network's own are used.
         first: where the masks of first frames come from, see :mod:`segue_papers.stcn_report`; None takes
             those of the data set.
+        no_command: why nothing runs it; its published numbers stand beside the others.
     """
 
     name: str
@@ -69,11 +70,28 @@ class TableRow:
     options: tuple[str, ...] = ()
     training: Training | None = None
     first: str | None = None
+    no_command: str | None = None
 
     @property
     def key(self) -> str:
         """Name of its folder, and of its weights for ``--weights``."""
         return slug(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """By how much a row is above another one, as a paper says it.
+
+    Attributes:
+        heading: of the measure.
+        row, other: names of the rows.
+        published: points of the paper.
+    """
+
+    heading: str
+    row: str
+    other: str
+    published: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +113,7 @@ class Table:
         remark: what a reader must know of the published numbers.
         options: of the command that runs its rows, by the protocol of the paper.
         pace: speed is given in seconds a frame, as in the paper.
+        differences: what the paper says of two rows.
     """
 
     paper: str
@@ -113,6 +132,12 @@ class Table:
     remark: str | None = None
     options: tuple[str, ...] = ()
     pace: bool = False
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def runnable(self) -> tuple[TableRow, ...]:
+        """The rows that a command runs."""
+        return tuple(row for row in self.rows if row.no_command is None)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -154,6 +179,25 @@ class Table:
             return ""
         digits = {SPEED: 1, PACE: 2}.get(heading, 1 if self.percent else 4)
         return f"{value:.{digits}f}"
+
+
+NOT_HERE = "its network is not in segue; the numbers are those of the paper"
+"""Why a row of others has no command."""
+
+
+def published_rows(headings: Iterable[str], text: str) -> tuple[TableRow, ...]:
+    """Rows of a paper that stand beside those that run: ``NAME | numbers``, ``-`` where there is none."""
+    names = tuple(headings)
+    rows = []
+    for line in text.strip().splitlines():
+        name, _, values = line.partition("|")
+        numbers = {
+            heading: float(value)
+            for heading, value in zip(names, values.split(), strict=True)
+            if value != "-"
+        }
+        rows.append(TableRow(name.strip(), numbers, no_command=NOT_HERE))
+    return tuple(rows)
 
 
 def slug(text: str) -> str:

@@ -14,6 +14,7 @@ from PIL import Image
 
 import segue
 from tests.cli.forked import run_alone, run_forked
+from tests.needs import needs
 
 PAGE = Path(segue.__file__).parents[2] / "docs" / "plugins.md"
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the docs are not beside the package")
@@ -107,6 +108,26 @@ def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -
     assert run_alone("brightness", image, site=site).stdout == "400\n"
     assert run_alone("brightness", image, "--limit", 241, site=site).stdout == "0\n"
     assert run_alone("brightness", image, "--limit", 256, site=site).returncode == 2
+
+
+def test_the_recipe_of_the_page_is_imported_without_a_warning_and_has_the_options_of_a_run(
+    site: Path,
+) -> None:
+    needs("lightning_fabric")
+    code = "import segue_bright.recipe; from segue.cli import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, "train", "bright", "--help"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *sys.path]), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert not ran.returncode, ran.stderr
+    assert not ran.stderr
+    assert {"--steps", "--smooth", "--rate", "--out", "--resume", "--validate"} <= {
+        *re.findall(r"--[a-z]+", ran.stdout)
+    }
 
 
 @pytest.mark.parametrize(("name", "most"), [("network", 40), ("detector", 13), ("sink", 12), ("data", 12)])

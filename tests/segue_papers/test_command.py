@@ -209,6 +209,10 @@ def test_first_frames_come_from_a_source(
     assert float(found["ground truth"][0]) > float(found["boxes, filled"][0]) > 20
     assert found["ground truth"][4:] == ["85.3", "82.0", "88.6", "16.9"]
     assert found["PointRend"] == ["", "", "", "", "71.1", "68.6", "73.6", "14.9"]
+    printed = command(*order, *rows, "--sequence", "one", "-o", "again", "--commands").out.splitlines()
+    (line,) = (line for line in printed if "'boxes, filled'" in line)
+    again = command(*shlex.split(line)[1:], "--workers", 1, "-q")
+    assert {row[0]: row[1:4] for row in table(again)}["boxes, filled"] == found["boxes, filled"][:3]
     assert "note: PointRend: `segue weights get pointrend`" in outcome.err
 
 
@@ -287,8 +291,7 @@ def test_rows_are_trained_by_printed_commands_and_run_what_they_have_not_seen(
     assert all(len(list((results / name).rglob("bin*.png"))) == 4 for name in ("highway", "office"))
     again = command(*order, "--resume")
     assert ["MUSTAN2, CDnet", *rows["MUSTAN2, CDnet"][:2]] in [row[:3] for row in table(again)]
-    assert "each video with weights that have not seen it, " in again.err
-    assert "--without align,rain --short-side 0" in again.err
+    assert "segue reproduce mustan cdnet-unseen --row 'MUSTAN2, CDnet' --data cdnet=" in again.err
 
 
 @pytest.mark.usefixtures("workers_here")

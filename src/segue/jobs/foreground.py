@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SinkError, SourceError
-from segue.events.best_views import Name
+from segue.events.images.best_views import Name
 from segue.flow import FlowFiles
 from segue.jobs.opened import Run, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
@@ -143,7 +143,7 @@ def _last_object(job: ForegroundJob, source: Source) -> int:
     outputs = with_defaults(job, endless=source.once).outputs
     if outputs.overwrite or not (outputs.append or outputs.rotate):
         return 0
-    return OutputPlaces.of(job, source).last_object(outputs.formats or ())
+    return OutputPlaces.of(job, source.name).last_object(outputs.formats or ())
 
 
 def _write_background(job: ForegroundJob, session: ForegroundSession) -> dict[str, Path]:

@@ -105,7 +105,7 @@ def forms_to_resume(job: VideoJob, source: Source) -> Forms | None:
         source: its source.
     """
     formats = with_defaults(job, endless=source.endless).outputs.formats or ()
-    masks = output_paths(OutputPlaces.of(job, source).folder, formats).get("png")
+    masks = output_paths(OutputPlaces.of(job, source.name).folder, formats).get("png")
     forms = None if masks is None else forms_of_run(masks)
     return None if forms is None or forms.instruction_set != instruction_set() else forms
 
@@ -125,7 +125,6 @@ def run_open(
     observer = observer or Observer()
     if opened.notice:
         observer.notice(opened.notice)
-    opened.job = with_defaults(opened.job, endless=opened.source.endless)
     cancel = cancel or CancelToken()
     opened.frames.token = cancel
     try:
@@ -151,6 +150,8 @@ def _ended(cancel: CancelToken, text: str) -> RunCancelledError | RunInterrupted
 def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
     """Take the frames of a job into its outputs: a first pass if it has one, all frames, a report."""
     passes = _begin(opened, cancel)
+    # An address tells with its first frame whether it has an end.
+    opened.job = with_defaults(opened.job, endless=opened.source.endless)
     report = _reporter(opened, observer)
     outputs = JobOutputs(opened, observer)
     saves = getattr(opened.session, "restorable", True) and not (opened.source.endless or opened.in_memory)
@@ -287,6 +288,7 @@ def _memory_advice(opened: Run) -> str:
     if isinstance(opened.job, InstancesJob) and opened.job.whole:
         return "leave out --whole, which looks at all frames at once, or give a --short-side"
     smaller = "a smaller --short-side or fewer --workers"
-    if opened.source.endless or opened.in_memory or "png" not in (opened.job.outputs.formats or ()):
+    formats = with_defaults(opened.job, endless=opened.source.endless).outputs.formats or ()
+    if opened.source.endless or opened.in_memory or "png" not in formats:
         return f"give {smaller}"
     return f"the work so far is saved: go on with --resume, or start anew with {smaller}"
