@@ -18,7 +18,7 @@ from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
 from segue.inference.cpu.forms import DIRECT, Forms
 from segue.jobs.opened import Run
 from segue.masks.values import MAX_ID
-from segue.sessions.session import Passes, Session
+from segue.sessions.session import Passes, SavedPasses, Session
 from segue.sinks import Sink, replayed
 from segue.state import DamagedStateError, SessionState, blaming_state, saved_values
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -259,19 +259,20 @@ def first_pass(
     cancel: CancelToken | None = None,
 ) -> Path | None:
     """Make the first of two passes; its state is saved into ``folder``. Returns the file it goes on from."""
+    saved = passes if isinstance(passes, SavedPasses) else None
     path = None if folder is None else folder / FIRST_PASS
     restored = None
-    if path is not None and resume and path.exists():
+    if saved is not None and path is not None and resume and path.exists():
         restored = path
         with blaming_state(path):
-            passes.restore(SessionState.load(path))
+            saved.restore(SessionState.load(path))
     elif folder is not None:
         forget_state(folder)
 
     def save() -> None:
-        if path is not None:
+        if saved is not None and path is not None:
             with _blaming(restored):
-                state = passes.state(copy=False)
+                state = saved.state(copy=False)
                 replace(state, values={**state.values, "forms": forms.as_json()}).save(path)
 
     save_periodically = now_and_then(save)
@@ -301,7 +302,7 @@ def _blaming(restored: Path | None) -> AbstractContextManager[None]:
 
 
 def now_and_then(save: Callable[[], None]) -> Callable[[], bool]:
-    """A function that saves when that is due, and tells it; saving takes a small share of the time."""
+    """A function that saves when that is due, and says whether it did; it takes a small share of the time."""
     due = time.monotonic() + SAVE_EVERY_SECONDS
 
     def save_periodically() -> bool:

@@ -143,12 +143,12 @@ def run_open(
 
 
 def _ended(cancel: CancelToken, text: str) -> RunCancelledError | RunInterrupted:
-    """What a run ends with that was to stop, by who asked for it."""
+    """The error that a stopped run ends with: cancelled by the program, or interrupted."""
     return RunCancelledError(text) if cancel.by_program else RunInterrupted(text)
 
 
 def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
-    """The frames of a job into its outputs: a first pass where it has one, then all frames, then a report."""
+    """Take the frames of a job into its outputs: a first pass if it has one, all frames, a report."""
     passes = _begin(opened, cancel)
     # An address tells with its first frame whether it has an end.
     opened.job = with_defaults(opened.job, endless=opened.source.endless)
@@ -188,7 +188,7 @@ def _begin(opened: Run, cancel: CancelToken) -> Passes | None:
 
 
 def _reporter(opened: Run, observer: Observer) -> Callable[[Frame, Segmentation], None]:
-    """What is told of each result, and written where the job explains its results."""
+    """The function that reports a result, and writes its explanation where the job has one."""
     job, session = opened.job, opened.session
     explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
     if explain is not None:
@@ -208,7 +208,7 @@ def _reporter(opened: Run, observer: Observer) -> Callable[[Frame, Segmentation]
 def _interruptible(
     opened: Run, observer: Observer, outputs: JobOutputs, cancel: CancelToken, *, saves: bool
 ) -> Iterator[None]:
-    """Says what is complete of a run that is interrupted, and how to go on; releases its outputs."""
+    """Report what is complete of a run that is interrupted, and how to go on; stop its outputs."""
     try:
         yield
     except KeyboardInterrupt:
@@ -252,7 +252,7 @@ def _first_pass(
 def _finish(
     opened: Run, observer: Observer, outputs: JobOutputs, loop: FrameRun, undelivered: str | None
 ) -> dict[str, Path]:
-    """Tell what was written; a live source that broke off is an error behind it."""
+    """Report what was written; raise the error of a live source that broke off."""
     paths = outputs.paths
     for name, path in paths.items():
         observer.written(name, path)

@@ -205,7 +205,7 @@ class JobOutputs:
 
 
 def _later(messages: Messages, endless: bool) -> str:
-    """What becomes of messages that have not arrived."""
+    """What happens to messages that have not arrived, in words."""
     if not endless:
         return ""
     if messages.num_unsaved:

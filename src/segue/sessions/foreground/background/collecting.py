@@ -156,7 +156,7 @@ class CollectingBackground(Background):
             }
 
     def finish(self) -> None:
-        """There are no more frames."""
+        """Learn from the frames that wait and the last part; no frame follows."""
         while self._waiting:
             self._learn()
         self._close()
