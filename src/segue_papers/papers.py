@@ -297,6 +297,16 @@ TABLES: tuple[Table, ...] = (
         remark="the figure shows a curve and no numbers; the paper's own choice is every 5 frames",
     ),
     _davis(
+        "stm",
+        "intermediate",
+        "Figure 6: with and without intermediate frames in memory, DAVIS 2017 val",
+        (TableRow("first and previous", options=(*NEVER, "--include-last")), every(5)),
+        model="stm",
+        strip="masks",
+        pace=True,
+        remark="the figure shows two frames of a video each, no numbers; `--sequence NAME` takes one",
+    ),
+    _davis(
         "stcn-report",
         "davis",
         "Tables 1 and 2: first frames of DAVIS 2017 val",
@@ -361,6 +371,19 @@ TABLES: tuple[Table, ...] = (
         f"{MSSTS}",
         edition="ytvis2021",
         differences=(Difference("AP75", "MS-STS, R50", "SeqFormer, R50, trained here", 2.8),),
+    ),
+    Table(
+        "ms-sts",
+        "attention",
+        "Attention maps: scale, aspect ratio, partial visibility, occlusion",
+        "ytvis",
+        {},
+        (TableRow("SeqFormer, R50", {}, "seqformer-r50"), _msstsvis("MS-STS, R50", "r50")),
+        model="msstsvis-r50",
+        subset="train",
+        shows_attention=True,
+        remark="the poster does not name its videos: those are taken whose annotations change most, or those "
+        "of --sequence; maps are of the last layer of the encoder, all scales together",
     ),
     _ytvis(
         "parts",

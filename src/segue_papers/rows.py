@@ -20,6 +20,7 @@ from segue.batch.work import JobConfig
 from segue.dataset_runs.protocols import OWN_DEPTH, check_classes, results_of, scored_here, with_job
 from segue.dataset_runs.submission import write_submission
 from segue.errors import DatasetError, SegueError
+from segue.inference.running import choose_device
 from segue.jobs.plan import check_needs
 from segue.jobs.values import InstancesJob, Model, VideoJob
 from segue.metrics.data_sets import Request
@@ -27,13 +28,17 @@ from segue.metrics.evaluation import Evaluation
 from segue.registry import DETECTORS
 from segue.reports import evaluation_values, write_report
 from segue.reports.charts import write_percentiles
+from segue.utils.arrays import Float32Array
 from segue.utils.cancel import interrupt_on_signals
+from segue.video.sources.images import write_image
 from segue.weights import load
 from segue_papers.asked import How
+from segue_papers.attention import attention_maps, draw_figure, read_frames, select_videos
 from segue_papers.needs import folds_of, request_of, row_lacks, trained, training_of
 from segue_papers.papers import SOURCES, Truth
 from segue_papers.stcn_report import first_frame, with_first_frames
-from segue_papers.tables import PACE, SPEED, Difference, Table, TableRow
+from segue_papers.strips import Strip, draw_strips
+from segue_papers.tables import PACE, SPEED, Difference, Table, TableRow, slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class TableRun:
     remarks: list[str]
     rows: list[Done] = field(default_factory=list)
     percentiles: Mapping[str, list[float]] = field(default_factory=dict)
+    attention: dict[str, dict[str, list[Float32Array]]] = field(default_factory=dict)  # by video and row
     broken: BaseException | None = None
 
     def cells(self) -> dict[str, list[str]]:
@@ -192,6 +198,9 @@ class TableRun:
         assert request is not None
         assert done.job is not None
         self.face.notice(f"{self.table.paper} {self.table.name}: {done.row.name}: {self.command_of(done)}")
+        if self.table.shows_attention:
+            self._look(request, done)
+            return done
         config = self._config(done)
         failed = self.face.run_videos(request, config, done.job, partial(self._adapt, done))
         done = replace(done, failed=failed)
@@ -243,7 +252,8 @@ class TableRun:
         """The command that gives the numbers of a row by itself, as a shell takes it."""
         request, training = self.request, training_of(done.row, self.how)
         assert request is not None
-        if done.row.first is not None or (training is not None and training.folds):
+        by_itself = self.table.shows_attention or done.row.first is not None
+        if by_itself or (training is not None and training.folds):
             return self._own_command(done)
         everything = request.model_copy(update={"sequences": None})
         if request.sequences and len([*everything.open()]) == len([*request.open()]):
@@ -296,9 +306,42 @@ class TableRun:
         else:
             yield from videos
 
+    def _draw_strips(self, evaluations: Mapping[str, Evaluation], kind: Strip) -> None:
+        folder = self.how.output / self.table.name / "strips"
+        try:
+            if draw_strips(evaluations, kind, folder):
+                self.remarks.append(f"frames on which rows differ most: {folder}")
+        except (SegueError, OSError) as error:
+            self.remarks.append(f"no strips: {error}")
+
+    def _look(self, request: Request, done: Done) -> None:
+        """Keep what the network of a row attends to."""
+        assert done.job is not None
+        model = done.job.model
+        network = load(model.name, model.weights, device=str(choose_device(done.job.device)))
+        data = request.open()
+        for title, video in select_videos(data, self.how.sequences).items():
+            maps = attention_maps(network, read_frames(data, video))
+            self.attention.setdefault(title, {})[done.row.name] = maps
+
+    def _draw_attention(self) -> None:
+        """An image of each video, with the maps of all rows."""
+        if not self.attention:
+            return
+        assert self.request is not None
+        data = self.request.open()
+        folder = self.how.output / self.table.name
+        for title, video in select_videos(data, self.how.sequences).items():
+            image = draw_figure(read_frames(data, video), self.attention[title])
+            write_image(folder / f"{slug(title)}.png", image)
+            self.remarks.append(f"{title}: video {video.name}, {folder / f'{slug(title)}.png'}")
+
     def _draw(self) -> None:
         """The distribution of a measure over all objects and frames, one line a row."""
+        self._draw_attention()
         scored = [(done, done.evaluation) for done in self.rows if done.evaluation is not None]
+        if self.table.strip is not None and scored:
+            self._draw_strips({done.row.name: evaluation for done, evaluation in scored}, self.table.strip)
         if self.table.curve is None or not scored:
             return
         count = len(scored[0][1].sequences)

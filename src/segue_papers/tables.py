@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from segue.metrics.davis import SemiSupervised
 from segue.metrics.evaluation import Measures
@@ -114,6 +115,9 @@ class Table:
         options: of the command that runs its rows, by the protocol of the paper.
         pace: speed is given in seconds a frame, as in the paper.
         differences: what the paper says of two rows.
+        strip: what a strip of frames of each sequence shows, see :mod:`segue_papers.strips`; None draws none.
+        shows_attention: rows are not scored; it draws what their encoders attend to,
+            see :mod:`segue_papers.attention`.
     """
 
     paper: str
@@ -133,6 +137,8 @@ class Table:
     options: tuple[str, ...] = ()
     pace: bool = False
     differences: tuple[Difference, ...] = ()
+    strip: Literal["masks", "errors"] | None = None
+    shows_attention: bool = False
 
     @property
     def runnable(self) -> tuple[TableRow, ...]:
