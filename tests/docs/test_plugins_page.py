@@ -1,4 +1,4 @@
-"""The package of docs/plugins.md works as printed."""
+"""The package of docs/plugins.md and the pages beside it works as printed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import segue
 from tests.cli.forked import run_alone, run_forked
 from tests.needs import needs
 
-PAGE = Path(segue.__file__).parents[2] / "docs" / "plugins.md"
-pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the docs are not beside the package")
+PAGES = sorted((Path(segue.__file__).parents[2] / "docs").glob("plugins*.md"))
+pytestmark = pytest.mark.skipif(not PAGES, reason="the docs are not beside the package")
 
-SHOWN = re.compile(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHOWN = re.compile(r"^`([\w/.]+)`:\n\n(?:<!--.*?-->\n\n)?```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the page as pip leaves them behind."""
+    """The files of the pages as pip leaves them behind."""
     folder = tmp_path_factory.mktemp("site")
-    files = dict(SHOWN.findall(PAGE.read_text("utf-8")))
+    files = dict(file for page in PAGES for file in SHOWN.findall(page.read_text("utf-8")))
     about = folder / "segue_bright-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: segue-bright\nVersion: 1.0\n")
