@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from segue.types import PointPrompt as PointPrompt
     from segue.types import Prompt as Prompt
     from segue.types import RemovePrompt as RemovePrompt
+    from segue.types import ScribblePrompt as ScribblePrompt
     from segue.types import Segmentation as Segmentation
     from segue.video import open_source as open_source
     from segue.weights import from_pretrained as from_pretrained
@@ -52,7 +53,8 @@ _MODULES = {
     "segue.sessions": "ForegroundSession InstanceSession Session SessionState TrackSession",
     "segue.sessions.auto": "Auto",
     "segue.sessions.detecting": "detector",
-    "segue.types": "BoxPrompt Frame MaskPrompt ObjectInfo PointPrompt Prompt RemovePrompt Segmentation",
+    "segue.types": "BoxPrompt Frame MaskPrompt ObjectInfo PointPrompt Prompt RemovePrompt ScribblePrompt "
+    "Segmentation",
     "segue.video": "open_source",
     "segue.weights": "from_pretrained load save_pretrained",
 }

@@ -95,6 +95,14 @@ Text = Annotated[str, PlainValidator(_text)]
 FilePath = Annotated[Path, PlainValidator(lambda value: Path(_text(value)))]
 
 
+def by_commas(value: object) -> object:
+    """The parts between commas of a text, or of the texts in a list, each once; other values as they are."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        return value
+    return tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
+
+
 def option(
     default: Any = ...,
     panel: str | None = None,

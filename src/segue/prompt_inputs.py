@@ -10,7 +10,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -32,10 +32,12 @@ from segue.masks.rle import check_size
 from segue.masks.tracks import RleTrack
 from segue.masks.values import MAX_ID, as_white, warn_of_void, without_void
 from segue.types import (
+    PROMPTS,
     Box,
     BoxesLike,
     BoxLike,
     BoxPrompt,
+    ImageMarks,
     LabelsLike,
     MaskPrompt,
     Point,
@@ -43,6 +45,7 @@ from segue.types import (
     PointsLike,
     Prompt,
     RemovePrompt,
+    ScribblePrompt,
     Segmentation,
     SupportsArray,
     check_count,
@@ -154,6 +157,16 @@ def as_points(value: Any, where: str) -> tuple[Point, ...]:
     return tuple((float(x), float(y)) for x, y in numbers)
 
 
+def as_strokes(value: Any, where: str) -> tuple[tuple[Point, ...], ...]:
+    """Strokes, each of several points, as pairs of numbers."""
+    value = as_array(value)
+    if not isinstance(value, (Sequence, np.ndarray)) or any(
+        np.ndim(as_array(stroke)) < 2 for stroke in value
+    ):
+        raise PromptError(f"{where}: give strokes, each of several points, as in [[(x, y), (x, y)]]")
+    return tuple(as_points(stroke, where) for stroke in value)
+
+
 def points_of(value: Any, where: str) -> tuple[Point, ...]:
     """Points of a caller as pairs of numbers; there may be none."""
     return as_points(value, where) if value is not None and len(value) else ()
@@ -206,6 +219,7 @@ class PromptArguments(TypedDict, total=False):
         points: points ``(x, y)`` on one object.
         labels: for each of ``points`` 1 if it is on the object and 0 if it is not.
         negative: points that are not on the object.
+        scribble: strokes on one object, each of several points ``(x, y)``.
     """
 
     box: BoxLike | None
@@ -214,6 +228,7 @@ class PromptArguments(TypedDict, total=False):
     points: PointsLike | None
     labels: LabelsLike | None
     negative: PointsLike | None
+    scribble: Sequence[PointsLike] | None
 
 
 def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
@@ -263,7 +278,7 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
             f"{where}: {kind_of(value)}; give {EXPECTED}; or prompts in a list, such as MaskPrompt(1, mask), "
             "BoxPrompt(2, (x0, y0, x1, y1)) or PointPrompt(3, [(x, y)])"
         )
-    return [_checked(item, where) for item in prompts]
+    return [_checked(each, where) for item in prompts for each in _as_known_kinds(item, where)]
 
 
 def _detected(detections: Any) -> list[Prompt]:
@@ -280,17 +295,34 @@ def _detected(detections: Any) -> list[Prompt]:
     return [BoxPrompt(i, as_box(box, "prompts: box"), label=label) for i, box, label in boxes]
 
 
+def _as_known_kinds(prompt: Prompt, where: str) -> list[Prompt]:
+    """A prompt of a class of the caller as the box, points and strokes that it says of an image."""
+    if isinstance(prompt, PROMPTS):
+        return [prompt]
+    marks = prompt.to_image(ImageMarks())
+    about: dict[str, Any] = {"label": prompt.label, "frame": prompt.frame}
+    prompts: list[Prompt] = []
+    if marks.box is not None:
+        prompts.append(BoxPrompt(prompt.id, marks.box, **about))
+    if marks.points or marks.negative:
+        prompts.append(PointPrompt(prompt.id, marks.points, marks.negative, **about))
+    if marks.scribble:
+        prompts.append(ScribblePrompt(prompt.id, marks.scribble, **about))
+    if not prompts:
+        name = type(prompt).__name__
+        raise PromptError(f"{where}: {name}.to_image gives no box, no points and no strokes")
+    return prompts
+
+
 def _checked(prompt: Prompt, where: str) -> Prompt:
     """A prompt with a box, points or a mask of plain numbers, as sessions and records take them."""
     where = f"{where}: {type(prompt).__name__}({prompt.id!r}, ...)"
-    if isinstance(prompt, BoxPrompt):
-        return replace(prompt, box=as_box(prompt.box, f"{where}: box"))
-    if isinstance(prompt, PointPrompt):
-        on = points_of(prompt.positive, f"{where}: positive")
-        return replace(prompt, positive=on, negative=points_of(prompt.negative, f"{where}: negative"))
-    if isinstance(prompt, MaskPrompt):
-        return replace(prompt, mask=_plane(prompt.mask, f"{where}: mask"))
-    return prompt
+    fields = {
+        name: read(getattr(prompt, name), f"{where}: {name}")
+        for name, read in _FIELDS.items()
+        if hasattr(prompt, name)
+    }
+    return replace(prompt, **fields)
 
 
 def _plane(value: Any, where: str) -> Any:
@@ -306,6 +338,16 @@ def _plane(value: Any, where: str) -> Any:
     return mask != 0
 
 
+_FIELDS: Mapping[str, Callable[[Any, str], Any]] = {
+    "mask": _plane,
+    "box": as_box,
+    "positive": points_of,
+    "negative": points_of,
+    "strokes": as_strokes,
+}
+"""What makes the values of prompts plain, by field."""
+
+
 def collect_prompts(
     prompts: Any = None,
     *,
@@ -315,6 +357,7 @@ def collect_prompts(
     labels: Any = None,
     negative: Any = None,
     masks: Any = None,
+    scribble: Any = None,
     size: tuple[int, int] | None = None,
     id: int = 1,
     corrects: bool = False,
@@ -324,14 +367,17 @@ def collect_prompts(
 
     ``prompts`` is for the first frame what :func:`as_prompts` takes, or has it by frame index; the others are
     for the first frame, as :func:`segue.track` has them. ``size`` is height and width of the frames, which
-    polygons need. ``box`` and points are of the object ``id``; where it has a mask to correct, all points may
-    be beside it. Only where prompts are ``needed``, none is an error.
+    polygons need. ``box``, points and strokes are of the object ``id``; where it has a mask to
+    correct, all points may be beside it. Only where prompts are ``needed``, none is an error.
     """
     first: list[Prompt] = [] if box is None else [BoxPrompt(check_id(id), as_box(box, "box"))]
     if boxes is not None:
         first += (BoxPrompt(i, as_box(each, f"boxes[{i}]")) for i, each in _by_id(boxes, "boxes"))
     if masks is not None:
         first += _masks(masks, size)
+    if scribble is not None:
+        first.append(ScribblePrompt(check_id(id), as_strokes(scribble, "scribble")))
+        corrects = True
     if points is not None or (corrects and negative is not None):
         first.append(_point_prompt(points, labels, negative, check_id(id), corrects))
     elif negative is not None or labels is not None:
@@ -450,54 +496,94 @@ _POSITIVE = rf"\s*({_VALUE})\s*"
 _DEGREES = ("0°", "90° to the left", "180°", "90° to the right")
 
 _AT = re.compile(r"([0-9]{1,15})@(.+)", re.DOTALL)
-_FORMS = {
-    "mask": (r"(?:(\d{1,9})=)?(.+)", "PATH or id=PATH"),
-    "box": (r"\s*(?:(\d{1,9}):)?" + ",".join([_NUMBER] * 4), "x0,y0,x1,y1 or id:x0,y0,x1,y1"),
-    "point": (rf"\s*(?:(\d{{1,9}}):)?\s*([+-]?){_POSITIVE},{_POSITIVE}", "x,y, +x,y, -x,y or id:+x,y"),
-    "remove": (r"\s*(\d{1,9})\s*", "FRAME@ID, for example 120@2"),
-}
-"""What is typed of each kind of prompt after its frame: an id and further values."""
-
-
-def typed_prompts(
-    masks: Iterable[str],
-    boxes: Iterable[str],
-    points: Iterable[str],
-    removals: Iterable[str],
-    *,
-    fill: bool = False,
-) -> tuple[Prompt, ...]:
-    """Prompts as they are typed, as values; what names no frame is for the first one.
-
-    Masks and boxes without an id get the smallest ids of their frame that are free, in their order. A single
-    mask of a frame has the ids of its values.
-    """
-    collected: list[Prompt] = []
-    typed = list(_typed("mask", masks))
-    frames = [frame for frame, _, _ in typed]
-    for (frame, given_id, (path,)), id in zip(typed, _ids(typed), strict=True):
-        collected.append(MaskPrompt(id if given_id or frames.count(frame) > 1 else 0, path, frame=frame))
-    typed = list(_typed("box", boxes))
-    for (frame, _, (x0, y0, x1, y1)), id in zip(typed, _ids(typed), strict=True):
-        collected.append(BoxPrompt(id, (float(x0), float(y0), float(x1), float(y1)), fill, frame=frame))
-    for frame, given_id, (sign, x, y) in _typed("point", points):
-        on, off = ((), ((float(x), float(y)),)) if sign == "-" else (((float(x), float(y)),), ())
-        collected.append(PointPrompt(given_id or 1, on, off, frame=frame))
-    collected += (RemovePrompt(id or 0, frame=frame) for frame, id, _ in _typed("remove", removals))
-    return tuple(collected)
-
 
 _Typed = tuple[int | None, int | None, list[str]]
 """The frame, the id and the values of a text; None where they are not named."""
 
 
+@dataclass(frozen=True)
+class PromptForm:
+    """How prompts of one kind are typed.
+
+    Attributes:
+        pattern: what stands after the frame: an id and further values.
+        text: the form as errors show it.
+        read: gives the prompts of all texts of the kind; it is also told whether boxes are filled.
+    """
+
+    pattern: str
+    text: str
+    read: Callable[[list[_Typed], bool], Iterator[Prompt]]
+
+
+def _typed_masks(typed: list[_Typed], fill: bool) -> Iterator[Prompt]:
+    """Masks with their id; a single one of a frame has the ids of its values."""
+    frames = [frame for frame, _, _ in typed]
+    for (frame, given_id, (path,)), id in zip(typed, _ids(typed), strict=True):
+        yield MaskPrompt(id if given_id or frames.count(frame) > 1 else 0, path, frame=frame)
+
+
+def _typed_boxes(typed: list[_Typed], fill: bool) -> Iterator[Prompt]:
+    for (frame, _, (x0, y0, x1, y1)), id in zip(typed, _ids(typed), strict=True):
+        yield BoxPrompt(id, (float(x0), float(y0), float(x1), float(y1)), fill, frame=frame)
+
+
+def _typed_points(typed: list[_Typed], fill: bool) -> Iterator[Prompt]:
+    for frame, given_id, (sign, x, y) in typed:
+        on, off = ((), ((float(x), float(y)),)) if sign == "-" else (((float(x), float(y)),), ())
+        yield PointPrompt(given_id or 1, on, off, frame=frame)
+
+
+def _typed_strokes(typed: list[_Typed], fill: bool) -> Iterator[Prompt]:
+    for frame, given_id, (text,) in typed:
+        points = [tuple(map(float, point.split(","))) for point in text.split()]
+        yield ScribblePrompt(given_id or 1, [points], frame=frame)
+
+
+def _typed_removals(typed: list[_Typed], fill: bool) -> Iterator[Prompt]:
+    return (RemovePrompt(id or 0, frame=frame) for frame, id, _ in typed)
+
+
+PROMPT_FORMS: Mapping[str, PromptForm] = {
+    "mask": PromptForm(r"(?:(\d{1,9})=)?(.+)", "PATH or id=PATH", _typed_masks),
+    "box": PromptForm(
+        r"\s*(?:(\d{1,9}):)?" + ",".join([_NUMBER] * 4), "x0,y0,x1,y1 or id:x0,y0,x1,y1", _typed_boxes
+    ),
+    "point": PromptForm(
+        rf"\s*(?:(\d{{1,9}}):)?\s*([+-]?){_POSITIVE},{_POSITIVE}",
+        "x,y, +x,y, -x,y or id:+x,y",
+        _typed_points,
+    ),
+    "scribble": PromptForm(
+        rf"\s*(?:(\d{{1,9}}):)?\s*({_VALUE},{_VALUE}(?:\s+{_VALUE},{_VALUE}){{1,10000}})\s*",
+        "x,y x,y ... or id:x,y x,y ...",
+        _typed_strokes,
+    ),
+    "remove": PromptForm(r"\s*(\d{1,9})\s*", "FRAME@ID, for example 120@2", _typed_removals),
+}
+"""Prompts as they are typed, by kind; a kind is an option of ``segue track``."""
+
+
+def typed_prompts(texts: Mapping[str, Iterable[str]], *, fill: bool = False) -> tuple[Prompt, ...]:
+    """Prompts as they are typed, by kind, as values; what names no frame is for the first one.
+
+    Masks and boxes without an id get the smallest ids of their frame that are free, in their order. A single
+    mask of a frame has the ids of its values.
+    """
+    return tuple(
+        prompt
+        for kind, form in PROMPT_FORMS.items()
+        for prompt in form.read(list(_typed(kind, texts.get(kind, ()))), fill)
+    )
+
+
 def _typed(kind: str, texts: Iterable[str]) -> Iterator[_Typed]:
-    pattern, form = _FORMS[kind]
+    form = PROMPT_FORMS[kind]
     for text in texts:
         at = _AT.fullmatch(text)
-        match = re.fullmatch(pattern, text if at is None else at[2], re.DOTALL)
+        match = re.fullmatch(form.pattern, text if at is None else at[2], re.DOTALL)
         if match is None:
-            raise PromptError(f"{kind} '{text}' is not of the form {form}")
+            raise PromptError(f"{kind} '{text}' is not of the form {form.text}")
         id, *values = match.groups()
         yield None if at is None else int(at[1]), None if id is None else check_id(int(id)), values
 
@@ -506,7 +592,7 @@ def split_mask(text: str) -> tuple[str, str]:
     """The frame and id before a mask as it is typed, ``[FRAME@][ID=]``, and its path."""
     at = _AT.fullmatch(text)
     typed = text if at is None else at[2]
-    match = re.fullmatch(_FORMS["mask"][0], typed, re.DOTALL)
+    match = re.fullmatch(PROMPT_FORMS["mask"].pattern, typed, re.DOTALL)
     path = typed if match is None else match[2]
     return text[: len(text) - len(path)], path
 
@@ -660,18 +746,15 @@ def _same_shape(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 
 def check_pixels(prompt: Prompt) -> None:
-    """Refuse a box or points that must be shares of the image: all their values lie in 0 to 1."""
-    if isinstance(prompt, BoxPrompt):
-        values = [float(value) for value in prompt.box]
-        shares = bool(values)
-    elif isinstance(prompt, PointPrompt):
-        values = [float(value) for point in (*prompt.positive, *prompt.negative) for value in point]
-        shares = any(value % 1 for value in values)  # a click on the corner of an image is one
-    else:
-        return
-    if shares and all(0 <= value <= 1 for value in values):
-        what = "box" if isinstance(prompt, BoxPrompt) else "point"
+    """Refuse a box, points or strokes that must be shares of the image: all their values lie in 0 to 1."""
+    marks = prompt.to_image(ImageMarks())
+    places = [*marks.points, *marks.negative, *(point for stroke in marks.scribble for point in stroke)]
+    values = [float(value) for place in (marks.box or (), *places) for value in place]
+    # A click on the corner of an image is one in pixels.
+    shares = marks.box is not None or any(value % 1 for value in values)
+    if values and shares and all(0 <= value <= 1 for value in values):
         coordinates = ", ".join(f"{value:g}" for value in values[:4])
+        what = "box" if marks.box else "scribble" if marks.scribble else "point"
         raise PromptError(f"{what} ({coordinates}): these are shares of the image; give pixels")
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -136,7 +136,7 @@ class Frame:
 
 
 ATTENTION_BELOW = 0.7
-"""Expected IoU of a tracked mask below which a person should look at it; docs/tracking.md has the figures."""
+"""Expected IoU of a tracked mask below which a person should look at it; docs/formats.md has the figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -533,6 +533,26 @@ class Segmentation:
         return to_supervision(self, self._class_numbers if classes is None else classes, whole=whole)
 
 
+@dataclass(frozen=True)
+class ImageMarks:
+    """What all prompts of one object say of an image, in pixels.
+
+    Attributes:
+        box: ``(x0, y0, x1, y1)`` around it, ends exclusive.
+        points: clicks on it, ``(x, y)`` each.
+        negative: clicks beside it.
+        scribble: strokes on it, each a sequence of points.
+    """
+
+    box: Box | None = None
+    points: Sequence[Point] = ()
+    negative: Sequence[Point] = ()
+    scribble: Sequence[Sequence[Point]] = ()
+
+
+Marks = TypeVar("Marks", bound=ImageMarks)
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What a person or a detector says of one object on a frame; use one of the subclasses.
@@ -554,6 +574,28 @@ class Prompt:
     id: Annotated[int, Interval(ge=1, le=65535)]
     label: str | None = field(default=None, kw_only=True)
     frame: Annotated[int, Ge(0)] | None = field(default=None, kw_only=True)
+
+    corrects: ClassVar[bool] = False
+    """Whether it corrects the mask that its object has, instead of taking the place of it."""
+
+    @property
+    def replaces(self) -> bool:
+        """Whether all of the mask that its object has may change; else regions of it, where it corrects."""
+        return True
+
+    def to_image(self, marks: Marks) -> Marks:
+        """Add what the prompt says of its object to what others say.
+
+        Args:
+            marks: what other prompts of the object say, in the same pixels.
+
+        Returns:
+            All of it; the same marks for a prompt that a prompter does not answer, such as a mask.
+
+        Raises:
+            PromptError: the prompts contradict each other.
+        """
+        return marks
 
     def scaled(self, across: float, down: float) -> Prompt:
         """Scale the prompt to an image of another size.
@@ -670,6 +712,11 @@ class BoxPrompt(Prompt):
     def __post_init__(self) -> None:
         object.__setattr__(self, "box", _plain(self.box))
 
+    def to_image(self, marks: Marks) -> Marks:
+        if marks.box is not None:
+            raise PromptError("give one mask or one box for an id, with or without points")
+        return replace(marks, box=self.box)
+
     def scaled(self, across: float, down: float) -> BoxPrompt:
         x0, y0, x1, y1 = self.box
         return replace(self, box=(x0 * across, y0 * down, x1 * across, y1 * down))
@@ -687,6 +734,8 @@ class PointPrompt(Prompt):
     negative: tuple[Point, ...] = ()
     whole: bool = field(default=False, kw_only=True)
     kind: Literal["point"] = field(default="point", kw_only=True, repr=False)
+
+    corrects: ClassVar[bool] = True
 
     if TYPE_CHECKING:
 
@@ -708,6 +757,14 @@ class PointPrompt(Prompt):
             single = isinstance(points, tuple) and len(points) == 2 and not any(map(_has_items, points))
             object.__setattr__(self, name, (points,) if single else points)
 
+    @property
+    def replaces(self) -> bool:
+        return self.whole
+
+    def to_image(self, marks: Marks) -> Marks:
+        positive, negative = [*marks.points, *self.positive], [*marks.negative, *self.negative]
+        return replace(marks, points=positive, negative=negative)
+
     def scaled(self, across: float, down: float) -> PointPrompt:
         on, off = (
             tuple((float(x) * across, float(y) * down) for x, y in points)
@@ -717,7 +774,54 @@ class PointPrompt(Prompt):
 
 
 @dataclass(frozen=True, slots=True)
+class ScribblePrompt(Prompt):
+    """The object is under every stroke of ``strokes``, each of several points.
+
+    Strokes on an object that is followed, or that has a mask, correct that as clicks on their points do.
+    """
+
+    strokes: tuple[tuple[Point, ...], ...] = ()
+    whole: bool = field(default=False, kw_only=True)
+    kind: Literal["scribble"] = field(default="scribble", kw_only=True, repr=False)
+
+    corrects: ClassVar[bool] = True
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            id: int,
+            strokes: Sequence[PointsLike],
+            *,
+            whole: bool = False,
+            label: str | None = None,
+            frame: int | None = None,
+            kind: Literal["scribble"] = "scribble",
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "strokes", _plain(self.strokes))
+
+    @property
+    def replaces(self) -> bool:
+        return self.whole
+
+    def to_image(self, marks: Marks) -> Marks:
+        return replace(marks, scribble=[*marks.scribble, *self.strokes])
+
+    def scaled(self, across: float, down: float) -> ScribblePrompt:
+        strokes = tuple(tuple((x * across, y * down) for x, y in stroke) for stroke in self.strokes)
+        return replace(self, strokes=strokes)
+
+
+@dataclass(frozen=True, slots=True)
 class RemovePrompt(Prompt):
     """The object with this id is followed no longer, from this frame on."""
 
     kind: Literal["remove"] = field(default="remove", kw_only=True, repr=False)
+
+
+AnyPrompt: TypeAlias = MaskPrompt | BoxPrompt | PointPrompt | ScribblePrompt | RemovePrompt
+"""A prompt of any kind; each kind is entered here."""
+
+PROMPTS: tuple[type[Prompt], ...] = get_args(AnyPrompt)

@@ -23,14 +23,15 @@ import torch
 from segue.entries import EventSettings
 from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
 from segue.events.archive import EventArchive
-from segue.events.messages.notify import Notifier
+from segue.events.images.snapshots import KEEP_SECONDS
+from segue.events.messages.targets import Messages
 from segue.events.options import RULES
-from segue.events.retention import DiskUse, Retention, days_left, disk_use
-from segue.events.snapshots import KEEP_SECONDS
+from segue.events.retention import DiskUse, Retention, days_left
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run, open_video
+from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import ForegroundJob, VideoSource
 from segue.masks import overlay
@@ -74,6 +75,7 @@ class Camera(Observer):
 
     Attributes:
         undelivered: messages that did not arrive, or that wait.
+        disk_problem: what has no room on the disk, and why; empty where all has.
     """
 
     def __init__(
@@ -93,7 +95,8 @@ class Camera(Observer):
         self._frames = self._events = self._reconnects = self._restarts = 0
         self._dropped = self._damaged = 0  # by runs that have ended
         self._source: Source | None = None
-        self._notifier: Notifier | None = None
+        self._messages: Messages | None = None
+        self._unwritten: dict[str, str] = {}  # what the disk does not take, and why
         self._times: deque[float] = deque(maxlen=RATE_FRAMES)
         self._last: tuple[Frame, Segmentation] | None = None
         self._encoding = threading.Lock()
@@ -155,12 +158,30 @@ class Camera(Observer):
     @property
     def undelivered(self) -> int:
         """Messages about events that have not arrived."""
-        return 0 if self._notifier is None else self._notifier.undelivered
+        return 0 if self._messages is None else self._messages.undelivered
+
+    @property
+    def num_unsaved(self) -> int:
+        """Messages that have not arrived, and that wait in memory alone."""
+        return 0 if self._messages is None else self._messages.num_unsaved
+
+    @property
+    def disk_problem(self) -> str:
+        """What the disk does not take, and why; empty where it takes all."""
+        problems = [f"{what} wait: {problem}" for what, problem in [*self._unwritten.items()] if problem]
+        if self._messages is not None and self._messages.problem:
+            problems.append(self._messages.problem)
+        return redact("; ".join(problems))
 
     @property
     def well(self) -> bool:
         """Whether it gives frames."""
         return self._online and time.monotonic() - self._last_time < SILENT
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it gives frames, and the disk takes what it writes."""
+        return self.well and not self.disk_problem
 
     @property
     def status(self) -> tuple[Literal["starting", "online", "lost"], float]:
@@ -185,6 +206,7 @@ class Camera(Observer):
             "since": datetime.fromtimestamp(since).astimezone().isoformat(timespec="seconds"),
             "online": self._online,
             "well": self.well,
+            "healthy": self.healthy,
             "frames": self._frames,
             "fps": self._rate,
             "delay": round(self._delay, 3),
@@ -195,6 +217,7 @@ class Camera(Observer):
             "events": self._events,
             "undelivered": self.undelivered,
             "error": self._error,
+            "disk_problem": self.disk_problem,
             "disk_used": 0 if (disk := self.disk) is None else disk.used,
             "disk_per_day": 0 if disk is None else round(disk.per_day),
             "zones": [asdict(zone) for zone in self._settings.zones],
@@ -205,17 +228,17 @@ class Camera(Observer):
 
     @property
     def archive(self) -> EventArchive | None:
-        """Its tables of events and the folders of their images, of all parts; None without events."""
-        table = self.job.events
-        return None if table is None else EventArchive(table, self.job.snapshots or table.with_suffix(""))
+        """Its events in all their parts, with images, clips and marks; None without events."""
+        job = with_defaults(self.job, endless=True)
+        return OutputPlaces.of(job, self.name).archive(job.outputs.formats or ())
 
     @property
     def disk(self) -> DiskUse | None:
         """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
         if time.monotonic() - self._disk_time > KEEP_SECONDS:
             with suppress(OSError):  # as without a handle for a file: what was known holds
-                folders = [] if (archive := self.archive) is None else archive.folders()
-                self._disk = disk_use(folders, Retention.parse(self.job.keep))
+                archive = self.archive
+                self._disk = None if archive is None else archive.disk_use(Retention.parse(self.job.keep))
             self._disk_time = time.monotonic()
         return self._disk
 
@@ -274,7 +297,7 @@ class Camera(Observer):
             except SourceError as error:  # one that was waited for when all were to stop is no failure
                 failed = not (self.goes_on or stop.cancelled) and self._fail(error)
             except Exception as error:  # another camera goes on
-                failed = not self.goes_on and self._fail(memory_error(error) or error)
+                failed = not self.goes_on and self._fail(memory_error(error) or error, stop.cancelled)
             if self.goes_on and not stop.cancelled:
                 continue  # however the run has ended; what it could not deliver waits for the next one
             if not failed:
@@ -289,6 +312,7 @@ class Camera(Observer):
         if outputs in self._started_outputs and source.endless:
             job = _going_on(job)
         source.name = self.name
+        source.read_as_camera()
         self._source = source
         if self.goes_on:  # meanwhile; it has stopped the source before
             source.stop()
@@ -307,23 +331,29 @@ class Camera(Observer):
             self._dropped, self._damaged = self._dropped + source.dropped, self._damaged + source.damaged
             source.close()
 
-    def _fail(self, error: Exception) -> bool:
-        """Say what has happened, and whether it is a failure after which the camera begins again."""
+    def _fail(self, error: Exception, ends: bool = False) -> bool:
+        """Say what has happened, and whether the camera begins again, unless it ``ends``."""
         if isinstance(error, UndeliveredError):
             self._tell(self.name, str(error))
             return False
         kind = "" if isinstance(error, SegueError) else f"{type(error).__name__}: "
         text = redact(kind + " ".join(str(error).split()))
         if text != self._error:  # else it has been said
-            warnings.warn(f"{self.name}: {text}; restarting", CameraWarning, stacklevel=2)
+            following = "" if ends else "; restarting"
+            warnings.warn(f"{self.name}: {text}{following}", CameraWarning, stacklevel=2)
         self._error = text
         return True
 
     def notice(self, text: str) -> None:
         self._tell(self.name, text)
 
-    def messages(self, notifier: Notifier) -> None:
-        self._notifier = notifier
+    def messages(self, messages: Messages) -> None:
+        self._messages = messages
+
+    def unwritten(self, what: str, problem: str) -> None:
+        self._unwritten[what] = problem
+        if not problem:
+            self._tell(self.name, f"the disk has room for {what} again")
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._frames += 1
@@ -523,6 +553,7 @@ _METRICS = (
     ("restarts", "restarts_total", "counter", "Times that the camera began again after an error."),
     ("events", "events_total", "counter", "Events."),
     ("undelivered", "undelivered_messages", "gauge", "Messages that have not arrived."),
+    ("disk_problem", "disk_problem", "gauge", "Whether the disk does not take events, images or messages."),
     ("disk_used", "disk_used_bytes", "gauge", "Bytes of images and clips of events."),
     ("disk_per_day", "disk_bytes_per_day", "gauge", "Bytes of images and clips that came in the last day."),
 )
@@ -533,5 +564,9 @@ def metrics(states: Mapping[str, Mapping[str, Any]]) -> str:
     lines = []
     for key, name, kind, text in _METRICS:
         lines += [f"# HELP segue_{name} {text}", f"# TYPE segue_{name} {kind}"]
-        lines += [f'segue_{name}{{camera="{camera}"}} {state[key] + 0}' for camera, state in states.items()]
+        values = {camera: state[key] for camera, state in states.items()}
+        numbers = {
+            camera: int(bool(each)) if isinstance(each, str) else each + 0 for camera, each in values.items()
+        }
+        lines += [f'segue_{name}{{camera="{camera}"}} {number}' for camera, number in numbers.items()]
     return "\n".join(lines) + "\n"

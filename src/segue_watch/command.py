@@ -147,5 +147,7 @@ def watch(
         for camera in cameras:
             state = camera.state()
             log.notice(camera.name, f"{state['frames']} frames, {state['events']} events")
-    if left := sum(camera.undelivered for camera in cameras):
-        raise UndeliveredError(f"{left} events not delivered; the next run sends them")
+    left, lost = (sum(getattr(each, name) for each in cameras) for name in ("undelivered", "num_unsaved"))
+    if left:
+        reasons = f"; {lost} of them had no room on the disk, and are lost" if lost else ""
+        raise UndeliveredError(f"{left} events not delivered; the next run sends them{reasons}")

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from segue.cli.running import given_in_file, job_of_values
 from segue.errors import SegueError
 from segue.events.messages.notify import topic_of
+from segue.events.messages.targets import NotifyTarget
 from segue.jobs.plan import check_needs
 from segue.jobs.values import ForegroundJob
 from segue.sinks.outputs import default_folder
@@ -130,6 +131,7 @@ def _jobs(
         if not isinstance(values.get("source"), (str, int)):
             raise SegueError(f"{path}: [cameras.{name}] needs a source")
         try:
+            values = values | _receivers(values)
             expanded = {key: for_camera(value, name) for key, value in values.items()}
             job = job_of_values("foreground", given_in_file("foreground", expanded))
             check_needs([job])
@@ -143,8 +145,16 @@ def _jobs(
     return jobs
 
 
+def _receivers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The option ``notify`` with tables, each of an address and its filters, as texts."""
+    if "notify" not in values:
+        return {}
+    listed = values["notify"] if isinstance(values["notify"], list) else [values["notify"]]
+    return {"notify": [NotifyTarget.text_of(each) if isinstance(each, dict) else each for each in listed]}
+
+
 def _check_distinct(jobs: Mapping[str, ForegroundJob], path: str) -> None:
-    """Refuse two cameras that would write one file or folder, or answer for one topic of Home Assistant."""
+    """Refuse two cameras that would write one file or folder, or say at one topic whether they are there."""
     users: dict[object, str] = {}
     for name, job in jobs.items():
         for place in _places(name, job):
@@ -163,14 +173,15 @@ def _check_distinct(jobs: Mapping[str, ForegroundJob], path: str) -> None:
                 f"{path}: cameras {other} and {name} would both listen at port {listens[1]} of {listens[0]}; "
                 "give each a port of its own"
             )
-    topics = {name: topic_of(job.notify) for name, job in jobs.items() if job.notify is not None}
-    for name, topic in topics.items():
-        same_topic = [other for other in topics if other != name and topics[other] == topic]
-        if topic is not None and same_topic and jobs[name].home_assistant:
-            raise SegueError(
-                f"{path}: cameras {name} and {same_topic[0]} have one topic, and home-assistant needs one "
-                "for each; give mqtt://HOST/cameras/{name}"
-            )
+    topics: dict[tuple[str, int, str], str] = {}
+    for name, job in jobs.items():
+        for topic in (topic_of(NotifyTarget.parse(text).address) for text in job.notify):
+            other = name if topic is None else topics.setdefault(topic, name)
+            if other != name:
+                raise SegueError(
+                    f"{path}: cameras {other} and {name} have one topic, whose availability is that of one "
+                    "camera; give each its own: mqtt://HOST/cameras/{name}"
+                )
 
 
 def _resolved(place: Path) -> Path:

@@ -103,6 +103,7 @@ class AnnotateBackend(Backend):
             "click": edits.click,
             "candidate": edits.candidate,
             "candidates": edits.candidates,
+            "scribble": edits.scribble,
             "stroke": edits.stroke,
             "forget": edits.forget,
             "clean": edits.clean,

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from segue.errors import PromptError, SegueError
 from segue_web.project.memory import TrackingMemory, forget
 from segue_web.project.project import MarkedMask, Project, Send
-from segue_web.project.queue import TrackingQueue, objects_of
+from segue_web.project.queue import TrackingQueue, way_of
 from segue_web.project.store import acting, actor
 from segue_web.project.tracking import (
     Direction,
-    conditioning_frames,
+    InterruptedTracking,
+    begun,
+    interrupted,
     planned,
     previous_masks,
     resumed,
@@ -25,6 +28,9 @@ from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.server import Run
 from segue_web.server.worker import ClosedError, Worker
 from segue_web.video import Video
+
+Beginning = tuple[InterruptedTracking, int | None]
+"""What begins or goes on, and the id with which it waited, if it did."""
 
 
 class Trackings:
@@ -51,23 +57,30 @@ class Trackings:
         ``resume`` goes on with the interrupted tracking, or with those that wait.
         """
         plan = partial(planned, self._project, self._video, direction, frame, first, last, objects, due)
+
+        def anew() -> Beginning:
+            new = replace(plan(), user=actor())
+            return InterruptedTracking(new, new.begin), None
+
         if not self.runner.busy:
-            return await self._begin(self._resumed if resume else plan)
+            return await self._begin(self._resumed if resume else anew)
         if resume:
             raise SegueError("something is tracked already")
         job = self.runner.job
 
         def add() -> int:
-            spec = plan() | {"user": actor()}
-            running = [] if job is None or job.tracking is None else [job.tracking]
-            tracked, waiting = objects_of(spec, running), objects_of(spec, self._queue.waiting)
-            objects = [i for i in spec["objects"] if i not in tracked | waiting]
+            planned = replace(plan(), user=actor())
+            way = way_of(planned)
+            running = None if job is None else job.plan
+            tracked = set(running.objects) if running is not None and way_of(running) == way else set()
+            waiting = self._queue.objects_on(way)
+            objects = tuple(i for i in planned.objects if i not in tracked | waiting)
             if not objects:
-                is_tracked = not tracked.isdisjoint(spec["objects"])
+                is_tracked = not tracked.isdisjoint(planned.objects)
                 raise PromptError(
                     "this is being tracked already" if is_tracked else "this tracking waits already"
                 )
-            return self._queue.add(spec | {"objects": objects})
+            return self._queue.add(replace(planned, objects=objects))
 
         queued = await self._run(add)
         await self._tell()
@@ -95,7 +108,11 @@ class Trackings:
 
     def known(self) -> dict[str, Any]:
         """What a page shows besides the tracking that runs: an interrupted one, and those that wait."""
-        return {"interrupted": self._project.noted("tracking"), "queue": self._queue.waiting}
+        tracking = interrupted(self._project)
+        return {
+            "interrupted": None if tracking is None else tracking.as_json(),
+            "queue": [one.as_json() for one in self._queue.waiting],
+        }
 
     async def go_on(self) -> None:
         """Go on where the program ended in the midst of a tracking that nobody had stopped."""
@@ -111,62 +128,60 @@ class Trackings:
     def refuse_tracked(self, what: str, *objects: int | None) -> None:
         """Raise SegueError if one of these objects is being tracked."""
         job = self.runner.job
-        tracked = set() if job is None or job.tracking is None else set(job.tracking["objects"])
+        tracked = set() if job is None or job.plan is None else set(job.plan.objects)
         if tracked & set(objects):
             raise SegueError(f"cannot {what} while it is tracked; stop the tracking first (Escape)")
 
-    def _resumed(self) -> dict[str, Any]:
+    def _resumed(self) -> Beginning:
         """The interrupted tracking, or the next one that waits; in the project's thread."""
-        return self._next() if self._project.noted("tracking") is None else resumed(self._project)
+        return self._next() if self._project.noted("tracking") is None else (resumed(self._project), None)
 
-    def _next(self) -> dict[str, Any]:
+    def _next(self) -> Beginning:
         one = self._queue.next()
         if one is None:
             raise PromptError("there is no interrupted tracking to resume")
         # One between two corrections starts at the first of them, and lies behind it.
-        frame = one["start"] + (one["direction"] == "between")
-        arguments = one["direction"], frame, one["first"], one["last"], one["objects"]
+        frame = one.start + (one.direction == "between")
         try:
-            noted = {"waited": one["id"], "user": one.get("user", "")}  # earlier versions had no user
-            return planned(self._project, self._video, *arguments) | noted
+            plan = planned(self._project, self._video, one.direction, frame, one.first, one.last, one.objects)
         except PromptError:
-            self._queue.move(one["id"], None)
+            self._queue.move(one.id, None)
             raise
+        return InterruptedTracking(replace(plan, user=one.user), plan.begin), one.id
 
-    async def _begin(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        def plan() -> tuple[dict[str, Any], Any, Any]:
-            spec = {"user": actor()} | make()
-            waited = spec.pop("waited", None)
-            layers = conditioning_frames(self._project, spec)
-            previous = previous_masks(self._project, spec)
-            self._project.note("tracking", spec)
+    async def _begin(self, make: Callable[[], Beginning]) -> dict[str, Any]:
+        def begin() -> tuple[InterruptedTracking, Any, Any]:
+            tracking, waited = make()
+            plan, layers = begun(self._project, tracking)
+            tracking = replace(tracking, plan=plan)
+            previous = previous_masks(self._project, plan)
+            self._project.note("tracking", tracking.as_json())
             if waited is not None:
                 self._queue.move(waited, None)
-            self._queue.take_out(spec)
+            self._queue.take_out(plan)
             self._queue.pause(False)
-            self._project.hold(spec["objects"])
-            return spec, layers, previous
+            self._project.hold(plan.objects)
+            return tracking, layers, previous
 
         with self.runner.beginning("track"):
-            spec, layers, previous = await self._run(plan)
-            start, stop = spec["start"], spec["stop"]
-            stored_range = range(spec["first"], spec["last"] + 1)
-            memory = TrackingMemory(self._project.folder, spec["run"])
+            tracking, layers, previous = await self._run(begin)
+            plan = tracking.plan
+            stored_range = range(plan.first, plan.last + 1)
+            memory = TrackingMemory(self._project.folder, plan.run)
             steps = self._worker.steps(
-                track_job, layers, spec["begin"], stop, spec["objects"], stored_range, previous, memory, start
+                track_job,
+                layers,
+                plan.begin,
+                plan.stop,
+                [*plan.objects],
+                stored_range,
+                previous,
+                memory,
+                tracking.start,
             )
-            self.runner.begin(
-                Job(
-                    spec["direction"],
-                    spec["total"],
-                    tracking=spec,
-                    user=spec.get("user", ""),
-                    run=spec["run"],
-                ),
-                steps,
-            )
+            self.runner.begin(Job(plan.direction, plan.total, plan=plan, user=plan.user, run=plan.run), steps)
         await self._tell()
-        return {"start": start, "stop": stop}
+        return {"start": tracking.start, "stop": plan.stop}
 
     async def _keep(self, job: Job, value: tuple[int, Mapping[int, MarkedMask]]) -> None:
         await self._run(partial(self._save, job, *value))
@@ -174,14 +189,15 @@ class Trackings:
     def _save(self, job: Job, index: int, tracked: Mapping[int, MarkedMask]) -> None:
         """Save a tracked frame, in the tracking's own step of the history while that is the last."""
         project = self._project
-        assert job.tracking is not None
+        plan = job.plan
+        assert plan is not None
         alive = {i: tracked[i] for i in project.unlocked(tracked)}
         entry = job.entry if job.entry == project.last_entry else None
-        step = project.change("tracking", entry=entry, of=job.tracking["objects"])
-        with acting(job.tracking.get("user", "")), step:
+        step = project.change("tracking", entry=entry, of=plan.objects)
+        with acting(plan.user), step:
             project.put(index, alive)
             project.note_tracked(index, alive)
-            project.note("tracking", job.tracking | {"start": index, "done": job.done})
+            project.note("tracking", InterruptedTracking(plan, index, job.done).as_json())
         job.entry = project.last_entry
 
     async def _ended(self, job: Job, how: str, error: SegueError | None) -> None:

@@ -14,7 +14,7 @@ from segue.sinks.base import frame_name
 from segue.types import Frame, Image
 from segue.utils.notices import notice
 from segue.video.decoding.damage import DamageError
-from segue.video.decoding.readers import DEFAULT_FPS
+from segue.video.decoding.readers import DEFAULT_FPS, SourceImage
 from segue.video.sources.source import letterboxed, open_reader
 from segue.video.sources.span import chunks_reversed
 
@@ -26,6 +26,9 @@ CHUNK_BYTES = 256 << 20
 
 QUALITY = 88
 
+KEPT_BYTES = 48 << 20
+"""Decoded frames that are kept to be shown again, with 12 bits a pixel, as most films have."""
+
 
 class Video:
     """A video file, an animation or a folder of images whose frames can be asked for by index."""
@@ -33,6 +36,7 @@ class Video:
     def __init__(self, path: Path, index: FrameIndex | None = None) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._decoded: dict[int, SourceImage] = {}  # the last frames that were decoded
         self._warned_sizes: set[tuple[int, int]] = set()  # sizes that differ from the first one
         self._reader = open_reader(path, index=index)
         self.name, self.names = self._reader.name, self._reader.names
@@ -107,7 +111,7 @@ class Video:
 
     def _image(self, index: int) -> Image:
         try:
-            image = self._reader.load(index).load()
+            image = self._loaded(index).load()
         except DamageError as error:
             raise SourceError(str(error)) from error
         if not hasattr(self, "size") or image.shape[:2] == self.size:
@@ -120,3 +124,15 @@ class Video:
             first = f"{self.size[1]}x{self.size[0]}"
             notice(f"{self.path}: frame {index} is {width}x{height}, the first one {first}; it is scaled")
         return letterboxed(image, self.size)
+
+    def _loaded(self, index: int) -> SourceImage:
+        """A decoded frame; those before it, which are decoded on the way to it, are kept as well."""
+        if index not in self._decoded:
+            height, width = getattr(self, "size", (1, KEPT_BYTES))  # unknown before the first one
+            count = min(64, max(1, KEPT_BYTES * 2 // (3 * height * width)))
+            first = max(self._reader.key_of(index), index - count + 1)
+            for place in range(index if index - 1 in self._decoded else first, index + 1):
+                self._decoded[place] = self._reader.load(place)
+            for place in [*self._decoded][:-count]:
+                del self._decoded[place]
+        return self._decoded[index]

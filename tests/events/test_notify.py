@@ -6,10 +6,13 @@ import json
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,11 +22,11 @@ import pytest
 
 from segue.errors import SinkError
 from segue.events import EventSink
-from segue.events.messages import notify
+from segue.events.images.snapshots import Snapshots
+from segue.events.messages import notify, outbox
 from segue.events.messages.home_assistant import HomeAssistant
 from segue.events.messages.notify import Notifier, NotifyWarning
-from segue.events.messages.queue import Message, MessageQueue
-from segue.events.snapshots import Snapshots
+from segue.events.messages.outbox import Message, Outbox
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.sinks.rotation import RotatingSink
@@ -41,6 +44,7 @@ class Listener(ThreadingHTTPServer):
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.received: list[dict[str, Any]] = []
+        self.paths: list[str] = []
         self.statuses = [204]
         self.refuses = ""
         self.delays: list[float] = []
@@ -68,6 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         assert self.headers["Content-Type"] == "application/json"
         self.server.received.append(message)
+        self.server.paths.append(self.path)
         statuses = self.server.statuses
         status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
         if message["event"] == self.server.refuses:
@@ -183,92 +188,128 @@ def test_new_messages_do_not_wait_for_one_that_is_refused_again_and_again(listen
     assert notifier.close(60.0) == 0, "at the end it is tried once more"
 
 
-def test_a_queue_that_is_emptied_all_the_time_stays_small(tmp_path: Path) -> None:
-    queue = MessageQueue(tmp_path / "queue")
+def test_an_outbox_that_is_emptied_all_the_time_stays_small(tmp_path: Path) -> None:
+    def empty() -> None:
+        while message := waiting.first():
+            waiting.remove(message)
+
+    waiting = Outbox(tmp_path / "queue")
     for number in range(500):
-        queue.put(Message(str(number), bytes(600)))
-        queue.remove(str(number))
+        waiting.put(str(number), bytes(600))
+        empty()
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 400_000
     for number in range(500):
-        queue.put(Message(str(number), bytes(2000)))
-    for number in range(500):
-        queue.remove(str(number))
+        waiting.put(str(number), bytes(2000))
+    empty()
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 400_000, "after a broker was away"
-    queue.close()
+    waiting.close()
 
 
-class FullDisk(MessageQueue):
-    """A queue whose methods fail as on a full disk, as often as a test says."""
+class FullDisk(Outbox):
+    """An outbox whose file fails as on a full disk, as often as a test says."""
 
     failures: dict[str, int]
 
-    def _fail(self, method: str) -> None:
-        if self.failures.get(method):
-            self.failures[method] -= 1
-            raise SinkError("queue: messages cannot wait there (database or disk is full)")
+    def _fail(self, what: str) -> None:
+        if self.failures.get(what):
+            self.failures[what] -= 1
+            raise sqlite3.OperationalError("database or disk is full")
 
-    def put(self, message: Message) -> bool:
-        self._fail("put")
-        return super().put(message)
+    def _store(self, base: sqlite3.Connection, id: str, message: Message | None) -> None:
+        self._fail("remove" if message is None else "postpone" if message.stored else "put")
+        super()._store(base, id, message)
 
-    def remove(self, id: str) -> None:
-        self._fail("remove")
-        super().remove(id)
-
-    def first(self) -> Message | None:
-        self._fail("first")
-        return super().first()
-
-    def postpone(self, id: str) -> None:
-        self._fail("postpone")
-        super().postpone(id)
+    def _connect(self) -> sqlite3.Connection:
+        self._fail("connect")
+        return super()._connect()
 
 
-@pytest.mark.parametrize("method", ["put", "remove", "first", "postpone"])
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """What fails, and how often; tries follow one another at once."""
+    monkeypatch.setattr(notify, "Outbox", FullDisk)
+    monkeypatch.setattr(notify, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(outbox, "RETRY_SECONDS", 0.01)
+    failures = dict[str, int]()
+    monkeypatch.setattr(FullDisk, "failures", failures, raising=False)
+    return failures
+
+
+@pytest.mark.parametrize("what", ["put", "remove", "connect", "postpone"])
 @pytest.mark.parametrize("failures", [1, 4, 10**6])
 def test_messages_arrive_although_their_file_fails(
-    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, failures: int
+    listener: Listener, tmp_path: Path, full_disk: dict[str, int], what: str, failures: int
 ) -> None:
-    monkeypatch.setattr(notify, "MessageQueue", FullDisk)
-    monkeypatch.setattr(FullDisk, "failures", {method: failures}, raising=False)
-    listener.statuses = [400, 204] if method == "postpone" else [204]
+    full_disk[what] = failures
+    listener.statuses = [400, 204] if what == "postpone" else [204]
     names = [f"e{number}" for number in range(5)]
-    arrives = method == "put" or failures < 10**6
-    with pytest.warns(NotifyWarning) as warned:
-        left = send(listener.address, *names, limit=60.0 if arrives else 0.4, queue=tmp_path / "queue")
-    if arrives:
-        assert left == 0
-        assert {*listener.kinds} == {*names}
-    assert len({message["id"] for message in listener.received}) == len({*listener.kinds})
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert send(listener.address, *names, queue=tmp_path / "queue") == 0
+    assert Counter(listener.kinds) - Counter(e0=what == "postpone") == Counter(names), "each once"
     assert len(warned) <= 2, "it is said once, also when there was something else to say"
+    if failures > 4 and what in ("put", "connect"):
+        assert any("disk is full" in str(each.message) for each in warned)
 
 
 @pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
 def test_messages_that_their_file_had_no_room_for_are_sent_by_the_next_run_of_the_process(
-    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    listener: Listener, tmp_path: Path, full_disk: dict[str, int]
 ) -> None:
-    monkeypatch.setattr(notify, "MessageQueue", FullDisk)
-    monkeypatch.setattr(FullDisk, "failures", {"put": 10**6}, raising=False)
+    full_disk["put"] = 10**6
     queue = tmp_path / ".events.undelivered"
-    assert send("http://127.0.0.1:9/events", "one", "two", limit=0.1, queue=queue) == 2
-    monkeypatch.setattr(FullDisk, "failures", {}, raising=False)
+    notifier = Notifier("http://127.0.0.1:9/events", queue, PATIENT)
+    for event in ("one", "two"):
+        notifier.send({"event": event})
+    assert notifier.close(0.1) == notifier.num_unsaved == 2
+    assert "disk is full" in notifier.problem
+    full_disk.clear()
     assert send(listener.address, "three", queue=queue) == 0
     assert listener.kinds == ["one", "two", "three"]
 
 
 def test_a_file_that_has_room_now_and_then_is_warned_of_once(
-    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    listener: Listener, tmp_path: Path, full_disk: dict[str, int]
 ) -> None:
-    monkeypatch.setattr(notify, "MessageQueue", FullDisk)
-    monkeypatch.setattr(FullDisk, "failures", {}, raising=False)
     notifier = Notifier(listener.address, tmp_path / "queue", PATIENT)
     with pytest.warns(NotifyWarning) as warned:  # noqa: PT031
         for number in range(4):
-            FullDisk.failures["put"] = 1
+            full_disk["put"] = 1
             notifier.send({"event": f"e{number}"})
             until(lambda: notifier.undelivered == 0)
+            until(lambda: not notifier.problem)
     assert len(warned) == 1
     assert notifier.close() == 0
+
+
+def test_a_file_that_another_process_has_locked_holds_up_no_alarm(listener: Listener, tmp_path: Path) -> None:
+    queue = tmp_path / "queue"
+    notifier = Notifier(listener.address, queue, PATIENT)
+    other = sqlite3.connect(queue, isolation_level=None)
+    other.execute("begin immediate")
+    with pytest.warns(NotifyWarning, match="locked"):  # noqa: PT031
+        notifier.send({"event": "enter"})
+        until(lambda: listener.kinds == ["enter"])
+    other.execute("rollback")
+    other.close()
+    assert notifier.close(60.0) == 0
+    assert listener.kinds == ["enter"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_is_bounded_where_the_disk_is_full(full_disk: dict[str, int], tmp_path: Path) -> None:
+    full_disk["put"] = 10**6
+    waiting = FullDisk(tmp_path / "queue")
+    for number in range(outbox.MAX_IN_MEMORY + 5):
+        waiting.put(str(number), b"")
+    assert (len(waiting), waiting.lost, waiting.num_unsaved) == (
+        outbox.MAX_IN_MEMORY,
+        5,
+        outbox.MAX_IN_MEMORY,
+    )
+    first = waiting.first()
+    assert first is not None
+    assert first.id == "5"
 
 
 @pytest.mark.filterwarnings("ignore::segue.events.messages.notify.NotifyWarning")
@@ -281,29 +322,30 @@ def test_the_next_run_delivers_what_waits_in_the_file(listener: Listener, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_queue_is_bounded_and_knows_its_messages(tmp_path: Path) -> None:
-    def first() -> str:
-        message = queue.first()
-        return "" if message is None else message.id
+def test_an_outbox_is_bounded_and_knows_its_messages(tmp_path: Path) -> None:
+    def first() -> Message:
+        message = waiting.first()
+        assert message is not None
+        return message
 
-    queue = MessageQueue(tmp_path / "queue", max_messages=3)
-    new = [queue.put(Message(str(number), b"%d" % number)) for number in (1, 2, 2, 3, 4, 5)]
-    assert new.count(False) == 1
-    assert (len(queue), queue.lost) == (3, 2)
-    assert first() == "3"
-    queue.postpone("3")
-    assert first() == "4"
-    queue.close()
-    assert len(MessageQueue(tmp_path / "queue")) == 3
+    waiting = Outbox(tmp_path / "queue", max_messages=3)
+    for number in (1, 2, 2, 3, 4, 5):
+        waiting.put(str(number), b"%d" % number)
+    assert (len(waiting), waiting.lost) == (3, 2)
+    assert first().id == "3"
+    waiting.postpone(first())
+    assert first().id == "4"
+    waiting.close()
+    assert len(Outbox(tmp_path / "queue")) == 3
 
 
-def test_the_bound_of_a_queue_counts_messages_that_wait() -> None:
-    queue = MessageQueue(max_messages=5)
-    queue.put(Message("waits", b""))
+def test_the_bound_of_an_outbox_counts_messages_that_wait() -> None:
+    waiting = Outbox(max_messages=5)
+    waiting.put("waits", b"")
     for number in range(10):
-        queue.put(Message(str(number), b""))
-        queue.remove(str(number))
-    assert (len(queue), queue.lost) == (1, 0)
+        waiting.put(str(number), b"")
+        waiting.remove(Message(str(number), b"", stored=True))
+    assert (len(waiting), waiting.lost) == (1, 0)
 
 
 def test_a_file_that_is_no_queue_is_an_error(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,14 +15,16 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from segue.entries import EventSettings
 from segue.errors import SegueError, SinkError
 from segue.events import EventSink
 from segue.events.rules import EventRules
 from segue.events.sink import TableWarning
 from segue.events.table import Event, read_events
+from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone, ZoneWarning
 from segue.sinks.rotation import RotatingSink
-from segue.types import Frame, ObjectInfo, Segmentation
+from segue.types import Box, Frame, Image, ObjectInfo, Segmentation
 from segue.video.decoding.readers import ConnectionChange
 from tests.segue_web.limited_files import files_limited_to
 
@@ -147,8 +150,12 @@ def test_what_a_live_run_has_told_stays_when_it_is_given_up(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["events.csv", "events.json"])
 def test_events_wait_while_the_disk_is_full(tmp_path: Path, name: str) -> None:
-    told = list[Event]()
-    with EventSink(tmp_path / name, live=True, on_event=told.append) as sink:
+    told, problems = list[Event](), list[str]()
+
+    def note(what: str, problem: str) -> None:
+        problems.append(f"{what}: {problem}")
+
+    with EventSink(tmp_path / name, live=True, on_event=told.append, on_disk=note) as sink:
         for t in range(3):
             sink.write(*big(t, {1: (5, 5, 20, 20)}))
         before = (tmp_path / name).read_bytes()
@@ -158,7 +165,10 @@ def test_events_wait_while_the_disk_is_full(tmp_path: Path, name: str) -> None:
             with pytest.warns(TableWarning, match="its events wait"):
                 sink.write(*big(5, {1: (5, 5, 20, 20), 2: (40, 40, 60, 60)}))
             assert (tmp_path / name).read_bytes() == before, "no part of an event"
-            assert len(told) == 1, "whoever is told finds its row"
+            assert [(event.event, event.object) for event in told] == [("enter", 1), ("enter", 2)], "at once"
+            assert len(problems) == 1
+            assert problems[0].startswith(f"events: {tmp_path / name}: cannot be written")
+    assert problems[1:] == ["events: "]
     assert [(row["event"], int(row["object"])) for row in read_events(tmp_path / name)] == [
         ("enter", 1),
         ("enter", 2),
@@ -425,3 +435,72 @@ def test_tables_of_earlier_runs_are_in_no_order_of_time(tmp_path: Path) -> None:
             sink.write(*big(0, {}))
     assert [row[:2] for row in rows(tables[2])[1:]] == [["leave", "7"]]
     assert not told
+
+
+def test_only_objects_of_listed_classes_are_told_as_soon_as_a_view_shows_it(tmp_path: Path) -> None:
+    """Object 1 grows into a person, 2 is a car all the time, 3 is nothing that is known."""
+
+    def name(image: Image, box: Box) -> tuple[str, float] | None:
+        side = box[2] - box[0]
+        return ("person", 0.9) if side > 22 else ("car", 0.8) if side == 20 else None
+
+    def run(*only: str, frames: int = 12) -> list[tuple[str, int, str]]:
+        path = tmp_path / f"{'-'.join(only)}{frames}.json"
+        rules = EventRules(only=frozenset(only))
+        zone = Zone.parse("room=0,0 120,0 120,120 0,120")
+        told = list[Event]()
+        with EventSink(path, live=True, name=name, rules=rules, zones=[zone], on_event=told.append) as sink:
+            for t in range(frames):
+                boxes = {1: (5, 5, 20 + t, 20 + t), 2: (50, 50, 70, 70), 3: (80, 80, 98, 98)}
+                frame, result = big(t, boxes if t < frames - 1 else {})
+                sink.write(frame, replace(result, objects=tuple(ObjectInfo(o.id) for o in result.objects)))
+        rows = [(event["event"], int(event["object"]), event["label"]) for event in events(path)]
+        assert rows == [(event.event, event.object, event.label) for event in told]
+        return rows
+
+    person = [
+        ("enter", 1, "person"),
+        ("zone-enter", 1, "person"),
+        ("zone-leave", 1, "person"),
+        ("leave", 1, "person"),
+    ]
+    assert run("person") == person
+    assert run("person", frames=8) == [], "it was gone before it was known to be one"
+    assert {number for _, number, _ in run("car")} == {2}
+    assert {(number, label) for _, number, label in run("unknown") if number > 1} == {(3, "unknown")}
+    assert len(run("person", "car", "unknown")) == 12
+
+
+def test_classes_may_change_while_a_camera_is_watched(tmp_path: Path) -> None:
+    def change(*only: str) -> EventSettings:
+        return EventSettings(rules=EventRules(only=frozenset(only)))
+
+    labels, boxes = {1: "person", 2: "car"}, {1: (5, 5, 20, 20), 2: (50, 50, 70, 70)}
+    told = list[Event]()
+    rules = change("person").rules
+    with EventSink(tmp_path / "e.json", live=True, rules=rules, on_event=told.append) as sink:
+        for t in range(10):
+            frame, result = big(t, boxes if t < 9 else {})
+            objects = tuple(replace(item, label=labels[item.id]) for item in result.objects)
+            if t == 5:
+                sink.change_events(change("car"))
+            sink.write(frame, replace(result, objects=objects))
+    assert [(event.event, event.object) for event in told] == [
+        ("enter", 1),
+        ("enter", 2),
+        ("leave", 1),
+        ("leave", 2),
+    ], "who was told of has an end, too"
+
+
+def test_zone_events_know_the_classes_of_results() -> None:
+    found = ZoneEvents(rules=EventRules(only=frozenset({"person"})))
+    told = list[Event]()
+    for t in range(8):
+        result = big(t, {1: (5, 5, 20, 20), 2: (50, 50, 70, 70)})[1]
+        labels = {1: "person" if t > 4 else "", 2: "car"}
+        told += found.update(
+            replace(result, objects=tuple(replace(o, label=labels[o.id]) for o in result.objects))
+        )
+    told += found.finish()
+    assert [(event.event, event.object) for event in told] == [("enter", 1), ("end", 1)]

@@ -254,6 +254,11 @@ def stroke(page: Client) -> tuple[str, Message]:
 
 
 @act
+def scribble(page: Client) -> tuple[str, Message]:
+    return "scribble", {**page.about(), "path": [page.place(), page.place(), page.place()]}
+
+
+@act
 def erase(page: Client) -> tuple[str, Message]:
     return "stroke", {**page.about(), "add": False, "path": [page.place(), page.place()], "width": 3}
 
@@ -525,7 +530,19 @@ RARE = frozenset({"open", "export_all", "remove", "merge", "lock", "use_prompter
 """Chosen less often: they end what others begin."""
 
 STEPS = frozenset(
-    {"click", "candidate", "stroke", "forget", "clean", "reshape", "paste", "spread", "merge", "split"}
+    {
+        "click",
+        "candidate",
+        "scribble",
+        "stroke",
+        "forget",
+        "clean",
+        "reshape",
+        "paste",
+        "spread",
+        "merge",
+        "split",
+    }
     | {
         "object",
         "frame_attributes",
@@ -541,7 +558,7 @@ STEPS = frozenset(
 )
 """Requests that make a step of the history when they are not refused."""
 
-FRAME_EDITS = frozenset({"click", "stroke", "forget", "clean", "reshape", "paste", "candidate"})
+FRAME_EDITS = frozenset({"click", "scribble", "stroke", "forget", "clean", "reshape", "paste", "candidate"})
 
 
 class Desk:
@@ -678,7 +695,7 @@ def check_kept(after: Message, answers: list[list[Answer]]) -> None:
         elif one.op == "object" and "attributes" in one.fields:
             known = rows[one.fields["object"]]["attributes"]
             assert one.fields["attributes"].items() <= known.items(), (one, known)
-        elif one.op in ("stroke", "click") and one.fields.get("add", True):
+        elif one.op in ("scribble", "stroke", "click") and one.fields.get("add", True):
             assert (one.fields["frame"], one.result["object"]) in after["marks"], one
 
 

@@ -16,11 +16,12 @@ from segue.cli.running import given_in_file, parse_job
 from segue.errors import ArgumentError, SegueError
 from segue.jobs import ForegroundJob, InstancesJob, TrackJob, VideoJob, from_json, to_json
 from segue.options import PANELS, by_arguments, flags_of, offered
+from segue.prompt_inputs import PromptArguments
 
 JOBS: dict[str, type[VideoJob]] = {"track": TrackJob, "foreground": ForegroundJob, "instances": InstancesJob}
 
 OF_FILES = ("source", "outputs", "finding")  # open_source, save and detector have these arguments
-IN_PYTHON_ALONE = {"prompts", "text", "box", "boxes", "masks", "points", "labels", "negative", "required"}
+IN_PYTHON_ALONE = {"prompts", "text", "required", *PromptArguments.__annotations__}
 EVENTS = {
     "events",
     "zones",
@@ -30,6 +31,7 @@ EVENTS = {
     "loiter",
     "home_assistant",
     "notify",
+    "only",
     "name_events",
     "snapshots",
     "keep",
@@ -48,7 +50,7 @@ def test_the_arguments_of_a_function_are_the_options_of_its_job(name: str) -> No
     wanted = {"model" if place == ("model", "name") else place[-1] for place in fields}
     assert arguments == wanted - NOT_IN_PYTHON
     for place, item in fields.items():
-        if place[-1] in arguments and place[-1] not in ("settings", "without"):
+        if place[-1] in arguments and place[-1] not in ("settings", "without", "stages"):
             assert signature[place[-1]].default == item.default, place
 
 

@@ -18,10 +18,12 @@ SIZE = (12, 16)
 
 def test_prompts_name_frames_and_objects() -> None:
     assert typed_prompts(
-        ["a.png", "7@3=b@2.png"],
-        ["0,0,1,1", "2:1,1,2,2", "9@5,5,6,6", "9@7,7,8,8"],
-        ["1,2", "9@4:-3,4"],
-        ["12@65535"],
+        {
+            "mask": ["a.png", "7@3=b@2.png"],
+            "box": ["0,0,1,1", "2:1,1,2,2", "9@5,5,6,6", "9@7,7,8,8"],
+            "point": ["1,2", "9@4:-3,4"],
+            "remove": ["12@65535"],
+        },
         fill=True,
     ) == (
         MaskPrompt(0, "a.png"),
@@ -34,10 +36,10 @@ def test_prompts_name_frames_and_objects() -> None:
         PointPrompt(4, frame=9, negative=((3, 4),)),
         RemovePrompt(65535, frame=12),
     )
-    assert not typed_prompts([], ["0,0,1,1"], [], [])[0].fill  # type: ignore[union-attr]
+    assert not typed_prompts({"box": ["0,0,1,1"]})[0].fill  # type: ignore[union-attr]
     for text in ("12@0", "12@65536", "12@x"):
         with pytest.raises(PromptError):
-            typed_prompts([], [], [], [text])
+            typed_prompts({"remove": [text]})
 
 
 @pytest.mark.parametrize(("frame", "there"), [(4, True), (6, True), (5, False), (3, False), (2, False)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from fractions import Fraction
 
 import numpy as np
@@ -10,26 +11,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segue.cli.running import TypedPrompts
 from segue.errors import PromptError
-from segue.prompt_inputs import check_pixels, fit_mask, typed_prompts
+from segue.prompt_inputs import PROMPT_FORMS, check_pixels, fit_mask, typed_prompts
 from segue.prompts import resolve_prompts
-from segue.types import BoxPrompt, Frame, PointPrompt
+from segue.types import PROMPTS, BoxPrompt, Frame, PointPrompt
 
 
 @given(numbers=st.tuples(*[st.integers(-999, 9999)] * 4), id=st.integers(1, 65535))
 def test_a_box_comes_back_as_it_was_written(numbers: tuple[int, int, int, int], id: int) -> None:
     text = ",".join(map(str, numbers))
-    assert typed_prompts([], [text], [], []) == (BoxPrompt(1, numbers),)
-    assert typed_prompts([], [f"{id}:{text}"], [], [], fill=True) == (BoxPrompt(id, numbers, fill=True),)
+    assert typed_prompts({"box": [text]}) == (BoxPrompt(1, numbers),)
+    assert typed_prompts({"box": [f"{id}:{text}"]}, fill=True) == (BoxPrompt(id, numbers, fill=True),)
 
 
 def test_boxes_without_an_id_take_the_free_ones() -> None:
-    boxes = typed_prompts([], ["0,0,1,1", "2:0,0,1,1", "0,0,1,1", "7:0,0,1,1", "0,0,1,1"], [], [])
+    boxes = typed_prompts({"box": ["0,0,1,1", "2:0,0,1,1", "0,0,1,1", "7:0,0,1,1", "0,0,1,1"]})
     assert [box.id for box in boxes] == [1, 2, 3, 7, 4]
 
 
 def test_masks_without_an_id_take_the_free_ones() -> None:
-    masks = typed_prompts(["a.png", "1=b.png", "4@c.png", "5@7=d.png"], [], [], [])
+    masks = typed_prompts({"mask": ["a.png", "1=b.png", "4@c.png", "5@7=d.png"]})
     assert [mask.id for mask in masks] == [2, 1, 0, 7]
 
 
@@ -44,20 +46,20 @@ def test_masks_without_an_id_take_the_free_ones() -> None:
     ],
 )
 def test_a_point_is_on_the_object_unless_it_starts_with_minus(text: str, expected: PointPrompt) -> None:
-    assert typed_prompts([], [], [text], []) == (expected,)
+    assert typed_prompts({"point": [text]}) == (expected,)
 
 
 @given(numbers=st.tuples(*[st.floats(-1e5, 1e6)] * 4))
 def test_any_number_that_python_or_json_prints_is_read(numbers: tuple[float, float, float, float]) -> None:
     for written in (repr, json.dumps):
-        (box,) = typed_prompts([], [",".join(map(written, numbers))], [], [])
+        (box,) = typed_prompts({"box": [",".join(map(written, numbers))]})
         assert isinstance(box, BoxPrompt)
         assert box.box == numbers
 
 
 @pytest.mark.parametrize("text", ["1e2,2E+1", "93.33333333333333,1.5e-3", ".5,1.", "1e+02,163.123456789012"])
 def test_exponents_and_many_decimals_are_numbers(text: str) -> None:
-    (point,) = typed_prompts([], [], [f"2:{text}"], [])
+    (point,) = typed_prompts({"point": [f"2:{text}"]})
     x, y = map(float, text.split(","))
     assert point == PointPrompt(2, ((x, y),))
 
@@ -65,7 +67,7 @@ def test_exponents_and_many_decimals_are_numbers(text: str) -> None:
 @pytest.mark.parametrize("text", ["nan,1,2,3", "1,2,3,inf", "1e,2,3,4", "1..2,2,3,4", "1,2,3", "1_0,2,3,4"])
 def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(PromptError):
-        typed_prompts([], [text], [], [])
+        typed_prompts({"box": [text]})
 
 
 @pytest.mark.parametrize(
@@ -109,4 +111,10 @@ def test_fit_takes_a_mask_of_the_image_as_it_is_shown() -> None:
 @pytest.mark.parametrize("text", ["", "1", "1,2,3", "--1,2", "1:", "one,two"])
 def test_another_text_is_no_point(text: str) -> None:
     with pytest.raises(PromptError):
-        typed_prompts([], [], [text], [])
+        typed_prompts({"point": [text]})
+
+
+def test_each_kind_of_prompt_is_typed_by_an_option_of_its_name() -> None:
+    kinds = {item.default for prompt in PROMPTS for item in fields(prompt) if item.name == "kind"}
+    assert kinds == {*PROMPT_FORMS}
+    assert kinds <= {*TypedPrompts.model_fields}

@@ -36,7 +36,7 @@ def save(path: Path, mask: npt.NDArray[np.uint8]) -> str:
 def index_mask(*typed: str, size: tuple[int, int] = SIZE, fit: bool = False) -> npt.NDArray[np.int32]:
     """The masks of files, as they are typed, as one index mask."""
     frame = Frame(0, 0.0, np.zeros((*size, 3), np.uint8))
-    source, prompts = VideoSource(place="dog.mp4"), typed_prompts(typed, [], [], [])
+    source, prompts = VideoSource(place="dog.mp4"), typed_prompts({"mask": typed})
     job = TrackJob(source=source, model=Model(name="stcn-lite"), prompts=prompts, fit=fit)
     return resolve_prompts(frame, plan_prompts(job, frame, size)[0]).mask.numpy()
 
@@ -114,7 +114,7 @@ def test_a_frame_takes_its_page_of_a_stack(tmp_path: Path) -> None:
     job = TrackJob(
         source=VideoSource(place="stack.tif"),
         model=Model(name="stcn-lite"),
-        prompts=typed_prompts([f"{number}@{tmp_path / 'labels.tif'}" for number in (0, 3)], [], [], []),
+        prompts=typed_prompts({"mask": [f"{number}@{tmp_path / 'labels.tif'}" for number in (0, 3)]}),
     )
     planned = plan_prompts(job, Frame(0, 0.0, frames[0]), SIZE, open_source(frames))
     assert {index: prompts[0].id for index, prompts in planned.items()} == {0: 7, 3: 7}

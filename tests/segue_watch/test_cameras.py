@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 
 from segue.errors import SinkError
 from segue.events import retention
-from segue.events import snapshots as snapshots_module
+from segue.events.images import snapshots as snapshots_module
 from segue.jobs import writing
 from segue.sinks.rotation import parts_of
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
@@ -128,13 +129,15 @@ def test_a_part_is_complete_where_the_disk_has_no_room_for_the_next_one(
     watch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records: list[Path] = []
+    open_sinks = writing.open_sinks
 
-    def write_record(job: object, folder: Path, written: object) -> None:
+    def open_if_room(folder: Path, *arguments: Any, **options: Any) -> Any:
         records.append(folder)
         if len(records) == 2:
             raise SinkError(f"{folder}: cannot be written (the disk is full)")
+        return open_sinks(folder, *arguments, **options)
 
-    monkeypatch.setattr(writing, "write_record", write_record)
+    monkeypatch.setattr(writing, "open_sinks", open_if_room)
     assert watch("--rotate", "0.1s", "--format", "npz").complaint
     [first] = parts_of(tmp_path / "events.csv")
     assert np.load(records[0] / "masks.npz")["masks"].size

@@ -109,6 +109,42 @@ def test_cameras_share_a_process_and_each_has_its_events(
     assert "zone-enter" not in {row["event"] for row in rows(tmp_path / "out/yard.csv")}
 
 
+def test_a_camera_has_several_receivers_each_with_its_filter(
+    command: Command, camera: str, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK_TOKEN", "a b/secret")
+    path = cameras_file(
+        tmp_path,
+        f"""
+        [defaults]
+        model = "median"
+        device = "cpu"
+        end = {3 * len(JPEGS)}
+        when-late = "all"
+        [cameras.gate]
+        source = "{camera}"
+        zone = ["the wall=0,0 127,0 127,95 0,95"]
+        [[cameras.gate.notify]]
+        address = "{listener.address}"
+        [[cameras.gate.notify]]
+        address = "{listener.address}/${{HOOK_TOKEN}}/{{name}}"
+        zone = "the wall"
+        event = ["zone-enter", "zone-leave"]
+        """,
+    )
+    outcome = command("watch", path, "--output", tmp_path / "out")
+    assert outcome.code == 0, outcome
+    table = [row["event"] for row in rows(tmp_path / "out/gate.csv")]
+    received = dict[str, list[str]]()
+    for place, message in zip(listener.paths, listener.received, strict=True):
+        received.setdefault(place, []).append(message["event"])
+    assert received == {
+        "/events": table,
+        "/events/a%20b%2Fsecret/gate": [kind for kind in table if kind.startswith("zone-")],
+    }
+    assert len(received["/events/a%20b%2Fsecret/gate"]) > 2
+
+
 def reader_is_gone() -> int:
     reader, writer = os.pipe()
     os.close(reader)
@@ -221,16 +257,16 @@ def test_a_camera_that_waits_after_a_failure_goes_on_at_once_with_another_job(
 def test_a_camera_goes_on_after_a_disk_that_was_full_for_a_moment(
     camera: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str]
 ) -> None:
-    full, record = [True], writing.write_record
+    full, open_sinks = [True], writing.open_sinks
 
-    def write(*arguments: Any) -> None:
+    def open_if_room(*arguments: Any, **settings: Any) -> Any:
         if full.pop():
             full.append(False)
-            raise SinkError("job.json: cannot be written (the disk is full)")
+            raise SinkError("masks: cannot be written (the disk is full)")
         full.append(False)
-        record(*arguments)
+        return open_sinks(*arguments, **settings)
 
-    monkeypatch.setattr(writing, "write_record", write)
+    monkeypatch.setattr(writing, "open_sinks", open_if_room)
     jobs = read_cameras(two_cameras(tmp_path, camera, **options), tmp_path / "out")
     gate = Camera("gate", jobs["gate"], lambda *_: None, lambda _: None, patience=QUICK)
     before = threading.active_count()
@@ -260,7 +296,7 @@ def fails_at_an_event(patch: pytest.MonkeyPatch) -> None:
 
 def fails_at_its_outputs(patch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise SinkError("a record")
+        raise RuntimeError("a record")
 
     patch.setattr(writing, "write_record", fail)
 
@@ -503,7 +539,7 @@ def test_changed_zones_count_also_while_the_receiver_of_messages_is_down(
         yard.change(job.model_copy(update={"zones": (WALL,)}))
         wait_for(lambda: any(event.zone == "wall" and event.event == "zone-enter" for event in seen))
         assert yard.undelivered
-        yard.change(job.model_copy(update={"zones": (WALL,), "notify": listener.address}))
+        yard.change(job.model_copy(update={"zones": (WALL,), "notify": (listener.address,)}))
         wait_for(lambda: "zone-enter" in listener.kinds)
     assert yard.state()["restarts"] == 0
     told = [(event.event, event.object) for event in seen]
@@ -579,6 +615,13 @@ TWO = "[cameras.gate]\nsource = '0'\n[cameras.yard]\nsource = '1'"
             "home-assistant = true\n[cameras.yard]\nsource = '1'\nnotify = 'mqtt://host/%78'",
             "gate and yard have one topic",
         ),
+        ("[defaults]\nnotify = 'mqtt://host/x'\n" + TWO, "gate and yard have one topic"),
+        ("[cameras.gate]\nsource = '0'\nonly = ['person']", "add --name-events"),
+        ("[cameras.gate]\nsource = '0'\nname-events = 'nanodet'\nonly = ['persn']", "did you mean person"),
+        ("[cameras.gate]\nsource = '0'\nnotify = 'http://h/ only=person'", "--notify.*add --name-events"),
+        ("[cameras.gate]\nsource = '0'\nnotify = {address = 'http://h/', zone = 'door'}", "no zone 'door'"),
+        ("[cameras.gate]\nsource = '0'\nnotify = {to = 'http://h/'}", "table with address"),
+        ("[cameras.gate]\nsource = '0'\nnotify = ['http://h/', 'http://h/ event=enter']", "given twice"),
     ],
 )
 def test_a_file_that_means_nothing_is_refused_with_the_camera(
@@ -832,7 +875,7 @@ def test_a_file_says_the_options_of_each_camera(tmp_path: Path) -> None:
     gate, yard = read_cameras(path, tmp_path / "out").values()
     assert (gate.source.place, gate.options.fps, gate.min_seconds, len(gate.zones)) == ("0", 5, 2, 2)
     assert (gate.events, gate.options.objects) == (tmp_path / "out/gate.csv", True)
-    assert gate.notify == "mqtt://broker/cameras/gate"
+    assert gate.notify == ("mqtt://broker/cameras/gate",)
     assert (yard.options.fps, yard.outputs.append) == (2.5, False)
 
 

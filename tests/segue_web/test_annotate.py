@@ -58,7 +58,7 @@ class CircleWorker(Worker):
             x, y, inside = arguments[2][-1]
             disk = cv2.circle(mask, (int(x), int(y)), 5, 1, -1) > 0
             return (asked | disk if inside else asked & ~disk), 0.75
-        x, y = [*asked.points, *asked.negative][0] if asked.box is None else asked.box[:2]
+        x, y = [*asked.positive, *asked.negative][0] if asked.box is None else asked.box[:2]
         return cv2.circle(mask, (int(x), int(y)), 5, 1, -1) > 0, 0.75
 
     def steps(self, make: Any, *arguments: Any) -> AsyncGenerator[Any, None]:

@@ -12,6 +12,7 @@ import pytest
 from segue.errors import SourceError
 from segue.video import open_source
 from segue.video.decoding import frame_index
+from segue.video.decoding.readers import SourceImage
 from segue.video.sources.images import write_image
 from segue_web.video import Video
 from tests.segue_web.conftest import ServeHere
@@ -65,6 +66,40 @@ def test_another_process_that_gets_the_index_shows_the_same_frames(varying: Path
     assert other.count == 40
     assert Video(varying, replace(index, stamps=index.stamps[:7])).count == 7, "it finds none of its own"
     assert all(np.array_equal(frame.image, expected[frame.index]) for frame in other.walk(0, 39))
+
+
+@pytest.mark.parametrize("kind", ["constant", "varying"])
+def test_going_back_decodes_no_frame_twice(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = request.getfixturevalue(kind)
+    expected = [frame.image for frame in open_source(path)]
+    video = Video(path)
+    loaded: list[int] = []
+    load = video._reader.load
+
+    def counted(index: int) -> SourceImage:
+        loaded.append(index)
+        return load(index)
+
+    monkeypatch.setattr(video._reader, "load", counted)
+    for index in range(30, 15, -1):
+        assert np.array_equal(video.frame(index).image, expected[index]), index
+    assert len(loaded) == len(set(loaded))
+    loaded.clear()
+    for index in range(3, 12):
+        assert np.array_equal(video.frame(index).image, expected[index]), index
+    assert max(loaded) < 12, "nor is a frame ahead decoded"
+    assert len(loaded) == len(set(loaded))
+
+
+def test_frames_that_are_kept_take_a_bounded_room(constant: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = Video(constant)
+    monkeypatch.setattr("segue_web.video.KEPT_BYTES", 5 * 48 * 64 * 3 // 2)
+    for index in (39, 3, 4, 22):
+        video.frame(index)
+        assert index in video._decoded
+        assert len(video._decoded) <= 5
 
 
 def test_near_is_the_key_frame_before(constant: Path) -> None:

@@ -38,6 +38,7 @@ def foreground(
     depth: str | Path | None = None,
     short_side: int | None = None,
     without: Sequence[str] | str | None = None,
+    stages: Sequence[str] | str | None = None,
     follow_camera: FollowCamera | None = None,
     warm_up: int = 0,
     frames: int | None = None,
@@ -82,6 +83,7 @@ def foreground(
             mostly 240.
         without: stages to leave out, such as ``["align", "rain"]``; see
             :mod:`segue.sessions.foreground.stage_list`.
+        stages: further stages by name, such as those of plug-ins.
         follow_camera: for networks with a moving camera: align earlier frames with the current one,
             ``always`` or ``auto`` while the camera pans. None is ``auto`` for mustan-lite in one pass without
             scene and depth; else ``never``. See :class:`.follow.CameraFollower`.

@@ -106,6 +106,7 @@ def track(
     points: PointsLike | None = None,
     labels: LabelsLike | None = None,
     negative: PointsLike | None = None,
+    scribble: Sequence[PointsLike] | None = None,
     text: str | Sequence[str] | None = None,
     model: str | TrackNetwork = "stcn-lite",
     weights: str | Path | None = None,
@@ -151,7 +152,8 @@ def track(
             Each is an array (H, W), a path, a polygon (N, 2), or polygons or run lengths of COCO.
         points: ``(x, y)`` in pixels on a single object, one or several, alone or with ``box``.
         labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it, as in SAM 2.
-        negative: points beside the object, together with ``points``.
+        negative: points beside the object, together with ``points`` or ``scribble``.
+        scribble: strokes on a single object, each of several points, as in ``[[(x, y), (x, y)]]``.
         text: phrases to look for, such as ``"red car"`` or ``["person", "red car"]``; results have them as
             labels, with the score of the match. :class:`segue.Auto` sets the detector, the frames and the
             lowest score; without it the text is looked for every 5 frames.

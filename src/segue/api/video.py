@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,8 @@ from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle
 from segue.masks.rle import check_runs
 from segue.models.base import Schedule, TrackNetwork
-from segue.prompt_inputs import MasksLike, PromptsLike, check_id, check_points, collect_prompts
-from segue.prompts import ImagePrompter, MakePrompter, find_prompter, resolve_prompts
+from segue.prompt_inputs import PromptArguments, PromptsLike, check_id, check_points, collect_prompts
+from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, find_prompter, resolve_prompts
 from segue.prompts.correction import Click, replay
 from segue.prompts.motion import MotionPrompter
 from segue.sessions.association import new_objects
@@ -47,14 +47,10 @@ from segue.sessions.session import one_thread_at_a_time
 from segue.sessions.track import TrackSession
 from segue.state import SessionState, blaming_state
 from segue.types import (
-    BoxesLike,
-    BoxLike,
     Frame,
     Image,
-    LabelsLike,
     ObjectInfo,
     PointPrompt,
-    PointsLike,
     Prompt,
     Segmentation,
 )
@@ -216,32 +212,22 @@ class Video(AbstractContextManager["Video"]):
         prompts: PromptsLike | None = None,
         *,
         id: int = 1,
-        box: BoxLike | None = None,
-        boxes: BoxesLike | None = None,
-        masks: MasksLike | None = None,
-        points: PointsLike | None = None,
-        labels: LabelsLike | None = None,
-        negative: PointsLike | None = None,
         text: str | Sequence[str] | None = None,
+        **arguments: Unpack[PromptArguments],
     ) -> Segmentation:
         """Add objects on a frame, or correct them there.
 
-        Points of an object that has a mask on this frame, tracked or given, correct that mask; a box or a
-        mask takes its place. Other frames change with the next :meth:`propagate`.
+        Points and strokes of an object that has a mask on this frame, tracked or given, correct that mask; a
+        box or a mask takes its place. Other frames change with the next :meth:`propagate`.
 
         Args:
             frame: index of the frame.
             prompts: an index mask (H, W), a path, or prompts, as :func:`segue.track` takes them for its first
                 frame. The others are what they are there.
-            id: object of ``box``, ``points`` and ``negative``.
-            box: ``(x0, y0, x1, y1)`` in pixels around the object.
-            boxes: boxes by id, or (N, 4) for the ids 1 to N.
-            masks: masks by id, or (N, H, W) for the ids 1 to N.
-            points: ``(x, y)`` in pixels, one or several.
-            labels: for each of ``points`` 1 if it is on the object and 0 if it is beside it.
-            negative: points beside the object.
+            id: object of ``box``, points and strokes.
             text: phrases to look for on the frame, such as ``"person, red car"``. What is found and has no
                 mask there becomes an object with the next free id and the phrase as its label.
+            arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`.
 
         Returns:
             The result of this frame, with all objects.
@@ -254,12 +240,11 @@ class Video(AbstractContextManager["Video"]):
         if isinstance(prompts, Mapping):
             raise PromptError("prompts: a dictionary is by frame in segue.track; add those of one frame each")
         if self._colour == "bgr":
-            prompts, masks = in_rgb(prompts), in_rgb(masks)
+            prompts = in_rgb(prompts)
+            arguments["masks"] = in_rgb(arguments.get("masks"))
         previous = self._tracked.get(read.index, {}) | self._given.get(read.index, {})
-        marks: dict[str, Any] = {"box": box, "boxes": boxes, "masks": masks, "points": points}
-        marks["labels"] = labels
         if text is not None:
-            if any(each is not None for each in (prompts, negative, *marks.values())):
+            if any(each is not None for each in (prompts, *arguments.values())):
                 raise PromptError("text says what to look for; leave out the other prompts")
             added: Sequence[Prompt] = new_objects(
                 self._detector_of(text if isinstance(text, str) else tuple(text))(read),
@@ -269,12 +254,10 @@ class Video(AbstractContextManager["Video"]):
             if not added:
                 return self._result(read.index)
         else:
-            added = collect_prompts(
-                prompts, **marks, negative=negative, size=read.size, id=id, corrects=id in previous
-            )
+            added = collect_prompts(prompts, **arguments, size=read.size, id=id, corrects=id in previous)
         if self._native is not None:
             return self._add_to(self._native, read, added)
-        pointed = {item.id for item in added if isinstance(item, PointPrompt)} & previous.keys()
+        pointed = {item.id for item in added if item.corrects} & previous.keys()
         resolved = resolve_prompts(
             read,
             added,
@@ -345,11 +328,9 @@ class Video(AbstractContextManager["Video"]):
         """Keep the clicks of objects whose masks clicks alone have made."""
         for number in {item.id for item in prompts}:
             of_object = [item for item in prompts if item.id == number]
-            clicks = [
-                click for item in of_object if isinstance(item, PointPrompt) for click in _clicks_of(item)
-            ]
-            only = all(isinstance(item, PointPrompt) and not item.whole for item in of_object)
-            if not only or (number in present and (index, number) not in self._clicks):
+            points = [item for item in of_object if isinstance(item, PointPrompt) and not item.whole]
+            clicks = [click for item in points for click in item.to_image(ImagePrompts()).clicks]
+            if points != of_object or (number in present and (index, number) not in self._clicks):
                 self._clicks.pop((index, number), None)
             else:
                 self._clicks[index, number] = (*self._clicks.get((index, number), ()), *clicks)
@@ -816,10 +797,6 @@ def _from_json(
             item = ObjectInfo(int(i), labels[int(i)], float(score))
             objects[int(index)][int(i)] = item, str(counts), str(whole[0]) if whole else None
     return objects
-
-
-def _clicks_of(prompt: PointPrompt) -> list[Click]:
-    return [*((*at, True) for at in prompt.positive), *((*at, False) for at in prompt.negative)]
 
 
 def _rebuilt(arguments: dict[str, Any], state: SessionState) -> Video:

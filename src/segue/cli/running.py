@@ -34,7 +34,7 @@ from segue.jobs.values import (
     checked,
 )
 from segue.options import OptionModel, option
-from segue.prompt_inputs import typed_prompts
+from segue.prompt_inputs import PROMPT_FORMS, typed_prompts
 from segue.registry import DETECTORS, MODELS, SINKS
 from segue.reports.terminal import bars, interruptible
 from segue.types import Frame, MaskPrompt, Segmentation
@@ -272,6 +272,9 @@ class TypedPrompts(OptionModel):
     point: tuple[str, ...] = option((), "Objects and events")
     """Point on the object, or with - beside it. [FRAME@][ID:][-]x,y"""
 
+    scribble: tuple[str, ...] = option((), "Objects and events")
+    """Stroke on the object through several points. [FRAME@][ID:]x,y x,y ..."""
+
     mask: tuple[str, ...] = option((), "Objects and events")
     """Mask file: indexed, or binary (several: one object each); or a .json or .xml that annotates one image.
     [FRAME@][ID=]PATH"""
@@ -289,8 +292,8 @@ class TypedPrompts(OptionModel):
 def _track(fields: Values, what: Values) -> None:
     """Follow objects through a video of any length.
 
-    Say what to follow with a mask, a box or points on any frame, or have the objects found with --text or
-    --auto; the result is an index mask for every frame and an overlay video.
+    Say what to follow with a mask, a box, points or strokes on any frame, or have the objects found with
+    --text or --auto; the result is an index mask for every frame and an overlay video.
 
     Examples:
 
@@ -301,6 +304,8 @@ def _track(fields: Values, what: Values) -> None:
         segue track frames/ --point 1:200,150 --point 1:-260,150 --point 2:400,90
 
         segue track dog.mp4 --point 200,150 --prompter sam2-tiny
+
+        segue track dog.mp4 --scribble "150,120 190,140 230,150"
 
         segue track street.mp4 --text "person, red car"
 
@@ -315,7 +320,7 @@ def _track(fields: Values, what: Values) -> None:
         fields["finding"] = finding or {}
     elif finding and "text" not in finding:
         raise PromptError("options of the search for objects go with --text or --auto")
-    fields["prompts"] = typed_prompts(typed.mask, typed.box, typed.point, typed.remove, fill=typed.fill)
+    fields["prompts"] = typed_prompts(typed.model_dump(include={*PROMPT_FORMS}), fill=typed.fill)
 
 
 TRACK = JobForm(

@@ -11,8 +11,8 @@ from segue.sinks.base import Sink
 
 
 def _open_events(path: Path, options: SinkOptions) -> Sink:
+    from segue.events.images.snapshots import Snapshots
     from segue.events.sink import EventSink
-    from segue.events.snapshots import Snapshots
 
     events, counts = options.events, counts_path(path)
     if events.zones and counts.exists() and not (options.overwrite or options.resume or options.append):
@@ -27,9 +27,11 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
             append=options.append,
             live=options.live,
             on_clip=events.on_clip,
+            on_disk=events.on_disk,
             pixel_aspect=options.pixel_aspect,
             keep=events.keep,
             archive=events.archive,
+            stops=events.stops,
         )
     return EventSink(
         path,
@@ -42,6 +44,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
         notify=events.notify,
         snapshots=snapshots,
         on_event=events.on_event,
+        on_disk=events.on_disk,
         name=events.name_object,
         source=options.source,
         at=options.at,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from segue.entries import EventSettings
 from segue.errors import SegueError, SinkError
 from segue.events.retention import Retention
 from segue.events.rules import EventRules
 from segue.events.zones import Zone
-from segue.options import FilePath, OptionModel, Text, option
+from segue.options import FilePath, OptionModel, by_commas, option
 
-RULES = ("zones", "ignore", "min_seconds", "min_height", "loiter")
+RULES = ("zones", "ignore", "min_seconds", "min_height", "loiter", "only")
 """Fields that may change while a camera is watched."""
 
 
@@ -20,6 +23,11 @@ def check_table_path(path: Path) -> None:
     """Refuse a path that no table of events can have; SinkError if so."""
     if path.suffix.lower() not in (".csv", ".json"):
         raise SinkError(f"{path}: events go to a file ending in .csv or .json")
+
+
+def _listed(value: object) -> object:
+    """A text alone, as records of version 0.1.0 have it, in a list."""
+    return (() if value is None else (value,)) if value is None or isinstance(value, str) else value
 
 
 class EventOptions(OptionModel):
@@ -46,9 +54,14 @@ class EventOptions(OptionModel):
     loiter: tuple[str, ...] = option((), "Objects and events")
     """ZONE=30s: an event when somebody has been in a zone for so long; may be given several times."""
 
-    notify: Text | None = option(None, "Objects and events")
+    only: Annotated[tuple[str, ...], BeforeValidator(by_commas)] = option((), "Objects and events")
+    """Classes of objects that are worth an event, such as person,car; unknown is one, too. Needs
+    `--name-events`. An object is reported when a view of it shows such a class."""
+
+    notify: Annotated[tuple[str, ...], BeforeValidator(_listed)] = option((), "Objects and events")
     """Address that receives each event as it happens, with the event as JSON: http:// and https:// by POST,
-    mqtt:// and mqtts://HOST/TOPIC by MQTT; apprise+ADDRESS sends a text and the image by Apprise."""
+    mqtt:// and mqtts://HOST/TOPIC by MQTT; apprise+ADDRESS sends a text and the image by Apprise. Filters may
+    follow: "mqtt://HOST/TOPIC only=person,car zone=door event=zone-enter"; may be given several times."""
 
     home_assistant: bool = option(False, "Objects and events")
     """With `--notify mqtt://HOST/TOPIC`: zones, and the image of the last event, appear in Home Assistant by
@@ -80,14 +93,18 @@ class EventOptions(OptionModel):
         zones = tuple(Zone.parse(text) for text in self.zones)
         if len({zone.name for zone in zones}) < len(zones):
             raise SegueError("two zones have one name; give each a name of its own")
-        if self.home_assistant and not (self.notify or "").startswith(("mqtt://", "mqtts://")):
+        if self.home_assistant and not any(text.startswith(("mqtt://", "mqtts://")) for text in self.notify):
             raise SegueError("--home-assistant: its messages go by MQTT; give --notify mqtt://HOST/TOPIC")
-        rules = self.min_seconds or self.min_height or self.loiter or self.ignore
+        if self.only and self.name_events is None:
+            raise SegueError("--only: classes of objects are known by a detector; add --name-events nanodet")
+        rules = self.min_seconds or self.min_height or self.loiter or self.ignore or self.only
         keep = Retention.parse(self.keep)
         needs_events = zones or rules or self.notify or self.snapshots or self.name_events or keep
         if needs_events and self.events is None and "events" not in formats:
             raise SegueError("zones, messages, names and snapshots need events; add --events FILE")
         if self.events is not None:
             check_table_path(self.events)
-        parsed = EventRules.parse(self.min_seconds, self.loiter, self.min_height, zones, self.ignore)
+        parsed = EventRules.parse(
+            self.min_seconds, self.loiter, self.min_height, zones, self.ignore, self.only
+        )
         return EventSettings(zones, parsed, keep=keep)

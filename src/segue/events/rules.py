@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
 from segue.errors import SegueError
+from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.types import Box
 from segue.utils.arrays import BoolArray
 from segue.video.sources.span import parse_duration
+
+UNKNOWN = "unknown"
+"""Class of objects for which no other one is known."""
 
 _HEIGHT = re.compile(r"(?:(\d{1,6}(?:\.\d{1,6})?):)?(\d{1,6}(?:\.\d{1,6})?)")
 
@@ -28,12 +32,14 @@ class EventRules:
         min_heights: row of the image, and the least height in pixels of an object that stands there; two of
             them follow the perspective. Empty for any height.
         ignored: regions whose pixels belong to no object.
+        only: classes of objects that are reported; empty for all. ``unknown`` is one.
     """
 
     min_seconds: float = 0.0
     loiter: Mapping[str, float] = field(default_factory=dict)
     min_heights: tuple[tuple[float, float], ...] = ()
     ignored: tuple[Zone, ...] = ()
+    only: frozenset[str] = frozenset()
 
     @classmethod
     def parse(
@@ -43,6 +49,7 @@ class EventRules:
         min_heights: Sequence[str],
         zones: Sequence[Zone],
         ignored: Sequence[str] = (),
+        only: Sequence[str] = (),
     ) -> EventRules:
         """Read rules as the command line takes them.
 
@@ -52,6 +59,7 @@ class EventRules:
             min_heights: as ``100:12``, row and pixels, twice; or ``20`` for all rows.
             zones: the zones that there are.
             ignored: regions, as zones are written.
+            only: see :attr:`only`.
 
         Returns:
             The rules.
@@ -84,7 +92,7 @@ class EventRules:
                 raise SegueError(f"--ignore {zone.name}: two points are a line; give the corners of a region")
         if len({zone.name for zone in regions_ignored}) < len(regions_ignored):
             raise SegueError("two regions that are ignored have one name; give each a name of its own")
-        return cls(min_seconds, seconds, tuple(heights), regions_ignored)
+        return cls(min_seconds, seconds, tuple(heights), regions_ignored, frozenset(only))
 
     def ignored_pixels(self, size: tuple[int, int]) -> BoolArray | None:
         """Where the pixels of a frame belong to no object.
@@ -120,3 +128,62 @@ class EventRules:
         (row, min_height), (other_row, other_min_height) = self.min_heights[0], self.min_heights[-1]
         slope = (other_min_height - min_height) / (other_row - row) if other_row != row else 0.0
         return box[3] - box[1] >= min_height + slope * (box[3] - row)
+
+
+MAX_HELD = 100
+"""Events of an object that are held back, with its first one."""
+
+
+class ClassFilter:
+    """Holds the events of objects back until their class is one of some; of other classes none is reported.
+
+    Args:
+        only: the classes; empty lets all pass.
+    """
+
+    def __init__(self, only: Collection[str] = ()) -> None:
+        self.only = frozenset(only)
+        self._admitted: set[int] = set()
+        self._pending: dict[int, list[Event]] = {}
+
+    @property
+    def pending(self) -> tuple[int, ...]:
+        """Objects whose events are held back."""
+        return tuple(self._pending)
+
+    def take(self, events: Iterable[Event], label_of: Callable[[int], str | None]) -> list[Event]:
+        """Take what has happened, of which all that is known of an object passes as soon as its class does.
+
+        Args:
+            events: in their order.
+            label_of: the class of an object, as it is known now.
+
+        Returns:
+            The events that pass.
+        """
+        passed = self._admit(label_of)
+        for event in events:
+            number = event.object
+            passes = not (self.only and number) or number in self._admitted
+            if not passes and not self._is_listed(event.label or label_of(number)):
+                held = self._pending.setdefault(number, [])
+                held.append(event)
+                del held[1 : len(held) - MAX_HELD]
+            else:
+                self._admitted.add(number)
+                passed += [*self._pending.pop(number, ()), event]
+            if event.event in ("leave", "end"):
+                self._pending.pop(number, None)
+                self._admitted.discard(number)
+        return passed
+
+    def _admit(self, label_of: Callable[[int], str | None]) -> list[Event]:
+        """The events of objects whose class has become one that passes."""
+        if not self._pending:
+            return []
+        admitted = [number for number in self._pending if self._is_listed(label_of(number))]
+        self._admitted.update(admitted)
+        return [event for number in admitted for event in self._pending.pop(number)]
+
+    def _is_listed(self, label: str | None) -> bool:
+        return not self.only or (label or UNKNOWN) in self.only

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from operator import itemgetter
@@ -13,12 +13,13 @@ from pathlib import Path
 
 from segue.entries import EventSettings
 from segue.errors import SinkError
-from segue.events.best_views import BestViews, Name
 from segue.events.counts import ZoneCounts, counts_path
-from segue.events.messages.notify import Notifier, NotifyWarning
+from segue.events.images.best_views import BestViews, Name
+from segue.events.images.snapshots import Snapshots
+from segue.events.messages.notify import NotifyWarning
+from segue.events.messages.targets import Messages
 from segue.events.options import check_table_path
-from segue.events.rules import EventRules
-from segue.events.snapshots import Snapshots
+from segue.events.rules import UNKNOWN, ClassFilter, EventRules
 from segue.events.table import Event, EventTable, Kind, Row, event_of, read_events
 from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone
@@ -61,18 +62,20 @@ class EventSink(SpooledSink):
         path: file to write, ending in ``.csv`` or ``.json``.
         size: height and width for boxes and areas; None takes the size of each mask.
         zones: regions and lines that are watched; ``NAME.counts.csv`` says in the end how often.
-        notify: address that receives each event as soon as it is known, see
+        notify: address that receives each event as soon as it is known, also with filters, or several; see
             :class:`segue.events.messages.notify.Notifier`.
         rules: which objects and stays are worth an event.
         live: write each event to the file as soon as it is known; else the file appears when it is complete.
         append: go on after the events that a live file has already.
         earlier: tables of earlier runs; objects that were there when a run was killed leave in this one.
         snapshots: takes an image and a clip of each event.
-        on_event: called with each event as soon as it is known.
+        on_event: called with each event as soon as it is known, also while the disk is full.
+        on_disk: called with ``events`` and why the table of a live run cannot be written, or nothing where it
+            can again.
         source: name of the source, for the events.
         at: tells the date and time of day of a moment of the source, or None.
-        name: says what an object without a label is, from the best view of it so far; called at most once for
-            each event.
+        name: says what an object without a label is, from the best view of it so far; called when there is an
+            event of it, and with ``only`` in the rules whenever a view shows more of it.
 
     Raises:
         SinkError: the file has another ending, or cannot be written.
@@ -90,23 +93,28 @@ class EventSink(SpooledSink):
         live: bool = False,
         append: bool = False,
         earlier: Iterable[Path] = (),
-        notify: str | None = None,
+        notify: str | Sequence[str] | None = None,
         snapshots: Snapshots | None = None,
         on_event: Callable[[Event], None] | None = None,
+        on_disk: Callable[[str, str], None] = lambda *_: None,
         name: Name | None = None,
         source: str = "",
         at: Callable[[float], datetime | None] = lambda _: None,
     ) -> None:
         path = Path(path)
         check_table_path(path)
-        self._events = ZoneEvents(zones, rules, size)  # zones are checked before anything is on the disk
+        rules = rules or EventRules()
+        self._classes = ClassFilter(rules.only)  # here, where objects are named
+        self._labels = dict[int, str | None]()  # of the last result
+        # Zones are checked before anything is on the disk.
+        self._events = ZoneEvents(zones, replace(rules, only=frozenset()), size)
         self._live, self._append = live, append
         self._table: EventTable | None = None
         self._snapshots, self._on_event = snapshots, on_event
         self._source, self._at = source, at
         self._count = 0  # number of the last event
-        self._unsent = list[Event]()  # that are not in the table yet, as the disk is full
-        self._is_full = False  # and it was said
+        self._on_disk = on_disk
+        self._is_full = False  # events wait for room on the disk
         self._tried = 0.0  # when the table was written the last time, or could not be
         self._counts = ZoneCounts(self._events.zones)
         self._cut_off: dict[int, _CutOff] = {}  # objects that were there when an earlier run was killed
@@ -125,7 +133,8 @@ class EventSink(SpooledSink):
         self._views = None if name is None else BestViews(name)
         super().__init__(path, size)
         try:
-            self._notifier = None if notify is None else Notifier(notify)
+            targets = [notify] if isinstance(notify, str) else [*(notify or ())]
+            self._messages = Messages(targets) if targets else None
         except BaseException:
             super().abort()
             raise
@@ -135,14 +144,16 @@ class EventSink(SpooledSink):
             self._file.discard()
             with writing(self._file.final):
                 self._table = EventTable(self._file.final, append=self._append)
+            self._save()
             self._end_earlier()
-        if self._unsent and time.monotonic() - self._tried >= RETRY_SECONDS:
+        if self._is_full and time.monotonic() - self._tried >= RETRY_SECONDS:
             self._save()
         if self._snapshots is not None and self._table is not None:
             self._note_deleted(self._snapshots, self._table)
         height, width = known_size(self._size) or segmentation.mask.shape
         if self._snapshots is not None:
             self._snapshots.see(frame, segmentation, (height, width))
+        self._labels = {item.id: item.label for item in segmentation.objects}
         previous = self._events.objects if self._views is not None else {}
         events = self._events.update(segmentation)
         if self._views is not None:  # the views of this frame may name the objects of its events
@@ -155,8 +166,7 @@ class EventSink(SpooledSink):
                         object_event.area,
                         (height, width),
                     )
-        for event in events:
-            self._emit(event)
+        self._pass(events)
         if self._snapshots is not None:
             for object_event in self._events.objects.values():
                 if object_event.frame == segmentation.index:
@@ -172,28 +182,29 @@ class EventSink(SpooledSink):
 
     def change_events(self, settings: EventSettings) -> None:
         self._counts.change(settings.zones)
-        for event in self._events.change(settings.zones, settings.rules):
-            self._emit(event)
+        self._classes.only = settings.rules.only
+        self._pass(self._events.change(settings.zones, replace(settings.rules, only=frozenset())))
 
     def hand_over(self, successor: Sink) -> None:
         """Objects that are there go on in the next part: they neither end nor enter."""
         if isinstance(successor, EventSink):
             successor._events, self._events = self._events, successor._events
             successor._views, self._views = self._views, None
+            successor._classes, self._classes = self._classes, successor._classes
 
     def close(self) -> None:
         if self._table is None:
             super().close()
         else:
-            with writing(self._file.final):
-                self._finish()
-                self._save(last=True)
+            with writing(self._file.final), ExitStack() as rest:  # each also where another one fails
+                rest.callback(self._table.close)
                 if self._snapshots is not None:
-                    self._note_deleted(self._snapshots, self._table, last=True)
-                self._table.close()
+                    rest.callback(self._note_deleted, self._snapshots, self._table, last=True)
+                rest.callback(self._save, last=True)
+                self._finish()
             self._release()
-        if self._notifier is not None and (left := self._notifier.close()):
-            message = f"{left} of {self._notifier.total} events not delivered"
+        if self._messages is not None and (left := self._messages.close()):
+            message = f"{left} of {self._messages.total} events not delivered"
             warn_caller(message, NotifyWarning)
 
     def abort(self) -> None:
@@ -201,8 +212,8 @@ class EventSink(SpooledSink):
         if self._table is not None:
             with suppress(OSError):
                 self._table.close()
-        if self._notifier is not None:
-            self._notifier.stop()
+        if self._messages is not None:
+            self._messages.stop()
         if self._snapshots is not None:
             self._snapshots.abort()
         super().abort()
@@ -244,8 +255,7 @@ class EventSink(SpooledSink):
         self._cut_off = {}
 
     def _finish(self) -> None:
-        for event in self._events.finish():
-            self._emit(event)
+        self._pass(self._events.finish())
         if self._snapshots is not None:
             self._snapshots.close()
         if self._events.zones:
@@ -254,9 +264,9 @@ class EventSink(SpooledSink):
     def _note_deleted(self, snapshots: Snapshots, table: EventTable, *, last: bool = False) -> None:
         """Let the table say from time to time which images are deleted; on a full disk later."""
         with suppress(SinkError), writing(self._file.final):
-            if names := snapshots.deleted(self._file.final, last=last):
-                table.note_deleted(names)
-                snapshots.marked_deleted(names)
+            if words := snapshots.deleted(self._file.final, last=last):
+                table.note_deleted(words)
+                snapshots.marked_deleted(words)
 
     def _best_view(self, event: Event) -> Event:
         """An event as its image shows it: an ``enter`` is known frames later, mostly with more to see."""
@@ -265,10 +275,21 @@ class EventSink(SpooledSink):
             return event
         return replace(now, event="enter")
 
+    def _pass(self, events: Iterable[Event]) -> None:
+        """Take what has happened; of objects whose class is not listed nothing is told."""
+        for event in self._classes.take(events, self._label_of):
+            self._emit(event)
+
+    def _label_of(self, number: int) -> str | None:
+        """The class of an object, by its result or by its best view."""
+        if (label := self._labels.get(number)) or self._views is None:
+            return label
+        return (self._views.name(number) or (None,))[0]
+
     def _emit(self, event: Event) -> None:
         self._count += 1
         if self._views is not None and event.object and event.label is None:
-            label, score = self._views.name(event.object) or (None, None)
+            label, score = self._views.name(event.object) or (UNKNOWN, None)
             event = replace(event, label=label, label_score=None if score is None else round(score, 4))
         if not event.at:  # else it is of an earlier run
             at = self._at(event.time)
@@ -279,35 +300,34 @@ class EventSink(SpooledSink):
             event = replace(event, snapshot=image, clip=clip)
         if self._table is None:
             self._append_entry(json.dumps(asdict(event)).encode())
-            self._tell(event)
         else:
             self._table.add(asdict(event))
-            self._unsent.append(event)
-            self._save()
+            self._save()  # whoever hears of it finds its row, unless the disk is full
         self._counts.add(asdict(event))
-        if self._notifier is not None:  # an alarm does not wait for a disk
-            self._notifier.send(asdict(event))
+        if self._on_event is not None:
+            self._on_event(event)
+        if self._messages is not None:
+            self._messages.send(event)
 
     def _save(self, *, last: bool = False) -> None:
-        """Write the events that wait, and tell of them; on a full disk later, unless it is the last time."""
-        if self._table is None or not self._unsent:
+        """Write the events that wait; on a full disk later, unless it is the last time."""
+        if self._table is None:
             return
         self._tried = time.monotonic()
         try:
             with writing(self._file.final):
                 self._table.flush()
         except SinkError as error:
-            if last or len(self._unsent) > MAX_WAITING:
+            waiting = self._table.num_waiting
+            if last:
+                raise SinkError(f"{error}; {waiting} events are lost there") from None
+            if waiting > MAX_WAITING:
                 raise
             if not self._is_full:
-                warn_caller(f"{error}; its events wait", TableWarning)
+                warn_caller(f"{error}; its events wait, messages are sent", TableWarning)
+                self._on_disk("events", str(error))
             self._is_full = True
             return
+        if self._is_full:
+            self._on_disk("events", "")
         self._is_full = False
-        unsent, self._unsent = self._unsent, []
-        for event in unsent:  # its row is in the table before anybody hears of it
-            self._tell(event)
-
-    def _tell(self, event: Event) -> None:
-        if self._on_event is not None:
-            self._on_event(event)

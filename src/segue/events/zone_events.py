@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from segue.errors import ArgumentError
-from segue.events.rules import EventRules
+from segue.events.rules import ClassFilter, EventRules
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.masks import measure
@@ -83,6 +83,7 @@ class ZoneEvents:
         self._size, self._fps, self._zones_fit = size, fps, False
         self._ignored: BoolArray | None = None
         self._visits: dict[int, _Visit] = {}
+        self._classes, self._labels = ClassFilter(self._rules.only), dict[int, str | None]()
         video_size = known_size(size)
         if video_size is not None:
             self._check_zones(video_size)
@@ -109,7 +110,8 @@ class ZoneEvents:
         Raises:
             SegueError: a zone lies outside the image.
         """
-        return [*self._update(result)]
+        events = [*self._update(result)]
+        return self._classes.take(events, self._labels.get)
 
     def change(self, zones: Iterable[Zone | str], rules: EventRules | None = None) -> list[Event]:
         """Go on with other zones and rules; the objects and what is known of them stay.
@@ -126,6 +128,7 @@ class ZoneEvents:
         """
         previous = {zone.name: zone.is_line for zone in self._zones}
         self._zones, self._rules, self._zones_fit = _parsed(zones), rules or EventRules(), False
+        self._classes.only = self._rules.only
         now = {zone.name: zone.is_line for zone in self._zones}
         events = []
         for name in (name for name, is_line in previous.items() if now.get(name) != is_line):
@@ -133,7 +136,7 @@ class ZoneEvents:
                 place = visit.places.pop(name, None)
                 if place is not None and place.inside is not None:
                     events.append(_leaving(name, place.inside, visit.last))
-        return events
+        return self._classes.take(events, self._labels.get)
 
     def finish(self) -> list[Event]:
         """Take the end of the video: objects that are still there have an ``end``.
@@ -141,7 +144,8 @@ class ZoneEvents:
         Returns:
             These events. Results after them begin anew.
         """
-        return [event for number in sorted(self._visits) for event in self._end("end", number)]
+        events = [event for number in sorted(self._visits) for event in self._end("end", number)]
+        return self._classes.take(events, self._labels.get)
 
     def _update(self, result: Segmentation) -> Iterator[Event]:
         index, time = result.index, result.time if self._fps is None else result.index / self._fps
@@ -151,7 +155,7 @@ class ZoneEvents:
         if self._ignored is not None:
             mask = np.where(self._ignored, 0, mask)
         min_area = min_object_area(mask.shape)
-        labels = {item.id: item.label or None for item in result.objects}
+        self._labels = labels = {item.id: item.label or None for item in result.objects}
         for number, extent in measure(mask).items():
             label = labels.get(number)
             event = Event("enter", number, index, time, *extent.box, extent.area, 0.0, extent.area, label)

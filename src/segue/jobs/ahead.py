@@ -13,11 +13,11 @@ from segue.entries import SQUARE
 from segue.errors import PromptError
 from segue.jobs.opened import first_frame, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
-from segue.jobs.values import AnyPrompt, TrackJob, VideoJob
+from segue.jobs.values import TrackJob, VideoJob
 from segue.masks import resize_mask
 from segue.prompt_inputs import check_pixels, errors_name, fit_mask, read_masks
 from segue.sinks.outputs import free_paths
-from segue.types import Frame, MaskPrompt, Prompt
+from segue.types import AnyPrompt, Frame, MaskPrompt, Prompt
 from segue.utils.inputs import exists
 from segue.video import Source
 from segue.video.sources.addresses import is_url
@@ -36,7 +36,7 @@ def open_ahead(job: VideoJob) -> Source | None:
     outputs = with_defaults(job, endless=False).outputs
     try:
         if outputs.rotate is None and not outputs.append:
-            places = OutputPlaces.of(job, source)
+            places = OutputPlaces.of(job, source.name)
             free_paths(places.folder, outputs.formats or (), source, outputs, places.other_outputs)
         if isinstance(job, TrackJob):
             check_frames(job, source)

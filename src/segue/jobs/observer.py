@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from segue.events.messages.notify import Notifier
+    from segue.events.messages.targets import Messages
     from segue.events.table import Event
     from segue.events.zones import Zone
     from segue.types import Frame, Segmentation
@@ -79,11 +79,19 @@ class Observer:
             event: what, to which object, where and when.
         """
 
-    def messages(self, notifier: Notifier) -> None:
-        """Events are sent to a receiver.
+    def unwritten(self, what: str, problem: str) -> None:
+        """The disk takes nothing of what a live run writes, or takes it again; any thread may call it.
 
         Args:
-            notifier: sends them, and knows how many have not arrived.
+            what: ``events`` or ``images``.
+            problem: why it is not written; empty where it is again.
+        """
+
+    def messages(self, messages: Messages) -> None:
+        """Events are sent to receivers.
+
+        Args:
+            messages: sends them, and knows how many have not arrived.
         """
 
     def connection(self, change: ConnectionChange) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
-from segue.errors import CheckpointError, PromptError, SourceError
-from segue.events.messages.notify import check_receiver
+from segue.errors import CheckpointError, PromptError, SegueError, SourceError
+from segue.events.messages.targets import check_targets
+from segue.events.rules import UNKNOWN
 from segue.jobs.record import named_files
 from segue.jobs.values import ForegroundJob, TrackJob, VideoJob, VideoSource
 from segue.registry import DETECTORS, MODELS, PROMPTERS, SINKS, NetworkTask
@@ -88,6 +90,28 @@ def check_detector(name: str | None, weights: Path | None) -> None:
         check_available(MODELS.find(entry.network).task, entry.network)
 
 
+def _check_messages(job: ForegroundJob) -> None:
+    """Refuse receivers, and classes and zones of them that no event has."""
+    targets = check_targets(job.notify)
+    entry = None if job.name_events is None else DETECTORS.find(job.name_events)
+    names = None if entry is None or entry.categories is None else {*entry.categories.values(), UNKNOWN}
+    zones = {zone.name for zone in job.event_settings(job.outputs.formats or ()).zones}
+    for option, labels in (("only", job.only), *(("notify", target.only) for target in targets)):
+        if labels and entry is None:
+            raise SegueError(
+                f"--{option}: classes of objects are known by a detector; add --name-events nanodet"
+            )
+        for label in labels:
+            if names is not None and label not in names:
+                close = get_close_matches(label, names, 1)
+                advice = f"; did you mean {close[0]}?" if close else ""
+                raise SegueError(f"--{option}: {job.name_events} knows no class {label!r}{advice}")
+    for zone in (zone for target in targets for zone in target.zone if zone not in zones):
+        raise SegueError(
+            f"--notify: there is no zone {zone!r}; zones are {', '.join(sorted(zones)) or 'none'}"
+        )
+
+
 def _check_options(job: VideoJob) -> None:
     """Options of a job, and the files that they name."""
     source = job.source
@@ -102,8 +126,7 @@ def _check_options(job: VideoJob) -> None:
         if job.name_events is not None:
             check_detector(job.name_events, None)
         job.event_settings(job.outputs.formats or ())
-        if job.notify is not None:
-            check_receiver(job.notify)
+        _check_messages(job)
     for name, text in named_files(job).items():
         if name not in NOT_READ and not _exists(text):
             raise SourceError(f"{text}: no such file or folder, given as --{name.replace('_', '-')}")

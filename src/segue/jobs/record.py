@@ -14,8 +14,10 @@ import numpy as np
 from PIL.Image import Image as PillowImage
 
 from segue.errors import ArgumentError
+from segue.events.messages.targets import NotifyTarget
 from segue.events.options import EventOptions
 from segue.jobs.values import (
+    ForegroundJob,
     Job,
     Model,
     TrackJob,
@@ -144,6 +146,9 @@ def record(job: VideoJob) -> dict[str, Any]:
         source["place"], source["identity"] = source["origin"], None
     for part in (source, values):
         part |= {name: stored_address(text) for name, text in part.items() if is_url(str(text))}
+    if isinstance(job, ForegroundJob):
+        targets = [NotifyTarget.parse(text) for text in job.notify]
+        values["notify"] = [str(replace(each, address=stored_address(each.address))) for each in targets]
     return cast(dict[str, Any], redact_values(values))
 
 

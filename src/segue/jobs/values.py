@@ -22,17 +22,15 @@ from pydantic import (
 
 from segue.errors import ArgumentError, PromptError
 from segue.events.options import EventOptions
-from segue.options import FilePath, OptionModel, RuntimeObject, Text, option
+from segue.options import FilePath, OptionModel, RuntimeObject, Text, by_commas, option
+from segue.prompt_inputs import PROMPT_FORMS
 from segue.types import (
-    BoxPrompt,
+    AnyPrompt,
     FeatureName,
     FlowName,
     FollowCamera,
-    MaskPrompt,
     MemoryPolicy,
-    PointPrompt,
     Refinement,
-    RemovePrompt,
 )
 from segue.utils.inputs import kind_of, parse_json
 from segue.video.sources.identity import VideoSource as VideoSource
@@ -62,14 +60,6 @@ def setting_of(text: str) -> SettingValue:
     except ValueError:
         return text
     return value if value is None or isinstance(value, (bool, int, float)) else text
-
-
-def by_commas(value: object) -> object:
-    """The parts between commas of a text, or of the texts in a list, each once; other values as they are."""
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        return value
-    return tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
 
 
 def _as_names(value: object) -> object:
@@ -113,10 +103,6 @@ class Model(OptionModel):
     def choice(self) -> Any:
         """The network of a program, else the name."""
         return self.name if self.network is None else self.network.value
-
-
-AnyPrompt = Annotated[MaskPrompt | BoxPrompt | PointPrompt | RemovePrompt, Field(discriminator="kind")]
-"""Prompt of one object on a frame, in pixels of the source."""
 
 
 class DetectorConfig(OptionModel):
@@ -281,6 +267,11 @@ class ForegroundOptions(OptionModel):
     )
     """Rules to leave out, with commas between: align, rain, shadows and others."""
 
+    stages: Annotated[tuple[str, ...], BeforeValidator(lambda value: by_commas(value or ""))] = option(
+        (), "Advanced", text=True
+    )
+    """Further rules by name, with commas between, such as those of plug-ins."""
+
     follow_camera: FollowCamera | None = option(None, "Advanced")
     """For networks; auto: while it pans, as mustan-lite does in one pass."""
 
@@ -341,7 +332,7 @@ class TrackJob(VideoJob):
     """Follow objects through a video: ``segue track``, :func:`segue.track`."""
 
     kind: Literal["track"] = "track"
-    prompts: tuple[AnyPrompt, ...] = ()
+    prompts: tuple[Annotated[AnyPrompt, Field(discriminator="kind")], ...] = ()
     """What to follow; empty where the objects are found."""
 
     finding: DetectorConfig | None = None
@@ -367,10 +358,12 @@ def check_prompts(job: TrackJob) -> None:
     """See that a job says what to follow: objects are either given or found."""
     if job.finding is not None and (job.prompts or job.prompter is not None):
         raise PromptError(
-            "--text and --auto find the objects: leave out --mask, --box, --point, --remove and --prompter"
+            "--text and --auto find the objects: leave out "
+            f"{', '.join(f'--{kind}' for kind in PROMPT_FORMS)} and --prompter"
         )
     if job.finding is None and not any(value.kind != "remove" for value in job.prompts):
-        raise PromptError("say what to follow: give --mask, --box, --point or --text, or --auto")
+        kinds = ", ".join(f"--{kind}" for kind in PROMPT_FORMS if kind != "remove")
+        raise PromptError(f"say what to follow: give {kinds} or --text, or --auto")
 
 
 class ForegroundJob(EventOptions, VideoJob):

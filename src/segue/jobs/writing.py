@@ -10,8 +10,10 @@ from typing import Any
 from segue.errors import SinkError, SourceError
 from segue.events.counts import ZoneCounts
 from segue.events.messages.home_assistant import HomeAssistant
-from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS, Notifier
+from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS
+from segue.events.messages.targets import Messages
 from segue.events.options import RULES
+from segue.events.sink import TableWarning
 from segue.events.table import Event
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run
@@ -23,6 +25,7 @@ from segue.sessions.session import Passes
 from segue.sinks import Sink, open_sinks
 from segue.sinks.base import BackgroundSink
 from segue.sinks.rotation import RotatingSink, part_name
+from segue.utils.notices import warn_caller
 from segue.video.decoding.readers import ConnectionChange
 from segue.video.sources.span import parse_duration
 
@@ -39,15 +42,19 @@ class JobOutputs:
     def __init__(self, opened: Run, observer: Observer) -> None:
         _check(opened)
         self._opened, self._observer = opened, observer
-        self._places = OutputPlaces.of(opened.job, opened.source)
+        self._places = OutputPlaces.of(opened.job, opened.source.name)
         self.paths: dict[str, Path] = {}
         self.counts = ZoneCounts(opened.events.zones)
-        self.notifier = self._open_notifier()
-        self._home: HomeAssistant | None = None
+        self.messages = self._open_messages()
+        self._home = list[HomeAssistant]()
         job = opened.job
         try:
-            if self.notifier is not None and isinstance(job, ForegroundJob) and job.home_assistant:
-                self._home = HomeAssistant(self.notifier, opened.source.name, opened.events.zones)
+            if self.messages is not None and isinstance(job, ForegroundJob) and job.home_assistant:
+                self._home = [
+                    HomeAssistant(notifier, opened.source.name, opened.events.zones, target.concerns)
+                    for target, notifier in self.messages.notifiers
+                    if notifier.topic is not None
+                ]
             self.sink = self._open_sink()
         except BaseException:
             self.stop()
@@ -61,14 +68,14 @@ class JobOutputs:
         opened.events = replace(opened.events, zones=settings.zones, rules=settings.rules)
         self.counts.change(settings.zones)
         self.sink.change_events(opened.events)
-        if self._home is not None:
-            self._home.change(settings.zones)
+        for home in self._home:
+            home.change(settings.zones)
 
     def connection(self, change: ConnectionChange) -> None:
         """Tell everybody that a live source was lost or is back."""
         self.sink.connection(change)
-        if self.notifier is not None:
-            self.notifier.announce(change.online)
+        if self.messages is not None:
+            self.messages.announce(change.online)
         self._observer.connection(change)
 
     def record(self) -> None:
@@ -79,34 +86,34 @@ class JobOutputs:
 
     def deliver(self) -> str:
         """Wait until the messages about events have arrived; says how many have not, or nothing."""
-        notifier, endless = self.notifier, self._opened.source.endless
-        if notifier is None:
+        messages, endless = self.messages, self._opened.source.endless
+        if messages is None:
             return ""
-        if notifier.undelivered:
-            self._observer.begin("messages", notifier.total)
+        if messages.undelivered:
+            self._observer.begin("messages", messages.total)
         try:
             seconds = 0.0 if self._observer.goes_on else LAST_SECONDS if endless else FILE_SECONDS
-            left = notifier.close(seconds, self._observer.count, keep=endless)
+            left = messages.close(seconds, self._observer.count, keep=endless)
         except KeyboardInterrupt:  # all else is complete
-            left = notifier.undelivered
-        later = "; the next run with --append or --rotate sends them" if endless else ""
-        return f"{left} of {notifier.total} events not delivered{later}" if left else ""
+            left = messages.undelivered
+        return f"{left} of {messages.total} events not delivered{_later(messages, endless)}" if left else ""
 
     def stop(self) -> None:
         """Send no more messages; other zones and rules are too late now."""
         self._opened.change_events = None
-        if self.notifier is not None:
-            self.notifier.stop()
+        if self.messages is not None:
+            self.messages.stop()
 
-    def _open_notifier(self) -> Notifier | None:
+    def _open_messages(self) -> Messages | None:
         """What sends the events of all parts of a job, and those that an earlier run could not deliver."""
         job, outputs = self._opened.job, self._opened.job.outputs
-        if not isinstance(job, ForegroundJob) or job.notify is None:
+        if not isinstance(job, ForegroundJob) or not job.notify:
             return None
         queue = self._places.messages(outputs.formats or ())
         if outputs.overwrite:
-            queue.unlink(missing_ok=True)
-        return Notifier(job.notify, queue, images=self._places.snapshots)
+            for path in (queue, *queue.parent.glob(f"{queue.name}-*")):
+                path.unlink(missing_ok=True)
+        return Messages(job.notify, queue, images=self._places.snapshots)
 
     def _open_sink(self) -> Sink:
         outputs = self._opened.job.outputs
@@ -141,8 +148,10 @@ class JobOutputs:
                 opened.events,
                 snapshots=places.snapshots,
                 earlier=self._earlier(),
-                archive=self._archive,
+                archive=self._places.archive(outputs.formats or ()),
+                stops=self._stops,
                 on_event=partial(self._event, places.snapshots),
+                on_disk=self._observer.unwritten,
                 on_clip=self._encoding if alone else None,
             ),
         )
@@ -168,28 +177,40 @@ class JobOutputs:
             return ()
         return tuple(self._places.tables(outputs.formats or ()))
 
-    def _archive(self) -> dict[Path, Path]:
-        """Folder of images and table of each part that there is, also of runs with another ``rotate``."""
-        archive = self._places.archive(self._opened.job.outputs.formats or ())
-        parts = () if archive is None else archive.parts()
-        return {part.folder: part.table for part in parts if part.folder is not None}
+    def _stops(self) -> bool:
+        """Whether the run is to stop before its end."""
+        return self._opened.frames.token.cancelled or self._observer.goes_on
 
     def _record(self, places: OutputPlaces, paths: dict[str, Path]) -> None:
         job = self._opened.job
-        write_record(job, places.record(job, paths), paths)
+        try:
+            write_record(job, places.record(job, paths), paths)
+        except SinkError as error:
+            if not self._opened.source.endless:
+                raise
+            warn_caller(f"{error}; the run goes on without", TableWarning)  # on a full disk, for its alarms
 
     def _event(self, images: Path | None, event: Event) -> None:
         self.counts.add(asdict(event))
-        if self.notifier is not None:
-            self.notifier.send(asdict(event))
-        if self._home is not None:
-            self._home.see(event, images)
+        if self.messages is not None:
+            self.messages.send(event)
+        for home in self._home:
+            home.see(event, images)
         self._observer.event(event)
 
     def _encoding(self, done: int, total: int) -> None:
         if not done:
             self._observer.begin("clips", total)
         self._observer.count(done)
+
+
+def _later(messages: Messages, endless: bool) -> str:
+    """What happens to messages that have not arrived, in words."""
+    if not endless:
+        return ""
+    if messages.num_unsaved:
+        return f"; {messages.problem}"
+    return "; the next run with --append or --rotate sends them"
 
 
 def _check(opened: Run) -> None:

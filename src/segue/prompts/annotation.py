@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,6 @@ from segue.types import (
     BoxPrompt,
     Frame,
     MaskPrompt,
-    Point,
     PointPrompt,
     Prompt,
     RemovePrompt,
@@ -101,8 +101,8 @@ def resolve_prompts(
         expected: dict[int, float] = {}
         for id, group in groups.items():
             with errors_name(f"object {id}"):
-                if _understood(group, native, frame.size):
-                    native_prompts += group
+                if (understood := _native(group, native, frame.size)) is not None:
+                    native_prompts += understood
                 else:
                     object_mask, iou = _mask(
                         frame,
@@ -134,7 +134,7 @@ def resolve_prompts(
 
 def _only_corrects(group: Sequence[Prompt]) -> bool:
     """Whether prompts of an object change some regions of its mask and leave the others as they are."""
-    return all(isinstance(prompt, PointPrompt) and not prompt.whole for prompt in group)
+    return not any(prompt.replaces for prompt in group)
 
 
 def _group(
@@ -159,51 +159,59 @@ def _group(
     return groups, tuple(dict.fromkeys(removed))
 
 
-def _understood(
+def _native(
     group: list[Prompt], native: Collection[PromptKind], size: tuple[int, int]
-) -> TypeGuard[list[BoxPrompt | PointPrompt]]:
-    """Whether the network itself understands all prompts of an object; it lies in the image then."""
+) -> list[BoxPrompt | PointPrompt] | None:
+    """The prompts of an object as the network itself takes them; None where it does not take all of them."""
     for prompt in group:
         check_pixels(prompt)
+    prompts: list[BoxPrompt | PointPrompt] = []
     for prompt in group:
+        marks = prompt.to_image(ImagePrompts())
         if isinstance(prompt, BoxPrompt) and "box" in native and not prompt.fill:
             clip_box(prompt.box, size)
-        elif isinstance(prompt, PointPrompt) and "point" in native:
-            check_points([*prompt.positive, *prompt.negative], size)
+            prompts.append(prompt)
+        elif prompt.corrects and "point" in native:
+            check_points([*marks.positive, *marks.negative], size)
+            prompts.append(prompt if isinstance(prompt, PointPrompt) else _as_points(prompt, marks))
         else:
-            return False
-    return True
+            return None
+    return prompts
+
+
+def _as_points(prompt: Prompt, marks: ImagePrompts) -> PointPrompt:
+    """A prompt as the clicks that stand for it."""
+    on, off = (
+        [(x, y) for x, y, inside in marks.clicks if inside is is_positive] for is_positive in (True, False)
+    )
+    return PointPrompt(prompt.id, on, off, label=prompt.label, frame=prompt.frame)
 
 
 class _ObjectPrompt(NamedTuple):
     """All prompts of one object on a frame; at most one mask or box."""
 
     mask: MaskPrompt | None
-    box: BoxPrompt | None
-    positive: list[Point]
-    negative: list[Point]
-    replaces: bool  # whether points may change the whole mask
+    fill: bool  # whether the filled box is the mask
+    image: ImagePrompts
+    replaces: bool  # whether clicks may change the whole mask
 
     @classmethod
     def of(cls, group: Sequence[Prompt]) -> _ObjectPrompt:
         masks = [prompt for prompt in group if isinstance(prompt, MaskPrompt)]
-        boxes = [prompt for prompt in group if isinstance(prompt, BoxPrompt)]
-        points = [prompt for prompt in group if isinstance(prompt, PointPrompt)]
-        if len(masks) + len(boxes) > 1:
+        image = ImagePrompts()
+        for prompt in group:
+            image = prompt.to_image(image)
+        if len(masks) + (image.box is not None) > 1:
             raise PromptError("give one mask or one box for an id, with or without points")
-        if boxes and boxes[0].fill and points:
+        fill = any(isinstance(prompt, BoxPrompt) and prompt.fill for prompt in group)
+        if fill and len(group) > 1:
             raise PromptError("a filled box cannot be corrected by points; leave fill out")
         return cls(
             mask=masks[0] if masks else None,
-            box=boxes[0] if boxes else None,
-            positive=[point for prompt in points for point in prompt.positive],
-            negative=[point for prompt in points for point in prompt.negative],
-            replaces=any(prompt.whole for prompt in points),
+            fill=fill,
+            image=image,
+            replaces=any(prompt.replaces for prompt in group if prompt.corrects),
         )
-
-    @property
-    def clicks(self) -> list[Click]:
-        return [*((*at, True) for at in self.positive), *((*at, False) for at in self.negative)]
 
 
 def _mask(
@@ -216,22 +224,22 @@ def _mask(
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """The mask of an object, given or made by a prompter, and its predicted IoU; NaN where nobody says."""
     prompt = _ObjectPrompt.of(group)
-    if prompt.box is not None and prompt.box.fill:
-        return fill_boxes({1: clip_box(prompt.box.box, frame.size)}, frame.size) > 0, math.nan
+    box, clicks = prompt.image.box, prompt.image.clicks
+    if box is not None and prompt.fill:
+        return fill_boxes({1: clip_box(box, frame.size)}, frame.size) > 0, math.nan
     if prompt.mask is not None:
         mask, iou = _given_mask(prompt.mask, frame.size, fit)
-        if not prompt.clicks:
+        if not clicks:
             return mask, iou
-        answer = correct(prompter(), mask, prompt.clicks, new=len(prompt.clicks), whole=prompt.replaces)
-    elif prompt.box is None and previous_mask is not None:
+        answer = correct(prompter(), mask, clicks, new=len(clicks), whole=prompt.replaces)
+    elif box is None and previous_mask is not None:
         answer = _corrected(prompt, prompter(), previous_mask, clicked)
     else:
-        box = _box_around(prompt, frame.size)
-        answer = prompter().answer(ImagePrompts(box, prompt.positive, prompt.negative))
+        answer = prompter().answer(replace(prompt.image, box=_box_around(prompt.image, frame.size)))
     if not answer.mask.any():
         raise PromptError(
             "nothing is found in the box; give a mask, or fill the box (fill=True)"
-            if prompt.box is not None
+            if box is not None
             else "nothing is found at the points; add points, or give a box or a mask"
         )
     return answer.mask, float(answer.iou[0])
@@ -247,12 +255,12 @@ def _given_mask(prompt: MaskPrompt, size: tuple[int, int], fit: bool) -> tuple[n
     return mask, math.nan if prompt.iou is None else float(prompt.iou)
 
 
-def _box_around(prompt: _ObjectPrompt, size: tuple[int, int]) -> Box | None:
-    """The box of a prompt inside the image; the positive points lie in it."""
-    if prompt.box is None:
+def _box_around(prompts: ImagePrompts, size: tuple[int, int]) -> Box | None:
+    """The box of prompts inside the image; the positive points lie in it."""
+    if prompts.box is None:
         return None
-    box = clip_box(prompt.box.box, size)
-    for x, y in prompt.positive:
+    box = clip_box(prompts.box, size)
+    for x, y in prompts.positive:
         if not (box[0] <= x < box[2] and box[1] <= y < box[3]):
             raise PromptError(f"positive point ({x:g}, {y:g}) is outside the box")
     return box
@@ -265,7 +273,7 @@ def _corrected(
     clicked: Sequence[Click],
 ) -> MaskPrediction:
     """The mask of an object so far, corrected by points; earlier clicks alone may have made it."""
-    clicks = prompt.clicks
+    clicks = prompt.image.clicks
     if clicked and not prompt.replaces:
         return refine(prompter, previous_mask, [*clicked, *clicks])
     return correct(prompter, previous_mask, clicks, new=len(clicks), whole=prompt.replaces)

@@ -18,13 +18,12 @@ import numpy.typing as npt
 
 from segue.errors import PromptError
 from segue.masks.measure import iou
-from segue.prompt_inputs import as_box, as_points, check_points, clip_box, points_of
-from segue.prompts.planes import pixels
-from segue.types import Box, BoxLike, Image, Point, PointsLike, SupportsArray
+from segue.prompt_inputs import as_box, as_strokes, check_points, clip_box, points_of
+from segue.prompts.planes import pixels, thinned
+from segue.types import BoxLike, Image, ImageMarks, Point, PointsLike, SupportsArray
 from segue.utils.arrays import Float32Array, as_array
 from segue.utils.inputs import kind_of
 
-Stroke = Sequence[Point]
 PixelWindow = tuple[int, int, int, int]  # a window in whole pixels
 
 
@@ -50,7 +49,7 @@ that is taken.
 
 
 @dataclass(frozen=True)
-class ImagePrompts:
+class ImagePrompts(ImageMarks):
     """All prompts of one object on one image, in pixels.
 
     Attributes:
@@ -62,10 +61,6 @@ class ImagePrompts:
             are 0 outside.
     """
 
-    box: Box | None = None
-    points: Sequence[Point] = ()
-    negative: Sequence[Point] = ()
-    scribble: Sequence[Stroke] = ()
     mask: npt.NDArray[Any] | None = None
 
     if TYPE_CHECKING:  # callers may have arrays and tensors, which `checked` makes plain
@@ -83,6 +78,12 @@ class ImagePrompts:
     def positive(self) -> list[Point]:
         """All places that lie on the object."""
         return [*self.points, *(point for stroke in self.scribble for point in stroke)]
+
+    @property
+    def clicks(self) -> list[tuple[float, float, bool]]:
+        """Clicks, those on the object first, for what knows clicks alone: of strokes a few points."""
+        positive = [*self.points, *(point for stroke in self.scribble for point in thinned(stroke))]
+        return [*((*at, True) for at in positive), *((*at, False) for at in self.negative)]
 
     @property
     def calibration(self) -> str:
@@ -113,19 +114,13 @@ class ImagePrompts:
             box=None if self.box is None else clip_box(as_box(self.box, "box"), size),
             points=points_of(self.points, "points"),
             negative=points_of(self.negative, "negative"),
-            scribble=tuple(_stroke(stroke) for stroke in self.scribble),
+            scribble=as_strokes(self.scribble, "scribble"),
             mask=_mask(self.mask, size),
         )
         check_points([*prompts.positive, *prompts.negative], size)
         if prompts.box is None and prompts.mask is None and not prompts.positive:
             raise PromptError("needs at least one positive point, a box or a mask that is not empty")
         return prompts
-
-
-def _stroke(value: Any) -> tuple[Point, ...]:
-    if np.ndim(value) == 1:
-        raise PromptError("scribble: give strokes, each of several points, as in [[(x, y), (x, y)]]")
-    return as_points(value, "scribble")
 
 
 def _mask(value: Any, size: tuple[int, int]) -> Float32Array | None:

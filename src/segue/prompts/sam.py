@@ -15,7 +15,6 @@ from segue.models.sam2.network import SAM2
 from segue.models.sam2.objects import LIMIT
 from segue.models.sam2.values import IMAGE_SIDE, LOW, MASK_LOGIT, Encoded
 from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
-from segue.prompts.planes import thinned
 from segue.types import Image
 from segue.weights.prepared import Prepared
 
@@ -86,7 +85,7 @@ class SAM2Prompter(ImagePrompter):
     def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         """The object that ``prompts`` point at, the masks in order of their predicted IoU."""
         network, (height, width) = self._network, self.size
-        positive = [*prompts.points, *(point for stroke in prompts.scribble for point in thinned(stroke))]
+        positive = [(x, y) for x, y, inside in prompts.clicks if inside]
         points, labels = points_on_square(
             positive, prompts.negative, prompts.box, self.size, network.side, network.device
         )

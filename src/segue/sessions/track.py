@@ -38,15 +38,13 @@ from segue.sessions.networks import track_network
 from segue.sessions.session import Session, one_thread_at_a_time
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import (
-    BoxPrompt,
+    PROMPTS,
     Frame,
     IndexMask,
     MaskPrompt,
     ObjectInfo,
     ObjectMaps,
-    PointPrompt,
     Prompt,
-    RemovePrompt,
     Segmentation,
     check_count,
     log_odds,
@@ -109,7 +107,7 @@ class TrackSession(Checkpointable, Session):
     tracker: Tracker = checkpointed()
     _crowd: Crowd = checkpointed(Crowd, later=True)
     _added: list[Prompt | str | Sequence[str]] = checkpointed(list, later=True)  # for the next frame
-    state_types = (BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt)
+    state_types = PROMPTS
 
     def __init__(
         self,
@@ -215,8 +213,8 @@ class TrackSession(Checkpointable, Session):
                 evaluation of the STCN release does so on annotated frames whose result is not required.
             colour: order of the channels of an image, and of masks in colours; ``bgr`` is that of
                 ``cv2.imread``. A :class:`segue.Frame` is RGB.
-            arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; boxes and
-                points are of object 1.
+            arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; box, points
+                and strokes are of object 1.
 
         Returns:
             The result of this frame. Its mask is (H, W), uint8, or uint16 where an object has an id above
@@ -301,7 +299,7 @@ class TrackSession(Checkpointable, Session):
 
         Args:
             prompts: as :meth:`step` takes them, like the others.
-            id: object of ``box``, ``points`` and ``negative``.
+            id: object of ``box``, points and strokes.
             text: phrases to look for on the next frame.
             arguments: prompts by their kinds, see :class:`segue.prompt_inputs.PromptArguments`; points of an
                 object that is followed correct its mask.
@@ -402,7 +400,7 @@ class TrackSession(Checkpointable, Session):
 
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
-        """Follow objects no longer, unless what follows fails: then they are followed as before."""
+        """Stop following objects, unless the block fails: then they are followed as before."""
         saved = self.tracker.state(copy=False)  # neither forgetting nor a frame that fails writes into it
         try:
             self.tracker.forget(ids)
@@ -472,7 +470,7 @@ class TrackSession(Checkpointable, Session):
             return _NO_PROMPTS
         previous_masks: dict[int, npt.NDArray[np.float32]] = {}
         if "point" not in self.native:
-            corrected = {item.id for item in prompts if isinstance(item, PointPrompt)} & set(self.ids)
+            corrected = {item.id for item in prompts if item.corrects} & set(self.ids)
             if corrected:
                 planes = self.peek(frame).probabilities
                 previous_masks = {i: planes[self.ids.index(i) + 1] for i in corrected}

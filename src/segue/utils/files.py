@@ -33,6 +33,8 @@ _REASONS = {
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 """How libraries in Rust, such as safetensors, tell the number of an error of the system."""
 
+_SQLITE_FULL = 13  # its error of a full disk
+
 ENDING = 1.0
 """Seconds that outputs may stay locked by a run that was killed: the kernel ends its threads one by one."""
 
@@ -50,6 +52,8 @@ def reason_of(error: Exception) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (match := _OS_ERROR.search(str(error))):
         number = int(match[1])
+    if getattr(error, "sqlite_errorcode", None) == _SQLITE_FULL:
+        number = errno.ENOSPC
     strerror = error.strerror if isinstance(error, OSError) else None
     return _REASONS.get(number or 0) or strerror or " ".join(str(error).split("\n", 1)[0].split())
 

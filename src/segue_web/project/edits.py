@@ -1,4 +1,4 @@
-"""Edits of an object on a frame: clicks, boxes, strokes, and "not visible"."""
+"""Edits of an object on a frame: clicks, boxes, scribbles, strokes of a brush, and "not visible"."""
 
 from __future__ import annotations
 
@@ -193,6 +193,39 @@ class Edits:
         if points[: len(previous_points)] != previous_points or not added or correction.box != box:
             return None, [point for point in points if point not in previous_points], retained
         return plane, added, retained
+
+    async def scribble(
+        self, frame: Index, object: Number | None, seen: Revision, path: Path
+    ) -> dict[str, Any]:
+        """Make a mask of a stroke on an object, None for a new one; a mask that is there is corrected."""
+        inside = clicks_within([(x, y, True) for x, y in path], *self._video.size)
+        marks = ImagePrompts(scribble=[[(x, y) for x, y, _ in inside]])
+
+        def present() -> tuple[BoolArray | None, Correction]:
+            self._project.check_edit(frame, seen, object)
+            if object is None or object not in self._project.marks(frame):
+                return None, Correction()
+            plane = self._project.plane(frame, object)
+            return plane if plane.any() else None, self._project.correction(frame, object) or Correction()
+
+        previous, correction = await self._run(present)
+        if previous is None:
+            answer, score = await self._worker.ask("click", frame, marks, None, [], 0)
+        else:
+            clicks = marks.clicks
+            answer, score = await self._worker.ask("correct", frame, previous, clicks, len(clicks))
+
+        def over(_: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
+            if not answer.any():
+                raise PromptError("nothing is found under the stroke; draw it anew, or paint the object")
+            painted = paint.without(marks.clicks, answer)
+            return painted.over(answer), painted
+
+        prompts = correction.points, correction.box, previous is not None
+        reply: dict[str, Any] = await self._run(
+            lambda: self._give(frame, object, seen, "scribble", over, prompts, score)
+        )
+        return reply
 
     def stroke(
         self,

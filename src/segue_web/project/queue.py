@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from segue.errors import PromptError
 from segue_web.project.project import Project
+from segue_web.project.tracking import Direction, TrackingPlan
 
 MAX_WAITING = 200
 """Trackings that may wait at once."""
 
-SPEC_KEYS = ("direction", "start", "first", "last", "objects", "user")
-"""What is kept of a planned tracking; the rest is planned anew when its turn has come."""
+
+@dataclass(frozen=True, slots=True)
+class WaitingTracking:
+    """What is kept of a plan that waits; the rest is planned anew when its turn has come."""
+
+    id: int
+    direction: Direction
+    start: int
+    first: int
+    last: int
+    objects: tuple[int, ...]
+    user: str = ""  # earlier versions had none
+
+    @classmethod
+    def of(cls, noted: Mapping[str, Any]) -> WaitingTracking:
+        """A noted one."""
+        return cls(**{**noted, "objects": tuple(noted["objects"])})
+
+    def as_json(self) -> dict[str, Any]:
+        """What is noted of it."""
+        return asdict(self) | {"objects": [*self.objects]}
+
+    @property
+    def way(self) -> tuple[Direction, int, int, int]:
+        """What decides which frames it gives."""
+        return self.direction, self.start, self.first, self.last
 
 
-def is_same_way(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two planned trackings give the same frames, of whatever objects."""
-    begin = other.get("begin", other["start"])  # one that was gone on with
-    return begin == one["start"] and all(one[key] == other[key] for key in ("direction", "first", "last"))
-
-
-def objects_of(spec: dict[str, Any], other_specs: Iterable[dict[str, Any]]) -> set[int]:
-    """The objects that other trackings give on the frames of a planned one."""
-    return {number for other in other_specs if is_same_way(spec, other) for number in other["objects"]}
+def way_of(plan: TrackingPlan) -> tuple[Direction, int, int, int]:
+    """As :attr:`WaitingTracking.way`."""
+    return plan.direction, plan.begin, plan.first, plan.last
 
 
 class TrackingQueue:
@@ -33,47 +53,55 @@ class TrackingQueue:
         self._project = project
 
     @property
-    def waiting(self) -> list[dict[str, Any]]:
-        """Each waiting tracking: its id, direction, start, range and objects."""
-        return list(self._noted["waiting"])
+    def waiting(self) -> list[WaitingTracking]:
+        """The waiting trackings in their order."""
+        return [WaitingTracking.of(noted) for noted in self._noted["waiting"]]
 
-    def add(self, spec: dict[str, Any]) -> int:
+    def objects_on(self, way: tuple[Direction, int, int, int]) -> set[int]:
+        """The objects that waiting trackings give on the frames of a way."""
+        return {number for one in self.waiting if one.way == way for number in one.objects}
+
+    def add(self, plan: TrackingPlan) -> int:
         """Have a planned tracking wait; returns its id."""
-        noted, selected = self._noted, {key: spec[key] for key in SPEC_KEYS}
-        if len(noted["waiting"]) >= MAX_WAITING:
+        waiting = self.waiting
+        if len(waiting) >= MAX_WAITING:
             raise PromptError(f"{MAX_WAITING} trackings wait already; let some of them end first")
-        number = noted["last"] + 1
-        waiting = [*noted["waiting"], {"id": number, **selected}]
-        self._project.note("queue", noted | {"waiting": waiting, "last": number})
-        return int(number)
+        number = int(self._noted["last"]) + 1
+        self._note_waiting(
+            [*waiting, WaitingTracking(number, *way_of(plan), plan.objects, plan.user)], number
+        )
+        return number
 
-    def take_out(self, spec: dict[str, Any]) -> None:
+    def take_out(self, plan: TrackingPlan) -> None:
         """Have the objects of a tracking that begins wait for the same frames no more."""
-        waiting = []
-        for one in self.waiting:
-            if is_same_way(one, spec):
-                one = one | {"objects": [i for i in one["objects"] if i not in spec["objects"]]}
-            waiting += [one] if one["objects"] else []
-        if waiting != self.waiting:
-            self._project.note("queue", self._noted | {"waiting": waiting})
+        way, before = way_of(plan), self.waiting
+        after = [
+            replace(one, objects=tuple(i for i in one.objects if i not in plan.objects))
+            if one.way == way
+            else one
+            for one in before
+        ]
+        after = [one for one in after if one.objects]
+        if after != before:
+            self._note_waiting(after)
 
     def move(self, number: int, place: int | None) -> None:
         """Move a waiting tracking to a place, 0 is the next one; None takes it out."""
-        noted = self._noted
-        entry = next((one for one in noted["waiting"] if one["id"] == number), None)
+        waiting = self.waiting
+        entry = next((one for one in waiting if one.id == number), None)
         if entry is None:
             raise PromptError("this tracking does not wait any more")
-        other_entries = [one for one in noted["waiting"] if one is not entry]
+        waiting.remove(entry)
         if place is not None:
-            other_entries.insert(place, entry)
-        self._project.note("queue", noted | {"waiting": other_entries})
+            waiting.insert(place, entry)
+        self._note_waiting(waiting)
 
-    def next(self) -> dict[str, Any] | None:
+    def next(self) -> WaitingTracking | None:
         """The next tracking, with its objects that may change, or None; those without any are taken out."""
         for one in self.waiting:
-            if objects := self._project.unlocked(one["objects"]):
-                return one | {"objects": objects}
-            self.move(one["id"], None)
+            if objects := self._project.unlocked(one.objects):
+                return replace(one, objects=tuple(objects))
+            self.move(one.id, None)
         return None
 
     @property
@@ -85,6 +113,10 @@ class TrackingQueue:
         """Have no tracking begin by itself, or have them begin again."""
         if paused != self.paused:
             self._project.note("queue", self._noted | {"paused": paused})
+
+    def _note_waiting(self, waiting: Iterable[WaitingTracking], last: int | None = None) -> None:
+        noted = self._noted | {"waiting": [one.as_json() for one in waiting]}
+        self._project.note("queue", noted if last is None else noted | {"last": last})
 
     @property
     def _noted(self) -> dict[str, Any]:

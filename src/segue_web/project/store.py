@@ -9,12 +9,15 @@ from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import time
 from typing import Any, NamedTuple, cast
 
 from filelock import FileLock, Timeout
 
 from segue.errors import SegueError, SinkError
 from segue.utils.files import make_private, replacing, writing
+from segue_web.project.migrations import WITH_PEOPLE, WITH_REVIEW, migrate, stored_version, tables
+from segue_web.project.newest import newest_changes
 from segue_web.project.source import SourceRecord, check_source, source_record
 from segue_web.server.conflicts import ConflictError, LastChange
 
@@ -47,64 +50,6 @@ PRAGMA journal_mode=WAL;
 PRAGMA synchronous=NORMAL;
 PRAGMA wal_autocheckpoint=64;  -- so that project.db alone is seldom far behind
 """
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL, colour TEXT NOT NULL,
-                      visible INTEGER NOT NULL, locked INTEGER NOT NULL, category TEXT NOT NULL DEFAULT '',
-                      team TEXT NOT NULL DEFAULT '', attributes TEXT NOT NULL DEFAULT '',
-                      frame_attributes TEXT NOT NULL DEFAULT '');
-CREATE TABLE marks (frame INTEGER, object INTEGER, kind TEXT NOT NULL, score REAL NOT NULL,
-                    area INTEGER NOT NULL, mask TEXT NOT NULL DEFAULT '', reviewed INTEGER NOT NULL DEFAULT 0,
-                    PRIMARY KEY (frame, object));
-CREATE TABLE prompts (frame INTEGER, object INTEGER, data TEXT NOT NULL, PRIMARY KEY (frame, object));
-CREATE TABLE history (id INTEGER PRIMARY KEY, label TEXT NOT NULL, undone INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE steps (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, tbl TEXT NOT NULL, key TEXT NOT NULL,
-                    before TEXT);
-CREATE INDEX steps_of_entry ON steps (entry);
-CREATE INDEX steps_of_row ON steps (tbl, key);
-"""
-
-_ADDED = """
-CREATE TABLE IF NOT EXISTS label_schema (id INTEGER PRIMARY KEY, data TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS comments (id INTEGER PRIMARY KEY, object INTEGER, frame INTEGER,
-                                     text TEXT NOT NULL, user TEXT NOT NULL, resolved TEXT NOT NULL);
-"""
-
-_ADDED_COLUMNS = {
-    "objects": {"frame_attributes": "TEXT NOT NULL DEFAULT ''"},
-    "marks": {
-        "reviewed": "INTEGER NOT NULL DEFAULT 0",
-        "user": "TEXT NOT NULL DEFAULT ''",
-        "reviewer": "TEXT NOT NULL DEFAULT ''",
-        "previous": "TEXT NOT NULL DEFAULT ''",  # JSON of the mask that a tracking replaced
-        "agreement": "REAL",  # IoU with it
-    },
-    "history": {"user": "TEXT NOT NULL DEFAULT ''"},
-}
-"""What projects of this format lacked at first."""
-
-_DEFAULTS: dict[str, int | None] = {"reviewed": 0, "agreement": None}
-"""What these columns hold where nothing else is known; the others are empty texts."""
-
-# The column ``team`` holds the group of an object: GROUP is a word of SQL, and saved projects have this name.
-_COLUMNS = {
-    "objects": (
-        *("id", "name", "colour", "visible", "locked"),
-        *("category", "team", "attributes", "frame_attributes"),
-    ),
-    "marks": (
-        *("frame", "object", "kind", "score", "area", "mask"),
-        *("reviewed", "user", "reviewer", "previous", "agreement"),
-    ),
-    "prompts": ("frame", "object", "data"),
-    "label_schema": ("id", "data"),
-    "comments": ("id", "object", "frame", "text", "user", "resolved"),
-    "meta": ("key", "value"),
-    "history": ("id", "label", "undone", "user"),
-    "steps": ("id", "entry", "tbl", "key", "before"),
-}
-"""Columns of each table; those of the key come first."""
 
 Row = dict[str, Any]
 
@@ -216,8 +161,7 @@ class Store:
         if not path.is_file() or not path.stat().st_size:
             return None
         with _reading(path) as database:
-            columns = {row[1] for row in database.execute("PRAGMA table_info(marks)")}
-            done = "min(reviewed)" if "reviewed" in columns else "0"
+            done = "min(reviewed)" if stored_version(database) >= WITH_REVIEW else "0"
             frames = f"SELECT {done} AS done FROM marks GROUP BY frame"
             annotated, reviewed = database.execute(
                 f"SELECT count(*), coalesce(sum(done), 0) FROM ({frames})"
@@ -248,8 +192,7 @@ class Store:
         path = folder / "project.db"
         with _reading(path) as database:
             database.row_factory = sqlite3.Row
-            columns = {row["name"] for row in database.execute("PRAGMA table_info(marks)")}
-            return _people(database) if "reviewer" in columns else []
+            return _people(database) if stored_version(database) >= WITH_PEOPLE else []
 
     def close(self) -> None:
         """Let another process open it."""
@@ -283,10 +226,9 @@ class Store:
         entries = {name: None if row is None else int(row["id"]) for name, row in rows.items()}
         return {**labels, "users": users, "entries": entries}
 
-    def changes(self, count: int = 100) -> list[Row]:
-        """The newest steps of the history, the newest first: label, user, and whether it is undone."""
-        sql = "SELECT label, user, undone FROM history ORDER BY id DESC LIMIT ?"
-        return [dict(row) | {"undone": bool(row["undone"])} for row in self._db.execute(sql, (count,))]
+    def changes(self) -> list[Row]:
+        """The newest steps of the history; see :func:`segue_web.project.newest.newest_changes`."""
+        return newest_changes(self._db)
 
     def people(self) -> list[Row]:
         """Who has done what: user, frames with masks of theirs, frames they reviewed, and comments."""
@@ -335,6 +277,7 @@ class Store:
                 old = entry - HISTORY
                 self._db.execute("DELETE FROM history WHERE id<=?", (old,))
                 self._db.execute("DELETE FROM steps WHERE entry<=?", (old,))
+            self._db.execute("UPDATE history SET time=? WHERE id=?", (time(), entry))
             self._entry = entry
             yield changed
 
@@ -416,23 +359,30 @@ class Store:
             self._set_meta(key, json.dumps(value))
 
     def _prepare(self, video: Row) -> None:
-        if not self._one("SELECT 1 FROM sqlite_master"):
-            self._db.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
+        with self._whole():
+            self._bring_tables_up_to_date(video)
+            self._check_video(video)
+
+    def _bring_tables_up_to_date(self, video: Row) -> None:
+        path = self.folder / "project.db"
+        try:
+            version = migrate(self._db)
+        except SegueError as error:
+            raise SegueError(f"{path}: {error}") from None
+        if not version:
             start = {"format": FORMAT, "film": json.dumps(video), "revision": 0, "settings": "{}", "last": 0}
             for key, value in start.items():
                 self._set_meta(key, value)
-        self._add_missing()
-        for table, columns in _COLUMNS.items():
+        for table, columns in tables().items():
             try:
                 self._db.execute(f"SELECT {', '.join(columns)} FROM {table} LIMIT 0")
             except sqlite3.OperationalError as error:
-                raise SegueError(
-                    f"{self.folder / 'project.db'}: damaged or not a project ({error})"
-                ) from None
+                raise SegueError(f"{path}: damaged or not a project ({error})") from None
+
+    def _check_video(self, video: Row) -> None:
+        """See that the project is of this format, and of a video of this size."""
         if self._meta("format") != str(FORMAT):
             raise SegueError(f"{self.folder}: a project of another version of segue")
-        for key in ("tracking", "queue", "source", "defined", "schema_change"):  # earlier versions had none
-            self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, 'null')", (key,))
         recorded = json.loads(self._meta("film"))
         values = (
             recorded,
@@ -457,31 +407,30 @@ class Store:
                 check_source(self.folder, recorded, video)
         self.note("source", dict(source_record(video)))
 
-    def _add_missing(self) -> None:
-        """Add tables and columns that an earlier segue did not make."""
-        self._db.executescript(_ADDED)
-        for table, columns in _ADDED_COLUMNS.items():
-            existing = {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}
-            for name, kind in columns.items():
-                if existing and name not in existing:
-                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Save all that is done inside, or nothing."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:  # it has failed
+                self._db.execute("ROLLBACK")
 
     @contextmanager
     def _transaction(self) -> Iterator[Changed]:
         self._changed = Changed(set())
         with self._saving():
             try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._changed
-                last = LastChange(self.revision + 1, actor())
-                self._set_meta("revision", last.revision)
-                if ("schema",) in self._changed.targets:
-                    self._set_meta("schema_change", json.dumps(last))
-                self._db.execute("COMMIT")
+                with self._whole():
+                    yield self._changed
+                    last = LastChange(self.revision + 1, actor())
+                    self._set_meta("revision", last.revision)
+                    if ("schema",) in self._changed.targets:
+                        self._set_meta("schema_change", json.dumps(last))
             finally:
                 self._entry = None
-                if self._db.in_transaction:  # it has failed
-                    self._db.execute("ROLLBACK")
         frames: set[Target] = {("frame", frame) for frame in self._changed.frames}
         self._last_changes.update(dict.fromkeys(self._changed.targets | frames, last))
         for kind, *numbers in self._changed.targets:
@@ -504,12 +453,10 @@ class Store:
 
     def _set(self, table: str, key: Sequence[int], row: Row | None) -> None:
         """Set or remove one row, and note in the history what it was."""
-        columns = _COLUMNS[table]
+        columns = tables()[table]
         where = " AND ".join(f"{name}=?" for name in columns[: len(key)])
         current = self._one(f"SELECT * FROM {table} WHERE {where}", *key)
         old = None if current is None else dict(current)
-        if row is not None and table in _ADDED_COLUMNS:  # steps of an earlier segue lack columns
-            row = {name: _DEFAULTS.get(name, "") for name in _ADDED_COLUMNS[table]} | row
         if old == row:
             return
         sql = "INSERT INTO steps (entry, tbl, key, before) VALUES (?, ?, ?, ?)"
@@ -517,8 +464,9 @@ class Store:
         if row is None:
             self._db.execute(f"DELETE FROM {table} WHERE {where}", tuple(key))
         else:
-            names, places = ", ".join(columns), ", ".join("?" * len(columns))
-            values = [row[name] for name in columns]
+            stored = [name for name in columns if name in row]  # steps of an earlier segue lack columns
+            names, places = ", ".join(stored), ", ".join("?" * len(stored))
+            values = [row[name] for name in stored]
             self._db.execute(f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})", values)
         self._changed.targets |= _targets(table, key, old or {}, row or {})
         self._changed.objects |= table == "objects"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -64,6 +64,57 @@ class TrackedFrame(Mapping[int, MarkedMask]):
         return len(self.marks)
 
 
+@dataclass(frozen=True, slots=True)
+class TrackingPlan:
+    """What a tracking follows, on which frames, and with which corrected frames it has begun.
+
+    Attributes:
+        begin: the corrected frame from which it starts.
+        stop: the last frame that it gives.
+        first: first frame whose masks are stored.
+        last: last frame whose masks are stored.
+        total: number of frames that it gives.
+        earlier: by frame and object the masks before corrections that it carries on; None until it begins.
+        shown: digest of the corrected frames; empty until it begins.
+        passes: how often each frame is gone through, for objects that overlap are tracked apart.
+        run: identifies it, and its memory.
+    """
+
+    direction: Direction
+    begin: int
+    stop: int
+    first: int
+    last: int
+    objects: tuple[int, ...]
+    total: int
+    user: str = ""
+    earlier: Mapping[str, Mapping[str, str]] | None = None
+    shown: str = ""
+    passes: int = 1
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptedTracking:
+    """A plan that was begun, the last frame that it has given, and how many frames those are."""
+
+    plan: TrackingPlan
+    start: int
+    done: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """What the project notes of it."""
+        plan = asdict(self.plan) | {"objects": [*self.plan.objects]}
+        return plan | {"start": self.start, "done": self.done}
+
+    @classmethod
+    def of(cls, noted: Mapping[str, Any]) -> InterruptedTracking:
+        """What :meth:`as_json` gave, or what earlier versions noted, which lack fields."""
+        plan = {item.name: noted[item.name] for item in fields(TrackingPlan) if item.name in noted}
+        plan |= {"begin": noted.get("begin", noted["start"]), "objects": tuple(noted["objects"])}
+        return cls(TrackingPlan(**plan), noted["start"], noted["done"])
+
+
 Steps = Iterator[ConditioningProgress | tuple[int, TrackedFrame]]
 """Frame index and its objects."""
 
@@ -77,8 +128,8 @@ def planned(
     last: int | None = None,
     objects: Iterable[int] | None = None,
     due: bool = False,
-) -> dict[str, Any]:
-    """Start, end, direction, objects, range and number of frames of a request to track.
+) -> TrackingPlan:
+    """The plan of a request to track.
 
     With ``due``, objects that were corrected on the same frame and not tracked from there yet take part;
     without objects they alone do.
@@ -109,8 +160,7 @@ def planned(
     frames = [index for index in _way(start, stop) if first <= index <= last]
     if not frames and (first, last) != (0, video.count - 1):
         raise PromptError(f"none of the frames from {first} to {last} lies on this way")
-    plan = {"objects": selected, "first": first, "last": last, "done": 0, "total": len(frames)}
-    return {"direction": direction, "start": start, "begin": start, "stop": frames[-1], **plan}
+    return TrackingPlan(direction, start, frames[-1], first, last, tuple(selected), len(frames))
 
 
 def _ends(
@@ -151,66 +201,79 @@ def _way(start: int, stop: int) -> range:
     return range(start + 1, stop + 1) if start < stop else range(start - 1, stop - 1, -1)
 
 
-def resumed(project: Project) -> dict[str, Any]:
-    """The remaining part of the interrupted tracking; ``start`` is the last frame that it has given."""
-    spec: dict[str, Any] | None = project.noted("tracking")
-    if spec is None:
+def interrupted(project: Project) -> InterruptedTracking | None:
+    """The tracking that was interrupted, or that runs, as last noted."""
+    noted = project.noted("tracking")
+    return None if noted is None else InterruptedTracking.of(noted)
+
+
+def resumed(project: Project) -> InterruptedTracking:
+    """The remaining part of the interrupted tracking."""
+    tracking = interrupted(project)
+    if tracking is None:
         raise PromptError("there is no interrupted tracking to resume")
-    spec["objects"] = project.unlocked(spec["objects"])
-    if spec["start"] == spec["stop"] or not spec["objects"]:
+    plan = tracking.plan
+    objects = tuple(project.unlocked(plan.objects))
+    if tracking.start == plan.stop or not objects:
         raise PromptError("the interrupted tracking has no frames left")
-    return spec | {"done": 0, "total": spec["total"] - spec["done"]}
+    return InterruptedTracking(
+        replace(plan, objects=objects, total=plan.total - tracking.done), tracking.start
+    )
 
 
-def corrected_frames(project: Project, spec: dict[str, Any]) -> list[dict[int, ConditioningFrame]]:
+def corrected_frames(project: Project, plan: TrackingPlan) -> list[dict[int, ConditioningFrame]]:
     """The frames that a tracking is shown: its start, those on its way, and the nearest of the others.
 
     Objects that overlap in them are in different elements: each is tracked by a session of its own.
     """
-    objects = spec["objects"]
+    objects = plan.objects
     annotated = {*project.frames_of(objects), *project.reviewed_frames(objects)}
-    frames = select_conditioning_frames(sorted(annotated), spec["start"], spec["stop"])
+    frames = select_conditioning_frames(sorted(annotated), plan.begin, plan.stop)
     layers = split_overlapping(objects, map(project.masks, frames), project.size)
-    earlier = spec.get("earlier", {})
+    earlier = plan.earlier or {}
     return [
         {index: _conditioning_frame(project, index, layer, earlier.get(str(index), {})) for index in frames}
         for layer in layers
     ]
 
 
-def _earlier_masks(project: Project, spec: dict[str, Any]) -> dict[str, dict[str, str]]:
+def _earlier_masks(project: Project, plan: TrackingPlan) -> dict[str, dict[str, str]]:
     """Masks before corrections that a tracking carries on, by frame and object, as values for JSON."""
-    side: Side = "forward" if spec["start"] < spec["stop"] else "back"
+    side: Side = "forward" if plan.begin < plan.stop else "back"
     earlier: dict[str, dict[str, str]] = {}
-    low, high = sorted((spec["start"], spec["stop"]))
-    for index in project.frames_of(spec["objects"]):
+    low, high = sorted((plan.begin, plan.stop))
+    for index in project.frames_of(plan.objects):
         if not low <= index <= high:
             continue
-        for number in spec["objects"]:
+        for number in plan.objects:
             correction = project.correction(index, number)
             if correction is not None and side in correction.untracked and side in correction.earlier:
                 earlier.setdefault(str(index), {})[str(number)] = correction.earlier[side]
     return earlier
 
 
-def previous_masks(project: Project, spec: dict[str, Any]) -> dict[int, list[StoredObject]]:
+def previous_masks(project: Project, plan: TrackingPlan) -> dict[int, list[StoredObject]]:
     """Tracked masks by frame that a tracking changes only near corrections, if there are any."""
     previous: dict[int, list[StoredObject]] = {}
-    if spec.get("earlier"):
-        for number in spec["objects"]:
+    if plan.earlier:
+        for number in plan.objects:
             for index, stored in project.tracked_masks(number).items():
                 previous.setdefault(index, []).append(stored)
     return previous
 
 
-def conditioning_frames(project: Project, spec: dict[str, Any]) -> list[dict[int, ConditioningFrame]]:
-    """:func:`corrected_frames` of a tracking that begins or goes on, and which of both, into its request.
+def begun(
+    project: Project, tracking: InterruptedTracking
+) -> tuple[TrackingPlan, list[dict[int, ConditioningFrame]]]:
+    """The plan of a tracking that begins or goes on, and its :func:`corrected_frames`.
 
     A tracking whose corrected frames are those with which it began goes on with its memory, as if nothing had
     interrupted it. Otherwise another one begins, at the last frame that it has given.
     """
-    spec.setdefault("earlier", _earlier_masks(project, spec))
-    layers = corrected_frames(project, spec | {"start": spec.get("begin", spec["start"])})
+    plan = tracking.plan
+    if plan.earlier is None:
+        plan = replace(plan, earlier=_earlier_masks(project, plan))
+    layers = corrected_frames(project, plan)
     digest = fingerprint(
         [
             {
@@ -220,15 +283,13 @@ def conditioning_frames(project: Project, spec: dict[str, Any]) -> list[dict[int
             for layer in layers
         ]
     )
-    if digest == spec.get("shown"):
-        return layers
+    if digest == plan.shown:
+        return plan, layers
     forget(project.folder)
-    if spec["start"] != spec.get("begin"):
-        spec["begin"] = spec["start"]
-        spec["earlier"] = _earlier_masks(project, spec)
-        return conditioning_frames(project, spec)
-    spec |= {"shown": digest, "run": uuid4().hex, "passes": len(layers)}
-    return layers
+    if tracking.start != plan.begin:
+        plan = replace(plan, begin=tracking.start, earlier=None)
+        return begun(project, replace(tracking, plan=plan))
+    return replace(plan, shown=digest, run=uuid4().hex, passes=len(layers)), layers
 
 
 def _conditioning_frame(
@@ -260,7 +321,7 @@ def track_job(
     layers: Sequence[Mapping[int, ConditioningFrame]],
     start: int,
     stop: int,
-    objects: list[int],
+    objects: Sequence[int],
     stored_range: range,
     previous: Mapping[int, Sequence[StoredObject]],
     memory: TrackingMemory,

@@ -15,7 +15,7 @@ from uuid import uuid4
 from segue.errors import SegueError
 from segue_web.exports import remove_unfinished
 from segue_web.project.project import Send
-from segue_web.project.tracking import ConditioningProgress
+from segue_web.project.tracking import ConditioningProgress, TrackingPlan
 from segue_web.server.conflicts import ConflictError
 from segue_web.server.server import DEFECT
 
@@ -27,7 +27,7 @@ class Job:
     what: str  # direction of a tracking, or ``export``
     total: int
     done: int = 0
-    tracking: dict[str, Any] | None = None  # as :func:`segue_web.project.tracking.planned` gives it
+    plan: TrackingPlan | None = None
     entry: int | None = None  # the tracking's last step in the history
     target: Path | None = None
     user: str = ""  # who asked for it
@@ -41,7 +41,7 @@ class Job:
         rate = 0.0
         if self.since is not None and self.done > 1:
             rate = (self.done - 1) / max(time.monotonic() - self.since, 1e-3)
-        objects = [] if self.tracking is None else self.tracking["objects"]
+        objects = [] if self.plan is None else [*self.plan.objects]
         counts = {"done": self.done, "total": self.total, "rate": round(rate, 2)}
         conditioning = None if self.shown is None else [self.shown.done, self.shown.total]
         about = {"what": self.what, "user": self.user, "run": self.run, "passes": self.passes}
@@ -50,7 +50,7 @@ class Job:
     @property
     def passes(self) -> int:
         """How often each frame is gone through: objects that overlap are tracked apart."""
-        return 1 if self.tracking is None else int(self.tracking.get("passes", 1))
+        return 1 if self.plan is None else self.plan.passes
 
 
 async def _ignore(*_: Any) -> None: ...

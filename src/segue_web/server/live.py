@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from segue.events.messages.notify import Notifier
+from segue.events.messages.targets import Messages
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
@@ -179,8 +179,8 @@ class LivePage(Observer):
         self._events = [*self._events, (self._event_count, asdict(event))][-EVENTS:]
         self._observer.event(event)
 
-    def messages(self, notifier: Notifier) -> None:
-        self._observer.messages(notifier)
+    def messages(self, messages: Messages) -> None:
+        self._observer.messages(messages)
 
     def connection(self, change: ConnectionChange) -> None:
         self._observer.connection(change)

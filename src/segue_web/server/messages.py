@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -106,6 +106,6 @@ def plane_of(counts: Runs, what: str, height: int, width: int) -> npt.NDArray[np
     return decode_rle(Rle(size=[height, width], counts=counts))
 
 
-def clicks_within(points: Clicks, height: int, width: int) -> list[Click]:
+def clicks_within(points: Sequence[Click], height: int, width: int) -> list[Click]:
     """Points moved into a frame of a size."""
     return [(min(max(x, 0), width - 1), min(max(y, 0), height - 1), on) for x, y, on in points]

@@ -32,7 +32,8 @@ from segue_web.video import Video
 with requires_extra("web"):
     from starlette.applications import Starlette
     from starlette.background import BackgroundTask
-    from starlette.requests import Request
+    from starlette.concurrency import run_in_threadpool
+    from starlette.requests import ClientDisconnect, Request
     from starlette.responses import FileResponse, JSONResponse, Response
     from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -44,6 +45,9 @@ MAX_UPLOAD = 1 << 30
 
 MAX_WAITING = 64 << 20
 """Characters that wait to be sent to a page; more mean that it does not read them."""
+
+FRAMES_AT_ONCE = 2
+"""Frames of a film that are decoded at once; others wait, and are left out once nobody waits for them."""
 
 DEFECT = "this failed inside segue; the terminal has the details"
 """Message of the page for errors that are not :class:`SegueError`."""
@@ -126,13 +130,20 @@ def make_app(
         yield
         backend.close()
 
-    def frame(request: Request) -> Response:
+    decoding = asyncio.Semaphore(FRAMES_AT_ONCE)
+
+    async def frame(request: Request) -> Response:
         index = whole_number(request.path_params["index"])
         if index is None:
             raise SourceError("there is no such frame")
         near = request.query_params.get("near") == "true"
         number = request.query_params.get("video")
-        image = backend.shown(None if number is None else whole_number(number)).jpeg(index, near=near)
+        video = backend.shown(None if number is None else whole_number(number))
+        async with decoding:
+            # A page that goes through the film gives up what it has passed: the newest place counts.
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            image = await run_in_threadpool(video.jpeg, index, near=near)
         cache = "no-store" if near else "private, max-age=3600"
         return Response(image, media_type="image/jpeg", headers={"Cache-Control": cache})
 

@@ -91,6 +91,7 @@ function begin(/** @type {Hello} */ known) {
     comments = [],
     user = "",
     guest = false,
+    folder = "",
   } = known;
   Object.assign(state, {
     mode,
@@ -107,6 +108,7 @@ function begin(/** @type {Hello} */ known) {
     videos,
     prompters,
     comments,
+    folder,
     schema: wholeSchema(schema),
   });
   Object.assign(state.settings, settings);
@@ -120,7 +122,7 @@ function begin(/** @type {Hello} */ known) {
     if (mode === "annotate" && takeName(user, guest)) greetGuest();
     document.title = `${state.video.name} – segue`;
     element("video-name").textContent = state.video.name;
-    element("video-name").title = known.folder ?? "";
+    element("video-name").title = folder;
     offerDetectors(known.detectors ?? []);
     fillModes();
     state.choose(state.objects[0]?.id ?? null);
@@ -133,18 +135,8 @@ function begin(/** @type {Hello} */ known) {
 
 /** Tell the person at a second browser by which name the first one knows them. */
 function greetGuest() {
-  const button = make("button", {
-    textContent: "Give your name",
-    onclick: () => {
-      box.remove();
-      void peopleDialog();
-    },
-  });
-  const box = notice(
-    `Another browser works on this project, too. Your changes stand with the name ${state.user}.`,
-    "",
-    [button],
-  );
+  const button = make("button", { textContent: "Give your name", onclick: () => void peopleDialog() });
+  notice(`Another browser works on this project, too. Your changes stand with the name ${state.user}.`, "", [button]);
 }
 
 function onEvent(/** @type {ServerEvent} */ event) {
@@ -207,7 +199,7 @@ function fillModes() {
 }
 
 function toolButton(/** @type {import("./tools.js").ToolInfo} */ tool) {
-  const key = tool.key.toUpperCase();
+  const key = written(tool.key);
   const about = {
     role: "radio",
     title: `${tool.name} (${key})\n${tool.hint}`,
@@ -218,7 +210,7 @@ function toolButton(/** @type {import("./tools.js").ToolInfo} */ tool) {
   return make("button", { ...about, onclick: () => tools.use(tool.id) }, [
     icon(tool.icon),
     span(tool.label),
-    make("kbd", { textContent: key, "aria-hidden": "true" }),
+    make("kbd", { textContent: key.replace("Shift ", "⇧"), "aria-hidden": "true" }),
   ]);
 }
 
@@ -243,7 +235,7 @@ for (const button of all("[data-command]")) {
   const command = commands[button.dataset.command];
   button.title = command.name + (command.keys ? ` (${written(command.keys)})` : "");
   button.setAttribute("aria-label", command.name);
-  button.append(icon(command.icon), ...(command.text ? [span(command.text, "text")] : []));
+  button.prepend(icon(command.icon), ...(command.text ? [span(command.text, "text")] : []));
   button.onclick = (/** @type {MouseEvent} */ { detail }) => {
     command.run();
     if (detail) button.blur(); // after a click, keys such as Space are for the video

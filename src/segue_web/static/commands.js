@@ -3,7 +3,7 @@
 import { peopleDialog } from "./comments.js";
 import { goWorst } from "./curve.js";
 import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
-import { commandButton, element, notice, otherTheme } from "./dom.js";
+import { commandButton, element, notice, otherTheme, placeNotices } from "./dom.js";
 import {
   clean,
   copyMask,
@@ -469,6 +469,7 @@ function setRange(/** @type {"from" | "to"} */ end) {
 function openSide(/** @type {boolean} */ open) {
   if (open) fold("side", false);
   element("side").classList.toggle("open", open);
+  placeNotices();
   commandButton("drawer").setAttribute("aria-expanded", String(open));
 }
 

@@ -1,21 +1,21 @@
 // The dialog of people: one's own name, comments, who has done what, and the newest changes.
 
-import { dialog, element, make, span, tick } from "./dom.js";
+import { commandButton, dialog, element, make, span, tick } from "./dom.js";
 import { keepDrafts } from "./drafts.js";
 import { comment, resolve } from "./edits.js";
 import { ask, giveName } from "./link.js";
-import { contribution, openHere, ordered, placeOf, whose } from "./people.js";
+import { changeText, contribution, openHere, ordered, placeOf, unread, whenText, whose } from "./people.js";
 import { go } from "./playback.js";
 import { state } from "./state.js";
 
 /**
  * @typedef {import("./people.js").Person} Person
  * @typedef {import("./people.js").Remark} Remark
- * @typedef {{label: string, user: string, undone: boolean}} Change
+ * @typedef {import("./people.js").Change} Change
  */
 
-/** changes that are listed */
-const LISTED = 12;
+/** where the browser keeps which comments of a project it has shown: the last one */
+const READ = "segue-read";
 
 /** the field of a comment in the dialog @type {HTMLInputElement | null} */
 let field = null;
@@ -70,6 +70,7 @@ export async function peopleDialog(begun = "") {
     list.dataset.shown = shown;
     if (isNews) void ask("people").then((now) => now && done.replaceChildren(...doneBy(now)));
     const remarks = ordered(state.comments, item?.id ?? null, frame);
+    noteRead();
     list.replaceChildren(...remarks.map((remark) => row(remark, box)));
     if (!remarks.length) list.append(make("li", { className: "quiet", textContent: "There are no comments yet." }));
   };
@@ -97,7 +98,9 @@ function doneBy({ people, changes }) {
           make(
             "ul",
             {},
-            rows.map(([what, who]) => make("li", { className: "row" }, [span(what, "cut grow"), span(who, "quiet")])),
+            rows.map(([what, who]) =>
+              make("li", { className: "row", title: what }, [span(what, "cut grow"), span(who, "quiet")]),
+            ),
           ),
         ]
       : [];
@@ -108,9 +111,10 @@ function doneBy({ people, changes }) {
     ),
     ...part(
       "Newest changes",
-      changes
-        .slice(0, LISTED)
-        .map(({ label, user, undone }) => [undone ? `${label} (undone)` : label, user || "no name"]),
+      changes.map((change) => [
+        changeText(change),
+        [change.user || "no name", whenText(change.time, new Date())].filter(Boolean).join(", "),
+      ]),
     ),
   ];
 }
@@ -137,8 +141,25 @@ function row(/** @type {Remark} */ remark, /** @type {HTMLDialogElement} */ box)
   return make("li", { className: resolved ? "resolved" : "" }, [about, make("p", { textContent: text })]);
 }
 
-/** Say how many open comments there are on what is shown. */
+/** The comments that this browser has shown, by project: the last one. @returns {Record<string, number>} */
+const lastRead = () => JSON.parse(localStorage.getItem(READ) ?? "{}");
+
+function noteRead() {
+  const last = Math.max(0, ...state.comments.map(({ id }) => id));
+  const read = lastRead();
+  if (read[state.folder] === last) return;
+  localStorage.setItem(READ, JSON.stringify({ ...read, [state.folder]: last }));
+  state.changed();
+}
+
+/** Say how many comments of others are new, and how many open ones there are on what is shown. */
 export function showRemarks() {
+  const news = unread(state.comments, lastRead()[state.folder] ?? 0, state.user, state.guest).length;
+  element("news").hidden = !news;
+  element("news").textContent = String(news);
+  element("legend-remark").hidden = !state.comments.some(({ resolved }) => !resolved);
+  const name = `People and comments${news ? `: ${news} new` : ""}`;
+  commandButton("people").setAttribute("aria-label", name);
   const count = openHere(state.comments, state.object, state.frame).length;
   const button = element("remarks");
   button.hidden = !count;

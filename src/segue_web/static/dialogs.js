@@ -239,7 +239,7 @@ export function helpDialog(/** @type {Command[]} */ commands) {
     make("div", {}, [make("dt", {}, [make("kbd", { textContent: keys })]), make("dd", { textContent: name })]);
   const usable = commands.filter((item) => item.keys && (item.mode ? item.mode === state.mode : edits || !item.can));
   const rows = [
-    ...(edits ? TOOLS.map((tool) => [tool.key.toUpperCase(), tool.name]) : []),
+    ...(edits ? TOOLS.map((tool) => [written(tool.key), tool.name]) : []),
     ...usable.map((item) => [written(item.keys ?? ""), item.name]),
     ["1 – 9", "Choose an object"],
     ["Shift 1 – 9, 0", "Opacity of the masks: 10 to 90, 100 %"],

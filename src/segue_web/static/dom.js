@@ -64,13 +64,30 @@ export function fill(
   list.replaceChildren(...parts());
 }
 
-/** Where notices lie: beside the image, or in a dialog that is open, which covers everything else. */
-const place = () => (element("dialog").open ? element("dialog") : element("view")).append(element("notices"));
+/** windows in which the panels at the side are a drawer, as in app.css */
+const NARROW = "(max-width: 980px)";
 
-/** One line for the person, which goes by itself. @returns {any} */
+/**
+ * Put notices where they are seen: in a dialog that is open, which covers everything else, or beside the image: in
+ * the panels at the side, or where these are away below the image.
+ */
+export function placeNotices() {
+  const [box, side, open] = [element("notices"), element("side"), element("dialog").open];
+  const isAway = matchMedia(NARROW).matches
+    ? !side?.classList.contains("open")
+    : document.body.classList.contains("side-folded");
+  if (!open && side && !isAway) {
+    if (box.parentElement !== side) side.querySelector(".detail").before(box);
+  } else {
+    const home = element(open ? "dialog" : "view");
+    if (box.parentElement !== home) home.append(box);
+  }
+}
+
+/** One line for the person, which goes by itself, or when what it offers is done. @returns {any} */
 export function notice(/** @type {string} */ text, kind = "", /** @type {Node[]} */ more = []) {
   const box = element("notices");
-  place();
+  placeNotices();
   const isBrief = kind === "" && !more.length; // of what was done last: one is enough
   for (const old of [...box.children])
     if (old.firstElementChild?.textContent === text || (isBrief && old.className === "notice brief")) old.remove();
@@ -79,6 +96,7 @@ export function notice(/** @type {string} */ text, kind = "", /** @type {Node[]}
     ...more,
     iconButton("close", "Close", () => node.remove()),
   ]);
+  for (const one of more) one.addEventListener("click", () => node.remove()); // what it offers is done
   box.append(node);
   while (box.children.length > 3) box.firstElementChild?.remove();
   const seconds = more.length ? 30 : 5;
@@ -118,7 +136,7 @@ export function question(/** @type {string} */ text, /** @type {Record<string, s
 export function dialog(/** @type {string} */ title, /** @type {(Node | string)[]} */ body) {
   const box = element("dialog");
   element("view").append(element("notices"));
-  box.onclose = place;
+  box.onclose = placeNotices;
   box.onkeydown = null;
   /** whether something was typed that closing would discard */
   box.typed = false;
@@ -147,6 +165,7 @@ export function dialog(/** @type {string} */ title, /** @type {(Node | string)[]
     make("div", { className: "dialog-body" }, body),
   );
   box.showModal();
+  placeNotices();
   return box;
 }
 

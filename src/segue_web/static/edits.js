@@ -70,15 +70,8 @@ export function until(/** @type {Element} */ box, /** @type {() => boolean} */ i
 /** Say what was done, with a button that takes it back until something else is changed. */
 function undoable(/** @type {string} */ text) {
   const { revision } = state;
-  const button = make("button", {
-    textContent: "Undo",
-    onclick: () => {
-      box.remove();
-      void undo("undo");
-    },
-  });
-  const box = notice(text, "", [button]);
-  until(box, () => state.revision !== revision);
+  const button = make("button", { textContent: "Undo", onclick: () => void undo("undo") });
+  until(notice(text, "", [button]), () => state.revision !== revision);
 }
 
 const pixels = (/** @type {number} */ count) => (count === 1 ? "1 pixel" : `${count.toLocaleString("en")} pixels`);
@@ -135,7 +128,11 @@ export function rest(/** @type {number[]} */ at) {
   tell("prepare", { frame: state.frame, at });
 }
 
-/** A stroke along a path, or without a width the area inside. */
+/** A stroke on the object, of which its mask is made. */
+export const scribble = (/** @type {number[][]} */ path) =>
+  void edit((about) => request("scribble", { ...about, path }));
+
+/** What a brush covers along a path, or without a width the area inside. */
 export const stroke = (
   /** @type {number[][]} */ path,
   /** @type {number | null} */ width,

@@ -1,65 +1,115 @@
-// The images of frames: loaded around the one that is shown, and kept while there is room.
+// The images of frames: loaded around the one that is shown, and kept while there is room; the newest place counts.
 
 import { messageOf, notice } from "./dom.js";
 import { loadFrames } from "./link.js";
 import { state } from "./state.js";
 
 const KEPT_FRAMES = 64;
+/** images that are asked for at once: one is decoded while another one is sent */
+const AT_ONCE = 3;
+/** milliseconds for which a place rests while it is dragged, before more than the key frame near it is asked for */
+const REST = 120;
 
 class Frames {
   /** @type {Map<number, ImageBitmap>} */
   bitmaps = new Map();
-  /** @type {Map<number, Promise<void>>} */
+  /** what is asked for and not answered yet @type {Map<number, AbortController>} */
   loading = new Map();
+  /** frames that are needed, the first one first @type {number[]} */
+  needed = [];
+  /** frames that could not be read since the place was changed @type {Set<number>} */
+  failed = new Set();
   /** what is on the screen until the frame is there @type {ImageBitmap | null} */
   shown = null;
+  /** the frame before this one, and in which direction it was left */
+  before = 0;
+  direction = 1;
+  rest = 0;
+  isLooking = false;
+  isNear = false;
 
   /** Whether frame and masks of the moment are on the screen. */
   get ready() {
     return this.bitmaps.has(state.frame) && state.isFresh(state.frame);
   }
 
-  /** Load what is needed around the current frame. */
-  async load(/** @type {boolean} */ quick, /** @type {number} */ ahead) {
+  /** Load what is needed around the current frame, and give up what is not; while it is dragged, what is near. */
+  load(/** @type {boolean} */ dragging, /** @type {number} */ ahead) {
+    clearTimeout(this.rest);
     const { frame, video } = state;
-    const frames = Array.from({ length: Math.min(ahead + 1, video.frames - frame) }, (_, n) => frame + n);
-    const missing = frames.filter((index) => !state.isFresh(index));
-    if (missing.length) void loadFrames(missing);
-    if (quick && !this.bitmaps.has(frame)) void this.fetchFrame(frame, true);
-    for (const index of frames) {
-      if (!this.bitmaps.has(index)) await this.fetchFrame(index, false);
-      if (state.frame !== frame && !state.playing) return;
+    if (frame !== this.before) this.direction = state.playing || frame > this.before ? 1 : -1;
+    this.before = frame;
+    const steps = Array.from({ length: ahead + 1 }, (_, n) => frame + n * this.direction);
+    this.needed = steps.filter((index) => index >= 0 && index < video.frames);
+    this.failed.clear();
+    void this.look();
+    for (const [index, request] of this.loading) if (!this.needed.includes(index)) request.abort();
+    if (dragging && !this.bitmaps.has(frame)) {
+      void this.loadNear();
+      this.rest = setTimeout(() => this.fill(), REST);
+    } else this.fill();
+  }
+
+  /** Ask for masks, once at a time, and then for those that are needed by then. */
+  async look() {
+    if (this.isLooking) return;
+    this.isLooking = true;
+    try {
+      for (let asked = ""; ;) {
+        const missing = this.needed.filter((index) => !state.isFresh(index));
+        if (!missing.length || asked === String(missing)) return;
+        asked = String(missing);
+        await loadFrames(missing);
+      }
+    } finally {
+      this.isLooking = false;
     }
   }
 
-  fetchFrame(/** @type {number} */ index, /** @type {boolean} */ near) {
-    const key = near ? -1 - index : index;
-    const running = this.loading.get(key);
-    if (running) return running;
-    if (!state.online) return Promise.resolve(); // another program may be there by now
-    const work = (async () => {
-      try {
-        const answer = await fetch(
-          `frame/${index}.jpg?${new URLSearchParams({ ...(near ? { near: "true" } : {}), ...(state.video.number === undefined ? {} : { video: String(state.video.number) }) })}`,
-        );
-        if (!answer.ok)
-          throw new Error((await answer.json().catch(() => ({}))).error || `frame ${index} cannot be read`);
-        const bitmap = await createImageBitmap(await answer.blob());
-        if (near) {
-          if (state.frame === index && !this.bitmaps.has(index)) this.shown = bitmap;
-        } else {
-          this.bitmaps.set(index, bitmap);
-          this.forget();
-        }
-        state.changed();
-      } catch (error) {
-        if (!near && state.online) notice(messageOf(error), "bad");
-      } finally {
-        this.loading.delete(key);
+  /** Ask for images, a few at a time, and then for those that are needed by then. */
+  fill() {
+    for (const index of this.needed) {
+      if (this.loading.size >= AT_ONCE) return;
+      if (!this.bitmaps.has(index) && !this.loading.has(index) && !this.failed.has(index)) void this.loadFrame(index);
+    }
+  }
+
+  async loadFrame(/** @type {number} */ index) {
+    if (!state.online) return; // another program may be there by now
+    const request = new AbortController();
+    this.loading.set(index, request);
+    try {
+      const bitmap = await imageOf(index, false, request.signal);
+      this.bitmaps.set(index, bitmap);
+      this.forget();
+      state.changed();
+    } catch (error) {
+      if (!request.signal.aborted) {
+        this.failed.add(index);
+        if (state.online) notice(messageOf(error), "bad");
       }
-    })();
-    this.loading.set(key, work);
-    return work;
+    } finally {
+      this.loading.delete(index);
+    }
+    this.fill();
+  }
+
+  /** Show key frames near the places that are passed, one at a time, and then the one of the newest place. */
+  async loadNear() {
+    if (this.isNear || !state.online) return;
+    this.isNear = true;
+    try {
+      for (let asked = -1; state.frame !== asked && !this.bitmaps.has(state.frame);) {
+        asked = state.frame;
+        const bitmap = await imageOf(asked, true);
+        if (!this.bitmaps.has(state.frame)) this.shown = bitmap;
+        state.changed();
+      }
+    } catch {
+      // The frame itself says what is wrong.
+    } finally {
+      this.isNear = false;
+    }
   }
 
   forget() {
@@ -72,6 +122,15 @@ class Frames {
       this.bitmaps.delete(index);
     }
   }
+}
+
+/** The image of a frame, or the key frame near it. @param {AbortSignal} [signal] */
+async function imageOf(/** @type {number} */ index, /** @type {boolean} */ near, signal) {
+  const { number } = state.video;
+  const which = { ...(near ? { near: "true" } : {}), ...(number === undefined ? {} : { video: String(number) }) };
+  const answer = await fetch(`frame/${index}.jpg?${new URLSearchParams(which)}`, { signal });
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `frame ${index} cannot be read`);
+  return createImageBitmap(await answer.blob());
 }
 
 export const frameImages = new Frames();

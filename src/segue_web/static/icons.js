@@ -4,6 +4,7 @@ const PATHS = {
   click: "M8 3v3M3 8h3M5 5l2 2M10 10l4 10 2-4 4-2z",
   minus: "M8 3v3M3 8h3M5 5l2 2M10 10l4 10 2-4 4-2zM15 5h6",
   box: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4",
+  scribble: "M3 17c3-8 5-11 7-9s-3 8 0 9 4-7 7-9 4 2 4 4",
   brush: "M14 4l6 6-8 8H8v-4zM4 20c0-2 2-3 4-2",
   eraser: "M4 15l9-10 7 6-8 9H8zM9 10l7 6M12 20h8",
   polygon: "M12 3l8 6-3 11H7L4 9z",

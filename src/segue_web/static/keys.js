@@ -27,6 +27,15 @@ document.addEventListener(
   true,
 );
 
+/** A key with Shift as tools and commands name it, such as "b" and "shift+B". */
+function pressedKeys(/** @type {KeyboardEvent} */ event) {
+  // Caps Lock turns letters round: only the Shift key counts.
+  const letter = /^[a-z]$/i.test(event.key);
+  let key = event.key === " " ? "space" : event.key;
+  if (letter) key = event.shiftKey ? key.toUpperCase() : key.toLowerCase();
+  return event.shiftKey && (letter || event.key.length > 1) ? `shift+${key}` : key;
+}
+
 function onKey(/** @type {KeyboardEvent} */ event) {
   const target = /** @type {HTMLElement} */ (event.target);
   if (event.key === "Escape" && tools.giveUp()) return;
@@ -49,8 +58,8 @@ function onKey(/** @type {KeyboardEvent} */ event) {
   const pressing =
     target.matches("button, a, label, [type=checkbox], [type=color]") && (event.key === " " || event.key === "Enter");
   if (pressing || (target.matches("[type=range]") && event.key.startsWith("Arrow"))) return;
-  const tool =
-    state.mode === "annotate" && !event.shiftKey && TOOLS.find((item) => item.key === event.key.toLowerCase());
+  const pressed = pressedKeys(event);
+  const tool = state.mode === "annotate" && TOOLS.find((item) => item.key === pressed);
   const steps = STEPS[event.key.toLowerCase()];
   if (state.mode === "annotate" && steps) {
     const by = (event.shiftKey ? 24 : 4) * Math.max(1, Math.round(1 / view.scale));
@@ -68,12 +77,6 @@ function onKey(/** @type {KeyboardEvent} */ event) {
     if (item) state.choose(item.id);
   } else if (tool) tools.use(tool.id);
   else {
-    // Caps Lock turns letters round: only the Shift key counts.
-    const letter = /^[a-z]$/i.test(event.key);
-    let key = event.key === " " ? "space" : event.key;
-    if (letter) key = event.shiftKey ? key.toUpperCase() : key.toLowerCase();
-    const hasShift = event.shiftKey && (letter || event.key.length > 1);
-    const pressed = hasShift ? `shift+${key}` : key;
     const command = Object.values(commands).find((item) => item.keys === pressed);
     if (!command) return;
     if (!command.can || command.can()) command.run();

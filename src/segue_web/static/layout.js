@@ -1,8 +1,9 @@
 // Room for the image: the panels at the side and the timeline are dragged and folded, which is remembered.
 
-import { all, element } from "./dom.js";
+import { all, element, placeNotices } from "./dom.js";
 import { remember } from "./link.js";
 import { state } from "./state.js";
+import { timelineHeight } from "./timeline.js";
 import { view } from "./view.js";
 
 /**
@@ -25,19 +26,30 @@ const EDGES = {
   timeline: {
     size: "timelineHeight",
     folded: "timelineFolded",
-    least: 48,
+    least: 38,
     most: () => Math.max(104, innerHeight * 0.6),
-    usual: () => Math.min(220, Math.max(104, innerHeight * 0.19)),
+    // As high as its rows, but for what the image needs to have half of the window, or all of its width.
+    usual: () =>
+      Math.min(timelineHeight(Math.max(1, state.listed.length)), Math.max(innerHeight * 0.12, heightBesideImage())),
     at: (event) => innerHeight - event.clientY,
     keys: ["ArrowDown", "ArrowUp"],
   },
 };
 
+/** What an image that is as wide as its canvas leaves of the height, in pixels, the timeline included. */
+function heightBesideImage() {
+  const canvas = view.canvas.getBoundingClientRect();
+  const timeline = element("timeline-box").getBoundingClientRect();
+  return canvas.height + timeline.height - view.heightAt(canvas.width);
+}
+
 const sizeOf = (/** @type {Edge} */ { size, least, most, usual }) =>
   Math.round(Math.min(most(), Math.max(least, Number(state.settings[size]) || usual())));
 
-/** what was laid out last */
-let shown = "";
+const choiceOf = (/** @type {Edge} */ { size, folded }) => [state.settings[size], state.settings[folded]];
+
+/** what was laid out last, and what a person had chosen of it */
+let [shown, chosen] = ["", ""];
 
 /** Give panels and timeline the room that is wanted; an image that fits the window fits what is left of it. */
 export function layOut() {
@@ -55,9 +67,12 @@ export function layOut() {
     edge.setAttribute("aria-valuenow", String(folded ? 0 : size));
     edge.setAttribute("aria-valuemax", String(Math.round(EDGES[name].most())));
   }
-  const first = !shown;
+  placeNotices();
   shown = text;
-  if (!first || wanted.some(({ folded }) => folded)) view.resize(true);
+  const before = chosen;
+  chosen = JSON.stringify([innerWidth, innerHeight, ...Object.values(EDGES).map(choiceOf)]);
+  // A row more or less moves no image: somebody is about to click on it.
+  view.resize(chosen !== before);
 }
 
 /** Fold what an edge moves, or bring it back. */
@@ -110,7 +125,10 @@ for (const node of all(".edge")) {
     event.stopPropagation();
   };
 }
-addEventListener("resize", layOut);
+addEventListener("resize", () => {
+  layOut();
+  placeNotices();
+});
 state.listeners.add(() => {
   if (state.mode !== "loading") layOut();
 });

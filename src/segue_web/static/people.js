@@ -48,3 +48,45 @@ export function ordered(remarks, object, frame) {
  * @param {number} frame */
 export const openHere = (remarks, object, frame) =>
   remarks.filter((one) => !one.resolved && (one.object === null ? one.frame === frame : one.object === object));
+
+/** Open comments on an object, or on frames and no object. @param {Remark[]} remarks @param {number | null} of */
+export const remarksOn = (remarks, of) =>
+  remarks.filter(({ object, frame, resolved }) => !resolved && object === of && (object !== null || frame !== null));
+
+/**
+ * @typedef {{label: string, user: string, undone: boolean, time: number | null, objects: string[], frames:
+ *   [number, number] | null}} Change
+ */
+
+/** objects that are named in one line */
+const NAMED = 2;
+
+const rangeText = (/** @type {number} */ first, /** @type {number} */ last) =>
+  first === last ? `frame ${first}` : `frames ${first} to ${last}`;
+
+/** What a change is of. @param {Change} change */
+export function changeText({ label, undone, objects, frames }) {
+  const rest = objects.length - NAMED;
+  const names = rest > 1 ? [...objects.slice(0, NAMED), `${rest} more`] : objects;
+  const where = frames === null ? "" : rangeText(...frames);
+  return [undone ? `${label} (undone)` : label, names.join(", "), where].filter(Boolean).join("; ");
+}
+
+/**
+ * When something was done, seconds since 1970: the time of day, before it the date where that is another one.
+ * @param {number | null} time @param {Date} now
+ */
+export function whenText(time, now) {
+  if (time === null) return "";
+  const date = new Date(1000 * time);
+  const day = date.toLocaleDateString("en", { day: "numeric", month: "short" });
+  const clock = date.toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hour12: false });
+  return date.toDateString() === now.toDateString() ? clock : `${day}, ${clock}`;
+}
+
+/**
+ * Open comments of others that came after those that this browser has shown.
+ * @param {Remark[]} remarks @param {number} last @param {string} me @param {boolean} guest
+ */
+export const unread = (remarks, last, me, guest) =>
+  remarks.filter(({ id, resolved, user }) => id > last && !resolved && !isOwn(user, me, guest));

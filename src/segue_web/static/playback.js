@@ -11,7 +11,7 @@ let [timer, due] = [0, 0];
 export function go(/** @type {number} */ frame, dragging = false) {
   state.frame = Math.min(Math.max(Math.round(frame), 0), state.video.frames - 1);
   const ahead = state.playing ? 12 : 2;
-  void frameImages.load(dragging, dragging ? 0 : ahead);
+  frameImages.load(dragging, dragging ? 0 : ahead);
   clearTimeout(timer);
   if (!state.playing) timer = setTimeout(settle, dragging ? 400 : 200);
   state.changed();

@@ -102,12 +102,6 @@ async function download(/** @type {string} */ name, /** @type {string} */ title)
     if (!element("dialog").querySelector(".prompters") || !element("dialog").open) complain(error);
     return;
   }
-  const more = make("button", {
-    textContent: "Use it",
-    onclick: () => {
-      box.remove();
-      void use(name);
-    },
-  });
-  const box = notice(`${title} is there.`, "good", [more]);
+  const more = make("button", { textContent: "Use it", onclick: () => void use(name) });
+  notice(`${title} is there.`, "good", [more]);
 }

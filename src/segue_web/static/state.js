@@ -74,6 +74,8 @@ class State {
   guest = false;
   /** @type {import("./people.js").Remark[]} */
   comments = [];
+  /** the folder of the project */
+  folder = "";
   /** the tracking that runs @type {Running | null} */
   running = null;
   /** the export that runs @type {Running | null} */

@@ -1,6 +1,6 @@
-// The tools Box, Brush and Eraser: what is drawn from the press of a button to its release.
+// The tools Box, Scribble, Brush and Eraser: what is drawn from the press of a button to its release.
 
-import { click, stroke } from "./edits.js";
+import { click, scribble, stroke } from "./edits.js";
 import { along, outline } from "./paint.js";
 import { boxOf, rounded } from "./places.js";
 import { state } from "./state.js";
@@ -16,6 +16,11 @@ const brushes = () => state.usedTool === "brush" || state.usedTool === "eraser";
 class Strokes {
   /** @type {Point[]} */
   path = [];
+
+  /** Whether the tool takes two places by keyboard: corners of a box, ends of a stroke. */
+  get fromTo() {
+    return state.usedTool === "box" || state.usedTool === "scribble";
+  }
 
   begin(/** @type {Point} */ at) {
     this.path = [at];
@@ -38,7 +43,7 @@ class Strokes {
   preview() {
     const { path } = this;
     const { tool } = state;
-    if (tool !== "box") view.brush = { ...path[path.length - 1], radius: radius() };
+    if (brushes()) view.brush = { ...path[path.length - 1], radius: radius() };
     view.draft = (context, pixel) => {
       if (tool === "box") {
         const [a, b] = [path[0], path[path.length - 1]];
@@ -49,9 +54,9 @@ class Strokes {
         context.strokeRect(a.x, a.y, b.x - a.x, b.y - a.y);
       } else {
         context.globalAlpha = 0.55;
-        this.trace(context, tool === "eraser" ? "#ffffff" : state.colour);
+        this.trace(context, tool === "eraser" ? "#ffffff" : state.colour, brushes() ? 2 * radius() : 4 * pixel);
         context.globalAlpha = 1;
-        this.ring(context, path[path.length - 1], pixel);
+        if (brushes()) this.ring(context, path[path.length - 1], pixel);
       }
     };
     state.changed();
@@ -63,9 +68,9 @@ class Strokes {
     outline(context, pixel, state.tool === "eraser" ? "#fff" : state.colour);
   }
 
-  trace(/** @type {CanvasRenderingContext2D} */ context, /** @type {string} */ colour) {
+  trace(/** @type {CanvasRenderingContext2D} */ context, /** @type {string} */ colour, /** @type {number} */ width) {
     context.lineCap = context.lineJoin = "round";
-    context.lineWidth = 2 * radius();
+    context.lineWidth = width;
     context.strokeStyle = colour;
     const corners = this.path.map(({ x, y }) => [x, y]);
     along(context, corners);
@@ -80,18 +85,19 @@ class Strokes {
     if (state.tool === "box") {
       const box = boxOf(path[0], path[path.length - 1]);
       if (box[2] - box[0] > 2 && box[3] - box[1] > 2) void click([], box);
-    } else stroke(path.map(rounded), 2 * radius(), state.tool === "brush");
+    } else if (state.tool === "scribble") scribble(path.map(rounded));
+    else stroke(path.map(rounded), 2 * radius(), state.tool === "brush");
     this.path = [];
     state.changed();
   }
 
-  /** Enter is pressed where the cross is: a box takes two places, a brush one. */
+  /** Enter is pressed where the cross is: a box and a scribble take two places, a brush one. */
   useAt(/** @type {Point} */ at) {
-    if (state.tool === "box" && !this.path.length) {
+    if (this.fromTo && !this.path.length) {
       this.begin({ ...at });
       return;
     }
-    this.path = [...(state.tool === "box" ? this.path : []), { ...at }];
+    this.path = [...(this.fromTo ? this.path.slice(0, 1) : []), { ...at }];
     this.finish();
   }
 

@@ -2,6 +2,7 @@
 
 import { element } from "./dom.js";
 import { along } from "./paint.js";
+import { remarksOn } from "./people.js";
 import { go } from "./playback.js";
 import { frameAtShare, hiddenPixels, namedFrames, pixelOf, rangeFrom, scrolledTo, zoomed } from "./scale.js";
 import { MUCH, state } from "./state.js";
@@ -11,6 +12,9 @@ const HEAD = 18;
 /** the names, at the left of the rows */
 const NAMES = 132;
 const NARROW_NAMES = 72;
+
+/** How high so many rows are, in pixels. */
+export const timelineHeight = (/** @type {number} */ rows) => HEAD + rows * ROW;
 
 /** @typedef {import("./state.js").TrackedObject} TrackedObject */
 
@@ -61,7 +65,7 @@ class Timeline {
     }
     const item = event.offsetX < this.names ? this.objectAt(event) : undefined;
     canvas.style.cursor = item ? "pointer" : "";
-    canvas.title = item?.name ?? this.attributesAt(event);
+    canvas.title = [this.remarksAt(event), item?.name ?? this.attributesAt(event)].filter(Boolean).join("\n");
   }
 
   objectAt(/** @type {MouseEvent} */ event) {
@@ -81,6 +85,21 @@ class Timeline {
           .map((frame) => `${name}: ${points[frame] || "none"}, from frame ${frame} on`),
       )
       .join("\n");
+  }
+
+  /** What open comments say whose mark is under the pointer. */
+  remarksAt(/** @type {MouseEvent} */ event) {
+    const object = this.objectAt(event)?.id ?? null;
+    if (object === null && event.offsetY >= HEAD) return "";
+    return remarksOn(state.comments, object)
+      .filter(({ frame }) => Math.abs(this.remarkX(frame) - event.offsetX) <= 7)
+      .map(({ user, text }) => `${user || "No name"}: ${text}`)
+      .join("\n");
+  }
+
+  /** Where the mark of a comment is; that of an object on all frames is beside its name. */
+  remarkX(/** @type {number | null} */ frame) {
+    return frame === null ? this.names - 8 : this.x(frame);
   }
 
   frameAt(/** @type {MouseEvent} */ event) {
@@ -154,9 +173,8 @@ class Timeline {
   /** Take the size of the window: the space has that of all rows and frames. */
   layOut() {
     const { canvas, box } = this;
-    const rows = HEAD + state.listed.length * ROW;
     const space = element("timeline-space");
-    space.style.height = `${rows}px`;
+    space.style.height = `${timelineHeight(state.listed.length)}px`;
     [this.width, this.height] = [box.clientWidth, box.clientHeight];
     this.names = this.width < 700 ? NARROW_NAMES : NAMES;
     const [before, hidden] = hiddenPixels(this.range, state.video.frames, this.room);
@@ -180,7 +198,7 @@ class Timeline {
     canvas.setAttribute("aria-valuenow", String(state.frame));
     canvas.setAttribute("aria-valuetext", `frame ${state.frame} of ${state.video.frames}`);
     const style = getComputedStyle(document.documentElement);
-    const [line, quiet, accent, track, text, panel, shade, sign] = [
+    const [line, quiet, accent, track, text, panel, shade, sign, remark] = [
       "line",
       "quiet",
       "accent",
@@ -189,16 +207,18 @@ class Timeline {
       "panel",
       "shade",
       "warn",
+      "good",
     ].map((name) => style.getPropertyValue(`--${name}`));
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.clearRect(0, 0, width, height);
-    state.listed.forEach(([, item], i) => {
+    state.listed.forEach(([number, item], i) => {
       const top = HEAD + i * ROW - box.scrollTop;
-      if (top > HEAD - ROW && top < height) this.row(item, top, { track, text, quiet, sign });
+      if (top > HEAD - ROW && top < height) this.row(number, item, top, { track, text, quiet, sign, remark, panel });
     });
     context.fillStyle = panel;
     context.fillRect(0, 0, width, HEAD);
     this.ruler(line, quiet, height);
+    this.remarks(null, HEAD - 9, remark, panel);
     this.drawRange(shade, height);
     const x = this.x(state.frame);
     if (x < this.names - 1) return;
@@ -226,15 +246,38 @@ class Timeline {
     }
   }
 
+  /** Mark the open comments on an object, or on no object. */
+  remarks(
+    /** @type {number | null} */ object,
+    /** @type {number} */ top,
+    /** @type {string} */ colour,
+    /** @type {string} */ rim,
+  ) {
+    const { context } = this;
+    for (const { frame } of remarksOn(state.comments, object)) {
+      const x = this.remarkX(frame);
+      if (frame !== null && (x < this.names || x > this.width)) continue;
+      context.beginPath();
+      context.roundRect(x - 5, top, 10, 8, [4, 4, 4, 0]);
+      context.fillStyle = colour;
+      context.fill();
+      context.lineWidth = 1;
+      context.strokeStyle = rim;
+      context.stroke();
+    }
+  }
+
   row(
+    /** @type {number} */ number,
     /** @type {TrackedObject} */ item,
     /** @type {number} */ top,
-    /** @type {Record<"track" | "text" | "quiet" | "sign", string>} */ { track, text, quiet, sign },
+    /** @type {Record<"track" | "text" | "quiet" | "sign" | "remark" | "panel", string>} */ colours,
   ) {
+    const { track, text, quiet, sign, remark, panel } = colours;
     const { context } = this;
     const full = ROW - 6;
     const chosen = item.id === state.object;
-    this.name(item, top + 3 + full / 2, chosen ? text : quiet);
+    this.name(number, item, top + 3 + full / 2, chosen ? text : quiet);
     context.save();
     context.beginPath();
     context.rect(this.names, top, this.width - this.names, ROW);
@@ -304,10 +347,16 @@ class Timeline {
       context.fill();
     }
     context.restore();
+    this.remarks(item.id, top + 6, remark, panel);
   }
 
-  /** The name of a row, cut where it is too long. */
-  name(/** @type {TrackedObject} */ item, /** @type {number} */ middle, /** @type {string} */ colour) {
+  /** The number and name of a row, cut where it is too long. */
+  name(
+    /** @type {number} */ number,
+    /** @type {TrackedObject} */ item,
+    /** @type {number} */ middle,
+    /** @type {string} */ colour,
+  ) {
     const { context } = this;
     const room = this.names - 24;
     context.fillStyle = item.colour;
@@ -316,7 +365,7 @@ class Timeline {
     context.textBaseline = "middle";
     context.textAlign = "left";
     context.fillStyle = colour;
-    let shown = item.name;
+    let shown = `${number} ${item.name}`;
     while (shown.length > 1 && context.measureText(shown).width > room)
       shown = `${shown.slice(0, shown.endsWith("…") ? -2 : -1)}…`;
     context.fillText(shown, 16, middle);

@@ -36,6 +36,14 @@ export const TOOLS = [
   },
   { id: "box", key: "r", icon: "box", label: "Box", name: "Box", hint: "Draw a box around the object." },
   {
+    id: "scribble",
+    key: "shift+I",
+    icon: "scribble",
+    label: "Scribble",
+    name: "Scribble: draw a line along the object",
+    hint: "Draw a line along the object, over each of its parts. On a mask, draw it over what is missing.",
+  },
+  {
     id: "brush",
     key: "b",
     icon: "brush",
@@ -226,13 +234,11 @@ class Tools {
       const again = make("button", {
         textContent: "Draw on",
         onclick: () => {
-          box.remove();
           this.use("polygon");
           polygon.resume(corners);
         },
       });
-      const box = notice("The polygon was given up.", "", [again]);
-      until(box, () => polygon.path.length > 0);
+      until(notice("The polygon was given up.", "", [again]), () => polygon.path.length > 0);
     }
     return busy;
   }
@@ -243,7 +249,7 @@ class Tools {
     const { width, height } = state.video;
     const { x, y } = state.cursor ?? { x: width / 2, y: height / 2 };
     state.cursor = { x: Math.min(Math.max(x + dx, 0), width - 1), y: Math.min(Math.max(y + dy, 0), height - 1) };
-    if (strokes.path.length && state.usedTool === "box") {
+    if (strokes.path.length && strokes.fromTo) {
       strokes.path = [strokes.path[0], state.cursor];
       strokes.preview();
     }

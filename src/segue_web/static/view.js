@@ -10,6 +10,9 @@ import { state } from "./state.js";
 /** what is left of masks under a brush */
 const FADED = 0.25;
 
+/** what is left free around an image that fits, in pixels of the page */
+const MARGIN = 6;
+
 class View {
   constructor() {
     this.canvas = element("canvas");
@@ -42,7 +45,7 @@ class View {
 
   /**
    * Take the size of the canvas. Only a window of another size fits the image anew: where panels change, it stays
-   * where it is.
+   * where it is, unless one that fitted is cut.
    */
   resize(/** @type {boolean} */ window) {
     const box = this.canvas.getBoundingClientRect();
@@ -50,8 +53,21 @@ class View {
     // Pixels of a video may be wide: then the canvas has fewer columns, each as wide.
     this.canvas.width = Math.max(1, Math.round((box.width * ratio) / state.video.pixel_aspect));
     this.canvas.height = Math.max(1, Math.round(box.height * ratio));
-    if (window && this.fitted) this.fit();
+    if (this.fitted && (window || this.isCut)) this.fit();
     this.draw();
+  }
+
+  /** How high a canvas is, in pixels of the page, that an image fills which is as wide. */
+  heightAt(/** @type {number} */ width) {
+    const { video } = state;
+    return 2 * MARGIN + ((width - 2 * MARGIN) * video.height) / (video.width * video.pixel_aspect);
+  }
+
+  /** whether the canvas has become too small for the image */
+  get isCut() {
+    const { x, y } = this.offset;
+    const [right, bottom] = [x + state.video.width * this.scale, y + state.video.height * this.scale];
+    return x < -0.5 || y < -0.5 || right > this.paneWidth + 0.5 || bottom > this.canvas.height + 0.5;
   }
 
   /** how many images stand side by side, with the same place and zoom */
@@ -74,7 +90,7 @@ class View {
 
   fit() {
     const { width, height } = state.video;
-    const margin = (state.settings.sideFolded ? 6 : 20) * devicePixelRatio;
+    const margin = MARGIN * devicePixelRatio;
     this.scale = Math.min((this.paneWidth - 2 * margin) / width, (this.canvas.height - 2 * margin) / height);
     this.scale = Math.max(this.scale, 0.01);
     this.offset = { x: (this.paneWidth - width * this.scale) / 2, y: (this.canvas.height - height * this.scale) / 2 };

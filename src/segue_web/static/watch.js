@@ -21,6 +21,7 @@ import {
  * @typedef {{status: "starting" | "online" | "lost", since: string, fps: number, frames: number, delay: number,
  *   dropped: number,
  *   damaged: number, reconnects: number, restarts: number, events: number, undelivered: number, error: string,
+ *   disk_problem: string,
  *   zones: Zone[], ignored: Zone[], heights: [number, number][],
  *   size: [number, number] | null, disk_used: number, disk_per_day: number, disk_days_left: number | null}} State
  */
@@ -59,8 +60,10 @@ function sinceText(/** @type {string} */ since) {
 const bytes = (/** @type {number} */ count) =>
   count >= 1e9 ? `${(count / 1e9).toFixed(1)} GB` : `${Math.round(count / 1e6)} MB`;
 const rate = (/** @type {State} */ state) => `${state.fps.toFixed(state.fps < NARROW ? 1 : 0)} frames/s`;
+const disk = (/** @type {State} */ state) => (state.disk_problem.includes("full") ? "disk full" : "disk fails");
 const word = (/** @type {State} */ state) =>
-  state.status === "online" ? "online" : `${state.status} for ${sinceText(state.since)}`;
+  (state.status === "online" ? "online" : `${state.status} for ${sinceText(state.since)}`) +
+  (state.disk_problem ? `, ${disk(state)}` : "");
 
 function aboutText(/** @type {State} */ state) {
   const events = `${state.events.toLocaleString("en")} event${state.events === 1 ? "" : "s"}`;
@@ -259,7 +262,9 @@ function showCamera() {
     ...(state.undelivered ? [`${state.undelivered} messages wait`] : []),
   ];
   element("camera-about").textContent = [aboutText(state), ...more].join(", ");
-  element("camera-error").textContent = state.status === "online" ? state.error : "";
+  element("camera-error").textContent = [state.status === "online" ? state.error : "", state.disk_problem]
+    .filter(Boolean)
+    .join("; ");
   element("camera-events").href = `#events/${chosen}`;
   element("zone-none").hidden = state.zones.length + state.ignored.length + state.heights.length > 0;
   element("zone-new").disabled = !state.size;
@@ -354,7 +359,11 @@ async function showHealth() {
       make("tr", {}, [
         make("th", { textContent: name, scope: "row" }),
         make("td", {}, [
-          make("span", { className: `status ${state.status}`, textContent: word(state), title: state.error }),
+          make("span", {
+            className: `status ${state.status}`,
+            textContent: word(state),
+            title: state.disk_problem || state.error,
+          }),
         ]),
         ...COLUMNS.map(([, of]) => make("td", { textContent: of(state) })),
       ]),

@@ -14,7 +14,7 @@ import numpy as np
 
 from segue.masks import encode_rle
 from segue_web.server.kit import STATIC
-from tests.segue_web.pages.page import WAIT, becomes, drawn, says
+from tests.segue_web.pages.page import WAIT, becomes, drawn, place_of, says
 
 SECRET = "/s3cret/"
 HEIGHT, WIDTH, FRAMES = 240, 432, 9
@@ -222,13 +222,7 @@ class Desk:
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a place of the video is in the window."""
-        place = """([x, y]) => import("./static/view.js").then(({ view: { canvas, scale, offset } }) => {
-          const box = canvas.getBoundingClientRect();
-          const ratio = devicePixelRatio;
-          return [box.left + (x * scale + offset.x) / ratio, box.top + (y * scale + offset.y) / ratio];
-        })"""
-        left, top = self.page.evaluate(place, [x, y])
-        return left, top
+        return place_of(self.page, x, y)
 
     def click(self, x: float, y: float) -> None:
         box = self.page.locator("#canvas").bounding_box()

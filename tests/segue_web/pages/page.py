@@ -27,6 +27,19 @@ WAIT = 150_000
 playwright.expect.set_options(timeout=WAIT)
 
 
+PLACE = """([x, y]) => import("./static/view.js").then(({ view: { canvas, scale, offset } }) => {
+  const box = canvas.getBoundingClientRect();
+  const ratio = devicePixelRatio;
+  return [box.left + (x * scale + offset.x) / ratio, box.top + (y * scale + offset.y) / ratio];
+})"""
+
+
+def place_of(page: Any, x: float, y: float) -> tuple[float, float]:
+    """Where a place of the video is in the window."""
+    left, top = page.evaluate(PLACE, [x, y])
+    return left, top
+
+
 @dataclass
 class Server:
     """A `segue annotate` or `segue view` that runs."""
@@ -78,10 +91,8 @@ class Page:
             self._ended += message.get("event") == "ended" and message.get("job") == "tracking"
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        box = self.page.locator("#canvas").bounding_box()
-        scale = min((box["width"] - 40) / 432, (box["height"] - 40) / 240)
-        left, top = box["x"] + (box["width"] - 432 * scale) / 2, box["y"] + (box["height"] - 240 * scale) / 2
-        return left + x * scale, top + y * scale
+        """Where a place of the video is in the window."""
+        return place_of(self.page, x, y)
 
     def key(self, key: str) -> None:
         self.page.keyboard.press(key)

@@ -27,9 +27,33 @@ UNCOVERED = """node => {
   const box = node.getBoundingClientRect();
   const middle = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
   const places = [[box.left + 6, box.top + 6], [box.right - 6, box.bottom - 6], middle];
-  return places.every(([x, y]) => node.contains(document.elementFromPoint(x, y)));
+  node.style.pointerEvents = "auto"; // it may let clicks through
+  const uncovered = places.every(([x, y]) => node.contains(document.elementFromPoint(x, y)));
+  node.style.pointerEvents = "";
+  return uncovered;
 }"""
 """Whether nothing lies over an element, and all of it is in the window."""
+
+OVER_IMAGE = """async node => {
+  const { view } = await import("./static/view.js");
+  const { state } = await import("./static/state.js");
+  const [box, canvas] = [node.getBoundingClientRect(), view.canvas.getBoundingClientRect()];
+  const left = canvas.left + view.offset.x / devicePixelRatio;
+  const top = canvas.top + view.offset.y / devicePixelRatio;
+  const right = left + (state.video.width * view.scale) / devicePixelRatio;
+  const bottom = top + (state.video.height * view.scale) / devicePixelRatio;
+  return box.left < right && box.right > left && box.top < bottom && box.bottom > top;
+}"""
+"""Whether an element lies over the frame as it is drawn."""
+
+LETS_THROUGH = """node => {
+  const { left, top, height } = node.firstElementChild.getBoundingClientRect();
+  return document.elementFromPoint(left + 4, top + height / 2).id === "canvas";
+}"""
+"""Whether a click on the text of a message is one on the image."""
+
+SAY = """text => import('./static/dom.js').then(({ make, notice }) =>
+  notice(text, 'bad', [make('button', { textContent: 'Undo' })]))"""
 
 
 def is_seen(page: Any, text: str) -> None:
@@ -47,6 +71,50 @@ def test_short_messages_are_seen(desk: Desk, count: int) -> None:
         desk.page.set_viewport_size({"width": width, "height": height})
         desk.page.keyboard.press("n")
         is_seen(desk.page, "Click on the new object")
+
+
+LONG = "frame 3 was changed by Ann meanwhile; look, and do it again."
+
+
+@pytest.mark.parametrize("width", [1360, 1000, 700])
+def test_messages_lie_beside_the_image(desk: Desk, width: int) -> None:
+    desk.open()
+    desk.page.set_viewport_size({"width": width, "height": 700})
+    notice = desk.page.locator(".notice")
+    for text in (LONG, "cannot be done"):
+        desk.page.evaluate(SAY, text)
+        is_seen(desk.page, text)
+        assert not notice.evaluate(OVER_IMAGE)
+        if width > 980:
+            for _ in range(2):  # away, and back
+                desk.page.keyboard.press("Shift+P")
+                is_seen(desk.page, text)
+                assert not notice.evaluate(OVER_IMAGE)
+        notice.get_by_role("button", name="Close").click()
+
+
+def test_a_click_on_a_message_over_an_enlarged_image_is_one_on_the_image(desk: Desk) -> None:
+    desk.open()
+    desk.page.keyboard.press("Shift+P")
+    for _ in range(6):
+        desk.page.keyboard.press("+")
+    desk.page.evaluate(SAY, f"{LONG} " * 8)
+    notice = desk.page.locator(".notice")
+    becomes(notice, OVER_IMAGE)
+    assert notice.evaluate(LETS_THROUGH)
+    notice.get_by_role("button", name="Undo").click()
+
+
+def test_shift_clicks_select_no_text(one: Desk) -> None:
+    box = one.page.locator("#canvas").bounding_box()
+    for first in ("#here-text", "#tab-objects", "#hint", ".title"):
+        one.page.locator(first).click()
+        one.page.keyboard.down("Shift")
+        one.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        for other in ("#timeline", "#objects .number", "#here-text", "#canvas", ".legend"):
+            one.page.locator(other).first.click()
+        one.page.keyboard.up("Shift")
+        assert one.page.evaluate("getSelection().toString()") == "", first
 
 
 def test_messages_are_seen_while_a_dialog_is_open_and_after_it(desk: Desk) -> None:

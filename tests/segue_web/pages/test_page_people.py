@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,17 @@ from tests.segue_web.conftest import ServeHere
 from tests.segue_web.pages.page import Page, playwright
 
 pytestmark = needs_chromium
+
+MARKED = """(name) => {
+  const wanted = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const part = [1, 3, 5].map((i) => parseInt(wanted.slice(i, i + 2), 16));
+  const canvas = document.querySelector("#timeline");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  for (let i = 0; i < data.length; i += 4)
+    if (part.every((value, channel) => data[i + channel] === value)) return true;
+  return false;
+}"""
+"""Whether the timeline has a pixel of a colour of the page."""
 
 PEOPLE = '[data-command="people"]'
 
@@ -40,7 +52,18 @@ def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
     ben.key("Escape")
     ben.here("Object 1: corrected by Ann")
 
+    news = ann.page.locator(f"{PEOPLE} .badge")
+    playwright.expect(news).to_have_text("1")
+    playwright.expect(ann.page.get_by_role("button", name="People and comments: 1 new")).to_be_visible()
+    playwright.expect(ben.page.locator(f"{PEOPLE} .badge")).to_be_hidden()
+    assert ann.page.evaluate(MARKED, "--good"), "the comment is marked in the timeline"
+    ann.image("comment-marked")
     ann.page.locator("#remarks", has_text="1 open comment here").click()
+    playwright.expect(news).to_be_hidden()
+    newest = ann.page.locator(".done ul").last.locator("li")
+    playwright.expect(newest.first).to_contain_text("comment; Object 1; frame 0")
+    playwright.expect(newest.first).to_contain_text(re.compile(r"Ben, \d\d:\d\d"))
+    ann.image("people-news")
     ann.page.get_by_label("Resolved").check()
     playwright.expect(ann.page.locator(".comments .resolved")).to_contain_text("too thin")
     ann.key("Escape")

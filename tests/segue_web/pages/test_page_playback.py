@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.desk import Desk
-from tests.segue_web.pages.page import playwright
+from tests.segue_web.pages.page import becomes, playwright
 
 pytestmark = needs_chromium
 
@@ -26,6 +30,10 @@ PLAYED = """count => import("./static/state.js").then(({ state }) => new Promise
 }))"""
 """The next so many frames that are shown, and when, in milliseconds."""
 
+NEAR_SHOWN = """import("./static/frames.js").then(({ frameImages }) =>
+  !frameImages.isNear && Boolean(frameImages.shown))"""
+"""Whether a key frame is on the screen, and no further one is asked for."""
+
 
 @pytest.fixture
 def long(desk: Desk) -> Desk:
@@ -39,6 +47,89 @@ def played(desk: Desk, count: int) -> tuple[list[int], list[float]]:
     frames, times = desk.page.evaluate(PLAYED, count)
     desk.page.keyboard.press("Space")
     return frames, times
+
+
+FRAME = re.compile("/frame/")
+
+
+class HeldFrames:
+    """Requests for images, which are answered when the test wants it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.held: list[Any] = []
+        self._goes_on = False
+
+    def hold(self, route: Any) -> None:
+        number, _, query = route.request.url.rpartition("/")[2].partition(".jpg?")
+        self.asked.append(number + (" near" if "near" in query else ""))
+        if self._goes_on:
+            route.continue_()
+        else:
+            self.held.append(route)
+
+    def go_on(self) -> None:
+        self._goes_on = True
+        while self.held:
+            with suppress(playwright.Error):  # it was given up
+                self.held.pop().continue_()
+
+
+@pytest.fixture
+def frames(long: Desk) -> Iterator[HeldFrames]:
+    held = HeldFrames()
+    long.page.route(FRAME, held.hold)
+    yield held
+    held.go_on()
+    long.page.unroute(FRAME)
+
+
+def test_while_a_place_is_dragged_the_newest_one_counts(long: Desk, frames: HeldFrames) -> None:
+    box = long.page.locator("#timeline").bounding_box()
+    x = [box["x"] + 150 + place * (box["width"] - 170) / 39 for place in range(40)]
+    opened = len(long.asked("look"))
+    long.held = {"look"}
+    long.page.mouse.move(x[0], box["y"] + 28)
+    long.page.mouse.down()
+    for place in x[1:]:
+        long.page.mouse.move(place, box["y"] + 28)
+    long.settle()
+    frame = long.page.evaluate("import('./static/state.js').then(({ state }) => state.frame)")
+    near = [asked for asked in frames.asked if asked.endswith("near")]
+    assert len(near) == 1, "one key frame at a time"
+    assert len(long.asked("look")) == opened + 1, "and the masks of one place"
+    frames.go_on()
+    long.answer(long.next("look"))
+    assert long.next("look")["frames"] == [frame], "then those of the newest place"
+    becomes(long.page, NEAR_SHOWN)
+    assert [asked for asked in frames.asked if asked.endswith("near")][1:] == [f"{frame} near"]
+    long.page.mouse.up()
+
+
+def test_a_place_that_is_left_gives_up_its_images(long: Desk, frames: HeldFrames) -> None:
+    given_up: list[str] = []
+    long.page.on(
+        "requestfailed", lambda request: given_up.append(request.url.rpartition("/")[2].partition(".")[0])
+    )
+    for place in (20, 50, 90):
+        long.page.evaluate(f"import('./static/playback.js').then(({{ go }}) => go({place}))")
+        long.settle()
+    playwright.expect(long.page.locator("#frame")).to_have_value("90")
+    assert [int(index) for index in given_up] == [20, 21, 22, 50, 51, 52]
+    assert [int(index) for index in frames.asked[-3:]] == [90, 91, 92]
+    frames.go_on()
+    becomes(long.page, "import('./static/frames.js').then(({ frameImages }) => frameImages.bitmaps.has(92))")
+    playwright.expect(long.page.locator(".notice")).to_have_count(0)
+
+
+def test_going_back_loads_the_frames_before(long: Desk, frames: HeldFrames) -> None:
+    frames.go_on()
+    long.page.evaluate("import('./static/playback.js').then(({ go }) => go(100))")
+    becomes(long.page, "import('./static/frames.js').then(({ frameImages }) => frameImages.bitmaps.has(102))")
+    frames.asked.clear()
+    long.page.keyboard.press("ArrowLeft")
+    becomes(long.page, "import('./static/frames.js').then(({ frameImages }) => frameImages.bitmaps.has(97))")
+    assert frames.asked == ["99", "98", "97"]
 
 
 def test_slow_playback_shows_each_frame_for_longer(long: Desk) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from tests.segue_web.chromium import needs_chromium
-from tests.segue_web.pages.desk import Desk, progress
-from tests.segue_web.pages.page import playwright
+from tests.segue_web.pages.desk import HEIGHT, Desk, progress
+from tests.segue_web.pages.page import becomes, playwright
 
 pytestmark = needs_chromium
 
@@ -16,6 +17,10 @@ SHARE = """import("./static/view.js").then(({ view }) => import("./static/state.
   (state.video.width * state.video.height * (view.scale / devicePixelRatio) ** 2)
     / innerWidth / innerHeight))"""
 """The part of the window that the image has."""
+
+
+HEAD, ROW = 18, 20
+"""Heights of the ruler and of a row of the timeline, in pixels."""
 
 
 CUT = """() => {
@@ -26,6 +31,16 @@ CUT = """() => {
   for (const part of document.querySelectorAll("#tools, #here, #hint, .bar, .transport, .tabs, .legend")) {
     if (part.checkVisibility({ visibilityProperty: true }) && part.scrollWidth > part.clientWidth)
       cut.push(`${part.id || part.className}: ${part.scrollWidth} wide in ${part.clientWidth}`);
+  }
+  const texts = ".title span, .bar .text, .tabs button, #range, .transport .more";
+  for (const part of document.querySelectorAll(texts)) {
+    if (part.checkVisibility({ visibilityProperty: true }) && part.scrollWidth > part.clientWidth + 1)
+      cut.push(`${part.id || part.textContent}: ${part.scrollWidth} wide in ${part.clientWidth}`);
+  }
+  const controls = ".bar button, .transport button, .transport label, .transport select";
+  for (const part of document.querySelectorAll(controls)) {
+    const { right, left, width } = part.getBoundingClientRect();
+    if (width && (right > innerWidth || left < 0)) cut.push(`${part.title}: beyond the window`);
   }
   for (const part of document.querySelectorAll("#tools, #here")) {
     if (part.checkVisibility({ visibilityProperty: true }) && part.scrollHeight > part.clientHeight)
@@ -51,14 +66,13 @@ def size(desk: Desk, part: str) -> tuple[float, float]:
     return box["width"], box["height"]
 
 
-def test_with_folded_panels_the_image_has_half_of_the_window(one: Desk) -> None:
+def test_with_folded_panels_the_image_has_more_of_the_window(one: Desk) -> None:
     one.page.set_viewport_size({"width": 1366, "height": 768})
     one.settle()
     before = one.page.evaluate(SHARE)
     one.page.keyboard.press("Shift+H")
     one.settle()
-    assert before < 0.4
-    assert one.page.evaluate(SHARE) > 0.5
+    assert one.page.evaluate(SHARE) > before + 0.1
     playwright.expect(one.page.locator("#side")).to_be_hidden()
     playwright.expect(one.page.locator("#timeline")).to_be_hidden()
     assert {"sideFolded": True} in [message["values"] for message in one.asked("settings")]
@@ -69,6 +83,82 @@ def test_with_folded_panels_the_image_has_half_of_the_window(one: Desk) -> None:
     one.page.keyboard.press("Shift+L")
     one.settle()
     assert one.page.evaluate(SHARE) == pytest.approx(before, rel=0.02)
+
+
+@pytest.mark.parametrize("objects", [1, 3, 12])
+@pytest.mark.parametrize("window", [(1366, 768), (1920, 1080)])
+def test_the_film_has_half_of_the_window_by_default(
+    desk: Desk, window: tuple[int, int], objects: int
+) -> None:
+    desk.page.set_viewport_size({"width": window[0], "height": window[1]})
+    desk.objects = list(range(1, objects + 1))
+    desk.open()
+    assert desk.page.evaluate(SHARE) >= 0.5
+
+
+def test_the_timeline_is_as_high_as_its_rows_while_there_is_room(desk: Desk) -> None:
+    desk.open()
+    desk.page.set_viewport_size({"width": 1366, "height": 768})
+    box = desk.page.locator("#timeline-box")
+    heights = []
+    for number in (1, 2, 3, 12):
+        desk.change(0, *range(1, number + 1))
+        desk.here("Object 1: corrected by you")
+        desk.settle()
+        heights.append(size(desk, "#timeline-box")[1])
+        scrolls = box.evaluate("node => node.scrollHeight > node.clientHeight")
+        assert scrolls == (number == 12), number
+    assert heights[:3] == [HEAD + ROW, HEAD + 2 * ROW, HEAD + 3 * ROW]
+    assert heights[3] < HEAD + 5 * ROW
+    desk.page.set_viewport_size({"width": 1024, "height": 768})  # where the image needs less of the height
+    desk.settle()
+    assert not box.evaluate("node => node.scrollHeight > node.clientHeight")
+
+
+def test_a_new_row_moves_no_image_that_has_room(desk: Desk) -> None:
+    desk.page.set_viewport_size({"width": 1366, "height": 768})
+    desk.open()
+    places = []
+    for number in range(1, 6):
+        desk.change(0, *range(1, number + 1))
+        desk.here("Object 1: corrected by you")
+        desk.settle()
+        places.append(desk.at(10, 10))
+        box = desk.page.locator("#canvas").bounding_box()
+        assert desk.at(0, HEIGHT)[1] <= box["y"] + box["height"], "nor is one cut"
+    assert places[0] == places[1]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_is_around_the_film_is_neutral_grey(one: Desk, scheme: str) -> None:
+    one.page.emulate_media(color_scheme=scheme)
+    colour, image = (
+        one.page.locator("#view").evaluate("(node, name) => getComputedStyle(node)[name]", name)
+        for name in ("backgroundColor", "backgroundImage")
+    )
+    red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
+    assert red == green == blue
+    assert image == "none"
+    assert (red < 60) == (scheme == "dark")
+
+
+def test_names_in_the_timeline_carry_the_numbers_of_the_list(desk: Desk) -> None:
+    desk.objects = [3, 7]
+    desk.known = {3: {"name": "Koi"}, 7: {"name": "Leaf"}}
+    desk.open()
+    desk.page.evaluate(
+        """async () => {
+          const { fillText } = CanvasRenderingContext2D.prototype;
+          window.drawn = [];
+          CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+            drawn.push(text);
+            fillText.call(this, text, ...place);
+          };
+          (await import("./static/state.js")).state.changed();
+        }"""
+    )
+    becomes(desk.page, "window.drawn.includes('1 Koi') && window.drawn.includes('2 Leaf')")
+    assert desk.page.locator("#objects .number").all_inner_texts() == ["1", "2"]
 
 
 def test_edges_are_dragged_folded_and_moved_by_keys(one: Desk) -> None:
@@ -200,7 +290,9 @@ def test_a_message_goes_when_what_it_asks_for_is_done(one: Desk) -> None:
     playwright.expect(asks).to_have_count(0)
 
 
-@pytest.mark.parametrize("window", [(1366, 600), (1366, 768), (1920, 1080), (3840, 2160)])
+@pytest.mark.parametrize(
+    "window", [(1024, 768), (1280, 720), (1366, 600), (1366, 768), (1920, 1080), (3840, 2160)]
+)
 def test_nothing_is_cut_off_in_windows_of_all_sizes(one: Desk, window: tuple[int, int]) -> None:
     one.page.set_viewport_size({"width": window[0], "height": window[1]})
     one.settle()

@@ -111,3 +111,14 @@ def test_a_corner_of_a_mask_is_dragged(two: Desk) -> None:
     two.page.mouse.click(*two.at(250, 150))
     two.page.keyboard.press("Enter")
     assert len(asked(two, "stroke", "path")[0]) == 3, "elsewhere a new polygon begins"
+
+
+def test_a_line_of_the_scribble_is_sent_as_it_was_drawn(two: Desk) -> None:
+    two.page.keyboard.press("Shift+I")
+    two.page.mouse.move(*two.at(50, 50))
+    two.page.mouse.down()
+    two.page.mouse.move(*two.at(90, 60), steps=4)
+    two.page.mouse.up()
+    [path, number] = asked(two, "scribble", "path", "object")
+    assert [path[0], path[-1]] == [pytest.approx([50, 50], abs=1), pytest.approx([90, 60], abs=1)]
+    assert (len(path), number) == (5, 1)

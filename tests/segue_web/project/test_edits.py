@@ -57,7 +57,8 @@ class WanderingWorker:
         if prompts.box is not None:
             x0, y0, x1, y1 = map(int, prompts.box)
             plane[y0:y1, x0:x1] = 1
-        for value, points in ((1, prompts.points), (0, prompts.negative)):
+        strokes = [point for stroke in prompts.scribble for point in stroke]
+        for value, points in ((1, [*prompts.points, *strokes]), (0, prompts.negative)):
             for x, y in points:
                 cv2.circle(plane, (int(x), int(y)), 9, value, -1)
         found = plane > 0
@@ -96,8 +97,30 @@ class Desk:
     def box(self, x0: float, y0: float, x1: float, y1: float) -> None:
         asyncio.run(self.edits.click(**self.about(), box=(x0, y0, x1, y1)))
 
+    def scribble(self, path: list[tuple[float, float]]) -> None:
+        asyncio.run(self.edits.scribble(**self.about(), path=path))
+
     def stroke(self, path: list[tuple[float, float]], width: float | None, add: bool) -> None:
         self.edits.stroke(**self.about(), add=add, path=path, width=width)
+
+
+def test_a_scribble_makes_a_mask_and_then_corrects_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.scribble([(10, 10), (20, 10), (900, 10)])
+    assert desk.plane[10, 12], "the answer of the prompter to the stroke"
+    assert desk.plane[10, SIZE[1] - 1], "what is drawn beyond the frame counts at its border"
+    before = desk.plane
+    desk.scribble([(30, 30), (40, 30), (50, 30)])
+    assert desk.worker.corrected == [(3, 3)]
+    assert (desk.plane & ~before)[30, 40]
+    assert not (before & ~desk.plane).any()
+    desk.stroke([(30, 30)], 4, False)
+    desk.click(10, 20, True)
+    assert not desk.plane[30, 30], "what was erased stays erased"
+    assert desk.plane[30, 40], "and a click leaves what strokes have made"
+    desk.project.undo()
+    desk.project.undo()
+    assert desk.plane[30, 30]
 
 
 PLACE = st.tuples(st.integers(2, SIZE[1] - 3), st.integers(2, SIZE[0] - 3))

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 
 from segue.errors import PromptError, SegueError, SinkError, SourceError
 from segue.labels.labels import held_at
-from segue.labels.schema import schema_of
+from segue.labels.schema import LabelSchema, schema_of
 from segue_web.project.colours import colour_of
 from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
 from segue_web.project.store import Store, acting
@@ -455,21 +454,36 @@ def test_a_review_is_undone_and_ends_with_a_new_mask(project: Project) -> None:
     project.close()
 
 
-def test_a_project_of_an_earlier_segue_gets_the_columns_that_it_lacks(project: Project) -> None:
-    number = new(project)
-    give(project, 3, number, plane(2))
-    project.close()
-    with sqlite3.connect(project.folder / "project.db") as database:
-        database.execute("DROP TABLE label_schema")
-        database.execute("ALTER TABLE objects DROP COLUMN frame_attributes")
-        database.execute("ALTER TABLE marks DROP COLUMN reviewed")
-    database.close()
-    again = Project(project.folder, VIDEO, SIZE)
-    with again.change("review"):
-        assert again.set_reviewed(number, [3], True) == 1
-    assert again.marks(3)[number] == FrameAnnotation("given", 1.0, 80, True)
-    assert again.objects()[0]["frame_attributes"] == {}
-    again.close()
+def test_the_newest_changes_name_objects_frames_and_time(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segue_web.project.store.time", lambda: 1_790_000_000.5)
+    one, two = new(project), new(project)
+    give(project, 3, one, plane(2))
+    with project.change("tracking"):
+        for frame in range(4, 8):
+            project.put(frame, {number: (plane(2), FrameAnnotation("tracked")) for number in (one, two)})
+    with project.change("comment"):
+        project.add_comment("too large", two, 5)
+    with project.change("label schema"):
+        project.set_schema(LabelSchema().with_classes(["koi"]))
+    with project.change("removal of an object"):
+        project.remove_object(one)
+
+    def told() -> list[tuple[str, list[str], tuple[int, int] | None]]:
+        assert {row["time"] for row in project.changes()} == {1_790_000_000.5}
+        return [(row["label"], row["objects"], row["frames"]) for row in project.changes()][:5]
+
+    assert told() == [
+        ("removal of an object", ["Object 1"], (3, 7)),
+        ("label schema", [], None),
+        ("comment", ["Object 2"], (5, 5)),
+        ("tracking", ["Object 1", "Object 2"], (4, 7)),
+        ("click", ["Object 1"], (3, 3)),
+    ]
+    project.undo()
+    assert told()[0] == ("removal of an object", ["Object 1"], (3, 7))
+    assert project.changes()[0]["undone"]
 
 
 def test_every_change_stands_with_its_person(project: Project) -> None:
@@ -524,20 +538,6 @@ def test_comments_are_resolved_undone_and_follow_their_object(project: Project) 
     assert [row["text"] for row in project.comments()] == ["too large", "is this a dog?", "blurred"]
     with pytest.raises(ConflictError, match="gone"), project.change("resolved comment"):
         project.resolve_comment(77, True)
-
-
-def test_a_project_of_an_earlier_segue_knows_no_people(project: Project) -> None:
-    give(project, 3, new(project), plane(2))
-    project.close()
-    with closing(sqlite3.connect(project.folder / "project.db")) as database:
-        for table, column in (("marks", "user"), ("marks", "reviewer"), ("history", "user")):
-            database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        database.execute("DROP TABLE comments")
-    assert Store.people_of(project.folder) == []
-    project = Project(project.folder, VIDEO, SIZE)
-    assert project.people() == []
-    assert project.undo() is not None
-    assert project.comments() == []
 
 
 def test_a_correction_keeps_the_mask_that_each_side_agrees_with_until_that_is_tracked(

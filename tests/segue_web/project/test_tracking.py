@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,8 +24,12 @@ from segue_web.project.memory import FILE, TrackingMemory
 from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.project.tracking import (
     ConditioningProgress,
-    conditioning_frames,
+    Direction,
+    InterruptedTracking,
+    TrackingPlan,
+    begun,
     corrected_frames,
+    interrupted,
     planned,
     previous_masks,
     resumed,
@@ -103,8 +106,8 @@ def test_tracks_on_the_page_count_what_the_prompter_doubts(
                 number = number if index else project.add_object()
                 mark = FrameAnnotation("given", 0.4 if number == 1 else 1.0)  # the second is drawn by hand
                 project.put(index, {number: (masks[index] == number, mark)})
-    spec = {"objects": [1, 2], "start": 0, "stop": 3}
-    [doubted] = corrected_frames(project, spec)
+    plan = TrackingPlan("forward", 0, 3, 0, 3, (1, 2), 3)
+    [doubted] = corrected_frames(project, plan)
     project.close()
     drawn = {i: ConditioningFrame(given.mask, given.known) for i, given in doubted.items()}
 
@@ -238,11 +241,10 @@ def test_a_tracking_carries_the_corrections_on_its_way(
         with project.change("tracking"):
             project.put(index, {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))})
             project.note_tracked(index, [number])
-    spec = planned(project, video, "forward", 0)
-    assert conditioning_frames(project, spec)[0][0].changed is None, (
+    assert begun_now(project, video, "forward", 0)[1][0][0].changed is None, (
         "nothing was corrected since it was tracked"
     )
-    assert previous_masks(project, spec) == {}
+    assert previous_masks(project, begun_now(project, video, "forward", 0)[0]) == {}
     better = (masks[3] == 1) | (masks[3] == 2)
     with project.change("click"):
         project.put(3, {number: (better, FrameAnnotation("given"))})
@@ -250,27 +252,60 @@ def test_a_tracking_carries_the_corrections_on_its_way(
     with project.change("review"):
         project.set_reviewed(number, [5], True)
     for direction, index in (("forward", 4), ("back", 2)):
-        spec = json.loads(json.dumps(planned(project, video, direction, 3)))
-        (layer,) = conditioning_frames(project, spec)
+        plan, (layer,) = begun_now(project, video, direction, 3)
         assert sorted(layer) == [0, 3, 5], "what a person reviewed is memory, too"
         changed = layer[3].changed
         assert changed is not None
         np.testing.assert_array_equal(changed, better != (masks[3] == 1))
-        assert sorted(previous_masks(project, spec)) == [1, 2, 4, 5, 6]
+        assert sorted(previous_masks(project, plan)) == [1, 2, 4, 5, 6]
         with project.change("tracking"):
             project.put(index, {number: (masks[index] == 1, FrameAnnotation("tracked", 0.5))})
             project.note_tracked(index, [number])
-        again = resumed_of(project, spec, index)
-        assert conditioning_frames(project, again)[0][3].changed is not None, "resumed, it carries the same"
-        assert again["run"] == spec["run"]
-    spec = planned(project, video, "forward", 3)
-    assert conditioning_frames(project, spec)[0][3].changed is None
+        project.note("tracking", InterruptedTracking(plan, index, 1).as_json())
+        again, (layer,) = begun(project, resumed(project))
+        assert layer[3].changed is not None, "resumed, it carries the same"
+        assert again.run == plan.run
+    assert begun_now(project, video, "forward", 3)[1][0][3].changed is None
     project.close()
 
 
-def resumed_of(project: Project, spec: dict[str, Any], index: int) -> dict[str, Any]:
-    project.note("tracking", spec | {"start": index, "done": 1})
-    return resumed(project)
+def begun_now(
+    project: Project, video: Video, direction: Direction, frame: int
+) -> tuple[TrackingPlan, list[dict[int, ConditioningFrame]]]:
+    plan = planned(project, video, direction, frame)
+    return begun(project, InterruptedTracking(plan, plan.begin))
+
+
+def test_a_plan_stays_as_it_is_and_is_noted_with_its_progress(
+    made: tuple[Video, np.ndarray], tmp_path: Path
+) -> None:
+    video, masks = made
+    project = Project(tmp_path / "p", video.describe(), video.size)
+    with project.change("click"):
+        project.put(0, {project.add_object(): (masks[0] == 1, FrameAnnotation("given"))})
+    before = planned(project, video, "forward", 0)
+    plan, _ = begun(project, InterruptedTracking(before, before.begin))
+    assert (before.run, before.shown, before.earlier) == ("", "", None), "another plan has begun"
+    assert plan.run
+    with pytest.raises(FrozenInstanceError):
+        plan.stop = 2  # type: ignore[misc]
+    project.note("tracking", InterruptedTracking(plan, 2, 2).as_json())
+    assert interrupted(project) == InterruptedTracking(plan, 2, 2)
+    assert resumed(project) == InterruptedTracking(replace(plan, total=4), 2)
+
+
+def test_an_interrupted_tracking_that_an_older_segue_noted_goes_on(
+    made: tuple[Video, np.ndarray], tmp_path: Path
+) -> None:
+    video, masks = made
+    project = Project(tmp_path / "p", video.describe(), video.size)
+    with project.change("click"):
+        project.put(0, {project.add_object(): (masks[0] == 1, FrameAnnotation("given"))})
+    noted = {"direction": "forward", "start": 2, "stop": 6, "objects": [1], "first": 0, "last": 6}
+    project.note("tracking", noted | {"done": 2, "total": 6})
+    plan, layers = begun(project, resumed(project))
+    assert (plan.begin, plan.stop, plan.total, plan.objects, plan.user) == (2, 6, 4, (1,), "")
+    assert [sorted(layer) for layer in layers] == [[0, 2]]
 
 
 def test_the_memory_of_another_tracking_or_of_frames_that_are_not_saved_does_not_count(
@@ -298,24 +333,20 @@ def test_corrections_after_an_interruption_begin_another_tracking(
     project = Project(tmp_path / "p", video.describe(), video.size)
     with project.change("click"):
         project.put(0, {project.add_object(): (masks[0] == 1, FrameAnnotation("given"))})
-    spec = planned(project, video, "forward", 0)
-    conditioning_frames(project, spec)
-    run = spec["run"]
+    plan, _ = begun_now(project, video, "forward", 0)
     with project.change("tracking"):
         project.put(1, {1: (masks[1] == 1, FrameAnnotation("tracked"))})
         project.put(2, {1: (masks[2] == 1, FrameAnnotation("tracked"))})
-    project.note("tracking", spec | {"start": 2, "done": 2})
+    project.note("tracking", InterruptedTracking(plan, 2, 2).as_json())
 
-    again = resumed(project)
-    layers = conditioning_frames(project, again)
-    assert (again["run"], again["begin"], again["start"]) == (run, 0, 2)
+    again, layers = begun(project, resumed(project))
+    assert (again.run, again.begin, resumed(project).start) == (plan.run, 0, 2)
     assert [sorted(layer) for layer in layers] == [[0]]
 
     with project.change("click"):
         project.put(1, {1: (masks[1] == 2, FrameAnnotation("given"))})
-    changed = resumed(project)
-    layers = conditioning_frames(project, changed)
-    assert changed["run"] != run
-    assert (changed["begin"], changed["start"]) == (2, 2)
+    changed, layers = begun(project, resumed(project))
+    assert changed.run != plan.run
+    assert changed.begin == 2
     assert [sorted(layer) for layer in layers] == [[0, 1, 2]]
     project.close()

@@ -3,7 +3,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { contribution, isOwn, openHere, ordered, placeOf, whose } from "../../../src/segue_web/static/people.js";
+import {
+  changeText,
+  contribution,
+  isOwn,
+  openHere,
+  ordered,
+  placeOf,
+  remarksOn,
+  unread,
+  whenText,
+  whose,
+} from "../../../src/segue_web/static/people.js";
 
 const remark = (id, object, frame, resolved = "") => ({ id, object, frame, text: "", user: "Ann", resolved });
 
@@ -41,5 +52,45 @@ test("a comment names its place", () => {
   assert.deepEqual(
     [remark(1, 2, 5), remark(1, 9, null), remark(1, null, 5)].map((one) => placeOf(one, objects)),
     ["Koi, frame 5", "Object 9", "frame 5"],
+  );
+});
+
+test("a change names objects and frames", () => {
+  const change = { label: "tracking", user: "Ann", undone: false, time: null, objects: ["Koi"], frames: [4, 9] };
+  assert.equal(changeText(change), "tracking; Koi; frames 4 to 9");
+  assert.equal(
+    changeText({ ...change, undone: true, objects: ["A", "B", "C", "D"], frames: [3, 3] }),
+    "tracking (undone); A, B, 2 more; frame 3",
+  );
+  assert.equal(changeText({ ...change, objects: ["A", "B", "C"], frames: null }), "tracking; A, B, C");
+  assert.equal(changeText({ ...change, label: "label schema", objects: [], frames: null }), "label schema");
+});
+
+test("the time of a change has its date where that is another day", () => {
+  const now = new Date(2026, 10, 30, 18, 0);
+  assert.equal(whenText(new Date(2026, 10, 30, 9, 5).getTime() / 1000, now), "09:05");
+  assert.equal(whenText(new Date(2026, 10, 28, 23, 59).getTime() / 1000, now), "Nov 28, 23:59");
+  assert.equal(whenText(null, now), "");
+});
+
+test("open comments of others are new until they were shown", () => {
+  const remarks = [remark(1, 2, 5), remark(2, 2, 5), remark(3, 2, 5, "Ben"), { ...remark(4, 2, 5), user: "Ben" }];
+  assert.deepEqual(
+    unread(remarks, 1, "Ben", false).map(({ id }) => id),
+    [2],
+  );
+});
+
+test("the timeline marks open comments in the row of their object, and those on frames above all rows", () => {
+  const remarks = [
+    remark(1, 2, 5),
+    remark(2, 2, null),
+    remark(3, null, 7),
+    remark(4, null, null),
+    remark(5, 2, 5, "B"),
+  ];
+  assert.deepEqual(
+    [2, null, 9].map((object) => remarksOn(remarks, object).map(({ id }) => id)),
+    [[1, 2], [3], []],
   );
 });

@@ -26,7 +26,7 @@ from segue.errors import SegueError
 from segue_web.access.encryption import certificate
 from segue_web.server.address import listening
 from segue_web.server.kit import SentFile, for_programs, quiet_server
-from segue_web.server.server import make_app
+from segue_web.server.server import FRAMES_AT_ONCE, make_app
 from segue_web.server.slow_clients import PatientProtocol
 from segue_web.services.label_studio import make_app as make_service
 from segue_web.services.media import Media
@@ -103,6 +103,52 @@ def page(serve: Serve, tmp_path: Path) -> Server:
     backend._requests = {}
     backend.open = backend.close = lambda: None  # type: ignore[method-assign]
     return serve(make_app(backend, "secret"))
+
+
+def test_frames_that_nobody_waits_for_any_more_are_not_decoded(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    arrived, at_work, go_on = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+
+    class Slow(Video):
+        def jpeg(self, index: int, *, near: bool = False) -> bytes:
+            decoded.append(index)
+            at_work.release()
+            go_on.wait(60)
+            return b"image"
+
+    video = Slow(write_video(tmp_path / "video.mp4", numbered(12)))
+    backend = ViewBackend.__new__(ViewBackend)
+    backend.video, backend._requests, backend.send = video, {}, lambda _: None
+    backend.open = backend.close = lambda: None  # type: ignore[method-assign]
+
+    def shown(_: int | None) -> Video:
+        arrived.release()
+        return video
+
+    backend.shown = shown  # type: ignore[method-assign]
+    server = serve(make_app(backend, "secret"))
+
+    def asks(stack: ExitStack, index: int) -> socket.socket:
+        connection = stack.enter_context(server.client())
+        request = f"GET /secret/frame/{index}.jpg HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n"
+        connection.sendall(request.encode())
+        assert arrived.acquire(timeout=60)
+        return connection
+
+    with ExitStack() as stack:
+        first = [asks(stack, index) for index in range(FRAMES_AT_ONCE)]
+        for _ in first:
+            assert at_work.acquire(timeout=60)
+        with ExitStack() as left:
+            for index in range(3, 9):
+                asks(left, index)
+        last = asks(stack, 11)
+        go_on.set()
+        for connection in (*first, last):
+            assert connection.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+    assert decoded == [*range(FRAMES_AT_ONCE), 11]
 
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

@@ -22,11 +22,11 @@ def foggy(share: float, noise: float = 0.0, seed: int = 0) -> Bytes:
 
 
 def test_a_clear_image_stays_as_it_is() -> None:
-    assert np.array_equal(contrast_gain(Scene.of(CLEAR, 1)).act(CLEAR), CLEAR)
+    assert np.array_equal(contrast_gain(Scene.of(CLEAR, 1), CLEAR).act(CLEAR), CLEAR)
 
 
 def test_fog_is_seen_through() -> None:
-    gain = contrast_gain(Scene.of(foggy(0.25), 1))
+    gain = contrast_gain(Scene.of(foggy(0.25), 1), foggy(0.25))
     assert 2 < gain.gain <= MAX_GAIN
     shown = gain.act(foggy(0.25))
     assert np.ptp(shown) > 2 * np.ptp(foggy(0.25))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,15 +31,22 @@ class HomeAssistant:
         notifier: sends to a broker.
         name: of the camera, for people.
         zones: what is watched; lines have no state.
+        concerns: says which events are meant.
 
     Raises:
         SinkError: messages do not go to a broker.
     """
 
-    def __init__(self, notifier: Notifier, name: str, zones: Sequence[Zone]) -> None:
+    def __init__(
+        self,
+        notifier: Notifier,
+        name: str,
+        zones: Sequence[Zone],
+        concerns: Callable[[Event], bool] = lambda _: True,
+    ) -> None:
         if notifier.topic is None:
             raise SinkError("home assistant: its messages go by MQTT; give --notify mqtt://HOST/TOPIC")
-        self._notifier, self._topic, self._name = notifier, notifier.topic, name
+        self._notifier, self._topic, self._name, self._concerns = notifier, notifier.topic, name, concerns
         self._inside: dict[str, set[int]] = {}
         self.change(zones)
         self._announce("camera", "last_event", "Last event", {"topic": f"{self._topic}/image"})
@@ -59,6 +66,8 @@ class HomeAssistant:
 
     def see(self, event: Event, images: Path | None) -> None:
         """Take an event, whose image is in a folder."""
+        if not self._concerns(event):
+            return
         inside = self._inside.get(event.zone)
         if inside is not None and event.event == "zone-enter":
             inside.add(event.object)

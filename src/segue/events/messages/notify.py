@@ -10,7 +10,6 @@ import threading
 import time
 import urllib.request
 import warnings
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http.client import HTTPException
@@ -20,7 +19,7 @@ from urllib.error import HTTPError
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from segue.errors import SinkError
-from segue.events.messages.queue import Message, MessageQueue
+from segue.events.messages.outbox import RETRY_SECONDS, Message, Outbox
 from segue.events.messages.receiver import Receiver, RefusedError
 from segue.events.messages.services import ServiceReceiver
 from segue.utils.extras import install_command
@@ -41,9 +40,6 @@ With :data:`GOODBYE` it ends within five, and `docker stop` does not kill it."""
 FILE_SECONDS = 60.0
 """Seconds that the end of a run over a file waits for messages."""
 
-MAX_UNSAVED = 1000
-"""Messages that wait in memory while their file takes none."""
-
 QUIET = 60.0
 """Seconds in which the same thing is not warned of again, though it was well in between."""
 
@@ -60,11 +56,6 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 """Usual ports of brokers."""
 
 ONLINE, OFFLINE = b"online", b"offline"
-
-_LEFT: dict[Path, list[Message]] = {}
-"""Messages by the file that had no room for them; the next run with that file in this process sends them."""
-
-_LEFT_LOCK = threading.Lock()
 
 
 class NotifyWarning(UserWarning):
@@ -99,16 +90,18 @@ class Notifier:
         self._patience = patience or Reconnect()
         self._receiver = _receiver(address, self._patience, images)
         self._public_address = public_address(address)
-        self._queue = MessageQueue(queue)
-        self._path = None if queue is None else queue.resolve()
-        self._total, self._delivered = len(self._queue), 0
-        self._failures = self._refusals = self._file_failures = 0  # in a row
+        try:
+            self._outbox = Outbox.open(queue)
+        except SinkError:
+            self._receiver.close()
+            raise
+        self._delivered = 0
+        self._failures = self._refusals = 0  # in a row
         self._refused_until = 0.0  # refused messages are not tried before
         self._warned: dict[str, float] = {}  # of what, and when
         self._well: set[str] = set()  # what was well again since
-        self._unsaved: deque[Message] = deque()  # those that the file had no room for
-        self._arrived: set[str] = set()  # ids of those that the file could not forget
-        self._keep, self._gave_up = True, False
+        self._num_lost = self._outbox.lost  # of which was warned
+        self._keep = True
         self._ends: float | None = None  # when the run ends without what has not arrived
         self._changed = threading.Condition()
         self._thread = context_thread(self._work, "segue-notify")
@@ -117,12 +110,22 @@ class Notifier:
     @property
     def total(self) -> int:
         """Messages so far, with those of an earlier run."""
-        return self._total
+        return self._delivered + self.undelivered
 
     @property
     def undelivered(self) -> int:
         """Messages that have not arrived yet, or are lost."""
-        return self._total - self._delivered
+        return len(self._outbox) + self._outbox.lost
+
+    @property
+    def num_unsaved(self) -> int:
+        """Messages that wait in memory alone, as their file takes none."""
+        return self._outbox.num_unsaved
+
+    @property
+    def problem(self) -> str:
+        """Why messages cannot wait in their file; empty where they can."""
+        return self._outbox.problem
 
     def send(self, values: Mapping[str, Any]) -> None:
         """Send values, soon.
@@ -131,16 +134,8 @@ class Notifier:
             values: the message, as JSON values.
         """
         id = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
+        self._outbox.put(id, json.dumps({"id": id, **values}).encode())
         with self._changed:
-            self._total += 1
-            self._unsaved.append(Message(id, json.dumps({"id": id, **values}).encode()))
-            try:
-                self._update_file()
-            except SinkError as error:  # its event is in the table
-                self._warn_repeated("file", f"{error}; it is tried again")
-            if len(self._unsaved) > MAX_UNSAVED:
-                self._unsaved.popleft()
-                self._warn_repeated("lost", "too many messages wait; the oldest ones are lost")
             self._changed.notify_all()
 
     def announce(self, online: bool) -> None:
@@ -175,7 +170,7 @@ class Notifier:
 
     def stop(self) -> None:
         """Send nothing more; what waits in a file stays there for the next run."""
-        self._end_by(time.monotonic())
+        self.end_by(time.monotonic())
 
     def close(
         self,
@@ -194,15 +189,20 @@ class Notifier:
         Returns:
             The number of messages that have not arrived.
         """
-        self._keep = keep
-        self._end_by(time.monotonic() + limit)
+        self.end_by(time.monotonic() + limit, keep=keep)
         while self._thread.is_alive() and (self._ends or 0.0) + GOODBYE > time.monotonic():
             report(self._delivered)
             self._thread.join(0.1)
-        self._gave_up = self._thread.is_alive()
         return self.undelivered
 
-    def _end_by(self, moment: float) -> None:
+    def end_by(self, moment: float, *, keep: bool = True) -> None:
+        """End at a moment, or as soon as all has arrived, without waiting for it; see :meth:`close`.
+
+        Args:
+            moment: seconds of ``time.monotonic()``.
+            keep: leave what has not arrived in its file for the next run.
+        """
+        self._keep = keep
         with self._changed:
             self._ends, self._failures, self._refused_until = moment, 0, 0.0
             self._changed.notify_all()
@@ -218,12 +218,7 @@ class Notifier:
                 self._try(message)
         finally:
             self._receiver.close()
-            with self._changed, suppress(SinkError):  # it was said
-                self._update_file()
-            if self._keep and self._path is not None and self._unsaved:
-                with _LEFT_LOCK:
-                    _LEFT.setdefault(self._path, []).extend(self._unsaved)
-            self._queue.close(keep=self._keep, shared=self._gave_up)
+            self._outbox.close(keep=self._keep)
 
     def _next(self) -> Message | None:
         """The message whose turn it is, as soon as there is one; None at the end."""
@@ -241,37 +236,23 @@ class Notifier:
 
     def _first(self) -> tuple[Message | None, float | None]:
         """The message whose turn it is, or None and the time to look again, or None and None."""
-        try:
-            self._update_file()
-            message = self._queue.first()
-        except SinkError as error:
-            self._file_failures += 1
-            self._warn_repeated("file", f"{error}; it is tried again")
-            if self._unsaved:
-                return self._unsaved[0], None
-            return None, time.monotonic() + self._patience.delay(self._file_failures)
-        self._file_failures = 0
-        self._well.add("file")
+        message = self._outbox.first()
+        self._warn_of_outbox()
+        if message is None and self._outbox.problem and (self._outbox or self._ends is None):
+            return None, time.monotonic() + RETRY_SECONDS
         if message is not None and message.refused and time.monotonic() < self._refused_until:
             return None, self._refused_until
         return message, None
 
-    def _update_file(self) -> None:
-        """Have the file take what was sent, also by runs before, and forget what has arrived."""
-        if self._path in _LEFT and self._left > 0:
-            with _LEFT_LOCK:
-                left = _LEFT.pop(self._path, [])
-            self._total += len(left)
-            self._unsaved.extendleft(reversed(left))
-        for id in [*self._arrived]:
-            self._queue.remove(id)
-            self._arrived.discard(id)
-        while self._unsaved:
-            lost_before_update = self._queue.lost
-            self._total -= not self._queue.put(self._unsaved[0])
-            self._unsaved.popleft()
-            if self._queue.lost > lost_before_update:
-                self._warn_repeated("lost", "too many messages wait; the oldest ones are lost")
+    def _warn_of_outbox(self) -> None:
+        """Say that messages have no room on the disk, or are lost."""
+        if self._outbox.problem:
+            self._warn_repeated("file", f"{self._outbox.problem}; they are sent from memory")
+        else:
+            self._well.add("file")
+        if self._outbox.lost > self._num_lost:
+            self._num_lost = self._outbox.lost
+            self._warn_repeated("lost", "too many messages wait; the oldest ones are lost")
 
     def _try(self, message: Message) -> None:
         timeout = min(MAX_RETRY_SECONDS, self._patience.timeout * 2.0 ** min(self._failures, 10))
@@ -281,20 +262,14 @@ class Notifier:
             self._refusals += 1
             self._refused_until = time.monotonic() + self._patience.delay(self._refusals)
             self._warn_repeated("refused", f"not notified of an event ({error}); it is tried again")
-            try:
-                self._queue.postpone(message.id)
-            except SinkError:
-                self._unsaved.rotate(-1)
-                self._pause(self._patience.delay(self._refusals))
+            self._outbox.postpone(message)
         except (OSError, ValueError, HTTPException) as error:
             self._failures += 1
             reason = str(getattr(error, "reason", None) or error or type(error).__name__)
             self._warn_repeated("receiver", f"not notified of an event ({reason}); it is tried again")
             self._pause(self._patience.delay(self._failures))
         else:
-            with self._changed:
-                self._arrived.add(message.id)
-                self._unsaved = deque(each for each in self._unsaved if each.id != message.id)
+            self._outbox.remove(message)
             self._delivered += 1
             self._failures = 0
             self._well.add("receiver")

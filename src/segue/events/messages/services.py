@@ -9,6 +9,7 @@ from typing import Any
 
 from segue.errors import SinkError
 from segue.events.messages.receiver import Receiver
+from segue.events.rules import UNKNOWN
 from segue.utils.extras import install_command
 from segue.video.sources.addresses import APPRISE, public_address
 
@@ -80,7 +81,8 @@ def words_of(event: Mapping[str, Any]) -> str:
     Returns:
         Such as ``person 3 is in door, 2026-11-29 10:05:18``.
     """
-    who = f"{event.get('label') or 'object'} {event.get('object')}" if event.get("object") else "the camera"
+    label = event.get("label") if event.get("label") != UNKNOWN else None
+    who = f"{label or 'object'} {event.get('object')}" if event.get("object") else "the camera"
     kind = str(event.get("event"))
     what = _WORDS.get(kind, kind).format(zone=event.get("zone") or "a zone")
     at = str(event.get("at") or "").partition(".")[0].replace("T", " ")

@@ -196,7 +196,7 @@ class ComponentTracker(Checkpointable):
         owners |= {free[column]: lost[row] for row, column in assign(nearness, nearness > 0).items()}
 
     def _move(self, track: _Track, box: Box, time: float, *, steady: bool, shared: bool) -> None:
-        """An object is seen in a box, now; a shared one is only known to be there."""
+        """Move an object to the box in which it is seen, or where it is expected if it shares the box."""
         if shared:
             x0, y0, x1, y1 = (np.array(track.box) + np.tile(track.speed, 2)).tolist()
             box = x0, y0, x1, y1

@@ -20,8 +20,8 @@ from segue.sessions.foreground.background.video_scenes import LearntBackground, 
 from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
 from segue.sessions.foreground.session import ForegroundSession
 from segue.sessions.foreground.stage_list import checked
-from segue.sessions.foreground.stages.contrast import PLAIN, contrast_gain, in_usual_contrast
-from segue.sessions.session import Passes
+from segue.sessions.foreground.stages.contrast import PLAIN, contrast_gain, in_contrast
+from segue.sessions.session import SavedPasses
 from segue.state import Checkpointable, checkpointed
 from segue.types import Frame
 from segue.utils.arrays import Float32Array
@@ -44,7 +44,7 @@ class NullSegmenter(Segmenter):
         return np.zeros((1, *frame.image.shape[:2]), np.float32)
 
 
-class TwoPasses(Checkpointable, Passes):
+class TwoPasses(Checkpointable, SavedPasses):
     """The frames of a video for the second pass; the first one learns the background of each part of it.
 
     Args:
@@ -134,7 +134,7 @@ class TwoPasses(Checkpointable, Passes):
             self._session.step(frame)
 
     def finish(self) -> None:
-        """There are no more frames."""
+        """End the first pass; no frame follows."""
         with self.changing("the end of the first pass"):
             deque(self._session.finish(), maxlen=0)
             self._collected.finish()
@@ -147,8 +147,8 @@ class TwoPasses(Checkpointable, Passes):
     def _probability(self, sample: Sample, scene: Scene, past: Past) -> Float32Array:
         offsets = self._segmenter.offsets
         images = [sample.image, *(sample.context.get(offset, sample.image) for offset in offsets)]
-        gain = contrast_gain(scene) if "contrast" in self._stages else PLAIN
-        shown_scene = scene if gain == PLAIN else in_usual_contrast(scene)
+        gain = contrast_gain(scene, sample.image) if "contrast" in self._stages else PLAIN
+        shown_scene = scene if gain == PLAIN else in_contrast(scene, gain)
         frame, *context = (SegmenterInput(gain.act(image)) for image in images)
         frame.recurrence = partial(past.recurrence, sample.image)
         foreground: Float32Array = self._segmenter.step(

@@ -88,7 +88,7 @@ def with_past(
     masks = past_masks(rng, past, solids)
     planes = scene_planes(planar, masks, _SETTINGS.least)
     labels = without_evidence_unknown(current, window, planes, labels, visible)
-    tone = contrast_gain(Scene(planes))
+    tone = contrast_gain(Scene(planes), current)
     planes = tone.of_scene(Scene(planes)).planes
     return Sample(tone.act(window), with_recurrence(planes, current, past, masks), labels)
 

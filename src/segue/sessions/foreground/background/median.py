@@ -37,6 +37,10 @@ the scene, whatever the mask says: else what sways hides its place for ever, as 
 
 RECENT_FRAMES = 8  # recent frames that are needed to tell
 
+Gains = tuple[float, ...]  # of red, green and blue
+
+SAME_LIGHT: Gains = (1.0, 1.0, 1.0)
+
 _GROW = np.ones((5, 5), np.uint8)
 
 _LIKE = 30  # levels up to which a pixel looks like the background
@@ -94,6 +98,11 @@ def has_moved(scene: Image, image: Image) -> bool:
     return float(np.hypot(*CameraStep.between(scene, image).way(EXPLAINS))) > MOVED
 
 
+def scaled(light: Gains, gains: Sequence[float]) -> Gains:
+    """A light that has become brighter or darker by factors of red, green and blue."""
+    return tuple(one * other for one, other in zip(light, gains, strict=True))
+
+
 def in_colours(frame: Image, colours: Float32Array) -> Image:
     """A planar frame, (3, H, W), in other colours."""
     values = np.tensordot(colours[:, :3], frame.astype(np.float32), 1) + colours[:, 3, None, None]
@@ -118,8 +127,11 @@ class MaskedMedian(Background):
     _every: int = checkpointed()
     _frames: list[Image] = checkpointed(list)  # planar, (3, H, W)
     _hidden: list[BoolArray] = checkpointed(list)
+    _lights: list[Gains] = checkpointed(list, later=True)  # of now over those in which each was taken
     _since: int = checkpointed(0)
     scene: Scene | None = checkpointed(None)
+    _learnt: Scene | None = checkpointed(None, later=True)  # the scene in the light in which it was learnt
+    _gains: Gains = checkpointed(SAME_LIGHT, later=True)  # of now over that light
     view: int | None = checkpointed(None)
     _views: dict[int, _Past] = checkpointed(dict)
     state_types = (Scene, Look, _Past)
@@ -135,7 +147,7 @@ class MaskedMedian(Background):
 
     @property
     def past(self) -> Past:
-        missing = self._frames[len(self._halves) :]
+        missing = self._lit_frames(len(self._halves))
         self._halves += [halved(np.ascontiguousarray(frame.transpose(1, 2, 0))) for frame in missing]
         return replace(super().past, frames=self._halves)
 
@@ -143,7 +155,7 @@ class MaskedMedian(Background):
         views, left, light = self._views, None, None
         if self._frames:
             stride = -(-len(self._frames) // KEPT)
-            left = _Past(self._frames[::-stride][::-1], self._hidden[::-stride][::-1])
+            left = _Past(self._lit_frames()[::-stride][::-1], self._hidden[::-stride][::-1])
             if frames and self.image is not None and not has_moved(self.image, frames[-1]):
                 light = colours_between(self.image, frames[-1])
             if self.view is not None:
@@ -155,10 +167,12 @@ class MaskedMedian(Background):
         self.view, past = view, None if view is None else self._views.pop(view, None)
         if past is not None:
             self._frames, self._hidden = past.frames, past.hidden
+            self._lights = [SAME_LIGHT] * len(past.frames)
             self._learn()
         elif left is not None and light is not None:
             self._frames = [in_colours(frame, light) for frame in left.frames]
             self._hidden = [hidden.copy() for hidden in left.hidden]
+            self._lights = [SAME_LIGHT] * len(left.frames)
             self._learn()
         else:
             for frame in frames:
@@ -170,6 +184,7 @@ class MaskedMedian(Background):
         self.update(image)
         self._frames *= self._settings.least
         self._hidden *= self._settings.least
+        self._lights *= self._settings.least
 
     def update(self, frame: Image, foreground: npt.NDArray[np.generic] | None = None) -> None:
         """Take the next frame (H, W, 3), and where something was in front of the background, (H, W)."""
@@ -190,8 +205,10 @@ class MaskedMedian(Background):
         if self.scene is None:
             return
         self.recent.apply_gain(gains)
-        self._frames, self._halves = [in_other_light(frame, gains) for frame in self._frames], []
-        self.scene = self.scene.in_other_light(gains)
+        # From what was taken: rounded levels that are scaled again and again drift away.
+        self._lights, self._halves = [scaled(light, gains) for light in self._all_lights()], []
+        self._learnt, self._gains = self._learnt or self.scene, scaled(self._gains, gains)
+        self.scene = self._learnt.in_other_light(self._gains)
 
     def _reset_transient_state(self) -> None:
         self.restart()
@@ -203,16 +220,30 @@ class MaskedMedian(Background):
         if grown.any() and len(self.recent.frames) >= RECENT_FRAMES:
             grown &= ~self.recent.returns(frame, RETURNS, RETURN_SHARE)
         self._heal(planes, grown)
+        self._lights = [*self._all_lights(), SAME_LIGHT]
         self._frames.append(planes)
         self._hidden.append(grown)
         self._learn()
 
+    def _all_lights(self) -> list[Gains]:
+        """The light of each kept frame; a state of an earlier version has none."""
+        return self._lights or [SAME_LIGHT] * len(self._frames)
+
+    def _lit_frames(self, first: int = 0) -> list[Image]:
+        """The kept frames from one on in the light of now."""
+        lights = self._all_lights()[first:]
+        return [
+            frame if light == SAME_LIGHT else in_other_light(frame, light)
+            for frame, light in zip(self._frames[first:], lights, strict=True)
+        ]
+
     def _learn(self) -> None:
         """Make the scene of the kept frames."""
-        previous, scene = self.scene, Scene(scene_planes(self._frames, self._hidden, self._settings.least))
+        frames, previous = self._lit_frames(), self.scene
+        scene = Scene(scene_planes(frames, self._hidden, self._settings.least))
         if previous is not None and previous.look.is_like(scene.image):
             scene = Scene(scene.planes, previous.look)
-        self.scene = scene
+        self.scene, self._learnt, self._gains = scene, None, SAME_LIGHT
 
     def _heal(self, frame: Image, hidden: BoolArray) -> None:
         """Recompute the masks of kept frames where too few of them show the scene and the new one does."""
@@ -223,10 +254,11 @@ class MaskedMedian(Background):
         if not renewed.any():
             return
         now = frame[:, renewed].astype(np.int16)
-        for planes, mask in zip(self._frames, self._hidden, strict=True):
+        for planes, mask in zip(self._lit_frames(), self._hidden, strict=True):
             mask[renewed] = np.abs(planes[:, renewed] - now).max(axis=0) > _LIKE
 
     def _keep_only(self, which: slice) -> None:
         # Those of all, or none: sessions whose network looks at no past never make them.
         self._halves = self._halves[which] if len(self._halves) == len(self._frames) else []
+        self._lights = self._all_lights()[which]
         self._frames, self._hidden = self._frames[which], self._hidden[which]

@@ -81,7 +81,8 @@ class Scene:
 
     def in_other_light(self, gains: Sequence[float]) -> Scene:
         """The scene brighter or darker by factors of red, green and blue."""
-        return Scene(np.concatenate([in_other_light(self.planes[:18], gains), self.planes[18:]]))
+        scene = Scene(np.concatenate([in_other_light(self.planes[:18], gains), self.planes[18:]]))
+        return Scene(scene.planes, self.look) if self.look.is_like(scene.image) else scene
 
 
 def once_per_scene(compute: Callable[[Scene], Known]) -> Callable[[Scene], Known]:
@@ -126,7 +127,8 @@ def in_other_light(planes: UInt8Array, gains: Sequence[float]) -> UInt8Array:
     lit = np.empty_like(planes)
     for channel, gain in enumerate(gains):
         table = np.clip(np.rint(np.arange(256) * gain), 0, 255).astype(np.uint8)
-        lit[channel::3] = table[planes[channel::3]]
+        for place in range(channel, len(planes), 3):
+            cv2.LUT(planes[place], table, dst=lit[place])
     return lit
 
 

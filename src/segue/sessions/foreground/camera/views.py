@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from segue.models.geometry import reduced_to
-from segue.sessions.foreground.camera.changes import LONG_SIDE, difference, seen_share
+from segue.sessions.foreground.camera.changes import (
+    LONG_SIDE,
+    difference,
+    gains_between,
+    seen_share,
+    structure,
+)
 from segue.sessions.foreground.camera.registration import normalised, shift, to_reference
 from segue.sessions.foreground.camera.step import AROUND
 from segue.state import Checkpointable, checkpointed
@@ -25,6 +31,8 @@ GONE, HIDDEN = 0.4, 0.05
 colours, is no view with an object before it: the camera, the lens or the light is another one."""
 
 SHAKEN = 0.05  # parts of the longer side by which a camera that was at rest may be shaken
+FASTEST = 0.08  # part by which the light becomes another one from frame to frame, at most, to be followed
+
 LIT = 0.1  # share of the pixels whose colours another light, one gain for each, may leave unexplained
 
 
@@ -48,6 +56,7 @@ class Views(Checkpointable):
     current: int | None = checkpointed(None)
     _known: dict[int, _View] = checkpointed(dict)  # by number, the last one seen last
     _count: int = checkpointed(0)
+    _light: tuple[float, ...] = checkpointed((1.0, 1.0, 1.0), later=True)  # over that of the median
     state_types = (_View,)
 
     @property
@@ -58,6 +67,7 @@ class Views(Checkpointable):
     def begin(self, small: Image) -> None:
         """Remember a new view. ``small``: RGB (h, w, 3), uint8, reduced to ``VIEW_SIDE``."""
         self.current, self._count = self._count, self._count + 1
+        self._light = (1.0, 1.0, 1.0)
         tiny = reduced_to(small, LONG_SIDE)
         self._known[self.current] = _View(deque([tiny], maxlen=KEEP), tiny, small)
         while len(self._known) > MAX_VIEWS:
@@ -80,21 +90,31 @@ class Views(Checkpointable):
         best = max(likeness_of, key=lambda number: likeness_of[number], default=None)
         if best is None or likeness_of[best] < SAME:
             return False
-        self.current = best
+        self.current, self._light = best, (1.0, 1.0, 1.0)
         self._known[best] = self._known.pop(best)
         return True
 
     def is_gone(self, small: Image) -> bool:
-        """Whether nothing is left of the current view, nor of one from which a shaken camera has moved."""
+        """Whether nothing is left of the current view, nor of one from which a shaken camera has moved.
+
+        To be asked for each frame: the exposure of a camera, which follows what passes, is followed.
+        """
         view, image = self._view, reduced_to(small, LONG_SIDE)
-        median = view.median
+        median, lit = view.median, self._in_light_of(image)
         share, close = seen_share(image, median)
-        if share >= GONE or close >= HIDDEN:
+        if share >= GONE or max(close, seen_share(image, lit)[1]) >= HIDDEN:
             return False
         matrix = shift(normalised(view.newest, AROUND), normalised(small, AROUND))
         if np.abs(matrix[:, 2]).max() > SHAKEN * max(small.shape):
             return True
         return seen_share(reduced_to(to_reference(small, matrix, small), LONG_SIDE), median)[0] < DIFFERS
+
+    def _in_light_of(self, image: Image) -> Image:
+        """The median of the current view in the light of a reduced image, if that did not change at once."""
+        median, light = self._view.median, np.asarray(self._light)
+        gains = gains_between(image, median, ~structure(image, median)[1])
+        self._light = tuple(np.clip(gains, light * (1 - FASTEST), light * (1 + FASTEST)).tolist())
+        return np.asarray(np.clip(np.rint(median * np.asarray(self._light)), 0, 255), np.uint8)
 
     def differs(self, small: Image) -> bool:
         """Whether more than half of an image is not as in the current view, in any light."""

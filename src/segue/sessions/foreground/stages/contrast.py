@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -12,11 +13,12 @@ from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Scene, once_per_scene
 from segue.sessions.foreground.segmenters.base import SegmenterInput
 from segue.sessions.foreground.stages.base import Stage, WorkFrame
+from segue.types import Image
 
 SPREAD = 150.0  # levels between the darkest and the brightest parts of a scene of usual contrast
 ENDS = (2, 98)  # percentiles that are those parts
 MAX_GAIN = 6.0
-WORTH = 1.25  # smaller gains change nothing
+WORTH = 1.25  # smaller gains change nothing, and gains become smaller in steps of so much
 MIDDLE = 118.0  # level to which the middle of a scene is brought
 
 
@@ -55,26 +57,50 @@ class Contrast(Stage):
 
     def before_segment(self, frame: WorkFrame, background: Background) -> None:
         assert frame.scene is not None
-        gain = contrast_gain(frame.scene)
+        gain = contrast_gain(frame.scene, frame.image)
         if gain == PLAIN:
             return
-        frame.scene = in_usual_contrast(frame.scene)
+        frame.scene = in_contrast(frame.scene, gain)
         frame.input.image = gain.act(frame.image)
         if frame.pans:  # frames that were warped onto this one
             context = frame.context.items()
             frame.context = {offset: SegmenterInput(gain.act(each.image)) for offset, each in context}
 
 
-@once_per_scene
-def contrast_gain(scene: Scene) -> ContrastGain:
-    """The gain that gives a scene usual contrast; 1 if it has."""
-    grey = cv2.cvtColor(scene.image, cv2.COLOR_RGB2GRAY)
-    low, high = np.percentile(grey[::4, ::4], ENDS)
+def contrast_gain(scene: Scene, image: Image) -> ContrastGain:
+    """The gain that gives a scene, and an image of it with what stands before it, usual contrast.
+
+    In fog a car is as pale as the road. A plain road in clear air has little contrast, too, but a car on it
+    has all of it: there the gain is the geometric mean of that of the scene and that of the image.
+    """
+    (low, high), (darkest, brightest) = _ends_of_scene(scene), _ends(image)
     gain = min(SPREAD / max(high - low, 1.0), MAX_GAIN)
-    return ContrastGain(float(gain), float(low + high) / 2) if gain > WORTH else PLAIN
+    excess = gain * (max(high, brightest) - min(low, darkest)) / SPREAD
+    if excess > WORTH:  # in steps: the scene is encoded for each gain
+        gain /= WORTH ** round(0.5 * math.log(min(excess, gain), WORTH))
+    return ContrastGain(gain, (low + high) / 2) if gain > WORTH else PLAIN
+
+
+def in_contrast(scene: Scene, gain: ContrastGain) -> Scene:
+    """A scene in another contrast, made once."""
+    made = _made_of(scene)
+    if gain not in made:
+        made[gain] = gain.of_scene(scene)
+    return made[gain]
 
 
 @once_per_scene
-def in_usual_contrast(scene: Scene) -> Scene:
-    """A scene of another contrast in usual contrast."""
-    return contrast_gain(scene).of_scene(scene)
+def _made_of(_: Scene) -> dict[ContrastGain, Scene]:
+    return {}
+
+
+@once_per_scene
+def _ends_of_scene(scene: Scene) -> tuple[float, float]:
+    return _ends(scene.image)
+
+
+def _ends(image: Image) -> tuple[float, float]:
+    """Levels of the darkest and of the brightest parts of an image (H, W, 3)."""
+    grey = cv2.cvtColor(np.ascontiguousarray(image[::4, ::4]), cv2.COLOR_RGB2GRAY)
+    low, high = np.percentile(grey, ENDS).tolist()
+    return low, high

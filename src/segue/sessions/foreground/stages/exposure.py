@@ -10,8 +10,11 @@ from segue.sessions.foreground.background.quantiles import Scene, once_per_scene
 from segue.sessions.foreground.camera.changes import ALTERED, LONG_SIDE, gains_between, structure
 from segue.sessions.foreground.stages.base import Stage, WorkFrame
 from segue.types import Image
+from segue.utils.arrays import BoolArray
 
-GAIN = 0.08  # logarithm of the gain beyond which the background follows the exposure
+LEVELS = 2.0  # levels by which the light must be another one for the background to follow it
+
+MIN_VISIBLE = 0.2  # share of an image that must be free of objects for them to be left out
 
 
 class Exposure(Stage):
@@ -22,7 +25,9 @@ class Exposure(Stage):
     def on_frame(self, frame: WorkFrame, background: Background) -> None:
         if background.scene is None or frame.pans:
             return
-        gains = exposure(reduced_to(frame.image, LONG_SIDE), _reduced_scene(background.scene))
+        gains = exposure(
+            reduced_to(frame.image, LONG_SIDE), _reduced_scene(background.scene), _reduced_mask(frame.hidden)
+        )
         if gains is not None:
             background.apply_gain(gains)
 
@@ -32,10 +37,32 @@ def _reduced_scene(scene: Scene) -> Image:
     return reduced_to(scene.image, LONG_SIDE)
 
 
-def exposure(frame: Image, empty: Image) -> tuple[float, float, float] | None:
-    """Gain of a frame over the background, both reduced, for red, green and blue."""
+def _reduced_mask(mask: BoolArray | None) -> BoolArray | None:
+    """The places of a reduced image of which a mask covers anything."""
+    if mask is None:
+        return None
+    levels = mask.view(np.uint8) * np.uint8(255)
+    return np.asarray(reduced_to(levels, LONG_SIDE) > 0)
+
+
+def exposure(
+    frame: Image, empty: Image, hidden: BoolArray | None = None
+) -> tuple[float, float, float] | None:
+    """Gain of a frame over the background for red, green and blue; None where the light is the same.
+
+    Args:
+        frame: the frame, reduced.
+        empty: the background, reduced.
+        hidden: places (h, w) where something was before the background on the frame before; they tell
+            nothing, if others do.
+    """
     _, altered = structure(frame, empty)
     if altered.mean() > ALTERED:
         return None
-    red, green, blue = gains_between(frame, empty, ~altered).tolist()
-    return None if np.abs(np.log((red, green, blue))).max() < GAIN else (red, green, blue)
+    visible = ~altered
+    if hidden is not None and (visible & ~hidden).mean() > MIN_VISIBLE:
+        visible &= ~hidden
+    gains = gains_between(frame, empty, visible)
+    levels = np.abs(gains - 1) * empty[visible].mean(axis=0)
+    red, green, blue = gains.tolist()
+    return (red, green, blue) if levels.max() > LEVELS else None

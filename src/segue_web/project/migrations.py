@@ -1,0 +1,129 @@
+"""The tables of a project: each migration makes those of one version out of those of the one before."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import cache
+
+from segue.errors import SegueError
+
+_TEXT = "TEXT NOT NULL DEFAULT ''"
+
+
+def _begin(database: sqlite3.Connection) -> None:
+    # The column ``team`` holds the group of an object: GROUP is a word of SQL, and saved projects say team.
+    for statement in (
+        "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+        f"""CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL, colour TEXT NOT NULL,
+            visible INTEGER NOT NULL, locked INTEGER NOT NULL, category {_TEXT}, team {_TEXT},
+            attributes {_TEXT})""",
+        f"""CREATE TABLE marks (frame INTEGER, object INTEGER, kind TEXT NOT NULL, score REAL NOT NULL,
+            area INTEGER NOT NULL, mask {_TEXT}, PRIMARY KEY (frame, object))""",
+        """CREATE TABLE prompts (frame INTEGER, object INTEGER, data TEXT NOT NULL,
+            PRIMARY KEY (frame, object))""",
+        """CREATE TABLE history (id INTEGER PRIMARY KEY, label TEXT NOT NULL,
+            undone INTEGER NOT NULL DEFAULT 0)""",
+        """CREATE TABLE steps (id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, tbl TEXT NOT NULL,
+            key TEXT NOT NULL, before TEXT)""",
+        "CREATE INDEX steps_of_entry ON steps (entry)",
+        "CREATE INDEX steps_of_row ON steps (tbl, key)",
+    ):
+        database.execute(statement)
+
+
+def _add_schema_and_review(database: sqlite3.Connection) -> None:
+    database.execute("CREATE TABLE label_schema (id INTEGER PRIMARY KEY, data TEXT NOT NULL)")
+    _add_columns(database, "objects", frame_attributes=_TEXT)
+    _add_columns(database, "marks", reviewed="INTEGER NOT NULL DEFAULT 0")
+
+
+def _add_people(database: sqlite3.Connection) -> None:
+    database.execute(
+        """CREATE TABLE comments (id INTEGER PRIMARY KEY, object INTEGER, frame INTEGER, text TEXT NOT NULL,
+            user TEXT NOT NULL, resolved TEXT NOT NULL)"""
+    )
+    _add_columns(database, "marks", user=_TEXT, reviewer=_TEXT)
+    _add_columns(database, "history", user=_TEXT)
+
+
+def _add_replaced_masks(database: sqlite3.Connection) -> None:
+    """Add the JSON of the mask that a tracking replaced, and the IoU with it."""
+    _add_columns(database, "marks", previous=_TEXT)
+    if "agreement" in _columns(database, "marks"):  # the first projects had the IoU of two trackings there
+        database.execute("UPDATE marks SET agreement=NULL")
+        database.execute("UPDATE steps SET before=json_remove(before, '$.agreement') WHERE tbl='marks'")
+    else:
+        _add_columns(database, "marks", agreement="REAL")
+
+
+def _add_notes(database: sqlite3.Connection) -> None:
+    for key in ("tracking", "queue", "source", "defined", "schema_change"):
+        database.execute("INSERT OR IGNORE INTO meta VALUES (?, 'null')", (key,))
+
+
+def _add_time(database: sqlite3.Connection) -> None:
+    _add_columns(database, "history", time="REAL")  # seconds since 1970
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _begin,
+    _add_schema_and_review,
+    _add_people,
+    _add_replaced_masks,
+    _add_notes,
+    _add_time,
+)
+"""What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
+
+WITH_REVIEW, WITH_PEOPLE = 2, 3
+"""The first versions that know which masks are reviewed, and who made them."""
+
+_FIRST_COLUMNS = (("objects", "id"), ("marks", "reviewed"), ("marks", "reviewer"), ("marks", "previous"))
+"""A column that came with each of the migrations of projects without a number."""
+
+
+def stored_version(database: sqlite3.Connection) -> int:
+    """The number of the last migration of a project, 0 of an empty database."""
+    [number] = database.execute("PRAGMA user_version").fetchone()
+    if number:
+        return int(number)
+    return sum(column in _columns(database, table) for table, column in _FIRST_COLUMNS)
+
+
+def migrate(database: sqlite3.Connection) -> int:
+    """Bring the tables of a project to the version of today, inside a transaction; returns the one before.
+
+    Raises SegueError where it is no project, or a newer segue has saved it.
+    """
+    version = stored_version(database)
+    if version > len(MIGRATIONS):
+        raise SegueError(
+            f"was saved by a newer segue (version {version} of its tables, this one reads up to "
+            f"{len(MIGRATIONS)}); update segue"
+        )
+    if not version and database.execute("SELECT 1 FROM sqlite_master").fetchone():
+        raise SegueError("damaged or not a project (its tables are others)")
+    for migration in MIGRATIONS[version:]:
+        migration(database)
+    database.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+    return version
+
+
+@cache
+def tables() -> Mapping[str, tuple[str, ...]]:
+    """The columns of each table of today; those of its key come first."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        migrate(database)
+        names = database.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
+        return {name: _columns(database, name) for (name,) in names}
+
+
+def _columns(database: sqlite3.Connection, table: str) -> tuple[str, ...]:
+    return tuple(row[1] for row in database.execute(f"PRAGMA table_info({table})"))
+
+
+def _add_columns(database: sqlite3.Connection, table: str, **columns: str) -> None:
+    for name, kind in columns.items():
+        database.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
