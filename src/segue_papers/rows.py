@@ -38,7 +38,7 @@ from segue_papers.needs import folds_of, request_of, row_lacks, trained, trainin
 from segue_papers.papers import SOURCES, Truth
 from segue_papers.stcn_report import first_frame, with_first_frames
 from segue_papers.strips import Strip, draw_strips
-from segue_papers.tables import PACE, SPEED, Difference, Table, TableRow, slug
+from segue_papers.tables import PACE, SIZE, SPEED, Difference, Table, TableRow, slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class Done:
     failed: int = 0  # videos that failed
     ended: str | None = None  # what was wrong, where it ended before it had scores
     speed: float = math.nan
+    parameters: float = math.nan  # in millions
     evaluation: Evaluation | None = None
 
     @property
@@ -95,6 +96,7 @@ class TableRun:
         table, rows = self.table, {}
         for done in self.rows:
             values = {SPEED: done.speed, PACE: 1 / done.speed if done.speed else math.nan}
+            values[SIZE] = done.parameters
             if done.evaluation is not None:
                 values |= table.measured(done.evaluation.overall, done.evaluation.categories)
             measured = [table.show(name, values.get(name)) for name in table.measures]
@@ -112,6 +114,7 @@ class TableRun:
                 "published": dict(done.row.published),
                 "scores": done.evaluation and evaluation_values(done.evaluation),
                 "frames/s": None if math.isnan(done.speed) else done.speed,
+                SIZE: None if math.isnan(done.parameters) else done.parameters,
                 "results": str(done.folder),
                 "lacks": list(done.lacks),
                 "failed": done.failed,
@@ -186,7 +189,7 @@ class TableRun:
         source = job.source.model_copy(update={"place": str(self.request.data)})
         own_depth = {"depth": None} if getattr(job, "depth", None) == OWN_DEPTH else {}
         check_needs([job.model_copy(update={"source": source, "model": model, **own_depth})])
-        return replace(done, job=job)
+        return replace(done, job=job, parameters=_millions(model) if self.table.sizes else math.nan)
 
     def _config(self, done: Done) -> JobConfig:
         folder, how = str(done.folder), self.how
@@ -366,6 +369,12 @@ def plan_table(table: Table, how: How, face: Face) -> TableRun:
 def _images(done: Done) -> Path:
     """Folder of the first-frame images of a row, beside its results."""
     return done.folder.with_name(f"{done.folder.name}-first-frames")
+
+
+def _millions(model: Model) -> float:
+    """Learnt values of a network, in millions."""
+    network = load(model.name, model.weights)
+    return float(sum(parameter.numel() for parameter in network.parameters())) / 1e6
 
 
 def _attempt(step: Callable[[Done], Done], done: Done) -> Done:

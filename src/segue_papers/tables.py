@@ -14,6 +14,9 @@ from segue.metrics.evaluation import Measures
 SPEED = "frames/s"
 """Heading of the speed of one worker, with reading and writing."""
 
+SIZE = "M parameters"
+"""Heading of the size of a network, in millions of learnt values."""
+
 PACE = "s/frame"
 """Heading of its inverse, in tables whose paper gives that instead."""
 
@@ -116,6 +119,7 @@ class Table:
         pace: speed is given in seconds a frame, as in the paper.
         differences: what the paper says of two rows.
         strip: what a strip of frames of each sequence shows, see :mod:`segue_papers.strips`; None draws none.
+        sizes: the size of each network stands beside its scores.
         shows_attention: rows are not scored; it draws what their encoders attend to,
             see :mod:`segue_papers.attention`.
     """
@@ -138,6 +142,7 @@ class Table:
     pace: bool = False
     differences: tuple[Difference, ...] = ()
     strip: Literal["masks", "errors"] | None = None
+    sizes: bool = False
     shows_attention: bool = False
 
     @property
@@ -148,7 +153,7 @@ class Table:
     @property
     def measures(self) -> tuple[str, ...]:
         """Headings of all that is measured."""
-        return (*self.columns, PACE if self.pace else SPEED)
+        return (*self.columns, *((SIZE,) if self.sizes else ()), PACE if self.pace else SPEED)
 
     @property
     def headings(self) -> tuple[str, ...]:
@@ -183,7 +188,7 @@ class Table:
         """Format a number as the paper prints it; empty for None and NaN."""
         if value is None or math.isnan(value):
             return ""
-        digits = {SPEED: 1, PACE: 2}.get(heading, 1 if self.percent else 4)
+        digits = {SPEED: 1, PACE: 2, SIZE: 2}.get(heading, 1 if self.percent else 4)
         return f"{value:.{digits}f}"
 
 

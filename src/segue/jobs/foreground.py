@@ -54,7 +54,13 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
     if job.scene != "median":
         background = LearntBackground(_scenes(unwrap(job.scene)))
     segmenter = foreground_segmenter(
-        job.model.choice, job.model.weights, job.flow, job.flow_weights, device=job.device, fast=job.fast
+        job.model.choice,
+        job.model.weights,
+        job.flow,
+        job.flow_weights,
+        device=job.device,
+        fast=job.fast,
+        frames=options.frames,
     )
     able = segmenter.capabilities
     short_side = able.short_side or SHORT_SIDE

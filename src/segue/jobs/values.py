@@ -278,6 +278,9 @@ class ForegroundOptions(OptionModel):
     warm_up: int = option(0, "Advanced", ge=0)
     """Frames at the beginning of each scene whose masks are empty."""
 
+    frames: int | None = option(None, "Advanced", ge=3)
+    """Frames of a window of mustan2, where they are not as many as in its training."""
+
     fps: float | None = option(None, "Source", gt=0)
     """Take this many frames a second.  [default: all]"""
 
