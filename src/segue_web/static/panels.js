@@ -8,7 +8,7 @@ import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
 import { request } from "./link.js";
 import { whose } from "./people.js";
-import { isDoubtful, nearestMask } from "./review.js";
+import { isDoubtful, nearestMask, scoreNote } from "./review.js";
 import { go } from "./playback.js";
 import { showQueue } from "./queue.js";
 import { state } from "./state.js";
@@ -111,9 +111,9 @@ function objectRow(/** @type {TrackedObject} */ item, /** @type {number} */ numb
     value: item.colour,
     title: "Colour",
     "aria-label": `Colour of ${item.name}`,
-    disabled: !edits || Boolean(item.classColour),
+    disabled: !edits || Boolean(item.fixed),
   });
-  if (item.classColour) colour.title = "Colour of its class";
+  if (item.fixed) colour.title = item.fixed;
   colour.onchange = () => change({ colour: colour.value });
   const pick = make(
     "button",
@@ -291,7 +291,7 @@ function showScore() {
   if (state.score) drawCurve();
   if (!state.score || state.score === shownScore) return;
   shownScore = state.score;
-  const { columns, rows, done, total } = state.score;
+  const { columns, rows } = state.score;
   const cells = (/** @type {string[]} */ values, /** @type {string} */ tag, more = {}) =>
     values.map((textContent) => make(tag, { textContent, ...more }));
   const line = (/** @type {Score["rows"][number]} */ { object, here, all: whole }) => {
@@ -310,8 +310,7 @@ function showScore() {
     make("thead", {}, [make("tr", {}, head)]),
     make("tbody", {}, rows.map(line)),
   ]);
-  let note = done < total ? `over ${done} of ${total} frames so far` : `over ${total} frames`;
-  if (total === 0) note = "no frame counts: the scorer leaves out the first and the last with a truth";
+  const note = scoreNote(state.score, state.video.frames);
   const legend = DIFFERENCE.map(({ name, colour }) => make("div", { className: "key" }, [swatch(colour), span(name)]));
   const worst = make("button", { className: "wide", textContent: "Worst frame (W)", onclick: () => goWorst() });
   element("score").replaceChildren(
