@@ -487,7 +487,7 @@ function openSide(/** @type {boolean} */ open) {
 }
 
 /** Type into a field of the chosen object. */
-function goInto(/** @type {string} */ field) {
+function goInto(/** @type {"name" | "category" | "group" | "attribute"} */ field) {
   openSide(true);
   element(field).focus();
   element(field).select();

@@ -7,7 +7,7 @@ import { go } from "./playback.js";
 import { state } from "./state.js";
 
 /** settings that are numbers: name, what they are for, range and step, and what changes nothing
- * @type {[string, string, number, number, number, number][]}
+ * @type {["exposure" | "gamma", string, number, number, number, number][]}
  */
 const SLIDERS = [
   ["exposure", "Exposure of the film, in stops", -4, 4, 0.25, 0],
@@ -83,7 +83,7 @@ element("display").append(
 state.listeners.add(() => {
   const { settings } = state;
   element("palette").value = settings.palette;
-  for (const name of ["hatched", "neighbours"]) element(name).checked = Boolean(settings[name]);
+  for (const name of /** @type {const} */ (["hatched", "neighbours"])) element(name).checked = Boolean(settings[name]);
   for (const [name] of SLIDERS) {
     element(`set-${name}`).value = String(settings[name]);
     element(`shown-${name}`).textContent = Number(settings[name]).toFixed(2);

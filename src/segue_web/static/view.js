@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 import { frameImages } from "./frames.js";
 import { graded } from "./grade.js";
 import { masks } from "./masks.js";
-import { write } from "./paint.js";
+import { drawing, write } from "./paint.js";
 import { drawCorners, drawCross, drawName, drawPrompts } from "./prompts.js";
 import { state } from "./state.js";
 
@@ -17,7 +17,7 @@ const MARGIN = 6;
 class View {
   constructor() {
     this.canvas = element("canvas");
-    this.context = this.canvas.getContext("2d");
+    this.context = drawing(this.canvas);
     this.scale = 1;
     this.offset = { x: 0, y: 0 };
     this.fitted = true;
