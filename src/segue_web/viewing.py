@@ -44,6 +44,7 @@ class MaskComparison:
     """Two results of one video by J and F of DAVIS, means over the frames that it scores."""
 
     columns: tuple[str, ...] = ("J", "F")
+    left_out = "the first and the last with a truth are left out, as DAVIS does"
 
     def __init__(self, first: Labels, second: Labels) -> None:
         self.first, self.second = first, second
@@ -81,8 +82,15 @@ class MaskComparison:
             }
             for i in self.ids.values()
         ]
-        counts = {"done": len(scored), "total": len(self.scored)}
-        return {"columns": self.columns, "rows": rows, **counts, "curve": self.curve()}
+        return {
+            "columns": self.columns,
+            "rows": rows,
+            "done": len(scored),
+            "total": len(self.scored),
+            "truths": len(self.second.masks),
+            "left_out": self.left_out,
+            "curve": self.curve(),
+        }
 
     def curve(self) -> list[list[float]]:
         """The frames that were looked at so far, each with its measures in the mean of its objects."""
@@ -121,6 +129,7 @@ class ForegroundComparison(MaskComparison):
     """Two results by recall, precision and F of CDnet2014, over the pixels that its labels count."""
 
     columns = ("Re", "Pr", "F")
+    left_out = ""
 
     def __init__(self, first: Labels, second: Labels) -> None:
         super().__init__(foreground_of(first), foreground_of(second))

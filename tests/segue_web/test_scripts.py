@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -39,3 +40,48 @@ def test_what_the_page_computes_without_a_browser_is_right() -> None:
     done = subprocess.run([node, "--test", *map(str, tests)], capture_output=True, text=True, cwd=PROJECT)
     assert tests
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+KINDS = {
+    "a": "AnchorId",
+    "button": "ButtonId",
+    "canvas": "CanvasId",
+    "datalist": "DataListId",
+    "dialog": "DialogId",
+    "form": "FormId",
+    "input": "InputId",
+    "output": "OutputId",
+    "progress": "ProgressId",
+    "select": "SelectId",
+}
+"""Names in ``parts.js`` of the ids of elements."""
+
+MADE = {
+    "dialog-title": "OtherId",
+    "brush": "InputId",
+    "opacity": "InputId",
+    "palette": "SelectId",
+    "hatched": "InputId",
+    "neighbours": "InputId",
+    "reset-grade": "ButtonId",
+    "set-exposure": "InputId",
+    "set-gamma": "InputId",
+    "shown-exposure": "OutputId",
+    "shown-gamma": "OutputId",
+}
+"""Parts that scripts make."""
+
+
+def test_the_types_of_parts_are_those_of_the_pages() -> None:
+    """So that a misspelt id, or a value asked of a part that has none, is an error before anything runs."""
+    in_pages: dict[str, str] = dict(MADE)
+    for page in sorted((PROJECT / STATIC).glob("*.html")):
+        for tag, attributes in re.findall(r"<([a-z0-9]+)((?:\s[^<>]*)?)>", page.read_text()):
+            for name in re.findall(r'\bid="([^"]+)"', attributes):
+                kind = KINDS.get(tag, "OtherId")
+                assert in_pages.setdefault(name, kind) == kind, f"{name} differs between pages"
+    declared: dict[str, str] = {}
+    script = (PROJECT / STATIC / "parts.js").read_text()
+    for ids, kind in re.findall(r"@typedef \{([^}]*)\} (\w+Id)", script):
+        declared |= dict.fromkeys(re.findall(r'"([^"]+)"', ids), kind)
+    assert declared == in_pages

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from segue.layers.attention import Similarity, affinity
-from segue.models.memory import reads
+from segue.models.memory import table
 from segue.models.memory.selection import top_k
 from tests.sessions.banks import filled_bank, new_bank, random_frames, reference, write_entry
 
@@ -146,7 +146,7 @@ def test_the_size_of_the_blocks_does_not_matter(
         return bank.read(query, [1, 2])
 
     whole = read()
-    monkeypatch.setattr(reads, "BLOCK_ELEMENTS", {"cpu": 1})
+    monkeypatch.setattr(table, "BLOCK_ELEMENTS", {"cpu": 1})
     torch.testing.assert_close(read(), whole, rtol=1e-5, atol=1e-6)
 
 

@@ -98,6 +98,7 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
         total = round(total * min(1, options.fps / source.fps))
     if job.name_events is not None:
         events = replace(events, name_object=object_namer(job.name_events, job.device, job.fast))
+    events = replace(events, rules=events.rules.at_rate(options.fps or source.fps))
     return ForegroundRun(job, source, session, given=frames, total=total, events=events)
 
 

@@ -65,7 +65,8 @@ class JobOutputs:
         """Go on with the zones and rules of another job; any thread may call it."""
         opened, settings = self._opened, job.event_settings(job.outputs.formats or (EVENTS,))
         opened.job = opened.job.model_copy(update={name: getattr(job, name) for name in RULES})
-        opened.events = replace(opened.events, zones=settings.zones, rules=settings.rules)
+        rules = replace(settings.rules, min_frames=opened.events.rules.min_frames)
+        opened.events = replace(opened.events, zones=settings.zones, rules=rules)
         self.counts.change(settings.zones)
         self.sink.change_events(opened.events)
         for home in self._home:

@@ -1,6 +1,6 @@
 // What is known of the chosen object: its name, its class, its group and its attributes.
 
-import { element, fill, iconButton, make } from "./dom.js";
+import { element, fill, iconButton, make, within } from "./dom.js";
 import { changeFrameAttributes, changeObjects, seenNow } from "./edits.js";
 import { state } from "./state.js";
 import { leave } from "./typing.js";
@@ -60,7 +60,7 @@ export function showAbout() {
   const item = state.chosenObject;
   const disabled = Boolean(item?.locked);
   element("about").hidden = !item || state.mode !== "annotate";
-  for (const [name, list] of /** @type {[Field, string | null][]} */ (Object.entries(FIELDS))) {
+  for (const [name, list] of /** @type {[Field, "categories" | "groups" | null][]} */ (Object.entries(FIELDS))) {
     const used = [...new Set(state.objects.map((other) => other[name] ?? ""))].filter((text) => text);
     const offered =
       name === "category" && state.schema.classes.length ? state.schema.classes.map((one) => one.name) : used;
@@ -72,9 +72,9 @@ export function showAbout() {
   more.disabled = disabled;
   const rows = item ? attributeRows(item) : [];
   const list = element("attributes");
-  const focused = list.querySelector(":focus")?.dataset.focus;
+  const focused = within(list, ":focus")?.dataset.focus;
   fill(list, [item?.id, disabled, rows], () => (item ? rows.map((row) => attributeRow(item, row, disabled)) : []));
-  if (focused) list.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
+  if (focused) within(list, `[data-focus="${CSS.escape(focused)}"]`)?.focus();
 }
 
 /** What is known of an object here: attributes of its class, whether given or not, then others. */
@@ -131,13 +131,13 @@ function attributeRow(
     text: () => make("input", { ...about, value, maxLength: 200 }),
   };
   const field = kinds[type === "check" || type === "choice" ? type : "text"]();
-  if (type === "check") field.onchange = () => giveHere(String(field.checked));
+  if (field instanceof HTMLInputElement && type === "check") field.onchange = () => giveHere(String(field.checked));
   else if (type === "choice") {
     field.value = value;
     field.onchange = () => giveHere(field.value);
   } else {
     field.onkeydown = (/** @type {KeyboardEvent} */ event) => {
-      if (event.key === "Escape") void leave(event, field, value, () => field.onchange());
+      if (event.key === "Escape") void leave(event, field, value, () => give(field.value.trim()));
     };
     field.onfocus = () => {
       ({ frame } = state);

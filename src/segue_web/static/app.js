@@ -3,7 +3,7 @@
 import { commands } from "./commands.js";
 import { peopleDialog } from "./comments.js";
 import { written } from "./dialogs.js";
-import { all, element, make, notice, span } from "./dom.js";
+import { buttons, element, make, notice, span } from "./dom.js";
 import { resumeDrafts } from "./drafts.js";
 import { icon } from "./icons.js";
 import "./keys.js";
@@ -231,8 +231,8 @@ function slider(
   return make("label", {}, [label, input]);
 }
 
-for (const button of all("[data-command]")) {
-  const command = commands[button.dataset.command];
+for (const button of buttons("[data-command]")) {
+  const command = commands[button.dataset.command ?? ""];
   button.title = command.name + (command.keys ? ` (${written(command.keys)})` : "");
   button.setAttribute("aria-label", command.name);
   button.prepend(icon(command.icon), ...(command.text ? [span(command.text, "text")] : []));
@@ -252,11 +252,11 @@ element("zoom").onclick = () => {
 };
 const [frame, threshold] = [element("frame"), element("threshold")];
 frame.onchange = () => go(Number(frame.value) || 0);
-for (const [id, value] of Object.entries({
-  speed: (/** @type {string} */ text) => Number(text),
-  stride: (/** @type {string} */ text) => Math.min(9999, Math.max(2, Math.round(Number(text)) || 10)),
-  seek: (/** @type {string} */ text) => text,
-})) {
+for (const [id, value] of /** @type {["speed" | "stride" | "seek", (text: string) => string | number][]} */ ([
+  ["speed", Number],
+  ["stride", (text) => Math.min(9999, Math.max(2, Math.round(Number(text)) || 10))],
+  ["seek", (text) => text],
+])) {
   // Keys are for the video again.
   element(id).onchange = () => {
     remember(id, value(element(id).value));

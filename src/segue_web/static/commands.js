@@ -3,6 +3,7 @@
 import { peopleDialog } from "./comments.js";
 import { goWorst } from "./curve.js";
 import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
+import { toggleDisplay, toggleNeighbours } from "./display.js";
 import { commandButton, element, notice, otherTheme, placeNotices } from "./dom.js";
 import {
   clean,
@@ -327,6 +328,18 @@ export const commands = {
     keys: "i",
     run: () => remember("labels", !state.settings.labels),
   },
+  display: {
+    name: "How film and masks are shown: colours, hatching, neighbours, exposure",
+    icon: "sliders",
+    keys: "shift+U",
+    run: () => toggleDisplay(),
+  },
+  neighbours: {
+    name: "Outlines of the masks on the frames before and after",
+    icon: "candidate",
+    keys: "shift+G",
+    run: () => toggleNeighbours(),
+  },
   fit: {
     name: "Fit the image into the window",
     icon: "box",
@@ -474,7 +487,7 @@ function openSide(/** @type {boolean} */ open) {
 }
 
 /** Type into a field of the chosen object. */
-function goInto(/** @type {string} */ field) {
+function goInto(/** @type {"name" | "category" | "group" | "attribute"} */ field) {
   openSide(true);
   element(field).focus();
   element(field).select();

@@ -1,6 +1,6 @@
 // The dialog of people: one's own name, comments, who has done what, and the newest changes.
 
-import { commandButton, dialog, element, make, span, tick } from "./dom.js";
+import { commandButton, dialog, element, make, noteTyped, span, tick } from "./dom.js";
 import { keepDrafts } from "./drafts.js";
 import { comment, resolve } from "./edits.js";
 import { ask, giveName } from "./link.js";
@@ -53,7 +53,7 @@ export async function peopleDialog(begun = "") {
     const object = item && isOn("object") ? item.id : null;
     if (!(await comment(text.value.trim(), object, isOn("frame") ? frame : null))) return;
     text.value = "";
-    box.typed = false;
+    noteTyped(false);
   };
   text.onkeydown = (/** @type {KeyboardEvent} */ event) => {
     if (event.key === "Enter") void give();
@@ -83,7 +83,7 @@ export async function peopleDialog(begun = "") {
     done,
   ]);
   box.classList.add("people");
-  box.typed = Boolean(begun);
+  noteTyped(Boolean(begun));
   state.listeners.add(show);
   show();
   (state.user ? text : name).focus();

@@ -2,22 +2,43 @@
 
 import { icon } from "./icons.js";
 
-/** @returns {any} */
-export const element = (/** @type {string} */ id) => document.getElementById(id);
+/** @typedef {import("./parts.js").Parts} Parts */
 
-/** All parts that a selector finds. @returns {any[]} */
-export const all = (/** @type {string} */ selector) => [...document.querySelectorAll(selector)];
+/**
+ * A part of the page by its id; it is of the kind that ``Parts`` says.
+ * @template {keyof Parts} K @param {K} id @returns {Parts[K]}
+ */
+export const element = (id) => /** @type {Parts[K]} */ (document.getElementById(id));
 
-/** The button of a command. @returns {any} */
-export const commandButton = (/** @type {string} */ name) => document.querySelector(`[data-command="${name}"]`);
+/** A part that only some pages have. @param {keyof Parts} id @returns {HTMLElement | null} */
+export const optional = (id) => document.getElementById(id);
 
-/** An element with properties, or attributes where there is a dash. @returns {any} */
-export function make(/** @type {string} */ tag, values = {}, /** @type {(Node | string)[]} */ children = []) {
-  /** @type {any} */
+/** All parts that a selector finds. @returns {HTMLElement[]} */
+export const all = (/** @type {string} */ selector) => [...document.querySelectorAll(selector)].filter(isPart);
+
+/** The first part of another one that a selector finds. @returns {HTMLElement | null} */
+export const within = (/** @type {Element} */ parent, /** @type {string} */ selector) => parent.querySelector(selector);
+
+/** All buttons that a selector finds. @returns {HTMLButtonElement[]} */
+export const buttons = (/** @type {string} */ selector) =>
+  all(selector).filter((node) => node instanceof HTMLButtonElement);
+
+/** Whether a node is no part of a drawing. @param {Element} node @returns {node is HTMLElement} */
+const isPart = (node) => node instanceof HTMLElement;
+
+/** The button of a command. */
+export const commandButton = (/** @type {string} */ name) => buttons(`[data-command="${name}"]`)[0];
+
+/**
+ * An element with properties, or attributes where there is a dash.
+ * @template {keyof HTMLElementTagNameMap} K @param {K} tag @param {Record<string, unknown>} values
+ * @param {(Node | string)[]} children @returns {HTMLElementTagNameMap[K]}
+ */
+export function make(tag, values = {}, children = []) {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(values)) {
     if (key.includes("-")) node.setAttribute(key, String(value));
-    else node[key] = value;
+    else Object.assign(node, { [key]: value });
   }
   node.append(...children);
   return node;
@@ -72,12 +93,12 @@ const NARROW = "(max-width: 980px)";
  * the panels at the side, or where these are away below the image.
  */
 export function placeNotices() {
-  const [box, side, open] = [element("notices"), element("side"), element("dialog").open];
+  const [box, side, open] = [element("notices"), optional("side"), element("dialog").open];
   const isAway = matchMedia(NARROW).matches
     ? !side?.classList.contains("open")
     : document.body.classList.contains("side-folded");
   if (!open && side && !isAway) {
-    if (box.parentElement !== side) side.querySelector(".detail").before(box);
+    if (box.parentElement !== side) within(side, ".detail")?.before(box);
   } else {
     const home = element(open ? "dialog" : "view");
     if (box.parentElement !== home) home.append(box);
@@ -107,13 +128,13 @@ export function notice(/** @type {string} */ text, kind = "", /** @type {Node[]}
 /** Ask a question; the answer is the name of a choice, or null without an answer. @returns {Promise<string | null>} */
 export function question(/** @type {string} */ text, /** @type {Record<string, string>} */ choices) {
   return new Promise((resolve) => {
-    const buttons = Object.entries(choices).map(([name, textContent], i) =>
+    const offered = Object.entries(choices).map(([name, textContent], i) =>
       make("button", { textContent, className: i ? "" : "primary", onclick: () => answer(name) }),
     );
     const box = make("dialog", { className: "question", "aria-label": text }, [
       make("div", { className: "dialog-body" }, [
         make("p", { textContent: text }),
-        make("div", { className: "row" }, buttons),
+        make("div", { className: "row" }, offered),
       ]),
     ]);
     const answer = (/** @type {string | null} */ name) => {
@@ -129,8 +150,16 @@ export function question(/** @type {string} */ text, /** @type {Record<string, s
     };
     document.body.append(box);
     box.showModal();
-    buttons[0].focus();
+    offered[0].focus();
   });
+}
+
+/** whether something was typed into the dialog that closing would discard */
+let isTyped = false;
+
+/** Say whether something was typed into the dialog that closing would discard. */
+export function noteTyped(/** @type {boolean} */ typed) {
+  isTyped = typed;
 }
 
 export function dialog(/** @type {string} */ title, /** @type {(Node | string)[]} */ body) {
@@ -138,20 +167,19 @@ export function dialog(/** @type {string} */ title, /** @type {(Node | string)[]
   element("view").append(element("notices"));
   box.onclose = placeNotices;
   box.onkeydown = null;
-  /** whether something was typed that closing would discard */
-  box.typed = false;
-  box.oninput = (/** @type {{target: Element}} */ { target }) => {
-    box.typed ||= target.matches("input:not([type]), input[type=text]");
+  isTyped = false;
+  box.oninput = ({ target }) => {
+    isTyped ||= target instanceof Element && target.matches("input:not([type]), input[type=text]");
   };
   const leave = async () => {
     if (
-      !box.typed ||
+      !isTyped ||
       (await question("Close without what you typed?", { stay: "Go on", discard: "Discard" })) === "discard"
     )
       box.close();
   };
   box.oncancel = (/** @type {Event} */ event) => {
-    if (box.typed) {
+    if (isTyped) {
       event.preventDefault();
       void leave();
     }

@@ -56,7 +56,11 @@ class Frames {
     this.isLooking = true;
     try {
       for (let asked = ""; ;) {
-        const missing = this.needed.filter((index) => !state.isFresh(index));
+        const { frame, settings, video } = state;
+        const beside = settings.neighbours ? [frame - 1, frame + 1] : [];
+        const missing = [...new Set([...this.needed, ...beside])].filter(
+          (index) => index >= 0 && index < video.frames && !state.isFresh(index),
+        );
         if (!missing.length || asked === String(missing)) return;
         asked = String(missing);
         await loadFrames(missing);

@@ -1,7 +1,7 @@
 // Events of cameras with their images and clips, and how many there were.
 
 import { dayOf, startsOf, tickOf, timeOf } from "./calendar.js";
-import { dialog, element, make, notice, span } from "./dom.js";
+import { dialog, element, make, notice, within, span } from "./dom.js";
 import { eventText, subjectOf } from "./happenings.js";
 
 /**
@@ -20,6 +20,9 @@ const KINDS = ["enter", "leave", "zone-enter", "zone-leave", "loiter", "cross", 
 const DELETED = "deleted";
 /** bars of a chart @type {Record<string, number>} */
 const BARS = { hour: 24, day: 14 };
+
+/** what shows the marks of an event on its card @type {WeakMap<Element, (event: Event) => void>} */
+const cardFlags = new WeakMap();
 
 const keyOf = (/** @type {Event} */ event) =>
   [event.camera, event.part, event.snapshot || `${event.moment} ${event.event} ${event.object}`].join("/");
@@ -82,13 +85,14 @@ function card(event, others) {
     { type: "button", className: "card", "data-key": keyOf(event), onclick: () => play(event, others) },
     [shot, words],
   );
-  node.flag = (/** @type {Event} */ marked) => {
+  const flag = (/** @type {Event} */ marked) => {
     [event.kept, event.reviewed] = [marked.kept, marked.reviewed];
     flags.replaceChildren(
       .../** @type {Mark[]} */ (["kept", "reviewed"]).filter((mark) => event[mark]).map((mark) => span(mark)),
     );
   };
-  node.flag(event);
+  cardFlags.set(node, flag);
+  flag(event);
   return node;
 }
 
@@ -102,10 +106,11 @@ function play(event, others) {
   const has = (/** @type {string} */ file) => file && file !== DELETED;
   const lost = event.clip_state === "lost";
   const still = () => make("img", { src: address(event, event.snapshot), alt: "" });
+  /** @type {HTMLElement} */
   let film = make("p", { className: "quiet", textContent: "Its image and clip are deleted." });
   if (has(event.snapshot)) film = still();
   if (has(event.clip) && !lost) {
-    film = make("video", {
+    const clip = make("video", {
       src: address(event, event.clip),
       controls: true,
       autoplay: true,
@@ -113,20 +118,21 @@ function play(event, others) {
       loop: true,
       poster: has(event.snapshot) ? address(event, event.snapshot) : "",
     });
+    // A clip that is shared begins three seconds before its first event: it is shown from as long before this one.
+    const begins = event.clip?.replace(".mp4", ".jpg");
+    const first = others().find(
+      (other) => other.camera === event.camera && other.part === event.part && other.snapshot === begins,
+    );
+    clip.onloadedmetadata = () => {
+      const later = first ? event.moment - first.moment : 0;
+      if (later > 0) clip.currentTime = Math.min(later, Math.max(0, clip.duration - 1));
+    };
+    film = clip;
   }
   const says = make("p", {
     className: "quiet",
     textContent: `${dayOf(event.moment)}, ${timeOf(event.moment)}, ${event.camera}${lost ? "; its clip is lost" : ""}`,
   });
-  // A clip that is shared begins three seconds before its first event: it is shown from as long before this one.
-  const begins = event.clip?.replace(".mp4", ".jpg");
-  const first = others().find(
-    (other) => other.camera === event.camera && other.part === event.part && other.snapshot === begins,
-  );
-  film.onloadedmetadata = () => {
-    const later = first ? event.moment - first.moment : 0;
-    if (later > 0) film.currentTime = Math.min(later, Math.max(0, film.duration - 1));
-  };
   film.onerror = () => {
     says.textContent += has(event.snapshot) ? "; the clip is not complete yet" : "";
     if (has(event.snapshot)) film.replaceWith(still());
@@ -155,7 +161,7 @@ function play(event, others) {
     if (saving !== turn) return; // the last one says how it is
     for (const [name, input] of inputs) input.checked = event[name];
     for (const node of document.querySelectorAll(`[data-key="${CSS.escape(keyOf(event))}"]`))
-      /** @type {any} */ (node).flag(event);
+      cardFlags.get(node)?.(event);
   };
   const step = (/** @type {number} */ by, /** @type {string} */ text) =>
     make("button", { textContent: text, disabled: !others()[place() + by], onclick: () => goTo(by) });
@@ -171,9 +177,10 @@ function play(event, others) {
     ]),
   ]);
   shown.classList.add("player");
-  shown.onkeydown = (/** @type {KeyboardEvent & {target: HTMLElement}} */ key) => {
-    if (key.key === "ArrowLeft" && key.target.tagName !== "VIDEO") goTo(-1);
-    else if (key.key === "ArrowRight" && key.target.tagName !== "VIDEO") goTo(1);
+  shown.onkeydown = ({ key, target }) => {
+    if (target instanceof HTMLVideoElement) return;
+    if (key === "ArrowLeft") goTo(-1);
+    else if (key === "ArrowRight") goTo(1);
   };
 }
 
@@ -189,13 +196,9 @@ let saving = Promise.resolve(); // of the last mark that was set here
 /** The question that the filters mean. */
 function question() {
   const wanted = new URLSearchParams({ limit: String(PAGE) });
-  for (const [name, id] of [
-    ["camera", "by-camera"],
-    ["event", "by-event"],
-    ["zone", "by-zone"],
-    ["label", "by-label"],
-  ]) {
-    if (element(id).value) wanted.set(name, element(id).value);
+  for (const name of /** @type {const} */ (["camera", "event", "zone", "label"])) {
+    const { value } = element(`by-${name}`);
+    if (value) wanted.set(name, value);
   }
   if (element("by-unreviewed").checked) wanted.set("unreviewed", "1");
   const until = element("by-before").value;
@@ -217,11 +220,11 @@ function showEvents({ events, next, problems, choices }) {
   const list = element("timeline-list");
   for (const event of events) {
     const day = dayOf(event.moment);
-    if (list.lastElementChild?.dataset.day !== day)
-      list.append(
-        make("section", { "data-day": day }, [make("h2", { textContent: day }), make("div", { className: "cards" })]),
-      );
-    list.lastElementChild.lastElementChild.append(card(event, () => shown));
+    const last = within(list, ":scope > :last-child");
+    const isNew = last?.dataset.day !== day;
+    const cards = isNew || !last?.lastElementChild ? make("div", { className: "cards" }) : last.lastElementChild;
+    if (isNew) list.append(make("section", { "data-day": day }, [make("h2", { textContent: day }), cards]));
+    cards.append(card(event, () => shown));
   }
   shown = [...shown, ...events];
   element("events-empty").hidden = shown.length > 0;
@@ -233,7 +236,7 @@ function showEvents({ events, next, problems, choices }) {
 }
 
 /** Offer further values of a filter. */
-function offer(/** @type {string} */ id, /** @type {string[]} */ values) {
+function offer(/** @type {import("./parts.js").SelectId} */ id, /** @type {string[]} */ values) {
   const known = new Set([...element(id).options].map((option) => option.value));
   for (const value of new Set(values))
     if (value && !known.has(value)) element(id).append(make("option", { value, textContent: value }));
@@ -292,7 +295,7 @@ export async function showLast(/** @type {string} */ camera, /** @type {HTMLElem
 }
 
 /** What the counts are to be of. @returns {["hour" | "day", string]} */
-const countsChoice = () => [element("counts-by").value, element("counts-camera").value];
+const countsChoice = () => [element("counts-by").value === "day" ? "day" : "hour", element("counts-camera").value];
 
 /** Bars of what was counted. */
 export async function loadCounts() {
@@ -358,6 +361,6 @@ export function beginHistory(cameras) {
   element("filters").onsubmit = (/** @type {SubmitEvent} */ event) => event.preventDefault();
   element("filters").onchange = () => void loadEvents().catch((error) => notice(error.message, "bad"));
   element("events-more").onclick = () => void loadEarlier().catch((error) => notice(error.message, "bad"));
-  for (const id of ["counts-camera", "counts-by"])
+  for (const id of /** @type {const} */ (["counts-camera", "counts-by"]))
     element(id).onchange = () => void loadCounts().catch((error) => notice(error.message, "bad"));
 }

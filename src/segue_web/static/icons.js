@@ -24,6 +24,7 @@ const PATHS = {
   last: "M6 5l8 7-8 7M18 5v14",
   given: "M4 12l6-6v12zM17 8l4 4-4 4-4-4z",
   nextGiven: "M20 12l-6-6v12zM7 8l4 4-4 4-4-4z",
+  sliders: "M4 6h9M17 6h3M15 4v4M4 12h3M11 12h9M9 10v4M4 18h11M19 18h1M17 16v4",
   eye: "M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12zM12 9a3 3 0 100 6 3 3 0 000-6z",
   closed: "M3 3l18 18M10 6c6-2 12 6 12 6l-3 3M6 8c-2 2-4 4-4 4s4 7 10 7c1 0 3 0 4-1",
   lock: "M6 11h12v9H6zM8 11V8a4 4 0 018 0v3",

@@ -1,6 +1,7 @@
 // Keys: commands, tools, objects by number, and the cross that stands in for a pointer.
 
 import { commands } from "./commands.js";
+import { isDisplayOpen } from "./display.js";
 import { element } from "./dom.js";
 import { remember } from "./link.js";
 import { state } from "./state.js";
@@ -38,7 +39,7 @@ function pressedKeys(/** @type {KeyboardEvent} */ event) {
 
 function onKey(/** @type {KeyboardEvent} */ event) {
   const target = /** @type {HTMLElement} */ (event.target);
-  if (event.key === "Escape" && tools.giveUp()) return;
+  if (event.key === "Escape" && (isDisplayOpen() || tools.giveUp())) return;
   if (element("dialog").hasAttribute("open") || document.querySelector(".question")) return;
   const typing = target.matches("input:not([type=range]):not([type=checkbox]):not([type=color]), select, textarea");
   if (typing || event.isComposing) {

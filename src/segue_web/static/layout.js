@@ -1,6 +1,6 @@
 // Room for the image: the panels at the side and the timeline are dragged and folded, which is remembered.
 
-import { all, element, placeNotices } from "./dom.js";
+import { element, placeNotices } from "./dom.js";
 import { remember } from "./link.js";
 import { state } from "./state.js";
 import { timelineHeight } from "./timeline.js";
@@ -12,7 +12,10 @@ import { view } from "./view.js";
  *   (event: PointerEvent) => number, keys: string[]}} Edge
  */
 
-/** @type {Record<string, Edge>} */
+/** @typedef {"side" | "timeline"} EdgeName */
+/** @type {EdgeName[]} */
+const NAMES = ["side", "timeline"];
+/** @type {Record<EdgeName, Edge>} */
 const EDGES = {
   side: {
     size: "sideWidth",
@@ -53,10 +56,10 @@ let [shown, chosen] = ["", ""];
 
 /** Give panels and timeline the room that is wanted; an image that fits the window fits what is left of it. */
 export function layOut() {
-  const wanted = Object.entries(EDGES).map(([name, edge]) => ({
+  const wanted = NAMES.map((name) => ({
     name,
-    folded: Boolean(state.settings[edge.folded]),
-    size: sizeOf(edge),
+    folded: Boolean(state.settings[EDGES[name].folded]),
+    size: sizeOf(EDGES[name]),
   }));
   const text = JSON.stringify(wanted);
   if (text === shown) return;
@@ -76,7 +79,7 @@ export function layOut() {
 }
 
 /** Fold what an edge moves, or bring it back. */
-export function fold(/** @type {string} */ name, folded = !state.settings[EDGES[name].folded]) {
+export function fold(/** @type {EdgeName} */ name, folded = !state.settings[EDGES[name].folded]) {
   if (Boolean(state.settings[EDGES[name].folded]) === folded) return;
   remember(EDGES[name].folded, folded);
   layOut();
@@ -85,10 +88,10 @@ export function fold(/** @type {string} */ name, folded = !state.settings[EDGES[
 /** All of the room to the image; again: as before. */
 export function foldAll() {
   const folded = Object.values(EDGES).some((edge) => !state.settings[edge.folded]);
-  for (const name of Object.keys(EDGES)) fold(name, folded);
+  for (const name of NAMES) fold(name, folded);
 }
 
-function resize(/** @type {string} */ name, /** @type {number} */ size) {
+function resize(/** @type {EdgeName} */ name, /** @type {number} */ size) {
   const edge = EDGES[name];
   if (size < edge.least / 2) {
     fold(name, true);
@@ -99,8 +102,8 @@ function resize(/** @type {string} */ name, /** @type {number} */ size) {
   layOut();
 }
 
-for (const node of all(".edge")) {
-  const name = node.id.replace("-edge", "");
+for (const name of NAMES) {
+  const node = element(`${name}-edge`);
   const edge = EDGES[name];
   let beside = 0; // what lies between the pointer and the end of what is resized
   node.onpointerdown = (/** @type {PointerEvent} */ event) => {

@@ -3,7 +3,7 @@
 import { clock, element, make, otherTheme, swatch } from "./dom.js";
 import { eventText, label, subjectOf } from "./happenings.js";
 import { icon } from "./icons.js";
-import { paintedMask, rimOf } from "./paint.js";
+import { drawing, paintedMask, rimOf } from "./paint.js";
 import { maskBox } from "./runs.js";
 import { drawZones, ZoneEditor } from "./zones.js";
 
@@ -24,7 +24,7 @@ const SHOWN_EVENTS = 100;
 const LATE = 3; // seconds without a frame that are worth a word
 
 const canvas = element("canvas");
-const context = canvas.getContext("2d");
+const context = drawing(canvas);
 /** @type {About} */
 let about = { name: "segue", live: false, zones: [], colours: ["#f2495c"], events: true };
 /** @type {FrameImage | null} */
@@ -104,7 +104,7 @@ function end(/** @type {string} */ text) {
 function hear(/** @type {News} */ news) {
   if (news.about) {
     about = news.about;
-    element("name").textContent = document.title = about.name;
+    element("run-name").textContent = document.title = about.name;
     element("zones").hidden = !about.zones.length;
     element("events").replaceChildren();
     element("events-empty").replaceChildren(
@@ -143,7 +143,7 @@ function addEvent(/** @type {number} */ number, /** @type {Happening} */ event) 
       make("time", { textContent: clock(event.time) }),
     ]),
   );
-  while (element("events").childElementCount > SHOWN_EVENTS) element("events").lastElementChild.remove();
+  while (element("events").childElementCount > SHOWN_EVENTS) element("events").lastElementChild?.remove();
   element("events-empty").hidden = true;
 }
 

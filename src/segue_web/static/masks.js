@@ -1,7 +1,19 @@
 // The masks on the image: each is painted once, and kept while there is room.
 
 import { short } from "./dom.js";
-import { boxed, CHANGE, DIFFERENCE, LABEL, outlineOf, paintedMask, rimOf, write } from "./paint.js";
+import { NUM_HATCHES } from "./colours.js";
+import {
+  boxed,
+  CHANGE,
+  DIFFERENCE,
+  hatchOf,
+  LABEL,
+  NEIGHBOURS,
+  outlineOf,
+  paintedMask,
+  rimOf,
+  write,
+} from "./paint.js";
 import { awayFrom } from "./places.js";
 import { isDoubtful } from "./review.js";
 import { maskBox, without } from "./runs.js";
@@ -32,7 +44,7 @@ const DOUBT = "#ffb020";
 class Masks {
   /**
    * by frame, kind and object
-   * @type {Map<string, {looks: [string, string, number], isLine: boolean, path: Path2D | null, image:
+   * @type {Map<string, {looks: [string, string, number, number | null], isLine: boolean, path: Path2D | null, image:
    *   HTMLCanvasElement, inside: Uint8Array, x: number, y: number}>}
    */
   images = new Map();
@@ -77,7 +89,8 @@ class Masks {
     for (const { id, visible, colour } of state.objects) {
       if (!visible || !masks[id]) continue;
       context.globalAlpha = view.faded * (state.object === null || id === state.object ? 1 : 0.75);
-      this.drawMask(view, `${kind} ${id}`, masks[id], colour, Number(state.settings.opacity));
+      const hatch = state.settings.hatched ? (id - 1) % NUM_HATCHES : null;
+      this.drawMask(view, `${kind} ${id}`, masks[id], colour, Number(state.settings.opacity), hatch);
     }
     context.globalAlpha = 1;
     if (state.settings.labels) this.drawLabels(view, masks, kind);
@@ -99,7 +112,9 @@ class Masks {
       ].entries()) {
         const { name, colour } = CHANGE[i];
         if (one)
-          this.drawMask(view, `${name} ${id}`, `${one} ${other}`, colour, 0.7, () => without(box(one), box(other)));
+          this.drawMask(view, `${name} ${id}`, `${one} ${other}`, colour, 0.7, null, () =>
+            without(box(one), box(other)),
+          );
       }
     }
   }
@@ -154,6 +169,7 @@ class Masks {
     /** @type {string} */ counts,
     /** @type {string} */ colour,
     /** @type {number} */ alpha,
+    /** @type {number | null} */ hatch = null,
     box = () => maskBox(counts, state.video.height),
   ) {
     const { width, height } = state.video;
@@ -168,14 +184,15 @@ class Masks {
       mask.looks[0] !== counts ||
       mask.looks[1] !== colour ||
       mask.looks[2] !== alpha ||
+      mask.looks[3] !== hatch ||
       mask.isLine !== isLine
     ) {
       this.forgetMask(key);
       mask = {
-        looks: [counts, colour, alpha],
+        looks: [counts, colour, alpha, hatch],
         isLine,
         path: null,
-        ...paintedMask(box(), isLine ? 0 : usual, colour, alpha),
+        ...paintedMask(box(), isLine ? 0 : usual, colour, alpha, hatch, hatchOf(width, height)),
       };
       this.images.set(key, mask);
       this.painted += mask.image.width * mask.image.height;
@@ -222,6 +239,20 @@ class Masks {
     this.drawDashed(view, others.masks, pixel, "#fff");
   }
 
+  /** Outline masks of the frames before and after: of the chosen object, or of all. */
+  drawNeighbours(/** @type {Pane} */ view, /** @type {number} */ pixel) {
+    for (const { colour, step } of NEIGHBOURS) {
+      const { masks = {} } = state.frameData.get(state.frame + step) ?? {};
+      const shown = state.objects.filter(({ id, visible }) => visible && (state.object ?? id) === id && masks[id]);
+      this.drawDashed(
+        view,
+        shown.map(({ id }) => masks[id]),
+        pixel,
+        colour,
+      );
+    }
+  }
+
   /** Draw dashed outlines of masks. */
   drawDashed(
     /** @type {Pane} */ view,
@@ -244,7 +275,7 @@ class Masks {
       }
     }
     context.setLineDash([]);
-    if (this.otherPaths.size > 12) this.otherPaths.clear();
+    if (this.otherPaths.size > 40) this.otherPaths.clear();
   }
 
   drawFound(/** @type {Pane} */ view) {

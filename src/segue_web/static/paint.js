@@ -1,5 +1,6 @@
 // Masks as images: areas with a tint, and a rim.
 
+import { isHatched } from "./colours.js";
 import { maskBox } from "./runs.js";
 
 /** Width of the rims in a video of a size. */
@@ -52,12 +53,23 @@ export function drawing(canvas) {
   return context;
 }
 
+/** pixels from one line of a hatch to the next, in a small video */
+const HATCH = 9;
+/** what is left of a mask between the lines of its hatch */
+const BETWEEN = 0.25;
+
+/** Pixels from one line of a hatch to the next in a video of a size. */
+export const hatchOf = (/** @type {number} */ width, /** @type {number} */ height) =>
+  Math.max(HATCH, Math.round(Math.min(width, height) / 40));
+
 /** An image of a mask, as large as the box around it, and which of its pixels belong to it; no rim of width 0. */
 export function paintedMask(
   /** @type {ReturnType<typeof maskBox>} */ box,
   /** @type {number} */ rim,
   /** @type {string} */ colour,
   /** @type {number} */ alpha,
+  /** @type {number | null} */ hatch = null,
+  apart = HATCH,
 ) {
   const image = document.createElement("canvas");
   [image.width, image.height] = [box.width, box.height];
@@ -66,7 +78,7 @@ export function paintedMask(
   const words = new Uint32Array(pixels.data.buffer);
   const rgb = parseInt(colour.slice(1), 16);
   const bgr = (rgb >> 16) | (rgb & 0xff00) | ((rgb & 255) << 16);
-  const [area, edge] = [255 * alpha, 255].map((opacity) => ((opacity << 24) | bgr) >>> 0);
+  const [area, edge, between] = [alpha, 1, alpha * BETWEEN].map((share) => (((255 * share) << 24) | bgr) >>> 0);
   const { inside, width } = box;
   for (let y = 0, i = 0; y < box.height; y++) {
     for (let x = 0; x < width; x++, i++) {
@@ -80,7 +92,8 @@ export function paintedMask(
         inside[i + rim] &&
         inside[i - rim * width] &&
         inside[i + rim * width];
-      words[i] = isInner ? area : edge;
+      words[i] = edge;
+      if (isInner) words[i] = hatch === null || isHatched(hatch, x + box.x, y + box.y, apart) ? area : between;
     }
   }
   context.putImageData(pixels, 0, 0);
@@ -89,15 +102,21 @@ export function paintedMask(
 
 /** What the colours of a comparison mean. */
 export const DIFFERENCE = [
-  { name: "hit", colour: "#2fbf71" },
-  { name: "missed", colour: "#3a86ff" },
-  { name: "false alarm", colour: "#ff5d5d" },
+  { name: "hit", colour: "#8fe3a2" },
+  { name: "missed", colour: "#2f62e0" },
+  { name: "false alarm", colour: "#d81400" },
 ];
 
 /** What the colours of a changed mask mean. */
 export const CHANGE = [
   { name: "added", colour: "#3a86ff" },
   { name: "removed", colour: "#ff9f1c" },
+];
+
+/** The outlines of masks on neighbouring frames: how far away these are. */
+export const NEIGHBOURS = [
+  { name: "before", colour: "#3a86ff", step: -1 },
+  { name: "after", colour: "#ff9f1c", step: 1 },
 ];
 
 /** Begin a path along corners. */

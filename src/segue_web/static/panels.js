@@ -2,13 +2,26 @@
 
 import { showChanges } from "./changes.js";
 import { curvePart, drawCurve, goWorst } from "./curve.js";
-import { all, commandButton, element, fill, iconButton, make, short, span, swatch, tick } from "./dom.js";
+import {
+  all,
+  buttons,
+  commandButton,
+  element,
+  fill,
+  iconButton,
+  make,
+  within,
+  short,
+  span,
+  swatch,
+  tick,
+} from "./dom.js";
 import { changeObjects, nextCandidate, pasteOf, remove } from "./edits.js";
 import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
 import { request } from "./link.js";
 import { whose } from "./people.js";
-import { isDoubtful, nearestMask } from "./review.js";
+import { isDoubtful, nearestMask, scoreNote } from "./review.js";
 import { go } from "./playback.js";
 import { showQueue } from "./queue.js";
 import { state } from "./state.js";
@@ -32,7 +45,7 @@ let nextShown = 0;
 /** the object that the list was scrolled to last @type {number | null} */
 let scrolledTo = null;
 
-for (const tab of all("[data-list]")) tab.onclick = () => showList(tab.dataset.list);
+for (const tab of all("[data-list]")) tab.onclick = () => showList(tab.dataset.list ?? "");
 element("filter").oninput = () => {
   state.filter = element("filter").value;
   state.changed();
@@ -48,9 +61,9 @@ export function showList(/** @type {string} */ name) {
 }
 
 export function showPanels() {
-  for (const tab of all("[data-list]")) {
-    tab.setAttribute("aria-selected", String(tab.dataset.list === state.list));
-    element(`list-${tab.dataset.list}`).hidden = tab.dataset.list !== state.list;
+  for (const name of /** @type {const} */ (["objects", "next", "found"])) {
+    element(`tab-${name}`).setAttribute("aria-selected", String(name === state.list));
+    element(`list-${name}`).hidden = name !== state.list;
   }
   showObjects();
   showHere();
@@ -87,7 +100,7 @@ function showObjects() {
     ? `No object has “${state.filter.trim()}”.`
     : "Click on an object in the image, or draw a box around it.";
   if (list.querySelector("input[type=color]:focus")) return;
-  const focused = list.querySelector(":focus")?.dataset.focus;
+  const focused = within(list, ":focus")?.dataset.focus;
   fill(list, [state.mode, shown, state.object, state.group], () => {
     const groups = [...new Set(shown.map(([, item]) => item.group ?? ""))];
     return groups.flatMap((name) => [
@@ -95,9 +108,9 @@ function showObjects() {
       ...shown.filter(([, item]) => (item.group ?? "") === name).map(([number, item]) => objectRow(item, number)),
     ]);
   });
-  for (const button of list.querySelectorAll("[data-focus^=trash]"))
-    button.disabled = state.isTracked(Number(button.dataset.focus.slice(5)));
-  if (focused) list.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
+  for (const button of buttons("#objects [data-focus^=trash]"))
+    button.disabled = state.isTracked(Number(button.dataset.focus?.slice(5)));
+  if (focused) within(list, `[data-focus="${CSS.escape(focused)}"]`)?.focus();
   if (scrolledTo === state.object) return;
   scrolledTo = state.object;
   list.querySelector(".chosen")?.scrollIntoView({ block: "nearest" });
@@ -111,9 +124,9 @@ function objectRow(/** @type {TrackedObject} */ item, /** @type {number} */ numb
     value: item.colour,
     title: "Colour",
     "aria-label": `Colour of ${item.name}`,
-    disabled: !edits || Boolean(item.classColour),
+    disabled: !edits || Boolean(item.fixed),
   });
-  if (item.classColour) colour.title = "Colour of its class";
+  if (item.fixed) colour.title = item.fixed;
   colour.onchange = () => change({ colour: colour.value });
   const pick = make(
     "button",
@@ -242,7 +255,7 @@ function showFound() {
         state.chosen[box.checked ? "add" : "delete"](i);
         state.changed();
       };
-      label.lastElementChild.className = "grow";
+      within(label, "span")?.classList.add("grow");
       label.append(
         make("span", {
           className: "quiet",
@@ -291,8 +304,8 @@ function showScore() {
   if (state.score) drawCurve();
   if (!state.score || state.score === shownScore) return;
   shownScore = state.score;
-  const { columns, rows, done, total } = state.score;
-  const cells = (/** @type {string[]} */ values, /** @type {string} */ tag, more = {}) =>
+  const { columns, rows } = state.score;
+  const cells = (/** @type {string[]} */ values, /** @type {"th" | "td"} */ tag, more = {}) =>
     values.map((textContent) => make(tag, { textContent, ...more }));
   const line = (/** @type {Score["rows"][number]} */ { object, here, all: whole }) => {
     const values = [...(here ?? columns.map(() => null)), ...(whole ?? columns.map(() => null))];
@@ -310,8 +323,7 @@ function showScore() {
     make("thead", {}, [make("tr", {}, head)]),
     make("tbody", {}, rows.map(line)),
   ]);
-  let note = done < total ? `over ${done} of ${total} frames so far` : `over ${total} frames`;
-  if (total === 0) note = "no frame counts: the scorer leaves out the first and the last with a truth";
+  const note = scoreNote(state.score, state.video.frames);
   const legend = DIFFERENCE.map(({ name, colour }) => make("div", { className: "key" }, [swatch(colour), span(name)]));
   const worst = make("button", { className: "wide", textContent: "Worst frame (W)", onclick: () => goWorst() });
   element("score").replaceChildren(

@@ -89,3 +89,20 @@ export function worstFrame(curve, visited) {
     .map(([frame, ...values]) => ({ frame, value: values.reduce((sum, one) => sum + one, 0) / values.length }));
   return rows.sort((a, b) => a.value - b.value)[0]?.frame;
 }
+
+/**
+ * Over which frames of a film a score is, and why not over all. @param {{done: number, total: number, truths?: number,
+ * left_out?: string}} score @param {number} frames of the film
+ */
+export function scoreNote({ done, total, truths, left_out: leftOut = "" }, frames) {
+  const given = truths ?? frames;
+  const without = frames - given;
+  const reasons = [
+    total < given ? leftOut : "",
+    without > 0 ? `${without} ${without === 1 ? "has" : "have"} no truth` : "",
+  ].filter(Boolean);
+  const why = reasons.length ? `: ${reasons.join("; ")}` : "";
+  if (total === 0) return `no frame counts${why}`;
+  if (done < total) return `over ${done} of ${total} frames so far${why}`;
+  return `over ${total}${total < frames ? ` of ${frames}` : ""} frames${why}`;
+}

@@ -1,6 +1,6 @@
 // What objects may be, and what is to be said of them: the dialog of the label schema, and the choice of a class.
 
-import { dialog, iconButton, make, notice, span, tick } from "./dom.js";
+import { dialog, iconButton, make, notice, within, span, tick } from "./dom.js";
 import { keepDrafts } from "./drafts.js";
 import { changeObjects, setSchema } from "./edits.js";
 import { remember } from "./link.js";
@@ -167,7 +167,7 @@ export function schemaDialog(/** @type {Draft | null} */ begun = null) {
       attributes: [],
     });
     show();
-    box.querySelector(".classes > li:last-child .grow")?.focus();
+    within(box, ".classes > li:last-child .grow")?.focus();
   };
   const show = () =>
     box.replaceChildren(
@@ -185,7 +185,7 @@ export function schemaDialog(/** @type {Draft | null} */ begun = null) {
   const file = make("input", { type: "file", accept: ".json", "aria-label": "File of a label schema" });
   file.onchange = async () => {
     try {
-      draft = wholeSchema(JSON.parse(await file.files[0].text()));
+      draft = wholeSchema(JSON.parse((await file.files?.[0].text()) ?? ""));
       show();
     } catch {
       notice("This file is no label schema in JSON.", "bad");
@@ -291,7 +291,7 @@ export function classDialog() {
         ]
       : []),
   ]);
-  (box.querySelector("[aria-pressed=true]") ?? box.querySelector(".class") ?? other).focus();
+  (within(box, "[aria-pressed=true]") ?? within(box, ".class") ?? other).focus();
   box.onkeydown = (/** @type {KeyboardEvent} */ event) => {
     if (event.target === other) return;
     const found = classes.find(({ key }) => key === event.key.toLowerCase());

@@ -1,5 +1,6 @@
 // What the page knows, and who wants to hear of it.
 
+import { safeColour } from "./colours.js";
 import { unsureFrames } from "./review.js";
 
 /**
@@ -7,8 +8,8 @@ import { unsureFrames } from "./review.js";
  *   times: number[] | null, number?: number}} Video
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?:
  *   string,
- *   attributes?: Record<string, string>, frame_attributes?: Record<string, Record<string, string>>, classColour?:
- *   boolean}} TrackedObject
+ *   attributes?: Record<string, string>, frame_attributes?: Record<string, Record<string, string>>, fixed?: string}}
+ *   TrackedObject  ``fixed``: why the colour cannot be chosen here
  * @typedef {{name: string, type: string, of: string, values: string[]}} AttributeDefinition
  * @typedef {{classes: {name: string, colour: string | null, key: string | null, attributes:
  *   AttributeDefinition[]}[], attributes: AttributeDefinition[]}} LabelSchema
@@ -25,7 +26,7 @@ import { unsureFrames } from "./review.js";
  * @typedef {{id: number, direction: string, start: number, objects: number[]}} Waiting
  * @typedef {{counts: string, label: string | null, score: number | null}} Found
  * @typedef {{columns: string[], rows: {object: number | null, here: number[] | null, all: number[] | null}[], done:
- *   number, total: number, curve?: number[][]}} Score
+ *   number, total: number, truths?: number, left_out?: string, curve?: number[][]}} Score
  */
 
 /** ways to look at two results: id and name */
@@ -163,6 +164,11 @@ class State {
     hidden: false,
     labels: false,
     classColours: true,
+    palette: "own",
+    hatched: false,
+    neighbours: false,
+    exposure: 0,
+    gamma: 1,
     speed: 1,
     loop: false,
     stride: 10,
@@ -391,16 +397,19 @@ class State {
   /** Take the objects that there are; where the chosen one is gone, the last is. */
   setObjects(/** @type {TrackedObject[]} */ objects) {
     this.known = objects;
-    const colours = new Map(
-      this.settings.classColours ? this.schema.classes.map(({ name, colour }) => [name, colour]) : [],
-    );
-    this.objects = objects.map((/** @type {TrackedObject} */ item) => {
-      const colour = colours.get(item.category ?? "");
-      return colour ? { ...item, colour, classColour: true } : item;
-    });
+    this.objects = objects.map((item) => ({ ...item, ...this.colourOf(item) }));
     if (!this.chosenIds.length) this.group = null;
     if (this.group === null && !this.chosenObject && !this.target.fresh)
       this.choose(objects[objects.length - 1]?.id ?? null);
+  }
+
+  /** The colour in which an object is shown, and why it cannot be chosen, if it cannot. */
+  colourOf(/** @type {TrackedObject} */ { id, colour, category = "" }) {
+    const isSafe = this.settings.palette === "safe";
+    const place = this.settings.classColours ? this.schema.classes.findIndex(({ name }) => name === category) : -1;
+    const ofClass = this.schema.classes[place]?.colour;
+    if (ofClass) return { colour: isSafe ? safeColour(place) : ofClass, fixed: "Colour of its class" };
+    return isSafe ? { colour: safeColour(id - 1), fixed: "Colour for the colour-blind" } : { colour, fixed: "" };
   }
 
   /** whether one click, and nothing else, has made the mask of the chosen object here */

@@ -4,7 +4,7 @@ import { showAbout } from "./about.js";
 import { commands } from "./commands.js";
 import { showRemarks } from "./comments.js";
 import { written } from "./dialogs.js";
-import { all, clock, commandButton as button, element } from "./dom.js";
+import { all, buttons, clock, commandButton as button, element } from "./dom.js";
 import { icon } from "./icons.js";
 import { showPanels } from "./panels.js";
 import { state } from "./state.js";
@@ -37,8 +37,8 @@ state.listeners.add(() => {
 matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => state.changed());
 
 function showCommands() {
-  for (const item of all("[data-command]")) {
-    const { can } = commands[item.dataset.command];
+  for (const item of buttons("[data-command]")) {
+    const { can } = commands[item.dataset.command ?? ""];
     item.disabled = Boolean(can && !can());
   }
   for (const name of /** @type {("undo" | "redo")[]} */ (["undo", "redo"])) {
@@ -49,7 +49,7 @@ function showCommands() {
     if (button(name).title !== title) button(name).title = title;
   }
   button("stop").hidden = !state.running && !state.exporting;
-  for (const item of all("[data-tool]")) {
+  for (const item of buttons("[data-tool]")) {
     item.setAttribute("aria-checked", String(item.dataset.tool === state.tool));
     item.disabled = !state.editable && item.dataset.tool !== "hand";
   }
@@ -118,7 +118,7 @@ function showSettings() {
   document.documentElement.dataset.theme = state.settings.theme;
   button("labels").setAttribute("aria-pressed", String(Boolean(state.settings.labels)));
   button("loop").setAttribute("aria-pressed", String(Boolean(state.settings.loop)));
-  for (const id of ["brush", "opacity", "threshold", "speed", "stride", "seek"]) {
+  for (const id of /** @type {const} */ (["brush", "opacity", "threshold", "speed", "stride", "seek"])) {
     if (document.activeElement !== element(id)) element(id).value = String(state.settings[id]);
   }
   const waiting = state.loading ? "Waiting for the network …" : "Saving …";

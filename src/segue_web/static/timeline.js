@@ -1,7 +1,7 @@
 // The timeline: a named row for each listed object with presence, confidence and corrected frames.
 
 import { element } from "./dom.js";
-import { along } from "./paint.js";
+import { along, drawing } from "./paint.js";
 import { remarksOn } from "./people.js";
 import { go } from "./playback.js";
 import { frameAtShare, hiddenPixels, namedFrames, pixelOf, rangeFrom, scrolledTo, zoomed } from "./scale.js";
@@ -23,7 +23,7 @@ class Timeline {
     const canvas = (this.canvas = element("timeline"));
     /** what scrolls: a space as large as all rows and frames, on which the canvas stays in place */
     this.box = element("timeline-box");
-    this.context = canvas.getContext("2d");
+    this.context = drawing(canvas);
     /** frames that are shown, from one to another @type {import("./scale.js").Range} */
     this.range = [0, 1];
     /** the frame and object that were shown last, of how many frames */

@@ -1,7 +1,7 @@
 // Several videos: a list with the progress of each, of which one is open at a time.
 
 import { commits } from "./comments.js";
-import { dialog, make, span } from "./dom.js";
+import { dialog, make, within, span } from "./dom.js";
 import { assign, start, switchVideo } from "./edits.js";
 import { ask } from "./link.js";
 import { contribution } from "./people.js";
@@ -87,7 +87,7 @@ export async function videosDialog() {
     ]),
   ]);
   box.classList.add("broad");
-  box.querySelector("[aria-current=true]")?.focus();
+  within(box, "[aria-current=true]")?.focus();
 }
 
 /** Annotated and reviewed frames of a video, as shares of its frames. */

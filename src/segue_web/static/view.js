@@ -2,8 +2,9 @@
 
 import { element } from "./dom.js";
 import { frameImages } from "./frames.js";
+import { graded } from "./grade.js";
 import { masks } from "./masks.js";
-import { write } from "./paint.js";
+import { drawing, write } from "./paint.js";
 import { drawCorners, drawCross, drawName, drawPrompts } from "./prompts.js";
 import { state } from "./state.js";
 
@@ -16,7 +17,7 @@ const MARGIN = 6;
 class View {
   constructor() {
     this.canvas = element("canvas");
-    this.context = this.canvas.getContext("2d");
+    this.context = drawing(this.canvas);
     this.scale = 1;
     this.offset = { x: 0, y: 0 };
     this.fitted = true;
@@ -174,14 +175,17 @@ class View {
     const { context } = this;
     const { width, height } = state.video;
     context.imageSmoothingEnabled = this.scale < 3 * devicePixelRatio;
-    if (frameImages.shown) context.drawImage(frameImages.shown, 0, 0, width, height);
+    const { exposure, gamma, neighbours, hidden } = state.settings;
+    if (frameImages.shown)
+      context.drawImage(graded(frameImages.shown, Number(exposure), Number(gamma)), 0, 0, width, height);
     else {
       context.fillStyle = "#0003";
       context.fillRect(0, 0, width, height);
     }
     const data = state.current;
-    if (data && !state.settings.hidden) this.drawAroundBrush(() => masks.draw(this, data, pane));
+    if (data && !hidden) this.drawAroundBrush(() => masks.draw(this, data, pane));
     const pixel = devicePixelRatio / this.scale;
+    if (neighbours && !hidden && state.mode !== "compare") masks.drawNeighbours(this, pixel);
     if (state.mode === "annotate" && pane === this.panes - 1) {
       masks.drawFound(this);
       if (data) masks.drawOthers(this, data, pixel);

@@ -113,7 +113,7 @@ function draw() {
   if (view === "wall") for (const [name, tile] of tiles) paint(tile.canvas, name, zonesShown);
   if (view !== "camera" || !states[chosen]) return;
   placed = paint(canvas, chosen, zonesShown);
-  drawn.draw(canvas.getContext("2d"), placed.width, placed.height, devicePixelRatio);
+  drawn.draw(drawing(canvas), placed.width, placed.height, devicePixelRatio);
 }
 
 async function loadImage(/** @type {string} */ name) {
@@ -234,7 +234,7 @@ function chooseKind(kind) {
   drawnKind = kind;
   element("zone-kind").value = kind;
   element("zone-hint").textContent = HINTS[kind];
-  element("zone-name").parentElement.hidden = kind === "heights";
+  element("zone-name-row").hidden = kind === "heights";
   drawn.most = kind === "heights" ? 2 : 100;
   drawn.points.length = Math.min(drawn.points.length, drawn.most);
   showDrawing();
@@ -301,7 +301,7 @@ function zoneItem(kind, zone, about) {
 element("zone-new").hidden = looks;
 element("zone-new").append(icon("plus"), "Draw");
 element("zone-new").onclick = () => beginDrawing(drawnKind);
-element("zone-kind").onchange = () => chooseKind(element("zone-kind").value);
+element("zone-kind").onchange = () => chooseKind(/** @type {Kind} */ (element("zone-kind").value));
 element("zone-leave").onclick = () => drawn.end();
 element("zone-back").onclick = () => drawn.removePoint();
 element("zone-save").onclick = () => {
@@ -346,15 +346,14 @@ const COLUMNS = [
 ];
 
 async function showHealth() {
-  const table = element("health").querySelector("table");
-  fill(table.tHead, COLUMNS.length, () => [
+  fill(element("health-head"), COLUMNS.length, () => [
     make(
       "tr",
       {},
       ["camera", "", ...COLUMNS.map(([name]) => name)].map((name) => make("th", { textContent: name, scope: "col" })),
     ),
   ]);
-  table.tBodies[0].replaceChildren(
+  element("health-rows").replaceChildren(
     ...Object.entries(states).map(([name, state]) =>
       make("tr", {}, [
         make("th", { textContent: name, scope: "row" }),
@@ -387,7 +386,8 @@ function navigate() {
   view = ["camera", "events", "counts", "health"].includes(name) ? name : "wall";
   if (view === "camera" && chosen !== camera) drawn.end();
   chosen = camera ?? "";
-  for (const id of ["wall", "camera", "events", "counts", "health"]) element(id).hidden = id !== view;
+  for (const id of /** @type {const} */ (["wall", "camera", "events", "counts", "health"]))
+    element(id).hidden = id !== view;
   for (const link of document.querySelectorAll(".views a")) {
     if (link.getAttribute("href") === `#${view === "camera" ? "wall" : view}`)
       link.setAttribute("aria-current", "page");

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { nearestMask, unsureFrames, worstFrame } from "../../../src/segue_web/static/review.js";
+import { nearestMask, scoreNote, unsureFrames, worstFrame } from "../../../src/segue_web/static/review.js";
 
 const object = (id) => ({ id, name: `Object ${id}`, colour: "#fff", visible: true, locked: false });
 const mark = (score, more = {}) => ({ kind: "tracked", score, area: 50, reviewed: false, ...more });
@@ -66,4 +66,13 @@ test("the nearest mask is not an empty one", () => {
     [6, mark(1, { area: 0 })],
   ]);
   assert.deepEqual([nearestMask(marks, 7), nearestMask(marks, 0), nearestMask(new Map(), 7)], [9, 2, null]);
+});
+
+test("a score says over which frames it is, and why not over all", () => {
+  const leftOut = "the first and the last with a truth are left out, as DAVIS does";
+  const score = { done: 58, total: 58, truths: 60, left_out: leftOut };
+  assert.equal(scoreNote(score, 60), `over 58 of 60 frames: ${leftOut}`);
+  assert.equal(scoreNote({ ...score, done: 7 }, 61), `over 7 of 58 frames so far: ${leftOut}; 1 has no truth`);
+  assert.equal(scoreNote({ done: 60, total: 60, truths: 60, left_out: "" }, 60), "over 60 frames");
+  assert.equal(scoreNote({ done: 0, total: 0, truths: 2, left_out: leftOut }, 2), `no frame counts: ${leftOut}`);
 });

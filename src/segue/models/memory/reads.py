@@ -7,20 +7,14 @@ that they are for, and the weights of the best keys.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.models.memory.selection import cell_members, largest, top_k
-
-BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 27}
-"""Affinities that exist at a time: 4 MiB stay in a processor's cache, a GPU wants large products."""
-
-BLOCK_ROWS = 48
-"""Query rows of a block at least; thinner products waste a processor's registers."""
+from segue.models.memory.selection import largest, top_k
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +45,25 @@ class Readable:
     frames: int
 
 
+@dataclass(frozen=True, slots=True)
 class Read(ABC):
     """Rows of a query that read keys, a block of rows at a time.
 
-    Args:
+    Attributes:
+        readable: which rows of frames the keys are.
         rows: number of the rows.
         width: rows of the query in a row of its image.
-        keys: number of the keys.
-        readable: which rows of frames the keys are.
-        device: where it is computed.
+        num_keys: number of the keys.
+        count: how many of the best keys a position reads; None for all.
+        scores: gives the affinities (Q, N) of a block of rows with all keys.
     """
 
-    def __init__(self, rows: int, width: int, keys: int, readable: Readable, device: torch.device) -> None:
-        self._rows, self._width, self._keys = rows, width, keys
-        self._readable, self._device = readable, device
-
-    @abstractmethod
-    def scores(self, block: slice) -> Tensor:
-        """Affinities (Q, N) of a block of rows with all keys."""
+    readable: Readable
+    rows: int
+    width: int
+    num_keys: int
+    count: int | None
+    scores: Callable[[slice], Tensor]
 
     @abstractmethod
     def places(self, block: slice) -> slice | Tensor:
@@ -78,19 +73,12 @@ class Read(ABC):
     def choose(self, scores: Tensor, group: ReadGroup, block: slice) -> tuple[Tensor, Tensor | None]:
         """Weights (P, k) of the best rows and their places; or of all rows, (P, N), and None."""
 
-    def blocks(self) -> Iterator[slice]:
-        """Blocks of rows whose affinities are computed at a time."""
-        size = max(BLOCK_ELEMENTS.get(self._device.type, 1 << 21) // self._keys, BLOCK_ROWS)
-        if self._readable.distance_biases is not None:  # whole rows of the query
-            size = max(size // self._width, 1) * self._width
-        return (slice(start, start + size) for start in range(0, self._rows, size))
-
     def masked(self, affinity: Tensor, group: ReadGroup, start: int, *, shared: bool) -> Tensor:
         """Scores (Q, N) of query rows from ``start`` on, -inf where a group must not read.
 
         Affinities that other groups share are copied where they change.
         """
-        scores, readable = affinity[:, group.skipped :], self._readable
+        scores, readable = affinity[:, group.skipped :], self.readable
         if not group.absent and readable.distance_biases is None:
             return scores
         scores = scores.clone() if shared else scores
@@ -109,100 +97,51 @@ class Read(ABC):
         return scores
 
 
+@dataclass(frozen=True, slots=True)
 class DenseRead(Read):
-    """Reads the best of all keys.
-
-    Args:
-        query: rows (Q, C).
-        size: height and width of the query.
-        keys: rows of the table (N, C).
-        readable: which of them are read.
-        count: how many of the best a position reads; None for all.
-        rounded: gives the affinities of a block from rounded keys; None computes them from ``keys``.
-    """
-
-    def __init__(
-        self,
-        query: Tensor,
-        size: tuple[int, int],
-        keys: Tensor,
-        readable: Readable,
-        count: int | None,
-        rounded: Callable[[slice], Tensor] | None,
-    ) -> None:
-        num_keys = len(keys) if readable.index is None else len(readable.index)
-        super().__init__(len(query), size[1], num_keys, readable, query.device)
-        if rounded is None and readable.index is not None:
-            keys = keys[readable.index]
-        self._affinities = rounded or (lambda block: query[block] @ keys.T)
-        self._count = count
-
-    def scores(self, block: slice) -> Tensor:
-        return self._affinities(block)
+    """Reads the best of all keys."""
 
     def places(self, block: slice) -> slice:
-        return slice(*block.indices(self._rows))
+        return slice(*block.indices(self.rows))
 
     def choose(self, scores: Tensor, group: ReadGroup, block: slice) -> tuple[Tensor, Tensor | None]:
-        starts, every = self._readable.starts, self._readable.index
+        starts, every = self.readable.starts, self.readable.index
         present = scores.shape[1] - sum(starts[n + 1] - starts[n] for n in group.absent)
-        if self._count is None or self._count >= present:
+        if self.count is None or self.count >= present:
             return scores.softmax(1), None if every is None else every.expand(len(scores), -1)
-        best, index = top_k(scores, self._count)
+        best, index = top_k(scores, self.count)
         return best.softmax(1), index if every is None else every[index]
 
 
+@dataclass(frozen=True, slots=True)
 class CoarseRead(Read):
     """Reads the best keys of the cells of 2x2 positions that match best at half resolution.
 
-    Args:
-        query: rows (Q, C) of all positions.
-        size: height and width of the query.
+    Attributes:
+        asking: positions of the query in each cell, (rows, 4).
+        cells: the query by cells, (rows, 4, C).
         keys: rows of the table (N, C).
-        coarse: pooled keys of the cells (M, C).
-        readable: which cells are read.
-        grid: height and width of a frame of the table.
-        count: how many of the best keys a position reads.
-        cells: how many cells the best keys are looked for in, at least.
+        members: positions of a frame of the table in each cell, (M, 4).
+        min_cells: how many cells the best keys are looked for in, at least.
     """
 
-    def __init__(
-        self,
-        query: Tensor,
-        size: tuple[int, int],
-        keys: Tensor,
-        coarse: Tensor,
-        readable: Readable,
-        grid: tuple[int, int],
-        count: int | None,
-        cells: int,
-    ) -> None:
-        self._asking = cell_members(*size, query.device)
-        self._cells = query[self._asking]
-        self._pooled = self._cells.mean(1)
-        super().__init__(len(self._pooled), size[1] // 2, len(coarse), readable, query.device)
-        self._table, self._coarse, self._grid = keys, coarse, grid
-        self._count, self._num_cells = count or 0, max(cells, -(-(count or 0) // 4))
-
-    def scores(self, block: slice) -> Tensor:
-        return self._pooled[block] @ self._coarse.T
+    asking: Tensor
+    cells: Tensor
+    keys: Tensor
+    members: Tensor
+    min_cells: int
 
     def places(self, block: slice) -> Tensor:
-        return self._asking[block].flatten()
+        return self.asking[block].flatten()
 
     def choose(self, scores: Tensor, group: ReadGroup, block: slice) -> tuple[Tensor, Tensor]:
-        members = cell_members(*self._grid, scores.device)
-        present = (self._readable.frames - len(group.absent)) * len(members)
-        num_cells = min(self._num_cells, present)
+        members, count = self.members, self.count or 0
+        present = (self.readable.frames - len(group.absent)) * len(members)
+        num_cells = min(max(self.min_cells, -(-count // 4)), present)
         cell_indices = top_k(scores, num_cells)[1]
         frame_starts = cell_indices // len(members) * members.numel()
         candidates = (members[cell_indices % len(members)] + frame_starts[:, :, None]).flatten(1)
-        fine = self._cells[block] @ F.embedding(candidates, self._table).transpose(1, 2)
-        best, place = largest(fine, min(self._count, 4 * num_cells))
+        fine = self.cells[block] @ F.embedding(candidates, self.keys).transpose(1, 2)
+        best, place = largest(fine, min(count, 4 * num_cells))
         index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
         return best.softmax(2).flatten(0, 1), index.flatten(0, 1)
-
-
-def as_index(places: slice | Tensor) -> Tensor:
-    """Places as numbers, (P,), int64."""
-    return torch.arange(places.start, places.stop) if isinstance(places, slice) else places

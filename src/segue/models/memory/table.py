@@ -18,10 +18,10 @@ from torch import Tensor
 
 from segue.inference.running import own_precision
 from segue.inference.threads import run_each
-from segue.models.memory.reads import CoarseRead, DenseRead, Readable, ReadGroup, as_index
+from segue.models.memory.reads import CoarseRead, DenseRead, Readable, ReadGroup
 from segue.models.memory.rounded import RoundedKeys
 from segue.models.memory.rows import Rows
-from segue.models.memory.selection import distance_bias
+from segue.models.memory.selection import cell_members, distance_bias
 from segue.models.memory.similarity import MemorySimilarity, key_rows, potentiate, query_rows
 from segue.state import Checkpointable, checkpointed
 from segue.types import MemoryPolicy
@@ -34,6 +34,13 @@ SPARSE_COUNTS = 2.0
 
 INITIAL_LIFE = 1e-7
 """Age of a new row, so that usage over age exists before the first read."""
+
+BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 27}
+"""Affinities that exist at a time: 4 MiB stay in a processor's cache, a GPU wants large products."""
+
+BLOCK_ROWS = 48
+"""Query rows of a block at least; thinner products waste a processor's registers."""
+
 
 COARSE_CELLS = 24
 """Cells of 2x2 positions that the coarse step of a coarse-to-fine read hands to the fine step, at least."""
@@ -236,16 +243,22 @@ class MemoryTable(Checkpointable):
         selected: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
         with own_precision(query.device):
             read = self._read_of(query, (height, width), at)
-            for block in read.blocks():
+            step = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // read.num_keys, BLOCK_ROWS)
+            if read.readable.distance_biases is not None:  # whole rows of the query
+                step = max(step // read.width, 1) * read.width
+            for start in range(0, read.rows, step):
+                block = slice(start, start + step)
                 affinity, places = read.scores(block), read.places(block)
                 for number, group in enumerate(groups):
-                    scores = read.masked(affinity, group, block.start, shared=len(groups) > 1)
+                    scores = read.masked(affinity, group, start, shared=len(groups) > 1)
                     weights, index = read.choose(scores, group, block)
                     self._count(weights, index, group)
                     if within is None or index is None:
                         self._gather(weights, index, group, ids, out, places)
                     else:
-                        selected.setdefault(number, []).append((weights, index, as_index(places)))
+                        if isinstance(places, slice):
+                            places = torch.arange(places.start, places.stop)
+                        selected.setdefault(number, []).append((weights, index, places))
             for number, parts in selected.items():
                 assert within is not None
                 weights, index, at_places = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -254,17 +267,34 @@ class MemoryTable(Checkpointable):
 
     def _read_of(self, query: Tensor, size: tuple[int, int], at: tuple[int, int]) -> DenseRead | CoarseRead:
         """How rows of a query of some size at some place are read."""
+        height, width = size
         keys = self._tables["keys"].rows
         if "coarse" in self._tables:
-            (height, width), at = size, (at[0] // 2, at[1] // 2)
-            readable = self._readable((height // 2, width // 2), at, 2)
-            coarse = self._tables["coarse"].rows
-            return CoarseRead(query, size, keys, coarse, readable, self._grid, self.top_k, self.coarse_cells)
+            readable = self._readable((height // 2, width // 2), (at[0] // 2, at[1] // 2), 2)
+            asking = cell_members(height, width, query.device)
+            cells, coarse = query[asking], self._tables["coarse"].rows
+            pooled = cells.mean(1)
+            return CoarseRead(
+                readable,
+                rows=len(pooled),
+                width=width // 2,
+                num_keys=len(coarse),
+                count=self.top_k,
+                scores=lambda block: pooled[block] @ coarse.T,
+                asking=asking,
+                cells=cells,
+                keys=keys,
+                members=cell_members(*self._grid, query.device),
+                min_cells=self.coarse_cells,
+            )
         readable = self._readable(size, at, 1)
-        rounded = None
+        count = len(keys) if readable.index is None else len(readable.index)
         if self._rounded is not None:
-            rounded = self._rounded.affinities(query, self._keys_by_frames(readable))
-        return DenseRead(query, size, keys, readable, self.top_k, rounded)
+            scores = self._rounded.affinities(query, self._keys_by_frames(readable))
+        else:
+            rows = keys if readable.index is None else keys[readable.index]
+            scores = lambda block: query[block] @ rows.T  # noqa: E731
+        return DenseRead(readable, len(query), width, num_keys=count, count=self.top_k, scores=scores)
 
     def last_key(self) -> Tensor:
         """A copy of the key (1, C, h, w) written last, channels last; only for L2."""

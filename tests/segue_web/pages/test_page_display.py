@@ -1,0 +1,156 @@
+"""How film and masks are shown, and how large what is pressed is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.segue_web.chromium import needs_chromium
+from tests.segue_web.pages.desk import Desk, progress
+from tests.segue_web.pages.page import becomes, playwright
+
+pytestmark = needs_chromium
+
+PIXEL = """([x, y]) => {
+  const canvas = document.querySelector("#canvas");
+  const box = canvas.getBoundingClientRect();
+  const ratio = devicePixelRatio;
+  const place = [Math.round((x - box.left) * ratio), Math.round((y - box.top) * ratio)];
+  return [...canvas.getContext("2d").getImageData(...place, 1, 1).data.slice(0, 3)];
+}"""
+"""The colour of the image at a place of the window."""
+
+SMALL = """() => {
+  const small = [];
+  for (const part of document.querySelectorAll("button, a[href], select, input, summary, [role=tab]")) {
+    if (!part.checkVisibility({ visibilityProperty: true })) continue;
+    const target = part.matches("[type=checkbox], [type=radio]") ? part.closest("label") ?? part : part;
+    const { width, height } = target.getBoundingClientRect();
+    if (width < 24 || height < 24)
+      small.push(`${part.id || part.title || part.textContent || part.outerHTML}: ${width} x ${height}`);
+  }
+  return small;
+}"""
+"""What is pressed and smaller than 24 pixels: WCAG 2.2, 2.5.8."""
+
+
+def pixel(desk: Desk, x: float, y: float) -> list[int]:
+    desk.settle()
+    found: list[int] = desk.page.evaluate(PIXEL, list(desk.at(x, y)))
+    return found
+
+
+@pytest.fixture
+def shown(one: Desk) -> Desk:
+    """The panel is open."""
+    one.page.locator('[data-command="display"]').click()
+    playwright.expect(one.page.locator("#display")).to_be_visible()
+    return one
+
+
+def test_colours_for_the_colour_blind_are_shown_by_choice(shown: Desk) -> None:
+    before = pixel(shown, 50, 50)
+    shown.page.locator("#palette").select_option("for the colour-blind")
+    assert pixel(shown, 50, 50) != before
+    swatch = shown.page.get_by_label("Colour of Object 1", exact=True)
+    playwright.expect(swatch).to_have_value("#eb8900")
+    playwright.expect(swatch).to_be_disabled()
+    assert {"palette": "safe"} in [message["values"] for message in shown.asked("settings")]
+    shown.page.locator("#palette").select_option("as chosen")
+    assert pixel(shown, 50, 50) == before
+    playwright.expect(swatch).to_have_value("#f2495c")
+
+
+def test_masks_are_hatched_by_choice(shown: Desk) -> None:
+    def contrast() -> int:
+        reds = [pixel(shown, 44 + x + 0.5, 50)[0] for x in range(12)]
+        return max(reds) - min(reds)
+
+    assert contrast() == 0
+    shown.page.get_by_label("Hatch the masks").check()
+    assert contrast() > 40
+    shown.page.get_by_label("Hatch the masks").uncheck()
+    assert contrast() == 0
+
+
+def test_exposure_and_gamma_change_the_film_on_the_screen_alone(shown: Desk) -> None:
+    assert pixel(shown, 300, 200) == [90, 90, 90]
+    shown.page.locator("#set-exposure").fill("1")
+    brighter = pixel(shown, 300, 200)
+    assert brighter == [123, 123, 123], "255 * (2 * (90 / 255) ** 2.2) ** (1 / 2.2)"
+    shown.page.locator("#set-gamma").fill("2")
+    assert pixel(shown, 300, 200)[0] > 150
+    shown.page.get_by_role("button", name="Film as it is").click()
+    assert pixel(shown, 300, 200) == [90, 90, 90]
+    playwright.expect(shown.page.get_by_role("button", name="Film as it is")).to_be_disabled()
+    assert shown.ops("click", "stroke") == []
+
+
+def test_masks_of_the_frames_before_and_after_are_outlined(shown: Desk) -> None:
+    shown.change(2, 1)
+    shown.page.keyboard.press("Escape")
+    playwright.expect(shown.page.locator("#display")).to_be_hidden()
+    shown.page.keyboard.press("ArrowRight")
+    shown.settle()
+    outlines = """import("./static/view.js").then(({ view }) => {
+      const strokes = [];
+      const { stroke } = view.context;
+      view.context.stroke = function (...path) {
+        if (this.getLineDash().length) strokes.push(this.strokeStyle);
+        stroke.apply(this, path);
+      };
+      view.draw();
+      delete view.context.stroke;
+      return strokes;
+    })"""
+    assert shown.page.evaluate(outlines) == []
+    shown.page.keyboard.press("Shift+G")
+    becomes(shown.page, outlines)
+    assert {"#3a86ff", "#ff9f1c"} <= set(shown.page.evaluate(outlines))
+
+
+def test_no_two_commands_and_tools_have_one_key(one: Desk) -> None:
+    keys: list[str] = one.page.evaluate(
+        """async () => {
+          const { commands } = await import("./static/commands.js");
+          const { TOOLS } = await import("./static/tools.js");
+          const ofAll = Object.values(commands).filter(({ mode }) => mode !== "compare");
+          return [...ofAll.map(({ keys }) => keys), ...TOOLS.map(({ key }) => key)].filter(Boolean);
+        }"""
+    )
+    assert sorted(keys) == sorted(set(keys))
+    assert len(keys) > 50
+
+
+def test_escape_closes_the_panel_and_stops_no_tracking(shown: Desk) -> None:
+    shown.send(progress("tracking", "forward", [1]))
+    shown.page.keyboard.press("Escape")
+    playwright.expect(shown.page.locator("#display")).to_be_hidden()
+    assert shown.ops("stop") == []
+    shown.page.keyboard.press("Escape")
+    shown.next_asked("stop")
+
+
+@pytest.mark.parametrize(
+    "command", ["help", "schemaDialog", "exportDialog", "importDialog", "people", "display"]
+)
+def test_what_is_pressed_has_24_pixels(desk: Desk, command: str) -> None:
+    waiting: dict[str, Any] = {"id": 1, "objects": [2], "direction": "forward", "start": 0}
+    desk.queue = [waiting]
+    desk.schema = {"classes": [{"name": "fish", "colour": "#ff0000", "key": "1", "attributes": []}]}
+    desk.open()
+    desk.change(0, 1, 2)
+    desk.here("Object 2: corrected by you")
+    desk.send(progress("tracking", "forward", [1]))
+    playwright.expect(desk.page.locator("#waiting li")).to_have_count(2)
+    assert desk.page.evaluate(SMALL) == []
+    if command == "people":
+        desk.held = {"people"}
+    desk.page.locator(f'[data-command="{command}"]').click()
+    if command == "people":
+        desk.answer(desk.next("people"), people=[], changes=[])
+    playwright.expect(
+        desk.page.locator("#dialog, #display").and_(desk.page.locator(":popover-open, [open]"))
+    ).to_be_visible()
+    assert desk.page.evaluate(SMALL) == []
