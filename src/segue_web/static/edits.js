@@ -4,7 +4,7 @@ import { make, notice, question } from "./dom.js";
 import { complain, loadFrames, request, tell } from "./link.js";
 import { isOwn } from "./people.js";
 import { go, hold } from "./playback.js";
-import { state } from "./state.js";
+import { IMAGE, state } from "./state.js";
 
 /**
  * @typedef {import("./state.js").FrameData} FrameData
@@ -62,9 +62,9 @@ export function until(/** @type {Element} */ box, /** @type {() => boolean} */ i
   const look = () => {
     if (box.isConnected && !isDone()) return;
     box.remove();
-    state.listeners.delete(look);
+    state.ignore(look);
   };
-  state.listeners.add(look);
+  state.listen(look, IMAGE);
 }
 
 /** Say what was done, with a button that takes it back until something else is changed. */
