@@ -1,11 +1,12 @@
-"""Make the clips of docs/gallery.md again, by the commands that stand under them, and the one of the README.
+"""Make the clips of docs/gallery.md and of the README again, by the commands that stand under them.
 
 Example::
 
-    python tools/gallery.py docs/images --people ../shared/data/clips/dog_1280x720.mp4
+    git clone https://github.com/intel-iot-devkit/sample-videos films
+    python tools/gallery.py docs/images --films films
 
-The clip of the README shows three jobs side by side. The third one needs a video with people, and without
-``--people`` it is not made.
+Without ``--films`` only the clips of the bundled video are made. The clip of the README shows three jobs side
+by side.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ SAMPLE = Path(segue.__file__).resolve().parent / "assets" / "sample"
 EVERY, QUALITY, SECONDS = 3, 60, 0.125
 """Every how many frames, how well and how long each is shown."""
 
+CLIP = (432, 240)
+"""Width and height of a clip."""
+
 PANEL, PANELS = (300, 168), 24
 """Width and height of a job in the clip of the README, and its number of images."""
 
@@ -39,6 +43,30 @@ COMMANDS = {
     "gallery_moves": "segue foreground still.mp4 --objects --format overlay -o moves",
 }
 """What makes each clip, in a folder with the bundled video and ``still.mp4``."""
+
+FILMS = {
+    "film_track": (
+        "preview/store-aisle-detection.gif",
+        "segue track {} --point 1:305,140 --point 2:385,150 --format overlay -o track",
+    ),
+    "film_worker": (
+        "preview/worker-zone-detection.gif",
+        "segue track {} --box 240,135,340,268 --format overlay -o worker",
+    ),
+    "film_moves": (
+        "preview/person-bicycle-car-detection.gif",
+        "segue foreground {} --objects --format overlay -o moves",
+    ),
+    "film_cars": (
+        "car-detection.mp4",
+        "segue foreground {} --objects --start 180 --end 250 --format overlay -o cars",
+    ),
+    "film_names": ("preview/store-aisle-detection.gif", "segue instances {} --format overlay -o names"),
+}
+"""Videos of https://github.com/intel-iot-devkit/sample-videos (Intel, CC BY 4.0), with their commands."""
+
+JOBS = ("film_track", "film_moves", "film_names")
+"""The jobs of the clip of the README."""
 
 
 def still_video(count: int = 60) -> Iterator[Frame]:
@@ -70,7 +98,9 @@ def write_still_video(path: Path) -> None:
 def write_clip(video: Path, target: Path) -> None:
     """Write every third frame of a video as an animated WebP image."""
     with segue.open_source(video, stride=EVERY) as source:
-        write_animation([cv2.resize(frame.image, (432, 240)) for frame in source], target)
+        write_animation(
+            [cv2.resize(frame.image, CLIP, interpolation=cv2.INTER_AREA) for frame in source], target
+        )
 
 
 def write_animation(images: Sequence[np.ndarray], target: Path) -> None:
@@ -110,29 +140,31 @@ def main() -> None:
     """Run the commands in a scratch folder, and write a clip of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("target", type=Path, help="folder of the images")
-    parser.add_argument("--people", type=Path, help="video for the third job of the README")
+    parser.add_argument("--films", type=Path, help="clone of intel-iot-devkit/sample-videos")
     options = parser.parse_args()
-    panels = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name in ("video.mp4", "first.png"):
             (folder / name).write_bytes((SAMPLE / name).read_bytes())
         write_still_video(folder / "still.mp4")
         for name, command in COMMANDS.items():
-            video = run(command, folder)
-            write_clip(video, options.target / f"{name}.webp")
-            if name != "gallery_masks":
-                panels.append(panel(video))
-        if options.people:
-            people = shlex.quote(str(options.people.resolve()))
-            panels.append(
-                panel(
-                    run(f"segue instances {people} --max-size 640 --stride 2 --format overlay -o out", folder)
-                )
-            )
-            gap = np.full((PANEL[1], 6, 3), 255, np.uint8)
-            rows = [np.hstack([one, gap, two, gap, three]) for one, two, three in zip(*panels, strict=True)]
-            write_animation(rows, options.target / "three_jobs.webp")
+            write_clip(run(command, folder), options.target / f"{name}.webp")
+        if options.films:
+            write_films(options.films.resolve(), folder, options.target)
+
+
+def write_films(films: Path, folder: Path, target: Path) -> None:
+    """Write the clips of real videos, and the one of the README."""
+    videos = {}
+    for name, (film, command) in FILMS.items():
+        videos[name] = run(command.format(shlex.quote(str(films / film))), folder)
+        write_clip(videos[name], target / f"{name}.webp")
+    gap = np.full((PANEL[1], 6, 3), 255, np.uint8)
+    rows = [
+        np.hstack([one, gap, two, gap, three])
+        for one, two, three in zip(*(panel(videos[name]) for name in JOBS), strict=True)
+    ]
+    write_animation(rows, target / "three_jobs.webp")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def scores_of(name: str) -> list[str]:
     return [
         f'segue reproduce {table.paper} {table.name} --data {table.dataset}=FOLDER --row "{row.name}"'
         for table in TABLES
-        for row in table.rows
+        for row in table.runnable
         if row.published and row.training is None and (row.model or table.model) == name
     ]
 

@@ -47,9 +47,9 @@ from benchmarks.lib.foreground_swaying import swaying_scenes
 from benchmarks.lib.machine import describe
 from segue.datasets.foreground.labels import OUTSIDE, SHADOW, UNKNOWN
 from segue.metrics.foreground.counts import Counts, ForegroundAccumulator
+from segue.registry import STAGES
 from segue.sessions.foreground import masks as foreground_masks
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
-from segue.sessions.foreground.stage_list import STAGES
 from segue.types import Segmentation
 from segue.utils.inputs import sha256
 
@@ -355,7 +355,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.methods = options.methods or list(CLASSICAL)
     if options.without == ["each"]:
-        options.without = list(STAGES)
+        options.without = list(STAGES.names)
     options.weights = {
         name: Path(file) for name, _, file in (item.partition("=") for item in options.weights)
     }

@@ -286,14 +286,14 @@ class EventSettings:
         notify: address that receives each event, or several, as ``--notify`` takes them.
         snapshots: folder for an image and a clip of each event.
         keep: how long images are kept, a ``segue.events.retention.Retention``; None for ever.
-        archive: gives the folder of images and the table of each part that there is, also of the one that is
-            written.
+        archive: all parts, a ``segue.events.archive.EventArchive``; None where a run has no other.
+        stops: says whether the run is to stop: the next one finishes clips that are not complete then.
         earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
         on_event: called with each :class:`segue.events.sink.Event` as it becomes known.
         on_disk: called with what the disk does not take, ``events`` or ``images``, and why; or an empty text
             where it does again.
         on_clip: called while clips of events are left to encode when all frames are written, see
-            :class:`segue.events.snapshots.Snapshots`.
+            :class:`segue.events.images.snapshots.Snapshots`.
     """
 
     zones: tuple[Any, ...] = ()
@@ -302,7 +302,8 @@ class EventSettings:
     notify: str | Sequence[str] | None = None
     snapshots: Path | None = None
     keep: Any = None
-    archive: Callable[[], Mapping[Path, Path]] = dict
+    archive: Any = None
+    stops: Callable[[], bool] = lambda: False
     earlier: tuple[Path, ...] = ()
     on_event: Callable[[Any], None] | None = None
     on_disk: Callable[[str, str], None] = lambda *_: None
@@ -514,6 +515,22 @@ class MetricEntry:
     name: str
     measure: Callable[[BoolArray, BoolArray], float]
     about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StageEntry:
+    """A rule of a foreground session around its network.
+
+    Attributes:
+        name: the name that users give to ``--stages`` and ``--without``, and that of the stage.
+        build: makes it for the segmenter of a session, which has a ``threshold``; gives a
+            ``segue.sessions.foreground.stages.base.Stage``.
+        of_scene: whether it has no effect on a model that does not look at the empty scene.
+    """
+
+    name: str
+    build: Callable[[Any], Any]
+    of_scene: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from segue.masks.rle import check_size
 from segue.masks.tracks import RleTrack
 from segue.masks.values import MAX_ID, as_white, warn_of_void, without_void
 from segue.types import (
+    PROMPTS,
     Box,
     BoxesLike,
     BoxLike,
@@ -277,7 +278,7 @@ def as_prompts(value: PromptsLike, where: str = "prompts") -> list[Prompt]:
             f"{where}: {kind_of(value)}; give {EXPECTED}; or prompts in a list, such as MaskPrompt(1, mask), "
             "BoxPrompt(2, (x0, y0, x1, y1)) or PointPrompt(3, [(x, y)])"
         )
-    return [_checked(item, where) for item in prompts]
+    return [_checked(each, where) for item in prompts for each in _as_known_kinds(item, where)]
 
 
 def _detected(detections: Any) -> list[Prompt]:
@@ -292,6 +293,25 @@ def _detected(detections: Any) -> list[Prompt]:
         return [MaskPrompt(i, np.asarray(mask) != 0, label=label) for i, mask, label in planes]
     boxes = zip(ids, detections.xyxy, labels, strict=True)
     return [BoxPrompt(i, as_box(box, "prompts: box"), label=label) for i, box, label in boxes]
+
+
+def _as_known_kinds(prompt: Prompt, where: str) -> list[Prompt]:
+    """A prompt of a class of the caller as the box, points and strokes that it says of an image."""
+    if isinstance(prompt, PROMPTS):
+        return [prompt]
+    marks = prompt.to_image(ImageMarks())
+    about: dict[str, Any] = {"label": prompt.label, "frame": prompt.frame}
+    prompts: list[Prompt] = []
+    if marks.box is not None:
+        prompts.append(BoxPrompt(prompt.id, marks.box, **about))
+    if marks.points or marks.negative:
+        prompts.append(PointPrompt(prompt.id, marks.points, marks.negative, **about))
+    if marks.scribble:
+        prompts.append(ScribblePrompt(prompt.id, marks.scribble, **about))
+    if not prompts:
+        name = type(prompt).__name__
+        raise PromptError(f"{where}: {name}.to_image gives no box, no points and no strokes")
+    return prompts
 
 
 def _checked(prompt: Prompt, where: str) -> Prompt:

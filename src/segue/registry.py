@@ -1,7 +1,7 @@
 """What segue knows by name, and how other packages add to it.
 
-There is one registry for each kind of thing: networks, detectors, prompters, sinks, data sets, metrics and
-commands.
+There is one registry for each kind of thing: networks, detectors, prompters, sinks, data sets, metrics,
+stages and commands.
 An entry says of one thing what is needed to choose and to run it; nothing outside the thing's own module asks
 for its class. Entries come from three places, which differ in nothing else:
 
@@ -38,12 +38,15 @@ from segue.entries import PrompterOptions as PrompterOptions
 from segue.entries import PromptKind as PromptKind
 from segue.entries import SinkEntry as SinkEntry
 from segue.entries import SinkOptions as SinkOptions
+from segue.entries import StageEntry as StageEntry
 from segue.entries import WeightFile as WeightFile
 from segue.errors import ArgumentError, CheckpointError, DatasetError, PromptError, SegueError, SinkError
 from segue.utils.inputs import kind_of
 from segue.utils.lazy import LazyCallable
 
-AnyEntry = Entry | DetectorEntry | PrompterEntry | SinkEntry | DatasetEntry | MetricEntry | CommandEntry
+AnyEntry = (
+    Entry | DetectorEntry | PrompterEntry | SinkEntry | DatasetEntry | MetricEntry | StageEntry | CommandEntry
+)
 T = TypeVar("T", bound=AnyEntry)
 
 
@@ -240,13 +243,25 @@ SINKS = Registry(
 )
 DATASETS = Registry(DatasetEntry, "segue.datasets", "data set", ("segue.datasets.catalogue",), DatasetError)
 METRICS = Registry(MetricEntry, "segue.metrics", "metric", ("segue.metrics.further",), DatasetError)
+STAGES = Registry(
+    StageEntry, "segue.stages", "stage", ("segue.sessions.foreground.stage_list",), ArgumentError
+)
 COMMANDS = Registry(CommandEntry, "segue.commands", "command", ("segue.cli.commands",), wrap=_command)
 
-_REGISTRIES: tuple[Registry[Any], ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, METRICS, COMMANDS)
+_REGISTRIES: tuple[Registry[Any], ...] = (
+    MODELS,
+    DETECTORS,
+    PROMPTERS,
+    SINKS,
+    DATASETS,
+    METRICS,
+    STAGES,
+    COMMANDS,
+)
 
 
 def register(entry: AnyEntry) -> None:
-    """Add a network, a detector, a prompter, a format of results, a data set, a metric or a command.
+    """Add a network, a detector, a prompter, a format of results, a data set, a metric, a stage or a command.
 
     Packages that are installed use the entry points named above instead, so that the command line knows them.
 

@@ -136,7 +136,7 @@ class Frame:
 
 
 ATTENTION_BELOW = 0.7
-"""Expected IoU of a tracked mask below which a person should look at it; docs/tracking.md has the figures."""
+"""Expected IoU of a tracked mask below which a person should look at it; docs/formats.md has the figures."""
 
 
 @dataclass(frozen=True, slots=True)

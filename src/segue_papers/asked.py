@@ -80,7 +80,7 @@ class How(OptionModel):
         """The same, with rows by their keys; names that mean nothing for these tables are refused."""
         if self.model is not None:
             MODELS.find(self.model)
-        rows = [(row, row.model or self.model or table.model) for table in tables for row in table.rows]
+        rows = [(row, row.model or self.model or table.model) for table in tables for row in table.runnable]
         keys = {name: row.key for row, _ in rows for name in (row.name, row.key)}
         starts = [row.training.start.weights for row, _ in rows if row.training and row.training.start]
         owners = keys | {model: model for _, model in rows}

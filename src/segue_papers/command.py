@@ -104,6 +104,9 @@ def _print_commands(run: TableRun) -> None:
     """The command of each row; one that cannot be run is a comment that says why."""
     typer.echo(f"# {run.table.paper} {run.table.name}. {run.table.title}")
     for row in run.rows:
+        if row.row.no_command is not None:
+            typer.echo(f"# {row.row.name}: {row.row.no_command}")
+            continue
         reason = row.ended or " and ".join(row.lacks) or ("" if run.request else "; ".join(run.remarks))
         typer.echo(f"# {row.row.name}: needs {reason}" if reason else run.command_of(row))
 
@@ -111,9 +114,9 @@ def _print_commands(run: TableRun) -> None:
 def _list(tables: Iterable[Table], how: How, *, in_full: bool) -> None:
     rows = []
     for table in tables:
-        networks = ", ".join(dict.fromkeys(row.model or table.model for row in table.rows))
+        networks = ", ".join(dict.fromkeys(row.model or table.model for row in table.runnable))
         lacking: dict[str, list[str]] = {}
-        for row in table.rows:
+        for row in table.runnable:
             lacking.setdefault(" and ".join(dict.fromkeys(row_lacks(row, table, how))), []).append(row.name)
         here = first_few(lacking.pop("", [])) or "no row"
         try:
@@ -125,10 +128,10 @@ def _list(tables: Iterable[Table], how: How, *, in_full: bool) -> None:
             place = f"with --data {table.dataset}=FOLDER"
         here = place if place.startswith("nothing") else f"{here}, {place}"
         lacks = "; ".join(f"{first_few(names)}: {lacks}" for lacks, names in lacking.items())
-        count = len(table.rows) - sum(map(len, lacking.values()))
+        count = len(table.runnable) - sum(map(len, lacking.values()))
         can_run = count if table.dataset in how.data and not place.startswith("nothing") else 0
         full = (table.title, table.data, networks, here, lacks)
-        short = (table.title, table.data, f"{can_run} of {len(table.rows)}")
+        short = (table.title, table.data, f"{can_run} of {len(table.runnable)}")
         rows.append((f"{table.paper} {table.name}", full if in_full else short))
     columns = ("networks", "runs here on", "other rows lack") if in_full else ("rows that run",)
     print_table(("table", "what", "data", *columns), rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from segue_papers.tables import Table, TableRow, Training
+from segue_papers.tables import SIZE, Table, TableRow, Training
 
 MEASURES = {"F": "F", "recall": "Re", "precision": "Pr", "PWC": "PWC"}
 
@@ -59,17 +59,29 @@ def _ablation(name: str, title: str, dataset: str, *, folds: bool) -> Table:
     rows = (
         _mustan("MUSTAN2, three frames", "mustan2", BOTH, folds=folds),
         _mustan("MUSTAN2 without refinement", "mustan2", BOTH, "--frm", "none", folds=folds),
+        _mustan("MUSTAN2 without RLIM", "mustan2", BOTH, "--no-rlim", folds=folds),
         _mustan("MUSTAN2, concatenation", "mustan2", BOTH, "--frm", "concat", folds=folds),
         _mustan("MUSTAN2, five frames", "mustan2", BOTH, "--frames", "5", folds=folds),
         _mustan("MUSTAN2, seven frames", "mustan2", BOTH, "--frames", "7", folds=folds),
+        *(
+            replace(
+                _mustan(f"MUSTAN2, three frames in training, {text} here", "mustan2", BOTH, folds=folds),
+                options=("--frames", count),
+            )
+            for text, count in (("five", "5"), ("seven", "7"))
+        ),
         _mustan("MUSTAN1, three frames", "mustan1", BOTH, folds=folds),
         _mustan("MUSTAN1 without refinement", "mustan1", BOTH, "--frm", "none", folds=folds),
+        *(
+            _mustan(f"MUSTAN1, {n} scale{'s' * (n > 1)}", "mustan1", BOTH, "--scales", str(n), folds=folds)
+            for n in (4, 3, 2, 1)
+        ),
         _mustan("MUSTAN2, CDnet only", "mustan2", ("cdnet",), folds=folds),
         _mustan("MUSTAN2, ISD only", "mustan2", ("isd",)),
     )
-    remark = "named by the paper as next steps, without numbers"
+    remark = "named by the paper as next steps, or parts of its title, without numbers"
     return Table(
-        "mustan", name, title, dataset, MEASURES, rows, model="mustan2", remark=remark, options=AS_IS
+        "mustan", name, title, dataset, MEASURES, rows, "mustan2", remark=remark, options=AS_IS, sizes=True
     )
 
 
@@ -100,6 +112,7 @@ def _context() -> Table:
         "synth isd`, tested on kinds of rooms that it never shows; `python -m benchmarks.speed.foreground "
         "--models mustan2=FILE --peers '' --video ISD/test/CLIP/input` measures time and memory of a network",
         options=AS_IS,
+        sizes=True,
     )
 
 
@@ -109,6 +122,7 @@ def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mappi
     def without(part: str, *options: str, network: str = "hofam") -> TableRow:
         return TableRow(part, model=network, training=Training("hofam", ("cdnet",), options))
 
+    compared = "the README shows images of it and no numbers; neither torchvision nor timm has this network"
     rows = (
         TableRow("HOFAM", published),
         without("HOFAM, trained here"),
@@ -116,10 +130,15 @@ def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mappi
         without("without class-in scale", "--class-in-scale", "as_run"),
         without("six scales of eight", "--levels", "6"),
         without("one flow (STAM)", "--flow-mode", "single", network="stam"),
+        *(
+            TableRow(other, no_command=compared)
+            for other in (("PSPNet", "DeepLabV3+") if name != "hofam" else ())
+        ),
     )
     remark = (
         "the README prints one row, of scenes of CDnet2014 that were trained on; of LASIESTA, of LIMU and of "
-        "what each part brings it shows images alone"
+        "what each part brings it shows images alone; the release has flow of SelFlow, whose files are read "
+        "(--run '--flow FOLDER'), without them it is DIS; strips: added green, missed orange"
     )
     return Table(
         "hofam",
@@ -131,6 +150,7 @@ def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mappi
         model="hofam",
         remark=remark,
         options=AS_IS_256,
+        strip=None if name == "hofam" else "errors",
     )
 
 
@@ -177,11 +197,11 @@ FOREGROUND: tuple[Table, ...] = (
         "sbi",
         MEASURES,
         (
-            _mustan("MUSTAN2, CDnet + ISD", "mustan2", BOTH, published={"F": 0.7933}),
+            _mustan("MUSTAN2, CDnet + ISD", "mustan2", BOTH, published={"F": 0.7933, SIZE: 40.85}),
             _mustan("MUSTAN2, CDnet", "mustan2", ("cdnet",)),
             _mustan("MUSTAN2, CDnet, 200 frames", "mustan2", ("cdnet",), *LISTED),
             _mustan("MUSTAN1, CDnet + ISD", "mustan1", BOTH),
-            *_fgsegnet(folds=False, published={"F": 0.7595}),
+            *_fgsegnet(folds=False, published={"F": 0.7595, SIZE: 489}),
             TableRow("mustan-lite", model="mustan-lite"),
             TableRow("mustan-lite, as shipped", model="mustan-lite", options=AS_SHIPPED),
         ),
@@ -189,6 +209,7 @@ FOREGROUND: tuple[Table, ...] = (
         remark="how the paper trained FgSegNet_v2 is not public (its 489 M values are 53 networks, one a "
         "scene); here it is one network of all videos",
         options=AS_IS,
+        sizes=True,
     ),
     Table(
         "mustan",
@@ -206,6 +227,7 @@ FOREGROUND: tuple[Table, ...] = (
         model="mustan2",
         remark="the folds are ours (`cdnet-unseen`); the paper prints no such table",
         options=AS_IS,
+        sizes=True,
     ),
     _context(),
     _ablation("ablation", "The paper's checks on SBI2015", "sbi", folds=False),

@@ -40,7 +40,7 @@ def request_of(table: Table, how: How) -> tuple[Request | None, list[str]]:
         if edition not in (None, table.edition):
             text = f"{data.path} has the classes of {edition}, this table is of {table.edition}"
             return None, [f"{text}; {another}"]
-    if how.sequences:
+    if how.sequences and not table.shows_attention:  # which selects its videos itself
         request = request.model_copy(update={"sequences": how.sequences})
         return request, [f"of the data set only {first_few(how.sequences)}"]
     entry, root, subset = DATASETS.find(table.dataset), request.data, table.subset or ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from segue_papers.foreground_papers import FOREGROUND
-from segue_papers.tables import PACE, SPEED, Table, TableRow, Training
+from segue_papers.tables import PACE, SPEED, Difference, Table, TableRow, Training, published_rows
 
 DAVIS = {"J&F": "J&F-Mean", "J": "J-Mean", "F": "F-Mean"}
 YOUTUBE = {"overall": "G", "J seen": "J_s", "F seen": "F_s", "J unseen": "J_u", "F unseen": "F_u"}
@@ -89,6 +89,14 @@ def every(n: int) -> TableRow:
     return TableRow(f"every {n} frames", options=options)
 
 
+PAPER_OF_STCN = TableRow(
+    "ground truth, paper of STCN",
+    dict(zip((*DAVIS, SPEED), (85.3, 82.0, 88.6, 20.2), strict=True)),
+    no_command="the same command as ground truth; Table 1 has the numbers of the paper beside the report's",
+)
+"""The first row of Table 1 of the report."""
+
+
 def first_frames(
     published: Mapping[str, tuple[float, float, float, float]], truth: Truth
 ) -> tuple[TableRow, ...]:
@@ -159,7 +167,12 @@ MSSTS = (
 
 
 def _ytvis(
-    name: str, title: str, rows: tuple[TableRow, ...], remark: str | None = None, edition: str = "ytvis2019"
+    name: str,
+    title: str,
+    rows: tuple[TableRow, ...],
+    remark: str | None = None,
+    edition: str = "ytvis2019",
+    differences: tuple[Difference, ...] = (),
 ) -> Table:
     return Table(
         "ms-sts",
@@ -174,8 +187,51 @@ def _ytvis(
         percent=True,
         server="https://youtube-vos.org/dataset/vis/",
         remark=remark,
+        differences=differences,
     )
 
+
+STM_OTHERS = """
+OSMN      | 51.2 60.0 60.1 40.6 44.0
+MSK       | 53.1 59.9 59.5 45.0 47.9
+RGMP      | 53.8 59.5 -    45.2 -
+OnAVOS    | 55.2 60.1 62.7 46.6 51.4
+RVOS      | 56.8 63.6 67.2 45.5 51.0
+OSVOS     | 58.8 59.8 60.5 54.2 60.7
+S2S       | 64.4 71.0 70.0 55.5 61.2
+A-GAME    | 66.1 67.8 -    60.8 -
+PreMVOS   | 66.9 71.4 75.9 56.5 63.7
+BoLTVOS   | 71.1 71.6 -    64.3 -
+"""
+"""The other rows of Table 1 of STM."""
+
+MSSTS_OTHERS_R50 = """
+IoUTracker+, R50       | 23.6 39.2 25.5 26.2 30.9
+OSMN, R50              | 27.5 45.1 29.1 28.6 33.1
+DeepSORT, R50          | 26.1 42.9 26.1 27.8 31.3
+FEELVOS, R50           | 26.9 42.0 29.7 29.9 33.4
+SeqTracker, R50        | 27.5 45.7 28.7 29.7 32.5
+MaskTrack R-CNN, R50   | 30.3 51.1 32.6 31.0 35.5
+MaskProp, R50          | 40.0 -    42.9 -    -
+SipMask-VIS, R50       | 32.5 53.0 33.3 33.5 38.9
+SipMask-VIS, R50, second row | 33.7 54.1 35.8 35.4 40.1
+STEM-Seg, R50          | 30.6 50.7 33.5 31.6 37.1
+Johander et al., R50   | 35.3 -    -    -    -
+CompFeat, R50          | 35.3 56.0 38.6 33.1 40.3
+CrossVIS, R50          | 36.3 56.8 38.9 35.6 40.7
+PCAN, R50              | 36.1 54.9 39.4 36.3 41.6
+VisTR, R50             | 35.6 56.8 37.0 35.2 40.2
+"""
+
+MSSTS_OTHERS_R101 = """
+MaskTrack R-CNN, R101  | 31.9 53.7 32.3 32.5 37.7
+MaskProp, R101         | 42.5 -    45.6 -    -
+STEM-Seg, R101         | 34.6 55.8 37.9 34.4 41.6
+CrossVIS, R101         | 36.6 57.3 39.7 36.0 42.0
+PCAN, R101             | 37.6 57.2 41.3 37.2 43.9
+VisTR, R101            | 38.6 61.3 42.3 37.6 44.2
+"""
+"""The other rows of the poster's table of YouTube-VIS 2019."""
 
 TABLES: tuple[Table, ...] = (
     Table(
@@ -185,6 +241,7 @@ TABLES: tuple[Table, ...] = (
         "ytvos",
         YOUTUBE,
         (
+            *published_rows(YOUTUBE, STM_OTHERS),
             TableRow(
                 "STM",
                 dict(zip(YOUTUBE, (79.4, 79.7, 84.2, 72.8, 80.9), strict=True)),
@@ -240,21 +297,33 @@ TABLES: tuple[Table, ...] = (
         remark="the figure shows a curve and no numbers; the paper's own choice is every 5 frames",
     ),
     _davis(
+        "stm",
+        "intermediate",
+        "Figure 6: with and without intermediate frames in memory, DAVIS 2017 val",
+        (TableRow("first and previous", options=(*NEVER, "--include-last")), every(5)),
+        model="stm",
+        strip="masks",
+        pace=True,
+        remark="the figure shows two frames of a video each, no numbers; `--sequence NAME` takes one",
+    ),
+    _davis(
         "stcn-report",
         "davis",
         "Tables 1 and 2: first frames of DAVIS 2017 val",
-        first_frames(
-            {
-                "ground truth": (85.3, 82.0, 88.6, 16.9),
-                "Mask R-CNN": (69.9, 67.9, 72.0, 17.0),
-                "PointRend": (71.1, 68.6, 73.6, 14.9),
-                **_lost_measures(25.7, 23.9, 27.6, 19.9),
-            },
-            "masks",
+        (
+            PAPER_OF_STCN,
+            *first_frames(
+                {
+                    "ground truth": (85.3, 82.0, 88.6, 16.9),
+                    "Mask R-CNN": (69.9, 67.9, 72.0, 17.0),
+                    "PointRend": (71.1, 68.6, 73.6, 14.9),
+                    **_lost_measures(25.7, 23.9, 27.6, 19.9),
+                },
+                "masks",
+            ),
         ),
         model="stcn",
-        remark="masks of LOST are drawn to the edges by CRF; "
-        f"{LOST_NETWORKS}; the paper of STCN has 20.2 frames/s (Table 1)",
+        remark=f"masks of LOST are drawn to the edges by CRF; {LOST_NETWORKS}",
     ),
     Table(
         "stcn-report",
@@ -282,8 +351,10 @@ TABLES: tuple[Table, ...] = (
         "ytvis-2019",
         "YouTube-VIS 2019 val",
         (
+            *published_rows(TRACKS, MSSTS_OTHERS_R50),
             TableRow("SeqFormer, R50", _tracks((47.4, 69.8, 51.8, 45.5, 54.8)), "seqformer-r50"),
             _msstsvis("MS-STS, R50", "r50", (50.1, 73.2, 56.6, 46.1, 57.7)),
+            *published_rows(TRACKS, MSSTS_OTHERS_R101),
             TableRow("SeqFormer, R101", _tracks((49.0, 71.1, 55.7, 46.8, 56.9)), "seqformer-r101"),
             _msstsvis("MS-STS, R101", "r101", (51.1, 73.2, 59.0, 48.3, 58.7)),
             TableRow("SeqFormer, Swin-L", _tracks((59.3, 82.1, 66.6, 51.7, 64.4)), "seqformer-swin-l"),
@@ -299,6 +370,20 @@ TABLES: tuple[Table, ...] = (
         "SeqFormer are for the classes of 2019, here it is trained as its authors did, 16 clips a step; "
         f"{MSSTS}",
         edition="ytvis2021",
+        differences=(Difference("AP75", "MS-STS, R50", "SeqFormer, R50, trained here", 2.8),),
+    ),
+    Table(
+        "ms-sts",
+        "attention",
+        "Attention maps: scale, aspect ratio, partial visibility, occlusion",
+        "ytvis",
+        {},
+        (TableRow("SeqFormer, R50", {}, "seqformer-r50"), _msstsvis("MS-STS, R50", "r50")),
+        model="msstsvis-r50",
+        subset="train",
+        shows_attention=True,
+        remark="the poster does not name its videos: those are taken whose annotations change most, or those "
+        "of --sequence; maps are of the last layer of the encoder, all scales together",
     ),
     _ytvis(
         "parts",

@@ -20,19 +20,25 @@ from segue.batch.work import JobConfig
 from segue.dataset_runs.protocols import OWN_DEPTH, check_classes, results_of, scored_here, with_job
 from segue.dataset_runs.submission import write_submission
 from segue.errors import DatasetError, SegueError
+from segue.inference.running import choose_device
 from segue.jobs.plan import check_needs
 from segue.jobs.values import InstancesJob, Model, VideoJob
 from segue.metrics.data_sets import Request
 from segue.metrics.evaluation import Evaluation
+from segue.registry import DETECTORS
 from segue.reports import evaluation_values, write_report
 from segue.reports.charts import write_percentiles
+from segue.utils.arrays import Float32Array
 from segue.utils.cancel import interrupt_on_signals
+from segue.video.sources.images import write_image
 from segue.weights import load
 from segue_papers.asked import How
+from segue_papers.attention import attention_maps, draw_figure, read_frames, select_videos
 from segue_papers.needs import folds_of, request_of, row_lacks, trained, training_of
-from segue_papers.papers import Truth
+from segue_papers.papers import SOURCES, Truth
 from segue_papers.stcn_report import first_frame, with_first_frames
-from segue_papers.tables import PACE, SPEED, Table, TableRow
+from segue_papers.strips import Strip, draw_strips
+from segue_papers.tables import PACE, SIZE, SPEED, Difference, Table, TableRow, slug
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class Done:
     failed: int = 0  # videos that failed
     ended: str | None = None  # what was wrong, where it ended before it had scores
     speed: float = math.nan
+    parameters: float = math.nan  # in millions
     evaluation: Evaluation | None = None
 
     @property
@@ -81,6 +88,7 @@ class TableRun:
     remarks: list[str]
     rows: list[Done] = field(default_factory=list)
     percentiles: Mapping[str, list[float]] = field(default_factory=dict)
+    attention: dict[str, dict[str, list[Float32Array]]] = field(default_factory=dict)  # by video and row
     broken: BaseException | None = None
 
     def cells(self) -> dict[str, list[str]]:
@@ -88,6 +96,7 @@ class TableRun:
         table, rows = self.table, {}
         for done in self.rows:
             values = {SPEED: done.speed, PACE: 1 / done.speed if done.speed else math.nan}
+            values[SIZE] = done.parameters
             if done.evaluation is not None:
                 values |= table.measured(done.evaluation.overall, done.evaluation.categories)
             measured = [table.show(name, values.get(name)) for name in table.measures]
@@ -105,6 +114,7 @@ class TableRun:
                 "published": dict(done.row.published),
                 "scores": done.evaluation and evaluation_values(done.evaluation),
                 "frames/s": None if math.isnan(done.speed) else done.speed,
+                SIZE: None if math.isnan(done.parameters) else done.parameters,
                 "results": str(done.folder),
                 "lacks": list(done.lacks),
                 "failed": done.failed,
@@ -122,7 +132,7 @@ class TableRun:
             if (done.folder / SUBFOLDER / LEDGER).exists() and not self.how.resume:
                 text = "there is a batch already; give --resume, or another output"
                 raise SegueError(f"{done.folder}: {text}")
-        self.rows = [_attempt(self._check, done) for done in rows]
+        self.rows = [done if done.row.no_command else _attempt(self._check, done) for done in rows]
 
     def do(self) -> None:
         """Do the rows whose data and weights are there."""
@@ -130,7 +140,8 @@ class TableRun:
         try:
             with interrupt_on_signals():
                 for done in planned:
-                    ready = self.request is not None and not (done.lacks or done.ended)
+                    missing = done.lacks or done.ended or done.row.no_command
+                    ready = self.request is not None and not missing
                     self.rows.append(_attempt(self._run, done) if ready else done)
         except BaseException as error:  # Ctrl-C or a defect: what is finished is printed first
             self.broken = error
@@ -139,6 +150,7 @@ class TableRun:
         ):
             of_paper = f"{self.table.model}, of which the published numbers are"
             self.remarks.append(f"run with {self.how.model} instead of {of_paper}")
+        self.remarks += filter(None, map(self._difference, self.table.differences))
         rows_of_text: dict[str, list[str]] = {}
         for done in self.rows:
             for text in done.remarks:
@@ -177,7 +189,7 @@ class TableRun:
         source = job.source.model_copy(update={"place": str(self.request.data)})
         own_depth = {"depth": None} if getattr(job, "depth", None) == OWN_DEPTH else {}
         check_needs([job.model_copy(update={"source": source, "model": model, **own_depth})])
-        return replace(done, job=job)
+        return replace(done, job=job, parameters=_millions(model) if self.table.sizes else math.nan)
 
     def _config(self, done: Done) -> JobConfig:
         folder, how = str(done.folder), self.how
@@ -189,6 +201,9 @@ class TableRun:
         assert request is not None
         assert done.job is not None
         self.face.notice(f"{self.table.paper} {self.table.name}: {done.row.name}: {self.command_of(done)}")
+        if self.table.shows_attention:
+            self._look(request, done)
+            return done
         config = self._config(done)
         failed = self.face.run_videos(request, config, done.job, partial(self._adapt, done))
         done = replace(done, failed=failed)
@@ -219,19 +234,61 @@ class TableRun:
             notes.append(f"no page of scores: {error}")
         return replace(done, evaluation=evaluation, notes=tuple(notes))
 
+    def _difference(self, difference: Difference) -> str | None:
+        """What was measured of a difference that the paper names."""
+        values = {
+            done.row.name: self.table.measured(done.evaluation.overall, done.evaluation.categories)
+            for done in self.rows
+            if done.evaluation is not None
+        }
+        row, other = (
+            values.get(name, {}).get(difference.heading) for name in (difference.row, difference.other)
+        )
+        if row is None or other is None:
+            return None
+        return (
+            f"{difference.heading} of {difference.row} is {row - other:+.1f} points from {difference.other}; "
+            f"published {difference.published:+.1f}"
+        )
+
     def command_of(self, done: Done) -> str:
-        """The command that gives the numbers of a row by itself, or the options of one that has none."""
+        """The command that gives the numbers of a row by itself, as a shell takes it."""
         request, training = self.request, training_of(done.row, self.how)
         assert request is not None
-        if done.row.first is not None:
-            return f"first masks of {done.row.name}, then {shlex.join(done.options)}"
-        if training is not None and training.folds:
-            return f"each video with weights that have not seen it, {shlex.join(done.options)}"
+        by_itself = self.table.shows_attention or done.row.first is not None
+        if by_itself or (training is not None and training.folds):
+            return self._own_command(done)
         everything = request.model_copy(update={"sequences": None})
         if request.sequences and len([*everything.open()]) == len([*request.open()]):
             request = everything
         where = [request.dataset, str(request.data), *request.words]
         return shlex.join(["segue", "run", *where, *done.options, "-o", str(done.folder)])
+
+    def _own_command(self, done: Done) -> str:
+        """This table with a row whose first frames, or weights of each video, no other command chooses."""
+        table, how = self.table, self.how
+        words = ["segue", "reproduce", table.paper, table.name, "--row", done.row.name]
+        names = {table.dataset, *(table_training.data if (table_training := done.row.training) else ())}
+        words += [
+            part
+            for name in sorted(names & how.data.keys())
+            for part in ("--data", f"{name}={how.data[name]}")
+        ]
+        source = SOURCES[done.row.first].detector if done.row.first is not None else None
+        networks = {done.model, done.row.key, *([source, DETECTORS.find(source).network] if source else [])}
+        words += [
+            part
+            for name, path in how.weights.items()
+            if name in networks
+            for part in ("--weights", f"{name}={path}")
+        ]
+        words += [] if how.model is None else ["--model", how.model]
+        words += [] if how.subset is None else ["--set", how.subset]
+        words += [part for name in how.sequences or () for part in ("--sequence", name)]
+        words += [
+            part for name, text in how.run for part in ("--run", text if name is None else f"{name}={text}")
+        ]
+        return shlex.join([*words, "-o", str(how.output)])
 
     def _adapt(self, done: Done, videos: Iterator[Task]) -> Iterator[Task]:
         """The videos with first frames of another source, or with weights that have not seen them."""
@@ -252,9 +309,42 @@ class TableRun:
         else:
             yield from videos
 
+    def _draw_strips(self, evaluations: Mapping[str, Evaluation], kind: Strip) -> None:
+        folder = self.how.output / self.table.name / "strips"
+        try:
+            if draw_strips(evaluations, kind, folder):
+                self.remarks.append(f"frames on which rows differ most: {folder}")
+        except (SegueError, OSError) as error:
+            self.remarks.append(f"no strips: {error}")
+
+    def _look(self, request: Request, done: Done) -> None:
+        """Keep what the network of a row attends to."""
+        assert done.job is not None
+        model = done.job.model
+        network = load(model.name, model.weights, device=str(choose_device(done.job.device)))
+        data = request.open()
+        for title, video in select_videos(data, self.how.sequences).items():
+            maps = attention_maps(network, read_frames(data, video))
+            self.attention.setdefault(title, {})[done.row.name] = maps
+
+    def _draw_attention(self) -> None:
+        """An image of each video, with the maps of all rows."""
+        if not self.attention:
+            return
+        assert self.request is not None
+        data = self.request.open()
+        folder = self.how.output / self.table.name
+        for title, video in select_videos(data, self.how.sequences).items():
+            image = draw_figure(read_frames(data, video), self.attention[title])
+            write_image(folder / f"{slug(title)}.png", image)
+            self.remarks.append(f"{title}: video {video.name}, {folder / f'{slug(title)}.png'}")
+
     def _draw(self) -> None:
         """The distribution of a measure over all objects and frames, one line a row."""
+        self._draw_attention()
         scored = [(done, done.evaluation) for done in self.rows if done.evaluation is not None]
+        if self.table.strip is not None and scored:
+            self._draw_strips({done.row.name: evaluation for done, evaluation in scored}, self.table.strip)
         if self.table.curve is None or not scored:
             return
         count = len(scored[0][1].sequences)
@@ -279,6 +369,12 @@ def plan_table(table: Table, how: How, face: Face) -> TableRun:
 def _images(done: Done) -> Path:
     """Folder of the first-frame images of a row, beside its results."""
     return done.folder.with_name(f"{done.folder.name}-first-frames")
+
+
+def _millions(model: Model) -> float:
+    """Learnt values of a network, in millions."""
+    network = load(model.name, model.weights)
+    return float(sum(parameter.numel() for parameter in network.parameters())) / 1e6
 
 
 def _attempt(step: Callable[[Done], Done], done: Done) -> Done:

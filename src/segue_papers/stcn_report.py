@@ -65,9 +65,24 @@ class Candidate:
 Candidates = Mapping[int, Candidate]
 """Candidates by id of the ground truth; objects without one begin without a mask."""
 
-FirstFrame = Callable[[Start], tuple[FloatingArray | None, UInt8Array]]
-"""Gives the probabilities (N, H, W) of all that a detector finds on a first frame, and the index mask (H, W)
-of what is chosen of it, with ids of the ground truth."""
+
+@dataclass(frozen=True)
+class FirstMask:
+    """What a source gives of a first frame.
+
+    Attributes:
+        mask: index mask (H, W) of what is chosen, with ids of the ground truth.
+        planes: probabilities (N, H, W) of all that a detector finds; None where none looks.
+        unrefined: the mask before CRF; None where there is none.
+    """
+
+    mask: UInt8Array
+    planes: FloatingArray | None = None
+    unrefined: UInt8Array | None = None
+
+
+FirstFrame = Callable[[Start], FirstMask]
+"""Gives the mask of a first frame."""
 
 
 def first_frame(
@@ -81,9 +96,10 @@ def first_frame(
             if source.front is None
             else partial(draw_boxes, front=source.front)
         )
-        return lambda start: (None, fill(start, start.boxes))
+        return lambda start: FirstMask(fill(start, start.boxes))
     file = weights.get(source.detector, weights.get(DETECTORS.find(source.detector).network or ""))
     find: Callable[[Start], tuple[FloatingArray, Candidates]]
+    find_unrefined: Callable[[Start], tuple[FloatingArray, Candidates]] | None = None
     if source.detector in ("maskrcnn-v1", "maskrcnn", "pointrend"):
         network = cast("MaskRCNN | PointRend", load(source.detector, file))
         network.min_score = MIN_SCORE
@@ -94,16 +110,18 @@ def first_frame(
     else:
         # Where boxes are wanted, the report takes those of LOST itself, without CRF.
         refine: Refinement | None = source.features and ("none" if truth == "boxes" else "crf")
-        candidates = detector(
-            source.detector, weights=file, features=source.features, refine=refine, device=device
-        )
-        find = partial(discovered, candidates)
+        look = partial(detector, source.detector, weights=file, features=source.features, device=device)
+        find = partial(discovered, look(refine=refine))
+        if refine == "crf":
+            find_unrefined = partial(discovered, look(refine="none"))
 
-    def draw(start: Start) -> tuple[FloatingArray, UInt8Array]:
+    def draw(start: Start) -> FirstMask:
         planes, candidates = find(start)
-        if truth == "masks":
-            return planes, draw_masks(start, candidates)
-        return planes, draw_boxes(start, {number: item.box for number, item in candidates.items()})
+        if truth == "boxes":
+            boxes = {number: item.box for number, item in candidates.items()}
+            return FirstMask(draw_boxes(start, boxes), planes)
+        unrefined = None if find_unrefined is None else draw_masks(start, find_unrefined(start)[1])
+        return FirstMask(draw_masks(start, candidates), planes, unrefined)
 
     return draw
 
@@ -200,13 +218,17 @@ def cut_boxes(start: Start, boxes: Mapping[int, Box], *, device: str | None = No
     return mask
 
 
-def filtering_image(start: Start, planes: FloatingArray, first_mask: IndexMask) -> Image:
-    """A first frame three times, as figure 3 of the report: what was found, what was chosen, the truth."""
+def filtering_image(start: Start, planes: FloatingArray, first: FirstMask) -> Image:
+    """A first frame three times, as figure 3 of the report: what was found, what was chosen, the truth.
+
+    Where CRF drew what was chosen, the mask before it stands between, as in figure 4.
+    """
     everything = np.zeros(start.truth.shape, np.uint16)
     for i in reversed(range(len(planes))):
         everything[planes[i] >= 0.5] = i + 1
-    image = start.frames[0].image
-    return np.concatenate([overlay(image, mask) for mask in (everything, first_mask, start.truth)], axis=1)
+    unrefined = () if first.unrefined is None else (first.unrefined,)
+    image, masks = start.frames[0].image, (everything, *unrefined, first.mask, start.truth)
+    return np.concatenate([overlay(image, mask) for mask in masks], axis=1)
 
 
 def start_of(video: Sequence | BoxSequence) -> Start:
@@ -235,10 +257,14 @@ def with_first_frames(
         if not mask_file.exists():
             mask_file.parent.mkdir(parents=True, exist_ok=True)
             start = start_of(sequence)
-            planes, first_mask = draw(start)
-            if planes is not None:
-                write_image(images / f"{video.name}.png", filtering_image(start, planes, first_mask))
-            write_complete(mask_file, encode_index_mask(first_mask))
+            first = draw(start)
+            if first.planes is not None:
+                write_image(images / f"{video.name}.png", filtering_image(start, first.planes, first))
+            if first.unrefined is not None:
+                path = images / "before-crf" / f"{video.name}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_complete(path, encode_index_mask(first.unrefined))
+            write_complete(mask_file, encode_index_mask(first.mask))
         mask = read_index_mask(mask_file)
         if mask.any():
             assert isinstance(video.job, TrackJob)

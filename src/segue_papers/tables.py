@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from segue.metrics.davis import SemiSupervised
 from segue.metrics.evaluation import Measures
 
 SPEED = "frames/s"
 """Heading of the speed of one worker, with reading and writing."""
+
+SIZE = "M parameters"
+"""Heading of the size of a network, in millions of learnt values."""
 
 PACE = "s/frame"
 """Heading of its inverse, in tables whose paper gives that instead."""
@@ -61,6 +65,7 @@ class TableRow:
         training: training of its weights, unless the network's own are used.
         first: where the masks of first frames come from, see :mod:`segue_papers.stcn_report`; None takes
             those of the data set.
+        no_command: why nothing runs it; its published numbers stand beside the others.
     """
 
     name: str
@@ -69,11 +74,28 @@ class TableRow:
     options: tuple[str, ...] = ()
     training: Training | None = None
     first: str | None = None
+    no_command: str | None = None
 
     @property
     def key(self) -> str:
         """Name of its folder, and of its weights for ``--weights``."""
         return slug(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """By how much a row is above another one, as a paper says it.
+
+    Attributes:
+        heading: of the measure.
+        row, other: names of the rows.
+        published: points of the paper.
+    """
+
+    heading: str
+    row: str
+    other: str
+    published: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +117,11 @@ class Table:
         remark: what a reader must know of the published numbers.
         options: of the command that runs its rows, by the protocol of the paper.
         pace: speed is given in seconds a frame, as in the paper.
+        differences: what the paper says of two rows.
+        strip: what a strip of frames of each sequence shows, see :mod:`segue_papers.strips`; None draws none.
+        sizes: the size of each network stands beside its scores.
+        shows_attention: rows are not scored; it draws what their encoders attend to,
+            see :mod:`segue_papers.attention`.
     """
 
     paper: str
@@ -113,11 +140,20 @@ class Table:
     remark: str | None = None
     options: tuple[str, ...] = ()
     pace: bool = False
+    differences: tuple[Difference, ...] = ()
+    strip: Literal["masks", "errors"] | None = None
+    sizes: bool = False
+    shows_attention: bool = False
+
+    @property
+    def runnable(self) -> tuple[TableRow, ...]:
+        """The rows that a command runs."""
+        return tuple(row for row in self.rows if row.no_command is None)
 
     @property
     def measures(self) -> tuple[str, ...]:
         """Headings of all that is measured."""
-        return (*self.columns, PACE if self.pace else SPEED)
+        return (*self.columns, *((SIZE,) if self.sizes else ()), PACE if self.pace else SPEED)
 
     @property
     def headings(self) -> tuple[str, ...]:
@@ -152,8 +188,27 @@ class Table:
         """Format a number as the paper prints it; empty for None and NaN."""
         if value is None or math.isnan(value):
             return ""
-        digits = {SPEED: 1, PACE: 2}.get(heading, 1 if self.percent else 4)
+        digits = {SPEED: 1, PACE: 2, SIZE: 2}.get(heading, 1 if self.percent else 4)
         return f"{value:.{digits}f}"
+
+
+NOT_HERE = "its network is not in segue; the numbers are those of the paper"
+"""Why a row of others has no command."""
+
+
+def published_rows(headings: Iterable[str], text: str) -> tuple[TableRow, ...]:
+    """Rows of a paper that stand beside those that run: ``NAME | numbers``, ``-`` where there is none."""
+    names = tuple(headings)
+    rows = []
+    for line in text.strip().splitlines():
+        name, _, values = line.partition("|")
+        numbers = {
+            heading: float(value)
+            for heading, value in zip(names, values.split(), strict=True)
+            if value != "-"
+        }
+        rows.append(TableRow(name.strip(), numbers, no_command=NOT_HERE))
+    return tuple(rows)
 
 
 def slug(text: str) -> str:

@@ -23,14 +23,15 @@ import torch
 from segue.entries import EventSettings
 from segue.errors import SegueError, SourceError, UndeliveredError, memory_error
 from segue.events.archive import EventArchive
+from segue.events.images.snapshots import KEEP_SECONDS
 from segue.events.messages.targets import Messages
 from segue.events.options import RULES
-from segue.events.retention import DiskUse, Retention, days_left, disk_use
-from segue.events.snapshots import KEEP_SECONDS
+from segue.events.retention import DiskUse, Retention, days_left
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
 from segue.jobs.opened import Run, open_video
+from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.running import RunCancelledError, open_job, run_open
 from segue.jobs.values import ForegroundJob, VideoSource
 from segue.masks import overlay
@@ -227,17 +228,17 @@ class Camera(Observer):
 
     @property
     def archive(self) -> EventArchive | None:
-        """Its tables of events and the folders of their images, of all parts; None without events."""
-        table = self.job.events
-        return None if table is None else EventArchive(table, self.job.snapshots or table.with_suffix(""))
+        """Its events in all their parts, with images, clips and marks; None without events."""
+        job = with_defaults(self.job, endless=True)
+        return OutputPlaces.of(job, self.name).archive(job.outputs.formats or ())
 
     @property
     def disk(self) -> DiskUse | None:
         """What its images and clips take, as it was a minute ago at most; None where there are none yet."""
         if time.monotonic() - self._disk_time > KEEP_SECONDS:
             with suppress(OSError):  # as without a handle for a file: what was known holds
-                folders = [] if (archive := self.archive) is None else archive.folders()
-                self._disk = disk_use(folders, Retention.parse(self.job.keep))
+                archive = self.archive
+                self._disk = None if archive is None else archive.disk_use(Retention.parse(self.job.keep))
             self._disk_time = time.monotonic()
         return self._disk
 
@@ -311,6 +312,7 @@ class Camera(Observer):
         if outputs in self._started_outputs and source.endless:
             job = _going_on(job)
         source.name = self.name
+        source.read_as_camera()
         self._source = source
         if self.goes_on:  # meanwhile; it has stopped the source before
             source.stop()

@@ -55,7 +55,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
-        """Read what an answer gave as ``next``; raises ValueError."""
+        """Read what an answer gave as ``next``, or as the ``place`` of an event; raises ValueError."""
         moment, camera, part, place = text.split("/")
         return cls(float(moment), camera, part, int(place[:12]))
 
@@ -82,7 +82,7 @@ class Query:
         zones: names of zones and lines.
         labels: classes.
         kinds: such as ``enter``.
-        after, before: seconds of the epoch.
+        after, before: seconds of the epoch; ``before=`` also takes the place of an event.
         cursor: only events behind it.
         unreviewed: only events that nobody has reviewed.
         limit: events at most.
@@ -104,8 +104,12 @@ class Query:
         try:
             fields = parse_qs(text, max_num_fields=100)
             limit = min(MAX_EVENTS, max(1, int(fields.get("limit", ["60"])[0][:9])))
-            after, before = float(fields.get("after", ["0"])[0]), float(fields.get("before", ["inf"])[0])
-            cursor = Cursor.parse(fields["cursor"][0]) if "cursor" in fields else None
+            after, limits = float(fields.get("after", ["0"])[0]), fields.get("before", ["inf"])
+            # Events of one moment have an order: behind the place of one of them the others still come.
+            texts = [*fields.get("cursor", ()), *(each for each in limits if "/" in each)]
+            places = [Cursor.parse(each) for each in texts]
+            before = min((float(each) for each in limits if "/" not in each), default=float("inf"))
+            cursor = max(places, key=lambda place: place.order, default=None)
         except ValueError as error:
             raise SegueError(f"no such question: {error}") from None
         cameras, zones, labels, kinds = (
@@ -190,7 +194,18 @@ class History:
                 del events[query.limit :]
                 following = events[-1][0]
                 break
+        for cursor, event in events:
+            event["place"] = str(cursor)
+            event["clip_state"] = archives[event["camera"]].part(event["part"]).state_of(event["clip"])
         return Answer([event for _, event in events], following, problems.texts)
+
+    def choices(self, archives: Mapping[str, EventArchive]) -> dict[str, list[str]]:
+        """The zones and lines, and the classes, that there are among all events; of what can be read."""
+        problems, everything = _Problems(), Query()
+        tables = self._tables(archives, everything, problems)
+        kinds = {kind for table in tables for kind in problems.collect(table.index.kinds)}
+        zones = {zone for kind in kinds for zone in kind.zone.split(";")}
+        return {"zones": sorted(zones - {""}), "labels": sorted({kind.label for kind in kinds} - {""})}
 
     def counts(
         self, archives: Mapping[str, EventArchive], query: Query, edges: Sequence[float]
@@ -270,18 +285,16 @@ def _numbered(table: _Table, query: Query, problems: _Problems) -> Iterator[tupl
 
 @dataclass
 class _AllMarks:
-    """The marks of folders, each read once; where they cannot be read, that is a problem."""
+    """The marks of parts, each read once; where they cannot be read, that is a problem."""
 
     problems: _Problems
-    _marks: dict[Path, list[Marks]] = field(default_factory=dict)
+    _marks: dict[ArchivePart, list[Marks | None]] = field(default_factory=dict)
 
-    def of(self, folder: Path | None, image: str) -> dict[str, bool]:
+    def of(self, part: ArchivePart, image: str) -> dict[str, bool]:
         """The marks of an image."""
-        if folder is None:
-            return dict(_UNMARKED)
-        if folder not in self._marks:
-            self._marks[folder] = self.problems.collect(lambda: [Marks(folder)])
-        return next((marks.of(image) for marks in self._marks[folder]), dict(_UNMARKED))
+        if part not in self._marks:
+            self._marks[part] = self.problems.collect(lambda: [part.marks()])
+        return next((marks.of(image) for marks in self._marks[part] if marks is not None), dict(_UNMARKED))
 
 
 def _matching(
@@ -297,6 +310,6 @@ def _matching(
             continue
         if query.cursor is not None and cursor.order <= query.cursor.order:
             continue
-        flags = marks.of(table.part.folder, row["snapshot"])
+        flags = marks.of(table.part, row["snapshot"])
         if not (query.unreviewed and flags["reviewed"]):
             yield cursor, row | flags | {"camera": table.camera, "part": table.part.name, "moment": moment}

@@ -10,10 +10,10 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Literal
 
+from segue.events.images.snapshots import SnapshotWarning
 from segue.events.messages.notify import NotifyWarning
 from segue.events.retention import RetentionWarning
 from segue.events.sink import TableWarning
-from segue.events.snapshots import SnapshotWarning
 from segue.utils.inputs import printable
 from segue.utils.notices import LineWriter, is_quiet
 from segue.utils.redaction import redact

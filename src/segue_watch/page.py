@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import SegueError
 from segue.events.archive import EventArchive
-from segue.events.marks import EVENT_FILE, NAME, Mark, Marks
+from segue.events.marks import EVENT_FILE, NAME, Mark
 from segue.sinks.rotation import PART
 from segue.utils.extras import requires_extra
 from segue.utils.inputs import parse_json
@@ -129,9 +129,12 @@ class CameraRoutes:
         return PlainTextResponse(metrics(states_of(self._cameras)), media_type="text/plain; version=0.0.4")
 
     def _events(self, request: Request) -> Response:
-        page = self._history.events(self._archives(), Query.parse(question_of(request)))
+        archives, query = self._archives(), Query.parse(question_of(request))
+        page = self._history.events(archives, query)
         following = None if page.next is None else str(page.next)
-        return JSONResponse({"events": page.events, "next": following, "problems": page.problems})
+        answer = {"events": page.events, "next": following, "problems": page.problems}
+        choices = self._history.choices(archives) if query.cursor is None else {}
+        return JSONResponse(answer | {"choices": choices})
 
     def _counts(self, request: Request) -> Response:
         question = question_of(request)
@@ -147,13 +150,13 @@ class CameraRoutes:
         """An image or a clip of an event, or the part of it that a player asks for."""
         names = request.path_params
         part, file = names.get("part", ""), names["file"]
-        if (part and not _PART.fullmatch(part)) or not EVENT_FILE.fullmatch(file):
-            raise HTTPException(404)
         archive = self._camera(request).archive
-        folder = None if archive is None else archive.part(part).folder
-        if folder is None:
+        if archive is None or (part and not _PART.fullmatch(part)):
             raise HTTPException(404)
-        return SentFile(folder / file, media_type="video/mp4" if file.endswith(".mp4") else "image/jpeg")
+        path = archive.part(part).file(file)
+        if path is None:
+            raise HTTPException(404)
+        return SentFile(path, media_type="video/mp4" if file.endswith(".mp4") else "image/jpeg")
 
     def _change(self, call: Callable[[Camera, Any], Response]) -> Callable[[Request], Any]:
         """What answers a change of a camera, made of the JSON of a request."""
@@ -183,11 +186,11 @@ class CameraRoutes:
             change = MarkChange.model_validate(values)
         except ValidationError:
             raise SegueError("marks: give part, snapshot and clip of an event, mark and value") from None
-        folder = None if camera.archive is None else camera.archive.part(change.part).folder
-        if folder is None:
+        marks = None if camera.archive is None else camera.archive.part(change.part).marks()
+        if marks is None:
             raise SegueError("marks: there is no such event")
         clip = change.clip if EVENT_FILE.fullmatch(change.clip) else ""
-        return JSONResponse(Marks(folder).change(change.snapshot, change.mark, change.value, clip))
+        return JSONResponse(marks.change(change.snapshot, change.mark, change.value, clip))
 
     def _camera(self, request: Request) -> Camera:
         """The camera that a request names; status 404 where there is none."""

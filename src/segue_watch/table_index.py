@@ -96,6 +96,11 @@ class TableIndex:
                 return numbers
             return [number for number in numbers if not selected.isdisjoint(self._spans[number].counts)]
 
+    def kinds(self) -> list[Kind]:
+        """The kinds of all events."""
+        with self._lock:
+            return [*self._select(lambda _: True)]
+
     def counts(self, matches: Matches, edges: Sequence[float]) -> list[Counter[Kind]]:
         """The number of events of each kind from each edge to the next one, and from the last one on.
 

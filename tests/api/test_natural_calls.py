@@ -569,7 +569,7 @@ WRONG: dict[str, tuple[Callable[[], Any], type[SegueError], str]] = {
     "negative frame": (
         lambda: segue.track(IMAGES, {-1: FIRST}),
         PromptError,
-        r"frame is -1, but must be at least 0",
+        r"^prompts\[0\]: frame is -1, but must be at least 0$",
     ),
     "removal of nothing": (
         lambda: list(segue.track(IMAGES, {0: segue.RemovePrompt(1)}, device="cpu")),

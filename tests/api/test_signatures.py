@@ -15,8 +15,10 @@ import torch
 import segue
 from segue.api.track import PromptedTrackArguments
 from segue.dataset_runs.protocols import RunArguments, ScoredName
+from segue.errors import CheckpointError
 from segue.jobs import Model, TrackJob, VideoSource, from_json, to_json
 from segue.metrics.data_sets import data_sets
+from segue.models.stcn import STCNLite
 from segue.registry import DATASETS, MODELS
 from segue.weights.prepared import load
 
@@ -39,7 +41,7 @@ def test_overloads_have_the_arguments_of_the_function(function: Callable[..., An
 def test_networks_of_load_are_those_of_the_catalogue() -> None:
     for overload in get_overloads(load):
         names = overload.__annotations__["name"]
-        if names != "str":
+        if names.startswith("Literal"):
             for name in ast.literal_eval(names.removeprefix("Literal")):
                 build: Any = MODELS.find(name).build
                 build = build.func if isinstance(build, partial) else build
@@ -62,3 +64,15 @@ def test_prompts_of_arrays_are_those_of_numbers(kind: Callable[[Any], Any]) -> N
     assert hash(given) == hash(plain)
     job = TrackJob(source=VideoSource(place="my.mp4"), model=Model(name="stcn-lite"), prompts=given)
     assert from_json(to_json(job)) == job
+
+
+def test_a_network_is_loaded_by_its_class() -> None:
+    network = segue.load(STCNLite)
+    assert type(network) is STCNLite
+    assert type(segue.load(STCNLite, device="cpu")) is STCNLite
+
+    class Another(torch.nn.Module):
+        pass
+
+    with pytest.raises(CheckpointError):
+        segue.load(Another)

@@ -15,6 +15,11 @@ from segue.metrics.evaluation import Evaluation
 from segue.models.stcn import STCNLite
 from segue.sessions.detected import DetectionSession
 
+
+class Another(torch.nn.Module):
+    """A network of a program or package of its own."""
+
+
 IMAGE = np.zeros((9, 9, 3), np.uint8)
 IMAGES = [IMAGE]
 MASK = np.zeros((9, 9), np.uint8)
@@ -39,6 +44,9 @@ def points() -> Iterator[object]:
     yield segue.track(IMAGES, points=POINTS, labels=np.array([1, 0]))
     yield segue.track(IMAGES, points=torch.from_numpy(POINTS), labels=torch.tensor([1, 0]))
     yield segue.track(IMAGES, segue.PointPrompt(1, POINTS, [(5, 6)]))
+    yield segue.track(IMAGES, scribble=[POINTS, [(5, 6), (7, 8)]])
+    yield segue.track(IMAGES, segue.ScribblePrompt(1, [POINTS]))
+    yield segue.track(IMAGES, scribble="1,2")  # type: ignore[arg-type]
     yield segue.track(IMAGES, points="1,2")  # type: ignore[arg-type]
 
 
@@ -83,6 +91,8 @@ def types_of_results() -> None:
     assert_type(segue.track(IMAGES, text="person").session, DetectionSession)
     assert_type(segue.track(IMAGES, segue.Auto()).session, DetectionSession)
     assert_type(segue.load("stcn-lite"), STCNLite)
+    assert_type(segue.load(STCNLite), STCNLite)
+    assert_type(segue.load(Another, device="cpu"), Another)
     assert_type(segue.load("stcn-lite", device="cpu", fast=False), STCNLite)
     assert_type(segue.run("davis", "DAVIS", output="out").evaluation, Evaluation)
     assert_type(segue.run("ytvos", "YouTubeVOS", output="out").evaluation, Evaluation | None)

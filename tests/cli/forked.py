@@ -21,7 +21,7 @@ import cv2
 import torch
 
 from segue.cli import main
-from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS
+from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, STAGES
 
 SECONDS = 240.0
 """After which a child process is ended that should have come to its end long before."""
@@ -89,7 +89,7 @@ def _command(
     """The command, in the child process."""
     if site is not None:
         sys.path.insert(0, str(site))
-        for registry in (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, COMMANDS):
+        for registry in (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, STAGES, COMMANDS):
             vars(registry).pop("_points", None)
     sys.argv = words
     if folder is not None:

@@ -1,4 +1,4 @@
-"""The package of docs/plugins.md works as printed."""
+"""The package of docs/plugins.md and the pages beside it works as printed."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from PIL import Image
 
 import segue
 from tests.cli.forked import run_alone, run_forked
+from tests.needs import needs
 
-PAGE = Path(segue.__file__).parents[2] / "docs" / "plugins.md"
-pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the docs are not beside the package")
+PAGES = sorted((Path(segue.__file__).parents[2] / "docs").glob("plugins*.md"))
+pytestmark = pytest.mark.skipif(not PAGES, reason="the docs are not beside the package")
 
-SHOWN = re.compile(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHOWN = re.compile(r"^`([\w/.]+)`:\n\n(?:<!--.*?-->\n\n)?```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the page as pip leaves them behind."""
+    """The files of the pages as pip leaves them behind."""
     folder = tmp_path_factory.mktemp("site")
-    files = dict(SHOWN.findall(PAGE.read_text("utf-8")))
+    files = dict(file for page in PAGES for file in SHOWN.findall(page.read_text("utf-8")))
     about = folder / "segue_bright-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: segue-bright\nVersion: 1.0\n")
@@ -35,15 +36,24 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    run = [sys.executable, "-m", "segue_bright.network"]
     paths = os.pathsep.join([str(folder), *sys.path])
-    subprocess.run(run, check=True, cwd=folder, env=os.environ | {"PYTHONPATH": paths}, timeout=120)
+    for module in ("network", "tracker"):
+        run = [sys.executable, "-m", f"segue_bright.{module}"]
+        subprocess.run(run, check=True, cwd=folder, env=os.environ | {"PYTHONPATH": paths}, timeout=120)
     return folder
 
 
-@pytest.mark.parametrize(("model", "pixels"), [("bright", 400), ("bright.night", 600)])
-def test_the_network_of_the_page_has_the_weights_that_the_page_makes(
-    site: Path, tmp_path: Path, model: str, pixels: int
+@pytest.mark.parametrize(
+    ("model", "options", "pixels"),
+    [
+        ("bright", [], 400),
+        ("bright.night", [], 600),
+        ("bright", ["--stages", "sky"], 280),
+        ("bright", ["--stages", "sky", "--without", "sky"], 400),
+    ],
+)
+def test_the_network_and_the_stage_of_the_page_work_with_the_weights_that_the_page_makes(
+    site: Path, tmp_path: Path, model: str, options: list[str], pixels: int
 ) -> None:
     image = np.zeros((48, 64, 3), np.uint8)
     image[10:30, 20:40], image[10:30, 40:50] = 240, 80
@@ -53,8 +63,8 @@ def test_the_network_of_the_page_has_the_weights_that_the_page_makes(
         Image.fromarray(image).save(path)
     out = tmp_path / "out"
     ran = run_forked(
-        "foreground", path.parent, "--model", model, "--device", "cpu", "--format", "npz", "--output", out,
-        site=site,
+        "foreground", path.parent, "--model", model, *options, "--device", "cpu",
+        "--format", "npz", "--output", out, site=site,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     with np.load(next(out.rglob("*.npz"))) as found:
@@ -77,6 +87,15 @@ def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -
     lines = (tmp_path / "out" / "areas.csv").read_text().splitlines()
     assert lines[0] == "0,1,400"
     assert len(lines) == 3
+    followed = run_forked(
+        "track", tmp_path / "data/walk/images", "--mask", tmp_path / "data/walk/masks/00000.png",
+        "--model", "colours", "--device", "cpu", "--format", "areas", "--output", tmp_path / "followed",
+        site=site,
+    )  # fmt: skip
+    assert followed.returncode == 0, followed.stderr
+    areas = [int(line.split(",")[2]) for line in (tmp_path / "followed/areas.csv").read_text().splitlines()]
+    assert areas[0] == 400
+    assert min(areas) > 200
     checked = run_forked("data", "check", tmp_path / "data", "--kind", "outlines", site=site)
     assert checked.returncode == 0, checked.stderr
     assert "walk\t3\t3" in checked.stdout
@@ -89,6 +108,26 @@ def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -
     assert run_alone("brightness", image, site=site).stdout == "400\n"
     assert run_alone("brightness", image, "--limit", 241, site=site).stdout == "0\n"
     assert run_alone("brightness", image, "--limit", 256, site=site).returncode == 2
+
+
+def test_the_recipe_of_the_page_is_imported_without_a_warning_and_has_the_options_of_a_run(
+    site: Path,
+) -> None:
+    needs("lightning_fabric")
+    code = "import segue_bright.recipe; from segue.cli import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, "train", "bright", "--help"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *sys.path]), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert not ran.returncode, ran.stderr
+    assert not ran.stderr
+    assert {"--steps", "--smooth", "--rate", "--out", "--resume", "--validate"} <= {
+        *re.findall(r"--[a-z]+", ran.stdout)
+    }
 
 
 @pytest.mark.parametrize(("name", "most"), [("network", 40), ("detector", 13), ("sink", 12), ("data", 12)])

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from segue.events.archive import EventArchive
+from segue.events.archive import EventArchive, pending_path
 from segue.jobs.places import OutputPlaces
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue.sinks.rotation import new_part, part_path
+from segue_watch.cameras import Camera
 
 PARTS = ("20261121T205300Z", "20261121T215300Z", "20261121T215300Z-2", "20261121T215300Z-10")
 
@@ -45,14 +46,10 @@ def job(tmp_path: Path, **options: object) -> ForegroundJob:
     )
 
 
-class Named:
-    name = "gate"
-
-
 def test_the_parts_of_a_run_are_listed_where_it_writes_them(tmp_path: Path) -> None:
     """A table beside the outputs has parts beside it; one among them has a folder for each part."""
     for place in ({"events": tmp_path / "gate.csv"}, {}):
-        places = OutputPlaces.of(job(tmp_path, **place), Named())  # type: ignore[arg-type]
+        places = OutputPlaces.of(job(tmp_path, **place), "gate")  # type: ignore[arg-type]
         formats = () if place else ("events",)
         archive = places.archive(formats)
         assert archive is not None
@@ -68,9 +65,40 @@ def test_the_parts_of_a_run_are_listed_where_it_writes_them(tmp_path: Path) -> N
 
 def test_all_outputs_of_a_part_have_one_name(tmp_path: Path) -> None:
     (tmp_path / "seen" / PARTS[1]).mkdir(parents=True)
-    places = OutputPlaces.of(job(tmp_path, events=tmp_path / "gate.csv"), Named())  # type: ignore[arg-type]
+    places = OutputPlaces.of(job(tmp_path, events=tmp_path / "gate.csv"), "gate")  # type: ignore[arg-type]
     part = places.part(PARTS[1])
     assert part.snapshots == tmp_path / "seen" / PARTS[2]
     assert part.other_outputs["events"] == tmp_path / f"gate-{PARTS[2]}.csv"
     assert new_part([tmp_path / "gate.csv"], PARTS[1]) == PARTS[1]
     assert part_path(tmp_path / "gate.csv", PARTS[1]).name == f"gate-{PARTS[1]}.csv"
+
+
+def test_a_camera_and_its_run_have_one_archive(tmp_path: Path) -> None:
+    """Also where events are a format of a folder."""
+    for options in ({"events": tmp_path / "gate.csv"}, {}):
+        values = job(tmp_path, **options)
+        formats = ("png",) if options else ("png", "events")
+        values = values.model_copy(update={"outputs": values.outputs.model_copy(update={"formats": formats})})
+        camera = Camera("gate", values, lambda *_: None, lambda _: None)
+        archive = camera.archive
+        assert archive is not None
+        assert archive == OutputPlaces.of(values, "gate").archive(formats)
+        assert archive.table == (tmp_path / "gate.csv" if options else tmp_path / "out/events.csv")
+
+
+def test_an_archive_says_what_there_is_of_a_file(tmp_path: Path) -> None:
+    part = EventArchive(tmp_path / "gate.csv", tmp_path / "gate").part("")
+    (tmp_path / "gate").mkdir()
+    name = "00001-enter-1.mp4"
+    assert part.state_of(name) == "lost"
+    pending_path(tmp_path / "gate" / name).touch()
+    assert part.state_of(name) == "pending"
+    (tmp_path / "gate" / name).touch()
+    assert part.state_of(name) == "complete"
+    assert [part.state_of(each) for each in ("", "deleted", "lost", "../gate.csv")] == [
+        "",
+        "deleted",
+        "lost",
+        "",
+    ]
+    assert part.file("../gate.csv") is None

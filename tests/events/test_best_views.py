@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segue.events.best_views import BestViews
+from segue.events.images.best_views import BestViews
 from segue.types import Box, Frame, Image
 
 SIZE = 200, 300

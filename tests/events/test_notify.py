@@ -22,11 +22,11 @@ import pytest
 
 from segue.errors import SinkError
 from segue.events import EventSink
+from segue.events.images.snapshots import Snapshots
 from segue.events.messages import notify, outbox
 from segue.events.messages.home_assistant import HomeAssistant
 from segue.events.messages.notify import Notifier, NotifyWarning
 from segue.events.messages.outbox import Message, Outbox
-from segue.events.snapshots import Snapshots
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.sinks.rotation import RotatingSink

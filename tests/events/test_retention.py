@@ -14,7 +14,9 @@ import pytest
 
 from segue.errors import SegueError
 from segue.events import EventSink, read_events, retention
-from segue.events import snapshots as module
+from segue.events.archive import EventArchive
+from segue.events.images import snapshots as module
+from segue.events.images.snapshots import Snapshots
 from segue.events.marks import Marks
 from segue.events.retention import (
     DELETED,
@@ -27,7 +29,6 @@ from segue.events.retention import (
     disk_use,
     stored,
 )
-from segue.events.snapshots import Snapshots
 from segue.events.table import COLUMNS, Event, EventTable
 from segue.types import Frame, ObjectInfo, Segmentation
 
@@ -287,7 +288,7 @@ def test_a_table_of_another_part_is_marked_too(tmp_path: Path, monkeypatch: pyte
     part = folder / "20261121T205300Z"
     table = tmp_path / "gate-20261121T205300Z.csv"
     snapshots = Snapshots(
-        part, 10, live=True, keep=Retention(seconds=DAY), archive=lambda: {folder: earlier, part: table}
+        part, 10, live=True, keep=Retention(seconds=DAY), archive=EventArchive(earlier, folder)
     )
     with EventSink(table, snapshots=snapshots, live=True) as sink:
         sink.write(

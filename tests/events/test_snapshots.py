@@ -12,8 +12,8 @@ import pytest
 
 from segue.errors import SinkError
 from segue.events import EventSink
-from segue.events import snapshots as module
-from segue.events.snapshots import Snapshots, SnapshotWarning
+from segue.events.images import snapshots as module
+from segue.events.images.snapshots import Snapshots, SnapshotWarning
 from segue.types import Frame, ObjectInfo, Segmentation
 
 FPS = 10

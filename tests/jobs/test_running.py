@@ -21,7 +21,7 @@ from segue.jobs.running import RunCancelledError, run_open
 from segue.jobs.values import ForegroundJob, Model, Outputs, VideoJob, VideoSource
 from segue.masks import read_index_mask
 from segue.options import RuntimeObject
-from segue.sessions.session import Passes
+from segue.sessions.session import SavedPasses
 from segue.sinks.outputs import default_folder
 from segue.state import SessionState
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -369,7 +369,7 @@ def test_images_in_memory_cannot_be_gone_on_with(tmp_path: Path) -> None:
         run_open(opened(resumed, open_source(list(IMAGES))))
 
 
-class Twice(Passes):
+class Twice(SavedPasses):
     """Looks at all frames before they are segmented."""
 
     title = "looking"

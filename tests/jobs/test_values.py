@@ -66,13 +66,22 @@ TRACK = '{"kind": "track", "source": {"place": "a"}, "model": {"name": "x"}, '
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "must be a valid dictionary"),
+        ("[]", "^job: list of 0; give a JSON object$"),
+        ("{}", "^job: kind: is missing$"),
         ("{", "no JSON"),
-        ('{"kind": "walk"}', "'walk'"),
+        ('{"kind": "walk"}', "^job: kind is 'walk', but must be one of track, foreground, instances$"),
         ('{"kind": "track", "model": {"name": "stm"}}', "source: is missing"),
         (TRACK + '"outputs": {"folder": 3}}', "outputs.folder is 3, but must be a text"),
         (TRACK + '"colour": 1}', "colour: there is no such"),
         (TRACK + '"prompts": [{"kind": "box", "id": 1}]}', "box: is missing"),
+        (
+            TRACK + '"prompts": [{"kind": "mask", "id": 1, "mask": "a.png", "frame": -1}]}',
+            r"^job: prompts\[0\]: frame is -1, but must be at least 0$",
+        ),
+        (
+            TRACK + '"prompts": [{"kind": "walk"}]}',
+            r"^job: prompts\[0\]: kind is 'walk', but must be one of mask",
+        ),
         (TRACK + '"options": {"mem_every": "often"}}', "mem_every is 'often'"),
     ],
 )

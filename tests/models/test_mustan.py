@@ -80,6 +80,8 @@ VARIANTS: dict[str, Callable[[], WindowNetwork]] = {
     "mustan2, shared encoder, with background": partial(two, share_encoders=True, background=True),
     "mustan2, shared encoder, concat": partial(two, share_encoders=True, frm="concat"),
     "mustan2, no context": partial(two, frm="none"),
+    "mustan1, two scales": partial(one, scales=2),
+    "mustan2, one scale": partial(two, scales=1),
 }
 
 
@@ -143,6 +145,41 @@ def inputs(*given: str) -> dict[str, Tensor]:
     return {"window": torch.zeros(1, 3, 3, 32, 32)} | {name: images[name] for name in given}
 
 
+@pytest.mark.parametrize(("build", "most"), [(one, 5), (two, 4)])
+def test_context_changes_as_many_scales_as_are_asked_for_from_the_coarsest(
+    build: Callable[..., MUSTAN1 | MUSTAN2], most: int
+) -> None:
+    torch.manual_seed(0)
+    sizes = []
+    for scales in range(1, most + 1):
+        network = build(scales=scales).eval()
+        assert network.options["scales"] == scales
+        sizes.append(sum(parameter.numel() for parameter in network.parameters()))
+        frame, other = (torch.rand(1, 3, 64, 64) for _ in range(2))
+        with torch.inference_mode():
+            current = network.encode(frame, network.current)
+            context = [network.encode(other, role) for _, role in network.context]
+            refined = network.refine(current, context, None)
+        same = [torch.equal(*maps) for maps in zip(refined, current, strict=True)]
+        assert same == [True] * (5 - scales) + [False] * scales
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] == sum(parameter.numel() for parameter in build().parameters())
+
+
+def test_a_window_may_be_longer_than_in_training() -> None:
+    torch.manual_seed(0)
+    trained, built = two(3).eval(), two(5).eval()
+    built.load_state_dict(trained.state_dict())
+    trained.use_window(5)
+    assert (trained.offsets, trained.context) == (built.offsets, built.context)
+    window = torch.rand(1, 5, 3, 32, 40)
+    with torch.inference_mode():
+        torch.testing.assert_close(trained(window), built(window))
+    for frames, network in ((1, two()), (4, two()), (5, two(frm="none"))):
+        with pytest.raises(ValueError, match="window"):
+            network.use_window(frames)
+
+
 def decode_one(network: MUSTAN2) -> object:
     features = network.encode(torch.zeros(1, 3, 32, 32), "past")
     return network.decode(features, [features], None, (32, 32))
@@ -155,6 +192,8 @@ def decode_one(network: MUSTAN2) -> object:
         (lambda _: MUSTAN1(101), "at most"),
         (lambda _: MUSTAN2(1), "3"),
         (lambda _: MUSTAN1(width=0), "width"),
+        (lambda _: MUSTAN1(scales=6), "scales is 6; it must be in 1 to 5"),
+        (lambda _: MUSTAN2(scales=5), "in 1 to 4"),
         (lambda _: MUSTAN2(depth_channels=2), "depth_channels"),  # type: ignore[arg-type]
         (lambda _: MUSTAN1(frm="gate"), "one of attention, concat, none"),  # type: ignore[arg-type]
         (lambda _: MUSTAN1(context="now"), "late or early"),  # type: ignore[arg-type]

@@ -30,6 +30,7 @@ from segue.registry import (
     MODELS,
     PROMPTERS,
     SINKS,
+    STAGES,
     Entry,
     register,
 )
@@ -82,7 +83,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put the package on the path for one test."""
-    registries: tuple[Any, ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, METRICS, COMMANDS)
+    registries: tuple[Any, ...] = (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, METRICS, STAGES, COMMANDS)
     for registry in registries:
         assert registry.names  # without the package; put back after the test
         monkeypatch.delitem(vars(registry), "_points")

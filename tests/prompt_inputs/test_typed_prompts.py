@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from fractions import Fraction
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segue.cli.running import TypedPrompts
 from segue.errors import PromptError
-from segue.prompt_inputs import check_pixels, fit_mask, typed_prompts
+from segue.prompt_inputs import PROMPT_FORMS, check_pixels, fit_mask, typed_prompts
 from segue.prompts import resolve_prompts
-from segue.types import BoxPrompt, Frame, PointPrompt
+from segue.types import PROMPTS, BoxPrompt, Frame, PointPrompt
 
 
 @given(numbers=st.tuples(*[st.integers(-999, 9999)] * 4), id=st.integers(1, 65535))
@@ -110,3 +112,9 @@ def test_fit_takes_a_mask_of_the_image_as_it_is_shown() -> None:
 def test_another_text_is_no_point(text: str) -> None:
     with pytest.raises(PromptError):
         typed_prompts({"point": [text]})
+
+
+def test_each_kind_of_prompt_is_typed_by_an_option_of_its_name() -> None:
+    kinds = {item.default for prompt in PROMPTS for item in fields(prompt) if item.name == "kind"}
+    assert kinds == {*PROMPT_FORMS}
+    assert kinds <= {*TypedPrompts.model_fields}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,9 +16,9 @@ from segue.errors import ArgumentError, PromptError
 from segue.jobs import Model, TrackJob, VideoSource, from_json, to_json
 from segue.masks import read_index_mask
 from segue.masks.measure import iou
-from segue.prompt_inputs import typed_prompts
+from segue.prompt_inputs import as_prompts, typed_prompts
 from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction, resolve_prompts
-from segue.types import Frame, PointPrompt, ScribblePrompt
+from segue.types import Frame, Marks, PointPrompt, ScribblePrompt
 from segue.utils.cache import ASSETS
 from tests.cli.running import Command
 
@@ -138,3 +139,28 @@ def test_strokes_correct_the_mask_of_an_object_that_is_there(truth: np.ndarray) 
     plain.step(frames[0], masks={1: part})
     without = plain.step(frames[1]).mask == 1
     assert (session.step(frames[1]).mask == 1).sum() > without.sum()
+
+
+@dataclass(frozen=True)
+class Cross(segue.Prompt):
+    """A prompt of a program of its own: the object is under a cross in a box."""
+
+    x: float
+    y: float
+    side: float
+
+    def to_image(self, marks: Marks) -> Marks:
+        x, y, side = self.x, self.y, self.side
+        box = (x - side, y - side, x + side, y + side)
+        return replace(marks, box=box, points=[(x, y)], scribble=[[(x - 2, y), (x + 2, y)]])
+
+
+def test_a_prompt_of_a_program_is_the_box_points_and_strokes_that_it_says() -> None:
+    (box, point, stroke) = as_prompts([Cross(4, 20, 30, 9, label="fish")])
+    assert box == segue.BoxPrompt(4, (11, 21, 29, 39), label="fish")
+    assert point == PointPrompt(4, [(20, 30)], label="fish")
+    assert stroke == ScribblePrompt(4, [[(18, 30), (22, 30)]], label="fish")
+    first = next(iter(segue.track(VIDEO, [Cross(5, 263, 55, 30)], end=1)))
+    assert first.objects[0].area > 100
+    with pytest.raises(PromptError):
+        as_prompts(segue.Prompt(1))

@@ -26,6 +26,7 @@ from segue.models.mustan import MUSTAN2
 from segue.weights import write_checkpoint
 from segue_papers import TABLES, rows
 from segue_papers import command as reproduce
+from segue_papers.attention import deformation_of
 from tests.cli.running import FRAMES, MASKS, Command, Outcome
 from tests.lite import lively_instances
 from tests.needs import needs
@@ -86,7 +87,7 @@ def test_all_tables_are_listed_with_what_runs_here(command: Command, davis: Path
     outcome = command("reproduce", "--list", *given)
     count = {row[0]: row[3] for row in (line.split("\t") for line in outcome.out.splitlines())}
     assert (count["stm davis-2016"], count["stm youtube-vos"]) == ("1 of 1", "0 of 2")
-    assert (count["mustan cdnet-unseen"], count["mustan ablation"]) == ("0 of 6", "0 of 9")
+    assert (count["mustan cdnet-unseen"], count["mustan ablation"]) == ("0 of 6", "0 of 16")
     here = {}
     for paper in ("stm", "mustan"):
         listed = command("reproduce", paper, "--list", *given).out.splitlines()
@@ -167,6 +168,21 @@ def test_which_frames_are_memory_makes_a_difference_and_a_image(
 
 
 @pytest.mark.usefixtures("workers_here")
+def test_frames_with_and_without_intermediate_memory_stand_one_above_the_other(
+    command: Command, davis: Path, tmp_path: Path
+) -> None:
+    order = ("reproduce", "stm", "intermediate", "--data", f"davis={davis}", "--model", "stcn-lite", *SMALL)
+    outcome = command(*order, "--run", "every-5-frames=--mem-every 1", "-o", "out")
+    assert [row[0] for row in table(outcome)] == ["", "first and previous", "every 5 frames"]
+    assert "frames on which rows differ most: out/intermediate/strips" in outcome.err
+    image = np.array(Image.open(tmp_path / "out/intermediate/strips/one.png"))
+    height, width = FRAMES.shape[1:3]
+    panel = round(height * 320 / width)
+    assert (image.shape[0], image.shape[1] % 324) == (3 * panel, 0)
+    assert image[:panel].any()
+
+
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize(
     ("name", "measure", "asked"),
     [
@@ -209,6 +225,10 @@ def test_first_frames_come_from_a_source(
     assert float(found["ground truth"][0]) > float(found["boxes, filled"][0]) > 20
     assert found["ground truth"][4:] == ["85.3", "82.0", "88.6", "16.9"]
     assert found["PointRend"] == ["", "", "", "", "71.1", "68.6", "73.6", "14.9"]
+    printed = command(*order, *rows, "--sequence", "one", "-o", "again", "--commands").out.splitlines()
+    (line,) = (line for line in printed if "'boxes, filled'" in line)
+    again = command(*shlex.split(line)[1:], "--workers", 1, "-q")
+    assert {row[0]: row[1:4] for row in table(again)}["boxes, filled"] == found["boxes, filled"][:3]
     assert "note: PointRend: `segue weights get pointrend`" in outcome.err
 
 
@@ -287,8 +307,7 @@ def test_rows_are_trained_by_printed_commands_and_run_what_they_have_not_seen(
     assert all(len(list((results / name).rglob("bin*.png"))) == 4 for name in ("highway", "office"))
     again = command(*order, "--resume")
     assert ["MUSTAN2, CDnet", *rows["MUSTAN2, CDnet"][:2]] in [row[:3] for row in table(again)]
-    assert "each video with weights that have not seen it, " in again.err
-    assert "--without align,rain --short-side 0" in again.err
+    assert "segue reproduce mustan cdnet-unseen --row 'MUSTAN2, CDnet' --data cdnet=" in again.err
 
 
 @pytest.mark.usefixtures("workers_here")
@@ -407,3 +426,35 @@ def test_instances_are_scored_where_they_are_annotated(command: Command, tmp_pat
     assert not any(table(outcome)[1][1:6])
     file = "out/ytvis-2019/ms-sts-r50.zip"
     assert f"not public; https://youtube-vos.org/dataset/vis/ scores {file}" in outcome.err
+
+
+def test_what_encoders_attend_to_is_drawn_below_the_frames(command: Command, tmp_path: Path) -> None:
+    data = save_ytvis(tmp_path / "vis", COCO_NAMES, length=6)
+    write_checkpoint(tmp_path / "instances.safetensors", lively_instances().state_dict(), {})
+    order = ("reproduce", "ms-sts", "attention", "--data", f"ytvis={data}", "--model", "msstsvis-lite")
+    order += ("--weights", "msstsvis-lite=instances.safetensors", "--row", "MS-STS, R50", *SMALL)
+    outcome = command(*order, "-o", "out")
+    assert outcome.code == 0, outcome.err
+    assert "scale variation: video v" in outcome.err
+    images = sorted((tmp_path / "out/attention").glob("*.png"))
+    assert [path.stem for path in images] == ["aspect-ratio-change", "scale-variation"]
+    with Image.open(images[0]) as image:
+        assert (image.width / 320, image.height % 2) == (5, 0)
+    outcome = command(*order, "--sequence", "v2", "-o", "named")
+    assert [path.name for path in (tmp_path / "named/attention").glob("*.png")] == ["v2.png"]
+    (line,) = command(*order, "-o", "out", "--commands").out.splitlines()[1:]
+    assert line.startswith("segue reproduce ms-sts attention --row 'MS-STS, R50' --data ytvis=")
+
+
+def test_how_much_an_object_changes_its_look_is_measured_of_its_masks() -> None:
+    masks = np.zeros((5, 20, 20), bool)
+    masks[0, 5:10, 5:10] = masks[1, 5:10, 5:15] = masks[4, 0:5, 5:10] = True  # away on two frames
+    assert deformation_of(masks) == pytest.approx(
+        {
+            "scale variation": 2.0,
+            "aspect ratio change": 2.0,
+            "partial visibility": 2 / 9,
+            "occlusion": 2.0,
+        }
+    )
+    assert deformation_of(masks[2:]) == {}

@@ -45,6 +45,20 @@ def test_what_a_table_names_is_known(table: Table) -> None:
             assert row.first in source_names("boxes" if table.dataset == "something" else "masks")
 
 
+def test_rows_of_others_stand_beside_with_their_numbers_and_a_reason() -> None:
+    counts = {"stm youtube-vos": 10, "ms-sts ytvis-2019": 21, "stcn-report davis": 1}
+    for name, count in counts.items():
+        (table,) = tables_of(*(lambda paper, table: (paper, [table]))(*name.split()))
+        others = [row for row in table.rows if row.no_command is not None]
+        assert len(others) == count == len(table.rows) - len(table.runnable)
+        assert all(row.published for row in others)
+    (table,) = tables_of("stm", ["youtube-vos"])
+    rgmp = next(row for row in table.rows if row.name == "RGMP")
+    assert rgmp.published == {"overall": 53.8, "J seen": 59.5, "J unseen": 45.2}
+    (table,) = tables_of("stcn-report", ["davis"])
+    assert table.rows[0].published["frames/s"] == 20.2
+
+
 def folder(root: Path, names: list[str]) -> Path:
     for name in names:
         for part in ("JPEGImages", "Annotations"):

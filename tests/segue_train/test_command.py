@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -12,7 +15,8 @@ import segue
 from segue.errors import CheckpointError, DatasetError, SegueError, TrainingError
 from segue.models.stcn import STCNLite
 from segue.weights import write_checkpoint
-from segue_train.commands.making import refuse_trained
+from segue_train.commands.making import is_first_to_report, refuse_trained
+from tests.cli.forked import run_alone
 from tests.clips import clip
 from tests.segue_train.commands import run
 from tests.segue_train.making import write_all, write_video
@@ -103,3 +107,40 @@ def test_no_video_is_both_trained_and_validated_on() -> None:
     refuse_trained(["walk"], ["held"])
     with pytest.raises(DatasetError):
         refuse_trained(["walk", "run"], ["walk", "held"])
+
+
+def reports(place: Path, number: int) -> None:
+    if is_first_to_report():
+        (place / str(number)).touch()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="starts processes that have imported PyTorch already")
+def test_of_processes_that_fail_at_once_one_reports_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert is_first_to_report()
+    assert is_first_to_report(), "a training in one process reports each error"
+    for name, value in {"WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "said").mkdir()
+    make = multiprocessing.get_context("fork").Process
+    processes = [make(target=reports, args=(tmp_path / "said", number)) for number in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert len(list((tmp_path / "said").iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_two_processes_print_an_error_once(tmp_path: Path, start: Path) -> None:
+    _, stills = write_all(tmp_path)
+    for image in filter(Path.is_file, stills.rglob("*")):
+        image.write_bytes(b"damaged")
+    ended = run_alone(
+        "train", "stcn-lite", "--data", stills, "--start", start, "--out", tmp_path / "run",
+        "--device", "cpu", "--devices", 2, "--precision", "32-true", "--steps", 2, "--workers", 0,
+    )  # fmt: skip
+    assert ended.returncode
+    assert ended.stderr.count("error:") == 1, ended.stderr

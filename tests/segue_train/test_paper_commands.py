@@ -76,7 +76,7 @@ def test_options_of_mustan_reach_the_network(root: Path, tmp_path: Path, seen: d
     changed = ("--causal", "--context", "early", "--no-rlim", "--width", "0.5")
     run("mustan1", *data, *changed, "--exclude", "office", "--validate")
     options = {"frames": 3, "causal": True, "frm": "attention", "context": "early"}
-    small = {"background": False, "depth_channels": 0, "rlim": False, "width": 0.5}
+    small = {"background": False, "depth_channels": 0, "rlim": False, "width": 0.5, "scales": 5}
     assert seen["recipe"].options == {**options, **small}
     assert [video.name for video, _ in seen["validate"].keywords["videos"]] == ["office", "office"]
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from segue.cli.main import main
-from segue.events import snapshots
+from segue.events.images import snapshots
 from segue.video.sources import source
 
 FILE = Path(sys.argv.pop(1))

@@ -16,7 +16,7 @@ import pytest
 
 from segue.errors import SinkError
 from segue.events import retention
-from segue.events import snapshots as snapshots_module
+from segue.events.images import snapshots as snapshots_module
 from segue.jobs import writing
 from segue.sinks.rotation import parts_of
 from tests.cli.mjpeg import JPEGS, mjpeg_camera

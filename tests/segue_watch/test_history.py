@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from segue.errors import SegueError
-from segue.events.archive import EventArchive
+from segue.events.archive import EventArchive, pending_path
 from segue.events.marks import Marks
 from segue.events.retention import note_deleted
 from segue.events.table import COLUMNS, Event, EventTable
@@ -249,3 +249,43 @@ def test_an_event_without_a_time_of_day_has_none(tmp_path: Path) -> None:
     rows = [event(number) | {"at": ""} for number in range(1, 8)]
     archives = {"gate": EventArchive(table(tmp_path / "gate.csv", rows), tmp_path / "gate")}
     assert listed(archives, "limit=3") == [7, 6, 5, 4, 3, 2, 1]
+
+
+def test_an_answer_says_whether_a_clip_is_there_or_comes_or_is_lost(tmp_path: Path) -> None:
+    rows = [
+        event(number, minutes=number) | {"clip": f"{number:05d}-enter-{number}.mp4"} for number in (1, 2, 3)
+    ]
+    archive = EventArchive(table(tmp_path / "gate.csv", rows), tmp_path / "gate")
+    (tmp_path / "gate").mkdir()
+    (tmp_path / "gate" / rows[0]["clip"]).touch()
+    pending_path(tmp_path / "gate" / rows[1]["clip"]).touch()
+    events = History().events({"gate": archive}, Query()).events
+    assert [(each["object"], each["clip_state"]) for each in events] == [
+        ("3", "lost"),
+        ("2", "pending"),
+        ("1", "complete"),
+    ]
+
+
+def test_who_asks_for_events_before_the_last_one_loses_none_of_its_moment(tmp_path: Path) -> None:
+    """Also where two cameras have events of one moment."""
+    moments = [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
+    archives = {}
+    for camera, first in (("gate", 1), ("yard", 101)):
+        rows = [event(first + place, minutes=minute) for place, minute in enumerate(moments)]
+        archives[camera] = EventArchive(table(tmp_path / f"{camera}.csv", rows), tmp_path / camera)
+    history, listed, before = History(), list[int](), "inf"
+    while events := history.events(archives, Query.parse(f"limit=3&before={before}")).events:
+        listed += [int(each["object"]) for each in events]
+        before = events[-1]["place"]
+    assert sorted(listed) == [*range(1, 11), *range(101, 111)]
+    assert len(listed) == 20, "each once"
+    noon = NOON.timestamp()
+    both = Query.parse(f"before={noon + 60}&cursor={before}")
+    assert (both.before, str(both.cursor)) == (noon + 60, before)
+
+
+def test_filters_offer_what_is_in_all_events_not_in_those_of_an_answer(
+    archives: dict[str, EventArchive],
+) -> None:
+    assert History().choices(archives) == {"zones": ["a", "door"], "labels": ["car", "person"]}

@@ -82,6 +82,7 @@ def test_a_network_without_values_names_the_command_that_repeats_its_scores(
 ) -> None:
     assert main(["stm"]) == 2
     assert 'segue reproduce stm davis-2017 --data davis=FOLDER --row "STM"' in capsys.readouterr().err
+    assert not any("OSMN" in line for line in scores_of("stm")), "that network is not stm"
     assert scores_of("nanodet") == []
     assert main(["none"]) == 2
     assert main(["--list"]) == 0

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from segue.errors import SourceDamageError, SourceError
-from segue.types import Image
+from segue.types import Frame, Image
 from segue.video import Reconnect, Source, open_source
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
@@ -27,7 +27,7 @@ from segue.video.sources import live as live_module
 from segue.video.sources.addresses import public_address, stored_address
 from segue.video.sources.answers import MAX_BYTES_OF_FRAME
 from segue.video.sources.live import LiveClock, LiveWarning
-from segue.video.sources.span import Span
+from segue.video.sources.span import Span, at_rate
 from tests.cli.running import Command
 from tests.video.making import busy_images, drawn_image, level, write_video
 
@@ -404,6 +404,108 @@ def test_stamps_of_another_rate_do_not_slow_the_clock() -> None:
     assert times[300:] == pytest.approx(arrivals[300:])
 
 
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address at which the files of a folder are served."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Bursts:
+    """Frames of a playlist that come a part at a time, read in a time that passes at once."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.clock = LiveClock(now=lambda: self.now)
+        self.clock.connect(paces=True)
+
+    def read(self, parts: list[tuple[float, list[float]]]) -> list[tuple[float, float]]:
+        """Moment and time at which each frame is given, of parts that can be read from a moment on."""
+        given = []
+        for ready, stamps in parts:
+            self.now = max(self.now, ready)
+            for stamp in stamps:
+                self.now += self.clock.pause(stamp)
+                given.append((self.now, self.clock.time_of(stamp)))
+                self.now += 0.002
+        return given
+
+
+def part(number: int, stalled: float = 0.0, seconds: float = 4.0, fps: int = 25) -> tuple[float, list[float]]:
+    """A part of a live stream, which is complete at its end; a server shows two earlier parts at once."""
+    stamps = [1000.0 + number * seconds + index / fps for index in range(round(seconds * fps))]
+    return max(0.0, (number - 2) * seconds + stalled), stamps
+
+
+def test_a_playlist_gives_all_its_frames_at_the_pace_of_their_own_times() -> None:
+    given = Bursts().read([part(number) for number in range(30)])
+    moments, times = (np.array(values) for values in zip(*given, strict=True))
+    steps = np.diff(moments)
+    assert (times[-1] - times[0], len(times)) == (pytest.approx(120 - 0.04, abs=0.1), 3000)
+    assert steps.max() < 0.2, "no burst"
+    assert np.abs(moments - moments[0] - times).max() < 0.2
+    frames = [Frame(0, time, drawn_image(0)) for time in times]
+    assert len([*at_rate(frames, 5.0)]) == pytest.approx(600, abs=2)
+
+
+def test_a_playlist_recovers_after_stalls_without_a_change_of_its_times() -> None:
+    """A server that stalls for some seconds, again and again, has all that it missed in the next parts."""
+    parts = [part(number, stalled=9.0 if number % 8 == 7 else 0.0) for number in range(80)]
+    given = Bursts().read(parts)
+    moments, times = (np.array(values) for values in zip(*given, strict=True))
+    assert np.diff(times) == pytest.approx(np.full(len(times) - 1, 0.04)), "no time is made up"
+    assert np.diff(moments).min() > 0.04 / 2 - 0.003, "it catches up at twice the pace at most"
+    late = moments - moments[0] - times
+    assert late.max() < 10
+    assert late[-1] < 9.5
+    assert (late < 0.3).mean() > 0.3
+
+
+def test_stamps_are_tried_again_some_minutes_after_they_disagreed() -> None:
+    moments = iter(np.arange(0.0, 2000.0, 1.0).tolist())
+    clock = LiveClock(now=lambda: next(moments))
+    stamps = [
+        *(3600.0 * (index % 2) + index for index in range(20)),
+        *(50_000.0 + index for index in range(400)),
+    ]
+    with pytest.warns(LiveWarning):
+        assert [*map(clock.time_of, stamps)] == [*range(1, 421)], "by the clock"
+    before, after = (clock.time_of(60_000.0 + step) for step in (0.0, 0.5))
+    assert after - before == pytest.approx(0.5), "by the stamps: a second has passed"
+
+
+def test_a_burst_of_a_playlist_loses_no_frame(tmp_path: Path) -> None:
+    """Two parts are there at once; each frame is converted, and given, when its time comes."""
+    for name, first in (("a", 0), ("b", 25)):
+        images = [drawn_image(first + i) for i in range(25)]
+        write_video(tmp_path / f"{name}.ts", images, options={"g": "5", "tune": "zerolatency"})
+    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:1", "#EXT-X-MEDIA-SEQUENCE:1"]
+    parts = ["#EXTINF:1.0,", "a.ts", "#EXT-X-DISCONTINUITY", "#EXTINF:1.0,", "b.ts"]
+    (tmp_path / "gate.m3u8").write_text("\n".join([*lines, *parts, ""]))
+    with served(tmp_path) as address, open_source(f"{address}gate.m3u8", reconnect=QUICK) as source:
+        source.poll(5)
+        frames, begin = list[Frame](), 0.0
+        for frame in source:
+            begin = begin or time.monotonic()
+            frames.append(frame)
+            if len(frames) == 9:
+                break
+        assert source.dropped == 0
+    assert time.monotonic() - begin > 1.2, "they do not come at once"
+    steps = np.diff([frame.time for frame in frames])
+    assert np.median(steps) == pytest.approx(0.2, abs=0.05)
+
+
 def test_mjpeg_by_http_is_timed_as_it_arrives(serve: Callable[..., Server]) -> None:
     parts = []
     for index in range(30):
@@ -614,21 +716,13 @@ def test_a_playlist_is_live_unless_it_says_where_it_ends(tmp_path: Path, is_live
     lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXT-X-MEDIA-SEQUENCE:1", "#EXTINF:2.0,", "a.ts"]
     (tmp_path / "gate.m3u8").write_text("\n".join([*lines, *([] if is_live else ["#EXT-X-ENDLIST"]), ""]))
 
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        address = f"http://127.0.0.1:{server.server_port}/gate.m3u8"
-        with open_source(address, when_late="all", reconnect=QUICK) as source:
-            first = next(iter(source))
-            assert abs(int(first.image.mean()) - level(0)) < 6
-            assert source.endless == is_live
-    finally:
-        server.shutdown()
-        server.server_close()
+    with (
+        served(tmp_path) as where,
+        open_source(f"{where}gate.m3u8", when_late="all", reconnect=QUICK) as source,
+    ):
+        first = next(iter(source))
+        assert abs(int(first.image.mean()) - level(0)) < 6
+        assert source.endless == is_live
 
 
 class Fast(Reader):
@@ -690,3 +784,46 @@ def test_a_file_that_is_still_written_goes_on_until_another_has_its_place(tmp_pa
     assert len([*found]) < 90
     times = [frame.time for frame in (*first, *second, *third)]
     assert times == sorted({*times})
+
+
+@pytest.fixture
+def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a recorder: RTSP that tells how long its recording is."""
+    write_video(tmp_path / "recording.mp4", [drawn_image(index) for index in range(10)])
+    open_container = live_module.open_container
+
+    def opened(place: object, *arguments: object) -> object:
+        is_recorder = isinstance(place, str) and place.startswith("rtsp://")
+        return open_container(str(tmp_path / "recording.mp4") if is_recorder else place, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(live_module, "open_container", opened)
+    return "rtsp://127.0.0.1:9/recorder"
+
+
+def test_a_recorder_that_tells_a_length_is_a_camera_where_it_is_watched(recorder: str) -> None:
+    source = open_source(recorder, when_late="all", reconnect=QUICK)
+    assert len([*source]) == 10
+    assert not source.endless
+    source = open_source(recorder, when_late="all", reconnect=QUICK)
+    source.read_as_camera()
+    frames = itertools.islice(source, 25)
+    assert [int(frame.image.mean() > 0) for frame in frames] == [1] * 25, "and goes on where it ends"
+    assert source.endless
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_address_that_tells_its_end_with_the_first_frame_needs_no_options_of_cameras(
+    recorder: str, tmp_path: Path, command: Command
+) -> None:
+    given = (
+        "--model",
+        "median",
+        "--device",
+        "cpu",
+        "--events",
+        tmp_path / "events.csv",
+        "--output",
+        tmp_path,
+    )
+    assert command("foreground", recorder, *given).code == 0
+    assert (tmp_path / "events.csv").exists()

@@ -38,8 +38,10 @@ def foreground(
     depth: str | Path | None = None,
     short_side: int | None = None,
     without: Sequence[str] | str | None = None,
+    stages: Sequence[str] | str | None = None,
     follow_camera: FollowCamera | None = None,
     warm_up: int = 0,
+    frames: int | None = None,
     fps: float | None = None,
     device: str | int | torch.device | None = None,
     fast: bool = False,
@@ -81,10 +83,12 @@ def foreground(
             mostly 240.
         without: stages to leave out, such as ``["align", "rain"]``; see
             :mod:`segue.sessions.foreground.stage_list`.
+        stages: further stages by name, such as those of plug-ins.
         follow_camera: for networks with a moving camera: align earlier frames with the current one,
             ``always`` or ``auto`` while the camera pans. None is ``auto`` for mustan-lite in one pass without
             scene and depth; else ``never``. See :class:`.follow.CameraFollower`.
         warm_up: frames at the start of each scene with empty masks.
+        frames: frames of a window of mustan2, odd, where they are not as many as in its training.
         fps: read this many frames per second; None is all.
         device: for example ``"cpu"`` or ``"cuda:1"``; None takes a GPU if there is one.
         fast: half precision or 8-bit integers, where the device is faster with them.

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from segue.datasets.check import DataCheck, check_data
+from segue.datasets.check import DataCheck, check_data, foreground_videos
+from segue.errors import DatasetError, SinkError
 from segue.registry import DATASETS
 from segue.reports.terminal import Files, print_table, progress
 from segue.utils.inputs import printable
@@ -56,6 +57,50 @@ def list_sets() -> None:
     """List the data sets that segue reads, and where they come from."""
     rows = [(entry.name, (entry.title, entry.address, entry.licence, entry.layout)) for entry in DATASETS]
     print_table(("data set", "name", "address", "terms", "layout"), rows)
+
+
+@app.command("composites")
+def composites(
+    root: Annotated[Path, typer.Argument(help="Folder of a data set with foreground labels.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the images; it must be empty.")],
+    kind: Annotated[
+        str | None, typer.Option(help="Which data set it is.  [default: the one whose layout it has]")
+    ] = None,
+    sequence: Annotated[
+        list[str] | None, typer.Option(help="Only this video; may be given several times.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames of a video at most, evenly spaced.  [default: all]")
+    ] = None,
+) -> None:
+    """Write composite images as the programs of HOFAM read them: frame, flow and truth side by side.
+
+    Each is 768 by 256 pixels. The flow is that of DIS to the frames 1, 3 and 5 before. Of CDnet2014, shadow
+    and what is unknown count as background, as in the images of the release.
+
+    Examples:
+
+        segue data composites CDnet2014 -o composites --frames 200
+
+        segue reproduce hofam hofam --data hofam=composites --weights hofam=hofam.safetensors
+    """
+    from segue.datasets.foreground.composites import write_composites  # PyTorch
+    from segue.flow import FlowImages
+
+    if output.exists() and any(output.iterdir()):
+        raise SinkError(f"{output}: is not empty; give another folder")
+    videos = foreground_videos(root, kind)
+    if unknown := [name for name in sequence or () if name not in {video.key for video in videos}]:
+        raise DatasetError(
+            f"{root} has no video {unknown[0]}; there are {first_few([video.key for video in videos])}"
+        )
+    selected = [video for video in videos if not sequence or video.key in sequence]
+    flow, count = FlowImages(), 0
+    with progress("writing") as show:
+        for done, video in enumerate(selected, start=1):
+            count += sum(1 for _ in write_composites(video, output, flow, frames))
+            show(done, len(selected), video.key)
+    typer.echo(f"{count} images of {len(selected)} videos: {output}")
 
 
 def _print(report: DataCheck) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.datasets import inventories
+from segue.datasets.foreground.folder import ForegroundSequence
 from segue.datasets.inventories import CheckedVideo, Inventory
 from segue.datasets.opening import open_labels
 from segue.entries import LabelKind
@@ -131,6 +132,14 @@ def _refused(entry: DatasetEntry, root: Path) -> str | None:
     except DatasetError as error:
         return str(error)
     return None
+
+
+def foreground_videos(root: Path, kind: str | None = None) -> list[ForegroundSequence]:
+    """The videos of a data set with foreground labels, which is told by its layout without ``kind``."""
+    entry = _recognised(root) if kind is None else _entry_of(kind)
+    if entry.videos is None:
+        raise DatasetError(f"{entry.title} has no foreground labels")
+    return list(entry.videos(root))
 
 
 def recognise(root: Path) -> DatasetEntry | None:

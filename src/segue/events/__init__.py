@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from segue.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from segue.events.images.snapshots import Snapshots as Snapshots
     from segue.events.messages.notify import Notifier as Notifier
     from segue.events.rules import EventRules as EventRules
     from segue.events.sink import EventSink as EventSink
-    from segue.events.snapshots import Snapshots as Snapshots
     from segue.events.table import Event as Event
     from segue.events.table import read_events as read_events
     from segue.events.zone_events import ZoneEvents as ZoneEvents
@@ -18,7 +18,7 @@ _MODULES = {
     "segue.events.messages.notify": "Notifier",
     "segue.events.rules": "EventRules",
     "segue.events.sink": "EventSink",
-    "segue.events.snapshots": "Snapshots",
+    "segue.events.images.snapshots": "Snapshots",
     "segue.events.table": "Event read_events",
     "segue.events.zone_events": "ZoneEvents",
     "segue.events.zones": "Zone",

@@ -11,8 +11,8 @@ from segue.sinks.base import Sink
 
 
 def _open_events(path: Path, options: SinkOptions) -> Sink:
+    from segue.events.images.snapshots import Snapshots
     from segue.events.sink import EventSink
-    from segue.events.snapshots import Snapshots
 
     events, counts = options.events, counts_path(path)
     if events.zones and counts.exists() and not (options.overwrite or options.resume or options.append):
@@ -31,6 +31,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
             pixel_aspect=options.pixel_aspect,
             keep=events.keep,
             archive=events.archive,
+            stops=events.stops,
         )
     return EventSink(
         path,

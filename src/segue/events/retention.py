@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +22,11 @@ DELETED = "deleted"
 ROOM = 0.95
 """Share of the limit in bytes down to which files are deleted, so that it does not happen all the time."""
 
+LOST = "lost"
+"""What a table says in place of the name of a clip that was never completed."""
+
 JOURNAL = ".deleted"
-"""File beside the images that lists what is deleted until the table of events says so."""
+"""File beside the images that lists what is deleted or lost until the table of events says so."""
 
 MARK_RATE = 1000.0
 """Bytes a second that writing a table anew may take in the mean: for 66 MB once in 18 hours."""
@@ -235,12 +238,14 @@ def warn_once(topic: str, text: str) -> None:
 _warned: dict[str, str] = {}
 
 
-_unwritten: dict[Path, set[str]] = {}
-"""Names that wait for room on the disk, by the file of their journal."""
+_unwritten: dict[Path, dict[str, str]] = {}
+"""Names that wait for room on the disk, and what is to be said of them, by the file of their journal."""
 
 
 class DeletionJournal:
-    """Names of deleted images and clips of a folder of which the table does not say so yet, in a hidden file.
+    """Names of images and clips of a folder that are gone, of which the table does not say so yet.
+
+    They are in a hidden file.
 
     Args:
         folder: folder of the images.
@@ -249,14 +254,21 @@ class DeletionJournal:
     def __init__(self, folder: Path) -> None:
         self._path = folder / JOURNAL
 
-    def add(self, names: Iterable[str]) -> None:
+    def add(self, names: Iterable[str], word: str = DELETED) -> None:
         """Note names; where the disk is full they wait in memory for the next time.
 
         The file begins with the moment of the first one.
+
+        Args:
+            names: names of files.
+            word: what the table is to say in place of them.
         """
         with CHANGING:
-            names = _unwritten.pop(self._path, set()) | {*names}
-            lines = "".join(f"\n{name}" for name in sorted(names))  # one that a crash has cut off stays apart
+            words = _unwritten.pop(self._path, {}) | dict.fromkeys(names, word)
+            # A line that a crash has cut off stays apart.
+            lines = "".join(
+                f"\n{name}{'' if each == DELETED else f' {each}'}" for name, each in sorted(words.items())
+            )
             try:
                 with self._path.open("ab", buffering=0) as stream:
                     start = "" if stream.tell() else f"{time.time():.0f}"
@@ -264,13 +276,20 @@ class DeletionJournal:
             except OSError:
                 is_complete = False
             if not is_complete:
-                _unwritten[self._path] = names
+                _unwritten[self._path] = words
+
+    def words(self) -> dict[str, str]:
+        """What the table is to say in place of each name in it."""
+        with CHANGING:
+            parts = (line.partition(" ") for line in self._lines()[1:])
+            words = {name: word or DELETED for name, _, word in parts if EVENT_FILE.fullmatch(name)}
+            return {name: word for name, word in words.items() if word in (DELETED, LOST)} | _unwritten.get(
+                self._path, {}
+            )
 
     def names(self) -> set[str]:
         """All names in it."""
-        with CHANGING:
-            lines = self._lines()[1:]
-            return {name for name in lines if EVENT_FILE.fullmatch(name)} | _unwritten.get(self._path, set())
+        return {*self.words()}
 
     def needs_update(self, table: Path) -> bool:
         """Whether the table is to be written anew: a large one is so less often, see ``MARK_RATE``."""
@@ -284,11 +303,11 @@ class DeletionJournal:
     def remove(self, names: Collection[str]) -> None:
         """Names are marked in the table."""
         with CHANGING:
-            remaining = self.names() - {*names}
+            remaining = {name: word for name, word in self.words().items() if name not in names}
             _unwritten.pop(self._path, None)
             self._path.unlink(missing_ok=True)
-            if remaining:
-                self.add(remaining)
+            for word in {*remaining.values()}:
+                self.add((name for name, each in remaining.items() if each == word), word)
 
     def _lines(self) -> list[str]:
         try:
@@ -297,18 +316,24 @@ class DeletionJournal:
             return []
 
 
-def note_deleted(table: Path, names: Collection[str]) -> None:
-    """Let a table of events that nobody has open say that images and clips are deleted.
+def _journal_line(name: str, word: str) -> str:
+    return name if word == DELETED else f"{name} {word}"
+
+
+def note_deleted(table: Path, names: Collection[str] | Mapping[str, str]) -> None:
+    """Let a table of events that nobody has open say that images and clips are gone.
 
     It stays where a link leads, with its mode.
+
+    Args:
+        table: the file.
+        names: names of files that are deleted; or what is said in place of each.
     """
+    words = names if isinstance(names, Mapping) else dict.fromkeys(names, DELETED)
+    codes = {name.encode(): word.encode() for name, word in words.items()}
     with rewriting(table) as new, table.open("rb") as old:
         for line in old:
-            new.write(_NAMES.sub(lambda match: _or_deleted(match[0], names), line))
-
-
-def _or_deleted(name: bytes, names: Collection[str]) -> bytes:
-    return DELETED.encode() if name.decode() in names else name
+            new.write(_NAMES.sub(lambda match: codes.get(match[0], match[0]), line))
 
 
 MIN_SPAN = 120.0

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from segue.entries import EventSettings
 from segue.errors import SinkError
-from segue.events.best_views import BestViews, Name
 from segue.events.counts import ZoneCounts, counts_path
+from segue.events.images.best_views import BestViews, Name
+from segue.events.images.snapshots import Snapshots
 from segue.events.messages.notify import NotifyWarning
 from segue.events.messages.targets import Messages
 from segue.events.options import check_table_path
 from segue.events.rules import UNKNOWN, ClassFilter, EventRules
-from segue.events.snapshots import Snapshots
 from segue.events.table import Event, EventTable, Kind, Row, event_of, read_events
 from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone
@@ -264,9 +264,9 @@ class EventSink(SpooledSink):
     def _note_deleted(self, snapshots: Snapshots, table: EventTable, *, last: bool = False) -> None:
         """Let the table say from time to time which images are deleted; on a full disk later."""
         with suppress(SinkError), writing(self._file.final):
-            if names := snapshots.deleted(self._file.final, last=last):
-                table.note_deleted(names)
-                snapshots.marked_deleted(names)
+            if words := snapshots.deleted(self._file.final, last=last):
+                table.note_deleted(words)
+                snapshots.marked_deleted(words)
 
     def _best_view(self, event: Event) -> Event:
         """An event as its image shows it: an ``enter`` is known frames later, mostly with more to see."""

@@ -7,7 +7,7 @@ import io
 import json
 import os
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -132,8 +132,8 @@ class EventTable:
             self._waiting.append(_csv_line([(event | times)[name] for name in COLUMNS]))
         self._any = True
 
-    def note_deleted(self, names: Collection[str]) -> None:
-        """Say of images and clips that they are deleted."""
+    def note_deleted(self, names: Collection[str] | Mapping[str, str]) -> None:
+        """Say of images and clips that they are gone, see :func:`.retention.note_deleted`."""
         self.flush()
         note_deleted(self._path, names)
         self._stream.close()  # it leads to the file of before; the next event opens the new one

@@ -18,12 +18,11 @@ from segue.sinks.base import Size, known_size, sized_mask
 from segue.types import Point, Segmentation
 from segue.utils.arrays import BoolArray
 
-MIN_FRAMES = 3
-"""Objects that were seen on fewer frames, large enough, are not worth an event."""
+SMALL_SIDE = 25
+"""Objects are very small that were never as large as a square of the shorter side by this."""
 
-SMALL_SIDE, MIN_SMALL_FRAMES = 25, 10
-"""Objects that were never as large as a square of the shorter side by 25 must be seen on so many: flakes and
-drops are small and short. In SBI2015 and CDnet 2014 three of nine false events are that, and no true one."""
+ZONE_FRAMES = 3
+"""Frames in a row after which a zone is entered or left."""
 
 
 @dataclass(slots=True)
@@ -168,7 +167,8 @@ class ZoneEvents:
             large = extent.area >= min_area and self._rules.tall_enough(extent.box)
             visit.frames += large
             small = largest < (min(mask.shape) / SMALL_SIDE) ** 2
-            often = visit.frames >= (MIN_SMALL_FRAMES if small else MIN_FRAMES)
+            rules = self._rules
+            often = visit.frames >= (rules.min_small_frames if small else rules.min_frames)
             long = often and visit.last.seconds >= self._rules.min_seconds
             if large and long and not visit.reported:
                 visit.reported = True
@@ -214,7 +214,7 @@ class ZoneEvents:
                 continue
             place.since = place.since or now
             place.frames += 1
-            if place.frames < MIN_FRAMES:
+            if place.frames < ZONE_FRAMES:
                 continue
             since, place.frames, place.since = place.since, 0, None
             if place.inside is None:

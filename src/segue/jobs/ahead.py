@@ -36,7 +36,7 @@ def open_ahead(job: VideoJob) -> Source | None:
     outputs = with_defaults(job, endless=False).outputs
     try:
         if outputs.rotate is None and not outputs.append:
-            places = OutputPlaces.of(job, source)
+            places = OutputPlaces.of(job, source.name)
             free_paths(places.folder, outputs.formats or (), source, outputs, places.other_outputs)
         if isinstance(job, TrackJob):
             check_frames(job, source)

@@ -14,13 +14,14 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 
 from segue.errors import ArgumentError, FlowError, PromptError, SegueError, SinkError, SourceError
-from segue.events.best_views import Name
+from segue.events.images.best_views import Name
 from segue.flow import FlowFiles
 from segue.jobs.opened import Run, open_video
 from segue.jobs.places import OutputPlaces, with_defaults
 from segue.jobs.values import ForegroundJob
 from segue.masks import read_stored_mask
 from segue.masks.files import read_levels
+from segue.models.base import ForegroundCapabilities
 from segue.options import unwrap
 from segue.registry import DETECTORS
 from segue.sessions.association import name_object
@@ -33,7 +34,7 @@ from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.by_name import foreground_segmenter
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
 from segue.sessions.foreground.two_passes import TwoPasses
-from segue.types import FlowName, Frame, Refinement, Segmentation
+from segue.types import FlowName, FollowCamera, Frame, Refinement, Segmentation
 from segue.utils.arrays import as_array
 from segue.utils.inputs import kind_of
 from segue.video import Source
@@ -48,31 +49,24 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
     source = source or open_video(job.source)
     options, outputs = job.options, job.outputs
     _check_background(job.background, outputs.overwrite or outputs.resume or bool(outputs.append))
-    usual = job.scene == "median"
-    plain = usual and job.depth is None
-    if options.passes == 2 and source.once:
-        raise SegueError(f"{source.name}: can be iterated only once; two passes are for files and folders")
-    if options.passes == 2 and not usual:
-        raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
+    _check_passes(job, source)
     background: Background = MaskedMedian()
-    if not usual:
+    if job.scene != "median":
         background = LearntBackground(_scenes(unwrap(job.scene)))
     segmenter = foreground_segmenter(
-        job.model.choice, job.model.weights, job.flow, job.flow_weights, device=job.device, fast=job.fast
+        job.model.choice,
+        job.model.weights,
+        job.flow,
+        job.flow_weights,
+        device=job.device,
+        fast=job.fast,
+        frames=options.frames,
     )
     able = segmenter.capabilities
     short_side = able.short_side or SHORT_SIDE
     side = (short_side if options.short_side is None else options.short_side) or None
-    flow_files = None
-    if job.flow is not None and job.flow not in get_args(FlowName):
-        if not able.flow_gaps:
-            raise FlowError(f"{job.flow}: only hofam, stam and networks trained with --flow look at flow")
-        flow_files = FlowFiles(Path(job.flow), able.flow_gaps, source.total)
-    follow, twice = options.follow_camera, options.passes == 2
-    if options.passes is None and plain and follow in (None, "never"):
-        twice = able.two_passes and not source.once and bool(source.files)
-    if follow is None and plain and not twice and able.follows_pans:
-        follow = "auto"
+    flow_files = _flow_files(job, able, source)
+    follow, twice = _reading(job, able, source)
     open_frames: Callable[[], Iterable[Frame]] = lambda: source  # noqa: E731
     if job.depth is not None or flow_files is not None:
         open_frames = partial(_with_files, source, job.depth, flow_files)
@@ -95,6 +89,7 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
         ),
         short_side=side,
         without=options.without,
+        stages=options.stages,
         follow_camera=follow,
         warm_up=options.warm_up,
     )
@@ -103,7 +98,38 @@ def open_foreground(job: ForegroundJob, source: Source | None = None, *, strict:
         total = round(total * min(1, options.fps / source.fps))
     if job.name_events is not None:
         events = replace(events, name_object=object_namer(job.name_events, job.device, job.fast))
+    events = replace(events, rules=events.rules.at_rate(options.fps or source.fps))
     return ForegroundRun(job, source, session, given=frames, total=total, events=events)
+
+
+def _check_passes(job: ForegroundJob, source: Source) -> None:
+    """Refuse two passes of what can be read once, and beside a scene of the user."""
+    if job.options.passes == 2 and source.once:
+        raise SegueError(f"{source.name}: can be iterated only once; two passes are for files and folders")
+    if job.options.passes == 2 and job.scene != "median":
+        raise SegueError("two passes learn the empty scene: give either passes=2 or a scene")
+
+
+def _flow_files(job: ForegroundJob, able: ForegroundCapabilities, source: Source) -> FlowFiles | None:
+    """The folder of optical flow of a job; None where segue computes it."""
+    if job.flow is None or job.flow in get_args(FlowName):
+        return None
+    if not able.flow_gaps:
+        raise FlowError(f"{job.flow}: only hofam, stam and networks trained with --flow look at flow")
+    return FlowFiles(Path(job.flow), able.flow_gaps, source.total)
+
+
+def _reading(
+    job: ForegroundJob, able: ForegroundCapabilities, source: Source
+) -> tuple[FollowCamera | None, bool]:
+    """How the camera is followed, and whether the video is read twice, by default as suits the network."""
+    follow, passes = job.options.follow_camera, job.options.passes
+    if job.scene != "median" or job.depth is not None:
+        return follow, passes == 2
+    twice = passes == 2
+    if passes is None and follow in (None, "never"):
+        twice = able.two_passes and not source.once and bool(source.files)
+    return "auto" if follow is None and not twice and able.follows_pans else follow, twice
 
 
 class ForegroundRun(Run):
@@ -124,7 +150,7 @@ def _last_object(job: ForegroundJob, source: Source) -> int:
     outputs = with_defaults(job, endless=source.once).outputs
     if outputs.overwrite or not (outputs.append or outputs.rotate):
         return 0
-    return OutputPlaces.of(job, source).last_object(outputs.formats or ())
+    return OutputPlaces.of(job, source.name).last_object(outputs.formats or ())
 
 
 def _write_background(job: ForegroundJob, session: ForegroundSession) -> dict[str, Path]:

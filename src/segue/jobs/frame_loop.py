@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
 from segue.inference.cpu.forms import DIRECT, Forms
 from segue.jobs.opened import Run
 from segue.masks.values import MAX_ID
-from segue.sessions.session import Passes, Session
+from segue.sessions.session import Passes, SavedPasses, Session
 from segue.sinks import Sink, replayed
 from segue.state import DamagedStateError, SessionState, blaming_state, saved_values
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -81,6 +81,27 @@ class FrameLoop:
         """The results that are due after the last frame."""
         for result in self._session.finish():
             yield self.pending.popleft(), result
+
+
+class Progress(NamedTuple):
+    """How far a saved run came.
+
+    Attributes:
+        next_frame: index of the first frame without a result.
+        waiting: number of frames that the session has taken and whose results are due.
+        taken: index of the last frame that the session has taken.
+        done: number of results that are written.
+    """
+
+    next_frame: int
+    waiting: int
+    taken: int
+    done: int
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Progress:
+        """The progress among the values of a saved state."""
+        return cls(*(int(values[name]) for name in cls._fields))
 
 
 class FrameRun(FrameLoop):
@@ -154,41 +175,40 @@ class FrameRun(FrameLoop):
             return
         self._sink.flush()
         state = self._session.state(copy=False)
-        progress = {
-            "next_frame": self.pending[0].index if self.pending else self.last_index + 1,
-            "waiting": len(self.pending),
-            "taken": self.last_index,
-            "done": self.done,
-            "forms": self._run.forms.as_json(),
-        }
+        next_frame = self.pending[0].index if self.pending else self.last_index + 1
+        progress = Progress(next_frame, len(self.pending), self.last_index, self.done)
+        values = {**state.values, **progress._asdict(), "forms": self._run.forms.as_json()}
         with _blaming(self.restored):
-            replace(state, values={**state.values, **progress}).save(self._folder / STATE)
+            replace(state, values=values).save(self._folder / STATE)
 
     def _catch_up(self, folder: Path, frames: Iterator[Frame]) -> None:
         """Restore the session, and write the results before it once more."""
         self.restored = folder / STATE
         with blaming_state(self.restored):
             state = SessionState.load(self.restored)
-            next_frame, done, waiting, self.last_index = (
-                int(state.values[name]) for name in ("next_frame", "done", "waiting", "taken")
-            )
+            progress = Progress.of(state.values)
             self._session.restore(state)
-            if waiting > self._session.lag:
+            if progress.waiting > self._session.lag:
                 raise ValueError("more results are due than can be")
-        last_read, sparse = None, self._required is not None
-        for frame, result in replayed(folder, frames, next_frame, sparse=sparse):
-            self._write(frame, result)
-            last_read = frame.index
-        if sparse and last_read != self.last_index:  # frames without a result that the session has taken
-            next((frame for frame in frames if frame.index == self.last_index), None)
+        self.last_index = progress.taken
+        self._write_again(folder, frames, progress)
         if self._run.frames.token.cancelled:
             raise Cancelled
-        if missing := done - self.done:
+        if missing := progress.done - self.done:
             raise ResumeError(
                 f"{folder}: {missing} masks of the interrupted run are missing; give --overwrite"
             )
-        self.pending.extend(itertools.islice(frames, max(waiting, 0)))
+        self.pending.extend(itertools.islice(frames, max(progress.waiting, 0)))
         self._num_expected = self.done + len(self.pending)
+
+    def _write_again(self, folder: Path, frames: Iterator[Frame], progress: Progress) -> None:
+        """Write the results of the interrupted run, and pass the frames that its session has taken."""
+        last_read, sparse = None, self._required is not None
+        for frame, result in replayed(folder, frames, progress.next_frame, sparse=sparse):
+            self._write(frame, result)
+            last_read = frame.index
+        if sparse and last_read != progress.taken:  # frames without a result
+            next((frame for frame in frames if frame.index == progress.taken), None)
 
     def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
         """The results that are due after the last frame."""
@@ -239,19 +259,20 @@ def first_pass(
     cancel: CancelToken | None = None,
 ) -> Path | None:
     """Make the first of two passes; its state is saved into ``folder``. Returns the file it goes on from."""
+    saved = passes if isinstance(passes, SavedPasses) else None
     path = None if folder is None else folder / FIRST_PASS
     restored = None
-    if path is not None and resume and path.exists():
+    if saved is not None and path is not None and resume and path.exists():
         restored = path
         with blaming_state(path):
-            passes.restore(SessionState.load(path))
+            saved.restore(SessionState.load(path))
     elif folder is not None:
         forget_state(folder)
 
     def save() -> None:
-        if path is not None:
+        if saved is not None and path is not None:
             with _blaming(restored):
-                state = passes.state(copy=False)
+                state = saved.state(copy=False)
                 replace(state, values={**state.values, "forms": forms.as_json()}).save(path)
 
     save_periodically = now_and_then(save)
@@ -281,7 +302,7 @@ def _blaming(restored: Path | None) -> AbstractContextManager[None]:
 
 
 def now_and_then(save: Callable[[], None]) -> Callable[[], bool]:
-    """A function that saves when that is due, and tells it; saving takes a small share of the time."""
+    """A function that saves when that is due, and says whether it did; it takes a small share of the time."""
     due = time.monotonic() + SAVE_EVERY_SECONDS
 
     def save_periodically() -> bool:

@@ -57,7 +57,7 @@ class Frames(Iterator[Frame]):
         return self._ahead[0].image if self._ahead else None
 
     def push_back(self, frame: Frame) -> None:
-        """Have a frame come once more."""
+        """Give a frame once more, before all others."""
         self._ahead.appendleft(frame)
 
 

@@ -12,7 +12,6 @@ from segue.jobs.values import DEFAULT_FORMATS, ForegroundJob, InstancesJob, Vide
 from segue.sinks import output_paths
 from segue.sinks.outputs import default_folder
 from segue.sinks.rotation import new_part, part_path
-from segue.video import Source
 
 EVENTS = "events"
 
@@ -32,9 +31,9 @@ class OutputPlaces:
     snapshots: Path | None = None
 
     @classmethod
-    def of(cls, job: VideoJob, source: Source) -> OutputPlaces:
-        """The places of a job."""
-        folder = job.outputs.folder or default_folder(source.name)
+    def of(cls, job: VideoJob, name: str) -> OutputPlaces:
+        """The places of a job, whose source has a name."""
+        folder = job.outputs.folder or default_folder(name)
         if not isinstance(job, ForegroundJob):
             return cls(folder, {})
         return cls(folder, {} if job.events is None else {EVENTS: job.events}, job.snapshots)
@@ -83,7 +82,7 @@ class OutputPlaces:
     def tables(self, formats: tuple[str, ...]) -> Iterator[Path]:
         """The tables of events of earlier runs, of whole runs and of parts."""
         archive = self.archive(formats)
-        yield from () if archive is None else (part.table for part in archive.parts())
+        yield from () if archive is None else archive.tables()
 
 
 def with_defaults(job: VideoJob, *, endless: bool) -> VideoJob:

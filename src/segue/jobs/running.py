@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import cast
@@ -17,7 +19,7 @@ from segue.jobs.record import identified, runtime_objects
 from segue.jobs.values import ForegroundJob, InstancesJob, TrackJob, VideoJob
 from segue.jobs.writing import JobOutputs
 from segue.sessions.session import ExplainedSession, Passes
-from segue.sinks import output_paths
+from segue.sinks import Sink, output_paths
 from segue.types import Frame, Segmentation
 from segue.utils.allocation import reserve_products
 from segue.utils.cancel import Cancelled, CancelToken, interrupt_on_signals
@@ -103,7 +105,7 @@ def forms_to_resume(job: VideoJob, source: Source) -> Forms | None:
         source: its source.
     """
     formats = with_defaults(job, endless=source.endless).outputs.formats or ()
-    masks = output_paths(OutputPlaces.of(job, source).folder, formats).get("png")
+    masks = output_paths(OutputPlaces.of(job, source.name).folder, formats).get("png")
     forms = None if masks is None else forms_of_run(masks)
     return None if forms is None or forms.instruction_set != instruction_set() else forms
 
@@ -123,7 +125,6 @@ def run_open(
     observer = observer or Observer()
     if opened.notice:
         observer.notice(opened.notice)
-    opened.job = with_defaults(opened.job, endless=opened.source.endless)
     cancel = cancel or CancelToken()
     opened.frames.token = cancel
     try:
@@ -142,58 +143,29 @@ def run_open(
 
 
 def _ended(cancel: CancelToken, text: str) -> RunCancelledError | RunInterrupted:
-    """What a run ends with that was to stop, by who asked for it."""
+    """The error that a stopped run ends with: cancelled by the program, or interrupted."""
     return RunCancelledError(text) if cancel.by_program else RunInterrupted(text)
 
 
 def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str, Path]:
-    job, source, session = opened.job, opened.source, opened.session
-    passes = opened.given if isinstance(opened.given, Passes) else None
-    if passes is None:
-        opened.begin()
-    else:
-        opened.frames = Frames(passes.second(), source, cancel)
-    explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
-    if explain is not None:
-        cast(ExplainedSession, session).explain()
+    """Take the frames of a job into its outputs: a first pass if it has one, all frames, a report."""
+    passes = _begin(opened, cancel)
+    # An address tells with its first frame whether it has an end.
+    opened.job = with_defaults(opened.job, endless=opened.source.endless)
+    report = _reporter(opened, observer)
     outputs = JobOutputs(opened, observer)
-    paths, masks = outputs.paths, outputs.paths.get("png")
-    saves = getattr(session, "restorable", True) and not (source.endless or opened.in_memory)
-    states = masks if saves else None
+    saves = getattr(opened.session, "restorable", True) and not (opened.source.endless or opened.in_memory)
+    states = outputs.paths.get("png") if saves else None
     start = time.perf_counter()
-
-    def report(frame: Frame, result: Segmentation) -> None:
-        # A run that is resumed goes through its first results again, without a strip.
-        if explain is not None and (strip := cast(ExplainedSession, session).explanation) is not None:
-            write_image(explain / f"{result.index:06d}.png", strip)
-        opened.check_arrival(result)
-        observer.frame(frame, result, opened.note(result))
-
-    def counted(done: int) -> None:
-        if passes is not None and passes.latest is not None:
-            observer.looked_at(passes.latest)
-        observer.count(done)
-
-    try:
+    with _interruptible(opened, observer, outputs, cancel, saves=states is not None):
         with interrupt_on_signals(), outputs.sink as sink:
-            observer.ready(source, opened.events.zones)
+            observer.ready(opened.source, opened.events.zones)
             if outputs.messages is not None:
                 observer.messages(outputs.messages)
-            source.on_change(outputs.connection)
+            opened.source.on_change(outputs.connection)
             loop = FrameRun(opened, sink, states, report)
             if passes is not None:
-                observer.begin(passes.title, passes.total or opened.total)
-                sink.flush()  # the folder says from now on which run it belongs to
-                loop.restored = first_pass(
-                    passes,
-                    folder=states,
-                    resume=job.outputs.resume,
-                    report=counted,
-                    forms=opened.forms,
-                    cancel=cancel,
-                )
-                if passes.summary:
-                    observer.notice(passes.summary)
+                loop.restored = _first_pass(opened, passes, observer, sink, states, cancel)
                 start = time.perf_counter()
             observer.begin("frames", opened.total)
             loop.run(cancel)
@@ -202,19 +174,86 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
             forget_state(states)
         seconds = time.perf_counter() - start
         undelivered = outputs.deliver()
+    observer.end(loop.done, seconds)
+    return _finish(opened, observer, outputs, loop, undelivered)
+
+
+def _begin(opened: Run, cancel: CancelToken) -> Passes | None:
+    """Open the frames of a job; gives the pass that comes before them, where there are two."""
+    if not isinstance(opened.given, Passes):
+        opened.begin()
+        return None
+    opened.frames = Frames(opened.given.second(), opened.source, cancel)
+    return opened.given
+
+
+def _reporter(opened: Run, observer: Observer) -> Callable[[Frame, Segmentation], None]:
+    """The function that reports a result, and writes its explanation where the job has one."""
+    job, session = opened.job, opened.session
+    explain = job.explain if isinstance(job, (ForegroundJob, InstancesJob)) else None
+    if explain is not None:
+        cast(ExplainedSession, session).explain()
+
+    def report(frame: Frame, result: Segmentation) -> None:
+        # A run that is resumed goes through its first results again, without a strip.
+        if explain is not None and (strip := cast(ExplainedSession, session).explanation) is not None:
+            write_image(explain / f"{result.index:06d}.png", strip)
+        opened.check_arrival(result)
+        observer.frame(frame, result, opened.note(result))
+
+    return report
+
+
+@contextmanager
+def _interruptible(
+    opened: Run, observer: Observer, outputs: JobOutputs, cancel: CancelToken, *, saves: bool
+) -> Iterator[None]:
+    """Report what is complete of a run that is interrupted, and how to go on; stop its outputs."""
+    try:
+        yield
     except KeyboardInterrupt:
-        for name, path in paths.items():
+        for name, path in outputs.paths.items():
             if path.is_file():  # what shows the frames so far is complete; masks are continued
                 observer.written(name, path)
-        raise _ended(cancel, _hint(opened, masks, states is not None)) from None
+        raise _ended(cancel, _hint(opened, outputs.paths.get("png"), saves)) from None
     except Exception:
-        if source.endless:  # as on a full disk; messages do not need it
+        if opened.source.endless:  # as on a full disk; messages do not need it
             outputs.deliver()
         raise
     finally:
-        source.on_change(observer.connection)  # and the source what the run has opened
+        opened.source.on_change(observer.connection)  # and the source what the run has opened
         outputs.stop()
-    observer.end(loop.done, seconds)
+
+
+def _first_pass(
+    opened: Run,
+    passes: Passes,
+    observer: Observer,
+    sink: Sink,
+    states: Path | None,
+    cancel: CancelToken,
+) -> Path | None:
+    """Look at all frames before the first result; gives the file that this goes on from."""
+
+    def counted(done: int) -> None:
+        if passes.latest is not None:
+            observer.looked_at(passes.latest)
+        observer.count(done)
+
+    observer.begin(passes.title, passes.total or opened.total)
+    sink.flush()  # the folder says from now on which run it belongs to
+    resume, forms = opened.job.outputs.resume, opened.forms
+    restored = first_pass(passes, folder=states, resume=resume, report=counted, forms=forms, cancel=cancel)
+    if passes.summary:
+        observer.notice(passes.summary)
+    return restored
+
+
+def _finish(
+    opened: Run, observer: Observer, outputs: JobOutputs, loop: FrameRun, undelivered: str | None
+) -> dict[str, Path]:
+    """Report what was written; raise the error of a live source that broke off."""
+    paths = outputs.paths
     for name, path in paths.items():
         observer.written(name, path)
     if loop.read_error is not None:
@@ -249,6 +288,7 @@ def _memory_advice(opened: Run) -> str:
     if isinstance(opened.job, InstancesJob) and opened.job.whole:
         return "leave out --whole, which looks at all frames at once, or give a --short-side"
     smaller = "a smaller --short-side or fewer --workers"
-    if opened.source.endless or opened.in_memory or "png" not in (opened.job.outputs.formats or ()):
+    formats = with_defaults(opened.job, endless=opened.source.endless).outputs.formats or ()
+    if opened.source.endless or opened.in_memory or "png" not in formats:
         return f"give {smaller}"
     return f"the work so far is saved: go on with --resume, or start anew with {smaller}"

@@ -267,11 +267,19 @@ class ForegroundOptions(OptionModel):
     )
     """Rules to leave out, with commas between: align, rain, shadows and others."""
 
+    stages: Annotated[tuple[str, ...], BeforeValidator(lambda value: by_commas(value or ""))] = option(
+        (), "Advanced", text=True
+    )
+    """Further rules by name, with commas between, such as those of plug-ins."""
+
     follow_camera: FollowCamera | None = option(None, "Advanced")
     """For networks; auto: while it pans, as mustan-lite does in one pass."""
 
     warm_up: int = option(0, "Advanced", ge=0)
     """Frames at the beginning of each scene whose masks are empty."""
+
+    frames: int | None = option(None, "Advanced", ge=3)
+    """Frames of a window of mustan2, where they are not as many as in its training."""
 
     fps: float | None = option(None, "Source", gt=0)
     """Take this many frames a second.  [default: all]"""
@@ -447,10 +455,15 @@ def error_text(errors: ValidationError, names: Mapping[str, str] = MappingProxyT
     ``names`` are those of fields, where they are not called by their place.
     """
     first = errors.errors(include_url=False)[0]
-    # Of a field with several types pydantic adds the one that it tried first.
-    tried = ("literal[", "function-", "constrained-", "int")
-    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(tried))
+    place = place_text(first["loc"])
     place, value = names.get(place, place), first["input"]
+    if first["type"] == "union_tag_invalid":
+        expected = first["ctx"]["expected_tags"].replace("'", "")
+        return f"{place}{place and ': '}kind is {first['ctx']['tag']!r}, but must be one of {expected}"
+    if first["type"] == "union_tag_not_found":
+        return f"{place}{place and ': '}kind: is missing"
+    if not place:
+        return f"{kind_of(value)}; give a JSON object"
     if first["type"] == "extra_forbidden":
         return f"{place}: there is no such field"
     if first["type"] == "missing":
@@ -464,6 +477,27 @@ def error_text(errors: ValidationError, names: Mapping[str, str] = MappingProxyT
         return message
     text = f"{place} is {value_text}, but {message}".replace("should be", "must be")
     return text.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
+
+
+_KINDS = frozenset({"track", "foreground", "instances"})
+_TRIED = ("literal[", "function-", "constrained-", "int")
+"""Of a field with several types pydantic adds the one that it tried first."""
+
+
+def place_text(loc: Sequence[int | str]) -> str:
+    """The place of a wrong value for people: ``source.stride``, ``prompts[0]: frame``."""
+    parts = [part for part in loc if not str(part).startswith(_TRIED)]
+    if len(parts) > 1 and parts[0] in _KINDS:
+        parts = parts[1:]
+    numbers = [place for place, part in enumerate(parts) if isinstance(part, int)]
+    if not numbers:
+        return ".".join(map(str, parts))
+    last = numbers[-1]
+    item = f"{'.'.join(map(str, parts[:last]))}[{parts[last]}]"
+    fields = parts[last + 1 :]
+    if len(fields) > 1:  # the first is the kind of the item
+        fields = fields[1:]
+    return f"{item}: {'.'.join(map(str, fields))}" if fields else item
 
 
 def to_json(job: OptionModel) -> str:

@@ -42,7 +42,7 @@ class JobOutputs:
     def __init__(self, opened: Run, observer: Observer) -> None:
         _check(opened)
         self._opened, self._observer = opened, observer
-        self._places = OutputPlaces.of(opened.job, opened.source)
+        self._places = OutputPlaces.of(opened.job, opened.source.name)
         self.paths: dict[str, Path] = {}
         self.counts = ZoneCounts(opened.events.zones)
         self.messages = self._open_messages()
@@ -65,7 +65,8 @@ class JobOutputs:
         """Go on with the zones and rules of another job; any thread may call it."""
         opened, settings = self._opened, job.event_settings(job.outputs.formats or (EVENTS,))
         opened.job = opened.job.model_copy(update={name: getattr(job, name) for name in RULES})
-        opened.events = replace(opened.events, zones=settings.zones, rules=settings.rules)
+        rules = replace(settings.rules, min_frames=opened.events.rules.min_frames)
+        opened.events = replace(opened.events, zones=settings.zones, rules=rules)
         self.counts.change(settings.zones)
         self.sink.change_events(opened.events)
         for home in self._home:
@@ -148,7 +149,8 @@ class JobOutputs:
                 opened.events,
                 snapshots=places.snapshots,
                 earlier=self._earlier(),
-                archive=self._archive,
+                archive=self._places.archive(outputs.formats or ()),
+                stops=self._stops,
                 on_event=partial(self._event, places.snapshots),
                 on_disk=self._observer.unwritten,
                 on_clip=self._encoding if alone else None,
@@ -176,11 +178,9 @@ class JobOutputs:
             return ()
         return tuple(self._places.tables(outputs.formats or ()))
 
-    def _archive(self) -> dict[Path, Path]:
-        """Folder of images and table of each part that there is, also of runs with another ``rotate``."""
-        archive = self._places.archive(self._opened.job.outputs.formats or ())
-        parts = () if archive is None else archive.parts()
-        return {part.folder: part.table for part in parts if part.folder is not None}
+    def _stops(self) -> bool:
+        """Whether the run is to stop before its end."""
+        return self._opened.frames.token.cancelled or self._observer.goes_on
 
     def _record(self, places: OutputPlaces, paths: dict[str, Path]) -> None:
         job = self._opened.job
@@ -206,7 +206,7 @@ class JobOutputs:
 
 
 def _later(messages: Messages, endless: bool) -> str:
-    """What becomes of messages that have not arrived."""
+    """What happens to messages that have not arrived, in words."""
     if not endless:
         return ""
     if messages.num_unsaved:

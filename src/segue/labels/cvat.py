@@ -260,32 +260,41 @@ def read_cvat(labels: Labels, text: str, video: Frames) -> None:
         task = _select_task(tasks, video)
     for item in _items(text):
         of = item.get("task_id")
-        if task is not None and of is not None and of != task.id:
-            continue
-        for shape in item:
-            if shape.tag in _NO_AREAS and not _is_set(shape, "outside"):
-                labels.left_out[_NO_AREAS[shape.tag]] += 1
-        all_shapes = [shape for shape in item if shape.tag in _SHAPES]
-        shapes = [shape for shape in all_shapes if not _is_set(shape, "outside")]
-        if item.tag == "track":
-            if shapes:
-                number, canvas = reading.object_of(item), _canvas(video, task, item)
-                end = video.count if task is None or task.end is None else task.end
-                reading.draw_track(all_shapes, number, canvas, end)
-            elif not any(shape.tag in _NO_AREAS for shape in item):
-                labels.left_out["tracks without a shape"] += 1
-        else:
-            image = len(reading.images)
-            if reading.images.setdefault(_required(item, "name"), image) != image:
-                raise DatasetError("two of its images have one name")
-            check_images(len(reading.images), video)
-            for shape in shapes:
-                reading.draw(shape, reading.object_of(shape), _canvas(video, None, item), image)
+        if task is None or of is None or of == task.id:
+            _read_item(reading, item, task)
+    _store(reading)
+
+
+def _read_item(reading: _Reading, item: ET.Element, task: _Task | None) -> None:
+    """A track, or the shapes of an image."""
+    left_out, video = reading.labels.left_out, reading.video
+    for shape in item:
+        if shape.tag in _NO_AREAS and not _is_set(shape, "outside"):
+            left_out[_NO_AREAS[shape.tag]] += 1
+    all_shapes = [shape for shape in item if shape.tag in _SHAPES]
+    shapes = [shape for shape in all_shapes if not _is_set(shape, "outside")]
+    if item.tag != "track":
+        image = len(reading.images)
+        if reading.images.setdefault(_required(item, "name"), image) != image:
+            raise DatasetError("two of its images have one name")
+        check_images(len(reading.images), video)
+        for shape in shapes:
+            reading.draw(shape, reading.object_of(shape), _canvas(video, None, item), image)
+    elif shapes:
+        end = video.count if task is None or task.end is None else task.end
+        reading.draw_track(all_shapes, reading.object_of(item), _canvas(video, task, item), end)
+    elif not any(shape.tag in _NO_AREAS for shape in item):
+        left_out["tracks without a shape"] += 1
+
+
+def _store(reading: _Reading) -> None:
+    """Put what was read into the labels, by the frames of the video."""
+    labels = reading.labels
     # A box says less than a mask: it counts where an object has nothing else, and lies below the others.
     painted = {(index, number) for index, number, _ in reading.painted}
     below = [box for box in sorted(reading.boxes, key=itemgetter(1)) if box[:2] not in painted]
     names = {name: reading.images[name] for name in sorted(reading.images, key=natural_key)}
-    frames = {image: index for index, image in by_frame(names, video).items()} if names else {}
+    frames = {image: index for index, image in by_frame(names, reading.video).items()} if names else {}
     for place, number, counts in below + reading.painted:
         labels.add_mask(frames.get(place, place), number, counts)
     # Text alone is what a file has that says nothing more of its attributes.

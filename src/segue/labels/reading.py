@@ -6,9 +6,10 @@ import re
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Literal, TypeAlias
 
@@ -152,57 +153,140 @@ def _read_archive(labels: Labels, path: Path, video: Frames) -> None:
 
 
 def _read_tree(labels: Labels, tree: Tree, video: Frames) -> None:
-    """Find out what a folder or an archive holds."""
-    masks = _mask_files(tree, video)
-    only_in_folders = not any(len(PurePosixPath(name).parts) == 1 for name in masks)
-    annotations = [name for name in tree.ending(".xml", ".json") if not _is_set_up(name)]
-    annotation_files = [name for name in annotations if PurePosixPath(name).name.startswith(_ANNOTATIONS)]
-    selected = (annotation_files if only_in_folders else []) or ([] if masks else annotations)
-    texts = [name for name in tree.ending(".txt") if is_label(name)]
-    texts = [name for name in texts if _LABELS & {*PurePosixPath(name).parts[:-1]}] or (
-        [name for name in texts if len(PurePosixPath(name).parts) == 1]
-    )
-    masks = _without_images(tree, masks, texts)
-    if not masks and not selected and not texts:
-        masks = _mask_files(tree, video, ".tif", ".tiff", ".bmp") or _mask_files(tree, video, ".jpg", ".jpeg")
-    if len(annotations) > 1 or masks:  # the PNG files beside may be images, not masks
-        kinds = {name: _kind_among(tree, name, masks) for name in annotations}
-        if kinds and {*kinds.values()} == {"labelme"}:
-            read_labelme(labels, {name: partial(tree.text, name) for name in kinds}, video)
+    """Find out what a folder or an archive holds, and read it."""
+    contents = _Contents(tree, video)
+    for kind in _KINDS:
+        if kind.fits(contents):
+            kind.read(labels, contents)
             return
-        if "labelme" in kinds.values():
-            selected = annotations
-        selected = selected or [name for name, kind in kinds.items() if kind == "images"]
-    if len(selected) > 1:
-        if selected[0].lower().endswith(".json"):
-            _refuse_other(tree.text(selected[0]), selected[0])
-        raise DatasetError(
-            f"holds several annotation files, {first_few(selected)}; give the one of this video"
+    raise DatasetError("there are no PNG masks")
+
+
+class _Contents:
+    """The files of a folder or an archive, sorted by what they may be.
+
+    Attributes:
+        annotations: JSON and XML files, but for those that set a program up.
+    """
+
+    def __init__(self, tree: Tree, video: Frames) -> None:
+        self.tree, self.video = tree, video
+        self.annotations = [name for name in tree.ending(".xml", ".json") if not _is_set_up(name)]
+
+    @cached_property
+    def _png_masks(self) -> list[str]:
+        return _mask_files(self.tree, self.video)
+
+    @cached_property
+    def _named_annotations(self) -> list[str]:
+        """Annotation files to read by their names: none beside masks that lie in no folder."""
+        if any(len(PurePosixPath(name).parts) == 1 for name in self._png_masks):
+            return []
+        named = [name for name in self.annotations if PurePosixPath(name).name.startswith(_ANNOTATIONS)]
+        return named or ([] if self._png_masks else self.annotations)
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Label files of YOLO: in folders of labels, else those that lie in no folder."""
+        texts = [name for name in self.tree.ending(".txt") if is_label(name)]
+        return [name for name in texts if _LABELS & {*PurePosixPath(name).parts[:-1]}] or (
+            [name for name in texts if len(PurePosixPath(name).parts) == 1]
         )
-    if selected:
-        config = next((tree.text(name) for name in tree.ending(".xml") if _is_set_up(name)), None)
-        read_annotation_text(labels, tree.text(selected[0]), selected[0], video, config)
-    elif texts and not masks:
-        read_yolo(labels, tree, texts, video)
-    elif folders := _of_objects(masks, video):
-        _read_folders_of_objects(labels, tree, folders, video)
-    elif len(masks) == 1 and _is_stack(tree, masks[0]):
-        _read_pages(labels, tree.mask_file(masks[0]), masks[0], video)
-    elif masks:
-        ids: ColourIds = {}
-        files = by_frame({name: name for name in masks}, video)
-        labels.add_files(
-            {index: partial(tree.mask, name, ids, labels.leave_void_out) for index, name in files.items()}
+
+    @cached_property
+    def masks(self) -> list[str]:
+        """Files of masks; of other formats than PNG only where there is nothing else."""
+        masks = _without_images(self.tree, self._png_masks, self.texts)
+        if masks or self._named_annotations or self.texts:
+            return masks
+        return _mask_files(self.tree, self.video, ".tif", ".tiff", ".bmp") or (
+            _mask_files(self.tree, self.video, ".jpg", ".jpeg")
         )
-        if names := _class_list(tree):
-            for number in labels.names:
-                if name := names.get(number):
-                    labels.names[number] = labels.class_of[number] = name
-        elif colours := _label_map(tree):
-            classes = {name: name for name in tree.ending(".png") if _OF_CLASSES in PurePosixPath(name).parts}
-            _name_classes(labels, tree, by_frame(classes, video) if classes else files, colours)
-    else:
-        raise DatasetError("there are no PNG masks")
+
+    @cached_property
+    def kinds(self) -> dict[str, Literal["labelme", "images"] | None]:
+        """What annotation files are of which there are several, or masks beside; those may be images."""
+        if len(self.annotations) < 2 and not self.masks:
+            return {}
+        return {name: _kind_among(self.tree, name, self.masks) for name in self.annotations}
+
+    @cached_property
+    def selected(self) -> list[str]:
+        """Annotation files to read in place of masks."""
+        if "labelme" in self.kinds.values():
+            return self.annotations
+        return self._named_annotations or [name for name, kind in self.kinds.items() if kind == "images"]
+
+    @cached_property
+    def folders(self) -> dict[str, list[tuple[str, str]]]:
+        """Masks by object, where each has a folder of its own."""
+        return _of_objects(self.masks, self.video)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a folder or an archive may hold: how it is told, and what reads it."""
+
+    fits: Callable[[_Contents], bool]
+    read: Callable[[Labels, _Contents], None]
+
+
+def _read_labelme_files(labels: Labels, contents: _Contents) -> None:
+    files = {name: partial(contents.tree.text, name) for name in contents.kinds}
+    read_labelme(labels, files, contents.video)
+
+
+def _read_annotation(labels: Labels, contents: _Contents) -> None:
+    tree, names = contents.tree, contents.selected
+    if len(names) > 1:
+        if names[0].lower().endswith(".json"):
+            _refuse_other(tree.text(names[0]), names[0])
+        raise DatasetError(f"holds several annotation files, {first_few(names)}; give the one of this video")
+    config = next((tree.text(name) for name in tree.ending(".xml") if _is_set_up(name)), None)
+    read_annotation_text(labels, tree.text(names[0]), names[0], contents.video, config)
+
+
+def _read_stack(labels: Labels, contents: _Contents) -> None:
+    (name,) = contents.masks
+    _read_pages(labels, contents.tree.mask_file(name), name, contents.video)
+
+
+def _read_mask_files(labels: Labels, contents: _Contents) -> None:
+    """Masks with ids, and the names of their classes from files beside."""
+    tree = contents.tree
+    ids: ColourIds = {}
+    files = by_frame({name: name for name in contents.masks}, contents.video)
+    labels.add_files(
+        {index: partial(tree.mask, name, ids, labels.leave_void_out) for index, name in files.items()}
+    )
+    if names := _class_list(tree):
+        for number in labels.names:
+            if name := names.get(number):
+                labels.names[number] = labels.class_of[number] = name
+    elif colours := _label_map(tree):
+        classes = {name: name for name in tree.ending(".png") if _OF_CLASSES in PurePosixPath(name).parts}
+        _name_classes(labels, tree, by_frame(classes, contents.video) if classes else files, colours)
+
+
+_KINDS = (
+    _Kind(lambda contents: {*contents.kinds.values()} == {"labelme"}, _read_labelme_files),
+    _Kind(lambda contents: bool(contents.selected), _read_annotation),
+    _Kind(
+        lambda contents: bool(contents.texts) and not contents.masks,
+        lambda labels, contents: read_yolo(labels, contents.tree, contents.texts, contents.video),
+    ),
+    _Kind(
+        lambda contents: bool(contents.folders),
+        lambda labels, contents: _read_folders_of_objects(
+            labels, contents.tree, contents.folders, contents.video
+        ),
+    ),
+    _Kind(
+        lambda contents: len(contents.masks) == 1 and _is_stack(contents.tree, contents.masks[0]), _read_stack
+    ),
+    _Kind(lambda contents: bool(contents.masks), _read_mask_files),
+)
+"""What a folder or an archive may hold, the first that fits."""
 
 
 def _without_images(tree: Tree, masks: list[str], texts: list[str]) -> list[str]:

@@ -54,14 +54,29 @@ Norm = Callable[[int], nn.Module]  # makes the norm of so many channels
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions, (B, cin, H, W) → (B, width, H/stride, W/stride)."""
+    """Two 3x3 convolutions, (B, cin, H, W) → (B, width, H/stride, W/stride).
+
+    Args:
+        cin: channels of its input.
+        width: channels of its output.
+        stride: by which it divides the sides.
+        norm: makes its norms.
+        bias: whether its convolutions have one.
+        inplace_residual: write the output over the input once prepared for inference; nobody else may see
+            the input. What a projection makes of it is always written over.
+    """
 
     expansion = 1
-    inside = False
-    """Whether nobody but the block sees its input, so that its output may take the memory of it."""
 
     def __init__(
-        self, cin: int, width: int, stride: int, norm: Norm = FrozenBatchNorm, *, bias: bool = True
+        self,
+        cin: int,
+        width: int,
+        stride: int,
+        norm: Norm = FrozenBatchNorm,
+        *,
+        bias: bool = True,
+        inplace_residual: bool = False,
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(cin, width, 3, stride, padding=1, bias=bias)
@@ -69,23 +84,31 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
         self.bn2 = norm(width)
         self.downsample = _projection(cin, width, stride, norm, bias=bias)
+        self.inplace_residual = inplace_residual or self.downsample is not None
 
     def forward(self, x: Tensor) -> Tensor:
         y = norm_relu(self.conv1, self.bn1, x)
-        if self.downsample is None:
-            return norm_relu(self.conv2, self.bn2, y, x, overwrite=self.inside)
-        return norm_relu(self.conv2, self.bn2, y, self.downsample(x), overwrite=True)
+        residual = x if self.downsample is None else self.downsample(x)
+        return norm_relu(self.conv2, self.bn2, y, residual, overwrite=self.inplace_residual)
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions without bias, (B, cin, H, W) → (B, 4·width, H/stride, W/stride)."""
+    """1x1, 3x3, 1x1 convolutions without bias, (B, cin, H, W) → (B, 4·width, H/stride, W/stride).
+
+    The first convolution has the stride if ``stride_first``; for the others see :class:`BasicBlock`.
+    """
 
     expansion = 4
-    inside = False
-    """See :class:`BasicBlock`."""
 
     def __init__(
-        self, cin: int, width: int, stride: int, norm: Norm = FrozenBatchNorm, *, stride_first: bool = False
+        self,
+        cin: int,
+        width: int,
+        stride: int,
+        norm: Norm = FrozenBatchNorm,
+        *,
+        stride_first: bool = False,
+        inplace_residual: bool = False,
     ) -> None:
         super().__init__()
         cout = self.expansion * width
@@ -97,12 +120,12 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(width, cout, 1, bias=False)
         self.bn3 = norm(cout)
         self.downsample = _projection(cin, cout, stride, norm, bias=False)
+        self.inplace_residual = inplace_residual or self.downsample is not None
 
     def forward(self, x: Tensor) -> Tensor:
         y = norm_relu(self.conv2, self.bn2, norm_relu(self.conv1, self.bn1, x))
-        if self.downsample is None:
-            return norm_relu(self.conv3, self.bn3, y, x, overwrite=self.inside)
-        return norm_relu(self.conv3, self.bn3, y, self.downsample(x), overwrite=True)
+        residual = x if self.downsample is None else self.downsample(x)
+        return norm_relu(self.conv3, self.bn3, y, residual, overwrite=self.inplace_residual)
 
 
 def _projection(cin: int, cout: int, stride: int, norm: Norm, *, bias: bool) -> nn.Sequential | None:
@@ -160,9 +183,7 @@ class ResidualTrunk(nn.Module):
         for i, (name, wide, cout, count) in enumerate(
             zip(self._names, widths, self.channels, blocks, strict=True)
         ):
-            rest = [kind(cout, wide, 1, norm, **options) for _ in range(count - 1)]
-            for block in rest:
-                block.inside = True
+            rest = [kind(cout, wide, 1, norm, inplace_residual=True, **options) for _ in range(count - 1)]
             self.add_module(name, nn.Sequential(kind(cin, wide, 1 if i == 0 else 2, norm, **options), *rest))
             cin = cout
 

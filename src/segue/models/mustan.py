@@ -71,8 +71,12 @@ class WindowNetwork(nn.Module, ABC):
         depth_channels: int,
         rlim: bool,
         width: float,
+        scales: int,
+        max_scales: int,
         **own: bool | str,
     ) -> None:
+        if not 1 <= scales <= max_scales:
+            raise ValueError(f"scales is {scales}; it must be in 1 to {max_scales}")
         if depth_channels not in (0, 1):
             raise ValueError(f"depth_channels is {depth_channels}; it must be 0 or 1")
         if frm not in get_args(Refinement):
@@ -89,8 +93,10 @@ class WindowNetwork(nn.Module, ABC):
             "depth_channels": depth_channels,
             "rlim": rlim,
             "width": width,
+            "scales": scales,
             **own,
         }
+        self.plain_maps = len(WIDTHS) - scales  # the finest maps, which context does not change
         # The graphs do not take depth.
         self.capabilities = ForegroundCapabilities(
             depth=bool(depth_channels), graphs=None if depth_channels else "scene"
@@ -160,6 +166,7 @@ class MUSTAN1(WindowNetwork):
         depth_channels: 1 to take a depth map of the current frame.
         rlim: refine the localisation.
         width: factor on all channels; the paper's network is 1.
+        scales: strides at which context changes the features, from the coarsest; 5 are all.
 
     Raises:
         ValueError: the options contradict each other.
@@ -176,10 +183,12 @@ class MUSTAN1(WindowNetwork):
         depth_channels: Literal[0, 1] = 0,
         rlim: bool = True,
         width: float = 1.0,
+        scales: int = len(WIDTHS),
     ) -> None:
         if context not in ("late", "early"):
             raise ValueError(f"context is {context!r}; it must be late or early")
-        super().__init__(frames, causal, frm, background, depth_channels, rlim, width, context=context)
+        built = (frames, causal, frm, background, depth_channels, rlim, width, scales, len(WIDTHS))
+        super().__init__(*built, context=context)
         self.early = context == "early"
         if self.early:
             self.capabilities = replace(self.capabilities, graphs=None)  # they encode frame by frame
@@ -190,7 +199,8 @@ class MUSTAN1(WindowNetwork):
         if frm != "none":
             self.cnet = ResNet18(3 * members if self.early else 3, width=width)
             maps = 1 if self.early else members
-            self.frm = nn.ModuleList(FRM(c, maps, attention=frm == "attention") for c in self.widths)
+            widths = self.widths[self.plain_maps :]
+            self.frm = nn.ModuleList(FRM(c, maps, attention=frm == "attention") for c in widths)
 
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
         planes = normalise_planes(frames)
@@ -207,8 +217,9 @@ class MUSTAN1(WindowNetwork):
             return list(current)
         if self.early:
             members = [self.cnet(torch.cat([planes for (planes,) in members], 1))]
-        by_stride = zip(self.frm, current, zip(*members, strict=True), strict=True)
-        return [frm(current_map, maps) for frm, current_map, maps in by_stride]
+        by_stride = [*zip(current, zip(*members, strict=True), strict=True)][self.plain_maps :]
+        refined = [frm(own, maps) for frm, (own, maps) in zip(self.frm, by_stride, strict=True)]
+        return [*current[: self.plain_maps], *refined]
 
 
 class MUSTAN2(WindowNetwork):
@@ -227,6 +238,7 @@ class MUSTAN2(WindowNetwork):
         rlim: refine the localisation.
         share_encoders: one encoder for all frames, so that a stream encodes each frame once.
         width: factor on all channels; the paper's network is 1.
+        scales: strides at which past and future are fused in, from the coarsest; 4 are all but the finest.
 
     Raises:
         ValueError: the options contradict each other.
@@ -243,26 +255,51 @@ class MUSTAN2(WindowNetwork):
         rlim: bool = True,
         share_encoders: bool = False,
         width: float = 1.0,
+        scales: int = len(WIDTHS) - 1,
     ) -> None:
         if share_encoders and depth_channels:
             raise ValueError("share_encoders encodes a frame for all roles, depth is for one: choose one")
         if frames < 3 and frm != "none":
             raise ValueError(f"frames is {frames}; MUSTAN2 takes a past and a future, 3 or more")
-        super().__init__(
-            frames, causal, frm, background, depth_channels, rlim, width, share_encoders=share_encoders
-        )
-        past, future = (self.current, self.current) if share_encoders else ("past", "future")
+        built = (frames, causal, frm, background, depth_channels, rlim, width, scales, len(WIDTHS) - 1)
+        super().__init__(*built, share_encoders=share_encoders)
+        self._arrange_context()
+        self.background = self._sides[0] if background else None
+        self.enc_cur = ResNet18(depth_channels=depth_channels, width=width)
+        if frm != "none":
+            if not share_encoders:
+                self.enc_past, self.enc_fut = ResNet18(width=width), ResNet18(width=width)
+            widths = self.widths[self.plain_maps :]
+            self.fuse = nn.ModuleList(FuseBlock(c, attention=frm == "attention") for c in widths)
+
+    @property
+    def _sides(self) -> tuple[str, str]:
+        """Roles of the frames on both sides of the current one."""
+        shared = self.options["share_encoders"]
+        return (self.current, self.current) if shared else ("past", "future")
+
+    def _arrange_context(self) -> None:
+        past, future = self._sides
         context_offsets = [offset for offset in self.offsets if offset]
         self.older = len(context_offsets) // 2
         self.context = tuple(
             (offset, past if i < self.older else future) for i, offset in enumerate(context_offsets)
         )
-        self.background = past if background else None
-        self.enc_cur = ResNet18(depth_channels=depth_channels, width=width)
-        if frm != "none":
-            if not share_encoders:
-                self.enc_past, self.enc_fut = ResNet18(width=width), ResNet18(width=width)
-            self.fuse = nn.ModuleList(FuseBlock(c, attention=frm == "attention") for c in self.widths[1:])
+
+    def use_window(self, frames: int) -> None:
+        """Take windows of another length than in training: maps of one side are averaged, however many.
+
+        Args:
+            frames: frames of a window, odd and at least 3.
+
+        Raises:
+            ValueError: there is no such window, or the network looks at no other frames.
+        """
+        if frames < 3 or not self.context:
+            raise ValueError(f"a window of {frames} frames: MUSTAN2 takes 3 or more, with context")
+        self.offsets = window_offsets(frames, causal=bool(self.options["causal"]))
+        self.options["frames"] = frames
+        self._arrange_context()
 
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
         return getattr(self, ENCODERS[role])(normalise_planes(frames), depth)
@@ -270,13 +307,15 @@ class MUSTAN2(WindowNetwork):
     def refine(
         self, current: Features, context: Sequence[Features], background: Features | None
     ) -> list[Tensor]:
-        """The finest map as it is, the others fused with the means of past and future."""
+        """The finest maps as they are, the others fused with the means of past and future."""
         if not context:
             return list(current)
         earlier = [*context[: self.older], *([] if background is None else [background])]
         past, future = mean_maps(earlier), mean_maps(context[self.older :])
-        fused = zip(self.fuse, past[1:], current[1:], future[1:], strict=True)
-        return [current[0], *(fuse(was, current_map, comes) for fuse, was, current_map, comes in fused)]
+        plain = self.plain_maps
+        fused = zip(self.fuse, past[plain:], current[plain:], future[plain:], strict=True)
+        refined = (fuse(was, current_map, comes) for fuse, was, current_map, comes in fused)
+        return [*current[:plain], *refined]
 
 
 def mean_maps(members: Sequence[Features]) -> Features:

@@ -151,26 +151,7 @@ def finds_of(value: object, size: tuple[int, int]) -> Finds:
     and ``labels``, as torchvision's models give it; boxes alone, (N, 4); or a tuple of these in this order.
     Arrays may be tensors; masks are (N, H, W) or (N, 1, H, W), booleans or in [0, 1].
     """
-    boxes: Any
-    scores: Any = None
-    labels: Any = None
-    masks: Any = None
-    if hasattr(value, "xyxy"):
-        data: Any = value
-        boxes, scores, labels, masks = data.xyxy, data.confidence, labels_of(data), data.mask
-    elif isinstance(value, Mapping):
-        boxes, scores, labels, masks = (value.get(name) for name in ("boxes", "scores", "labels", "masks"))
-        if boxes is None and masks is None:
-            raise PromptError(
-                f"the detector gave a dictionary with {', '.join(map(str, value))}, neither boxes nor masks"
-            )
-        if boxes is None:
-            planes_of_masks = [np.asarray(as_array(mask)).reshape(size) > 0.5 for mask in masks]
-            boxes = [tight_box(mask) if mask.any() else (0.0, 0.0, 0.0, 0.0) for mask in planes_of_masks]
-    elif isinstance(value, tuple) and len(value) in (2, 3, 4) and np.ndim(as_array(value[0])) == 2:
-        boxes, scores, labels, masks = (*value, None, None)[:4]
-    else:
-        boxes = value
+    boxes, scores, labels, masks = _columns(value, size)
     try:
         box_array = np.asarray(as_array(boxes), np.float64)
     except (TypeError, ValueError):
@@ -183,19 +164,43 @@ def finds_of(value: object, size: tuple[int, int]) -> Finds:
     score_array = np.ones(count) if scores is None else np.asarray(as_array(scores), np.float64).reshape(-1)
     called = [None] * count if labels is None else np.asarray(as_array(labels)).tolist()
     names = [None if label is None else str(label) for label in called]
-    planes = None
-    if masks is not None and count:
-        planes = np.asarray(as_array(masks), np.float32)
-        planes = planes[:, 0] if planes.ndim == 4 and planes.shape[1] == 1 else planes
-        if planes.shape != (count, *size):
-            raise PromptError(
-                f"the detector gave masks of {planes.shape} for {count} boxes; expected {(count, *size)}"
-            )
+    planes = None if masks is None or not count else _planes(masks, (count, *size))
     if len(score_array) != count or len(names) != count:
         raise PromptError(
             f"the detector gave {count} boxes, {len(score_array)} scores and {len(names)} labels"
         )
     return box_array, score_array, names, planes
+
+
+def _columns(value: Any, size: tuple[int, int]) -> tuple[Any, Any, Any, Any]:
+    """Boxes, scores, labels and masks of what a detector gave; None for what it did not give."""
+    if hasattr(value, "xyxy"):
+        return value.xyxy, value.confidence, labels_of(value), value.mask
+    if isinstance(value, Mapping):
+        boxes: Any
+        masks: Any
+        boxes, scores, labels, masks = (value.get(name) for name in ("boxes", "scores", "labels", "masks"))
+        if boxes is None and masks is None:
+            raise PromptError(
+                f"the detector gave a dictionary with {', '.join(map(str, value))}, neither boxes nor masks"
+            )
+        if boxes is None:
+            planes = [np.asarray(as_array(mask)).reshape(size) > 0.5 for mask in masks]
+            boxes = [tight_box(plane) if plane.any() else (0.0, 0.0, 0.0, 0.0) for plane in planes]
+        return boxes, scores, labels, masks
+    if isinstance(value, tuple) and len(value) in (2, 3, 4) and np.ndim(as_array(value[0])) == 2:
+        boxes, scores, labels, masks = (*value, None, None)[:4]
+        return boxes, scores, labels, masks
+    return value, None, None, None
+
+
+def _planes(masks: Any, shape: tuple[int, int, int]) -> npt.NDArray[np.float32]:
+    """Masks of a detector, of a shape (N, H, W)."""
+    planes = np.asarray(as_array(masks), np.float32)
+    planes = planes[:, 0] if planes.ndim == 4 and planes.shape[1] == 1 else planes
+    if planes.shape != shape:
+        raise PromptError(f"the detector gave masks of {planes.shape} for {shape[0]} boxes; expected {shape}")
+    return planes
 
 
 def find_boxes(prepared: Prepared[NanoDetPlus], tiles: int, image: Image, rules: Rules) -> Finds:

@@ -68,7 +68,7 @@ class DetectionTrack:
 
     @property
     def label(self) -> str | None:
-        """The class that was seen most."""
+        """The class with the largest sum of detection scores."""
         return max(self.votes, key=self.votes.__getitem__, default="") or None
 
     @property
@@ -90,7 +90,7 @@ class DetectionTrack:
         )
 
     def move(self, box: Box, frame: int) -> None:
-        """It is seen in a box, on a frame."""
+        """Take the box in which the object is seen on a frame."""
         place = centre(box)
         if self.place is not None and frame > self.seen:
             step = math.dist(place, self.place) / (frame - self.seen)
@@ -98,13 +98,13 @@ class DetectionTrack:
         self.box, self.place, self.seen = box, place, frame
 
     def reaches(self, other: DetectionTrack) -> bool:
-        """Whether it can have moved to where another one is seen later."""
+        """Whether the object can have moved to where another one is seen later."""
         way, frames = math.dist(centre(self.box), centre(other.box)), max(other.seen - self.seen, 0)
         side = max(_longer_side(self.box), _longer_side(other.box))
         return way <= side * REACH + max(side * PACE, self.speed) * frames
 
     def add_detection(self, box: Box, score: float, label: str | None) -> None:
-        """The detector has found it."""
+        """Take note of a detection of the object."""
         self.runs += 1
         self.hits += 1
         self.misses = 0
@@ -116,7 +116,7 @@ class DetectionTrack:
         return self.score >= (threshold if self.hits > 1 else threshold + SURPLUS)
 
     def missed(self, visible_box: Box | None) -> None:
-        """The detector has not found it; its mask, if there is one, is in the box ``visible_box``."""
+        """Take note of a run that missed the object; ``visible_box`` is around its mask, if it has one."""
         similarity = 0.0
         if visible_box is not None:
             now = visible_box[2] - visible_box[0], visible_box[3] - visible_box[1]

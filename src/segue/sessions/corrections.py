@@ -25,7 +25,7 @@ from segue.types import Frame, IndexMask, MaskPrompt, ObjectInfo, ObjectMaps, Se
 from segue.utils.arrays import BoolArray, Box, Float32Array, id_type
 
 MAX_AHEAD = 24
-"""ConditioningFrame frames that a tracking is shown before it starts; those nearest to its way."""
+"""Corrected frames that a session gets before it starts; those nearest to its way."""
 
 OVERLAP = 0.05
 """Objects that share more than this part of the smaller one are tracked one over the other."""
@@ -107,7 +107,7 @@ class Layer:
 
 
 def select_conditioning_frames(corrected: Sequence[int], start: int, stop: int) -> set[int]:
-    """The corrected frames that a tracking is shown: those on its way, and the nearest of the others."""
+    """The corrected frames that a session gets: those on its way, and the nearest of the others."""
     low, high = sorted((start, stop))
     nearest = sorted(corrected, key=lambda i: max(low - i, i - high, 0))
     return {*nearest[:MAX_AHEAD], *(i for i in corrected if low <= i <= high), start}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from segue.errors import SegueError, SourceDamageError
+from segue.errors import SourceDamageError
 from segue.masks import Rle, decode_rle, measure, resize_mask
 from segue.masks.rle import encode_rle
 from segue.models.base import InstanceNetwork
 from segue.sessions.session import FindingSession, Passes
-from segue.state import SessionState, checkpointed
+from segue.state import checkpointed
 from segue.types import Frame, Image, ObjectInfo, ObjectMaps, Segmentation, log_odds
 from segue.utils.arrays import BoolArray, Float32Array
 from segue.utils.devices import to_device
@@ -165,14 +165,6 @@ class WholeVideo(Passes):
     def second(self) -> Iterator[Frame]:
         """The same frames; without images where nobody looks at them."""
         yield from self._frames() if self._rereads else self._frames_read
-
-    def state(self, *, copy: bool = True) -> NoReturn:
-        """Raise: a clip is looked at as a whole or not at all."""
-        raise SegueError("a video that is one clip begins anew")
-
-    def restore(self, state: SessionState) -> None:
-        """Raise: there is no state."""
-        self.state()
 
 
 class WholeVideoSession(FindingSession):

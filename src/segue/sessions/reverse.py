@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from segue.errors import PromptError, SourceDamageError, SourceError
 from segue.models.base import FramePrompts
 from segue.sessions.corrections import StoredObject, composite, to_rle
-from segue.sessions.session import Passes
+from segue.sessions.session import SavedPasses
 from segue.sessions.track import TrackSession
 from segue.state import Checkpointable, checkpointed
 from segue.types import Frame, Prompt, RemovePrompt, Segmentation
@@ -23,7 +23,7 @@ from segue.video import Source
 PromptsByFrame = Mapping[int, "Sequence[Prompt] | FramePrompts"]
 
 
-class ReversePass(Checkpointable, Passes):
+class ReversePass(Checkpointable, SavedPasses):
     """The frames of a video for the pass forwards, after objects were followed backwards."""
 
     title: ClassVar[str] = "backwards"
@@ -83,7 +83,7 @@ class ReversePass(Checkpointable, Passes):
         yield from self._source  # from when the first frame is asked for: the pass before closes the source
 
     def complete(self, result: Segmentation) -> Segmentation:
-        """Put what was found backwards into a result of the pass forwards."""
+        """Put the objects tracked backwards into a result of the pass forwards."""
         return composite(result, self._found.get(result.index, ()))
 
     def _backwards(self, first: Frame, top: int, plan: Mapping[int, Any]) -> Iterator[Frame]:

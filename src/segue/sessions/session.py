@@ -240,7 +240,7 @@ class Passes(Iterable[Frame]):
 
     @property
     def summary(self) -> str:
-        """What the pass before has found that a user may want to know; empty where there is nothing."""
+        """What the pass before found, for the user; empty where there is nothing to say."""
         return ""
 
     def __iter__(self) -> Iterator[Frame]:
@@ -255,6 +255,10 @@ class Passes(Iterable[Frame]):
     @abstractmethod
     def second(self) -> Iterator[Frame]:
         """The frames of the second pass, after the first one."""
+
+
+class SavedPasses(Passes):
+    """Passes whose first one can be saved and resumed."""
 
     @abstractmethod
     def state(self, *, copy: bool = True) -> SessionState:

@@ -400,7 +400,7 @@ class TrackSession(Checkpointable, Session):
 
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
-        """Follow objects no longer, unless what follows fails: then they are followed as before."""
+        """Stop following objects, unless the block fails: then they are followed as before."""
         saved = self.tracker.state(copy=False)  # neither forgetting nor a frame that fails writes into it
         try:
             self.tracker.forget(ids)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from segue.errors import CheckpointError
 from segue.registry import MODELS, TASKS, Entry, NetworkTask
 from segue.utils.inputs import check_file, exists, user_path
+from segue.utils.lazy import LazyCallable
 from segue.weights.download import installed
 
 WEIGHT_FILE = "model.safetensors"
@@ -46,6 +48,19 @@ def entry_for(task: NetworkTask, name: str) -> Entry:
             f"{name} is made to {TASKS[entry.task]}, not to {TASKS[task]}; choose one of {names}"
         )
     return entry
+
+
+def name_of_class(network: type) -> str:
+    """The name of the first network of a class in the registry."""
+    place = f"{network.__module__}:{network.__qualname__}"
+    for entry in MODELS:
+        build = entry.build.func if isinstance(entry.build, partial) else entry.build
+        if build is network or (isinstance(build, LazyCallable) and build.place == place):
+            return entry.name
+    raise CheckpointError(
+        f"no network of the class {network.__name__} is registered; give a name, or add an entry with "
+        "segue.register"
+    )
 
 
 def downloaded(entry: Entry) -> Path:

@@ -10,7 +10,19 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeAlias, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NoReturn,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
@@ -31,7 +43,7 @@ from segue.inference.threads import limit_threads_to_idle_cores
 from segue.registry import NetworkTask
 from segue.utils.allocation import apart_from_heap, release_freed_memory
 from segue.utils.inputs import kind_of
-from segue.weights.available import entry_for
+from segue.weights.available import entry_for, name_of_class
 from segue.weights.identity import network_digest
 from segue.weights.loading import (
     kept_networks,
@@ -239,119 +251,83 @@ def running_options(network: Any, device: DeviceLike, fast: bool) -> tuple[Devic
     return device, fast or loaded.fast
 
 
+class LoadOptions(TypedDict, total=False):
+    """Options of :func:`load`."""
+
+    device: DeviceLike
+    fast: bool | None
+
+
+# The classes of the catalogue by name, for type checkers; a network of any package is loaded by its class.
 @overload
 def load(
     name: Literal["stcn-lite", "stcn-lite-free"],
     weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
+    **options: Unpack[LoadOptions],
 ) -> STCNLite: ...
 @overload
 def load(
-    name: Literal["stcn"],
-    weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
+    name: Literal["stcn"], weights: WeightPath | None = None, **options: Unpack[LoadOptions]
 ) -> STCN: ...
 @overload
-def load(
-    name: Literal["stm"],
-    weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
-) -> STM: ...
+def load(name: Literal["stm"], weights: WeightPath | None = None, **options: Unpack[LoadOptions]) -> STM: ...
 @overload
 def load(
     name: Literal["xmem", "xmem-no-sensory"],
     weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
+    **options: Unpack[LoadOptions],
 ) -> XMem: ...
 @overload
 def load(
-    name: Literal["cutie", "cutie-small"],
-    weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
+    name: Literal["cutie", "cutie-small"], weights: WeightPath | None = None, **options: Unpack[LoadOptions]
 ) -> Cutie: ...
 @overload
 def load(
     name: Literal["sam2-tiny", "sam2-small", "sam2-base+", "sam2-large"],
     weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
+    **options: Unpack[LoadOptions],
 ) -> SAM2: ...
 @overload
 def load(
-    name: Literal["mustan-lite"],
-    weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
+    name: Literal["mustan-lite"], weights: WeightPath | None = None, **options: Unpack[LoadOptions]
 ) -> MustanLite: ...
 @overload
 def load(
-    name: Literal["mustan1"],
-    weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
+    name: Literal["mustan1"], weights: WeightPath | None = None, **options: Unpack[LoadOptions]
 ) -> MUSTAN1: ...
 @overload
 def load(
-    name: Literal["mustan2"],
-    weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
+    name: Literal["mustan2"], weights: WeightPath | None = None, **options: Unpack[LoadOptions]
 ) -> MUSTAN2: ...
 @overload
 def load(
-    name: Literal["hofam", "stam"],
-    weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
+    name: Literal["hofam", "stam"], weights: WeightPath | None = None, **options: Unpack[LoadOptions]
 ) -> HOFAM: ...
 @overload
 def load(
-    name: Literal["fgsegnet"],
-    weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
+    name: Literal["fgsegnet"], weights: WeightPath | None = None, **options: Unpack[LoadOptions]
 ) -> FgSegNetV2: ...
 @overload
 def load(
-    name: Literal["msstsvis-lite"],
-    weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
+    name: Literal["msstsvis-lite"], weights: WeightPath | None = None, **options: Unpack[LoadOptions]
 ) -> MSSTSVISLite: ...
 @overload
 def load(
     name: Literal["segue-prompt", "segue-prompt-free"],
     weights: WeightPath | None = None,
-    *,
-    device: DeviceLike = None,
-    fast: bool | None = None,
+    **options: Unpack[LoadOptions],
 ) -> SeguePrompt: ...
 @overload
 def load(
-    name: str, weights: WeightPath | None = None, *, device: DeviceLike = None, fast: bool | None = None
-) -> Any: ...
+    name: type[Network], weights: WeightPath | None = None, **options: Unpack[LoadOptions]
+) -> Network: ...
+@overload
+def load(name: str, weights: WeightPath | None = None, **options: Unpack[LoadOptions]) -> Any: ...
 def load(
-    name: str,
+    name: str | type[Any],
     weights: WeightPath | None = None,
     *,
-    device: str | int | torch.device | None = None,
+    device: DeviceLike = None,
     fast: bool | None = None,
 ) -> Any:
     """A network in evaluation mode, which any number of sessions share.
@@ -360,7 +336,8 @@ def load(
     with fused layers, one for all of them, and a new one after it was trained further.
 
     Args:
-        name: its name, such as ``stcn-lite``; `segue weights list` shows all.
+        name: its name, such as ``stcn-lite``; `segue weights list` shows all. Or its class, such as
+            :class:`segue.models.STCN`: the first network of that class in the registry.
         weights: weight file, converted or official, or a folder of :func:`segue.save_pretrained`; by default
             the one that comes with segue or that `segue weights get` made. Methods without weights take none.
         device: where it is, and where sessions run it, such as ``cpu``, ``cuda`` or ``auto``. None is the
@@ -380,6 +357,7 @@ def load(
         >>> shared = segue.load("stcn-lite", device="cpu")
         >>> sessions = [segue.TrackSession(shared) for _ in range(10)]
     """
+    name = name_of_class(name) if isinstance(name, type) else name
     if device is None and fast is None:
         return kept_or_read(name, weights)
     prepared: Prepared[Any] = prepare(name, weights, device=device, fast=bool(fast))

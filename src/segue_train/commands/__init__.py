@@ -1,5 +1,6 @@
 """``segue train``: train a network on labelled images; other packages add recipes by entry points."""
 
+import sys
 import warnings
 from importlib.metadata import entry_points
 
@@ -14,6 +15,8 @@ RECIPES = "segue.recipes"
 """Entry point group of functions with the decorator :func:`training`."""
 
 for _point in entry_points(group=RECIPES):
+    if _point.module in sys.modules:  # it is importing this package, and adds its recipe itself
+        continue
     try:
         _point.load()
     except Exception as _error:  # whatever a foreign module runs into while it is imported

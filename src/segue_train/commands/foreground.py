@@ -227,12 +227,18 @@ class Mustan1Options(MustanOptions):
     context: Literal["late", "early"] = option("late")
     """`late` encodes every frame by itself, which streams; `early` the window as a whole."""
 
+    scales: int = option(5, ge=1, le=5)
+    """Strides at which context changes the features, from the coarsest."""
+
 
 class Mustan2Options(MustanOptions):
     """What MUSTAN2 is built with."""
 
     share_encoders: bool = option(False)
     """One encoder for all frames, so that a stream encodes each frame once."""
+
+    scales: int = option(4, ge=1, le=4)
+    """Strides at which past and future are fused in, from the coarsest; the finest never is."""
 
 
 _MUSTAN_RECIPE = Options(mustan_recipe.MustanRecipe, defaults={"size": "240x320"})

@@ -7,8 +7,11 @@ recipe and of the run, which :mod:`segue.cli.options` makes from their fields.
 from __future__ import annotations
 
 import os
+import tempfile
+import time
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -18,7 +21,7 @@ import typer
 from typer.core import TyperCommand
 
 from segue.cli.options import Form, Options, Values
-from segue.errors import DatasetError, TrainingError
+from segue.errors import DatasetError, SegueError, TrainingError
 from segue.jobs.values import checked
 from segue.options import OptionModel, option
 from segue.registry import MODELS
@@ -33,6 +36,9 @@ from segue_train.trunks import SHIPPED
 app = typer.Typer(
     help="Train a network; needs the extra `train`.", no_args_is_help=True, rich_markup_mode="markdown"
 )
+
+SAME_ERROR = 60.0
+"""Seconds within which errors of the processes of a training count as one."""
 
 RecipeSetup = tuple[Recipe, Values]
 """A recipe, and settings of its run that depend on the data."""
@@ -166,6 +172,7 @@ def training(
     form = Form(data, *options, settings)
 
     def register(prepare: Callable[..., RecipeSetup]) -> Callable[..., RecipeSetup]:
+        @reported_once()
         def start(*typed: Values, config: Config = None) -> None:
             source, *values = typed
             for options in values:
@@ -205,6 +212,36 @@ def check_start(command: str, start: Path | None) -> None:
 def is_first_process() -> bool:
     """Whether this is the first of the processes of a training, which speaks for all."""
     return not any(int(os.environ.get(name, 0)) for name in ("RANK", "LOCAL_RANK"))
+
+
+@contextmanager
+def reported_once() -> Iterator[None]:
+    """An error inside ends each process of a training; the first of a machine that has one reports it."""
+    try:
+        yield
+    except SegueError as error:
+        if is_first_to_report():
+            raise
+        raise typer.Exit(error.exit_status) from None
+
+
+def is_first_to_report() -> bool:
+    """Whether no other process of this training on this machine was here before."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return True
+    started_others = "TORCHELASTIC_RUN_ID" not in os.environ and int(os.environ.get("LOCAL_RANK", 0)) == 0
+    run = f"{os.getpid() if started_others else os.getppid()}-{os.environ.get('MASTER_PORT', '')}"
+    path = Path(tempfile.gettempdir()) / f"segue-error-{run}"
+    with suppress(OSError):  # of an earlier run whose processes had these numbers
+        if time.time() - path.lstat().st_mtime > SAME_ERROR:
+            path.unlink()
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def train(recipe: Recipe, options: Values, **settings: Any) -> None:

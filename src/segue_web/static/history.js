@@ -8,7 +8,10 @@ import { eventText, subjectOf } from "./happenings.js";
  * @typedef {"kept" | "reviewed"} Mark
  * @typedef {{begin: number, events: Record<string, number>}} Count
  * @typedef {import("./happenings.js").Happening & {camera: string, part: string, moment: number, at: string,
- *   snapshot: string, clip: string, reviewed: boolean, kept: boolean}} Event
+ *   snapshot: string, clip: string, clip_state: "" | "complete" | "pending" | "lost" | "deleted", reviewed: boolean,
+ *   kept: boolean}} Event
+ * @typedef {{events: Event[], next: string | null, problems: string[],
+ *   choices: {zones?: string[], labels?: string[]}}} Answer what the filters may be is in the first answer
  */
 
 const CONFLICT = 409; // somebody else has changed what was to be changed
@@ -101,11 +104,12 @@ function play(event, others) {
     if (next) play(next, others);
   };
   const has = (/** @type {string} */ file) => file && file !== DELETED;
+  const lost = event.clip_state === "lost";
   const still = () => make("img", { src: address(event, event.snapshot), alt: "" });
   /** @type {HTMLElement} */
   let film = make("p", { className: "quiet", textContent: "Its image and clip are deleted." });
   if (has(event.snapshot)) film = still();
-  if (has(event.clip)) {
+  if (has(event.clip) && !lost) {
     const clip = make("video", {
       src: address(event, event.clip),
       controls: true,
@@ -127,7 +131,7 @@ function play(event, others) {
   }
   const says = make("p", {
     className: "quiet",
-    textContent: `${dayOf(event.moment)}, ${timeOf(event.moment)}, ${event.camera}`,
+    textContent: `${dayOf(event.moment)}, ${timeOf(event.moment)}, ${event.camera}${lost ? "; its clip is lost" : ""}`,
   });
   film.onerror = () => {
     says.textContent += has(event.snapshot) ? "; the clip is not complete yet" : "";
@@ -210,9 +214,9 @@ function sayProblems(/** @type {string[]} */ problems) {
 
 /**
  * Put the events of an answer below those that are shown.
- * @param {{events: Event[], next: string | null, problems: string[]}} answer
+ * @param {Answer} answer
  */
-function showEvents({ events, next, problems }) {
+function showEvents({ events, next, problems, choices }) {
   const list = element("timeline-list");
   for (const event of events) {
     const day = dayOf(event.moment);
@@ -227,14 +231,8 @@ function showEvents({ events, next, problems }) {
   following = next;
   element("events-more").hidden = next === null;
   sayProblems(problems);
-  offer(
-    "by-zone",
-    shown.flatMap((event) => event.zone.split(";")),
-  );
-  offer(
-    "by-label",
-    shown.map((event) => event.label ?? ""),
-  );
+  offer("by-zone", choices.zones ?? []);
+  offer("by-label", choices.labels ?? []);
 }
 
 /** Offer further values of a filter. */
@@ -246,13 +244,13 @@ function offer(/** @type {import("./parts.js").SelectId} */ id, /** @type {strin
 
 /**
  * Ask for events; where those that were looked at have none that is wanted, go on with earlier ones.
- * @param {URLSearchParams} wanted @returns {Promise<{events: Event[], next: string | null, problems: string[]}>}
+ * @param {URLSearchParams} wanted @returns {Promise<Answer>}
  */
 async function askEvents(wanted) {
   const answer = await get(`events?${wanted}`);
   if (answer.events.length || answer.next === null) return answer;
   wanted.set("cursor", answer.next);
-  return askEvents(wanted);
+  return { ...(await askEvents(wanted)), choices: answer.choices };
 }
 
 /** Ask anew for the newest events that the filters want. */

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from segue.sessions.foreground.components import ComponentTracker
+from segue.events.rules import EventRules
+from segue.events.zone_events import ZoneEvents
+from segue.sessions.foreground.components import ComponentTracker, _UsualMotion
 from segue.sessions.foreground.masks import without_small
-from segue.types import ObjectInfo
+from segue.types import ObjectInfo, Segmentation
 from tests.sessions.foreground.scenes import Place, square_mask
 
 SIZE = (40, 60)
@@ -200,3 +202,59 @@ def test_what_is_hardly_foreground_gets_its_id_later(probability: float, frames:
     tracker, mask = ComponentTracker(), square_mask(SIZE, [(5, 10)], side=6)
     found = [tracker.update(mask, t / 10, np.float32(probability) * mask)[1] for t in range(8)]
     assert [bool(objects) for objects in found] == [t >= frames - 1 for t in range(8)]
+
+
+def traffic(fps: float, seconds: float = 40.0) -> tuple[list[tuple[np.ndarray, float]], int]:
+    """Masks of a road, and how many cars pass: each is two to four frames in view at 5 frames a second.
+
+    Cars of two lanes, of 24 to 34 pixels, drive at 240 pixels a second, each behind the one before at a
+    distance of its own.
+    """
+    rng = np.random.default_rng(3)
+    cars = []
+    for lane in (30, 80):
+        begin = 0.0
+        while begin < seconds - 2:
+            cars.append((begin, lane, int(rng.integers(24, 34))))
+            begin += rng.uniform(0.3, 1.2)
+    frames = []
+    for index in range(round(seconds * fps)):
+        mask = np.zeros((120, 160), bool)
+        for begin, row, length in cars:
+            left = 240.0 * (index / fps - begin) - length
+            if -length < left < 160:
+                mask[row : row + 18, max(0, round(left)) : max(0, round(left) + length)] = True
+        frames.append((mask, index / fps))
+    return frames, len(cars)
+
+
+@pytest.mark.parametrize(("fps", "share"), [(25.0, 0.97), (5.0, 0.75)])
+def test_cars_that_move_by_more_than_their_length_have_events_of_their_own(fps: float, share: float) -> None:
+    frames, count = traffic(fps)
+    tracker, events = ComponentTracker(), ZoneEvents(rules=EventRules().at_rate(fps))
+    entered, positions = set[int](), dict[int, list[float]]()
+    for index, (mask, time) in enumerate(frames):
+        labels, objects = tracker.update(mask, time, mask.astype(np.float32))
+        for item in objects:
+            if item.box is not None:
+                positions.setdefault(item.id, []).append(item.box[0])
+        result = Segmentation(index, time, labels, objects)
+        entered |= {event.object for event in events.update(result) if event.event == "enter"}
+    assert share * count <= len(entered) <= 1.05 * count
+    backwards = [number for number, places in positions.items() if np.diff(places).min(initial=0) < -1]
+    assert len(backwards) < 0.05 * count, "an id is not given to the next car"
+
+
+def test_usual_motion_is_what_adds_up_not_what_is_nearest() -> None:
+    """Objects move by 1.5 of their size; others behind them are nearer to where they were, here or there."""
+    motion, rng = _UsualMotion((120, 160), None), np.random.default_rng(0)
+    box = (40.0, 40.0, 60.0, 60.0)
+    assert motion.at(box) is None
+    for _ in range(12):
+        gap = float(rng.uniform(-25, 25))
+        motion.vote([box], [(70.0, 40.0, 90.0, 60.0), (40.0 + gap, 40.0, 60.0 + gap, 60.0)])
+    assert motion.at(box) == pytest.approx([30.0, 0.0])
+    still = _UsualMotion((120, 160), None)
+    for _ in range(5):
+        still.vote([box], [box])
+    assert still.at(box) == pytest.approx([0.0, 0.0])

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 import segue
-from segue.errors import CheckpointError, PromptError, SegueError
+from segue.errors import ArgumentError, CheckpointError, PromptError, SegueError
+from segue.models.mustan import MUSTAN2
 from segue.sessions import SessionState
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoScenes
@@ -599,3 +600,17 @@ def test_a_view_that_stays_of_one_colour_is_a_change_of_the_scene() -> None:
     results = run(new_session(objects=True), video(images))
     assert not any(result.mask.any() for result in results[30:])
     assert not results[-1].objects
+
+
+def test_windows_may_be_longer_than_in_training() -> None:
+    torch.manual_seed(0)
+    network = MUSTAN2(3, width=0.125).eval()
+    assert foreground_segmenter(network, device="cpu").offsets == (-3, 3)
+    longer = foreground_segmenter(network, device="cpu", frames=5)
+    assert set(longer.offsets) == {-6, -3, 3, 6}
+    assert network.offsets == (-3, 0, 3), "the network is left as it is"
+    images = list(np.random.default_rng(0).integers(0, 255, (8, 40, 56, 3), np.uint8))
+    assert len(list(segue.foreground(images, model=network, device="cpu", frames=5))) == 8
+    for model in ("mustan-lite", "mog2"):
+        with pytest.raises(ArgumentError, match="frames=5: only mustan2"):
+            segue.foreground(images, model=model, device="cpu", frames=5)

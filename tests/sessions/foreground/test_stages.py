@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from segue.errors import ArgumentError, CheckpointError, PromptError, ResumeError
+from segue.registry import STAGES
 from segue.sessions import SessionState
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.sessions.foreground.background.video_scenes import LearntBackground, VideoPart, VideoScenes
@@ -18,7 +19,7 @@ from segue.sessions.foreground.camera.changes import Change
 from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.segmenters.subtractors import BackgroundDifference, Subtractor
 from segue.sessions.foreground.session import ForegroundSession, ForegroundWarning
-from segue.sessions.foreground.stage_list import NAMES
+from segue.sessions.foreground.stage_list import OF_CAMERA
 from segue.state import FORMAT
 from segue.types import Frame, Segmentation
 from tests.sessions.foreground.scenes import video, wall, with_squares
@@ -153,7 +154,7 @@ MAKERS: dict[str, Callable[[Collection[str]], ForegroundSession]] = {
     "always": lambda without: ForegroundSession("mustan-lite", follow_camera="always", without=without),
     "two passes": lambda without: ForegroundSession("mustan-lite", background=learnt_film(), without=without),
 }
-LEFT_OUT: list[tuple[str, ...]] = [(), *((name,) for name in NAMES)]
+LEFT_OUT: list[tuple[str, ...]] = [(), *((name,) for name in (*OF_CAMERA, *STAGES.names))]
 
 
 @pytest.mark.filterwarnings("ignore::segue.sessions.foreground.session.ForegroundWarning")

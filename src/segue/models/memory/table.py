@@ -18,9 +18,10 @@ from torch import Tensor
 
 from segue.inference.running import own_precision
 from segue.inference.threads import run_each
+from segue.models.memory.reads import CoarseRead, DenseRead, Readable, ReadGroup
 from segue.models.memory.rounded import RoundedKeys
 from segue.models.memory.rows import Rows
-from segue.models.memory.selection import cell_members, distance_bias, largest, top_k
+from segue.models.memory.selection import cell_members, distance_bias
 from segue.models.memory.similarity import MemorySimilarity, key_rows, potentiate, query_rows
 from segue.state import Checkpointable, checkpointed
 from segue.types import MemoryPolicy
@@ -40,6 +41,7 @@ BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 27}
 BLOCK_ROWS = 48
 """Query rows of a block at least; thinner products waste a processor's registers."""
 
+
 COARSE_CELLS = 24
 """Cells of 2x2 positions that the coarse step of a coarse-to-fine read hands to the fine step, at least."""
 
@@ -51,32 +53,6 @@ class MemoryFrame:
     number: int
     pinned: bool
     kept: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ReadGroup:
-    """Objects that read the same rows: neither the frames ``absent`` nor the first ``skipped`` prototypes."""
-
-    members: list[int]
-    absent: list[int]
-    skipped: int
-
-
-@dataclass(frozen=True, slots=True)
-class Readable:
-    """The rows of frames that a query may read.
-
-    Attributes:
-        index: places of the rows, (N,), int64, ascending; None for all.
-        starts: where the rows of each frame begin among them, and their number.
-        last: place of the frame that was written last.
-        distance_biases: masks rows of the last frame outside its window, by row and column of the query.
-    """
-
-    index: Tensor | None
-    starts: list[int]
-    last: int
-    distance_biases: tuple[Tensor, Tensor] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,49 +241,60 @@ class MemoryTable(Checkpointable):
             self.received = torch.zeros_like(self._tables["use"].rows)
         groups = self._groups(ids)
         selected: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
-        asking = cell_members(height, width, query.device) if "coarse" in self._tables else None
-        cells = None if asking is None else query[asking]
-        coarse_query = query if cells is None else cells.mean(1)
-        table = self._tables["keys" if cells is None else "coarse"]
-        cell = 1 if cells is None else 2
-        at = at[0] // cell, at[1] // cell
-        readable = self._readable((height // cell, width // cell), at, cell)
         with own_precision(query.device):
-            keys, rounded = table.rows, None
-            if self._rounded is not None and cells is None:  # the product of coarse keys is small
-                rounded = self._rounded.affinities(query, self._keys_by_frames(readable))
-            elif readable.index is not None:
-                keys = keys[readable.index]
-            count = len(keys) if readable.index is None else len(readable.index)
-            size = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // count, BLOCK_ROWS)
-            if readable.distance_biases is not None:  # whole rows of the query
-                size = max(size // (width // cell), 1) * (width // cell)
-            for start in range(0, len(coarse_query), size):
-                block = slice(start, start + size)
-                affinity = coarse_query[block] @ keys.T if rounded is None else rounded(block)
+            read = self._read_of(query, (height, width), at)
+            step = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // read.num_keys, BLOCK_ROWS)
+            if read.readable.distance_biases is not None:  # whole rows of the query
+                step = max(step // read.width, 1) * read.width
+            for start in range(0, read.rows, step):
+                block = slice(start, start + step)
+                affinity, places = read.scores(block), read.places(block)
                 for number, group in enumerate(groups):
-                    scores = affinity[:, group.skipped :]
-                    if group.absent or readable.distance_biases is not None:
-                        scores = scores if len(groups) == 1 else scores.clone()
-                        scores = self._masked(scores, group, readable, start)
-                    if cells is None or asking is None:
-                        places: slice | Tensor = block
-                        weights, index = self._choose(scores, group, readable)
-                    else:
-                        places = asking[block].flatten()
-                        weights, index = self._choose_fine(scores, group, cells[block])
+                    scores = read.masked(affinity, group, start, shared=len(groups) > 1)
+                    weights, index = read.choose(scores, group, block)
                     self._count(weights, index, group)
                     if within is None or index is None:
                         self._gather(weights, index, group, ids, out, places)
                     else:
                         if isinstance(places, slice):
-                            places = torch.arange(*places.indices(len(query)))
+                            places = torch.arange(places.start, places.stop)
                         selected.setdefault(number, []).append((weights, index, places))
             for number, parts in selected.items():
                 assert within is not None
                 weights, index, at_places = (torch.cat(column) for column in zip(*parts, strict=True))
                 self._gather_within(weights, index, at_places, groups[number], ids, out, within.flatten(1))
         return out.view(len(ids), height, width, -1).permute(0, 3, 1, 2)
+
+    def _read_of(self, query: Tensor, size: tuple[int, int], at: tuple[int, int]) -> DenseRead | CoarseRead:
+        """How rows of a query of some size at some place are read."""
+        height, width = size
+        keys = self._tables["keys"].rows
+        if "coarse" in self._tables:
+            readable = self._readable((height // 2, width // 2), (at[0] // 2, at[1] // 2), 2)
+            asking = cell_members(height, width, query.device)
+            cells, coarse = query[asking], self._tables["coarse"].rows
+            pooled = cells.mean(1)
+            return CoarseRead(
+                readable,
+                rows=len(pooled),
+                width=width // 2,
+                num_keys=len(coarse),
+                count=self.top_k,
+                scores=lambda block: pooled[block] @ coarse.T,
+                asking=asking,
+                cells=cells,
+                keys=keys,
+                members=cell_members(*self._grid, query.device),
+                min_cells=self.coarse_cells,
+            )
+        readable = self._readable(size, at, 1)
+        count = len(keys) if readable.index is None else len(readable.index)
+        if self._rounded is not None:
+            scores = self._rounded.affinities(query, self._keys_by_frames(readable))
+        else:
+            rows = keys if readable.index is None else keys[readable.index]
+            scores = lambda block: query[block] @ rows.T  # noqa: E731
+        return DenseRead(readable, len(query), width, num_keys=count, count=self.top_k, scores=scores)
 
     def last_key(self) -> Tensor:
         """A copy of the key (1, C, h, w) written last, channels last; only for L2."""
@@ -524,7 +511,7 @@ class MemoryTable(Checkpointable):
             rows = distance_bias(height, reach, place.device)[at[0] : at[0] + size[0]]
             columns = distance_bias(width, reach, place.device)[at[1] : at[1] + size[1]]
             distance_biases = rows[:, place // width], columns[:, place % width]
-        return Readable(index, starts, last, distance_biases)
+        return Readable(index, starts, last, distance_biases, frames)
 
     def _keys_by_frames(self, readable: Readable) -> dict[tuple[int, ...], Callable[[], Tensor]]:
         """The keys that are read of kept frames, and of the last one, by the numbers of the frames."""
@@ -543,46 +530,6 @@ class MemoryTable(Checkpointable):
             for first, last in ((0, num_permanent), (num_permanent, len(numbers)))
             if first < last
         }
-
-    def _masked(self, scores: Tensor, group: ReadGroup, readable: Readable, start: int) -> Tensor:
-        """Set scores (Q, N) of query rows from ``start`` on to -inf where a group must not read, in place."""
-        starts = readable.starts
-        frames = scores[:, scores.shape[1] - starts[-1] :]
-        for n in group.absent:
-            frames[:, starts[n] : starts[n + 1]] = -torch.inf
-        # Where the frame with the window is all that there is to read, it is read whole.
-        if readable.distance_biases is not None and len(self.frames) - len(group.absent) > 1:
-            rows, columns = readable.distance_biases
-            windowed = frames[:, starts[readable.last] : starts[readable.last + 1]]
-            by_row = windowed.unflatten(0, (-1, len(columns)))
-            begin = start // len(columns)
-            by_row += rows[begin : begin + len(by_row), None]
-            by_row += columns
-        return scores
-
-    def _choose(self, scores: Tensor, group: ReadGroup, readable: Readable) -> tuple[Tensor, Tensor | None]:
-        """Weights (Q, k) of the best rows and their places, or of all rows (Q, N) and None."""
-        starts = readable.starts
-        present = scores.shape[1] - sum(starts[n + 1] - starts[n] for n in group.absent)
-        if self.top_k is None or self.top_k >= present:
-            every = readable.index
-            return scores.softmax(1), None if every is None else every.expand(len(scores), -1)
-        best, index = top_k(scores, self.top_k)
-        return best.softmax(1), index if readable.index is None else readable.index[index]
-
-    def _choose_fine(self, scores: Tensor, group: ReadGroup, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights (4 Q, k) and places of the top-k among the cells that match best at half resolution."""
-        members = cell_members(*self._grid, scores.device)
-        present = (len(self.frames) - len(group.absent)) * len(members)
-        num_cells = min(max(self.coarse_cells, -(-(self.top_k or 0) // 4)), present)
-        cell_indices = top_k(scores, num_cells)[1]
-        frame_starts = cell_indices // len(members) * members.numel()
-        candidates = (members[cell_indices % len(members)] + frame_starts[:, :, None]).flatten(1)
-        keys = self._tables["keys"].rows
-        fine = cells @ F.embedding(candidates, keys).transpose(1, 2)
-        best, place = largest(fine, min(self.top_k or 0, 4 * num_cells))
-        index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
-        return best.softmax(2).flatten(0, 1), index.flatten(0, 1)
 
     def _count(self, weights: Tensor, index: Tensor | None, group: ReadGroup) -> None:
         """Count the attention that rows receive from a group."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -29,6 +30,13 @@ APART = 0.25  # components belong together up to a gap of this share of the larg
 SMOOTH = 0.6  # share of the former speed of an object in the new one
 REACH = 1.0  # a lost object may come back this many times its own size away from where it was
 
+JUMP_SECONDS = 0.12  # between two frames from which on objects may move by more than their length
+JUMP = 2.5  # times its own size that an object may move of which no speed is known
+FAST = 0.4  # times its own size by which an object moves, so that another one may have its place
+SIMILAR = 0.4  # least ratio of the areas of the boxes of an object before and after a jump
+FAST_CONFIRMED = 2  # frames in place of CONFIRMED, of an object that is where its place moves it
+MAX_VOTERS = 50  # objects of a frame that say how objects move
+
 Labels = npt.NDArray[np.uint16]
 Components = npt.NDArray[np.int32]
 Shares = list[list[int]]
@@ -45,6 +53,7 @@ class _Track:
     frames: int = 0
     evidence: float = 0.0  # mean probability of its pixels, added up over these
     speed: Float64Array = field(default_factory=lambda: np.zeros(2))  # pixels a frame, to the right and down
+    is_predicted: bool = False  # it was where objects of its place move to
 
     def is_confirmed(self, frames: int = CONFIRMED) -> bool:
         """Whether it has been seen on so many frames, clearly enough."""
@@ -57,6 +66,8 @@ class ComponentTracker(Checkpointable):
     _before: Labels | None = checkpointed(None)
     _tracks: dict[int, _Track] = checkpointed(dict)
     _last_id: int = checkpointed(0)
+    _time: float | None = checkpointed(None)
+    _motion: Float32Array | None = checkpointed(None)  # of objects by place, see _UsualMotion
     state_types = (_Track,)
 
     def __init__(self, confirmed: int = CONFIRMED, after: int = 0) -> None:
@@ -70,7 +81,7 @@ class ComponentTracker(Checkpointable):
 
     def restart(self) -> None:
         """Forget all objects; their ids are not given again."""
-        self._before = None
+        self._before = self._motion = self._time = None
         self._tracks = {}
 
     def update(
@@ -83,19 +94,29 @@ class ComponentTracker(Checkpointable):
         if part.size:
             count, labelled = cv2.connectedComponents(part.view(np.uint8), connectivity=8)
             components = np.asarray(labelled, np.int32)
+        motion = self._usual_motion(mask.shape, time)
+        if motion is not None and part.size:
+            previous = [track.box for track in self._tracks.values() if track.seen == self._time]
+            motion.vote(previous, [extent.box for extent in measure(components, origin).values()])
+            self._predict(motion)
         expected = self._expected(mask.shape, window)
         shares = _shares(expected, components)
         if shared := self._divide(components, count, expected, shares):
             shares = _shares(expected, components)
         extents = measure(components, origin)
         owners, followed = self._associate(shares, extents)
+        if motion is not None:
+            followed |= self._jump(owners, followed, extents)
         waiting = {
             number: track
             for number, track in self._tracks.items()
             if track.is_confirmed() and abs(time - track.seen) <= PATIENCE_SECONDS
         }
         self._tracks = waiting | {number: self._tracks[number] for number in followed}
-        self._recover(owners, [number for number in waiting if number not in followed], extents)
+        lost = [number for number in waiting if number not in followed]
+        if motion is not None:
+            lost = [number for number in lost if self._is_in_view(self._tracks[number], mask.shape, time)]
+        self._recover(owners, lost, extents)
         free = itertools.filterfalse(self._tracks.__contains__, itertools.count(1))
         owners |= {component: next(free) for component in extents if component not in owners}
         table = np.zeros(max(owners, default=0) + 1, np.uint16)
@@ -114,9 +135,59 @@ class ComponentTracker(Checkpointable):
             ids[number] = track.id
             objects[track.id] = ObjectInfo(track.id, None, score, extent.box, extent.area)
         objects.pop(0, None)  # those that are not confirmed
+        self._time = time
         labels = np.zeros(mask.shape, id_type(ids.max()))
         labels[window] = np.take(ids.astype(labels.dtype), tracked)
         return labels, tuple(sorted(objects.values(), key=attrgetter("id")))
+
+    def _usual_motion(self, size: tuple[int, ...], time: float) -> _UsualMotion | None:
+        """How objects move by place; None where frames follow so fast that all overlap themselves."""
+        if self._time is None or not JUMP_SECONDS <= time - self._time < PATIENCE_SECONDS:
+            return None
+        motion = _UsualMotion(size, self._motion)
+        self._motion = motion.votes
+        return motion
+
+    def _predict(self, motion: _UsualMotion) -> None:
+        """New objects move as others did at their places."""
+        for track in self._tracks.values():
+            if track.frames == 1 and (speed := motion.at(track.box)) is not None:
+                track.speed = speed
+                track.is_predicted = self._is_fast(track)
+
+    def _is_in_view(self, track: _Track, size: tuple[int, ...], time: float) -> bool:
+        """Whether an object that is out of sight has not left by its own motion."""
+        steps = max(1.0, (time - track.seen) / (time - (self._time or 0.0)))
+        x, y = np.array(track.box).reshape(2, 2).mean(0) + track.speed * steps
+        return bool(0 <= x < size[1] and 0 <= y < size[0]) and not self._is_fast(track)
+
+    def _is_fast(self, track: _Track) -> bool:
+        """Whether it moves so far from frame to frame that another object may have its place."""
+        return float(np.linalg.norm(track.speed)) > FAST * _size(track.box)
+
+    def _jump(
+        self, owners: dict[int, int], followed: set[int], extents: Mapping[int, ObjectExtent]
+    ) -> set[int]:
+        """Give components without a track to objects that moved by more than their length; gives these."""
+        last = [number for number, track in self._tracks.items() if track.seen == self._time]
+        loose = [number for number in last if number not in followed]
+        free = [component for component in extents if component not in owners]
+        if not loose or not free:
+            return set()
+        tracks = [self._tracks[number] for number in loose]
+        before = np.array([track.box for track in tracks], np.float64).reshape(-1, 1, 2, 2)
+        now = np.array([extents[component].box for component in free], np.float64).reshape(1, -1, 2, 2)
+        speeds = np.stack([track.speed for track in tracks]).reshape(-1, 1, 2)
+        distances = np.linalg.norm(before.mean(2) + speeds - now.mean(2), axis=2)
+        (sides_before, sides_now) = np.ptp(before, axis=2), np.ptp(now, axis=2)
+        is_known = np.array([track.frames > 1 or bool(track.speed.any()) for track in tracks])
+        reach = np.where(is_known, REACH, JUMP)[:, None] * np.maximum(sides_before.max(2), sides_now.max(2))
+        areas = sides_before.prod(2), sides_now.prod(2)
+        similarity = np.minimum(*areas) / np.maximum(*areas)
+        value = np.maximum(1 - distances / reach, 0) * similarity
+        jumps = assign(value, (value > 0) & (similarity >= SIMILAR))
+        owners |= {free[column]: loose[row] for row, column in jumps.items()}
+        return {loose[row] for row in jumps}
 
     def out_of_sight(self) -> tuple[ObjectInfo, ...]:
         """The objects on a frame that shows nothing: they are where they were on the next one."""
@@ -195,18 +266,89 @@ class ComponentTracker(Checkpointable):
         )
         owners |= {free[column]: lost[row] for row, column in assign(nearness, nearness > 0).items()}
 
+    def _num_required(self, track: _Track) -> int:
+        """Frames on which an object must be seen: fewer where it is as fast as objects are at its place."""
+        return min(self._confirmed, FAST_CONFIRMED) if track.is_predicted else self._confirmed
+
     def _move(self, track: _Track, box: Box, time: float, *, steady: bool, shared: bool) -> None:
-        """An object is seen in a box, now; a shared one is only known to be there."""
+        """Move an object to the box in which it is seen, or where it is expected if it shares the box."""
         if shared:
             x0, y0, x1, y1 = (np.array(track.box) + np.tile(track.speed, 2)).tolist()
             box = x0, y0, x1, y1
         elif steady:
             step = (np.array(box) - np.array(track.box)).reshape(2, 2).mean(0)
-            track.speed = SMOOTH * track.speed + (1 - SMOOTH) * step
+            is_first = track.frames == 1 and time - track.seen >= JUMP_SECONDS
+            track.speed = step if is_first else SMOOTH * track.speed + (1 - SMOOTH) * step
         track.box, track.seen = box, time
         track.frames += 1
-        if not track.id and track.is_confirmed(self._confirmed):
+        if not track.id and track.is_confirmed(self._num_required(track)):
             self._last_id = track.id = next_id(self._last_id, {other.id for other in self._tracks.values()})
+
+
+class _UsualMotion:
+    """How objects move by place, in their sizes a frame: votes of all that may be one object on two frames.
+
+    True motions are alike and add up; those from one object to another one differ.
+
+    Args:
+        size: height and width of the image.
+        votes: those so far, (cells down, cells across, steps, steps); None begins.
+    """
+
+    CELLS = 5  # of the longer side
+    FADES = 0.97  # weight of earlier votes, with each frame
+    STEP = 0.25  # sizes of an object
+    NUMBER = 2.0  # votes from which on a motion counts
+    LEADS = 1.1  # times as many as any other one has
+
+    def __init__(self, size: tuple[int, ...], votes: Float32Array | None) -> None:
+        self._cell = max(size[0], size[1]) / self.CELLS
+        steps = 2 * round(JUMP / self.STEP) + 1
+        shape = (*(math.ceil(side / self._cell) for side in size[:2]), steps, steps)
+        is_other = votes is None or votes.shape != shape
+        self.votes = np.zeros(shape, np.float32) if is_other or votes is None else votes.copy()
+
+    def _place(self, box: Box) -> tuple[int, int]:
+        rows, columns = self.votes.shape[:2]
+        row, column = int((box[1] + box[3]) / 2 / self._cell), int((box[0] + box[2]) / 2 / self._cell)
+        return min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
+
+    def vote(self, before: Sequence[Box], now: Sequence[Box]) -> None:
+        """Take the boxes of all objects on two frames."""
+        self.votes *= self.FADES
+        for box in before[:MAX_VOTERS]:
+            size = _size(box)
+            moves = [
+                (np.array(other) - np.array(box)).reshape(2, 2).mean(0) / size
+                for other in now[:MAX_VOTERS]
+                if SIMILAR * _area(box) <= _area(other) <= _area(box) / SIMILAR
+            ]
+            moves = [move for move in moves if np.abs(move).max() < JUMP]
+            for right, down in moves:
+                bins = (round((down + JUMP) / self.STEP), round((right + JUMP) / self.STEP))
+                self.votes[(*self._place(box), *bins)] += 1.0
+
+    def at(self, box: Box) -> Float64Array | None:
+        """The speed that objects of its size have around a box; None where none leads."""
+        row, column = self._place(box)
+        votes = self.votes[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].sum((0, 1))
+        votes = 4 * cv2.GaussianBlur(
+            votes, (3, 3), 0, borderType=cv2.BORDER_CONSTANT
+        )  # of a bin and those beside it
+        down, right = np.unravel_index(int(votes.argmax()), votes.shape)
+        most = float(votes[down, right])
+        votes[max(down - 3, 0) : down + 4, max(right - 3, 0) : right + 4] = 0.0
+        if most < self.NUMBER or most < self.LEADS * float(votes.max()):
+            return None
+        return np.asarray((np.array((right, down)) * self.STEP - JUMP) * _size(box), np.float64)
+
+
+def _size(box: Box) -> float:
+    return max(box[2] - box[0], box[3] - box[1])
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _shares(expected: Labels, components: Components) -> Shares:

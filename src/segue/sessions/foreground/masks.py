@@ -90,7 +90,7 @@ class ForegroundMasks(Checkpointable):
             )
 
     def restart(self) -> None:
-        """Another scene: all objects have left."""
+        """Begin another scene, in which no object of the last one is left."""
         if self._tracker is not None:
             self._tracker.restart()
 

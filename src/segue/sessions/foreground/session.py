@@ -66,6 +66,7 @@ class ForegroundSession(ExplainedSession):
         masks: how masks are made of probabilities; a session needs one of its own.
         short_side: larger frames are reduced to this short side; None never reduces.
         without: names of stages to leave out, such as ``["align", "rain"]``.
+        stages: further stages by name, such as those of plug-ins.
         follow_camera: for networks, whether a moving camera is followed: ``always``, ``auto`` while it pans,
             or ``never``; None is never.
         warm_up: frames of each scene whose masks are empty while the background is learnt.
@@ -103,6 +104,7 @@ class ForegroundSession(ExplainedSession):
         masks: ForegroundMasks | None = None,
         short_side: int | None = SHORT_SIDE,
         without: Collection[str] = (),
+        stages: Collection[str] = (),
         follow_camera: FollowCamera | None = None,
         warm_up: int = 0,
         device: str | int | torch.device | None = None,
@@ -115,7 +117,7 @@ class ForegroundSession(ExplainedSession):
         self._masks = masks or ForegroundMasks()
         self._masks.set_default_threshold(self._segmenter.threshold)
         self._short_side, self._warm_up = short_side, warm_up
-        self._stages = stages_for(self._segmenter, self._background, follow_camera, without)
+        self._stages = stages_for(self._segmenter, self._background, follow_camera, without, stages)
         follow = followed(follow_camera, without)
         self._events, self._depth_scale = SceneEvents(follow), DepthScale()
         self._learns = self._segmenter.uses_background and follow in ("never", "auto")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 
 from segue.errors import ArgumentError, SegueError
+from segue.registry import STAGES, StageEntry
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.video_scenes import LearntBackground
 from segue.sessions.foreground.segmenters.base import NetworkSegmenter, Segmenter
@@ -21,22 +22,20 @@ from segue.sessions.foreground.stages.shadows import Shadows
 from segue.types import FollowCamera
 from segue.utils.inputs import check_choice
 
-STAGES: dict[str, Callable[[Segmenter], Stage]] = {
-    "align": lambda segmenter: Alignment(),
-    "exposure": lambda segmenter: Exposure(),
-    "blur": lambda segmenter: ReferenceBlur(),
-    "shadows": lambda segmenter: Shadows(segmenter.threshold),
-    "lights": lambda segmenter: Lights(segmenter.threshold),
-    "rain": lambda segmenter: Precipitation(segmenter.threshold),
-    "contrast": lambda segmenter: Contrast(),
-}
-"""Stages that a model asks for, see :class:`segue.models.base.ForegroundCapabilities`, outermost first."""
+ENTRIES = (
+    StageEntry("align", lambda segmenter: Alignment()),
+    StageEntry("exposure", lambda segmenter: Exposure(), of_scene=True),
+    StageEntry("blur", lambda segmenter: ReferenceBlur(), of_scene=True),
+    StageEntry("shadows", lambda segmenter: Shadows(segmenter.threshold)),
+    StageEntry("lights", lambda segmenter: Lights(segmenter.threshold)),
+    StageEntry("rain", lambda segmenter: Precipitation(segmenter.threshold)),
+    StageEntry("contrast", lambda segmenter: Contrast(), of_scene=True),
+)
+"""Stages that a model asks for, see :class:`segue.models.base.ForegroundCapabilities`, outermost first; those
+of other packages follow."""
 
-NAMES = ("follow", "average", *STAGES)
-"""All stages: the first two belong to a camera that pans, and to two passes."""
-
-OF_THE_SCENE = ("exposure", "blur", "contrast")
-"""Stages without effect on models that do not look at the empty scene."""
+OF_CAMERA = ("follow", "average")
+"""Stages of a camera that pans, and of two passes."""
 
 
 def stages_for(
@@ -44,9 +43,11 @@ def stages_for(
     background: Background,
     follow: FollowCamera | None = None,
     without: Collection[str] = (),
+    further: Collection[str] = (),
 ) -> StageList:
-    """The stages of a session, outermost first."""
+    """The stages of a session, outermost first: those of its model and further ones by name."""
     left_out = checked(without)
+    requested = {*segmenter.stages, *(STAGES.find(name).name for name in further)}
 
     def select() -> Iterator[Stage]:
         twice = isinstance(background, LearntBackground) and background.of_this_video
@@ -54,21 +55,32 @@ def stages_for(
             yield CameraFollower(segmenter.offsets, always=True, segmenter=segmenter)
         elif follow not in (None, "never") and not background.collects:
             yield _follower(segmenter, follow)
-        for name, make in STAGES.items():
-            if name in segmenter.stages and (segmenter.uses_background or name not in OF_THE_SCENE):
-                yield make(segmenter)
+        for name in STAGES.names:
+            if name in requested and name not in left_out:
+                yield from _built(STAGES.find(name), segmenter)
             if name == "align" and twice:
                 yield MotionAverage()
 
     return StageList(stage for stage in select() if stage.name not in left_out)
 
 
+def _built(entry: StageEntry, segmenter: Segmenter) -> Iterator[Stage]:
+    """The stage of an entry, unless it would have no effect."""
+    if entry.of_scene and not segmenter.uses_background:
+        return
+    stage = entry.build(segmenter)
+    if not isinstance(stage, Stage) or stage.name != entry.name:
+        raise ArgumentError(f"stage {entry.name}: its entry builds {stage!r}; give a Stage of that name")
+    yield stage
+
+
 def checked(without: Collection[str]) -> frozenset[str]:
     """Names of stages to leave out, if there are such stages."""
     if isinstance(without, str):
         raise ArgumentError(f"without: give a list of names, [{without!r}]")
-    if unknown := sorted(set(without) - set(NAMES)):
-        raise ArgumentError(f"without: no stage {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    names = (*OF_CAMERA, *STAGES.names)
+    if unknown := sorted(set(without) - set(names)):
+        raise ArgumentError(f"without: no stage {', '.join(unknown)}; there are {', '.join(names)}")
     return frozenset(without)
 
 

@@ -74,6 +74,7 @@ class Reader:
         pixel_aspect: width of a pixel by its height; images are stored, and masks made, without regard to it.
         turns: quarter turns, counterclockwise, that metadata of the source add to its images.
         polls: images a second that an address of single images is asked for; None asks it once.
+        is_camera: whether a stream that tells a length, as of a recorder, is one without an end all the same.
         keeps: what must stay as long as it reads, such as a temporary file.
         on_change: called in the thread that reads, when a live source is lost or is back.
     """
@@ -90,6 +91,7 @@ class Reader:
     pixel_aspect: Fraction = Fraction(1)
     turns: int = 0
     polls: float | None = None
+    is_camera: bool = False
     keeps: object = None
     on_change: Callable[[ConnectionChange], None]
 

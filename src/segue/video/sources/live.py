@@ -49,7 +49,16 @@ _TOLERANCE = 3.0
 """Seconds by which the stamps of a live source may differ from the wall clock."""
 
 _FEW = 3
-"""Times that stamps are set right by the wall clock in a connection, before it alone counts."""
+"""Times in :data:`_WINDOW` that stamps are set right by the wall clock, before it counts for as long."""
+
+_WINDOW = 300.0
+"""Seconds after which stamps that disagreed with the wall clock are tried again."""
+
+_MAX_LATE = 30.0
+"""Seconds that frames which come in bursts may be late, as after a stall, before the wall clock counts."""
+
+_CATCH_UP = 2.0
+"""How much faster than by their own times late frames of a burst are given."""
 
 _NO_TIMES = 0x80
 """Flag of formats whose stamps FFmpeg makes up, such as MJPEG by HTTP (AVFMT_NOTIMESTAMPS)."""
@@ -62,6 +71,9 @@ _MAX_MISSED = 3
 
 _PLAYLISTS = ("hls", "dash")
 """Formats of which an address is a list of parts: its size says nothing of the video, and it may go on."""
+
+_CAMERAS = ("rtsp", "rtmp")
+"""Schemes of streams of cameras."""
 
 FIRST_TRIES = 5
 """Failures in a row after which a source that never gave a frame is given up."""
@@ -205,6 +217,8 @@ class NetworkReader(_LiveReader):
         self._has_times = True
         self._is_single = False  # one image, and no stream
         self._request_time = 0.0  # seconds from the beginning of a connection at which an image was asked for
+        self._in_parts = False  # frames come in bursts, a part of the stream at a time
+        self._growing: _GrowingFile | None = None
 
     @property
     def _is_polled(self) -> bool:
@@ -250,7 +264,7 @@ class NetworkReader(_LiveReader):
                 continue
             else:
                 stamp = self._request_time if self._is_polled else item.time
-                time = self._clock.time_of(stamp if self._has_times else None)
+                time = self._live_time(stamp if self._has_times else None)
             if time is None or time <= self._last:
                 continue
             self._passed = place + 1
@@ -264,6 +278,15 @@ class NetworkReader(_LiveReader):
             self._last = time
             yield time, item
 
+    def _live_time(self, stamp: float | None) -> float:
+        """The time of a frame, which is waited for where frames come in bursts."""
+        growing = self._growing
+        bursts = self._in_parts if growing is None else growing.is_current
+        if bursts and not self._clock.paces:  # it has been read up to now
+            self._clock.connect(paces=True)
+        self._stopped.wait(self._clock.pause(stamp))
+        return self._clock.time_of(stamp)
+
     def _items(self) -> Iterator[Decoded]:
         options = {}
         if self._address.lower().startswith("rtsp"):
@@ -276,12 +299,14 @@ class NetworkReader(_LiveReader):
             stream = video_stream(container)
             name = container.format.name
             self._is_single = name == "image2" or name.endswith("_pipe")
+            self._in_parts = name in _PLAYLISTS
             size: int | None = container.size  # of a stream without end None, or an error below 0
             duration = max(container.duration or 0, 0) / av.time_base
-            if self._is_polled or name in _PLAYLISTS or self._followed is not None:
+            is_stream = self.is_camera and self._address.lower().startswith(_CAMERAS)
+            if self._is_polled or self._followed is not None or is_stream:
+                size, duration = 0, 0.0
+            if name in _PLAYLISTS:
                 size = 0
-            if self._is_polled or self._followed is not None:
-                duration = 0.0
             self._duration, self._bytes = duration, max(size or 0, 0)
             if self._is_polled:
                 self.fps = self.polls
@@ -303,6 +328,7 @@ class NetworkReader(_LiveReader):
         timeout, self._answer = self._reconnect.timeout, None
         if self._followed is not None:
             file = stack.enter_context(_GrowingFile(self._followed, self.where, self._stopped))
+            self._growing = file
             return open_container(file, self.where)
         if self._address.lower().startswith(ONVIF):
             self._onvif = self._onvif or OnvifCamera(self._address, self.where, timeout)
@@ -336,10 +362,14 @@ class _GrowingFile:
         path: the file.
         where: how it is called, for errors.
         stopped: ends the wait.
+
+    Attributes:
+        is_current: whether it was read to its end, so that what comes is new.
     """
 
     def __init__(self, path: Path, where: str, stopped: CancelToken) -> None:
         self._path, self._stopped = path, stopped
+        self.is_current = False
         try:
             self._file = path.open("rb")
         except OSError as error:
@@ -358,6 +388,7 @@ class _GrowingFile:
                 return data
             if self._is_another():
                 break
+            self.is_current = True
             self._stopped.wait(_GROWS_SECONDS)
         return b""
 
@@ -375,11 +406,16 @@ class LiveClock:
     """Times of a live stream: its own stamps, as long as they agree with the wall clock, which is the judge.
 
     Stamps that differ by seconds, as those that jump by an hour or run at another rate, are set right by the
-    wall clock, with one warning. After a few times the wall clock alone counts until the next connection.
+    wall clock, with one warning. After a few times the wall clock alone counts for some minutes. Where frames
+    come in bursts, as those of a playlist, :meth:`pause` gives them the pace of their own times, and those
+    that are late after a stall keep their times.
 
     Args:
         where: the stream, for the warning.
         now: the wall clock in seconds, from any beginning.
+
+    Attributes:
+        paces: whether frames come in bursts.
     """
 
     def __init__(self, where: str = "stream", now: Callable[[], float] = time.monotonic) -> None:
@@ -387,37 +423,74 @@ class LiveClock:
         self._begin: float | None = None
         self._offset: float | None = None
         self._next = 0.0
-        self._anchors = 0
+        self._anchors: list[float] = []  # when stamps were set right
+        self._last: tuple[float, float] | None = None  # stamp and arrival of the last frame
+        self._late_since: float | None = None
         self._warned = False
+        self.paces = False
 
     @property
     def now(self) -> float:
         """Seconds since the first frame of all."""
         return 0.0 if self._begin is None else self._now() - self._begin
 
-    def connect(self) -> None:
-        """The stream's time stamps may start anywhere from now on."""
-        self._offset, self._anchors = None, 0
+    def connect(self, *, paces: bool = False) -> None:
+        """The stream's time stamps may start anywhere from now on; frames may come in bursts."""
+        self._offset, self._last, self._late_since, self.paces = None, None, None, paces
+        self._anchors = []
 
     def since(self, moment: float) -> float:
         """Seconds that have passed since a time that :meth:`time_of` gave."""
         return max(0.0, self.now - moment)
+
+    def pause(self, stamp: float | None) -> float:
+        """Seconds until it is the turn of a frame that has come with others."""
+        if not self.paces or stamp is None or self._last is None:
+            return 0.0
+        step, now = stamp - self._last[0], self.now
+        if not 0 < step <= _TOLERANCE:
+            return 0.0
+        if self._offset is not None and self._counts(now):
+            ahead = stamp + self._offset - now
+            if ahead >= 0:
+                return min(ahead, _TOLERANCE)
+            step /= _CATCH_UP
+        return max(0.0, self._last[1] + step - now)
 
     def time_of(self, stamp: float | None) -> float:
         """Seconds since the first frame of all, of a frame that has just arrived; they always rise."""
         if self._begin is None:
             self._begin = self._now()
         moment = now = self.now
-        if stamp is not None and self._anchors <= _FEW:
-            if self._offset is not None and abs(stamp + self._offset - now) > _TOLERANCE:
-                self._anchors, self._offset = self._anchors + 1, None
+        if stamp is not None and self._counts(now):
+            if self._offset is not None and self._disagrees(stamp, now):
+                self._anchors, self._offset = [*self._anchors, now], None
                 self._warn()
             if self._offset is None:
                 self._offset = max(now, self._next) - stamp
             moment = stamp + self._offset
+        if stamp is not None:
+            self._last = stamp, now
         moment = max(moment, self._next)
         self._next = moment + _MIN_STEP
         return moment
+
+    def _counts(self, now: float) -> bool:
+        """Whether stamps count, which have disagreed a few times in the last minutes at most."""
+        self._anchors = [moment for moment in self._anchors if now - moment < _WINDOW]
+        return len(self._anchors) <= _FEW
+
+    def _disagrees(self, stamp: float, now: float) -> bool:
+        """Whether the stamp of a frame is wrong, and no burst is late as after a stall."""
+        late = now - stamp - (self._offset or 0.0)
+        if abs(late) <= _TOLERANCE:
+            self._late_since = None
+            return False
+        has_jumped = self._last is None or abs(stamp - self._last[0]) > _TOLERANCE
+        if late < 0 or has_jumped or not self.paces:
+            return True
+        self._late_since = now if self._late_since is None else self._late_since
+        return now - self._late_since > _MAX_LATE
 
     def _warn(self) -> None:
         if not self._warned:

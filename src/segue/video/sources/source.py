@@ -258,6 +258,10 @@ class Source(AbstractContextManager["Source"]):
     def __bool__(self) -> bool:
         return True
 
+    def read_as_camera(self) -> None:
+        """Take a stream of RTSP or RTMP that tells a length, as of a recorder, for one without an end."""
+        self._reader.is_camera = True
+
     def stop(self) -> None:
         """End the iterations under way before their next frame, for good; a signal handler may call it.
 

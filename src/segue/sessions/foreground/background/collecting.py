@@ -44,6 +44,49 @@ class _Seen:
     view: int | None  # number of the view of the camera, if it is known
 
 
+def _pans(pending: _Seen, waiting: Sequence[_Seen]) -> bool:
+    """Whether the camera pans on a frame, or on one after it before the next cut."""
+    following = takewhile(lambda each: each.cut == Change.none.value, waiting)
+    return pending.pans or any(each.pans for each in following)
+
+
+def boundary(
+    pending: _Seen,
+    waiting: Sequence[_Seen],
+    part: VideoPart | None,
+    *,
+    pans: bool,
+    changes: bool,
+    quiet: int,
+    frames: int,
+) -> Change | None:
+    """With which change a part of the video begins at a frame, apart from another light.
+
+    Args:
+        pending: the frame.
+        waiting: those after it.
+        part: the part before; None at the first frame.
+        pans: whether the camera pans.
+        changes: whether the image changes as a whole.
+        quiet: frames since the last thing that seemed to be a cut.
+        frames: length of the part before.
+
+    Returns:
+        The change, none for a part of the same scene; None where no part begins.
+    """
+    none = Change.none.value
+    if part is None:
+        return Change.none
+    is_clear = all(each.cut == none for each in waiting[: QUIET - 1])
+    if pending.cut != none and quiet >= QUIET and is_clear:
+        return Change(pending.cut)
+    if part.pans != pans:  # after a pan, what was known before lies elsewhere
+        return Change.none if pans else Change.scene
+    if part.changes != changes or frames >= LONGEST:
+        return Change.none
+    return None
+
+
 Probe = Callable[[Sample, Scene, Past], Float32Array]
 """Probability of foreground in a sample, (H, W), when the empty scene and its past are these."""
 
@@ -113,38 +156,30 @@ class CollectingBackground(Background):
             }
 
     def finish(self) -> None:
-        """There are no more frames."""
+        """Learn from the frames that wait and the last part; no frame follows."""
         while self._waiting:
             self._learn()
         self._close()
 
     def _learn(self) -> None:
         """Take the frame that has waited longest; it may begin another part."""
-        pending, none, parts = self._waiting.popleft(), Change.none.value, self.scenes.learnt
-        change, clear = (
-            Change(pending.cut),
-            all(each.cut == none for each in islice(self._waiting, QUIET - 1)),
+        pending, waiting = self._waiting.popleft(), list(self._waiting)
+        pans = _pans(pending, waiting)
+        changes = pending.changes and not pans
+        relit = self._is_relit(pending.image) and not pans and not changes
+        part = self.scenes.learnt[-1] if self.scenes.learnt else None
+        start = boundary(
+            pending, waiting, part, pans=pans, changes=changes, quiet=self._quiet, frames=self._frames
         )
-        is_cut = pending.cut != none and self._quiet >= QUIET and clear
-        self._quiet = self._quiet + 1 if pending.cut == none else 1
-        following = takewhile(lambda each: each.cut == none, self._waiting)
-        pans = pending.pans or any(each.pans for each in following)
-        pending.changes = pending.changes and not pans
-        relit = self._is_relit(pending.image) and not pans and not pending.changes
-        if not parts:
-            self._begin(pending, Change.none, pans=pans)
-        elif is_cut:
-            self._begin(pending, change, pans=pans)
-        elif parts[-1].pans != pans:  # after a pan, what was known before lies elsewhere
-            self._begin(pending, Change.none if pans else Change.scene, pans=pans)
-        elif parts[-1].changes != pending.changes or self._frames >= LONGEST:
-            self._begin(pending, Change.none, pans=pans)
-        elif relit and self._has_settled(pending.image):
-            self._begin(pending, Change.light, pans=pans)
-        elif relit:  # on its way to another light
-            self._frames += 1
-            return
-        if not pans and not pending.changes:
+        self._quiet = self._quiet + 1 if pending.cut == Change.none.value else 1
+        if start is None and relit:
+            if not self._has_settled(pending.image):  # on its way to another light
+                self._frames += 1
+                return
+            start = Change.light
+        if start is not None:
+            self._begin(pending, start, pans=pans, changes=changes)
+        if not pans and not changes:
             self._view = self._view if pending.view is None else pending.view
             if self._light is None:
                 self._light = reduced_to(pending.image, LONG_SIDE).astype(np.float32)
@@ -162,10 +197,10 @@ class CollectingBackground(Background):
         same = (_light_between(each, now) < SETTLED for each in later)
         return len(following) == QUIET and all(same)
 
-    def _begin(self, seen: _Seen, change: Change, *, pans: bool) -> None:
+    def _begin(self, seen: _Seen, change: Change, *, pans: bool, changes: bool) -> None:
         self._close()
         planes = Scene.of(seen.image, 1).planes
-        self.scenes.learnt.append(VideoPart(seen.index, change.value, planes, pans, seen.changes))
+        self.scenes.learnt.append(VideoPart(seen.index, change.value, planes, pans, changes))
         self._frames, self._every, self._samples, self._view, self._light = 0, 1, [], seen.view, None
         self._recent.clear()
         if change is Change.back and seen.view in self._views:

@@ -102,8 +102,7 @@ def _returns(frames: Sequence[Image], low: Image, high: Image) -> UInt8Array:
 class RecentPast(Checkpointable):
     """The last frames, masked or not, and what was foreground in them: it never stops learning.
 
-    After ViBe (Barnich and Van Droogenbroeck, 2011) it holds samples, which a saved state can hold, too;
-    OpenCV's MOG2 does not tell what it knows.
+    It holds samples, as ViBe does (Barnich and Van Droogenbroeck, 2011), which can be saved.
     """
 
     frames: list[Image] = checkpointed(list)  # at half size, the newest last

@@ -156,12 +156,12 @@ class SceneEvents(Checkpointable):
         return seen
 
     def _give_up(self) -> Change:
-        """Nothing has settled: a scene begins whose view is not known."""
+        """Begin a scene whose view is not known: nothing has settled."""
         self.changes, self.views.current = False, None
         return Change.scene
 
     def _arrive(self, small: Image) -> Change:
-        """The view has settled: it is one that is known, or a new one."""
+        """Take the view that has settled, a remembered or a new one."""
         self.changes, self._differs, previous_view = False, 0, self.views.current
         if self.views.find(small):
             return Change.light if self.views.current == previous_view else Change.back

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import torch
 from torch import nn
 
+from segue.errors import ArgumentError
 from segue.flow import flow_provider
 from segue.flow.providers import FlowName
 from segue.models.base import ForegroundNetwork, foreground_capabilities
@@ -28,11 +32,13 @@ def foreground_segmenter(
     *,
     device: str | int | torch.device | None = None,
     fast: bool = False,
+    frames: int | None = None,
 ) -> Segmenter:
     """What segments frames: a network or method by its name, or as the caller has it.
 
     ``flow`` is how a network that looks at flow gets it: the name of a method, a folder of flow files that
-    frames bring, or None for the network's own choice.
+    frames bring, or None for the network's own choice. ``frames`` are those of a window,
+    where they are not as many as in training.
     """
     if not isinstance(model, (str, nn.Module, Prepared)) and hasattr(model, "step"):
         return cast(Segmenter, model)
@@ -43,10 +49,16 @@ def foreground_segmenter(
     check_network("foreground", model, weights)
     entry = MODELS.find(model) if isinstance(model, str) else None
     if isinstance(model, str) and entry is not None and entry.signature is None:
-        return cast(Segmenter, load_for("foreground", model, weights))
-    adapt = None
+        method = load_for("foreground", model, weights)
+        return cast(Segmenter, method if frames is None else _window_of(frames)(method))
+    adapt: Callable[[Any], Any] | None = None
     if entry is not None and entry.needs_flow:
         adapt = FlowNetwork
+    if frames is not None:
+        adapt = _window_of(frames)
+        if not isinstance(model, str):
+            network = model.network if isinstance(model, Prepared) else model
+            model = cast(ForegroundNetwork, adapt(deepcopy(network)))
     prepared = prepare(model, weights, task="foreground", device=device, fast=fast, adapt=adapt)
     provider = None
     if is_named and foreground_capabilities(prepared.network).flow:
@@ -54,3 +66,19 @@ def foreground_segmenter(
         in_files = flow not in get_args(FlowName) and Path(flow).is_dir()
         provider = None if in_files else flow_provider(flow, flow_weights, prepared.device)
     return NetworkSegmenter(prepared, flow=provider)
+
+
+@cache
+def _window_of(frames: int) -> Callable[[Any], Any]:
+    """What lets a network take windows of another length than in training; one function for each length."""
+
+    def use_window(network: Any) -> Any:
+        if not hasattr(network, "use_window"):
+            raise ArgumentError(f"frames={frames}: only mustan2 takes other windows than in its training")
+        try:
+            network.use_window(frames)
+        except ValueError as error:
+            raise ArgumentError(f"frames={frames}: {error}") from None
+        return network
+
+    return use_window

@@ -1,0 +1,1 @@
+"""Images and clips of events, and the best view of each object."""

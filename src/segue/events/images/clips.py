@@ -1,0 +1,354 @@
+"""Clips of events: encoded in a thread, or kept as packets where a run ends before, for the next run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from segue.errors import SinkError
+from segue.events.archive import PENDING, pending_path
+from segue.events.marks import NAME
+from segue.sinks.overlay import OverlayVideoSink
+from segue.types import Frame, Image, ObjectInfo, Segmentation
+from segue.utils.files import writing
+from segue.utils.system import num_cores
+from segue.utils.threads import context_thread
+
+MAX_FRAMES = 200
+"""Frames that are kept for clips that may begin, at any frame rate."""
+
+MAX_PACKETS = 1 << 30
+"""Bytes of the largest file of packets that is read."""
+
+END_SECONDS = 1.0
+"""Seconds that the end of a run that is to stop waits for clips; the next run finishes the others."""
+
+QUALITY = 90  # of JPEG, in percent
+
+_PENDING = re.compile(rf"\.(?P<clip>{NAME}){re.escape(PENDING)}")
+_LOOK_SECONDS = 0.1  # how often one that waits for its turn looks whether the run ends
+
+_ENCODERS = threading.BoundedSemaphore(num_cores())
+"""Clips of all cameras that are encoded at a time: an encoder takes 10 MB for 320x240, 30 MB for 640x480."""
+
+_in_work: set[Path] = set()
+"""Clips that this process is making; others that are pending are those of a run that has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A frame and its result, compressed."""
+
+    index: int
+    time: float
+    jpeg: bytes
+    mask: bytes
+    objects: tuple[ObjectInfo, ...]
+
+    @classmethod
+    def of(cls, frame: Frame, segmentation: Segmentation) -> Moment:
+        """The packets of a frame and its result."""
+        mask = bytes(cv2.imencode(".png", segmentation.mask)[1].tobytes())
+        jpeg = to_jpeg(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+        return cls(segmentation.index, segmentation.time, jpeg, mask, segmentation.objects)
+
+    @property
+    def image(self) -> Image:
+        """RGB, (H, W, 3), uint8."""
+        coded = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        return np.asarray(cv2.cvtColor(np.asarray(coded), cv2.COLOR_BGR2RGB), np.uint8)
+
+    def result(self) -> tuple[Frame, Segmentation]:
+        """The frame and its result."""
+        mask = cv2.imdecode(np.frombuffer(self.mask, np.uint8), cv2.IMREAD_UNCHANGED)
+        frame = Frame(self.index, self.time, self.image)
+        return frame, Segmentation(self.index, self.time, np.asarray(mask), self.objects)
+
+
+@dataclass(slots=True)
+class Clip:
+    """A clip that waits for its last frame; events that are known soon after one another have the same."""
+
+    path: Path
+    first: float
+    until: float
+    moments: list[Moment] = field(default_factory=list)
+
+
+class ClipWriter:
+    """Encodes clips one after the other, in a thread.
+
+    Args:
+        fps: frames a second of clips; None takes the times of the frames.
+        pixel_aspect: width of a pixel by its height.
+        live: drop clips rather than wait for the encoder, and keep those that are not complete when a run is
+            to stop.
+        waiting: clips that may wait.
+        report: called with what became of a clip: nothing where it is complete, else why it was left out.
+    """
+
+    def __init__(
+        self,
+        fps: float | None,
+        pixel_aspect: Fraction,
+        *,
+        live: bool,
+        waiting: int,
+        report: Callable[[str], None],
+    ) -> None:
+        self._fps, self._pixel_aspect, self._live, self._waiting = fps, pixel_aspect, live, waiting
+        self._report = report
+        self._work: list[tuple[Future[bool | SinkError], Clip]] = []
+        self._ends = threading.Event()  # nothing more is encoded
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
+        self._finishing: threading.Thread | None = None
+
+    def submit(self, call: Callable[..., None], *arguments: Any) -> Future[None]:
+        """Have something else done in the thread of the clips."""
+        return self._thread.submit(copy_context().run, call, *arguments)  # its warnings name the camera
+
+    def begin(self, path: Path, first: float, until: float, moments: Iterable[Moment]) -> Clip:
+        """Begin a clip, which has a hidden file until it is complete."""
+        if self._live:
+            _in_work.add(path)
+            with suppress(OSError):  # on a full disk
+                pending_path(path).touch()
+        return Clip(path, first, until, [*moments])
+
+    def encode(self, clip: Clip) -> None:
+        """Have a clip encoded; a live source drops it where too many wait."""
+        for done in [each for each in self._work if each[0].done()]:
+            self._work.remove(done)
+            self._take(*done)
+        if len(self._work) >= self._waiting and not self._live:
+            self._take(*self._work.pop(0))
+        self._submit(clip)
+
+    def finish(self, folders: Iterable[Path], lost: Callable[[Path], None]) -> None:
+        """Have clips encoded that earlier runs have left in folders, beside those of this run.
+
+        Args:
+            folders: where hidden files of clips may be.
+            lost: called with clips that cannot be made any more.
+        """
+        paths = [path for folder in folders for path in pending_clips(folder) if path not in _in_work]
+        if not paths:
+            return
+        _in_work.update(paths)
+
+        def finish() -> None:
+            for path in paths:
+                if not self._ends.is_set() and not finish_clip(path, self._ends):
+                    lost(path)
+            _in_work.difference_update(paths)
+
+        self._finishing = context_thread(finish, "segue-clips")
+        self._finishing.start()
+
+    def close(self, clips: Iterable[Clip], *, stops: bool, on_clip: Callable[[int, int], None] | None) -> int:
+        """Complete all clips; of a live run that is to stop those for which there is time.
+
+        Args:
+            clips: those that are open.
+            stops: whether the run is to stop.
+            on_clip: called with the number of clips that are encoded, 0 first, and of those that were left.
+
+        Returns:
+            The number of clips that are kept for the next run.
+        """
+        limit = time.monotonic() + END_SECONDS if stops and self._live else None
+        for clip in clips:
+            self._submit(clip, drop=limit is None)
+        left = [work for work, _ in self._work if not work.done()]
+        for done, work in enumerate(left):
+            if on_clip is not None:
+                on_clip(done, len(left))
+            wait([work], timeout=None if limit is None else max(0.0, limit - time.monotonic()))
+        self._end()
+        return sum(self._take(*each) for each in self._work)
+
+    def abort(self, clips: Iterable[Clip]) -> None:
+        """End without the clips that are not complete; a live source keeps them for the next run."""
+        self._end()
+        for clip in (*(clip for work, clip in self._work if _outcome(work) is False), *clips):
+            self._keep(clip)
+
+    def _submit(self, clip: Clip, *, drop: bool = True) -> None:
+        """Have a clip encoded, unless it is of a live source and too many wait."""
+        if drop and self._live and len(self._work) >= self._waiting:
+            self._forget(clip)
+            self._report("they came faster than they are encoded")
+            return
+        self._work.append((self._thread.submit(self._write, clip), clip))
+
+    def _end(self) -> None:
+        self._ends.set()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        if self._finishing is not None:
+            self._finishing.join()
+
+    def _write(self, clip: Clip) -> bool | SinkError:
+        try:
+            return write_clip(clip, self._fps, self._pixel_aspect, self._ends)
+        except SinkError as error:
+            return error
+
+    def _take(self, work: Future[bool | SinkError], clip: Clip) -> bool:
+        """Take what became of a clip; gives whether it was not written, and is kept."""
+        outcome = _outcome(work)
+        if outcome is False:
+            return self._keep(clip)
+        self._forget(clip)
+        if isinstance(outcome, SinkError) and not self._live:
+            raise outcome
+        self._report(str(outcome) if isinstance(outcome, SinkError) else "")
+        return False
+
+    def _keep(self, clip: Clip) -> bool:
+        """Write the packets of a clip for the next run; gives whether there was room for them."""
+        if not self._live:
+            return False
+        _in_work.discard(clip.path)
+        try:
+            write_packets(clip, self._fps, self._pixel_aspect)
+        except SinkError as error:
+            self._report(str(error))
+            return False
+        return True
+
+    def _forget(self, clip: Clip) -> None:
+        if self._live:
+            _in_work.discard(clip.path)
+            with suppress(OSError):
+                pending_path(clip.path).unlink(missing_ok=True)
+
+
+def _outcome(work: Future[bool | SinkError]) -> bool | SinkError:
+    """What became of a clip that has been waited for: False where it was not written."""
+    return False if work.cancelled() or not work.done() else work.result()
+
+
+def pending_clips(folder: Path) -> list[Path]:
+    """The clips of a folder that are not complete, in order of their numbers."""
+    with suppress(OSError):
+        names = sorted(entry.name for entry in os.scandir(folder))
+        return [folder / match["clip"] for name in names if (match := _PENDING.fullmatch(name))]
+    return []
+
+
+@contextmanager
+def _encoder(ends: threading.Event) -> Iterator[bool]:
+    """Wait for one of the encoders; gives whether there is one before nothing more is to be encoded."""
+    while not (acquired := _ENCODERS.acquire(timeout=_LOOK_SECONDS)) and not ends.is_set():
+        pass
+    try:
+        yield acquired
+    finally:
+        if acquired:
+            _ENCODERS.release()
+
+
+class _StoppedError(Exception):
+    """The run ends before a clip is written."""
+
+
+def write_clip(clip: Clip, fps: float | None, aspect: Fraction, ends: threading.Event) -> bool:
+    """Encode a clip; gives whether it is complete before nothing more is to be encoded."""
+    with suppress(_StoppedError), _encoder(ends) as acquired:
+        if not acquired:
+            return False
+        begin = clip.moments[0].time
+        with OverlayVideoSink(clip.path, fps, begin=begin, pixel_aspect=aspect) as sink:
+            for moment in clip.moments:
+                if ends.is_set():
+                    raise _StoppedError
+                sink.write(*moment.result())
+        return True
+    return False
+
+
+def write_packets(clip: Clip, fps: float | None, aspect: Fraction) -> None:
+    """Write the packets of a clip that is not encoded; SinkError where they have no room.
+
+    The first line says in JSON what the bytes behind it are.
+    """
+    moments = [
+        {
+            "index": each.index,
+            "time": each.time,
+            "jpeg": len(each.jpeg),
+            "mask": len(each.mask),
+            "objects": [{"id": item.id, "label": item.label} for item in each.objects],
+        }
+        for each in clip.moments
+    ]
+    head = {"fps": fps, "aspect": [aspect.numerator, aspect.denominator], "moments": moments}
+    path = pending_path(clip.path)
+    with writing(path), path.open("wb") as file:  # one that is cut off is known by its length
+        file.write(json.dumps(head).encode() + b"\n")
+        for each in clip.moments:
+            file.write(each.jpeg)
+            file.write(each.mask)
+
+
+def read_packets(clip: Path) -> tuple[Clip, float | None, Fraction]:
+    """The frames of a clip as :func:`write_packets` wrote them; ValueError where the file has none."""
+    with pending_path(clip).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not 0 < size <= MAX_PACKETS:
+            raise ValueError("has no packets")
+        head = json.loads(file.readline())
+        moments, total = head["moments"], file.tell()
+        lengths = [length for each in moments for length in (each["jpeg"], each["mask"])]
+        if not moments or not all(isinstance(each, int) and each > 0 for each in lengths):
+            raise ValueError("has no frames")
+        if total + sum(lengths) != size:
+            raise ValueError("is cut off")
+        read = [
+            Moment(
+                int(each["index"]),
+                float(each["time"]),
+                file.read(each["jpeg"]),
+                file.read(each["mask"]),
+                tuple(ObjectInfo(int(item["id"]), item["label"]) for item in each["objects"]),
+            )
+            for each in moments
+        ]
+    fps, aspect = head["fps"], Fraction(*map(int, head["aspect"]))
+    times = [each.time for each in read]
+    return Clip(clip, times[0], times[-1], read), None if fps is None else float(fps), aspect
+
+
+def finish_clip(path: Path, ends: threading.Event) -> bool:
+    """Encode a clip that an earlier run has left; gives False where there is nothing of which to make it."""
+    try:
+        if not path.exists() and not write_clip(*read_packets(path), ends):
+            return True  # the next run does it
+        is_made = True
+    except SinkError:  # on a full disk; the next run tries it again
+        return True
+    except Exception:  # whatever is in the file
+        is_made = False
+    with suppress(OSError):
+        pending_path(path).unlink(missing_ok=True)
+    return is_made
+
+
+def to_jpeg(image: object) -> bytes:
+    """An image in BGR as JPEG."""
+    coded = cv2.imencode(".jpg", np.asarray(image), (cv2.IMWRITE_JPEG_QUALITY, QUALITY))[1]
+    return bytes(coded.tobytes())

@@ -1,0 +1,147 @@
+"""How a query reads the keys of a memory table: all of them, or the best cells at half resolution first.
+
+A read goes in blocks of query rows. For each it gives the affinities with all keys, the places of the query
+that they are for, and the weights of the best keys.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.models.memory.selection import largest, top_k
+
+
+@dataclass(frozen=True, slots=True)
+class ReadGroup:
+    """Objects that read the same rows: neither the frames ``absent`` nor the first ``skipped`` prototypes."""
+
+    members: list[int]
+    absent: list[int]
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """The rows of frames that a query may read.
+
+    Attributes:
+        index: places of the rows, (N,), int64, ascending; None for all.
+        starts: where the rows of each frame begin among them, and their number.
+        last: place of the frame that was written last.
+        distance_biases: masks rows of the last frame outside its window, by row and column of the query.
+        frames: number of frames.
+    """
+
+    index: Tensor | None
+    starts: list[int]
+    last: int
+    distance_biases: tuple[Tensor, Tensor] | None
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read(ABC):
+    """Rows of a query that read keys, a block of rows at a time.
+
+    Attributes:
+        readable: which rows of frames the keys are.
+        rows: number of the rows.
+        width: rows of the query in a row of its image.
+        num_keys: number of the keys.
+        count: how many of the best keys a position reads; None for all.
+        scores: gives the affinities (Q, N) of a block of rows with all keys.
+    """
+
+    readable: Readable
+    rows: int
+    width: int
+    num_keys: int
+    count: int | None
+    scores: Callable[[slice], Tensor]
+
+    @abstractmethod
+    def places(self, block: slice) -> slice | Tensor:
+        """Places of the query, (P,), whose weights a block gives."""
+
+    @abstractmethod
+    def choose(self, scores: Tensor, group: ReadGroup, block: slice) -> tuple[Tensor, Tensor | None]:
+        """Weights (P, k) of the best rows and their places; or of all rows, (P, N), and None."""
+
+    def masked(self, affinity: Tensor, group: ReadGroup, start: int, *, shared: bool) -> Tensor:
+        """Scores (Q, N) of query rows from ``start`` on, -inf where a group must not read.
+
+        Affinities that other groups share are copied where they change.
+        """
+        scores, readable = affinity[:, group.skipped :], self.readable
+        if not group.absent and readable.distance_biases is None:
+            return scores
+        scores = scores.clone() if shared else scores
+        starts = readable.starts
+        frames = scores[:, scores.shape[1] - starts[-1] :]
+        for n in group.absent:
+            frames[:, starts[n] : starts[n + 1]] = -torch.inf
+        # Where the frame with the window is all that there is to read, it is read whole.
+        if readable.distance_biases is not None and readable.frames - len(group.absent) > 1:
+            rows, columns = readable.distance_biases
+            windowed = frames[:, starts[readable.last] : starts[readable.last + 1]]
+            by_row = windowed.unflatten(0, (-1, len(columns)))
+            begin = start // len(columns)
+            by_row += rows[begin : begin + len(by_row), None]
+            by_row += columns
+        return scores
+
+
+@dataclass(frozen=True, slots=True)
+class DenseRead(Read):
+    """Reads the best of all keys."""
+
+    def places(self, block: slice) -> slice:
+        return slice(*block.indices(self.rows))
+
+    def choose(self, scores: Tensor, group: ReadGroup, block: slice) -> tuple[Tensor, Tensor | None]:
+        starts, every = self.readable.starts, self.readable.index
+        present = scores.shape[1] - sum(starts[n + 1] - starts[n] for n in group.absent)
+        if self.count is None or self.count >= present:
+            return scores.softmax(1), None if every is None else every.expand(len(scores), -1)
+        best, index = top_k(scores, self.count)
+        return best.softmax(1), index if every is None else every[index]
+
+
+@dataclass(frozen=True, slots=True)
+class CoarseRead(Read):
+    """Reads the best keys of the cells of 2x2 positions that match best at half resolution.
+
+    Attributes:
+        asking: positions of the query in each cell, (rows, 4).
+        cells: the query by cells, (rows, 4, C).
+        keys: rows of the table (N, C).
+        members: positions of a frame of the table in each cell, (M, 4).
+        min_cells: how many cells the best keys are looked for in, at least.
+    """
+
+    asking: Tensor
+    cells: Tensor
+    keys: Tensor
+    members: Tensor
+    min_cells: int
+
+    def places(self, block: slice) -> Tensor:
+        return self.asking[block].flatten()
+
+    def choose(self, scores: Tensor, group: ReadGroup, block: slice) -> tuple[Tensor, Tensor]:
+        members, count = self.members, self.count or 0
+        present = (self.readable.frames - len(group.absent)) * len(members)
+        num_cells = min(max(self.min_cells, -(-count // 4)), present)
+        cell_indices = top_k(scores, num_cells)[1]
+        frame_starts = cell_indices // len(members) * members.numel()
+        candidates = (members[cell_indices % len(members)] + frame_starts[:, :, None]).flatten(1)
+        fine = self.cells[block] @ F.embedding(candidates, self.keys).transpose(1, 2)
+        best, place = largest(fine, min(count, 4 * num_cells))
+        index = candidates[:, None].expand(-1, 4, -1).gather(2, place)
+        return best.softmax(2).flatten(0, 1), index.flatten(0, 1)

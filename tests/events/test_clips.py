@@ -1,0 +1,168 @@
+"""Clips of a run that ends before they are written: the next one makes them, or their rows say "lost"."""
+
+from __future__ import annotations
+
+import csv
+import threading
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segue.errors import SinkError
+from segue.events import EventSink
+from segue.events.archive import EventArchive, pending_path
+from segue.events.images import clips
+from segue.events.images import snapshots as snapshots_module
+from segue.events.images.clips import Clip, Moment, read_packets, write_packets
+from segue.events.images.snapshots import Snapshots, SnapshotWarning
+from tests.events.test_notify import until
+from tests.events.test_snapshots import FPS, images, seen
+
+NAME = "00001-enter-7.mp4"
+
+
+class Camera:
+    """Runs of a camera with events, each ended as a test says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.table, self.images = folder / "gate.csv", folder / "gate"
+        self.archive = EventArchive(self.table, self.images)
+
+    def run(self, frames: range = range(12), *, stops: bool = True, closes: bool = True) -> EventSink:
+        snapshots = Snapshots(
+            self.images, FPS, append=True, live=True, archive=self.archive, stops=lambda: stops
+        )
+        sink = EventSink(self.table, snapshots=snapshots, live=True, append=True)
+        for index in frames:
+            sink.write(*seen(index, index < 10))
+        if closes:
+            sink.close()
+        return sink
+
+    def states(self) -> list[str]:
+        with self.table.open(newline="") as file:
+            return [self.archive.part("").state_of(row["clip"]) for row in csv.DictReader(file)]
+
+    @property
+    def clips(self) -> list[str]:
+        with self.table.open(newline="") as file:
+            return [row["clip"] for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Camera:
+    return Camera(tmp_path)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Encoding a frame takes long, until it is set."""
+    ready, result = threading.Event(), Moment.result
+
+    def late(moment: Moment) -> Any:
+        ready.wait(0.2)
+        return result(moment)
+
+    monkeypatch.setattr(Moment, "result", late)
+    monkeypatch.setattr(clips, "END_SECONDS", 0.05)
+    return ready
+
+
+def test_a_run_that_is_to_stop_keeps_its_clips_and_the_next_one_finishes_them(
+    camera: Camera, slow: threading.Event
+) -> None:
+    begin = time.monotonic()
+    with pytest.warns(SnapshotWarning, match="the next run finishes 1 clips"):
+        camera.run()
+    assert time.monotonic() - begin < 1.5, "12 frames take longer"
+    assert camera.states() == ["pending", "pending"]
+    assert camera.archive.part("").state_of("00001-enter-7.jpg") == "complete"
+    slow.set()
+    sink = camera.run(range(0), closes=False)
+    until(lambda: camera.states() == ["complete", "complete"])
+    sink.close()
+    assert len(images(camera.images / NAME)) == 12
+    assert [path.name for path in camera.images.glob(".*")] == []
+
+
+def test_a_run_that_fails_keeps_its_clips_too(camera: Camera) -> None:
+    sink = camera.run(closes=False)
+    sink.abort()
+    assert camera.states() == ["pending", "pending"]
+    sink = camera.run(range(0), closes=False)
+    until(lambda: camera.states() == ["complete", "complete"])
+    sink.close()
+
+
+def test_a_run_with_an_end_of_its_own_waits_for_its_clips(camera: Camera, slow: threading.Event) -> None:
+    slow.set()
+    camera.run(stops=False)
+    assert camera.states() == ["complete", "complete"]
+
+
+@pytest.mark.parametrize("left", [b"", b"{}", b'{"moments": [{"jpeg": 9}]}\n123', b"\x00\xff" * 50, None])
+def test_what_a_killed_run_has_left_of_a_clip_is_lost_and_its_row_says_so(
+    camera: Camera, left: bytes | None
+) -> None:
+    sink = camera.run(closes=False)
+    sink.abort()
+    hidden = pending_path(camera.images / NAME)
+    hidden.write_bytes(hidden.read_bytes()[:-1] if left is None else left)
+    assert camera.states() == ["pending", "pending"]
+    sink = camera.run(range(0), closes=False)
+    until(lambda: camera.states() == ["lost", "lost"])
+    sink.write(*seen(0, False))
+    sink.close()
+    assert camera.clips == camera.states() == ["lost", "lost"]
+    assert not hidden.exists()
+
+
+def test_clips_of_other_parts_are_finished_or_lost_too(
+    camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots_module, "KEEP_SECONDS", 0.0)
+    part = camera.archive.part("20261121T205300Z")
+    assert part.folder is not None
+    other = Camera(camera.table.parent)
+    other.table, other.images = part.table, part.folder
+    other.run(closes=False).abort()
+    pending_path(part.folder / NAME).write_bytes(b"")
+    sink, index = camera.run(range(0), closes=False), iter(range(10**6))
+
+    def is_noted() -> bool:
+        sink.write(*seen(next(index), False))
+        return other.clips == ["lost", "lost"]
+
+    until(is_noted)
+    sink.close()
+
+
+def test_a_clip_that_came_too_fast_is_not_said_to_come(camera: Camera) -> None:
+    snapshots = Snapshots(camera.images, FPS, append=True, live=True, waiting=0)
+    sink = EventSink(camera.table, snapshots=snapshots, live=True)
+    for index in range(60):
+        sink.write(*seen(index, index < 10))
+    with pytest.warns(SnapshotWarning, match="faster"):
+        sink.close()
+    assert camera.states() == ["lost", "lost"]
+
+
+def test_packets_are_read_as_they_were_written(tmp_path: Path) -> None:
+    moments = [Moment.of(*seen(index, True)) for index in range(3)]
+    write_packets(Clip(tmp_path / NAME, 0.0, 0.2, moments), None, Fraction(4, 3))
+    clip, fps, aspect = read_packets(tmp_path / NAME)
+    assert (fps, aspect, clip.moments) == (None, Fraction(4, 3), moments)
+
+
+def test_a_full_disk_keeps_no_packets_and_says_so(
+    camera: Camera, slow: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(clip: Clip, *_: object) -> None:
+        raise SinkError(f"{clip.path}: cannot be written (the disk is full; free some space)")
+
+    monkeypatch.setattr(clips, "write_packets", refuse)
+    with pytest.warns(SnapshotWarning, match="1 images or clips left out .*disk is full"):
+        camera.run()
