@@ -311,6 +311,10 @@ export function toggleChosen(/** @type {"visible" | "locked"} */ what) {
   if (chosen.length) changeObjects(state.chosenIds, { [what]: !chosen.some((item) => item[what]) });
 }
 
+/** Put an object right below another one, or on top of all. */
+export const moveLayer = (/** @type {number} */ object, /** @type {number | null} */ below) =>
+  void change(() => request("layer", { object, below, seen: state.revision }));
+
 /** Remove an object; it can be taken back until something else is changed. */
 export async function remove(/** @type {number} */ object) {
   const name = state.objects.find((item) => item.id === object)?.name;
