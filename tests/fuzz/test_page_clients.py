@@ -699,10 +699,19 @@ def check_kept(after: Message, answers: list[list[Answer]]) -> None:
             assert (one.fields["frame"], one.result["object"]) in after["marks"], one
 
 
-def wait_for_jobs(pages: list[Client]) -> None:
+def is_at_rest(backend: VideoListBackend, http: TestClient, pages: list[Client]) -> bool:
+    """Whether nothing runs, nor begins: from one tracking of the queue to the next no job is known."""
+    for page in pages:
+        page.ask("people")
+    queue = on_server(backend, http, lambda project: project.noted("queue")) or {}
+    begins = bool(queue.get("waiting")) and not queue.get("paused")
+    return not begins and not any(page.jobs for page in pages)
+
+
+def wait_for_jobs(backend: VideoListBackend, http: TestClient, pages: list[Client]) -> None:
     """Let trackings and exports end, also those that wait."""
     until = time.monotonic() + WAIT
-    while any(page.ask("people") and page.jobs for page in pages):
+    while not is_at_rest(backend, http, pages):
         assert time.monotonic() < until, [page.jobs for page in pages]
         time.sleep(0.002)
 
@@ -718,7 +727,7 @@ def test_two_pages_that_change_everything_at_once_lose_nothing_and_show_the_same
                 play_round(desk, backend, http, pages)
                 if time.monotonic() > until:
                     break
-            wait_for_jobs(pages)
+            wait_for_jobs(backend, http, pages)
             last = on_server(backend, http, saved_of)
             folder, video = backend.current.project.folder, backend.current.video
         with_video = Project(folder, video.describe(), video.size)
@@ -738,9 +747,7 @@ def play_round(desk: Desk, backend: VideoListBackend, http: TestClient, pages: l
     wanted = [[desk.choose(page, http) for _ in range(desk.chance.choice((1, 1, 1, 2)))] for page in pages]
     if desk.chance.random() < 0.25 and wanted[0][0][0] != "import":
         wanted[1] = [*wanted[0]]  # both do the same
-    for page in pages:
-        page.ask("people")  # it has heard of what came while it chose
-    is_quiet = not any(page.jobs for page in pages)
+    is_quiet = is_at_rest(backend, http, pages)  # they have heard of what came while they chose
     before = on_server(backend, http, saved_of)
     seen = [plain({"history": page.known["history"]}) for page in pages]
     wanted = [[refreshed(page, *one) for one in each] for page, each in zip(pages, wanted, strict=True)]
@@ -776,7 +783,7 @@ def play_round(desk: Desk, backend: VideoListBackend, http: TestClient, pages: l
             for key, value in shown.items():
                 assert plain(value) == plain(after[key]), (page.name, key, flat)
     elif desk.chance.random() < 0.3:
-        wait_for_jobs(pages)
+        wait_for_jobs(backend, http, pages)
         after = on_server(backend, http, saved_of)
         for page in pages:
             page.ask("people")
