@@ -115,6 +115,20 @@ def test_a_mask_and_parts_give_what_the_release_gives(video: segue.Video, releas
     assert all(map(same, video.propagate(), passes(release)))
 
 
+def test_masks_that_overlap_are_given_whole(video: segue.Video, release: VideoPredictor) -> None:
+    large = np.zeros(FRAMES.shape[1:3], bool)
+    large[8:40, 10:50] = True
+    small = np.zeros_like(large)
+    small[16:30, 20:36] = True
+    result = video.add(0, masks={1: large, 2: small})
+    release.mask(0, 1, large)
+    assert same(result, release.mask(0, 2, small))
+    assert (result.masks[0] & result.masks[1]).any()
+    results = [next(iter(video.propagate(0, 1))), next(video.propagate(1, 1))]
+    expected = list(release.propagate(0, frames=1))
+    assert all(starmap(same, zip(results, expected, strict=True)))
+
+
 def test_the_schedule_of_the_release_forgets_corrections_in_a_new_pass(network: Prepared[SAM2]) -> None:
     video = segue.Video(IMAGES, model=network, schedule=SAM2Schedule(short_side=SIDE))
     release = VideoPredictor(network.network, FRAMES, side=SIDE)

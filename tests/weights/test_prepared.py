@@ -60,8 +60,11 @@ def test_a_loaded_network_with_a_device_serves_every_session() -> None:
     shared = segue.load("stcn-lite", device="cpu")
     assert type(shared) is type(segue.load("stcn-lite"))
     first, second = segue.TrackSession(shared), segue.TrackSession(shared)
-    assert first.prepared is second.prepared
+    assert first.prepared is second.prepared is segue.TrackSession("stcn-lite", device="cpu").prepared
     assert first.prepared.name == "stcn-lite"
+    changed = segue.load("mustan-lite", device="cpu")
+    changed.threshold = 0.9
+    assert prepare(changed).network.threshold == 0.9
     with pytest.raises(ArgumentError):
         segue.TrackSession(first.prepared, device="meta")
 
@@ -83,12 +86,11 @@ def test_sessions_run_a_network_where_and_how_it_was_loaded(monkeypatch: pytest.
     placed = pickle.loads(pickle.dumps(load("stcn-lite", device="cpu")))
     assert segue.TrackSession(placed).device.type == "cpu", "a copy is where it was"
     fast = load("segue-prompt", device="cpu", fast=True)
-    monkeypatch.setattr("segue.weights.prepared.choose_precision", lambda *how: how)
-    of_session: Any = prepare(fast).precision
-    assert (of_session[0], of_session[2]) == (fast, True)
+    assert prepare(fast) is prepare("segue-prompt", device="cpu", fast=True)
+    assert prepare(fast) is not prepare("segue-prompt", device="cpu")
 
 
-@pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.parametrize("device", [None, pytest.param("cpu", marks=pytest.mark.slow)])
 def test_a_compiled_network_gives_the_masks_of_a_plain_one(
     device: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

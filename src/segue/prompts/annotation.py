@@ -99,6 +99,7 @@ def resolve_prompts(
         mask = np.zeros(frame.size, np.int32)
         native_prompts: list[BoxPrompt | PointPrompt] = []
         expected: dict[int, float] = {}
+        object_masks: dict[int, npt.NDArray[np.bool_]] = {}
         for id, group in groups.items():
             with errors_name(f"object {id}"):
                 if (understood := _native(group, native, frame.size)) is not None:
@@ -113,6 +114,7 @@ def resolve_prompts(
                         (clicked or {}).get(id, ()),
                     )
                     mask[object_mask] = id
+                    object_masks[id] = object_mask
                     if not math.isnan(iou):
                         expected[id] = iou
         present = {*np.unique(mask).tolist(), *(prompt.id for prompt in native_prompts)}
@@ -127,8 +129,14 @@ def resolve_prompts(
             if i in groups and np.any(plane.astype(np.float32) > 0.5)
         ]
         corrected = frozenset(id for id in visible_ids if _only_corrects(groups[id]))
+        whole = {
+            id: each
+            for id, each in object_masks.items()
+            if np.count_nonzero(mask == id) < np.count_nonzero(each)
+        }
+        planes = torch.from_numpy(mask)
         return FramePrompts(
-            torch.from_numpy(mask), masked, tuple(native_prompts), labels, removed, expected, corrected
+            planes, masked, tuple(native_prompts), labels, removed, expected, corrected, whole
         )
 
 

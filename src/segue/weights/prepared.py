@@ -84,13 +84,14 @@ class Loaded:
     """How :func:`load` was asked for a network; an attribute of it.
 
     Attributes:
-        name: its name.
+        name, weights: what was loaded.
         stays: whether sessions run it on the device where it is.
         fast: whether they take a lower precision where that is faster.
         digest: of its weights when it was loaded.
     """
 
     name: str
+    weights: WeightPath | None
     stays: bool
     fast: bool
     digest: str
@@ -166,6 +167,9 @@ _BY_MODULE: WeakKeyDictionary[nn.Module, tuple[dict[str, Any], int]] = WeakKeyDi
 _PREPARED: WeakKeyDictionary[nn.Module, Prepared[Any]] = WeakKeyDictionary()
 """What sessions run of networks that were loaded for a device, kept as long as these."""
 
+_AS_LOADED: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+"""The numbers of the attributes that networks had when they were loaded."""
+
 _NUMBERS = itertools.count()
 _RECENT: deque[Prepared[Any]] = deque(maxlen=RECENT)
 
@@ -229,9 +233,15 @@ def prepare(
             return _shared(by_file, read)
         module = cast(nn.Module, network)
         digest = network_digest(module)
-        loaded = getattr(module, "loaded", None)
-        name_of = loaded.name if isinstance(loaded, Loaded) and loaded.digest == digest else None
-        key = (_state_number(module), digest, *how)
+        number, loaded = _state_number(module), getattr(module, "loaded", None)
+        name_of = None
+        if isinstance(loaded, Loaded) and loaded.digest == digest:
+            name_of = loaded.name
+            if _AS_LOADED.get(module) == number and not is_compiled:  # as sessions by its name run it
+                shared: Prepared[Network] = prepare(loaded.name, loaded.weights, device=place, fast=fast)
+                if shared.digest == digest:
+                    return shared
+        key = (number, digest, *how)
         return _shared(key, lambda: _prepared(module, *making, name_of, digest))
 
 
@@ -366,8 +376,8 @@ def load(
     if cache is not None and key in cache:
         return cache[key]
     network = read_network(name, weights).to(prepared.device if device is not None else "cpu")
-    network.loaded = Loaded(name, device is not None, bool(fast), prepared.digest)
-    _PREPARED[network] = prepared
+    network.loaded = Loaded(name, weights, device is not None, bool(fast), prepared.digest)
+    _PREPARED[network], _AS_LOADED[network] = prepared, _state_number(network)
     if cache is not None:
         cache[key] = network
     return network

@@ -12,6 +12,7 @@ from torch import Tensor
 from segue.registry import PromptKind
 from segue.state import SessionState
 from segue.types import Box, BoxPrompt, Image, MemoryPolicy, Point, PointPrompt
+from segue.utils.arrays import BoolArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class FramePrompts:
         removed: ids that are followed no longer from this frame on.
         expected: predicted IoU of the masks that a prompter made and judged, by id, in [0, 1].
         corrected: objects whose mask is where they were taken to be, with regions that points changed.
+        whole: masks (H, W) of the objects of which later ones hide a part.
     """
 
     mask: Tensor
@@ -105,6 +107,7 @@ class FramePrompts:
     removed: tuple[int, ...] = ()
     expected: Mapping[int, float] = field(default_factory=dict)
     corrected: frozenset[int] = frozenset()
+    whole: Mapping[int, BoolArray] = field(default_factory=dict)
 
     @property
     def ids(self) -> tuple[int, ...]:
