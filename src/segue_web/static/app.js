@@ -199,18 +199,11 @@ function fillModes() {
 }
 
 function toolButton(/** @type {import("./tools.js").ToolInfo} */ tool) {
-  const key = written(tool.key);
-  const about = {
-    role: "radio",
-    title: `${tool.name} (${key})\n${tool.hint}`,
-    "aria-label": tool.name,
-    "aria-keyshortcuts": tool.key,
-    "data-tool": tool.id,
-  };
+  const about = { role: "radio", "aria-label": tool.name, "data-tool": tool.id };
   return make("button", { ...about, onclick: () => tools.use(tool.id) }, [
     icon(tool.icon),
     span(tool.label),
-    make("kbd", { textContent: key.replace("Shift ", "⇧"), "aria-hidden": "true" }),
+    make("kbd", { "aria-hidden": "true" }),
   ]);
 }
 

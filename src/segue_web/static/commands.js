@@ -460,7 +460,7 @@ export const commands = {
     run: () => void judge(...state.wanted, false),
   },
   theme: { name: "Dark or light", icon: "theme", run: () => remember("theme", otherTheme(state.settings.theme)) },
-  help: { name: "Help and keys", icon: "help", keys: "?", run: () => helpDialog(Object.values(commands)) },
+  help: { name: "Help and keys", icon: "help", keys: "?", run: () => helpDialog(commands) },
   sidePanel: {
     name: "Fold the panels at the side; again: show them",
     icon: "panel",

@@ -2,7 +2,8 @@
 
 import { dialog, element, make, notice, span, tick } from "./dom.js";
 import { merge, spread, start } from "./edits.js";
-import { ask } from "./link.js";
+import { ask, remember } from "./link.js";
+import { isReserved, keySetting, keysOf, pressedKeys } from "./own_keys.js";
 import { state } from "./state.js";
 import { TOOLS } from "./tools.js";
 
@@ -233,20 +234,31 @@ function importPreview(
   ]);
 }
 
-export function helpDialog(/** @type {Command[]} */ commands) {
+export function helpDialog(/** @type {Record<string, Command>} */ commands) {
   const edits = state.mode === "annotate";
-  const line = (/** @type {string[]} */ [keys, name]) =>
-    make("div", {}, [make("dt", {}, [make("kbd", { textContent: keys })]), make("dd", { textContent: name })]);
-  const usable = commands.filter((item) => item.keys && (item.mode ? item.mode === state.mode : edits || !item.can));
-  const rows = [
-    ...(edits ? TOOLS.map((tool) => [written(tool.key), tool.name]) : []),
-    ...usable.map((item) => [written(item.keys ?? ""), item.name]),
+  const usable = Object.entries(commands).filter(
+    ([, item]) => item.keys && (item.mode ? item.mode === state.mode : edits || !item.can),
+  );
+  /** what has a key that can be chosen: its name in the settings, what it does, and its usual key
+   * @type {[string, string, string][]}
+   */
+  const choices = [
+    ...(edits ? TOOLS.map((tool) => /** @type {[string, string, string]} */ ([tool.id, tool.name, tool.key])) : []),
+    ...usable.map(([name, item]) => /** @type {[string, string, string]} */ ([name, item.name, item.keys ?? ""])),
+  ];
+  const fixed = [
     ["1 – 9", "Choose an object"],
     ["Shift 1 – 9, 0", "Opacity of the masks: 10 to 90, 100 %"],
     ["W A S D", "Move the cross (Shift: faster)"],
     ["Enter", "Use the tool at the cross"],
     ["Wheel", "Zoom; drag with the middle button to move"],
     ["Ctrl Wheel", "Zoom of the timeline; a double click shows all of it"],
+  ];
+  const line = (/** @type {Node} */ key, /** @type {string} */ name) =>
+    make("div", {}, [make("dt", {}, [key]), make("dd", { textContent: name })]);
+  const rows = [
+    ...choices.map((choice) => line(keyButton(choice, choices), choice[1])),
+    ...fixed.map(([keys, name]) => line(make("kbd", { textContent: keys }), name)),
   ];
   const steps = [
     "Go to a frame that shows the object well, and click on it. Click on what is missing, right click on what is too much.",
@@ -259,10 +271,45 @@ export function helpDialog(/** @type {Command[]} */ commands) {
     { className: "steps" },
     steps.map((text, i) => make("li", { textContent: `${i + 1}. ${text}` })),
   );
-  dialog("Help", [...(edits ? [list] : []), make("div", { className: "keys" }, [make("dl", {}, rows.map(line))])]);
+  dialog("Help", [
+    ...(edits ? [list] : []),
+    make("p", {
+      className: "quiet",
+      textContent: "Click on a key to choose another one; Delete brings the usual one back.",
+    }),
+    make("div", { className: "keys" }, [make("dl", {}, rows)]),
+  ]);
 }
 
 /** Keys as a person reads them. */
+/** Shows a key; a click, and then another key, gives that one, unless it is taken. */
+function keyButton(
+  /** @type {[string, string, string]} */ [name, what, usual],
+  /** @type {[string, string, string][]} */ choices,
+) {
+  const show = () => written(keysOf(name, usual));
+  const button = make("button", { className: "key-choice", textContent: show(), "aria-label": `Key: ${what}` });
+  button.onclick = () => {
+    button.textContent = "press a key";
+  };
+  button.onblur = () => {
+    button.textContent = show();
+  };
+  button.onkeydown = (event) => {
+    const pressed = pressedKeys(event);
+    if (button.textContent !== "press a key" || ["Shift", "Tab", "Escape"].includes(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const given = event.key === "Delete" ? usual : pressed;
+    const taken = choices.find(([other, , key]) => other !== name && keysOf(other, key) === given);
+    if (event.ctrlKey || event.metaKey || event.altKey || isReserved(given) || taken)
+      notice(`${written(given)} is taken${taken ? `: ${taken[1]}` : ""}.`, "bad");
+    else remember(keySetting(name), given);
+    button.textContent = show();
+  };
+  return button;
+}
+
 export function written(/** @type {string} */ keys) {
   /** @type {Record<string, string>} */
   const names = { space: "Space", ArrowLeft: "←", ArrowRight: "→", shift: "Shift", ctrl: "Ctrl" };

@@ -206,6 +206,15 @@ export function clock(/** @type {number} */ seconds) {
   return hours ? `${hours}:${rest}` : rest;
 }
 
+/** Have the button of the theme, on pages that have one, change the colours. */
+export function letThemeChange() {
+  const { dataset } = document.documentElement;
+  element("theme").append(icon("theme"));
+  element("theme").onclick = () => {
+    dataset.theme = otherTheme(dataset.theme);
+  };
+}
+
 /** Take the other of the dark and the light colours. */
 export function otherTheme(/** @type {string | undefined} */ theme) {
   const light = theme === "light" || (theme === "auto" && matchMedia("(prefers-color-scheme: light)").matches);

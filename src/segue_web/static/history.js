@@ -3,6 +3,7 @@
 import { dayOf, startsOf, tickOf, timeOf } from "./calendar.js";
 import { dialog, element, make, notice, within, span } from "./dom.js";
 import { eventText, subjectOf } from "./happenings.js";
+import { get, send } from "./http.js";
 
 /**
  * @typedef {"kept" | "reviewed"} Mark
@@ -14,7 +15,6 @@ import { eventText, subjectOf } from "./happenings.js";
  *   choices: {zones?: string[], labels?: string[]}}} Answer what the filters may be is in the first answer
  */
 
-const CONFLICT = 409; // somebody else has changed what was to be changed
 const PAGE = 60; // events that are asked for at once
 const KINDS = ["enter", "leave", "zone-enter", "zone-leave", "loiter", "cross", "offline", "online", "end"];
 const DELETED = "deleted";
@@ -28,27 +28,6 @@ const keyOf = (/** @type {Event} */ event) =>
   [event.camera, event.part, event.snapshot || `${event.moment} ${event.event} ${event.object}`].join("/");
 const address = (/** @type {Event} */ event, /** @type {string} */ file) =>
   `files/${event.camera}/${event.part ? `${event.part}/` : ""}${file}`;
-
-/** An answer of the server; what it refuses is an error with its reason. */
-export async function get(/** @type {string} */ path) {
-  const response = await fetch(path);
-  if (!response.ok) throw new Error(await response.text());
-  return response.json();
-}
-
-const send = (/** @type {string} */ path, /** @type {unknown} */ values) =>
-  fetch(path, {
-    method: "POST",
-    body: JSON.stringify(values),
-    headers: { "Content-Type": "application/json" },
-  });
-
-/** Send what is to be saved; gives why it was refused, or nothing. @returns {Promise<string>} */
-export async function post(/** @type {string} */ path, /** @type {unknown} */ values) {
-  const response = await send(path, values);
-  if (response.status === CONFLICT) return (await response.json()).error;
-  return response.ok ? "" : response.text();
-}
 
 /**
  * Set one mark of an event; gives all marks that it has then, also those of others.

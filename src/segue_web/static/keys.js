@@ -4,6 +4,7 @@ import { commands } from "./commands.js";
 import { isDisplayOpen } from "./display.js";
 import { element } from "./dom.js";
 import { remember } from "./link.js";
+import { keysOf, pressedKeys } from "./own_keys.js";
 import { state } from "./state.js";
 import { TOOLS, tools } from "./tools.js";
 import { view } from "./view.js";
@@ -28,15 +29,6 @@ document.addEventListener(
   true,
 );
 
-/** A key with Shift as tools and commands name it, such as "b" and "shift+B". */
-function pressedKeys(/** @type {KeyboardEvent} */ event) {
-  // Caps Lock turns letters round: only the Shift key counts.
-  const letter = /^[a-z]$/i.test(event.key);
-  let key = event.key === " " ? "space" : event.key;
-  if (letter) key = event.shiftKey ? key.toUpperCase() : key.toLowerCase();
-  return event.shiftKey && (letter || event.key.length > 1) ? `shift+${key}` : key;
-}
-
 function onKey(/** @type {KeyboardEvent} */ event) {
   const target = /** @type {HTMLElement} */ (event.target);
   if (event.key === "Escape" && (isDisplayOpen() || tools.giveUp())) return;
@@ -60,7 +52,7 @@ function onKey(/** @type {KeyboardEvent} */ event) {
     target.matches("button, a, label, [type=checkbox], [type=color]") && (event.key === " " || event.key === "Enter");
   if (pressing || (target.matches("[type=range]") && event.key.startsWith("Arrow"))) return;
   const pressed = pressedKeys(event);
-  const tool = state.mode === "annotate" && TOOLS.find((item) => item.key === pressed);
+  const tool = state.mode === "annotate" && TOOLS.find((item) => keysOf(item.id, item.key) === pressed);
   const steps = STEPS[event.key.toLowerCase()];
   if (state.mode === "annotate" && steps) {
     const by = (event.shiftKey ? 24 : 4) * Math.max(1, Math.round(1 / view.scale));
@@ -78,7 +70,7 @@ function onKey(/** @type {KeyboardEvent} */ event) {
     if (item) state.choose(item.id);
   } else if (tool) tools.use(tool.id);
   else {
-    const command = Object.values(commands).find((item) => item.keys === pressed);
+    const [, command] = Object.entries(commands).find(([name, item]) => keysOf(name, item.keys) === pressed) ?? [];
     if (!command) return;
     if (!command.can || command.can()) command.run();
   }

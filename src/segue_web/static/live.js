@@ -1,6 +1,6 @@
 // The page of a run: the newest frame with its masks, zones and lines, how fast it goes, and the last events.
 
-import { clock, element, make, otherTheme, swatch } from "./dom.js";
+import { clock, element, letThemeChange, make, swatch } from "./dom.js";
 import { eventText, label, subjectOf } from "./happenings.js";
 import { icon } from "./icons.js";
 import { drawing, paintedMask, rimOf } from "./paint.js";
@@ -239,11 +239,7 @@ for (const [id, name, text] of /** @type {[Switch, string, string][]} */ ([
 }
 element("draw").append(icon("polygon"), "Draw");
 element("draw").onclick = toggleDrawing;
-element("theme").append(icon("theme"));
-const { dataset } = document.documentElement;
-element("theme").onclick = () => {
-  dataset.theme = otherTheme(dataset.theme);
-};
+letThemeChange();
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.activeElement?.tagName === "INPUT") return;
   if (event.key === " " && document.activeElement?.tagName !== "BUTTON") toggle("pause");

@@ -4,8 +4,9 @@ import { showAbout } from "./about.js";
 import { commands } from "./commands.js";
 import { showRemarks } from "./comments.js";
 import { written } from "./dialogs.js";
-import { all, buttons, clock, commandButton as button, element } from "./dom.js";
+import { all, buttons, clock, commandButton as button, element, within } from "./dom.js";
 import { icon } from "./icons.js";
+import { keysOf } from "./own_keys.js";
 import { showPanels } from "./panels.js";
 import { state } from "./state.js";
 import { TOOLS } from "./tools.js";
@@ -38,20 +39,23 @@ matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => sta
 
 function showCommands() {
   for (const item of buttons("[data-command]")) {
-    const { can } = commands[item.dataset.command ?? ""];
+    const name = item.dataset.command ?? "";
+    const { can } = commands[name];
     item.disabled = Boolean(can && !can());
+    if (!["undo", "redo", "stop"].includes(name)) showTitle(item, name);
   }
   for (const name of /** @type {("undo" | "redo")[]} */ (["undo", "redo"])) {
     const label = state.history[name];
     const who = state.history.users?.[name] ?? "";
     const by = who && who !== state.user ? `, by ${who}` : "";
-    const title = `${commands[name].name}${label ? `: ${label}${by}` : ""} (${written(commands[name].keys ?? "")})`;
+    const title = `${commands[name].name}${label ? `: ${label}${by}` : ""} (${written(keysOf(name, commands[name].keys))})`;
     if (button(name).title !== title) button(name).title = title;
   }
   button("stop").hidden = !state.running && !state.exporting;
   for (const item of buttons("[data-tool]")) {
     item.setAttribute("aria-checked", String(item.dataset.tool === state.tool));
     item.disabled = !state.editable && item.dataset.tool !== "hand";
+    showToolKey(item);
   }
   for (const item of all("[data-mode][role=radio]")) {
     item.setAttribute("aria-checked", String(item.dataset.mode === state.compare));
@@ -79,6 +83,24 @@ function candidateHint() {
   const { place, scores } = candidate;
   const others = scores.map((score, i) => (i === place ? `[${score.toFixed(2)}]` : score.toFixed(2))).join(", ");
   return `Mask ${place + 1} of ${scores.length} of this click, each with its estimated IoU: ${others}. Shift M: the next one. Z: back.`;
+}
+
+function showToolKey(/** @type {HTMLButtonElement} */ item) {
+  const tool = TOOLS.find(({ id }) => id === item.dataset.tool);
+  const shown = within(item, "kbd");
+  if (!tool || !shown) return;
+  const keys = keysOf(tool.id, tool.key);
+  if (item.getAttribute("aria-keyshortcuts") === keys) return;
+  item.setAttribute("aria-keyshortcuts", keys);
+  item.title = `${tool.name} (${written(keys)})\n${tool.hint}`;
+  shown.textContent = written(keys).replace("Shift ", "⇧");
+}
+
+/** Say what a button does, and its key. */
+function showTitle(/** @type {HTMLButtonElement} */ item, /** @type {string} */ name) {
+  const keys = keysOf(name, commands[name].keys);
+  const title = commands[name].name + (keys ? ` (${written(keys)})` : "");
+  if (item.title !== title) item.title = title;
 }
 
 function showProgress() {

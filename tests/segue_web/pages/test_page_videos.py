@@ -31,7 +31,7 @@ def test_the_page_goes_from_video_to_video(
     page.check_accessibility()
     page.key("Escape")
     page.key("b")
-    page.drag((200, 100), (240, 140))
+    page.drag((20, 20), (40, 30))
     page.here("Object 1: corrected by you")
     page.key("Shift+R")
     page.here("Reviewed.")

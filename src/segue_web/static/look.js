@@ -1,0 +1,52 @@
+// Asks how the cameras are, and for their newest images, as long as somebody sees the page.
+
+import { cameras } from "./cameras.js";
+import { element } from "./dom.js";
+import { hearOfEvents, showLast } from "./history.js";
+
+const EVERY = 1000; // milliseconds between two looks
+let [asked, answered] = [0, 0]; // looks, and the newest one with an answer
+
+async function loadImage(/** @type {string} */ name) {
+  const response = await fetch(`image/${name}.jpg`);
+  if (!response.ok) return;
+  cameras.setImage(name, await createImageBitmap(await response.blob()));
+}
+
+/** Ask how the cameras are, and for their newest images where these are shown. */
+export async function look() {
+  const number = ++asked;
+  const response = await fetch("states");
+  const answer = await response.json();
+  if (number < answered) return; // a later one was faster
+  answered = number;
+  const before = cameras.states;
+  const states = (cameras.states = answer);
+  const { view, chosen } = cameras;
+  element("offline").hidden = true;
+  let shown = view === "camera" ? [chosen] : [];
+  if (view === "wall") shown = Object.keys(states);
+  await Promise.all(
+    shown
+      .filter((name) => states[name] && states[name].frames && states[name].frames !== before[name]?.frames)
+      .map(loadImage),
+  );
+  const news = Object.keys(states).filter((name) => before[name] && states[name].events !== before[name].events);
+  if (view === "events" && news.length) hearOfEvents();
+  if (view === "camera" && news.includes(chosen)) void showLast(chosen, element("camera-last"));
+  cameras.changed();
+}
+
+/** Ask now, and say where nobody answers. */
+export const tryLook = () =>
+  look().catch(() => {
+    element("offline").hidden = false;
+  });
+
+/** Go on asking; a page that nobody sees asks for nothing. */
+export function goOn() {
+  setTimeout(async () => {
+    if (!document.hidden) await tryLook();
+    goOn();
+  }, EVERY);
+}
