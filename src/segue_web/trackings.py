@@ -83,14 +83,14 @@ class Trackings:
             return self._queue.add(replace(planned, objects=objects))
 
         queued = await self._run(add)
-        if not self.runner.busy:  # the one that ran has ended before this one was in the queue
-            await self._begin_waiting()
+        await self._begin_waiting()  # where the one that ran has ended before this one was in the queue
         await self._tell()
         return {"queued": queued}
 
     async def _begin_waiting(self) -> None:
-        """Begin the next tracking that waits, unless a person has stopped the one before."""
-        if await self._run(lambda: bool(self._queue.waiting) and not self._queue.paused):
+        """Begin the next tracking that waits if none runs, unless a person has stopped the one before."""
+        waits = await self._run(lambda: bool(self._queue.waiting) and not self._queue.paused)
+        if waits and not self.runner.busy:
             with suppress(SegueError):  # another one has begun, or this one cannot
                 await self._begin(self._next)
 
