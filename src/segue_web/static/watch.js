@@ -116,12 +116,33 @@ function draw() {
   drawn.draw(drawing(canvas), placed.width, placed.height, devicePixelRatio);
 }
 
-async function loadImage(/** @type {string} */ name) {
-  const response = await fetch(`image/${name}.jpg`);
-  if (!response.ok) return;
+/** Load the newest image of a camera, or the one after a frame; gives its number. */
+async function loadImage(/** @type {string} */ name, after = "") {
+  const response = await fetch(`image/${name}.jpg${after && `?after=${after}`}`);
+  if (!response.ok) return "";
   const image = await createImageBitmap(await response.blob());
   images.get(name)?.close(); // nothing is drawn between these two
   images.set(name, image);
+  return response.headers.get("Frame") ?? "";
+}
+
+/** the camera whose frames are shown as they come @type {{name: string} | null} */
+let following = null;
+
+/** Show each frame of the chosen camera, at its own rate. */
+async function follow() {
+  if (view !== "camera" || following?.name === chosen) return;
+  const mine = { name: chosen };
+  following = mine;
+  const goesOn = () => following === mine && view === "camera" && chosen === mine.name && !document.hidden;
+  let number = "";
+  while (goesOn()) {
+    const next = await loadImage(mine.name, number).catch(() => "");
+    if (!next || next === number) await new Promise((resolve) => setTimeout(resolve, EVERY));
+    number = next || number;
+    if (goesOn()) draw();
+  }
+  if (following === mine) following = null;
 }
 
 // The wall
@@ -401,6 +422,7 @@ function navigate() {
   if (view === "camera") {
     element("camera-last").replaceChildren();
     void showLast(chosen, element("camera-last"));
+    void follow();
   }
   process = { processor: 0, wall: 0, memory: null };
   show();
@@ -426,12 +448,12 @@ async function look() {
   const before = states;
   states = answer;
   element("offline").hidden = true;
-  let shown = view === "camera" ? [chosen] : [];
-  if (view === "wall") shown = Object.keys(states);
+  void follow();
+  const shown = view === "wall" ? Object.keys(states) : [];
   await Promise.all(
     shown
       .filter((name) => states[name] && states[name].frames && states[name].frames !== before[name]?.frames)
-      .map(loadImage),
+      .map((name) => loadImage(name)),
   );
   const news = Object.keys(states).filter((name) => before[name] && states[name].events !== before[name].events);
   if (view === "events" && news.length) hearOfEvents();
