@@ -36,6 +36,12 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt \
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
+DEV_PARTS := --editable '.[mqtt,synth,web]' --group dev
+UV := $(shell command -v uv 2>/dev/null)
+SHOWN_INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python --index-strategy unsafe-best-match,$\
+	$(BIN)/python -m pip install --progress-bar on) --constraint constraints.txt \
+	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
+
 .DELETE_ON_ERROR:
 .PHONY: help demo dev test test-browser test-scenes test-slow test-week test-all coverage fuzz mutate lint types javascript \
 	format-javascript docs notebooks bench verify-release dist clean
@@ -132,7 +138,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing segue and the tools of development into $(VENV) (a minute or two the first time)"
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' # knows dependency groups
-	$(PIP_INSTALL) --editable '.[mqtt,synth,web]' --group dev
+	$(SHOWN_INSTALL) $(DEV_PARTS) $(if $(UV),|| $(PIP_INSTALL) $(DEV_PARTS))
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-all: $(VENV)/.installed-dev

@@ -91,7 +91,7 @@ def _context() -> Table:
     return Table(
         "mustan",
         "context",
-        "Open questions of the paper, in rooms never seen: frames, depth, a moving camera",
+        "Open questions of the paper, in rooms never seen: frames, depth, normals, a moving camera",
         "isd",
         {"F": "F", "F still camera": "still/F", "F moving camera": "moving/F"},
         (
@@ -101,6 +101,7 @@ def _context() -> Table:
             replace(
                 _mustan("three frames and depth", "mustan2", rendered, "--depth"), options=("--depth", "own")
             ),
+            _mustan("three frames, normals learnt, too", "mustan2", rendered, "--normals"),
             replace(
                 _mustan("three frames, camera followed", "mustan2", rendered),
                 options=("--follow-camera", "always"),

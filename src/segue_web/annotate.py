@@ -120,6 +120,7 @@ class AnnotateBackend(Backend):
             "judge": self._judge,
             "schema": self._schema,
             "remove": self._remove,
+            "layer": self._layer,
             "undo": self._undo,
             "comment": self._comment,
             "resolve": self._resolve,
@@ -459,6 +460,14 @@ class AnnotateBackend(Backend):
         self.project.check_objects([object], seen)
         with self.project.change("removal of an object"):
             self.project.remove_object(object)
+
+    def _layer(
+        self, object: messages.Number, seen: messages.Revision, below: messages.Number | None = None
+    ) -> None:
+        """Put an object right below another one, or on top of all; its place is as it was at a revision."""
+        self.project.check_layer(object, seen)
+        with self.project.change("order of objects"):
+            self.project.move_object(object, below)
 
     async def _review(self) -> dict[str, Any]:
         """Frames on which objects jump in area or position, or fall apart."""

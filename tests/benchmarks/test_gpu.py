@@ -20,7 +20,7 @@ def rows(text: str) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("trackers", "others"),
     [
-        (["stcn-lite"], ["mustan-lite"]),
+        pytest.param(["stcn-lite"], ["mustan-lite"], marks=pytest.mark.slow),
         pytest.param(
             ["stcn", "stm", "xmem", "cutie", "sam2-tiny"], ["msstsvis-lite"], marks=pytest.mark.slow
         ),

@@ -17,6 +17,7 @@ from segue.jobs.frame_loop import FIRST_PASS, STATE, FrameRun, first_pass, forge
 from segue.jobs.opened import Run
 from segue.jobs.values import VideoSource
 from segue.masks import read_index_mask
+from segue.sessions.session import SavedPasses
 from segue.sinks import open_sinks
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -213,8 +214,10 @@ def test_a_session_file_that_is_damaged_or_of_other_masks_is_reported(tmp_path: 
             taken(tmp_path / "out", Late(), resume=True)
 
 
-class Learning:
+class Learning(SavedPasses):
     """The first of two passes: counts frames."""
+
+    title = "counting"
 
     def __init__(self, count: int = 5) -> None:
         self.count, self.number, self.learnt = count, 0, []
@@ -224,6 +227,9 @@ class Learning:
             self.number += 1
             self.learnt.append(self.number)
             yield self.number
+
+    def second(self) -> Iterator[Frame]:
+        raise AssertionError("the first pass alone is tested")
 
     def state(self, *, copy: bool = True) -> SessionState:
         return SessionState({}, {"number": self.number})

@@ -458,3 +458,27 @@ def test_how_much_an_object_changes_its_look_is_measured_of_its_masks() -> None:
         }
     )
     assert deformation_of(masks[2:]) == {}
+
+
+def test_every_row_of_every_table_prints_a_command_or_says_why_it_has_none(
+    command: Command, davis: Path
+) -> None:
+    """Without data, and with one data set and a network that needs no weights."""
+    for given in ((), ("--data", f"davis={davis}", "--model", "stcn-lite")):
+        lines = command("reproduce", "--commands", *given).out.splitlines()
+        titles = {f"# {table.paper} {table.name}. {table.title}" for table in TABLES}
+        assert titles <= set(lines)
+        rows = [line for line in lines if line not in titles]
+        assert len(rows) == sum(len(table.rows) for table in TABLES)
+        for line in rows:
+            if line.startswith("# "):
+                reason = line.rpartition(": ")[2]
+                assert len(reason) > len("needs ")
+            else:
+                words = shlex.split(line)
+                assert words[:2] in (["segue", "run"], ["segue", "reproduce"])
+                assert words[-2] == "-o"
+    printed = [line for line in rows if not line.startswith("# ")]
+    tables = [table for table in TABLES if table.dataset == "davis"]
+    sources = sum(1 for table in tables for row in table.runnable if "LOST" in row.name)
+    assert len(printed) >= sum(len(table.runnable) for table in tables) - sources - 4

@@ -60,6 +60,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
         (
             "five frames",
             "three frames and depth",
+            "three frames, normals learnt, too",
             "three frames, camera followed",
         ),
     ),

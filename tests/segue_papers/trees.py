@@ -99,7 +99,10 @@ def isd(root: Path) -> Path:
         folder = save_scene(root / split, "", name, frames=9)
         for t in range(1, 10):
             depth = np.full((48, 64), 1000 + 100 * t, np.uint16)
-            (folder / "depth").mkdir(exist_ok=True)
+            for part in ("depth", "normal"):
+                (folder / part).mkdir(exist_ok=True)
+            facing = np.full((48, 64, 3), (128, 128, 1), np.uint8)
+            Image.fromarray(facing).save(folder / "normal" / f"n{t:06d}.png")
             Image.fromarray(depth).save(folder / "depth" / f"d{t:06d}.png")
         meta = {"name": name, "template": "office", "camera": camera, "light": "day", "tags": []}
         (folder / "meta.json").write_text(json.dumps(meta | {"fps": 25, "frames": 9}))

@@ -76,7 +76,14 @@ def test_options_of_mustan_reach_the_network(root: Path, tmp_path: Path, seen: d
     changed = ("--causal", "--context", "early", "--no-rlim", "--width", "0.5")
     run("mustan1", *data, *changed, "--exclude", "office", "--validate")
     options = {"frames": 3, "causal": True, "frm": "attention", "context": "early"}
-    small = {"background": False, "depth_channels": 0, "rlim": False, "width": 0.5, "scales": 5}
+    small = {
+        "background": False,
+        "depth_channels": 0,
+        "rlim": False,
+        "width": 0.5,
+        "scales": 5,
+        "normals": False,
+    }
     assert seen["recipe"].options == {**options, **small}
     assert [video.name for video, _ in seen["validate"].keywords["videos"]] == ["office", "office"]
 
@@ -133,6 +140,7 @@ def test_one_fgsegnet_learns_from_several_scenes(root: Path, tmp_path: Path, see
     ("option", "message"),
     [
         ("--depth", "no video brings depth maps"),
+        ("--normals", "no video brings normals"),
         ("--validate", "--exclude or --fold"),
         *(
             (f"--size={size}", f"size is '{size}', but must be height and width")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,6 +17,8 @@ from segue.layers.resnet import ResNet18
 from segue.models.fgsegnet import FgSegNetV2
 from segue.models.mustan import MUSTAN1, MUSTAN2
 from segue.weights import write_checkpoint
+from segue_train.data.foreground.videos import Crop
+from segue_train.losses.masks import normal_loss
 from segue_train.recipe import Recipe
 from segue_train.recipes import mustan
 from segue_train.recipes.fgsegnet import FgSegNetRecipe, load_trunk, split_frames
@@ -148,3 +151,43 @@ def test_vgg_weights_of_torchvision_fill_the_backbone(tmp_path: Path) -> None:
     load_trunk(network, tmp_path / "vgg.safetensors")
     for name, value in source.backbone.state_dict().items():
         assert torch.equal(network.backbone.state_dict()[name], value), name
+
+
+def test_normals_are_mirrored_with_the_image_and_are_unknown_where_a_video_has_none() -> None:
+    stored = np.zeros((40, 48, 3), np.uint8)
+    stored[:, :24] = (200, 100, 30)  # nothing is known of the right half
+    crop = Crop((slice(0, 40), slice(0, 48)), True, (40, 48))
+    mirrored = crop.of_normals(stored)
+    assert not mirrored[:, :24].any()
+    assert (mirrored[:, 24:] == (55, 100, 30)).all()
+    predicted = torch.zeros(1, 3, 40, 48)
+    predicted[:, :] = torch.tensor([200, 100, 30]).view(1, 3, 1, 1) / 127.5 - 1
+    target = torch.from_numpy(stored).movedim(-1, 0)[None]
+    assert float(normal_loss(5 * predicted, target)) == pytest.approx(0, abs=1e-5)
+    assert float(normal_loss(-predicted, target)) == pytest.approx(2, abs=1e-5)
+    assert float(normal_loss(predicted, torch.zeros_like(target))) == 0
+
+
+def test_mustan_learns_normals_by_a_second_head_that_it_does_not_use_later(
+    video: ForegroundSequence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slope = np.broadcast_to(np.array((128, 40, 30), np.uint8), (*video.size, 3))
+    monkeypatch.setattr("segue_train.data.foreground.videos.read_normals", lambda video, i: slope)
+    torch.manual_seed(0)
+    recipe = MustanRecipe("mustan2", [[video]], {"width": 0.05, "normals": True}, size=(32, 32), batch=2)
+    objective, batch = recipe.network().train(), recipe.batches(1, 0)[0]
+    assert batch["normals"].shape == (2, 3, 32, 32)
+    optimizer, losses = torch.optim.Adam(objective.parameters(), 1e-2), []
+    for step in range(12):
+        loss, parts = objective(batch, 0.0, step)
+        losses.append(float(parts["normals"].detach()))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < 0.5 * losses[0]
+    network = objective.network.eval()
+    with torch.inference_mode():
+        assert network(torch.rand(1, 3, 3, 32, 40)).shape == (1, 1, 32, 40)
+    plain = MustanRecipe("mustan2", [[video]], {"width": 0.05}, size=(32, 32)).network()
+    learnt = sum(parameter.numel() for parameter in objective.parameters())
+    assert learnt - sum(parameter.numel() for parameter in plain.parameters()) == 3 * 8 * 9 + 3

@@ -69,7 +69,7 @@ def test_a_step_of_stcn_lite_trains_all_but_the_first_layers(material: Material)
     } <= moved
 
 
-@pytest.mark.parametrize("stage", [0, 3])
+@pytest.mark.parametrize("stage", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_a_step_of_stcn_trains_all_but_the_statistics_of_norms(material: Material, stage: int) -> None:
     footage = material.stills if stage == 0 else material.videos
     recipe = STCNRecipe(stage, footage, batch=1, side=32)

@@ -112,7 +112,8 @@ def test_msstsvis_lite(material: Material, tmp_path: Path) -> None:
     require_same_end(LiteRecipe([(1.0, named)], shape=ClipShape(1, 2, 64, 2)), tmp_path)
 
 
-@pytest.mark.parametrize("kind", [SeqFormer, pytest.param(MSSTSVIS, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [SeqFormer, MSSTSVIS])
 def test_seqformer_and_msstsvis_have_dropout(kind: type[SeqFormer], tmp_path: Path) -> None:
     size = replace(TINY, classes=3, dropout=0.5)
 

@@ -995,6 +995,26 @@ def test_a_moved_corner_changes_a_mask_there_alone_and_for_good(backend: Annotat
     assert shown(backend, 3, number)[43, 8], "what was gained is painted"
 
 
+def test_the_order_of_objects_decides_what_is_on_top_in_exports_that_cannot_overlap(
+    backend: AnnotateBackend, ask: Ask
+) -> None:
+    one, two = click(ask, 4, 20, 30), click(ask, 4, 21, 30)
+    annotations = snapshot(backend.project, backend.video)
+    assert annotations.mask(4)[30, 21] == two
+    ask("layer", object=one, seen=SEEN)
+    annotations = snapshot(backend.project, backend.video)
+    assert annotations.mask(4)[30, 21] == one
+    assert [*annotations.names] == [one, two], "numbers of classes and objects stay"
+    assert [row["id"] for row in ask("hello")["objects"]] == [two, one]
+
+    ask("layer", object=one, below=two, seen=SEEN)
+    seen = ask("hello")["revision"]
+    ask("layer", object=two, below=one, seen=seen, user="Ann")
+    with pytest.raises(ConflictError, match="the place of Object 2 was changed by Ann meanwhile"):
+        ask("layer", object=two, seen=seen, user="Ben")
+    ask("layer", object=one, seen=seen, user="Ben")  # of another object
+
+
 def test_two_people_work_at_one_project_and_edits_of_the_same_frame_are_refused(
     backend: AnnotateBackend, ask: Ask
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -79,6 +81,32 @@ def test_make_test_installs_all_that_tests_use(project: dict[str, Any]) -> None:
         "notebooks",
     }  # hf: too large
     assert set(groups) == {*toml("pyproject.toml")["dependency-groups"]} - {"mutate"}
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("has_uv", [False, True])
+def test_make_dev_shows_what_it_installs_and_takes_uv_where_it_is_there(tmp_path: Path, has_uv: bool) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("make", "sh", "uv") if has_uv else ("make", "sh"):
+        found = shutil.which(name)
+        if found is None:
+            (tools / name).write_text("#!/bin/sh\n")
+            (tools / name).chmod(0o755)
+        else:
+            (tools / name).symlink_to(found)
+    ended = subprocess.run(
+        ["make", "-n", "dev", f"VENV={tmp_path / 'venv'}"],
+        env={"PATH": str(tools)}, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    (line,) = (line for line in ended.stdout.replace("\\\n", " ").splitlines() if "--group dev" in line)
+    program = f"{tools / 'uv'} pip install" if has_uv else f"{tmp_path / 'venv'}/bin/python -m pip install"
+    assert line.startswith(program), line
+    assert "--quiet" not in line.partition("||")[0]
+    assert "--constraint constraints.txt" in line
+    parts = "--editable '.[mqtt,synth,web]' --group dev"
+    assert line.count(parts) == 1 + has_uv, "an old uv gives way to pip"
+    assert line.rstrip().endswith(parts)
 
 
 def test_a_test_that_lacks_a_package_names_what_installs_it(project: dict[str, Any]) -> None:

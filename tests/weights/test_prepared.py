@@ -88,7 +88,7 @@ def test_sessions_run_a_network_where_and_how_it_was_loaded(monkeypatch: pytest.
     assert (of_session[0], of_session[2]) == (fast, True)
 
 
-@pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.parametrize("device", [None, pytest.param("cpu", marks=pytest.mark.slow)])
 def test_a_compiled_network_gives_the_masks_of_a_plain_one(
     device: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ class WindowNetwork(nn.Module, ABC):
         rlim: bool,
         width: float,
         scales: int,
+        normals: bool,
         max_scales: int,
         **own: bool | str,
     ) -> None:
@@ -94,6 +95,7 @@ class WindowNetwork(nn.Module, ABC):
             "rlim": rlim,
             "width": width,
             "scales": scales,
+            "normals": normals,
             **own,
         }
         self.plain_maps = len(WIDTHS) - scales  # the finest maps, which context does not change
@@ -103,7 +105,7 @@ class WindowNetwork(nn.Module, ABC):
         )
         self.widths = tuple(make_divisible(channels, width) for channels in WIDTHS)
         self.rlim = nn.ModuleList(PositionGate() if rlim else nn.Identity() for _ in self.widths)
-        self.decoder = Decoder(self.widths)
+        self.decoder = Decoder(self.widths, normals=normals)
 
     @abstractmethod
     def encode(self, frames: Tensor, role: str, depth: Tensor | None = None) -> Features:
@@ -131,6 +133,8 @@ class WindowNetwork(nn.Module, ABC):
         self, window: Tensor, background: Tensor | None = None, depth: Tensor | None = None
     ) -> Tensor:
         """Logits (N, 1, H, W) of windows (N, T, 3, H, W) at ``self.offsets``, H and W at least 32.
+
+        While it learns normals, three planes of them follow.
 
         ``background``: (N, 3, H, W); ``depth``: (N, 1, H, W), 1st to 99th percentile of the sequence; all in
         [0, 1]. A window of another length, or an image that is missing or not wanted, is a ValueError.
@@ -167,6 +171,7 @@ class MUSTAN1(WindowNetwork):
         rlim: refine the localisation.
         width: factor on all channels; the paper's network is 1.
         scales: strides at which context changes the features, from the coarsest; 5 are all.
+        normals: learn the normals of the surfaces as a second target; in use they are not computed.
 
     Raises:
         ValueError: the options contradict each other.
@@ -184,10 +189,11 @@ class MUSTAN1(WindowNetwork):
         rlim: bool = True,
         width: float = 1.0,
         scales: int = len(WIDTHS),
+        normals: bool = False,
     ) -> None:
         if context not in ("late", "early"):
             raise ValueError(f"context is {context!r}; it must be late or early")
-        built = (frames, causal, frm, background, depth_channels, rlim, width, scales, len(WIDTHS))
+        built = (frames, causal, frm, background, depth_channels, rlim, width, scales, normals, len(WIDTHS))
         super().__init__(*built, context=context)
         self.early = context == "early"
         if self.early:
@@ -239,6 +245,7 @@ class MUSTAN2(WindowNetwork):
         share_encoders: one encoder for all frames, so that a stream encodes each frame once.
         width: factor on all channels; the paper's network is 1.
         scales: strides at which past and future are fused in, from the coarsest; 4 are all but the finest.
+        normals: learn the normals of the surfaces as a second target; in use they are not computed.
 
     Raises:
         ValueError: the options contradict each other.
@@ -256,12 +263,24 @@ class MUSTAN2(WindowNetwork):
         share_encoders: bool = False,
         width: float = 1.0,
         scales: int = len(WIDTHS) - 1,
+        normals: bool = False,
     ) -> None:
         if share_encoders and depth_channels:
             raise ValueError("share_encoders encodes a frame for all roles, depth is for one: choose one")
         if frames < 3 and frm != "none":
             raise ValueError(f"frames is {frames}; MUSTAN2 takes a past and a future, 3 or more")
-        built = (frames, causal, frm, background, depth_channels, rlim, width, scales, len(WIDTHS) - 1)
+        built = (
+            frames,
+            causal,
+            frm,
+            background,
+            depth_channels,
+            rlim,
+            width,
+            scales,
+            normals,
+            len(WIDTHS) - 1,
+        )
         super().__init__(*built, share_encoders=share_encoders)
         self._arrange_context()
         self.background = self._sides[0] if background else None
@@ -326,7 +345,7 @@ def mean_maps(members: Sequence[Features]) -> Features:
 class Decoder(nn.Module):
     """Maps of all strides to logits of the frame's size; ``channels`` are those of the maps."""
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], *, normals: bool = False) -> None:
         super().__init__()
         c2, c4, c8, c16, c32 = channels
         last, finest = max(8, c2 // 2), max(8, c2 // 4)
@@ -336,13 +355,17 @@ class Decoder(nn.Module):
         self.up4 = UpBlock(c4 + c2, last, convolutions=1)
         self.up5 = UpBlock(last, finest, convolutions=1)
         self.head = nn.Conv2d(finest, 1, 3, padding=1)
+        self.normals = nn.Conv2d(finest, 3, 3, padding=1) if normals else None
 
     def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Maps, fine to coarse → (B, 1, *size)."""
+        """Maps, fine to coarse → (B, 1, *size); while it learns normals (B, 4, *size)."""
         f2, f4, f8, f16, x = maps
         for up, skip in ((self.up1, f16), (self.up2, f8), (self.up3, f4), (self.up4, f2)):
             x = up(x, (skip.shape[-2], skip.shape[-1]), skip)
-        return self.head(self.up5(x, size))
+        x = self.up5(x, size)
+        if self.normals is not None and self.training:
+            return torch.cat([self.head(x), self.normals(x)], 1)
+        return self.head(x)
 
 
 class UpBlock(nn.Module):

@@ -220,6 +220,9 @@ class MustanOptions(OptionModel):
     width: float = option(1.0)
     """Factor on all channels; the paper's network is 1."""
 
+    normals: bool = option(False)
+    """Learn the normals of the surfaces as a second target; rendered videos bring some."""
+
 
 class Mustan1Options(MustanOptions):
     """What MUSTAN1 is built with."""
@@ -252,6 +255,8 @@ def _mustan(
     rendered = (IsdClip.of(video) for kind in kinds for video in kind)
     if network["depth_channels"] and not any(clip.has_depth for clip in rendered):
         raise TrainingError("--depth: no video brings depth maps; `segue synth isd` renders videos that do")
+    if network["normals"] and not any(IsdClip.of(video).has_normals for kind in kinds for video in kind):
+        raise TrainingError("--normals: no video brings normals; `segue synth isd` renders videos that do")
     options = network | {"depth_channels": int(network["depth_channels"])}
     mustan = mustan_recipe.MustanRecipe(name, kinds, options, **recipe)
     return mustan, {"validate": data.validation(videos)}

@@ -212,6 +212,7 @@ def foreground_loss(
     class_in_scale: ClassInScale = "as_run",
     start: nn.Module | None = None,
     keep: float = 0.0,
+    normals: bool = False,
 ) -> Loss:
     """Cross-entropy and Tversky loss of foreground, and of shadow where a network finds it.
 
@@ -219,8 +220,12 @@ def foreground_loss(
     ``pooled`` computes the Tversky index over the batch, ``background`` says whether the network takes the
     empty scene, and ``class_in_scale`` when rare foreground weighs more, as in HOFAM. ``keep`` is the weight
     of the divergence from the foreground of ``start``, the network before the training, where that is right.
+    With ``normals`` the last three planes of the network are those of the frame's surfaces.
     """
     logits, labels = _logits(network, batch, background), batch["labels"]
+    predicted_normals = None
+    if normals:
+        logits, predicted_normals = logits[:, :-3], logits[:, -3:]
     overlap = partial(tversky_loss, alpha=tversky[0], beta=tversky[1], pooled=pooled)
     weight, target = (
         labelled_weight(labels) * torch.where(labels == SHADOW, shadow, 1.0),
@@ -234,6 +239,9 @@ def foreground_loss(
         "tversky": overlap(logits[:, 0], target, weight),
     }
     loss = parts["entropy"] + parts["tversky"]
+    if predicted_normals is not None:
+        parts["normals"] = normal_loss(predicted_normals, batch["normals"])
+        loss = loss + parts["normals"]
     if start is not None:
         with torch.no_grad():
             initial_logits = _logits(start, batch, background)[:, 0].float()
@@ -247,6 +255,16 @@ def foreground_loss(
         parts["shadow"] = parts["shadow"] + overlap(logits[:, 1], target, weight)
         loss = loss + SHADOW_WEIGHT * parts["shadow"]
     return loss, parts
+
+
+def normal_loss(predicted: Tensor, stored: Tensor) -> Tensor:
+    """One less the cosine of the angle to the true normals, mean over the pixels where these are known.
+
+    ``predicted``: (N, 3, H, W), any length; ``stored``: as an image, uint8, 0 where they are not known.
+    """
+    known = stored.any(1)
+    cosine = F.cosine_similarity(predicted.float(), stored.float() / 127.5 - 1, dim=1)
+    return ((1 - cosine) * known).sum() / known.sum().clamp(min=1)
 
 
 def bernoulli_divergence(target: Tensor, logits: Tensor, weight: Tensor) -> Tensor:

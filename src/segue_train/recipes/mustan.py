@@ -98,14 +98,23 @@ class MustanRecipe(CommonRecipe):
         elif self.trunk is not None:
             load_trunks(network, self.trunk)
         background = network.background is not None
-        return Objective(network, partial(foreground_loss, tversky=TVERSKY, background=background))
+        normals = bool(network.options["normals"])
+        loss = partial(foreground_loss, tversky=TVERSKY, background=background, normals=normals)
+        return Objective(network, loss)
 
     def batches(self, count: int, seed: int) -> WindowBatches:
         with torch.device("meta"):
             network = self.build()
         background, depth = network.background is not None, network.capabilities.depth
         samplers = [
-            WindowSampler(videos, network.offsets, self.size, background=background, depth=depth)
+            WindowSampler(
+                videos,
+                network.offsets,
+                self.size,
+                background=background,
+                depth=depth,
+                normals=bool(network.options["normals"]),
+            )
             for videos in self.sources
         ]
         return WindowBatches(count, seed, samplers, self.batch)

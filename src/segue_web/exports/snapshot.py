@@ -71,7 +71,9 @@ def snapshot(
     soft: bool = False,
 ) -> Snapshot:
     """The chosen objects of a project as they are now."""
-    rows = [row for row in project.objects() if objects is None or row["id"] in objects]
+    # Classes and objects have the same numbers in whatever order the objects lie on one another.
+    by_id = sorted(project.objects(), key=lambda row: int(row["id"]))
+    rows = [row for row in by_id if objects is None or row["id"] in objects]
     about = {row["id"]: ({"group": row["group"]} if row["group"] else {}) | row["attributes"] for row in rows}
     names = {row["id"]: row["category"] or row["name"] for row in rows}
     timeline = project.timeline()

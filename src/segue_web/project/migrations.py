@@ -67,6 +67,16 @@ def _add_time(database: sqlite3.Connection) -> None:
     _add_columns(database, "history", time="REAL")  # seconds since 1970
 
 
+def _add_layers(database: sqlite3.Connection) -> None:
+    """Add the order in which objects lie on one another, which was that of their ids."""
+    _add_columns(database, "objects", layer="REAL NOT NULL DEFAULT 0")
+    database.execute("UPDATE objects SET layer=id")
+    database.execute(
+        """UPDATE steps SET before=json_set(before, '$.layer', json_extract(key, '$[0]'))
+            WHERE tbl='objects' AND before IS NOT NULL"""
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _begin,
     _add_schema_and_review,
@@ -74,6 +84,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _add_replaced_masks,
     _add_notes,
     _add_time,
+    _add_layers,
 )
 """What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
 

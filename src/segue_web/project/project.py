@@ -131,7 +131,9 @@ class Project(Store):
         }
 
     def objects(self) -> list[Row]:
-        """All objects: id, name, colour, category, group, attributes, visible, locked; empty means none.
+        """All objects, the last one on top: id, name, colour, category, group, attributes, visible, locked.
+
+        Empty means none.
 
         ``frame_attributes`` are by name the frames from which on a value holds.
         """
@@ -143,7 +145,7 @@ class Project(Store):
                 "attributes": json.loads(row["attributes"] or "{}"),
                 "frame_attributes": _points_of(row),
             }
-            for row in self._db.execute("SELECT * FROM objects ORDER BY id")
+            for row in self._db.execute("SELECT * FROM objects ORDER BY layer, id")
         ]
 
     def unlocked(self, requested: Iterable[int] | None = None) -> list[int]:
@@ -190,7 +192,8 @@ class Project(Store):
 
     def masks(self, frame: int) -> dict[int, str]:
         """Compressed run lengths of the visible objects of a frame, by object, in their order."""
-        sql = "SELECT object, mask FROM marks WHERE frame=? AND area>0 ORDER BY object"
+        sql = """SELECT object, mask FROM marks LEFT JOIN objects ON objects.id=object
+            WHERE frame=? AND area>0 ORDER BY layer, object"""
         return self._checked({row["object"]: row["mask"] for row in self._db.execute(sql, (frame,))}, frame)
 
     def replaced_masks(self, frame: int) -> dict[int, str]:
@@ -282,10 +285,30 @@ class Project(Store):
             raise SegueError(f"a project holds ids up to {MAX_ID}; begin another with --project")
         self._set_meta("last", number)
         row = {"id": number, "name": name or f"Object {number}", "colour": colour_of(number)}
-        row |= {"visible": 1, "locked": 0}
+        row |= {"visible": 1, "locked": 0, "layer": self._top_layer() + 1}
         empty = {"category": "", "team": "", "attributes": "", "frame_attributes": ""}
         self._set("objects", (number,), row | empty)
         return number
+
+    def _top_layer(self) -> float:
+        row = self._one("SELECT coalesce(max(layer), 0) FROM objects")
+        assert row is not None
+        return float(row[0])
+
+    def move_object(self, number: int, below: int | None) -> None:
+        """Put an object right below another one, or on top of all, inside :meth:`change`."""
+        row = self._object(number)
+        others = [each["id"] for each in self.objects() if each["id"] != number]
+        place = len(others) if below is None else others.index(self._object(below)["id"])
+        layers = [self._object(other)["layer"] for other in others]
+        low = layers[place - 1] if place else min(layers, default=0.0) - 2
+        high = layers[place] if place < len(others) else max(layers, default=0.0) + 2
+        layer = (low + high) / 2
+        if not low < layer < high:  # they lie as close as numbers do
+            for place_of_other, other in enumerate(others):
+                self._set("objects", (other,), self._object(other) | {"layer": 2 * place_of_other})
+            layer = 2 * place - 1
+        self._set("objects", (number,), {**row, "layer": layer})
 
     @property
     def has_had_objects(self) -> bool:
@@ -585,6 +608,11 @@ class Project(Store):
             self.last_change("object", number, *target).check(
                 revision, f"{name} of {row['name']} was changed", value
             )
+
+    def check_layer(self, number: int, revision: int) -> None:
+        """See that nobody has moved an object among the others since a revision."""
+        name = self._object(number)["name"]
+        self.last_change("object", number, "layer").check(revision, f"the place of {name} was changed")
 
     def check_schema(self, revision: int) -> None:
         """See that the label schema is as it was at a revision."""

@@ -4,7 +4,7 @@ import { click, outlineCandidates, rest } from "./edits.js";
 import { masks } from "./masks.js";
 import { point } from "./paint.js";
 import { isOn, rounded } from "./places.js";
-import { state } from "./state.js";
+import { IMAGE, state } from "./state.js";
 import { view } from "./view.js";
 
 /** milliseconds that the pointer rests before the mask of a click there is computed */
@@ -62,14 +62,14 @@ class Clicks {
     view.draft = this.shown = (context, pixel) => {
       for (const [left, top, on] of this.pending) point(context, left, top, on, colour, pixel);
     };
-    state.changed();
+    state.changed(IMAGE);
     void click([given], null).finally(() => this.answered(given));
   }
 
   answered(/** @type {Click} */ given) {
     this.pending = this.pending.filter((item) => item !== given);
     if (!this.pending.length && view.draft === this.shown) view.draft = null;
-    state.changed();
+    state.changed(IMAGE);
   }
 }
 

@@ -10,6 +10,7 @@ import {
   copyMask,
   forget,
   judge,
+  moveLayer,
   nextCandidate,
   pasteMask,
   review,
@@ -159,6 +160,20 @@ export const commands = {
     keys: "u",
     can: () => Boolean(state.chosenObject?.group),
     run: () => state.chooseGroup(state.chosenObject?.group ?? ""),
+  },
+  toFront: {
+    name: "The chosen object on top of all others",
+    icon: "up",
+    keys: "}",
+    can: () => hasChosen() && state.objects.at(-1)?.id !== state.object,
+    run: () => moveLayer(Number(state.object), null),
+  },
+  toBack: {
+    name: "The chosen object below all others",
+    icon: "down",
+    keys: "{",
+    can: () => hasChosen() && state.objects[0]?.id !== state.object,
+    run: () => moveLayer(Number(state.object), state.objects[0].id),
   },
   hide: {
     name: "Hide or show what is chosen",

@@ -61,7 +61,7 @@ export async function peopleDialog(begun = "") {
   const list = make("ul", { className: "comments" });
   const show = () => {
     if (!list.isConnected) {
-      state.listeners.delete(show);
+      state.ignore(show);
       return;
     }
     const shown = JSON.stringify([state.comments, state.objects.map((one) => one.name)]);
@@ -84,7 +84,7 @@ export async function peopleDialog(begun = "") {
   ]);
   box.classList.add("people");
   noteTyped(Boolean(begun));
-  state.listeners.add(show);
+  state.listen(show);
   show();
   (state.user ? text : name).focus();
 }

@@ -80,7 +80,7 @@ element("display").append(
   reset,
 );
 
-state.listeners.add(() => {
+state.listen(() => {
   const { settings } = state;
   element("palette").value = settings.palette;
   for (const name of /** @type {const} */ (["hatched", "neighbours"])) element(name).checked = Boolean(settings[name]);

@@ -4,7 +4,7 @@ import { make, notice, question } from "./dom.js";
 import { complain, loadFrames, request, tell } from "./link.js";
 import { isOwn } from "./people.js";
 import { go, hold } from "./playback.js";
-import { state } from "./state.js";
+import { IMAGE, state } from "./state.js";
 
 /**
  * @typedef {import("./state.js").FrameData} FrameData
@@ -62,9 +62,9 @@ export function until(/** @type {Element} */ box, /** @type {() => boolean} */ i
   const look = () => {
     if (box.isConnected && !isDone()) return;
     box.remove();
-    state.listeners.delete(look);
+    state.ignore(look);
   };
-  state.listeners.add(look);
+  state.listen(look, IMAGE);
 }
 
 /** Say what was done, with a button that takes it back until something else is changed. */
@@ -310,6 +310,10 @@ export function toggleChosen(/** @type {"visible" | "locked"} */ what) {
   const chosen = state.objects.filter((item) => state.chosenIds.includes(item.id));
   if (chosen.length) changeObjects(state.chosenIds, { [what]: !chosen.some((item) => item[what]) });
 }
+
+/** Put an object right below another one, or on top of all. */
+export const moveLayer = (/** @type {number} */ object, /** @type {number | null} */ below) =>
+  void change(() => request("layer", { object, below, seen: state.revision }));
 
 /** Remove an object; it can be taken back until something else is changed. */
 export async function remove(/** @type {number} */ object) {

@@ -2,7 +2,7 @@
 
 import { messageOf, notice } from "./dom.js";
 import { loadFrames } from "./link.js";
-import { state } from "./state.js";
+import { IMAGE, state } from "./state.js";
 
 const KEPT_FRAMES = 64;
 /** images that are asked for at once: one is decoded while another one is sent */
@@ -86,7 +86,7 @@ class Frames {
       const bitmap = await imageOf(index, false, request.signal);
       this.bitmaps.set(index, bitmap);
       this.forget();
-      state.changed();
+      state.changed(IMAGE);
     } catch (error) {
       if (!request.signal.aborted) {
         this.failed.add(index);
@@ -107,7 +107,7 @@ class Frames {
         asked = state.frame;
         const bitmap = await imageOf(asked, true);
         if (!this.bitmaps.has(state.frame)) this.shown = bitmap;
-        state.changed();
+        state.changed(IMAGE);
       }
     } catch {
       // The frame itself says what is wrong.

@@ -132,6 +132,6 @@ addEventListener("resize", () => {
   layOut();
   placeNotices();
 });
-state.listeners.add(() => {
+state.listen(() => {
   if (state.mode !== "loading") layOut();
 });

@@ -16,7 +16,7 @@ import {
   swatch,
   tick,
 } from "./dom.js";
-import { changeObjects, nextCandidate, pasteOf, remove } from "./edits.js";
+import { changeObjects, moveLayer, nextCandidate, pasteOf, remove } from "./edits.js";
 import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
 import { request } from "./link.js";
@@ -139,7 +139,8 @@ function objectRow(/** @type {TrackedObject} */ item, /** @type {number} */ numb
     },
     [span(item.name, "cut"), ...(item.category ? [span(item.category, "quiet cut")] : [])],
   );
-  return make("li", { className: `${item.id === state.object ? "chosen" : ""} ${item.visible ? "" : "off"}` }, [
+  const about = { className: `${item.id === state.object ? "chosen" : ""} ${item.visible ? "" : "off"}` };
+  const row = make("li", { ...about, draggable: edits }, [
     colour,
     span(String(number), "number"),
     pick,
@@ -148,6 +149,46 @@ function objectRow(/** @type {TrackedObject} */ item, /** @type {number} */ numb
       ? [iconButton("trash", `Remove ${item.name}`, () => remove(item.id), { "data-focus": `trash${item.id}` })]
       : []),
   ]);
+  if (edits) letDrag(row, item);
+  return row;
+}
+
+/** the object that is dragged in the list @type {number | null} */
+let dragged = null;
+
+/** Let a row be dragged to another place: below it lies what stands before it. */
+function letDrag(/** @type {HTMLElement} */ row, /** @type {TrackedObject} */ item) {
+  const isAfter = (/** @type {DragEvent} */ event) => {
+    const { top, height } = row.getBoundingClientRect();
+    return event.clientY > top + height / 2;
+  };
+  const mark = (/** @type {string} */ place) => {
+    row.dataset.drop = place;
+  };
+  row.ondragstart = (event) => {
+    dragged = item.id;
+    event.dataTransfer?.setData("text/plain", item.name); // some browsers drag nothing else
+  };
+  row.ondragover = (event) => {
+    if (dragged === null || dragged === item.id) return;
+    event.preventDefault();
+    event.stopPropagation();
+    mark(isAfter(event) ? "after" : "before");
+  };
+  row.ondragleave = () => mark("");
+  row.ondragend = () => {
+    dragged = null;
+  };
+  row.ondrop = (event) => {
+    mark("");
+    if (dragged === null || dragged === item.id) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const others = state.objects.filter(({ id }) => id !== dragged);
+    const place = others.findIndex(({ id }) => id === item.id) + Number(isAfter(event));
+    moveLayer(dragged, others[place]?.id ?? null);
+    dragged = null;
+  };
 }
 
 /** The line above the objects of a group. */

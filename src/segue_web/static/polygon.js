@@ -6,7 +6,7 @@ import { request } from "./link.js";
 import { along, disk, outline } from "./paint.js";
 import { distance, rounded } from "./places.js";
 import { go } from "./playback.js";
-import { state } from "./state.js";
+import { IMAGE, state } from "./state.js";
 import { view } from "./view.js";
 
 /** @typedef {import("./places.js").Point} Point */
@@ -23,7 +23,7 @@ class Polygon {
   grabbed = null;
 
   constructor() {
-    state.listeners.add(() => this.followOutline());
+    state.listen(() => this.followOutline());
   }
 
   /** Have the corners of the chosen object's mask shown while the polygon is the tool. */
@@ -73,7 +73,7 @@ class Polygon {
       context.closePath();
       outline(context, pixel, state.colour);
     };
-    state.changed();
+    state.changed(IMAGE);
   }
 
   /** Let go of the corner that is held. */
@@ -106,7 +106,7 @@ class Polygon {
       context.stroke();
       for (const { x, y } of this.path) disk(context, x, y, 4 * pixel, "#fff");
     };
-    state.changed();
+    state.changed(IMAGE);
   }
 
   close() {

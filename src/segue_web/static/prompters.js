@@ -21,12 +21,12 @@ export function prompterDialog() {
   const box = dialog("Network that answers clicks and boxes", [body]);
   const show = () => {
     if (!body.isConnected || !box.open) {
-      state.listeners.delete(show);
+      state.ignore(show);
       return;
     }
     fill(body, [state.prompters, Boolean(state.loading), failure], parts);
   };
-  state.listeners.add(show);
+  state.listen(show);
   show();
 }
 

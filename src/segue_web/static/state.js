@@ -2,6 +2,7 @@
 
 import { safeColour } from "./colours.js";
 import { unsureFrames } from "./review.js";
+import { Store } from "./store.js";
 
 /**
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, pixel_aspect: number,
@@ -43,10 +44,13 @@ export const CHANGE_VIEWS = [
   ["after", "After"],
 ];
 
+/** the part of a change that only what is drawn on the image hears of, such as a pointer that moves */
+export const IMAGE = "image";
+
 /** a mask that overlaps the one before by less has changed much */
 export const MUCH = 0.8;
 
-class State {
+class State extends Store {
   mode = "loading";
   /** @type {Video} */
   video = { name: "", width: 1, height: 1, frames: 1, fps: 25, pixel_aspect: 1, times: null };
@@ -181,25 +185,11 @@ class State {
     timelineHeight: 0,
     timelineFolded: false,
   };
-  /** @type {Set<() => void>} */
-  listeners = new Set();
-  due = false;
-
   /** seconds from the first frame of the video to a frame, as its file says */
   time(/** @type {number} */ frame) {
     const { frames, fps, times } = this.video;
     if (!times) return frame / fps;
     return frame < frames ? times[frame] : times[frames - 1] + 1 / fps;
-  }
-
-  /** Tell everybody, once before the next image. */
-  changed() {
-    if (this.due) return;
-    this.due = true;
-    requestAnimationFrame(() => {
-      this.due = false;
-      for (const listener of this.listeners) listener();
-    });
   }
 
   setTimeline(

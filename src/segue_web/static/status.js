@@ -22,7 +22,7 @@ const RUNS = {
 const WHOLE =
   "A click asks for the whole object anew and replaces its mask. Shift C: mend what is under a click, and nothing else.";
 
-state.listeners.add(() => {
+state.listen(() => {
   if (state.mode === "loading") return;
   showCommands();
   showProgress();

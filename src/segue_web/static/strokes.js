@@ -3,7 +3,7 @@
 import { click, scribble, stroke } from "./edits.js";
 import { along, outline } from "./paint.js";
 import { boxOf, rounded } from "./places.js";
-import { state } from "./state.js";
+import { IMAGE, state } from "./state.js";
 import { view } from "./view.js";
 
 /** half the width of the brush */
@@ -37,7 +37,7 @@ class Strokes {
     const shown = brushes() ? at : null;
     view.draft = shown ? (context, pixel) => this.ring(context, shown, pixel) : null;
     view.brush = shown ? { ...shown, radius: radius() } : null;
-    if (brushes()) state.changed();
+    if (brushes()) state.changed(IMAGE);
   }
 
   preview() {
@@ -59,7 +59,7 @@ class Strokes {
         if (brushes()) this.ring(context, path[path.length - 1], pixel);
       }
     };
-    state.changed();
+    state.changed(IMAGE);
   }
 
   ring(/** @type {CanvasRenderingContext2D} */ context, /** @type {Point} */ at, /** @type {number} */ pixel) {
@@ -88,7 +88,7 @@ class Strokes {
     } else if (state.tool === "scribble") scribble(path.map(rounded));
     else stroke(path.map(rounded), 2 * radius(), state.tool === "brush");
     this.path = [];
-    state.changed();
+    state.changed(IMAGE);
   }
 
   /** Enter is pressed where the cross is: a box and a scribble take two places, a brush one. */

@@ -42,7 +42,7 @@ class Timeline {
     });
     this.box.addEventListener("scroll", () => this.scrolled());
     new ResizeObserver(() => this.draw()).observe(this.box);
-    state.listeners.add(() => this.draw());
+    state.listen(() => this.draw());
   }
 
   down(/** @type {PointerEvent} */ event) {

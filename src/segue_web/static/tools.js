@@ -7,7 +7,7 @@ import { masks } from "./masks.js";
 import { distance } from "./places.js";
 import { hold } from "./playback.js";
 import { polygon } from "./polygon.js";
-import { state } from "./state.js";
+import { IMAGE, state } from "./state.js";
 import { strokes } from "./strokes.js";
 import { view } from "./view.js";
 
@@ -155,7 +155,7 @@ class Tools {
     if (before) this.pointers.set(event.pointerId, now);
     const at = view.videoPoint(event);
     view.pointer = at;
-    if (state.settings.labels) state.changed();
+    if (state.settings.labels) state.changed(IMAGE);
     if (this.held && distance(this.held, now) > 4 * devicePixelRatio) this.held = null;
     this.name(before ? null : at);
     if (before && this.doing === "pan") this.panOrPinch(event.pointerId, before, now);
@@ -195,7 +195,7 @@ class Tools {
     const item = at && state.mode !== "compare" ? masks.objectAt(at) : undefined;
     if (!item && !view.named) return;
     view.named = at && item ? { ...at, id: item.id, name: item.name } : null;
-    state.changed();
+    state.changed(IMAGE);
   }
 
   nearSplit(/** @type {Point} */ at) {
@@ -204,7 +204,7 @@ class Tools {
 
   moveSplit(/** @type {Point} */ at) {
     state.split = Math.min(Math.max(at.x / state.video.width, 0), 1);
-    state.changed();
+    state.changed(IMAGE);
   }
 
   hover(/** @type {Point | null} */ at, anyway = false) {
@@ -222,7 +222,7 @@ class Tools {
     const busy = [strokes.cancel(), polygon.cancel()].includes(true);
     this.doing = null;
     view.draft = view.brush = null;
-    state.changed();
+    state.changed(IMAGE);
     return busy;
   }
 
@@ -254,7 +254,7 @@ class Tools {
       strokes.preview();
     }
     if (polygon.path.length) polygon.draw(state.cursor);
-    state.changed();
+    state.changed(IMAGE);
   }
 
   /** Use the tool where the cross is. */

@@ -6,7 +6,7 @@ import { graded } from "./grade.js";
 import { masks } from "./masks.js";
 import { drawing, write } from "./paint.js";
 import { drawCorners, drawCross, drawName, drawPrompts } from "./prompts.js";
-import { state } from "./state.js";
+import { IMAGE, state } from "./state.js";
 
 /** what is left of masks under a brush */
 const FADED = 0.25;
@@ -41,7 +41,7 @@ class View {
     this.named = null;
     new ResizeObserver(() => this.resize(false)).observe(this.canvas);
     addEventListener("resize", () => this.resize(true));
-    state.listeners.add(() => this.draw());
+    state.listen(() => this.draw(), IMAGE);
   }
 
   /**
@@ -105,14 +105,14 @@ class View {
     this.offset.y = at.y - ((at.y - this.offset.y) * scale) / this.scale;
     this.scale = scale;
     this.fitted = false;
-    state.changed();
+    state.changed(IMAGE);
   }
 
   pan(/** @type {number} */ dx, /** @type {number} */ dy) {
     this.offset.x += dx;
     this.offset.y += dy;
     this.fitted = false;
-    state.changed();
+    state.changed(IMAGE);
   }
 
   place(/** @type {MouseEvent} */ event) {

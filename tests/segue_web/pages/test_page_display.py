@@ -110,6 +110,33 @@ def test_masks_of_the_frames_before_and_after_are_outlined(shown: Desk) -> None:
     assert {"#3a86ff", "#ff9f1c"} <= set(shown.page.evaluate(outlines))
 
 
+def test_a_pointer_that_moves_draws_the_image_alone(one: Desk) -> None:
+    one.page.keyboard.press("b")
+    one.page.mouse.move(*one.at(100, 100))
+    one.settle()
+    one.page.evaluate(
+        """() => {
+          window.cleared = {};
+          for (const id of ["canvas", "timeline"]) {
+            const context = document.getElementById(id).getContext("2d");
+            context.clearRect = function (...place) {
+              cleared[id] = (cleared[id] ?? 0) + 1;
+              CanvasRenderingContext2D.prototype.clearRect.apply(this, place);
+            };
+          }
+        }"""
+    )
+    for x in range(110, 160, 10):
+        one.page.mouse.move(*one.at(x, 100))
+        one.settle()
+    drawn = one.page.evaluate("cleared")
+    assert drawn["canvas"] >= 5
+    assert "timeline" not in drawn
+    one.page.keyboard.press("ArrowRight")
+    one.settle()
+    assert one.page.evaluate("cleared.timeline > 0")
+
+
 def test_no_two_commands_and_tools_have_one_key(one: Desk) -> None:
     keys: list[str] = one.page.evaluate(
         """async () => {

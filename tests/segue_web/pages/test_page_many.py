@@ -131,3 +131,22 @@ def test_a_range_does_not_move_the_image(forty: Desk) -> None:
     assert forty.page.locator("#canvas").bounding_box() == before
     for part in ("#range", "#frame-count", "#seek", '[data-command="rangeTo"]'):
         becomes(forty.page.locator(part), UNCOVERED)
+
+
+def test_objects_are_dragged_over_one_another(desk: Desk) -> None:
+    desk.objects = [1, 2, 3]
+    desk.open()
+    rows = desk.page.locator("#objects li")
+    for source, target, place, expected in ((0, 2, 24, None), (2, 0, 4, 1), (0, 1, 24, 3)):
+        rows.nth(source).drag_to(rows.nth(target), target_position={"x": 150, "y": place})
+        message = desk.asked("layer")[-1]
+        assert (message["object"], message["below"]) == (source + 1, expected)
+    assert len(desk.asked("layer")) == 3
+    playwright.expect(desk.page.locator("#drop")).to_be_hidden()
+    rows.nth(2).locator(".pick").click()
+    desk.page.keyboard.press("{")
+    message = desk.asked("layer")[-1]
+    assert (message["object"], message["below"]) == (3, 1), "the chosen one below all"
+    assert len(desk.asked("layer")) == 4
+    desk.page.keyboard.press("}")
+    assert len(desk.asked("layer")) == 4, "it is on top already"

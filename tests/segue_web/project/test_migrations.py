@@ -113,6 +113,9 @@ def test_a_project_of_an_older_segue_opens_with_all_that_it_holds(day: str, tmp_
     assert project.undo(redo=True) is not None
     with project.change("review"):
         assert project.set_reviewed(1, [2], True) == 1
+    with project.change("new object"):
+        assert project.add_object() == 2
+    assert [row["id"] for row in project.objects()] == [1, 2], "the new one is on top"
     project.close()
     with closing(sqlite3.connect(folder / "project.db")) as database:
         assert stored_version(database) == len(MIGRATIONS)

@@ -454,6 +454,42 @@ def test_a_review_is_undone_and_ends_with_a_new_mask(project: Project) -> None:
     project.close()
 
 
+def test_objects_lie_on_one_another_in_an_order_that_can_be_changed(project: Project) -> None:
+    one, two, three = new(project), new(project), new(project)
+    for number in (one, two, three):
+        give(project, 1, number, plane(2))
+
+    def order() -> list[int]:
+        return [row["id"] for row in project.objects()]
+
+    assert order() == [one, two, three]
+    assert set(np.unique(project.mask(1))) == {0, three}
+    with project.change("order of objects"):
+        project.move_object(one, None)
+    assert order() == [two, three, one]
+    assert set(np.unique(project.mask(1))) == {0, one}
+    with project.change("order of objects"):
+        project.move_object(three, two)
+    assert order() == [three, two, one]
+    project.undo()
+    assert order() == [two, three, one]
+    assert [row["objects"] for row in project.changes()][:1] == [["Object 3"]]
+    four = new(project)
+    assert order() == [two, three, one, four], "a new one is on top"
+    project = reopened(project)
+    assert order() == [two, three, one, four]
+    for _ in range(120):  # more often than there are numbers between two
+        with project.change("order of objects"):
+            project.move_object(project.objects()[2]["id"], project.objects()[1]["id"])
+    assert sorted(order()) == [one, two, three, four]
+    before = order()
+    with project.change("order of objects"):
+        project.move_object(before[2], before[1])
+    assert order() == [before[0], before[2], before[1], before[3]]
+    with pytest.raises(ConflictError, match="there is no object 77"), project.change("order of objects"):
+        project.move_object(one, 77)
+
+
 def test_the_newest_changes_name_objects_frames_and_time(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

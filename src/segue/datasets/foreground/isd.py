@@ -115,6 +115,11 @@ class IsdClip:
         """Ids of what is seen. Returns (H, W), uint16: 0 background, 1."""
         return self._values("instance", "i", i).astype(np.uint16)
 
+    @property
+    def has_normals(self) -> bool:
+        """Whether maps of normals lie beside its images."""
+        return (self.folder / "normal").is_dir()
+
     def read_normals(self, i: int) -> npt.NDArray[np.float32]:
         """Unit normals in camera space (x right, y down, z away). Returns (H, W, 3), float32."""
         stored = read_rgb(self.folder / "normal" / f"n{i + 1:06d}.png").astype(np.float32)

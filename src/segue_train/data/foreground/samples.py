@@ -36,13 +36,14 @@ _SETTINGS = MedianSettings()
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sample of training, uint8; labels, depth and flow are of the current frame."""
+    """One sample of training, uint8; labels and further maps are of the current frame."""
 
     window: Image  # RGB frames (T, H, W, 3) in the order of time
     background: Image  # the scene as a session would know it and recurrence, (H, W, 27), or its RGB image
     labels: Image  # (H, W), in the values of CDnet and :data:`UNLIT`
     depth: Image | None = None  # (H, W)
     flow: Image | None = None  # (H, W, gaps)
+    normals: Image | None = None  # (n + 1) / 2 * 255, (H, W, 3); 0 everywhere where they are not known
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -53,9 +54,12 @@ def collate(samples: Sequence[Sample]) -> Batch:
         "labels": stacked(item.labels for item in samples),
     }
     depths = [item.depth for item in samples if item.depth is not None]
+    normals = [item.normals for item in samples if item.normals is not None]
     flows = [item.flow for item in samples if item.flow is not None]
     if depths:
         batch["depth"] = stacked(depths)
+    if normals:
+        batch["normals"] = stacked(normals).movedim(-1, 1)
     if flows:
         batch["flow"] = stacked(flows).movedim(-1, 1)
     return batch

@@ -165,8 +165,10 @@ class WindowSampler:
         *,
         background: bool,
         depth: bool = False,
+        normals: bool = False,
     ) -> None:
         self.offsets, self.size, self.background, self.depth = offsets, size, background, depth
+        self.normals = normals
         self.spacing = int(np.gcd.reduce(np.abs(offsets))) or 1
         self.runs = runs_of(videos, scored=True)
 
@@ -189,8 +191,11 @@ class WindowSampler:
         depth = read_depth(run.video, now) if self.depth else labels
         images = [*(read[i] for i in places), background, labels, depth]
         scale = min(self.size) / min(labels.shape) * rng.uniform(*SCALE)
-        *window, background, labels, depth = cut(rng, images, self.size, scale)
+        crop = draw_crop(rng, images[0].shape[:2], self.size, scale)
+        *window, background, labels, depth = map(crop, images)
         sample = Sample(np.stack(window), background, labels, depth if self.depth else None)
+        if self.normals:
+            sample = replace(sample, normals=crop.of_normals(read_normals(run.video, now)))
         return augment(rng, sample)
 
 
@@ -213,6 +218,14 @@ def read_depth(video: ForegroundSequence, i: int) -> Image:
     return scale(clip.read_depth(i))
 
 
+def read_normals(video: ForegroundSequence, i: int) -> Image:
+    """Normals of a frame as an image, (n + 1) / 2 * 255; 0 everywhere where a video brings none."""
+    clip = IsdClip.of(video)
+    if not clip.has_normals:
+        return np.zeros_like(video.read_image(i))
+    return np.asarray(np.rint((clip.read_normals(i) + 1) * 127.5), np.uint8)
+
+
 @dataclass(frozen=True)
 class WindowBatches(Batches):
     """Batches of windows, see :func:`collate`; each sampler gives the same share of every one."""
@@ -228,13 +241,38 @@ class WindowBatches(Batches):
         return collate([sampler.sample(rng) for sampler in selected])
 
 
-def cut(rng: Rng, images: Sequence[Image], size: Size, scale: float) -> list[Image]:
-    """The same random part of all images, scaled, every second time mirrored."""
-    height, width = images[0].shape[:2]
+@dataclass(frozen=True)
+class Crop:
+    """A part of an image at a size, perhaps mirrored."""
+
+    part: tuple[slice, slice]
+    mirrored: bool
+    size: Size
+
+    def __call__(self, image: Image) -> Image:
+        step = -1 if self.mirrored else 1
+        return _resize(np.ascontiguousarray(image[self.part][:, ::step]), self.size)
+
+    def of_normals(self, image: Image) -> Image:
+        """The part of an image of normals, whose x points the other way in a mirror."""
+        cropped = self(image)
+        if self.mirrored:
+            known = cropped.any(axis=2)
+            cropped[known, 0] = 255 - cropped[known, 0]
+        return cropped
+
+
+def draw_crop(rng: Rng, shape: tuple[int, ...], size: Size, scale: float) -> Crop:
+    """A random part of images of a shape, scaled, every second time mirrored."""
+    height, width = shape
     part_size = min(height, round(size[0] / scale)), min(width, round(size[1] / scale))
     part = random_part(rng, (height, width), part_size)
-    step = -1 if rng.random() < 0.5 else 1
-    return [_resize(np.ascontiguousarray(image[part][:, ::step]), size) for image in images]
+    return Crop(part, bool(rng.random() < 0.5), size)
+
+
+def cut(rng: Rng, images: Sequence[Image], size: Size, scale: float) -> list[Image]:
+    """The same random part of all images, scaled, every second time mirrored."""
+    return [*map(draw_crop(rng, images[0].shape[:2], size, scale), images)]
 
 
 def augment(rng: Rng, sample: Sample) -> Sample:
