@@ -121,7 +121,7 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hurry(monkeypatch, answer_seconds=0.3)
-    monkeypatch.setattr(Camera, "image", lambda _: bytes(50_000_000))
+    monkeypatch.setattr(Camera, "numbered_image", lambda _: (1, bytes(50_000_000)))
     with client(port) as each:
         each.sendall(b"GET /image/yard.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         taken = len(each.recv(1))  # it is being sent
@@ -162,12 +162,12 @@ def test_a_client_that_resets_its_connection_leaves_no_traceback(
 ) -> None:
     asked, go_on = threading.Semaphore(0), threading.Event()
 
-    def image(_: Camera) -> bytes:
+    def image(_: Camera) -> tuple[int, bytes]:
         asked.release()
         go_on.wait(10)
-        return bytes(10_000_000)
+        return 1, bytes(10_000_000)
 
-    monkeypatch.setattr(Camera, "image", image)
+    monkeypatch.setattr(Camera, "numbered_image", image)
     for request in (*HALVES, b"GET /image/yard.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"):
         with client(port) as each:
             each.sendall(request)
