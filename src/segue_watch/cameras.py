@@ -98,9 +98,9 @@ class Camera(Observer):
         self._messages: Messages | None = None
         self._unwritten: dict[str, str] = {}  # what the disk does not take, and why
         self._times: deque[float] = deque(maxlen=RATE_FRAMES)
-        self._last: tuple[Frame, Segmentation] | None = None
+        self._last: tuple[int, Frame, Segmentation] | None = None  # with the number of frames so far
         self._encoding = threading.Lock()
-        self._encoded: tuple[object, bytes] | None = None  # the frame and result of an image, and its JPEG
+        self._encoded: tuple[int, bytes] = 0, b""  # the number of a frame, and its JPEG
         self._last_time, self._delay = -float("inf"), 0.0
         self._current = job  # what runs now
         self._opened: Run | None = None
@@ -273,14 +273,23 @@ class Camera(Observer):
 
     def image(self) -> bytes:
         """The newest frame with its objects, as JPEG; empty before the first one."""
+        return self.numbered_image()[1]
+
+    @property
+    def num_frames(self) -> int:
+        """Frames that were looked at."""
+        return self._frames
+
+    def numbered_image(self) -> tuple[int, bytes]:
+        """The number of the newest frame, and its JPEG with its objects; empty before the first one."""
         with self._encoding:  # once for all who look
             last = self._last
-            if last is not None and (self._encoded is None or self._encoded[0] is not last):
-                overlaid = overlay(last[0].image, last[1].mask)
+            if last is not None and last[0] != self._encoded[0]:
+                overlaid = overlay(last[1].image, last[2].mask)
                 quality = (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
                 coded = cv2.imencode(".jpg", cv2.cvtColor(overlaid, cv2.COLOR_RGB2BGR), quality)
-                self._encoded = last, np.asarray(coded[1]).tobytes()
-            return b"" if self._encoded is None else self._encoded[1]
+                self._encoded = last[0], np.asarray(coded[1]).tobytes()
+            return self._encoded
 
     def watch(self, stop: CancelToken) -> None:
         """Watch until it is to stop, or the camera has an end, or a limit in the job is reached."""
@@ -357,7 +366,7 @@ class Camera(Observer):
 
     def frame(self, frame: Frame, result: Segmentation, note: str) -> None:
         self._frames += 1
-        self._last, self._last_time = (frame, result), time.monotonic()
+        self._last, self._last_time = (self._frames, frame, result), time.monotonic()
         if self._source is not None:
             self._note_size(self._source)
         self._times.append(time.monotonic())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from ssl import SSLContext
 from typing import Any
+from urllib.parse import parse_qs
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -48,6 +51,12 @@ MAX_BYTES = 1 << 16
 
 MAX_CONNECTIONS = 40
 """Clients at a time; each has a file of the process, which cameras need, too."""
+
+NEXT_SECONDS = 2.0
+"""Seconds that who asks for the image after another one waits for it at most."""
+
+LOOK_SECONDS = 0.02
+"""How often it is looked for."""
 
 _PART = re.compile(PART)
 
@@ -142,9 +151,16 @@ class CameraRoutes:
         counts, problems = self._history.counts(self._archives(), Query.parse(question), edges)
         return JSONResponse({"counts": counts, "problems": problems})
 
-    def _image(self, request: Request) -> Response:
-        image = self._camera(request).image()
-        return Response(image, 200 if image else 404, media_type="image/jpeg")
+    async def _image(self, request: Request) -> Response:
+        """The newest image of a camera, encoded once for all; with ``?after=NUMBER`` the next one."""
+        camera = self._camera(request)
+        after = parse_qs(question_of(request), max_num_fields=10).get("after", ["-1"])[0]
+        end = time.monotonic() + NEXT_SECONDS
+        while after == str(camera.num_frames) and time.monotonic() < end:
+            await asyncio.sleep(LOOK_SECONDS)
+        number, image = await run_in_threadpool(camera.numbered_image)
+        headers = {"Frame": str(number)}
+        return Response(image, 200 if image else 404, headers, media_type="image/jpeg")
 
     def _file(self, request: Request) -> Response:
         """An image or a clip of an event, or the part of it that a player asks for."""

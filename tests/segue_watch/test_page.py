@@ -13,15 +13,20 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+import cv2
+import numpy as np
 import pytest
 
 from segue.events.marks import Marks
 from segue.events.table import Event, EventTable
 from segue.jobs.values import ForegroundJob, Model, VideoSource
+from segue.types import Frame, Segmentation
+from segue_watch import cameras
 from segue_watch.cameras import Camera
 from segue_watch.drawn import Change
 from segue_watch.page import MAX_CONNECTIONS, CameraPage
@@ -116,7 +121,7 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hurry(monkeypatch, answer_seconds=0.3)
-    monkeypatch.setattr(Camera, "image", lambda _: bytes(50_000_000))
+    monkeypatch.setattr(Camera, "numbered_image", lambda _: (1, bytes(50_000_000)))
     with client(port) as each:
         each.sendall(b"GET /image/yard.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         taken = len(each.recv(1))  # it is being sent
@@ -157,12 +162,12 @@ def test_a_client_that_resets_its_connection_leaves_no_traceback(
 ) -> None:
     asked, go_on = threading.Semaphore(0), threading.Event()
 
-    def image(_: Camera) -> bytes:
+    def image(_: Camera) -> tuple[int, bytes]:
         asked.release()
         go_on.wait(10)
-        return bytes(10_000_000)
+        return 1, bytes(10_000_000)
 
-    monkeypatch.setattr(Camera, "image", image)
+    monkeypatch.setattr(Camera, "numbered_image", image)
     for request in (*HALVES, b"GET /image/yard.jpg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"):
         with client(port) as each:
             each.sendall(request)
@@ -346,3 +351,37 @@ def test_events_and_counts_are_those_of_the_tables(served: str, archive: Path) -
 )
 def test_questions_that_mean_nothing_are_refused(served: str, question: str) -> None:
     assert fetched(served + question)[0] == 400
+
+
+def test_viewers_get_each_frame_as_it_comes_encoded_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded, encode = list[int](), cameras.cv2.imencode
+
+    def count(*arguments: Any) -> Any:
+        encoded.append(1)
+        return encode(*arguments)
+
+    monkeypatch.setattr(cameras.cv2, "imencode", count)
+    job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"))
+    yard = Camera("yard", job, ignore, ignore)
+
+    def show(value: int) -> None:
+        image, mask = np.full((48, 64, 3), value, np.uint8), np.zeros((48, 64), np.uint8)
+        yard.frame(Frame(value, 0.0, image), Segmentation(value, 0.0, mask, ()), "")
+
+    def look(after: str) -> tuple[str, int]:
+        with urlopen(f"{page.address}image/yard.jpg{after}", timeout=30) as response:
+            image = cv2.imdecode(np.frombuffer(response.read(), np.uint8), cv2.IMREAD_COLOR)
+            return response.headers["Frame"], round(float(np.asarray(image).mean()))
+
+    with CameraPage([yard], 0) as page, ThreadPoolExecutor(4) as viewers:
+        show(50)
+        assert [*viewers.map(look, [""] * 4)] == [("1", 50)] * 4
+        waiting = [viewers.submit(look, "?after=1") for _ in range(4)]
+        assert not any(each.done() for each in waiting)
+        show(90)
+        assert [each.result(30) for each in waiting] == [("2", 90)] * 4
+        assert look("?after=1") == ("2", 90), "who is late gets the newest one"
+        begin = time.monotonic()
+        assert look("?after=2") == ("2", 90), "a camera that gives nothing"
+        assert time.monotonic() - begin > 1
+    assert len(encoded) == 2

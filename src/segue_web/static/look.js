@@ -1,16 +1,38 @@
 // Asks how the cameras are, and for their newest images, as long as somebody sees the page.
 
-import { cameras } from "./cameras.js";
+import { cameras, IMAGE } from "./cameras.js";
 import { element } from "./dom.js";
 import { hearOfEvents, showLast } from "./history.js";
 
 const EVERY = 1000; // milliseconds between two looks
 let [asked, answered] = [0, 0]; // looks, and the newest one with an answer
 
-async function loadImage(/** @type {string} */ name) {
-  const response = await fetch(`image/${name}.jpg`);
-  if (!response.ok) return;
+/** Load the newest image of a camera, or the one after a frame; gives its number. */
+async function loadImage(/** @type {string} */ name, after = "") {
+  const response = await fetch(`image/${name}.jpg${after && `?after=${after}`}`);
+  if (!response.ok) return "";
   cameras.setImage(name, await createImageBitmap(await response.blob()));
+  return response.headers.get("Frame") ?? "";
+}
+
+/** the camera whose frames are shown as they come @type {{name: string} | null} */
+let following = null;
+
+/** Show each frame of the chosen camera, at its own rate. */
+export async function follow() {
+  if (cameras.view !== "camera" || following?.name === cameras.chosen) return;
+  const mine = { name: cameras.chosen };
+  following = mine;
+  const goesOn = () =>
+    following === mine && cameras.view === "camera" && cameras.chosen === mine.name && !document.hidden;
+  let number = "";
+  while (goesOn()) {
+    const next = await loadImage(mine.name, number).catch(() => "");
+    if (!next || next === number) await new Promise((resolve) => setTimeout(resolve, EVERY));
+    number = next || number;
+    if (goesOn()) cameras.changed(IMAGE);
+  }
+  if (following === mine) following = null;
 }
 
 /** Ask how the cameras are, and for their newest images where these are shown. */
@@ -24,12 +46,12 @@ export async function look() {
   const states = (cameras.states = answer);
   const { view, chosen } = cameras;
   element("offline").hidden = true;
-  let shown = view === "camera" ? [chosen] : [];
-  if (view === "wall") shown = Object.keys(states);
+  void follow();
+  const shown = view === "wall" ? Object.keys(states) : [];
   await Promise.all(
     shown
       .filter((name) => states[name] && states[name].frames && states[name].frames !== before[name]?.frames)
-      .map(loadImage),
+      .map((name) => loadImage(name)),
   );
   const news = Object.keys(states).filter((name) => before[name] && states[name].events !== before[name].events);
   if (view === "events" && news.length) hearOfEvents();

@@ -6,7 +6,7 @@ import { element, letThemeChange } from "./dom.js";
 import "./health.js";
 import { beginHistory, loadCounts, loadEvents, showLast } from "./history.js";
 import { icon } from "./icons.js";
-import { goOn, tryLook } from "./look.js";
+import { follow, goOn, tryLook } from "./look.js";
 import "./wall.js";
 
 function navigate() {
@@ -30,6 +30,7 @@ function navigate() {
   if (view === "camera") {
     element("camera-last").replaceChildren();
     void showLast(chosen, element("camera-last"));
+    void follow();
   }
   cameras.changed();
 }
