@@ -700,12 +700,13 @@ def check_kept(after: Message, answers: list[list[Answer]]) -> None:
 
 
 def is_at_rest(backend: VideoListBackend, http: TestClient, pages: list[Client]) -> bool:
-    """Whether nothing runs, nor begins: from one tracking of the queue to the next no job is known."""
+    """Whether nothing runs, nor begins: from one tracking of the queue to the next no page knows a job."""
     for page in pages:
         page.ask("people")
     queue = on_server(backend, http, lambda project: project.noted("queue")) or {}
+    runners = backend.current._trackings.runner, backend.current._export_runner
     begins = bool(queue.get("waiting")) and not queue.get("paused")
-    return not begins and not any(page.jobs for page in pages)
+    return not begins and not any(runner.busy for runner in runners) and not any(page.jobs for page in pages)
 
 
 def wait_for_jobs(backend: VideoListBackend, http: TestClient, pages: list[Client]) -> None:

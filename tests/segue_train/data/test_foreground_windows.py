@@ -13,7 +13,7 @@ from segue.datasets.foreground.folder import ForegroundSequence
 from segue.errors import DatasetError
 from segue_train.data.foreground import videos as foreground_videos
 from segue_train.data.foreground.material import gather_videos
-from segue_train.data.foreground.videos import WindowBatches, WindowSampler
+from segue_train.data.foreground.videos import Crop, WindowBatches, WindowSampler
 from tests.datasets.foreground_videos import save
 from tests.segue_train.scenes import save_scene
 
@@ -35,10 +35,15 @@ def videos(root: Path) -> list[ForegroundSequence]:
     return list(open_cdnet(root))
 
 
+def whole(shape: tuple[int, int]) -> Crop:
+    """All of an image at its size."""
+    return Crop((slice(None), slice(None)), False, shape)
+
+
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave images as they are."""
     monkeypatch.setattr(foreground_videos, "augment", lambda rng, sample: sample)
-    monkeypatch.setattr(foreground_videos, "cut", lambda rng, images, size, scale: list(images))
+    monkeypatch.setattr(foreground_videos, "draw_crop", lambda rng, shape, size, scale: whole(shape))
 
 
 def test_videos_that_were_rendered_bring_depth_and_others_none(
