@@ -10,6 +10,7 @@
 # make docs    build the documentation      make bench   measure speed and memory
 # make verify-release NAME=sam2-tiny   run a released checkpoint and compare with published values (network)
 # make dist    build and check wheel and source archive; installs all extras
+# make image   build the container image `segue` with docker; IMAGE_ARGS="--build-arg TORCH_INDEX=URL"
 # make notebooks   execute the notebooks of the documentation again
 # make clean   remove everything that make made
 #
@@ -28,6 +29,7 @@ TORCH_INDEX ?= auto
 JOBS ?= auto
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+IMAGE_ARGS ?=
 TRIALS ?= 100
 MUTATE ?=
 SITE ?= site
@@ -44,10 +46,10 @@ SHOWN_INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python --index-stra
 
 .DELETE_ON_ERROR:
 .PHONY: help demo dev test test-browser test-scenes test-slow test-week test-all coverage fuzz mutate lint types javascript \
-	format-javascript docs notebooks bench verify-release dist clean
+	format-javascript docs notebooks bench verify-release dist image clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,23p'
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,24p'
 
 demo: $(VENV)/.installed
 	$(BIN)/segue demo --output out/demo --overwrite
@@ -125,6 +127,9 @@ dist: $(VENV)/.installed-extras
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python tools/check_dist.py dist
+
+image:
+	docker build --tag segue $(IMAGE_ARGS) .
 
 clean:
 	rm -rf .venv out mutants site build dist htmlcov coverage.xml .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
