@@ -129,6 +129,7 @@ def test_masks_that_overlap_are_given_whole(video: segue.Video, release: VideoPr
     assert all(starmap(same, zip(results, expected, strict=True)))
 
 
+@pytest.mark.slow
 def test_the_schedule_of_the_release_forgets_corrections_in_a_new_pass(network: Prepared[SAM2]) -> None:
     video = segue.Video(IMAGES, model=network, schedule=SAM2Schedule(short_side=SIDE))
     release = VideoPredictor(network.network, FRAMES, side=SIDE)
@@ -144,6 +145,7 @@ def test_the_schedule_of_the_release_forgets_corrections_in_a_new_pass(network: 
     assert video.prompted == (2,)
 
 
+@pytest.mark.slow
 def test_objects_enter_and_leave_while_others_are_tracked(video: segue.Video) -> None:
     video.add(0, masks={1: MASKS[0] == 1})
     tracking = video.propagate()
@@ -173,6 +175,7 @@ def test_labels_and_wrong_prompts(video: segue.Video) -> None:
         video.remove(1, 5)
 
 
+@pytest.mark.slow
 def test_a_state_in_json_gives_the_network_the_masks_of_prompted_frames(
     video: segue.Video, release: VideoPredictor, network: Prepared[SAM2]
 ) -> None:

@@ -126,6 +126,7 @@ def number_of_a_new_thread() -> int:
     return begun[0]
 
 
+@pytest.mark.slow
 def test_there_is_one_pool_however_often_the_number_of_threads_changes() -> None:
     conv = nn.Conv2d(96, 96, 3, padding=1).requires_grad_(False)
     x, before = torch.randn(1, 96, 64, 40), torch.get_num_threads()

@@ -90,7 +90,8 @@ def test_sessions_run_a_network_where_and_how_it_was_loaded(monkeypatch: pytest.
     assert prepare(fast) is not prepare("segue-prompt", device="cpu")
 
 
-@pytest.mark.parametrize("device", [None, pytest.param("cpu", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("device", [None, "cpu"])
 def test_a_compiled_network_gives_the_masks_of_a_plain_one(
     device: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
