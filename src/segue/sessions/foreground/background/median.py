@@ -13,7 +13,7 @@ from segue.models.geometry import reduced_to
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Look, Scene, in_other_light, scene_planes, too_few
 from segue.sessions.foreground.background.recurrence import Past, halved
-from segue.sessions.foreground.camera.changes import LONG_SIDE
+from segue.sessions.foreground.camera.changes import LONG_SIDE, SAME_LIGHT, Gains, scaled
 from segue.sessions.foreground.camera.step import CameraStep
 from segue.state import checkpointed
 from segue.types import Image
@@ -36,10 +36,6 @@ RETURNS, RETURN_SHARE = 3, 0.1
 the scene, whatever the mask says: else what sways hides its place for ever, as it is never learnt."""
 
 RECENT_FRAMES = 8  # recent frames that are needed to tell
-
-Gains = tuple[float, ...]  # of red, green and blue
-
-SAME_LIGHT: Gains = (1.0, 1.0, 1.0)
 
 _GROW = np.ones((5, 5), np.uint8)
 
@@ -96,11 +92,6 @@ def colours_between(scene: Image, image: Image) -> Float32Array | None:
 def has_moved(scene: Image, image: Image) -> bool:
     """Whether an image of a scene was taken from beside it, so that no pixel shows what it showed."""
     return float(np.hypot(*CameraStep.between(scene, image).way(EXPLAINS))) > MOVED
-
-
-def scaled(light: Gains, gains: Sequence[float]) -> Gains:
-    """A light that has become brighter or darker by factors of red, green and blue."""
-    return tuple(one * other for one, other in zip(light, gains, strict=True))
 
 
 def in_colours(frame: Image, colours: Float32Array) -> Image:
@@ -241,8 +232,8 @@ class MaskedMedian(Background):
         """Make the scene of the kept frames."""
         frames, previous = self._lit_frames(), self.scene
         scene = Scene(scene_planes(frames, self._hidden, self._settings.least))
-        if previous is not None and previous.look.is_like(scene.image):
-            scene = Scene(scene.planes, previous.look)
+        if previous is not None:
+            scene = scene.with_look(previous.look)
         self.scene, self._learnt, self._gains = scene, None, SAME_LIGHT
 
     def _heal(self, frame: Image, hidden: BoolArray) -> None:

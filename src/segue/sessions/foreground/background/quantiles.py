@@ -81,8 +81,12 @@ class Scene:
 
     def in_other_light(self, gains: Sequence[float]) -> Scene:
         """The scene brighter or darker by factors of red, green and blue."""
-        scene = Scene(np.concatenate([in_other_light(self.planes[:18], gains), self.planes[18:]]))
-        return Scene(scene.planes, self.look) if self.look.is_like(scene.image) else scene
+        planes = np.concatenate([in_other_light(self.planes[:18], gains), self.planes[18:]])
+        return Scene(planes).with_look(self.look)
+
+    def with_look(self, look: Look) -> Scene:
+        """The scene encoded as another image of it, if it looks the same."""
+        return Scene(self.planes, look) if look.is_like(self.image) else self
 
 
 def once_per_scene(compute: Callable[[Scene], Known]) -> Callable[[Scene], Known]:

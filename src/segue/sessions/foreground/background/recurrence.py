@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segue.sessions.foreground.camera.changes import SAME_LIGHT, Gains, scaled
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
@@ -43,7 +44,7 @@ class Past:
     """
 
     frames: Sequence[npt.NDArray[np.uint8]]
-    gains: tuple[float, ...] = (1.0, 1.0, 1.0)
+    gains: Gains = SAME_LIGHT
     recent: Sequence[npt.NDArray[np.uint8]] = ()
     places: UInt8Array | None = None
 
@@ -76,7 +77,7 @@ class Past:
 
     def in_other_light(self, gains: Sequence[float]) -> Past:
         """The same kept frames, brighter or darker by factors of red, green and blue."""
-        return replace(self, gains=tuple(one * other for one, other in zip(self.gains, gains, strict=True)))
+        return replace(self, gains=scaled(self.gains, gains))
 
 
 def _spread(frames: Sequence[Image]) -> list[Image]:
@@ -168,7 +169,7 @@ def halved(image: Image) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def colours_around(image: Image, gains: Sequence[float] = (1.0, 1.0, 1.0)) -> tuple[Image, Image]:
+def colours_around(image: Image, gains: Sequence[float] = SAME_LIGHT) -> tuple[Image, Image]:
     """Lowest and highest colours that are those of each pixel of an image or of one beside it.
 
     ``gains``: of the image over the frames with which they are compared.

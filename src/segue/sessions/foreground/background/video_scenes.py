@@ -18,7 +18,7 @@ from segue.layers.colours import SCENE_PLANES
 from segue.sessions.foreground.background.base import Background
 from segue.sessions.foreground.background.quantiles import Look, Scene, resized, same_shape
 from segue.sessions.foreground.background.recurrence import NO_PAST, Past, RecentPast
-from segue.sessions.foreground.camera.changes import Change
+from segue.sessions.foreground.camera.changes import SAME_LIGHT, Change, Gains, scaled
 from segue.sessions.foreground.camera.scene_events import KnownEvent
 from segue.state import Checkpointable, SessionState, checkpointed, saved_items
 from segue.utils.arrays import UInt8Array
@@ -183,7 +183,7 @@ class LearntBackground(Background):
 
     _number: int = checkpointed()
     _size: tuple[int, int] | None = checkpointed()
-    _gains: tuple[float, ...] = checkpointed()
+    _gains: Gains = checkpointed()
     scene: Scene | None = checkpointed()
     state_types = (Scene, Look)
 
@@ -191,7 +191,7 @@ class LearntBackground(Background):
         self.scenes, self.of_this_video = scenes, of_this_video
         self._size: tuple[int, int] | None = None
         self.recent = RecentPast()
-        self._number, self.scene, self._gains = -1, None, (1.0, 1.0, 1.0)
+        self._number, self.scene, self._gains = -1, None, SAME_LIGHT
         self._past: tuple[int, tuple[int, int] | None, Past] | None = None
 
     @property
@@ -218,7 +218,7 @@ class LearntBackground(Background):
 
     def restart(self) -> None:
         """Go back to the background as it was learnt."""
-        self._gains, self.recent = (1.0, 1.0, 1.0), RecentPast()
+        self._gains, self.recent = SAME_LIGHT, RecentPast()
         if self._number >= 0:
             self.scene = self._learnt()
 
@@ -237,7 +237,7 @@ class LearntBackground(Background):
     def apply_gain(self, gains: Sequence[float]) -> None:
         if self.scene is not None:
             # From the scene as it was learnt: rounded levels that are scaled again and again drift away.
-            self._gains = tuple(previous * gain for previous, gain in zip(self._gains, gains, strict=True))
+            self._gains = scaled(self._gains, gains)
             self.scene = self._learnt().in_other_light(self._gains)
             self.recent.apply_gain(gains)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -37,6 +38,10 @@ TEXTURE = 4.0  # variance of the surroundings, in levels squared, from which on 
 PLAIN = 0.05  # weight of pixels without structure
 DARK, BRIGHT = 16, 250  # levels beyond which a pixel tells nothing of a gain
 MIN_LIT = 16  # pixels between them that are needed to measure one
+
+Gains = tuple[float, ...]  # of red, green and blue
+
+SAME_LIGHT: Gains = (1.0, 1.0, 1.0)
 
 MOVED = 0.65  # share of the parts of an image that a step of the camera must explain to be no cut
 SHOWN = 0.03  # share of the empty scene from which on an image shows it, behind something large
@@ -130,6 +135,11 @@ def gains_between(image: Levels, scene: Levels, where: BoolArray) -> Float64Arra
     ratios[~lit] = np.nan
     gains = np.where(lit.sum((0, 1)) > MIN_LIT, medians(ratios.reshape(-1, 3), 0)[0], 1.0)
     return np.clip(gains.astype(np.float64), 0.25, 4.0)
+
+
+def scaled(light: Gains, gains: Sequence[float]) -> Gains:
+    """A light that has become brighter or darker by factors of red, green and blue."""
+    return tuple(one * other for one, other in zip(light, gains, strict=True))
 
 
 def medians(values: Float32Array, axis: int) -> Float32Array:

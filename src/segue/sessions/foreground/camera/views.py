@@ -10,6 +10,8 @@ import numpy as np
 from segue.models.geometry import reduced_to
 from segue.sessions.foreground.camera.changes import (
     LONG_SIDE,
+    SAME_LIGHT,
+    Gains,
     difference,
     gains_between,
     seen_share,
@@ -56,7 +58,7 @@ class Views(Checkpointable):
     current: int | None = checkpointed(None)
     _known: dict[int, _View] = checkpointed(dict)  # by number, the last one seen last
     _count: int = checkpointed(0)
-    _light: tuple[float, ...] = checkpointed((1.0, 1.0, 1.0), later=True)  # over that of the median
+    _light: Gains = checkpointed(SAME_LIGHT, later=True)  # over that of the median
     state_types = (_View,)
 
     @property
@@ -67,7 +69,7 @@ class Views(Checkpointable):
     def begin(self, small: Image) -> None:
         """Remember a new view. ``small``: RGB (h, w, 3), uint8, reduced to ``VIEW_SIDE``."""
         self.current, self._count = self._count, self._count + 1
-        self._light = (1.0, 1.0, 1.0)
+        self._light = SAME_LIGHT
         tiny = reduced_to(small, LONG_SIDE)
         self._known[self.current] = _View(deque([tiny], maxlen=KEEP), tiny, small)
         while len(self._known) > MAX_VIEWS:
@@ -90,7 +92,7 @@ class Views(Checkpointable):
         best = max(likeness_of, key=lambda number: likeness_of[number], default=None)
         if best is None or likeness_of[best] < SAME:
             return False
-        self.current, self._light = best, (1.0, 1.0, 1.0)
+        self.current, self._light = best, SAME_LIGHT
         self._known[best] = self._known.pop(best)
         return True
 
