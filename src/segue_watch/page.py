@@ -25,7 +25,8 @@ from segue_watch.drawn import Change, DrawnOption
 from segue_watch.history import History, Query, edges_of
 from segue_watch.log import CameraWarning
 from segue_web.access.addresses import page_host
-from segue_web.access.authentication import Access, Authenticator, Visit, token_of
+from segue_web.access.authentication import Authenticator, Visit, token_of
+from segue_web.access.table import Access
 from segue_web.server.conflicts import ConflictError
 
 with requires_extra("web"):
