@@ -1,7 +1,7 @@
 """Passwords and tokens: those that can be guessed are refused, and none can be read from what is stored.
 
-Passwords are hashed by scrypt of the standard library, which is that of OpenSSL, as OWASP recommends it where Argon2
-is not there: a further package (argon2-cffi, bcrypt) would bring compiled code for four lines of ours.
+Passwords are hashed by scrypt of the standard library, which is that of OpenSSL, with the costs that OWASP
+recommends: a further package (argon2-cffi, bcrypt) would bring compiled code for four lines of ours.
 """
 
 from __future__ import annotations
