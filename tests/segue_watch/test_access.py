@@ -27,9 +27,9 @@ from segue_watch.log import CameraWarning
 from segue_watch.page import CameraPage
 from segue_web.access.addresses import client_address, page_host, sender_of
 from segue_web.access.authentication import SESSION
-from segue_web.access.table import Access, User
 from segue_web.access.encryption import certificate, encryption
 from segue_web.access.passwords import MIN_TOKEN, hash_password, is_password
+from segue_web.access.table import Access, User
 from segue_web.access.tries import MAX_TRIES, Tries
 from tests.cli.running import Command
 

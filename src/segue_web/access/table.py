@@ -133,7 +133,7 @@ class Access:
         return users | {"token": self.token, "look": self.look, "proxies": self.proxies}
 
     def permission(self, bearer: str) -> Permission | None:
-        """What the bearer of ``token``, ``look`` or ``user:NAME`` may do; None where there is no such secret."""
+        """What the bearer of ``token``, ``look`` or ``user:NAME`` may do; None where there is none."""
         if not self.signing_key(bearer):
             return None
         user = self.user(bearer)
