@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from ssl import SSLContext
 from typing import Annotated, Any
 from urllib.parse import parse_qs
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import SegueError
 from segue.events.archive import EventArchive
+from segue.events.images.outlines import read_outlines
 from segue.events.marks import EVENT_FILE, NAME, Mark
 from segue.sinks.rotation import PART
 from segue.utils.extras import requires_extra
@@ -114,6 +116,8 @@ class CameraRoutes:
             "GET /image/{camera}.jpg": self._image,
             "GET /files/{camera}/{file}": self._file,
             "GET /files/{camera}/{part}/{file}": self._file,
+            "GET /outlines/{camera}/{file}": self._outlines,
+            "GET /outlines/{camera}/{part}/{file}": self._outlines,
             "POST /marks/{camera}": self._change(self._set_mark),
             **{
                 f"POST /{path}/{{camera}}": self._change(self._draw(option))
@@ -173,15 +177,27 @@ class CameraRoutes:
 
     def _file(self, request: Request) -> Response:
         """An image or a clip of an event, or the part of it that a player asks for."""
+        path = self._path(request)
+        return SentFile(path, media_type="video/mp4" if path.suffix == ".mp4" else "image/jpeg")
+
+    def _outlines(self, request: Request) -> Response:
+        """The outlines beside the images of a clip; status 204 where they are in them, or there are none."""
+        try:
+            track = read_outlines(self._path(request))
+        except OSError:
+            raise HTTPException(404) from None
+        return Response(track, 204 if track is None else 200, media_type="application/json")
+
+    def _path(self, request: Request) -> Path:
+        """The image or clip that a request names, whether it is there or not; status 404 for other names."""
         names = request.path_params
-        part, file = names.get("part", ""), names["file"]
-        archive = self._camera(request).archive
+        part, archive = names.get("part", ""), self._camera(request).archive
         if archive is None or (part and not _PART.fullmatch(part)):
             raise HTTPException(404)
-        path = archive.part(part).file(file)
+        path = archive.part(part).file(names["file"])
         if path is None:
             raise HTTPException(404)
-        return SentFile(path, media_type="video/mp4" if file.endswith(".mp4") else "image/jpeg")
+        return path
 
     def _change(self, call: Callable[[Camera, Any, Visit], Response]) -> Callable[[Request], Any]:
         """What answers a change of a camera, made of the JSON of a request."""

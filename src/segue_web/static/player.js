@@ -4,6 +4,7 @@ import { dayOf, timeOf } from "./calendar.js";
 import { looks } from "./cameras.js";
 import { linkOf } from "./cards.js";
 import { dialog, element, iconButton, make, notice, span, tell, tick } from "./dom.js";
+import { showOutlines } from "./outlines.js";
 import { MARKS, reviewed } from "./review_list.js";
 import {
   addressOf,
@@ -51,14 +52,16 @@ function filmOf(visit, event, others, say) {
     poster: image ? addressOf(visit.camera, image.part, image.snapshot) : "",
   });
   const start = startIn([visit, ...others], visit, event);
+  const film = make("div", { className: "film" }, [clip]);
+  void showOutlines(film, clip, addressOf(visit.camera, event.part, event.clip).replace("files/", "outlines/"));
   clip.onloadedmetadata = () => {
     if (start > 0) clip.currentTime = Math.min(start, Math.max(0, clip.duration - 1));
   };
   clip.onerror = () => {
     say("the clip cannot be played");
-    clip.replaceWith(stillOf(visit, image));
+    film.replaceWith(stillOf(visit, image));
   };
-  return clip;
+  return film;
 }
 
 /**
@@ -129,6 +132,7 @@ export function play(visit, others, onClose) {
   };
   box.onkeydown = ({ key, target }) => {
     if (target instanceof HTMLVideoElement && key.startsWith("Arrow")) return;
+    if (key === "o") box.classList.toggle("plain");
     if (key === "ArrowLeft") goTo(-1);
     else if (key === "ArrowRight") goTo(1);
     else if (key === "r") boxes.get("reviewed")?.click();
