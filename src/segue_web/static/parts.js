@@ -6,9 +6,9 @@ export {};
  * @typedef {"camera-events"} AnchorId
  */
 /**
- * @typedef {"draw" | "events-more" | "masks" | "pause" | "remarks" | "reset-grade" | "tab-found" |
- *   "tab-next" | "tab-objects" | "theme" | "zone-back" | "zone-copy" | "zone-leave" | "zone-new" |
- *   "zone-save" | "zones" | "zoom"} ButtonId
+ * @typedef {"draw" | "events-more" | "mark-all" | "mark-kept" | "mark-reviewed" | "masks" | "pause" |
+ *   "remarks" | "reset-grade" | "screen" | "select-none" | "tab-found" | "tab-next" | "tab-objects" | "theme" |
+ *   "zone-back" | "zone-copy" | "zone-leave" | "zone-new" | "zone-save" | "zones" | "zoom"} ButtonId
  */
 /**
  * @typedef {"canvas" | "timeline"} CanvasId
@@ -29,17 +29,18 @@ export {};
  *   "list-found" | "list-next" | "list-objects" | "mask-actions" | "nearest" | "new-zone" | "new-zone-title" |
  *   "news" | "next" | "next-empty" | "notices" | "objects" | "objects-empty" | "offline" | "process" |
  *   "progress" | "progress-rate" | "progress-what" | "queue" | "queue-title" | "range" | "rate" | "run-name" |
- *   "saved" | "score" | "score-title" | "side" | "side-edge" | "timeline-box" | "timeline-edge" |
- *   "timeline-list" | "timeline-space" | "tools" | "video-name" | "view" | "waiting" | "wall" | "zone-form" |
- *   "zone-hint" | "zone-list" | "zone-name-row" | "zone-none" | "zone-says" | "zones-title"} OtherId
+ *   "saved" | "score" | "score-title" | "selected" | "selection" | "side" | "side-edge" | "timeline-box" |
+ *   "timeline-edge" | "timeline-list" | "timeline-space" | "tools" | "video-name" | "view" | "waiting" |
+ *   "wall" | "zone-form" | "zone-hint" | "zone-list" | "zone-name-row" | "zone-none" | "zone-says" |
+ *   "zones-title"} OtherId
  */
 /**
  * @typedef {"filters"} FormId
  */
 /**
- * @typedef {"attribute" | "brush" | "by-before" | "by-unreviewed" | "category" | "filter" | "frame" |
- *   "group" | "hatched" | "name" | "neighbours" | "opacity" | "set-exposure" | "set-gamma" | "stride" |
- *   "threshold" | "wanted" | "zone-name"} InputId
+ * @typedef {"attribute" | "brush" | "by-after" | "by-before" | "by-search" | "by-unreviewed" | "category" |
+ *   "filter" | "frame" | "group" | "hatched" | "name" | "neighbours" | "opacity" | "set-exposure" |
+ *   "set-gamma" | "stride" | "threshold" | "wanted" | "zone-name"} InputId
  */
 /**
  * @typedef {"shown-exposure" | "shown-gamma" | "zone-text"} OutputId
