@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import DatasetError, PromptError, SegueError, SourceError
 from segue.labels.labels import composed, held_at
 from segue.labels.schema import MAX_ATTRIBUTES, LabelSchema, schema_of
-from segue.masks import encode_rle
+from segue.masks import Edge, encode_rle
 from segue.masks.measure import iou
 from segue.masks.rle import check_runs
 from segue.masks.values import MAX_ID
@@ -68,11 +69,13 @@ class Correction:
 MarkedMask = tuple[BoolArray, FrameAnnotation]
 """The mask of one object on one frame, (H, W), and what is known of it."""
 
-_OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes")
+_OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes", "edge")
 """Fields of an object that the parts have into which it is split."""
 
 _REPLACED = {"kind": str, "score": float, "area": int, "mask": str, "user": str}
 """What is kept of a mask that a tracking replaced."""
+
+_EDGE = TypeAdapter(Edge)
 
 _TIMELINE = "frame, object, kind, score, area, reviewed, user, reviewer, agreement"
 
@@ -131,9 +134,9 @@ class Project(Store):
         }
 
     def objects(self) -> list[Row]:
-        """All objects, the last one on top: id, name, colour, category, group, attributes, visible, locked.
+        """All objects, the last one on top: id, name, colour, category, group, attributes, visible ...
 
-        Empty means none.
+        Empty means none. ``edge`` has the fields of :class:`segue.masks.Edge`.
 
         ``frame_attributes`` are by name the frames from which on a value holds.
         """
@@ -144,9 +147,18 @@ class Project(Store):
                 "group": row["team"],
                 "attributes": json.loads(row["attributes"] or "{}"),
                 "frame_attributes": _points_of(row),
+                "edge": json.loads(row["edge"] or "{}"),
             }
             for row in self._db.execute("SELECT * FROM objects ORDER BY layer, id")
         ]
+
+    def edges(self) -> dict[int, Edge]:
+        """The soft edges of the objects that have one."""
+        rows = self._db.execute("SELECT id, edge FROM objects WHERE edge!=''").fetchall()
+        try:
+            return {row["id"]: _EDGE.validate_json(row["edge"]) for row in rows}
+        except (ValidationError, SegueError) as error:
+            raise SourceError(f"{self.folder / 'project.db'}: the edge of an object is damaged") from error
 
     def unlocked(self, requested: Iterable[int] | None = None) -> list[int]:
         """The wanted objects that exist and may change; None wants all."""
@@ -286,7 +298,7 @@ class Project(Store):
         self._set_meta("last", number)
         row = {"id": number, "name": name or f"Object {number}", "colour": colour_of(number)}
         row |= {"visible": 1, "locked": 0, "layer": self._top_layer() + 1}
-        empty = {"category": "", "team": "", "attributes": "", "frame_attributes": ""}
+        empty = dict.fromkeys(("category", "team", "attributes", "frame_attributes", "edge"), "")
         self._set("objects", (number,), row | empty)
         return number
 
@@ -387,6 +399,9 @@ class Project(Store):
             if len(attributes) > MAX_ATTRIBUTES:
                 raise SegueError(f"an object has room for {MAX_ATTRIBUTES} attributes; remove one first")
             values["attributes"] = json.dumps(attributes) if attributes else ""
+        if "edge" in values:
+            edge: Edge = values["edge"]
+            values["edge"] = "" if edge.is_hard else json.dumps(asdict(edge))
         if "group" in values:
             values["team"] = values.pop("group")
         values = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import math
 import multiprocessing
 import os
@@ -18,10 +19,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from segue.errors import OutOfMemoryError, SegueError, memory_errors
-from segue.masks import encode_rle
+from segue.masks import Edge, encode_rle
+from segue.masks.edges import soft_mask
 from segue.prompts import (
     Click,
     ImagePrompter,
@@ -74,6 +77,16 @@ class Answer:
     levels: UInt8Array
 
 
+def drawn_soft(mask: BoolArray, edge: Edge, image: Image | None) -> dict[str, Any]:
+    """The opacity of an object, (H, W), where it is and as a PNG of white with this opacity, in base 64."""
+    (rows, columns), alpha = soft_mask(mask, edge, image)
+    levels = np.round(255 * alpha).astype(np.uint8)
+    white = np.full_like(levels, 255)
+    coded = cv2.imencode(".png", np.dstack([white, white, white, levels]), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    png = base64.b64encode(coded[1].tobytes()).decode()
+    return {"x": columns.start, "y": rows.start, "png": png}
+
+
 class Tools:
     """State of the process between requests: the video, the networks, and features of frames."""
 
@@ -110,6 +123,10 @@ class Tools:
         """The image of the next frame, or of the one before the last; None of a single image."""
         other = index + 1 if index + 1 < self.video.count else index - 1
         return None if other < 0 else self.video.frame(other).image
+
+    def soft_mask(self, index: int, mask: BoolArray, edge: Edge) -> dict[str, Any]:
+        """The opacity of an object of a frame, as the page shows it."""
+        return drawn_soft(mask, edge, self.video.frame(index).image)
 
     def load_prompter(self) -> None:
         """Load the network that answers clicks, so that the first one does not wait for it."""
