@@ -34,6 +34,7 @@ from segue_web.project.edits import Edits
 from segue_web.project.importing import Effect, additions, effects, store, summary
 from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.project.review import Review
+from segue_web.project.shapes import ShapeEdits
 from segue_web.project.store import actor
 from segue_web.project.visitors import Visitors
 from segue_web.server import messages
@@ -106,6 +107,8 @@ class AnnotateBackend(Backend):
         self._reviewer = Review(self.project, self.run)
         self._prompters = Prompters(prompter, self._worker, lambda event: self.send(event), on_prompter)
         edits = Edits(video, self.project, self.run, self._worker)
+        # Clicks do not wait until a surface is followed.
+        shapes = ShapeEdits(video, self.project, self.run, self._exporter, self._trackings.refuse_tracked)
         requests: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "look": self._look,
@@ -122,6 +125,13 @@ class AnnotateBackend(Backend):
             "reshape": edits.reshape,
             "paste": edits.paste,
             "spread": edits.spread,
+            "draw_shape": shapes.draw,
+            "shape_key": shapes.set_key,
+            "remove_key": shapes.remove_key,
+            "shape_corner": shapes.change_corner,
+            "remove_shape": shapes.remove,
+            "shape_of_masks": shapes.of_masks,
+            "track_plane": shapes.track_plane,
             "review": self._review,
             "merge": self._merge,
             "split": self._split,
@@ -333,6 +343,7 @@ class AnnotateBackend(Backend):
             "folder": str(self.project.folder),
             "schema": self.project.schema.as_json(),
             "comments": self.project.comments(),
+            "shapes": self.project.shapes(),
             "prompters": self._prompters.known(),
             "formats": [
                 {"id": form, "group": about.group, "name": about.name, "text": about.text}

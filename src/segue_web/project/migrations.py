@@ -82,6 +82,13 @@ def _add_edges(database: sqlite3.Connection) -> None:
     _add_columns(database, "objects", edge=_TEXT)
 
 
+def _add_shapes(database: sqlite3.Connection) -> None:
+    """Add shapes with keys, as JSON."""
+    database.execute(
+        "CREATE TABLE shapes (id INTEGER PRIMARY KEY, object INTEGER NOT NULL, data TEXT NOT NULL)"
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _begin,
     _add_schema_and_review,
@@ -91,6 +98,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _add_time,
     _add_layers,
     _add_edges,
+    _add_shapes,
 )
 """What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
 

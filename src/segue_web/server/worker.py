@@ -22,9 +22,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segue.errors import OutOfMemoryError, SegueError, memory_errors
+from segue.errors import FlowError, OutOfMemoryError, SegueError, memory_errors
+from segue.flow.plane import plane_motion
+from segue.labels.labels import decoded
 from segue.masks import Edge, encode_rle
 from segue.masks.edges import soft_mask
+from segue.masks.splines import KeyedShape, fitted_shape, shape_ious
 from segue.prompts import (
     Click,
     ImagePrompter,
@@ -43,7 +46,7 @@ from segue.registry import DETECTORS
 from segue.sessions.detecting import choose_for_text, detector
 from segue.types import Box, Image, Point
 from segue.utils.allocation import prepare_process
-from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
+from segue.utils.arrays import BoolArray, Float32Array, Float64Array, UInt8Array
 from segue.utils.system import killed_by, leave_group, signals_blocked
 from segue.video.decoding.frame_index import FrameIndex
 from segue.weights.loading import load_for
@@ -78,7 +81,7 @@ class Answer:
 
 
 def drawn_soft(mask: BoolArray, edge: Edge, image: Image | None) -> dict[str, Any]:
-    """The opacity of an object, (H, W), where it is and as a PNG of white with this opacity, in base 64."""
+    """The opacity of an object, where it begins and as a PNG of white with this opacity, in base 64."""
     (rows, columns), alpha = soft_mask(mask, edge, image)
     levels = np.round(255 * alpha).astype(np.uint8)
     white = np.full_like(levels, 255)
@@ -127,6 +130,24 @@ class Tools:
     def soft_mask(self, index: int, mask: BoolArray, edge: Edge) -> dict[str, Any]:
         """The opacity of an object of a frame, as the page shows it."""
         return drawn_soft(mask, edge, self.video.frame(index).image)
+
+    def fit_shape(
+        self, masks: dict[int, str], size: tuple[int, int], minimum_iou: float
+    ) -> tuple[KeyedShape, list[float]]:
+        """The masks of an object, run lengths by frame, as a shape with keys, and its IoU with each."""
+        shape = fitted_shape(((frame, decoded(masks[frame], size)) for frame in sorted(masks)), minimum_iou)
+        return shape, shape_ious(shape, masks, size)
+
+    def plane_motion(self, first: int, last: int, outline: Float64Array) -> tuple[list[Float64Array], bool]:
+        """The motion of a plane from a frame to each after it, and whether it was lost on the way."""
+        motions: list[Float64Array] = []
+        images = (frame.image for frame in self.video.walk(first, last))
+        try:
+            for motion in plane_motion(images, outline):
+                motions.append(motion)  # those before it is lost stay
+        except FlowError:
+            return motions, True
+        return motions, False
 
     def load_prompter(self) -> None:
         """Load the network that answers clicks, so that the first one does not wait for it."""

@@ -19,6 +19,8 @@ import { Store } from "./store.js";
  * @typedef {{kind: string, score: number, area: number, reviewed: boolean, user?: string, reviewer?: string,
  *   agreement?: number | null}} FrameAnnotation
  * @typedef {{frame: number, object: number, agreement: number}} Change
+ * @typedef {{id: number, object: number, hole: boolean, keys: [number, string, boolean][]}} KeyedShape
+ * @typedef {{corners: number[][], on: boolean, key: boolean}} ShapeHere
  * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
  *   difference?: Record<string, string[]>, replaced?: Record<string, string>, prompts: Record<string, Prompts>, marks:
@@ -89,6 +91,8 @@ class State extends Store {
   guest = false;
   /** @type {import("./people.js").Remark[]} */
   comments = [];
+  /** shapes with keys @type {KeyedShape[]} */
+  shapes = [];
   /** the folder of the project */
   folder = "";
   /** the tracking that runs @type {Running | null} */
