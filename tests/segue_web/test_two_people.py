@@ -190,6 +190,36 @@ def test_of_two_who_move_an_object_among_the_others_the_second_is_told(
     asyncio.run(run())
 
 
+def test_of_two_who_move_the_corners_of_a_shape_the_second_is_told(
+    backend: AnnotateBackend, rounds: int
+) -> None:
+    square = [(4, 4), (20, 4), (20, 20), (4, 20)]
+
+    async def run() -> None:
+        draw = {"op": "draw_shape", "frame": 1, "object": 1, "points": square, "seen": 1}
+        [made] = await both(backend, draw)
+        for number in range(rounds):
+            seen = backend.project.revision
+            moved = [[(x + number % 30 + side, y, 0, 0, 0, 0) for x, y in square] for side in (0, 1)]
+            answers = await both(
+                backend,
+                *(
+                    {"op": "shape_key", "shape": made["shape"], "frame": 2, "corners": corners, "seen": seen}
+                    | {"user": user}
+                    for user, corners in zip(("Ann", "Ben"), moved, strict=True)
+                ),
+            )
+            conflicts = [answer for answer in answers if answer]
+            assert len(conflicts) == 1, answers
+            assert isinstance(conflicts[0], ConflictError)
+            winner = 1 - answers.index(conflicts[0])
+            assert f"by {('Ann', 'Ben')[winner]}" in str(conflicts[0])
+            [shape] = backend.project.frame(2)["shapes"].values()
+            assert shape["corners"] == [list(each) for each in moved[winner]]
+
+    asyncio.run(run())
+
+
 def test_an_object_is_removed_by_one_and_changed_by_nobody_then(
     backend: AnnotateBackend, rounds: int
 ) -> None:

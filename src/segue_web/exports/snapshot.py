@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from segue.errors import SegueError
 from segue.labels.labels import Labels
 from segue.masks import Edge, Rle, measure
 from segue.masks.edges import detailed_edge
+from segue.masks.splines import KeyedShape
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.files import remove_partial, writing
 from segue.utils.system import rename, sync_folder, sync_tree
@@ -86,7 +87,9 @@ class Snapshot(Labels):
             for index, objects in self.masks.items()
         }
         listed = [row for row in self.objects if row["id"] == number]
-        return replace(self, names={number: self.names[number]}, masks=masks, objects=listed, each=False)
+        shapes = {i: shapes for i, shapes in self.shapes.items() if i == number}
+        names = {number: self.names[number]}
+        return replace(self, names=names, masks=masks, shapes=shapes, objects=listed, each=False)
 
     def categories(self) -> dict[str, int]:
         """Number of each class, from 1 on: the names of the objects, in their order."""
@@ -147,11 +150,22 @@ def snapshot(
         colours=class_colours
         | {name: colour for name, colour in colours.items() if name not in class_colours},
         soft=soft,
+        shapes=_shapes(project, names),
         edges={i: edge for i, edge in project.edges().items() if i in names},
         premultiplied=premultiplied,
         each=each,
         objects=[{key: row[key] for key in ("id", "name", "category", "colour")} for row in rows],
     )
+
+
+def _shapes(project: Project, numbers: Iterable[int]) -> dict[int, list[KeyedShape]]:
+    """Shapes of objects of which they are all: without holes, and with masks that nobody has painted."""
+    complete = {}
+    for number in numbers:
+        shapes = [*project.shapes_of(number).values()]
+        if shapes and not any(shape.hole for shape in shapes) and project.is_shaped(number):
+            complete[number] = shapes
+    return complete
 
 
 Writer = Callable[[Video, Snapshot, Path], Iterator[int]]

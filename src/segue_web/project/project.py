@@ -17,7 +17,7 @@ from segue.labels.schema import MAX_ATTRIBUTES, LabelSchema, schema_of
 from segue.masks import Edge, encode_rle
 from segue.masks.measure import iou
 from segue.masks.rle import check_runs
-from segue.masks.splines import KeyedShape
+from segue.masks.splines import KeyedShape, shape_runs
 from segue.masks.values import MAX_ID
 from segue.sessions.corrections import StoredObject
 from segue.types import IndexMask, ObjectInfo
@@ -202,6 +202,14 @@ class Project(Store):
             for i, (_, shape) in self._stored_shapes().items()
             if (at := shape.corners_at(frame)) is not None
         }
+
+    def is_shaped(self, number: int) -> bool:
+        """Whether all masks of an object are those of its shapes."""
+        shapes = [*self.shapes_of(number).values()]
+        masks = {frame: counts for frame, (_, counts) in self.masks_of(number).items()}
+        covered = {frame for shape in shapes for frame in shape.span}
+        frames = covered | {*masks}
+        return all(shape_runs(shapes, frame, self.size) == masks.get(frame, "") for frame in frames)
 
     def set_shape(self, shape: int | None, number: int, keyed: KeyedShape | None) -> int:
         """Save a shape of an object, None a new one, or remove it, inside :meth:`change`; returns its id."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,14 +14,17 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError, SegueError
+from segue.labels.reading import read_labels
 from segue.masks.measure import iou
 from segue_web.annotate import AnnotateBackend
+from segue_web.exports import snapshot, write_export
+from segue_web.project.importing import effects
 from segue_web.project.project import FrameAnnotation
 from segue_web.server.conflicts import ConflictError
 from segue_web.server.worker import Tools
 from segue_web.video import Video
 from tests.segue_web.test_annotate import SEEN, Ask, DirectWorker, request
-from tests.segue_web.videos import write_video
+from tests.segue_web.videos import numbered, write_video
 
 COUNT, SIZE = 12, (120, 160)
 SQUARE = [(20, 20), (50, 20), (50, 50), (20, 50)]
@@ -204,6 +208,77 @@ def test_a_shape_is_changed_as_it_was_seen_and_never_where_it_is_locked(
     for op, fields in (("shape_key", {"frame": 6}), ("remove_shape", {}), ("remove_key", {"frame": 6})):
         with pytest.raises(SegueError, match="locked"):
             square(op, shape=1, **fields)
+
+
+def exported_tracks(backend: AnnotateBackend, folder: Path) -> list[list[dict[str, str]]]:
+    """Attributes of the shapes of each track of an export for CVAT."""
+    target = folder / "cvat.xml"
+    for _ in write_export(backend.video, snapshot(backend.project, backend.video), "cvat", target):
+        pass
+    tracks = ET.parse(target).getroot().findall("track")
+    return [[{"tag": shape.tag, **shape.attrib} for shape in track] for track in tracks]
+
+
+def test_shapes_go_to_cvat_and_come_back_with_their_keys(
+    backend: AnnotateBackend, square: Ask, path: Path, tmp_path: Path
+) -> None:
+    square("shape_key", shape=1, frame=9, corners=corners(8, 6), on=False)
+    [track] = exported_tracks(backend, tmp_path)
+    assert [(each["tag"], each["frame"], each["outside"]) for each in track] == [
+        ("polygon", "2", "0"),
+        ("polygon", "6", "0"),
+        ("polygon", "9", "1"),
+    ]
+    worker = DirectWorker(Tools(path, None, ("", None), "", None))
+    with closing(AnnotateBackend(Video(path), tmp_path / "q", worker=worker)) as other:
+        labels = read_labels(tmp_path / "cvat.xml", other.video)
+        other.import_all(labels, effects(other.project, labels))
+        for frame in range(COUNT):
+            assert np.array_equal(other.project.plane(frame, 1), backend.project.plane(frame, 1)), frame
+        [shape] = other.project.shapes()
+        assert [key[0] for key in shape["keys"]] == [2, 6, 9]
+        [again] = exported_tracks(other, tmp_path)
+        assert again == track
+        key = {"op": "shape_key", "shape": 1, "frame": 6, "corners": corners(0), "seen": SEEN}
+        asyncio.run(other.handle(request(**key)))
+        assert left(other, 4) == 20, "and are edited as those that were drawn here"
+
+
+def test_smooth_shapes_have_a_key_on_each_frame_of_cvat(
+    backend: AnnotateBackend, square: Ask, tmp_path: Path
+) -> None:
+    square("shape_key", shape=1, frame=2, motion="smooth")
+    square("shape_corner", shape=1, corner=0, change="bend")
+    [track] = exported_tracks(backend, tmp_path)
+    assert [each["frame"] for each in track] == ["2", "3", "4", "5", "6", "7"]
+    assert [each["outside"] for each in track] == ["0"] * 5 + ["1"]
+
+
+def test_masks_that_a_person_painted_go_to_cvat_as_masks(
+    backend: AnnotateBackend, square: Ask, tmp_path: Path
+) -> None:
+    square("stroke", frame=4, object=1, path=[(100, 100)], width=9, add=True)
+    assert {shape["tag"] for track in exported_tracks(backend, tmp_path) for shape in track} == {"mask"}
+
+
+def test_key_frames_of_cvat_become_keys(tmp_path: Path) -> None:
+    """Case 43: a box that moves in a straight line, given on two frames, gone from frame 15 on."""
+    video = Video(write_video(tmp_path / "v.mp4", numbered(20, (144, 192))))
+    box = '<box frame="{}" outside="{}" occluded="0" keyframe="1" xtl="{}" ytl="{}" xbr="{}" ybr="{}"/>'
+    shapes = "".join(
+        box.format(frame, int(frame == 15), 10 + 6 * frame, 20 + 3 * frame, 58 + 6 * frame, 68 + 3 * frame)
+        for frame in (0, 10, 15)
+    )
+    track = f'<track id="0" label="ball">{shapes}</track>'
+    (tmp_path / "boxes.xml").write_text(f"<annotations><version>1.1</version>{track}</annotations>")
+    labels = read_labels(tmp_path / "boxes.xml", video)
+    [[shape]] = labels.shapes.values()
+    assert [(frame, key.on) for frame, key in shape.keys.items()] == [(0, True), (10, True), (15, False)]
+    at = shape.corners_at(5)
+    assert at is not None
+    assert at[:, :2].tolist() == [[40, 35], [88, 35], [88, 83], [40, 83]]
+    assert sorted(labels.masks) == [*range(15)]
+    video.close()
 
 
 def test_shapes_go_with_their_object(backend: AnnotateBackend, square: Ask) -> None:
