@@ -67,9 +67,9 @@ PUBLISHED = {
 
 
 def listed() -> Iterator[Entry]:
-    """The networks of the table: those with weights, without those of other libraries (``-hf``)."""
+    """The networks of the table: those with weights, without those of other libraries."""
     for entry in MODELS:
-        if entry.task in TASKS and entry.signature is not None and not entry.name.endswith("-hf"):
+        if entry.task in TASKS and entry.signature is not None and not entry.packages:
             yield entry
 
 
