@@ -96,6 +96,7 @@ class TableRun:
     how: How
     face: Face
     request: Request | None  # what is there of its data set
+    missing: list[str]  # of its data set
     remarks: list[str]
     rows: list[Done] = field(default_factory=list)
     percentiles: Mapping[str, list[float]] = field(default_factory=dict)
@@ -378,7 +379,8 @@ class TableRun:
 def plan_table(table: Table, how: How, face: Face) -> TableRun:
     """The rows of a table that are wanted, each with what it lacks or what is wrong with it; none is run."""
     request, missing = request_of(table, how)
-    run = TableRun(table, how, face, request, [*filter(None, (table.remark,)), *missing])
+    remarks = [*filter(None, (table.remark,)), *missing]
+    run = TableRun(table, how, face, request, missing, remarks)
     run.plan()
     return run
 
