@@ -148,3 +148,29 @@ def test_the_hook_of_ruff_has_the_version_that_is_locked() -> None:
     )
     (locked,) = (package["version"] for package in toml("uv.lock")["package"] if package["name"] == "ruff")
     assert hook == locked
+
+
+def test_contributing_lists_what_make_installs() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = {
+        target: {name.strip() for name in re.split(r"[,;]", packages)} - {"the same", "those of `make dev`"}
+        for target, packages in re.findall(r"^\| `make (\w+)` \| (.+) \|$", text, re.MULTILINE)
+    }
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    dev = parts_of(re.search(r"^DEV_PARTS := (.*)$", makefile, re.MULTILINE))
+    everything = parts_of(re.search(r"installed-all:.*?\n((?:\t.*\n)+)", makefile))
+    documentation = parts_of(re.search(r"installed-docs:.*?\n((?:\t.*\n)+)", makefile))
+    assert listed == {"dev": dev, "test": everything - dev, "docs": documentation}
+
+
+def parts_of(found: re.Match[str] | None) -> set[str]:
+    """The packages of the extras and groups that a recipe of the Makefile names."""
+    assert found is not None
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = [name for names in re.findall(r"\.\[([\w,]+)\]", found[1]) for name in names.split(",")]
+    required = [item for name in extras for item in project["project"]["optional-dependencies"][name]]
+    required += [
+        item for name in re.findall(r"--group (\w+)", found[1]) for item in project["dependency-groups"][name]
+    ]
+    names = (re.match(r"[\w.-]+", item) for item in required)
+    return {name[0] for name in names if name is not None}
