@@ -38,11 +38,15 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt \
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
+# Bytecode is made of what is used, when it is first used: compiling all of PyTorch takes twenty seconds.
+export PIP_COMPILE = 0
 DEV_PARTS := --editable '.[mqtt,synth,web]' --group dev
 UV := $(shell command -v uv 2>/dev/null)
 SHOWN_INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python --index-strategy unsafe-best-match,$\
-	$(BIN)/python -m pip install --progress-bar on) --constraint constraints.txt \
+	$(BIN)/python -m pip install --no-warn-conflicts --progress-bar on) --constraint constraints.txt \
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
+INSTALL = $(SHOWN_INSTALL) $(1) $(if $(UV),|| $(PIP_INSTALL) $(1)) || { echo $(FAILED) >&2; exit 1; }
+FAILED = "segue is not installed; docs/install.md, 'When the installation fails', names causes and remedies"
 
 .DELETE_ON_ERROR:
 .PHONY: help demo dev test test-browser test-scenes test-slow test-week test-all coverage fuzz mutate lint types javascript \
@@ -52,7 +56,7 @@ help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,24p'
 
 demo: $(VENV)/.installed
-	$(BIN)/segue demo --output out/demo --overwrite
+	PYTHONDONTWRITEBYTECODE= $(BIN)/segue demo --output out/demo --overwrite
 
 dev: $(VENV)/.installed-dev
 
@@ -137,13 +141,13 @@ clean:
 # An editable install: the stamps below go stale only when the dependencies change.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing segue into $(VENV) (a few minutes the first time)"
-	$(PIP_INSTALL) --editable .
+	$(call INSTALL,--editable .)
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing segue and the tools of development into $(VENV) (a minute or two the first time)"
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' # knows dependency groups
-	$(SHOWN_INSTALL) $(DEV_PARTS) $(if $(UV),|| $(PIP_INSTALL) $(DEV_PARTS))
+	$(call INSTALL,$(DEV_PARTS))
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-all: $(VENV)/.installed-dev
@@ -176,4 +180,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "segue needs Python 3.11 or newer, '$(PYTHON)' is missing or older;" \
 			"try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@echo "making the environment $(VENV)"
+	@{ $(PYTHON) -m venv --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet 'pip>=25.1'; } 2>/dev/null || \
+		$(PYTHON) -m venv --clear $(VENV)
