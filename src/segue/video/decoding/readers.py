@@ -219,7 +219,8 @@ def as_frame(
     Raises:
         SourceError: it is no image, or has another size; or ``bgr`` is said of a frame.
     """
-    check_choice("colour", colour, Colour, SourceError)
+    if colour != "rgb":
+        check_choice("colour", colour, Colour, SourceError)
     if isinstance(value, Frame):
         if colour == "bgr":
             raise SourceError(
