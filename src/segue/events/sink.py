@@ -20,6 +20,7 @@ from segue.events.messages.notify import NotifyWarning
 from segue.events.messages.targets import Messages
 from segue.events.options import check_table_path
 from segue.events.rules import UNKNOWN, ClassFilter, EventRules
+from segue.events.standing import StandingObjects
 from segue.events.table import Event, EventTable, Kind, Row, event_of, read_events
 from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone
@@ -104,6 +105,7 @@ class EventSink(SpooledSink):
         path = Path(path)
         check_table_path(path)
         rules = rules or EventRules()
+        self._standing = StandingObjects() if live else None
         self._classes = ClassFilter(rules.only)  # here, where objects are named
         self._labels = dict[int, str | None]()  # of the last result
         # Zones are checked before anything is on the disk.
@@ -150,6 +152,8 @@ class EventSink(SpooledSink):
             self._save()
         if self._snapshots is not None and self._table is not None:
             self._note_deleted(self._snapshots, self._table)
+        if self._standing is not None:
+            segmentation = self._standing.see(frame, segmentation)
         height, width = known_size(self._size) or segmentation.mask.shape
         if self._snapshots is not None:
             self._snapshots.see(frame, segmentation, (height, width))
@@ -190,6 +194,7 @@ class EventSink(SpooledSink):
         if isinstance(successor, EventSink):
             successor._events, self._events = self._events, successor._events
             successor._views, self._views = self._views, None
+            successor._standing, self._standing = self._standing, None
             successor._classes, self._classes = self._classes, successor._classes
 
     def close(self) -> None:
