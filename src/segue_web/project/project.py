@@ -32,7 +32,7 @@ Send = Callable[[dict[str, Any]], None]
 Kind = Literal["given", "tracked", "imported", "interpolated"]
 """Origin of the mask of an object on a frame; ``given`` masks are a person's and are kept.
 
-Only projects of earlier versions have ``interpolated`` ones."""
+Between the keys of shapes masks are ``interpolated``."""
 
 
 @dataclass(frozen=True, slots=True)

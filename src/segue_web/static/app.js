@@ -33,11 +33,13 @@ import { view } from "./view.js";
  *   settings: Record<string, unknown>, history?: State["history"], revision?: number, running?: Running | null,
  *   exporting?: Running | null, loading?: boolean, interrupted?: State["interrupted"], queue?: State["queue"],
  *   names?: string[], schema?: SchemaPart, formats?: State["formats"], videos?: string[], greet?: boolean,
- *   prompters?: State["prompters"], comments?: State["comments"], user?: string, guest?: boolean, folder?: string,
+ *   prompters?: State["prompters"], comments?: State["comments"], shapes?: State["shapes"], user?: string, guest?:
+ *   boolean, folder?: string,
  *   detectors?: string[]}} Hello
  */
 /** What has happened.
- * @typedef {{event: "changed", revision: number, comments?: State["comments"], schema?: SchemaPart, objects?:
+ * @typedef {{event: "changed", revision: number, comments?: State["comments"], shapes?: State["shapes"], schema?:
+ *   SchemaPart, objects?:
  *   TrackedObject[], frames?: import("./state.js").FrameData[], timeline?: TimelineRows}} Changed
  * @typedef {{event: "opened"} | {event: "loading", loading: boolean} | {event: "prompters", prompters:
  *   State["prompters"]}} Loaded
@@ -89,6 +91,7 @@ function begin(/** @type {Hello} */ known) {
     greet = false,
     prompters = state.prompters,
     comments = [],
+    shapes = [],
     user = "",
     guest = false,
     folder = "",
@@ -108,6 +111,7 @@ function begin(/** @type {Hello} */ known) {
     videos,
     prompters,
     comments,
+    shapes,
     folder,
     schema: wholeSchema(schema),
   });
@@ -144,6 +148,7 @@ function onEvent(/** @type {ServerEvent} */ event) {
   if (event.event === "changed") {
     state.revision = event.revision;
     if (event.comments) state.comments = event.comments;
+    if (event.shapes) state.shapes = event.shapes;
     if (event.schema) state.schema = wholeSchema(event.schema);
     if (event.objects || event.schema) state.setObjects(event.objects ?? state.known);
     for (const item of event.frames ?? []) state.setFrameData(item);

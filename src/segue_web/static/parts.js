@@ -23,16 +23,16 @@ export {};
  * @typedef {"about" | "age" | "attributes" | "camera" | "camera-about" | "camera-error" | "camera-last" |
  *   "camera-name" | "camera-status" | "change-keys" | "change-views" | "changes" | "changes-range" |
  *   "changes-text" | "changes-title" | "charts" | "clock" | "compare-modes" | "counts" | "counts-empty" |
- *   "dialog-title" | "display" | "doubtful" | "drop" | "edge" | "edge-text" | "events" | "events-empty" |
- *   "events-new" | "events-title" | "found" | "frame-count" | "frames" | "health" | "health-head" |
- *   "health-rows" | "here" | "here-actions" | "here-text" | "here-title" | "hint" | "last-title" |
- *   "legend-changed" | "legend-remark" | "list-found" | "list-next" | "list-objects" | "mask-actions" |
- *   "nearest" | "new-zone" | "new-zone-title" | "news" | "next" | "next-empty" | "notices" | "objects" |
- *   "objects-empty" | "offline" | "process" | "progress" | "progress-rate" | "progress-what" | "queue" |
- *   "queue-title" | "range" | "rate" | "run-name" | "saved" | "score" | "score-title" | "side" | "side-edge"
- *   | "timeline-box" | "timeline-edge" | "timeline-list" | "timeline-space" | "tools" | "video-name" |
- *   "view" | "waiting" | "wall" | "zone-form" | "zone-hint" | "zone-list" | "zone-name-row" | "zone-none" |
- *   "zone-says" | "zones-title"} OtherId
+ *   "dialog-title" | "display" | "doubtful" | "drop" | "edge" | "edge-text" | "shape" | "shape-text" |
+ *   "events" | "events-empty" | "events-new" | "events-title" | "found" | "frame-count" | "frames" |
+ *   "health" | "health-head" | "health-rows" | "here" | "here-actions" | "here-text" | "here-title" | "hint"
+ *   | "last-title" | "legend-changed" | "legend-remark" | "list-found" | "list-next" | "list-objects" |
+ *   "mask-actions" | "nearest" | "new-zone" | "new-zone-title" | "news" | "next" | "next-empty" | "notices"
+ *   | "objects" | "objects-empty" | "offline" | "process" | "progress" | "progress-rate" | "progress-what" |
+ *   "queue" | "queue-title" | "range" | "rate" | "run-name" | "saved" | "score" | "score-title" | "side" |
+ *   "side-edge" | "timeline-box" | "timeline-edge" | "timeline-list" | "timeline-space" | "tools" |
+ *   "video-name" | "view" | "waiting" | "wall" | "zone-form" | "zone-hint" | "zone-list" | "zone-name-row" |
+ *   "zone-none" | "zone-says" | "zones-title"} OtherId
  */
 /**
  * @typedef {"filters"} FormId
@@ -51,7 +51,7 @@ export {};
  */
 /**
  * @typedef {"by-camera" | "by-event" | "by-label" | "by-zone" | "counts-by" | "counts-camera" | "detector" |
- *   "palette" | "seek" | "speed" | "zone-kind"} SelectId
+ *   "palette" | "seek" | "shape-motion" | "speed" | "zone-kind"} SelectId
  */
 /**
  * @typedef {Record<AnchorId, HTMLAnchorElement> &

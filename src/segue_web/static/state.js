@@ -23,7 +23,8 @@ import { Store } from "./store.js";
  * @typedef {{corners: number[][], on: boolean, key: boolean}} ShapeHere
  * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
- *   difference?: Record<string, string[]>, replaced?: Record<string, string>, prompts: Record<string, Prompts>, marks:
+ *   difference?: Record<string, string[]>, shapes?: Record<string, ShapeHere>, replaced?: Record<string, string>,
+ *   prompts: Record<string, Prompts>, marks:
  *   Record<string, [string, number, number, unknown, string?, string?, (number | null)?]>}} FrameData
  * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?:
  *   [number, number] | null, passes?: number, user?: string, run?: string}} Running
