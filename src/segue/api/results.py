@@ -140,7 +140,7 @@ class Results(Iterator[Segmentation], AbstractContextManager["Results[Any]"], Ge
         if self._stop.cancelled:
             self._pairs.close()
         try:
-            with recorded(self._opened.forms), errors_of_arguments(type(self.job)):
+            with recorded(self._opened.forms):
                 frame, result = next(self._pairs)
         except (StopIteration, Cancelled) as end:
             if self._cancelled:
@@ -374,7 +374,8 @@ def _pairs_of(
 ) -> Generator[tuple[Frame, Segmentation], None, None]:
     opened.frames.token = token
     advice = "give smaller frames: open_source(..., max_size=...)"
-    with opened.source, opened.source.until(token), memory_errors(advice):
+    naming = errors_of_arguments(type(opened.job))
+    with naming, opened.source, opened.source.until(token), memory_errors(advice):
         opened.begin()
         loop = FrameLoop(opened.session, opened.step, required=opened.required)
         for count, pair in enumerate(loop.over(_until_cancelled(opened.frames)), start=1):

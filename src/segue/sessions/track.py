@@ -255,7 +255,7 @@ class TrackSession(Checkpointable, Session):
         text: str | Sequence[str] | None,
     ) -> FramePrompts:
         """All prompts of a frame, in the form of trackers."""
-        if self._added or text is not None or any(each is not None for each in arguments.values()):
+        if self._added or text is not None or (arguments and _has_values(arguments)):
             prompts = self._collected(frame, prompts, arguments, text)
         elif isinstance(prompts, Mapping):
             raise PromptError(BY_FRAME)
@@ -310,7 +310,7 @@ class TrackSession(Checkpointable, Session):
         id = check_id(id)
         if text is not None:
             self._added.append(text)
-        if prompts is not None or text is None or any(each is not None for each in arguments.values()):
+        if prompts is not None or text is None or _has_values(arguments):
             if isinstance(prompts, Mapping):
                 raise PromptError(BY_FRAME)
             corrects = id in {*self.ids, *(item.id for item in self._added if isinstance(item, Prompt))}
@@ -330,7 +330,7 @@ class TrackSession(Checkpointable, Session):
         if isinstance(prompts, FramePrompts):
             raise PromptError("prompts: add cannot be joined with what resolve gave; give it prompts")
         collected = [item for item in added if isinstance(item, Prompt)]
-        if prompts is not None or any(each is not None for each in arguments.values()):
+        if prompts is not None or _has_values(arguments):
             corrects = 1 in {*self.ids, *(item.id for item in collected)}
             collected += collect_prompts(
                 prompts, **arguments, size=frame.size, corrects=corrects, needed=False
@@ -606,6 +606,11 @@ def _logits_with_predicted(
 def _logits_of(probabilities: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
     """Log-odds (K, H, W) of objects by their probabilities (K+1, H, W)."""
     return log_odds(probabilities()[1:])
+
+
+def _has_values(arguments: PromptArguments) -> bool:
+    """Whether any argument is given."""
+    return any(each is not None for each in arguments.values())
 
 
 def expected_overlap(inside: float, total: float, area: int, confidence: tuple[float, float]) -> float:

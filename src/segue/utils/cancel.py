@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from operator import attrgetter
 from types import FrameType
 
 from segue.utils.system import stop_signals
@@ -88,7 +89,7 @@ class AnyToken:
     @property
     def cancelled(self) -> bool:
         """Whether one of them asks to stop."""
-        return any(token.cancelled for token in self._tokens)
+        return any(map(attrgetter("cancelled"), self._tokens))
 
 
 @contextmanager

@@ -113,7 +113,7 @@ class ComponentTracker(Checkpointable):
             if track.is_confirmed() and abs(time - track.seen) <= PATIENCE_SECONDS
         }
         self._tracks = waiting | {number: self._tracks[number] for number in followed}
-        lost = [number for number in waiting if number not in followed]
+        lost = [*itertools.filterfalse(followed.__contains__, waiting)]
         if motion is not None:
             lost = [number for number in lost if self._is_in_view(self._tracks[number], mask.shape, time)]
         self._recover(owners, lost, extents)

@@ -15,7 +15,7 @@ from segue.sessions.foreground.background.quantiles import Look, Scene, in_other
 from segue.sessions.foreground.background.recurrence import Past, halved
 from segue.sessions.foreground.camera.changes import LONG_SIDE, SAME_LIGHT, Gains, scaled
 from segue.sessions.foreground.camera.step import CameraStep
-from segue.state import checkpointed
+from segue.state import SessionState, checkpointed
 from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array
 
@@ -197,12 +197,16 @@ class MaskedMedian(Background):
             return
         self.recent.apply_gain(gains)
         # From what was taken: rounded levels that are scaled again and again drift away.
-        self._lights, self._halves = [scaled(light, gains) for light in self._all_lights()], []
+        self._lights, self._halves = [scaled(light, gains) for light in self._lights], []
         self._learnt, self._gains = self._learnt or self.scene, scaled(self._gains, gains)
         self.scene = self._learnt.in_other_light(self._gains)
 
     def _reset_transient_state(self) -> None:
         self.restart()
+
+    def _take_over(self, state: SessionState) -> None:
+        super()._take_over(state)
+        self._lights = self._lights or [SAME_LIGHT] * len(self._frames)  # earlier versions saved none
 
     def _keep(self, frame: Image, foreground: npt.NDArray[np.generic] | None) -> None:
         planes = np.array(frame.transpose(2, 0, 1), order="C")
@@ -211,22 +215,15 @@ class MaskedMedian(Background):
         if grown.any() and len(self.recent.frames) >= RECENT_FRAMES:
             grown &= ~self.recent.returns(frame, RETURNS, RETURN_SHARE)
         self._heal(planes, grown)
-        self._lights = [*self._all_lights(), SAME_LIGHT]
         self._frames.append(planes)
+        self._lights.append(SAME_LIGHT)
         self._hidden.append(grown)
         self._learn()
 
-    def _all_lights(self) -> list[Gains]:
-        """The light of each kept frame; a state of an earlier version has none."""
-        return self._lights or [SAME_LIGHT] * len(self._frames)
-
     def _lit_frames(self, first: int = 0) -> list[Image]:
         """The kept frames from one on in the light of now."""
-        lights = self._all_lights()[first:]
-        return [
-            frame if light == SAME_LIGHT else in_other_light(frame, light)
-            for frame, light in zip(self._frames[first:], lights, strict=True)
-        ]
+        pairs = zip(self._frames[first:], self._lights[first:], strict=True)
+        return [frame if light == SAME_LIGHT else in_other_light(frame, light) for frame, light in pairs]
 
     def _learn(self) -> None:
         """Make the scene of the kept frames."""
@@ -251,5 +248,5 @@ class MaskedMedian(Background):
     def _keep_only(self, which: slice) -> None:
         # Those of all, or none: sessions whose network looks at no past never make them.
         self._halves = self._halves[which] if len(self._halves) == len(self._frames) else []
-        self._lights = self._all_lights()[which]
         self._frames, self._hidden = self._frames[which], self._hidden[which]
+        self._lights = self._lights[which]

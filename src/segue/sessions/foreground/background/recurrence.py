@@ -113,10 +113,6 @@ class RecentPast(Checkpointable):
     _before: UInt8Array | None = checkpointed(None)  # 255 where the last frame had foreground
     _count: int = checkpointed(0)  # of frames, at most MEMORY
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.restart()
-
     @property
     def places(self) -> UInt8Array | None:
         """Share of the frames in which each place was foreground, and how often foreground came there."""
