@@ -557,10 +557,16 @@ class AnnotateBackend(Backend):
         text: messages.CommentText,
         object: messages.Number | None = None,
         frame: messages.Index | None = None,
+        place: messages.Place | None = None,
     ) -> dict[str, Any]:
-        """Comment on an object, on a frame, or on an object on a frame."""
+        """Comment on an object, on a frame or a place of it, or on both."""
+        if place is not None:
+            if frame is None:
+                raise PromptError("a place is one of a frame; give the frame, too")
+            [(x, y, _)] = messages.clicks_within([(*place, True)], *self.video.size)
+            place = x, y
         with self.project.change("comment"):
-            return {"comment": self.project.add_comment(text, object, frame)}
+            return {"comment": self.project.add_comment(text, object, frame, place)}
 
     def _resolve(self, comment: messages.Index, resolved: bool = True) -> None:
         """Resolve a comment, or open it again."""

@@ -1050,7 +1050,7 @@ def test_two_people_work_at_one_project_and_edits_of_the_same_frame_are_refused(
 
     known = ask("hello", user="Ann")
     about = {"id": 1, "object": 1, "frame": 3, "text": "too small", "user": "Ben", "resolved": "Ann"}
-    assert known["comments"] == [about]
+    assert known["comments"] == [about | {"x": None, "y": None}]
     assert backend.project.marks(3)[1].user == "Ann"
     found = ask("people")
     assert [(one["label"], one["user"]) for one in found["changes"]] == [
@@ -1062,3 +1062,9 @@ def test_two_people_work_at_one_project_and_edits_of_the_same_frame_are_refused(
     assert ask("undo", user="Ben")["user"] == "Ann"
     with pytest.raises(SegueError, match="not valid"):
         ask("comment", text="x", user="B" * 100)
+    ask("comment", text="here", frame=3, place=(12.5, 1e4))
+    comment = backend.project.comments()[-1]
+    height = backend.video.size[0]
+    assert (comment["frame"], comment["x"], comment["y"]) == (3, 12.5, height - 1), "within the image"
+    with pytest.raises(PromptError, match="give the frame"):
+        ask("comment", text="where?", place=(1, 1))

@@ -32,7 +32,8 @@ import { view } from "./view.js";
  * @typedef {{mode: string, video: import("./state.js").Video, objects: TrackedObject[], timeline: TimelineRows,
  *   settings: Record<string, unknown>, history?: State["history"], revision?: number, running?: Running | null,
  *   exporting?: Running | null, loading?: boolean, interrupted?: State["interrupted"], queue?: State["queue"],
- *   names?: string[], schema?: SchemaPart, formats?: State["formats"], videos?: string[], greet?: boolean,
+ *   names?: string[], schema?: SchemaPart, formats?: State["formats"], videos?: string[], second?: boolean, greet?:
+ *   boolean,
  *   prompters?: State["prompters"], comments?: State["comments"], shapes?: State["shapes"], user?: string, guest?:
  *   boolean, folder?: string,
  *   detectors?: string[]}} Hello
@@ -92,6 +93,7 @@ function begin(/** @type {Hello} */ known) {
     prompters = state.prompters,
     comments = [],
     shapes = [],
+    second = false,
     user = "",
     guest = false,
     folder = "",
@@ -124,8 +126,9 @@ function begin(/** @type {Hello} */ known) {
   if (greet) void videosDialog();
   if (first) {
     if (mode === "annotate" && takeName(user, guest)) greetGuest();
-    document.title = `${state.video.name} – segue`;
-    element("video-name").textContent = state.video.name;
+    const name = second ? `${state.video.name} (second look)` : state.video.name;
+    document.title = `${name} – segue`;
+    element("video-name").textContent = name;
     element("video-name").title = folder;
     offerDetectors(known.detectors ?? []);
     fillModes();

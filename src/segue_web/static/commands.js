@@ -1,6 +1,6 @@
 // Commands: each has a name, an icon, perhaps keys, and one way to run it.
 
-import { peopleDialog } from "./comments.js";
+import { commentAtPlace, peopleDialog } from "./comments.js";
 import { goWorst } from "./curve.js";
 import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
 import { toggleDisplay, toggleNeighbours } from "./display.js";
@@ -479,6 +479,13 @@ export const commands = {
     keys: "shift+K",
     can: editable,
     run: () => void peopleDialog(),
+  },
+  commentHere: {
+    name: "Comment on the place of the image under the pointer, or where the cross is",
+    icon: "people",
+    keys: "'",
+    can: editable,
+    run: () => commentAtPlace(),
   },
   review: {
     name: "Reviewed: the mask of what is chosen on this frame; again: not",

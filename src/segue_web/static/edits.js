@@ -259,20 +259,29 @@ export async function trackPlane(/** @type {number} */ shape, /** @type {number}
     );
 }
 
-/** Comment on an object, on a frame, or on both. */
+/** Comment on an object, on a frame or a place of it, or on both. */
 export const comment = (
   /** @type {string} */ text,
   /** @type {number | null} */ object,
   /** @type {number | null} */ frame,
-) => change(() => request("comment", { text, object, frame }));
+  /** @type {number[] | null} */ place = null,
+) => change(() => request("comment", { text, object, frame, place }));
 
 /** Resolve a comment, or open it again. */
 export const resolve = (/** @type {number} */ id, /** @type {boolean} */ resolved) =>
   change(() => request("resolve", { comment: id, resolved }));
 
 /** Assign a video to a person in place of the one who is shown; an empty name takes that back. */
-export const assign = (/** @type {number} */ number, /** @type {string} */ person, /** @type {string} */ seen) =>
-  change(() => request("assign", { number, person, seen }));
+export const assign = (
+  /** @type {number} */ number,
+  /** @type {string} */ person,
+  /** @type {string} */ seen,
+  /** @type {"person" | "reviewer"} */ role = "person",
+) => change(() => request("assign", { number, person, seen, role }));
+
+/** Say how far a video is, in place of the state that is shown. */
+export const setState = (/** @type {number} */ number, /** @type {string} */ name, /** @type {string} */ seen) =>
+  change(() => request("set_state", { number, state: name, seen }));
 
 /** Whether a person wants to undo or redo what somebody else has done. */
 async function mayUndo(/** @type {"undo" | "redo"} */ op) {
@@ -382,8 +391,11 @@ export async function start(/** @type {string} */ op, /** @type {Record<string, 
 }
 
 /** Open another video of the list, or going onward the next one that can be opened. */
-export const switchVideo = (/** @type {number} */ number, /** @type {boolean} */ onward) =>
-  change(() => request("open", { number, onward }));
+export const switchVideo = (
+  /** @type {number} */ number,
+  /** @type {boolean} */ onward,
+  /** @type {boolean} */ second,
+) => change(() => request("open", { number, onward, second }));
 
 /**
  * End the tracking, also one that has not begun yet, or without one the export; with `next` the one that waits begins.

@@ -12,7 +12,7 @@ class Refused extends Error {
 }
 
 /** what is asked of the list of videos, not of the open one */
-const LIST = new Set(["videos", "open", "export_all", "assign"]);
+const LIST = new Set(["videos", "open", "export_all", "assign", "set_state", "agreement"]);
 
 /** longest milliseconds between two tries */
 const LONGEST = 4000;

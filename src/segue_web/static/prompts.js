@@ -2,6 +2,7 @@
 
 import { short } from "./dom.js";
 import { disk, outline, point, write } from "./paint.js";
+import { pinsOn } from "./people.js";
 import { state } from "./state.js";
 
 /** Clicks and boxes of a frame; those of other objects than the chosen one are faint. */
@@ -58,6 +59,29 @@ export function drawCorners(
     context.fillRect(x - 3 * pixel, y - 3 * pixel, 6 * pixel, 6 * pixel);
     context.strokeRect(x - 3 * pixel, y - 3 * pixel, 6 * pixel, 6 * pixel);
   }
+}
+
+/** pixels of the page around a pin that belong to it */
+const PIN = 11;
+
+/** The comment on a place of the image under a pointer. */
+export const pinAt = (/** @type {{x: number, y: number}} */ at, /** @type {number} */ pixel) =>
+  pinsOn(state.comments, state.frame).find(({ x, y }) => Math.hypot(x - at.x, y - at.y) < PIN * pixel);
+
+/** Open comments on places of the image; the text of the one under the pointer is shown. */
+export function drawPins(
+  /** @type {CanvasRenderingContext2D} */ context,
+  /** @type {{x: number, y: number} | null} */ pointer,
+  /** @type {number} */ pixel,
+) {
+  for (const { x, y } of pinsOn(state.comments, state.frame)) {
+    context.lineWidth = 2 * pixel;
+    context.strokeStyle = "#000";
+    disk(context, x, y, 8 * pixel, "#ffbe4d");
+    write(context, "!", x, y, pixel);
+  }
+  const under = pointer && pinAt(pointer, pixel);
+  if (under) write(context, under.text.slice(0, 60), under.x + 14 * pixel, under.y, pixel, "left");
 }
 
 /** The outline of a shape, with its curves. @param {number[][]} corners */

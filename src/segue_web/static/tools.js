@@ -5,6 +5,7 @@ import { make, notice } from "./dom.js";
 import { until } from "./edits.js";
 import { masks } from "./masks.js";
 import { distance } from "./places.js";
+import { pinsOn } from "./people.js";
 import { hold } from "./playback.js";
 import { polygon } from "./polygon.js";
 import { shapes } from "./shape.js";
@@ -169,7 +170,7 @@ class Tools {
     if (before) this.pointers.set(event.pointerId, now);
     const at = view.videoPoint(event);
     view.pointer = at;
-    if (state.settings.labels) state.changed(IMAGE);
+    if (state.settings.labels || pinsOn(state.comments, state.frame).length) state.changed(IMAGE);
     if (this.held && distance(this.held, now) > 4 * devicePixelRatio) this.held = null;
     this.name(before ? null : at);
     if (before && this.doing === "pan") this.panOrPinch(event.pointerId, before, now);

@@ -5,7 +5,7 @@ import { frameImages } from "./frames.js";
 import { graded } from "./grade.js";
 import { masks } from "./masks.js";
 import { drawing, write } from "./paint.js";
-import { drawCorners, drawCross, drawName, drawPrompts, drawShapes } from "./prompts.js";
+import { drawCorners, drawCross, drawName, drawPins, drawPrompts, drawShapes } from "./prompts.js";
 import { IMAGE, state } from "./state.js";
 
 /** what is left of masks under a brush */
@@ -198,6 +198,7 @@ class View {
       drawName(context, this.named, pixel);
     drawCorners(context, this.corners, pixel);
     drawShapes(context, this.shapes(), pixel, state.colour);
+    if (state.mode === "annotate") drawPins(context, this.pointer, pixel);
     if (this.draft) this.draft(context, pixel);
     if (state.cursor) drawCross(context, pixel);
   }
