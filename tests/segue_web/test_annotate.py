@@ -396,6 +396,23 @@ def test_each_window_adopts_what_it_was_shown(backend: AnnotateBackend, ask: Ask
     assert len(backend.project.objects()) == 2
 
 
+def test_keys_are_saved_by_person_for_all_projects(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
+    assert ask("keys", user="Ann") == {"keys": {}}
+    assert ask("keys", name="labels", key="$", user="Ann") == {"keys": {"labels": "$"}}
+    ask("keys", name="labels", key="%", user="Ben")
+    ask("keys", name="brush", key="(", user="Ann")
+    (tmp_path / "other").mkdir()
+    with asking(CircleWorker((48, 64)), tmp_path / "other") as other:
+        for person, keys in (("Ann", {"labels": "$", "brush": "("}), ("Ben", {"labels": "%"}), ("", {})):
+            assert asyncio.run(other.handle(request("keys", user=person))) == {"keys": keys}
+    (tmp_path / "home" / "keys.json").write_text("[1]")
+    with pytest.raises(SegueError, match=r"keys\.json: the keys cannot be read"):
+        ask("keys", user="Ann")
+
+
 def test_a_soft_edge_is_saved_shown_and_taken_back(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 3, 20, 30)
     edge = {"grow": 2.0, "width": 3.0, "feather": 0.0, "detail": False}

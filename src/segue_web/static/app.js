@@ -8,7 +8,7 @@ import { resumeDrafts } from "./drafts.js";
 import { icon } from "./icons.js";
 import "./keys.js";
 import "./layout.js";
-import { connect, hello, loadFrames, remember, takeName } from "./link.js";
+import { connect, hello, loadFrames, loadKeys, remember, takeName } from "./link.js";
 import { go } from "./playback.js";
 import { wholeSchema } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
@@ -125,7 +125,10 @@ function begin(/** @type {Hello} */ known) {
   state.outdateFrames(revision);
   if (greet) void videosDialog();
   if (first) {
-    if (mode === "annotate" && takeName(user, guest)) greetGuest();
+    if (mode === "annotate") {
+      if (takeName(user, guest)) greetGuest();
+      void loadKeys();
+    }
     const name = second ? `${state.video.name} (second look)` : state.video.name;
     document.title = `${name} – segue`;
     element("video-name").textContent = name;

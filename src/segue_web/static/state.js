@@ -88,6 +88,8 @@ class State extends Store {
   history = { undo: null, redo: null };
   /** name of the person at this page, which stands with every change */
   user = "";
+  /** keys that the person has chosen, by commands and tools @type {Record<string, string>} */
+  ownKeys = {};
   /** whether another browser has the name that segue was started with */
   guest = false;
   /** @type {import("./people.js").Remark[]} */
