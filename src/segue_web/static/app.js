@@ -125,10 +125,7 @@ function begin(/** @type {Hello} */ known) {
   state.outdateFrames(revision);
   if (greet) void videosDialog();
   if (first) {
-    if (mode === "annotate") {
-      if (takeName(user, guest)) greetGuest();
-      void loadKeys();
-    }
+    if (mode === "annotate" && takeName(user, guest)) greetGuest();
     const name = second ? `${state.video.name} (second look)` : state.video.name;
     document.title = `${name} – segue`;
     element("video-name").textContent = name;
@@ -190,6 +187,14 @@ function onEvent(/** @type {ServerEvent} */ event) {
   }
   state.changed();
 }
+
+/** the person whose keys were asked for @type {string | null} */
+let keysOf = null;
+state.listen(() => {
+  if (!state.editable || keysOf === state.user) return;
+  keysOf = state.user;
+  void loadKeys();
+});
 
 // Parts that are made once
 

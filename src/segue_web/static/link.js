@@ -179,7 +179,6 @@ export function giveName(/** @type {string} */ name) {
   state.user = name || (state.guest ? given : "");
   localStorage.setItem(NAME, JSON.stringify([given, state.user]));
   state.changed();
-  void loadKeys();
 }
 
 /** Ask for the keys that the person has chosen. */
