@@ -213,13 +213,13 @@ def read_results(results: Path, video: Video) -> Labels:
         return read_labels(file, video)
 
 
-def read_project(place: Path, video: Video) -> Snapshot:
-    """The masks of a project of a video, which may be open in a page."""
+def read_project(place: Path, video: Video, *, premultiplied: bool = False, each: bool = False) -> Snapshot:
+    """The masks of a project of a video, which may be open in a page; see :class:`Snapshot`."""
     with TemporaryDirectory(prefix="segue-view-") as temporary:
         folder = Path(temporary, "project")
         Store.copy(place, folder)
         with closing(Project(folder, video.describe(), video.size)) as project:
-            return snapshot(project, video)
+            return snapshot(project, video, premultiplied=premultiplied, each=each)
 
 
 class ViewBackend(Backend):
