@@ -105,6 +105,11 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     ),
 }
 """Factor of each tensor, by network: the first pattern that fits counts."""
+SCALES["edgetam"] = (
+    ("image_encoder.trunk.body.*mixer.conv*.bn.weight", 0.3),
+    ("image_encoder.trunk.body.*ffn.conv2.bn.weight", 0.3),
+    *SCALES["sam2"],
+)
 
 STCN_CHANNELS = (("value_encoder.conv1.weight", 3, 16.0),)
 CUTIE_CHANNELS = (("mask_encoder.conv1.weight", 3, 32.0),)
@@ -149,6 +154,7 @@ ADDENDS: dict[str, tuple[tuple[str, float | tuple[float, ...]], ...]] = {
     ),
 }
 """What is added after the factor, by network: every pattern that fits counts."""
+ADDENDS["edgetam"] = ADDENDS["sam2"]
 
 LARGE = 5_000_000
 """Numbers of a network whose weights are kept for the other processes: to make them takes up to a second."""

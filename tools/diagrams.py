@@ -295,6 +295,32 @@ DIAGRAMS = {
             Edge("memory encoder", "bank", "becomes memory"),
         ],
     ),
+    "edgetam": Diagram(
+        [
+            Node("frame", "frame", 0, 1, "input"),
+            Node("trunk", "trunk|RepViT-M1", 1, 1, "encoder"),
+            Node("bank", "memory bank: 512 rows|a frame, pointers", 2, 0, "memory"),
+            Node("attention", "memory attention|two layers", 3, 1, "attention"),
+            Node("prompts", "mask, box, clicks", 2, 2, "input"),
+            Node("prompt encoder", "prompt encoder", 3, 2, "encoder"),
+            Node("decoder", "mask decoder|two-way transformer", 4, 1, "decoder"),
+            Node("mask", "three masks, IoU,|presence", 5, 1, "output"),
+            Node("memory encoder", "memory encoder", 4, 0, "encoder"),
+            Node("perceiver", "spatial perceiver", 3, 0, "attention"),
+        ],
+        [
+            Edge("frame", "trunk"),
+            Edge("trunk", "attention"),
+            Edge("bank", "attention"),
+            Edge("prompts", "prompt encoder"),
+            Edge("prompt encoder", "decoder"),
+            Edge("attention", "decoder"),
+            Edge("decoder", "mask"),
+            Edge("decoder", "memory encoder"),
+            Edge("memory encoder", "perceiver"),
+            Edge("perceiver", "bank"),
+        ],
+    ),
     "segue-prompt": Diagram(
         [
             Node("image", "crop of the image", 0, 0, "input"),

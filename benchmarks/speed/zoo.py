@@ -53,6 +53,7 @@ PUBLISHED = {
     "sam2-small": "SA-V test J&F 76.6 (release)",
     "sam2-base+": "SA-V test J&F 78.2 (release)",
     "sam2-large": "SA-V test J&F 79.5 (release)",
+    "edgetam": "SA-V test J&F 71.7 (release)",
     "mustan2": "SBI2015 F 0.7933 (paper)",
     "fgsegnet": "SBI2015 F 0.7595 (MUSTAN paper)",
     "seqformer-r50": "YouTube-VIS 2019 val AP 47.4 (release)",
@@ -66,9 +67,9 @@ PUBLISHED = {
 
 
 def listed() -> Iterator[Entry]:
-    """The networks of the table: those with weights, without those of other libraries (``-hf``)."""
+    """The networks of the table: those with weights, without those of other libraries."""
     for entry in MODELS:
-        if entry.task in TASKS and entry.signature is not None and not entry.name.endswith("-hf"):
+        if entry.task in TASKS and entry.signature is not None and not entry.packages:
             yield entry
 
 

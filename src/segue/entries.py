@@ -106,6 +106,7 @@ class Entry:
         rank: of those whose weights are available, the one of the lowest rank is the default; segue's own
             begin at 1. None never is.
         tags: further weight files by their tags; ``NAME.TAG`` is the network with that file.
+        packages: other packages that ``build`` needs, beside those of segue.
         folder: finds the folder of another library from which ``build`` makes the network with its weights,
             or raises CheckpointError; None for networks of segue.
     """
@@ -130,6 +131,7 @@ class Entry:
     needs_flow: bool = False
     rank: int | None = None
     tags: Mapping[str, WeightFile] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
     folder: Callable[[], Path] | None = None
 
     def tagged(self, tag: str) -> Entry:

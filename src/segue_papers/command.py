@@ -107,7 +107,7 @@ def _print_commands(run: TableRun) -> None:
         if row.row.no_command is not None:
             typer.echo(f"# {row.row.name}: {row.row.no_command}")
             continue
-        reason = row.ended or " and ".join(row.lacks) or ("" if run.request else "; ".join(run.remarks))
+        reason = row.ended or " and ".join(row.lacks) or ("" if run.request else "; ".join(run.missing))
         typer.echo(f"# {row.row.name}: needs {reason}" if reason else run.command_of(row))
 
 

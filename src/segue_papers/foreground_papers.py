@@ -117,13 +117,25 @@ def _context() -> Table:
     )
 
 
+_COMPARED = tuple(
+    TableRow(
+        name,
+        model=network,
+        training=Training(
+            "semantic", ("cdnet",), ("--architecture", network), pretrained="a ResNet-50 of ImageNet"
+        ),
+    )
+    for name, network in (("PSPNet", "pspnet"), ("DeepLabV3+", "deeplabv3plus"))
+)
+"""Networks of single frames, with which the README of HOFAM compares images."""
+
+
 def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mapping[str, str]) -> Table:
     """HOFAM as released, and the same trained on CDnet2014 without one of its parts."""
 
     def without(part: str, *options: str, network: str = "hofam") -> TableRow:
         return TableRow(part, model=network, training=Training("hofam", ("cdnet",), options))
 
-    compared = "the README shows images of it and no numbers; neither torchvision nor timm has this network"
     rows = (
         TableRow("HOFAM", published),
         without("HOFAM, trained here"),
@@ -131,15 +143,13 @@ def _hofam(name: str, title: str, published: Mapping[str, float], columns: Mappi
         without("without class-in scale", "--class-in-scale", "as_run"),
         without("six scales of eight", "--levels", "6"),
         without("one flow (STAM)", "--flow-mode", "single", network="stam"),
-        *(
-            TableRow(other, no_command=compared)
-            for other in (("PSPNet", "DeepLabV3+") if name != "hofam" else ())
-        ),
+        *(_COMPARED if name != "hofam" else ()),
     )
     remark = (
         "the README prints one row, of scenes of CDnet2014 that were trained on; of LASIESTA, of LIMU and of "
-        "what each part brings it shows images alone; the release has flow of SelFlow, whose files are read "
-        "(--run '--flow FOLDER'), without them it is DIS; strips: added green, missed orange"
+        "what each part brings it shows images alone, also of PSPNet and DeepLabV3+: here those of "
+        "segmentation_models_pytorch, trained on the same images; the release has flow of SelFlow, whose "
+        "files are read (--run '--flow FOLDER'), without them it is DIS; strips: added green, missed orange"
     )
     return Table(
         "hofam",

@@ -14,7 +14,7 @@ from segue.errors import DatasetError
 from segue.jobs.instances import EDITIONS
 from segue.metrics.data_sets import Request
 from segue.registry import DATASETS, DETECTORS, MODELS
-from segue.utils.extras import missing_packages
+from segue.utils.extras import missing_among, missing_packages
 from segue.utils.naming import first_few
 from segue.weights import read_checkpoint
 from segue.weights.available import weight_file
@@ -76,6 +76,8 @@ def absent(name: str) -> str:
 def row_lacks(row: TableRow, table: Table, how: How, videos: Collection[str] = ()) -> Iterator[str]:
     """What must be given, trained or installed for a row, beside the data of its table, as commands."""
     model = row.model or how.model or table.model
+    if missing := missing_among(MODELS.find(model).packages):
+        yield f"`pip install {' '.join(missing)}`"
     if (training := training_of(row, how)) is not None:
         yield from trainings(training, model, how, videos)
         return

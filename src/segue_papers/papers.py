@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from segue_papers.foreground_papers import FOREGROUND
-from segue_papers.tables import PACE, SPEED, Difference, Table, TableRow, Training, published_rows
+from segue_papers.tables import NETWORK_PACE, SPEED, Difference, Table, TableRow, Training, published_rows
 
 DAVIS = {"J&F": "J&F-Mean", "J": "J-Mean", "F": "F-Mean"}
 YOUTUBE = {"overall": "G", "J seen": "J_s", "F seen": "F_s", "J unseen": "J_u", "F unseen": "F_u"}
@@ -109,7 +109,8 @@ def first_frames(
 
 
 def _davis(paper: str, name: str, title: str, rows: tuple[TableRow, ...], **more: Any) -> Table:
-    return Table(paper, name, title, "davis", DAVIS, rows, subset="val", percent=True, options=ALL, **more)
+    setting: dict[str, Any] = {"subset": "val", "percent": True, "options": ALL, "network_speed": True}
+    return Table(paper, name, title, "davis", DAVIS, rows, **setting, **more)
 
 
 _DATA = "published with YouTube-VOS in the training data; J as in the abstract"
@@ -266,7 +267,7 @@ TABLES: tuple[Table, ...] = (
         "stm",
         "davis-2016",
         "Table 2: DAVIS 2016 val",
-        (TableRow("STM", {"J": 88.7, PACE: 0.16}),),
+        (TableRow("STM", {"J": 88.7, NETWORK_PACE: 0.16}),),
         model="stm",
         year="2016",
         remark=f"{_DATA}; 0.16 s a frame are of a GPU, without reading and writing",
@@ -343,6 +344,7 @@ TABLES: tuple[Table, ...] = (
         model="stcn",
         percent=True,
         options=ALL,
+        network_speed=True,
         remark="published on 13 videos; whole boxes are followed, and the truth is boxes, filled; "
         f"{LOST_NETWORKS}",
     ),

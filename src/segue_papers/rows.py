@@ -38,7 +38,17 @@ from segue_papers.needs import folds_of, request_of, row_lacks, trained, trainin
 from segue_papers.papers import SOURCES, Truth
 from segue_papers.stcn_report import first_frame, with_first_frames
 from segue_papers.strips import Strip, draw_strips
-from segue_papers.tables import PACE, SIZE, SPEED, Difference, Table, TableRow, slug
+from segue_papers.tables import (
+    NETWORK_PACE,
+    NETWORK_SPEED,
+    PACE,
+    SIZE,
+    SPEED,
+    Difference,
+    Table,
+    TableRow,
+    slug,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,7 @@ class Done:
     failed: int = 0  # videos that failed
     ended: str | None = None  # what was wrong, where it ended before it had scores
     speed: float = math.nan
+    network_speed: float = math.nan  # without reading and writing
     parameters: float = math.nan  # in millions
     evaluation: Evaluation | None = None
 
@@ -85,6 +96,7 @@ class TableRun:
     how: How
     face: Face
     request: Request | None  # what is there of its data set
+    missing: list[str]  # of its data set
     remarks: list[str]
     rows: list[Done] = field(default_factory=list)
     percentiles: Mapping[str, list[float]] = field(default_factory=dict)
@@ -95,7 +107,8 @@ class TableRun:
         """Rows as they are printed: measured, then published."""
         table, rows = self.table, {}
         for done in self.rows:
-            values = {SPEED: done.speed, PACE: 1 / done.speed if done.speed else math.nan}
+            values = {SPEED: done.speed, NETWORK_SPEED: done.network_speed}
+            values |= {PACE: _inverse(done.speed), NETWORK_PACE: _inverse(done.network_speed)}
             values[SIZE] = done.parameters
             if done.evaluation is not None:
                 values |= table.measured(done.evaluation.overall, done.evaluation.categories)
@@ -113,7 +126,8 @@ class TableRun:
                 "options": list(done.options),
                 "published": dict(done.row.published),
                 "scores": done.evaluation and evaluation_values(done.evaluation),
-                "frames/s": None if math.isnan(done.speed) else done.speed,
+                SPEED: None if math.isnan(done.speed) else done.speed,
+                NETWORK_SPEED: None if math.isnan(done.network_speed) else done.network_speed,
                 SIZE: None if math.isnan(done.parameters) else done.parameters,
                 "results": str(done.folder),
                 "lacks": list(done.lacks),
@@ -210,8 +224,12 @@ class TableRun:
         with Ledger(done.folder / SUBFOLDER / LEDGER, create=False) as ledger:
             ran = ledger.tasks("done")
             reasons = [f"{task.name}: {task.error}" for task in ledger.tasks("failed")]
+        frames = sum(task.frames for task in ran)
         seconds = sum(task.seconds or 0.0 for task in ran)
-        done = replace(done, speed=sum(task.frames for task in ran) / seconds if seconds else math.nan)
+        network_seconds = sum(task.frames * (task.pace or 0.0) for task in ran)
+        done = replace(
+            done, speed=frames * _inverse(seconds), network_speed=frames * _inverse(network_seconds)
+        )
         if done.failed and not ran:
             return replace(done, ended=reasons[0])
         notes = reasons[:1]
@@ -361,7 +379,8 @@ class TableRun:
 def plan_table(table: Table, how: How, face: Face) -> TableRun:
     """The rows of a table that are wanted, each with what it lacks or what is wrong with it; none is run."""
     request, missing = request_of(table, how)
-    run = TableRun(table, how, face, request, [*filter(None, (table.remark,)), *missing])
+    remarks = [*filter(None, (table.remark,)), *missing]
+    run = TableRun(table, how, face, request, missing, remarks)
     run.plan()
     return run
 
@@ -369,6 +388,11 @@ def plan_table(table: Table, how: How, face: Face) -> TableRun:
 def _images(done: Done) -> Path:
     """Folder of the first-frame images of a row, beside its results."""
     return done.folder.with_name(f"{done.folder.name}-first-frames")
+
+
+def _inverse(value: float) -> float:
+    """1 divided by a number, NaN for 0."""
+    return 1 / value if value else math.nan
 
 
 def _millions(model: Model) -> float:

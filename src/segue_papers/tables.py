@@ -14,11 +14,17 @@ from segue.metrics.evaluation import Measures
 SPEED = "frames/s"
 """Heading of the speed of one worker, with reading and writing."""
 
+NETWORK_SPEED = "frames/s, network"
+"""Heading of the speed of its networks alone, without reading and writing."""
+
 SIZE = "M parameters"
 """Heading of the size of a network, in millions of learnt values."""
 
 PACE = "s/frame"
 """Heading of its inverse, in tables whose paper gives that instead."""
+
+NETWORK_PACE = "s/frame, network"
+"""Heading of the inverse of the speed of its networks alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,7 @@ class Table:
         remark: what a reader must know of the published numbers.
         options: of the command that runs its rows, by the protocol of the paper.
         pace: speed is given in seconds a frame, as in the paper.
+        network_speed: the speed without reading and writing stands beside that with them.
         differences: what the paper says of two rows.
         strip: what a strip of frames of each sequence shows, see :mod:`segue_papers.strips`; None draws none.
         sizes: the size of each network stands beside its scores.
@@ -140,6 +147,7 @@ class Table:
     remark: str | None = None
     options: tuple[str, ...] = ()
     pace: bool = False
+    network_speed: bool = False
     differences: tuple[Difference, ...] = ()
     strip: Literal["masks", "errors"] | None = None
     sizes: bool = False
@@ -153,7 +161,8 @@ class Table:
     @property
     def measures(self) -> tuple[str, ...]:
         """Headings of all that is measured."""
-        return (*self.columns, *((SIZE,) if self.sizes else ()), PACE if self.pace else SPEED)
+        speeds = (PACE, NETWORK_PACE) if self.pace else (SPEED, NETWORK_SPEED)
+        return (*self.columns, *((SIZE,) if self.sizes else ()), *speeds[: 1 + self.network_speed])
 
     @property
     def headings(self) -> tuple[str, ...]:
@@ -188,7 +197,9 @@ class Table:
         """Format a number as the paper prints it; empty for None and NaN."""
         if value is None or math.isnan(value):
             return ""
-        digits = {SPEED: 1, PACE: 2, SIZE: 2}.get(heading, 1 if self.percent else 4)
+        digits = {SPEED: 1, NETWORK_SPEED: 1, PACE: 2, NETWORK_PACE: 2, SIZE: 2}.get(
+            heading, 1 if self.percent else 4
+        )
         return f"{value:.{digits}f}"
 
 

@@ -110,6 +110,19 @@ def test_an_edited_ledger_is_reported_in_one_line(ledger: Ledger, tmp_path: Path
     assert "\n" not in str(error.value)
 
 
+def test_a_ledger_without_the_time_of_networks_gets_its_column(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.add([Task("a", "a.mp4")])
+    ledger.close()
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as base:
+        base.execute("alter table videos drop column pace")
+        base.execute("pragma user_version = 7")
+    with Ledger(tmp_path / "ledger.sqlite", create=False) as later:
+        (task,) = later.tasks()
+        later.record(replace(task, state="done", pace=0.25))
+    with Ledger(tmp_path / "ledger.sqlite", create=False) as later:
+        assert [task.pace for task in later.tasks()] == [0.25]
+
+
 @pytest.mark.parametrize("change", ["state = 'lost'", "frames = 'many'", "seconds = x'00'", "source = x'ff'"])
 def test_the_tables_take_no_values_of_another_type(ledger: Ledger, change: str) -> None:
     ledger.add([Task("a", "a.mp4")])

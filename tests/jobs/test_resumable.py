@@ -175,7 +175,8 @@ def test_a_run_is_saved_now_and_then_but_saving_takes_a_twentieth_of_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(frame_loop, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    times = SimpleNamespace(monotonic=lambda: clock.now, perf_counter=lambda: clock.now)
+    monkeypatch.setattr(frame_loop, "time", times)
     saved: list[int] = []
 
     class Slow(Late):
@@ -191,7 +192,9 @@ def test_a_run_is_saved_now_and_then_but_saving_takes_a_twentieth_of_the_time(
     session = Slow()
     frames = (Frame(index, index / 10, IMAGES[0]) for index in range(20))
     sink: Any = SimpleNamespace(write=lambda *_: None, flush=lambda: None)
-    FrameRun(opened(session, frames), sink, tmp_path, lambda *_: None).run()
+    run = FrameRun(opened(session, frames), sink, tmp_path, lambda *_: None)
+    run.run()
+    assert (run.steps, run.step_seconds) == (20, 200.0), "without saving"
     # At 30, the first time beyond 20; saved at 33, and not before 60 seconds later.
     assert saved == [3, 10, 17]
 

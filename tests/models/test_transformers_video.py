@@ -19,6 +19,8 @@ from segue.models.transformers_video import SCHEDULE, TransformersTracker, Trans
 from segue.sessions import TrackSession
 from segue.types import BoxPrompt, Frame, MaskPrompt, PointPrompt, Segmentation
 from tests.clips import clip
+from tests.models.test_transformers_clip import FRAMES as CLIP
+from tests.models.test_transformers_clip import OwnLoop
 from tests.needs import needs
 
 needs("torchvision")
@@ -268,6 +270,20 @@ def folder(network: TransformersVideo, tmp_path_factory: pytest.TempPathFactory)
     network.model.save_pretrained(place)
     network.processor.save_pretrained(place)
     return place
+
+
+def test_a_whole_video_gives_what_the_loop_of_transformers_gives(network: TransformersVideo) -> None:
+    loop, video = OwnLoop(network), segue.Video([*CLIP], model=network, device="cpu")
+    point = [26.0, 34.0]
+    loop.add(3, 1, input_points=[[[point]]], input_labels=[[[1]]])
+    video.add(3, points=[tuple(point)])
+    for _ in range(2):
+        expected = loop.passes(1)
+        for result in video.propagate():
+            assert np.abs(result.logits[0] - expected[result.index].numpy()).max() < 1e-3
+        loop.add(6, 1, input_points=[[[[60.0, 40.0]]]], input_labels=[[[0]]])
+        loop.keep(1, 6)
+        video.add(6, points=[(60.0, 40.0)], labels=[0])
 
 
 def test_a_folder_is_a_model_by_name(folder: Path, network: TransformersVideo) -> None:

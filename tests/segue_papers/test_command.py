@@ -114,6 +114,11 @@ def test_commands_of_a_table_are_printed_and_not_run(command: Command, davis: Pa
     assert "--year" not in lines[3]
     lines = command(*order).out.splitlines()
     assert lines[1] == "# STM: needs `segue weights get stm`"
+    for paper, table in (("stm", "davis-2016"), ("hofam", "limu")):  # remarks of a table are no needs
+        lines = command("reproduce", paper, table, "--commands").out.splitlines()[1:]
+        assert all(
+            re.fullmatch(r"# .+: needs \S+ .*is not there: \S+ give --data \w+=FOLDER", x) for x in lines
+        )
     assert not (tmp_path / "tables").exists()
 
 
@@ -149,7 +154,8 @@ def test_which_frames_are_memory_makes_a_difference_and_a_image(
     assert "run with stcn-lite instead of stm" in outcome.err
     (found,) = json.loads((tmp_path / "out.json").read_text())["tables"]
     assert [row["scores"]["global"]["J-Mean"] > 0.5 for row in found["rows"]] == [True, True]
-    assert found["rows"][0]["frames/s"] > 0
+    assert found["rows"][0]["frames/s, network"] > found["rows"][0]["frames/s"] > 0
+    assert rows[""][3:5] == ["s/frame", "s/frame, network"]
     assert len(found["percentiles"]["first frame only"]) == 11
     text = (tmp_path / "out/memory/percentiles.svg").read_text()
     assert "previous frame only" in text
@@ -223,8 +229,8 @@ def test_first_frames_come_from_a_source(
     assert "note: of the data set only one" in outcome.err
     found = {row[0]: row[1:] for row in table(outcome)}
     assert float(found["ground truth"][0]) > float(found["boxes, filled"][0]) > 20
-    assert found["ground truth"][4:] == ["85.3", "82.0", "88.6", "16.9"]
-    assert found["PointRend"] == ["", "", "", "", "71.1", "68.6", "73.6", "14.9"]
+    assert found["ground truth"][5:] == ["85.3", "82.0", "88.6", "16.9"]
+    assert found["PointRend"] == ["", "", "", "", "", "71.1", "68.6", "73.6", "14.9"]
     printed = command(*order, *rows, "--sequence", "one", "-o", "again", "--commands").out.splitlines()
     (line,) = (line for line in printed if "'boxes, filled'" in line)
     again = command(*shlex.split(line)[1:], "--workers", 1, "-q")
@@ -240,7 +246,7 @@ def test_boxes_of_people_are_followed_and_scored_as_boxes(
     outcome = command(*order, "--model", "stcn-lite", "--row", "ground truth", "-o", "out")
     found = {row[0]: row[1:] for row in table(outcome)}
     assert float(found["ground truth"][0]) > 50
-    assert found["ground truth"][4:] == ["41.4", "53.0", "29.8", "19.3"]
+    assert found["ground truth"][5:] == ["41.4", "53.0", "29.8", "19.3"]
     mask = read_index_mask(tmp_path / "out/something/ground-truth/13/masks/0001.png")
     assert mask[9:40, 8:40].all()
     assert mask.sum() < 34 * 34

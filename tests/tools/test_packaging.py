@@ -72,8 +72,9 @@ def test_a_build_without_the_sources_fails(project: dict[str, Any]) -> None:
 def test_make_test_installs_all_that_tests_use(project: dict[str, Any]) -> None:
     """Every extra and every group, apart from those with a target of their own and large ones."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    installed = re.search(r"^\$\(VENV\)/\.installed-all:.*?(?=^\$|\Z)", makefile, re.M | re.S)
+    installed = re.search(r"^ALL_PARTS := .*?[^\\]\n", makefile, re.M | re.S)
     assert installed is not None
+    assert re.search(r"^\$\(VENV\)/\.installed-all:.*?\(ALL_PARTS\)", makefile, re.M | re.S)
     (extras,) = re.findall(r"--editable '\.\[([\w,]*)\]'", installed[0])
     groups = re.findall(r"--group (\w+)", installed[0])
     assert set(extras.split(",")) == {*project["optional-dependencies"]} - {
@@ -106,7 +107,7 @@ def test_make_dev_shows_what_it_installs_and_takes_uv_where_it_is_there(tmp_path
     assert "--constraint constraints.txt" in line
     parts = "--editable '.[mqtt,synth,web]' --group dev"
     assert line.count(parts) == 1 + has_uv, "an old uv gives way to pip"
-    assert line.rstrip().endswith(parts)
+    assert "docs/install.md" in line.rpartition("||")[2], "who cannot install is told where remedies stand"
 
 
 def test_a_test_that_lacks_a_package_names_what_installs_it(project: dict[str, Any]) -> None:
@@ -148,3 +149,29 @@ def test_the_hook_of_ruff_has_the_version_that_is_locked() -> None:
     )
     (locked,) = (package["version"] for package in toml("uv.lock")["package"] if package["name"] == "ruff")
     assert hook == locked
+
+
+def test_contributing_lists_what_make_installs() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = {
+        target: {name.strip() for name in re.split(r"[,;]", packages)} - {"the same", "those of `make dev`"}
+        for target, packages in re.findall(r"^\| `make (\w+)` \| (.+) \|$", text, re.MULTILINE)
+    }
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    dev = parts_of(re.search(r"^DEV_PARTS := (.*)$", makefile, re.MULTILINE))
+    everything = parts_of(re.search(r"installed-all:.*?\n((?:\t.*\n)+)", makefile))
+    documentation = parts_of(re.search(r"installed-docs:.*?\n((?:\t.*\n)+)", makefile))
+    assert listed == {"dev": dev, "test": everything - dev, "docs": documentation}
+
+
+def parts_of(found: re.Match[str] | None) -> set[str]:
+    """The packages of the extras and groups that a recipe of the Makefile names."""
+    assert found is not None
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = [name for names in re.findall(r"\.\[([\w,]+)\]", found[1]) for name in names.split(",")]
+    required = [item for name in extras for item in project["project"]["optional-dependencies"][name]]
+    required += [
+        item for name in re.findall(r"--group (\w+)", found[1]) for item in project["dependency-groups"][name]
+    ]
+    names = (re.match(r"[\w.-]+", item) for item in required)
+    return {name[0] for name in names if name is not None}

@@ -73,11 +73,11 @@ class Video(AbstractContextManager["Video"]):
     again. Each corrected frame counts for the whole way, not only for the frames after it. No copy of the
     video is held: frames are read when they are needed, and masks are kept as run lengths.
 
-    A network that takes boxes and points itself (SAM 2.1) gets them as they are, as the predictor of its
-    release does, unless there is a ``prompter``. It also keeps what it remembers of each frame: for an object
-    0.8 MB with SAM 2.1. A frame that was corrected keeps its mask in later passes; with the ``schedule`` of
-    the release, ``SAM2Schedule()``, they forget it, as its predictor does without
-    ``add_all_frames_to_correct_as_cond``.
+    A network that takes boxes and points itself (SAM 2.1, EdgeTAM, video models of transformers) gets them as
+    they are, as the predictor of its release does, unless there is a ``prompter``. It also keeps what it
+    remembers of each frame: for an object 0.8 MB with SAM 2.1. A frame that was corrected keeps its mask in
+    later passes; with the ``schedule`` of the release, ``SAM2Schedule()``, they forget it, as its predictor
+    does without ``add_all_frames_to_correct_as_cond``.
 
     Args:
         source: file, folder, glob pattern, array (T, H, W, 3) or list of RGB images, as

@@ -20,8 +20,11 @@ from segue.video.sources.identity import SourceIdentity
 
 STATES: tuple[State, ...] = get_args(State)
 
-VERSION = 7
+VERSION = 8
 """Version of the tables, as SQLite's ``user_version``."""
+
+_PACE = "pace real check (typeof(pace) in ('null', 'real'))"
+"""A column that version 7 lacks."""
 
 _SCHEMA = f"""
 create table settings (key text primary key, value text not null);
@@ -31,14 +34,15 @@ create table videos (
     state text not null default 'queued' check (state in {STATES}), worker text,
     tries integer not null default 0 check (typeof(tries) = 'integer'), error text,
     frames integer not null default 0 check (typeof(frames) = 'integer'),
-    seconds real check (typeof(seconds) in ('null', 'real')), digest text, stamp text
+    seconds real check (typeof(seconds) in ('null', 'real')), digest text, stamp text,
+    {_PACE}
 );
 create unique index by_task on videos (source, arguments);
 create index by_state on videos (state);
 pragma user_version = {VERSION};
 """
 
-_OUTCOME = ("state", "worker", "tries", "error", "frames", "seconds", "digest", "stamp")
+_OUTCOME = ("state", "worker", "tries", "error", "frames", "seconds", "pace", "digest", "stamp")
 """Columns that change, in the order of the attributes of :class:`Task`."""
 
 
@@ -74,11 +78,18 @@ class Ledger(AbstractContextManager["Ledger"]):
                 self._base.execute("pragma synchronous = full")
                 if not self._base.execute("select count(*) from sqlite_master").fetchone()[0]:
                     self._base.executescript(f"begin; {_SCHEMA} commit")
-                if self._base.execute("pragma user_version").fetchone()[0] != VERSION:
+                if self._version == 7:
+                    changes = f"alter table videos add column {_PACE}; pragma user_version = {VERSION};"
+                    self._base.executescript(f"begin; {changes} commit")
+                if self._version != VERSION:
                     raise SegueError(f"{path}: the ledger of another version of segue; choose another output")
             except BaseException:
                 self._base.close()
                 raise
+
+    @property
+    def _version(self) -> int:
+        return int(self._base.execute("pragma user_version").fetchone()[0])
 
     def close(self) -> None:
         """Save and close."""

@@ -97,6 +97,7 @@ class Task:
         error: why it failed, one line.
         frames: frames with results.
         seconds: time that its last try took, with fetching and uploading.
+        pace: seconds that the networks took for a frame, without reading and writing.
         digest: SHA-256 over names and contents of its results.
         stamp: SHA-256 over names, sizes and times of its results, None at an address.
         image: JPEG of one frame with its objects, as long as the report lacks it.
@@ -115,6 +116,7 @@ class Task:
     error: str | None = None
     frames: int = 0
     seconds: float | None = None
+    pace: float | None = None
     digest: str | None = None
     stamp: str | None = None
     image: bytes = b""

@@ -102,6 +102,7 @@ class ProgressRecorder(Observer):
     """Counts frames, and keeps one from the middle with something on it for the report."""
 
     frames = 0
+    pace: float | None = None
     _last: tuple[Frame, Segmentation] | None = None
     _next = 1
 
@@ -110,6 +111,9 @@ class ProgressRecorder(Observer):
         # Frames 1, 2, 4, 8 ... replace one another: the last one lies somewhere in the second half.
         if self.frames >= self._next and (self._last is None or result.mask.any()):
             self._last, self._next = (frame, result), 2 * self.frames
+
+    def computed(self, frames: int, seconds: float) -> None:
+        self.pace = seconds / frames if frames else None
 
     def image(self) -> bytes:
         """JPEG of the kept frame with its objects; empty if there was no frame."""
@@ -156,8 +160,9 @@ def attempt(task: Task, order: JobConfig, cancel: CancelToken) -> Task:
             _carry_out(job, watch, video, resume=False)
         image = watch.image()
         digest, stamp = publish(work, order.output, task.name, order.batch)
-        details = {"error": None, "digest": digest, "stamp": stamp, "image": image}
-        outcome = ended(state="done", seconds=time.perf_counter() - start, frames=watch.frames, **details)
+        details: dict[str, Any] = {"error": None, "digest": digest, "stamp": stamp, "image": image}
+        details |= {"frames": watch.frames, "pace": watch.pace}
+        outcome = ended(state="done", seconds=time.perf_counter() - start, **details)
     except (KeyboardInterrupt, jobs.RunCancelledError):
         return ended(state="queued")  # what was fetched is kept
     except Exception as error:  # a damaged video must not end the batch

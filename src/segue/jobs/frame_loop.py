@@ -44,6 +44,8 @@ class FrameLoop:
     Attributes:
         pending: frames whose results are still due.
         last_index: index of the last frame that the session has taken, or None.
+        steps: number of frames that the session has taken.
+        step_seconds: time that it took for them, without reading and writing.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class FrameLoop:
         *,
         required: Container[int] | None = None,
     ) -> None:
-        self._session, self._step, self._required = session, step or session.step, required
+        self._session, self._required = session, required
+        self._step = self._timed(step or session.step)
+        self.steps, self.step_seconds = 0, 0.0
         self.pending: deque[Frame] = deque()
         self.last_index: int | None = None
         self._num_expected = 0  # frames that have or get a result
@@ -79,8 +83,26 @@ class FrameLoop:
 
     def finish(self) -> Iterator[tuple[Frame, Segmentation]]:
         """The results that are due after the last frame."""
-        for result in self._session.finish():
+        results = self._session.finish()
+        while True:
+            start = time.perf_counter()
+            result = next(results, None)
+            self.step_seconds += time.perf_counter() - start
+            if result is None:
+                return
             yield self.pending.popleft(), result
+
+    def _timed(self, step: Callable[[Frame], Segmentation | None]) -> Callable[[Frame], Segmentation | None]:
+        """A step whose time is added up."""
+
+        def timed_step(frame: Frame) -> Segmentation | None:
+            start = time.perf_counter()
+            result = step(frame)
+            self.steps += 1
+            self.step_seconds += time.perf_counter() - start
+            return result
+
+        return timed_step
 
 
 class Progress(NamedTuple):

@@ -101,6 +101,14 @@ class Observer:
             change: which, when and why.
         """
 
+    def computed(self, frames: int, seconds: float) -> None:
+        """Learn how long the networks took, before :meth:`end`.
+
+        Args:
+            frames: number of frames that this run took; a run that was resumed took the others earlier.
+            seconds: wall time of all of them, without reading and writing.
+        """
+
     def end(self, frames: int, seconds: float) -> None:
         """Learn that all frames are done and all files written.
 

@@ -174,6 +174,7 @@ def _run_video(opened: Run, observer: Observer, cancel: CancelToken) -> dict[str
             forget_state(states)
         seconds = time.perf_counter() - start
         undelivered = outputs.deliver()
+    observer.computed(loop.steps, loop.step_seconds)
     observer.end(loop.done, seconds)
     return _finish(opened, observer, outputs, loop, undelivered)
 

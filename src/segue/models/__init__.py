@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from segue.models.detection.nanodet import NanoDetPlus as NanoDetPlus
     from segue.models.detection.pointrend import PointRend as PointRend
     from segue.models.dino import DINO as DINO
+    from segue.models.edgetam.network import EdgeTAM as EdgeTAM
     from segue.models.fgsegnet import FgSegNetV2 as FgSegNetV2
     from segue.models.hofam import HOFAM as HOFAM
     from segue.models.msstsvis.lite import MSSTSVISLite as MSSTSVISLite
@@ -33,6 +34,7 @@ _MODULES = {
     "segue.models.detection.nanodet": "NanoDetPlus",
     "segue.models.detection.pointrend": "PointRend",
     "segue.models.dino": "DINO",
+    "segue.models.edgetam.network": "EdgeTAM",
     "segue.models.fgsegnet": "FgSegNetV2",
     "segue.models.hofam": "HOFAM",
     "segue.models.msstsvis.lite": "MSSTSVISLite",

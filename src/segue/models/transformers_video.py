@@ -4,44 +4,39 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segue.errors import CheckpointError, SegueError, memory_error
-from segue.models.base import FramePrompts, Schedule, Setup, Tracker, TrackOutput
+from segue.errors import CheckpointError, SegueError
+from segue.models.base import FramePrompts, Schedule, Setup, TrackCapabilities, Tracker, TrackOutput
 from segue.models.hub import VIDEO_MODELS, model_type
-from segue.models.sam2.images import video_logits
-from segue.models.sam2.tracker import ObjectClicks, clicks_by_object, merged
+from segue.models.sam2.tracker import ObjectClicks, clicks_by_object
+from segue.models.transformers_clip import (
+    BOOKS,
+    POINTER,
+    SAVED_OUTPUTS,
+    check_schedule,
+    follow_video,
+    has_books,
+    new_session,
+    pixels_of,
+    run_model,
+    with_masks,
+)
 from segue.models.transformers_folder import import_transformers, loading, require_keys
 from segue.registry import PromptKind
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
-from segue.utils.inputs import first_line, kind_of
+from segue.utils.inputs import kind_of
 
 SCHEDULE = Schedule(mem_every=1, top_k=None, memory_policy="all")
 """Every frame is remembered at the size of the model; other options are in its configuration."""
 
 BOX_CORNERS = (2, 3)
 """Labels of the corners of a box among points."""
-
-BOOKS = (
-    "output_dict_per_obj",
-    "frames_tracked_per_obj",
-    "point_inputs_per_obj",
-    "mask_inputs_per_obj",
-)
-"""Attributes of an inference session, dictionaries of what it keeps of each object; transformers does not
-document them."""
-
-MEMORY = ("maskmem_features", "maskmem_pos_enc")
-SAVED_OUTPUTS = (*MEMORY, "object_pointer")
-"""Parts of a record of a frame that later frames read."""
 
 SEED_EVERY = 200
 """Frames after which the masks begin a new inference session, where the books cannot be read."""
@@ -61,9 +56,7 @@ class TransformersTracker(Checkpointable):
     _since_seed: int = checkpointed(0, later=True)  # after what is kept, which begins a new inference session
 
     def __init__(self, network: TransformersVideo, setup: Setup) -> None:
-        for item in fields(SCHEDULE):
-            if getattr(setup.schedule, item.name) != getattr(SCHEDULE, item.name):
-                raise SegueError(f"models of transformers have no {item.name}; leave it out")
+        check_schedule(setup.schedule, SCHEDULE)
         self._model, self._processor, self._setup = network.model, network.processor, setup
         self.device = setup.device
         config = network.model.config
@@ -91,8 +84,7 @@ class TransformersTracker(Checkpointable):
     @property
     def has_books(self) -> bool:
         """Whether the inference session shows what it keeps."""
-        has_dicts = all(isinstance(getattr(self._session, name, None), dict) for name in BOOKS)
-        return has_dicts and hasattr(self._session, "processed_frames")
+        return has_books(self._session)
 
     def skip(self) -> None:
         self._seen += 1
@@ -180,35 +172,21 @@ class TransformersTracker(Checkpointable):
             self._seed(sorted(ids))
 
     def _new_session(self) -> Any:
-        device = self._setup.device
-        return self._processor.init_video_session(
-            inference_device=device, inference_state_device=device, dtype=self._setup.dtype
-        )
+        return new_session(self._processor, self._setup)
 
     def _pixels(self, image: Image) -> Tensor:
         """An image as the model takes it, (3, S, S)."""
-        prepared = self._processor(images=np.ascontiguousarray(image), return_tensors="pt")
-        pixels: Tensor = prepared["pixel_values"][0]
-        return pixels.to(self._setup.device, self._setup.dtype)
+        return pixels_of(self._processor, image, self._setup)
 
     def _run(self, pixels: Tensor) -> Any:
-        """Run the model on the image; wrap its errors."""
-        try:
-            return self._model(self._session, frame=pixels, frame_idx=self._seen)
-        except Exception as error:
-            if memory_error(error) is not None:
-                raise
-            name = type(self._model).__name__
-            raise SegueError(f"{name} of transformers failed: {first_line(error)}") from error
+        """Run the model on the image."""
+        return run_model(self._model, self._session, frame=pixels, frame_idx=self._seen)
 
     def _output(self, output: Any, image: Image) -> TrackOutput:
         """The masks of all objects, in the order of their ids."""
         low: Tensor = output.pred_masks.float().flatten(0, 1)
         order = sorted(range(len(output.object_ids)), key=lambda k: output.object_ids[k])
-        low = low[order][None]
-        size = image.shape[0], image.shape[1]
-        logits = partial(video_logits, size=size)
-        return TrackOutput(self.ids, merged(low, size), low, partial(merged, size=size), logits=logits)
+        return with_masks(self.ids, low[order][None], (image.shape[0], image.shape[1]))
 
     def _records(self, i: int) -> dict[str, dict[int, dict[str, Tensor]]]:
         """What is kept of an object, by kind and frame."""
@@ -245,7 +223,7 @@ class TransformersTracker(Checkpointable):
                     if not prompted and frame < self._seen + 2 - self._reads:
                         del frames[frame]
                         continue
-                    keep = SAVED_OUTPUTS if not prompted or frame in latest else ("object_pointer",)
+                    keep = SAVED_OUTPUTS if not prompted or frame in latest else (POINTER,)
                     for part in [part for part in frames[frame] if part not in keep]:
                         del frames[frame][part]
 
@@ -311,6 +289,13 @@ class TransformersVideo(nn.Module):
             if not hasattr(processor, name):
                 raise SegueError(f"processor: {kind_of(processor)}; give the processor of a video model")
         self.model, self.processor = model, processor
+
+    @property
+    def capabilities(self) -> TrackCapabilities:
+        """It tracks whole videos where the inference session of transformers shows what it keeps."""
+        return TrackCapabilities(
+            video=follow_video if has_books(self.processor.init_video_session()) else None
+        )
 
 
 def read_video_model(folder: Path) -> TransformersVideo:

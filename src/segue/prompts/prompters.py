@@ -39,7 +39,7 @@ ENTRIES = (
     ),
     *(
         PrompterEntry(name, partial(_sam2, name), network=name)
-        for name in ("sam2-tiny", "sam2-small", "sam2-base+", "sam2-large")
+        for name in ("sam2-tiny", "sam2-small", "sam2-base+", "sam2-large", "edgetam")
     ),
 )
 

@@ -1,4 +1,4 @@
-"""SAM 2.1 on one image (arXiv 2408.00714, section 4)."""
+"""SAM 2.1 on one image (arXiv 2408.00714, section 4), or a network after it, such as EdgeTAM."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.models.sam2.images import points_on_square, still_image, video_logits
-from segue.models.sam2.network import SAM2
+from segue.models.sam2.network import SAM2Base
 from segue.models.sam2.objects import LIMIT
 from segue.models.sam2.values import IMAGE_SIDE, LOW, MASK_LOGIT, Encoded
 from segue.prompts.answers import ImagePrompter, ImagePrompts, MaskPrediction
@@ -20,12 +20,12 @@ from segue.weights.prepared import Prepared
 
 
 class SAM2Stills:
-    """SAM 2.1 for images of one side, a multiple of 32 pixels, and what depends on the side alone.
+    """A network for images of one side, a multiple of its ``side_step``, and what depends on the side alone.
 
     A single click gives three masks; a box, several clicks or an earlier mask give one.
     """
 
-    def __init__(self, prepared: Prepared[SAM2], side: int = IMAGE_SIDE) -> None:
+    def __init__(self, prepared: Prepared[SAM2Base], side: int = IMAGE_SIDE) -> None:
         self._guard = prepared.inference_guard
         self.network, self.side = network, _ = prepared.network, side
         with torch.inference_mode():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
@@ -25,8 +25,13 @@ EXTRAS = {
 
 def missing_packages(extra: str) -> str | None:
     """The packages of an extra that are not installed, and the command that installs them."""
-    missing = [package for package in EXTRAS[extra] if find_spec(package.replace("-", "_")) is None]
+    missing = missing_among(EXTRAS[extra])
     return f"{', '.join(missing)}: {install_command(extra)}" if missing else None
+
+
+def missing_among(packages: Iterable[str]) -> tuple[str, ...]:
+    """Those of some packages that are not installed."""
+    return tuple(package for package in packages if find_spec(package.replace("-", "_")) is None)
 
 
 @contextmanager

@@ -55,6 +55,7 @@ from segue.weights.loading import (
 
 if TYPE_CHECKING:
     from segue.models.cutie.network import Cutie
+    from segue.models.edgetam.network import EdgeTAM
     from segue.models.fgsegnet import FgSegNetV2
     from segue.models.hofam import HOFAM
     from segue.models.msstsvis.lite import MSSTSVISLite
@@ -297,6 +298,10 @@ def load(
     weights: WeightPath | None = None,
     **options: Unpack[LoadOptions],
 ) -> SAM2: ...
+@overload
+def load(
+    name: Literal["edgetam"], weights: WeightPath | None = None, **options: Unpack[LoadOptions]
+) -> EdgeTAM: ...
 @overload
 def load(
     name: Literal["mustan-lite"], weights: WeightPath | None = None, **options: Unpack[LoadOptions]

@@ -18,6 +18,7 @@ from segue.errors import DatasetError, TrainingError
 from segue.flow import FlowFiles
 from segue.models.mustan import Refinement
 from segue.models.mustan_lite import MustanLite
+from segue.models.semantic import Architecture
 from segue.options import FilePath, OptionModel, option
 from segue.utils.notices import notice
 from segue.weights.available import check_available
@@ -36,6 +37,7 @@ from segue_train.recipes import fgsegnet as fgsegnet_recipe
 from segue_train.recipes import hofam as hofam_recipe
 from segue_train.recipes import mustan as mustan_recipe
 from segue_train.recipes import mustan_lite as pool_recipes
+from segue_train.recipes import semantic as semantic_recipe
 from segue_train.trunks import SHIPPED
 
 
@@ -349,6 +351,40 @@ def hofam(data: VideoData, mode: Values, options: Values, run: Values) -> Recipe
     recipe = hofam_recipe.HofamRecipe(name, [*videos.real, *videos.rendered], **options)
     flow = None if recipe.files is None else partial(hofam_recipe.video_flow, recipe.files, recipe.gaps)
     return recipe, {"validate": data.validation(videos, recipe.runnable, flow)}
+
+
+class SemanticNetworks(OptionModel):
+    """Which network of segmentation_models_pytorch."""
+
+    architecture: Architecture = option("pspnet")
+    """PSPNet or DeepLabV3+."""
+
+
+@training(
+    "semantic",
+    Options(VideoData),
+    Options(SemanticNetworks),
+    Options(semantic_recipe.SemanticRecipe),
+    **PAPER,
+    steps=semantic_recipe.STEPS,
+    validate_every=1000,
+    save_every=1000,
+)
+def semantic(data: VideoData, network: Values, options: Values, run: Values) -> RecipeSetup:
+    """Train PSPNet or DeepLabV3+ on frames by themselves; needs segmentation-models-pytorch.
+
+    Examples:
+
+        segue train semantic --data cdnet=CDNET --init resnet50.pth --out runs/pspnet
+
+        segue train semantic --data cdnet=CDNET --architecture deeplabv3plus --fold 0 --validate
+        --out runs/fold0
+    """
+    videos = data.gather()
+    recipe = semantic_recipe.SemanticRecipe(
+        network["architecture"], [*videos.real, *videos.rendered], **options
+    )
+    return recipe, {"validate": data.validation(videos)}
 
 
 class Scenes(VideoData):

@@ -174,21 +174,22 @@ class FlowBatches(Batches):
 
         Foreground is 255; unknown pixels are background, as in the release.
         """
-        frame, labels = _fit(video.read_image(i)), video.read_labels(i)
+        frame, labels = fitted(video.read_image(i)), video.read_labels(i)
         moving = np.where(labels == MOTION, np.uint8(MOTION), np.uint8(0))
         truth = cv2.resize(moving, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST_EXACT)
         return frame, self._flow(video, i, frame), np.asarray(truth, np.uint8)
 
     def _flow(self, video: ForegroundSequence, i: int, frame: Image) -> Image:
         if video.decode_image is read_frame:
-            return _fit(read_flow(video.frames[i]))[..., : len(self.gaps)]
+            return fitted(read_flow(video.frames[i]))[..., : len(self.gaps)]
         if video.key in self.files:
-            return np.atleast_3d(_fit(self.files[video.key](i)))
+            return np.atleast_3d(fitted(self.files[video.key](i)))
         images = FlowImages(cached_provider(*self.provider), self.gaps)
-        return images(frame, [_fit(video.read_image(max(i - gap, 0))) for gap in self.gaps])
+        return images(frame, [fitted(video.read_image(max(i - gap, 0))) for gap in self.gaps])
 
 
-def _fit(image: Image) -> Image:
+def fitted(image: Image) -> Image:
+    """An image at the size of the network."""
     if image.shape[:2] == (SIDE, SIDE):
         return image
     interpolation = cv2.INTER_AREA if min(image.shape[:2]) > SIDE else cv2.INTER_LINEAR

@@ -185,6 +185,9 @@ class LivePage(Observer):
     def connection(self, change: ConnectionChange) -> None:
         self._observer.connection(change)
 
+    def computed(self, frames: int, seconds: float) -> None:
+        self._observer.computed(frames, seconds)
+
     def end(self, frames: int, seconds: float) -> None:
         self._observer.end(frames, seconds)
 

@@ -19,6 +19,8 @@ from segue.models.sam2.reading import attend_blocks
 
 MEMORY_WIDTH = 64
 LAYERS = 4
+"""Layers of memory attention in SAM 2."""
+
 ROTARY_THETA = 10000.0
 IMAGE_POSITION = 0.1
 """Share of the sine position that the queries of memory attention get."""
@@ -52,11 +54,22 @@ class RotaryAttention(nn.Module):
         self.v_proj = nn.Linear(memory, WIDTH)
         self.out_proj = nn.Linear(WIDTH, WIDTH)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, code: Tensor, fixed: int = 0) -> Tensor:
-        """Read values (B, N, C) where keys (B, N, C) are like queries (B, P, 256): (B, P, 256)."""
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        code: Tensor,
+        fixed: int = 0,
+        key_code: Tensor | None = None,
+    ) -> Tensor:
+        """Read values (B, N, C) where keys (B, N, C) are like queries (B, P, 256): (B, P, 256).
+
+        ``key_code``: that of the keys of a frame, (Q, 128), complex; None is ``code``.
+        """
         q, placed = rotate(self.q_proj(query), code), key.shape[1] - fixed
         k = self.k_proj(key)
-        k = torch.cat([rotate(k[:, :placed], code), k[:, placed:]], 1)
+        k = torch.cat([rotate(k[:, :placed], code if key_code is None else key_code), k[:, placed:]], 1)
         if q.device.type == "cpu" and q.dtype == torch.float32 and value.shape[-1] < WIDTH:
             read = torch.stack([attend_blocks(*part) for part in zip(q, k, value, strict=True)])
             return self.out_proj(self.v_proj(read))
@@ -80,18 +93,26 @@ class MemoryAttentionLayer(nn.Module):
         normed = self.norm1(x)
         return x + self.self_attn(normed, normed, normed, code)
 
-    def cross_attend(self, x: Tensor, memory: Tensor, placed: Tensor, code: Tensor, pointers: int) -> Tensor:
+    def cross_attend(
+        self,
+        x: Tensor,
+        memory: Tensor,
+        placed: Tensor,
+        code: Tensor,
+        pointers: int,
+        memory_code: Tensor | None = None,
+    ) -> Tensor:
         """The second step and the MLP on memory (B, N, 64), with its position ``placed``: (B, P, 256)."""
-        x = x + self.cross_attn_image(self.norm2(x), placed, memory, code, pointers)
+        x = x + self.cross_attn_image(self.norm2(x), placed, memory, code, pointers, memory_code)
         return x + self.linear2(self.linear1(self.norm3(x)))
 
 
 class MemoryAttention(nn.Module):
     """Conditions the map of an image on memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, layers: int = LAYERS) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(MemoryAttentionLayer() for _ in range(LAYERS))
+        self.layers = nn.ModuleList(MemoryAttentionLayer() for _ in range(layers))
         self.norm = nn.LayerNorm(WIDTH)
 
     def encode_image(self, image: Tensor, position: Tensor, code: Tensor) -> Tensor:
@@ -99,18 +120,25 @@ class MemoryAttention(nn.Module):
         return cast(MemoryAttentionLayer, self.layers[0]).self_attend(image + IMAGE_POSITION * position, code)
 
     def forward(
-        self, image_tokens: Tensor, memory: Tensor, position: Tensor, code: Tensor, pointers: int
+        self,
+        image_tokens: Tensor,
+        memory: Tensor,
+        position: Tensor,
+        code: Tensor,
+        pointers: int,
+        memory_code: Tensor | None = None,
     ) -> Tensor:
         """Condition an image, ``image_tokens`` (1, P, 256), on the memories of K objects: (K, P, 256).
 
-        ``memory``: (K, N, 64), maps of P cells each, then tokens of object pointers; ``position``: (K, N,
-        64), added where the memory serves as keys.
+        ``memory``: (K, N, 64), the rows of each frame, then tokens of object pointers; ``position``: (K, N,
+        64), added where the memory serves as keys; ``memory_code``: rotary code of the rows of a frame, None
+        where they are the P cells of its map.
         """
         placed = memory + position
         x = image_tokens.expand(len(memory), -1, -1)
         for number, layer in enumerate(cast(Iterable[MemoryAttentionLayer], self.layers)):
             x = layer.self_attend(x, code) if number else x
-            x = layer.cross_attend(x, memory, placed, code, pointers)
+            x = layer.cross_attend(x, memory, placed, code, pointers, memory_code)
         return self.norm(x)
 
 

@@ -2,10 +2,13 @@
 
 The network of the release of 2024-09-29 in its four sizes, with the names of its weights. What it remembers
 of a video, and which of it a frame sees, is not its business: see :mod:`segue.models.sam2.objects`.
+:class:`SAM2Base` is what networks after it have in common, such as :mod:`segue.models.edgetam`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -16,10 +19,10 @@ from segue.inference.cpu.fused import FusedConv2d
 from segue.layers.linear import Perceptron
 from segue.models.base import Schedule, TrackCapabilities, Tracker
 from segue.models.sam2.masks import NOT_A_POINT, WIDTH, Decoded, MaskDecoder, PromptEncoder
-from segue.models.sam2.memory import MEMORY_WIDTH, MemoryAttention, MemoryEncoder, rotary
+from segue.models.sam2.memory import MEMORY_WIDTH, MemoryAttention, MemoryEncoder, rotary, sine_distance
 from segue.models.sam2.sizes import SIZES, SizeName
 from segue.models.sam2.tracker import SAM2Schedule, SAM2Tracker
-from segue.models.sam2.trunk import NECK_CHANNELS, ImageEncoder, sine_position
+from segue.models.sam2.trunk import NECK_CHANNELS, Hiera, ImageEncoder, sine_position
 from segue.models.sam2.values import (
     ABSENT,
     LOW,
@@ -35,38 +38,38 @@ from segue.models.sam2.values import (
 from segue.models.sam2.video import follow_video
 
 
-class SAM2(nn.Module):
-    """Image encoder, prompt encoder, mask decoder, memory attention and memory encoder.
+class SAM2Base(nn.Module):
+    """Prompt encoder, mask decoder and memory encoder, with image encoder and memory attention of a release.
 
     Args:
-        size: one of ``SIZES``.
+        image_encoder: trunk and neck.
+        memory_attention: conditions the map of an image on memory.
     """
 
     schedule: Schedule = SAM2Schedule()
     tracker: type[Tracker] = SAM2Tracker
     capabilities = TrackCapabilities(video=follow_video)
+    side_step = STRIDE
+    """The side of images is a multiple of this, in pixels."""
 
-    def __init__(self, size: SizeName = "tiny") -> None:
+    def __init__(self, image_encoder: ImageEncoder, memory_attention: MemoryAttention) -> None:
         super().__init__()
-        trunk = SIZES[size]
         self.maskmem_tpos_enc = nn.Parameter(torch.zeros(MEMORY_FRAMES, 1, 1, MEMORY_WIDTH))
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, WIDTH))
         self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, WIDTH))  # in the files, used nowhere
         self.no_obj_ptr = nn.Parameter(torch.zeros(1, WIDTH))
-        self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, MEMORY_WIDTH))
-        self.image_encoder = ImageEncoder(trunk)
+        self.image_encoder = image_encoder
         self.mask_downsample = nn.Conv2d(1, 1, 4, stride=4)
-        self.memory_attention = MemoryAttention()
+        self.memory_attention = memory_attention
         self.memory_encoder = MemoryEncoder()
         self.sam_prompt_encoder = PromptEncoder()
         self.sam_mask_decoder = MaskDecoder()
         self.obj_ptr_proj = Perceptron((WIDTH, WIDTH, WIDTH, WIDTH))
-        self.obj_ptr_tpos_proj = nn.Linear(WIDTH, MEMORY_WIDTH)
 
     def constants(self, side: int) -> Constants:
-        """Position codes and folded weights for square images of a side, a multiple of 32."""
-        if side < STRIDE or side % STRIDE:
-            raise ValueError(f"the side is {side} pixels; it must be a multiple of {STRIDE}")
+        """Position codes and folded weights for square images of a side, a multiple of ``side_step``."""
+        if side < self.side_step or side % self.side_step:
+            raise ValueError(f"the side is {side} pixels; it must be a multiple of {self.side_step}")
         place, dtype = self.no_mem_embed.device, self.no_mem_embed.dtype
         g = side // 16
         neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
@@ -76,11 +79,12 @@ class SAM2(nn.Module):
 
         return Constants(
             side,
-            self.image_encoder.trunk.position(side // 4, side // 4),
+            None,
             flat(NECK_CHANNELS),
             flat(MEMORY_WIDTH)[0],
             self.sam_prompt_encoder.pe_layer.grid(g).to(dtype),
             rotary(g, place),
+            None,
             (
                 _product(neck.convs[3].get_submodule("conv"), decoder.conv_s0),
                 _product(neck.convs[2].get_submodule("conv"), decoder.conv_s1),
@@ -93,9 +97,21 @@ class SAM2(nn.Module):
         The neck and the 1x1 convolutions of the decoder that follow it on the fine levels are both linear;
         their product is applied at once.
         """
-        maps = self.image_encoder.trunk(image, constants.trunk)
+        maps = self.maps(image, constants)
         fine = [F.linear(maps[level], *constants.fine[level]).permute(0, 3, 1, 2) for level in (0, 1)]
         return Encoded(self.image_encoder.neck.coarse(maps), (fine[0], fine[1]))
+
+    def maps(self, image: Tensor, constants: Constants) -> Sequence[Tensor]:
+        """Maps (1, h, w, C) of an image at strides 4, 8, 16 and 32."""
+        raise NotImplementedError
+
+    def pointer_position(self, distances: Tensor) -> Tensor:
+        """Position (n, 64) of object pointers at distances in time (n,)."""
+        raise NotImplementedError
+
+    def memory_rows(self, memory: Tensor, record: Record) -> Tensor:
+        """What is remembered, (K, Q, 64), of the encoded maps (K, 64, g, g) of K objects."""
+        raise NotImplementedError
 
     def without_memory(self, coarse: Tensor) -> Tensor:
         """Prepare the map (1, 256, g, g) of an image for which nothing is remembered."""
@@ -113,7 +129,9 @@ class SAM2(nn.Module):
             encoded.image_tokens = self.memory_attention.encode_image(
                 cells, constants.image, constants.rotary
             )
-        attended = self.memory_attention(encoded.image_tokens, memory, position, constants.rotary, pointers)
+        attended = self.memory_attention(
+            encoded.image_tokens, memory, position, constants.rotary, pointers, constants.memory_rotary
+        )
         return attended.transpose(1, 2).unflatten(2, encoded.coarse.shape[-2:])
 
     def decode(
@@ -190,12 +208,38 @@ class SAM2(nn.Module):
         return Record(pointer, score, torch.ones_like(score), low_res_masks=low)
 
     def encode_memory(self, encoded: Encoded, record: Record, binary: bool) -> Tensor:
-        """Rows of the memory, (K, g², 64), of an image with masks, or their probabilities, of K objects."""
+        """Rows of the memory, (K, Q, 64), of an image with masks, or their probabilities, of K objects."""
         assert record.low_res_masks is not None
         logits = F.interpolate(record.low_res_masks, scale_factor=float(LOW), mode="bilinear")
         mask = (logits > 0).to(logits.dtype) if binary else logits.sigmoid()
         mask = mask * MEMORY_SCALE + MEMORY_SHIFT
-        memory = self.memory_encoder(encoded.coarse, mask.to(encoded.coarse.dtype))
+        return self.memory_rows(self.memory_encoder(encoded.coarse, mask.to(encoded.coarse.dtype)), record)
+
+
+class SAM2(SAM2Base):
+    """The trunk Hiera, and every cell of a map as memory.
+
+    Args:
+        size: one of ``SIZES``.
+    """
+
+    def __init__(self, size: SizeName = "tiny") -> None:
+        trunk = SIZES[size]
+        super().__init__(ImageEncoder(Hiera(trunk), trunk.widths), MemoryAttention())
+        self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, MEMORY_WIDTH))
+        self.obj_ptr_tpos_proj = nn.Linear(WIDTH, MEMORY_WIDTH)
+
+    def constants(self, side: int) -> Constants:
+        trunk = cast(Hiera, self.image_encoder.trunk)
+        return replace(super().constants(side), trunk=trunk.position(side // 4, side // 4))
+
+    def maps(self, image: Tensor, constants: Constants) -> Sequence[Tensor]:
+        return cast(Sequence[Tensor], self.image_encoder.trunk(image, constants.trunk))
+
+    def pointer_position(self, distances: Tensor) -> Tensor:
+        return self.obj_ptr_tpos_proj(sine_distance(distances).to(self.no_mem_embed.dtype))
+
+    def memory_rows(self, memory: Tensor, record: Record) -> Tensor:
         absent = (record.score <= 0).to(memory.dtype)[:, None, None, None]
         return (memory + absent * self.no_obj_embed_spatial[..., None, None]).flatten(2).transpose(1, 2)
 

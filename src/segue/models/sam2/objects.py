@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segue.models.sam2.memory import MEMORY_WIDTH, sine_distance
+from segue.models.sam2.memory import MEMORY_WIDTH
 from segue.models.sam2.values import ABSENT, LOW, MEMORY_FRAMES, Constants, Encoded, Record, VideoNetwork
 from segue.utils.devices import to_device
 
@@ -256,7 +256,7 @@ class ObjectSteps:
             pointers = torch.cat([record.pointer for _, record in view.pointers])
             split = pointers.view(-1, MEMORY_WIDTH)
             tokens = len(split)
-            code = network.obj_ptr_tpos_proj(sine_distance(to_device(distances, place)).to(dtype))
+            code = network.pointer_position(to_device(distances, place))
             memory.append(split.to(dtype))
             position.append(code.repeat_interleave(tokens // len(pointers), 0))
         if not memory:

@@ -18,7 +18,7 @@ from segue.errors import PromptError, SegueError
 from segue.models.base import FramePrompts, Schedule, Setup, TrackOutput, shared_image
 from segue.models.sam2.images import points_on_square, square_mask, video_image, video_logits
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
-from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Constants, Encoded, Record, VideoNetwork
+from segue.models.sam2.values import IMAGE_SIDE, Constants, Encoded, Record, VideoNetwork
 from segue.registry import PromptKind
 from segue.state import Checkpointable, checkpointed
 from segue.types import BoxPrompt, Image, MemoryPolicy, PointPrompt
@@ -70,11 +70,11 @@ def settings_of(schedule: Schedule) -> Settings:
     return replace(settings, prompted_frames=schedule.memory_frames)
 
 
-def side_of(short_side: int | None) -> int:
-    """Side of the square for a working size: the nearest multiple of 32."""
+def side_of(short_side: int | None, network: VideoNetwork) -> int:
+    """Side of the square for a working size: the nearest multiple of what the network takes."""
     if short_side is None:
         return IMAGE_SIDE
-    return max(STRIDE, round(short_side / STRIDE) * STRIDE)
+    return max(1, round(short_side / network.side_step)) * network.side_step
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class SAM2Tracker(Checkpointable):
         self.settings = settings_of(setup.schedule)
         self._setup, self.device = setup, setup.device
         with torch.inference_mode():
-            self._constants: Constants = network.constants(side_of(setup.schedule.short_side))
+            self._constants: Constants = network.constants(side_of(setup.schedule.short_side, network))
         together = max(1, setup.memory_limit // (PASS_BYTES_PER_PIXEL * self._constants.side**2))
         self._steps = ObjectSteps(network, self._constants, self.settings, together)
         self.reset()

@@ -168,10 +168,10 @@ class Neck(nn.Module):
 class ImageEncoder(nn.Module):
     """Trunk and neck."""
 
-    def __init__(self, size: TrunkSize) -> None:
+    def __init__(self, trunk: nn.Module, widths: Sequence[int]) -> None:
         super().__init__()
-        self.trunk = Hiera(size)
-        self.neck = Neck(size.widths)
+        self.trunk = trunk
+        self.neck = Neck(widths)
 
 
 def sine_position(height: int, width: int, channels: int) -> Tensor:

@@ -35,11 +35,12 @@ class Constants:
     """Constants for given weights and image size, computed once."""
 
     side: int
-    trunk: Tensor  # position of its patches, (1, side/4, side/4, C)
+    trunk: Tensor | None  # position of its patches, (1, side/4, side/4, C), where it has one
     image: Tensor  # sine position of the map, (1, g², 256)
-    memory: Tensor  # sine position of a memory map, (g², 64)
+    memory: Tensor  # position of the rows that are remembered of a frame, (Q, 64)
     grid: Tensor  # position of its cells for the decoder, (1, 256, g, g)
     rotary: Tensor  # code of its cells, complex64, (g², 128)
+    memory_rotary: Tensor | None  # code of remembered rows, (Q, 128); None where they are the cells
     fine: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -62,7 +63,7 @@ class Record:
     score: Tensor  # logits of the objects being there, (K,)
     iou: Tensor  # predicted IoU of the masks, (K,), in [0, 1]
     features: Tensor | None = (
-        None  # memory, (K, g², 64); None where it is not encoded yet, or needed no longer
+        None  # memory, (K, Q, 64); None where it is not encoded yet, or needed no longer
     )
     low_res_masks: Tensor | None = field(default=None, compare=False)  # later frames do not read it
     """Mask logits, (K, 1, side/4, side/4), ``ABSENT`` everywhere without object; None where they are needed
@@ -83,15 +84,16 @@ class Record:
 
 
 class VideoNetwork(Protocol):
-    """The parts of :class:`.network.SAM2` that follow objects."""
+    """The parts of :class:`.network.SAM2Base` that follow objects."""
 
+    side_step: int
     no_mem_embed: nn.Parameter
     maskmem_tpos_enc: nn.Parameter
-    obj_ptr_tpos_proj: nn.Linear
 
     def constants(self, side: int) -> Constants: ...
     def encode(self, image: Tensor, constants: Constants) -> Encoded: ...
     def without_memory(self, coarse: Tensor) -> Tensor: ...
+    def pointer_position(self, distances: Tensor) -> Tensor: ...
     def with_memory(
         self, encoded: Encoded, memory: Tensor, position: Tensor, pointers: int, constants: Constants
     ) -> Tensor: ...

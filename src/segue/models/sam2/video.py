@@ -21,7 +21,7 @@ from segue.models.base import Setup, TrackOutput
 from segue.models.sam2.images import labelled, square_mask, video_image, video_logits
 from segue.models.sam2.objects import ObjectMemory, ObjectSteps, Settings
 from segue.models.sam2.tracker import output_of, settings_of, side_of
-from segue.models.sam2.values import IMAGE_SIDE, STRIDE, Encoded, Record, VideoNetwork
+from segue.models.sam2.values import IMAGE_SIDE, Encoded, Record, VideoNetwork
 from segue.prompt_inputs import as_box, as_masks, as_points
 from segue.state import Checkpointable
 from segue.types import Box, Image, Point
@@ -93,7 +93,7 @@ class VideoPredictor(Checkpointable):
             (H, W, 3), uint8, as arrays, tensors or PIL images.
         count: number of frames; None is the length of ``frames``.
         settings: which rules hold.
-        side: of the square that the network sees, in pixels, a multiple of 32.
+        side: of the square that the network sees, in pixels, a multiple of its ``side_step``.
         no_overlap: let every pixel of a result belong to at most one object. Memory does not change.
 
     Example:
@@ -123,9 +123,9 @@ class VideoPredictor(Checkpointable):
             raise ArgumentError("count: give the number of frames, which a function does not tell")
         count = len(cast(Sized, frames)) if count is None else count
         check_number("count", count, minimum=1, whole=True)
-        check_number("side", side, minimum=STRIDE, whole=True)
-        if side % STRIDE:
-            raise ArgumentError(f"side {side}: must be a multiple of {STRIDE} pixels")
+        check_number("side", side, minimum=network.side_step, whole=True)
+        if side % network.side_step:
+            raise ArgumentError(f"side {side}: must be a multiple of {network.side_step} pixels")
         self._frames = frames if callable(frames) else frames.__getitem__
         self._count, self._no_overlap = count, no_overlap
         self._settings = settings or Settings()
@@ -435,7 +435,7 @@ def follow_video(
     settings = settings_of(setup.schedule)
     if keep_corrections:
         settings = replace(settings, keep_corrections=True)
-    return VideoPredictor(network, frames, count, settings, side=side_of(setup.schedule.short_side))
+    return VideoPredictor(network, frames, count, settings, side=side_of(setup.schedule.short_side, network))
 
 
 def without_overlap(logits: Tensor) -> Tensor:

@@ -59,6 +59,30 @@ ENTRIES = (
         licence="none are published",
         trained_by="hofam --flow-mode single",
     ),
+    *(
+        Entry(
+            name=name,
+            task="foreground",
+            build=partial(LazyCallable("segue.models.semantic:SemanticNetwork"), name),
+            signature=signature,
+            packages=("segmentation-models-pytorch",),
+            paper=paper,
+            licence="none are published",
+            trained_by=f"semantic --architecture {name}",
+        )
+        for name, signature, paper in (
+            (
+                "pspnet",
+                "network.decoder.psp.blocks.0.pool.1.0.weight",
+                "Zhao et al., CVPR 2017 (arXiv 1612.01105)",
+            ),
+            (
+                "deeplabv3plus",
+                "network.decoder.aspp.0.convs.0.0.weight",
+                "Chen et al., ECCV 2018 (arXiv 1802.02611)",
+            ),
+        )
+    ),
     Entry(
         name="fgsegnet",
         task="foreground",

@@ -104,6 +104,20 @@ ENTRIES = (
     ),
     *(_sam2(size) for size in SIZES),
     Entry(
+        name="edgetam",
+        task="track",
+        build=LazyCallable("segue.models.edgetam:EdgeTAM"),
+        signature="spatial_perceiver.latents_2d",
+        paper="Zhou et al., CVPR 2025 (arXiv 2501.07256)",
+        licence="Apache-2.0, https://github.com/facebookresearch/EdgeTAM",
+        remote=Remote(
+            "https://github.com/facebookresearch/EdgeTAM/raw/"
+            "9cc44bfe9e16cc374242917b91283c718410ea87/checkpoints/edgetam.pt",
+            "edgetam.pt",
+        ),
+        prompts=frozenset({"mask", "box", "point"}),
+    ),
+    Entry(
         name="xmem",
         task="track",
         build=LazyCallable("segue.models.xmem:XMem"),
