@@ -404,7 +404,7 @@ class _Log:
                 self.writers.append(_online_logger(settings.logger, settings, progress))
 
     def step(self, values: dict[str, float], rate: float) -> None:
-        """Take the losses of a step and its highest rate; speak every ``log_every`` of them, and at the end."""
+        """Take the losses of a step and its highest rate; speak every ``log_every`` steps, and at the end."""
         now = time.perf_counter()
         self.progress.seconds += now - self.mark
         self.mark = now
