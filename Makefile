@@ -20,7 +20,7 @@
 #                     NVIDIA GPU and that index can be reached, TORCH_INDEX=none takes what pip finds
 # TRIALS=100          interrupts of each command by make fuzz; only these: PYTEST_ARGS="-k interrupted"
 # BENCH_ARGS=--force  measure on a busy machine as well; --long takes what takes longer, --only stm,start
-# JOBS=1              processes of the tests, default one for each core
+# JOBS=1              processes of the tests, default one for each core; BROWSER_JOBS=2 of those in Chromium
 # MUTATE="segue.masks.*"   mutants to test; configured in pyproject.toml, results: mutmut results
 
 PYTHON ?= python3
@@ -38,11 +38,17 @@ BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt \
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
 
+# Bytecode is made of what is used, when it is first used: compiling all of PyTorch takes twenty seconds.
+export PIP_COMPILE = 0
 DEV_PARTS := --editable '.[mqtt,synth,web]' --group dev
+ALL_PARTS := --editable '.[apprise,cluster,matting,mqtt,onnx,synth,train,web]' \
+	--group dev --group browser --group hub --group storage --group types --group docs --group release
 UV := $(shell command -v uv 2>/dev/null)
 SHOWN_INSTALL = $(if $(UV),$(UV) pip install --python $(BIN)/python --index-strategy unsafe-best-match,$\
-	$(BIN)/python -m pip install --progress-bar on) --constraint constraints.txt \
+	$(BIN)/python -m pip install --no-warn-conflicts --progress-bar on) --constraint constraints.txt \
 	$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)")
+INSTALL = $(SHOWN_INSTALL) $(1) $(if $(UV),|| $(PIP_INSTALL) $(1)) || { echo $(FAILED) >&2; exit 1; }
+FAILED = "segue is not installed; docs/install.md, 'When the installation fails', names causes and remedies"
 
 .DELETE_ON_ERROR:
 .PHONY: help demo dev test test-browser test-scenes test-slow test-week test-all coverage fuzz mutate lint types javascript \
@@ -52,7 +58,7 @@ help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n '1,24p'
 
 demo: $(VENV)/.installed
-	$(BIN)/segue demo --output out/demo --overwrite
+	PYTHONDONTWRITEBYTECODE= $(BIN)/segue demo --output out/demo --overwrite
 
 dev: $(VENV)/.installed-dev
 
@@ -63,16 +69,19 @@ PYTEST = $(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 # What failed runs once more when all else has ended. Both runs are shown: a test that failed only beside others
 # waits for less than it should. Status 1: all tests ran, and some failed.
 KEPT = -o cache_dir=$(abspath $(VENV))/pytest-$@
-TWICE = $(PYTEST) $(KEPT) -m $(1) $(PYTEST_ARGS) || { [ $$? = 1 ] && \
-	$(PYTEST) $(KEPT) -m $(1) $(PYTEST_ARGS) --last-failed --last-failed-no-failures none; }
+TWICE = $(PYTEST) $(KEPT) -m $(1) $(2) $(PYTEST_ARGS) || { [ $$? = 1 ] && \
+	$(PYTEST) $(KEPT) -m $(1) $(2) $(PYTEST_ARGS) --last-failed --last-failed-no-failures none; }
+# Tests that are collected are imported: only the folders that have some. Half the time of a browser is waiting.
+BROWSER_TESTS := tests/segue_web/pages tests/segue_watch/test_page_in_browser.py
+BROWSER_JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 2) * 3 // 2)')
 test: $(VENV)/.installed-all
 	$(call TWICE,"not slow and not browser and not scenes")
 
 test-browser: $(VENV)/.installed-all
-	$(call TWICE,"browser and not slow")
+	$(call TWICE,"browser and not slow",--numprocesses $(BROWSER_JOBS) $(BROWSER_TESTS))
 
 test-scenes: $(VENV)/.installed-all
-	$(call TWICE,"scenes and not slow")
+	$(call TWICE,"scenes and not slow",tests/segue_isd)
 
 test-all: test test-browser test-scenes test-slow
 
@@ -137,20 +146,20 @@ clean:
 # An editable install: the stamps below go stale only when the dependencies change.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing segue into $(VENV) (a few minutes the first time)"
-	$(PIP_INSTALL) --editable .
+	$(call INSTALL,--editable .)
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing segue and the tools of development into $(VENV) (a minute or two the first time)"
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' # knows dependency groups
-	$(SHOWN_INSTALL) $(DEV_PARTS) $(if $(UV),|| $(PIP_INSTALL) $(DEV_PARTS))
+	$(BIN)/python -m pip install --quiet 'pip>=25.1' # knows dependency groups
+	$(call INSTALL,$(DEV_PARTS))
 	@touch $@ $(VENV)/.installed
 
-$(VENV)/.installed-all: $(VENV)/.installed-dev
+$(VENV)/.installed-all: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing what all tests and the documentation need into $(VENV) (a few minutes the first time)"
-	$(PIP_INSTALL) --editable '.[apprise,cluster,matting,mqtt,onnx,synth,train,web]' \
-		--group dev --group browser --group hub --group storage --group types --group docs --group release
-	@touch $@
+	$(BIN)/python -m pip install --quiet 'pip>=25.1'
+	$(call INSTALL,$(ALL_PARTS))
+	@touch $(VENV)/.installed $(VENV)/.installed-dev $(VENV)/.installed-docs $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed-dev
 	$(PIP_INSTALL) --group docs
@@ -176,4 +185,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "segue needs Python 3.11 or newer, '$(PYTHON)' is missing or older;" \
 			"try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@echo "making the environment $(VENV)"
+	@{ $(PYTHON) -m venv --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet 'pip>=25.1'; } 2>/dev/null || \
+		$(PYTHON) -m venv --clear $(VENV)

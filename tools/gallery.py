@@ -121,7 +121,7 @@ def write_animation(images: Sequence[np.ndarray], target: Path) -> None:
 
 
 def write_pair(film: Path, overlay: Path, index: int, start: int, target: Path) -> None:
-    """Write a frame as it is and with the masks on it, for a slider: ``TARGET_before`` and ``TARGET_after``."""
+    """Write a frame as it is and with its masks, for a slider: ``TARGET_before`` and ``TARGET_after``."""
     for path, place, name in ((film, index, "before"), (overlay, index - start, "after")):
         with segue.open_source(path) as source:
             image = cv2.resize(source.frame(place).image, CLIP, interpolation=cv2.INTER_AREA)

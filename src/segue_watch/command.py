@@ -80,8 +80,8 @@ def watch(
     that fails is restarted; the others go on. Each event is a line of JSON on the standard output. Zones
     drawn on the page are saved in the file. Saving the file, or SIGHUP, changes the cameras at once.
 
-    The page is for this machine. From others (`--host`) it needs the user and password of `[page]` in the
-    file, or a token: of `[page]`, of SEGUE_TOKEN, or a new one, which is printed.
+    The page is for this machine. From others (`--host`) it needs a user and password of `[page.users]` in
+    the file, or a token: of `[page]`, of SEGUE_TOKEN, or a new one, which is printed.
 
     Examples:
 

@@ -21,7 +21,7 @@ from segue.utils.inputs import check_file
 from segue.utils.redaction import redact
 from segue.video.sources.addresses import is_address
 from segue_watch.service import with_secrets
-from segue_web.access.authentication import Access
+from segue_web.access.table import Access
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -252,6 +252,8 @@ def _places(name: str, job: ForegroundJob) -> Iterator[Path]:
 
 def for_camera(value: Any, name: str) -> Any:
     """A value of the file with the name of its camera, and secrets, in all texts."""
+    if isinstance(value, dict):
+        return {key: for_camera(item, name) for key, item in value.items()}
     if isinstance(value, list):
         return [for_camera(item, name) for item in value]
     return with_secrets(value.replace("{name}", name)) if isinstance(value, str) else value

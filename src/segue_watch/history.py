@@ -30,6 +30,9 @@ MAX_ROWS = 50_000
 MAX_EDGES = 366
 """Hours or days that counts may be asked for."""
 
+UNKNOWN = "unknown"
+"""What questions call the class of an object that no detector has named."""
+
 _UNMARKED = {"reviewed": False, "kept": False}
 
 Value = TypeVar("Value")
@@ -68,7 +71,7 @@ class Cursor(NamedTuple):
         return -self.moment, self.camera, self.part, -self.place
 
 
-def _start_of(number: int) -> Cursor:
+def start_of(number: int) -> Cursor:
     """The place before all events of a quarter of an hour, and behind all later ones."""
     return Cursor(nextafter((number + 1) * SPAN, 0), "", "", 0)
 
@@ -85,6 +88,8 @@ class Query:
         after, before: seconds of the epoch; ``before=`` also takes the place of an event.
         cursor: only events behind it.
         unreviewed: only events that nobody has reviewed.
+        words: what the name of the camera, the object, its class, its zones or its events have in them.
+        place: of the visit that is asked for alone.
         limit: events at most.
     """
 
@@ -96,6 +101,8 @@ class Query:
     before: float = float("inf")
     cursor: Cursor | None = None
     unreviewed: bool = False
+    words: tuple[str, ...] = ()
+    place: Cursor | None = None
     limit: int = 60
 
     @classmethod
@@ -110,26 +117,43 @@ class Query:
             places = [Cursor.parse(each) for each in texts]
             before = min((float(each) for each in limits if "/" not in each), default=float("inf"))
             cursor = max(places, key=lambda place: place.order, default=None)
+            place = Cursor.parse(fields["place"][0]) if "place" in fields else None
         except ValueError as error:
             raise SegueError(f"no such question: {error}") from None
         cameras, zones, labels, kinds = (
             frozenset(fields.get(word, ())) for word in ("camera", "zone", "label", "event")
         )
-        return cls(cameras, zones, labels, kinds, after, before, cursor, "unreviewed" in fields, limit)
+        words = tuple(" ".join(fields.get("search", ())).casefold().split())
+        unreviewed = "unreviewed" in fields
+        return cls(cameras, zones, labels, kinds, after, before, cursor, unreviewed, words, place, limit)
 
     def matches(self, kind: Kind) -> bool:
         """Whether events of a kind are asked for."""
         return (
             (not self.zones or not self.zones.isdisjoint(kind.zone.split(";")))
-            and (not self.labels or kind.label in self.labels)
+            and (not self.labels or _class_of(kind) in self.labels)
             and (not self.kinds or kind.event in self.kinds)
         )
 
     @property
     def numbers(self) -> tuple[int, int]:
         """The first and the last quarter of an hour that may have such events."""
+        if self.place is not None:
+            return span_of(self.place.moment), span_of(self.place.moment)
         last = min(self.before, _LAST if self.cursor is None else self.cursor.moment, _LAST)
         return span_of(max(0.0, min(self.after, _LAST))), span_of(last)
+
+    def reaches(self, place: Cursor) -> bool:
+        """Whether an event at a place is asked for, as far as times and places say."""
+        if self.place is not None:
+            return place == self.place
+        is_behind = self.cursor is None or place.order > self.cursor.order
+        return is_behind and self.after <= place.moment < self.before
+
+
+def _class_of(kind: Kind) -> str:
+    """What questions call the class of an event; nothing for those of a camera."""
+    return kind.label or ("" if kind.event in ("offline", "online") else UNKNOWN)
 
 
 def edges_of(text: str) -> list[float]:
@@ -175,14 +199,14 @@ class History:
 
     def events(self, archives: Mapping[str, EventArchive], query: Query) -> Answer:
         """The events that are asked for, newest first."""
-        problems = _Problems()
-        tables = (_numbered(table, query, problems) for table in self._tables(archives, query, problems))
+        problems = Problems()
+        tables = (numbered(table, query, problems) for table in self.tables(archives, query, problems))
         newest_first = heapq.merge(*tables, key=itemgetter(0), reverse=True)
-        marks, events = _AllMarks(problems), list[tuple[Cursor, Row]]()
+        marks, events = AllMarks(problems), list[tuple[Cursor, Row]]()
         remaining, following = MAX_ROWS, None
         for number, group in groupby(newest_first, key=itemgetter(0)):
             if remaining <= 0:
-                following = _start_of(number)
+                following = start_of(number)
                 break
             batch = list[tuple[Cursor, Row]]()
             for _, table in group:
@@ -201,11 +225,12 @@ class History:
 
     def choices(self, archives: Mapping[str, EventArchive]) -> dict[str, list[str]]:
         """The zones and lines, and the classes, that there are among all events; of what can be read."""
-        problems, everything = _Problems(), Query()
-        tables = self._tables(archives, everything, problems)
+        problems, everything = Problems(), Query()
+        tables = self.tables(archives, everything, problems)
         kinds = {kind for table in tables for kind in problems.collect(table.index.kinds)}
         zones = {zone for kind in kinds for zone in kind.zone.split(";")}
-        return {"zones": sorted(zones - {""}), "labels": sorted({kind.label for kind in kinds} - {""})}
+        labels = {_class_of(kind) for kind in kinds} - {""}
+        return {"zones": sorted(zones - {""}), "labels": sorted(labels) if labels != {UNKNOWN} else []}
 
     def counts(
         self, archives: Mapping[str, EventArchive], query: Query, edges: Sequence[float]
@@ -221,8 +246,8 @@ class History:
             The moment, and the number of each kind of event, of zones and lines with their names; and what
             could not be read.
         """
-        counts, problems = [Counter[str]() for _ in edges], _Problems()
-        for table in self._tables(archives, query, problems):
+        counts, problems = [Counter[str]() for _ in edges], Problems()
+        for table in self.tables(archives, query, problems):
             of_table = problems.collect(partial(table.index.counts, query.matches, edges))
             for total, numbers in zip(counts, of_table, strict=False):  # of none that cannot be read
                 for kind, count in numbers.items():
@@ -231,9 +256,9 @@ class History:
         begins = zip(edges, counts, strict=True)
         return [{"begin": edge, "events": dict(each)} for edge, each in begins], problems.texts
 
-    def _tables(
-        self, archives: Mapping[str, EventArchive], query: Query, problems: _Problems
-    ) -> Iterator[_Table]:
+    def tables(
+        self, archives: Mapping[str, EventArchive], query: Query, problems: Problems
+    ) -> Iterator[Table]:
         """The tables of the cameras that are asked for; those that are gone are forgotten."""
         parts = {name: problems.collect(archive.parts) for name, archive in archives.items()}
         with self._lock:
@@ -245,11 +270,11 @@ class History:
             indexes = dict(self._indexes)
         for name in (name for name in parts if not query.cameras or name in query.cameras):
             for part in parts[name]:
-                yield _Table(name, part, indexes[part.table])
+                yield Table(name, part, indexes[part.table])
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class Table:
     """A table of a camera."""
 
     camera: str
@@ -257,7 +282,7 @@ class _Table:
     index: TableIndex
 
 
-class _Problems:
+class Problems:
     """What could not be read for an answer: all else is in it.
 
     Attributes:
@@ -277,38 +302,44 @@ class _Problems:
             return []
 
 
-def _numbered(table: _Table, query: Query, problems: _Problems) -> Iterator[tuple[int, _Table]]:
+def numbered(table: Table, query: Query, problems: Problems) -> Iterator[tuple[int, Table]]:
     """The quarters of an hour of a table that may have what is asked for, newest first."""
     for number in reversed(problems.collect(partial(table.index.numbers, query.matches, *query.numbers))):
         yield number, table
 
 
 @dataclass
-class _AllMarks:
+class AllMarks:
     """The marks of parts, each read once; where they cannot be read, that is a problem."""
 
-    problems: _Problems
+    problems: Problems
     _marks: dict[ArchivePart, list[Marks | None]] = field(default_factory=dict)
 
     def of(self, part: ArchivePart, image: str) -> dict[str, bool]:
         """The marks of an image."""
+        marks = self._of_part(part)
+        return dict(_UNMARKED) if marks is None else marks.of(image)
+
+    def reviewer(self, part: ArchivePart, image: str) -> str:
+        """Name of who has reviewed the event of an image; empty for nobody."""
+        marks = self._of_part(part)
+        return "" if marks is None else marks.reviewer(image)
+
+    def _of_part(self, part: ArchivePart) -> Marks | None:
         if part not in self._marks:
             self._marks[part] = self.problems.collect(lambda: [part.marks()])
-        return next((marks.of(image) for marks in self._marks[part] if marks is not None), dict(_UNMARKED))
+        return next(iter(self._marks[part]), None)
 
 
 def _matching(
-    table: _Table, rows: Collection[tuple[int, Row]], query: Query, marks: _AllMarks
+    table: Table, rows: Collection[tuple[int, Row]], query: Query, marks: AllMarks
 ) -> Iterator[tuple[Cursor, Row]]:
     """The events of rows that are asked for, with their places in the list."""
     for place, row in rows:
         moment = moment_of(row)
         cursor = Cursor(moment, table.camera, table.part.name, place)
-        if not query.after <= moment < query.before or not query.matches(
-            Kind(row["event"], row["zone"], row["label"] or "")
-        ):
-            continue
-        if query.cursor is not None and cursor.order <= query.cursor.order:
+        kind = Kind(row["event"], row["zone"], row["label"] or "")
+        if not (query.reaches(cursor) and query.matches(kind)):
             continue
         flags = marks.of(table.part, row["snapshot"])
         if not (query.unreviewed and flags["reviewed"]):

@@ -8,24 +8,29 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
 from ssl import SSLContext
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.errors import SegueError
 from segue.events.archive import EventArchive
+from segue.events.images.outlines import read_outlines
 from segue.events.marks import EVENT_FILE, NAME, Mark
 from segue.sinks.rotation import PART
 from segue.utils.extras import requires_extra
 from segue.utils.inputs import parse_json
 from segue_watch.cameras import Camera, metrics, process_state, states_of
 from segue_watch.drawn import Change, DrawnOption
-from segue_watch.history import History, Query, edges_of
+from segue_watch.history import Answer, History, Query, edges_of
 from segue_watch.log import CameraWarning
+from segue_watch.visits import visits_of
 from segue_web.access.addresses import page_host
-from segue_web.access.authentication import Access, Authenticator, Visit, token_of
+from segue_web.access.authentication import Authenticator, Visit, token_of
+from segue_web.access.table import Access
 from segue_web.server.conflicts import ConflictError
 
 with requires_extra("web"):
@@ -68,12 +73,11 @@ Save = Callable[[str, Change], None]
 
 
 class MarkChange(BaseModel):
-    """One mark of an event as a page sets it; those that others have made meanwhile stay.
+    """One mark of events as a page sets it; those that others have made meanwhile stay.
 
     Attributes:
         part: name of the part of the run, or nothing.
-        snapshot: name of the image.
-        clip: name of the clip, or another text without one.
+        clips: names of images, each with that of the clip, or another text without one.
         mark: which mark.
         value: whether it is set.
     """
@@ -81,8 +85,7 @@ class MarkChange(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     part: str
-    snapshot: str = Field(pattern=f"^(?:{NAME})$")
-    clip: str
+    clips: dict[Annotated[str, Field(pattern=f"^(?:{NAME})$")], str] = Field(min_length=1)
     mark: Mark
     value: bool
 
@@ -107,11 +110,14 @@ class CameraRoutes:
             "GET /states": lambda _: JSONResponse(states_of(self._cameras)),
             "GET /metrics": self._metrics,
             "GET /process": lambda _: JSONResponse(process_state()),
-            "GET /events": self._events,
+            "GET /events": self._answer(self._history.events, "events"),
+            "GET /visits": self._answer(partial(visits_of, self._history), "visits"),
             "GET /counts": self._counts,
             "GET /image/{camera}.jpg": self._image,
             "GET /files/{camera}/{file}": self._file,
             "GET /files/{camera}/{part}/{file}": self._file,
+            "GET /outlines/{camera}/{file}": self._outlines,
+            "GET /outlines/{camera}/{part}/{file}": self._outlines,
             "POST /marks/{camera}": self._change(self._set_mark),
             **{
                 f"POST /{path}/{{camera}}": self._change(self._draw(option))
@@ -137,13 +143,20 @@ class CameraRoutes:
     def _metrics(self, _: Request) -> Response:
         return PlainTextResponse(metrics(states_of(self._cameras)), media_type="text/plain; version=0.0.4")
 
-    def _events(self, request: Request) -> Response:
-        archives, query = self._archives(), Query.parse(question_of(request))
-        page = self._history.events(archives, query)
-        following = None if page.next is None else str(page.next)
-        answer = {"events": page.events, "next": following, "problems": page.problems}
-        choices = self._history.choices(archives) if query.cursor is None else {}
-        return JSONResponse(answer | {"choices": choices})
+    def _answer(
+        self, find: Callable[[Mapping[str, EventArchive], Query], Answer], name: str
+    ) -> Callable[[Request], Response]:
+        """What answers a question about events, or about the visits that they make."""
+
+        def answer(request: Request) -> Response:
+            archives, query = self._archives(), Query.parse(question_of(request))
+            page = find(archives, query)
+            following = None if page.next is None else str(page.next)
+            choices = self._history.choices(archives) if query.cursor is None else {}
+            values = {name: page.events, "next": following, "problems": page.problems}
+            return JSONResponse(values | {"choices": choices})
+
+        return answer
 
     def _counts(self, request: Request) -> Response:
         question = question_of(request)
@@ -164,31 +177,43 @@ class CameraRoutes:
 
     def _file(self, request: Request) -> Response:
         """An image or a clip of an event, or the part of it that a player asks for."""
+        path = self._path(request)
+        return SentFile(path, media_type="video/mp4" if path.suffix == ".mp4" else "image/jpeg")
+
+    def _outlines(self, request: Request) -> Response:
+        """The outlines beside the images of a clip; status 204 where they are in them, or there are none."""
+        try:
+            track = read_outlines(self._path(request))
+        except OSError:
+            raise HTTPException(404) from None
+        return Response(track, 204 if track is None else 200, media_type="application/json")
+
+    def _path(self, request: Request) -> Path:
+        """The image or clip that a request names, whether it is there or not; status 404 for other names."""
         names = request.path_params
-        part, file = names.get("part", ""), names["file"]
-        archive = self._camera(request).archive
+        part, archive = names.get("part", ""), self._camera(request).archive
         if archive is None or (part and not _PART.fullmatch(part)):
             raise HTTPException(404)
-        path = archive.part(part).file(file)
+        path = archive.part(part).file(names["file"])
         if path is None:
             raise HTTPException(404)
-        return SentFile(path, media_type="video/mp4" if file.endswith(".mp4") else "image/jpeg")
+        return path
 
-    def _change(self, call: Callable[[Camera, Any], Response]) -> Callable[[Request], Any]:
+    def _change(self, call: Callable[[Camera, Any, Visit], Response]) -> Callable[[Request], Any]:
         """What answers a change of a camera, made of the JSON of a request."""
 
         async def change(request: Request) -> Response:
             camera = self._camera(request)
             body = await read_body(request, MAX_BYTES)
             try:
-                return await run_in_threadpool(call, camera, parse_json(body.decode()))
+                return await run_in_threadpool(call, camera, parse_json(body.decode()), _visit(request))
             except ValueError as error:
                 raise SegueError(str(error)) from None
 
         return change
 
-    def _draw(self, option: DrawnOption) -> Callable[[Camera, Any], Response]:
-        def save(camera: Camera, values: Any) -> Response:
+    def _draw(self, option: DrawnOption) -> Callable[[Camera, Any, Visit], Response]:
+        def save(camera: Camera, values: Any, _: Visit) -> Response:
             if self._save is None:
                 raise SegueError("zones cannot be saved here")
             self._save(camera.name, Change.parse(option, values))
@@ -196,17 +221,17 @@ class CameraRoutes:
 
         return save
 
-    def _set_mark(self, camera: Camera, values: Any) -> Response:
-        """Set one mark of an event; gives all of them as they are now, with those of others."""
+    def _set_mark(self, camera: Camera, values: Any, visit: Visit) -> Response:
+        """Set one mark of events; gives all of them as they are now, with those of others."""
         try:
             change = MarkChange.model_validate(values)
         except ValidationError:
-            raise SegueError("marks: give part, snapshot and clip of an event, mark and value") from None
+            raise SegueError("marks: give part and clips of events by their images, mark and value") from None
         marks = None if camera.archive is None else camera.archive.part(change.part).marks()
         if marks is None:
             raise SegueError("marks: there is no such event")
-        clip = change.clip if EVENT_FILE.fullmatch(change.clip) else ""
-        return JSONResponse(marks.change(change.snapshot, change.mark, change.value, clip))
+        clips = {image: clip if EVENT_FILE.fullmatch(clip) else "" for image, clip in change.clips.items()}
+        return JSONResponse(marks.change_all(clips, change.mark, change.value, visit.user))
 
     def _camera(self, request: Request) -> Camera:
         """The camera that a request names; status 404 where there is none."""

@@ -15,8 +15,8 @@ from segue.errors import SegueError
 from segue.jobs.values import ForegroundJob
 from segue_watch.configuration import check_devices, check_port, parse_file, read_text
 from segue_watch.log import Log
-from segue_web.access.authentication import Access
 from segue_web.access.encryption import certificate, load_certificate
+from segue_web.access.table import Access
 
 if TYPE_CHECKING:  # PyTorch is imported when the file is checked
     from segue_watch.cameras import CameraSet

@@ -13,25 +13,35 @@ from pathlib import Path
 from typing import Any
 
 from segue.errors import PromptError, SegueError
-from segue.labels.labels import Labels
+from segue.labels.labels import Labels, decoded
 from segue.labels.reading import left_out, read_labels
 from segue.labels.schema import LabelSchema
+from segue.masks import Edge
+from segue.masks.edges import check_matting
 from segue.registry import DETECTORS, MODELS
 from segue.types import Point
 from segue.weights.download import is_available
-from segue_web.exports import FORMATS, export_job, free_path, remove_unfinished, snapshot, steps
-from segue_web.exports.matting import need_matting
+from segue_web.exports import (
+    FORMATS,
+    export_job,
+    free_path,
+    remove_unfinished,
+    snapshot,
+    steps,
+    suffix_of,
+)
 from segue_web.project.edits import Edits
 from segue_web.project.importing import Effect, additions, effects, store, summary
 from segue_web.project.project import Correction, FrameAnnotation, Project
 from segue_web.project.review import Review
+from segue_web.project.shapes import ShapeEdits
 from segue_web.project.store import actor
 from segue_web.project.visitors import Visitors
 from segue_web.server import messages
 from segue_web.server.job_runner import Job, JobRunner
 from segue_web.server.prompters import Prompters
 from segue_web.server.server import Backend
-from segue_web.server.worker import ClosedError, Worker
+from segue_web.server.worker import ClosedError, Worker, drawn_soft
 from segue_web.trackings import Trackings
 from segue_web.video import Video
 
@@ -40,6 +50,7 @@ STEPS = {
     "visible": "hiding or showing",
     "locked": "locking",
     "attributes": "attribute",
+    "edge": "soft edge",
 }
 """Changes of fields of an object in the history, as a person would say; others by their own names."""
 
@@ -96,9 +107,12 @@ class AnnotateBackend(Backend):
         self._reviewer = Review(self.project, self.run)
         self._prompters = Prompters(prompter, self._worker, lambda event: self.send(event), on_prompter)
         edits = Edits(video, self.project, self.run, self._worker)
+        # Clicks do not wait until a surface is followed.
+        shapes = ShapeEdits(video, self.project, self.run, self._exporter, self._trackings.refuse_tracked)
         requests: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "look": self._look,
+            "soft_masks": self._soft_masks,
             "prepare": self._prepare,
             "click": edits.click,
             "candidate": edits.candidate,
@@ -111,6 +125,13 @@ class AnnotateBackend(Backend):
             "reshape": edits.reshape,
             "paste": edits.paste,
             "spread": edits.spread,
+            "draw_shape": shapes.draw,
+            "shape_key": shapes.set_key,
+            "remove_key": shapes.remove_key,
+            "shape_corner": shapes.change_corner,
+            "remove_shape": shapes.remove,
+            "shape_of_masks": shapes.of_masks,
+            "track_plane": shapes.track_plane,
             "review": self._review,
             "merge": self._merge,
             "split": self._split,
@@ -322,6 +343,7 @@ class AnnotateBackend(Backend):
             "folder": str(self.project.folder),
             "schema": self.project.schema.as_json(),
             "comments": self.project.comments(),
+            "shapes": self.project.shapes(),
             "prompters": self._prompters.known(),
             "formats": [
                 {"id": form, "group": about.group, "name": about.name, "text": about.text}
@@ -334,6 +356,21 @@ class AnnotateBackend(Backend):
         valid = [index for index in frames if index < self.video.count]
         # One by one, so that what is to be saved need not wait for all.
         return {"frames": [await self.run(partial(self.project.frame, index)) for index in valid]}
+
+    async def _soft_masks(self, frame: messages.Index) -> dict[str, Any]:
+        """The opacity of the objects of a frame that have a soft edge; see ``drawn_soft`` of the worker."""
+        masks, edges = await self.run(lambda: (self.project.masks(frame), self.project.edges()))
+        soft: dict[int, dict[str, Any]] = {}
+        for number, edge in edges.items():
+            if number in masks:
+                plane = decoded(masks[number], self.video.size)
+                # What is slow is not computed here, where all pages are answered.
+                soft[number] = (
+                    await self._worker.ask("soft_mask", frame, plane, edge)
+                    if edge.detail
+                    else await asyncio.to_thread(drawn_soft, plane, edge, None)
+                )
+        return {"soft_masks": soft}
 
     async def _prepare(self, frame: messages.Index, at: messages.Place | None = None) -> None:
         """Compute for the first click on a frame, which will be where the pointer rests, if it does."""
@@ -360,6 +397,7 @@ class AnnotateBackend(Backend):
         colour: messages.Colour | None = None,
         visible: bool | None = None,
         locked: bool | None = None,
+        edge: Edge | None = None,
         seen: messages.Revision | None = None,
     ) -> None:
         """Change an object and those in ``also``; empty removes a class or group, None an attribute.
@@ -378,7 +416,10 @@ class AnnotateBackend(Backend):
             "colour": colour,
             "visible": visible,
             "locked": locked,
+            "edge": edge,
         }
+        if edge is not None and edge.detail:
+            check_matting()
         values = {field: value for field, value in fields.items() if value is not None}
         if seen is not None:
             changed = [field for field in values if field not in ("attributes", "visible", "locked")]
@@ -545,17 +586,23 @@ class AnnotateBackend(Backend):
         first: messages.Index = 0,
         last: messages.Index | None = None,
         soft: bool = False,
+        premultiplied: bool = False,
+        each: bool = False,
     ) -> dict[str, Any]:
-        """Write the masks of some frames for another program; ``soft`` gives cut-outs soft edges."""
+        """Write the masks of some frames for another program, or ``each`` object by itself.
+
+        ``soft`` estimates the edges of cut-outs that have none of their own.
+        """
         if format not in FORMATS:
             raise SegueError(f"format {format!r}: choose one of {', '.join(FORMATS)}")
         with self._export_runner.beginning("export"):
-            if soft:
-                need_matting()
             options: dict[str, Any] = {"all_frames": all_frames, "first": first, "last": last, "soft": soft}
+            options |= {"premultiplied": premultiplied, "each": each}
             annotations = await self.run(partial(snapshot, self.project, self.video, objects, **options))
+            if any(annotations.edge_of(number).detail for number in annotations.names):
+                check_matting()
             self.exports.mkdir(exist_ok=True)
-            target = free_path(self.exports, self.video.name, format)
+            target = free_path(self.exports, self.video.name, format, suffix_of(format, each))
             job = Job("export", steps(annotations, format), target=target, user=actor())
             self._export_runner.begin(job, self.steps(export_job, annotations, format, target))
         return {"name": target.name, "path": str(target)}

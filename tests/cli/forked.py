@@ -83,6 +83,20 @@ def run_program(
     return start_forked(act)()
 
 
+def run_module(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a module of a folder there, as ``python -m`` does."""
+    if not hasattr(os, "fork"):
+        line = [sys.executable, "-m", name]
+        return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+    def act() -> None:
+        os.chdir(folder)
+        sys.path.insert(0, str(folder))
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+
+    return start_forked(act)()
+
+
 def _command(
     words: list[str], folder: Path | None, site: Path | None, before: Callable[[], object] | None
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import segue
-from tests.cli.forked import run_alone, run_forked
+from tests.cli.forked import run_alone, run_forked, run_module
 from tests.needs import needs
 
 PAGES = sorted((Path(segue.__file__).parents[2] / "docs").glob("plugins*.md"))
@@ -36,10 +36,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    paths = os.pathsep.join([str(folder), *sys.path])
     for module in ("network", "tracker"):
-        run = [sys.executable, "-m", f"segue_bright.{module}"]
-        subprocess.run(run, check=True, cwd=folder, env=os.environ | {"PYTHONPATH": paths}, timeout=120)
+        made = run_module(f"segue_bright.{module}", folder)
+        assert made.returncode == 0, made.stderr
     return folder
 
 
@@ -99,7 +98,7 @@ def test_the_parts_of_the_page_work_by_their_names(site: Path, tmp_path: Path) -
     checked = run_forked("data", "check", tmp_path / "data", "--kind", "outlines", site=site)
     assert checked.returncode == 0, checked.stderr
     assert "walk\t3\t3" in checked.stdout
-    scored = run_alone(
+    scored = run_forked(
         "eval", "outlines", tmp_path / "out", "--data", tmp_path / "data", "--metric", "area-error", site=site
     )
     assert scored.returncode == 0, scored.stderr

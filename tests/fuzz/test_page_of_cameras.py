@@ -144,13 +144,13 @@ class MarkChanges:
         else:
             image = events[-min(len(events), rng.randrange(1, 70))]
             mark, value = MARK_NAMES[person if rng.random() < 0.8 else 1 - person], rng.random() < 0.6
-        body = {"part": "", "snapshot": image, "clip": "", "mark": mark, "value": value}
+        body = {"part": "", "clips": {image: ""}, "mark": mark, "value": value}
         return Request("/marks/gate", body)
 
     def faults(self, answers: Answers) -> Iterator[str]:
         changed: dict[tuple[str, Mark], set[bool]] = {}
         for request, status in answers:
-            image, mark = request.body["snapshot"], request.body["mark"]
+            [image], mark = request.body["clips"], request.body["mark"]
             if status == 200:
                 changed.setdefault((image, mark), set()).add(request.body["value"])
             elif (self.archive.images / image).exists():

@@ -32,7 +32,7 @@ from segue.errors import SegueError
 from segue.events.zones import Zone
 from segue.jobs.values import ForegroundJob
 from segue_watch.configuration import check_devices, read_file
-from segue_web.access.authentication import Access
+from segue_web.access.table import Access
 from tests.cli.mjpeg import mjpeg_camera
 
 pytestmark = [

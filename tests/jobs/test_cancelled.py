@@ -22,7 +22,7 @@ from segue.video.decoding.readers import SourceImage
 from tests.cli.running import FRAMES, MASKS, contents
 from tests.lite import lively_lite
 
-COUNT = 5
+COUNT = 4
 
 
 @pytest.fixture(scope="module")

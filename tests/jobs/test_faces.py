@@ -26,11 +26,13 @@ from tests.cli.running import FRAMES, MASKS, Command, command_in
 from tests.lite import lively_lite
 from tests.video.making import write_video
 
+COUNT = 5
+
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     monkeypatch.chdir(tmp_path)
-    write_video(tmp_path / "clip.mp4", list(FRAMES))
+    write_video(tmp_path / "clip.mp4", list(FRAMES[:COUNT]))
     write_index_mask(tmp_path / "first.png", MASKS[0])
     write_checkpoint(tmp_path / "lite.safetensors", lively_lite().state_dict(), {})
     return command_in(monkeypatch, capsys)
@@ -61,7 +63,7 @@ def test_every_face_gives_the_same_bytes(command: Command, tmp_path: Path) -> No
     here = command("track", tmp_path / "clip.mp4", *words, "--device", "cpu", "-o", tmp_path / "line")
     assert here.code == 0, here.err
     line = files(tmp_path / "line")
-    assert len(line) == 8 + 4  # masks and their marker, overlay, coco, and the job
+    assert len(line) == COUNT + 4  # masks and their marker, overlay, coco, and the job
 
     run(job_in(tmp_path, "python"))
     assert files(tmp_path / "python") == line
@@ -82,7 +84,7 @@ def test_every_face_gives_the_same_bytes(command: Command, tmp_path: Path) -> No
     video = Video(tmp_path / "clip.mp4")
     corrected = {0: ConditioningFrame(MASKS[0], frozenset({1, 2}))}
     session = TrackSession(network, device="cpu")  # type: ignore[arg-type]
-    for (result,) in propagate([Layer(session, corrected)], video.walk(0, 7), 0):
+    for (result,) in propagate([Layer(session, corrected)], video.walk(0, COUNT - 1), 0):
         write_index_mask(tmp_path / "page.png", result.mask)
         assert (tmp_path / "page.png").read_bytes() == line[f"masks/{result.index:05d}.png"]
 

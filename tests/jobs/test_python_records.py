@@ -104,12 +104,12 @@ def test_the_record_repeats_what_was_said(case: str, folder: Path, tmp_path: Pat
 
 
 def test_the_record_repeats_foreground_instances_and_what_was_found(folder: Path, tmp_path: Path) -> None:
-    video = folder / "clip.mp4"
+    video = write_video(tmp_path / "short.mp4", list(FRAMES[:3]))
     calls = [
         segue.foreground(video, model="median", objects=True, min_area=4, scene=folder / "empty.png"),
         segue.foreground(video, model="mog2", roi=str(folder / "first.png"), device="cpu"),
         segue.instances(video, model="msstsvis-lite", classes=["person"], score=0.01, device="cpu"),
-        segue.track(video, segue.Auto(every=4), weights=folder / "lite.safetensors", device="cpu"),
+        segue.track(video, segue.Auto(every=2), weights=folder / "lite.safetensors", device="cpu"),
     ]
     for number, results in enumerate(calls):
         job = recorded(results, tmp_path / f"{number}")

@@ -262,7 +262,7 @@ def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_p
         "compare", tmp_path / "results", tmp_path / "results", "--data", root, "--dataset", "squares"
     )
     assert compared.code == 0, compared.err
-    scored = run_alone("eval", "squares", *arguments)
+    scored = run_forked("eval", "squares", *arguments)
     assert scored.returncode == 0, scored.stderr
     assert "F" in scored.stdout
 
@@ -292,7 +292,7 @@ def test_videos_with_masks_are_run_and_scored_and_trained_on(command: Command, t
     assert ended.returncode == 0, ended.stderr
     assert np.array_equal(masks_of(out / "walk"), TRUE)
     files = ("--json", tmp_path / "scores.json")
-    scored = run_alone("eval", "outlines", out, "--data", root, "--metric", "covered", *files)
+    scored = run_forked("eval", "outlines", out, "--data", root, "--metric", "covered", *files)
     assert scored.returncode == 0, scored.stderr
     found = json.loads((tmp_path / "scores.json").read_text())["global"]
     assert (found["J&F-Mean"], found["covered"]) == (1.0, 1.0)
@@ -388,7 +388,7 @@ def test_videos_with_instances_are_scored_as_youtube_vis(tmp_path: Path) -> None
     names = ("video_id", "category_id", "segmentations")
     found = [{"score": 1.0} | {name: label[name] for name in names} for label in labels]
     (tmp_path / "results.json").write_text(json.dumps(found))
-    scored = run_alone("eval", "clips", tmp_path / "results.json", "--data", root)
+    scored = run_forked("eval", "clips", tmp_path / "results.json", "--data", root)
     assert scored.returncode == 0, scored.stderr
     assert "AP" in scored.stdout
     assert protocol_of("clips").command == "instances"

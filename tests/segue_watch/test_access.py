@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import socket
 import ssl
@@ -25,15 +26,25 @@ from segue_watch.drawn import Change
 from segue_watch.log import CameraWarning
 from segue_watch.page import CameraPage
 from segue_web.access.addresses import client_address, page_host, sender_of
-from segue_web.access.authentication import SESSION, Access
+from segue_web.access.authentication import SESSION
 from segue_web.access.encryption import certificate, encryption
-from segue_web.access.passwords import MIN_TOKEN, hash_password
+from segue_web.access.passwords import MIN_TOKEN, hash_password, is_password
+from segue_web.access.table import Access, User
 from segue_web.access.tries import MAX_TRIES, Tries
 from tests.cli.running import Command
 
 TOKEN, LOOK = "token-of-everything", "token-for-looking"
 DOOR = {"previous": None, "new": "door=0,0 9,9"}
-ACCESS = Access("anna", hash_password("sesame"), TOKEN, LOOK)
+
+
+def quick_hash(password: str) -> str:
+    """The hash of an earlier version, which costs a fifth."""
+    key = hashlib.scrypt(password.encode(), salt=bytes(16), n=1 << 14, r=8, p=1, dklen=32)
+    return ":".join(["scrypt", *(base64.urlsafe_b64encode(part).decode() for part in (bytes(16), key))])
+
+
+ANNA, BERT = User("anna", quick_hash("sesame")), User("bert ö.", hash_password("open"), "look")
+ACCESS = Access((ANNA,), TOKEN, LOOK)
 
 Ask = Callable[..., HTTPResponse]
 
@@ -114,6 +125,43 @@ def test_a_link_for_looking_lets_nobody_change_anything(ask: Ask, saved: list[Ch
     assert ask("/zones/yard", foreign, []).status == 403
 
 
+def test_several_users_have_names_of_their_own(ask: Ask, page: CameraPage, saved: list[Change]) -> None:
+    page.authenticator.access = Access((ANNA, BERT), TOKEN)
+    anna, bert = (cookies_of(ask("/", basic(*each))) for each in (("anna", "sesame"), (BERT.name, "open")))
+    assert (may(ask, anna), may(ask, bert)) == ("change", "look")
+    assert ask("/zones/yard", {"Cookie": bert}, DOOR).status == 403
+    assert ask("/zones/yard", {"Cookie": anna}, DOOR).status == 204
+    assert [ask("/states", basic(user, "open")).status for user in ("anna", "carla")] == [401, 401]
+    forged = bert.replace("bert%20%C3%B6.", "anna")
+    assert forged != bert
+    assert ask("/states", {"Cookie": forged}).status == 401
+    page.authenticator.access = Access((ANNA, replace(BERT, password=hash_password("shut"))), TOKEN)
+    assert ask("/states", {"Cookie": bert}).status == 401, "his password has changed"
+    assert ask("/states", {"Cookie": anna}).status == 200, "hers has not"
+
+
+def test_users_stand_in_the_file(tmp_path: Path) -> None:
+    file, camera = tmp_path / "cameras.toml", '[cameras.yard]\nsource = "rtsp://127.0.0.1/yard"\n'
+    bert = f'{{ password = "{BERT.password}", may = "look" }}'
+    file.write_text(f'[page.users]\nanna = "{ANNA.password}"\n"{BERT.name}" = {bert}\n{camera}')
+    assert read_file(file, tmp_path)[1] == Access((ANNA, BERT))
+    file.write_text(f'[page]\nuser = "anna"\npassword = "{ANNA.password}"\n{camera}')
+    assert read_file(file, tmp_path)[1] == Access((ANNA,))
+    assert Access((ANNA,)).changes(Access((replace(ANNA, permission="look"), BERT))) == (
+        f"user anna changed, user {BERT.name} removed"
+    )
+
+
+def test_hashes_of_passwords_have_the_costs_that_owasp_recommends() -> None:
+    """https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#scrypt"""
+    kind, *parts = hash_password("sesame").split(":")
+    salt, key = (base64.urlsafe_b64decode(part) for part in parts)
+    assert (kind, key) == ("scrypt5", hashlib.scrypt(b"sesame", salt=salt, n=1 << 14, r=8, p=5, dklen=32))
+    assert is_password("sesame", quick_hash("sesame")), "earlier hashes stay valid"
+    assert not is_password("Sesame", quick_hash("sesame"))
+    assert not is_password("", None)
+
+
 def cookies_of(answer: HTTPResponse, earlier: str = "") -> str:
     """What a browser sends from now on that had sent earlier cookies."""
     cookies = dict(each.split("=", 1) for each in earlier.split("; ") if each)
@@ -179,7 +227,7 @@ def test_a_page_with_a_token_that_is_gone_locks_nobody_out(ask: Ask, page: Camer
         ask("/states", {"Token": f"guess-of-a-token-{number}"})
     assert ask("/states", {"Token": TOKEN}).status == 429
     assert {ask("/states", {"Cookie": cookie}).status for _ in range(5)} == {200}
-    page.authenticator.access = Access("anna", ACCESS.password, "another-token-of-all")
+    page.authenticator.access = Access((ANNA,), "another-token-of-all")
     assert ask("/states", {"Cookie": cookie}).status == 401, "what it proves is that it was right"
 
 
@@ -236,10 +284,17 @@ def test_addresses_of_a_network_of_ipv6_are_one_sender() -> None:
         'proxies = ["proxy.example"]',
         "look = 1",
         'guest = "bert"',
+        'users = ["bert"]',
+        'users = { bert = "sesame" }',
+        'users = { bert = { may = "look" } }',
+        'users = { "be:rt" = "HASH" }',
+        'users = { bert = { password = "HASH", may = "sing" } }',
+        'user = "bert"\npassword = "HASH"\nusers = { bert = "HASH" }',
     ],
 )
 def test_a_table_that_means_nothing_is_refused(tmp_path: Path, table: str) -> None:
     file = tmp_path / "cameras.toml"
+    table = table.replace("HASH", ANNA.password)
     file.write_text(f'[page]\n{table}\n[cameras.yard]\nsource = "rtsp://127.0.0.1/yard"\n')
     with pytest.raises(SegueError, match="page"):
         read_cameras(file, tmp_path)

@@ -288,4 +288,4 @@ def test_who_asks_for_events_before_the_last_one_loses_none_of_its_moment(tmp_pa
 def test_filters_offer_what_is_in_all_events_not_in_those_of_an_answer(
     archives: dict[str, EventArchive],
 ) -> None:
-    assert History().choices(archives) == {"zones": ["a", "door"], "labels": ["car", "person"]}
+    assert History().choices(archives) == {"zones": ["a", "door"], "labels": ["car", "person", "unknown"]}

@@ -248,10 +248,10 @@ def test_scripts_of_the_page_are_sent_with_their_types(served: str) -> None:
 
 def post(served: str, **values: object) -> tuple[int, dict[str, bool]]:
     """Set a mark; gives the status and the marks then."""
+    snapshot = str(values.pop("snapshot", "00001-enter-1.jpg"))
     change = {
         "part": "",
-        "snapshot": "00001-enter-1.jpg",
-        "clip": "00001-enter-1.mp4",
+        "clips": {snapshot: values.pop("clip", "00001-enter-1.mp4")},
         "mark": "kept",
         "value": True,
     }
@@ -259,7 +259,7 @@ def post(served: str, **values: object) -> tuple[int, dict[str, bool]]:
     request = Request(f"{served}marks/yard", json.dumps(change | values).encode(), head)
     try:
         with urlopen(request, timeout=10) as reply:
-            return reply.status, json.load(reply)
+            return reply.status, json.load(reply)[snapshot]
     except HTTPError as error:
         with error:
             return error.code, {}
@@ -280,6 +280,7 @@ def test_marks_are_taken_of_events_that_there_are_and_nothing_else(served: str, 
         {"part": "20261121T205300Z"},
         {"clip": None},
         {"reviewed": True},
+        {"clips": {}},
     ):
         assert post(served, **odd)[0] == 400
     assert post(served, clip="../../etc/passwd")[0] == 200

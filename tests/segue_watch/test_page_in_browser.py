@@ -96,16 +96,27 @@ def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folde
     page.get_by_text("entered wall").first.wait_for()
     page.locator("#by-before").fill("2100-01-01T00:00")  # the list stays as it is
     page.locator(".card").first.click()
-    page.evaluate("import('./static/history.js').then(({ loadEvents }) => loadEvents())")
+    page.evaluate("import('./static/review_list.js').then(({ reviewed }) => reviewed.load())")
     page.get_by_label("Keep", exact=True).check()
     page.locator(".card .flags", has_text="kept").first.wait_for(state="attached")
-    [image] = (name for name in Marks(folder / "gate").retained if name.endswith(".jpg"))
+    retained = [name for name in Marks(folder / "gate").retained if name.endswith(".jpg")]
+    [image] = (name for name in retained if re.fullmatch(r"\d+-enter-\d+.jpg", name))
+    assert len(retained) > 1, "with the other events of the object"
     Marks(folder / "gate").change(image, "kept", False)  # by another person
     Marks(folder / "gate").change(image, "kept", True)
     page.get_by_label("Reviewed", exact=True).check()
     page.locator(".card .flags", has_text="reviewed").first.wait_for(state="attached")
     assert Marks(folder / "gate").of(image) == {"reviewed": True, "kept": True}
     page.locator(".player video, .player img").wait_for()
+    address = page.url
+    assert "#visit/" in address
+    page.keyboard.press("Escape")
+    becomes(page, "location.hash.startsWith('#events?event=zone-enter&before=')")
+    page.reload()
+    becomes(page, "document.getElementById('by-event').value === 'zone-enter'")  # the address has the filters
+    page.goto(address)
+    page.get_by_label("Keep", exact=True).wait_for()
+    assert page.get_by_label("Keep", exact=True).is_checked()
     page.keyboard.press("Escape")
 
     page.get_by_role("link", name="Counts").click()
@@ -129,6 +140,76 @@ def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folde
     page.get_by_role("button", name="Remove line").wait_for()
     page.get_by_role("button", name="Remove wall").click()
     page.get_by_role("button", name="Remove wall").wait_for(state="detached")
+
+
+def test_many_visits_are_reviewed_at_once_by_keys_and_by_a_mouse(page: Any, folder: Path) -> None:
+    page.get_by_role("link", name="Events", exact=True).click()
+    page.locator(".card img").nth(3).wait_for()
+    page.locator("#by-before").fill("2100-01-01T00:00")  # the list stays as it is
+    page.locator("#by-before").blur()
+    becomes(page, "!document.getElementById('timeline-list').inert")
+    page.locator(".card").first.wait_for()
+    places = page.locator(".activity .card").evaluate_all("all => all.map((one) => one.dataset.place)")
+
+    def reviewed() -> list[str]:
+        shown = page.locator(".card.reviewed").evaluate_all("all => all.map((one) => one.dataset.place)")
+        return [place for place in places if place in shown]
+
+    page.keyboard.press("ArrowRight")  # the first one has the focus now
+    page.keyboard.press("x")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("x")
+    page.get_by_text("2 selected").wait_for()
+    page.keyboard.press("r")
+    page.locator(".card.reviewed").nth(1).wait_for()
+    assert reviewed() == places[:2]
+    page.keyboard.press("Escape")
+    page.locator("#selected", has_text=f"{len(places)} shown, {len(places) - 2} not reviewed").wait_for()
+    page.locator(".pick").nth(1).click()
+    page.locator(".pick").nth(3).click(modifiers=["Shift"])
+    page.get_by_text("3 selected").wait_for()
+    page.locator("#mark-kept").click()
+    page.locator(".card .flags", has_text="kept").nth(2).wait_for(state="attached")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="All reviewed").click()
+    page.locator("#selected", has_text=f"{len(places)} shown, 0 not reviewed").wait_for()
+    marks = Marks(folder / "gate")
+    images = [path.name for path in (folder / "gate").glob("*-enter-*.jpg") if "zone" not in path.name]
+    assert sum(marks.of(image)["reviewed"] for image in images) == len(places)
+    assert sum(marks.of(image)["kept"] for image in images) == 3
+
+    page.locator("#by-search").fill("gate wall")
+    page.keyboard.press("Enter")
+    page.locator(".card").first.wait_for()
+    page.locator("#by-search").fill("nobody")
+    page.keyboard.press("Enter")
+    page.get_by_text("No visit.").wait_for()
+
+
+def test_a_camera_fills_the_screen_with_its_zones(page: Any) -> None:
+    page.locator(".tile.online").click()
+    page.keyboard.press("f")
+    becomes(page, "document.fullscreenElement?.id === 'view'")
+    page.locator("#camera aside").wait_for(state="hidden")
+    drawn(page)
+    sides = (
+        "(({ width, height }) => [width, height])(document.getElementById('canvas').getBoundingClientRect())"
+    )
+    becomes(page, f"{sides}.join() === [innerWidth, innerHeight].join()")
+    page.keyboard.press("f")
+    becomes(page, "document.fullscreenElement === null")
+    page.locator("#camera aside").wait_for()
+
+
+def test_a_phone_has_one_line_of_header(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    drawn(page)
+    height = page.evaluate("document.querySelector('.bar').getBoundingClientRect().height")
+    assert height < 60
+    rights = page.locator(".bar a, .bar button").evaluate_all(
+        "all => all.map((one) => one.getBoundingClientRect().right)"
+    )
+    assert max(rights) <= 390
 
 
 def test_regions_and_least_heights_are_drawn_and_removed(page: Any, folder: Path) -> None:
@@ -169,7 +250,7 @@ def test_regions_and_least_heights_are_drawn_and_removed(page: Any, folder: Path
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(800, 900), (1920, 1080)])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (800, 900), (1920, 1080)])
 def test_nothing_lies_outside_of_the_window(page: Any, theme: str, width: int, height: int) -> None:
     page.emulate_media(color_scheme=theme)
     page.set_viewport_size({"width": width, "height": height})

@@ -84,7 +84,7 @@ def test_overwrite_empties_what_is_there_at_the_start_and_at_no_restart(
     address: str, tmp_path: Path, rotate: str
 ) -> None:
     for _ in range(2):
-        events = watch_with_failures(job_of(address, tmp_path, f"overwrite = true\n{rotate}"), 3)
+        events = watch_with_failures(job_of(address, tmp_path, f"overwrite = true\n{rotate}"), 2)
     tables = [*(tmp_path / "out").glob("gate*.csv")]
     assert keys(events) <= rows_of(tables)
     for event in events:

@@ -109,8 +109,10 @@ def test_both_draw_and_of_two_who_change_one_thing_the_second_is_told(
 def test_marks_of_both_are_set(send: Send, tmp_path: Path, rounds: int) -> None:
     for number in range(rounds):
         value = number % 2 == 0
-        body = {"part": "", "snapshot": IMAGE, "clip": "", "value": value}
+        body = {"part": "", "clips": {IMAGE: ""}, "value": value}
         answers = send("marks", body | {"mark": "kept"}, body | {"mark": "reviewed"})
         assert [status for status, _ in answers] == [200, 200]
         assert Marks(tmp_path / "gate").of(IMAGE) == {"kept": value, "reviewed": value}
-        assert {"kept": value, "reviewed": value} in [marks for _, marks in answers], "the second knows both"
+        assert {"kept": value, "reviewed": value} in [marks[IMAGE] for _, marks in answers], (
+            "the second knows both"
+        )

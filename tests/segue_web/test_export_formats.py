@@ -6,9 +6,11 @@ import json
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from pycocotools.coco import COCO
 from segue.errors import SegueError
 from segue.labels.reading import read_labels
 from segue.labels.schema import schema_of
+from segue.masks import Edge, opacity
+from segue.masks.edges import detailed_edge
 from segue.masks.outlines import parts_of, single_outline
 from segue_web.annotate import AnnotateBackend
 from segue_web.exports import FORMATS, Snapshot, export_job, snapshot, steps
@@ -26,6 +30,7 @@ from segue_web.project.project import FrameAnnotation, Project
 from segue_web.video import Video
 from tests.needs import needs
 from tests.segue_web.videos import numbered, write_video
+from tests.sinks.test_exr import read as read_exr
 
 COUNT, SIZE = 6, (48, 64)
 FRAMES = (1, 2, 4)
@@ -155,23 +160,95 @@ def test_soft_edges_are_between_inside_and_outside(video: Video, project: Projec
 
 def test_soft_edges_follow_the_image_not_the_mask() -> None:
     needs("pymatting")
-    from segue_web.exports.matting import soft_cut_out
-
     ramp = np.clip((np.arange(80) - 36) / 8, 0, 1)  # from ground to object within 8 pixels
     image = np.zeros((60, 80, 3), np.uint8)
     image[...] = np.round(30 + 200 * ramp)[None, :, None]
     mask = np.zeros((60, 80), np.bool_)
     mask[:, 40:] = True
-    alpha = soft_cut_out(image, mask)[..., 3] / 255
+    edge = detailed_edge(mask.shape)
+    alpha = opacity(mask, edge, image)
     row = alpha[30]
     assert (np.diff(row) >= -0.02).all()
     assert ((row > 0.1) & (row < 0.9)).sum() >= 2
     assert row[:30].max() == 0
     assert row[50:].min() == 1
-    assert not soft_cut_out(image, np.zeros((60, 80), np.bool_)).any()
+    assert not opacity(np.zeros((60, 80), np.bool_), edge, image).any()
     dot = np.zeros((60, 80), np.bool_)
     dot[30, 60] = True
-    assert soft_cut_out(image, dot)[..., 3].sum() == 255, "too thin to learn from: as it is"
+    assert opacity(dot, edge, image).sum() == 1, "too thin to learn from: as it is"
+
+
+@pytest.fixture(scope="module")
+def soft(video: Video, project: Project) -> Snapshot:
+    """A ring with a soft edge, and a thing without one."""
+    taken = snapshot(project, video, first=1, last=2)
+    return replace(taken, edges={1: Edge(grow=1, width=4)})
+
+
+def alphas(index: int) -> tuple[np.ndarray, np.ndarray]:
+    """The opacity of both, and of what comes of them one over the other."""
+    ring, parts = planes(index)
+    return opacity(ring, Edge(grow=1, width=4)), parts.astype(np.float32)
+
+
+def over(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return first + second - first * second
+
+
+@pytest.mark.parametrize("premultiplied", [False, True])
+def test_a_cut_out_of_16_bits_has_the_soft_edge(
+    video: Video, soft: Snapshot, tmp_path: Path, premultiplied: bool
+) -> None:
+    taken = replace(soft, premultiplied=premultiplied)
+    folder = exported(video, taken, "png16", tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == ["00001.png", "00002.png"]
+    image = cv2.imread(str(folder / "00002.png"), cv2.IMREAD_UNCHANGED)[..., [2, 1, 0, 3]] / 65535
+    alpha = over(*alphas(2))
+    assert np.allclose(image[..., 3], alpha, atol=1 / 65535)
+    colours = video.frame(2).image / 255 * (alpha > 0)[..., None]
+    expected = colours * alpha[..., None] if premultiplied else colours
+    assert np.allclose(image[..., :3], expected, atol=2 / 65535)
+
+
+def test_a_matte_of_16_bits_is_the_opacity(video: Video, soft: Snapshot, tmp_path: Path) -> None:
+    folder = exported(video, soft, "matte", tmp_path)
+    image = cv2.imread(str(folder / "00001.png"), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(image, np.round(65535 * over(*alphas(1))))
+
+
+def test_openexr_has_a_layer_for_each_object_in_linear_light(
+    video: Video, soft: Snapshot, tmp_path: Path
+) -> None:
+    folder = exported(video, replace(soft, premultiplied=True), "exr", tmp_path)
+    path = folder / "00002.exr"
+    light = np.where(
+        (values := video.frame(2).image / 255) <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4
+    )
+    ring, parts = alphas(2)
+    for name, alpha in (("", over(ring, parts)), ("person", ring), ("_box____co", parts)):
+        image = read_exr(path, name)
+        assert np.allclose(image[..., 3], alpha, atol=1e-3), name
+        assert np.allclose(image[..., :3], light * alpha[..., None], atol=1e-3), name
+
+
+def test_prores_has_the_soft_edge_and_the_frame_numbers(video: Video, soft: Snapshot, tmp_path: Path) -> None:
+    target = exported(video, soft, "prores", tmp_path)
+    with av.open(str(target)) as container:
+        assert container.streams.video[0].metadata["timecode"] == "00:00:00:01"
+        first = next(container.decode(video=0)).reformat(format="rgba64le").to_ndarray()
+    assert np.abs(first[..., 3] / 65535 - over(*alphas(1))).max() < 0.02
+
+
+def test_each_object_is_exported_by_itself(video: Video, soft: Snapshot, tmp_path: Path) -> None:
+    taken = replace(soft, each=True)
+    target = tmp_path / "out"
+    assert (
+        steps(taken, "matte") == len([*export_job(SimpleNamespace(video=video), taken, "matte", target)]) == 4
+    )
+    assert sorted(path.name for path in target.iterdir()) == ["_box____co", "person"]
+    for name, alpha in zip(("person", "_box____co"), alphas(1), strict=True):
+        image = cv2.imread(str(target / name / "00001.png"), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(image, np.round(65535 * alpha)), name
 
 
 def test_attributes_and_groups_go_where_a_format_has_a_place(video: Video, tmp_path: Path) -> None:

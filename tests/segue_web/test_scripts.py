@@ -57,6 +57,7 @@ KINDS = {
 """Names in ``parts.js`` of the ids of elements."""
 
 MADE = {
+    "backdrop": "InputId",
     "dialog-title": "OtherId",
     "brush": "InputId",
     "opacity": "InputId",

@@ -57,6 +57,10 @@ def of_object(field: str) -> Operation:
     )
 
 
+def edge_of(value: str) -> dict[str, Any]:
+    return {"grow": 1 + int(value[1:]) % 97, "feather": ord(value[0]), "width": 0, "detail": False}
+
+
 OPERATIONS = {
     "schema": Operation(
         lambda value: {"op": "schema", "schema": {"classes": [{"name": value}]}},
@@ -66,6 +70,10 @@ OPERATIONS = {
     "colour": Operation(
         lambda value: {"op": "object", "object": 1, "colour": f"#{int(value[1:]):05d}{len(value[0])}"},
         lambda project: project.objects()[0]["colour"],
+    ),
+    "soft edge": Operation(
+        lambda value: {"op": "object", "object": 1, "edge": edge_of(value)},
+        lambda project: project.objects()[0]["edge"],
     ),
     "attribute": Operation(
         lambda value: {"op": "object", "object": 1, "attributes": {"size": value}},
@@ -144,6 +152,70 @@ def test_who_resolves_a_comment_first_stays(backend: AnnotateBackend, rounds: in
             )
             assert done == [{}, {}]
             assert backend.project.comments()[-1]["resolved"] == people[0]
+
+    asyncio.run(run())
+
+
+def test_of_two_who_move_an_object_among_the_others_the_second_is_told(
+    backend: AnnotateBackend, rounds: int
+) -> None:
+    with backend.project.change("objects"):
+        backend.project.add_object()
+
+    async def run() -> None:
+        for number in range(rounds):
+            seen, before = backend.project.revision, [row["id"] for row in backend.project.objects()]
+            moved = before[number % 2]
+            others = [each for each in before if each != moved]
+            # Ann puts it on top, Ben below all; each is another place than where it is.
+            places = (None, others[1 - number % 2])
+            people = zip(("Ann", "Ben"), places, strict=True)
+            answers = await both(
+                backend,
+                *(
+                    {"op": "layer", "object": moved, "below": at, "seen": seen, "user": user}
+                    for user, at in people
+                ),
+            )
+            conflicts = [answer for answer in answers if answer]
+            assert len(conflicts) == 1, answers
+            assert isinstance(conflicts[0], ConflictError)
+            winner = 1 - answers.index(conflicts[0])
+            assert f"by {('Ann', 'Ben')[winner]}" in str(conflicts[0])
+            after = [row["id"] for row in backend.project.objects()]
+            assert [each for each in after if each != moved] == others, "the others lie as they did"
+            place = len(others) if places[winner] is None else others.index(places[winner])
+            assert after.index(moved) == place
+
+    asyncio.run(run())
+
+
+def test_of_two_who_move_the_corners_of_a_shape_the_second_is_told(
+    backend: AnnotateBackend, rounds: int
+) -> None:
+    square = [(4, 4), (20, 4), (20, 20), (4, 20)]
+
+    async def run() -> None:
+        draw = {"op": "draw_shape", "frame": 1, "object": 1, "points": square, "seen": 1}
+        [made] = await both(backend, draw)
+        for number in range(rounds):
+            seen = backend.project.revision
+            moved = [[(x + number % 30 + side, y, 0, 0, 0, 0) for x, y in square] for side in (0, 1)]
+            answers = await both(
+                backend,
+                *(
+                    {"op": "shape_key", "shape": made["shape"], "frame": 2, "corners": corners, "seen": seen}
+                    | {"user": user}
+                    for user, corners in zip(("Ann", "Ben"), moved, strict=True)
+                ),
+            )
+            conflicts = [answer for answer in answers if answer]
+            assert len(conflicts) == 1, answers
+            assert isinstance(conflicts[0], ConflictError)
+            winner = 1 - answers.index(conflicts[0])
+            assert f"by {('Ann', 'Ben')[winner]}" in str(conflicts[0])
+            [shape] = backend.project.frame(2)["shapes"].values()
+            assert shape["corners"] == [list(each) for each in moved[winner]]
 
     asyncio.run(run())
 

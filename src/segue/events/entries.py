@@ -32,6 +32,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
             keep=events.keep,
             archive=events.archive,
             stops=events.stops,
+            packets=events.packets,
         )
     return EventSink(
         path,

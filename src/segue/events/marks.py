@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -90,33 +90,50 @@ class Marks:
             if name
         }
 
+    def reviewer(self, image: str) -> str:
+        """Name of who has reviewed the event of an image; empty where nobody has, or has given no name."""
+        mark = self._marks.get(image, {})
+        return str(mark.get("by", "")) if mark.get("reviewed") else ""
+
     def change(self, image: str, mark: Mark, value: bool, clip: str = "") -> dict[str, bool]:
-        """Set one mark of the event of an image; others stay as they are in the file now.
+        """Set one mark of the event of an image, as :meth:`change_all` does; gives its marks now."""
+        return self.change_all({image: clip}, mark, value)[image]
+
+    def change_all(
+        self, clips: Mapping[str, str], mark: Mark, value: bool, user: str = ""
+    ) -> dict[str, dict[str, bool]]:
+        """Set one mark of some events; others stay as they are in the file now.
 
         Args:
-            image: name of the image.
+            clips: names of their images, each with that of its clip, which may be that of other events, too;
+                empty for none.
             mark: what is changed.
             value: whether it is so.
-            clip: name of its clip, which may be that of other events, too.
+            user: name of who changes it.
 
         Returns:
-            The marks of the event now.
+            The marks of those events now whose images are there.
 
         Raises:
             MarksError: the file cannot be read; it stays.
-            SegueError: the image is deleted.
+            SegueError: all images are deleted.
         """
         with CHANGING:
             self.refresh()
-            if not (self._folder / image).is_file():
+            present = [image for image in clips if (self._folder / image).is_file()]
+            if not present:
                 raise SegueError("this event has no image any more")
-            changed = self._marks.get(image, {}) | {mark: value}
-            changed |= {"clip": clip or changed.get("clip", "")}
-            marks = {name: each for name, each in self._marks.items() if name != image}
-            if changed.get("reviewed") or changed.get("kept"):
-                marks[image] = changed
+            marks = dict(self._marks)
+            for image in present:
+                changed = marks.pop(image, {}) | {mark: value}
+                changed |= {"clip": clips[image] or changed.get("clip", "")}
+                if mark == "reviewed":
+                    changed.pop("by", None)
+                    changed |= {"by": user} if user else {}
+                if changed.get("reviewed") or changed.get("kept"):
+                    marks[image] = changed
             self._save(marks)
-            return self.of(image)
+            return {image: self.of(image) for image in present}
 
     def forget(self, names: Collection[str]) -> None:
         """Remove the marks of images that are gone."""
@@ -153,4 +170,6 @@ def _parsed(data: bytes) -> dict[str, dict[str, Any]]:
             raise ValueError(f"means nothing at {name!r}")
         if not isinstance(clip := mark.get("clip", ""), str) or (clip and not EVENT_FILE.fullmatch(clip)):
             raise ValueError(f"names no clip at {name!r}")
+        if not isinstance(mark.get("by", ""), str):
+            raise ValueError(f"names nobody at {name!r}")
     return marks

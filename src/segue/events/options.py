@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
@@ -73,6 +73,11 @@ class EventOptions(OptionModel):
     snapshots: FilePath | None = option(None, "Objects and events")
     """Folder for an image and a short clip of each event.  [default: none; of a camera or live stream without
     `--format` the name of the table without its ending]"""
+
+    clips: Literal["packets", "overlay"] = option("packets", "Objects and events")
+    """How clips of a camera are made. packets: of the H.264 packets that came, without encoding them, with
+    the outlines beside them, which the page of `segue watch` draws; overlay, and all other streams: encoded
+    with the masks in the images."""
 
     keep: tuple[str, ...] = option((), "Objects and events")
     """Delete images and clips of a camera that are older (30d), or the oldest ones if all take more (50GB);

@@ -26,6 +26,7 @@ from segue.sinks import Sink, open_sinks
 from segue.sinks.base import BackgroundSink
 from segue.sinks.rotation import RotatingSink, part_name
 from segue.utils.notices import warn_caller
+from segue.video.decoding.packets import PacketBuffer
 from segue.video.decoding.readers import ConnectionChange
 from segue.video.sources.span import parse_duration
 
@@ -151,6 +152,7 @@ class JobOutputs:
                 earlier=self._earlier(),
                 archive=self._places.archive(outputs.formats or ()),
                 stops=self._stops,
+                packets=self._packets(),
                 on_event=partial(self._event, places.snapshots),
                 on_disk=self._observer.unwritten,
                 on_clip=self._encoding if alone else None,
@@ -164,6 +166,12 @@ class JobOutputs:
                 raise
         self.paths.update(sinks.paths)
         return sinks.sink
+
+    def _packets(self) -> PacketBuffer | None:
+        """The packets of the stream where clips are made of them."""
+        job = self._opened.job
+        copies = isinstance(job, ForegroundJob) and job.clips == "packets"
+        return self._opened.source.packets() if copies and self._places.snapshots is not None else None
 
     def _settings(self) -> dict[str, Any]:
         """What the masks of the folder depend on; whole ones are recorded beside them."""

@@ -33,9 +33,13 @@ from segue.labels.schema import (
 from segue.labels.text import refuse_entities, without_controls
 from segue.masks.outlines import outline_between
 from segue.masks.shapes import Canvas
+from segue.masks.splines import KeyedShape, ShapeKey, flattened
 from segue.utils.arrays import Float64Array
 from segue.utils.files import write_complete
 from segue.utils.naming import first_few, frame_stem, natural_key
+
+MAX_KEY_CORNERS = 1000
+"""Corners of a shape that is kept with its keys; one with more becomes masks alone."""
 
 MAX_CORNERS = 1 << 20
 """Characters of the corners of a polygon."""
@@ -215,6 +219,8 @@ class _Reading:
     def draw_track(self, items: Sequence[ET.Element], number: int, canvas: Canvas, end: int) -> None:
         """Take the shapes of a track up to a frame; as CVAT does, fill the frames after key frames."""
         items = sorted(items, key=lambda item: _integer(item.get("frame")) or 0)
+        if (keyed := _keyed_shape(items, canvas, min(end, self.video.count))) is not None:
+            self.labels.shapes.setdefault(number, []).append(keyed)
         for item, later in zip_longest(items, items[1:]):
             if _is_set(item, "outside"):
                 continue
@@ -244,6 +250,47 @@ class _Reading:
             else:
                 self.labels.add_object(number, None, about={name: value})
         self.frame_attributes.append((index, number, attributes))
+
+
+def _keyed_shape(items: Sequence[ET.Element], canvas: Canvas, end: int) -> KeyedShape | None:
+    """Polygons or upright boxes of a track, ascending, with their keys; None of a track of other shapes."""
+    scale = canvas.size[1] / canvas.own[1], canvas.size[0] / canvas.own[0]
+    keys: dict[int, ShapeKey] = {}
+    on, previous = False, None
+    for item in items:
+        shape = _SHAPES[item.tag].model_validate(item.attrib)
+        corners = _corners_of(shape)
+        frame = shape.frame or 0
+        if corners is None or not 3 <= len(corners) <= MAX_KEY_CORNERS:
+            return None
+        is_on = not _is_set(item, "outside")
+        if frame < end and (_is_set(item, "keyframe") or is_on != on):
+            if previous is not None and len(previous) == len(corners):
+                corners = outline_between(previous, corners, 1.0)  # each corner at the place of its own
+            previous = corners
+            places = (corners * scale).tolist()
+            keys[frame] = ShapeKey(tuple((x, y, 0.0, 0.0, 0.0, 0.0) for x, y in places), is_on)
+        on = is_on
+    if not any(key.on for key in keys.values()):
+        return None
+    last = max(keys)
+    if keys[last].on:  # it stays as it is
+        keys[end - 1] = keys[last]
+    return KeyedShape(keys)
+
+
+def _corners_of(shape: _AnyShape) -> Float64Array | None:
+    if isinstance(shape, _Polygon):
+        return shape.corners
+    if isinstance(shape, _Box) and not shape.rotation:
+        places = (
+            (shape.xtl, shape.ytl),
+            (shape.xbr, shape.ytl),
+            (shape.xbr, shape.ybr),
+            (shape.xtl, shape.ybr),
+        )
+        return np.array(places, np.float64)
+    return None
 
 
 def read_cvat(labels: Labels, text: str, video: Frames) -> None:
@@ -446,6 +493,8 @@ def write_cvat(
 ) -> Iterator[int]:
     """Write CVAT for video 1.1: a track of one frame for each mask; those of an object are in one group.
 
+    Objects with shapes have a track of polygons with their keys for each shape instead.
+
     Args:
         labels: the objects.
         target: file to write.
@@ -461,8 +510,13 @@ def write_cvat(
     _add(root, version="1.1")
     root.append(_meta(labels, colours, name, length))
     numbers = count()
+    for i, shapes in labels.shapes.items():
+        for keyed in shapes:
+            root.append(_track(labels, i, keyed, frames, next(numbers)))
     for index in frames:
         for i, plane in labels.planes(index).items():
+            if i in labels.shapes:
+                continue
             track = ET.SubElement(root, "track", id=str(next(numbers)), label=labels.names[i])
             track.attrib |= {"source": "semi-auto", "group_id": str(i)}
             left, top, width, height = cv2.boundingRect(plane.astype(np.uint8))
@@ -479,6 +533,38 @@ def write_cvat(
     write_complete(target, ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
+def _track(labels: Labels, number: int, shape: KeyedShape, frames: range, track: int) -> ET.Element:
+    """A shape as a track of polygons: its keys, and all frames where corners go in no straight line."""
+    about = {"id": str(track), "label": labels.names[number], "source": "semi-auto", "group_id": str(number)}
+    element = ET.Element("track", about)
+    span = range(max(shape.span.start, frames.start), min(shape.span.stop, frames.stop))
+    is_on = False
+    for index in range(span.start, span.stop + (span.stop < frames.stop)):
+        was_on, is_on = is_on, index in span and shape.is_on(index)
+        # Where it ends, CVAT wants a polygon, too, and goes there in a straight line.
+        corners = shape.corners_at(index if index in span else span.stop - 1)
+        is_needed = is_on and _is_key(shape, index, span)
+        if corners is None or not (is_needed or is_on != was_on):
+            continue
+        attributes = labels.attributes_at(index, number)
+        occluded = int(attributes.get(OCCLUDED) == CHECKED)
+        points = ";".join(f"{x:.2f},{y:.2f}" for x, y in flattened(corners).tolist())
+        values = {"frame": index, "keyframe": 1, "outside": int(not is_on), "occluded": occluded,
+                  "z_order": number, "points": points}  # fmt: skip
+        polygon = ET.SubElement(element, "polygon", {name: str(value) for name, value in values.items()})
+        for attribute, text in attributes.items():
+            ET.SubElement(polygon, "attribute", name=attribute).text = text
+    return element
+
+
+def _is_key(shape: KeyedShape, index: int, span: range) -> bool:
+    """Whether CVAT, which goes in straight lines, needs a key on a frame."""
+    if index in shape.keys or index == span.start:
+        return True
+    before = max((frame for frame in shape.keys if frame < index), default=None)
+    return before is not None and shape.keys[before].motion != "linear"
+
+
 def _meta(annotations: Labels, colours: Mapping[str, str], name: str, length: int) -> ET.Element:
     """Task metadata of CVAT."""
     meta = ET.Element("meta")
@@ -487,7 +573,7 @@ def _meta(annotations: Labels, colours: Mapping[str, str], name: str, length: in
     labels = ET.SubElement(task, "labels")
     for kind, colour in colours.items():
         label = ET.SubElement(labels, "label")
-        _add(label, name=kind, color=colour, type="mask")
+        _add(label, name=kind, color=colour, type="any" if annotations.shapes else "mask")
         attributes = ET.SubElement(label, "attributes")
         for one in annotations.fields_of(kind):
             about: dict[str, object] = {"name": one.name, "mutable": one.of == "frame"}

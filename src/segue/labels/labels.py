@@ -26,6 +26,7 @@ from segue.labels.schema import (
 )
 from segue.labels.text import without_controls
 from segue.masks import Rle, decode_rle, encode_objects, measure, rle_area
+from segue.masks.splines import KeyedShape
 from segue.types import IndexMask
 from segue.utils.arrays import BoolArray, id_type
 from segue.utils.naming import frame_stem, match_frames
@@ -94,6 +95,8 @@ class Labels:
     ids: dict[int, int] = field(default_factory=dict)  # the objects' own numbers in the file, by id
     class_of: dict[int, str] = field(default_factory=dict)  # by id
     colour_of: dict[int, str] = field(default_factory=dict)  # ``#rrggbb`` by id
+    # of objects whose file has them; their masks are among the others
+    shapes: dict[int, list[KeyedShape]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)  # shapes that are no areas, by their kind
     _count: int = 0
 

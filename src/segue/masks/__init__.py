@@ -1,6 +1,7 @@
 """Index masks: palette, PNG files, run lengths, areas and boxes, overlays."""
 
 from segue.masks.drawing import overlay
+from segue.masks.edges import Edge, opacity
 from segue.masks.files import (
     StoredMask,
     fold_ids,
@@ -14,6 +15,7 @@ from segue.masks.values import DAVIS_PALETTE, davis_palette
 
 __all__ = [
     "DAVIS_PALETTE",
+    "Edge",
     "ObjectExtent",
     "Rle",
     "StoredMask",
@@ -24,6 +26,7 @@ __all__ = [
     "fill_boxes",
     "fold_ids",
     "measure",
+    "opacity",
     "overlay",
     "read_index_mask",
     "read_stored_mask",

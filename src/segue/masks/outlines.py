@@ -77,7 +77,7 @@ def outline_between(first: Float64Array, second: Float64Array, share: float) -> 
     """
     if len(first) != len(second) or len(first) > COMPARED:
         number = min(COMPARED, 4 * max(len(first), len(second)))
-        first, second = _even(first, number), _even(second, number)
+        first, second = resampled(first, number), resampled(second, number)
     if _is_clockwise(first) != _is_clockwise(second):
         second = second[::-1]
     ways = [(way - way.mean(0)) @ np.array([1, 1j]) for way in (first, second)]
@@ -86,8 +86,8 @@ def outline_between(first: Float64Array, second: Float64Array, share: float) -> 
     return (1 - share) * first + share * second
 
 
-def _even(corners: Float64Array, number: int) -> Float64Array:
-    """Points at even distances on an outline, the first corner first."""
+def resampled(corners: Float64Array, number: int) -> Float64Array:
+    """A number of points at even distances on an outline, the first corner first."""
     closed = np.concatenate([corners, corners[:1]])
     lengths = np.concatenate([[0.0], np.hypot(*np.diff(closed, axis=0).T).cumsum()])
     places = np.arange(number) / number * lengths[-1]
@@ -100,9 +100,20 @@ def _is_clockwise(corners: Float64Array) -> bool:
     return bool((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() < 0)
 
 
+def fine_outline(mask: npt.NDArray[np.bool_]) -> Float64Array:
+    """The outline, (N, 2), of the largest part of a mask (H, W), bool, with pixels; filled it is the part."""
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    [[outline, *_], *_] = parts_of(_doubled(mask[top : top + height, left : left + width]))
+    return np.asarray(outline / 2 + 0.25 + (left, top), np.float64)
+
+
+def _doubled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """A mask of twice the size; its outline lies a quarter of a pixel inside of the pixels."""
+    return np.repeat(np.repeat(mask, 2, axis=0), 2, axis=1)
+
+
 def coco_polygons(mask: npt.NDArray[np.bool_]) -> list[list[float]]:
     """The parts of a mask (H, W), bool, as polygons of COCO; lines join holes to the outline around them."""
-    # The outline lies a quarter of a pixel inside, so that filling it gives the mask back.
-    fine = np.repeat(np.repeat(mask, 2, axis=0), 2, axis=1)
-    polygons = [reduce(_bridged, part) for part in parts_of(fine)]
+    # With outlines that lie inside of the pixels, filling gives the mask back.
+    polygons = [reduce(_bridged, part) for part in parts_of(_doubled(mask))]
     return [((corners / 2) + 0.25).ravel().tolist() for corners in polygons if len(corners) > 2]

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import av
 import av.error
 import cv2
 import numpy as np
+import numpy.typing as npt
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
@@ -29,8 +30,14 @@ from segue.utils.files import replacing, writing
 from segue.video.decoding.readers import DEFAULT_FPS
 from segue.video.decoding.reformat import ONE_THREAD
 
-RgbaImage = Image
-"""An image with transparency, (H, W, 4), uint8."""
+RgbaImage = npt.NDArray[np.unsignedinteger[Any]]
+"""An image with transparency, (H, W, 4), of 8 or 16 bits."""
+
+_RGBA_FORMATS = {np.dtype(np.uint8): "rgba", np.dtype(np.uint16): "rgba64le"}
+"""FFmpeg's names of such images by their type."""
+
+Levels = TypeVar("Levels", bound=np.unsignedinteger[Any])
+"""Type of the levels of an image."""
 
 _CLOCK = 90_000
 """Ticks a second of the time stamps."""
@@ -166,9 +173,11 @@ class Encoding:
     codec: str
     pixels: str
     options: Mapping[str, str]
+    depth: type[np.uint8 | np.uint16] = np.uint8  # of images from which nothing is lost
+    has_time_code: bool = False  # whether its container has a time code
 
 
-PRORES = Encoding("prores_ks", "yuva444p10le", {"profile": "4444"})
+PRORES = Encoding("prores_ks", "yuva444p10le", {"profile": "4444"}, np.uint16, True)
 VP9 = Encoding(
     "libvpx-vp9",
     "yuva420p",
@@ -179,7 +188,13 @@ VP9 = Encoding(
 
 @contextmanager
 def transparent_video(
-    target: Path, encoding_as: Encoding, size: tuple[int, int], fps: float, pixel_aspect: Fraction = SQUARE
+    target: Path,
+    encoding_as: Encoding,
+    size: tuple[int, int],
+    fps: float,
+    pixel_aspect: Fraction = SQUARE,
+    *,
+    first: int = 0,
 ) -> Iterator[Callable[[RgbaImage, float], None]]:
     """Write a video with transparency, which appears when complete.
 
@@ -189,9 +204,10 @@ def transparent_video(
         size: height and width of the images.
         fps: mean frames a second.
         pixel_aspect: width of a pixel by its height.
+        first: number of the first frame, at which the time code begins where the container has one.
 
     Yields:
-        A function that takes an image, (H, W, 4), uint8, and its time in seconds.
+        A function that takes an image, (H, W, 4), uint8 or uint16, and its time in seconds.
     """
     form = target.suffix.removeprefix(".")
     with (
@@ -199,6 +215,8 @@ def transparent_video(
         encoding(target),
         av.open(f"file:{path}", "w", format=form) as container,
     ):
+        if encoding_as.has_time_code:
+            container.metadata["timecode"] = _time_code(first, fps)
         stream: Any = container.add_stream(encoding_as.codec, rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width = (side + side % 2 for side in size)
         stream.pix_fmt, stream.options = encoding_as.pixels, dict(encoding_as.options)
@@ -211,7 +229,8 @@ def transparent_video(
             nonlocal begin, last
             begin = time if begin is None else begin
             last = max(round((time - begin) * _CLOCK), last + 1)
-            raw = VideoFrame.from_ndarray(even_sides(image, cv2.BORDER_CONSTANT), format="rgba")
+            even = even_sides(image, cv2.BORDER_CONSTANT)
+            raw = VideoFrame.from_ndarray(even, format=_RGBA_FORMATS[image.dtype])
             raw = raw.reformat(format=encoding_as.pixels, **ONE_THREAD)
             raw.pts, raw.time_base = last, Fraction(1, _CLOCK)
             container.mux(stream.encode(raw))
@@ -230,9 +249,17 @@ def encoding(path: Path) -> Iterator[None]:
         raise SinkError(f"{path}: cannot be encoded ({error.strerror or error})") from error
 
 
-def even_sides(image: Image, border: int = cv2.BORDER_REPLICATE) -> Image:
+def _time_code(frame: int, fps: float) -> str:
+    """The time code of a frame, without left out numbers: hours, minutes, seconds, frames."""
+    rate = max(1, round(fps))
+    seconds = frame // rate
+    parts = seconds // 3600 % 24, seconds // 60 % 60, seconds % 60, frame % rate
+    return ":".join(f"{part:02d}" for part in parts)
+
+
+def even_sides(image: npt.NDArray[Levels], border: int = cv2.BORDER_REPLICATE) -> npt.NDArray[Levels]:
     """An image whose odd sides are extended by one pixel, as codecs with reduced colour want it."""
     height, width = image.shape[:2]
     if height % 2 == 0 and width % 2 == 0:
         return np.ascontiguousarray(image)
-    return np.asarray(cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, border), np.uint8)
+    return np.asarray(cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, border), image.dtype)

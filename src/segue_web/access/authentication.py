@@ -10,23 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, Literal, NamedTuple
-from urllib.parse import parse_qs
+from typing import NamedTuple
+from urllib.parse import parse_qs, quote, unquote
 
-from segue.errors import SegueError
-from segue_web.access.addresses import LOOPBACK, check_network, client_address, sender_of
-from segue_web.access.passwords import check_hash, check_token, is_password, own_token, same
+from segue_web.access.addresses import client_address, sender_of
+from segue_web.access.passwords import is_password, same
+from segue_web.access.table import USER, Access, Permission
 from segue_web.access.tries import Tries
 
-Permission = Literal["change", "look"]
-"""What somebody may do: ``change`` includes ``look``."""
-
 _RANKS: Mapping[Permission | None, int] = {None: 0, "look": 1, "change": 2}
-
-_PERMISSIONS: Mapping[str, Permission] = {"user": "change", "token": "change", "look": "look"}
-"""What the bearer of each secret of a table may do."""
 
 SESSION = "segue-session"
 """Cookie by which a browser proves who it is, signed with the secret that it sent."""
@@ -36,91 +29,6 @@ LINK_SECONDS = 90 * 86_400
 
 SESSION_SECONDS = 86_400
 """Time for which the session of a password is valid; a browser that is closed forgets it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Who may use a server, such as the table ``[page]`` of the file of cameras says.
-
-    Attributes:
-        user: name of the user who may change things.
-        password: hash of the password, by ``segue watch --hash-password``.
-        token: gives access to look and to change; empty for none.
-        look: token that gives access to look; empty for none.
-        proxies: addresses and networks of proxies that say where a request comes from.
-    """
-
-    user: str = ""
-    password: str = ""
-    token: str = ""
-    look: str = ""
-    proxies: tuple[str, ...] = ()
-
-    @classmethod
-    def parse(cls, table: Mapping[str, Any]) -> Access:
-        """Read the table ``[page]``.
-
-        Raises:
-            SegueError: it is wrong.
-        """
-        names = ("user", "password", "token", "look")
-        texts = {name: value for name, value in table.items() if name != "proxies"}
-        if wrong := [
-            name for name, value in texts.items() if name not in names or not isinstance(value, str)
-        ]:
-            raise SegueError(
-                f"[page]: {wrong[0]}: give {', '.join(names)} as texts, proxies, and nothing else"
-            )
-        if bool(table.get("user")) != bool(table.get("password")):
-            raise SegueError("[page]: user and password belong together")
-        proxies = table.get("proxies", [])
-        if not isinstance(proxies, list) or not all(isinstance(each, str) for each in proxies):
-            raise SegueError('[page]: proxies: give a list of addresses, such as ["127.0.0.1"]')
-        try:
-            if table.get("password"):
-                check_hash(table["password"])
-            for name in ("token", "look"):
-                if table.get(name):
-                    check_token(name, table[name])
-            for each in proxies:
-                check_network(each)
-        except SegueError as error:
-            raise SegueError(f"[page]: {error}") from None
-        return cls(**texts, proxies=tuple(proxies))
-
-    @property
-    def is_open(self) -> bool:
-        """Whether nobody needs to say who they are."""
-        return not (self.password or self.token or self.look)
-
-    def for_host(self, host: str, printed: str = "") -> tuple[Access, str]:
-        """Access where a server listens, and the token that was or is to be printed; empty for none.
-
-        A server that others reach has a password or a token: that of SEGUE_TOKEN, the one that was
-        ``printed`` before, or a new one.
-        """
-        if host in LOOPBACK or self.password or self.token:
-            return self, ""
-        token, is_new = own_token()
-        if is_new and printed:
-            token = printed
-        return replace(self, token=token), token if is_new else ""
-
-    def changes(self, previous: Access) -> str:
-        """What is new since a table before, such as ``look removed, token changed``; empty for nothing."""
-        words = []
-        for name in (field.name for field in fields(self)):
-            previous_value, value = getattr(previous, name), getattr(self, name)
-            if previous_value != value:
-                change = "changed" if previous_value and value else "added" if value else "removed"
-                words.append(f"{name} {change}")
-        return ", ".join(words)
-
-    def signing_key(self, who: str) -> str:
-        """What signs the sessions of a secret, which end when it changes; empty without that secret."""
-        if who == "user":
-            return self.password and f"{self.user}:{self.password}"
-        return self.token if who == "token" else self.look
 
 
 class TooManyTriesError(Exception):
@@ -148,11 +56,13 @@ class Visit(NamedTuple):
         permission: None where it says nothing, or the wrong thing, of who sends it.
         session: new value of the cookie :data:`SESSION`; empty for none.
         lasts: whether the browser keeps it when it is closed.
+        user: name of who has given a password; empty for a token.
     """
 
     permission: Permission | None
     session: str = ""
     lasts: bool = False
+    user: str = ""
 
 
 class Authenticator:
@@ -184,7 +94,8 @@ class Authenticator:
         self._is_generated, self._warn = is_generated, warn
         self._hashing = threading.Lock()  # one password at a time: each takes a core
         self._key = secrets.token_bytes(32)
-        self._right: tuple[Access, bytes] | None = None  # the password that was right, as a keyed hash
+        # The passwords that were right, as keyed hashes by their users, and of which table.
+        self._right: tuple[Access, dict[str, bytes]] = access, {}
         self._has_warned = False
 
     def visit(self, credentials: Sequence[Credential], session: str, sender: str) -> Visit:
@@ -201,31 +112,36 @@ class Authenticator:
         access = self.access
         if access.is_open:
             return Visit("change")
-        proved = _permission_of(session, access)
+        bearer = _bearer_of(session, access)
+        proved = access.permission(bearer)
+        user = access.user(bearer)
+        visit = Visit(proved, user="" if user is None else user.name)
         if proved == "change":
-            return Visit(proved)
+            return visit
         if proved is not None:
-            sender += f" {proved}"
-        best, who, refused = None, "", False
+            sender += f" {bearer}"
+        best, bearer, refused = None, "", False
         for credential in dict.fromkeys(credentials):
             match = self._try(access, sender, credential)
             refused |= match == "refused"
-            if _RANKS[_PERMISSIONS.get(match)] > _RANKS[_PERMISSIONS.get(who)]:
-                best, who = credential, match
-        if best is None or _RANKS[_PERMISSIONS.get(who)] <= _RANKS[proved]:
+            if _RANKS[access.permission(match)] > _RANKS[access.permission(bearer)]:
+                best, bearer = credential, match
+        if best is None or _RANKS[access.permission(bearer)] <= _RANKS[proved]:
             if refused and proved is None:
                 raise TooManyTriesError
-            return Visit(proved)
+            return visit
         seconds = LINK_SECONDS if best.is_link else SESSION_SECONDS
-        return Visit(_PERMISSIONS.get(who), _signed(access, who, int(time.time()) + seconds), best.is_link)
+        signed = _signed(access, bearer, int(time.time()) + seconds)
+        user = access.user(bearer)
+        return Visit(access.permission(bearer), signed, best.is_link, "" if user is None else user.name)
 
     def takes_long(self, credentials: Sequence[Credential], session: str) -> bool:
         """Whether :meth:`visit` computes the hash of a password, which takes tens of milliseconds."""
         access = self.access
         return (
             any(each.user and not self._was_right(access, each) for each in credentials)
-            and bool(access.password)
-            and _permission_of(session, access) != "change"
+            and bool(access.users)
+            and access.permission(_bearer_of(session, access)) != "change"
         )
 
     def sender(self, peer: str, forwarded: str) -> str:
@@ -258,27 +174,29 @@ class Authenticator:
         return who
 
     def _check(self, access: Access, credential: Credential) -> str:
-        """Whose secret a credential is: of ``token``, ``look`` or ``user``; empty where it is wrong."""
-        for who, token in (("token", access.token), ("look", access.look)):
+        """Whose secret a credential is: ``token``, ``look`` or ``user:NAME``; empty where it is wrong."""
+        for bearer, token in (("token", access.token), ("look", access.look)):
             if token and same(credential.secret, token):
-                return who
-        if not (credential.user and access.password and same(credential.user, access.user)):
+                return bearer
+        if not (credential.user and access.users):
             return ""
+        bearer = f"{USER}{credential.user}"
         if self._was_right(access, credential):
-            return "user"
+            return bearer
+        user = access.user(bearer)
         with self._hashing:
             # Others that bring the same password have waited for what comes of it.
-            right = self._was_right(access, credential) or is_password(credential.secret, access.password)
-            if right:
-                self._right = access, self._digest(credential)
-        return "user" if right else ""
+            if not self._was_right(access, credential):
+                if not is_password(credential.secret, None if user is None else user.password):
+                    return ""
+                right = self._right[1] if self._right[0] is access else {}
+                self._right = access, right | {credential.user: self._digest(credential)}
+        return bearer
 
     def _was_right(self, access: Access, credential: Credential) -> bool:
-        right = self._right
-        return (
-            right is not None
-            and right[0] is access
-            and hmac.compare_digest(right[1], self._digest(credential))
+        table, right = self._right
+        return table is access and hmac.compare_digest(
+            right.get(credential.user, b""), self._digest(credential)
         )
 
     def _digest(self, credential: Credential) -> bytes:
@@ -286,23 +204,22 @@ class Authenticator:
         return hashlib.blake2b(text.encode(errors="replace"), key=self._key).digest()
 
 
-def _signed(access: Access, who: str, expiry: int) -> str:
+def _signed(access: Access, bearer: str, expiry: int) -> str:
     """The session of somebody until a time, in seconds of the epoch."""
-    text = f"{who}.{expiry}"
-    signature = hmac.digest(access.signing_key(who).encode(), f"segue session {text}".encode(), "sha256")
+    text = f"{quote(bearer, safe='')}.{expiry}"
+    signature = hmac.digest(access.signing_key(bearer).encode(), f"segue session {text}".encode(), "sha256")
     return f"{text}.{signature.hex()}"
 
 
-def _permission_of(session: str, access: Access) -> Permission | None:
-    """What the bearer of a session may do; None where it is forged or over."""
-    who, _, rest = session.partition(".")
-    permission = _PERMISSIONS.get(who)
-    expiry = rest.partition(".")[0]
-    if permission is None or not access.signing_key(who) or not (expiry.isdecimal() and len(expiry) < 20):
-        return None
-    if int(expiry) < time.time() or not same(session, _signed(access, who, int(expiry))):
-        return None
-    return permission
+def _bearer_of(session: str, access: Access) -> str:
+    """Whose session it is; empty where it is forged or over."""
+    name, _, expiry = session.rpartition(".")[0].rpartition(".")
+    bearer = unquote(name)
+    if not access.signing_key(bearer) or not (expiry.isdecimal() and len(expiry) < 20):
+        return ""
+    if int(expiry) < time.time() or not same(session, _signed(access, bearer, int(expiry))):
+        return ""
+    return bearer
 
 
 def credentials_of(authorization: str, token: str, question: str) -> list[Credential]:

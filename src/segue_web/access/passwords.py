@@ -1,4 +1,8 @@
-"""Passwords and tokens: those that can be guessed are refused, and none can be read from what is stored."""
+"""Passwords and tokens: those that can be guessed are refused, and none can be read from what is stored.
+
+Passwords are hashed by scrypt of the standard library, which is that of OpenSSL, with the costs that OWASP
+recommends: a further package (argon2-cffi, bcrypt) would bring compiled code for four lines of ours.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,11 @@ from segue.errors import SegueError
 TOKEN = "SEGUE_TOKEN"
 """Variable of the environment that may hold a token."""
 
-_SCRYPT = {"n": 1 << 14, "r": 8, "p": 1}
+_KINDS = {
+    "scrypt5": {"n": 1 << 14, "r": 8, "p": 5},  # the costs that OWASP recommends with 16 MiB of memory
+    "scrypt": {"n": 1 << 14, "r": 8, "p": 1},  # earlier hashes, which stay valid
+}
+_KIND = "scrypt5"
 _SALT, _KEY = 16, 32  # bytes
 
 
@@ -26,31 +34,37 @@ def hash_password(password: str) -> str:
         password: what a person types.
 
     Returns:
-        ``scrypt:SALT:KEY``, each in URL-safe Base64.
+        ``scrypt5:SALT:KEY``, each in URL-safe Base64.
     """
     salt = secrets.token_bytes(_SALT)
-    key = hashlib.scrypt(password.encode(), salt=salt, dklen=_KEY, **_SCRYPT)
-    return ":".join(["scrypt", *(base64.urlsafe_b64encode(part).decode() for part in (salt, key))])
+    key = _hash(_KIND, password, salt)
+    return ":".join([_KIND, *(base64.urlsafe_b64encode(part).decode() for part in (salt, key))])
 
 
-def is_password(password: str, hashed: str) -> bool:
-    """Whether a password is the one of a text by :func:`hash_password`; takes tens of milliseconds.
+def is_password(password: str, hashed: str | None) -> bool:
+    """Whether a password is the one of a text by :func:`hash_password`; takes a tenth of a second.
+
+    None has no password, and takes as long: nobody learns which users there are.
 
     Raises:
         SegueError: the text is none of it.
     """
-    salt, key = _parts(hashed)
-    return hmac.compare_digest(key, hashlib.scrypt(password.encode(), salt=salt, dklen=_KEY, **_SCRYPT))
+    kind, salt, key = (_KIND, bytes(_SALT), b"") if hashed is None else _parts(hashed)
+    return hmac.compare_digest(key, _hash(kind, password, salt))
 
 
-def _parts(hashed: str) -> tuple[bytes, bytes]:
-    """Salt and key of a hashed password."""
+def _hash(kind: str, password: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(password.encode(errors="replace"), salt=salt, dklen=_KEY, **_KINDS[kind])
+
+
+def _parts(hashed: str) -> tuple[str, bytes, bytes]:
+    """Kind, salt and key of a hashed password."""
     kind, *parts = hashed.split(":")
     with suppress(binascii.Error, ValueError):
         salt, key = (base64.urlsafe_b64decode(part) for part in parts)
-        if kind == "scrypt" and (len(salt), len(key)) == (_SALT, _KEY):
-            return salt, key
-    raise SegueError("password: is no hash by `segue watch --hash-password`; it begins with scrypt:")
+        if kind in _KINDS and (len(salt), len(key)) == (_SALT, _KEY):
+            return kind, salt, key
+    raise SegueError(f"password: is no hash by `segue watch --hash-password`; it begins with {_KIND}:")
 
 
 def check_hash(hashed: str) -> None:

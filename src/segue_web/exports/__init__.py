@@ -8,9 +8,18 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from segue.sinks.overlay import PRORES, VP9
 from segue_web.exports import annotation_tools, data_sets, videos
-from segue_web.exports.snapshot import Snapshot, Writer, complete_folder, remove_unfinished, snapshot
+from segue_web.exports.snapshot import (
+    Snapshot,
+    Writer,
+    complete_folder,
+    plain_name,
+    remove_unfinished,
+    snapshot,
+)
 from segue_web.server.worker import Tools
 from segue_web.video import Video
 
@@ -24,6 +33,7 @@ __all__ = [
     "remove_unfinished",
     "snapshot",
     "steps",
+    "suffix_of",
     "write_export",
 ]
 
@@ -85,22 +95,37 @@ FORMATS = {
     "overlay": Format(".mp4", videos.overlay, _VIDEOS, "Overlay video", "mp4 with the masks drawn over it"),
     "prores": Format(
         ".mov",
-        partial(videos.matte, encoding=PRORES),
+        partial(videos.cut_outs, encoding=PRORES),
         _VIDEOS,
         "Cut-out, ProRes 4444",
         "mov with transparency",
     ),
     "vp9": Format(
-        ".webm", partial(videos.matte, encoding=VP9), _VIDEOS, "Cut-out, VP9", "webm with transparency"
+        ".webm", partial(videos.cut_outs, encoding=VP9), _VIDEOS, "Cut-out, VP9", "webm with transparency"
     ),
-    "png": Format("", videos.images, _VIDEOS, "Cut-out, PNG sequence", "images with transparency"),
+    "png": Format(
+        "",
+        partial(videos.images, depth=np.uint8),
+        _VIDEOS,
+        "Cut-out, PNG sequence",
+        "images with transparency",
+    ),
+    "png16": Format(
+        "",
+        partial(videos.images, depth=np.uint16),
+        _VIDEOS,
+        "Cut-out, PNG of 16 bits",
+        "images with transparency",
+    ),
+    "exr": Format("", videos.exr, _VIDEOS, "Cut-out, OpenEXR", "half float, linear, a layer per object"),
+    "matte": Format("", videos.mattes, _VIDEOS, "Matte, PNG of 16 bits", "grey images of the opacity"),
 }
 
 
 def free_path(folder: Path, name: str, form: str, suffix: str | None = None) -> Path:
     """Output path of an export, which may have another suffix than its format; it must not exist."""
     suffix = FORMATS[form].suffix if suffix is None else suffix
-    plain = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:60] or "video"
+    plain = plain_name(name) or "video"
     used = {path.name for path in folder.iterdir()}
     ends = (f"{'' if number == 1 else f'-{number}'}{suffix}" for number in count(1))
     return folder / next(path for end in ends if (path := f"{plain}-{form}{end}") not in used)
@@ -108,7 +133,13 @@ def free_path(folder: Path, name: str, form: str, suffix: str | None = None) -> 
 
 def steps(annotations: Snapshot, form: str) -> int:
     """Number of frames in an export."""
-    return len(annotations.frames if FORMATS[form].known_only else annotations.span)
+    frames = len(annotations.frames if FORMATS[form].known_only else annotations.span)
+    return frames * len(annotations.names) if annotations.each else frames
+
+
+def suffix_of(form: str, each: bool) -> str:
+    """The ending of an export; objects by themselves are in a folder."""
+    return "" if each else FORMATS[form].suffix
 
 
 def export_job(tools: Tools, annotations: Snapshot, form: str, target: Path) -> Iterator[int]:
@@ -118,4 +149,10 @@ def export_job(tools: Tools, annotations: Snapshot, form: str, target: Path) -> 
 
 def write_export(video: Video, annotations: Snapshot, form: str, target: Path) -> Iterator[int]:
     """Write an export, yielding each frame that is done."""
-    return FORMATS[form].write(video, annotations, target)
+    about = FORMATS[form]
+    if not annotations.each:
+        yield from about.write(video, annotations, target)
+        return
+    with complete_folder(target) as folder:
+        for number, name in annotations.file_names().items():
+            yield from about.write(video, annotations.only(number), folder / f"{name}{about.suffix}")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from segue.errors import SegueError
 from segue.labels.labels import Labels
-from segue.masks import Rle, measure
+from segue.masks import Edge, Rle, measure
+from segue.masks.edges import detailed_edge
+from segue.masks.splines import KeyedShape
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.files import remove_partial, writing
 from segue.utils.system import rename, sync_folder, sync_tree
@@ -29,7 +32,10 @@ class Snapshot(Labels):
     span: range = range(0)  # the frames from the first to the last one; exported videos have all of them
     frames: Sequence[int] = ()  # those of the span that go into a data set
     colours: Mapping[str, str] = field(default_factory=dict)  # of each class or name, in the order of objects
-    soft: bool = False
+    soft: bool = False  # objects without an edge of their own have one that is estimated from the image
+    edges: Mapping[int, Edge] = field(default_factory=dict)  # of the objects that have one
+    premultiplied: bool = False  # whether colours of cut-outs are multiplied by their opacity
+    each: bool = False  # whether each object is exported by itself
     objects: Sequence[
         Mapping[str, Any]
     ] = ()  # id, name, category and colour of each, as the project has them
@@ -55,9 +61,44 @@ class Snapshot(Labels):
         for index in self.span:
             yield video.frame(index), self.result(index, video)
 
+    def images(self, video: Video) -> Iterator[Frame]:
+        """Every frame of the span."""
+        return (video.frame(index) for index in self.span)
+
+    @property
+    def has_edges(self) -> bool:
+        """Whether the edge of an object is soft."""
+        return any(not self.edge_of(number).is_hard for number in self.names)
+
+    def edge_of(self, number: int) -> Edge:
+        """How the edge of an object becomes soft."""
+        return self.edges.get(number, detailed_edge(self.size) if self.soft else Edge())
+
+    def file_names(self) -> dict[int, str]:
+        """A name of each object that can be that of a file and of a layer; each is another one."""
+        plain = {i: plain_name(name) or f"object_{i}" for i, name in self.names.items()}
+        count = Counter(name.lower() for name in plain.values())
+        return {i: f"{name}_{i}" if count[name.lower()] > 1 else name for i, name in plain.items()}
+
+    def only(self, number: int) -> Snapshot:
+        """The same frames with one of the objects."""
+        masks = {
+            index: {i: counts for i, counts in objects.items() if i == number}
+            for index, objects in self.masks.items()
+        }
+        listed = [row for row in self.objects if row["id"] == number]
+        shapes = {i: shapes for i, shapes in self.shapes.items() if i == number}
+        names = {number: self.names[number]}
+        return replace(self, names=names, masks=masks, shapes=shapes, objects=listed, each=False)
+
     def categories(self) -> dict[str, int]:
         """Number of each class, from 1 on: the names of the objects, in their order."""
         return {name: number for number, name in enumerate(self.colours, 1)}
+
+
+def plain_name(name: str, length: int = 60) -> str:
+    """A name with letters, digits, - and _ alone; other signs become _."""
+    return "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in name)[:length]
 
 
 def snapshot(
@@ -69,6 +110,8 @@ def snapshot(
     first: int = 0,
     last: int | None = None,
     soft: bool = False,
+    premultiplied: bool = False,
+    each: bool = False,
 ) -> Snapshot:
     """The chosen objects of a project as they are now."""
     # Classes and objects have the same numbers in whatever order the objects lie on one another.
@@ -107,8 +150,22 @@ def snapshot(
         colours=class_colours
         | {name: colour for name, colour in colours.items() if name not in class_colours},
         soft=soft,
+        shapes=_shapes(project, names),
+        edges={i: edge for i, edge in project.edges().items() if i in names},
+        premultiplied=premultiplied,
+        each=each,
         objects=[{key: row[key] for key in ("id", "name", "category", "colour")} for row in rows],
     )
+
+
+def _shapes(project: Project, numbers: Iterable[int]) -> dict[int, list[KeyedShape]]:
+    """Shapes of objects of which they are all: without holes, and with masks that nobody has painted."""
+    complete = {}
+    for number in numbers:
+        shapes = [*project.shapes_of(number).values()]
+        if shapes and not any(shape.hole for shape in shapes) and project.is_shaped(number):
+            complete[number] = shapes
+    return complete
 
 
 Writer = Callable[[Video, Snapshot, Path], Iterator[int]]

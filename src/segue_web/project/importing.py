@@ -10,6 +10,7 @@ from typing import Any
 from segue.errors import PromptError
 from segue.labels.labels import Labels
 from segue.labels.schema import MAX_NAME_LENGTH
+from segue.masks.splines import KeyedShape
 from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
 
 MAX_RANGES = 4
@@ -154,8 +155,17 @@ def store(project: Project, labels: Labels, effects: Sequence[Effect]) -> None:
             score, area = labels.score(index, effect.number), labels.area(index, effect.number)
             counts = labels.masks[index][effect.number]
             project.replace_mask(index, number, counts, FrameAnnotation("imported", score, area))
+        _store_shapes(project, number, labels.shapes.get(effect.number, ()))
         if len(changed_frames := [*effect.added, *effect.replaced]) == 1 and not effect.same:
             project.correct(changed_frames[0], number, Correction())  # a first mask, to be tracked from
+
+
+def _store_shapes(project: Project, number: int, shapes: Sequence[KeyedShape]) -> None:
+    """Give an object the shapes of a file, whose masks it has, unless it has shapes of its own."""
+    if project.shapes_of(number):
+        return
+    for shape in shapes:
+        project.set_shape(None, number, shape)
 
 
 def summary(done: Sequence[Effect]) -> str:

@@ -77,6 +77,18 @@ def _add_layers(database: sqlite3.Connection) -> None:
     )
 
 
+def _add_edges(database: sqlite3.Connection) -> None:
+    """Add the JSON of the soft edge of an object; empty without one."""
+    _add_columns(database, "objects", edge=_TEXT)
+
+
+def _add_shapes(database: sqlite3.Connection) -> None:
+    """Add shapes with keys, as JSON."""
+    database.execute(
+        "CREATE TABLE shapes (id INTEGER PRIMARY KEY, object INTEGER NOT NULL, data TEXT NOT NULL)"
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _begin,
     _add_schema_and_review,
@@ -85,6 +97,8 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _add_notes,
     _add_time,
     _add_layers,
+    _add_edges,
+    _add_shapes,
 )
 """What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import DatasetError, PromptError, SegueError, SourceError
 from segue.labels.labels import composed, held_at
 from segue.labels.schema import MAX_ATTRIBUTES, LabelSchema, schema_of
-from segue.masks import encode_rle
+from segue.masks import Edge, encode_rle
 from segue.masks.measure import iou
 from segue.masks.rle import check_runs
+from segue.masks.splines import KeyedShape, shape_runs
 from segue.masks.values import MAX_ID
 from segue.sessions.corrections import StoredObject
 from segue.types import IndexMask, ObjectInfo
@@ -62,17 +64,23 @@ class Correction:
     off: str = ""  # pixels that were erased
     untracked: tuple[Side, ...] = SIDES  # where the object was not tracked since
     mends: bool = False  # the points correct a mask that they have not made
+    shaped: bool = False  # the keys of shapes made the mask, and nothing has changed it since
     earlier: Mapping[Side, str] = field(default_factory=dict)  # masks that untracked neighbours agree with
 
 
 MarkedMask = tuple[BoolArray, FrameAnnotation]
 """The mask of one object on one frame, (H, W), and what is known of it."""
 
-_OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes")
+_OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes", "edge")
 """Fields of an object that the parts have into which it is split."""
 
 _REPLACED = {"kind": str, "score": float, "area": int, "mask": str, "user": str}
 """What is kept of a mask that a tracking replaced."""
+
+_EDGE = TypeAdapter(Edge)
+_SHAPE = TypeAdapter(KeyedShape)
+
+MAX_SHAPES = 10_000
 
 _TIMELINE = "frame, object, kind, score, area, reviewed, user, reviewer, agreement"
 
@@ -113,6 +121,8 @@ class Project(Store):
             event["schema"] = self.schema.as_json()
         if changed.comments:
             event["comments"] = self.comments()
+        if changed.shapes:
+            event["shapes"] = self.shapes()
         if len(changed.frames) == 1:
             event["frames"] = [self.frame(index) for index in changed.frames]
         elif changed.frames:
@@ -127,13 +137,14 @@ class Project(Store):
             "masks": self.masks(index),
             "replaced": self.replaced_masks(index),
             "prompts": self.prompts(index),
+            "shapes": self._shapes_at(index),
             "marks": {number: astuple(mark) for number, mark in self.marks(index).items()},
         }
 
     def objects(self) -> list[Row]:
-        """All objects, the last one on top: id, name, colour, category, group, attributes, visible, locked.
+        """All objects, the last one on top: id, name, colour, category, group, attributes, visible ...
 
-        Empty means none.
+        Empty means none. ``edge`` has the fields of :class:`segue.masks.Edge`.
 
         ``frame_attributes`` are by name the frames from which on a value holds.
         """
@@ -144,9 +155,86 @@ class Project(Store):
                 "group": row["team"],
                 "attributes": json.loads(row["attributes"] or "{}"),
                 "frame_attributes": _points_of(row),
+                "edge": json.loads(row["edge"] or "{}"),
             }
             for row in self._db.execute("SELECT * FROM objects ORDER BY layer, id")
         ]
+
+    def edges(self) -> dict[int, Edge]:
+        """The soft edges of the objects that have one."""
+        rows = self._db.execute("SELECT id, edge FROM objects WHERE edge!=''").fetchall()
+        try:
+            return {row["id"]: _EDGE.validate_json(row["edge"]) for row in rows}
+        except (ValidationError, SegueError) as error:
+            raise SourceError(f"{self.folder / 'project.db'}: the edge of an object is damaged") from error
+
+    def shapes(self) -> list[Row]:
+        """All shapes with keys: id, object, whether it is a hole, and frame, motion and on of each key."""
+        listed = []
+        for number, (of, shape) in self._stored_shapes().items():
+            keys = [[frame, key.motion, key.on] for frame, key in sorted(shape.keys.items())]
+            listed.append({"id": number, "object": of, "hole": shape.hole, "keys": keys})
+        return listed
+
+    def shapes_of(self, number: int) -> dict[int, KeyedShape]:
+        """The shapes of an object by their ids."""
+        return {i: shape for i, (of, shape) in self._stored_shapes(number).items() if of == number}
+
+    def shape(self, shape: int) -> tuple[int, KeyedShape]:
+        """A shape, and before it its object."""
+        stored = self._stored_shapes().get(shape)
+        if stored is None:
+            raise ConflictError("this shape is gone; it may have been removed in another window")
+        return stored
+
+    def _stored_shapes(self, number: int | None = None) -> dict[int, tuple[int, KeyedShape]]:
+        sql = "SELECT * FROM shapes WHERE ? IS NULL OR object=? ORDER BY id"
+        rows = self._db.execute(sql, (number, number)).fetchall()
+        try:
+            return {row["id"]: (row["object"], _SHAPE.validate_json(row["data"])) for row in rows}
+        except ValidationError as error:
+            raise SourceError(f"{self.folder / 'project.db'}: a shape is damaged") from error
+
+    def _shapes_at(self, frame: int) -> dict[int, Row]:
+        """The shapes of a frame as it shows them: corners with handles, and whether they are on and a key."""
+        return {
+            i: {"corners": np.round(at, 2).tolist(), "on": shape.is_on(frame), "key": frame in shape.keys}
+            for i, (_, shape) in self._stored_shapes().items()
+            if (at := shape.corners_at(frame)) is not None
+        }
+
+    def is_shaped(self, number: int) -> bool:
+        """Whether all masks of an object are those of its shapes."""
+        shapes = [*self.shapes_of(number).values()]
+        masks = {frame: counts for frame, (_, counts) in self.masks_of(number).items()}
+        covered = {frame for shape in shapes for frame in shape.span}
+        frames = covered | {*masks}
+        return all(shape_runs(shapes, frame, self.size) == masks.get(frame, "") for frame in frames)
+
+    def set_shape(self, shape: int | None, number: int, keyed: KeyedShape | None) -> int:
+        """Save a shape of an object, None a new one, or remove it, inside :meth:`change`; returns its id."""
+        if shape is None:
+            largest = self._one("SELECT coalesce(max(id), 0), count(*) FROM shapes")
+            assert largest is not None
+            if largest[1] >= MAX_SHAPES:
+                raise SegueError(f"a project has room for {MAX_SHAPES} shapes")
+            shape = int(largest[0]) + 1
+        data = None if keyed is None or not keyed.keys else _SHAPE.dump_json(keyed).decode()
+        self._set("shapes", (shape,), None if data is None else {"id": shape, "object": number, "data": data})
+        return shape
+
+    def drop_shapes(self, number: int) -> None:
+        """Forget the shapes of an object, inside :meth:`change`; its masks stay."""
+        for shape in self.shapes_of(number):
+            self.set_shape(shape, number, None)
+
+    def check_shape(self, shape: int, revision: int) -> tuple[int, KeyedShape]:
+        """See that a shape is as it was at a revision, and its object may change; gives :meth:`shape`."""
+        number, keyed = self.shape(shape)
+        self.last_change("shape", shape).check(revision, "the shape was changed")
+        if (row := self._object(number))["locked"]:
+            raise PromptError(f"{row['name']} is locked; unlock it first")
+        return number, keyed
 
     def unlocked(self, requested: Iterable[int] | None = None) -> list[int]:
         """The wanted objects that exist and may change; None wants all."""
@@ -187,6 +275,7 @@ class Project(Store):
             data.get("off", ""),
             tuple(data.get("untracked", ())),
             bool(data.get("mends", False)),
+            bool(data.get("shaped", False)),
             dict(data.get("earlier", {})),
         )
 
@@ -286,7 +375,7 @@ class Project(Store):
         self._set_meta("last", number)
         row = {"id": number, "name": name or f"Object {number}", "colour": colour_of(number)}
         row |= {"visible": 1, "locked": 0, "layer": self._top_layer() + 1}
-        empty = {"category": "", "team": "", "attributes": "", "frame_attributes": ""}
+        empty = dict.fromkeys(("category", "team", "attributes", "frame_attributes", "edge"), "")
         self._set("objects", (number,), row | empty)
         return number
 
@@ -387,6 +476,9 @@ class Project(Store):
             if len(attributes) > MAX_ATTRIBUTES:
                 raise SegueError(f"an object has room for {MAX_ATTRIBUTES} attributes; remove one first")
             values["attributes"] = json.dumps(attributes) if attributes else ""
+        if "edge" in values:
+            edge: Edge = values["edge"]
+            values["edge"] = "" if edge.is_hard else json.dumps(asdict(edge))
         if "group" in values:
             values["team"] = values.pop("group")
         values = {key: int(value) if isinstance(value, bool) else value for key, value in values.items()}
@@ -400,6 +492,7 @@ class Project(Store):
         for comment in self.comments():
             if comment["object"] == number:
                 self._set("comments", (comment["id"],), None)
+        self.drop_shapes(number)
         self._set("objects", (number,), None)
 
     def merge_object(self, number: int, into: int) -> None:
@@ -420,6 +513,7 @@ class Project(Store):
         row = self._object(into)
         self._set_points(row, _points_of(self._object(number)) | _points_of(row))
         self._move_comments(number, into)
+        self.drop_shapes(into)
         self.remove_object(number)
 
     def split_object(self, number: int, frame: int) -> int:
@@ -433,6 +527,7 @@ class Project(Store):
         for index in frames:
             self._move(index, number, new)
         self._move_comments(number, new, frame)
+        self.drop_shapes(number)
         return new
 
     def _move(self, frame: int, number: int, to: int) -> None:

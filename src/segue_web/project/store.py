@@ -65,7 +65,8 @@ class Progress(NamedTuple):
 
 Target = tuple[str | int, ...]
 """What is changed as a whole, and has a version: ``schema``; ``frame`` with its index; ``mask`` with its
-object and frame; ``comment`` with its id; ``object`` with its id, and with a column and an attribute."""
+object and frame; ``comment`` and ``shape`` with their id; ``object`` with its id, and with a column and an
+attribute."""
 
 
 @dataclass(slots=True)
@@ -83,6 +84,7 @@ class Changed:
     objects: bool = False
     schema: bool = False
     comments: bool = False
+    shapes: bool = False
 
 
 @contextmanager
@@ -472,6 +474,7 @@ class Store:
         self._changed.objects |= table == "objects"
         self._changed.schema |= table == "label_schema"
         self._changed.comments |= table == "comments"
+        self._changed.shapes |= table == "shapes"
 
     def _meta(self, key: str) -> str:
         row = self._one("SELECT value FROM meta WHERE key=?", key)
@@ -489,8 +492,8 @@ def _targets(table: str, key: Sequence[int], before: Row, after: Row) -> set[Tar
         return {("mask", key[1], key[0])}
     if table == "label_schema":
         return {("schema",)}
-    if table == "comments":
-        return {("comment", *key)}
+    if table in ("comments", "shapes"):
+        return {(table.removesuffix("s"), *key)}
     if table != "objects":
         return set()
     columns = {name for name in {*before, *after} if before.get(name) != after.get(name)}

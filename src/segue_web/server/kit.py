@@ -21,7 +21,8 @@ import typer
 from segue.errors import SegueError
 from segue.utils.extras import requires_extra
 from segue.utils.inputs import whole_number
-from segue_web.access.authentication import Access, Authenticator
+from segue_web.access.authentication import Authenticator
+from segue_web.access.table import Access
 from segue_web.server.address import listen, redirect_file
 
 with requires_extra("web"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import math
 import multiprocessing
 import os
@@ -18,10 +19,15 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
-from segue.errors import OutOfMemoryError, SegueError, memory_errors
-from segue.masks import encode_rle
+from segue.errors import FlowError, OutOfMemoryError, SegueError, memory_errors
+from segue.flow.plane import plane_motion
+from segue.labels.labels import decoded
+from segue.masks import Edge, encode_rle
+from segue.masks.edges import soft_mask
+from segue.masks.splines import KeyedShape, fitted_shape, shape_ious
 from segue.prompts import (
     Click,
     ImagePrompter,
@@ -40,7 +46,7 @@ from segue.registry import DETECTORS
 from segue.sessions.detecting import choose_for_text, detector
 from segue.types import Box, Image, Point
 from segue.utils.allocation import prepare_process
-from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
+from segue.utils.arrays import BoolArray, Float32Array, Float64Array, UInt8Array
 from segue.utils.system import killed_by, leave_group, signals_blocked
 from segue.video.decoding.frame_index import FrameIndex
 from segue.weights.loading import load_for
@@ -72,6 +78,16 @@ class Answer:
     frame: int
     prompter: weakref.ref[ImagePrompter]
     levels: UInt8Array
+
+
+def drawn_soft(mask: BoolArray, edge: Edge, image: Image | None) -> dict[str, Any]:
+    """The opacity of an object, where it begins and as a PNG of white with this opacity, in base 64."""
+    (rows, columns), alpha = soft_mask(mask, edge, image)
+    levels = np.round(255 * alpha).astype(np.uint8)
+    white = np.full_like(levels, 255)
+    coded = cv2.imencode(".png", np.dstack([white, white, white, levels]), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    png = base64.b64encode(coded[1].tobytes()).decode()
+    return {"x": columns.start, "y": rows.start, "png": png}
 
 
 class Tools:
@@ -110,6 +126,28 @@ class Tools:
         """The image of the next frame, or of the one before the last; None of a single image."""
         other = index + 1 if index + 1 < self.video.count else index - 1
         return None if other < 0 else self.video.frame(other).image
+
+    def soft_mask(self, index: int, mask: BoolArray, edge: Edge) -> dict[str, Any]:
+        """The opacity of an object of a frame, as the page shows it."""
+        return drawn_soft(mask, edge, self.video.frame(index).image)
+
+    def fit_shape(
+        self, masks: dict[int, str], size: tuple[int, int], minimum_iou: float
+    ) -> tuple[KeyedShape, list[float]]:
+        """The masks of an object, run lengths by frame, as a shape with keys, and its IoU with each."""
+        shape = fitted_shape(((frame, decoded(masks[frame], size)) for frame in sorted(masks)), minimum_iou)
+        return shape, shape_ious(shape, masks, size)
+
+    def plane_motion(self, first: int, last: int, outline: Float64Array) -> tuple[list[Float64Array], bool]:
+        """The motion of a plane from a frame to each after it, and whether it was lost on the way."""
+        motions: list[Float64Array] = []
+        images = (frame.image for frame in self.video.walk(first, last))
+        try:
+            for motion in plane_motion(images, outline):
+                motions.append(motion)  # those before it is lost stay
+        except FlowError:
+            return motions, True
+        return motions, False
 
     def load_prompter(self) -> None:
         """Load the network that answers clicks, so that the first one does not wait for it."""

@@ -1,6 +1,6 @@
 // What the page of cameras knows: how they are, their newest images, and what is shown of them.
 
-import { element } from "./dom.js";
+import { press } from "./dom.js";
 import { Store } from "./store.js";
 
 /**
@@ -43,7 +43,7 @@ class Cameras extends Store {
 
   toggleZones() {
     this.zonesShown = !this.zonesShown;
-    element("zones").setAttribute("aria-pressed", String(this.zonesShown));
+    press("zones", this.zonesShown);
     this.changed(IMAGE);
   }
 }

@@ -33,6 +33,7 @@ import { nextVideo, openVideo, videosDialog } from "./videos.js";
 import { view } from "./view.js";
 
 const editable = () => state.editable;
+const annotates = () => state.mode === "annotate";
 const idle = () => editable() && !state.running && !state.exporting && !state.starting;
 const isFree = () => hasChosen() && !(state.object !== null && state.isTracked(state.object));
 const hasObject = () => editable() && state.object !== null;
@@ -355,6 +356,30 @@ export const commands = {
     keys: "shift+G",
     run: () => toggleNeighbours(),
   },
+  matteView: {
+    name: "View of the matte: what is opaque, white on black; again: the masks",
+    text: "Matte",
+    icon: "matte",
+    keys: "shift+Q",
+    can: annotates,
+    run: () => setView("matte"),
+  },
+  cutoutView: {
+    name: "View of the cut-out over a colour; again: the masks",
+    text: "Cut-out",
+    icon: "cutout",
+    keys: "shift+E",
+    can: annotates,
+    run: () => setView("cutout"),
+  },
+  outlineView: {
+    name: "View of the outlines alone; again: the masks",
+    text: "Outlines",
+    icon: "polygon",
+    keys: "shift+J",
+    can: annotates,
+    run: () => setView("outline"),
+  },
   fit: {
     name: "Fit the image into the window",
     icon: "box",
@@ -491,6 +516,12 @@ function setRange(/** @type {"from" | "to"} */ end) {
   remember(end, Number(state.settings[end]) === state.frame ? -1 : state.frame);
   const [first, last] = state.wanted;
   if (first > last) remember(end === "from" ? "to" : "from", -1);
+}
+
+/** Look at the masks in another way; again: as they are. */
+function setView(/** @type {string} */ way) {
+  state.settings.view = state.settings.view === way ? "masks" : way;
+  state.changed();
 }
 
 /** Open or close the side where the window is too narrow to show it always. */

@@ -28,8 +28,10 @@ export function exportDialog() {
     make("input", { type: "number", min: 0, max: last, value, "aria-label": name });
   const [from, to] = [limit("First frame", state.wanted[0]), limit("Last frame", state.wanted[1])];
   const whole = tick("Frames without masks too, as if nothing were there (data sets, Label Studio, labelme)");
-  const soft = tick("Soft edges for cut-outs: slow, some seconds a frame");
-  whole.label.className = soft.label.className = "tick";
+  const soft = tick("Cut-outs of objects without a soft edge: estimate it from the image (slow, some seconds a frame)");
+  const premultiplied = tick("Cut-outs premultiplied: colours times opacity, instead of straight");
+  const each = tick("Each object by itself");
+  for (const { label } of [whole, soft, premultiplied, each]) label.className = "tick";
   const choose = (/** @type {string} */ format) => {
     box.close();
     const [first, end] = [from, to].map((input) => Math.min(last, Math.max(0, Math.round(Number(input.value) || 0))));
@@ -40,6 +42,8 @@ export function exportDialog() {
       first,
       last: end,
       soft: soft.box.checked,
+      premultiplied: premultiplied.box.checked,
+      each: each.box.checked,
     });
   };
   const groups = [...new Set(state.formats.map(({ group }) => group))].flatMap((title) => [
@@ -60,7 +64,9 @@ export function exportDialog() {
   const box = dialog("Export", [
     make("div", { className: "row" }, [make("label", {}, ["Frames from", from]), make("label", {}, ["to", to])]),
     whole.label,
+    each.label,
     soft.label,
+    premultiplied.label,
     make("h3", { textContent: "Objects" }),
     make("ul", { className: "found" }, boxes),
     ...groups,

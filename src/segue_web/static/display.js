@@ -55,6 +55,13 @@ const palette = make("select", { id: "palette" }, [
   make("option", { value: "safe", textContent: "for the colour-blind" }),
 ]);
 palette.onchange = () => setPalette(palette.value);
+const backdrop = make("input", { type: "color", id: "backdrop", title: "Colour behind the cut-out" });
+backdrop.oninput = () => {
+  state.settings.backdrop = backdrop.value;
+  state.changed();
+};
+backdrop.onchange = () => remember("backdrop", backdrop.value);
+const behind = make("label", { className: "annotate-only" }, [span("Colour behind the cut-out"), backdrop]);
 const reset = make("button", {
   id: "reset-grade",
   textContent: "Film as it is",
@@ -64,6 +71,7 @@ const reset = make("button", {
 });
 const neighbours = ticked("Masks of the frames before and after (Shift G)", "neighbours", toggleNeighbours);
 element("display").append(
+  behind,
   make("label", {}, [span("Colours"), palette]),
   ticked("Hatch the masks, each in its way", "hatched", () => remember("hatched", !state.settings.hatched)),
   neighbours,
@@ -83,6 +91,7 @@ element("display").append(
 state.listen(() => {
   const { settings } = state;
   element("palette").value = settings.palette;
+  if (document.activeElement !== backdrop) backdrop.value = String(settings.backdrop);
   for (const name of /** @type {const} */ (["hatched", "neighbours"])) element(name).checked = Boolean(settings[name]);
   for (const [name] of SLIDERS) {
     element(`set-${name}`).value = String(settings[name]);

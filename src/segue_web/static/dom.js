@@ -2,7 +2,10 @@
 
 import { icon } from "./icons.js";
 
-/** @typedef {import("./parts.js").Parts} Parts */
+/**
+ * @typedef {import("./parts.js").Parts} Parts
+ * @typedef {import("./parts.js").ButtonId} ButtonId
+ */
 
 /**
  * A part of the page by its id; it is of the kind that ``Parts`` says.
@@ -73,6 +76,35 @@ export function tick(/** @type {string} */ text, values = {}) {
   return { box, label: make("label", {}, [box, span(text)]) };
 }
 
+/** Offer further values of a choice. */
+export function offer(/** @type {import("./parts.js").SelectId} */ id, /** @type {string[]} */ values) {
+  const offered = new Set([...element(id).options].map((option) => option.value));
+  for (const value of new Set(values))
+    if (value && !offered.has(value)) element(id).append(make("option", { value, textContent: value }));
+}
+
+/** Give a button of a header its icon, and its text, which a narrow window leaves out. */
+export function headerButton(
+  /** @type {ButtonId} */ id,
+  /** @type {string} */ name,
+  /** @type {string} */ text,
+  /** @type {() => void} */ onclick,
+) {
+  element(id).replaceChildren(icon(name), span(text, "button-text"));
+  element(id).onclick = onclick;
+}
+
+/** Say whether a button that stays down is down. */
+export const press = (/** @type {ButtonId} */ id, /** @type {boolean} */ isDown) =>
+  element(id).setAttribute("aria-pressed", String(isDown));
+
+/** Whether a key belongs to a field or to a command of the browser, and not to the page. */
+export const isForeign = (/** @type {KeyboardEvent} */ event) =>
+  event.ctrlKey || event.metaKey || event.altKey || isTyping();
+
+/** Whether a field has the focus; a box that is ticked is none. */
+export const isTyping = () => document.activeElement?.matches("input:not([type=checkbox]), select, textarea") ?? false;
+
 /** Make the parts of a list anew where what it shows has changed: a press on a part that is replaced is lost. */
 export function fill(
   /** @type {HTMLElement} */ list,
@@ -124,6 +156,9 @@ export function notice(/** @type {string} */ text, kind = "", /** @type {Node[]}
   setTimeout(() => node.remove(), 1000 * (kind === "bad" ? 15 : seconds));
   return node;
 }
+
+/** Say what went wrong. @param {unknown} problem */
+export const tell = (problem) => notice(typeof problem === "string" ? problem : messageOf(problem), "bad");
 
 /** Ask a question; the answer is the name of a choice, or null without an answer. @returns {Promise<string | null>} */
 export function question(/** @type {string} */ text, /** @type {Record<string, string>} */ choices) {

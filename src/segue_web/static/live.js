@@ -1,9 +1,10 @@
 // The page of a run: the newest frame with its masks, zones and lines, how fast it goes, and the last events.
 
-import { clock, element, letThemeChange, make, swatch } from "./dom.js";
+import { clock, element, headerButton, isForeign, letThemeChange, make, press, swatch } from "./dom.js";
 import { eventText, label, subjectOf } from "./happenings.js";
 import { icon } from "./icons.js";
 import { drawing, paintedMask, rimOf } from "./paint.js";
+import { fitted } from "./places.js";
 import { maskBox } from "./runs.js";
 import { drawZones, ZoneEditor } from "./zones.js";
 
@@ -161,10 +162,8 @@ function draw() {
   context.clearRect(0, 0, canvas.width, canvas.height);
   if (!image || !bitmap) return;
   const [height, width] = image.size;
-  const margin = 12 * devicePixelRatio;
-  const scale = Math.max(0.01, Math.min((canvas.width - 2 * margin) / width, (canvas.height - 2 * margin) / height));
-  const [across, down] = [width * scale, height * scale];
-  placed = { left: (canvas.width - across) / 2, top: (canvas.height - down) / 2, width: across, height: down };
+  placed = fitted([height, width], [canvas.height, canvas.width], 12 * devicePixelRatio);
+  const scale = placed.width / width;
   context.setTransform(scale, 0, 0, scale, placed.left, placed.top);
   context.drawImage(bitmap, 0, 0, width, height);
   element("clock").textContent = clock(image.time);
@@ -186,7 +185,7 @@ function draw() {
 // Drawing a zone
 
 function showNewZone() {
-  element("draw").setAttribute("aria-pressed", String(drawn.active));
+  press("draw", drawn.active);
   element("new-zone").hidden = !drawn.active;
   document.body.classList.toggle("drawing", drawn.active);
   element("zone-text").textContent = drawn.complete ? zoneText() : "";
@@ -220,28 +219,24 @@ element("zone-copy").onclick = () => navigator.clipboard.writeText(element("zone
 
 function toggle(/** @type {Switch} */ what) {
   shown[what] = !shown[what];
-  const button = element(what);
-  button.setAttribute("aria-pressed", String(shown[what]));
+  press(what, shown[what]);
   if (what === "pause") {
-    button.replaceChildren(icon(shown.pause ? "play" : "pause"), shown.pause ? "Go on" : "Hold");
+    showPause();
     ask();
   }
   draw();
 }
 
-for (const [id, name, text] of /** @type {[Switch, string, string][]} */ ([
-  ["pause", "pause", "Hold"],
-  ["masks", "eye", "Masks"],
-  ["zones", "polygon", "Zones"],
-])) {
-  element(id).append(icon(name), text);
-  element(id).onclick = () => toggle(id);
-}
-element("draw").append(icon("polygon"), "Draw");
-element("draw").onclick = toggleDrawing;
+const showPause = () =>
+  headerButton("pause", shown.pause ? "play" : "pause", shown.pause ? "Go on" : "Hold", () => toggle("pause"));
+
+showPause();
+headerButton("masks", "eye", "Masks", () => toggle("masks"));
+headerButton("zones", "polygon", "Zones", () => toggle("zones"));
+headerButton("draw", "polygon", "Draw", toggleDrawing);
 letThemeChange();
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || document.activeElement?.tagName === "INPUT") return;
+  if (isForeign(event)) return;
   if (event.key === " " && document.activeElement?.tagName !== "BUTTON") toggle("pause");
   else if (event.key === "h") toggle("masks");
   else if (event.key === "n" || (event.key === "Escape" && drawn.active)) toggleDrawing();

@@ -1,8 +1,8 @@
 // Asks how the cameras are, and for their newest images, as long as somebody sees the page.
 
+import { hearOfEvents, showLast } from "./activity.js";
 import { cameras, IMAGE } from "./cameras.js";
 import { element } from "./dom.js";
-import { hearOfEvents, showLast } from "./history.js";
 
 const EVERY = 1000; // milliseconds between two looks
 let [asked, answered] = [0, 0]; // looks, and the newest one with an answer

@@ -2,10 +2,14 @@
 
 import { short } from "./dom.js";
 import { NUM_HATCHES } from "./colours.js";
+import { frameImages } from "./frames.js";
+import { graded } from "./grade.js";
+import { showsOpacity, softMask } from "./mattes.js";
 import {
   boxed,
   CHANGE,
   DIFFERENCE,
+  drawing,
   hatchOf,
   LABEL,
   NEIGHBOURS,
@@ -52,6 +56,8 @@ class Masks {
   otherPaths = new Map();
   /** pixels of these images */
   painted = 0;
+  /** where opacities meet before they are drawn @type {HTMLCanvasElement | null} */
+  layer = null;
 
   /** Draw the masks of the moment in a pane. */
   draw(/** @type {Pane} */ view, /** @type {FrameData} */ data, /** @type {number} */ pane) {
@@ -59,6 +65,10 @@ class Masks {
     const { width, height } = state.video;
     if (state.mode !== "compare") {
       const { replaced = {}, masks } = data;
+      if (showsOpacity()) {
+        this.drawOpacity(view, masks);
+        return;
+      }
       this.drawOverlay(view, state.changeView === "before" ? { ...masks, ...replaced } : masks, "mask");
       if (state.changeView === "difference") this.drawChanges(view, masks, replaced);
       this.drawDoubts(view, masks);
@@ -86,14 +96,49 @@ class Masks {
   /** Draw the masks of a frame; later objects lie on top. */
   drawOverlay(/** @type {Pane} */ view, /** @type {Record<string, string>} */ masks, /** @type {string} */ kind) {
     const { context } = view;
+    const isOutline = state.settings.view === "outline" && state.mode === "annotate";
+    const opacity = isOutline ? 0 : Number(state.settings.opacity);
     for (const { id, visible, colour } of state.objects) {
       if (!visible || !masks[id]) continue;
       context.globalAlpha = view.faded * (state.object === null || id === state.object ? 1 : 0.75);
-      const hatch = state.settings.hatched ? (id - 1) % NUM_HATCHES : null;
-      this.drawMask(view, `${kind} ${id}`, masks[id], colour, Number(state.settings.opacity), hatch);
+      const hatch = state.settings.hatched && !isOutline ? (id - 1) % NUM_HATCHES : null;
+      this.drawMask(view, `${kind} ${id}`, masks[id], colour, opacity, hatch);
     }
     context.globalAlpha = 1;
     if (state.settings.labels) this.drawLabels(view, masks, kind);
+  }
+
+  /** The opacity of all objects as white on black, or the film where they are over a colour. */
+  drawOpacity(/** @type {Pane} */ view, /** @type {Record<string, string>} */ masks) {
+    const { context } = view;
+    const { video, settings } = state;
+    const isMatte = settings.view === "matte";
+    const layer = (this.layer ??= document.createElement("canvas"));
+    if (layer.width !== video.width || layer.height !== video.height)
+      [layer.width, layer.height] = [video.width, video.height];
+    const over = drawing(layer);
+    over.globalCompositeOperation = "source-over";
+    over.clearRect(0, 0, layer.width, layer.height);
+    for (const { id, visible } of state.objects) {
+      if (!visible || !masks[id]) continue;
+      const hard = this.paintMask(`mask ${id}`, masks[id], { colour: "#ffffff", alpha: 1, hatch: null, isLine: false });
+      const { image, x, y } = softMask(id) ?? hard;
+      over.drawImage(image, x, y);
+    }
+    if (!isMatte && frameImages.shown) {
+      over.globalCompositeOperation = "source-in";
+      over.drawImage(
+        graded(frameImages.shown, Number(settings.exposure), Number(settings.gamma)),
+        0,
+        0,
+        video.width,
+        video.height,
+      );
+    }
+    context.fillStyle = isMatte ? "#000000" : String(settings.backdrop);
+    context.fillRect(0, 0, video.width, video.height);
+    context.drawImage(layer, 0, 0);
+    if (settings.labels) this.drawLabels(view, masks, "mask");
   }
 
   /** What trackings added to masks, and what they removed. */
@@ -162,7 +207,7 @@ class Masks {
     return [...state.objects, ...state.objects.filter(({ id }) => id === state.object)].reverse().find(hit);
   }
 
-  /** Draw a mask of this frame, which is painted once; ``what`` names it, and run lengths say which it is. */
+  /** Draw a mask of this frame; ``what`` names it, and run lengths say which it is. */
   drawMask(
     /** @type {Pane} */ view,
     /** @type {string} */ what,
@@ -172,11 +217,31 @@ class Masks {
     /** @type {number | null} */ hatch = null,
     box = () => maskBox(counts, state.video.height),
   ) {
+    // A rim of pixels is thin until the image is enlarged; then a line takes its place.
+    const isLine = (rimOf(state.video.width, state.video.height) * view.scale) / devicePixelRatio > THICK;
+    const mask = this.paintMask(what, counts, { colour, alpha, hatch, isLine }, box);
+    view.context.drawImage(mask.image, mask.x, mask.y);
+    if (!isLine) return;
+    mask.path ??= outlineOf(mask);
+    view.context.lineWidth = (1.5 * devicePixelRatio) / view.scale;
+    view.context.strokeStyle = colour;
+    view.context.stroke(mask.path);
+  }
+
+  /** A mask of this frame, which is painted once. */
+  paintMask(
+    /** @type {string} */ what,
+    /** @type {string} */ counts,
+    /** @type {{colour: string, alpha: number, hatch: number | null, isLine: boolean}} */ {
+      colour,
+      alpha,
+      hatch,
+      isLine,
+    },
+    box = () => maskBox(counts, state.video.height),
+  ) {
     const { width, height } = state.video;
     const key = `${state.frame} ${what}`;
-    // A rim of pixels is thin until the image is enlarged; then a line takes its place.
-    const usual = rimOf(width, height);
-    const isLine = (usual * view.scale) / devicePixelRatio > THICK;
     let mask = this.images.get(key);
     // Run lengths of the frame as it was drawn last are the same text, so that they are not compared sign by sign.
     if (
@@ -192,7 +257,7 @@ class Masks {
         looks: [counts, colour, alpha, hatch],
         isLine,
         path: null,
-        ...paintedMask(box(), isLine ? 0 : usual, colour, alpha, hatch, hatchOf(width, height)),
+        ...paintedMask(box(), isLine ? 0 : rimOf(width, height), colour, alpha, hatch, hatchOf(width, height)),
       };
       this.images.set(key, mask);
       this.painted += mask.image.width * mask.image.height;
@@ -201,12 +266,7 @@ class Masks {
         this.forgetMask(old);
       }
     } else mask.looks[0] = counts;
-    view.context.drawImage(mask.image, mask.x, mask.y);
-    if (!isLine) return;
-    mask.path ??= outlineOf(mask);
-    view.context.lineWidth = (1.5 * devicePixelRatio) / view.scale;
-    view.context.strokeStyle = colour;
-    view.context.stroke(mask.path);
+    return mask;
   }
 
   forgetMask(/** @type {string} */ key) {

@@ -2,6 +2,7 @@
 
 import { cameras } from "./cameras.js";
 import { drawing } from "./paint.js";
+import { fitted } from "./places.js";
 import { drawHeights, drawIgnored, drawZones } from "./zones.js";
 
 /**
@@ -29,13 +30,7 @@ export function paint(
   /** @type {[number, number] | null | undefined} */
   const size = image ? [image.height, image.width] : states[name]?.size;
   if (!size) return { left: 0, top: 0, width: 1, height: 1 };
-  const scale = Math.min(width / size[1], height / size[0]);
-  const place = {
-    left: (width - size[1] * scale) / 2,
-    top: (height - size[0] * scale) / 2,
-    width: size[1] * scale,
-    height: size[0] * scale,
-  };
+  const place = fitted(size, [height, width]);
   context.setTransform(1, 0, 0, 1, place.left, place.top);
   if (image) context.drawImage(image, 0, 0, place.width, place.height);
   /** @type {[number, number]} */

@@ -25,3 +25,14 @@ export function awayFrom(at, other, least) {
   const share = least / away;
   return { x: other.x + (at.x - other.x) * share, y: other.y + (at.y - other.y) * share };
 }
+
+/**
+ * Where an image lies on a canvas, as large as there is room and in its middle.
+ * @param {[number, number]} size height and width of the image @param {[number, number]} room those of the canvas
+ * @param {number} margin pixels of the canvas that stay free around it
+ */
+export function fitted([height, width], [rows, columns], margin = 0) {
+  const scale = Math.max(0.01, Math.min((columns - 2 * margin) / width, (rows - 2 * margin) / height));
+  const [across, down] = [width * scale, height * scale];
+  return { left: (columns - across) / 2, top: (rows - down) / 2, width: across, height: down };
+}

@@ -5,11 +5,13 @@ import { unsureFrames } from "./review.js";
 import { Store } from "./store.js";
 
 /**
+ * @typedef {{grow: number, width: number, feather: number, detail: boolean}} Edge
  * @typedef {{name: string, width: number, height: number, frames: number, fps: number, pixel_aspect: number,
  *   times: number[] | null, number?: number}} Video
  * @typedef {{id: number, name: string, colour: string, visible: boolean, locked: boolean, category?: string, group?:
  *   string,
- *   attributes?: Record<string, string>, frame_attributes?: Record<string, Record<string, string>>, fixed?: string}}
+ *   attributes?: Record<string, string>, frame_attributes?: Record<string, Record<string, string>>, fixed?: string,
+ *   edge?: Partial<Edge>}}
  *   TrackedObject  ``fixed``: why the colour cannot be chosen here
  * @typedef {{name: string, type: string, of: string, values: string[]}} AttributeDefinition
  * @typedef {{classes: {name: string, colour: string | null, key: string | null, attributes:
@@ -17,6 +19,8 @@ import { Store } from "./store.js";
  * @typedef {{kind: string, score: number, area: number, reviewed: boolean, user?: string, reviewer?: string,
  *   agreement?: number | null}} FrameAnnotation
  * @typedef {{frame: number, object: number, agreement: number}} Change
+ * @typedef {{id: number, object: number, hole: boolean, keys: [number, string, boolean][]}} KeyedShape
+ * @typedef {{corners: number[][], on: boolean, key: boolean}} ShapeHere
  * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
  *   difference?: Record<string, string[]>, replaced?: Record<string, string>, prompts: Record<string, Prompts>, marks:
@@ -35,6 +39,14 @@ export const COMPARE_MODES = [
   ["slider", "Slider"],
   ["both", "Side by side"],
   ["difference", "Difference"],
+];
+
+/** ways to look at masks: id and name */
+export const VIEWS = [
+  ["masks", "Masks"],
+  ["matte", "Matte"],
+  ["cutout", "Cut-out"],
+  ["outline", "Outlines"],
 ];
 
 /** ways to look at a mask that a tracking changed: id and name */
@@ -79,6 +91,8 @@ class State extends Store {
   guest = false;
   /** @type {import("./people.js").Remark[]} */
   comments = [];
+  /** shapes with keys @type {KeyedShape[]} */
+  shapes = [];
   /** the folder of the project */
   folder = "";
   /** the tracking that runs @type {Running | null} */
@@ -166,6 +180,8 @@ class State extends Store {
     threshold: 0.8,
     theme: "auto",
     hidden: false,
+    view: "masks",
+    backdrop: "#00b140",
     labels: false,
     classColours: true,
     palette: "own",

@@ -5,10 +5,11 @@ import { commands } from "./commands.js";
 import { showRemarks } from "./comments.js";
 import { written } from "./dialogs.js";
 import { all, buttons, clock, commandButton as button, element, within } from "./dom.js";
+import { showEdge } from "./edge.js";
 import { icon } from "./icons.js";
 import { keysOf } from "./own_keys.js";
 import { showPanels } from "./panels.js";
-import { state } from "./state.js";
+import { state, VIEWS } from "./state.js";
 import { TOOLS } from "./tools.js";
 
 /** @type {Record<string, string>} */
@@ -30,6 +31,7 @@ state.listen(() => {
   showSettings();
   showTransport();
   showAbout();
+  showEdge();
   showPanels();
   showRemarks();
 });
@@ -65,7 +67,17 @@ function showCommands() {
   button("whole").setAttribute("aria-pressed", String(state.whole));
   const who = state.chosenObject ? "" : "New object: ";
   element("hint").textContent = element("hint").title =
-    state.mode === "annotate" ? candidateHint() || who + (clicks && state.whole ? WHOLE : (tool?.hint ?? "")) : "";
+    state.mode === "annotate"
+      ? candidateHint() || viewHint() + who + (clicks && state.whole ? WHOLE : (tool?.hint ?? ""))
+      : "";
+}
+
+/** Say how masks are shown where it is another way than usual. */
+function viewHint() {
+  const { view } = state.settings;
+  const name = VIEWS.find(([id]) => id === view)?.[1];
+  if (view === "masks" || !name) return "";
+  return `${name} (${written(keysOf(`${view}View`, commands[`${view}View`].keys))} goes back). `;
 }
 
 /**
@@ -139,6 +151,9 @@ function showProgress() {
 function showSettings() {
   document.documentElement.dataset.theme = state.settings.theme;
   button("labels").setAttribute("aria-pressed", String(Boolean(state.settings.labels)));
+  for (const view of ["matte", "cutout", "outline"])
+    for (const item of buttons(`[data-command="${view}View"]`))
+      item.setAttribute("aria-pressed", String(state.settings.view === view));
   button("loop").setAttribute("aria-pressed", String(Boolean(state.settings.loop)));
   for (const id of /** @type {const} */ (["brush", "opacity", "threshold", "speed", "stride", "seek"])) {
     if (document.activeElement !== element(id)) element(id).value = String(state.settings[id]);

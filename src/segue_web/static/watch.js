@@ -1,18 +1,28 @@
 // The page of cameras: which of its views is shown, and its keys.
 
+import { beginActivity, loadActivity, openLink, pressed, showLast } from "./activity.js";
 import { drawn } from "./camera.js";
 import { cameras } from "./cameras.js";
-import { element, letThemeChange } from "./dom.js";
+import { beginCounts, loadCounts } from "./counts.js";
+import { element, headerButton, isForeign, letThemeChange, press, tell } from "./dom.js";
 import "./health.js";
-import { beginHistory, loadCounts, loadEvents, showLast } from "./history.js";
-import { icon } from "./icons.js";
 import { follow, goOn, tryLook } from "./look.js";
 import "./wall.js";
 
+/** What an address asks for: a view, what is shown in it, and a question behind ``?``. */
+function addressed() {
+  const [path, question = ""] = location.hash.slice(1).split("?");
+  const [name, ...rest] = path.split("/").map(decodeURIComponent);
+  const asked = new URLSearchParams(question);
+  if (name === "events" && rest[0]) asked.set("camera", rest[0]);
+  return { name, chosen: rest.join("/"), asked };
+}
+
 function navigate() {
-  const [name, camera] = location.hash.slice(1).split("/").map(decodeURIComponent);
-  const view = ["camera", "events", "counts", "health"].includes(name) ? name : "wall";
-  const chosen = camera ?? "";
+  const { name, chosen, asked } = addressed();
+  const isVisit = name === "visit";
+  const known = ["camera", "events", "counts", "health"].includes(name) ? name : "wall";
+  const view = isVisit ? "events" : known;
   if (view === "camera" && cameras.chosen !== chosen) drawn.end();
   Object.assign(cameras, { view, chosen });
   for (const id of /** @type {const} */ (["wall", "camera", "events", "counts", "health"]))
@@ -22,11 +32,10 @@ function navigate() {
       link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (view === "events") {
-    element("by-camera").value = chosen;
-    void loadEvents();
-  }
-  if (view === "counts") void loadCounts();
+  if (!isVisit && element("dialog").open) element("dialog").close();
+  if (isVisit) void openLink(chosen);
+  else if (view === "events") void loadActivity(asked);
+  if (view === "counts") void loadCounts().catch(tell);
   if (view === "camera") {
     element("camera-last").replaceChildren();
     void showLast(chosen, element("camera-last"));
@@ -35,19 +44,19 @@ function navigate() {
   cameras.changed();
 }
 
-element("zones").append(icon("polygon"), "Zones");
-element("zones").onclick = () => cameras.toggleZones();
+/** Fill the screen with what is shown, zones and all, or end it. */
+const toggleScreen = () =>
+  void (document.fullscreenElement ? document.exitFullscreen() : element("view").requestFullscreen()).catch(tell);
+
+headerButton("zones", "polygon", "Zones", () => cameras.toggleZones());
+headerButton("screen", "room", "Full screen", toggleScreen);
+document.onfullscreenchange = () => press("screen", document.fullscreenElement !== null);
 letThemeChange();
 addEventListener("keydown", (event) => {
-  if (
-    event.ctrlKey ||
-    event.metaKey ||
-    event.altKey ||
-    element("dialog").open ||
-    /INPUT|SELECT/.test(document.activeElement?.tagName ?? "")
-  )
-    return;
+  if (isForeign(event) || element("dialog").open) return;
   if (event.key === "z") element("zones").click();
+  else if (event.key === "f") toggleScreen();
+  else if (cameras.view === "events" && pressed(event)) event.preventDefault();
   else if (event.key === "Escape" && drawn.active) drawn.end();
   else if (event.key === "Escape" && cameras.view === "camera") location.hash = "#wall";
   else if (event.key === "Backspace" && drawn.active) element("zone-back").click();
@@ -57,6 +66,7 @@ addEventListener("keydown", (event) => {
 addEventListener("hashchange", navigate);
 new ResizeObserver(() => cameras.changed()).observe(element("view"));
 await tryLook();
-beginHistory(Object.keys(cameras.states));
+beginActivity(Object.keys(cameras.states));
+beginCounts(Object.keys(cameras.states));
 navigate();
 goOn();

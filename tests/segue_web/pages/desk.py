@@ -185,6 +185,11 @@ class Desk:
             event["objects"] = self.about()
         self.send(json.dumps(event | {"history": {"undo": self.undo, "redo": None}}))
 
+    def tell_objects(self) -> None:
+        """Say to the page what is known of the objects, as of a new revision."""
+        self.revision += 1
+        self.send(json.dumps({"event": "changed", "revision": self.revision, "objects": self.about()}))
+
     def next(self, op: str) -> Message:
         """Wait for a held request of this kind; others stay."""
         for _ in range(WAIT // 10):

@@ -14,6 +14,7 @@ import pytest
 from segue.errors import PromptError, SegueError, SinkError, SourceError
 from segue.labels.labels import held_at
 from segue.labels.schema import LabelSchema, schema_of
+from segue.masks import Edge
 from segue_web.project.colours import colour_of
 from segue_web.project.project import Correction, FrameAnnotation, Project, with_values
 from segue_web.project.store import Store, acting
@@ -59,6 +60,7 @@ def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
         project.set_object(
             number, name="Koi", locked=1, category="fish", group="left", attributes={"pose": "up"}
         )
+        project.set_object(number, edge=Edge(grow=-2, feather=1.5))
     project.note("settings", {"theme": "dark"})
 
     again = reopened(project)
@@ -74,8 +76,10 @@ def test_all_is_there_after_it_was_opened_again(project: Project) -> None:
             "group": "left",
             "attributes": {"pose": "up"},
             "frame_attributes": {},
+            "edge": {"grow": -2, "width": 0, "feather": 1.5, "detail": False},
         }
     ]
+    assert again.edges() == {1: Edge(grow=-2, feather=1.5)}
     assert np.array_equal(again.mask(3), plane(2).astype(np.uint8))
     assert again.marks(3) == {1: FrameAnnotation("given", 1.0, 80)}
     assert again.prompts(3) == {1: {"points": [[4, 5, True]], "box": None}}

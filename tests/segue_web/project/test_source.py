@@ -126,7 +126,9 @@ def test_a_project_of_an_earlier_segue_opens_for_the_video_at_its_path(
         )
         database.execute(sql, (path,) if digest else ())
         database.execute("ALTER TABLE history DROP COLUMN time")
-        database.execute("ALTER TABLE objects DROP COLUMN layer")
+        for column in ("layer", "edge"):
+            database.execute(f"ALTER TABLE objects DROP COLUMN {column}")
+        database.execute("DROP TABLE shapes")
         database.execute("PRAGMA user_version=0")  # as projects without a number
 
     if digest:

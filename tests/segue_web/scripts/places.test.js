@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { awayFrom, boxOf, distance, isOn, rounded } from "../../../src/segue_web/static/places.js";
+import { awayFrom, boxOf, distance, fitted, isOn, rounded } from "../../../src/segue_web/static/places.js";
 
 test("a box may be drawn from any of its corners", () => {
   const [a, b] = [
@@ -32,4 +32,9 @@ test("a name steps aside from the pointer, in the direction in which it lies", (
   assert.deepEqual(awayFrom({ x: 200, y: 200 }, pointer, 60), { x: 200, y: 200 });
   assert.deepEqual(awayFrom({ x: 50, y: 50 }, pointer, 60), { x: -8, y: 50 });
   assert.deepEqual(awayFrom(pointer, pointer, 60), { x: 52, y: -10 });
+});
+
+test("an image is as large as there is room, in the middle", () => {
+  assert.deepEqual(fitted([50, 100], [200, 200]), { left: 0, top: 50, width: 200, height: 100 });
+  assert.deepEqual(fitted([50, 100], [100, 420], 10), { left: 130, top: 10, width: 160, height: 80 });
 });

@@ -17,7 +17,8 @@ from starlette.testclient import TestClient
 from segue.jobs.values import ForegroundJob, Model, VideoSource
 from segue_watch.cameras import Camera
 from segue_watch.page import CameraRoutes
-from segue_web.access.authentication import SESSION, Access, Authenticator
+from segue_web.access.authentication import SESSION, Authenticator
+from segue_web.access.table import Access
 from segue_web.access.tries import MAX_TRIES
 from segue_web.server.kit import application, for_programs
 from segue_web.server.live import LivePage

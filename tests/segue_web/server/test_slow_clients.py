@@ -409,7 +409,7 @@ def test_a_certificate_encrypts_the_token(pem: Path, serve: Serve) -> None:
 
 def test_handshakes_take_no_place_from_others_and_end(pem: Path, serve: Serve) -> None:
     app = for_programs(make_service(assistant(), Media()), "secret")
-    protocol = type("Protocol", (PatientProtocol,), {"look_seconds": 0.05, "head_seconds": 5})
+    protocol = type("Protocol", (PatientProtocol,), {"look_seconds": 0.05, "head_seconds": 2})
     context = certificate(pem / "cert.pem", pem / "key.pem")
     server = serve(app, context, limit_concurrency=5, http=protocol)
     trusting = ssl.create_default_context(cafile=str(pem / "cert.pem"))

@@ -300,3 +300,21 @@ def test_who_stands_before_a_plain_wall_stays_foreground() -> None:
     images = [plain] * STILL + [with_squares(plain, [(20, 4 * t)], side=40) for t in range(15)]
     images += images[-1:] * 2 * STILL
     assert set(decisions(images)) == {(Change.none, False)}
+
+
+def test_a_crowd_on_a_plain_square_is_no_other_view() -> None:
+    """Its structure is that of the people, who are gone from the median of the view after some seconds."""
+    rng = np.random.default_rng(0)
+    square = np.repeat(150 + 0.2 * wall(1).mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    starts, speeds = (
+        rng.random((30, 2)) * SIZE,
+        rng.choice([-1, 1], (30, 2)) * rng.uniform(0.05, 0.3, (30, 2)),
+    )
+
+    def crowded(t: int) -> Bytes:
+        image = square.copy()
+        for row, column in np.rint((starts + speeds * t) % SIZE).astype(int):
+            image[row : row + 9, column : column + 4] = 30
+        return image
+
+    assert set(decisions([crowded(t) for t in range(200)])) == {(Change.none, False)}

@@ -21,12 +21,14 @@ import numpy as np
 
 from segue.errors import SinkError
 from segue.events.archive import PENDING, pending_path
+from segue.events.images.outlines import Outline, append_outlines, outline_track, outlines_of
 from segue.events.marks import NAME
 from segue.sinks.overlay import OverlayVideoSink
 from segue.types import Frame, Image, ObjectInfo, Segmentation
-from segue.utils.files import writing
+from segue.utils.files import replacing, writing
 from segue.utils.system import num_cores
 from segue.utils.threads import context_thread
+from segue.video.decoding.packets import PacketBuffer
 
 MAX_FRAMES = 200
 """Frames that are kept for clips that may begin, at any frame rate."""
@@ -58,6 +60,14 @@ class Moment:
     jpeg: bytes
     mask: bytes
     objects: tuple[ObjectInfo, ...]
+    outlines: tuple[Outline, ...] = ()
+
+    @classmethod
+    def outlined(cls, frame: Frame, segmentation: Segmentation) -> Moment:
+        """The outlines of a frame whose packets are kept, and its image where there are objects."""
+        outlines = tuple(outlines_of(segmentation))
+        jpeg = to_jpeg(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)) if outlines else b""
+        return cls(segmentation.index, segmentation.time, jpeg, b"", segmentation.objects, outlines)
 
     @classmethod
     def of(cls, frame: Frame, segmentation: Segmentation) -> Moment:
@@ -81,16 +91,21 @@ class Moment:
 
 @dataclass(slots=True)
 class Clip:
-    """A clip that waits for its last frame; events that are known soon after one another have the same."""
+    """A clip that waits for its last frame; events that are known soon after one another have the same.
+
+    Attributes:
+        packets: those of the stream, of which it is made; None where it is encoded.
+    """
 
     path: Path
     first: float
     until: float
     moments: list[Moment] = field(default_factory=list)
+    packets: PacketBuffer | None = None
 
 
 class ClipWriter:
-    """Encodes clips one after the other, in a thread.
+    """Makes clips one after the other, in a thread: of the packets that came, or of frames that it encodes.
 
     Args:
         fps: frames a second of clips; None takes the times of the frames.
@@ -99,6 +114,7 @@ class ClipWriter:
             to stop.
         waiting: clips that may wait.
         report: called with what became of a clip: nothing where it is complete, else why it was left out.
+        packets: those of the stream; None has all clips encoded.
     """
 
     def __init__(
@@ -109,9 +125,10 @@ class ClipWriter:
         live: bool,
         waiting: int,
         report: Callable[[str], None],
+        packets: PacketBuffer | None = None,
     ) -> None:
         self._fps, self._pixel_aspect, self._live, self._waiting = fps, pixel_aspect, live, waiting
-        self._report = report
+        self._report, self._packets = report, packets
         self._work: list[tuple[Future[bool | SinkError], Clip]] = []
         self._ends = threading.Event()  # nothing more is encoded
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segue-snapshots")
@@ -127,7 +144,17 @@ class ClipWriter:
             _in_work.add(path)
             with suppress(OSError):  # on a full disk
                 pending_path(path).touch()
-        return Clip(path, first, until, [*moments])
+        clip = Clip(path, first, until, [*moments])
+        if self.copies:
+            clip.packets = self._packets
+            assert self._packets is not None
+            self._packets.hold(path, clip.moments[0].time)
+        return clip
+
+    @property
+    def copies(self) -> bool:
+        """Whether clips that begin now are made of the packets that came."""
+        return self._packets is not None and self._packets.is_filled
 
     def encode(self, clip: Clip) -> None:
         """Have a clip encoded; a live source drops it where too many wait."""
@@ -203,6 +230,8 @@ class ClipWriter:
 
     def _write(self, clip: Clip) -> bool | SinkError:
         try:
+            if clip.packets is not None and copy_clip(clip, clip.packets):
+                return True
             return write_clip(clip, self._fps, self._pixel_aspect, self._ends)
         except SinkError as error:
             return error
@@ -212,15 +241,21 @@ class ClipWriter:
         outcome = _outcome(work)
         if outcome is False:
             return self._keep(clip)
+        self._take_outcome(clip, outcome)
+        return False
+
+    def _take_outcome(self, clip: Clip, outcome: bool | SinkError) -> None:
         self._forget(clip)
         if isinstance(outcome, SinkError) and not self._live:
             raise outcome
         self._report(str(outcome) if isinstance(outcome, SinkError) else "")
-        return False
 
     def _keep(self, clip: Clip) -> bool:
         """Write the packets of a clip for the next run; gives whether there was room for them."""
         if not self._live:
+            return False
+        if clip.packets is not None:  # that takes milliseconds
+            self._take_outcome(clip, self._write(clip))
             return False
         _in_work.discard(clip.path)
         try:
@@ -231,6 +266,8 @@ class ClipWriter:
         return True
 
     def _forget(self, clip: Clip) -> None:
+        if clip.packets is not None:
+            clip.packets.release(clip.path)
         if self._live:
             _in_work.discard(clip.path)
             with suppress(OSError):
@@ -266,14 +303,30 @@ class _StoppedError(Exception):
     """The run ends before a clip is written."""
 
 
+def copy_clip(clip: Clip, packets: PacketBuffer) -> bool:
+    """Make a clip of the packets that came, with outlines beside them; gives whether there are packets."""
+    moments = clip.moments
+    cut = packets.cut(moments[0].time, moments[-1].time)
+    if cut is None:
+        return False
+    frames = ((cut.time_of(each.time), [*each.outlines]) for each in moments)
+    with replacing(clip.path) as partial:
+        cut.write(partial)
+        append_outlines(partial, outline_track((time, each) for time, each in frames if time >= 0))
+    return True
+
+
 def write_clip(clip: Clip, fps: float | None, aspect: Fraction, ends: threading.Event) -> bool:
     """Encode a clip; gives whether it is complete before nothing more is to be encoded."""
     with suppress(_StoppedError), _encoder(ends) as acquired:
         if not acquired:
             return False
-        begin = clip.moments[0].time
+        moments = [moment for moment in clip.moments if moment.mask]
+        if not moments:
+            raise SinkError(f"{clip.path}: the stream was lost before it was written")
+        begin = moments[0].time
         with OverlayVideoSink(clip.path, fps, begin=begin, pixel_aspect=aspect) as sink:
-            for moment in clip.moments:
+            for moment in moments:
                 if ends.is_set():
                     raise _StoppedError
                 sink.write(*moment.result())

@@ -27,6 +27,7 @@ from segue.events.table import Event
 from segue.types import Frame, Segmentation
 from segue.utils.files import make_folder, write_complete, writing
 from segue.utils.notices import warn_caller
+from segue.video.decoding.packets import PacketBuffer
 
 SECONDS_BEFORE_EVENT, SECONDS_AFTER_EVENT = 3.0, 3.0
 """Seconds of a clip before and after the moment at which the event is known."""
@@ -102,6 +103,8 @@ class Snapshots:
         archive: all parts: the limits apply to them, and their clips are finished; None for this folder.
         stops: says whether the run is to stop: then it waits a second for clips of a live source, and the
             next run finishes the others.
+        packets: those of the stream, of which clips are made as they came; None has clips encoded, with the
+            masks in their images.
 
     Raises:
         SinkError: the folder is not empty, or cannot be written.
@@ -122,6 +125,7 @@ class Snapshots:
         keep: Retention | None = None,
         archive: EventArchive | None = None,
         stops: Callable[[], bool] = lambda: False,
+        packets: PacketBuffer | None = None,
     ) -> None:
         with writing(folder):
             make_folder(folder)
@@ -150,7 +154,10 @@ class Snapshots:
         self._open: list[Clip] = []
         self._views: dict[int, tuple[Path, float]] = {}  # image of the coming of an object, and its worth
         self._left_out = _LeftOut(on_disk)  # apart, so that no cycle keeps a run in memory that has ended
-        self._clips = ClipWriter(fps, pixel_aspect, live=live, waiting=waiting, report=self._left_out.note)
+        self._newest: Frame | None = None
+        self._clips = ClipWriter(
+            fps, pixel_aspect, live=live, waiting=waiting, report=self._left_out.note, packets=packets
+        )
         if live:
             self._clips.finish(dict.fromkeys([folder, *self._folders()]), self._note_lost)
 
@@ -160,7 +167,8 @@ class Snapshots:
             self._looked = time.monotonic()
             if self._retention is None or self._retention.done():
                 self._retention = self._clips.submit(self._tidy)
-        moment, self._size = Moment.of(frame, segmentation), size
+        make = Moment.outlined if self._clips.copies else Moment.of
+        moment, self._size, self._newest = make(frame, segmentation), size, frame
         self._past.append(moment)
         while self._past[0].time < frame.time - SECONDS_BEFORE_EVENT - ROUNDING:
             self._past.popleft()
@@ -242,7 +250,8 @@ class Snapshots:
     def _write_image(self, path: Path, event: Event) -> None:
         """Write the frame of an event with a box around the object."""
         moment = next((item for item in self._past if item.index == event.frame), self._past[-1])
-        image = np.ascontiguousarray(moment.image[..., ::-1])
+        shown = moment.image if moment.jpeg or self._newest is None else self._newest.image
+        image = np.ascontiguousarray(shown[..., ::-1])
         thick = max(1, round(min(image.shape[:2]) / 240))
         down, across = (side / full for side, full in zip(image.shape, self._size, strict=False))
         start = round(event.x0 * across) - thick, round(event.y0 * down) - thick

@@ -6,7 +6,7 @@ import ctypes
 import heapq
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -274,6 +274,7 @@ def decode(
     clock: Clock | None = None,
     *,
     threads: Literal["SLICE", "AUTO"] | None = "SLICE",
+    on_packet: Callable[[Packet], None] | None = None,
 ) -> Iterator[Decoded]:
     """All frames in order of presentation, from the first that can be shown; lost ones keep their place."""
     # Frame threads (AUTO) give an error back late and drop good frames with it; slice threads do not.
@@ -288,6 +289,8 @@ def decode(
     for packet, bad in packets(container, stream, clock):
         if packet.is_keyframe and packet.pts is not None and packet.size:
             entries[packet.pts] = EntryPoint(packet.pts, packet.pos, clock.offset)
+        if on_packet is not None and packet.size:
+            on_packet(packet)
         try:
             frames = packet.decode()
         except (av.error.InvalidDataError, av.error.EOFError):

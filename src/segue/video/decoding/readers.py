@@ -18,6 +18,7 @@ from segue.types import Frame, Image, SupportsArray
 from segue.utils.arrays import as_array
 from segue.utils.inputs import check_choice, kind_of
 from segue.video.decoding.frame_index import FrameIndex
+from segue.video.decoding.packets import PacketBuffer
 
 DEFAULT_FPS = 25.0
 """Frames a second of images that have no clock: image folders and arrays."""
@@ -75,6 +76,7 @@ class Reader:
         turns: quarter turns, counterclockwise, that metadata of the source add to its images.
         polls: images a second that an address of single images is asked for; None asks it once.
         is_camera: whether a stream that tells a length, as of a recorder, is one without an end all the same.
+        packets: the last packets of a stream, where somebody wants them; None of all else.
         keeps: what must stay as long as it reads, such as a temporary file.
         on_change: called in the thread that reads, when a live source is lost or is back.
     """
@@ -92,6 +94,7 @@ class Reader:
     turns: int = 0
     polls: float | None = None
     is_camera: bool = False
+    packets: PacketBuffer | None = None
     keeps: object = None
     on_change: Callable[[ConnectionChange], None]
 

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from segue.errors import SourceError
 from segue.types import Image
@@ -37,6 +38,7 @@ from segue.video.decoding.decode import (
     to_rgb,
     video_stream,
 )
+from segue.video.decoding.packets import PacketBuffer
 from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
 from segue.video.sources.addresses import FOLLOW, ONVIF, public_address
 from segue.video.sources.answers import BoundedAnswer
@@ -219,6 +221,7 @@ class NetworkReader(_LiveReader):
         self._request_time = 0.0  # seconds from the beginning of a connection at which an image was asked for
         self._in_parts = False  # frames come in bursts, a part of the stream at a time
         self._growing: _GrowingFile | None = None
+        self.packets = PacketBuffer()
 
     @property
     def _is_polled(self) -> bool:
@@ -276,6 +279,10 @@ class NetworkReader(_LiveReader):
             yield from undecoded
             undecoded.clear()
             self._last = time
+            if self.packets is not None and self.packets.enabled:
+                if item.matrix is not None:  # players do not turn what is made of its packets
+                    self.packets.refuse()
+                self.packets.note(item.time, time)
             yield time, item
 
     def _live_time(self, stamp: float | None) -> float:
@@ -316,12 +323,29 @@ class NetworkReader(_LiveReader):
             self._has_times = self._is_polled or not untimed
             if self._has_times and not self._is_polled:
                 self.fps = frame_rate(stream) or self.fps
-            for item in decode(container, stream):
+            for item in decode(container, stream, on_packet=self._keep_packets(stream)):
                 if self._stopped.cancelled:
                     return
                 if self._answer is not None:
                     self._answer.count_frame()
                 yield item
+
+    def _keep_packets(self, stream: VideoStream) -> Callable[[Any], None] | None:
+        """What keeps the packets of a connection, from the moment on at which somebody wants them."""
+        packets, has_begun = self.packets, False
+        if packets is None or not self._has_times or self._duration or self._bytes:
+            return None
+
+        def keep(packet: Any) -> None:
+            nonlocal has_begun
+            if not packets.enabled:
+                return
+            if not has_begun:
+                has_begun = True
+                packets.begin(stream)
+            packets.add(packet)
+
+        return keep
 
     def _open(self, options: dict[str, str], stack: ExitStack) -> InputContainer:
         """Open what the address answers with, also MJPEG of a camera that begins without a boundary."""

@@ -32,6 +32,7 @@ from segue.utils.inputs import (
 from segue.utils.naming import last_number
 from segue.utils.notices import warn_caller
 from segue.video.decoding.damage import DamageError
+from segue.video.decoding.packets import PacketBuffer
 from segue.video.decoding.readers import ArrayReader, ConnectionChange, Reader, SourceImage
 from segue.video.sources.addresses import check_place, is_address
 from segue.video.sources.given import NAME, Capture, SourceLike, check_open, images_of, path_of
@@ -219,6 +220,12 @@ class Source(AbstractContextManager["Source"]):
         """
         delay = self._reader.delay(time)
         return None if delay is None else datetime.now().astimezone() - timedelta(seconds=delay)
+
+    def packets(self) -> PacketBuffer | None:
+        """The packets of a stream from now on, as they come; None of sources that have none."""
+        if self._reader.packets is not None:
+            self._reader.packets.enabled = True
+        return self._reader.packets
 
     def on_change(self, call: Callable[[ConnectionChange], None]) -> None:
         """Have something called, instead of a warning, when a live source is lost or is back.

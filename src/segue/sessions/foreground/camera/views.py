@@ -11,8 +11,10 @@ from segue.models.geometry import reduced_to
 from segue.sessions.foreground.camera.changes import (
     LONG_SIDE,
     SAME_LIGHT,
+    TOUCH,
     Gains,
     difference,
+    farthest,
     gains_between,
     seen_share,
     structure,
@@ -104,7 +106,7 @@ class Views(Checkpointable):
         view, image = self._view, reduced_to(small, LONG_SIDE)
         median, lit = view.median, self._in_light_of(image)
         share, close = seen_share(image, median)
-        if share >= GONE or max(close, seen_share(image, lit)[1]) >= HIDDEN:
+        if share >= GONE or max(close, seen_share(image, lit)[1]) >= HIDDEN or _has_colours(image, median):
             return False
         matrix = shift(normalised(view.newest, AROUND), normalised(small, AROUND))
         if np.abs(matrix[:, 2]).max() > SHAKEN * max(small.shape):
@@ -120,13 +122,21 @@ class Views(Checkpointable):
 
     def differs(self, small: Image) -> bool:
         """Whether more than half of an image is not as in the current view, in any light."""
-        change = difference(reduced_to(small, LONG_SIDE), self._view.median)
-        return max(change.altered, change.relit) > DIFFERS
+        image, median = reduced_to(small, LONG_SIDE), self._view.median
+        change = difference(image, median)
+        if change.altered > DIFFERS:
+            return not _has_colours(image, median)
+        return change.relit > DIFFERS
 
     @property
     def _view(self) -> _View:
         assert self.current is not None
         return self._known[self.current]
+
+
+def _has_colours(image: Image, median: Image) -> bool:
+    """Whether half of an image has the colours of a view: a crowd on a plain square hides its structure."""
+    return float((farthest(image, median) <= TOUCH).mean()) >= 1 - DIFFERS
 
 
 def _likeness(image: Image, other: Image) -> float:

@@ -1,0 +1,97 @@
+"""Outlines of objects beside the images of a clip: in a box of the MP4 file, which players pass over."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+
+from segue.types import ObjectInfo, Segmentation
+from segue.utils.files import writing
+
+_BOX = b"uuid" + bytes.fromhex("5e6075654f75746c696e657300000001")
+"""Type of the box, with the name that tells it from those of others."""
+
+MAX_BYTES = 8 << 20
+"""Bytes of the largest box that is read."""
+
+_MAX_BOXES = 64
+"""Boxes of a file that are looked at."""
+
+_STEPS = 10_000
+"""Parts into which each side of the image is divided for corners."""
+
+_TOLERANCE = 1.0
+"""Pixels by which an outline may pass beside the mask."""
+
+Outline = tuple[int, str | None, list[list[int]]]
+"""An object: its id, its class, and corners of its parts, x and y by turns."""
+
+
+def outlines_of(segmentation: Segmentation) -> list[Outline]:
+    """The outlines of the objects of a frame, whatever its size."""
+    mask = segmentation.mask
+    labels = {item.id: item for item in segmentation.objects}
+    return [
+        (int(number), labels.get(int(number), ObjectInfo(int(number))).label, _corners(mask == number))
+        for number in np.unique(mask)
+        if number
+    ]
+
+
+def _corners(mask: np.ndarray[Any, Any]) -> list[list[int]]:
+    height, width = mask.shape
+    contours = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+    scale = np.array([_STEPS / width, _STEPS / height])
+    parts = [cv2.approxPolyDP(part, _TOLERANCE, True)[:, 0] for part in contours]
+    return [np.rint((part + 0.5) * scale).astype(int).ravel().tolist() for part in parts if len(part) > 2]
+
+
+def outline_track(frames: Iterable[tuple[float, list[Outline]]]) -> bytes:
+    """The outlines of a clip as JSON.
+
+    Args:
+        frames: seconds of the clip, and the outlines from then on.
+
+    Returns:
+        ``{"steps": 10000, "frames": [[SECONDS, [[ID, LABEL, [[x, y, x, y, ...], ...]], ...]], ...]}``.
+    """
+    listed = [[round(time, 3), outlines] for time, outlines in frames]
+    return json.dumps({"steps": _STEPS, "frames": listed}, separators=(",", ":")).encode()
+
+
+def append_outlines(path: Path, track: bytes) -> None:
+    """Add the outlines to an MP4 file; SinkError where they have no room."""
+    with writing(path), path.open("ab") as file:
+        file.write(struct.pack(">I", 4 + len(_BOX) + len(track)) + _BOX + track)
+
+
+def read_outlines(path: Path) -> bytes | None:
+    """The outlines of a clip as JSON; None where it has none, or is no MP4 file. Raises OSError."""
+    with path.open("rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        for _ in range(_MAX_BOXES):
+            start, (size, kind) = file.tell(), _next_box(file)
+            if size < 8 or start + size > length:
+                break
+            if kind == _BOX and 4 + len(_BOX) <= size <= MAX_BYTES:
+                return file.read(size - 4 - len(_BOX))
+            file.seek(start + size)
+    return None
+
+
+def _next_box(file: IO[bytes]) -> tuple[int, bytes]:
+    """Size and type of the next box; 0 at the end of the file."""
+    head = file.read(4 + len(_BOX))
+    if len(head) < 8:
+        return 0, b""
+    size, kind = int(struct.unpack(">I", head[:4])[0]), head[4:]
+    if size == 1 and len(head) >= 16:  # its length stands behind its type
+        return int(struct.unpack(">Q", head[8:16])[0]), kind
+    return size, kind

@@ -1,0 +1,170 @@
+"""Soft edges of masks: moved, as wide as wanted, blurred, or as the image shows them.
+
+Opacities in the edge may be estimated from the image by closed-form matting (Levin, Lischinski, Weiss, PAMI
+2008), by PyMatting.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from segue.errors import ArgumentError, MissingExtraError
+from segue.utils.arrays import BoolArray, Float32Array, Image
+from segue.utils.extras import missing_packages
+
+MAX_PIXELS = 200.0
+"""The most that an edge may be moved, and its largest width and feather."""
+
+BAND = 0.024
+"""Usual width of an edge that is estimated from the image, as a share of the shorter side of the image."""
+
+MIN_BAND = 4.0
+"""The same in pixels, at least."""
+
+SIGMAS = 3
+"""Standard deviations up to which a Gaussian is followed."""
+
+Window = tuple[slice, slice]
+"""Rows and columns of an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """How the edge of a mask becomes soft; lengths in pixels.
+
+    Attributes:
+        grow: how far the edge moves outward, from -200 to 200; negative shrinks.
+        width: across which the opacity rises from 0 to 1, up to 200; the edge is in the middle.
+        feather: standard deviation of the Gaussian that blurs all of it, up to 200.
+        detail: whether the opacity within the width is estimated from the image, as for hair; needs the extra
+            ``matting``.
+
+    Raises:
+        ArgumentError: a length is out of its range.
+    """
+
+    grow: float = 0.0
+    width: float = 0.0
+    feather: float = 0.0
+    detail: bool = False
+
+    def __post_init__(self) -> None:
+        for name, minimum in (("grow", -MAX_PIXELS), ("width", 0.0), ("feather", 0.0)):
+            value = getattr(self, name)
+            if not minimum <= value <= MAX_PIXELS:  # also of NaN
+                raise ArgumentError(
+                    f"{name} of an edge: {value}; give pixels from {minimum:g} to {MAX_PIXELS:g}"
+                )
+
+    @property
+    def is_hard(self) -> bool:
+        """Whether it changes nothing."""
+        return not (self.grow or self.width or self.feather)
+
+    @property
+    def reach(self) -> int:
+        """Pixels outside the mask that it looks at or may change."""
+        band = self.width if self.detail else self.width / 2
+        return math.ceil(max(0.0, self.grow) + band + SIGMAS * self.feather) + 2
+
+
+def detailed_edge(size: tuple[int, int]) -> Edge:
+    """The usual edge that is estimated from images (H, W)."""
+    return Edge(width=max(MIN_BAND, 2.0 * round(BAND / 2 * min(size))), detail=True)
+
+
+def check_matting() -> None:
+    """See that PyMatting is installed, which edges with detail need."""
+    if missing := missing_packages("matting"):
+        raise MissingExtraError(f"soft edges need {missing}")
+
+
+def opacity(mask: BoolArray, edge: Edge, image: Image | None = None) -> Float32Array:
+    """The opacity of an object with a soft edge.
+
+    Args:
+        mask: (H, W), bool.
+        edge: how it becomes soft.
+        image: RGB, (H, W, 3), uint8; only edges with detail need it.
+
+    Returns:
+        (H, W), float32, from 0 to 1.
+
+    Raises:
+        ArgumentError: the edge has detail, and there is no image.
+        MissingExtraError: the edge has detail, and PyMatting is not installed.
+    """
+    alpha = np.zeros(mask.shape, np.float32)
+    window, inside = soft_mask(mask, edge, image)
+    alpha[window] = inside
+    return alpha
+
+
+def soft_mask(mask: BoolArray, edge: Edge, image: Image | None = None) -> tuple[Window, Float32Array]:
+    """The part of an image that has all of the opacity of an object, and the opacity; see :func:`opacity`."""
+    window = _window(mask, edge.reach)
+    cut = mask[window]
+    if not cut.any() or edge.is_hard:
+        return window, cut.astype(np.float32)
+    distance = _signed_distance(cut) + np.float32(edge.grow)
+    if edge.detail and edge.width:
+        if image is None:
+            raise ArgumentError("an edge with detail needs the image")
+        alpha = _estimated(distance, edge.width, np.asarray(image[window], np.float64) / 255)
+    elif edge.width:
+        alpha = np.clip(distance / np.float32(edge.width) + np.float32(0.5), 0, 1)
+    else:
+        alpha = (distance > 0).astype(np.float32)
+    if edge.feather:
+        # The object goes on outside the image, so that its edge there is none.
+        blurred = cv2.GaussianBlur(alpha, (0, 0), edge.feather, borderType=cv2.BORDER_REPLICATE)
+        alpha = np.asarray(blurred, np.float32)
+    return window, alpha
+
+
+def pure_colours(image: Image, alpha: Float32Array) -> Float32Array:
+    """The colours of an object without what shines through, (H, W, 3), float32 from 0 to 1."""
+    check_matting()
+    import pymatting  # an extra
+
+    colours = pymatting.estimate_foreground_ml(np.asarray(image, np.float64) / 255, alpha.astype(np.float64))
+    return np.asarray(np.clip(colours, 0, 1), np.float32)
+
+
+def _window(mask: BoolArray, reach: int) -> Window:
+    """The box around a mask and what is near it; without a pixel, an empty one."""
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    if not width:
+        return slice(0, 0), slice(0, 0)
+    return (
+        slice(max(0, top - reach), min(mask.shape[0], top + height + reach)),
+        slice(max(0, left - reach), min(mask.shape[1], left + width + reach)),
+    )
+
+
+def _signed_distance(mask: BoolArray) -> Float32Array:
+    """Pixels from the sides of a mask, which lie between pixels: positive inside, (H, W)."""
+    if mask.all():
+        return np.full(mask.shape, np.float32(2 * MAX_PIXELS), np.float32)
+    plane = mask.view(np.uint8)
+    inner, outer = (
+        cv2.distanceTransform(each, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for each in (plane, 1 - plane)
+    )
+    return np.asarray(np.where(mask, inner - 0.5, 0.5 - outer), np.float32)
+
+
+def _estimated(distance: Float32Array, width: float, colours: np.ndarray) -> Float32Array:
+    """Opacity that the colours of an image, from 0 to 1, show within the width of an edge."""
+    check_matting()
+    import pymatting  # an extra
+
+    trimap = np.where(distance > width / 2, 1.0, np.where(distance < -width / 2, 0.0, 0.5))
+    if not ((trimap == 1).any() and (trimap == 0).any()):
+        # Too thin, or all of the image: there is nothing to learn its colours from.
+        return np.asarray(distance > 0, np.float32)
+    alpha = pymatting.estimate_alpha_cf(colours, trimap)
+    return np.asarray(np.clip(alpha, 0, 1), np.float32)

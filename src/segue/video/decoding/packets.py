@@ -1,0 +1,232 @@
+"""Packets of a live stream as they came, of which videos are made without a codec."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.packet import Packet as AvPacket
+from av.video.stream import VideoStream
+
+from segue.errors import SinkError
+
+KEEP_SECONDS = 8.0
+"""Seconds of packets that are kept: a clip begins some seconds before its event is known."""
+
+MAX_BYTES = 64 << 20
+"""Bytes of packets that are kept at most, as of streams whose key frames are minutes apart."""
+
+_CODEC = "h264"
+"""All browsers play it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _StreamPacket:
+    """A packet, with times in seconds of its stream."""
+
+    data: bytes
+    pts: int
+    dts: int
+    duration: int
+    time_base: Fraction
+    is_keyframe: bool
+
+    @property
+    def stamp(self) -> float:
+        return float(self.pts * self.time_base)
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """A stream from one connection to the next one; ``head`` are its parameters."""
+
+    number: int
+    head: bytes
+    packets: deque[_StreamPacket]
+    times: list[float]  # of frames
+    stamps: list[float]  # of the same frames, in seconds of the stream
+
+    def stamp_of(self, time: float) -> float:
+        """The stamp of a moment, by that of the frame before it, or the first one."""
+        place = max(0, bisect_right(self.times, time + 1e-9) - 1)
+        return self.stamps[place] + time - self.times[place]
+
+    def forget(self, time: float) -> int:
+        """Drop what is not needed from a moment on, but for the key frame before it; gives the bytes."""
+        stamp, dropped = self.stamp_of(time), 0
+        keys = [place for place, each in enumerate(self.packets) if each.is_keyframe and each.stamp <= stamp]
+        for _ in range(keys[-1] if keys else 0):
+            dropped += len(self.packets.popleft().data)
+        past = max(0, bisect_right(self.times, time) - 1)
+        del self.times[:past], self.stamps[:past]
+        return dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A part of a stream that begins with a key frame."""
+
+    _connection: _Connection
+    _packets: list[_StreamPacket]
+
+    def time_of(self, time: float) -> float:
+        """Seconds from the beginning of the part at which a moment of the source is."""
+        return self._connection.stamp_of(time) - self._packets[0].stamp
+
+    def write(self, path: Path) -> None:
+        """Write it as MP4; SinkError where FFmpeg refuses it."""
+        head = BytesIO(self._connection.head + self._packets[0].data)
+        zero = self._packets[0].pts
+        try:
+            with (
+                av.open(head, format=_CODEC) as parameters,
+                av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as output,
+            ):
+                stream = output.add_stream_from_template(parameters.streams.video[0])
+                last = None
+                for each in self._packets:
+                    packet = AvPacket(each.data)
+                    packet.stream, packet.time_base = stream, each.time_base
+                    # Some cameras give packets of one moment twice, which no file may have.
+                    dts = each.dts - zero if last is None else max(each.dts - zero, last + 1)
+                    packet.dts, packet.pts = dts, max(each.pts - zero, dts)
+                    packet.duration, packet.is_keyframe = each.duration, each.is_keyframe
+                    output.mux(packet)
+                    last = dts
+        except (av.error.FFmpegError, ValueError) as error:
+            raise SinkError(f"{path}: its packets cannot be written ({error})") from error
+
+
+class PacketBuffer:
+    """The last packets of a live stream; the thread that reads adds them, others cut clips out of them.
+
+    Only H.264 as RTSP and MPEG-TS have it, with parameters beside its key frames, is kept.
+
+    Attributes:
+        enabled: whether somebody wants them.
+    """
+
+    def __init__(self) -> None:
+        self.enabled = False
+        self._lock = threading.Lock()
+        self._numbers = count()
+        self._connections: deque[_Connection] = deque()
+        self._bytes = 0
+        self._holds: dict[object, float] = {}  # moments from which on somebody needs them
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether the stream is kept now."""
+        with self._lock:
+            return bool(self._connections) and bool(self._connections[-1].times)
+
+    def begin(self, stream: VideoStream) -> None:
+        """Take a new connection; one that cannot be kept ends what was kept."""
+        context = stream.codec_context
+        head = bytes(context.extradata or b"")
+        with self._lock:
+            self._connections.append(_Connection(next(self._numbers), head, deque(), [], []))
+            if context.name != _CODEC or head[:1] == b"\1":
+                self._forget_all()
+
+    def refuse(self) -> None:
+        """Keep nothing of this connection, as of a stream whose images are to be turned."""
+        with self._lock:
+            self._forget_all()
+
+    def _forget_all(self) -> None:
+        self._connections.clear()
+        self._bytes = 0
+
+    def add(self, packet: Any) -> None:
+        """Take a packet in order of decoding."""
+        with self._lock:
+            if not self._connections or packet.pts is None or packet.time_base is None:
+                return
+            packets = self._connections[-1].packets
+            if not packets and not packet.is_keyframe:
+                return
+            dts = packet.pts if packet.dts is None else packet.dts
+            base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
+            packets.append(
+                _StreamPacket(bytes(packet), packet.pts, dts, packet.duration or 0, base, packet.is_keyframe)
+            )
+            self._bytes += packet.size
+            while self._bytes > MAX_BYTES and self._connections:
+                self._drop_group()
+
+    def note(self, stamp: float | None, time: float) -> None:
+        """Take the time that a frame has in the source."""
+        with self._lock:
+            if not self._connections or stamp is None:
+                return
+            newest = self._connections[-1]
+            newest.times.append(time)
+            newest.stamps.append(stamp)
+            since = min([time - KEEP_SECONDS, *self._holds.values()])
+            while len(self._connections) > 1 and (
+                not self._connections[0].times or self._connections[0].times[-1] < since
+            ):
+                self._bytes -= sum(len(each.data) for each in self._connections.popleft().packets)
+            self._bytes -= self._connections[0].forget(since)
+
+    def hold(self, owner: object, time: float) -> None:
+        """Keep packets from a moment on, until :meth:`release`."""
+        with self._lock:
+            self._holds[owner] = time
+
+    def release(self, owner: object) -> None:
+        """Keep them no longer."""
+        with self._lock:
+            self._holds.pop(owner, None)
+
+    def cut(self, first: float, until: float) -> Cut | None:
+        """The part of the stream between two moments of the source, as far as it is kept.
+
+        Args:
+            first: seconds of the source; the part begins with the key frame before.
+            until: seconds of the source.
+
+        Returns:
+            A part of one connection; None without packets.
+        """
+        with self._lock:
+            for connection in self._connections:
+                if not connection.times or connection.times[-1] < first:
+                    continue
+                begin, end = connection.stamp_of(first), connection.stamp_of(min(until, connection.times[-1]))
+                packets = [*connection.packets]
+                keys = [place for place, each in enumerate(packets) if each.is_keyframe]
+                start = max(
+                    (key for key in keys if packets[key].stamp <= begin), default=min(keys, default=0)
+                )
+                zero = packets[start].pts if packets else 0
+                chosen = [
+                    each
+                    for each in packets[start:]
+                    if each.pts >= zero and float(each.dts * each.time_base) <= end + 1e-6
+                ]
+                if chosen:
+                    times, stamps = [*connection.times], [*connection.stamps]
+                    still = _Connection(connection.number, connection.head, deque(), times, stamps)
+                    return Cut(still, chosen)
+            return None
+
+    def _drop_group(self) -> None:
+        """Drop the oldest packets up to the next key frame."""
+        oldest = self._connections[0]
+        while oldest.packets:
+            self._bytes -= len(oldest.packets.popleft().data)
+            if oldest.packets and oldest.packets[0].is_keyframe:
+                return
+        if len(self._connections) > 1:
+            self._connections.popleft()

@@ -1,0 +1,295 @@
+"""Edits of shapes with keys: what they cover becomes the masks of their object between the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from segue.errors import PromptError
+from segue.masks.rle import rle_area
+from segue.masks.splines import (
+    Corner,
+    Homography,
+    KeyedShape,
+    Motion,
+    ShapeKey,
+    flattened,
+    moved,
+    rounded_corners,
+    shape_runs,
+)
+from segue.utils.arrays import Float64Array
+from segue_web.project.project import Correction, FrameAnnotation, Project
+from segue_web.server.messages import Coordinate, Index, Number, Place, Revision
+from segue_web.server.server import Run
+from segue_web.server.worker import Worker
+from segue_web.video import Video
+
+MAX_CORNERS = 1000
+
+Places = Annotated[tuple[Place, ...], Field(min_length=3, max_length=MAX_CORNERS)]
+SentCorner = tuple[Coordinate, Coordinate, Coordinate, Coordinate, Coordinate, Coordinate]
+Corners = Annotated[tuple[SentCorner, ...], Field(min_length=3, max_length=MAX_CORNERS)]
+Quality = Annotated[float, Field(ge=0.5, le=0.99)]
+Change = Literal["add", "remove", "bend"]
+
+CHUNK = 25
+"""Frames over which a plane is followed before other requests have their turn."""
+
+MAX_FRAMES = 3000
+"""Frames whose masks become a shape, or over which a plane is followed, at once."""
+
+
+class ShapeEdits:
+    """Saves shapes, and the masks that they cover; the worker looks at images."""
+
+    def __init__(
+        self,
+        video: Video,
+        project: Project,
+        run: Run,
+        worker: Worker,
+        refuse_tracked: Callable[..., None],
+    ) -> None:
+        self._video, self._project, self._run, self._worker = video, project, run, worker
+        self._refuse_tracked = refuse_tracked
+
+    def draw(
+        self, frame: Index, object: Number | None, seen: Revision, points: Places, hole: bool = False
+    ) -> dict[str, Any]:
+        """Give an object, None a new one, a further shape with a key on a frame."""
+        project = self._project
+        project.check_edit(frame, seen, object)
+        self._check_free(object)
+        keyed = KeyedShape({frame: ShapeKey(tuple((x, y, 0, 0, 0, 0) for x, y in points))}, hole)
+        with project.change("shape"):
+            number = object or project.add_object()
+            shape = project.set_shape(None, number, keyed)
+            self._render(number, [frame], [frame])
+        return {"object": number, "shape": shape}
+
+    def set_key(
+        self,
+        shape: Index,
+        frame: Index,
+        seen: Revision,
+        corners: Corners | None = None,
+        on: bool | None = None,
+        motion: Motion | None = None,
+    ) -> None:
+        """Give a shape a key on a frame, or change the one that is there.
+
+        Without corners it has those that it has there; beyond its keys those of the nearest one.
+        """
+        number, keyed = self._checked(shape, seen)
+        key = self._key_at(keyed, frame)
+        if corners is not None:
+            key = replace(key, corners=corners)
+        key = replace(key, on=key.on if on is None else on)
+        if motion == "plane":
+            raise PromptError("have the surface tracked for corners that go with it")
+        if motion is not None:
+            key = replace(key, motion=motion, plane=())
+        if keyed.keys.get(frame) != key:
+            self._save("key of a shape", shape, number, keyed.with_key(frame, key), frame)
+
+    def remove_key(self, shape: Index, frame: Index, seen: Revision) -> None:
+        """Remove the key of a shape on a frame; with the last one goes the shape."""
+        number, keyed = self._checked(shape, seen)
+        if frame not in keyed.keys:
+            raise PromptError(f"the shape has no key on frame {frame}")
+        self._save("removed key", shape, number, keyed.without_key(frame), frame)
+
+    def change_corner(self, shape: Index, corner: Index, seen: Revision, change: Change) -> None:
+        """Add a corner after one, remove it, or bend it, which is round or pointed then, in all keys."""
+        number, keyed = self._checked(shape, seen)
+        if any(corner >= len(key.corners) for key in keyed.keys.values()):
+            raise PromptError("some keys have other corners than this one; move them instead")
+        if change == "remove" and any(len(key.corners) <= 3 for key in keyed.keys.values()):
+            raise PromptError("a shape has at least three corners")
+        is_bent = any(key.array[corner, 2:].any() for key in keyed.keys.values())
+        keys = {
+            frame: replace(key, corners=_changed(key.array, corner, change, is_bent))
+            for frame, key in keyed.keys.items()
+        }
+        labels = {"add": "added corner", "remove": "removed corner", "bend": "bent corner"}
+        with self._project.change(labels[change]):
+            self._project.set_shape(shape, number, replace(keyed, keys=keys))
+            self._render(number, keyed.span)
+
+    def remove(self, shape: Index, seen: Revision) -> None:
+        """Remove a shape; the masks that it made stay without what it covered alone."""
+        number, keyed = self._checked(shape, seen)
+        with self._project.change("removal of a shape"):
+            self._project.set_shape(shape, number, None)
+            self._render(number, keyed.span)
+
+    async def of_masks(
+        self, object: Number, first: Index, last: Index, seen: Revision, quality: Quality = 0.9
+    ) -> dict[str, Any]:
+        """Make a shape with few corners and few keys of the masks of an object on some frames.
+
+        ``quality`` is the IoU that it has with the largest part of each mask. Returns how many keys and
+        corners there are, and the mean and least IoU with the masks.
+        """
+        project, size = self._project, self._video.size
+        frames = range(first, min(last, self._video.count - 1) + 1)
+
+        def masks() -> dict[int, str]:
+            project.check_edit(first, seen, object)
+            project.check_objects([object], seen, frames)
+            self._check_free(object)
+            if project.shapes_of(object):
+                raise PromptError("the object has shapes; remove them first")
+            stored = project.masks_of(object)
+            return {frame: counts for frame, (_, counts) in stored.items() if counts and frame in frames}
+
+        stored: dict[int, str] = await self._run(masks)
+        if not stored:
+            raise PromptError(f"there are no masks of it on frames {frames.start} to {frames.stop - 1}")
+        if len(stored) > MAX_FRAMES:
+            raise PromptError(f"choose a range of at most {MAX_FRAMES} frames with masks")
+        keyed, fits = await self._worker.ask("fit_shape", stored, size, quality)
+
+        def save() -> None:
+            project.check_objects([object], seen, frames)
+            self._check_free(object)
+            with project.change("shape of masks"):
+                project.set_shape(None, object, keyed)
+                self._render(object, frames, frames)
+
+        await self._run(save)
+        corners = max(len(key.corners) for key in keyed.keys.values())
+        return {"keys": len(keyed.keys), "corners": corners, "mean": float(np.mean(fits)), "least": min(fits)}
+
+    async def track_plane(self, shape: Index, frame: Index, last: Index, seen: Revision) -> dict[str, Any]:
+        """Have a shape go from a key on with the surface that it covers, up to a frame or to its next key.
+
+        Where the surface is lost, the frames up to there are kept; returns the last one.
+        """
+        project = self._project
+
+        def start() -> tuple[ShapeKey, int]:
+            _, keyed = self._checked(shape, seen)
+            following = [index for index in keyed.frames if index > frame]
+            end = min([last, self._video.count - 1, frame + MAX_FRAMES, *following[:1]])
+            if end <= frame:
+                raise PromptError("choose a frame after this one as the end of the range")
+            return self._key_at(keyed, frame), end
+
+        key, end = await self._run(start)
+        motions, lost = await self._motions(flattened(key.array), frame, end)
+        reached = frame + len(motions)
+        if not motions:
+            raise PromptError("nothing here can be followed; draw the shape around more texture")
+        goal = ShapeKey(_corners(moved(key.array, motions[-1])))
+
+        def save() -> None:
+            number, keyed = self._checked(shape, seen)
+            planar = replace(key, motion="plane", plane=tuple(motions))
+            changed = keyed.with_key(frame, planar)
+            if reached not in keyed.keys:
+                changed = changed.with_key(reached, goal)
+            with project.change("tracking of a surface"):
+                project.set_shape(shape, number, changed)
+                self._render(number, [*keyed.touched(frame), *range(frame, reached + 1)])
+
+        await self._run(save)
+        return {"last": reached, "lost": lost}
+
+    async def _motions(self, outline: Float64Array, frame: int, end: int) -> tuple[list[Homography], bool]:
+        """The homographies from a frame to those after it, and whether the surface was lost on the way."""
+        motions: list[Homography] = []
+        total = np.eye(3)
+        for first in range(frame, end, CHUNK):
+            corners = np.concatenate([outline, np.zeros((len(outline), 4))], axis=1)
+            here = moved(corners, total.ravel().tolist())[:, :2]
+            chunk, lost = await self._worker.ask("plane_motion", first, min(end, first + CHUNK), here)
+            motions += [tuple((motion @ total).ravel().tolist()) for motion in chunk]
+            if lost:
+                return motions, True
+            total = chunk[-1] @ total
+        return motions, False
+
+    def _check_free(self, number: int | None) -> None:
+        self._refuse_tracked("change the shape of an object", number)
+
+    def _checked(self, shape: int, revision: int) -> tuple[int, KeyedShape]:
+        number, keyed = self._project.check_shape(shape, revision)
+        self._check_free(number)
+        return number, keyed
+
+    @staticmethod
+    def _key_at(keyed: KeyedShape, frame: int) -> ShapeKey:
+        """The key of a frame, or what one would be there."""
+        if frame in keyed.keys:
+            return keyed.keys[frame]
+        nearest = keyed.keys[min(keyed.keys, key=lambda index: abs(index - frame))]
+        corners = keyed.corners_at(frame)
+        before = [index for index in keyed.frames if index < frame]
+        if corners is None or not before:
+            return replace(nearest, motion="linear", plane=(), on=True)
+        key = keyed.keys[before[-1]]
+        motion: Motion = "linear" if key.motion == "plane" else key.motion
+        return ShapeKey(_corners(corners), key.on, motion)
+
+    def _save(self, label: str, shape: int, number: int, changed: KeyedShape, frame: int) -> None:
+        """Save a shape of which the key of a frame has changed."""
+        touched = self._project.shape(shape)[1].touched(frame)
+        with self._project.change(label):
+            self._project.set_shape(shape, number, changed)
+            self._render(number, touched, [frame] if frame in changed.keys else [])
+
+    def _render(self, number: int, frames: Iterable[int], forced: Collection[int] = ()) -> None:
+        """Give an object the masks of its shapes on frames, but where somebody made one by hand.
+
+        Those of ``forced`` frames are replaced in any case.
+        """
+        project = self._project
+        shapes = [*project.shapes_of(number).values()]
+        covered = {frame for shape in shapes for frame in shape.span}
+        keys = {frame for shape in shapes for frame in shape.keys}
+        for frame in sorted({*frames}):
+            mark, correction = project.marks(frame).get(number), project.correction(frame, number)
+            is_shaped = correction is not None and correction.shaped
+            if mark is not None and mark.kind == "given" and not is_shaped and frame not in forced:
+                continue
+            if frame not in covered:
+                if is_shaped or (mark is not None and mark.kind == "interpolated"):
+                    project.clear(frame, number)
+                continue
+            runs = shape_runs(shapes, frame, self._video.size)
+            area = rle_area({"size": [*self._video.size], "counts": runs}) if runs else 0
+            is_key = frame in keys
+            made = FrameAnnotation("given" if is_key else "interpolated", 1.0, area)
+            project.replace_mask(frame, number, runs, made)
+            if is_key:
+                project.correct(frame, number, Correction(on=runs, mends=True, shaped=True))
+
+
+def _corners(array: Float64Array) -> tuple[Corner, ...]:
+    return tuple(
+        (float(a), float(b), float(c), float(d), float(e), float(f))
+        for a, b, c, d, e, f in np.round(array, 3)
+    )
+
+
+def _changed(array: Float64Array, corner: int, change: Change, is_bent: bool) -> tuple[Corner, ...]:
+    """Corners of a key with one that is added, removed or bent."""
+    if change == "remove":
+        return _corners(np.delete(array, corner, axis=0))
+    if change == "bend":
+        bent = array.copy()
+        bent[corner, 2:] = 0 if is_bent else rounded_corners(array)[corner, 2:]
+        return _corners(bent)
+    outline = flattened(array)
+    following = array[(corner + 1) % len(array), :2]
+    start = int(np.flatnonzero((outline == array[corner, :2]).all(axis=1))[0])
+    ends = np.flatnonzero((outline == following).all(axis=1))
+    end = int(ends[0]) if int(ends[0]) > start else len(outline)
+    middle = outline[(start + end) // 2] if end - start > 1 else (array[corner, :2] + following) / 2
+    return _corners(np.insert(array, corner + 1, [*middle, 0, 0, 0, 0], axis=0))

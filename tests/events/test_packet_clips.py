@@ -1,0 +1,210 @@
+"""Clips of the packets of a stream as they came, with the outlines of objects beside them."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from segue.events import EventSink
+from segue.events.archive import pending_path
+from segue.events.images.outlines import append_outlines, outlines_of, read_outlines
+from segue.events.images.snapshots import Snapshots
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.video.decoding.decode import decode, to_rgb
+from segue.video.decoding.packets import PacketBuffer
+from tests.cli.running import Command
+
+SIZE, FPS, GOP = (96, 128), 25, 20
+
+
+def image(index: int) -> np.ndarray[Any, Any]:
+    """A square that goes to the right by two pixels a frame, on grey."""
+    shown = np.full((*SIZE, 3), 90, np.uint8)
+    shown[40:60, 2 * index % 100 : 2 * index % 100 + 20] = 220
+    return shown
+
+
+def stream(frames: int, codec: str = "libx264", start: int = 0) -> bytes:
+    """A stream as a camera sends it, whose stamps begin anywhere."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mpegts") as container:
+        video = container.add_stream(codec, rate=FPS)
+        video.height, video.width, video.pix_fmt = *SIZE, "yuv420p"
+        video.options, video.gop_size = {"bf": "2", "qp": "10"}, GOP
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(image(index), "rgb24")
+            frame.pts = start + index
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+    return file.getvalue()
+
+
+class Watched:
+    """Runs a stream through events as a live run does, every fifth frame."""
+
+    def __init__(self, folder: Path, packets: PacketBuffer | None) -> None:
+        self.folder, self.packets, self.time = folder / "gate", packets, 0.0
+        self.snapshots = Snapshots(self.folder, 5.0, live=True, packets=packets)
+        noon = datetime(2026, 11, 27, 12, 0).astimezone()
+        self.sink = EventSink(
+            folder / "gate.csv",
+            live=True,
+            snapshots=self.snapshots,
+            at=lambda time: noon + timedelta(seconds=time),
+        )
+
+    def see(self, data: bytes, moving: range, offset: float = 0.0) -> None:
+        """Take the frames of a connection; an object is there in some of them."""
+        with av.open(io.BytesIO(data)) as container:
+            video, packets = container.streams.video[0], self.packets
+            if packets is not None:
+                packets.begin(video)
+            items = decode(container, video, on_packet=None if packets is None else packets.add)
+            for index, item in enumerate(items):
+                self.time = offset + index / FPS
+                if packets is not None:
+                    packets.note(item.time, self.time)
+                if index % 5 == 0:
+                    self.write(Frame(index, self.time, to_rgb(item, "frame")), index in moving)
+
+    def write(self, frame: Frame, moving: bool) -> None:
+        mask = (
+            np.where(frame.image[..., 0] > 160, 7, 0).astype(np.uint8) if moving else np.zeros(SIZE, np.uint8)
+        )
+        objects = (ObjectInfo(7, "box"),) if moving else ()
+        self.sink.write(frame, Segmentation(frame.index, frame.time, mask, objects))
+
+    def clip(self) -> Path:
+        """The first one."""
+        return min(self.folder.glob("*.mp4"))
+
+
+def frames_of(clip: Path) -> list[tuple[float, np.ndarray[Any, Any]]]:
+    with av.open(str(clip)) as container:
+        return [(float(frame.time), frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+
+
+def left_of(shown: np.ndarray[Any, Any]) -> int:
+    """Where the square begins."""
+    return int(np.argmax(shown[50, :, 0] > 160))
+
+
+@pytest.mark.parametrize("start", [0, 25 * 3600])
+def test_a_clip_is_the_stream_as_it_came_with_outlines_beside_it(tmp_path: Path, start: int) -> None:
+    watched = Watched(tmp_path, PacketBuffer())
+    watched.packets.enabled = True  # type: ignore[union-attr]
+    watched.see(stream(300, start=start), range(120, 150))
+    watched.sink.close()
+    shown = frames_of(watched.clip())
+    places = [left_of(each) for _, each in shown]
+    first = next(index for index in range(300) if left_of(image(index)) == places[0] and index % GOP == 0)
+    assert places == [left_of(image(first + number)) for number in range(len(shown))], "each frame, once"
+    assert len(shown) > 5 * FPS, "at the rate of the camera, not of the analysis"
+    track = json.loads(read_outlines(watched.clip()) or b"")
+    outlined = [(time, objects) for time, objects in track["frames"] if objects]
+    assert len(outlined) == 6
+    for time, [[number, label, [corners]]] in outlined:
+        assert (number, label) == (7, "box")
+        place = min(range(len(shown)), key=lambda index: abs(shown[index][0] - time))
+        assert abs(shown[place][0] - time) < 0.01
+        left = min(corners[::2]) * SIZE[1] / track["steps"]
+        assert abs(left - left_of(shown[place][1])) < 2, "it is drawn where the object is"
+    images = sorted(path.name for path in watched.folder.glob("*.jpg"))
+    assert [name[6:] for name in images] == ["enter-7.jpg", "leave-7.jpg"]
+    assert not pending_path(watched.clip()).exists()
+
+
+@pytest.mark.parametrize("clips", ["packets", "overlay"])
+def test_a_camera_of_h264_has_clips_as_they_came(tmp_path: Path, command: Command, clips: str) -> None:
+    file = tmp_path / "now.ts"
+    file.write_bytes(stream(70))
+    source, table = f"follow://{file}", tmp_path / "gate.csv"
+    options = ["--model", "median", "--device", "cpu", "--fps", "5", "--when-late", "all", "--clips", clips]
+    outcome = command("foreground", source, "--events", table, "--duration", "2.6", *options)
+    assert outcome.code == 0, outcome
+    clip = min((tmp_path / "gate").glob("*.mp4"))
+    assert (read_outlines(clip) is not None) == (clips == "packets")
+    with av.open(str(clip)) as container:
+        rate = container.streams.video[0].average_rate
+    assert rate is not None
+    assert round(rate) == (25 if clips == "packets" else 5)
+
+
+def test_after_a_loss_a_clip_has_one_connection(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, PacketBuffer())
+    watched.see(stream(150), range(120, 150))
+    watched.see(stream(150, start=9000), range(0), offset=20.0)
+    watched.sink.close()
+    places = [left_of(each) for _, each in frames_of(watched.clip())]
+    assert places[-1] == left_of(image(149))
+
+
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx265"])
+def test_what_browsers_do_not_play_is_encoded(tmp_path: Path, codec: str) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip(f"no {codec} here")
+    watched = Watched(tmp_path, PacketBuffer())
+    watched.see(stream(100, codec), range(30, 60))
+    assert not watched.packets.is_filled  # type: ignore[union-attr]
+    watched.sink.close()
+    assert read_outlines(watched.clip()) is None
+    assert len(frames_of(watched.clip())) == 20, "those of the analysis"
+
+
+def test_packets_of_minutes_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    packets = PacketBuffer()
+    data = stream(500)
+    with av.open(io.BytesIO(data)) as container:
+        video = container.streams.video[0]
+        packets.begin(video)
+        for item in decode(container, video, on_packet=packets.add):
+            packets.note(item.time, item.time or 0.0)
+    cut = packets.cut(0.0, 1000.0)
+    assert cut is not None
+    assert cut.time_of(20.0) < 8.0 + GOP / FPS + 0.1, "eight seconds and the way to a key frame"
+    assert packets._bytes == sum(len(each.data) for each in packets._connections[0].packets) < len(data)
+    monkeypatch.setattr("segue.video.decoding.packets.MAX_BYTES", 1000)
+    with av.open(io.BytesIO(data)) as container:
+        for packet in container.demux(video=0):
+            if packet.size:
+                packets.add(packet)
+                assert packets._bytes <= 1000 + packet.size
+
+
+def test_a_held_clip_stays_longer() -> None:
+    packets, kept = PacketBuffer(), {}
+    with av.open(io.BytesIO(stream(500))) as container:
+        video = container.streams.video[0]
+        packets.begin(video)
+        for index, item in enumerate(decode(container, video, on_packet=packets.add)):
+            if index == 50:
+                packets.hold("clip", 1.0)
+            packets.note(item.time, index / FPS)
+            kept[index] = len(packets._connections[0].packets)
+    assert packets.cut(1.0, 19.0) is not None
+    assert kept[499] > 450
+    packets.release("clip")
+    packets.note(1e6, 1e6)
+    assert len(packets._connections[0].packets) <= GOP
+
+
+def test_outlines_are_read_from_our_box_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    for odd in (b"", b"\0\0", b"\0\0\0\0uuid", b"\0\0\0\1uuid" + b"\xff" * 16, b"\xff\xff\xff\xfffree" * 9):
+        path.write_bytes(odd)
+        assert read_outlines(path) is None
+    path.write_bytes(b"\0\0\0\x08free" + b"\0\0\0\x0cmoov1234")
+    append_outlines(path, b"{}")
+    assert read_outlines(path) == b"{}"
+    mask = np.zeros(SIZE, np.uint8)
+    mask[10:20, 30:60] = 3
+    assert outlines_of(Segmentation(0, 0.0, mask, ())) == [
+        (3, None, [[2383, 1094, 2383, 2031, 4648, 2031, 4648, 1094]])
+    ]

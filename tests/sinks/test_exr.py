@@ -1,0 +1,47 @@
+"""OpenEXR images are read back by FFmpeg, whose reader is not ours."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from segue.errors import ArgumentError
+from segue.sinks.exr import exr_image
+
+
+def read(path: Path, layer: str = "") -> np.ndarray:
+    """RGBA (H, W, 4), float16."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.options = {"layer": layer} if layer else {}
+        [frame] = container.decode(stream)
+    assert frame.format.name == "gbrapf16le", "half floats"
+    rows = [np.frombuffer(plane, "<f2").reshape(frame.height, -1) for plane in frame.planes]
+    green, blue, red, alpha = (plane[:, : frame.width] for plane in rows)
+    return np.dstack([red, green, blue, alpha])
+
+
+@pytest.mark.parametrize("height", [1, 16, 37])
+def test_channels_and_layers_come_back(tmp_path: Path, height: int) -> None:
+    random = np.random.default_rng(height)
+    planes = {letter: random.random((height, 33)).astype(np.float32) for letter in "RGBA"}
+    planes["R"][:] = np.arange(33) / 4  # above 1, and what packs well
+    layer = {f"Ball_{'x' * 40}.{letter}": plane[::-1].copy() for letter, plane in planes.items()}
+    path = tmp_path / "00012.exr"
+    path.write_bytes(exr_image(planes | layer, pixel_aspect=2.0, fps=Fraction(25)))
+    for name, expected in (("", planes), (f"Ball_{'x' * 40}", layer)):
+        image = read(path, name)
+        for place, letter in enumerate("RGBA"):
+            exact = expected[f"{name}.{letter}" if name else letter]
+            assert np.array_equal(image[..., place], exact.astype(np.float16)), (name, letter)
+
+
+def test_names_and_sizes_are_checked() -> None:
+    plane = np.zeros((2, 2), np.float32)
+    for channels in ({}, {"": plane}, {"R": plane, "G": plane[:1]}):
+        with pytest.raises(ArgumentError):
+            exr_image(channels)
