@@ -159,7 +159,7 @@ def test_contributing_lists_what_make_installs() -> None:
     }
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     dev = parts_of(re.search(r"^DEV_PARTS := (.*)$", makefile, re.MULTILINE))
-    everything = parts_of(re.search(r"installed-all:.*?\n((?:\t.*\n)+)", makefile))
+    everything = parts_of(re.search(r"^ALL_PARTS := ((?:.*\\\n)*.*)$", makefile, re.MULTILINE))
     documentation = parts_of(re.search(r"installed-docs:.*?\n((?:\t.*\n)+)", makefile))
     assert listed == {"dev": dev, "test": everything - dev, "docs": documentation}
 
