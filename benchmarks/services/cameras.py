@@ -33,6 +33,7 @@ from urllib.request import urlopen
 import av
 import cv2
 import numpy as np
+from PIL import Image
 
 from benchmarks.lib.machine import describe
 from segue.video import open_source
@@ -57,9 +58,7 @@ def packets_of(film: list[bytes], rate: int) -> list[bytes]:
     parts, file = list[bytes](), io.BytesIO()
     with av.open(file, "w", format="mpegts") as container:
         stream = container.add_stream("libx264", rate=rate)
-        images = [
-            cv2.cvtColor(cv2.imdecode(np.frombuffer(each, np.uint8), 1), cv2.COLOR_BGR2RGB) for each in film
-        ]
+        images = [np.asarray(Image.open(io.BytesIO(each)).convert("RGB")) for each in film]
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt, stream.gop_size = "yuv420p", 2 * rate
         stream.options = {"preset": "veryfast", "tune": "zerolatency", "crf": "23"}

@@ -40,7 +40,6 @@ def test_a_shadow_is_no_foreground_and_stays_shadow() -> None:
     ("shares", "foreground", "shadow"),
     [
         ((0.5, 0.5, 0.5), 0.7, 0.6),
-        ((0.2, 0.2, 0.2), 0.6, 0.7),
         ((0.95, 0.95, 0.95), 0.6, 0.7),
         ((1.4, 1.4, 1.4), 0.6, 0.7),
         ((0.4, 0.5, 0.7), 0.6, 0.7),
@@ -48,7 +47,6 @@ def test_a_shadow_is_no_foreground_and_stays_shadow() -> None:
     ],
     ids=[
         "foreground is more probable",
-        "black",
         "hardly darker",
         "brighter",
         "another colour",
@@ -60,6 +58,14 @@ def test_all_else_stays_as_it_is(
 ) -> None:
     maps = found(foreground, shadow)
     assert np.array_equal(without_shadows(maps, 0.3, lit(shares), SCENE), maps)
+
+
+def test_what_is_too_dark_for_a_shadow_is_foreground() -> None:
+    maps = without_shadows(found(0.1, 0.7), 0.3, lit((0.2, 0.2, 0.2)), SCENE)
+    assert np.allclose(maps[0], PLACE * 0.8)
+    assert not maps[1].any()
+    night = (SCENE // 8).astype(np.uint8)  # nothing can be told of its darkest parts
+    assert np.array_equal(without_shadows(found(0.1, 0.7), 0.3, night // 8, night), found(0.1, 0.7))
 
 
 class Undecided(BackgroundDifference):

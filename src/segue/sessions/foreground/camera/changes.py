@@ -77,8 +77,10 @@ def difference(image: Image, other: Image, step: CameraStep | None = None) -> Di
     """
     unchanged, altered = structure(image, other)
     lit = np.clip(other * gains_between(image, other, ~altered), 0, 255)
-    relit = (farthest(image.astype(lit.dtype), lit) > STEP) & ~altered
-    distance = farthest(image, other)
+    distance, unexplained = farthest(image, other), farthest(image.astype(lit.dtype), lit)
+    if unexplained.mean() > distance.mean():  # the gain is that of a part, the rest is clipped
+        unexplained = distance
+    relit = (unexplained > STEP) & ~altered
     jumped, touched = distance > STEP, float((distance > TOUCH).mean())
     share, share_altered = float(jumped.mean()), float(altered.mean())
     everywhere = touched > TOUCHED and share > JUMPED

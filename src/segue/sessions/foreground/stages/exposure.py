@@ -63,6 +63,11 @@ def exposure(
     if hidden is not None and (visible & ~hidden).mean() > MIN_VISIBLE:
         visible &= ~hidden
     gains = gains_between(frame, empty, visible)
-    levels = np.abs(gains - 1) * empty[visible].mean(axis=0)
+    image, scene = frame[visible].astype(np.float32), empty[visible].astype(np.float32)
+    if (np.abs(gains - 1) * scene.mean(axis=0)).max() <= LEVELS:
+        return None
+    lit = np.clip(scene * gains, 0, 255)
+    if np.abs(image - lit).mean() >= np.abs(image - scene).mean():  # it is that of a part alone
+        return None
     red, green, blue = gains.tolist()
-    return (red, green, blue) if levels.max() > LEVELS else None
+    return red, green, blue

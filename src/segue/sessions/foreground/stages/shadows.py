@@ -1,4 +1,4 @@
-"""Suppress cast shadow that a network takes for foreground although it finds shadow more probable."""
+"""Tell shadow from objects where a network finds shadow more probable."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from segue.utils.arrays import Float32Array
 DARKEST, LIGHTEST = 0.3, 0.85  # shares of the light of the scene that are left in a shadow
 COLOURS = 0.12  # by which these shares differ between red, green and blue at most
 BLACK = 8.0  # levels that are added before ratios: those of dark pixels are mostly noise
+MIN_LIGHT = (
+    40  # level of the brightest colour of the scene from which on a pixel can be too dark for a shadow
+)
 
 
 class Shadows(Stage):
-    """Takes shadow out of the foreground; the background learns none of it either."""
+    """Takes shadow out of the foreground, and what is too dark for it into the foreground.
+
+    The background learns neither.
+    """
 
     name = "shadows"
 
@@ -26,18 +32,19 @@ class Shadows(Stage):
         if frame.pans or background.scene is None:
             return
         assert frame.maps is not None
-        frame.learned = frame.foreground
+        with_shadow = frame.foreground
         frame.maps = without_shadows(frame.maps, self._threshold, frame.image, background.scene.image)
+        frame.learned = np.maximum(with_shadow, frame.foreground)
 
 
 def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: Image) -> Float32Array:
-    """Probabilities of foreground and shadow, (2, h, w), without the shadow in it (Horprasert et al., 1999).
+    """Probabilities of foreground and shadow, (2, h, w), as their light allows (Horprasert et al., 1999).
 
-    Foreground is 0 where there is shadow.
+    Foreground is 0 where there is shadow. What leaves less light than a shadow does is foreground, such as a
+    black car: there shadow is 0.
     """
     foreground, shadow = maps
-    candidates = (foreground >= threshold) & (shadow > foreground)
-    places = np.flatnonzero(candidates)
+    places = np.flatnonzero((shadow > foreground) & (foreground + shadow >= threshold))
     if not places.size:
         return maps
     pixels, empty = (
@@ -46,6 +53,10 @@ def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: I
     ratios = (pixels + np.float32(BLACK)) / (empty + np.float32(BLACK))
     light = ratios.mean(axis=0)
     is_shadow = (light > DARKEST) & (light < LIGHTEST) & (np.ptp(ratios, axis=0) < COLOURS)
-    lit = maps.copy()
-    lit[0].reshape(-1)[places[is_shadow]] = 0
-    return lit
+    is_shadow &= np.take(foreground, places) >= threshold
+    too_dark = (light <= DARKEST) & (empty.max(axis=0) > MIN_LIGHT)
+    told = maps.reshape(2, -1).copy()
+    told[0, places[is_shadow]] = 0
+    told[0, places[too_dark]] = told[:, places[too_dark]].sum(axis=0).clip(max=1)
+    told[1, places[too_dark]] = 0
+    return told.reshape(maps.shape)
