@@ -86,9 +86,13 @@ class KeyedShape:
         place = frames.index(frame)
         return range(frames[max(0, place - 2)], frames[min(len(frames) - 1, place + 2)] + 1)
 
+    def covers(self, frame: int) -> bool:
+        """Whether a frame is one from the first to the last key."""
+        return bool(self.keys) and min(self.keys) <= frame <= max(self.keys)
+
     def is_on(self, frame: int) -> bool:
         """Whether it is visible on a frame."""
-        return frame in self.span and self.keys[self._key_before(frame)].on
+        return self.covers(frame) and self.keys[self._key_before(frame)].on
 
     def _key_before(self, frame: int) -> int:
         frames = self.frames
@@ -96,7 +100,7 @@ class KeyedShape:
 
     def corners_at(self, frame: int) -> Float64Array | None:
         """Corners and handles on a frame, (N, 6), visible or not; None before and after its keys."""
-        if frame not in self.span:
+        if not self.covers(frame):
             return None
         first = self._key_before(frame)
         key = self.keys[first]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,6 +82,9 @@ _EDGE = TypeAdapter(Edge)
 _SHAPE = TypeAdapter(KeyedShape)
 
 MAX_SHAPES = 10_000
+
+_read_shape = lru_cache(MAX_SHAPES)(_SHAPE.validate_json)
+"""Reads a shape from its JSON; each frame that a page looks at asks for all of them."""
 
 _TIMELINE = "frame, object, kind, score, area, reviewed, user, reviewer, agreement"
 
@@ -191,7 +195,7 @@ class Project(Store):
         sql = "SELECT * FROM shapes WHERE ? IS NULL OR object=? ORDER BY id"
         rows = self._db.execute(sql, (number, number)).fetchall()
         try:
-            return {row["id"]: (row["object"], _SHAPE.validate_json(row["data"])) for row in rows}
+            return {row["id"]: (row["object"], _read_shape(row["data"])) for row in rows}
         except ValidationError as error:
             raise SourceError(f"{self.folder / 'project.db'}: a shape is damaged") from error
 

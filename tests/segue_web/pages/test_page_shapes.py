@@ -8,7 +8,8 @@ import pytest
 
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.desk import Desk
-from tests.segue_web.pages.page import playwright
+from tests.segue_web.pages.page import check_accessibility, playwright
+from tests.segue_web.pages.test_page_display import SMALL
 
 pytestmark = needs_chromium
 
@@ -81,7 +82,10 @@ def test_corners_are_removed_bent_and_added(shaped: Desk) -> None:
 def test_the_panel_says_which_keys_there_are_and_changes_them(shaped: Desk) -> None:
     page = shaped.page
     playwright.expect(page.locator("#shape-text")).to_have_text("2 keys, one here")
+    page.locator("#edge summary").click()
     page.locator("#shape summary").click()
+    check_accessibility(page)
+    assert page.evaluate(SMALL) == []
     page.locator("#shape-motion").select_option("smoothly")
     sent = shaped.next_asked("shape_key")
     assert (sent["frame"], sent["motion"]) == (0, "smooth")

@@ -10,7 +10,7 @@ import pytest
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.desk import Desk
 from tests.segue_web.pages.page import check_accessibility, playwright
-from tests.segue_web.pages.test_page_display import pixel
+from tests.segue_web.pages.test_page_display import SMALL, pixel
 
 pytestmark = needs_chromium
 
@@ -37,6 +37,7 @@ def test_the_list_has_a_state_two_people_and_their_agreement(listed: Desk) -> No
     dialog = listed.page.locator("#dialog")
     playwright.expect(dialog).to_contain_text("1 open, 0 in work, 1 to review, 0 done")
     check_accessibility(listed.page)
+    assert listed.page.evaluate(SMALL) == []
     state = dialog.get_by_label("State of a")
     playwright.expect(state).to_have_value("review")
     state.select_option("done")

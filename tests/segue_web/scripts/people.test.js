@@ -9,6 +9,7 @@ import {
   isOwn,
   openHere,
   ordered,
+  pinsOn,
   placeOf,
   remarksOn,
   unread,
@@ -93,4 +94,17 @@ test("the timeline marks open comments in the row of their object, and those on 
     [2, null, 9].map((object) => remarksOn(remarks, object).map(({ id }) => id)),
     [[1, 2], [3], []],
   );
+});
+
+test("pins are open comments on places of a frame", () => {
+  const at = (id, frame, resolved, x) => ({ id, object: null, frame, text: "", user: "", resolved, x, y: x });
+  const remarks = [at(1, 3, "", 5), at(2, 3, "Ann", 5), at(3, 4, "", 5), at(4, 3, "", null), at(5, 3, "", 0)];
+  assert.deepEqual(
+    pinsOn(remarks, 3).map(({ id, x }) => [id, x]),
+    [
+      [1, 5],
+      [5, 0],
+    ],
+  );
+  assert.equal(placeOf(remarks[0], []), "frame 3, at 5, 5");
 });

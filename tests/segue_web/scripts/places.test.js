@@ -3,7 +3,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { awayFrom, boxOf, distance, fitted, isOn, rounded } from "../../../src/segue_web/static/places.js";
+import {
+  awayFrom,
+  boxOf,
+  distance,
+  fitted,
+  isInside,
+  isOn,
+  rounded,
+  toLine,
+} from "../../../src/segue_web/static/places.js";
 
 test("a box may be drawn from any of its corners", () => {
   const [a, b] = [
@@ -37,4 +46,22 @@ test("a name steps aside from the pointer, in the direction in which it lies", (
 test("an image is as large as there is room, in the middle", () => {
   assert.deepEqual(fitted([50, 100], [200, 200]), { left: 0, top: 50, width: 200, height: 100 });
   assert.deepEqual(fitted([50, 100], [100, 420], 10), { left: 130, top: 10, width: 160, height: 80 });
+});
+
+test("a place is inside of a polygon where a ray from it crosses its lines an odd number of times", () => {
+  const arrow = [
+    [0, 0],
+    [10, 5],
+    [0, 10],
+    [4, 5],
+  ];
+  assert.ok(isInside({ x: 6, y: 5 }, arrow));
+  assert.ok(!isInside({ x: 2, y: 5 }, arrow), "in its notch");
+  assert.ok(!isInside({ x: 20, y: 5 }, arrow));
+});
+
+test("a place is as far from a line as from its nearest point", () => {
+  assert.equal(toLine({ x: 5, y: 3 }, [0, 0], [10, 0]), 3);
+  assert.equal(toLine({ x: 13, y: 4 }, [0, 0], [10, 0]), 5, "beyond its end");
+  assert.equal(toLine({ x: 3, y: 4 }, [0, 0], [0, 0]), 5, "of no length");
 });
