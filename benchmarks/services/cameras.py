@@ -7,13 +7,16 @@ Example::
         --cameras 8 --seconds 60 --fast
 
 Each camera shows a folder of images again and again as MJPEG, forwards and backwards, at 5 frames a second;
-they take the folders in turn. ``segue watch`` gets one core, and the cameras another one where there is one.
-The first 20 seconds are not measured: all networks and backgrounds are made there.
+they take the folders in turn. With ``--h264 25`` they send H.264 in MPEG-TS at 25 frames a second, of which 5
+are taken; give so many images (``--number``) that they last. ``segue watch`` gets one core, and the cameras
+another one where there is one. The first 20 seconds are not measured: all networks and backgrounds are made
+there.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import multiprocessing
 import os
@@ -27,7 +30,9 @@ from itertools import count
 from pathlib import Path
 from urllib.request import urlopen
 
+import av
 import cv2
+import numpy as np
 
 from benchmarks.lib.machine import describe
 from segue.video import open_source
@@ -47,10 +52,34 @@ def jpegs_of(folder: Path, size: tuple[int, int], number: int) -> list[bytes]:
     return [*coded, *coded[-2:0:-1]]
 
 
+def packets_of(film: list[bytes], rate: int) -> list[bytes]:
+    """A film as H.264 in MPEG-TS at so many frames a second, a part for each frame."""
+    parts, file = list[bytes](), io.BytesIO()
+    with av.open(file, "w", format="mpegts") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        images = [
+            cv2.cvtColor(cv2.imdecode(np.frombuffer(each, np.uint8), 1), cv2.COLOR_BGR2RGB) for each in film
+        ]
+        stream.height, stream.width = images[0].shape[:2]
+        stream.pix_fmt, stream.gop_size = "yuv420p", 2 * rate
+        stream.options = {"preset": "veryfast", "tune": "zerolatency", "crf": "23"}
+        for image in images:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+            parts.append(file.getvalue())
+            file.seek(0)
+            file.truncate()
+        container.mux(stream.encode())
+    return parts
+
+
 def serve(
-    films: Sequence[list[bytes]], fps: float, ports: multiprocessing.SimpleQueue[int], core: int
+    films: Sequence[list[bytes]],
+    fps: float,
+    ports: multiprocessing.SimpleQueue[int],
+    core: int,
+    is_h264: bool,
 ) -> None:
-    """Show films as MJPEG: that of /N is film N."""
+    """Show films as MJPEG, or as they are in MPEG-TS: that of /N is film N."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
 
@@ -58,12 +87,17 @@ def serve(
         def do_GET(self) -> None:
             film = films[int(self.path[1:]) % len(films)]
             self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
+            kind = "video/mp2t" if is_h264 else "multipart/x-mixed-replace; boundary=b"
+            self.send_header("Content-Type", kind)
             self.end_headers()
             begun = time.monotonic()
             try:
                 for index in count():
                     jpeg = film[index % len(film)]
+                    if is_h264:
+                        self.wfile.write(jpeg)
+                        time.sleep(max(0.0, begun + (index + 1) / fps - time.monotonic()))
+                        continue
                     head = b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
                     self.wfile.write(head + jpeg + b"\r\n")
                     time.sleep(max(0.0, begun + (index + 1) / fps - time.monotonic()))
@@ -105,6 +139,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--fps", type=float, default=5.0)
     add("--seconds", type=float, default=60.0)
     add("--fast", action="store_true", help="8-bit integers")
+    add("--h264", type=int, metavar="RATE", help="send H.264 at so many frames a second")
+    add("--clips", default="packets", choices=("packets", "overlay"))
     return parser.parse_args(arguments)
 
 
@@ -115,12 +151,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     films = [jpegs_of(folder, (width, height), options.number) for folder in options.images]
     cores = sorted(os.sched_getaffinity(0))
     ports: multiprocessing.SimpleQueue[int] = multiprocessing.SimpleQueue()
-    given = films, options.fps, ports, cores[-1]
+    if options.h264:
+        films = [packets_of(film, options.h264) for film in films]
+    given = films, options.h264 or options.fps, ports, cores[-1], bool(options.h264)
     server = multiprocessing.Process(target=serve, args=given, daemon=True)
     server.start()
     port = ports.get()
     with tempfile.TemporaryDirectory() as folder:
         lines = ["[defaults]", f"fast = {str(options.fast).lower()}", 'device = "cpu"']
+        lines += [f"fps = {options.fps}", f'clips = "{options.clips}"']
         for number in range(options.cameras):
             lines += [f"[cameras.camera{number}]", f'source = "http://127.0.0.1:{port}/{number}"']
         file = Path(folder) / "cameras.toml"

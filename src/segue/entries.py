@@ -291,6 +291,7 @@ class EventSettings:
         archive: all parts, a ``segue.events.archive.EventArchive``; None where a run has no other.
         stops: says whether the run is to stop: the next one finishes clips that are not complete then.
         packets: those of the stream, a ``segue.video.decoding.packets.PacketBuffer``; None has clips encoded.
+        scenery: places that are scene, a ``segue.events.scenery.Scenery``; None has none.
         earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
         on_event: called with each :class:`segue.events.sink.Event` as it becomes known.
         on_disk: called with what the disk does not take, ``events`` or ``images``, and why; or an empty text
@@ -308,6 +309,7 @@ class EventSettings:
     archive: Any = None
     stops: Callable[[], bool] = lambda: False
     packets: Any = None
+    scenery: Any = None
     earlier: tuple[Path, ...] = ()
     on_event: Callable[[Any], None] | None = None
     on_disk: Callable[[str, str], None] = lambda *_: None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,7 @@ from segue.events.images.snapshots import KEEP_SECONDS
 from segue.events.messages.targets import Messages
 from segue.events.options import RULES
 from segue.events.retention import DiskUse, Retention, days_left
+from segue.events.scenery import Scenery
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
@@ -75,6 +76,7 @@ class Camera(Observer):
 
     Attributes:
         undelivered: messages that did not arrive, or that wait.
+        scenery: places that are scene, also of later runs.
         disk_problem: what has no room on the disk, and why; empty where all has.
     """
 
@@ -107,6 +109,7 @@ class Camera(Observer):
         self._disk: DiskUse | None = None
         self._disk_time = -float("inf")
         self._started_outputs = set[object]()  # outputs that hold what it has watched
+        self.scenery = Scenery(self.notice)
         self._pause = CancelToken()  # ends the wait before a run begins again
         self._since = time.time()  # when it began to be as it is
         self._image_size: tuple[VideoSource, tuple[int, int]] | None = None  # and whose it is
@@ -223,6 +226,7 @@ class Camera(Observer):
             "zones": [asdict(zone) for zone in self._settings.zones],
             "ignored": [asdict(zone) for zone in self._settings.rules.ignored],
             "heights": self._settings.rules.min_heights,
+            "scene": [place._asdict() for place in self.scenery.places],
             "size": self._size,
         }
 
@@ -329,6 +333,7 @@ class Camera(Observer):
         try:
             self._opened = opened = open_job(job, source=source)
             opened.pool = self._pool
+            opened.events = replace(opened.events, scenery=self.scenery)
             run_open(opened, self, stop)
         finally:
             stop.forget(source.stop)

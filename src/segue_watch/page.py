@@ -119,6 +119,7 @@ class CameraRoutes:
             "GET /outlines/{camera}/{file}": self._outlines,
             "GET /outlines/{camera}/{part}/{file}": self._outlines,
             "POST /marks/{camera}": self._change(self._set_mark),
+            "POST /scene/{camera}": self._change(self._take_back),
             **{
                 f"POST /{path}/{{camera}}": self._change(self._draw(option))
                 for path, option in _OPTION_OF_PATH.items()
@@ -220,6 +221,13 @@ class CameraRoutes:
             return Response(status_code=204)
 
         return save
+
+    def _take_back(self, camera: Camera, values: Any, _: Visit) -> Response:
+        """Watch a place again that has become scene."""
+        number = values.get("number") if isinstance(values, dict) else None
+        if not isinstance(number, int) or not camera.scenery.take_back(number):
+            raise SegueError("scene: there is no such place")
+        return Response(status_code=204)
 
     def _set_mark(self, camera: Camera, values: Any, visit: Visit) -> Response:
         """Set one mark of events; gives all of them as they are now, with those of others."""

@@ -124,7 +124,7 @@ def test_a_clip_is_the_stream_as_it_came_with_outlines_beside_it(tmp_path: Path,
 @pytest.mark.parametrize("clips", ["packets", "overlay"])
 def test_a_camera_of_h264_has_clips_as_they_came(tmp_path: Path, command: Command, clips: str) -> None:
     file = tmp_path / "now.ts"
-    file.write_bytes(stream(70))
+    file.write_bytes(stream(120))
     source, table = f"follow://{file}", tmp_path / "gate.csv"
     options = ["--model", "median", "--device", "cpu", "--fps", "5", "--when-late", "all", "--clips", clips]
     outcome = command("foreground", source, "--events", table, "--duration", "2.6", *options)

@@ -34,6 +34,7 @@ EVENTS = {
     "only",
     "name_events",
     "snapshots",
+    "clips",
     "keep",
     "background",
 }

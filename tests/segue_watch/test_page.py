@@ -25,7 +25,7 @@ import pytest
 from segue.events.marks import Marks
 from segue.events.table import Event, EventTable
 from segue.jobs.values import ForegroundJob, Model, VideoSource
-from segue.types import Frame, Segmentation
+from segue.types import Frame, ObjectInfo, Segmentation
 from segue_watch import cameras
 from segue_watch.cameras import Camera
 from segue_watch.drawn import Change
@@ -386,3 +386,37 @@ def test_viewers_get_each_frame_as_it_comes_encoded_once_for_all(monkeypatch: py
         assert look("?after=2") == ("2", 90), "a camera that gives nothing"
         assert time.monotonic() - begin > 1
     assert len(encoded) == 2
+
+
+def test_a_place_that_is_scene_is_told_and_taken_back() -> None:
+    job = ForegroundJob(source=VideoSource(place="0"), model=Model(name="median"))
+    told: list[str] = []
+    yard = Camera("yard", job, lambda _, text: told.append(text), ignore)
+    for number in range(1, 6):
+        for index in range(3):
+            yard.scenery.see(swaying(10 * number + index, number))
+        yard.scenery.see(swaying(10 * number + 5, 0))
+    assert len(told) == 1
+    assert "it is scene from now on" in told[0]
+    with CameraPage([yard], 0) as page:
+        [place] = json.loads(fetched(f"{page.address}states")[1])["yard"]["scene"]
+        assert place["box"][0] < 0.1 < place["box"][2]
+        bodies = ({"number": place["number"] + 1}, {"number": "1"}, [], {"number": place["number"]})
+        assert [take_back(page.address, body) for body in bodies] == [400, 400, 400, 204]
+        assert json.loads(fetched(f"{page.address}states")[1])["yard"]["scene"] == []
+
+
+def take_back(address: str, body: object) -> int:
+    """Ask for a place to be watched again; gives the status."""
+    head = {"Content-Type": "application/json"}
+    request = Request(f"{address}scene/yard", json.dumps(body).encode(), head)
+    with suppress(HTTPError), urlopen(request, timeout=10) as reply:
+        return int(reply.status)
+    return 400
+
+
+def swaying(index: int, number: int) -> Segmentation:
+    """A result with an object at one place, or without one."""
+    mask = np.zeros((50, 100), np.uint8)
+    mask[5:15, 5:20] = number
+    return Segmentation(index, float(index), mask, (ObjectInfo(number),) if number else ())

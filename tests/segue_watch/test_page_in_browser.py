@@ -17,6 +17,7 @@ from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
+from tests.segue_watch.test_page import swaying
 from tests.segue_web.chromium import launched, needs_chromium
 from tests.segue_web.pages.page import WAIT, becomes, drawn
 
@@ -54,34 +55,40 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(chromium: Any, tmp_path: Path, folder: Path) -> Iterator[Any]:
-    """The page of a camera that gives frames and of one that does not."""
+def cameras(tmp_path: Path, folder: Path) -> Iterator[dict[str, Camera]]:
+    """A camera that gives frames and one that does not."""
     with mjpeg_camera() as address:
         file = tmp_path / "cameras.toml"
         file.write_text(TEXT.replace("ADDRESS", address))
-        cameras = [
-            Camera(name, job, lambda *_: None, lambda _: None)
+        yield {
+            name: Camera(name, job, lambda *_: None, lambda _: None)
             for name, job in read_cameras(file, folder).items()
-        ]
-        by_name, stop = {camera.name: camera for camera in cameras}, CancelToken()
+        }
 
-        def save(name: str, change: Change) -> None:
-            camera = by_name[name]
-            camera.change(save_change(file, folder, name, change, camera.check))
 
-        thread = threading.Thread(target=watch_cameras, args=(cameras, stop), daemon=True)
-        with CameraPage(cameras, 0, save) as served:
-            thread.start()
-            tab = chromium.new_page(viewport={"width": 1366, "height": 768})
-            tab.set_default_timeout(WAIT)
-            errors: list[str] = []
-            tab.on("pageerror", lambda error: errors.append(str(error)))
-            tab.goto(served.address)
-            tab.locator(".tile").nth(1).wait_for()
-            yield tab
-            stop.cancel()
-            thread.join(30)
-            assert errors == []
+@pytest.fixture
+def page(chromium: Any, tmp_path: Path, folder: Path, cameras: dict[str, Camera]) -> Iterator[Any]:
+    """Their page."""
+    stop = CancelToken()
+
+    def save(name: str, change: Change) -> None:
+        camera = cameras[name]
+        camera.change(save_change(tmp_path / "cameras.toml", folder, name, change, camera.check))
+
+    listed = [*cameras.values()]
+    thread = threading.Thread(target=watch_cameras, args=(listed, stop), daemon=True)
+    with CameraPage(listed, 0, save) as served:
+        thread.start()
+        tab = chromium.new_page(viewport={"width": 1366, "height": 768})
+        tab.set_default_timeout(WAIT)
+        errors: list[str] = []
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto(served.address)
+        tab.locator(".tile").nth(1).wait_for()
+        yield tab
+        stop.cancel()
+        thread.join(30)
+        assert errors == []
 
 
 def test_people_see_cameras_and_events_mark_them_and_draw_zones(page: Any, folder: Path) -> None:
@@ -184,6 +191,22 @@ def test_many_visits_are_reviewed_at_once_by_keys_and_by_a_mouse(page: Any, fold
     page.locator("#by-search").fill("nobody")
     page.keyboard.press("Enter")
     page.get_by_text("No visit.").wait_for()
+
+
+def test_a_place_that_becomes_scene_is_said_once_and_taken_back(
+    page: Any, cameras: dict[str, Camera]
+) -> None:
+    for number in range(1, 6):
+        for index in range(3):
+            cameras["dead"].scenery.see(swaying(10 * number + index, number))
+        cameras["dead"].scenery.see(swaying(10 * number + 5, 0))
+    page.locator(".notice", has_text="dead: something comes and goes at one place").wait_for()
+    page.evaluate("location.hash = '#camera/dead'")
+    page.locator("#zone-list li", has_text="scene 1").wait_for()
+    page.locator(".notice").get_by_role("button", name="Take back").click()
+    page.locator("#zone-list li", has_text="scene 1").wait_for(state="detached")
+    assert cameras["dead"].scenery.places == []
+    assert page.locator(".notice").count() == 0
 
 
 def test_a_camera_fills_the_screen_with_its_zones(page: Any) -> None:

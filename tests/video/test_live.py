@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -792,9 +792,13 @@ def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     write_video(tmp_path / "recording.mp4", [drawn_image(index) for index in range(10)])
     open_container = live_module.open_container
 
-    def opened(place: object, *arguments: object) -> object:
+    def opened(place: object, *arguments: Any, **options: Any) -> object:
         is_recorder = isinstance(place, str) and place.startswith("rtsp://")
-        return open_container(str(tmp_path / "recording.mp4") if is_recorder else place, *arguments)  # type: ignore[arg-type]
+        return open_container(
+            str(tmp_path / "recording.mp4") if is_recorder else place,  # type: ignore[arg-type]
+            *arguments,
+            **options,
+        )
 
     monkeypatch.setattr(live_module, "open_container", opened)
     return "rtsp://127.0.0.1:9/recorder"

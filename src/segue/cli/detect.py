@@ -108,7 +108,7 @@ detect = command(
         DetectOptions,
         without=(
             *("source.end", "source.stride", "source.duration", "source.max_size", "source.on_damage"),
-            *("source.when_late", "finding.frames", "finding.every"),
+            *("source.when_late", "source.hardware", "source.analyse", "finding.frames", "finding.every"),
             *("outputs.formats", "outputs.side_by_side", "outputs.whole", "outputs.rotate"),
             "outputs.resume",
         ),

@@ -47,6 +47,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
         on_event=events.on_event,
         on_disk=events.on_disk,
         name=events.name_object,
+        scenery=events.scenery,
         source=options.source,
         at=options.at,
     )

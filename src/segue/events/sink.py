@@ -20,6 +20,8 @@ from segue.events.messages.notify import NotifyWarning
 from segue.events.messages.targets import Messages
 from segue.events.options import check_table_path
 from segue.events.rules import UNKNOWN, ClassFilter, EventRules
+from segue.events.scenery import Scenery
+from segue.events.standing import StandingObjects
 from segue.events.table import Event, EventTable, Kind, Row, event_of, read_events
 from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone
@@ -76,6 +78,7 @@ class EventSink(SpooledSink):
         at: tells the date and time of day of a moment of the source, or None.
         name: says what an object without a label is, from the best view of it so far; called when there is an
             event of it, and with ``only`` in the rules whenever a view shows more of it.
+        scenery: leaves out objects at places where something comes and goes again and again.
 
     Raises:
         SinkError: the file has another ending, or cannot be written.
@@ -98,12 +101,14 @@ class EventSink(SpooledSink):
         on_event: Callable[[Event], None] | None = None,
         on_disk: Callable[[str, str], None] = lambda *_: None,
         name: Name | None = None,
+        scenery: Scenery | None = None,
         source: str = "",
         at: Callable[[float], datetime | None] = lambda _: None,
     ) -> None:
         path = Path(path)
         check_table_path(path)
         rules = rules or EventRules()
+        self._scenery, self._standing = scenery, StandingObjects() if live else None
         self._classes = ClassFilter(rules.only)  # here, where objects are named
         self._labels = dict[int, str | None]()  # of the last result
         # Zones are checked before anything is on the disk.
@@ -150,6 +155,10 @@ class EventSink(SpooledSink):
             self._save()
         if self._snapshots is not None and self._table is not None:
             self._note_deleted(self._snapshots, self._table)
+        if self._scenery is not None:
+            segmentation = self._scenery.see(segmentation)
+        if self._standing is not None:
+            segmentation = self._standing.see(frame, segmentation)
         height, width = known_size(self._size) or segmentation.mask.shape
         if self._snapshots is not None:
             self._snapshots.see(frame, segmentation, (height, width))
@@ -190,6 +199,7 @@ class EventSink(SpooledSink):
         if isinstance(successor, EventSink):
             successor._events, self._events = self._events, successor._events
             successor._views, self._views = self._views, None
+            successor._standing, self._standing = self._standing, None
             successor._classes, self._classes = self._classes, successor._classes
 
     def close(self) -> None:

@@ -120,7 +120,7 @@ def result_settings(job: VideoJob, *, whole: bool = True) -> dict[str, Any]:
     source = values.pop("source")
     identity = source.pop("identity")
     # A run that stopped at damage may go on past it; live sources are not resumed.
-    for name in ("place", "origin", "on_damage", "when_late", "retry"):
+    for name in ("place", "origin", "on_damage", "when_late", "retry", "hardware", "analyse"):
         del source[name]
     if not whole:
         del source["end"], source["duration"]

@@ -13,6 +13,7 @@ from segue.events.messages.home_assistant import HomeAssistant
 from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS
 from segue.events.messages.targets import Messages
 from segue.events.options import RULES
+from segue.events.scenery import Scenery
 from segue.events.sink import TableWarning
 from segue.events.table import Event
 from segue.jobs.observer import Observer
@@ -47,6 +48,9 @@ class JobOutputs:
         self.paths: dict[str, Path] = {}
         self.counts = ZoneCounts(opened.events.zones)
         self.messages = self._open_messages()
+        self._scenery = opened.events.scenery
+        if self._scenery is None and opened.source.endless:
+            self._scenery = Scenery(observer.notice)
         self._home = list[HomeAssistant]()
         job = opened.job
         try:
@@ -153,6 +157,7 @@ class JobOutputs:
                 archive=self._places.archive(outputs.formats or ()),
                 stops=self._stops,
                 packets=self._packets(),
+                scenery=self._scenery,
                 on_event=partial(self._event, places.snapshots),
                 on_disk=self._observer.unwritten,
                 on_clip=self._encoding if alone else None,

@@ -7,6 +7,7 @@ import { icon } from "./icons.js";
 import { look } from "./look.js";
 import { drawing } from "./paint.js";
 import { paint } from "./picture.js";
+import { sceneName, takeBack } from "./scene.js";
 import { aboutText, word } from "./words.js";
 import { cornersOf, freeName, heightText, replacedHeight, ZoneEditor, zoneText } from "./zones.js";
 
@@ -102,9 +103,10 @@ function showCamera() {
     .filter(Boolean)
     .join("; ");
   element("camera-events").href = `#events/${chosen}`;
-  element("zone-none").hidden = state.zones.length + state.ignored.length + state.heights.length > 0;
+  element("zone-none").hidden =
+    state.zones.length + state.ignored.length + state.heights.length + state.scene.length > 0;
   element("zone-new").disabled = !state.size;
-  fill(element("zone-list"), [chosen, state.zones, state.ignored, state.heights], () => [
+  fill(element("zone-list"), [chosen, state.zones, state.ignored, state.heights, state.scene], () => [
     ...state.zones.map((zone) => zoneItem("zones", zone, zone.points.length === 2 ? "line" : "")),
     ...state.ignored.map((zone) => zoneItem("ignored", zone, "ignored")),
     ...state.heights.map(([row, least]) => {
@@ -116,6 +118,13 @@ function showCamera() {
         ...(looks ? [] : [iconButton("trash", `Remove ${words}`, () => saveDrawn("heights", text, null))]),
       ]);
     }),
+    ...state.scene.map(({ number }) =>
+      make("li", {}, [
+        make("b", { textContent: sceneName(number), title: "Something comes and goes here again and again" }),
+        span("no events", "quiet"),
+        ...(looks ? [] : [make("button", { textContent: "Take back", onclick: () => takeBack(chosen, number) })]),
+      ]),
+    ),
   ]);
 }
 

@@ -10,6 +10,7 @@ import { Store } from "./store.js";
  *   damaged: number, reconnects: number, restarts: number, events: number, undelivered: number, error: string,
  *   disk_problem: string,
  *   zones: Zone[], ignored: Zone[], heights: [number, number][],
+ *   scene: {number: number, box: [number, number, number, number]}[],
  *   size: [number, number] | null, disk_used: number, disk_per_day: number, disk_days_left: number | null}} State
  * @typedef {"zones" | "ignored" | "heights"} Kind
  */

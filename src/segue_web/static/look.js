@@ -3,6 +3,7 @@
 import { hearOfEvents, showLast } from "./activity.js";
 import { cameras, IMAGE } from "./cameras.js";
 import { element } from "./dom.js";
+import { sayScene } from "./scene.js";
 
 const EVERY = 1000; // milliseconds between two looks
 let [asked, answered] = [0, 0]; // looks, and the newest one with an answer
@@ -46,6 +47,7 @@ export async function look() {
   const states = (cameras.states = answer);
   const { view, chosen } = cameras;
   element("offline").hidden = true;
+  sayScene(before, states);
   void follow();
   const shown = view === "wall" ? Object.keys(states) : [];
   await Promise.all(

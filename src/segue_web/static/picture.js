@@ -3,6 +3,7 @@
 import { cameras } from "./cameras.js";
 import { drawing } from "./paint.js";
 import { fitted } from "./places.js";
+import { sceneZones } from "./scene.js";
 import { drawHeights, drawIgnored, drawZones } from "./zones.js";
 
 /**
@@ -39,7 +40,7 @@ export function paint(
     states[name][kind].filter((zone) => isShown(kind, zone));
   if (zonesShown) {
     const full = states[name].size ?? size;
-    drawIgnored(context, shownZones("ignored"), shown, full, devicePixelRatio);
+    drawIgnored(context, [...shownZones("ignored"), ...sceneZones(states[name])], shown, full, devicePixelRatio);
     drawZones(context, shownZones("zones"), shown, full, devicePixelRatio);
     if (view === "camera") drawHeights(context, states[name].heights, shown, full, devicePixelRatio);
   }

@@ -7,12 +7,13 @@ import os
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from segue.types import ObjectInfo, Segmentation
+from segue.types import Segmentation
 from segue.utils.files import writing
 
 _BOX = b"uuid" + bytes.fromhex("5e6075654f75746c696e657300000001")
@@ -36,19 +37,24 @@ Outline = tuple[int, str | None, list[list[int]]]
 
 def outlines_of(segmentation: Segmentation) -> list[Outline]:
     """The outlines of the objects of a frame, whatever its size."""
-    mask = segmentation.mask
-    labels = {item.id: item for item in segmentation.objects}
+    x, y, width, height = cv2.boundingRect((segmentation.mask != 0).view(np.uint8))
+    if not width:
+        return []
+    cropped = segmentation.mask[y : y + height, x : x + width]
+    labels = {item.id: item.label for item in segmentation.objects}
     return [
-        (int(number), labels.get(int(number), ObjectInfo(int(number))).label, _corners(mask == number))
-        for number in np.unique(mask)
+        (int(number), labels.get(int(number)), _corners(cropped == number, (x, y), segmentation.mask.shape))
+        for number in np.unique(cropped)
         if number
     ]
 
 
-def _corners(mask: np.ndarray[Any, Any]) -> list[list[int]]:
-    height, width = mask.shape
-    contours = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
-    scale = np.array([_STEPS / width, _STEPS / height])
+def _corners(mask: npt.NDArray[np.bool_], place: tuple[int, int], size: tuple[int, ...]) -> list[list[int]]:
+    """The corners of the parts of a mask at a place of an image of a height and width."""
+    contours = cv2.findContours(
+        mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=place
+    )[0]
+    scale = np.array([_STEPS / size[1], _STEPS / size[0]])
     parts = [cv2.approxPolyDP(part, _TOLERANCE, True)[:, 0] for part in contours]
     return [np.rint((part + 0.5) * scale).astype(int).ravel().tolist() for part in parts if len(part) > 2]
 

@@ -28,6 +28,7 @@ from segue.video.decoding.damage import DamageError
 from segue.video.decoding.hdr import to_sdr
 from segue.video.decoding.levels import SAMPLES, Range, deep_bits, frame_values
 from segue.video.decoding.reformat import ONE_THREAD
+from segue.video.decoding.savings import hardware_decoder
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRead
@@ -169,15 +170,19 @@ def open_container(
     options: dict[str, str] | None = None,
     timeout: float | None = None,
     format: str | None = None,
+    hardware: str | None = None,
 ) -> av.container.InputContainer:
-    """Open what has a video stream; ``format`` is what FFmpeg is to take it for."""
+    """Open what has a video stream; ``format`` is what FFmpeg is to take it for, ``hardware`` decodes it."""
+    further: dict[str, Any] = {} if hardware is None else {"hwaccel": hardware_decoder(hardware)}
+    options, further = options or {}, _TITLES | further
     try:
         container = cast(
             "av.container.InputContainer",
-            av.open(
-                address, mode="r", format=format, container_options=options or {}, timeout=timeout, **_TITLES
-            ),
+            av.open(address, mode="r", format=format, container_options=options, timeout=timeout, **further),
         )
+    except av.error.PermissionError as error:
+        device = "" if hardware is None else f"; or there is no device {hardware!r} to decode it"
+        raise SourceError(f"{where}: cannot be opened ({describe(error)}{device})") from error
     except av.error.InvalidDataError as error:
         raise SourceError(f"{where}: not a video, or cut off before its index ({error.strerror})") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:

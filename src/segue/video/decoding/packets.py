@@ -129,6 +129,18 @@ class PacketBuffer:
         with self._lock:
             return bool(self._connections) and bool(self._connections[-1].times)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the reader that decodes the stream fills it."""
+        return self.enabled
+
+    def enable(self) -> None:
+        """Keep packets from now on."""
+        self.enabled = True
+
+    def close(self) -> None:
+        """Keep no more of them; those that are there stay."""
+
     def begin(self, stream: VideoStream) -> None:
         """Take a new connection; one that cannot be kept ends what was kept."""
         context = stream.codec_context

@@ -75,6 +75,7 @@ class Reader:
         pixel_aspect: width of a pixel by its height; images are stored, and masks made, without regard to it.
         turns: quarter turns, counterclockwise, that metadata of the source add to its images.
         polls: images a second that an address of single images is asked for; None asks it once.
+        needed: frames a second that are taken of a stream; None takes all.
         is_camera: whether a stream that tells a length, as of a recorder, is one without an end all the same.
         packets: the last packets of a stream, where somebody wants them; None of all else.
         keeps: what must stay as long as it reads, such as a temporary file.
@@ -93,6 +94,7 @@ class Reader:
     pixel_aspect: Fraction = Fraction(1)
     turns: int = 0
     polls: float | None = None
+    needed: float | None = None
     is_camera: bool = False
     packets: PacketBuffer | None = None
     keeps: object = None

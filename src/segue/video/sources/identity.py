@@ -153,6 +153,14 @@ class VideoSource(OptionModel):
     """If frames of a camera or live stream arrive faster than they are processed: "newest" drops the oldest
     waiting frames, "all" processes every frame and falls behind."""
 
+    hardware: str | None = option(None, "Source")
+    """Have a device decode a camera or stream: cuda, vaapi, qsv, videotoolbox ..., where FFmpeg has it; what
+    it cannot decode is decoded by the processor."""
+
+    analyse: Text | None = option(None, "Source")
+    """Address of a smaller stream of the same camera, whose frames are taken; clips of events are made of the
+    main one, without decoding it."""
+
     frames: RuntimeObject | None = None
     """Frames of a program, where there is no ``place``; the job does not hold them."""
 

@@ -40,6 +40,7 @@ from segue.video.decoding.decode import (
 )
 from segue.video.decoding.packets import PacketBuffer
 from segue.video.decoding.readers import ConnectionChange, Reader, SourceImage
+from segue.video.decoding.savings import FrameSkipper
 from segue.video.sources.addresses import FOLLOW, ONVIF, public_address
 from segue.video.sources.answers import BoundedAnswer
 from segue.video.sources.onvif import OnvifCamera
@@ -142,6 +143,11 @@ class _LiveReader(Reader):
         """End the wait for the next try; a read in progress ends by its own timeout."""
         self._stopped.cancel()
 
+    @property
+    def now(self) -> float:
+        """Seconds of this source at this moment; 0 before the first frame."""
+        return self._clock.now
+
     def delay(self, time: float) -> float | None:
         return self._clock.since(time) if self.endless else None
 
@@ -222,6 +228,7 @@ class NetworkReader(_LiveReader):
         self._in_parts = False  # frames come in bursts, a part of the stream at a time
         self._growing: _GrowingFile | None = None
         self.packets = PacketBuffer()
+        self.hardware: str | None = None
 
     @property
     def _is_polled(self) -> bool:
@@ -279,7 +286,7 @@ class NetworkReader(_LiveReader):
             yield from undecoded
             undecoded.clear()
             self._last = time
-            if self.packets is not None and self.packets.enabled:
+            if self.packets is not None and self.packets.is_own:
                 if item.matrix is not None:  # players do not turn what is made of its packets
                     self.packets.refuse()
                 self.packets.note(item.time, time)
@@ -323,9 +330,11 @@ class NetworkReader(_LiveReader):
             self._has_times = self._is_polled or not untimed
             if self._has_times and not self._is_polled:
                 self.fps = frame_rate(stream) or self.fps
+            skipper = FrameSkipper(stream, self.fps, self.needed)
             for item in decode(container, stream, on_packet=self._keep_packets(stream)):
                 if self._stopped.cancelled:
                     return
+                skipper.see(item.time)
                 if self._answer is not None:
                     self._answer.count_frame()
                 yield item
@@ -338,7 +347,7 @@ class NetworkReader(_LiveReader):
 
         def keep(packet: Any) -> None:
             nonlocal has_begun
-            if not packets.enabled:
+            if not packets.is_own:
                 return
             if not has_begun:
                 has_begun = True
@@ -358,7 +367,7 @@ class NetworkReader(_LiveReader):
             self._onvif = self._onvif or OnvifCamera(self._address, self.where, timeout)
             return open_container(BytesIO(self._onvif.image()), self.where)
         try:
-            return open_container(self._address, self.where, options, timeout)
+            return open_container(self._address, self.where, options, timeout, hardware=self.hardware)
         except SourceError as error:
             unknown = isinstance(error.__cause__, av.error.InvalidDataError)
             if not unknown or not self._address.lower().startswith("http"):

@@ -34,12 +34,14 @@ from segue.utils.notices import warn_caller
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.packets import PacketBuffer
 from segue.video.decoding.readers import ArrayReader, ConnectionChange, Reader, SourceImage
+from segue.video.decoding.savings import hardware_decoder
 from segue.video.sources.addresses import check_place, is_address
 from segue.video.sources.given import NAME, Capture, SourceLike, check_open, images_of, path_of
 from segue.video.sources.identity import VideoSource
 from segue.video.sources.images import AnimationReader, ImageReader, count_frames, open_folder, open_pattern
 from segue.video.sources.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from segue.video.sources.live import POLLED_FPS, CameraReader, NetworkReader, Reconnect
+from segue.video.sources.main_stream import MainStream
 from segue.video.sources.prefetch import Prefetcher
 from segue.video.sources.span import Span, at_rate, chunks_reversed
 from segue.video.sources.video_file import VideoFileReader
@@ -224,7 +226,7 @@ class Source(AbstractContextManager["Source"]):
     def packets(self) -> PacketBuffer | None:
         """The packets of a stream from now on, as they come; None of sources that have none."""
         if self._reader.packets is not None:
-            self._reader.packets.enabled = True
+            self._reader.packets.enable()
         return self._reader.packets
 
     def on_change(self, call: Callable[[ConnectionChange], None]) -> None:
@@ -238,13 +240,14 @@ class Source(AbstractContextManager["Source"]):
     def poll(self, fps: float | None = None) -> None:
         """Take so many frames a second, and an address that gives single images for a camera.
 
-        Frames that are not needed are left out before they are converted or wait; ``dropped`` counts none.
+        Frames that are not needed are left out before they are converted or wait, and before they are decoded
+        where no other frame needs them; ``dropped`` counts none.
 
         Args:
             fps: frames a second at most; None takes all. An address of single images is asked again and
                 again, so often; None is what the source was opened with, or 2 times a second.
         """
-        self._rate = fps
+        self._rate = self._reader.needed = fps
         self._reader.polls = fps or self._reader.polls or POLLED_FPS
 
     def __iter__(self) -> Iterator[Frame]:
@@ -380,6 +383,8 @@ class Source(AbstractContextManager["Source"]):
         self._closings += 1
         while self._active:
             self._active.pop().close()
+        if self._reader.packets is not None:
+            self._reader.packets.close()
         self._reader.close()
 
     def _frames(self, closings: int) -> Iterator[Frame]:
@@ -514,6 +519,8 @@ def open_source(
     when_late: WhenLate = "newest",
     prefetch: int = 4,
     reconnect: Reconnect | None = None,
+    hardware: str | None = None,
+    analyse: str | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Source:
     """Open anything that has frames.
@@ -541,6 +548,10 @@ def open_source(
         prefetch: number of frames to decode ahead in a thread; 0 decodes when asked. Arrays and other
             images in memory are never read ahead.
         reconnect: patience with cameras and addresses that fail; None is ``Reconnect()``.
+        hardware: kind of a device that decodes the stream of an address, such as ``cuda``, ``vaapi`` or
+            ``videotoolbox``, as FFmpeg calls it; what it cannot decode is decoded by the processor.
+        analyse: address of a smaller stream of the same camera, from which the frames are taken; of that of
+            ``source`` clips of events are made, without decoding it.
         warn: called with the message of a skipped or held frame instead of :func:`warnings.warn`.
 
     Returns:
@@ -570,7 +581,11 @@ def open_source(
     span = Span.of(start, end, stride, duration)
     check_choice("colour", colour, Literal["rgb", "bgr"], SourceError)
     check_choice("layout", layout, Literal["thwc", "tchw"], SourceError)
-    reader = _reader_of(source, fps, reconnect or Reconnect(), bgr=colour == "bgr", first=layout == "tchw")
+    patience = reconnect or Reconnect()
+    reader = _reader_of(
+        source if analyse is None else analyse, fps, patience, bgr=colour == "bgr", first=layout == "tchw"
+    )
+    _take_stream_options(reader, source, patience, hardware, analyse)
     if colour == "bgr" and not isinstance(reader, ArrayReader):
         raise SourceError(f"colour: bgr is for arrays in memory; {reader.where} is read as RGB")
     if duration is not None:
@@ -590,6 +605,8 @@ def open_source(
         fps=fps,
         on_damage=on_damage,
         when_late=when_late,
+        hardware=hardware,
+        analyse=analyse,
     )
     return Source(
         reader,
@@ -601,6 +618,21 @@ def open_source(
         when_late=when_late,
         request=request,
     )
+
+
+def _take_stream_options(
+    reader: Reader, source: object, patience: Reconnect, hardware: str | None, analyse: str | None
+) -> None:
+    """Have a stream decoded by a device, and clips made of another one."""
+    if not isinstance(reader, NetworkReader) and (hardware is not None or analyse is not None):
+        raise SourceError(f"hardware and analyse are for addresses; {reader.where} is none")
+    if isinstance(reader, NetworkReader):
+        hardware_decoder(hardware)  # else a camera would be tried again and again
+        reader.hardware = hardware
+        if analyse is not None:
+            if not isinstance(source, str) or not is_address(source):
+                raise SourceError("analyse is another stream of an address; give that of its main stream")
+            reader.packets = MainStream(source, reader, patience)
 
 
 def _reader_of(source: Any, fps: float | None, reconnect: Reconnect, *, bgr: bool, first: bool) -> Reader:

@@ -1,0 +1,212 @@
+"""Places where something comes and goes again and again, as a branch or a flag: they are scene."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+
+from segue.masks import measure
+from segue.types import Box, Segmentation
+
+TIMES, WINDOW = 4, 300.0
+"""Objects in so many seconds that come and go at one place, after which it is scene."""
+
+_MAX_SECONDS = 60.0
+"""Seconds for which one of them is there at most: what stays longer is an object."""
+
+_MAX_SHIFT = 0.5
+"""Share of its longer side by which one of them moves at most."""
+
+_SAME_PLACE = 0.25
+"""Overlap of their boxes from which on two are at one place."""
+
+_INSIDE = 0.7
+"""Share of an object inside a place from which on it belongs to the place."""
+
+_MARGIN = 0.1
+"""Share of its sides by which a place is larger than the boxes of its objects."""
+
+_MAX_AREA = 0.2
+"""Share of the image that a place takes at most."""
+
+_FORGET_SECONDS = 3600.0
+"""Seconds after which a place where nothing has come is watched again."""
+
+
+class ScenePlace(NamedTuple):
+    """A place that is scene.
+
+    Attributes:
+        number: by which it is taken back.
+        box: its sides as shares of the image, as in ``Box``.
+    """
+
+    number: int
+    box: Box
+
+
+@dataclass(slots=True)
+class _Place:
+    box: Box
+    last: float  # when something was there
+
+
+@dataclass(slots=True)
+class _Track:
+    """An object from its coming on; boxes are shares of the image."""
+
+    first: Box
+    box: Box
+    since: float
+    last: float
+    shift: float = 0.0
+    place: int | None = None  # to which it belongs as long as it stays in it
+
+
+class Scenery:
+    """Leaves objects out of results that are at places where something comes and goes again and again.
+
+    Four objects in five minutes that come and go at one place without moving make it scene: a branch, a
+    flag, a lamp. What comes up inside of it is no object until it leaves it; who comes from elsewhere is one
+    everywhere. After an hour without any, a place is watched again. Any thread may ask for places and take
+    them back.
+
+    Args:
+        on_new: called with a line about each new place.
+    """
+
+    def __init__(self, on_new: Callable[[str], object] = lambda _: None) -> None:
+        self._on_new = on_new
+        self._lock = threading.Lock()
+        self._numbers = count(1)
+        self._places: dict[int, _Place] = {}
+        self._refused: list[Box] = []  # that somebody has taken back
+        self._tracks: dict[int, _Track] = {}
+        self._gone: deque[tuple[float, Box]] = deque()
+
+    @property
+    def places(self) -> list[ScenePlace]:
+        """The places that are scene now."""
+        with self._lock:
+            return [ScenePlace(number, place.box) for number, place in self._places.items()]
+
+    def take_back(self, number: int) -> bool:
+        """Watch a place again, for good; gives whether there was one of this number."""
+        with self._lock:
+            place = self._places.pop(number, None)
+            if place is not None:
+                self._refused.append(place.box)
+                self._gone = deque(each for each in self._gone if _overlap(each[1], place.box) == 0)
+            return place is not None
+
+    def see(self, result: Segmentation) -> Segmentation:
+        """Take a result; gives it without the objects that are scene."""
+        with self._lock:
+            return self._see(result)
+
+    def _see(self, result: Segmentation) -> Segmentation:
+        if not (result.objects or self._tracks):
+            return result
+        for number, place in [*self._places.items()]:
+            if result.time - place.last > _FORGET_SECONDS:
+                del self._places[number]
+        height, width = result.mask.shape
+        boxes = {
+            number: (x0 / width, y0 / height, x1 / width, y1 / height)
+            for number, (x0, y0, x1, y1) in (
+                (number, extent.box) for number, extent in measure(result.mask).items()
+            )
+        }
+        for number in self._tracks.keys() - {*result.ids, *boxes}:
+            self._leave(self._tracks.pop(number))
+        for number, box in boxes.items():
+            self._move(number, box, result.time)
+        hidden = {number for number, track in self._tracks.items() if track.place in self._places}
+        if not hidden:
+            return result
+        mask = np.where(np.isin(result.mask, [*hidden]), 0, result.mask).astype(result.mask.dtype)
+        return replace(
+            result, mask=mask, objects=tuple(each for each in result.objects if each.id not in hidden)
+        )
+
+    def _move(self, number: int, box: Box, time: float) -> None:
+        track = self._tracks.get(number)
+        if track is None:
+            track = self._tracks[number] = _Track(box, box, time, time)
+            track.place = next(
+                (each for each, place in self._places.items() if _inside(box, place.box) >= _INSIDE), None
+            )
+        track.box, track.last = box, time
+        track.shift = max(track.shift, _shift(track.first, box))
+        if track.place is not None and (place := self._places.get(track.place)) is not None:
+            place.last = time
+            if _inside(box, place.box) < _INSIDE:  # it comes out: it is an object
+                track.place = None
+
+    def _leave(self, track: _Track) -> None:
+        """Take an object that is gone, after which its place may be scene."""
+        if track.shift > _MAX_SHIFT or track.last - track.since > _MAX_SECONDS or track.place is not None:
+            return
+        now = track.last
+        self._gone.append((now, track.box))
+        while self._gone[0][0] < now - WINDOW:
+            self._gone.popleft()
+        boxes = [box for _, box in self._gone if _overlap(box, track.box) >= _SAME_PLACE]
+        if len(boxes) < TIMES or any(_overlap(track.box, box) > 0 for box in self._refused):
+            return
+        box = _around(boxes)
+        if (box[2] - box[0]) * (box[3] - box[1]) > _MAX_AREA:
+            return
+        number = next(self._numbers)
+        self._places[number] = _Place(box, now)
+        self._gone = deque(each for each in self._gone if each[1] not in boxes)
+        where = ", ".join(f"{100 * side:.0f}%" for side in box[:2])
+        self._on_new(
+            f"something comes and goes again and again at {where}: it is scene from now on, and no event"
+        )
+
+
+def _area(box: Box) -> float:
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+
+
+def _common(one: Box, other: Box) -> float:
+    return _area(
+        (
+            max(one[0], other[0]),
+            max(one[1], other[1]),
+            min(one[2], other[2]),
+            min(one[3], other[3]),
+        )
+    )
+
+
+def _overlap(one: Box, other: Box) -> float:
+    common = _common(one, other)
+    return common / (_area(one) + _area(other) - common) if common else 0.0
+
+
+def _inside(box: Box, place: Box) -> float:
+    return _common(box, place) / _area(box) if _area(box) else 0.0
+
+
+def _shift(first: Box, box: Box) -> float:
+    """By how much of its longer side an object has moved."""
+    sides = max(first[2] - first[0], box[2] - box[0]), max(first[3] - first[1], box[3] - box[1])
+    across = abs(first[0] + first[2] - box[0] - box[2]) / 2
+    down = abs(first[1] + first[3] - box[1] - box[3]) / 2
+    return max(across, down) / max(*sides, 1e-9)
+
+
+def _around(boxes: list[Box]) -> Box:
+    """The box around some, with a margin, within the image."""
+    x0, y0 = (min(box[side] for box in boxes) for side in (0, 1))
+    x1, y1 = (max(box[side] for box in boxes) for side in (2, 3))
+    across, down = _MARGIN * (x1 - x0), _MARGIN * (y1 - y0)
+    return max(0.0, x0 - across), max(0.0, y0 - down), min(1.0, x1 + across), min(1.0, y1 + down)

@@ -1,0 +1,286 @@
+"""Objects that stand: they stay as long as their pixels differ from the background before they came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segue.types import Frame, ObjectInfo, Segmentation
+from segue.utils.arrays import BoolArray
+
+FloatArray = npt.NDArray[np.float32]
+
+STILL_SECONDS = 10.0
+"""Seconds after which an object that has not moved stands."""
+
+_MAX_SHIFT = 0.25
+"""Share of its longer side by which an object that stands may move."""
+
+_WORKING_SIDE = 200
+"""Pixels of the longer side of the images that are compared."""
+
+_CHECK_SECONDS = 1.0
+"""How often it is looked whether an object is still there."""
+
+_LEARN_SECONDS, _LEARN_EVERY = 10.0, 0.5
+"""Seconds in which the background follows the image where there is no object, and how often it does."""
+
+_FOLLOW_RATE = 0.05
+"""Share of a frame in the image of an object that stands: light and people change slowly."""
+
+_MIN_CONTRAST = 12.0
+"""Grey levels by which an object must differ from its background to be told from it."""
+
+_MIN_DECIDED = 0.2
+"""Share of the pixels of an object that must differ so much."""
+
+_UNLIKE = 45.0
+"""Grey levels from both of its images from which on a place shows something else."""
+
+_MISSES = 3
+"""Checks in a row after which an object is gone."""
+
+_MISSES_UNLIKE = 30
+"""The same where its place shows neither it nor its background, as while somebody stands before it."""
+
+_SAME_PLACE = 0.3
+"""Overlap of an object with one that stands from which on it is the same one."""
+
+Verdict = float | None
+"""Share of the pixels that show the object and not its background; None where they show neither."""
+
+
+@dataclass(slots=True)
+class _Track:
+    """An object that results list.
+
+    Attributes:
+        anchor: its box when it began to stand still, as of the working image.
+        since: when.
+        standing: what it and its background look like, once it stands.
+    """
+
+    anchor: tuple[float, float, float, float]
+    since: float
+    standing: _Standing | None = None
+
+
+@dataclass(slots=True)
+class _Standing:
+    """An object that stands, by the part of the working image around it.
+
+    Attributes:
+        info: as results have listed it.
+        mask: its pixels, (H, W), at the size of results.
+        place: the part.
+        inside: its pixels there.
+        background: the part before it came.
+        appearance: the part with it.
+        ring: pixels around it, by which the light is compared.
+        light: what these were, as the mean of each channel.
+    """
+
+    info: ObjectInfo
+    mask: BoolArray
+    place: tuple[slice, slice]
+    inside: BoolArray
+    background: FloatArray
+    appearance: FloatArray
+    ring: BoolArray
+    light: FloatArray
+    misses: int = 0
+    checked: float = 0.0
+
+    def verdict(self, image: FloatArray) -> Verdict:
+        """Whether a working image shows it, and not its background."""
+        part = image[self.place]
+        gain = (part[self.ring].mean(0) + 1) / (self.light + 1) if self.ring.any() else np.ones(3)
+        to_object = np.abs(part - self.appearance * gain).mean(-1)
+        to_background = np.abs(part - self.background * gain).mean(-1)
+        contrast = np.abs(self.appearance - self.background).mean(-1)
+        decided = self.inside & (contrast >= _MIN_CONTRAST)
+        if decided.sum() < _MIN_DECIDED * self.inside.sum():
+            return 0.0
+        if np.median(np.minimum(to_object, to_background)[decided]) > _UNLIKE:
+            return None
+        return float((to_object < to_background)[decided].mean())
+
+    def follow(self, image: FloatArray) -> None:
+        """Take how it looks now."""
+        self.appearance += _FOLLOW_RATE * (image[self.place] - self.appearance)
+
+
+class _Match(NamedTuple):
+    """What an object of a result is: one that stands, or the hole that one has left."""
+
+    number: int
+    is_hole: bool
+
+
+class StandingObjects:
+    """Lists objects in results as long as they are there, also when the background has taken them in.
+
+    A session learns what stays: after minutes a parked car is background, and when it goes its place is an
+    object. Here an object that has stood for ten seconds keeps its id while its pixels look more like it
+    than like the background before it came, whatever the light; what a result finds at its place meanwhile
+    is the same object, and what it finds there afterwards is the hole that it has left, and no object.
+    """
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._tracks: dict[int, _Track] = {}
+        self._held: dict[int, _Track] = {}  # that results do not list
+        self._matches: dict[int, _Match] = {}
+        self._background: FloatArray | None = None
+        self._learnt = 0.0
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """Objects that are there and that results do not list."""
+        return tuple(self._held)
+
+    def see(self, frame: Frame, result: Segmentation) -> Segmentation:
+        """Take a frame and its result; gives the result with the objects that stand."""
+        is_due = self._background is None or frame.time - self._learnt >= _LEARN_EVERY
+        if not (is_due or result.objects or self._tracks or self._held):
+            return result
+        image = _working(frame.image)
+        if self._background is not None and self._background.shape != image.shape:
+            self._forget()  # the camera has another size now
+        if self._held or self._matches:
+            result = self._matched(image, result)
+        self._note_still(frame.time, image, result)
+        self._hold_lost(image, result)
+        self._check_held(frame.time, image)
+        if is_due:
+            self._learn(frame.time, image, result)
+        return self._with_held(result)
+
+    def _matched(self, image: FloatArray, result: Segmentation) -> Segmentation:
+        """A result whose objects at the place of one that stands are that one, or its hole."""
+        objects = {item.id: item for item in result.objects}
+        self._matches = {number: match for number, match in self._matches.items() if number in objects}
+        for number in objects.keys() - self._tracks.keys() - self._matches.keys():
+            if (match := self._match(image, result.mask == number)) is not None:
+                self._matches[number] = match
+        if not self._matches:
+            return result
+        mask = result.mask.copy()
+        for number, match in self._matches.items():
+            mask[mask == number] = 0 if match.is_hole else match.number
+            item, held = objects.pop(number), self._held.pop(match.number, None)
+            if not match.is_hole:
+                objects[match.number] = replace(item, id=match.number)
+                if held is not None:
+                    self._tracks[match.number] = held
+        return replace(result, mask=mask, objects=tuple(objects.values()))
+
+    def _match(self, image: FloatArray, pixels: BoolArray) -> _Match | None:
+        """What the pixels of a new object are, if an object stands there."""
+        for number, track in self._held.items():
+            standing = track.standing
+            assert standing is not None
+            if (pixels & standing.mask).sum() >= _SAME_PLACE * (pixels | standing.mask).sum():
+                share = standing.verdict(image)
+                return _Match(number, is_hole=share is not None and share < 0.5)
+        return None
+
+    def _note_still(self, time: float, image: FloatArray, result: Segmentation) -> None:
+        """See which of the objects stand."""
+        for item in result.objects:
+            pixels = result.mask == item.id
+            inside = _resized(pixels, image.shape[:2])
+            x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
+            if not width:
+                continue
+            box = float(x), float(y), float(x + width), float(y + height)
+            track = self._tracks.setdefault(item.id, _Track(box, time))
+            shift = max(abs(one - other) for one, other in zip(box, track.anchor, strict=True))
+            if shift > max(1.0, _MAX_SHIFT * max(width, height)):
+                track.anchor, track.since, track.standing = box, time, None
+            elif track.standing is not None:
+                track.standing.follow(image)
+            elif time - track.since >= STILL_SECONDS and self._background is not None:
+                track.standing = _standing(item, pixels, inside, image, self._background)
+
+    def _hold_lost(self, image: FloatArray, result: Segmentation) -> None:
+        """Hold objects that stand where a result lists them no longer."""
+        for number in self._tracks.keys() - {item.id for item in result.objects}:
+            track = self._tracks.pop(number)
+            if track.standing is not None and (track.standing.verdict(image) or 0.0) >= 0.5:
+                self._held[number] = track
+
+    def _check_held(self, time: float, image: FloatArray) -> None:
+        """Let objects go that are not there any more."""
+        for number, track in [*self._held.items()]:
+            standing = track.standing
+            assert standing is not None
+            if time - standing.checked < _CHECK_SECONDS:
+                continue
+            standing.checked, share = time, standing.verdict(image)
+            if share is not None and share >= 0.5:
+                standing.misses = 0
+                standing.follow(image)
+                continue
+            standing.misses += 1
+            if standing.misses >= (_MISSES if share is not None else _MISSES_UNLIKE):
+                del self._held[number]
+
+    def _learn(self, time: float, image: FloatArray, result: Segmentation) -> None:
+        """Learn the background where there is no object."""
+        seconds, self._learnt = time - self._learnt, time
+        if self._background is None:
+            self._background = image.copy()
+            return
+        covered = result.mask > 0
+        for track in self._held.values():
+            assert track.standing is not None
+            covered |= track.standing.mask
+        reduced = _resized(covered, image.shape[:2]).view(np.uint8)
+        free = cv2.dilate(reduced, np.ones((5, 5), np.uint8)) == 0
+        rate = min(1.0, max(0.0, seconds) / _LEARN_SECONDS)
+        self._background[free] += rate * (image - self._background)[free]
+
+    def _with_held(self, result: Segmentation) -> Segmentation:
+        """A result with the objects that it does not list."""
+        if not self._held:
+            return result
+        mask, objects = result.mask.copy(), [*result.objects]
+        for number, track in self._held.items():
+            assert track.standing is not None
+            mask[track.standing.mask & (mask == 0)] = number
+            objects.append(replace(track.standing.info, id=number))
+        return replace(result, mask=mask, objects=tuple(objects))
+
+
+def _standing(
+    item: ObjectInfo, mask: BoolArray, inside: BoolArray, image: FloatArray, background: FloatArray
+) -> _Standing:
+    """What an object that stands and its background look like."""
+    x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
+    margin = max(2, max(width, height) // 4)
+    rows = slice(max(0, y - margin), y + height + margin)
+    place = rows, slice(max(0, x - margin), x + width + margin)
+    ring = cv2.dilate(inside[place].view(np.uint8), np.ones((3, 3), np.uint8)) == 0
+    part = image[place]
+    light = part[ring].mean(0) if ring.any() else np.zeros(3, np.float32)
+    return _Standing(item, mask, place, inside[place], background[place].copy(), part.copy(), ring, light)
+
+
+def _working(image: npt.NDArray[np.uint8]) -> FloatArray:
+    """An image at the size at which objects are compared."""
+    height, width = image.shape[:2]
+    scale = min(1.0, _WORKING_SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _resized(mask: BoolArray, size: tuple[int, ...]) -> BoolArray:
+    resized = cv2.resize(mask.view(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    return np.asarray(resized > 0)

@@ -1,0 +1,112 @@
+"""An object that stands keeps its id while its pixels differ from the background before it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from segue.events import EventSink
+from segue.events.standing import STILL_SECONDS, StandingObjects
+from segue.events.table import read_events
+from segue.types import Frame, Image, ObjectInfo, Segmentation
+
+SIZE, FPS = (120, 160), 5
+CAR = slice(60, 90), slice(50, 100)
+
+
+def street(seed: int) -> Image:
+    noise = np.random.default_rng(seed).uniform(60, 180, (12, 16, 3))
+    return np.asarray(cv2.resize(noise, SIZE[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+STREET, PAINT = street(1), street(7)
+
+
+class Camera:
+    """A camera before a street where a car stops, which the session takes into the background."""
+
+    def __init__(self) -> None:
+        self.standing = StandingObjects()
+        self.frame = 0
+        self.light, self.rng = 1.0, np.random.default_rng(2)
+
+    def run(self, seconds: float, *, car: bool, listed: int | None = None) -> Iterator[tuple[int, ...]]:
+        """The objects of each result."""
+        for frame, seen in self.frames(seconds, car=car, listed=listed):
+            result = self.standing.see(frame, seen)
+            assert {*np.unique(result.mask)} - {0} <= {*result.ids}
+            yield tuple(result.ids)
+
+    def frames(
+        self, seconds: float, *, car: bool, listed: int | None = None
+    ) -> Iterator[tuple[Frame, Segmentation]]:
+        """Frames and what a session gives: ``listed`` is the id that the place of the car has in it."""
+        for _ in range(round(seconds * FPS)):
+            image = STREET.astype(np.float64)
+            if car:
+                image[CAR] = PAINT[CAR] // 2
+            image = np.clip(self.light * image + self.rng.normal(0, 4, image.shape), 0, 255)
+            mask = np.zeros(SIZE, np.uint8)
+            if listed is not None:
+                mask[CAR] = listed
+            objects = () if listed is None else (ObjectInfo(listed, "car"),)
+            time = self.frame / FPS
+            frame = Frame(self.frame, time, image.astype(np.uint8))
+            self.frame += 1
+            yield frame, Segmentation(frame.index, time, mask, objects)
+
+
+@pytest.fixture
+def camera() -> Camera:
+    """The background is known."""
+    camera = Camera()
+    assert {*camera.run(20, car=False)} == {()}
+    assert {*camera.run(STILL_SECONDS + 5, car=True, listed=3)} == {(3,)}
+    return camera
+
+
+def test_a_parked_car_keeps_its_id_for_hours_while_the_light_changes(camera: Camera) -> None:
+    for light in (1.0, 1.1, 1.2, 1.0, 0.8, 0.6, 0.5):
+        camera.light = light
+        assert {*camera.run(8, car=True)} == {(3,)}
+    *_, last = camera.run(10, car=False)
+    assert last == ()
+
+
+def test_what_is_found_again_at_its_place_is_the_same_object(camera: Camera) -> None:
+    assert {*camera.run(5, car=True)} == {(3,)}
+    for number in (8, 9, 10):
+        assert {*camera.run(2, car=True, listed=number)} == {(3,)}
+        assert {*camera.run(5, car=True)} == {(3,)}
+
+
+def test_the_hole_that_it_leaves_is_no_object(camera: Camera) -> None:
+    assert {*camera.run(6, car=True)} == {(3,)}
+    shown = [*camera.run(8, car=False, listed=12)]
+    assert {*shown} == {()}, "it leaves at once, and its hole is nothing"
+
+
+def test_who_moves_on_before_ten_seconds_or_looks_like_the_street_is_not_held() -> None:
+    camera = Camera()
+    for _ in camera.run(20, car=False):
+        pass
+    assert {*camera.run(STILL_SECONDS - 2, car=True, listed=3)} == {(3,)}
+    assert {*camera.run(1, car=True)} == {()}
+    assert {*camera.run(STILL_SECONDS + 5, car=False, listed=4)} == {(4,)}, "a false object"
+    assert {*camera.run(1, car=False)} == {()}
+
+
+def test_who_stays_leaves_once(tmp_path: Path, camera: Camera) -> None:
+    sink = EventSink(tmp_path / "gate.csv", live=True)
+    sink._standing = camera.standing
+    for seconds, car, listed in ((2, True, 3), (20, True, None), (5, False, 5), (2, False, None)):
+        for frame, seen in camera.frames(seconds, car=car, listed=listed):
+            sink.write(frame, seen)
+    sink.close()
+    rows = [*read_events(tmp_path / "gate.csv")]
+    assert [(row["event"], int(row["object"])) for row in rows] == [("enter", 3), ("leave", 3)]
+    assert 21 <= float(rows[-1]["seconds"]) <= 23
