@@ -326,9 +326,17 @@ def is_changed(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.filterwarnings("ignore::segue_watch.cameras.CameraWarning")
 @pytest.mark.parametrize(
-    "fault", [fails_at_a_frame, fails_at_an_event, fails_at_its_outputs, is_lost, is_changed]
+    ("fault", "options"),
+    [
+        (fails_at_a_frame, {}),
+        (fails_at_an_event, {}),
+        (fails_at_its_outputs, {}),
+        (is_lost, {}),
+        (is_changed, {}),
+        (fails_at_a_frame, {"rotate": "1h"}),
+        (is_changed, {"rotate": "1h"}),
+    ],
 )
-@pytest.mark.parametrize("options", [{}, {"rotate": "1h"}])
 def test_a_run_that_has_ended_leaves_nothing_in_memory(
     camera: str,
     tmp_path: Path,
