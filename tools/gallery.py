@@ -65,6 +65,9 @@ FILMS = {
 }
 """Videos of https://github.com/intel-iot-devkit/sample-videos (Intel, CC BY 4.0), with their commands."""
 
+SLIDERS = {"film_track": (24, 0), "film_cars": (215, 180)}
+"""Frame of a video that is shown before and after, and the first frame that its command takes."""
+
 JOBS = ("film_track", "film_moves", "film_names")
 """The jobs of the clip of the README."""
 
@@ -117,6 +120,14 @@ def write_animation(images: Sequence[np.ndarray], target: Path) -> None:
     )
 
 
+def write_pair(film: Path, overlay: Path, index: int, start: int, target: Path) -> None:
+    """Write a frame as it is and with its masks, for a slider: ``TARGET_before`` and ``TARGET_after``."""
+    for path, place, name in ((film, index, "before"), (overlay, index - start, "after")):
+        with segue.open_source(path) as source:
+            image = cv2.resize(source.frame(place).image, CLIP, interpolation=cv2.INTER_AREA)
+        Image.fromarray(image).save(f"{target}_{name}.webp", quality=QUALITY + 15, method=6)
+
+
 def panel(video: Path) -> list[np.ndarray]:
     """Images of a video spread over its time, cut to the shape of a panel."""
     with segue.open_source(video) as source:
@@ -159,6 +170,8 @@ def write_films(films: Path, folder: Path, target: Path) -> None:
     for name, (film, command) in FILMS.items():
         videos[name] = run(command.format(shlex.quote(str(films / film))), folder)
         write_clip(videos[name], target / f"{name}.webp")
+        if name in SLIDERS:
+            write_pair(films / film, videos[name], *SLIDERS[name], target / name)
     gap = np.full((PANEL[1], 6, 3), 255, np.uint8)
     rows = [
         np.hstack([one, gap, two, gap, three])

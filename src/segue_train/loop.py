@@ -404,14 +404,14 @@ class _Log:
                 self.writers.append(_online_logger(settings.logger, settings, progress))
 
     def step(self, values: dict[str, float], rate: float) -> None:
-        """Take the losses of a step and its highest rate, and speak every ``log_every`` of them."""
+        """Take the losses of a step and its highest rate; speak every ``log_every`` steps, and at the end."""
         now = time.perf_counter()
         self.progress.seconds += now - self.mark
         self.mark = now
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.count += 1
-        if self.progress.step % self.settings.log_every == 0:
+        if self.progress.step % self.settings.log_every == 0 or self.progress.step == self.settings.steps:
             if self.writers:
                 self._speak((now - self.reported) / self.count, rate)
             self.reported, self.count = now, 0

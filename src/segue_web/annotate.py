@@ -30,6 +30,7 @@ from segue_web.exports import (
     steps,
     suffix_of,
 )
+from segue_web.own_keys import choose_key, keys_of
 from segue_web.project.edits import Edits
 from segue_web.project.importing import Effect, additions, effects, store, summary
 from segue_web.project.project import Correction, FrameAnnotation, Project
@@ -159,6 +160,7 @@ class AnnotateBackend(Backend):
             "export": self._export,
             "import": self._import,
             "settings": self._settings,
+            "keys": self._keys,
         }
         super().__init__(video, requests)
         self.pause = PAUSE
@@ -557,10 +559,16 @@ class AnnotateBackend(Backend):
         text: messages.CommentText,
         object: messages.Number | None = None,
         frame: messages.Index | None = None,
+        place: messages.Place | None = None,
     ) -> dict[str, Any]:
-        """Comment on an object, on a frame, or on an object on a frame."""
+        """Comment on an object, on a frame or a place of it, or on both."""
+        if place is not None:
+            if frame is None:
+                raise PromptError("a place is one of a frame; give the frame, too")
+            [(x, y, _)] = messages.clicks_within([(*place, True)], *self.video.size)
+            place = x, y
         with self.project.change("comment"):
-            return {"comment": self.project.add_comment(text, object, frame)}
+            return {"comment": self.project.add_comment(text, object, frame, place)}
 
     def _resolve(self, comment: messages.Index, resolved: bool = True) -> None:
         """Resolve a comment, or open it again."""
@@ -577,6 +585,12 @@ class AnnotateBackend(Backend):
     def _settings(self, values: messages.Settings) -> None:
         """Save view settings."""
         self.project.note("settings", self.project.noted("settings") | values)
+
+    def _keys(self, name: messages.ShortText | None = None, key: messages.ShortText = "") -> dict[str, Any]:
+        """The keys that the person has chosen, after giving a command or a tool one."""
+        if name:
+            choose_key(actor(), name, key)
+        return {"keys": keys_of(actor())}
 
     async def _export(
         self,

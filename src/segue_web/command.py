@@ -99,6 +99,17 @@ def annotate(
             help="Copy the project as last saved, also while it is open, into this folder, and stop."
         ),
     ] = None,
+    export: Annotated[
+        str | None,
+        typer.Option(
+            help="Export the project as last saved, also while it is open, and stop: davis, coco, cvat, "
+            "prores, png16, exr, matte ..."
+        ),
+    ] = None,
+    each_object: Annotated[bool, typer.Option(help="With --export: each object by itself.")] = False,
+    premultiplied: Annotated[
+        bool, typer.Option(help="With --export: colours of cut-outs multiplied by their opacity.")
+    ] = False,
     port: PORT = 0,
     browser: BROWSER = True,
 ) -> None:
@@ -121,6 +132,8 @@ def annotate(
 
         segue annotate my.mp4 --copy-to backup.project
 
+        segue annotate my.mp4 --export exr
+
         segue annotate videos/ --user Ann
     """
     need_web()
@@ -134,10 +147,18 @@ def annotate(
     name = name_of_source(video)
     videos = _videos_of(video)
     folder = project or Path("segue-out") / (f"{name}.project" if videos is None else "")
-    if videos is not None and (import_ or adopt or copy_to is not None):
+    if videos is not None and (import_ or adopt or copy_to is not None or export is not None):
         raise SegueError(
-            f"{video}: holds several videos; give one of them for --import, --adopt and --copy-to"
+            f"{video}: holds several videos; give one of them for --import, --adopt, --copy-to and --export"
         )
+    if export is None and (each_object or premultiplied):
+        raise SegueError("--each-object and --premultiplied say how --export writes; give it, too")
+    if export is not None:
+        with interruptible():
+            options = {"each": each_object, "premultiplied": premultiplied}
+            target = _export(video, folder, export, adopt=adopt, **options)
+        typer.echo(printable(f"exported: {target}"))
+        return
     if copy_to is not None:
         from segue_web.project.store import Store
 
@@ -189,6 +210,33 @@ def annotate(
             raise
         typer.echo(printable(f"project: {folder}"))
         server.serve(backend, port, browser, folder)
+
+
+def _export(video: Path, project: Path, form: str, *, adopt: bool, **options: bool) -> Path:
+    """Write an export of a project into its folder of exports, and return its path."""
+    from segue_web.exports import FORMATS, free_path, suffix_of, write_export
+    from segue_web.project.source import check_source
+    from segue_web.project.store import Store
+    from segue_web.video import Video
+    from segue_web.viewing import read_project
+
+    if form not in FORMATS:
+        raise SegueError(f"--export {form}: choose one of {', '.join(FORMATS)}")
+    if not (project / "project.db").is_file():
+        raise SegueError(f"{project}: there is no project to export")
+    if not adopt:
+        check_source(project, Store.source_of(project), video)
+    opened = Video(video)
+    try:
+        annotations = read_project(project, opened, **options)
+        exports = project / "exports"
+        exports.mkdir(exist_ok=True)
+        target = free_path(exports, opened.name, form, suffix_of(form, annotations.each))
+        for _ in write_export(opened, annotations, form, target):
+            pass
+    finally:
+        opened.close()
+    return target
 
 
 def _videos_of(place: Path) -> dict[str, Path] | None:

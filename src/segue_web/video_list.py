@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from segue.batch.places import is_result
 from segue.batch.plan import read_tasks
 from segue.errors import PromptError, SegueError, SourceError
-from segue.utils.files import changing, write_complete
+from segue.metrics.agreement import agreement
 from segue.utils.naming import is_hidden, natural_key
 from segue.video.sources.kinds import is_image, is_video
 from segue_web.annotate import AnnotateBackend
@@ -23,14 +23,15 @@ from segue_web.project.project import Project
 from segue_web.project.source import check_source
 from segue_web.project.store import Progress, Store, actor
 from segue_web.server import messages
-from segue_web.server.conflicts import check_value
 from segue_web.server.job_runner import Job
 from segue_web.server.server import Backend
 from segue_web.server.worker import Tools
+from segue_web.tasks import Role, State, Task, Tasks
 from segue_web.video import Video
+from segue_web.viewing import read_project
 
-ASSIGNED = "assigned.json"
-"""File of a projects folder: the person of each assigned video, by its name."""
+SECOND = ".second"
+"""What stands in the names of projects of a second look."""
 
 Make = Callable[[Path, Path], AnnotateBackend]
 """Opens a video with its project folder."""
@@ -81,18 +82,22 @@ class VideoListBackend(Backend):
     def __init__(
         self, name: str, videos: Mapping[str, Path], folder: Path, make: Make, user: str = ""
     ) -> None:
-        self._name, self._videos, self._folder, self._make = name, dict(videos), folder, make
+        self._name, self._folder, self._make = name, folder, make
+        self._names, self._paths = [*videos], [*videos.values()]
+        self._tasks = Tasks(folder)
+        self._agreements: dict[int, float] = {}  # that were asked for
         self.exports = folder / "exports"
         self._errors: dict[int, str] = {}  # of videos that could not be opened
-        progress = self._progress()
-        assigned = self._assigned()
-        of_other_user = [bool(user) and assigned.get(name, user) != user for name in self._videos]
-        # Videos of other people last, finished ones after those to be done.
-        self._open_one = self._first_of(
-            sorted(
-                range(len(progress)), key=lambda number: (of_other_user[number], _is_done(progress[number]))
-            )
-        )
+        progress, tasks = self._progress(), self._tasks.read()
+
+        def rank(number: int) -> tuple[bool, bool]:
+            """Videos of other people last, finished ones after those to be done."""
+            task, about = tasks.get(self._names[number], Task()), progress[number]
+            state = task.state_of(bool(about and about.annotated))
+            whose = task.reviewer if state == "review" and task.reviewer else task.person
+            return bool(user and whose) and whose != user, state == "done" or _is_done(about)
+
+        self._open_one = self._first_of(sorted(range(len(progress)), key=rank))
         self._switching = asyncio.Lock()
         self._greeted = False
         requests: dict[str, Callable[..., Any]] = {
@@ -100,6 +105,8 @@ class VideoListBackend(Backend):
             "open": self._open,
             "export_all": self._export_all,
             "assign": self._assign,
+            "set_state": self._set_state,
+            "agreement": self._agreement,
         }
         super().__init__(self.current.video, requests)
 
@@ -138,15 +145,22 @@ class VideoListBackend(Backend):
         answer = await backend.handle(messages.PageRequest(id=request.id, op=request.op, **fields))
         if request.op == "hello":
             answer["video"] = answer["video"] | {"number": number}
-            answer |= {"videos": list(self._videos), "greet": not self._greeted}
+            answer |= {"videos": self._names, "greet": not self._greeted}
+            answer |= {"second": number >= len(self._names)}
             self._greeted = True
         return answer
 
+    # From the number of videos on, numbers are of second looks: each video may have two projects.
+
+    def _path(self, number: int) -> Path:
+        return self._paths[number % len(self._paths)]
+
     def _project(self, number: int) -> Path:
-        return self._folder / f"{[*self._videos][number]}.project"
+        end = ".project" if number < len(self._names) else f"{SECOND}.project"
+        return self._folder / f"{self._names[number % len(self._names)]}{end}"
 
     def _opened(self, number: int) -> AnnotateBackend:
-        return self._make([*self._videos.values()][number], self._project(number))
+        return self._make(self._path(number), self._project(number))
 
     def _first_of(self, numbers: Iterable[int]) -> tuple[int, AnnotateBackend]:
         """Open the first of some videos that can be opened, and note why others cannot."""
@@ -163,10 +177,10 @@ class VideoListBackend(Backend):
         raise first or SegueError("there is no further video")
 
     def _progress(self) -> list[Progress | None]:
-        return [self._progress_of(number) for number in range(len(self._videos))]
+        return [self._progress_of(number) for number in range(len(self._names))]
 
     def _progress_of(self, number: int) -> Progress | None:
-        folder, video = self._project(number), [*self._videos.values()][number]
+        folder, video = self._project(number), self._path(number)
         try:
             progress = Store.progress(folder)
             recorded = Store.video_of(folder)
@@ -181,62 +195,88 @@ class VideoListBackend(Backend):
     def _list(self) -> dict[str, Any]:
         """All videos, how far each is or why it cannot be opened, whose it is, and which one is open."""
         videos: list[dict[str, Any]] = []
-        assigned = self._assigned()
-        for number, (name, about) in enumerate(zip(self._videos, self._progress(), strict=True)):
+        tasks = self._tasks.read()
+        for number, (name, about) in enumerate(zip(self._names, self._progress(), strict=True)):
             error = {"error": self._errors[number]} if number in self._errors else {}
-            people = [] if about is None or error else Store.people_of(self._project(number))
-            person = {"assigned": assigned.get(name), "people": people}
+            task = tasks.get(name, Task())
+            person = {
+                "assigned": task.person,
+                "reviewer": task.reviewer,
+                "by": task.by,
+                "people": [] if about is None or error else Store.people_of(self._project(number)),
+                "second": self._second(number),
+                "agreement": self._agreements.get(number),
+            }
             values = {**({} if about is None else about._asdict()), **error}
+            values["state"] = task.state_of(bool(about and about.annotated))
             videos.append({"name": name, **values, **{key: value for key, value in person.items() if value}})
         return {"videos": videos, "open": self._open_one[0]}
 
+    def _second(self, number: int) -> dict[str, Any] | None:
+        """How far the second look at a video is, and who has one; None without one."""
+        place = number + len(self._names)
+        about = self._progress_of(place)
+        return None if about is None else {**about._asdict(), "people": Store.people_of(self._project(place))}
+
     def _assigned(self) -> dict[str, str]:
-        """The person of each assigned video, which another process may have changed."""
-        path = self._folder / ASSIGNED
-        if not path.is_file():
-            return {}
-        try:
-            assigned = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise SegueError(f"{path}: cannot be read ({error}); mend or move it") from None
-        if not isinstance(assigned, dict) or not all(isinstance(name, str) for name in assigned.values()):
-            raise SegueError(f"{path}: is no JSON object of a name for each video; mend or move it")
-        return assigned
+        """The person of each assigned video."""
+        return {name: task.person for name, task in self._tasks.read().items() if task.person}
+
+    def _checked(self, number: int) -> str:
+        """The name of a video by its number in the list."""
+        if number >= len(self._names):
+            raise PromptError(f"there is no video {number + 1}; the last one is {len(self._names)}")
+        return self._names[number]
 
     def _assign(
-        self, number: messages.Index, person: messages.ShortText = "", seen: messages.ShortText | None = None
+        self,
+        number: messages.Index,
+        person: messages.ShortText = "",
+        seen: messages.ShortText | None = None,
+        role: Role = "person",
     ) -> None:
-        """Assign a video to a person; an empty name takes that back.
+        """Assign a video to a person, or to a reviewer; an empty name takes that back.
 
         ``seen``: the person whose it was, as the page shows it; None does not matter.
         """
-        if number >= len(self._videos):
-            raise PromptError(f"there is no video {number + 1}; the last one is {len(self._videos)}")
-        name, person = [*self._videos][number], person.strip()
-        path = self._folder / ASSIGNED
-        with changing(path):
-            assigned = self._assigned()
-            current = assigned.pop(name, "")
-            if seen is not None and current != person:
-                check_value(seen, current, f"{name} was given to {current or 'nobody'} meanwhile")
-            if person:
-                assigned[name] = person
-            text = json.dumps(assigned, indent=1, ensure_ascii=False)
-            write_complete(path, f"{text}\n".encode())
+        self._tasks.assign(self._checked(number), person.strip(), role, seen)
 
-    async def _open(self, number: messages.Index, onward: bool = False) -> dict[str, Any]:
-        """Open another video in place of the one that is open, on all pages.
+    def _set_state(self, number: messages.Index, state: State, seen: State | None = None) -> None:
+        """Say how far a video is; ``seen`` is its state as the page shows it."""
+        name, about = self._checked(number), self._progress_of(number)
+        self._tasks.set_state(name, state, bool(about and about.annotated), seen)
+
+    def _agreement(self, number: messages.Index) -> dict[str, Any]:
+        """How far the two people agree who annotated a video, in the mean and by object."""
+        name, places = self._checked(number), (number, number + len(self._names))
+        for place, whose in zip(places, ("", " of a second look"), strict=True):
+            if not (about := self._progress_of(place)) or not about.annotated:
+                raise PromptError(f"{name} has no masks{whose} yet")
+        with closing(Video(self._paths[number])) as video:
+            first, second = (read_project(self._project(place), video) for place in places)
+        rows = agreement(first, second)
+        if not rows:
+            raise PromptError(f"both have annotated no frame of {name} together")
+        mean = sum(row.iou for row in rows) / len(rows)
+        self._agreements[number] = mean
+        return {"mean": mean, "objects": [asdict(row) for row in rows]}
+
+    async def _open(
+        self, number: messages.Index, onward: bool = False, second: bool = False
+    ) -> dict[str, Any]:
+        """Open another video, or a ``second`` look at one, in place of the one that is open, on all pages.
 
         ``onward`` takes the next one that can be opened, and says how many were left out.
         """
         async with self._switching:
-            if number >= len(self._videos):
-                raise PromptError(f"there is no video {number + 1}; the last one is {len(self._videos)}")
+            self._checked(number)
+            if second:
+                number += len(self._names)
             if number == self._open_one[0]:
                 return {"skipped": 0}
             old = self.current
             old.refuse_while_running("open another video")
-            numbers = range(number, len(self._videos) if onward else number + 1)
+            numbers = range(number, len(self._names) if onward and not second else number + 1)
             opened, new = await asyncio.to_thread(self._first_of, numbers)
             if not new.project.schema and (schema := old.project.schema):
                 with new.project.change("label schema"):
@@ -270,8 +310,8 @@ class VideoListBackend(Backend):
         with complete_folder(target) as folder:
             for number in numbers:
                 annotations = await backend.run(partial(self._snapshot, backend, number))
-                path = [*self._videos.values()][number]
-                end = free_path(folder, [*self._videos][number], format)
+                path = self._paths[number]
+                end = free_path(folder, self._names[number], format)
                 async with aclosing(backend.steps(export_of, path, annotations, format, end)) as steps:
                     async for index in steps:
                         yield index
@@ -280,7 +320,7 @@ class VideoListBackend(Backend):
         """The objects of a video; of one that is not open, its project is for a moment."""
         if self._open_one[0] == number:
             return snapshot(backend.project, backend.video)
-        video = Video([*self._videos.values()][number])
+        video = Video(self._paths[number])
         try:
             project = Project(self._project(number), video.describe(), video.size, video.path)
             try:

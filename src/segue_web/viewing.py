@@ -25,7 +25,7 @@ from segue.utils.arrays import BoolArray
 from segue.utils.naming import distinct_ends
 from segue.video.sources.images import is_source
 from segue.video.sources.kinds import is_image
-from segue_web.exports import snapshot, write_export
+from segue_web.exports import Snapshot, snapshot, write_export
 from segue_web.project.colours import colour_of
 from segue_web.project.project import Project
 from segue_web.project.store import Store
@@ -205,14 +205,21 @@ def read_results(results: Path, video: Video) -> Labels:
     """
     if not (results / "project.db").is_file():
         return read_labels(results, video)
+    annotations = read_project(results, video)
     with TemporaryDirectory(prefix="segue-view-") as place:
-        folder, file = Path(place, "project"), Path(place, "masks.json")
-        Store.copy(results, folder)
-        with closing(Project(folder, video.describe(), video.size)) as project:
-            annotations = snapshot(project, video)
+        file = Path(place, "masks.json")
         for _ in write_export(video, annotations, "coco", file):
             pass
         return read_labels(file, video)
+
+
+def read_project(place: Path, video: Video, *, premultiplied: bool = False, each: bool = False) -> Snapshot:
+    """The masks of a project of a video, which may be open in a page; see :class:`Snapshot`."""
+    with TemporaryDirectory(prefix="segue-view-") as temporary:
+        folder = Path(temporary, "project")
+        Store.copy(place, folder)
+        with closing(Project(folder, video.describe(), video.size)) as project:
+            return snapshot(project, video, premultiplied=premultiplied, each=each)
 
 
 class ViewBackend(Backend):

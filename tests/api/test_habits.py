@@ -23,7 +23,7 @@ from segue.registry import MODELS
 from tests.clips import clip
 from tests.lite import lively_lite
 
-FRAMES, MASKS = clip(5, 6, 48, 64, 2)
+FRAMES, MASKS = clip(5, 4, 48, 64, 2)
 FIRST = MASKS[0]
 BOX = (8, 8, 40, 40)
 PLANES = np.stack([FIRST == 1, FIRST == 2])

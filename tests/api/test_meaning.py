@@ -21,7 +21,7 @@ from segue.registry import MODELS
 from tests.clips import clip
 from tests.lite import lively_lite
 
-FRAMES, MASKS = clip(5, 6, 48, 64, 2)
+FRAMES, MASKS = clip(5, 4, 48, 64, 2)
 ONE, TWO = MASKS[0] == 1, MASKS[0] == 2
 BOX = (8, 8, 40, 40)
 

@@ -28,6 +28,7 @@ from tests.cli.forked import run_forked, start_forked
 from tests.cli.running import Command
 from tests.lite import lively_lite
 from tests.needs import needs
+from tests.waiting import wait_for
 
 QUICK = 30.0
 """Seconds in which a batch ends on Ctrl-C, also where other programs have the cores; see STOP_SECONDS."""
@@ -158,8 +159,7 @@ def test_a_killed_batch_ends_its_workers_and_goes_on(command: Command, tmp_path:
     with subprocess.Popen(
         words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        while not list(tmp_path.glob("out/.segue-batch/work/*/masks/*.png")) and process.poll() is None:
-            time.sleep(0.01)
+        masks_of(tmp_path, process)
         workers = workers_of(process)
         process.kill()
     assert not [pid for pid in workers if alive(pid)]
@@ -318,11 +318,11 @@ def started(*words: object, cwd: Path, **options: Any) -> subprocess.Popen[bytes
 
 def masks_of(folder: Path, process: subprocess.Popen[bytes]) -> list[Path]:
     """The masks of videos in work, as soon as there are some."""
-    while process.poll() is None:
-        if found := list(folder.glob("out/.segue-batch/work/*/masks/0*.png")):
-            return found
-        time.sleep(0.01)
-    raise AssertionError("the batch has ended")
+    ended_or_found = wait_for(
+        lambda: process.poll() is not None or list(folder.glob("out/.segue-batch/work/*/masks/0*.png"))
+    )
+    assert ended_or_found is not True, "the batch has ended"
+    return ended_or_found
 
 
 @pytest.mark.usefixtures("workers_here")
@@ -364,9 +364,7 @@ def test_ctrl_c_while_workers_import_is_silent_and_quick(tmp_path: Path, times: 
         video(tmp_path / f"videos/{name}.mp4", 600)
     words = ("videos", *JOB, "-o", "out", "--workers", 2)
     with started(*words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
-        while len(workers := workers_of(process)) < 2:
-            assert process.poll() is None
-            time.sleep(0.01)
+        workers = wait_for(lambda: len(pids := workers_of(process)) == 2 and pids)
         begun = time.monotonic()
         for _ in range(times):
             os.killpg(process.pid, signal.SIGINT)

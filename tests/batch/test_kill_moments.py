@@ -55,9 +55,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("place", "later"),
     [
-        ("a folder", 2),
-        ("another disk", 5),
-        ("a store", 5),
+        ("a folder", 3),
+        ("another disk", 8),
+        ("a store", 8),
         pytest.param("a folder", 1, marks=pytest.mark.slow),
         pytest.param("another disk", 1, marks=pytest.mark.slow),
         pytest.param("a store", 1, marks=pytest.mark.slow),

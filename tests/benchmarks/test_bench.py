@@ -24,6 +24,7 @@ def test_every_section_has_its_place_and_its_command_on_the_page() -> None:
     assert len(re.findall("<!-- bench:", page)) == len(SECTIONS)
 
 
+@pytest.mark.slow
 def test_a_version_is_measured_in_a_process_of_its_own() -> None:
     source = Path(segue.__file__).parents[1]
     case = Case("stcn-lite", 48, 64)

@@ -32,7 +32,8 @@ def assert_same_results(network: Network, schedule: Schedule, objects: int, memo
         np.testing.assert_array_equal(ours[clear], theirs[clear])
 
 
-@pytest.mark.parametrize(("objects", "top_k"), [pytest.param(3, 20, marks=pytest.mark.slow), (1, None)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("objects", "top_k"), [(3, 20), (1, None)])
 def test_plain_stcn_and_the_session_agree(stcn_network: STCN, objects: int, top_k: int | None) -> None:
     assert_same_results(stcn_network, Schedule(mem_every=2, top_k=top_k), objects)
 

@@ -113,7 +113,7 @@ def whole(track: Command, tmp_path: Path) -> dict[str, bytes]:
 
 @pytest.mark.usefixtures("saved_often")
 def test_a_run_goes_on_after_a_power_cut(track: Command, tmp_path: Path, whole: dict[str, bytes]) -> None:
-    for left in cuts(track, tmp_path, lambda moment: moment % 13 == 3):
+    for left in cuts(track, tmp_path, lambda moment: moment % 29 == 3):
         goes_on(track, left, whole)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -48,13 +49,21 @@ def test_the_space_is_described_as_hugging_face_wants_it() -> None:
     assert str(requirement.url).endswith(f"segue-{segue.__version__}-py3-none-any.whl")
 
 
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first frames of the bundled sample."""
+    path = tmp_path_factory.mktemp("sample") / "my.mp4"
+    cut_sample(path, 4)
+    return path
+
+
 @pytest.mark.parametrize("script", sorted(EXAMPLES.glob("python/*.py")), ids=lambda path: path.stem)
-def test_a_program_runs_as_its_first_lines_say(script: Path, tmp_path: Path) -> None:
+def test_a_program_runs_as_its_first_lines_say(script: Path, sample: Path, tmp_path: Path) -> None:
     program = script.read_text(encoding="utf-8")
     found = re.search(r"^ *python (\S+) (.+)$", program, re.MULTILINE)
     assert found is not None
     assert found[1] == script.name
-    cut_sample(tmp_path / "my.mp4", 6)
+    shutil.copyfile(sample, tmp_path / "my.mp4")
     alone = "segue_watch" in program
     done = run_program(script, *shlex.split(found[2]), folder=tmp_path, alone=alone)
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from segue.events.zones import Zone
 from segue.sinks.rotation import RotatingSink
 from segue.video import Reconnect
 from tests.events.test_sink import big
+from tests.waiting import wait_for
 
 QUICK = Reconnect(first_delay=0.01, max_delay=0.05, timeout=0.3)
 PATIENT = Reconnect(first_delay=0.01, max_delay=0.05, timeout=30.0)
@@ -125,7 +126,7 @@ def test_events_that_cannot_be_delivered_are_counted_without_the_password() -> N
     with pytest.warns(NotifyWarning) as warned:  # noqa: PT031
         for event in ("enter", "leave"):
             notifier.send({"event": event})
-        until(lambda: bool(warned.list))
+        wait_for(lambda: bool(warned.list))
         assert notifier.close(0.3) == 2
     assert len(warned) == 1
     assert "secret" not in str(warned[0].message)
@@ -170,7 +171,7 @@ def test_a_message_that_is_refused_does_not_hold_up_the_others(listener: Listene
     notifier = Notifier(listener.address, patience=PATIENT)
     for event in ("odd", "enter", "leave"):
         notifier.send({"event": event})
-    until(lambda: notifier.undelivered == 1)
+    wait_for(lambda: notifier.undelivered == 1)
     assert notifier.close(0.3) == 1
     assert [kind for kind in listener.kinds if kind != "odd"] == ["enter", "leave"]
 
@@ -180,9 +181,9 @@ def test_new_messages_do_not_wait_for_one_that_is_refused_again_and_again(listen
     listener.refuses = "odd"
     notifier = Notifier(listener.address, patience=Reconnect(first_delay=60.0, max_delay=60.0))
     notifier.send({"event": "odd"})
-    until(lambda: listener.kinds == ["odd"])
+    wait_for(lambda: listener.kinds == ["odd"])
     notifier.send({"event": "enter"})
-    until(lambda: notifier.undelivered == 1)
+    wait_for(lambda: notifier.undelivered == 1)
     assert listener.kinds == ["odd", "enter"]
     listener.refuses = ""
     assert notifier.close(60.0) == 0, "at the end it is tried once more"
@@ -276,8 +277,8 @@ def test_a_file_that_has_room_now_and_then_is_warned_of_once(
         for number in range(4):
             full_disk["put"] = 1
             notifier.send({"event": f"e{number}"})
-            until(lambda: notifier.undelivered == 0)
-            until(lambda: not notifier.problem)
+            wait_for(lambda: notifier.undelivered == 0)
+            wait_for(lambda: not notifier.problem)
     assert len(warned) == 1
     assert notifier.close() == 0
 
@@ -289,7 +290,7 @@ def test_a_file_that_another_process_has_locked_holds_up_no_alarm(listener: List
     other.execute("begin immediate")
     with pytest.warns(NotifyWarning, match="locked"):  # noqa: PT031
         notifier.send({"event": "enter"})
-        until(lambda: listener.kinds == ["enter"])
+        wait_for(lambda: listener.kinds == ["enter"])
     other.execute("rollback")
     other.close()
     assert notifier.close(60.0) == 0
@@ -383,7 +384,7 @@ class Broker:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-        until(listens)
+        wait_for(listens)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -394,14 +395,6 @@ class Broker:
 def _mosquitto() -> str:
     found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
     return found or pytest.skip("mosquitto is not installed")
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait until a condition holds; a minute is for machines that are busy."""
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end, "the condition does not hold after a minute"
-        threading.Event().wait(0.01)
 
 
 class Subscriber:
@@ -457,12 +450,12 @@ def test_a_broker_that_starts_late_and_again_gets_every_event_once(broker: Broke
     notifier = Notifier(broker.address, patience=QUICK)
     notifier.send({"event": "early"})
     broker.start()
-    until(lambda: subscriber.events == ["early"])
+    wait_for(lambda: subscriber.events == ["early"])
     broker.stop()
     for number in range(3):
         notifier.send({"event": f"e{number}"})
     broker.start()
-    until(lambda: len(subscriber.events) >= 4)
+    wait_for(lambda: len(subscriber.events) >= 4)
     assert notifier.close(60) == 0
     subscriber.end()
     assert subscriber.events == ["early", "e0", "e1", "e2"]
@@ -472,12 +465,12 @@ def test_a_broker_keeps_whether_the_camera_is_there(broker: Broker) -> None:
     broker.start()
     notifier = Notifier(broker.address)
     subscriber = Subscriber(broker.port)
-    until(lambda: subscriber.availability == [b"online"])
+    wait_for(lambda: subscriber.availability == [b"online"])
     notifier.announce(False)
     notifier.announce(True)
-    until(lambda: len(subscriber.availability) == 3)
+    wait_for(lambda: len(subscriber.availability) == 3)
     assert notifier.close() == 0
-    until(lambda: len(subscriber.availability) == 4)
+    wait_for(lambda: len(subscriber.availability) == 4)
     subscriber.end()
     assert subscriber.availability == [b"online", b"offline", b"online", b"offline"]
 
@@ -492,7 +485,7 @@ def test_the_last_will_of_a_process_that_is_killed_is_offline(broker: Broker) ->
         "os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
-    until(lambda: subscriber.availability == [b"online", b"offline"])
+    wait_for(lambda: subscriber.availability == [b"online", b"offline"])
     subscriber.end()
     assert subscriber.events == ["enter"]
 
@@ -512,7 +505,7 @@ def test_parts_of_a_run_publish_no_event_that_did_not_happen(broker: Broker, tmp
         for t in range(25):  # three parts of ten frames
             sink.write(*big(t, {1: (50, 50, 60, 60)} if t < 22 else {}))
     assert notifier.close() == 0
-    until(lambda: len(subscriber.events) >= 2)
+    wait_for(lambda: len(subscriber.events) >= 2)
     subscriber.end()
     assert subscriber.events == ["enter", "leave"]
 
@@ -531,9 +524,9 @@ def test_zones_and_the_last_event_appear_in_home_assistant(broker: Broker, tmp_p
     sink = EventSink(tmp_path / "e.json", zones=zones, snapshots=snapshots, on_event=tell)
     for t in range(5):
         sink.write(*big(t, {1: (10, 50, 30, 70)}))
-    until(lambda: notifier.undelivered == 0)
+    wait_for(lambda: notifier.undelivered == 0)
     subscriber = Subscriber(broker.port, "#")  # it begins later, and gets what the broker keeps
-    until(lambda: len({topic for topic, _ in subscriber.received}) >= 5)
+    wait_for(lambda: len({topic for topic, _ in subscriber.received}) >= 5)
     kept = dict(subscriber.received)
     found = {topic: json.loads(kept[topic]) for topic in kept if topic.endswith("/config")}
     sensor, view = sorted(found.values(), key=lambda about: "topic" in about)
@@ -544,7 +537,7 @@ def test_zones_and_the_last_event_appear_in_home_assistant(broker: Broker, tmp_p
     assert sensor["device"] == view["device"]
     assert sensor["unique_id"] != view["unique_id"]
     sink.close()
-    until(lambda: dict(subscriber.received)[sensor["state_topic"]] == b"OFF")
+    wait_for(lambda: dict(subscriber.received)[sensor["state_topic"]] == b"OFF")
     assert notifier.close() == 0
     subscriber.end()
 
@@ -555,20 +548,20 @@ def test_zones_that_are_removed_disappear_from_home_assistant(broker: Broker) ->
     HomeAssistant(other, "back", [Zone.parse("wall=0,0 60,0 60,119")])
     for names in (("old", "door"), ("door", "gate")):  # two runs
         notifier = Notifier(broker.address, patience=QUICK)
-        until(lambda: notifier._receiver._connected.is_set())  # type: ignore[attr-defined]  # noqa: B023
+        wait_for(lambda: notifier._receiver._connected.is_set())  # type: ignore[attr-defined]  # noqa: B023
         HomeAssistant(notifier, "front", [Zone.parse(f"{name}=0,0 60,0 60,119") for name in names])
         notifier.send({"event": "enter"})
-        until(lambda: notifier.undelivered == 0)  # noqa: B023
-        until(lambda: shown(broker) == {*names, "wall"})  # noqa: B023
+        wait_for(lambda: notifier.undelivered == 0)  # noqa: B023
+        wait_for(lambda: shown(broker) == {*names, "wall"})  # noqa: B023
         assert notifier.close() == 0
-    until(lambda: shown(broker) == {"door", "gate", "wall"})
+    wait_for(lambda: shown(broker) == {"door", "gate", "wall"})
     assert other.close() == 0
 
 
 def shown(broker: Broker) -> set[str]:
     """The zones that Home Assistant would show by the messages that have come; ask until all are there."""
     subscriber = Subscriber(broker.port, "#")
-    until(lambda: len({topic for topic, _ in subscriber.received if topic.endswith("availability")}) == 2)
+    wait_for(lambda: len({topic for topic, _ in subscriber.received if topic.endswith("availability")}) == 2)
     subscriber.end()
     kept = {topic: body for topic, body in dict(subscriber.received).items() if body}
     about = [json.loads(body) for topic, body in kept.items() if topic.endswith("/config")]
@@ -591,7 +584,7 @@ def test_a_broker_that_refuses_the_login_says_so(tmp_path: Path) -> None:
     notifier = Notifier(f"mqtt://me:wrong@127.0.0.1:{broker.port}/yard", patience=QUICK)
     with pytest.warns(NotifyWarning, match=r"127\.0\.0\.1.*refused the login") as caught:  # noqa: PT031
         notifier.send({"event": "enter"})
-        until(lambda: bool(caught.list))
+        wait_for(lambda: bool(caught.list))
     assert "wrong" not in str(caught[0].message)
     assert notifier.close(0.1) == 1
     broker.stop()

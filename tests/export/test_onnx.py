@@ -75,7 +75,7 @@ def test_the_tracker_gives_the_masks_of_a_session(
 
 
 def test_the_tracker_reads_large_images_from_coarse_to_fine(graphs: Path) -> None:
-    frames, masks = clip(5, 8, 232, 240, 2)
+    frames, masks = clip(5, 7, 232, 240, 2)
     tracker, session = follow.Tracker(graphs), TrackSession(lively_lite(), device="cpu")
     asked, run = [], tracker._run
     tracker._run = lambda graph, **inputs: asked.append(graph) or run(graph, **inputs)  # type: ignore[method-assign]
@@ -100,7 +100,7 @@ def test_the_tracker_looks_into_a_window_as_a_session_does(tmp_path: Path) -> No
 
     tracker._run = watched  # type: ignore[method-assign]
     scene = np.random.default_rng(0).integers(60, 120, (192, 256, 3), dtype=np.uint8)
-    for t in range(12):
+    for t in range(9):
         place = slice(80 + t, 112 + t), slice(60 + 4 * t, 100 + 4 * t)
         image, mask = scene.copy(), np.zeros((192, 256), np.uint8)
         image[place], mask[place] = (220, 40, 30), 1
@@ -191,10 +191,14 @@ FOREGROUND: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+SLOW = {"mustan1", "mustan2"}
+"""What they are made of is in the others, too."""
+
+
 @pytest.mark.parametrize(
     "build",
     [
-        pytest.param(build, id=name, marks=[pytest.mark.slow] if name == "mustan2" else [])
+        pytest.param(build, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
         for name, build in FOREGROUND.items()
     ],
 )

@@ -47,6 +47,7 @@ class Small(nn.Module):
         return self.rest[0](self.first(self.encoder.second(self.encoder.first(x))))
 
 
+@pytest.mark.slow
 @NEEDS_COMPILER
 @pytest.mark.usefixtures("one_process")
 @torch.inference_mode()

@@ -168,6 +168,7 @@ def test_parts_are_named_by_their_path() -> None:
     assert rounded == ["second.0", "2.up"]
 
 
+@pytest.mark.slow  # sessions/test_track.py tracks with fewer bits
 def test_a_published_network_is_rounded_where_a_program_says_so(xmem_network: XMem) -> None:
     network, (frames, masks) = deepcopy(xmem_network), clip(11, 2, 64, 96, 2)
     assert choose_precision(network, CPU, fast=True) != torch.int8

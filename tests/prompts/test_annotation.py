@@ -91,7 +91,7 @@ def test_a_negative_point_takes_a_part_out_of_a_box() -> None:
     assert not one[44, 45]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(data=st.data(), height=st.integers(1, 40), width=st.integers(1, 40))
 def test_any_box_and_point_on_any_image_gives_a_mask_or_a_prompt_error(
     data: st.DataObject, height: int, width: int

@@ -116,9 +116,8 @@ def test_commands_of_a_table_are_printed_and_not_run(command: Command, davis: Pa
     assert lines[1] == "# STM: needs `segue weights get stm`"
     for paper, table in (("stm", "davis-2016"), ("hofam", "limu")):  # remarks of a table are no needs
         lines = command("reproduce", paper, table, "--commands").out.splitlines()[1:]
-        assert all(
-            re.fullmatch(r"# .+: needs \S+ .*is not there: \S+ give --data \w+=FOLDER", x) for x in lines
-        )
+        needs_data = r"# .+: needs \S+ .*is not there: \S+ give --data \w+=FOLDER"
+        assert all(re.fullmatch(needs_data, line) for line in lines)
     assert not (tmp_path / "tables").exists()
 
 

@@ -77,6 +77,9 @@ def test_networks_of_another_library_are_trained_and_loaded(
     options = ("--exclude", "office", "--validate", "--batch", 2, "--workers", 0, "--device", "cpu")
     said = run(*command, *options, "--overwrite", "--validate-every", 1)
     assert "score 0." in said
+    assert "s/step  0 s left" in said
+    (log,) = tmp_path.glob("logs/*/metrics.csv")
+    assert "seconds_per_step" in log.read_text(), "a run of fewer steps than --log-every has a row"
     network = segue.load(name, weights=tmp_path / f"{name}.safetensors")
     assert network(torch.rand(1, 3, 64, 96)).shape == (1, 1, 64, 96)
     results = segue.foreground(

@@ -9,7 +9,6 @@ import re
 import socket
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,8 +41,9 @@ from segue_watch.page import CameraPage
 from tests.cli.forked import run_forked
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
 from tests.cli.running import Command
-from tests.events.test_notify import Listener, until
+from tests.events.test_notify import Listener
 from tests.segue_watch.test_cameras import DEAD, entered, rows
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,7 @@ def test_a_camera_that_fails_does_not_disturb_the_others(camera: str, tmp_path: 
     failing = threading.Thread(target=lost.watch, args=(stop,), daemon=True)
     failing.start()
     gate.watch(stop)
-    until(lambda: lost.state()["restarts"] >= 3)
+    wait_for(lambda: lost.state()["restarts"] >= 3)
     stop.cancel()
     failing.join()
     assert gate.state()["frames"] == 3 * len(JPEGS)
@@ -385,8 +385,7 @@ def test_the_page_tells_people_and_programs_how_cameras_are(
         assert get("image/gate.jpg")[0] == 404
         thread = threading.Thread(target=watch_cameras, args=([gate], stop), daemon=True)
         thread.start()
-        while gate.state()["events"] < 1:
-            threading.Event().wait(0.01)
+        wait_for(lambda: gate.state()["events"])
         status, _, body = get("health")
         assert (status, json.loads(body)["gate"]["online"]) == (200, True)
         text = get("metrics")[2].decode()
@@ -437,8 +436,7 @@ def test_zones_that_are_drawn_on_the_page_are_saved_in_the_file_and_watched(
     with CameraPage([yard], 0, save) as page:
         thread = threading.Thread(target=watch_cameras, args=([yard], stop), daemon=True)
         thread.start()
-        while not seen:
-            threading.Event().wait(0.01)
+        wait_for(lambda: seen)
         before = path.read_text()
         line = {"previous": None, "new": "wall=0%,0% 100%,0%"}
         assert post(line, Origin="http://evil.example") == 403
@@ -449,8 +447,7 @@ def test_zones_that_are_drawn_on_the_page_are_saved_in_the_file_and_watched(
         assert post({"previous": None, "new": WALL.replace("wall", "${HOME}")}) == 400, "nobody reads secrets"
         assert path.read_text() == before
         assert post({"previous": None, "new": WALL}) == 204
-        while not any(event.event == "zone-enter" and event.zone == "wall" for event in seen):
-            threading.Event().wait(0.01)
+        wait_for(lambda: any(event.event == "zone-enter" and event.zone == "wall" for event in seen))
         stop.cancel()
         thread.join(30)
     assert path.read_text().startswith("# my cameras\n")
@@ -507,13 +504,6 @@ def test_two_people_who_draw_at_the_same_moment_both_have_their_zones(tmp_path: 
 
 
 WALL = "wall=0%,0% 100%,0% 100%,100% 0%,100%"
-
-
-def wait_for(true: Callable[[], object], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not become true in time"
-        threading.Event().wait(0.01)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import errno
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from http.client import HTTPConnection
 from pathlib import Path
@@ -25,6 +25,7 @@ from segue_watch.log import Log
 from segue_watch.reload import CameraFile, Reload
 from tests.cli.mjpeg import mjpeg_camera
 from tests.cli.running import Command
+from tests.waiting import wait_for
 
 GOOD = '[cameras.gate]\nsource = "http://127.0.0.1:9/gate"\nmodel = "median"\n'
 
@@ -212,15 +213,6 @@ def test_a_zone_outside_of_the_image_is_refused_as_on_the_page(
         assert gate._size is not None, "it is known without a run, too"
         with pytest.raises(SegueError, match="outside the image"):
             gate.check(gate.job.model_copy(update={"zones": ("far=900,0 990,0 990,90",)}))
-
-
-def wait_for(true: Callable[[], object], seconds: float = 60.0) -> None:
-    end = threading.Event()
-    for _ in range(int(seconds / 0.02)):
-        if true():
-            return
-        end.wait(0.02)
-    raise AssertionError(f"it did not become true in time; logged: {RECORDS}")
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from urllib.parse import quote, unquote
@@ -24,6 +23,7 @@ from segue_watch.reload import CameraFile, Reload
 from segue_watch.service import Watchdog, tell_systemd, with_secrets
 from tests.cli.mjpeg import mjpeg_camera
 from tests.cli.running import Command
+from tests.waiting import wait_for
 
 PASSWORD = "p@ss/w:rd 1"
 
@@ -141,14 +141,6 @@ def test_systemd_hears_that_the_process_works(tmp_path: Path, monkeypatch: pytes
             watchdog.look()
         tell_systemd("STOPPING=1")
         assert [listener.recv(99) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
-
-
-def wait_for(true: Callable[[], object]) -> None:
-    for _ in range(2000):
-        if true():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it did not become true in time")
 
 
 def test_a_file_that_is_saved_changes_only_what_has_changed_in_it(tmp_path: Path) -> None:

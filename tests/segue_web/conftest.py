@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.running import Command
+
+# The keys that somebody has chosen on this machine are nobody's in a test, which cannot change them.
+os.environ["XDG_CONFIG_HOME"] = os.devnull
 
 ServeHere = Callable[..., str]
 """Runs ``segue annotate`` or ``segue view`` with these arguments, and returns the address of its page."""

@@ -395,6 +395,23 @@ def test_each_window_adopts_what_it_was_shown(backend: AnnotateBackend, ask: Ask
     assert len(backend.project.objects()) == 2
 
 
+def test_keys_are_saved_by_person_for_all_projects(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_HOME", str(tmp_path / "home"))
+    assert ask("keys", user="Ann") == {"keys": {}}
+    assert ask("keys", name="labels", key="$", user="Ann") == {"keys": {"labels": "$"}}
+    ask("keys", name="labels", key="%", user="Ben")
+    ask("keys", name="brush", key="(", user="Ann")
+    (tmp_path / "other").mkdir()
+    with asking(CircleWorker((48, 64)), tmp_path / "other") as other:
+        for person, keys in (("Ann", {"labels": "$", "brush": "("}), ("Ben", {"labels": "%"}), ("", {})):
+            assert asyncio.run(other.handle(request("keys", user=person))) == {"keys": keys}
+    (tmp_path / "home" / "keys.json").write_text("[1]")
+    with pytest.raises(SegueError, match=r"keys\.json: the keys cannot be read"):
+        ask("keys", user="Ann")
+
+
 def test_a_soft_edge_is_saved_shown_and_taken_back(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 3, 20, 30)
     edge = {"grow": 2.0, "width": 3.0, "feather": 0.0, "detail": False}
@@ -1049,7 +1066,7 @@ def test_two_people_work_at_one_project_and_edits_of_the_same_frame_are_refused(
 
     known = ask("hello", user="Ann")
     about = {"id": 1, "object": 1, "frame": 3, "text": "too small", "user": "Ben", "resolved": "Ann"}
-    assert known["comments"] == [about]
+    assert known["comments"] == [about | {"x": None, "y": None}]
     assert backend.project.marks(3)[1].user == "Ann"
     found = ask("people")
     assert [(one["label"], one["user"]) for one in found["changes"]] == [
@@ -1061,3 +1078,9 @@ def test_two_people_work_at_one_project_and_edits_of_the_same_frame_are_refused(
     assert ask("undo", user="Ben")["user"] == "Ann"
     with pytest.raises(SegueError, match="not valid"):
         ask("comment", text="x", user="B" * 100)
+    ask("comment", text="here", frame=3, place=(12.5, 1e4))
+    comment = backend.project.comments()[-1]
+    height = backend.video.size[0]
+    assert (comment["frame"], comment["x"], comment["y"]) == (3, 12.5, height - 1), "within the image"
+    with pytest.raises(PromptError, match="give the frame"):
+        ask("comment", text="where?", place=(1, 1))

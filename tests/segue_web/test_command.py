@@ -6,6 +6,7 @@ import json
 from contextlib import closing
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -145,3 +146,29 @@ def test_the_same_command_keeps_classes_and_attributes_of_the_page(
         assert sorted(schema.names) == ["fish", "frog", "snail"], "a class that is asked for is added"
         assert schema.attributes[0].type == ("text" if option == "--classes" else "choice")
         assert next(one.colour for one in schema.classes if one.name == "fish") == "#ff0000"
+
+
+def test_a_project_is_exported_without_the_page_also_while_it_is_open(
+    serve_here: ServeHere, command: Command, video: Path, masks: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "p"
+    missing = command("annotate", video, "--project", project, "--export", "matte")
+    assert (missing.code, missing.err.count("there is no project to export")) == (2, 1)
+    serve_here("annotate", video, "--project", project, "--import", masks, "--device", "cpu")
+    done = command("annotate", video, "--project", project, "--export", "matte", "--each-object")
+    assert done.code == 0, done.err
+    folder = project / "exports" / "video-matte"
+    assert done.out.strip() == f"exported: {folder}"
+    [image] = folder.rglob("00001.png")
+    assert image.parent.name == "Object_1"
+    alpha = cv2.imread(str(image), cv2.IMREAD_UNCHANGED)
+    assert (alpha.dtype, int(alpha.max()), np.count_nonzero(alpha)) == (np.uint16, 65535, 50)
+    again = command("annotate", video, "--project", project, "--export", "exr")
+    assert len([*(project / "exports" / "video-exr").glob("*.exr")]) == 3, again.err
+    for arguments, message in (
+        (("--export", "mov"), "choose one of davis"),
+        (("--premultiplied",), "say how --export writes"),
+    ):
+        refused = command("annotate", video, "--project", project, *arguments)
+        assert refused.code == 2
+        assert message in refused.err

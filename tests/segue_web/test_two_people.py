@@ -261,5 +261,19 @@ def test_of_two_who_are_given_a_video_the_second_is_told(tmp_path: Path, rounds:
                 assert isinstance(conflicts[0], ConflictError)
                 seen = backend._assigned()["a"]
                 assert seen == people[1 - answers.index(conflicts[0])] == conflicts[0].current
+                # The same of who has a second look, and of how far the video is.
+                state = ("open", "work")[number % 2]
+                answers = await both(
+                    backend,
+                    *(
+                        {"op": "set_state", "number": 0, "state": to, "seen": state, "user": to}
+                        for to in ("review", "done")
+                    ),
+                )
+                conflicts = [answer for answer in answers if answer]
+                assert len(conflicts) == 1, answers
+                assert isinstance(conflicts[0], ConflictError)
+                assert conflicts[0].current == ("review", "done")[1 - answers.index(conflicts[0])]
+                await both(backend, {"op": "set_state", "number": 0, "state": ("work", "open")[number % 2]})
 
         asyncio.run(run())

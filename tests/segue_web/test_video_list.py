@@ -129,9 +129,9 @@ def test_the_list_says_how_far_each_video_is(videos: VideoListBackend) -> None:
 
     assert found["open"] == 0
     assert found["videos"] == [
-        {"name": "b2", "frames": 5, "annotated": 2, "reviewed": 1, "objects": 1},
-        {"name": "b10"},
-        {"name": "night/c"},
+        {"name": "b2", "frames": 5, "annotated": 2, "reviewed": 1, "objects": 1, "state": "work"},
+        {"name": "b10", "state": "open"},
+        {"name": "night/c", "state": "open"},
     ]
 
 
@@ -179,6 +179,98 @@ def test_all_videos_with_masks_are_exported_together(videos: VideoListBackend, t
     frames = [[one["frame_index"] for one in json.loads(path.read_text())["images"]] for path in found]
     assert frames == [[1], [6]]
     assert videos.export_file("videos-coco") == found[0].parent
+
+
+def states(videos: VideoListBackend) -> list[str]:
+    return [one["state"] for one in ask(videos, "videos")["videos"]]
+
+
+def test_a_video_goes_from_open_to_done_by_two_people(videos: VideoListBackend) -> None:
+    assert states(videos) == ["open", "open", "open"]
+    give(videos.current.project, 2)
+    assert states(videos) == ["work", "open", "open"], "as far as its masks say"
+    ask(videos, "assign", number=0, person="Ann")
+    ask(videos, "set_state", number=0, state="review", seen="work", user="Ann")
+    with pytest.raises(PromptError, match="another person than Ann"):
+        ask(videos, "set_state", number=0, state="done", user="Ann")
+    with pytest.raises(PromptError, match="Ann has b2 already"):
+        ask(videos, "assign", number=0, person="Ann", role="reviewer")
+    ask(videos, "assign", number=0, person="Ben", role="reviewer")
+    with pytest.raises(ConflictError, match="b2 is to review now") as refused:
+        ask(videos, "set_state", number=0, state="open", seen="work")
+    assert refused.value.current == "review"
+    ask(videos, "set_state", number=0, state="done", seen="review", user="Ben")
+    [first, *_] = ask(videos, "videos")["videos"]
+    assert {name: first[name] for name in ("assigned", "reviewer", "state", "by")} == {
+        "assigned": "Ann",
+        "reviewer": "Ben",
+        "state": "done",
+        "by": "Ben",
+    }
+
+
+def test_who_reviews_begins_with_what_is_to_review(folder: Path, tmp_path: Path) -> None:
+    found = videos_of(folder)
+    assert found is not None
+    tasks = {
+        "b2": {"person": "Ann", "state": "done"},
+        "b10": {"person": "Ann", "reviewer": "Ben", "state": "review"},
+    }
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "assigned.json").write_text(json.dumps(tasks | {"night/c": "Cem"}))
+
+    def make(path: Path, place: Path) -> AnnotateBackend:
+        video = Video(path)
+        return AnnotateBackend(video, place, worker=ExportWorker(video.size))
+
+    for user, name in (("Ben", "b10"), ("Cem", "c"), ("Ann", "b2")):
+        with closing(VideoListBackend("videos", found, tmp_path / "out", make, user)) as backend:
+            assert backend.current.project.folder.name == f"{name}.project", user
+    (tmp_path / "out" / "assigned.json").write_text('{"b2": {"state": "gone"}}')
+    with pytest.raises(SegueError, match=r"assigned\.json: is no JSON object"):
+        VideoListBackend("videos", found, tmp_path / "out", make)
+
+
+def test_a_second_look_has_a_project_of_its_own_and_both_are_compared(videos: VideoListBackend) -> None:
+    first = videos.current
+    with first.project.change("draw"):
+        ids = [first.project.add_object(name) for name in ("fish", "leaf")]
+        for frame in (1, 2):
+            plane = np.zeros(first.project.size, np.bool_)
+            plane[10:20, 10:30] = True
+            first.project.put(frame, {ids[0]: (plane, FrameAnnotation("given"))})
+        first.project.put(1, {ids[1]: (plane & False, FrameAnnotation("given"))})
+        leaf = np.zeros(first.project.size, np.bool_)
+        leaf[40:44, 40:44] = True
+        first.project.put(2, {ids[1]: (leaf, FrameAnnotation("given"))})
+    with pytest.raises(PromptError, match="no masks of a second look"):
+        ask(videos, "agreement", number=0)
+    ask(videos, "open", number=0, second=True)
+    second = videos.current
+    assert second.project.folder.name == "b2.second.project"
+    assert second.project.objects() == [], "it shows nothing of the first one"
+    hello = ask(videos, "hello")
+    assert (hello["second"], hello["video"]["number"]) == (True, 3)
+    with pytest.raises(SegueError, match="another video"):
+        ask(videos, "object", object=1, name="x", video=0)
+    with second.project.change("draw"), acting("Ben"):
+        number = second.project.add_object("carp")
+        for frame in (2, 3):
+            plane = np.zeros(second.project.size, np.bool_)
+            plane[10:20, 20:40] = True
+            second.project.put(frame, {number: (plane, FrameAnnotation("given"))})
+    answer = ask(videos, "agreement", number=0)
+    # Only frame 2 has both: the fish by a third, the leaf by nothing.
+    assert answer["objects"] == [
+        {"first": "fish", "second": "carp", "iou": pytest.approx(1 / 3), "frames": 1},
+        {"first": "leaf", "second": None, "iou": 0.0, "frames": 1},
+    ]
+    assert answer["mean"] == pytest.approx(1 / 6)
+    [listed, *_] = ask(videos, "videos")["videos"]
+    assert listed["agreement"] == answer["mean"]
+    assert (listed["second"]["annotated"], listed["second"]["people"][0]["user"]) == (2, "Ben")
+    ask(videos, "open", number=0)
+    assert videos.current.project.folder.name == "b2.project"
 
 
 def test_videos_are_assigned_and_the_list_shows_who_has_done_what(

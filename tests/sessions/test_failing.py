@@ -33,7 +33,7 @@ from tests.sessions.test_instances import OPTIONS, TINY
 from tests.sessions.test_recurrent_sessions import SMALL
 
 FRAMES, MASKS = clip(5, 8, 48, 64, 3)
-FAILURES = 3
+FAILURES = 2
 """Failures of each frame, at operations all over it."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 import segue
@@ -151,6 +152,26 @@ def test_the_hook_of_ruff_has_the_version_that_is_locked() -> None:
     assert hook == locked
 
 
+CONDA = {"opencv-python-headless": "py-opencv", "torch": "pytorch"}
+"""Names of packages in conda-forge, where they differ from those of PyPI."""
+
+
+def test_the_conda_recipe_needs_what_the_project_needs() -> None:
+    recipe = yaml.safe_load((ROOT / "packaging/conda/recipe.yaml").read_text(encoding="utf-8"))
+    declared = toml("pyproject.toml")
+    project = declared["project"]
+    needed = {f"python {project['requires-python']}"}
+    for item in map(Requirement, project["dependencies"]):
+        needed.add(f"{CONDA.get(item.name, item.name)} {item.specifier}")
+    assert set(recipe["requirements"]["run"]) == needed
+    assert {*declared["build-system"]["requires"]} <= {
+        item.replace(" ", "") for item in recipe["requirements"]["host"]
+    }
+    assert recipe["context"]["version"] == segue.__version__
+    (script,) = (f"{name} = {place}" for name, place in project["scripts"].items())
+    assert recipe["build"]["python"]["entry_points"] == [script]
+
+
 def test_contributing_lists_what_make_installs() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     listed = {
@@ -159,7 +180,7 @@ def test_contributing_lists_what_make_installs() -> None:
     }
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     dev = parts_of(re.search(r"^DEV_PARTS := (.*)$", makefile, re.MULTILINE))
-    everything = parts_of(re.search(r"installed-all:.*?\n((?:\t.*\n)+)", makefile))
+    everything = parts_of(re.search(r"^ALL_PARTS := ((?:.*\\\n)*.*)$", makefile, re.MULTILINE))
     documentation = parts_of(re.search(r"installed-docs:.*?\n((?:\t.*\n)+)", makefile))
     assert listed == {"dev": dev, "test": everything - dev, "docs": documentation}
 

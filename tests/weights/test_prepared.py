@@ -162,7 +162,14 @@ def test_weights_in_several_files_are_known_by_all_of_them(tmp_path: Path) -> No
     assert weights_identity(f"hf:{tmp_path}", None) != before
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in MODELS if entry.bundled is not None])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(entry.name, marks=[pytest.mark.slow] if entry.name == "msstsvis-lite" else [])
+        for entry in MODELS
+        if entry.bundled is not None
+    ],
+)
 def test_networks_take_no_random_numbers_of_the_program(name: str, tmp_path: Path) -> None:
     entry, before = MODELS.find(name), torch.get_rng_state()
     for fast in (False, True):

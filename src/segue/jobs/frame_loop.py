@@ -56,7 +56,7 @@ class FrameLoop:
         required: Container[int] | None = None,
     ) -> None:
         self._session, self._required = session, required
-        self._step = self._timed(step or session.step)
+        self._untimed_step = step or session.step
         self.steps, self.step_seconds = 0, 0.0
         self.pending: deque[Frame] = deque()
         self.last_index: int | None = None
@@ -92,17 +92,13 @@ class FrameLoop:
                 return
             yield self.pending.popleft(), result
 
-    def _timed(self, step: Callable[[Frame], Segmentation | None]) -> Callable[[Frame], Segmentation | None]:
-        """A step whose time is added up."""
-
-        def timed_step(frame: Frame) -> Segmentation | None:
-            start = time.perf_counter()
-            result = step(frame)
-            self.steps += 1
-            self.step_seconds += time.perf_counter() - start
-            return result
-
-        return timed_step
+    def _step(self, frame: Frame) -> Segmentation | None:
+        """Take a frame, and add up the time that it takes."""
+        start = time.perf_counter()
+        result = self._untimed_step(frame)
+        self.steps += 1
+        self.step_seconds += time.perf_counter() - start
+        return result
 
 
 class Progress(NamedTuple):
@@ -157,7 +153,7 @@ class FrameRun(FrameLoop):
         frames: Iterator[Frame] = self._run.frames
         if self.restored is not None:
             frames = _blamed_on(self.restored, frames)  # what a first pass knows of them
-            self._step = blaming_state(self.restored)(self._step)
+            self._untimed_step = blaming_state(self.restored)(self._untimed_step)
         with cancel_on_signals(cancel) as token:  # the current frame is finished first
             self._run.frames.token = token
             try:

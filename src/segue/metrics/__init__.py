@@ -3,6 +3,7 @@
 Missing or inconsistent data raise a :class:`~segue.errors.DatasetError`.
 """
 
+from segue.metrics.agreement import ObjectAgreement, agreement
 from segue.metrics.compare import Comparison, Interval, compare
 from segue.metrics.davis import DavisAccumulator, UnsupervisedAccumulator
 from segue.metrics.davis_results import evaluate_davis
@@ -23,9 +24,11 @@ __all__ = [
     "ForegroundAccumulator",
     "FrameView",
     "Interval",
+    "ObjectAgreement",
     "Series",
     "UnsupervisedAccumulator",
     "YTVISAccumulator",
+    "agreement",
     "compare",
     "contour_accuracy",
     "evaluate_davis",

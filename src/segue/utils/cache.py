@@ -1,8 +1,9 @@
-"""Folders of files: those that come with segue, and those that it may make again (downloads, timings ...)."""
+"""Folders of files: those that come with segue, those that it may make again, and those of settings."""
 
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +21,18 @@ def cache_folder() -> Path:
     import pooch
 
     return Path(pooch.os_cache("segue"))
+
+
+def settings_folder() -> Path:
+    """``SEGUE_HOME``, else the platform's folder for settings of programs; it need not exist."""
+    path = os.environ.get("SEGUE_HOME")
+    if path:
+        return Path(path).expanduser()
+    if sys.platform == "win32" and "APPDATA" in os.environ:
+        return Path(os.environ["APPDATA"], "segue")
+    if sys.platform == "darwin":
+        return Path("~/Library/Application Support/segue").expanduser()
+    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config", "segue").expanduser()
 
 
 class CacheWarning(UserWarning):

@@ -89,6 +89,11 @@ def _add_shapes(database: sqlite3.Connection) -> None:
     )
 
 
+def _add_places(database: sqlite3.Connection) -> None:
+    """Add the place of the image that a comment is on."""
+    _add_columns(database, "comments", x="REAL", y="REAL")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _begin,
     _add_schema_and_review,
@@ -99,6 +104,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _add_layers,
     _add_edges,
     _add_shapes,
+    _add_places,
 )
 """What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
 

@@ -20,7 +20,7 @@ from segue.masks.rle import check_runs
 from segue.masks.splines import KeyedShape, shape_runs
 from segue.masks.values import MAX_ID
 from segue.sessions.corrections import StoredObject
-from segue.types import IndexMask, ObjectInfo
+from segue.types import IndexMask, ObjectInfo, Point
 from segue.utils.arrays import BoolArray
 from segue_web.project.colours import colour_of
 from segue_web.project.store import Changed, Row, Store, actor
@@ -32,7 +32,7 @@ Send = Callable[[dict[str, Any]], None]
 Kind = Literal["given", "tracked", "imported", "interpolated"]
 """Origin of the mask of an object on a frame; ``given`` masks are a person's and are kept.
 
-Only projects of earlier versions have ``interpolated`` ones."""
+Between the keys of shapes masks are ``interpolated``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -636,14 +636,17 @@ class Project(Store):
         self.correct(frame, number, None)
 
     def comments(self) -> list[Row]:
-        """All comments: id, object and frame (None for all), text, user, and in ``resolved`` who resolved it.
+        """All comments: id, object and frame (None for all), text, user, x and y, who resolved it.
 
-        ``resolved`` is empty while it is open, and ``?`` if nobody gave a name.
+        ``resolved`` is empty while it is open, and ``?`` if nobody gave a name; x and y are a place of the
+        frame, None without one.
         """
         return [dict(row) for row in self._db.execute("SELECT * FROM comments ORDER BY id")]
 
-    def add_comment(self, text: str, number: int | None, frame: int | None) -> int:
-        """Comment on an object, on a frame, or on an object on a frame, inside :meth:`change`; its id."""
+    def add_comment(
+        self, text: str, number: int | None, frame: int | None, place: Point | None = None
+    ) -> int:
+        """Comment on an object, on a frame or a place of it, or on both, inside :meth:`change`; its id."""
         if number is not None:
             self._object(number)
         totals = self._one("SELECT count(*), coalesce(max(id), 0) FROM comments")
@@ -651,7 +654,10 @@ class Project(Store):
         if totals[0] >= MAX_COMMENTS:
             raise SegueError(f"a project has room for {MAX_COMMENTS} comments")
         new = int(totals[1]) + 1
-        row = {"id": new, "object": number, "frame": frame, "text": text, "user": actor(), "resolved": ""}
+        row: Row = {"id": new, "object": number, "frame": frame, "text": text}
+        row |= {"user": actor(), "resolved": ""}
+        x, y = (None, None) if place is None else place
+        row |= {"x": x, "y": y}
         self._set("comments", (new,), row)
         return new
 

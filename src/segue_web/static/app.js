@@ -8,7 +8,7 @@ import { resumeDrafts } from "./drafts.js";
 import { icon } from "./icons.js";
 import "./keys.js";
 import "./layout.js";
-import { connect, hello, loadFrames, remember, takeName } from "./link.js";
+import { connect, hello, loadFrames, loadKeys, remember, takeName } from "./link.js";
 import { go } from "./playback.js";
 import { wholeSchema } from "./schema.js";
 import { COMPARE_MODES, state } from "./state.js";
@@ -32,12 +32,15 @@ import { view } from "./view.js";
  * @typedef {{mode: string, video: import("./state.js").Video, objects: TrackedObject[], timeline: TimelineRows,
  *   settings: Record<string, unknown>, history?: State["history"], revision?: number, running?: Running | null,
  *   exporting?: Running | null, loading?: boolean, interrupted?: State["interrupted"], queue?: State["queue"],
- *   names?: string[], schema?: SchemaPart, formats?: State["formats"], videos?: string[], greet?: boolean,
- *   prompters?: State["prompters"], comments?: State["comments"], user?: string, guest?: boolean, folder?: string,
+ *   names?: string[], schema?: SchemaPart, formats?: State["formats"], videos?: string[], second?: boolean, greet?:
+ *   boolean,
+ *   prompters?: State["prompters"], comments?: State["comments"], shapes?: State["shapes"], user?: string, guest?:
+ *   boolean, folder?: string,
  *   detectors?: string[]}} Hello
  */
 /** What has happened.
- * @typedef {{event: "changed", revision: number, comments?: State["comments"], schema?: SchemaPart, objects?:
+ * @typedef {{event: "changed", revision: number, comments?: State["comments"], shapes?: State["shapes"], schema?:
+ *   SchemaPart, objects?:
  *   TrackedObject[], frames?: import("./state.js").FrameData[], timeline?: TimelineRows}} Changed
  * @typedef {{event: "opened"} | {event: "loading", loading: boolean} | {event: "prompters", prompters:
  *   State["prompters"]}} Loaded
@@ -89,6 +92,8 @@ function begin(/** @type {Hello} */ known) {
     greet = false,
     prompters = state.prompters,
     comments = [],
+    shapes = [],
+    second = false,
     user = "",
     guest = false,
     folder = "",
@@ -108,6 +113,7 @@ function begin(/** @type {Hello} */ known) {
     videos,
     prompters,
     comments,
+    shapes,
     folder,
     schema: wholeSchema(schema),
   });
@@ -120,8 +126,9 @@ function begin(/** @type {Hello} */ known) {
   if (greet) void videosDialog();
   if (first) {
     if (mode === "annotate" && takeName(user, guest)) greetGuest();
-    document.title = `${state.video.name} – segue`;
-    element("video-name").textContent = state.video.name;
+    const name = second ? `${state.video.name} (second look)` : state.video.name;
+    document.title = `${name} – segue`;
+    element("video-name").textContent = name;
     element("video-name").title = folder;
     offerDetectors(known.detectors ?? []);
     fillModes();
@@ -144,6 +151,7 @@ function onEvent(/** @type {ServerEvent} */ event) {
   if (event.event === "changed") {
     state.revision = event.revision;
     if (event.comments) state.comments = event.comments;
+    if (event.shapes) state.shapes = event.shapes;
     if (event.schema) state.schema = wholeSchema(event.schema);
     if (event.objects || event.schema) state.setObjects(event.objects ?? state.known);
     for (const item of event.frames ?? []) state.setFrameData(item);
@@ -179,6 +187,14 @@ function onEvent(/** @type {ServerEvent} */ event) {
   }
   state.changed();
 }
+
+/** the person whose keys were asked for @type {string | null} */
+let keysOf = null;
+state.listen(() => {
+  if (!state.editable || keysOf === state.user) return;
+  keysOf = state.user;
+  void loadKeys();
+});
 
 // Parts that are made once
 

@@ -1,6 +1,6 @@
 // Commands: each has a name, an icon, perhaps keys, and one way to run it.
 
-import { peopleDialog } from "./comments.js";
+import { commentAtPlace, peopleDialog } from "./comments.js";
 import { goWorst } from "./curve.js";
 import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
 import { toggleDisplay, toggleNeighbours } from "./display.js";
@@ -13,7 +13,11 @@ import {
   moveLayer,
   nextCandidate,
   pasteMask,
+  removeKey,
+  removeShape,
   review,
+  setShapeKey,
+  shapeOfMasks,
   split,
   stop,
   toggleChosen,
@@ -22,13 +26,16 @@ import {
   undo,
   until,
 } from "./edits.js";
+import { keyHere } from "./keys_of_shape.js";
 import { fold, foldAll } from "./layout.js";
 import { remember } from "./link.js";
 import { go, goSought, goUnsure, togglePlay } from "./playback.js";
 import { prompterDialog } from "./prompters.js";
 import { classDialog, schemaDialog } from "./schema.js";
+import { shapes } from "./shape.js";
 import { CHANGE_VIEWS, COMPARE_MODES, state } from "./state.js";
 import { adopt, find } from "./suggestions.js";
+import { tools } from "./tools.js";
 import { nextVideo, openVideo, videosDialog } from "./videos.js";
 import { view } from "./view.js";
 
@@ -39,6 +46,7 @@ const isFree = () => hasChosen() && !(state.object !== null && state.isTracked(s
 const hasObject = () => editable() && state.object !== null;
 const hasMask = () => hasObject() && (state.marksOf(Number(state.object)).get(state.frame)?.area ?? 0) > 0;
 const hasChosen = () => editable() && Boolean(state.chosenObject);
+const hasShape = () => isFree() && shapes.known.length > 0;
 const hasChange = (/** @type {number} */ first, /** @type {number} */ last) =>
   editable() && state.changes.some(({ frame, object }) => frame >= first && frame <= last && !state.isTracked(object));
 const changesHere = () => hasChange(state.frame, state.frame);
@@ -356,6 +364,50 @@ export const commands = {
     keys: "shift+G",
     run: () => toggleNeighbours(),
   },
+  shapeKey: {
+    name: "A key of the shape on this frame; again: none",
+    text: "Key here",
+    icon: "key",
+    keys: "=",
+    can: hasShape,
+    run: () => toggleKey(),
+  },
+  shapeOff: {
+    name: "The shape is off from this frame on; again: on",
+    text: "Off from here",
+    icon: "closed",
+    can: hasShape,
+    run: () => {
+      if (shapes.chosen) setShapeKey(shapes.chosen.id, { on: !(keyHere().before?.[2] ?? true) });
+    },
+  },
+  shapeHole: {
+    name: "Draw a hole: what is drawn next with Shape cuts the shapes of the object",
+    text: "Hole",
+    icon: "minus",
+    can: hasShape,
+    run: () => {
+      tools.use("shape");
+      shapes.hole = true;
+      until(notice("Draw the outline of the hole."), () => !shapes.hole);
+    },
+  },
+  shapeOfMasks: {
+    name: "Make a shape of the masks of the chosen object in the range: few corners, few keys",
+    text: "Of masks",
+    icon: "shape",
+    can: () => isFree() && !shapes.known.length && state.marksOf(Number(state.object)).size > 0,
+    run: () => void shapeOfMasks(),
+  },
+  removeShape: {
+    name: "Remove the shape and what it covers",
+    text: "Remove",
+    icon: "trash",
+    can: hasShape,
+    run: () => {
+      if (shapes.chosen) void removeShape(shapes.chosen.id);
+    },
+  },
   matteView: {
     name: "View of the matte: what is opaque, white on black; again: the masks",
     text: "Matte",
@@ -427,6 +479,13 @@ export const commands = {
     keys: "shift+K",
     can: editable,
     run: () => void peopleDialog(),
+  },
+  commentHere: {
+    name: "Comment on the place of the image under the pointer, or where the cross is",
+    icon: "people",
+    keys: "'",
+    can: editable,
+    run: () => commentAtPlace(),
   },
   review: {
     name: "Reviewed: the mask of what is chosen on this frame; again: not",
@@ -516,6 +575,14 @@ function setRange(/** @type {"from" | "to"} */ end) {
   remember(end, Number(state.settings[end]) === state.frame ? -1 : state.frame);
   const [first, last] = state.wanted;
   if (first > last) remember(end === "from" ? "to" : "from", -1);
+}
+
+/** Give the chosen shape a key on this frame, or remove the one that is there. */
+function toggleKey() {
+  const { chosen } = shapes;
+  if (!chosen) return;
+  if (keyHere().at) removeKey(chosen.id);
+  else setShapeKey(chosen.id, {});
 }
 
 /** Look at the masks in another way; again: as they are. */

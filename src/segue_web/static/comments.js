@@ -1,12 +1,13 @@
 // The dialog of people: one's own name, comments, who has done what, and the newest changes.
 
-import { commandButton, dialog, element, make, noteTyped, span, tick } from "./dom.js";
+import { commandButton, dialog, element, make, noteTyped, notice, span, tick } from "./dom.js";
 import { keepDrafts } from "./drafts.js";
 import { comment, resolve } from "./edits.js";
 import { ask, giveName } from "./link.js";
 import { changeText, contribution, openHere, ordered, placeOf, unread, whenText, whose } from "./people.js";
 import { go } from "./playback.js";
 import { state } from "./state.js";
+import { view } from "./view.js";
 
 /**
  * @typedef {import("./people.js").Person} Person
@@ -20,8 +21,15 @@ const READ = "segue-read";
 /** the field of a comment in the dialog @type {HTMLInputElement | null} */
 let field = null;
 
-/** Show people and comments, with a comment that was begun. */
-export async function peopleDialog(begun = "") {
+/** Comment on the place of the image under the pointer, or where the cross is. */
+export function commentAtPlace() {
+  const at = state.cursor ?? view.pointer;
+  if (at) void peopleDialog("", [Math.round(at.x), Math.round(at.y)]);
+  else notice("Move the pointer, or the cross, to the place of the image first.");
+}
+
+/** Show people and comments, with a comment that was begun, or one on a place of the image to be written. */
+export async function peopleDialog(begun = "", at = /** @type {number[] | null} */ (null)) {
   const { frame, chosenObject: item } = state;
   const answer = await ask("people");
   if (!answer) return;
@@ -35,6 +43,7 @@ export async function peopleDialog(begun = "") {
   name.onchange = () => giveName(name.value.trim());
   name.onkeydown = commits;
   const places = [
+    ...(at ? [["place", `frame ${frame}, at ${at.join(", ")}`]] : []),
     ...(item ? [["here", `${item.name}, frame ${frame}`]] : []),
     ...(item ? [["object", item.name]] : []),
     ["frame", `frame ${frame}`],
@@ -51,7 +60,8 @@ export async function peopleDialog(begun = "") {
     if (!text.value.trim()) return;
     const isOn = (/** @type {string} */ part) => place.value === "here" || place.value === part;
     const object = item && isOn("object") ? item.id : null;
-    if (!(await comment(text.value.trim(), object, isOn("frame") ? frame : null))) return;
+    const isAt = place.value === "place";
+    if (!(await comment(text.value.trim(), object, isOn("frame") || isAt ? frame : null, isAt ? at : null))) return;
     text.value = "";
     noteTyped(false);
   };

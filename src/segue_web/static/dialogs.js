@@ -2,8 +2,8 @@
 
 import { dialog, element, make, notice, span, tick } from "./dom.js";
 import { merge, spread, start } from "./edits.js";
-import { ask, remember } from "./link.js";
-import { isReserved, keySetting, keysOf, pressedKeys } from "./own_keys.js";
+import { ask, chooseKey } from "./link.js";
+import { isReserved, keysOf, pressedKeys } from "./own_keys.js";
 import { state } from "./state.js";
 import { TOOLS } from "./tools.js";
 
@@ -310,7 +310,7 @@ function keyButton(
     const taken = choices.find(([other, , key]) => other !== name && keysOf(other, key) === given);
     if (event.ctrlKey || event.metaKey || event.altKey || isReserved(given) || taken)
       notice(`${written(given)} is taken${taken ? `: ${taken[1]}` : ""}.`, "bad");
-    else remember(keySetting(name), given);
+    else chooseKey(name, given);
     button.textContent = show();
   };
   return button;

@@ -208,20 +208,80 @@ function placeOf(/** @type {{frames: number[], objects?: string[]}} */ { frames,
   return parts.length ? ` (${parts.join(", ")})` : "";
 }
 
-/** Comment on an object, on a frame, or on both. */
+/** Give the chosen object a shape with a key on this frame. */
+export const drawShape = (/** @type {number[][]} */ points, /** @type {boolean} */ hole) =>
+  edit((about) => request("draw_shape", { ...about, points, hole }));
+
+/**
+ * Give a shape a key on a frame, the one that is shown if no other is meant, or change the one that is there.
+ * @param {number} shape @param {{corners?: number[][], on?: boolean, motion?: string}} values
+ * @param {number | null} seen as of changeObjects
+ */
+export const setShapeKey = (shape, values, seen = null, frame = state.frame) =>
+  void change(() => request("shape_key", { shape, frame, ...values, seen: seen ?? state.revision }));
+
+export function removeKey(/** @type {number} */ shape) {
+  const { frame } = state;
+  void change(() => request("remove_key", { shape, frame, seen: state.revision }));
+}
+
+/** Add a corner after one, remove it, or make it round or pointed, in all keys. */
+export const changeCorner = (
+  /** @type {number} */ shape,
+  /** @type {number} */ corner,
+  /** @type {"add" | "remove" | "bend"} */ how,
+) => void change(() => request("shape_corner", { shape, corner, change: how, seen: state.revision }));
+
+/** Remove a shape; the masks that nobody painted go with it. */
+export async function removeShape(/** @type {number} */ shape) {
+  if (await change(() => request("remove_shape", { shape, seen: state.revision }))) undoable("Removed: the shape.");
+}
+
+/** Make a shape with few corners and few keys of the masks of the chosen object in the range. */
+export async function shapeOfMasks() {
+  const { object } = state;
+  const [first, last] = state.wanted;
+  const answer = await change(() => request("shape_of_masks", { object, first, last, seen: seenRevision() }));
+  if (answer)
+    undoable(
+      `A shape with ${answer.keys === 1 ? "1 key" : `${answer.keys} keys`} and ${answer.corners} corners: IoU with the masks ${answer.mean.toFixed(2)} in the mean, ${answer.least.toFixed(2)} at least.`,
+    );
+}
+
+/** Have a shape go from a key on with the surface that it covers. */
+export async function trackPlane(/** @type {number} */ shape, /** @type {number} */ frame, /** @type {number} */ last) {
+  const answer = await start("track_plane", { shape, frame, last, seen: state.revision });
+  if (answer)
+    undoable(
+      answer.lost
+        ? `The surface was followed up to frame ${answer.last} and is lost there.`
+        : `The surface was followed up to frame ${answer.last}.`,
+    );
+}
+
+/** Comment on an object, on a frame or a place of it, or on both. */
 export const comment = (
   /** @type {string} */ text,
   /** @type {number | null} */ object,
   /** @type {number | null} */ frame,
-) => change(() => request("comment", { text, object, frame }));
+  /** @type {number[] | null} */ place = null,
+) => change(() => request("comment", { text, object, frame, place }));
 
 /** Resolve a comment, or open it again. */
 export const resolve = (/** @type {number} */ id, /** @type {boolean} */ resolved) =>
   change(() => request("resolve", { comment: id, resolved }));
 
 /** Assign a video to a person in place of the one who is shown; an empty name takes that back. */
-export const assign = (/** @type {number} */ number, /** @type {string} */ person, /** @type {string} */ seen) =>
-  change(() => request("assign", { number, person, seen }));
+export const assign = (
+  /** @type {number} */ number,
+  /** @type {string} */ person,
+  /** @type {string} */ seen,
+  /** @type {"person" | "reviewer"} */ role = "person",
+) => change(() => request("assign", { number, person, seen, role }));
+
+/** Say how far a video is, in place of the state that is shown. */
+export const setState = (/** @type {number} */ number, /** @type {string} */ name, /** @type {string} */ seen) =>
+  change(() => request("set_state", { number, state: name, seen }));
 
 /** Whether a person wants to undo or redo what somebody else has done. */
 async function mayUndo(/** @type {"undo" | "redo"} */ op) {
@@ -331,8 +391,11 @@ export async function start(/** @type {string} */ op, /** @type {Record<string, 
 }
 
 /** Open another video of the list, or going onward the next one that can be opened. */
-export const switchVideo = (/** @type {number} */ number, /** @type {boolean} */ onward) =>
-  change(() => request("open", { number, onward }));
+export const switchVideo = (
+  /** @type {number} */ number,
+  /** @type {boolean} */ onward,
+  /** @type {boolean} */ second,
+) => change(() => request("open", { number, onward, second }));
 
 /**
  * End the tracking, also one that has not begun yet, or without one the export; with `next` the one that waits begins.

@@ -8,6 +8,8 @@ const PATHS = {
   brush: "M14 4l6 6-8 8H8v-4zM4 20c0-2 2-3 4-2",
   eraser: "M4 15l9-10 7 6-8 9H8zM9 10l7 6M12 20h8",
   polygon: "M12 3l8 6-3 11H7L4 9z",
+  shape: "M5 17C7 7 17 7 19 17M3 15h4v4H3zM17 15h4v4h-4zM12 5v4M9 7h6",
+  key: "M12 4l8 8-8 8-8-8z",
   group: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
   hand: "M8 12V6a1.5 1.5 0 013 0v5V4.5a1.5 1.5 0 013 0V11V6a1.5 1.5 0 013 0v9a6 6 0 01-6 6c-3 0-4-2-6-6-1-2 1-3 3-1z",
   undo: "M8 5L3 10l5 5M3 10h11a6 6 0 010 12h-3",

@@ -12,7 +12,7 @@ class Refused extends Error {
 }
 
 /** what is asked of the list of videos, not of the open one */
-const LIST = new Set(["videos", "open", "export_all", "assign"]);
+const LIST = new Set(["videos", "open", "export_all", "assign", "set_state", "agreement"]);
 
 /** longest milliseconds between two tries */
 const LONGEST = 4000;
@@ -179,6 +179,22 @@ export function giveName(/** @type {string} */ name) {
   state.user = name || (state.guest ? given : "");
   localStorage.setItem(NAME, JSON.stringify([given, state.user]));
   state.changed();
+}
+
+/** Ask for the keys that the person has chosen. */
+export async function loadKeys() {
+  const { user } = state;
+  const answer = await ask("keys");
+  if (!answer || state.user !== user) return;
+  state.ownKeys = answer.keys ?? {};
+  state.changed();
+}
+
+/** Give a command or a tool a key, here and for the person in all projects. */
+export function chooseKey(/** @type {string} */ name, /** @type {string} */ key) {
+  state.ownKeys[name] = key;
+  state.changed();
+  if (state.mode === "annotate") void ask("keys", { name, key });
 }
 
 /** Change a setting, here and in a project for the next time. */

@@ -1,15 +1,16 @@
-// The keys of commands and tools, as the person has chosen them; they are saved with the settings.
+// The keys of commands and tools, as the person has chosen them; they are saved by person, for all projects.
 
 import { state } from "./state.js";
 
 /** keys that are of the page itself: objects, opacity, the cross, and what ends */
 const RESERVED = /^([0-9]|(shift\+)?[wasd]|Enter|Escape|Tab|(shift\+)?Tab|Shift|Control|Alt|Meta|CapsLock)$/i;
 
-/** The setting that holds the key of a command or a tool. */
-export const keySetting = (/** @type {string} */ name) => `key:${name}`;
-
-/** The key of a command or a tool, by its name; ``usual`` where none was chosen. */
-export const keysOf = (/** @type {string} */ name, usual = "") => String(state.settings[keySetting(name)] ?? usual);
+/**
+ * The key of a command or a tool, by its name; ``usual`` where none was chosen. Projects have keys from before they
+ * were saved by person.
+ */
+export const keysOf = (/** @type {string} */ name, usual = "") =>
+  String(state.ownKeys[name] ?? state.settings[`key:${name}`] ?? usual);
 
 /** Whether a key is of the page itself. */
 export const isReserved = (/** @type {string} */ pressed) => RESERVED.test(pressed);

@@ -125,12 +125,13 @@ export function along(/** @type {CanvasRenderingContext2D} */ context, /** @type
   for (const [x, y] of corners) context.lineTo(x, y);
 }
 
-/** Draw the path in a colour, on a dark line that is wider. */
+/** Draw the path, or another one, in a colour, on a dark line that is wider. */
 export function outline(
   /** @type {CanvasRenderingContext2D} */ context,
   /** @type {number} */ pixel,
   /** @type {string} */ colour,
   wide = 1.5,
+  path = /** @type {Path2D | null} */ (null),
 ) {
   for (const [tone, width] of /** @type {[string, number][]} */ ([
     ["#000a", wide + 2],
@@ -138,7 +139,8 @@ export function outline(
   ])) {
     context.lineWidth = width * pixel;
     context.strokeStyle = tone;
-    context.stroke();
+    if (path) context.stroke(path);
+    else context.stroke();
   }
 }
 

@@ -36,7 +36,7 @@ import { tools } from "./tools.js";
 const KINDS = {
   tracked: "tracked",
   imported: "imported",
-  interpolated: "interpolated between two polygons",
+  interpolated: "between two keys of its shape",
 };
 
 /** when the list of what to look at next was made */

@@ -7,9 +7,8 @@ export {};
  */
 /**
  * @typedef {"draw" | "events-more" | "mark-all" | "mark-kept" | "mark-reviewed" | "masks" | "pause" |
- *   "remarks" | "reset-grade" | "screen" | "select-none" | "tab-found" | "tab-next" | "tab-objects" |
- *   "theme" | "zone-back" | "zone-copy" | "zone-leave" | "zone-new" | "zone-save" | "zones" |
- *   "zoom"} ButtonId
+ *   "remarks" | "reset-grade" | "screen" | "select-none" | "tab-found" | "tab-next" | "tab-objects" | "theme" |
+ *   "zone-back" | "zone-copy" | "zone-leave" | "zone-new" | "zone-save" | "zones" | "zoom"} ButtonId
  */
 /**
  * @typedef {"canvas" | "timeline"} CanvasId
@@ -31,9 +30,9 @@ export {};
  *   "nearest" | "new-zone" | "new-zone-title" | "news" | "next" | "next-empty" | "notices" | "objects" |
  *   "objects-empty" | "offline" | "process" | "progress" | "progress-rate" | "progress-what" | "queue" |
  *   "queue-title" | "range" | "rate" | "run-name" | "saved" | "score" | "score-title" | "selected" |
- *   "selection" | "side" | "side-edge" | "timeline-box" | "timeline-edge" | "timeline-list" |
- *   "timeline-space" | "tools" | "video-name" | "view" | "waiting" | "wall" | "zone-form" | "zone-hint" |
- *   "zone-list" | "zone-name-row" | "zone-none" | "zone-says" | "zones-title"} OtherId
+ *   "selection" | "shape" | "shape-text" | "side" | "side-edge" | "timeline-box" | "timeline-edge" |
+ *   "timeline-list" | "timeline-space" | "tools" | "video-name" | "view" | "waiting" | "wall" | "zone-form" |
+ *   "zone-hint" | "zone-list" | "zone-name-row" | "zone-none" | "zone-says" | "zones-title"} OtherId
  */
 /**
  * @typedef {"filters"} FormId
@@ -52,7 +51,7 @@ export {};
  */
 /**
  * @typedef {"by-camera" | "by-event" | "by-label" | "by-zone" | "counts-by" | "counts-camera" | "detector" |
- *   "palette" | "seek" | "speed" | "zone-kind"} SelectId
+ *   "palette" | "seek" | "shape-motion" | "speed" | "zone-kind"} SelectId
  */
 /**
  * @typedef {Record<AnchorId, HTMLAnchorElement> &

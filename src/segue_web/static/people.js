@@ -1,8 +1,8 @@
 // Who has done what, and comments, as texts; no part of the page is touched.
 
 /**
- * @typedef {{id: number, object: number | null, frame: number | null, text: string, user: string, resolved: string}}
- *   Remark
+ * @typedef {{id: number, object: number | null, frame: number | null, text: string, user: string, resolved: string, x?:
+ *   number | null, y?: number | null}} Remark
  * @typedef {{user: string, masks: number, reviewed: number, comments: number}} Person
  */
 
@@ -29,9 +29,10 @@ export function contribution({ masks, reviewed, comments }) {
 }
 
 /** What a comment is on. @param {Remark} remark @param {{id: number, name: string}[]} objects */
-export function placeOf({ object, frame }, objects) {
+export function placeOf({ object, frame, x = null, y = null }, objects) {
   const name = object === null ? "" : (objects.find(({ id }) => id === object)?.name ?? `Object ${object}`);
-  return [name, frame === null ? "" : `frame ${frame}`].filter(Boolean).join(", ") || "the video";
+  const at = x === null || y === null ? "" : `at ${Math.round(x)}, ${Math.round(y)}`;
+  return [name, frame === null ? "" : `frame ${frame}`, at].filter(Boolean).join(", ") || "the video";
 }
 
 /**
@@ -52,6 +53,15 @@ export const openHere = (remarks, object, frame) =>
 /** Open comments on an object, or on frames and no object. @param {Remark[]} remarks @param {number | null} of */
 export const remarksOn = (remarks, of) =>
   remarks.filter(({ object, frame, resolved }) => !resolved && object === of && (object !== null || frame !== null));
+
+/**
+ * Open comments on a place of a frame. @param {Remark[]} remarks @param {number} frame
+ * @returns {(Remark & {x: number, y: number})[]}
+ */
+export const pinsOn = (remarks, frame) =>
+  remarks.flatMap(({ x, y, ...one }) =>
+    one.frame === frame && !one.resolved && typeof x === "number" && typeof y === "number" ? [{ ...one, x, y }] : [],
+  );
 
 /**
  * @typedef {{label: string, user: string, undone: boolean, time: number | null, objects: string[], frames:

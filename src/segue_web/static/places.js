@@ -2,6 +2,27 @@
 
 /** @typedef {{x: number, y: number}} Point */
 
+/**
+ * Whether a place is inside of a polygon. @param {Point} at @param {number[][]} corners
+ */
+export function isInside({ x, y }, corners) {
+  let inside = false;
+  corners.forEach(([x1, y1], i) => {
+    const [x0, y0] = corners[(i + corners.length - 1) % corners.length];
+    if (y0 > y !== y1 > y && x < ((x1 - x0) * (y - y0)) / (y1 - y0) + x0) inside = !inside;
+  });
+  return inside;
+}
+
+/**
+ * How far a place is from a line between two corners. @param {Point} at @param {number[]} start @param {number[]} end
+ */
+export function toLine({ x, y }, [x0, y0], [x1, y1]) {
+  const length = (x1 - x0) ** 2 + (y1 - y0) ** 2;
+  const share = length ? Math.min(1, Math.max(0, ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / length)) : 0;
+  return Math.hypot(x - x0 - share * (x1 - x0), y - y0 - share * (y1 - y0));
+}
+
 /** A place as clicks have it. @param {Point} at */
 export const rounded = (at) => [Math.round(at.x * 10) / 10, Math.round(at.y * 10) / 10];
 

@@ -23,7 +23,8 @@ import { Store } from "./store.js";
  * @typedef {{corners: number[][], on: boolean, key: boolean}} ShapeHere
  * @typedef {{points: [number, number, boolean][], box: number[] | null}} Prompts
  * @typedef {{frame: number, revision: number, masks: Record<string, string>, other?: Record<string, string>,
- *   difference?: Record<string, string[]>, replaced?: Record<string, string>, prompts: Record<string, Prompts>, marks:
+ *   difference?: Record<string, string[]>, shapes?: Record<string, ShapeHere>, replaced?: Record<string, string>,
+ *   prompts: Record<string, Prompts>, marks:
  *   Record<string, [string, number, number, unknown, string?, string?, (number | null)?]>}} FrameData
  * @typedef {{job: string, what: string, done: number, total: number, rate: number, objects?: number[], shown?:
  *   [number, number] | null, passes?: number, user?: string, run?: string}} Running
@@ -87,6 +88,8 @@ class State extends Store {
   history = { undo: null, redo: null };
   /** name of the person at this page, which stands with every change */
   user = "";
+  /** keys that the person has chosen, by commands and tools @type {Record<string, string>} */
+  ownKeys = {};
   /** whether another browser has the name that segue was started with */
   guest = false;
   /** @type {import("./people.js").Remark[]} */

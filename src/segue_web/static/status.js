@@ -7,6 +7,7 @@ import { written } from "./dialogs.js";
 import { all, buttons, clock, commandButton as button, element, within } from "./dom.js";
 import { showEdge } from "./edge.js";
 import { icon } from "./icons.js";
+import { showShape } from "./keys_of_shape.js";
 import { keysOf } from "./own_keys.js";
 import { showPanels } from "./panels.js";
 import { state, VIEWS } from "./state.js";
@@ -32,6 +33,7 @@ state.listen(() => {
   showTransport();
   showAbout();
   showEdge();
+  showShape();
   showPanels();
   showRemarks();
 });

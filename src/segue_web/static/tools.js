@@ -5,8 +5,10 @@ import { make, notice } from "./dom.js";
 import { until } from "./edits.js";
 import { masks } from "./masks.js";
 import { distance } from "./places.js";
+import { pinsOn } from "./people.js";
 import { hold } from "./playback.js";
 import { polygon } from "./polygon.js";
+import { shapes } from "./shape.js";
 import { IMAGE, state } from "./state.js";
 import { strokes } from "./strokes.js";
 import { view } from "./view.js";
@@ -68,6 +70,14 @@ export const TOOLS = [
     hint: "Click corner after corner; the first one again, or Enter, closes. Escape gives up, which can be taken back. Drag a corner of the mask to move it.",
   },
   {
+    id: "shape",
+    key: ";",
+    icon: "shape",
+    label: "Shape",
+    name: "Shape: corners that move from key to key",
+    hint: "Click corner after corner; the first one again, or Enter, closes. Drag a corner or the shape: a key here. Right click: no corner. Double click: round, or on a line one more.",
+  },
+  {
     id: "hand",
     key: "v",
     icon: "hand",
@@ -84,7 +94,7 @@ class Tools {
   constructor() {
     /** @type {Map<number, Point>} */
     this.pointers = new Map();
-    /** @type {"pan" | "draw" | "split" | "corner" | null} */
+    /** @type {"pan" | "draw" | "split" | "corner" | "shape" | null} */
     this.doing = null;
     /** where the image was taken hold of, until it is moved @type {Point | null} */
     this.held = null;
@@ -101,6 +111,9 @@ class Tools {
     canvas.addEventListener("contextmenu", (/** @type {MouseEvent} */ event) => event.preventDefault());
     canvas.addEventListener("dblclick", () => {
       if (state.usedTool === "polygon") polygon.close();
+    });
+    canvas.addEventListener("dblclick", (/** @type {MouseEvent} */ event) => {
+      if (state.usedTool === "shape") shapes.doubleClick(view.videoPoint(event));
     });
     canvas.addEventListener("wheel", (/** @type {WheelEvent} */ event) => this.wheel(event), { passive: false });
   }
@@ -143,6 +156,8 @@ class Tools {
     if (state.usedTool === "click" || state.usedTool === "minus") clicks.press(at, opposite, anyway);
     else if (state.usedTool === "polygon") {
       if (polygon.press(at, opposite)) this.doing = "corner";
+    } else if (state.usedTool === "shape") {
+      if (shapes.press(at, opposite)) this.doing = "shape";
     } else if (!opposite) {
       this.doing = "draw";
       strokes.begin(at);
@@ -155,11 +170,12 @@ class Tools {
     if (before) this.pointers.set(event.pointerId, now);
     const at = view.videoPoint(event);
     view.pointer = at;
-    if (state.settings.labels) state.changed(IMAGE);
+    if (state.settings.labels || pinsOn(state.comments, state.frame).length) state.changed(IMAGE);
     if (this.held && distance(this.held, now) > 4 * devicePixelRatio) this.held = null;
     this.name(before ? null : at);
     if (before && this.doing === "pan") this.panOrPinch(event.pointerId, before, now);
     else if (before && this.doing === "corner") polygon.moveCorner(at);
+    else if (before && this.doing === "shape") shapes.drag(at);
     else if (before && this.doing === "split") this.moveSplit(at);
     else if (before && this.doing === "draw") strokes.go(at);
     else this.hover(at, event.shiftKey);
@@ -180,6 +196,7 @@ class Tools {
     this.pointers.delete(event.pointerId);
     if (this.doing === "draw") strokes.finish();
     if (this.doing === "corner") polygon.release();
+    if (this.doing === "shape") shapes.release();
     if (this.held) this.chooseAt(view.videoPoint(event));
     this.held = null;
     if (this.pointers.size === 0) this.doing = null;
@@ -214,12 +231,13 @@ class Tools {
       canvas.style.cursor = "ew-resize";
     clicks.rest(at, anyway);
     if (state.usedTool === "polygon" && polygon.path.length) polygon.draw(at);
+    else if (state.usedTool === "shape" && shapes.path.length) shapes.draw(at);
     else strokes.hover(at);
   }
 
   /** Give up what is being drawn. */
   cancel() {
-    const busy = [strokes.cancel(), polygon.cancel()].includes(true);
+    const busy = [strokes.cancel(), polygon.cancel(), shapes.cancel()].includes(true);
     this.doing = null;
     view.draft = view.brush = null;
     state.changed(IMAGE);
@@ -228,17 +246,18 @@ class Tools {
 
   /** Give up what is being drawn; a polygon of several corners can be gone on with. */
   giveUp() {
-    const corners = polygon.path;
+    const [tool, name] = shapes.path.length ? [shapes, "shape"] : [polygon, "polygon"];
+    const corners = tool.path;
     const busy = this.cancel();
     if (corners.length > 1) {
       const again = make("button", {
         textContent: "Draw on",
         onclick: () => {
-          this.use("polygon");
-          polygon.resume(corners);
+          this.use(name);
+          tool.resume(corners);
         },
       });
-      until(notice("The polygon was given up.", "", [again]), () => polygon.path.length > 0);
+      until(notice(`The ${name} was given up.`, "", [again]), () => tool.path.length > 0);
     }
     return busy;
   }
@@ -254,6 +273,8 @@ class Tools {
       strokes.preview();
     }
     if (polygon.path.length) polygon.draw(state.cursor);
+    if (shapes.path.length) shapes.draw(state.cursor);
+    if (shapes.grabbed && this.doing !== "shape") shapes.drag(state.cursor);
     state.changed(IMAGE);
   }
 
@@ -262,11 +283,13 @@ class Tools {
     const at = state.cursor;
     if (!at) {
       if (state.usedTool === "polygon" && polygon.path.length) polygon.close();
+      else if (state.usedTool === "shape" && shapes.path.length) shapes.close();
       else this.moveCross(0, 0);
       return;
     }
     if (state.usedTool === "click" || state.usedTool === "minus") clicks.click(at, state.tool === "click");
     else if (state.usedTool === "polygon") polygon.useAt(at);
+    else if (state.usedTool === "shape") shapes.useAt(at);
     else if (state.usedTool === "hand") this.chooseAt(at);
     else strokes.useAt(at);
   }

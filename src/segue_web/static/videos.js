@@ -2,7 +2,7 @@
 
 import { commits } from "./comments.js";
 import { dialog, make, within, span } from "./dom.js";
-import { assign, start, switchVideo } from "./edits.js";
+import { assign, setState, start, switchVideo } from "./edits.js";
 import { ask } from "./link.js";
 import { contribution } from "./people.js";
 import { state } from "./state.js";
@@ -10,14 +10,24 @@ import { state } from "./state.js";
 /**
  * What is known of a video; the numbers where it was begun.
  * @typedef {{name: string, frames?: number, annotated?: number, reviewed?: number, objects?: number, error?: string,
- *   assigned?: string, people?: import("./people.js").Person[]}} VideoRow
+ *   assigned?: string, reviewer?: string, state: string, by?: string, agreement?: number, people?:
+ *   import("./people.js").Person[], second?: {annotated: number, people: import("./people.js").Person[]}}} VideoRow
  */
 
 /** Opens another video, after the changes that were made before; all pages load it. */
-export const openVideo = (/** @type {number} */ number, onward = false) => void switchVideo(number, onward);
+export const openVideo = (/** @type {number} */ number, onward = false, second = false) =>
+  void switchVideo(number, onward, second);
 
-/** The number of the video after the open one, if there is one. */
-export const nextVideo = () => (state.video.number ?? 0) + 1;
+/** The number of the video after the open one, if there is one; second looks have numbers after all videos. */
+export const nextVideo = () => ((state.video.number ?? 0) % Math.max(1, state.videos.length)) + 1;
+
+/** states of a video, and what they are called */
+const STATES = [
+  ["open", "open"],
+  ["work", "in work"],
+  ["review", "to review"],
+  ["done", "done"],
+];
 
 export async function videosDialog() {
   /** @type {{videos: VideoRow[], open: number} | undefined} */
@@ -26,7 +36,11 @@ export async function videosDialog() {
   const [masks, done] = /** @type {("annotated" | "reviewed")[]} */ (["annotated", "reviewed"]).map((key) =>
     answer.videos.reduce((sum, item) => sum + (item[key] ?? 0), 0),
   );
-  const known = answer.videos.flatMap(({ assigned, people = [] }) => [assigned, ...people.map(({ user }) => user)]);
+  const known = answer.videos.flatMap(({ assigned, reviewer, people = [] }) => [
+    assigned,
+    reviewer,
+    ...people.map(({ user }) => user),
+  ]);
   const names = new Set([state.user, ...known].filter(Boolean));
   const rows = answer.videos.map((item, number) => {
     const here = number === answer.open;
@@ -44,22 +58,14 @@ export async function videosDialog() {
       [span(item.name, "cut")],
     );
     const about = item.error ? [span(item.error, "failure")] : [meter(item), progressOf(item)];
-    const person = make("input", {
-      type: "search",
-      value: item.assigned ?? "",
-      maxLength: 80,
-      placeholder: "nobody",
-      "aria-label": `Person of ${item.name}`,
-      autocomplete: "off",
-    });
-    person.setAttribute("list", "persons");
-    let seen = item.assigned ?? "";
-    person.onchange = async () => {
-      const name = person.value.trim();
-      if (await assign(number, name, seen)) seen = name;
-    };
-    person.onkeydown = commits;
-    return make("li", { className: here ? "row chosen" : "row" }, [button, ...about, person]);
+    return make("li", { className: here ? "chosen" : "" }, [
+      make("div", { className: "row" }, [button, ...about]),
+      make(
+        "div",
+        { className: "row task" },
+        taskOf(item, number, answer, () => box.close()),
+      ),
+    ]);
   });
   const select = make(
     "select",
@@ -73,7 +79,9 @@ export async function videosDialog() {
   const box = dialog(`${answer.videos.length} videos`, [
     make("p", {
       className: "quiet",
-      textContent: `${masks} frames annotated, ${done} of them reviewed. Each video keeps its own project.`,
+      textContent: `${masks} frames annotated, ${done} of them reviewed. Videos: ${STATES.map(
+        ([id, name]) => `${answer.videos.filter((item) => item.state === id).length} ${name}`,
+      ).join(", ")}.`,
     }),
     make("ul", { className: "videos" }, rows),
     make(
@@ -88,6 +96,97 @@ export async function videosDialog() {
   ]);
   box.classList.add("broad");
   within(box, "[aria-current=true]")?.focus();
+}
+
+/** What is said of a video: how far it is, who has it, who has a second look, and how far both agree. */
+function taskOf(
+  /** @type {VideoRow} */ item,
+  /** @type {number} */ number,
+  /** @type {{videos: VideoRow[], open: number}} */ { videos, open },
+  /** @type {() => void} */ close,
+) {
+  const states = make(
+    "select",
+    { "aria-label": `State of ${item.name}`, title: item.by ? `said by ${item.by}` : "" },
+    STATES.map(([value, textContent]) => make("option", { value, textContent })),
+  );
+  states.value = item.state;
+  states.onchange = async () => {
+    if (await setState(number, states.value, item.state)) item.state = states.value;
+    else states.value = item.state;
+  };
+  const second = number + videos.length;
+  const look = make("button", {
+    textContent: item.second ? `Second look: ${item.second.annotated} frames` : "Second look",
+    title: "Annotate the video once more, in a project of its own that shows nothing of the first one",
+    "aria-current": second === open,
+    onclick: () => {
+      close();
+      if (second !== open) openVideo(number, false, true);
+    },
+  });
+  const agreed = make("button", {
+    textContent: item.agreement === undefined ? "Agreement" : `Agreement ${item.agreement.toFixed(2)}`,
+    title: "Mean IoU of the objects of both, on the frames that both have annotated",
+    disabled: !item.second?.annotated || !item.annotated,
+    onclick: async () => {
+      const answer = await ask("agreement", { number });
+      if (answer) agreementDialog(item.name, answer);
+    },
+  });
+  return [
+    states,
+    personField(item, number, "person", item.assigned ?? ""),
+    personField(item, number, "reviewer", item.reviewer ?? ""),
+    look,
+    agreed,
+  ];
+}
+
+/** The field of who has a video, or who has a second look at it. */
+function personField(
+  /** @type {VideoRow} */ item,
+  /** @type {number} */ number,
+  /** @type {"person" | "reviewer"} */ role,
+  /** @type {string} */ seen,
+) {
+  const field = make("input", {
+    type: "search",
+    value: seen,
+    maxLength: 80,
+    placeholder: role === "person" ? "nobody has it" : "no second look",
+    "aria-label": `${role === "person" ? "Person" : "Reviewer"} of ${item.name}`,
+    autocomplete: "off",
+  });
+  field.setAttribute("list", "persons");
+  field.onchange = async () => {
+    const name = field.value.trim();
+    if (await assign(number, name, seen, role)) seen = name;
+  };
+  field.onkeydown = commits;
+  return field;
+}
+
+/**
+ * How far two people agree on a video, by object. @param {string} name
+ * @param {{mean: number, objects: {first: string | null, second: string | null, iou: number, frames: number}[]}} answer
+ */
+function agreementDialog(name, { mean, objects }) {
+  const cells = (/** @type {string[]} */ texts, /** @type {"th" | "td"} */ tag) =>
+    texts.map((textContent) => make(tag, { textContent }));
+  const rows = objects.map(({ first, second, iou, frames }) =>
+    make("tr", {}, cells([first ?? "–", second ?? "–", iou.toFixed(3), String(frames)], "td")),
+  );
+  dialog(`Agreement on ${name}: ${mean.toFixed(3)}`, [
+    make("p", {
+      className: "quiet",
+      textContent: "IoU by object, on the frames that both have annotated; 0 where one alone has the object.",
+    }),
+    make("table", { className: "scores" }, [
+      make("thead", {}, [make("tr", {}, cells(["First", "Second look", "IoU", "Frames"], "th"))]),
+      make("tbody", {}, rows),
+    ]),
+  ]);
 }
 
 /** Annotated and reviewed frames of a video, as shares of its frames. */

@@ -5,7 +5,7 @@ import { frameImages } from "./frames.js";
 import { graded } from "./grade.js";
 import { masks } from "./masks.js";
 import { drawing, write } from "./paint.js";
-import { drawCorners, drawCross, drawName, drawPrompts } from "./prompts.js";
+import { drawCorners, drawCross, drawName, drawPins, drawPrompts, drawShapes } from "./prompts.js";
 import { IMAGE, state } from "./state.js";
 
 /** what is left of masks under a brush */
@@ -32,6 +32,8 @@ class View {
     this.brush = null;
     /** where the pointer is, in pixels of the video @type {{x: number, y: number} | null} */
     this.pointer = null;
+    /** Shapes that can be changed. @type {() => import("./state.js").ShapeHere[]} */
+    this.shapes = () => [];
     /** corners of an outline that can be moved @type {number[][]} */
     this.corners = [];
     /**
@@ -195,6 +197,8 @@ class View {
     if (this.named && !state.settings.labels && masks.objectAt(this.named)?.id === this.named.id)
       drawName(context, this.named, pixel);
     drawCorners(context, this.corners, pixel);
+    drawShapes(context, this.shapes(), pixel, state.colour);
+    if (state.mode === "annotate") drawPins(context, this.pointer, pixel);
     if (this.draft) this.draft(context, pixel);
     if (state.cursor) drawCross(context, pixel);
   }

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from tests.needs import needs
+from tests.waiting import wait_for
 
 playwright = needs("playwright.sync_api")
 
@@ -166,10 +167,7 @@ def drawn(page: Any) -> None:
 
 def becomes(part: Any, condition: str) -> None:
     """Wait until a function of JavaScript is true of a page, or of an element that a locator finds."""
-    until = time.monotonic() + WAIT / 1000
-    while not part.evaluate(condition):
-        assert time.monotonic() < until, f"{part} does not become {condition}"
-        time.sleep(0.02)
+    wait_for(lambda: part.evaluate(condition), WAIT / 1000, lambda: f"{part} does not become {condition}")
 
 
 def check_accessibility(page: Any) -> None:

@@ -196,7 +196,7 @@ def test_keys_are_chosen_in_the_help_and_saved(one: Desk) -> None:
         key.click()
     one.page.keyboard.press("$")
     playwright.expect(key).to_have_text("$")
-    assert {"key:labels": "$"} in [message["values"] for message in one.asked("settings")]
+    assert ("labels", "$") in [(message.get("name"), message.get("key")) for message in one.asked("keys")]
     one.page.keyboard.press("Escape")
     labels = one.page.locator('[data-command="labels"]')
     playwright.expect(labels).to_have_attribute("title", "Names and numbers on the masks ($)")
@@ -219,3 +219,26 @@ def test_keys_are_chosen_in_the_help_and_saved(one: Desk) -> None:
     playwright.expect(tool).to_have_attribute("aria-checked", "false")
     one.page.keyboard.press("Shift+F9")
     playwright.expect(tool).to_have_attribute("aria-checked", "true")
+
+
+def test_keys_are_those_of_the_person_whatever_the_project_has(desk: Desk) -> None:
+    desk.held = {"hello", "keys", "people"}
+    desk.page.goto(desk.address)
+    desk.answer(desk.next("hello"), user="Ann", settings={"key:labels": "$", "key:masks": "%"})
+    asked = desk.next("keys")
+    assert asked["user"] == "Ann"
+    desk.answer(asked, keys={"labels": "("})
+    labels = desk.page.locator('[data-command="labels"]')
+    playwright.expect(labels).to_have_attribute("title", "Names and numbers on the masks (()")
+    desk.page.keyboard.press("(")
+    playwright.expect(labels).to_have_attribute("aria-pressed", "true")
+    desk.page.keyboard.press("%")  # of the project, from before keys were saved by person
+    becomes(desk.page, "import('./static/state.js').then(({ state }) => state.settings.hidden)")
+    desk.page.keyboard.press("Shift+K")
+    desk.answer(desk.next("people"), people=[], changes=[])
+    desk.page.get_by_label("Your name").fill("Ben")
+    desk.page.keyboard.press("Enter")
+    asked = desk.next("keys")
+    assert asked["user"] == "Ben"
+    desk.answer(asked, keys={"labels": ")"})
+    playwright.expect(labels).to_have_attribute("title", "Names and numbers on the masks ())")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.page import becomes, check_accessibility, drawn, playwright
 from tests.sessions.foreground.scenes import wall, with_squares
 from tests.video.making import drawn_image, write_video
+from tests.waiting import wait_for
 
 pytestmark = needs_chromium
 
@@ -86,11 +86,9 @@ def watch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callab
 
     def start() -> tuple[str, Any]:
         thread.start()
-        printed, until = "", time.monotonic() + WAIT
-        while "http://" not in printed and time.monotonic() < until:
-            time.sleep(0.02)
-            printed += capsys.readouterr().out
-        return printed.split()[-1], token.cancel
+        printed: list[str] = []
+        wait_for(lambda: printed.append(capsys.readouterr().out) or "http://" in "".join(printed), WAIT)
+        return "".join(printed).split()[-1], token.cancel
 
     yield start
     token.cancel()

@@ -41,7 +41,7 @@ def test_the_page_goes_from_video_to_video(
     playwright.expect(page.page.locator("#frame-count")).to_have_text("of 6 frames")
     page.page.locator('[data-command="videos"]').click()
     playwright.expect(rows.first).to_contain_text("1 of 5 frames, 1 reviewed, 1 object")
-    rows.first.get_by_role("button").click()
+    rows.first.get_by_role("button", name="b2").click()
     page.here("Object 1: corrected by you")
     page.page.locator('[data-command="videos"]').click()
     dialog.get_by_role("button", name="Export all").click()

@@ -129,6 +129,8 @@ def test_a_project_of_an_earlier_segue_opens_for_the_video_at_its_path(
         for column in ("layer", "edge"):
             database.execute(f"ALTER TABLE objects DROP COLUMN {column}")
         database.execute("DROP TABLE shapes")
+        for column in ("x", "y"):
+            database.execute(f"ALTER TABLE comments DROP COLUMN {column}")
         database.execute("PRAGMA user_version=0")  # as projects without a number
 
     if digest:

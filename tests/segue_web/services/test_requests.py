@@ -29,6 +29,7 @@ from segue_web.services.label_studio import Tags, make_app
 from segue_web.services.media import Media
 from tests.cli.running import Command
 from tests.segue_web.services.images import assistant
+from tests.waiting import wait_for
 
 
 def test_large_requests_are_refused() -> None:
@@ -64,7 +65,10 @@ def test_a_download_ends_in_time() -> None:
 
 
 class Dripping:
-    """A server that answers, and sends a byte every tenth of a second for ever."""
+    """A server that answers, and sends a byte every tenth of a second for ever; it counts who asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
 
     def __enter__(self) -> str:
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -82,6 +86,7 @@ class Dripping:
     def _drip(self, connection: socket.socket) -> None:
         try:
             connection.recv(4096)
+            self.asked += 1
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
             while True:
                 connection.sendall(b"x")
@@ -149,7 +154,7 @@ def test_ctrl_c_ends_the_service_while_downloads_hang_and_health_answers() -> No
         "label_config": config,
         "params": {"context": {"result": [region]}},
     }
-    with Dripping() as address:
+    with (dripping := Dripping()) as address:
         command = [sys.executable, "-m", "segue", "serve", "label-studio", "--prompter", "segue-prompt"]
         service = subprocess.Popen(
             [*command, "--port", str(port), "--label-studio", address],
@@ -172,7 +177,7 @@ def test_ctrl_c_ends_the_service_while_downloads_hang_and_health_answers() -> No
 
             for _ in range(3 * requests.MAX_PARALLEL):
                 threading.Thread(target=post, daemon=True).start()
-            time.sleep(1)
+            wait_for(lambda: dripping.asked)
             with urllib.request.urlopen(f"{url}/health", timeout=30) as answer:
                 assert answer.status == 200
             start = time.monotonic()
