@@ -18,8 +18,8 @@ from segue.events.images import clips
 from segue.events.images import snapshots as snapshots_module
 from segue.events.images.clips import Clip, Moment, read_packets, write_packets
 from segue.events.images.snapshots import Snapshots, SnapshotWarning
-from tests.events.test_notify import until
 from tests.events.test_snapshots import FPS, images, seen
+from tests.waiting import wait_for
 
 NAME = "00001-enter-7.mp4"
 
@@ -82,7 +82,7 @@ def test_a_run_that_is_to_stop_keeps_its_clips_and_the_next_one_finishes_them(
     assert camera.archive.part("").state_of("00001-enter-7.jpg") == "complete"
     slow.set()
     sink = camera.run(range(0), closes=False)
-    until(lambda: camera.states() == ["complete", "complete"])
+    wait_for(lambda: camera.states() == ["complete", "complete"])
     sink.close()
     assert len(images(camera.images / NAME)) == 12
     assert [path.name for path in camera.images.glob(".*")] == []
@@ -93,7 +93,7 @@ def test_a_run_that_fails_keeps_its_clips_too(camera: Camera) -> None:
     sink.abort()
     assert camera.states() == ["pending", "pending"]
     sink = camera.run(range(0), closes=False)
-    until(lambda: camera.states() == ["complete", "complete"])
+    wait_for(lambda: camera.states() == ["complete", "complete"])
     sink.close()
 
 
@@ -113,7 +113,7 @@ def test_what_a_killed_run_has_left_of_a_clip_is_lost_and_its_row_says_so(
     hidden.write_bytes(hidden.read_bytes()[:-1] if left is None else left)
     assert camera.states() == ["pending", "pending"]
     sink = camera.run(range(0), closes=False)
-    until(lambda: camera.states() == ["lost", "lost"])
+    wait_for(lambda: camera.states() == ["lost", "lost"])
     sink.write(*seen(0, False))
     sink.close()
     assert camera.clips == camera.states() == ["lost", "lost"]
@@ -136,7 +136,7 @@ def test_clips_of_other_parts_are_finished_or_lost_too(
         sink.write(*seen(next(index), False))
         return other.clips == ["lost", "lost"]
 
-    until(is_noted)
+    wait_for(is_noted)
     sink.close()
 
 

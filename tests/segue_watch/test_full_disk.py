@@ -23,10 +23,11 @@ from segue_watch.cameras import Camera, metrics
 from segue_watch.configuration import read_cameras
 from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
-from tests.events.test_notify import Listener, until
+from tests.events.test_notify import Listener
 from tests.segue_watch.small_disk import SmallDisk
 from tests.segue_watch.test_cameras import DEAD, rows
 from tests.segue_watch.test_command import QUICK, two_cameras, watched
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -77,7 +78,7 @@ def test_alarms_go_out_while_the_disk_is_full_and_everybody_is_told(
     seen = list[Event]()
     yard = yard_of(tmp_path, camera, seen, listener.address)
     with CameraPage([yard], 0) as page, watched(yard):
-        until(lambda: len(listener.received) >= 2)
+        wait_for(lambda: len(listener.received) >= 2)
         with pytest.raises(HTTPError) as refused:
             urlopen(f"{page.address}health")
         assert refused.value.code == 503
@@ -87,13 +88,13 @@ def test_alarms_go_out_while_the_disk_is_full_and_everybody_is_told(
         assert 'segue_disk_problem{camera="yard"} 1' in metrics({"yard": state})
         assert rows(tmp_path / "out/yard.csv") == []
         full[0] = False
-        until(lambda: not yard.disk_problem)
-        until(lambda: yard.state()["healthy"])
+        wait_for(lambda: not yard.disk_problem)
+        wait_for(lambda: yard.state()["healthy"])
     assert yard.undelivered == 0
     assert [(row["event"], int(row["object"])) for row in rows(tmp_path / "out/yard.csv")] == [
         (event.event, event.object) for event in seen
     ]
-    until(lambda: len(listener.received) == len(seen))
+    wait_for(lambda: len(listener.received) == len(seen))
 
 
 def test_what_waits_at_the_end_is_delivered_although_the_disk_is_full(
@@ -102,7 +103,7 @@ def test_what_waits_at_the_end_is_delivered_although_the_disk_is_full(
     seen = list[Event]()
     yard = yard_of(tmp_path, camera, seen, listener.address)
     with watched(yard):
-        until(lambda: bool(seen))
+        wait_for(lambda: bool(seen))
     assert "end" in {event.event for event in seen} | {"end"}
     assert listener.kinds == [event.event for event in seen]
     assert yard.undelivered == 0
@@ -112,7 +113,7 @@ def test_what_a_full_disk_loses_at_the_end_is_counted(camera: str, tmp_path: Pat
     seen = list[Event]()
     yard = yard_of(tmp_path, camera, seen, DEAD)
     with watched(yard):
-        until(lambda: bool(seen))
+        wait_for(lambda: bool(seen))
     assert yard.undelivered == yard.num_unsaved == len(seen) > 0
 
 
@@ -133,7 +134,7 @@ def test_a_camera_begins_on_a_full_disk(camera: str, listener: Listener, tmp_pat
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        until(lambda: len(listener.received) >= 4 or process.poll() is not None)
+        wait_for(lambda: len(listener.received) >= 4 or process.poll() is not None)
         process.terminate()
         begin = time.monotonic()
         _, log = process.communicate(timeout=60)

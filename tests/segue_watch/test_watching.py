@@ -15,8 +15,8 @@ import torch
 from segue.errors import ArgumentError, SegueError
 from segue_watch import Watch, watching
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
-from tests.events.test_notify import until
 from tests.segue_watch.test_cameras import rows
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_a_program_that_takes_no_events_does_not_stop_the_end(
 ) -> None:
     monkeypatch.setattr(watching, "WAITING", 1)
     with Watch({"gate": camera}, QUICK | {"end": 3 * len(JPEGS)}, tmp_path) as watch:
-        until(lambda: len(rows(tmp_path / "gate.csv")) > 1 if (tmp_path / "gate.csv").exists() else False)
+        wait_for(lambda: len(rows(tmp_path / "gate.csv")) > 1 if (tmp_path / "gate.csv").exists() else False)
     assert watch.states()["gate"]["status"] != "online"
 
 
