@@ -17,6 +17,9 @@ from segue.types import Box, Segmentation
 TIMES, WINDOW = 4, 300.0
 """Objects in so many seconds that come and go at one place, after which it is scene."""
 
+_MIN_FRAMES = 3
+"""Frames on which one of them is seen at least: a fast object is seen on fewer, and seems not to move."""
+
 _MAX_SECONDS = 60.0
 """Seconds for which one of them is there at most: what stays longer is an object."""
 
@@ -66,6 +69,7 @@ class _Track:
     since: float
     last: float
     shift: float = 0.0
+    frames: int = 0
     place: int | None = None  # to which it belongs as long as it stays in it
 
 
@@ -142,7 +146,7 @@ class Scenery:
             track.place = next(
                 (each for each, place in self._places.items() if _inside(box, place.box) >= _INSIDE), None
             )
-        track.box, track.last = box, time
+        track.box, track.last, track.frames = box, time, track.frames + 1
         track.shift = max(track.shift, _shift(track.first, box))
         if track.place is not None and (place := self._places.get(track.place)) is not None:
             place.last = time
@@ -151,7 +155,8 @@ class Scenery:
 
     def _leave(self, track: _Track) -> None:
         """Take an object that is gone, after which its place may be scene."""
-        if track.shift > _MAX_SHIFT or track.last - track.since > _MAX_SECONDS or track.place is not None:
+        stays = track.last - track.since > _MAX_SECONDS
+        if track.place is not None or stays or track.shift > _MAX_SHIFT or track.frames < _MIN_FRAMES:
             return
         now = track.last
         self._gone.append((now, track.box))

@@ -2,7 +2,7 @@
 
 import { hearOfEvents, showLast } from "./activity.js";
 import { cameras, IMAGE } from "./cameras.js";
-import { element } from "./dom.js";
+import { element, tell } from "./dom.js";
 import { sayScene } from "./scene.js";
 
 const EVERY = 1000; // milliseconds between two looks
@@ -57,7 +57,7 @@ export async function look() {
   );
   const news = Object.keys(states).filter((name) => before[name] && states[name].events !== before[name].events);
   if (view === "events" && news.length) hearOfEvents();
-  if (view === "camera" && news.includes(chosen)) void showLast(chosen, element("camera-last"));
+  if (view === "camera" && news.includes(chosen)) void showLast(chosen, element("camera-last")).catch(tell);
   cameras.changed();
 }
 

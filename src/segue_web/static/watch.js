@@ -38,7 +38,7 @@ function navigate() {
   if (view === "counts") void loadCounts().catch(tell);
   if (view === "camera") {
     element("camera-last").replaceChildren();
-    void showLast(chosen, element("camera-last"));
+    void showLast(chosen, element("camera-last")).catch(tell);
     void follow();
   }
   cameras.changed();
