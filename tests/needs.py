@@ -12,6 +12,7 @@ HOW = {
     "huggingface_hub": "--group hub",
     "lightning_fabric": "'.[train]'",
     "moto": "--group storage",
+    "OpenEXR": "'.[exr]'",
     "onnx": "'.[onnx]'",
     "onnxruntime": "'.[onnx]'",
     "playwright": "--group browser",

@@ -163,8 +163,8 @@ def test_a_project_is_exported_without_the_page_also_while_it_is_open(
     assert image.parent.name == "Object_1"
     alpha = cv2.imread(str(image), cv2.IMREAD_UNCHANGED)
     assert (alpha.dtype, int(alpha.max()), np.count_nonzero(alpha)) == (np.uint16, 65535, 50)
-    again = command("annotate", video, "--project", project, "--export", "exr")
-    assert len([*(project / "exports" / "video-exr").glob("*.exr")]) == 3, again.err
+    again = command("annotate", video, "--project", project, "--export", "png16")
+    assert len([*(project / "exports" / "video-png16").glob("*.png")]) == 3, again.err
     for arguments, message in (
         (("--export", "mov"), "choose one of davis"),
         (("--premultiplied",), "say how --export writes"),

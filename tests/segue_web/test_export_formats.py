@@ -219,6 +219,7 @@ def test_a_matte_of_16_bits_is_the_opacity(video: Video, soft: Snapshot, tmp_pat
 def test_openexr_has_a_layer_for_each_object_in_linear_light(
     video: Video, soft: Snapshot, tmp_path: Path
 ) -> None:
+    needs("OpenEXR")
     folder = exported(video, replace(soft, premultiplied=True), "exr", tmp_path)
     path = folder / "00002.exr"
     light = np.where(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from segue.errors import ArgumentError
-from segue.sinks.exr import exr_image
+from segue.errors import ArgumentError, MissingExtraError
+from segue.sinks.exr import write_exr
+from tests.needs import needs
 
 
 def read(path: Path, layer: str = "") -> np.ndarray:
@@ -27,12 +29,13 @@ def read(path: Path, layer: str = "") -> np.ndarray:
 
 @pytest.mark.parametrize("height", [1, 16, 37])
 def test_channels_and_layers_come_back(tmp_path: Path, height: int) -> None:
+    needs("OpenEXR")
     random = np.random.default_rng(height)
     planes = {letter: random.random((height, 33)).astype(np.float32) for letter in "RGBA"}
     planes["R"][:] = np.arange(33) / 4  # above 1, and what packs well
     layer = {f"Ball_{'x' * 40}.{letter}": plane[::-1].copy() for letter, plane in planes.items()}
     path = tmp_path / "00012.exr"
-    path.write_bytes(exr_image(planes | layer, pixel_aspect=2.0, fps=Fraction(25)))
+    write_exr(path, planes | layer, pixel_aspect=2.0, fps=Fraction(25))
     for name, expected in (("", planes), (f"Ball_{'x' * 40}", layer)):
         image = read(path, name)
         for place, letter in enumerate("RGBA"):
@@ -40,8 +43,16 @@ def test_channels_and_layers_come_back(tmp_path: Path, height: int) -> None:
             assert np.array_equal(image[..., place], exact.astype(np.float16)), (name, letter)
 
 
-def test_names_and_sizes_are_checked() -> None:
+def test_names_and_sizes_are_checked(tmp_path: Path) -> None:
     plane = np.zeros((2, 2), np.float32)
     for channels in ({}, {"": plane}, {"R": plane, "G": plane[:1]}):
         with pytest.raises(ArgumentError):
-            exr_image(channels)
+            write_exr(tmp_path / "0.exr", channels)
+
+
+def test_without_the_extra_the_line_that_installs_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    with pytest.raises(MissingExtraError, match=r"OpenEXR: pip install"):
+        write_exr(tmp_path / "0.exr", {"R": np.zeros((2, 2), np.float32)})

@@ -19,6 +19,7 @@ EXTRAS = {
     "hf": ("huggingface-hub", "torchvision", "transformers"),
     "web": ("starlette", "uvicorn", "websockets"),
     "matting": ("pymatting",),
+    "exr": ("OpenEXR",),
 }
 """Packages of those extras of ``pyproject.toml`` without which a command cannot begin."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from segue.sinks import OverlayVideoSink
 from segue.sinks.cutouts import cut_out
-from segue.sinks.exr import exr_image
+from segue.sinks.exr import write_exr
 from segue.sinks.overlay import Encoding, RgbaImage, transparent_video
 from segue.types import Frame
 from segue.utils.arrays import Float32Array
@@ -59,8 +59,8 @@ def exr(video: Video, annotations: Snapshot, target: Path) -> Iterator[int]:
             for name, shown in (("", [*layers.values()]), *((f"{names[i]}.", [layers[i]]) for i in names)):
                 flat = flattened(shown, video.size, premultiplied=annotations.premultiplied)
                 channels |= {f"{name}{letter}": flat[..., place] for place, letter in enumerate("RGBA")}
-            content = exr_image(channels, pixel_aspect=float(video.pixel_aspect), fps=rate)
-            (folder / f"{video.frame_name(frame.index)}.exr").write_bytes(content)
+            path = folder / f"{video.frame_name(frame.index)}.exr"
+            write_exr(path, channels, pixel_aspect=float(video.pixel_aspect), fps=rate)
             yield frame.index
 
 
