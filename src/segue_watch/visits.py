@@ -212,7 +212,7 @@ class _Ahead:
     def events(self, key: tuple[str, str]) -> list[_Placed]:
         """Those of the visit that goes on there."""
         if self._numbers is None:
-            self._numbers = iter(self._further())
+            self._numbers = iter(self._older())
         while key not in self._ended and self._remaining > 0:
             number = next(self._numbers, None)
             if number is None:
@@ -228,7 +228,7 @@ class _Ahead:
                     self._ended.add(placed.key)
         return self._events[key]
 
-    def _further(self) -> list[int]:
+    def _older(self) -> list[int]:
         """The quarters of an hour in which there are further events."""
         numbers = {number for table in self._tables for number, _ in numbered(table, Query(), self._problems)}
         return sorted(number for number in numbers if number > self._number)

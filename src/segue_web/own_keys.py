@@ -25,10 +25,10 @@ def choose_key(person: str, name: str, key: str) -> None:
     path = settings_folder() / KEYS
     with changing(path):
         keys = _read()
-        chosen = keys.get(person, {}) | {name: key}
-        if len(chosen) > MAX_KEYS:
+        merged = keys.get(person, {}) | {name: key}
+        if len(merged) > MAX_KEYS:
             raise SegueError(f"there is room for {MAX_KEYS} keys of a person")
-        text = json.dumps(keys | {person: chosen}, indent=1, ensure_ascii=False)
+        text = json.dumps(keys | {person: merged}, indent=1, ensure_ascii=False)
         write_complete(path, f"{text}\n".encode())
 
 

@@ -58,7 +58,7 @@ class Tasks:
                 f"{self._path}: is no JSON object of a name or a task for each video; mend or move it"
             ) from None
 
-    def assign(self, name: str, person: str, role: Role, seen: str | None) -> None:
+    def assign(self, name: str, person: str, role: Role, expected: str | None) -> None:
         """Give a video to a person; an empty name takes that back.
 
         ``seen``: the person whose it was, as the page shows it; None does not matter.
@@ -66,21 +66,21 @@ class Tasks:
 
         def change(task: Task) -> Task:
             current = task.person if role == "person" else task.reviewer
-            if seen is not None and current != person:
-                check_value(seen, current, f"{name} was given to {current or 'nobody'} meanwhile")
+            if expected is not None and current != person:
+                check_value(expected, current, f"{name} was given to {current or 'nobody'} meanwhile")
             if person and person == (task.reviewer if role == "person" else task.person):
                 raise PromptError(f"{person} has {name} already; a second look is that of another person")
             return replace(task, person=person) if role == "person" else replace(task, reviewer=person)
 
         self._change(name, change)
 
-    def set_state(self, name: str, state: State, annotated: bool, seen: State | None) -> None:
+    def set_state(self, name: str, state: State, annotated: bool, expected: State | None) -> None:
         """Say how far a video is; that it is done is said by another person than the one who has it."""
 
         def change(task: Task) -> Task:
             current = task.state_of(annotated)
-            if seen is not None and current != state:
-                check_value(seen, current, f"{name} is {STATES[current]} now")
+            if expected is not None and current != state:
+                check_value(expected, current, f"{name} is {STATES[current]} now")
             if state == "done" and task.person and actor() == task.person:
                 raise PromptError(
                     f"another person than {task.person} says that {name} is done; give it to review first"
@@ -99,8 +99,8 @@ class Tasks:
 
 def _stored(task: Task) -> str | dict[str, Any]:
     """A task as the file has it: a person alone is a name."""
-    said = {name: value for name, value in asdict(task).items() if value}
-    return task.person if [*said] == ["person"] else said
+    values = {name: value for name, value in asdict(task).items() if value}
+    return task.person if [*values] == ["person"] else values
 
 
 def _task(value: Any) -> Task:

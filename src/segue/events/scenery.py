@@ -92,7 +92,7 @@ class Scenery:
         self._places: dict[int, _Place] = {}
         self._refused: list[Box] = []  # that somebody has taken back
         self._tracks: dict[int, _Track] = {}
-        self._gone: deque[tuple[float, Box]] = deque()
+        self._departures: deque[tuple[float, Box]] = deque()
 
     @property
     def places(self) -> list[ScenePlace]:
@@ -106,7 +106,9 @@ class Scenery:
             place = self._places.pop(number, None)
             if place is not None:
                 self._refused.append(place.box)
-                self._gone = deque(each for each in self._gone if _overlap(each[1], place.box) == 0)
+                self._departures = deque(
+                    each for each in self._departures if _overlap(each[1], place.box) == 0
+                )
             return place is not None
 
     def see(self, result: Segmentation) -> Segmentation:
@@ -159,18 +161,18 @@ class Scenery:
         if track.place is not None or stays or track.shift > _MAX_SHIFT or track.frames < _MIN_FRAMES:
             return
         now = track.last
-        self._gone.append((now, track.box))
-        while self._gone[0][0] < now - WINDOW:
-            self._gone.popleft()
-        boxes = [box for _, box in self._gone if _overlap(box, track.box) >= _SAME_PLACE]
+        self._departures.append((now, track.box))
+        while self._departures[0][0] < now - WINDOW:
+            self._departures.popleft()
+        boxes = [box for _, box in self._departures if _overlap(box, track.box) >= _SAME_PLACE]
         if len(boxes) < TIMES or any(_overlap(track.box, box) > 0 for box in self._refused):
             return
-        box = _around(boxes)
+        box = _enclosing(boxes)
         if (box[2] - box[0]) * (box[3] - box[1]) > _MAX_AREA:
             return
         number = next(self._numbers)
         self._places[number] = _Place(box, now)
-        self._gone = deque(each for each in self._gone if each[1] not in boxes)
+        self._departures = deque(each for each in self._departures if each[1] not in boxes)
         where = ", ".join(f"{100 * side:.0f}%" for side in box[:2])
         self._on_new(
             f"something comes and goes again and again at {where}: it is scene from now on, and no event"
@@ -209,7 +211,7 @@ def _shift(first: Box, box: Box) -> float:
     return max(across, down) / max(*sides, 1e-9)
 
 
-def _around(boxes: list[Box]) -> Box:
+def _enclosing(boxes: list[Box]) -> Box:
     """The box around some, with a margin, within the image."""
     x0, y0 = (min(box[side] for box in boxes) for side in (0, 1))
     x1, y1 = (max(box[side] for box in boxes) for side in (2, 3))

@@ -135,32 +135,27 @@ class StandingObjects:
 
     def _forget(self) -> None:
         self._tracks: dict[int, _Track] = {}
-        self._held: dict[int, _Track] = {}  # that results do not list
+        self._retained: dict[int, _Track] = {}  # that results do not list
         self._matches: dict[int, _Match] = {}
         self._background: FloatArray | None = None
         self._learnt = 0.0
 
-    @property
-    def held(self) -> tuple[int, ...]:
-        """Objects that are there and that results do not list."""
-        return tuple(self._held)
-
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Take a frame and its result; gives the result with the objects that stand."""
-        is_due = self._background is None or frame.time - self._learnt >= _LEARN_EVERY
-        if not (is_due or result.objects or self._tracks or self._held):
+        learns = self._background is None or frame.time - self._learnt >= _LEARN_EVERY
+        if not (learns or result.objects or self._tracks or self._retained):
             return result
         image = _working(frame.image)
         if self._background is not None and self._background.shape != image.shape:
             self._forget()  # the camera has another size now
-        if self._held or self._matches:
+        if self._retained or self._matches:
             result = self._matched(image, result)
         self._note_still(frame.time, image, result)
-        self._hold_lost(image, result)
-        self._check_held(frame.time, image)
-        if is_due:
+        self._retain_lost(image, result)
+        self._check_retained(frame.time, image)
+        if learns:
             self._learn(frame.time, image, result)
-        return self._with_held(result)
+        return self._with_retained(result)
 
     def _matched(self, image: FloatArray, result: Segmentation) -> Segmentation:
         """A result whose objects at the place of one that stands are that one, or its hole."""
@@ -174,16 +169,16 @@ class StandingObjects:
         mask = result.mask.copy()
         for number, match in self._matches.items():
             mask[mask == number] = 0 if match.is_hole else match.number
-            item, held = objects.pop(number), self._held.pop(match.number, None)
+            item, retained = objects.pop(number), self._retained.pop(match.number, None)
             if not match.is_hole:
                 objects[match.number] = replace(item, id=match.number)
-                if held is not None:
-                    self._tracks[match.number] = held
+                if retained is not None:
+                    self._tracks[match.number] = retained
         return replace(result, mask=mask, objects=tuple(objects.values()))
 
     def _match(self, image: FloatArray, pixels: BoolArray) -> _Match | None:
         """What the pixels of a new object are, if an object stands there."""
-        for number, track in self._held.items():
+        for number, track in self._retained.items():
             standing = track.standing
             assert standing is not None
             if (pixels & standing.mask).sum() >= _SAME_PLACE * (pixels | standing.mask).sum():
@@ -209,16 +204,16 @@ class StandingObjects:
             elif time - track.since >= STILL_SECONDS and self._background is not None:
                 track.standing = _standing(item, pixels, inside, image, self._background)
 
-    def _hold_lost(self, image: FloatArray, result: Segmentation) -> None:
+    def _retain_lost(self, image: FloatArray, result: Segmentation) -> None:
         """Hold objects that stand where a result lists them no longer."""
         for number in self._tracks.keys() - {item.id for item in result.objects}:
             track = self._tracks.pop(number)
             if track.standing is not None and (track.standing.verdict(image) or 0.0) >= 0.5:
-                self._held[number] = track
+                self._retained[number] = track
 
-    def _check_held(self, time: float, image: FloatArray) -> None:
+    def _check_retained(self, time: float, image: FloatArray) -> None:
         """Let objects go that are not there any more."""
-        for number, track in [*self._held.items()]:
+        for number, track in [*self._retained.items()]:
             standing = track.standing
             assert standing is not None
             if time - standing.checked < _CHECK_SECONDS:
@@ -230,7 +225,7 @@ class StandingObjects:
                 continue
             standing.misses += 1
             if standing.misses >= (_MISSES if share is not None else _MISSES_UNLIKE):
-                del self._held[number]
+                del self._retained[number]
 
     def _learn(self, time: float, image: FloatArray, result: Segmentation) -> None:
         """Learn the background where there is no object."""
@@ -239,7 +234,7 @@ class StandingObjects:
             self._background = image.copy()
             return
         covered = result.mask > 0
-        for track in self._held.values():
+        for track in self._retained.values():
             assert track.standing is not None
             covered |= track.standing.mask
         reduced = _resized(covered, image.shape[:2]).view(np.uint8)
@@ -247,12 +242,12 @@ class StandingObjects:
         rate = min(1.0, max(0.0, seconds) / _LEARN_SECONDS)
         self._background[free] += rate * (image - self._background)[free]
 
-    def _with_held(self, result: Segmentation) -> Segmentation:
+    def _with_retained(self, result: Segmentation) -> Segmentation:
         """A result with the objects that it does not list."""
-        if not self._held:
+        if not self._retained:
             return result
         mask, objects = result.mask.copy(), [*result.objects]
-        for number, track in self._held.items():
+        for number, track in self._retained.items():
             assert track.standing is not None
             mask[track.standing.mask & (mask == 0)] = number
             objects.append(replace(track.standing.info, id=number))

@@ -17,13 +17,13 @@ MAX_POINTS = 300
 MIN_POINTS = 6
 """Points on which a homography stands at least; a similarity takes half of them."""
 
-BACK = 0.7
+MAX_ROUND_TRIP = 0.7
 """A point that is followed forth and back comes to within so many pixels of where it was."""
 
 INLIER = 2.5
 """Pixels between a point and where the motion has it."""
 
-LOST = 0.5
+MIN_POINT_SHARE = 0.5
 """Where less of the points is left, new ones are looked for."""
 
 
@@ -47,12 +47,12 @@ def plane_motion(images: Iterable[Image], outline: Float64Array) -> Iterator[Flo
     for image in images:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         if previous is not None:
-            if len(points) < max(MIN_POINTS, LOST * start):
+            if len(points) < max(MIN_POINTS, MIN_POINT_SHARE * start):
                 points = _points(previous, cv2.perspectiveTransform(outline[None], total)[0])
                 origins = _projected(points, np.asarray(np.linalg.inv(total), np.float64))
                 start = len(points)
-            points, is_kept = _followed(previous, grey, points)
-            points, origins = points[is_kept], origins[is_kept]
+            points, is_tracked = _followed(previous, grey, points)
+            points, origins = points[is_tracked], origins[is_tracked]
             fitted = _fitted(origins, points)
             if fitted is None:
                 raise FlowError("too few points of the surface can be followed")
@@ -66,8 +66,8 @@ def _points(grey: np.ndarray, outline: Float64Array) -> np.ndarray:
     """Points within an outline that can be told from their neighbours, (N, 2), float32."""
     inside = np.zeros(grey.shape, np.uint8)
     cv2.fillPoly(inside, [np.round(outline).astype(np.int32)], 1)
-    found = cv2.goodFeaturesToTrack(grey, MAX_POINTS, 0.005, 4, mask=inside)
-    return np.zeros((0, 2), np.float32) if found is None else np.asarray(found, np.float32).reshape(-1, 2)
+    corners = cv2.goodFeaturesToTrack(grey, MAX_POINTS, 0.005, 4, mask=inside)
+    return np.zeros((0, 2), np.float32) if corners is None else np.asarray(corners, np.float32).reshape(-1, 2)
 
 
 def _projected(points: np.ndarray, homography: Float64Array) -> np.ndarray:
@@ -81,10 +81,10 @@ def _followed(previous: np.ndarray, grey: np.ndarray, points: np.ndarray) -> tup
     if not len(points):
         return points, np.zeros(0, np.bool_)
     starts = points[:, None]
-    forth, is_found, _ = cv2.calcOpticalFlowPyrLK(previous, grey, starts, np.empty_like(starts))
-    back, is_back, _ = cv2.calcOpticalFlowPyrLK(grey, previous, forth, np.empty_like(starts))
-    error = np.linalg.norm(back[:, 0] - points, axis=1)
-    return forth[:, 0], (is_found[:, 0] > 0) & (is_back[:, 0] > 0) & (error < BACK)
+    forth, forward_status, _ = cv2.calcOpticalFlowPyrLK(previous, grey, starts, np.empty_like(starts))
+    backward, backward_status, _ = cv2.calcOpticalFlowPyrLK(grey, previous, forth, np.empty_like(starts))
+    error = np.linalg.norm(backward[:, 0] - points, axis=1)
+    return forth[:, 0], (forward_status[:, 0] > 0) & (backward_status[:, 0] > 0) & (error < MAX_ROUND_TRIP)
 
 
 def _fitted(origins: np.ndarray, points: np.ndarray) -> tuple[Float64Array, np.ndarray] | None:

@@ -92,9 +92,9 @@ class KeyedShape:
 
     def is_on(self, frame: int) -> bool:
         """Whether it is visible on a frame."""
-        return self.covers(frame) and self.keys[self._key_before(frame)].on
+        return self.covers(frame) and self.keys[self._previous_key(frame)].on
 
-    def _key_before(self, frame: int) -> int:
+    def _previous_key(self, frame: int) -> int:
         frames = self.frames
         return frames[bisect_right(frames, frame) - 1]
 
@@ -102,7 +102,7 @@ class KeyedShape:
         """Corners and handles on a frame, (N, 6), visible or not; None before and after its keys."""
         if not self.covers(frame):
             return None
-        first = self._key_before(frame)
+        first = self._previous_key(frame)
         key = self.keys[first]
         if frame == first:
             return key.array
@@ -137,9 +137,9 @@ class KeyedShape:
         place = self.frames.index(frame)
         if not 0 < place < len(self.frames) - 1:
             return usual
-        before, after = self.frames[place - 1], self.frames[place + 1]
-        start, end = self.keys[before].array, self.keys[after].array
-        return (end - start) / (after - before) if len(start) == len(end) == len(usual) else usual
+        previous, later = self.frames[place - 1], self.frames[place + 1]
+        start, end = self.keys[previous].array, self.keys[later].array
+        return (end - start) / (later - previous) if len(start) == len(end) == len(usual) else usual
 
     def outline(self, frame: int) -> Float64Array | None:
         """The outline on a frame, (M, 2), x before y; None where it is not visible."""
@@ -262,14 +262,14 @@ def _fitted_keys(
         good, step = place + 1, 1
         corners = reaches(frames[good])
         while corners is not None and good + step < len(frames):
-            further = reaches(frames[good + step])
-            if further is None:
+            candidate = reaches(frames[good + step])
+            if candidate is None:
                 break
-            good, corners, step = good + step, further, 2 * step
+            good, corners, step = good + step, candidate, 2 * step
         while step > 1:
             step //= 2
-            if good + step < len(frames) and (further := reaches(frames[good + step])) is not None:
-                good, corners = good + step, further
+            if good + step < len(frames) and (candidate := reaches(frames[good + step])) is not None:
+                good, corners = good + step, candidate
         frame = frames[good]
         keys[frame] = (
             _few_corners(outlines[frame], targets[frame], size, key_iou) if corners is None else corners
@@ -330,7 +330,7 @@ def _refined(corners: Float64Array, target: bytes, size: tuple[int, int], length
     best, refined = _iou(_runs(corners, size), target, size), corners.copy()
     for step in (length * share for share in REFINED):
         for _ in range(SWEEPS):
-            before = best
+            previous = best
             for place in range(len(refined)):
                 for direction in _DIRECTIONS:
                     tried = refined.copy()
@@ -338,7 +338,7 @@ def _refined(corners: Float64Array, target: bytes, size: tuple[int, int], length
                     fit = _iou(_runs(tried, size), target, size)
                     if fit > best:
                         best, refined = fit, tried
-            if best - before < 1e-3:
+            if best - previous < 1e-3:
                 break
     return refined
 

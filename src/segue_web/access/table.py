@@ -120,11 +120,13 @@ class Access:
 
     def changes(self, previous: Access) -> str:
         """What is new since a table before, such as ``look removed, token changed``; empty for nothing."""
-        before, now = previous._values(), self._values()
+        previous_values, now = previous._values(), self._values()
         words = []
-        for name in dict.fromkeys([*now, *before]):
-            if before.get(name) != now.get(name):
-                change = "added" if not before.get(name) else "changed" if now.get(name) else "removed"
+        for name in dict.fromkeys([*now, *previous_values]):
+            if previous_values.get(name) != now.get(name):
+                change = (
+                    "added" if not previous_values.get(name) else "changed" if now.get(name) else "removed"
+                )
                 words.append(f"{name} {change}")
         return ", ".join(words)
 
@@ -148,8 +150,8 @@ class Access:
 
     def user(self, bearer: str) -> User | None:
         """The user whom a bearer names; None for a token."""
-        named = (user for user in self.users if f"{USER}{user.name}" == bearer)
-        return next(named, None)
+        matching = (user for user in self.users if f"{USER}{user.name}" == bearer)
+        return next(matching, None)
 
 
 def _users_of(table: Mapping[str, Any]) -> tuple[User, ...]:

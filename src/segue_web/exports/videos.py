@@ -56,8 +56,8 @@ def exr(video: Video, annotations: Snapshot, target: Path) -> Iterator[int]:
         for frame in annotations.images(video):
             channels: dict[str, Float32Array] = {}
             layers = {i: layer.linear() for i, layer in _layers_by_object(frame, annotations).items()}
-            for name, shown in (("", [*layers.values()]), *((f"{names[i]}.", [layers[i]]) for i in names)):
-                flat = flattened(shown, video.size, premultiplied=annotations.premultiplied)
+            for name, visible in (("", [*layers.values()]), *((f"{names[i]}.", [layers[i]]) for i in names)):
+                flat = flattened(visible, video.size, premultiplied=annotations.premultiplied)
                 channels |= {f"{name}{letter}": flat[..., place] for place, letter in enumerate("RGBA")}
             path = folder / f"{video.frame_name(frame.index)}.exr"
             write_exr(path, channels, pixel_aspect=float(video.pixel_aspect), fps=rate)

@@ -182,8 +182,8 @@ class ShapeEdits:
             return self._key_at(keyed, frame), end
 
         key, end = await self._run(start)
-        motions, lost = await self._motions(flattened(key.array), frame, end)
-        reached = frame + len(motions)
+        motions, is_lost = await self._motions(flattened(key.array), frame, end)
+        last_frame = frame + len(motions)
         if not motions:
             raise PromptError("nothing here can be followed; draw the shape around more texture")
         goal = ShapeKey(_corners(moved(key.array, motions[-1])))
@@ -192,14 +192,14 @@ class ShapeEdits:
             number, keyed = self._checked(shape, seen)
             planar = replace(key, motion="plane", plane=tuple(motions))
             changed = keyed.with_key(frame, planar)
-            if reached not in keyed.keys:
-                changed = changed.with_key(reached, goal)
+            if last_frame not in keyed.keys:
+                changed = changed.with_key(last_frame, goal)
             with project.change("tracking of a surface"):
                 project.set_shape(shape, number, changed)
-                self._render(number, [*keyed.touched(frame), *range(frame, reached + 1)])
+                self._render(number, [*keyed.touched(frame), *range(frame, last_frame + 1)])
 
         await self._run(save)
-        return {"last": reached, "lost": lost}
+        return {"last": last_frame, "lost": is_lost}
 
     async def _motions(self, outline: Float64Array, frame: int, end: int) -> tuple[list[Homography], bool]:
         """The homographies from a frame to those after it, and whether the surface was lost on the way."""
@@ -208,9 +208,9 @@ class ShapeEdits:
         for first in range(frame, end, CHUNK):
             corners = np.concatenate([outline, np.zeros((len(outline), 4))], axis=1)
             here = moved(corners, total.ravel().tolist())[:, :2]
-            chunk, lost = await self._worker.ask("plane_motion", first, min(end, first + CHUNK), here)
+            chunk, is_lost = await self._worker.ask("plane_motion", first, min(end, first + CHUNK), here)
             motions += [tuple((motion @ total).ravel().tolist()) for motion in chunk]
-            if lost:
+            if is_lost:
                 return motions, True
             total = chunk[-1] @ total
         return motions, False
@@ -230,10 +230,10 @@ class ShapeEdits:
             return keyed.keys[frame]
         nearest = keyed.keys[min(keyed.keys, key=lambda index: abs(index - frame))]
         corners = keyed.corners_at(frame)
-        before = [index for index in keyed.frames if index < frame]
-        if corners is None or not before:
+        previous = [index for index in keyed.frames if index < frame]
+        if corners is None or not previous:
             return replace(nearest, motion="linear", plane=(), on=True)
-        key = keyed.keys[before[-1]]
+        key = keyed.keys[previous[-1]]
         motion: Motion = "linear" if key.motion == "plane" else key.motion
         return ShapeKey(_corners(corners), key.on, motion)
 
@@ -265,8 +265,8 @@ class ShapeEdits:
             runs = shape_runs(shapes, frame, self._video.size)
             area = rle_area({"size": [*self._video.size], "counts": runs}) if runs else 0
             is_key = frame in keys
-            made = FrameAnnotation("given" if is_key else "interpolated", 1.0, area)
-            project.replace_mask(frame, number, runs, made)
+            annotation = FrameAnnotation("given" if is_key else "interpolated", 1.0, area)
+            project.replace_mask(frame, number, runs, annotation)
             if is_key:
                 project.correct(frame, number, Correction(on=runs, mends=True, shaped=True))
 

@@ -137,14 +137,14 @@ class SentFile(FileResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, or status 404 where it is gone."""
         pending: Message | None = None
-        has_begun = False
+        has_started = False
 
         async def sent(message: Message) -> None:
-            nonlocal pending, has_begun
+            nonlocal pending, has_started
             if message["type"] == "http.response.start":
                 pending = message
                 return
-            has_begun = True
+            has_started = True
             if pending is not None:
                 await send(pending)
             pending = None
@@ -153,7 +153,7 @@ class SentFile(FileResponse):
         try:
             await super().__call__(scope, receive, sent)
         except (OSError, RuntimeError):
-            if has_begun or Path(self.path).is_file():
+            if has_started or Path(self.path).is_file():
                 raise
             await PlainTextResponse("there is no such file", 404)(scope, receive, send)
 
@@ -232,17 +232,17 @@ def quiet_server(app: ASGIApp, encryption: ssl.SSLContext | None = None, **setti
 
 async def _answer_at_the_end(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Pass a request on; one that is still computed when the server ends is refused, which is no defect."""
-    has_begun = False
+    has_started = False
 
     async def noticed(message: Message) -> None:
-        nonlocal has_begun
-        has_begun = True
+        nonlocal has_started
+        has_started = True
         await send(message)
 
     try:
         await app(scope, receive, noticed)
     except CancelledError:
-        if has_begun or scope["type"] != "http":
+        if has_started or scope["type"] != "http":
             raise
         await Response("the server ends", 503, {"Connection": "close"})(scope, receive, send)
 

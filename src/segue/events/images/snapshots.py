@@ -250,8 +250,8 @@ class Snapshots:
     def _write_image(self, path: Path, event: Event) -> None:
         """Write the frame of an event with a box around the object."""
         moment = next((item for item in self._past if item.index == event.frame), self._past[-1])
-        shown = moment.image if moment.jpeg or self._newest is None else self._newest.image
-        image = np.ascontiguousarray(shown[..., ::-1])
+        picture = moment.image if moment.jpeg or self._newest is None else self._newest.image
+        image = np.ascontiguousarray(picture[..., ::-1])
         thick = max(1, round(min(image.shape[:2]) / 240))
         down, across = (side / full for side, full in zip(image.shape, self._size, strict=False))
         start = round(event.x0 * across) - thick, round(event.y0 * down) - thick

@@ -114,11 +114,11 @@ class SpatialPerceiver(nn.Module):
         objects, _, side, _ = memory.shape
         cells = memory.permute(0, 2, 3, 1)
         place = sine_position(side, side, MEMORY_WIDTH).flatten(2).transpose(1, 2).to(memory)
-        whole = self._refined(self.latents.expand(objects, -1, -1), cells.flatten(1, 2), place)
+        global_latents = self._refined(self.latents.expand(objects, -1, -1), cells.flatten(1, 2), place)
         windows = to_windows(cells, side // GRID).flatten(1, 2)
         queries = self.latents_2d.expand(objects, -1, -1).reshape(-1, 1, MEMORY_WIDTH)
         parts = self._refined(queries, windows, None).view(objects, -1, MEMORY_WIDTH)
-        return torch.cat([whole, parts], 1)
+        return torch.cat([global_latents, parts], 1)
 
     def _refined(self, latents: Tensor, cells: Tensor, position: Tensor | None) -> Tensor:
         for layer in cast(Iterable[PerceiverLayer], self.layers):

@@ -173,12 +173,14 @@ def open_container(
     hardware: str | None = None,
 ) -> av.container.InputContainer:
     """Open what has a video stream; ``format`` is what FFmpeg is to take it for, ``hardware`` decodes it."""
-    further: dict[str, Any] = {} if hardware is None else {"hwaccel": hardware_decoder(hardware)}
-    options, further = options or {}, _TITLES | further
+    arguments: dict[str, Any] = {} if hardware is None else {"hwaccel": hardware_decoder(hardware)}
+    options, arguments = options or {}, _TITLES | arguments
     try:
         container = cast(
             "av.container.InputContainer",
-            av.open(address, mode="r", format=format, container_options=options, timeout=timeout, **further),
+            av.open(
+                address, mode="r", format=format, container_options=options, timeout=timeout, **arguments
+            ),
         )
     except av.error.PermissionError as error:
         device = "" if hardware is None else f"; or there is no device {hardware!r} to decode it"

@@ -222,15 +222,15 @@ class PacketBuffer:
                     (key for key in keys if packets[key].stamp <= begin), default=min(keys, default=0)
                 )
                 zero = packets[start].pts if packets else 0
-                chosen = [
+                selected = [
                     each
                     for each in packets[start:]
                     if each.pts >= zero and float(each.dts * each.time_base) <= end + 1e-6
                 ]
-                if chosen:
+                if selected:
                     times, stamps = [*connection.times], [*connection.stamps]
                     still = _Connection(connection.number, connection.head, deque(), times, stamps)
-                    return Cut(still, chosen)
+                    return Cut(still, selected)
             return None
 
     def _drop_group(self) -> None:

@@ -69,6 +69,6 @@ def hardware_decoder(name: str | None) -> Any:
         from av.codec.hwaccel import HWAccel, hwdevices_available
     except ImportError:
         raise SourceError(f"hardware {name!r}: needs a newer PyAV (pip install 'av>=14')") from None
-    if name not in (known := hwdevices_available()):
-        raise SourceError(f"hardware {name!r}: this FFmpeg knows {', '.join(known) or 'no device'}")
+    if name not in (available := hwdevices_available()):
+        raise SourceError(f"hardware {name!r}: this FFmpeg knows {', '.join(available) or 'no device'}")
     return HWAccel(device_type=name)

@@ -341,16 +341,16 @@ class NetworkReader(_LiveReader):
 
     def _keep_packets(self, stream: VideoStream) -> Callable[[Any], None] | None:
         """What keeps the packets of a connection, from the moment on at which somebody wants them."""
-        packets, has_begun = self.packets, False
+        packets, has_started = self.packets, False
         if packets is None or not self._has_times or self._duration or self._bytes:
             return None
 
         def keep(packet: Any) -> None:
-            nonlocal has_begun
+            nonlocal has_started
             if not packets.is_own:
                 return
-            if not has_begun:
-                has_begun = True
+            if not has_started:
+                has_started = True
                 packets.begin(stream)
             packets.add(packet)
 

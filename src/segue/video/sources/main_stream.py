@@ -65,19 +65,19 @@ class MainStream(PacketBuffer):
             self._thread.join(self._patience.timeout)
 
     def _read(self) -> None:
-        failures, told = 0, ""
+        failures, reported = 0, ""
         while not self._stopped.cancelled:
             try:
                 self._connection()
-                failures, told, reason = 0, "", "the stream ended"
+                failures, reported, reason = 0, "", "the stream ended"
             except (av.error.FFmpegError, OSError) as error:
                 reason = describe(error)
             except SourceError as error:
                 reason = str(error).removeprefix(f"{self._where}: ")
             failures += 1
             self.refuse()
-            if reason != told and not self._stopped.cancelled:
-                told = reason
+            if reason != reported and not self._stopped.cancelled:
+                reported = reason
                 message = f"{self._where}: lost ({reason}); clips are of the smaller stream meanwhile"
                 warnings.warn(message, MainStreamWarning, stacklevel=2)
             self._stopped.wait(self._patience.delay(failures))

@@ -55,8 +55,8 @@ def without_shadows(maps: Float32Array, threshold: float, image: Image, scene: I
     is_shadow = (light > DARKEST) & (light < LIGHTEST) & (np.ptp(ratios, axis=0) < COLOURS)
     is_shadow &= np.take(foreground, places) >= threshold
     too_dark = (light <= DARKEST) & (empty.max(axis=0) > MIN_LIGHT)
-    told = maps.reshape(2, -1).copy()
-    told[0, places[is_shadow]] = 0
-    told[0, places[too_dark]] = told[:, places[too_dark]].sum(axis=0).clip(max=1)
-    told[1, places[too_dark]] = 0
-    return told.reshape(maps.shape)
+    adjusted = maps.reshape(2, -1).copy()
+    adjusted[0, places[is_shadow]] = 0
+    adjusted[0, places[too_dark]] = adjusted[:, places[too_dark]].sum(axis=0).clip(max=1)
+    adjusted[1, places[too_dark]] = 0
+    return adjusted.reshape(maps.shape)
