@@ -73,7 +73,7 @@ TWICE = $(PYTEST) $(KEPT) -m $(1) $(2) $(PYTEST_ARGS) || { [ $$? = 1 ] && \
 	$(PYTEST) $(KEPT) -m $(1) $(2) $(PYTEST_ARGS) --last-failed --last-failed-no-failures none; }
 # Tests that are collected are imported: only the folders that have some. Half the time of a browser is waiting.
 BROWSER_TESTS := tests/segue_web/pages tests/segue_watch/test_page_in_browser.py
-BROWSER_JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 2) * 3 // 2)')
+BROWSER_JOBS ?= $(JOBS)
 test: $(VENV)/.installed-all
 	$(call TWICE,"not slow and not browser and not scenes")
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import segue
 from tests.needs import HOW
@@ -35,7 +36,7 @@ def declared(project: dict[str, Any]) -> set[tuple[str, str, str]]:
     groups = {"": project["dependencies"], **project["optional-dependencies"]}
     groups |= toml("pyproject.toml")["dependency-groups"]
     return {
-        (requirement.name, str(requirement.specifier), extra)
+        (canonicalize_name(requirement.name), str(requirement.specifier), extra)
         for extra, texts in groups.items()
         for requirement in map(Requirement, texts)
     }
