@@ -56,7 +56,7 @@ class FrameLoop:
         required: Container[int] | None = None,
     ) -> None:
         self._session, self._required = session, required
-        self._untimed_step = step or session.step
+        self._step = step or session.step
         self.steps, self.step_seconds = 0, 0.0
         self.pending: deque[Frame] = deque()
         self.last_index: int | None = None
@@ -71,7 +71,10 @@ class FrameLoop:
     ) -> Iterator[tuple[Frame, Segmentation]]:
         """The results that come while frames are taken, each with its frame."""
         for frame in frames:
+            start = time.perf_counter()
             result = self._step(frame)
+            self.step_seconds += time.perf_counter() - start
+            self.steps += 1
             self.last_index = frame.index
             if self._required is None or frame.index in self._required:
                 self._num_expected += 1
@@ -91,14 +94,6 @@ class FrameLoop:
             if result is None:
                 return
             yield self.pending.popleft(), result
-
-    def _step(self, frame: Frame) -> Segmentation | None:
-        """Take a frame, and add up the time that it takes."""
-        start = time.perf_counter()
-        result = self._untimed_step(frame)
-        self.steps += 1
-        self.step_seconds += time.perf_counter() - start
-        return result
 
 
 class Progress(NamedTuple):
@@ -153,7 +148,7 @@ class FrameRun(FrameLoop):
         frames: Iterator[Frame] = self._run.frames
         if self.restored is not None:
             frames = _blamed_on(self.restored, frames)  # what a first pass knows of them
-            self._untimed_step = blaming_state(self.restored)(self._untimed_step)
+            self._step = blaming_state(self.restored)(self._step)
         with cancel_on_signals(cancel) as token:  # the current frame is finished first
             self._run.frames.token = token
             try:
