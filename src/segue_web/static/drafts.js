@@ -1,6 +1,9 @@
 // Unfinished work outlives a reload of the page, in its window and with its video.
 
+import { go } from "./playback.js";
 import { state } from "./state.js";
+
+/** @typedef {import("./places.js").Point} Point */
 
 /** what may be unfinished, by name: what there is of it, null for nothing, and how it is taken up again
  * @type {Map<string, {read: () => unknown, resume: (draft: any) => void}>}
@@ -16,6 +19,24 @@ export function keepDrafts(
   /** @type {(draft: any) => void} */ resume,
 ) {
   parts.set(name, { read, resume });
+}
+
+/** Have a tool keep the corners that are drawn, with their frame and object. */
+export function keepPath(
+  /** @type {"polygon" | "shape"} */ name,
+  /** @type {{path: Point[], resume: (corners: Point[]) => void}} */ tool,
+) {
+  keepDrafts(
+    name,
+    () => (tool.path.length ? { frame: state.frame, object: state.object, path: tool.path } : null),
+    (/** @type {{frame: number, object: number | null, path: Point[]}} */ { frame, object, path }) => {
+      go(frame);
+      if (object === null) state.chooseNew();
+      else if (state.objects.some(({ id }) => id === object)) state.choose(object);
+      state.tool = name;
+      tool.resume(path);
+    },
+  );
 }
 
 /** Save what is unfinished. */

@@ -1,11 +1,10 @@
 // The tool Polygon: corner after corner, and the corners of a mask that can be moved.
 
-import { keepDrafts } from "./drafts.js";
+import { keepPath } from "./drafts.js";
 import { reshape, stroke } from "./edits.js";
 import { request } from "./link.js";
 import { along, disk, outline } from "./paint.js";
 import { distance, rounded } from "./places.js";
-import { go } from "./playback.js";
 import { IMAGE, state } from "./state.js";
 import { view } from "./view.js";
 
@@ -141,15 +140,4 @@ class Polygon {
 
 export const polygon = new Polygon();
 
-/** @typedef {{frame: number, object: number | null, path: Point[]}} Draft */
-keepDrafts(
-  "polygon",
-  () => (polygon.path.length ? { frame: state.frame, object: state.object, path: polygon.path } : null),
-  (/** @type {Draft} */ { frame, object, path }) => {
-    go(frame);
-    if (object === null) state.chooseNew();
-    else if (state.objects.some(({ id }) => id === object)) state.choose(object);
-    state.tool = "polygon";
-    polygon.resume(path);
-  },
-);
+keepPath("polygon", polygon);

@@ -1,10 +1,9 @@
 // The tool Shape: corners that move from key to key; what is dragged gets a key on the frame.
 
-import { keepDrafts } from "./drafts.js";
+import { keepPath } from "./drafts.js";
 import { changeCorner, drawShape, seenNow, setShapeKey } from "./edits.js";
 import { along, disk, outline } from "./paint.js";
 import { distance, isInside, rounded, toLine } from "./places.js";
-import { go } from "./playback.js";
 import { pathOf } from "./prompts.js";
 import { IMAGE, state } from "./state.js";
 import { view } from "./view.js";
@@ -199,15 +198,4 @@ class ShapeTool {
 
 export const shapes = new ShapeTool();
 
-/** @typedef {{frame: number, object: number | null, path: Point[]}} Draft */
-keepDrafts(
-  "shape",
-  () => (shapes.path.length ? { frame: state.frame, object: state.object, path: shapes.path } : null),
-  (/** @type {Draft} */ { frame, object, path }) => {
-    go(frame);
-    if (object === null) state.chooseNew();
-    else if (state.objects.some(({ id }) => id === object)) state.choose(object);
-    state.tool = "shape";
-    shapes.resume(path);
-  },
-);
+keepPath("shape", shapes);
