@@ -30,7 +30,8 @@ from segue_web.server.conflicts import ConflictError
 from segue_web.server.worker import Tools, Worker
 from segue_web.video import Video
 from tests.clips import clip
-from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
+from tests.prompts.test_motion import BODY, filled, overlap, scene
+from tests.prompts.test_motion import stub as stub
 from tests.segue_web.limited_files import files_limited_to
 from tests.segue_web.videos import numbered, write_video
 
@@ -141,13 +142,12 @@ def test_a_click_makes_an_object_and_is_saved_with_its_prompt(backend: AnnotateB
 
 @pytest.mark.parametrize(("frame", "shifts"), [(0, (0, 5)), (1, (-5, 0))])
 def test_a_click_means_what_moves_with_it(
-    frame: int, shifts: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    frame: int, shifts: tuple[int, int], tmp_path: Path, stub: str
 ) -> None:
     """On the last frame the one before it tells."""
-    monkeypatch.setattr("segue_web.server.worker.find_prompter", lambda *_, **__: lambda _: Stub())
     for index, shift in enumerate(shifts):
         write_image(tmp_path / "video" / f"{index}.png", scene(shift))
-    tools = Tools(tmp_path / "video", None, ("stcn-lite", None), "segue-prompt", None)
+    tools = Tools(tmp_path / "video", None, ("stcn-lite", None), stub, None)
 
     clicked = tools.click(frame, ImagePrompts(points=[(160, 60)]), None)
 
