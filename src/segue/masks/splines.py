@@ -102,9 +102,7 @@ class KeyedShape:
         done = frame - first
         motions = np.array(key.plane, np.float64).reshape(-1, 3, 3)
         plane = motions[done:] @ np.linalg.inv(motions[done - 1]) if len(motions) > done else motions[:0]
-        return replace(
-            key, corners=as_corners(corners), plane=tuple(map(tuple, plane.reshape(-1, 9).tolist()))
-        )
+        return replace(key, corners=as_corners(corners), plane=_homographies(plane))
 
     def touched(self, frame: int) -> range:
         """Frames that a key on a frame changes, between the keys two before and two after it."""
