@@ -37,8 +37,8 @@ MAX_KEPT = 64
 BEFORE = 0.25
 """Share of these that are decoded before a frame that is sought, for steps back."""
 
-NEAR_WIDTH = 960
-"""Width of images that are shown until the frame itself is there."""
+SMALL_WIDTH = 960
+"""Width of images that are shown until the frame itself is there, or while the film is played."""
 
 
 class Video:
@@ -81,15 +81,13 @@ class Video:
         """A frame by its number."""
         return Frame(index, self.time(self._checked(index)), self._image(index))
 
-    def jpeg(self, index: int, *, near: bool = False) -> bytes:
-        """A frame as JPEG, or with ``near`` a smaller image of a frame before it, which is there sooner."""
+    def jpeg(self, index: int, *, near: bool = False, small: bool = False) -> bytes:
+        """A frame as JPEG, or with ``near`` one before it that is there sooner; ``small`` at less width."""
         self._checked(index)
         image = self._image(self._near(index) if near else index)
-        if near and (width := image.shape[1]) > NEAR_WIDTH:
-            height = round(image.shape[0] * NEAR_WIDTH / width)
-            image = np.asarray(
-                cv2.resize(image, (NEAR_WIDTH, height), interpolation=cv2.INTER_AREA), np.uint8
-            )
+        if small and (width := image.shape[1]) > SMALL_WIDTH:
+            size = SMALL_WIDTH, round(image.shape[0] * SMALL_WIDTH / width)
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         coded = cv2.imencode(
             ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
         )
