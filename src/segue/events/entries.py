@@ -47,7 +47,9 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
         on_event=events.on_event,
         on_disk=events.on_disk,
         name=events.name_object,
-        scenery=events.scenery,
+        memory=events.memory,
+        stops=events.stops,
+        on_resumed=events.on_resumed,
         source=options.source,
         at=options.at,
     )

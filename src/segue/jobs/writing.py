@@ -13,7 +13,7 @@ from segue.events.messages.home_assistant import HomeAssistant
 from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS
 from segue.events.messages.targets import Messages
 from segue.events.options import RULES
-from segue.events.scenery import Scenery
+from segue.events.scene.memory import SceneMemory
 from segue.events.sink import TableWarning
 from segue.events.table import Event
 from segue.jobs.observer import Observer
@@ -48,9 +48,7 @@ class JobOutputs:
         self.paths: dict[str, Path] = {}
         self.counts = ZoneCounts(opened.events.zones)
         self.messages = self._open_messages()
-        self._scenery = opened.events.scenery
-        if self._scenery is None and opened.source.endless:
-            self._scenery = Scenery(observer.notice)
+        self._memory = self._open_memory()
         self._home = list[HomeAssistant]()
         job = opened.job
         try:
@@ -121,6 +119,17 @@ class JobOutputs:
                 path.unlink(missing_ok=True)
         return Messages(job.notify, queue, images=self._places.snapshots)
 
+    def _open_memory(self) -> SceneMemory | None:
+        """What a camera knows of its scene, also from earlier runs."""
+        opened, outputs = self._opened, self._opened.job.outputs
+        memory: SceneMemory | None = opened.events.memory
+        if memory is None and opened.source.endless:
+            memory = SceneMemory(self._observer.notice)
+        if memory is not None:
+            resumes = bool(outputs.append or outputs.rotate) and not outputs.overwrite
+            memory.begin(self._places.scene(outputs.formats or ()), resumes=resumes)
+        return memory
+
     def _open_sink(self) -> Sink:
         outputs = self._opened.job.outputs
         if outputs.rotate is not None:
@@ -157,7 +166,8 @@ class JobOutputs:
                 archive=self._places.archive(outputs.formats or ()),
                 stops=self._stops,
                 packets=self._packets(),
-                scenery=self._scenery,
+                memory=self._memory,
+                on_resumed=self._resumed,
                 on_event=partial(self._event, places.snapshots),
                 on_disk=self._observer.unwritten,
                 on_clip=self._encoding if alone else None,
@@ -211,6 +221,11 @@ class JobOutputs:
         for home in self._home:
             home.see(event, images)
         self._observer.event(event)
+
+    def _resumed(self, event: Event) -> None:
+        """Take that an object of an earlier run is still in a zone, of which nobody is told again."""
+        for home in self._home:
+            home.see(event, None)
 
     def _encoding(self, done: int, total: int) -> None:
         if not done:
