@@ -289,8 +289,8 @@ class EventSettings:
         snapshots: folder for an image and a clip of each event.
         keep: how long images are kept, a ``segue.events.retention.Retention``; None for ever.
         archive: all parts, a ``segue.events.archive.EventArchive``; None where a run has no other.
-        stops: says whether the run is to stop: the next one finishes clips that are not complete then, and
-            goes on with objects that stand.
+        stop_time: says when the run was asked to stop, by ``time.monotonic()``; None while it was not. The
+            next one finishes clips that are not complete then, and goes on with objects that stand.
         packets: those of the stream, a ``segue.video.decoding.packets.PacketBuffer``; None has clips encoded.
         memory: what the camera knows of its scene, a ``segue.events.scene.memory.SceneMemory``; None begins
             anew.
@@ -310,7 +310,7 @@ class EventSettings:
     snapshots: Path | None = None
     keep: Any = None
     archive: Any = None
-    stops: Callable[[], bool] = lambda: False
+    stop_time: Callable[[], float | None] = lambda: None
     packets: Any = None
     memory: Any = None
     earlier: tuple[Path, ...] = ()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,7 +49,7 @@ class Table:
             zones=zones,
             rules=rules,
             memory=memory,
-            stops=lambda: stops,
+            stop_time=lambda: time.monotonic() if stops else None,
             on_event=self.events.append,
             on_resumed=self.resumed.append,
             at=lambda time: began + timedelta(seconds=time),
@@ -59,34 +61,45 @@ class Table:
         return [(row["event"], int(row["object"])) for row in read_events(self.path)]
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> Table:
-    return Table(tmp_path)
-
-
 def watch(sink: EventSink, camera: Camera, seconds: float, *, car: bool, listed: int | None = None) -> None:
     for frame, seen in camera.frames(seconds, car=car, listed=listed):
         sink.write(frame, seen)
 
 
-def parked(table: Table, *, stops: bool = True) -> tuple[SceneMemory, EventSink]:
+def park(table: Table, *, stops: bool = True) -> EventSink:
     """A run in which a car parks."""
-    memory, sink = table.open(stops=stops)
+    _, sink = table.open(stops=stops)
     camera = Camera()
-    watch(sink, camera, 15, car=False)
-    watch(sink, camera, STILL_SECONDS + 5, car=True, listed=3)
-    watch(sink, camera, 5, car=True)
-    return memory, sink
+    watch(sink, camera, 2, car=False)
+    watch(sink, camera, STILL_SECONDS + 1, car=True, listed=3)
+    watch(sink, camera, 1, car=True)
+    return sink
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a camera that was stopped while a car is parked."""
+    folder = tmp_path_factory.mktemp("run")
+    park(Table(folder)).close()
+    return folder
+
+
+@pytest.fixture
+def parked(run: Path, tmp_path: Path) -> Table:
+    shutil.copytree(run, tmp_path, dirs_exist_ok=True)
+    return Table(tmp_path)
 
 
 @pytest.mark.parametrize("end", ["TERM", "kill -9"])
 def test_a_parked_car_goes_on_after_a_restart_and_leaves_once(
-    table: Table, end: str, monkeypatch: pytest.MonkeyPatch
+    end: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_module, "SAVE_SECONDS", 0.0)
-    memory, sink = parked(table)
     if end == "TERM":
-        sink.close()
+        table: Table = request.getfixturevalue("parked")
+    else:
+        table = Table(tmp_path)
+        monkeypatch.setattr(memory_module, "SAVE_SECONDS", 0.0)
+        park(table)
     entered = [("enter", 3), ("zone-enter", 3), ("loiter", 3)]
     assert table.rows == entered
     table.began += timedelta(hours=1)
@@ -104,24 +117,25 @@ def test_a_parked_car_goes_on_after_a_restart_and_leaves_once(
     assert table.notices == []
 
 
-def test_what_has_gone_meanwhile_leaves_soon_and_a_run_with_an_end_tells_it(table: Table) -> None:
-    parked(table)[1].close()
-    _, sink = table.open()
+def test_what_has_gone_meanwhile_leaves_soon(parked: Table) -> None:
+    _, sink = parked.open()
     watch(sink, Camera(), 6, car=False)
-    assert table.rows[-1] == ("leave", 3)
-    sink.close()
-    parked(table, stops=False)[1].close()
+    assert parked.rows[-1] == ("leave", 3)
+
+
+def test_a_run_with_an_end_tells_it(tmp_path: Path) -> None:
+    table = Table(tmp_path)
+    park(table, stops=False).close()
     assert table.rows[-1] == ("end", 3)
     memory, sink = table.open()
     watch(sink, Camera(), 2, car=True)
     assert memory.standing.ids == set()
 
 
-def test_a_zone_that_is_no_more_is_left(table: Table) -> None:
-    parked(table)[1].close()
-    _, sink = table.open(zones=())
+def test_a_zone_that_is_no_more_is_left(parked: Table) -> None:
+    _, sink = parked.open(zones=())
     watch(sink, Camera(), 2, car=True)
-    assert [(event.event, event.zone) for event in table.events] == [("zone-leave", "door")]
+    assert [(event.event, event.zone) for event in parked.events] == [("zone-leave", "door")]
 
 
 def sway(memory: SceneMemory, times: int = TIMES) -> None:
@@ -177,8 +191,8 @@ def altered(good: dict[str, object], **changes: object) -> str:
         *("no base64", "huge", "a folder", "place"),
     ],
 )
-def test_a_damaged_or_foreign_file_is_ignored_with_one_line(table: Table, damage: str) -> None:
-    parked(table)[1].close()
+def test_a_damaged_or_foreign_file_is_ignored_with_one_line(parked: Table, damage: str) -> None:
+    table = parked
     good = json.loads(table.file.read_text())
     whole = table.file.read_text()
     pixels = good["objects"]["objects"][0]["appearance"]
@@ -207,12 +221,11 @@ def test_a_damaged_or_foreign_file_is_ignored_with_one_line(table: Table, damage
     assert table.rows[-2:] == [("zone-leave", 3), ("leave", 3)]
 
 
-def test_a_camera_of_another_size_forgets_what_stood(table: Table) -> None:
-    parked(table)[1].close()
-    memory, sink = table.open(zones=())
+def test_a_camera_of_another_size_forgets_what_stood(parked: Table) -> None:
+    memory, sink = parked.open(zones=())
     small = Camera()
     for frame, seen in small.frames(2, car=True):
         mask = np.zeros((240, 320), np.uint8)
         sink.write(frame, Segmentation(seen.index, seen.time, mask))
     assert memory.standing.ids == set()
-    assert table.rows[-1] == ("leave", 3)
+    assert parked.rows[-1] == ("leave", 3)

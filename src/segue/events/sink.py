@@ -84,8 +84,8 @@ class EventSink(SpooledSink):
         name: says what an object without a label is, from the best view of it so far; called when there is an
             event of it, and with ``only`` in the rules whenever a view shows more of it.
         memory: what a live run knows of its scene, also from earlier runs; None begins anew.
-        stops: says whether a live run is to stop: objects that stand go on in the next one, and have no
-            ``end``.
+        stop_time: says when a live run was asked to stop, None while it was not: objects that stand go on in
+            the next one, and have no ``end``.
         on_resumed: called with the ``zone-enter`` of objects of an earlier run that go on.
 
     Raises:
@@ -110,7 +110,7 @@ class EventSink(SpooledSink):
         on_disk: Callable[[str, str], None] = lambda *_: None,
         name: Name | None = None,
         memory: SceneMemory | None = None,
-        stops: Callable[[], bool] = lambda: False,
+        stop_time: Callable[[], float | None] = lambda: None,
         on_resumed: Callable[[Event], None] = lambda _: None,
         source: str = "",
         at: Callable[[float], datetime | None] = lambda _: None,
@@ -119,7 +119,7 @@ class EventSink(SpooledSink):
         check_table_path(path)
         rules = rules or EventRules()
         self._memory = memory or (SceneMemory() if live else None)
-        self._stops, self._on_resumed = stops, on_resumed
+        self._stop_time, self._on_resumed = stop_time, on_resumed
         self._classes = ClassFilter(rules.only)  # here, where objects are named
         self._labels = dict[int, str | None]()  # of the last result
         # Zones are checked before anything is on the disk.
@@ -274,8 +274,10 @@ class EventSink(SpooledSink):
         for number in sorted(resumed):
             cut_off = present.pop(number)
             first, *entered = (self._moved(event, cut_off, frame) for event in cut_off.events)
+            last = replace(cut_off.last, event="enter", direction="", snapshot="", clip="", at="")
+            last = replace(last, frame=frame.index, time=frame.time)
             self._classes.admit(number)
-            self._events.resume(first, entered, cut_off.loitered)
+            self._pass(self._events.resume(first, last, entered, cut_off.loitered))
             for event in entered:
                 self._on_resumed(replace(event, snapshot="", clip=""))
         self._end_earlier(present)
@@ -287,7 +289,7 @@ class EventSink(SpooledSink):
             seconds = max(0.0, (now - datetime.fromisoformat(event.at)).total_seconds())
         else:
             seconds = cut_off.last.time - event.time
-        return replace(event, frame=frame.index, time=frame.time - seconds)
+        return replace(event, frame=frame.index, time=frame.time - seconds, at="")
 
     def _end_earlier(self, present: Mapping[int, _CutOff]) -> None:
         """Tell that objects are gone whose end an earlier run could not tell: as far as is known of them."""
@@ -302,7 +304,7 @@ class EventSink(SpooledSink):
 
     def _finish(self) -> None:
         retained = set[int]() if self._memory is None else self._memory.save()
-        self._pass(self._events.finish(retained if self._stops() else ()))
+        self._pass(self._events.finish(() if self._stop_time() is None else retained))
         if self._snapshots is not None:
             self._snapshots.close()
         if self._events.zones:

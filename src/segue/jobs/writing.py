@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from segue.errors import SinkError, SourceError
 from segue.events.counts import ZoneCounts
+from segue.events.images.clips import END_SECONDS
 from segue.events.messages.home_assistant import HomeAssistant
 from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS
 from segue.events.messages.targets import Messages
@@ -30,6 +32,9 @@ from segue.utils.notices import warn_caller
 from segue.video.decoding.packets import PacketBuffer
 from segue.video.decoding.readers import ConnectionChange
 from segue.video.sources.span import parse_duration
+
+MIN_LAST_SECONDS = 0.5
+"""Seconds in which the last messages of a run that is to stop are tried in any case."""
 
 
 class JobOutputs:
@@ -96,11 +101,20 @@ class JobOutputs:
         if messages.undelivered:
             self._observer.begin("messages", messages.total)
         try:
-            seconds = 0.0 if self._observer.goes_on else LAST_SECONDS if endless else FILE_SECONDS
-            left = messages.close(seconds, self._observer.count, keep=endless)
+            left = messages.close(self._delivery_seconds(), self._observer.count, keep=endless)
         except KeyboardInterrupt:  # all else is complete
             left = messages.undelivered
         return f"{left} of {messages.total} events not delivered{_later(messages, endless)}" if left else ""
+
+    def _delivery_seconds(self) -> float:
+        """Seconds for messages that have not arrived; of those of a run that is to stop some are over."""
+        if self._observer.goes_on:
+            return 0.0
+        if not self._opened.source.endless:
+            return FILE_SECONDS
+        stop_time = self._stop_time()
+        over = 0.0 if stop_time is None else time.monotonic() - stop_time
+        return max(MIN_LAST_SECONDS, LAST_SECONDS - max(0.0, over - END_SECONDS))
 
     def stop(self) -> None:
         """Send no more messages; other zones and rules are too late now."""
@@ -164,7 +178,7 @@ class JobOutputs:
                 snapshots=places.snapshots,
                 earlier=self._earlier(),
                 archive=self._places.archive(outputs.formats or ()),
-                stops=self._stops,
+                stop_time=self._stop_time,
                 packets=self._packets(),
                 memory=self._memory,
                 on_resumed=self._resumed,
@@ -201,9 +215,12 @@ class JobOutputs:
             return ()
         return tuple(self._places.tables(outputs.formats or ()))
 
-    def _stops(self) -> bool:
-        """Whether the run is to stop before its end."""
-        return self._opened.frames.token.cancelled or self._observer.goes_on
+    def _stop_time(self) -> float | None:
+        """When the run was asked to stop before its end, by ``time.monotonic()``; None while it was not."""
+        token = self._opened.frames.token
+        if token.cancelled:
+            return token.cancel_time
+        return time.monotonic() if self._observer.goes_on else None
 
     def _record(self, places: OutputPlaces, paths: dict[str, Path]) -> None:
         job = self._opened.job

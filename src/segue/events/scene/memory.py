@@ -16,8 +16,6 @@ from segue.types import Frame, Segmentation
 from segue.utils.files import reason_of, write_complete, writing
 from segue.utils.inputs import first_line
 
-FORMAT: Literal["segue-scene-1"] = "segue-scene-1"
-
 MAX_BYTES = 64 << 20
 """Bytes of the largest file that is read."""
 
@@ -28,7 +26,7 @@ REFRESH_SECONDS = 600.0
 """How often it is written although nothing is new: what stands looks otherwise in another light."""
 
 
-class SceneRecord(BaseModel, frozen=True):
+class SceneRecord(BaseModel, frozen=True, extra="forbid"):
     """The content of the file.
 
     Attributes:
@@ -37,7 +35,7 @@ class SceneRecord(BaseModel, frozen=True):
         scenery: places where something comes and goes again and again.
     """
 
-    format: Literal["segue-scene-1"] = FORMAT
+    format: Literal["segue-scene-1"]
     objects: ObjectsRecord | None = None
     scenery: SceneryRecord = SceneryRecord()
 
@@ -102,7 +100,7 @@ class SceneMemory:
         ids, scenery = self.standing.ids, self.scenery.record()
         if not ids and scenery == SceneryRecord() and not self._path.exists():
             return set()  # nothing has ever stood here
-        record = SceneRecord(objects=self.standing.record(), scenery=scenery)
+        record = SceneRecord(format="segue-scene-1", objects=self.standing.record(), scenery=scenery)
         try:
             write_complete(self._path, record.model_dump_json().encode())
         except SinkError as error:

@@ -59,7 +59,7 @@ _SavedBoxes = Annotated[
 ]
 
 
-class SceneryRecord(BaseModel, frozen=True):
+class SceneryRecord(BaseModel, frozen=True, extra="forbid"):
     """The places of a camera, as its file has them.
 
     Attributes:

@@ -66,7 +66,7 @@ Verdict = float | None
 _Side = Annotated[int, Field(gt=0, le=_WORKING_SIDE)]
 
 
-class PixelRecord(BaseModel, frozen=True):
+class PixelRecord(BaseModel, frozen=True, extra="forbid"):
     """A part of a working image: height and width, and RGB as Base64."""
 
     size: tuple[_Side, _Side]
@@ -84,7 +84,7 @@ class PixelRecord(BaseModel, frozen=True):
         return levels.reshape(*self.size, 3).astype(np.float32)
 
 
-class StandingRecord(BaseModel, frozen=True):
+class StandingRecord(BaseModel, frozen=True, extra="forbid"):
     """An object that stands, as the file of its camera has it.
 
     Attributes:
@@ -108,7 +108,7 @@ class StandingRecord(BaseModel, frozen=True):
     light: tuple[float, float, float]
 
 
-class ObjectsRecord(BaseModel, frozen=True):
+class ObjectsRecord(BaseModel, frozen=True, extra="forbid"):
     """The objects of a camera that stand, as its file has them.
 
     Attributes:
