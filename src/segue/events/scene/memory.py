@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from segue.errors import SinkError
+from segue.events.scene.light import LightFilter
 from segue.events.scene.scenery import Scenery, SceneryRecord
 from segue.events.scene.standing import ObjectsRecord, StandingObjects
 from segue.types import Frame, Segmentation
@@ -41,7 +42,7 @@ class SceneRecord(BaseModel, frozen=True, extra="forbid"):
 
 
 class SceneMemory:
-    """Takes the results of a camera, with the objects that stand, without those that are scene.
+    """Takes the results of a camera, with the objects that stand, without light and places that are scene.
 
     Args:
         notice: called with a line about each new place, and about a file that cannot be used.
@@ -54,6 +55,7 @@ class SceneMemory:
     def __init__(self, notice: Callable[[str], object] = lambda _: None) -> None:
         self._notice = notice
         self.scenery, self.standing = Scenery(notice), StandingObjects()
+        self._light = LightFilter()
         self._path: Path | None = None
         self._is_new = True
         self._saved: object = None  # what was written last
@@ -84,6 +86,7 @@ class SceneMemory:
 
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Take a frame and its result; gives the result as events are made of it."""
+        result = self._light.see(frame, result, self.standing.background)
         result = self.standing.see(frame, self.scenery.see(result))
         now = time.monotonic()
         if now - self._saved_time >= SAVE_SECONDS and (

@@ -9,25 +9,20 @@ from typing import Annotated, NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, Field
 
+from segue.events.scene.working import WORKING_SIDE, FloatArray, reduced_mask, working_image
 from segue.masks.rle import decode_rle, encode_rle, stored_mask
 from segue.masks.values import MAX_ID
 from segue.prompts.planes import tight_box
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray
 
-FloatArray = npt.NDArray[np.float32]
-
 STILL_SECONDS = 10.0
 """Seconds after which an object that has not moved stands."""
 
 _MAX_SHIFT = 0.25
 """Share of its longer side by which an object that stands may move."""
-
-_WORKING_SIDE = 200
-"""Pixels of the longer side of the images that are compared."""
 
 _CHECK_SECONDS = 1.0
 """How often it is looked whether an object is still there."""
@@ -63,7 +58,7 @@ Verdict = float | None
 """Share of the pixels that show the object and not its background; None where they show neither."""
 
 
-_Side = Annotated[int, Field(gt=0, le=_WORKING_SIDE)]
+_Side = Annotated[int, Field(gt=0, le=WORKING_SIDE)]
 
 
 class PixelRecord(BaseModel, frozen=True, extra="forbid"):
@@ -237,6 +232,11 @@ class StandingObjects:
         self._learnt: float | None = None  # when
 
     @property
+    def background(self) -> FloatArray | None:
+        """The working image without objects; None before the first frame."""
+        return self._background
+
+    @property
     def ids(self) -> set[int]:
         """The objects that stand."""
         tracks = {**self._restored, **self._tracks, **self._retained}
@@ -290,7 +290,7 @@ class StandingObjects:
         learns = self._learnt is None or frame.time - self._learnt >= _LEARN_EVERY
         if not (learns or result.objects or self._tracks or self._retained):
             return result
-        image = _working(frame.image)
+        image = working_image(frame.image)
         is_other = self._background is not None and self._background.shape != image.shape
         if is_other or self._size not in (None, result.mask.shape):
             self._forget()  # the camera has another size now
@@ -337,7 +337,7 @@ class StandingObjects:
         """See which of the objects stand."""
         for item in result.objects:
             pixels = result.mask == item.id
-            inside = _resized(pixels, image.shape[:2])
+            inside = reduced_mask(pixels, image.shape)
             x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
             if not width:
                 continue
@@ -384,7 +384,7 @@ class StandingObjects:
         for track in self._retained.values():
             assert track.standing is not None
             covered |= track.standing.mask
-        reduced = _resized(covered, image.shape[:2]).view(np.uint8)
+        reduced = reduced_mask(covered, image.shape).view(np.uint8)
         free = cv2.dilate(reduced, np.ones((5, 5), np.uint8)) == 0
         rate = min(1.0, max(0.0, seconds) / _LEARN_SECONDS)
         self._background[free] += rate * (image - self._background)[free]
@@ -427,16 +427,3 @@ def _mask_of(counts: str, size: tuple[int, int]) -> BoolArray:
     if not mask.any():
         raise ValueError("an object has no pixels")
     return mask
-
-
-def _working(image: npt.NDArray[np.uint8]) -> FloatArray:
-    """An image at the size at which objects are compared."""
-    height, width = image.shape[:2]
-    scale = min(1.0, _WORKING_SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _resized(mask: BoolArray, size: tuple[int, ...]) -> BoolArray:
-    resized = cv2.resize(mask.view(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    return np.asarray(resized > 0)
