@@ -45,7 +45,6 @@ from benchmarks.lib.foreground_scenes import altered, headlights, insects, rain,
 from benchmarks.lib.machine import describe
 from segue.datasets.foreground.labels import MOTION, OUTSIDE, UNKNOWN
 from segue.events import Event, EventRules, EventSink
-from segue.events.scenery import Scenery
 from segue.sessions.foreground.components import ComponentTracker
 from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
@@ -120,8 +119,7 @@ class EventCounter:
     def __init__(self, folder: Path, fps: float | None = None) -> None:
         self.enters: dict[int, Event] = {}
         rules = EventRules().at_rate(fps)
-        table, scenery = folder / "events.csv", Scenery()
-        self._sink = EventSink(table, rules=rules, live=True, scenery=scenery, on_event=self._note)
+        self._sink = EventSink(folder / "events.csv", rules=rules, live=True, on_event=self._note)
 
     def write(self, frame: Frame, result: Segmentation) -> None:
         """Take the next result."""

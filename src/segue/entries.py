@@ -289,10 +289,13 @@ class EventSettings:
         snapshots: folder for an image and a clip of each event.
         keep: how long images are kept, a ``segue.events.retention.Retention``; None for ever.
         archive: all parts, a ``segue.events.archive.EventArchive``; None where a run has no other.
-        stops: says whether the run is to stop: the next one finishes clips that are not complete then.
+        stop_time: says when the run was asked to stop, by ``time.monotonic()``; None while it was not. The
+            next one finishes clips that are not complete then, and goes on with objects that stand.
         packets: those of the stream, a ``segue.video.decoding.packets.PacketBuffer``; None has clips encoded.
-        scenery: places that are scene, a ``segue.events.scenery.Scenery``; None has none.
+        memory: what the camera knows of its scene, a ``segue.events.scene.memory.SceneMemory``; None begins
+            anew.
         earlier: tables of events of earlier runs, whose objects have left if these runs were killed.
+        on_resumed: called with the ``zone-enter`` of objects of an earlier run that go on.
         on_event: called with each :class:`segue.events.sink.Event` as it becomes known.
         on_disk: called with what the disk does not take, ``events`` or ``images``, and why; or an empty text
             where it does again.
@@ -307,10 +310,11 @@ class EventSettings:
     snapshots: Path | None = None
     keep: Any = None
     archive: Any = None
-    stops: Callable[[], bool] = lambda: False
+    stop_time: Callable[[], float | None] = lambda: None
     packets: Any = None
-    scenery: Any = None
+    memory: Any = None
     earlier: tuple[Path, ...] = ()
+    on_resumed: Callable[[Any], None] = lambda _: None
     on_event: Callable[[Any], None] | None = None
     on_disk: Callable[[str, str], None] = lambda *_: None
     on_clip: Callable[[int, int], None] | None = None

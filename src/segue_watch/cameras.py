@@ -27,7 +27,7 @@ from segue.events.images.snapshots import KEEP_SECONDS
 from segue.events.messages.targets import Messages
 from segue.events.options import RULES
 from segue.events.retention import DiskUse, Retention, days_left
-from segue.events.scenery import Scenery
+from segue.events.scene.memory import SceneMemory
 from segue.events.table import Event
 from segue.events.zones import Zone
 from segue.jobs.observer import Observer
@@ -76,7 +76,7 @@ class Camera(Observer):
 
     Attributes:
         undelivered: messages that did not arrive, or that wait.
-        scenery: places that are scene, also of later runs.
+        memory: what it knows of its scene, also in later runs.
         disk_problem: what has no room on the disk, and why; empty where all has.
     """
 
@@ -109,7 +109,7 @@ class Camera(Observer):
         self._disk: DiskUse | None = None
         self._disk_time = -float("inf")
         self._started_outputs = set[object]()  # outputs that hold what it has watched
-        self.scenery = Scenery(self.notice)
+        self.memory = SceneMemory(self.notice)
         self._pause = CancelToken()  # ends the wait before a run begins again
         self._since = time.time()  # when it began to be as it is
         self._image_size: tuple[VideoSource, tuple[int, int]] | None = None  # and whose it is
@@ -226,7 +226,7 @@ class Camera(Observer):
             "zones": [asdict(zone) for zone in self._settings.zones],
             "ignored": [asdict(zone) for zone in self._settings.rules.ignored],
             "heights": self._settings.rules.min_heights,
-            "scene": [place._asdict() for place in self.scenery.places],
+            "scene": [place._asdict() for place in self.memory.scenery.places],
             "size": self._size,
         }
 
@@ -333,7 +333,7 @@ class Camera(Observer):
         try:
             self._opened = opened = open_job(job, source=source)
             opened.pool = self._pool
-            opened.events = replace(opened.events, scenery=self.scenery)
+            opened.events = replace(opened.events, memory=self.memory)
             run_open(opened, self, stop)
         finally:
             stop.forget(source.stop)

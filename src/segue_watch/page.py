@@ -225,7 +225,7 @@ class CameraRoutes:
     def _take_back(self, camera: Camera, values: Any, _: Visit) -> Response:
         """Watch a place again that has become scene."""
         number = values.get("number") if isinstance(values, dict) else None
-        if not isinstance(number, int) or not camera.scenery.take_back(number):
+        if not isinstance(number, int) or not camera.memory.scenery.take_back(number):
             raise SegueError("scene: there is no such place")
         return Response(status_code=204)
 

@@ -252,6 +252,36 @@ def test_a_signal_while_a_command_is_imported_ends_it_as_ctrl_c_does(tmp_path: P
     assert ended.returncode == 130, ended
 
 
+ENDS = """
+import atexit, sys, threading, time
+
+class Module:
+    def __del__(self):
+        print("torn down")
+
+def work():
+    time.sleep(0.1)
+    print("thread")
+    atexit.register(print, "handler")
+
+sys.modules["module"] = module = Module()
+threading.Thread(target=work).start()
+from segue.__main__ import main
+sys.argv = ["segue", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.parametrize(("word", "status"), [("--version", 0), ("no-command", 2)])
+def test_a_command_ends_without_taking_python_apart(word: str, status: int) -> None:
+    """That costs a second with PyTorch, and many where others compute; threads and handlers are heard."""
+    given = (sys.executable, "-c", ENDS, word)
+    ran = subprocess.run(given, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == status, ran
+    assert {"thread", "handler"} <= {*ran.stdout.splitlines()}
+    assert "torn down" not in ran.stdout
+
+
 ASKED_WHILE_IT_LOADS = """
 import os, signal, sys, time
 

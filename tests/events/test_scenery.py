@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segue.events.scenery import TIMES, Scenery
+from segue.events.scene.scenery import TIMES, Scenery
 from segue.types import ObjectInfo, Segmentation
 
 SIZE, FPS = (100, 200), 5

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from segue.events import EventSink
-from segue.events.standing import STILL_SECONDS, StandingObjects
+from segue.events.scene.memory import SceneMemory
+from segue.events.scene.standing import STILL_SECONDS, StandingObjects
 from segue.events.table import read_events
 from segue.types import Frame, Image, ObjectInfo, Segmentation
 
@@ -101,8 +102,9 @@ def test_who_moves_on_before_ten_seconds_or_looks_like_the_street_is_not_held() 
 
 
 def test_who_stays_leaves_once(tmp_path: Path, camera: Camera) -> None:
-    sink = EventSink(tmp_path / "gate.csv", live=True)
-    sink._standing = camera.standing
+    memory = SceneMemory()
+    memory.standing = camera.standing
+    sink = EventSink(tmp_path / "gate.csv", live=True, memory=memory)
     for seconds, car, listed in ((2, True, 3), (20, True, None), (5, False, 5), (2, False, None)):
         for frame, seen in camera.frames(seconds, car=car, listed=listed):
             sink.write(frame, seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from segue.sinks.base import LenientSink, ShowingWarning
 from segue.types import Frame, Segmentation
 from segue.utils.files import write_complete
 from tests.video.making import fill_disk_at, needs_full_disk, result
+from tests.waiting import wait_for
 
 
 class Recorder(Sink):
@@ -51,6 +53,25 @@ def test_what_goes_wrong_in_the_background_comes_back(depth: int) -> None:
     with pytest.raises(SinkError, match="frame 2: the disk is full"):
         run()
     assert recorder.calls == [0, 1, "abort"]
+
+
+def test_who_ends_a_sink_in_the_background_writes_what_is_queued_himself() -> None:
+    """The thread has a low priority: where others compute it would take seconds for what is left."""
+    writers = list[int]()
+
+    class Slow(Sink):
+        def write(self, frame: Frame, segmentation: Segmentation) -> None:
+            writers.append(threading.get_ident())
+            sink._ends.wait(60)
+
+    sink = BackgroundSink(Slow(), depth=4)
+    for index in range(4):
+        sink.write(*result(index))
+    wait_for(lambda: bool(writers))
+    sink.close()
+    assert len(writers) == 4
+    assert writers[0] != threading.get_ident()
+    assert {*writers[1:]} == {threading.get_ident()}
 
 
 def test_a_sink_that_only_shows_ends_no_run() -> None:

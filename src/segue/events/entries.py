@@ -31,7 +31,7 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
             pixel_aspect=options.pixel_aspect,
             keep=events.keep,
             archive=events.archive,
-            stops=events.stops,
+            stop_time=events.stop_time,
             packets=events.packets,
         )
     return EventSink(
@@ -47,7 +47,9 @@ def _open_events(path: Path, options: SinkOptions) -> Sink:
         on_event=events.on_event,
         on_disk=events.on_disk,
         name=events.name_object,
-        scenery=events.scenery,
+        memory=events.memory,
+        stop_time=events.stop_time,
+        on_resumed=events.on_resumed,
         source=options.source,
         at=options.at,
     )

@@ -203,6 +203,10 @@ class ClassFilter:
                 self._admitted.discard(number)
         return passed
 
+    def admit(self, number: int) -> None:
+        """Let all events of an object pass from now on."""
+        self._admitted.add(number)
+
     def _admit(self, label_of: Callable[[int], str | None]) -> list[Event]:
         """The events of objects whose class has become one that passes."""
         if not self._pending:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -20,8 +20,7 @@ from segue.events.messages.notify import NotifyWarning
 from segue.events.messages.targets import Messages
 from segue.events.options import check_table_path
 from segue.events.rules import UNKNOWN, ClassFilter, EventRules
-from segue.events.scenery import Scenery
-from segue.events.standing import StandingObjects
+from segue.events.scene.memory import SceneMemory
 from segue.events.table import Event, EventTable, Kind, Row, event_of, read_events
 from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone
@@ -50,7 +49,13 @@ class _CutOff:
     first: Event
     last: Event = field(init=False)
     inside: dict[str, Event] = field(default_factory=dict)  # zones that it has entered and not left
+    loitered: set[str] = field(default_factory=set)  # of these, where it was reported for it
     entries: int = 0  # less the times that it has left: tables are in no order of time
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Its coming, and that into each zone in which it is."""
+        return self.first, *self.inside.values()
 
 
 class EventSink(SpooledSink):
@@ -78,7 +83,10 @@ class EventSink(SpooledSink):
         at: tells the date and time of day of a moment of the source, or None.
         name: says what an object without a label is, from the best view of it so far; called when there is an
             event of it, and with ``only`` in the rules whenever a view shows more of it.
-        scenery: leaves out objects at places where something comes and goes again and again.
+        memory: what a live run knows of its scene, also from earlier runs; None begins anew.
+        stop_time: says when a live run was asked to stop, None while it was not: objects that stand go on in
+            the next one, and have no ``end``.
+        on_resumed: called with the ``zone-enter`` of objects of an earlier run that go on.
 
     Raises:
         SinkError: the file has another ending, or cannot be written.
@@ -101,14 +109,17 @@ class EventSink(SpooledSink):
         on_event: Callable[[Event], None] | None = None,
         on_disk: Callable[[str, str], None] = lambda *_: None,
         name: Name | None = None,
-        scenery: Scenery | None = None,
+        memory: SceneMemory | None = None,
+        stop_time: Callable[[], float | None] = lambda: None,
+        on_resumed: Callable[[Event], None] = lambda _: None,
         source: str = "",
         at: Callable[[float], datetime | None] = lambda _: None,
     ) -> None:
         path = Path(path)
         check_table_path(path)
         rules = rules or EventRules()
-        self._scenery, self._standing = scenery, StandingObjects() if live else None
+        self._memory = memory or (SceneMemory() if live else None)
+        self._stop_time, self._on_resumed = stop_time, on_resumed
         self._classes = ClassFilter(rules.only)  # here, where objects are named
         self._labels = dict[int, str | None]()  # of the last result
         # Zones are checked before anything is on the disk.
@@ -150,15 +161,13 @@ class EventSink(SpooledSink):
             with writing(self._file.final):
                 self._table = EventTable(self._file.final, append=self._append)
             self._save()
-            self._end_earlier()
+            self._resume_earlier(frame)
         if self._is_full and time.monotonic() - self._tried >= RETRY_SECONDS:
             self._save()
         if self._snapshots is not None and self._table is not None:
             self._note_deleted(self._snapshots, self._table)
-        if self._scenery is not None:
-            segmentation = self._scenery.see(segmentation)
-        if self._standing is not None:
-            segmentation = self._standing.see(frame, segmentation)
+        if self._memory is not None:
+            segmentation = self._memory.see(frame, segmentation)
         height, width = known_size(self._size) or segmentation.mask.shape
         if self._snapshots is not None:
             self._snapshots.see(frame, segmentation, (height, width))
@@ -199,7 +208,7 @@ class EventSink(SpooledSink):
         if isinstance(successor, EventSink):
             successor._events, self._events = self._events, successor._events
             successor._views, self._views = self._views, None
-            successor._standing, self._standing = self._standing, None
+            successor._memory = self._memory
             successor._classes, self._classes = self._classes, successor._classes
 
     def close(self) -> None:
@@ -226,6 +235,8 @@ class EventSink(SpooledSink):
             self._messages.stop()
         if self._snapshots is not None:
             self._snapshots.abort()
+        if self._memory is not None:
+            self._memory.save()
         super().abort()
 
     def _complete(self) -> None:
@@ -244,8 +255,11 @@ class EventSink(SpooledSink):
         cut_off.last = event
         if event.event == "zone-enter":
             cut_off.inside[event.zone] = event
+            cut_off.loitered.discard(event.zone)
         elif event.event == "zone-leave":
             cut_off.inside.pop(event.zone, None)
+        elif event.event == "loiter":
+            cut_off.loitered.add(event.zone)
         elif event.event == "enter":
             cut_off.first, cut_off.entries = event, cut_off.entries + 1
         elif event.event in ("leave", "end"):
@@ -253,9 +267,33 @@ class EventSink(SpooledSink):
         if not cut_off.entries:
             del self._cut_off[event.object]
 
-    def _end_earlier(self) -> None:
-        """Tell that objects are gone whose end a killed run could not tell: as far as is known of them."""
-        for cut_off in (cut_off for _, cut_off in sorted(self._cut_off.items()) if cut_off.entries > 0):
+    def _resume_earlier(self, frame: Frame) -> None:
+        """Go on with objects of an earlier run that stand; others whose end it has not told are gone."""
+        present = {number: cut_off for number, cut_off in self._cut_off.items() if cut_off.entries > 0}
+        resumed = set[int]() if self._memory is None else self._memory.resume(present)
+        for number in sorted(resumed):
+            cut_off = present.pop(number)
+            first, *entered = (self._moved(event, cut_off, frame) for event in cut_off.events)
+            last = replace(cut_off.last, event="enter", direction="", snapshot="", clip="", at="")
+            last = replace(last, frame=frame.index, time=frame.time)
+            self._classes.admit(number)
+            self._pass(self._events.resume(first, last, entered, cut_off.loitered))
+            for event in entered:
+                self._on_resumed(replace(event, snapshot="", clip=""))
+        self._end_earlier(present)
+
+    def _moved(self, event: Event, cut_off: _CutOff, frame: Frame) -> Event:
+        """An event of an earlier run, by the clock of this one."""
+        now = self._at(frame.time)
+        if now is not None and event.at:
+            seconds = max(0.0, (now - datetime.fromisoformat(event.at)).total_seconds())
+        else:
+            seconds = cut_off.last.time - event.time
+        return replace(event, frame=frame.index, time=frame.time - seconds, at="")
+
+    def _end_earlier(self, present: Mapping[int, _CutOff]) -> None:
+        """Tell that objects are gone whose end an earlier run could not tell: as far as is known of them."""
+        for cut_off in (cut_off for _, cut_off in sorted(present.items())):
             last = replace(cut_off.last, direction="", snapshot="", clip="")
             for zone, inside in cut_off.inside.items():
                 seconds = round(last.time - inside.time, 6)
@@ -265,7 +303,8 @@ class EventSink(SpooledSink):
         self._cut_off = {}
 
     def _finish(self) -> None:
-        self._pass(self._events.finish())
+        retained = set[int]() if self._memory is None else self._memory.save()
+        self._pass(self._events.finish(() if self._stop_time() is None else retained))
         if self._snapshots is not None:
             self._snapshots.close()
         if self._events.zones:

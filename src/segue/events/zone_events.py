@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -137,13 +137,38 @@ class ZoneEvents:
                     events.append(_leaving(name, place.inside, visit.last))
         return self._classes.take(events, self._labels.get)
 
-    def finish(self) -> list[Event]:
+    def resume(
+        self, first: Event, last: Event, entered: Iterable[Event], loitered: Container[str] = ()
+    ) -> list[Event]:
+        """Go on with an object of which an earlier run has told that it came.
+
+        Args:
+            first: its ``enter``, by the clock of this run.
+            last: it at the beginning of this run.
+            entered: the ``zone-enter`` of each zone in which it is.
+            loitered: zones of which it has been told that it loiters there.
+
+        Returns:
+            A ``zone-leave`` for each zone that is no more.
+        """
+        names = {zone.name for zone in self._zones}
+        places = {event.zone: _Place(event, event.zone in loitered) for event in entered}
+        removed = [_leaving(name, places.pop(name).inside or last, last) for name in {*places} - names]
+        self._visits[first.object] = _Visit(first, last, reported=True, places=places)
+        return removed
+
+    def finish(self, retained: Container[int] = ()) -> list[Event]:
         """Take the end of the video: objects that are still there have an ``end``.
+
+        Args:
+            retained: objects that a later run goes on with; they have none.
 
         Returns:
             These events. Results after them begin anew.
         """
-        events = [event for number in sorted(self._visits) for event in self._end("end", number)]
+        numbers = [number for number in sorted(self._visits) if number not in retained]
+        events = [event for number in numbers for event in self._end("end", number)]
+        self._visits = {}
         return self._classes.take(events, self._labels.get)
 
     def _update(self, result: Segmentation) -> Iterator[Event]:

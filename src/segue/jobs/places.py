@@ -68,6 +68,11 @@ class OutputPlaces:
         table = self._with_events(formats)[EVENTS]
         return table.with_name(f".{table.name}.undelivered")
 
+    def scene(self, formats: tuple[str, ...]) -> Path | None:
+        """The file of what a camera knows of its scene, for all its runs; None without a table of events."""
+        table = self._with_events(formats).get(EVENTS)
+        return None if table is None else table.with_name(f".{table.name}.scene")
+
     def _with_events(self, formats: tuple[str, ...]) -> Mapping[str, Path]:
         if EVENTS in self.other_outputs or EVENTS not in formats:
             return self.other_outputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 from segue.errors import SinkError, SourceError
 from segue.events.counts import ZoneCounts
+from segue.events.images.clips import END_SECONDS
 from segue.events.messages.home_assistant import HomeAssistant
 from segue.events.messages.notify import FILE_SECONDS, LAST_SECONDS
 from segue.events.messages.targets import Messages
 from segue.events.options import RULES
-from segue.events.scenery import Scenery
+from segue.events.scene.memory import SceneMemory
 from segue.events.sink import TableWarning
 from segue.events.table import Event
 from segue.jobs.observer import Observer
@@ -30,6 +32,9 @@ from segue.utils.notices import warn_caller
 from segue.video.decoding.packets import PacketBuffer
 from segue.video.decoding.readers import ConnectionChange
 from segue.video.sources.span import parse_duration
+
+MIN_LAST_SECONDS = 0.5
+"""Seconds in which the last messages of a run that is to stop are tried in any case."""
 
 
 class JobOutputs:
@@ -48,9 +53,7 @@ class JobOutputs:
         self.paths: dict[str, Path] = {}
         self.counts = ZoneCounts(opened.events.zones)
         self.messages = self._open_messages()
-        self._scenery = opened.events.scenery
-        if self._scenery is None and opened.source.endless:
-            self._scenery = Scenery(observer.notice)
+        self._memory = self._open_memory()
         self._home = list[HomeAssistant]()
         job = opened.job
         try:
@@ -98,11 +101,20 @@ class JobOutputs:
         if messages.undelivered:
             self._observer.begin("messages", messages.total)
         try:
-            seconds = 0.0 if self._observer.goes_on else LAST_SECONDS if endless else FILE_SECONDS
-            left = messages.close(seconds, self._observer.count, keep=endless)
+            left = messages.close(self._delivery_seconds(), self._observer.count, keep=endless)
         except KeyboardInterrupt:  # all else is complete
             left = messages.undelivered
         return f"{left} of {messages.total} events not delivered{_later(messages, endless)}" if left else ""
+
+    def _delivery_seconds(self) -> float:
+        """Seconds for messages that have not arrived; of those of a run that is to stop some are over."""
+        if self._observer.goes_on:
+            return 0.0
+        if not self._opened.source.endless:
+            return FILE_SECONDS
+        stop_time = self._stop_time()
+        over = 0.0 if stop_time is None else time.monotonic() - stop_time
+        return max(MIN_LAST_SECONDS, LAST_SECONDS - max(0.0, over - END_SECONDS))
 
     def stop(self) -> None:
         """Send no more messages; other zones and rules are too late now."""
@@ -120,6 +132,17 @@ class JobOutputs:
             for path in (queue, *queue.parent.glob(f"{queue.name}-*")):
                 path.unlink(missing_ok=True)
         return Messages(job.notify, queue, images=self._places.snapshots)
+
+    def _open_memory(self) -> SceneMemory | None:
+        """What a camera knows of its scene, also from earlier runs."""
+        opened, outputs = self._opened, self._opened.job.outputs
+        memory: SceneMemory | None = opened.events.memory
+        if memory is None and opened.source.endless:
+            memory = SceneMemory(self._observer.notice)
+        if memory is not None:
+            resumes = bool(outputs.append or outputs.rotate) and not outputs.overwrite
+            memory.begin(self._places.scene(outputs.formats or ()), resumes=resumes)
+        return memory
 
     def _open_sink(self) -> Sink:
         outputs = self._opened.job.outputs
@@ -155,9 +178,10 @@ class JobOutputs:
                 snapshots=places.snapshots,
                 earlier=self._earlier(),
                 archive=self._places.archive(outputs.formats or ()),
-                stops=self._stops,
+                stop_time=self._stop_time,
                 packets=self._packets(),
-                scenery=self._scenery,
+                memory=self._memory,
+                on_resumed=self._resumed,
                 on_event=partial(self._event, places.snapshots),
                 on_disk=self._observer.unwritten,
                 on_clip=self._encoding if alone else None,
@@ -191,9 +215,12 @@ class JobOutputs:
             return ()
         return tuple(self._places.tables(outputs.formats or ()))
 
-    def _stops(self) -> bool:
-        """Whether the run is to stop before its end."""
-        return self._opened.frames.token.cancelled or self._observer.goes_on
+    def _stop_time(self) -> float | None:
+        """When the run was asked to stop before its end, by ``time.monotonic()``; None while it was not."""
+        token = self._opened.frames.token
+        if token.cancelled:
+            return token.cancel_time
+        return time.monotonic() if self._observer.goes_on else None
 
     def _record(self, places: OutputPlaces, paths: dict[str, Path]) -> None:
         job = self._opened.job
@@ -211,6 +238,11 @@ class JobOutputs:
         for home in self._home:
             home.see(event, images)
         self._observer.event(event)
+
+    def _resumed(self, event: Event) -> None:
+        """Take that an object of an earlier run is still in a zone, of which nobody is told again."""
+        for home in self._home:
+            home.see(event, None)
 
     def _encoding(self, done: int, total: int) -> None:
         if not done:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -262,6 +264,7 @@ class BackgroundSink(Sink):
         self._sink = sink
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(depth)
         self._error: BaseException | None = None
+        self._ends = threading.Event()  # the caller writes what waits
         self._thread = context_thread(self._work, "segue-sink")
         try:
             self._thread.start()
@@ -321,9 +324,14 @@ class BackgroundSink(Sink):
         self._sink, self._error = Sink(), None
 
     def _stop(self) -> None:
-        if self._thread.is_alive():
-            self._jobs.put(None)
-            self._thread.join()
+        """Write what is queued, at the priority of the caller, which waits for it."""
+        self._ends.set()
+        with suppress(queue.Full):  # then the thread does not wait for something to write
+            self._jobs.put_nowait(None)
+        self._thread.join()
+        with suppress(queue.Empty):
+            while True:
+                self._run(self._jobs.get_nowait())
 
     def _raise_error(self) -> None:
         if self._error is not None:
@@ -331,10 +339,14 @@ class BackgroundSink(Sink):
 
     def _work(self) -> None:
         lower_thread_priority()
-        while (job := self._jobs.get()) is not None:
-            if self._error is None:
-                try:
-                    job()
-                except BaseException as error:
-                    self._error = error  # the caller gets it, whatever it is
-            self._jobs.task_done()
+        while not self._ends.is_set():
+            self._run(self._jobs.get())
+
+    def _run(self, job: Callable[[], None] | None) -> None:
+        """Do one of the things that are queued."""
+        if job is not None and self._error is None:
+            try:
+                job()
+            except BaseException as error:
+                self._error = error  # the caller gets it, whatever it is
+        self._jobs.task_done()

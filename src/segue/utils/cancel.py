@@ -33,6 +33,7 @@ class CancelToken:
     Attributes:
         cancelled: whether the run is to stop.
         by_signal: whether Ctrl-C or another signal asked for it, and not the program.
+        cancel_time: when it was asked for, by ``time.monotonic()``; None while it was not.
 
     Example:
         >>> token = segue.jobs.CancelToken()
@@ -43,6 +44,7 @@ class CancelToken:
     def __init__(self) -> None:
         # No lock anywhere: a handler of signals runs between two steps of a thread that may hold it.
         self.cancelled = self.by_signal = False
+        self.cancel_time: float | None = None
         self._callbacks: list[Callable[[], None]] = []
 
     @property
@@ -52,6 +54,7 @@ class CancelToken:
 
     def cancel(self) -> None:
         """Ask the run to stop after the frame in work."""
+        self.cancel_time = self.cancel_time or time.monotonic()
         self.cancelled = True
         # Taken one by one: a signal may come in the middle of a call, and calls this again.
         while self._callbacks:

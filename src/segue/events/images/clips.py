@@ -186,18 +186,24 @@ class ClipWriter:
         self._finishing = context_thread(finish, "segue-clips")
         self._finishing.start()
 
-    def close(self, clips: Iterable[Clip], *, stops: bool, on_clip: Callable[[int, int], None] | None) -> int:
+    def close(
+        self,
+        clips: Iterable[Clip],
+        *,
+        stop_time: float | None,
+        on_clip: Callable[[int, int], None] | None,
+    ) -> int:
         """Complete all clips; of a live run that is to stop those for which there is time.
 
         Args:
             clips: those that are open.
-            stops: whether the run is to stop.
+            stop_time: when the run was asked to stop, by ``time.monotonic()``; None where it is not.
             on_clip: called with the number of clips that are encoded, 0 first, and of those that were left.
 
         Returns:
             The number of clips that are kept for the next run.
         """
-        limit = time.monotonic() + END_SECONDS if stops and self._live else None
+        limit = None if stop_time is None or not self._live else stop_time + END_SECONDS
         for clip in clips:
             self._submit(clip, drop=limit is None)
         left = [work for work, _ in self._work if not work.done()]
@@ -205,7 +211,7 @@ class ClipWriter:
             if on_clip is not None:
                 on_clip(done, len(left))
             wait([work], timeout=None if limit is None else max(0.0, limit - time.monotonic()))
-        self._end()
+        self._end(waits=limit is None)
         return sum(self._take(*each) for each in self._work)
 
     def abort(self, clips: Iterable[Clip]) -> None:
@@ -222,10 +228,11 @@ class ClipWriter:
             return
         self._work.append((self._thread.submit(self._write, clip), clip))
 
-    def _end(self) -> None:
+    def _end(self, *, waits: bool = True) -> None:
+        """Have nothing more encoded; a frame in work takes seconds where others compute."""
         self._ends.set()
-        self._thread.shutdown(wait=True, cancel_futures=True)
-        if self._finishing is not None:
+        self._thread.shutdown(wait=waits, cancel_futures=True)
+        if waits and self._finishing is not None:
             self._finishing.join()
 
     def _write(self, clip: Clip) -> bool | SinkError:

@@ -102,8 +102,8 @@ class Snapshots:
         keep: how long images and clips are kept; None for ever.
         keep_every: seconds after which a live source looks for those that are no longer kept.
         archive: all parts: the limits apply to them, and their clips are finished; None for this folder.
-        stops: says whether the run is to stop: then it waits a second for clips of a live source, and the
-            next run finishes the others.
+        stop_time: says when the run was asked to stop, by ``time.monotonic()``: until a second after it clips
+            of a live source are waited for, and the next run finishes the others. None while it was not.
         packets: those of the stream, of which clips are made as they came; None has clips encoded, with the
             masks in their images.
 
@@ -126,7 +126,7 @@ class Snapshots:
         keep: Retention | None = None,
         keep_every: float = KEEP_SECONDS,
         archive: EventArchive | None = None,
-        stops: Callable[[], bool] = lambda: False,
+        stop_time: Callable[[], float | None] = lambda: None,
         packets: PacketBuffer | None = None,
     ) -> None:
         with writing(folder):
@@ -145,7 +145,7 @@ class Snapshots:
         if not append:
             (folder / MARKS).unlink(missing_ok=True)
             (folder / JOURNAL).unlink(missing_ok=True)
-        self._keep, self._keep_every, self._archive, self._stops = keep, keep_every, archive, stops
+        self._keep, self._keep_every, self._archive, self._stop_time = keep, keep_every, archive, stop_time
         self._looked = -math.inf  # when what is kept was looked at
         self._retention: Future[None] | None = None  # that looks at it
         self._journal = DeletionJournal(folder)
@@ -265,8 +265,9 @@ class Snapshots:
     def close(self) -> None:
         """Complete all clips, with what has come; of a run that is to stop the next run may finish some."""
         clips, self._open = self._open, []
-        kept = self._clips.close(clips, stops=self._stops(), on_clip=self._on_clip)
-        if self._retention is not None and not self._retention.cancelled():
+        stop_time = self._stop_time()
+        kept = self._clips.close(clips, stop_time=stop_time, on_clip=self._on_clip)
+        if stop_time is None and self._retention is not None and not self._retention.cancelled():
             self._retention.result()
         if self._left_out.count:
             reason = self._left_out.reason

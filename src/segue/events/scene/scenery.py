@@ -7,9 +7,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import AfterValidator, BaseModel, Field
 
 from segue.masks import measure
 from segue.types import Box, Segmentation
@@ -40,6 +41,34 @@ _MAX_AREA = 0.2
 
 _FORGET_SECONDS = 3600.0
 """Seconds after which a place where nothing has come is watched again."""
+
+
+MAX_PLACES = 1000
+"""Places that are read of a file."""
+
+
+def _checked_box(box: Box) -> Box:
+    x0, y0, x1, y1 = box
+    if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+        raise ValueError("a place lies outside the image")
+    return box
+
+
+_SavedBoxes = Annotated[
+    tuple[Annotated[Box, AfterValidator(_checked_box)], ...], Field(max_length=MAX_PLACES)
+]
+
+
+class SceneryRecord(BaseModel, frozen=True, extra="forbid"):
+    """The places of a camera, as its file has them.
+
+    Attributes:
+        places: those that are scene, as shares of the image.
+        taken_back: those that somebody has taken back.
+    """
+
+    places: _SavedBoxes = ()
+    taken_back: _SavedBoxes = ()
 
 
 class ScenePlace(NamedTuple):
@@ -79,7 +108,7 @@ class Scenery:
     Four objects in five minutes that come and go at one place without moving make it scene: a branch, a
     flag, a lamp. What comes up inside of it is no object until it leaves it; who comes from elsewhere is one
     everywhere. After an hour without any, a place is watched again. Any thread may ask for places and take
-    them back.
+    them back. Places stay from run to run, see :meth:`restart`.
 
     Args:
         on_new: called with a line about each new place.
@@ -93,6 +122,27 @@ class Scenery:
         self._refused: list[Box] = []  # that somebody has taken back
         self._tracks: dict[int, _Track] = {}
         self._departures: deque[tuple[float, Box]] = deque()
+        self._begins = False  # a run whose times are others
+
+    def restart(self) -> None:
+        """Begin another run: its clock is another one, and the places are those so far."""
+        with self._lock:
+            self._tracks = {}
+            self._departures.clear()
+            self._begins = True
+
+    def record(self) -> SceneryRecord:
+        """What a later process goes on with."""
+        with self._lock:
+            boxes = tuple(place.box for place in self._places.values())
+            return SceneryRecord(places=boxes, taken_back=tuple(self._refused))
+
+    def restore(self, record: SceneryRecord) -> None:
+        """Go on with what an earlier process knew."""
+        self.restart()
+        with self._lock:
+            self._places = {next(self._numbers): _Place(box, 0.0) for box in record.places}
+            self._refused = [*record.taken_back]
 
     @property
     def places(self) -> list[ScenePlace]:
@@ -117,6 +167,10 @@ class Scenery:
             return self._see(result)
 
     def _see(self, result: Segmentation) -> Segmentation:
+        if self._begins:
+            self._begins = False
+            for place in self._places.values():
+                place.last = result.time
         if not (result.objects or self._tracks):
             return result
         for number, place in [*self._places.items()]:

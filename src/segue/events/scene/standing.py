@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Container
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+from pydantic import BaseModel, Field
 
+from segue.events.scene.working import WORKING_SIDE, FloatArray, reduced_mask, working_image
+from segue.masks.rle import decode_rle, encode_rle, stored_mask
+from segue.masks.values import MAX_ID
+from segue.prompts.planes import tight_box
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray
-
-FloatArray = npt.NDArray[np.float32]
 
 STILL_SECONDS = 10.0
 """Seconds after which an object that has not moved stands."""
 
 _MAX_SHIFT = 0.25
 """Share of its longer side by which an object that stands may move."""
-
-_WORKING_SIDE = 200
-"""Pixels of the longer side of the images that are compared."""
 
 _CHECK_SECONDS = 1.0
 """How often it is looked whether an object is still there."""
@@ -50,8 +51,70 @@ _MISSES_UNLIKE = 30
 _SAME_PLACE = 0.3
 """Overlap of an object with one that stands from which on it is the same one."""
 
+MAX_STANDING = 100
+"""Objects that are read of a file."""
+
 Verdict = float | None
 """Share of the pixels that show the object and not its background; None where they show neither."""
+
+
+_Side = Annotated[int, Field(gt=0, le=WORKING_SIDE)]
+
+
+class PixelRecord(BaseModel, frozen=True, extra="forbid"):
+    """A part of a working image: height and width, and RGB as Base64."""
+
+    size: tuple[_Side, _Side]
+    rgb: str
+
+    @classmethod
+    def of(cls, image: FloatArray) -> PixelRecord:
+        """The record of an image (H, W, 3)."""
+        levels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        return cls(size=(image.shape[0], image.shape[1]), rgb=base64.b64encode(levels.tobytes()).decode())
+
+    def image(self) -> FloatArray:
+        """The image (H, W, 3); ValueError where it has another size."""
+        levels = np.frombuffer(base64.b64decode(self.rgb, validate=True), np.uint8)
+        return levels.reshape(*self.size, 3).astype(np.float32)
+
+
+class StandingRecord(BaseModel, frozen=True, extra="forbid"):
+    """An object that stands, as the file of its camera has it.
+
+    Attributes:
+        id: its number.
+        label: its class, if it has one.
+        mask: run lengths of its pixels, at the size of results.
+        corner: left and upper side of the part of the working image around it.
+        inside: run lengths of its pixels there.
+        background: the part before it came.
+        appearance: the part with it.
+        light: mean of each channel around it.
+    """
+
+    id: Annotated[int, Field(gt=0, le=MAX_ID)]
+    label: str | None
+    mask: str
+    corner: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    inside: str
+    background: PixelRecord
+    appearance: PixelRecord
+    light: tuple[float, float, float]
+
+
+class ObjectsRecord(BaseModel, frozen=True, extra="forbid"):
+    """The objects of a camera that stand, as its file has them.
+
+    Attributes:
+        size: height and width of results.
+        background: the working image without objects.
+        objects: those that stand.
+    """
+
+    size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+    background: PixelRecord
+    objects: Annotated[tuple[StandingRecord, ...], Field(max_length=MAX_STANDING)]
 
 
 @dataclass(slots=True)
@@ -93,7 +156,32 @@ class _Standing:
     ring: BoolArray
     light: FloatArray
     misses: int = 0
-    checked: float = 0.0
+    checked: float = -float("inf")
+
+    @classmethod
+    def of(cls, record: StandingRecord, size: tuple[int, int], working: tuple[int, ...]) -> _Standing:
+        """The object of a record; ValueError where the record does not fit the images."""
+        (x, y), (height, width) = record.corner, record.appearance.size
+        mask, inside = _mask_of(record.mask, size), _mask_of(record.inside, (height, width))
+        if y + height > working[0] or x + width > working[1] or record.background.size != (height, width):
+            raise ValueError("an object lies outside the image")
+        place = slice(y, y + height), slice(x, x + width)
+        info = ObjectInfo(record.id, record.label, 1.0, tight_box(mask), int(mask.sum()))
+        images = record.background.image(), record.appearance.image()
+        return cls(info, mask, place, inside, *images, _ring(inside), np.array(record.light, np.float32))
+
+    def record(self, number: int) -> StandingRecord:
+        """What a later process goes on with."""
+        return StandingRecord(
+            id=number,
+            label=self.info.label,
+            mask=encode_rle(self.mask)["counts"],
+            corner=(self.place[1].start, self.place[0].start),
+            inside=encode_rle(self.inside)["counts"],
+            background=PixelRecord.of(self.background),
+            appearance=PixelRecord.of(self.appearance),
+            light=(float(self.light[0]), float(self.light[1]), float(self.light[2])),
+        )
 
     def verdict(self, image: FloatArray) -> Verdict:
         """Whether a working image shows it, and not its background."""
@@ -127,7 +215,8 @@ class StandingObjects:
     A session learns what stays: after minutes a parked car is background, and when it goes its place is an
     object. Here an object that has stood for ten seconds keeps its id while its pixels look more like it
     than like the background before it came, whatever the light; what a result finds at its place meanwhile
-    is the same object, and what it finds there afterwards is the hole that it has left, and no object.
+    is the same object, and what it finds there afterwards is the hole that it has left, and no object. It
+    goes on in the next run of the camera, see :meth:`restart`.
     """
 
     def __init__(self) -> None:
@@ -136,18 +225,76 @@ class StandingObjects:
     def _forget(self) -> None:
         self._tracks: dict[int, _Track] = {}
         self._retained: dict[int, _Track] = {}  # that results do not list
+        self._restored: dict[int, _Track] = {}  # of the run before, until somebody says which of them go on
         self._matches: dict[int, _Match] = {}
         self._background: FloatArray | None = None
-        self._learnt = 0.0
+        self._size: tuple[int, ...] | None = None  # of results
+        self._learnt: float | None = None  # when
+
+    @property
+    def background(self) -> FloatArray | None:
+        """The working image without objects; None before the first frame."""
+        return self._background
+
+    @property
+    def ids(self) -> set[int]:
+        """The objects that stand."""
+        tracks = {**self._restored, **self._tracks, **self._retained}
+        return {number for number, track in tracks.items() if track.standing is not None}
+
+    def restart(self) -> None:
+        """Begin another run, with another clock; :meth:`resume` says which objects go on in it."""
+        tracks = {**self._restored, **self._tracks, **self._retained}
+        self._restored = {number: track for number, track in tracks.items() if track.standing is not None}
+        for track in self._restored.values():
+            assert track.standing is not None
+            track.standing.misses, track.standing.checked = 0, -float("inf")
+        self._tracks, self._retained, self._matches, self._learnt = {}, {}, {}, None
+
+    def resume(self, numbers: Container[int]) -> set[int]:
+        """Go on with objects of the run before, as far as they stood; others are forgotten.
+
+        Args:
+            numbers: those whose end nobody has been told.
+
+        Returns:
+            Those that go on: results list them as long as they are there.
+        """
+        resumed = {number: track for number, track in self._restored.items() if number in numbers}
+        self._retained |= resumed
+        self._restored = {}
+        return {*resumed}
+
+    def record(self) -> ObjectsRecord | None:
+        """What a later process goes on with; None before the first frame."""
+        if self._background is None or self._size is None:
+            return None
+        tracks = {**self._restored, **self._tracks, **self._retained}
+        standing = ((number, track.standing) for number, track in tracks.items())
+        objects = tuple(each.record(number) for number, each in standing if each is not None)
+        size = self._size[0], self._size[1]
+        return ObjectsRecord(
+            size=size, background=PixelRecord.of(self._background), objects=objects[:MAX_STANDING]
+        )
+
+    def restore(self, record: ObjectsRecord) -> None:
+        """Go on with what an earlier process knew; ValueError where it is invalid."""
+        background = record.background.image()
+        objects = {each.id: _Standing.of(each, record.size, background.shape) for each in record.objects}
+        self._forget()
+        self._size, self._background = record.size, background
+        self._restored = {number: _Track((0.0, 0.0, 0.0, 0.0), 0.0, each) for number, each in objects.items()}
 
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Take a frame and its result; gives the result with the objects that stand."""
-        learns = self._background is None or frame.time - self._learnt >= _LEARN_EVERY
+        learns = self._learnt is None or frame.time - self._learnt >= _LEARN_EVERY
         if not (learns or result.objects or self._tracks or self._retained):
             return result
-        image = _working(frame.image)
-        if self._background is not None and self._background.shape != image.shape:
+        image = working_image(frame.image)
+        is_other = self._background is not None and self._background.shape != image.shape
+        if is_other or self._size not in (None, result.mask.shape):
             self._forget()  # the camera has another size now
+        self._size = result.mask.shape
         if self._retained or self._matches:
             result = self._matched(image, result)
         self._note_still(frame.time, image, result)
@@ -190,7 +337,7 @@ class StandingObjects:
         """See which of the objects stand."""
         for item in result.objects:
             pixels = result.mask == item.id
-            inside = _resized(pixels, image.shape[:2])
+            inside = reduced_mask(pixels, image.shape)
             x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
             if not width:
                 continue
@@ -229,7 +376,7 @@ class StandingObjects:
 
     def _learn(self, time: float, image: FloatArray, result: Segmentation) -> None:
         """Learn the background where there is no object."""
-        seconds, self._learnt = time - self._learnt, time
+        seconds, self._learnt = 0.0 if self._learnt is None else time - self._learnt, time
         if self._background is None:
             self._background = image.copy()
             return
@@ -237,7 +384,7 @@ class StandingObjects:
         for track in self._retained.values():
             assert track.standing is not None
             covered |= track.standing.mask
-        reduced = _resized(covered, image.shape[:2]).view(np.uint8)
+        reduced = reduced_mask(covered, image.shape).view(np.uint8)
         free = cv2.dilate(reduced, np.ones((5, 5), np.uint8)) == 0
         rate = min(1.0, max(0.0, seconds) / _LEARN_SECONDS)
         self._background[free] += rate * (image - self._background)[free]
@@ -262,20 +409,21 @@ def _standing(
     margin = max(2, max(width, height) // 4)
     rows = slice(max(0, y - margin), y + height + margin)
     place = rows, slice(max(0, x - margin), x + width + margin)
-    ring = cv2.dilate(inside[place].view(np.uint8), np.ones((3, 3), np.uint8)) == 0
-    part = image[place]
+    part, ring = image[place], _ring(inside[place])
     light = part[ring].mean(0) if ring.any() else np.zeros(3, np.float32)
     return _Standing(item, mask, place, inside[place], background[place].copy(), part.copy(), ring, light)
 
 
-def _working(image: npt.NDArray[np.uint8]) -> FloatArray:
-    """An image at the size at which objects are compared."""
-    height, width = image.shape[:2]
-    scale = min(1.0, _WORKING_SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+def _ring(inside: BoolArray) -> BoolArray:
+    """Pixels around an object, and not beside it."""
+    return np.asarray(cv2.dilate(inside.view(np.uint8), np.ones((3, 3), np.uint8)) == 0)
 
 
-def _resized(mask: BoolArray, size: tuple[int, ...]) -> BoolArray:
-    resized = cv2.resize(mask.view(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    return np.asarray(resized > 0)
+def _mask_of(counts: str, size: tuple[int, int]) -> BoolArray:
+    """The mask (H, W) of run lengths of a file; ValueError where they are none of an object."""
+    rle = stored_mask({"size": size, "counts": counts})
+    assert not isinstance(rle, str)
+    mask = np.ascontiguousarray(decode_rle(rle))
+    if not mask.any():
+        raise ValueError("an object has no pixels")
+    return mask
