@@ -22,7 +22,7 @@ const EDGES = {
     folded: "sideFolded",
     least: 230,
     most: () => Math.max(288, innerWidth * 0.5),
-    usual: () => 288,
+    usual: () => (matchMedia("(min-width: 2400px) and (min-height: 1300px)").matches ? 380 : 288), // as the styles
     at: (event) => innerWidth - event.clientX,
     keys: ["ArrowRight", "ArrowLeft"],
   },
