@@ -28,7 +28,8 @@ CUT = """() => {
   const { documentElement: page } = document;
   if (page.scrollWidth > innerWidth || page.scrollHeight > innerHeight)
     cut.push(`the page is ${page.scrollWidth} x ${page.scrollHeight}`);
-  for (const part of document.querySelectorAll("#tools, #here, #here-actions, #hint, .bar, .transport, .tabs, .legend")) {
+  const rows = "#tools, #here, #here-actions, #hint, .bar, .transport, .tabs, .legend";
+  for (const part of document.querySelectorAll(rows)) {
     if (part.checkVisibility({ visibilityProperty: true }) && part.scrollWidth > part.clientWidth)
       cut.push(`${part.id || part.className}: ${part.scrollWidth} wide in ${part.clientWidth}`);
   }
@@ -53,7 +54,7 @@ CUT = """() => {
 
 OFFER = """import("./static/dom.js").then(({ make, notice }) => {
   const offer = make("button", { textContent: "Give your name" });
-  notice("Another browser works on this project, too. Your changes stand with the name Person 2.", "", [offer]);
+  notice("Another browser works on this, too. Your changes stand with the name Person 2.", "", [offer]);
 })"""
 
 
