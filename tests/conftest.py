@@ -121,7 +121,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     from tests.cli.running import command_in
 
     monkeypatch.chdir(tmp_path)
-    return command_in(monkeypatch, capsys)
+    return command_in(capsys)
 
 
 @pytest.fixture

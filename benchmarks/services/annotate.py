@@ -194,21 +194,23 @@ def write_long_video(path: Path, form: str, minutes: int) -> None:
     target.close()
 
 
-def encode(path: Path) -> None:
-    """Ten seconds of moving texture with a grain, a key frame every ten seconds."""
+def encode(path: Path, height: int = 1080, seconds: int = 10) -> None:
+    """Moving texture with a grain, a key frame every ten seconds."""
     container = av.open(str(path), "w")
     stream = container.add_stream("libx264", rate=FPS)
-    stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
+    width = height * 16 // 9
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.codec_context.time_base = Fraction(1, FPS)
     stream.options = {"g": "250", "preset": "veryfast", "crf": "26"}
     texture = (
         np.random.default_rng(0)
-        .integers(0, 256, (1080 // 8, 4000 // 8, 3), np.uint8)
+        .integers(0, 256, (height // 8, width // 8 + 260, 3), np.uint8)
         .repeat(8, 0)
         .repeat(8, 1)
     )
-    for index in range(10 * FPS):
-        image = np.ascontiguousarray(texture[:, 6 * index : 6 * index + 1920])
+    for index in range(seconds * FPS):
+        left = 6 * abs(index % 600 - 300)
+        image = np.ascontiguousarray(texture[:, left : left + width])
         container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
     container.mux(stream.encode(None))
     container.close()

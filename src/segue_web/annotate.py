@@ -109,7 +109,9 @@ class AnnotateBackend(Backend):
         self._prompters = Prompters(prompter, self._worker, lambda event: self.send(event), on_prompter)
         edits = Edits(video, self.project, self.run, self._worker)
         # Clicks do not wait until a surface is followed.
-        shapes = ShapeEdits(video, self.project, self.run, self._exporter, self._trackings.refuse_tracked)
+        self._shapes = shapes = ShapeEdits(
+            video, self.project, self.run, self._exporter, self._trackings.refuse_tracked
+        )
         requests: dict[str, Callable[..., Any]] = {
             "hello": self._hello,
             "look": self._look,
@@ -523,7 +525,7 @@ class AnnotateBackend(Backend):
             raise PromptError("choose another unlocked object to merge with")
         self.project.check_objects((object, into), seen)
         with self.project.change("merge"):
-            self.project.merge_object(object, into)
+            self._shapes.merge(object, into)
 
     def _split(
         self, object: messages.Number, frame: messages.Index, seen: messages.Revision
@@ -534,7 +536,7 @@ class AnnotateBackend(Backend):
         if not self.project.unlocked([object]):
             raise PromptError("unlock the object first")
         with self.project.change("split"):
-            return {"object": self.project.split_object(object, frame)}
+            return {"object": self._shapes.split(object, frame)}
 
     def _undo(self, redo: bool = False, entry: messages.Index | None = None) -> dict[str, Any]:
         """Undo or redo the next step of the history that is not of an object that is being tracked.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
+import numpy as np
 
 from segue.errors import SourceError
 from segue.sinks.base import frame_name
@@ -26,19 +28,35 @@ CHUNK_BYTES = 256 << 20
 
 QUALITY = 88
 
-KEPT_BYTES = 48 << 20
+KEPT_BYTES = 128 << 20
 """Decoded frames that are kept to be shown again, with 12 bits a pixel, as most films have."""
+
+MAX_KEPT = 64
+"""Decoded frames that are kept at most."""
+
+BEFORE = 0.25
+"""Share of these that are decoded before a frame that is sought, for steps back."""
+
+SMALL_WIDTH = 960
+"""Width of images that are shown until the frame itself is there, or while the film is played."""
 
 
 class Video:
     """A video file, an animation or a folder of images whose frames can be asked for by index."""
 
-    def __init__(self, path: Path, index: FrameIndex | None = None) -> None:
+    def __init__(self, path: Path, index: FrameIndex | None = None, *, kept_bytes: int | None = None) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()  # of what is decoded and what is being decoded
         self._decoded: dict[int, SourceImage] = {}  # the last frames that were decoded
+        self._decoding: set[int] = set()
+        self._last = -1  # frame that was asked for last
+        self._is_closed = False
+        self._converting = threading.Lock()
+        self._kept_bytes = KEPT_BYTES if kept_bytes is None else kept_bytes
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="segue-frames")
         self._warned_sizes: set[tuple[int, int]] = set()  # sizes that differ from the first one
         self._reader = open_reader(path, index=index)
+        self._reader.max_cursors = 2  # one goes on while another one goes back
         self.name, self.names = self._reader.name, self._reader.names
         self.index = self._reader.index
         self.count, self.fps = self._reader.count, self._reader.fps or DEFAULT_FPS
@@ -61,18 +79,25 @@ class Video:
 
     def frame(self, index: int) -> Frame:
         """A frame by its number."""
-        with self._lock:
-            return Frame(index, self.time(self._checked(index)), self._image(index))
+        return Frame(index, self.time(self._checked(index)), self._image(index))
 
-    def jpeg(self, index: int, *, near: bool = False) -> bytes:
-        """A frame as JPEG, or with ``near`` the key frame before it, which is there sooner."""
-        with self._lock:
-            self._checked(index)
-            image = self._image(self._reader.key_of(index) if near else index)
+    def jpeg(self, index: int, *, near: bool = False, small: bool = False) -> bytes:
+        """A frame as JPEG, or with ``near`` one before it that is there sooner; ``small`` at less width."""
+        self._checked(index)
+        image = self._image(self._near(index) if near else index)
+        if small and (width := image.shape[1]) > SMALL_WIDTH:
+            size = SMALL_WIDTH, round(image.shape[0] * SMALL_WIDTH / width)
+            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
         coded = cv2.imencode(
             ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
         )
         return coded[1].tobytes()
+
+    def _near(self, index: int) -> int:
+        """The last frame up to this one that is decoded, or the key frame."""
+        key = self._reader.key_of(index)
+        with self._changed:
+            return max((place for place in self._decoded if key <= place <= index), default=key)
 
     def walk(self, start: int, stop: int) -> Iterator[Frame]:
         """Frames from ``start`` to ``stop``, both included, forwards or backwards."""
@@ -101,8 +126,10 @@ class Video:
         return {**self.describe(), "pixel_aspect": float(self.pixel_aspect), "times": times}
 
     def close(self) -> None:
-        with self._lock:
-            self._reader.close()
+        with self._changed:
+            self._is_closed = True
+        self._ahead.shutdown(cancel_futures=True)
+        self._reader.close()
 
     def _checked(self, index: int) -> int:
         if not 0 <= index < self.count:
@@ -111,7 +138,9 @@ class Video:
 
     def _image(self, index: int) -> Image:
         try:
-            image = self._loaded(index).load()
+            loaded = self._loaded(index)
+            with self._converting:
+                image = loaded.load()
         except DamageError as error:
             raise SourceError(str(error)) from error
         if not hasattr(self, "size") or image.shape[:2] == self.size:
@@ -126,13 +155,65 @@ class Video:
         return letterboxed(image, self.size)
 
     def _loaded(self, index: int) -> SourceImage:
-        """A decoded frame; those before it, which are decoded on the way to it, are kept as well."""
-        if index not in self._decoded:
-            height, width = getattr(self, "size", (1, KEPT_BYTES))  # unknown before the first one
-            count = min(64, max(1, KEPT_BYTES * 2 // (3 * height * width)))
-            first = max(self._reader.key_of(index), index - count + 1)
-            for place in range(index if index - 1 in self._decoded else first, index + 1):
-                self._decoded[place] = self._reader.load(place)
-            for place in [*self._decoded][:-count]:
-                del self._decoded[place]
-        return self._decoded[index]
+        """A decoded frame; some of those before it, which are decoded on the way to it, are kept as well."""
+        with self._changed:
+            goes_back, self._last = index == self._last - 1, index
+            while index in self._decoding:
+                self._changed.wait()
+            image = self._decoded.get(index)
+            if image is None:
+                earliest = index - max(1, round(BEFORE * self._max_kept)) + 1
+                first = max(self._reader.key_of(index), earliest)
+                run = self._claim(index if self._is_coming(index - 1) else first, index)
+        if image is None:
+            image = self._decode(run)
+        if goes_back:
+            self._decode_before(index)
+        return image
+
+    def _decode_before(self, index: int) -> None:
+        """Have the frames before a place decoded, in another thread, where few of them are."""
+        with self._changed:
+            span = self._max_kept // 2
+            low = index
+            while low > index - span // 2 and self._is_coming(low - 1):
+                low -= 1
+            if low in (0, index - span // 2) or self._is_closed:
+                return
+            run = self._claim(max(0, low - span), low - 1)
+            self._ahead.submit(self._decode, run)
+
+    @property
+    def _max_kept(self) -> int:
+        height, width = getattr(self, "size", (1, self._kept_bytes))  # unknown before the first one
+        return min(MAX_KEPT, max(1, self._kept_bytes * 2 // (3 * height * width)))
+
+    def _is_coming(self, index: int) -> bool:
+        return index in self._decoded or index in self._decoding
+
+    def _claim(self, first: int, last: int) -> list[int]:
+        """Frames of a range that nobody has decoded or begun to decode, for whoever decodes them now."""
+        run = [place for place in range(first, last + 1) if not self._is_coming(place)]
+        self._decoding.update(run)
+        return run
+
+    def _decode(self, run: Sequence[int]) -> SourceImage:
+        """Decode claimed frames in their order, after those before them that others decode; give the last."""
+        pending = set(run)
+        try:
+            for place in run:
+                with self._changed:
+                    self._changed.wait_for(lambda: place - 1 not in self._decoding - pending)  # noqa: B023
+                image = self._reader.load(place)
+                with self._changed:
+                    self._decoded[place] = image
+                    for oldest in [*self._decoded][: -self._max_kept]:
+                        del self._decoded[oldest]
+                    self._decoding.discard(place)
+                    self._changed.notify_all()
+                pending.discard(place)
+            return image
+        finally:
+            with self._changed:
+                self._decoding -= pending
+                self._changed.notify_all()

@@ -253,12 +253,10 @@ def test_damaged_whole_masks_in_a_record_are_refused(tmp_path: Path, lengths: An
         list(replay(tmp_path / "masks"))
 
 
-def test_the_command_writes_whole_masks(
-    images: Path, tmp_path: Path, lite: STCNLite, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
+def test_the_command_writes_whole_masks(images: Path, tmp_path: Path, lite: STCNLite, capsys: Any) -> None:
     Image.fromarray(MASKS[0]).save(tmp_path / "mask.png")
     save_file(lite.state_dict(), tmp_path / "lite.safetensors")
-    command = command_in(monkeypatch, capsys)
+    command = command_in(capsys)
     words = ["track", images, "--mask", tmp_path / "mask.png", "--weights", tmp_path / "lite.safetensors"]
     for name, more in (("visible", []), ("whole", ["--whole-masks"])):
         done = command(*words, "--format", "png,coco", *more, "-o", tmp_path / name, "--device", "cpu")

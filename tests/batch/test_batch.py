@@ -319,7 +319,8 @@ def started(*words: object, cwd: Path, **options: Any) -> subprocess.Popen[bytes
 def masks_of(folder: Path, process: subprocess.Popen[bytes]) -> list[Path]:
     """The masks of videos in work, as soon as there are some."""
     ended_or_found = wait_for(
-        lambda: process.poll() is not None or list(folder.glob("out/.segue-batch/work/*/masks/0*.png"))
+        lambda: process.poll() is not None or list(folder.glob("out/.segue-batch/work/*/masks/0*.png")),
+        pause=0.002,  # a video may be done in a tenth of a second
     )
     assert ended_or_found is not True, "the batch has ended"
     return ended_or_found
@@ -332,10 +333,12 @@ def test_one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept(command: Comm
         video(tmp_path / f"videos/{name}.mp4", 100)
     words = ("videos", *JOB, "-o", "out", "--workers", 1)
     with started(*words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        workers = wait_for(lambda: workers_of(process))
         masks_of(tmp_path, process)
-        workers = workers_of(process)
+        os.kill(workers[0], signal.SIGSTOP)  # else it may end the video before it hears of Ctrl-C
         begun = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
+        os.kill(workers[0], signal.SIGCONT)
         _, err = process.communicate(timeout=60)
         took = time.monotonic() - begun
 

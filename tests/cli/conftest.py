@@ -60,9 +60,9 @@ def interrupt_at(at_frame: AtFrame) -> AtFrame:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs ``segue`` with the arguments it is given."""
-    return command_in(monkeypatch, capsys)
+    return command_in(capsys)
 
 
 @pytest.fixture(scope="session")

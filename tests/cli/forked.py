@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -23,6 +22,7 @@ import torch
 from segue.cli import main
 from segue.cli.main import load_command
 from segue.registry import COMMANDS, DATASETS, DETECTORS, MODELS, PROMPTERS, SINKS, STAGES
+from tests.waiting import exit_code
 
 SECONDS = 240.0
 """After which a child process is ended that should have come to its end long before."""
@@ -61,7 +61,7 @@ def run_forked(
     """
     if not hasattr(os, "fork"):
         return run_alone(*arguments, folder=folder, site=site)
-    return start_forked(partial(_command, ["segue", *map(str, arguments)], folder, site, before))()
+    return start_forked(partial(_command, [*map(str, arguments)], folder, site, before))()
 
 
 def run_program(
@@ -106,15 +106,14 @@ def _command(
         sys.path.insert(0, str(site))
         for registry in (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, STAGES, COMMANDS):
             vars(registry).pop("_points", None)
-    if words[1:2] == ["eval"]:  # it has a command for each data set; some may have come since another test
+    if words[:1] == ["eval"]:  # it has a command for each data set; some may have come since another test
         sys.modules.pop("segue.cli.eval", None)
         load_command.cache_clear()
-    sys.argv = words
     if folder is not None:
         os.chdir(folder)
     if before is not None:
         before()
-    main()
+    main(words)
 
 
 def start_forked(act: Callable[[], object]) -> Callable[[], subprocess.CompletedProcess[str]]:
@@ -132,28 +131,21 @@ def start_forked(act: Callable[[], object]) -> Callable[[], subprocess.Completed
 
     def wait() -> subprocess.CompletedProcess[str]:
         with out, err:
-            result = _status_of(child)
+            code = _code_of(child)
             for file in (out, err):
                 file.seek(0)
-            code = os.waitstatus_to_exitcode(result)
             return subprocess.CompletedProcess([], code, out.read(), err.read())
 
     return wait
 
 
-def _status_of(child: int) -> int:
-    """Wait status of a child process; one that does not end says where it is, and is ended."""
-    due = time.monotonic() + SECONDS
-    pause = 0.002
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status
-        if time.monotonic() > due:
-            os.kill(child, signal.SIGABRT)
-            return os.waitpid(child, 0)[1]
-        time.sleep(pause)
-        pause = min(2 * pause, 0.05)
+def _code_of(child: int) -> int:
+    """Exit code of a child process; one that does not end says where it is, and is ended."""
+    code = exit_code(child, SECONDS)
+    if code is None:
+        os.kill(child, signal.SIGABRT)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return code
 
 
 def _ended(act: Callable[[], object], out: int, err: int) -> int:

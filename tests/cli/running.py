@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,18 +42,19 @@ class Outcome:
 Command = Callable[..., Outcome]
 
 
-def command_in(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def command_in(capsys: pytest.CaptureFixture[str]) -> Command:
     """A function that runs ``segue`` with its arguments."""
 
     def command(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["segue", *map(str, arguments)])
-        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back after the test
         capsys.readouterr()
+        show = warnings.showwarning
         try:
-            main()
+            main([*map(str, arguments)])
             code: object = 0
         except SystemExit as end:
             code = end.code
+        finally:
+            warnings.showwarning = show
         written = capsys.readouterr()
         return Outcome(int(str(code or 0)), written.out, written.err)
 

@@ -15,7 +15,6 @@ from segue.errors import SinkError
 from segue.events import EventSink
 from segue.events.archive import EventArchive, pending_path
 from segue.events.images import clips
-from segue.events.images import snapshots as snapshots_module
 from segue.events.images.clips import Clip, Moment, read_packets, write_packets
 from segue.events.images.snapshots import Snapshots, SnapshotWarning
 from tests.events.test_snapshots import FPS, images, seen
@@ -31,7 +30,9 @@ class Camera:
         self.table, self.images = folder / "gate.csv", folder / "gate"
         self.archive = EventArchive(self.table, self.images)
 
-    def run(self, frames: range = range(12), *, stops: bool = True, closes: bool = True) -> EventSink:
+    def run(
+        self, frames: range = range(12), *, stops: bool = True, closes: bool = True, **options: float
+    ) -> EventSink:
         snapshots = Snapshots(
             self.images,
             FPS,
@@ -39,6 +40,7 @@ class Camera:
             live=True,
             archive=self.archive,
             stop_time=lambda: time.monotonic() if stops else None,
+            **options,
         )
         sink = EventSink(self.table, snapshots=snapshots, live=True, append=True)
         for index in frames:
@@ -124,17 +126,14 @@ def test_what_a_killed_run_has_left_of_a_clip_is_lost_and_its_row_says_so(
     assert not hidden.exists()
 
 
-def test_clips_of_other_parts_are_finished_or_lost_too(
-    camera: Camera, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(snapshots_module, "KEEP_SECONDS", 0.0)
+def test_clips_of_other_parts_are_finished_or_lost_too(camera: Camera) -> None:
     part = camera.archive.part("20261121T205300Z")
     assert part.folder is not None
     other = Camera(camera.table.parent)
     other.table, other.images = part.table, part.folder
     other.run(closes=False).abort()
     pending_path(part.folder / NAME).write_bytes(b"")
-    sink, index = camera.run(range(0), closes=False), iter(range(10**6))
+    sink, index = camera.run(range(0), closes=False, keep_every=0.0), iter(range(10**6))
 
     def is_noted() -> bool:
         sink.write(*seen(next(index), False))

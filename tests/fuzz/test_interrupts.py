@@ -37,6 +37,7 @@ from tests.cli.scored import make_davis, make_davis_results
 from tests.clips import clip
 from tests.needs import needs
 from tests.video.making import write_video
+from tests.waiting import exit_code
 
 pytestmark = [
     pytest.mark.slow,
@@ -76,7 +77,7 @@ def small_training() -> None:
     from segue_train.recipes import mustan_lite
 
     foreground_pool.SHARD = 4
-    mustan_lite.SAMPLE_SIZE, mustan_lite.SHOWN_SIZE, mustan_lite.BATCH = (48, 64), (32, 48), 2
+    mustan_lite.SAMPLE_SIZE, mustan_lite.MustanLiteRecipe.shown_size = (48, 64), (32, 48)
 
 
 def foreground(model: str, passes: int, *more: str) -> Case:
@@ -87,7 +88,7 @@ def foreground(model: str, passes: int, *more: str) -> Case:
 EVENTS = ("--events", "out/events.csv", "--snapshots", "out/snapshots", "--objects")
 TRAIN = (
     "train", "mustan-lite", "--data", "../train/videos", "--data", "../train/stills", "--samples", "8",
-    "--device", "cpu", "--precision", "32-true", "--steps", "6", "--save-every", "1",
+    "--batch", "2", "--device", "cpu", "--precision", "32-true", "--steps", "6", "--save-every", "1",
     "--start", "../start.safetensors", "--out", "out",
 )  # fmt: skip
 WORKER = ("--workers", "1")
@@ -178,22 +179,10 @@ def begin(case: Case, folder: Path, *words: str, saves: bool = True) -> int:
         os._exit(code)
 
 
-def ended(child: int, seconds: float) -> int | None:
-    """Exit code of a child that ends in time, negative for a signal; None while it runs."""
-    until = time.monotonic() + seconds
-    while True:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > until:
-            return None
-        time.sleep(0.002)
-
-
 def whole(case: Case, folder: Path, *words: str) -> int:
     """Exit code of a command that nothing disturbs."""
     child = begin(case, folder, *words)
-    code = ended(child, LONGEST_SECONDS)
+    code = exit_code(child, LONGEST_SECONDS)
     if code is None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -224,11 +213,11 @@ def tried(
     words: tuple[str, ...] = ()
     for _ in range(1 + (rng.random() < AGAIN)):
         child = begin(case, folder, *words, saves=rng.random() < 0.7)
-        code = ended(child, rng.uniform(0, 1.05 * seconds))
+        code = exit_code(child, rng.uniform(0, 1.05 * seconds))
         if code is None:
             with suppress(ProcessLookupError):
                 os.kill(child, number)
-            code = ended(child, LONGEST_SECONDS)
+            code = exit_code(child, LONGEST_SECONDS)
         if code is None:
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)

@@ -34,6 +34,7 @@ from segue_web.video import Video
 from segue_web.video_list import VideoListBackend
 from tests.segue_web.test_annotate import CircleWorker
 from tests.segue_web.videos import numbered, write_video
+from tests.waiting import wait_for
 
 SECONDS = float(os.environ.get("SEGUE_FUZZ_CLIENT_SECONDS", "60"))
 SEED = int(os.environ.get("SEGUE_FUZZ_SEED", "0"))
@@ -711,10 +712,7 @@ def is_at_rest(backend: VideoListBackend, http: TestClient, pages: list[Client])
 
 def wait_for_jobs(backend: VideoListBackend, http: TestClient, pages: list[Client]) -> None:
     """Let trackings and exports end, also those that wait."""
-    until = time.monotonic() + WAIT
-    while not is_at_rest(backend, http, pages):
-        assert time.monotonic() < until, [page.jobs for page in pages]
-        time.sleep(0.002)
+    wait_for(lambda: is_at_rest(backend, http, pages), WAIT, lambda: [page.jobs for page in pages])
 
 
 def test_two_pages_that_change_everything_at_once_lose_nothing_and_show_the_same(tmp_path: Path) -> None:

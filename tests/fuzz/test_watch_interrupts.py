@@ -33,6 +33,7 @@ import torch
 from segue.cli import main
 from segue.events.table import EventTable, Row, event_of, read_events
 from tests.cli.mjpeg import mjpeg_camera
+from tests.waiting import exit_code, wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -152,10 +153,7 @@ class Trial:
         os.dup2(os.open(os.devnull, os.O_RDONLY), self._reader)
 
     def wait_for_lines(self, number: int) -> None:
-        end = time.monotonic() + LONGEST_SECONDS
-        while len(self.lines) < number:
-            assert time.monotonic() < end, f"no event comes: {self.said[-500:]}"
-            time.sleep(0.01)
+        wait_for(lambda: len(self.lines) >= number, LONGEST_SECONDS, lambda: self.said[-500:])
 
     @property
     def said(self) -> str:
@@ -164,11 +162,7 @@ class Trial:
     def end(self, number: int) -> int | None:
         """Send a signal; gives the exit code, negative for a signal, or None where it did not end."""
         os.kill(self._child, number)
-        end, code = time.monotonic() + LONGEST_SECONDS, None
-        while code is None and time.monotonic() < end:
-            found, status = os.waitpid(self._child, os.WNOHANG)
-            code = os.waitstatus_to_exitcode(status) if found else None
-            time.sleep(0.005)
+        code = exit_code(self._child, LONGEST_SECONDS)
         if code is None:
             os.killpg(self._child, signal.SIGKILL)
             os.waitpid(self._child, 0)

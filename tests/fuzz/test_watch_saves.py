@@ -34,6 +34,7 @@ from segue.jobs.values import ForegroundJob
 from segue_watch.configuration import check_devices, read_file
 from segue_web.access.table import Access
 from tests.cli.mjpeg import mjpeg_camera
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -130,14 +131,16 @@ class Watched:
         )
 
     def wait_for(self, true: Callable[[], object], what: str) -> None:
-        end = time.monotonic() + PATIENCE
-        while not true():
+        def asked() -> object:
+            if answer := true():
+                return answer
             self.check_alive()
-            assert time.monotonic() < end, (
-                f"not in time: {what}\n{self.file.read_text('utf-8', 'replace')}\n"
-                + "\n".join(self.log[-30:])
-            )
-            time.sleep(0.02)
+            return False
+
+        def told() -> str:
+            return "\n".join((what, self.file.read_text("utf-8", "replace"), *self.log[-30:]))
+
+        wait_for(asked, PATIENCE, told)
 
     def request(self, path: str, token: str = "", values: object = None) -> tuple[int, Any]:
         """Status and JSON of an answer of the page; each request comes from one of many addresses."""

@@ -46,14 +46,8 @@ def test_the_package_has_rows_for_both_instruction_sets_and_for_one_and_two_thre
     assert all(rows["winograd"].keys() == {"1", "2"} for rows in table.values())
 
 
-def test_more_threads_follow_the_row_of_the_most_that_are_measured(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(forms, "instruction_set", lambda: "AVX2")
-    with own_threads(2):
-        two = forms.current()
-    with own_threads(3):
-        three = forms.current()
+def test_more_threads_follow_the_row_of_the_most_that_are_measured(home: Path) -> None:
+    two, three = (forms.of_machine("AVX2", threads) for threads in (2, 3))
     assert two.winograd == three.winograd
     assert (two.threads, three.threads) == (2, 3)
     assert two.digest != three.digest
@@ -69,30 +63,23 @@ def test_limits_of_the_environment_count(limit: str, expected: str, monkeypatch:
     assert forms.instruction_set() == expected
 
 
-def test_a_table_of_this_machine_takes_the_place_of_the_packaged_rows(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(forms, "instruction_set", lambda: "AVX2")
-    monkeypatch.setattr(tuning, "instruction_set", lambda: "AVX2")
+def test_a_table_of_this_machine_takes_the_place_of_the_packaged_rows(home: Path) -> None:
     tuning.write(forms.tuned_file(), [(1, 64, None), (1, 128, 77)])
     with own_threads(1):
-        assert forms.current() == Forms("AVX2", 1, ((128, 77),))
+        assert forms.current() == Forms(forms.instruction_set(), 1, ((128, 77),))
 
 
 @pytest.mark.parametrize("text", ['{"AVX2": 3}', "{", "[]", '{"AVX2": {"winograd": {"one": []}}}', "\udc80"])
-def test_a_damaged_table_stops_nothing_and_is_measured_anew(
-    home: Path, text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(forms, "instruction_set", lambda: "AVX2")
+def test_a_damaged_table_stops_nothing_and_is_measured_anew(home: Path, text: str) -> None:
     packaged = forms.current()
     forms.tuned_file().write_text(text, "utf-8", "surrogateescape")
     warn_of_cache.cache_clear()
     with pytest.warns(CacheWarning, match="--tune") as told:
         assert [forms.current(), forms.current()] == [packaged, packaged]
     assert len(told) == 1
-    tuning.write(forms.tuned_file(), [(1, 128, 77)], "AVX2")
+    tuning.write(forms.tuned_file(), [(1, 128, 77)])
     with own_threads(1):
-        assert forms.current() == Forms("AVX2", 1, ((128, 77),))
+        assert forms.current() == Forms(forms.instruction_set(), 1, ((128, 77),))
 
 
 @pytest.mark.parametrize("name", ["name" * 100, "file/folder"])
@@ -128,28 +115,17 @@ def test_what_is_prepared_has_the_recorded_forms(home: Path) -> None:
     assert prepare(network, device="cpu").forms == forms.current()
 
 
-def test_measuring_gives_a_row_for_each_width(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "WIDTHS", (8, 16))
-    monkeypatch.setattr(tuning, "SIZES", ((4, 4), (8, 8)))
-    monkeypatch.setattr(tuning, "SECONDS", 0.0)
-    found = list(tuning.measure([1]))
+def test_measuring_gives_a_row_for_each_width() -> None:
+    found = list(tuning.measure([1], widths=(8, 16), sizes=((4, 4), (8, 8)), seconds=0.0))
     assert [(threads, width) for threads, width, _ in found] == [(1, 8), (1, 16)]
     assert set(tuning.row(found)["winograd"]) == {"1"}
 
 
-def test_the_rows_of_a_family_of_processors_come_before_those_of_the_instruction_set(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(forms, "instruction_set", lambda: "AVX512")
-    found = []
-    for family in ("AuthenticAMD 26", "GenuineIntel 6"):
-        monkeypatch.setattr(forms, "processor_family", lambda family=family: family)
-        with own_threads(2):
-            found.append(forms.current())
-    direct, other = found
+def test_the_rows_of_a_family_of_processors_come_before_those_of_the_instruction_set(home: Path) -> None:
+    direct, other = (
+        forms.of_machine("AVX512", 2, family) for family in ("AuthenticAMD 26", "GenuineIntel 6")
+    )
     assert direct == Forms("AVX512", 2, ())
     assert other.takes_winograd(512, 2000)
     tuning.write(forms.tuned_file(), [(1, 128, 77)], "AVX512")
-    monkeypatch.setattr(forms, "processor_family", lambda: "AuthenticAMD 26")
-    with own_threads(2):
-        assert forms.current() == Forms("AVX512", 2, ((128, 77),))
+    assert forms.of_machine("AVX512", 2, "AuthenticAMD 26") == Forms("AVX512", 2, ((128, 77),))

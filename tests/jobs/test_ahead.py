@@ -12,11 +12,11 @@ import segue
 from segue.jobs.opened import Frames
 from segue.jobs.tracking import open_track
 from segue.jobs.values import Model, TrackJob, VideoSource
-from segue.sessions import track
 from segue.types import Image, PointPrompt
 from segue.video import open_source
 from segue.video.sources.images import write_image
-from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
+from tests.prompts.test_motion import BODY, filled, overlap, scene
+from tests.prompts.test_motion import stub as stub
 
 
 @pytest.fixture
@@ -59,12 +59,12 @@ def test_images_that_come_once_are_not_asked_for_ahead() -> None:
         assert len(given) == before
 
 
-def test_a_click_of_a_job_means_what_moves_with_it(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track, "find_prompter", lambda *_, **__: lambda _: Stub())
+def test_a_click_of_a_job_means_what_moves_with_it(video: Path, stub: str) -> None:
     job = TrackJob(
         source=VideoSource(place=str(video)),
         model=Model(name="stcn-lite"),
         prompts=(PointPrompt(1, ((160, 60),)),),
+        prompter=stub,
         device="cpu",
     )
     prepared = open_track(job)
@@ -78,12 +78,9 @@ def test_a_click_of_a_job_means_what_moves_with_it(video: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("images", [False, True])
-def test_a_click_of_a_program_means_what_moves_with_it(
-    video: Path, images: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(track, "find_prompter", lambda *_, **__: lambda _: Stub())
+def test_a_click_of_a_program_means_what_moves_with_it(video: Path, images: bool, stub: str) -> None:
     place = [scene(0), scene(5)] if images else video
-    with segue.track(place, {0: [PointPrompt(1, ((160, 60),))]}, device="cpu") as results:
+    with segue.track(place, {0: [PointPrompt(1, ((160, 60),))]}, prompter=stub, device="cpu") as results:
         first, last = results
     assert overlap(first.mask == 1, filled(BODY)) > 0.7
     assert (first.index, last.index) == (0, 1)

@@ -35,7 +35,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     write_video(tmp_path / "clip.mp4", list(FRAMES[:COUNT]))
     write_index_mask(tmp_path / "first.png", MASKS[0])
     write_checkpoint(tmp_path / "lite.safetensors", lively_lite().state_dict(), {})
-    return command_in(monkeypatch, capsys)
+    return command_in(capsys)
 
 
 def job_in(folder: Path, output: str) -> TrackJob:

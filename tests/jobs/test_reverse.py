@@ -127,7 +127,7 @@ def command(
     write_video(tmp_path / "clip.mp4", list(FRAMES))
     segue.masks.write_index_mask(tmp_path / "first.png", MASKS[0])
     segue.weights.write_checkpoint(tmp_path / "lite.safetensors", lite.state_dict(), {})
-    return command_in(monkeypatch, capsys)
+    return command_in(capsys)
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -97,10 +97,8 @@ def test_the_job_of_a_text() -> None:
             run(parse_job("track", [str(SAMPLE / "video.mp4"), *words]))
 
 
-def test_the_command_in_the_readme_finds_the_fish(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command, out = command_in(monkeypatch, capsys), tmp_path / "out"
+def test_the_command_in_the_readme_finds_the_fish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command, out = command_in(capsys), tmp_path / "out"
     words = ["--text", "red object", "--text-at", "0", "--score", "0.4", "--end", "3", "--device", "cpu"]
     shown = command("track", SAMPLE / "video.mp4", *words, "--format", "png,coco", "--output", out)
     assert shown.code == 0
@@ -118,7 +116,7 @@ def test_phrases_that_nobody_knows_are_refused_on_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Released, "folder", lambda self: None)
-    command = command_in(monkeypatch, capsys)
+    command = command_in(capsys)
     shown = command("track", SAMPLE / "video.mp4", "--text", "zebra crossing", "--output", tmp_path / "out")
     assert shown.code == 2
     assert "MB" in shown.complaint

@@ -97,8 +97,8 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command_in(monkeypatch, capsys)
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    return command_in(capsys)
 
 
 @pytest.fixture

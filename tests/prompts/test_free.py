@@ -48,7 +48,7 @@ def test_the_command_takes_the_free_weights_too(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "video").mkdir()
     write_image(tmp_path / "video" / "00000.png", FRAME)
-    command = command_in(monkeypatch, capsys)
+    command = command_in(capsys)
     box = ",".join(f"{edge:g}" for edge in BOX)
     words = ["track", "video", "--box", box, "--model", "stcn-lite-free", "--device", "cpu", "-o", "out"]
     assert command(*words).code == 0

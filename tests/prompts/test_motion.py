@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 import pytest
 
+from segue.entries import PrompterEntry
 from segue.prompts import ImagePrompts, MaskPrediction
 from segue.prompts.motion import MotionPrompter
+from segue.registry import PROMPTERS
 from segue.types import Image
 from segue.utils.arrays import BoolArray
 
@@ -50,6 +52,14 @@ class Stub:
         planes = filled(box)[None].astype(np.float32)
         iou = np.array([self.expected], np.float32)
         return MaskPrediction(SIZE, (0, 0, SIZE[1], SIZE[0]), iou, planes)
+
+
+@pytest.fixture
+def stub() -> Iterator[str]:
+    """The name of a prompter of this process that makes :class:`Stub`."""
+    PROMPTERS.register(PrompterEntry("stub", lambda _: lambda _: Stub()))
+    yield "stub"
+    PROMPTERS.unregister("stub")
 
 
 def overlap(found: BoolArray, truth: BoolArray) -> float:

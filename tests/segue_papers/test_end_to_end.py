@@ -134,7 +134,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         tmp_path / "hofam.safetensors", small.state_dict(), {"options": json.dumps(small.options)}
     )
     write_checkpoint(tmp_path / "instances.safetensors", lively_instances().state_dict(), {})
-    return command_in(monkeypatch, capsys)
+    return command_in(capsys)
 
 
 def reproduce(command: Command, name: str, data: tuple[str, ...], *words: str) -> Outcome:

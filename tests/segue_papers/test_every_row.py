@@ -106,7 +106,7 @@ def command(
             entry, build=built(entry.build), signature=None, remote=None, folder=lambda: tmp_path
         )
         monkeypatch.setitem(MODELS._entries, name, random)
-    return command_in(monkeypatch, capsys)
+    return command_in(capsys)
 
 
 @cache

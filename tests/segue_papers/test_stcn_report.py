@@ -126,7 +126,7 @@ def test_all_rows_of_the_tables_run_with_weights_of_their_networks(
         given += ["--weights", f"{name}={tmp_path / name}.safetensors"]
     order = ("reproduce", "stcn-report", "davis", "--data", f"davis={davis.root}", "--model", "stcn-lite")
     order += ("--sequence", "one", "--workers", "1", "--run", "--device cpu", "-q", "-o", "out", *given)
-    ended = command_in(monkeypatch, capsys)(*order)
+    ended = command_in(capsys)(*order)
     assert ended.code == 0, ended.err
     assert "cannot be done" not in ended.err
     rows = {line.split("\t")[0]: line.split("\t")[1:] for line in ended.out.splitlines()[2:]}

@@ -30,8 +30,7 @@ from tests.segue_train.making import write_all
 @pytest.fixture(autouse=True)
 def _small_samples(small_shards: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "SAMPLE_SIZE", (48, 64))
-    monkeypatch.setattr(recipes, "SHOWN_SIZE", (32, 48))
-    monkeypatch.setattr(recipes, "BATCH", 2)
+    monkeypatch.setattr(recipes.MustanLiteRecipe, "shown_size", (32, 48))
 
 
 @pytest.fixture
@@ -45,7 +44,8 @@ def start(tmp_path: Path) -> Path:
 def test_lite_is_trained_resumed_and_teaches_slim(tmp_path: Path, start: Path) -> None:
     videos, stills = write_all(tmp_path)
     shared = (
-        "--data", videos, "--data", stills, "--samples", 8, "--device", "cpu", "--precision", "32-true",
+        "--data", videos, "--data", stills, "--samples", 8, "--batch", 2, "--device", "cpu",
+        "--precision", "32-true",
         "--steps", 2, "--log-every", 1,
     )  # fmt: skip
     lite = ("mustan-lite", *shared, "--start", start, "--out", tmp_path / "lite")
@@ -66,7 +66,8 @@ def test_lite_is_trained_resumed_and_teaches_slim(tmp_path: Path, start: Path) -
 def test_lite_learns_to_look_at_flow_and_says_so(tmp_path: Path, start: Path) -> None:
     videos, _ = write_all(tmp_path)
     words = (
-        "mustan-lite", "--data", videos, "--samples", 4, "--device", "cpu", "--precision", "32-true",
+        "mustan-lite", "--data", videos, "--samples", 4, "--batch", 2, "--device", "cpu",
+        "--precision", "32-true",
         "--steps", 2, "--start", start, "--flow", "farneback", "--class-in-scale", "always", "--recurrence",
         "--out", tmp_path / "flow",
     )  # fmt: skip
@@ -100,7 +101,8 @@ def test_a_further_training_learns_from_sessions_and_keeps_what_was_right(
     monkeypatch.setattr("segue_train.data.foreground.session_samples.LENGTHS", (12, 16))
     _, stills = write_all(tmp_path)
     words = (
-        "mustan-lite", "--data", stills, "--samples", 4, "--device", "cpu", "--precision", "32-true",
+        "mustan-lite", "--data", stills, "--samples", 4, "--batch", 2, "--device", "cpu",
+        "--precision", "32-true",
         "--steps", 2, "--log-every", 1, "--keep", 10, "--out", tmp_path / "lite",
     )  # fmt: skip
     with pytest.raises(TrainingError, match="--start"):

@@ -22,13 +22,12 @@ from segue_train.data.foreground import pool as foreground_pool
 from segue_train.data.foreground.samples import Sample
 from segue_train.data.instance_clips import NamedFootage
 from segue_train.data.warp import Rng
-from segue_train.recipes import mustan_lite, prompt
 from segue_train.recipes.cutie import CutieRecipe
 from segue_train.recipes.fgsegnet import FgSegNetRecipe
 from segue_train.recipes.hofam import HofamRecipe
 from segue_train.recipes.msstsvis import LiteRecipe, PublishedRecipe
 from segue_train.recipes.mustan import MustanRecipe
-from segue_train.recipes.prompt import PromptRecipe
+from segue_train.recipes.mustan_lite import RetainingObjective
 from segue_train.recipes.stcn import STCNRecipe
 from segue_train.recipes.stcn_lite import STCNLiteRecipe
 from segue_train.recipes.stm import STMRecipe
@@ -37,6 +36,7 @@ from segue_train.trunks import SHIPPED
 from tests.logical_device import DEVICE, LogicalDevice
 from tests.segue_train.making import write_all
 from tests.segue_train.scenes import save_composites, save_scene
+from tests.segue_train.small_recipes import SmallMustanLite, SmallPrompt
 from tests.segue_train.test_instance_recipe import TINY, SmallClips
 
 
@@ -83,8 +83,8 @@ def published_instances(kind: type[SeqFormer]) -> PublishedRecipe:
     return PublishedRecipe("tiny", lambda: kind("r18", size), [SmallClips()], 1, kind is MSSTSVIS)
 
 
-def pooled(data: TrainingData, **options: Any) -> mustan_lite.MustanLiteRecipe:
-    return mustan_lite.MustanLiteRecipe(data.pool, batch=2, start=SHIPPED, **options)
+def pooled(data: TrainingData, **options: Any) -> SmallMustanLite:
+    return SmallMustanLite(data.pool, batch=2, start=SHIPPED, **options)
 
 
 def lite_tracker(data: TrainingData, **options: Any) -> STCNLiteRecipe:
@@ -95,7 +95,7 @@ RECIPES: dict[str, Callable[[TrainingData], Any]] = {
     "mustan-lite": pooled,
     "mustan-lite that keeps": partial(pooled, keep=10.0),
     "mustan-lite with flow": partial(pooled, flow="dis", class_in_scale="gated"),
-    "segue-prompt": lambda data: PromptRecipe(groups=[(1.0, data.material.stills)]),
+    "segue-prompt": lambda data: SmallPrompt(groups=[(1.0, data.material.stills)]),
     "stcn-lite": lite_tracker,
     "stcn-lite as sessions read": partial(lite_tracker, reading="session"),
     "stcn-lite with a teacher": partial(lite_tracker, teacher="stcn-lite"),
@@ -123,9 +123,7 @@ SLOW = {"stcn", "xmem", "stm", "mustan1", "stam", "seqformer", "msstsvis", "segu
     "name",
     [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in RECIPES],
 )
-def test_a_recipe_learns_on_a_device(name: str, data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mustan_lite, "SHOWN_SIZE", (32, 32))
-    monkeypatch.setattr(prompt, "SHAPES", ((1.0, 32, 2 / 16, 4 / 16),))
+def test_a_recipe_learns_on_a_device(name: str, data: TrainingData) -> None:
     torch.manual_seed(0)
     recipe = RECIPES[name](data)
     objective = recipe.network()
@@ -150,6 +148,6 @@ def test_the_network_that_a_training_stays_with_is_in_no_checkpoint(data: Traini
     assert retaining.state_dict().keys() == plain.state_dict().keys()
     assert len(list(retaining.parameters())) == len(list(plain.parameters()))
     retaining.train()
-    assert isinstance(retaining, mustan_lite.RetainingObjective)
+    assert isinstance(retaining, RetainingObjective)
     assert not any(part.training for part in retaining.start.network.modules())
     assert not any(value.requires_grad for value in retaining.start.network.parameters())

@@ -23,7 +23,7 @@ from segue_train.data.foreground import pool as foreground_pool
 from segue_train.data.foreground.samples import Sample
 from segue_train.data.instance_clips import NamedFootage
 from segue_train.data.warp import Rng
-from segue_train.recipes import mustan_lite, prompt, stcn_lite
+from segue_train.recipes import stcn_lite
 from segue_train.recipes.cutie import CutieRecipe
 from segue_train.recipes.fgsegnet import FgSegNetRecipe
 from segue_train.recipes.hofam import HofamRecipe
@@ -35,6 +35,7 @@ from segue_train.recipes.xmem import XMemRecipe
 from tests.needs import needs
 from tests.segue_train.making import write_all
 from tests.segue_train.scenes import save_composites, save_scene
+from tests.segue_train.small_recipes import SmallMustanLite, SmallPrompt
 from tests.segue_train.test_instance_recipe import TINY, SmallClips
 
 needs("tensorboard")
@@ -78,7 +79,7 @@ def test_mustan(name: Any, video: ForegroundSequence, tmp_path: Path) -> None:
     require_same_end(MustanRecipe(name, [[video]], batch=2, size=(32, 32)), tmp_path)
 
 
-def test_mustan_lite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mustan_lite(tmp_path: Path) -> None:
     class Squares:
         """A bright square on a dark ground."""
 
@@ -89,15 +90,12 @@ def test_mustan_lite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             window[-1, 8:24, left : left + 16], labels[8:24, left : left + 16] = 200, 255
             return [Sample(window, background, labels)]
 
-    monkeypatch.setattr(mustan_lite, "BATCH", 2)
-    monkeypatch.setattr(mustan_lite, "SHOWN_SIZE", (32, 32))
     foreground_pool.fill(tmp_path / "pool", [(Squares(), 8)], 1, 0, {"data": "squares"}, print)
-    require_same_end(mustan_lite.MustanLiteRecipe(tmp_path / "pool"), tmp_path)
+    require_same_end(SmallMustanLite(tmp_path / "pool", batch=2), tmp_path)
 
 
-def test_segue_prompt(material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompt, "SHAPES", ((1.0, 32, 2 / 16, 4 / 16),))
-    require_same_end(prompt.PromptRecipe(groups=[(1.0, material.stills)]), tmp_path)
+def test_segue_prompt(material: Material, tmp_path: Path) -> None:
+    require_same_end(SmallPrompt(groups=[(1.0, material.stills)]), tmp_path)
 
 
 @pytest.mark.usefixtures("small_clips")

@@ -14,7 +14,7 @@ from tests.segue_train.scenes import save_composites
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     monkeypatch.setattr(making, "missing_packages", lambda extra: "")
-    return command_in(monkeypatch, capsys)
+    return command_in(capsys)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from tests.cli.test_foreground import IMAGES
 from tests.events.test_notify import Broker, Listener, Subscriber, free_port
 from tests.events.test_notify import broker as broker
 from tests.segue_watch.test_cameras import rows
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -119,15 +120,15 @@ def states(port: int) -> dict[str, dict[str, float]]:
 
 def wait_for_events(process: subprocess.Popen[bytes], port: int, number: int) -> None:
     """Wait until each camera has told so many events."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
+
+    def told() -> bool:
+        assert process.poll() is None, "the command has ended"
         try:
-            if min(states(port)["segue_events_total"].values()) >= number:
-                return
+            return min(states(port)["segue_events_total"].values()) >= number
         except OSError:
-            pass
-        time.sleep(0.2)
-    raise AssertionError("not every camera has told events")
+            return False
+
+    wait_for(told, told=lambda: "not every camera has told events")
 
 
 def memory(process: subprocess.Popen[bytes]) -> float:
@@ -181,9 +182,7 @@ def test_no_event_of_a_day_is_lost_and_memory_is_flat(
 
     found = {name: rows(tmp_path / f"out/{name}.csv") for name in killed}
     wanted = Counter(known(row) for table in found.values() for row in table)
-    end = time.monotonic() + 20
-    while wanted - received() and time.monotonic() < end:
-        time.sleep(0.1)
+    wait_for(lambda: not wanted - received(), told=lambda: wanted - received())
     subscriber.end()
     listener.end()
     assert not wanted - received()

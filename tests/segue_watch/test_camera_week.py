@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +26,7 @@ from tests.events.test_notify import broker as broker
 from tests.segue_watch.small_disk import SmallDisk
 from tests.segue_watch.test_camera_day import memory, states, stream, wait_for_events
 from tests.segue_watch.test_cameras import rows
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -175,13 +176,6 @@ def known(event: dict[str, object]) -> tuple[str, ...]:
     return tuple(str(event[name]) for name in ("source", "event", "object", "at", "zone"))
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait until something is so, for some time at most."""
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.1)
-
-
 def test_no_event_of_a_week_is_lost_and_nothing_grows(
     cameras: Cameras, broker: Broker, tmp_path: Path
 ) -> None:
@@ -225,7 +219,9 @@ def test_no_event_of_a_week_is_lost_and_nothing_grows(
         return {str(event["id"]): known(event) for event in (*listener.received, *told)}
 
     wanted = Counter(known(row) for table in found.values() for row in table)
-    wait_until(lambda: not wanted - Counter(received().values()))
+    wait_for(
+        lambda: not wanted - Counter(received().values()), told=lambda: wanted - Counter(received().values())
+    )
     subscriber.end()
     listener.end()
     told = Counter(received().values())
@@ -268,7 +264,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_event(cameras: Cameras, tmp_pa
         alarms = len(listener.received) - told
         disk.free()
         time.sleep(DAY)
-        wait_until(lambda: service.files <= before + FILES)
+        wait_for(lambda: service.files <= before + FILES)
         files, last = service.files, states(service.port)
         later = {name: kept_bytes(disk.here / name) for name in names}
         service.process.send_signal(signal.SIGTERM)
@@ -281,7 +277,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_event(cameras: Cameras, tmp_pa
     def received() -> Counter[tuple[str, ...]]:
         return Counter({str(event["id"]): known(event) for event in listener.received}.values())
 
-    wait_until(lambda: not wanted - received())
+    wait_for(lambda: not wanted - received(), told=lambda: wanted - received())
     listener.end()
     assert sorted((wanted - received()).elements()) == [], "not told"
     assert sorted((received() - wanted).elements()) == [], "told twice, or without a row"

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import segue
 from segue.errors import PromptError, SegueError
 from segue.masks import Edge, Rle, decode_rle, encode_rle, opacity, write_index_mask
 from segue.prompts import ImagePrompter, ImagePrompts, MaskPrediction
+from segue.prompts.correction import ClickHistory
 from segue.types import PointPrompt
 from segue.video.sources.images import write_image
 from segue_web.annotate import AnnotateBackend
@@ -30,7 +31,8 @@ from segue_web.server.conflicts import ConflictError
 from segue_web.server.worker import Tools, Worker
 from segue_web.video import Video
 from tests.clips import clip
-from tests.prompts.test_motion import BODY, Stub, filled, overlap, scene
+from tests.prompts.test_motion import BODY, filled, overlap, scene
+from tests.prompts.test_motion import stub as stub
 from tests.segue_web.limited_files import files_limited_to
 from tests.segue_web.videos import numbered, write_video
 
@@ -46,8 +48,8 @@ class CircleWorker(Worker):
     async def ask(self, method: str, *arguments: Any) -> Any:
         if method.startswith("load_"):
             return None
-        frame, asked, bound = (*arguments, None)[:3]
-        self.asked.append((method, frame, asked, bound))
+        frame, asked, history = (*arguments, None)[:3]
+        self.asked.append((method, frame, asked, history))
         mask = np.zeros(self.size, np.uint8)
         if method == "find":  # one object, as far to the right as the number of the frame
             plane = cv2.circle(mask, (10 + frame, 10), 5, 1, -1) > 0
@@ -141,15 +143,14 @@ def test_a_click_makes_an_object_and_is_saved_with_its_prompt(backend: AnnotateB
 
 @pytest.mark.parametrize(("frame", "shifts"), [(0, (0, 5)), (1, (-5, 0))])
 def test_a_click_means_what_moves_with_it(
-    frame: int, shifts: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    frame: int, shifts: tuple[int, int], tmp_path: Path, stub: str
 ) -> None:
     """On the last frame the one before it tells."""
-    monkeypatch.setattr("segue_web.server.worker.find_prompter", lambda *_, **__: lambda _: Stub())
     for index, shift in enumerate(shifts):
         write_image(tmp_path / "video" / f"{index}.png", scene(shift))
-    tools = Tools(tmp_path / "video", None, ("stcn-lite", None), "segue-prompt", None)
+    tools = Tools(tmp_path / "video", None, ("stcn-lite", None), stub, None)
 
-    clicked = tools.click(frame, ImagePrompts(points=[(160, 60)]), None)
+    clicked = tools.click(frame, ImagePrompts(points=[(160, 60)]))
 
     assert overlap(clicked[0], filled(BODY)) > 0.7
 
@@ -160,7 +161,7 @@ def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path)
     tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]
     doubting.iou = np.nan
 
-    clicked = tools.click(0, ImagePrompts(box=(4, 4, 40, 40)), None)
+    clicked = tools.click(0, ImagePrompts(box=(4, 4, 40, 40)))
 
     assert clicked[1] == 1
     backend = AnnotateBackend(video, tmp_path / "p", worker=DirectWorker(tools))
@@ -171,18 +172,19 @@ def test_what_a_prompter_that_expects_nothing_finds_is_saved_too(tmp_path: Path)
     backend.close()
 
 
-class Doubting:
+class Doubting(ImagePrompter):
     """Keeps what it is asked, and answers a disk whose rim it doubts."""
 
     iou = 1.0
 
     def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__(np.zeros((*size, 3), np.uint8))
         rows, columns = np.indices(size)
         distance = np.hypot(rows - 20, columns - 20)
         self.plane = np.clip(1 - distance / 20, 0, 1).astype(np.float32)  # one half at a distance of 10
         self.asked: list[ImagePrompts] = []
 
-    def answer(self, prompts: ImagePrompts) -> MaskPrediction:
+    def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
         self.asked.append(prompts)
         height, width = self.plane.shape
         iou = np.full(1, self.iou, np.float32)
@@ -195,19 +197,19 @@ def test_a_correction_sees_how_sure_the_mask_was_as_long_as_it_is_the_one_that_w
     video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
     tools, doubting = Tools(video.path, None, ("stcn-lite", None), "segue-prompt", None), Doubting(video.size)
     tools.prompter = lambda index: doubting  # type: ignore[assignment, method-assign, misc]
-    mask = tools.click(0, ImagePrompts(points=[(20, 20)]), None)[0]
+    mask = tools.click(0, ImagePrompts(points=[(20, 20)]))[0]
     painted = mask.copy()
     painted[0, :4] = True
 
-    for index, so_far in ((0, mask), (0, painted), (1, mask)):
-        tools.click(index, ImagePrompts(points=[(20, 20), (25, 25)], mask=so_far), None)
+    def last_mask(so_far: np.ndarray) -> np.ndarray:
+        history = ClickHistory(((20, 20, True),))
+        tools.click(0, ImagePrompts(points=[(20, 20), (25, 25)], mask=so_far), history, [(25, 25, True)])
+        return np.asarray(doubting.asked[-1].mask)
 
-    seen, *others = (prompts.mask for prompts in doubting.asked[1:])
-    assert seen is not None
+    seen = last_mask(mask)
     np.testing.assert_allclose(seen, doubting.plane, atol=1 / 255)
     assert np.array_equal(seen > 0.5, mask), "the mask itself is the same"
-    assert others[0] is painted, "what a person painted is not doubted"
-    assert others[1] is mask, "nor what is known of another frame"
+    assert np.array_equal(last_mask(painted), painted), "what a person painted is not doubted"
 
 
 class Undecided(ImagePrompter):
@@ -232,97 +234,178 @@ def test_a_correction_sees_how_sure_a_mask_was_that_was_chosen_among_those_of_a_
     assert [round(score, 3) for _, score in (left, upper)] == [0.7, 0.6]
     assert left[0][-1, 0]
     assert upper[0][0, -1]
-    tools.click(0, ImagePrompts(points=[(2, 2), (5, 5)], mask=upper[0]), None)
+    tools.click(0, ImagePrompts(mask=upper[0]), ClickHistory(((2, 2, True),)), [(5, 5, True)])
     assert undecided.asked.mask is not None
     np.testing.assert_allclose(undecided.asked.mask[0, -1], 0.8, atol=1 / 255)
 
 
-def test_a_click_has_one_answer_at_once_after_a_rest_and_after_a_restart(tmp_path: Path) -> None:
+class Sensitive(ImagePrompter):
+    """Two answers that depend on all that is asked, also on how sure the mask so far is."""
+
+    def _segment(self, prompts: ImagePrompts) -> MaskPrediction:
+        height, width = self.size
+        rows, columns = np.indices(self.size)
+        odds = np.full((2, height, width), -2.0)
+        for places, sign in ((prompts.positive, 4), (prompts.negative, -3)):
+            for x, y in places:
+                odds += sign * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 120)
+        if prompts.mask is not None:
+            odds += 3 * (prompts.mask - 0.4) + 8 * (prompts.mask.mean() - 0.1)
+        if prompts.box is not None:
+            x0, y0, x1, y1 = prompts.box
+            odds += 2.2 * ((columns >= x0) & (columns < x1) & (rows >= y0) & (rows < y1))
+        odds[1] -= 1.2
+        planes = (1 / (1 + np.exp(-odds))).astype(np.float32)
+        return MaskPrediction(self.size, (0, 0, width, height), np.array([0.8, 0.7], np.float32), planes)
+
+
+class ClickedPage:
+    """Object 1 on frame 0 of a page that may be closed and opened again between the clicks."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.path, self.folder = path, folder
+        self.open()
+
+    def open(self) -> None:
+        tools = Tools(self.path, None, ("stcn-lite", None), "segue-prompt", "cpu")
+        self.backend = AnnotateBackend(Video(self.path), self.folder, worker=DirectWorker(tools))
+
+    def restart(self) -> None:
+        self.backend.close()
+        self.open()
+
+    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        return asyncio.run(self.backend.handle(request(op, frame=0, **fields)))
+
+    @property
+    def about(self) -> dict[str, Any]:
+        number = 1 if self.backend.project.objects() else None
+        return {"object": number, "seen": self.backend.project.last_change("frame", 0).revision}
+
+    def rest(self, x: float, y: float) -> None:
+        """What the page asks for while the pointer rests."""
+        self.ask("prepare", at=[x, y])
+        if self.about["object"]:
+            with suppress(PromptError):  # of objects with one click it asks
+                self.ask("candidates", **self.about)
+
+    def click(self, *clicks: tuple[float, float, bool], box: Any = None) -> np.ndarray:
+        """A click more, as the page says it: with all clicks before, and the box."""
+        said = self.backend.project.prompts(0).get(1, {"points": [], "box": None})
+        self.ask("click", points=[*said["points"], *clicks], box=box or said["box"], **self.about)
+        return self.mask
+
+    @property
+    def mask(self) -> np.ndarray:
+        return self.backend.project.plane(0, 1)
+
+
+CLICKED = [(20.0, 24.0, True), (30.0, 24.0, False), (14.0, 30.0, True), (22.0, 12.0, False)]
+
+
+@pytest.fixture
+def sensitive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A video whose prompter is sensitive."""
+    monkeypatch.setattr("segue_web.server.worker.find_prompter", lambda *_, **__: Sensitive)
+    return write_video(tmp_path / "v.mp4", numbered(2))
+
+
+@pytest.mark.parametrize("start", ["click", "box", "box after a click", "another mask", "tracked"])
+def test_clicks_have_one_answer_at_once_after_a_rest_after_a_restart_and_in_python(
+    start: str, sensitive: Path, tmp_path: Path
+) -> None:
+    pages = {how: ClickedPage(sensitive, tmp_path / how) for how in ("at once", "rest", "restart")}
+    in_python = segue.Video(sensitive, model="stcn-lite", prompter=Sensitive, device="cpu")
+    box = (12.0, 14.0, 34.0, 36.0)
+    square = np.zeros((48, 64), np.bool_)
+    square[16:34, 24:40] = True
+
+    def begin(page: ClickedPage) -> None:
+        if start == "tracked":
+            with page.backend.project.change("tracking"):
+                number = page.backend.project.add_object()
+                page.backend.project.put(0, {number: (square, FrameAnnotation("tracked", 0.6))})
+        elif start == "box":
+            page.click(box=box)
+        else:
+            page.click(CLICKED[0])
+        if start == "box after a click":
+            page.click(box=box)
+        if start == "another mask":
+            page.ask("candidate", **page.about)
+
+    for how, page in pages.items():
+        if how == "rest":
+            page.rest(*CLICKED[0][:2])
+        begin(page)
+    if start == "tracked":
+        in_python.add(0, masks={1: square})
+    elif start == "box":
+        in_python.add(0, box=box)
+    elif start == "box after a click":
+        in_python.add(0, box=box, points=[CLICKED[0][:2]])
+    else:
+        in_python.add(0, points=[CLICKED[0][:2]])
+    first = pages["at once"].mask
+    for place in CLICKED[1:] if start not in ("box", "tracked") else CLICKED:
+        pages["rest"].rest(*place[:2])
+        pages["restart"].restart()
+        previous, answers = pages["at once"].mask, {how: page.click(place) for how, page in pages.items()}
+        if start != "another mask":  # which Python does not offer
+            in_python = in_python if place is CLICKED[2] else _after_a_restart(in_python)
+            answers["Python"] = in_python.add(0, points=[place[:2]], labels=[int(place[2])]).mask == 1
+        for how, mask in answers.items():
+            np.testing.assert_array_equal(mask, answers["at once"], f"{how}, {place}")
+        changed = answers["at once"]
+        assert changed[int(place[1]), int(place[0])] == place[2]
+        assert place[2] or not (changed & ~previous).any(), "a click beside it adds nothing"
+    assert not np.array_equal(changed, first), "clicks on a mask correct it"
+    for page in pages.values():
+        page.backend.close()
+
+
+def _after_a_restart(video: segue.Video) -> segue.Video:
+    other = segue.Video(video.source, model="stcn-lite", prompter=Sensitive, device="cpu")
+    other.restore(json.loads(json.dumps(video.state())))
+    return other
+
+
+def test_a_click_that_agrees_keeps_the_score(sensitive: Path, tmp_path: Path) -> None:
+    page = ClickedPage(sensitive, tmp_path / "p")
+    square = np.zeros((48, 64), np.bool_)
+    square[16:34, 14:30] = True
+    with page.backend.project.change("tracking"):
+        page.backend.project.put(
+            0, {page.backend.project.add_object(): (square, FrameAnnotation("tracked", 0.6))}
+        )
+
+    np.testing.assert_array_equal(page.click((20, 24, True)), square)
+
+    assert page.backend.project.marks(0)[1].score == 0.6
+    page.backend.close()
+
+
+def test_clicks_have_one_answer_of_the_network_of_the_package(tmp_path: Path) -> None:
+    """Nor does what is asked meanwhile of another object change it, or of another frame."""
     images, masks = clip(3, 2, 64, 96, 2)
-    video = Video(write_video(tmp_path / "video.mp4", images))
+    path = write_video(tmp_path / "video.mp4", images)
     (y, x), (up, left) = np.argwhere(masks[0] == 1)[40], np.argwhere(masks[0] == 2)[40]
     clicks = [(float(x), float(y), True), (float(left), float(up), False)]
-    prompts = ImagePrompts(points=[clicks[0][:2]])
-
-    def tools() -> Tools:
-        return Tools(video.path, None, ("stcn-lite", None), "segue-prompt", "cpu")
-
-    def second(tools: Tools, mask: np.ndarray) -> np.ndarray:
-        points = ImagePrompts(points=[clicks[0][:2]], negative=[clicks[1][:2]], mask=mask)
-        return tools.click(0, points, None, clicks, 1)[0]
-
-    at_once, rested, restarted = tools(), tools(), tools()
-    first = at_once.click(0, prompts, None)[0]
-    np.testing.assert_array_equal(rested.click(0, prompts, None)[0], first)
-    others = [mask for mask, _ in rested.candidates(0, prompts)]
-    answer = second(at_once, first)
-    np.testing.assert_array_equal(second(rested, first), answer)
-    np.testing.assert_array_equal(second(restarted, first), answer)
-    for other in others[-1:]:  # one that a person chose
-        choosing = tools()
-        choosing.click(0, prompts, None)
-        choosing.candidates(0, prompts)
-        np.testing.assert_array_equal(second(tools(), other), second(choosing, other))
-    in_python = segue.Video(video.path, model="stcn-lite", device="cpu")
-    in_python.add(0, points=clicks[0][:2])
-    state = in_python.state()
-    result = in_python.add(0, points=[clicks[1][:2]], labels=[0])
-    np.testing.assert_array_equal(result.mask == 1, answer)
-    in_python.restore(state)
-    np.testing.assert_array_equal(in_python.add(0, points=[clicks[1][:2]], labels=[0]).mask, result.mask)
-
-
-def test_clicks_on_another_object_change_no_answer_to_a_further_click(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither what was asked meanwhile counts, nor whether the answer before is still kept."""
-    images, masks = clip(3, 2, 64, 96, 2)
-    video = Video(write_video(tmp_path / "video.mp4", images))
-    (y, x), (up, left) = np.argwhere(masks[0] == 1)[40], np.argwhere(masks[0] == 2)[40]
-    one = [(float(x), float(y), True), (float(x) + 3, float(y) + 2, True), (float(left), float(up), False)]
-    other = (float(left), float(up), True)
-
-    def new() -> Tools:
-        return Tools(video.path, None, ("stcn-lite", None), "segue-prompt", "cpu")
-
-    def ask(tools: Tools, clicks: list[Any], mask: np.ndarray | None) -> np.ndarray:
-        on, off = ([(x, y) for x, y, inside in clicks if inside is wanted] for wanted in (True, False))
-        return tools.click(0, ImagePrompts(points=on, negative=off, mask=mask), None, clicks, 1)[0]
-
-    def answers(between: Callable[[Tools], object], ask: Callable[..., np.ndarray]) -> list[np.ndarray]:
-        tools, given, mask = new(), [], None
-        for count in range(1, len(one) + 1):
-            mask = ask(tools, one[:count], mask)
-            given.append(mask)
-            between(tools)
-        return given
-
-    def another_object(tools: Tools) -> None:
-        ask(tools, [other], None)
-
-    def other_frames(tools: Tools) -> None:
-        tools.prompter.cache_clear()
-
-    def mend(tools: Tools, clicks: list[Any], mask: np.ndarray | None) -> np.ndarray:
-        return tools.correct(0, masks[0] == 2 if mask is None else mask, clicks, 1)[0]
-
-    clicked, mended = (answers(lambda tools: None, how) for how in (ask, mend))
-    monkeypatch.setattr("segue_web.server.worker.KEPT_ANSWERS", 1)
-    for how, between, at_once in ((ask, another_object, clicked), (mend, other_frames, mended)):
-        for found, wanted in zip(answers(between, how), at_once, strict=True):
-            np.testing.assert_array_equal(found, wanted, between.__name__)
-    in_python = segue.Video(video.path, model="stcn-lite", device="cpu")
-    in_python.add(0, [PointPrompt(2, (other[:2],))])
-    for (x, y, inside), wanted in zip(one, clicked, strict=True):
-        point = PointPrompt(1, ((x, y),)) if inside else PointPrompt(1, negative=((x, y),))
-        in_python.add(0, [point])
-        np.testing.assert_array_equal(_whole(in_python, 1), wanted)
-        in_python.add(0, [PointPrompt(2, ((other[0] + 2, other[1]),))])
-
-
-def _whole(video: segue.Video, number: int) -> np.ndarray:
-    _, counts, _ = video._given[0][number]
-    return decode_rle(Rle(size=list(video._size), counts=counts))
+    at_once, rested, restarted = (ClickedPage(path, tmp_path / how) for how in ("1", "2", "3"))
+    in_python = segue.Video(path, model="stcn-lite", device="cpu")
+    for place in clicks:
+        rested.rest(*place[:2])
+        rested.backend._worker.tools.click(0, ImagePrompts(points=[(float(left), float(up))]))  # type: ignore[attr-defined]
+        restarted.restart()
+        answers = [page.click(place) for page in (at_once, rested, restarted)]
+        in_python.add(0, points=[place[:2]], labels=[int(place[2])])
+        _, counts, _ = in_python._given[0][1]
+        answers.append(decode_rle(Rle(size=list(in_python._size), counts=counts)))
+        in_python.add(0, [PointPrompt(2, ((left, up),))])
+        for answer in answers[1:]:
+            np.testing.assert_array_equal(answer, answers[0])
+    for page in (at_once, rested, restarted):
+        page.backend.close()
 
 
 def test_the_masks_that_a_click_may_mean_are_shown_without_being_saved(tmp_path: Path) -> None:
@@ -359,20 +442,18 @@ def clicks(backend: AnnotateBackend, ask: Ask, frame: int, *points: tuple[float,
     return backend._worker.asked[-1]  # type: ignore[attr-defined]
 
 
-def test_further_clicks_correct_the_mask_so_far_and_negative_ones_stay_within_it(
-    backend: AnnotateBackend, ask: Ask
-) -> None:
+def test_further_clicks_correct_the_mask_so_far(backend: AnnotateBackend, ask: Ask) -> None:
     click(ask, 3, 20, 30)
     disk = backend.project.mask(3) == 1
     on, off, again = (20, 30, True), (60, 5, False), (22, 30, True)
 
     assert clicks(backend, ask, 3, on)[2].mask is None, "the same click is asked for anew"
-    _, _, prompts, bound = clicks(backend, ask, 3, on, off)
+    _, _, prompts, history = clicks(backend, ask, 3, on, off)
     assert np.array_equal(prompts.mask, disk)
-    assert np.array_equal(bound, disk), "a negative click adds nothing"
-    _, _, prompts, bound = clicks(backend, ask, 3, on, off, again)
+    assert history == ClickHistory((on,))
+    _, _, prompts, history = clicks(backend, ask, 3, on, off, again)
     assert np.array_equal(prompts.mask, disk)
-    assert bound is None
+    assert history == ClickHistory((on, off))
     seen = backend.project.last_change("frame", 3).revision
     ask("click", frame=3, object=1, points=[], box=(5, 5, 20, 20), seen=seen)
     assert backend._worker.asked[-1][2].mask is None, "a box is asked for anew"  # type: ignore[attr-defined]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from segue.video import open_source
 from segue.video.decoding import frame_index
 from segue.video.decoding.readers import SourceImage
 from segue.video.sources.images import write_image
+from segue.video.sources.source import open_reader
 from segue_web.video import Video
 from tests.segue_web.conftest import ServeHere
 from tests.segue_web.videos import SAMPLE, numbered, write_video
@@ -85,17 +89,21 @@ def test_going_back_decodes_no_frame_twice(
     monkeypatch.setattr(video._reader, "load", counted)
     for index in range(30, 15, -1):
         assert np.array_equal(video.frame(index).image, expected[index]), index
+    video.close()  # what is decoded ahead is there
     assert len(loaded) == len(set(loaded))
+    assert min(loaded) < 15, "frames before are decoded while one goes back"
     loaded.clear()
+    video = Video(path)
+    monkeypatch.setattr(video._reader, "load", counted)
+    load = video._reader.__class__.load.__get__(video._reader)
     for index in range(3, 12):
         assert np.array_equal(video.frame(index).image, expected[index]), index
     assert max(loaded) < 12, "nor is a frame ahead decoded"
     assert len(loaded) == len(set(loaded))
 
 
-def test_frames_that_are_kept_take_a_bounded_room(constant: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    video = Video(constant)
-    monkeypatch.setattr("segue_web.video.KEPT_BYTES", 5 * 48 * 64 * 3 // 2)
+def test_frames_that_are_kept_take_a_bounded_room(constant: Path) -> None:
+    video = Video(constant, kept_bytes=5 * 48 * 64 * 3 // 2)
     for index in (39, 3, 4, 22):
         video.frame(index)
         assert index in video._decoded
@@ -113,6 +121,51 @@ def test_near_is_the_key_frame_before(constant: Path) -> None:
     assert near == video.jpeg(keys[1])
     image = cv2.imdecode(np.frombuffer(near, np.uint8), cv2.IMREAD_COLOR)
     assert abs(image[..., ::-1].astype(int) - video.frame(keys[1]).image).mean() < 8
+
+
+def test_a_small_image_is_the_frame_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue_web.video.SMALL_WIDTH", 32)
+    video = Video(write_video(tmp_path / "v.mp4", numbered(15)))
+
+    small = cv2.imdecode(np.frombuffer(video.jpeg(13, small=True), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+    assert small.shape == (24, 32, 3)
+    expected = cv2.resize(video.frame(13).image, (32, 24), interpolation=cv2.INTER_AREA)
+    assert abs(small.astype(int) - expected).mean() < 8
+
+
+def test_two_people_who_go_through_a_film_get_each_frame(constant: Path) -> None:
+    expected = [frame.image for frame in open_source(constant)]
+    video = Video(constant, kept_bytes=12 * 48 * 64 * 3 // 2)
+
+    def goes_through(order: range) -> list[int]:
+        return [i for i in order if not np.array_equal(video.frame(i).image, expected[i])]
+
+    with ThreadPoolExecutor(4) as people:
+        orders = range(40), range(39, -1, -1), range(0, 40, 7), range(38, 0, -5)
+        assert [*people.map(goes_through, orders)] == [[], [], [], []]
+    video.close()
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "libvpx-vp9", "libx265"])
+def test_frames_that_no_other_needs_are_passed_over_and_the_next_ones_are_the_same(
+    codec: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "film.mkv"
+    if codec not in av.codecs_available:
+        pytest.skip(f"this FFmpeg has no {codec}")
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=25, width=128, height=96, pix_fmt="yuv420p")
+        stream.options = {"g": "60", "bf": "3", "x265-params": "log-level=none"}
+        for image in numbered(70, (96, 128)):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    expected = [frame.image for frame in open_source(path)]
+    reader = open_reader(path)
+    assert reader.count == 70
+    for index in (55, 56, 20, 43, 44, 69, 1, 33, 37):
+        assert np.array_equal(reader.load(index).load(), expected[index]), index
+    reader.close()
 
 
 def test_a_folder_of_images_is_a_video(tmp_path: Path) -> None:

@@ -147,19 +147,14 @@ def test_on_macos_a_file_reaches_the_disk_itself_where_the_file_system_can(
         ("arm", ""),
     ],
 )
-def test_the_family_of_a_processor_as_windows_tells_it(
-    text: str, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Path, "is_file", lambda path: False)
-    monkeypatch.setattr(system.platform, "processor", lambda: text)
-    assert system.processor_family() == expected
+def test_the_family_of_a_processor_as_windows_tells_it(text: str, expected: str, tmp_path: Path) -> None:
+    assert system.processor_family(tmp_path / "no table", text) == expected
 
 
-def test_the_family_of_a_processor_as_linux_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\n"
-    monkeypatch.setattr(Path, "is_file", lambda path: True)
-    monkeypatch.setattr(Path, "read_text", lambda path, **how: table)
-    assert system.processor_family() == "AuthenticAMD 25"
+def test_the_family_of_a_processor_as_linux_tells_it(tmp_path: Path) -> None:
+    table = tmp_path / "cpuinfo"
+    table.write_text("processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\n")
+    assert system.processor_family(table) == "AuthenticAMD 25"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

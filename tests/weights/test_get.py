@@ -137,7 +137,7 @@ def test_the_command_shows_the_checksum_and_asks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     behaviour = server[1]
-    command = command_in(monkeypatch, capsys)
+    command = command_in(capsys)
     digest = hashlib.sha256(behaviour.content).hexdigest()
     order = ("weights", "get", "dino-tiny")
     assert "gives no checksum" in command(*order).complaint  # nobody is there to be asked
@@ -236,10 +236,10 @@ def test_the_files_of_the_catalogue_with_a_known_checksum_need_no_trust() -> Non
 
 
 def test_a_run_without_weights_says_command_size_and_licence(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "a.mp4").touch()
-    command = command_in(monkeypatch, capsys)
+    command = command_in(capsys)
     said = command("track", tmp_path / "a.mp4", "--box", "1,2,30,40", "--model", "cutie").complaint
     assert "`segue weights get cutie`" in said
     assert "(140 MB), licence code MIT" in said

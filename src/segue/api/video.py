@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from segue.api.prompted import PromptedVideo
@@ -24,9 +23,17 @@ from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle
 from segue.masks.rle import check_runs
 from segue.models.base import Schedule, TrackNetwork
-from segue.prompt_inputs import PromptArguments, PromptsLike, check_id, check_points, collect_prompts
-from segue.prompts import ImagePrompter, ImagePrompts, MakePrompter, find_prompter, resolve_prompts
-from segue.prompts.correction import Click, replay
+from segue.prompt_inputs import (
+    PromptArguments,
+    PromptsLike,
+    as_box,
+    check_id,
+    check_points,
+    collect_prompts,
+)
+from segue.prompts import ImagePrompter, MakePrompter, find_prompter, resolve_prompts
+from segue.prompts.annotation import extended_history
+from segue.prompts.correction import ClickHistory
 from segue.prompts.motion import MotionPrompter
 from segue.sessions.association import new_objects
 from segue.sessions.corrections import (
@@ -50,8 +57,8 @@ from segue.types import (
     Frame,
     Image,
     ObjectInfo,
-    PointPrompt,
     Prompt,
+    RemovePrompt,
     Segmentation,
 )
 from segue.utils.arrays import BoolArray, in_rgb
@@ -263,8 +270,8 @@ class Video(AbstractContextManager["Video"]):
             added,
             fit=self._fit,
             prompter=lambda image: self._prompter_on(read.index),
-            previous_masks={i: self._mask_of_clicks(read.index, i, previous[i][1]) for i in pointed},
-            clicked={i: self._clicks[read.index, i] for i in pointed if (read.index, i) in self._clicks},
+            previous_masks={i: _decoded(previous[i][1], self._size) for i in pointed},
+            clicked={i: self._history(read.index, i) for i in pointed},
         )
         self._note_clicks(read.index, added, previous.keys())
         for number in resolved.removed:
@@ -315,25 +322,16 @@ class Video(AbstractContextManager["Video"]):
             if objects:
                 by_frame[index] = objects
 
-    def _mask_of_clicks(self, index: int, number: int, counts: str) -> npt.NDArray[np.generic]:
-        """Probability of a mask that clicks alone have made, else the stored mask."""
-        mask = _decoded(counts, self._size)
-        if clicks := self._clicks.get((index, number)):
-            answer = replay(self._prompter_on(index), clicks)
-            if np.array_equal(answer.mask, mask):
-                return answer.probability
-        return mask
+    def _history(self, index: int, number: int) -> ClickHistory:
+        """The clicks on an object that has a mask."""
+        return self._clicks.get((index, number), ClickHistory(mends=True))
 
     def _note_clicks(self, index: int, prompts: Sequence[Prompt], present: Collection[int]) -> None:
-        """Keep the clicks of objects whose masks clicks alone have made."""
-        for number in {item.id for item in prompts}:
-            of_object = [item for item in prompts if item.id == number]
-            points = [item for item in of_object if isinstance(item, PointPrompt) and not item.whole]
-            clicks = [click for item in points for click in item.to_image(ImagePrompts()).clicks]
-            if points != of_object or (number in present and (index, number) not in self._clicks):
-                self._clicks.pop((index, number), None)
-            else:
-                self._clicks[index, number] = (*self._clicks.get((index, number), ()), *clicks)
+        """Keep the clicks on objects, and how their masks were made."""
+        for number in {item.id for item in prompts if not isinstance(item, RemovePrompt)}:
+            history = self._history(index, number) if number in present else ClickHistory()
+            group = [item for item in prompts if item.id == number]
+            self._clicks[index, number] = extended_history(history, group)
 
     @one_thread_at_a_time
     def remove(self, id: int, frame: int | None = None) -> None:
@@ -457,7 +455,7 @@ class Video(AbstractContextManager["Video"]):
         self._tracked: dict[int, dict[int, StoredObject]] = {}
         # Masks that neighbouring frames agree with, by frame, object and direction, until they are tracked.
         self._earlier: dict[tuple[int, int, int], str] = {}
-        self._clicks: dict[tuple[int, int], tuple[Click, ...]] = {}  # that alone have made masks
+        self._clicks: dict[tuple[int, int], ClickHistory] = {}  # by frame and object
         self._labels: dict[int, str | None] = {}
         self._taken: set[int] = set()  # frames whose masks are those that the network has
         if self._native is not None:
@@ -481,7 +479,10 @@ class Video(AbstractContextManager["Video"]):
             "prompted": _as_json(self._given),
             "tracked": _as_json(self._tracked),
             "earlier": [[*key, counts] for key, counts in self._earlier.items()],
-            "clicks": [[*key, list(map(list, clicks))] for key, clicks in self._clicks.items()],
+            "clicks": [
+                [*key, list(map(list, each.clicks)), each.box and list(each.box), each.mends]
+                for key, each in self._clicks.items()
+            ],
         }
 
     def save_state(self, path: str | Path) -> None:
@@ -561,10 +562,9 @@ class Video(AbstractContextManager["Video"]):
                 for index, i, direction, counts in state["earlier"]
             }
             clicked = {
-                (int(index), int(i)): tuple((float(x), float(y), bool(on)) for x, y, on in clicks)
-                for index, i, clicks in state["clicks"]
+                (int(index), int(i)): _history_of(clicks, box, mends, self._size)
+                for index, i, clicks, box, mends in state["clicks"]
             }
-            check_points([click[:2] for clicks in clicked.values() for click in clicks], self._size)
             frames = [*prompted.values(), *tracked.values()]
             stored = [
                 each
@@ -784,6 +784,17 @@ def _as_json(objects: Mapping[int, Mapping[int, StoredObject]]) -> dict[str, dic
         }
         for index, each in objects.items()
     }
+
+
+def _history_of(clicks: Any, box: Any, mends: Any, size: tuple[int, int]) -> ClickHistory:
+    """The clicks of a state, inside of the image."""
+    history = ClickHistory(
+        tuple((float(x), float(y), bool(inside)) for x, y, inside in clicks),
+        None if box is None else as_box(box, "box"),
+        bool(mends),
+    )
+    check_points([click[:2] for click in history.clicks], size)
+    return history
 
 
 def _from_json(

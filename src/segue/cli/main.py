@@ -200,18 +200,23 @@ def options(
     """Options of the command itself."""
 
 
-def main() -> None:
-    """Run the command line; errors that a user can repair take one line and exit code 2."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command line; errors that a user can repair take one line and exit code 2.
+
+    Args:
+        words: those after ``segue``; None are the ones this process was started with.
+    """
     try:
         with interrupt_on_signals():  # where a command does not handle them itself
-            _run()
+            _run(words)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _run() -> None:
+def _run(words: Sequence[str] | None) -> None:
     prepare_process()
-    sys.argv[1:] = map(_with_home, sys.argv[1:])
+    name = None if words is None else "segue"  # how the process was started
+    words = [*map(_with_home, sys.argv[1:] if words is None else words)]
     # Names of files need not be valid text; a name that cannot be shown is no reason to fail at the end.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -219,7 +224,7 @@ def _run() -> None:
     warnings.showwarning = lambda message, *_: _complain("warning", message)
     try:
         with memory_errors("give it smaller frames, or fewer --workers"):
-            copy_context().run(app)  # what --quiet says ends with the command
+            copy_context().run(app, words, prog_name=name)  # what --quiet says ends with the command
     except SegueError as error:
         _complain("error", error)
         sys.exit(error.exit_status)

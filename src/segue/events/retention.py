@@ -291,14 +291,14 @@ class DeletionJournal:
         """All names in it."""
         return {*self.words()}
 
-    def needs_update(self, table: Path) -> bool:
-        """Whether the table is to be written anew: a large one is so less often, see ``MARK_RATE``."""
+    def needs_update(self, table: Path, now: float | None = None) -> bool:
+        """Whether the table is to be written anew, now or at a time; a large one is so less often."""
         lines = self._lines()
         if not lines:
             return False
         first = float(lines[0]) if lines[0].isdecimal() else 0.0
         size = table.stat().st_size if table.exists() else 0
-        return abs(time.time() - first) >= size / MARK_RATE
+        return abs((time.time() if now is None else now) - first) >= size / MARK_RATE
 
     def remove(self, names: Collection[str]) -> None:
         """Names are marked in the table."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,33 +35,44 @@ GAIN = 1.1
 OTHER_BYTES = 32 << 20
 """Of other data that is used before each call, as by other layers of a network: weights are in no cache."""
 
-SECONDS, ROUNDS = 0.3, 3
-"""Time for each size, and rounds at least."""
+ROUNDS = 3
+"""Rounds at least for each size."""
 
 
-def measure(threads: Collection[int]) -> Iterator[tuple[int, int, int | None]]:
+def measure(
+    threads: Collection[int],
+    widths: Sequence[int] = WIDTHS,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    seconds: float = 0.3,
+) -> Iterator[tuple[int, int, int | None]]:
     """Find the break-even points of this machine, which should be idle.
+
+    Args:
+        threads: numbers of threads.
+        widths: channels in and out.
+        sizes: heights and widths of maps, ascending.
+        seconds: for each size.
 
     Yields:
         Number of threads, channels, and the least number of positions, None for never.
     """
     for count in threads:
         with own_threads(count), torch.inference_mode():
-            for width in WIDTHS:
-                yield count, width, _break_even(width, count)
+            for width in widths:
+                yield count, width, _break_even(width, count, sizes, seconds)
 
 
-def _break_even(width: int, threads: int) -> int | None:
+def _break_even(width: int, threads: int, sizes: Sequence[tuple[int, int]], seconds: float) -> int | None:
     """The least positions from which the algorithm is faster at all sizes."""
     positions = None
-    for height, across in reversed(SIZES):
-        if _gain(width, height, across, threads) < GAIN:
+    for height, across in reversed(sizes):
+        if _gain(width, height, across, threads, seconds) < GAIN:
             break
         positions = height * across
     return positions
 
 
-def _gain(width: int, height: int, across: int, threads: int) -> float:
+def _gain(width: int, height: int, across: int, threads: int, seconds: float) -> float:
     """Time of the direct form over that of the algorithm; both in turn."""
     conv = nn.Conv2d(width, width, 3, padding=1).requires_grad_(False)
     direct, kernel = FusedConv2d(conv, "relu"), winograd.arrange(conv.weight)
@@ -73,7 +84,7 @@ def _gain(width: int, height: int, across: int, threads: int) -> float:
     ratios: list[float] = []
     buffer = torch.zeros(OTHER_BYTES // 4)
     start = time.perf_counter()
-    while len(ratios) < ROUNDS + 1 or time.perf_counter() - start < SECONDS:
+    while len(ratios) < ROUNDS + 1 or time.perf_counter() - start < seconds:
         plain, other = (_seconds(form, buffer) for form in forms)
         ratios.append(plain / other)
     return statistics.median(ratios[1:])  # weights are arranged in the first round

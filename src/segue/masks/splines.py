@@ -80,6 +80,30 @@ class KeyedShape:
         """The same shape without the key of a frame."""
         return replace(self, keys={index: key for index, key in self.keys.items() if index != frame})
 
+    def split(self, frame: int) -> tuple[KeyedShape, KeyedShape]:
+        """The shape up to a frame, and from this frame on; they have keys where they end and begin."""
+        if not self.covers(frame) or not self.covers(frame - 1):
+            earlier = {index: key for index, key in self.keys.items() if index < frame}
+            later = {index: key for index, key in self.keys.items() if index >= frame}
+            return replace(self, keys=earlier), replace(self, keys=later)
+        keys = self.keys | {frame - 1: self._key_between(frame - 1), frame: self._key_between(frame)}
+        cut = replace(self, keys=dict(sorted(keys.items())))
+        return (
+            replace(self, keys={index: key for index, key in cut.keys.items() if index < frame}),
+            replace(self, keys={index: key for index, key in cut.keys.items() if index >= frame}),
+        )
+
+    def _key_between(self, frame: int) -> ShapeKey:
+        """The key of a frame between the first and the last one, or one that changes nothing there."""
+        first = self._previous_key(frame)
+        key, corners = self.keys[first], self.corners_at(frame)
+        if frame == first or corners is None:
+            return key
+        done = frame - first
+        motions = np.array(key.plane, np.float64).reshape(-1, 3, 3)
+        plane = motions[done:] @ np.linalg.inv(motions[done - 1]) if len(motions) > done else motions[:0]
+        return replace(key, corners=as_corners(corners), plane=_homographies(plane))
+
     def touched(self, frame: int) -> range:
         """Frames that a key on a frame changes, between the keys two before and two after it."""
         frames = sorted({*self.frames, frame})
@@ -145,6 +169,19 @@ class KeyedShape:
         """The outline on a frame, (M, 2), x before y; None where it is not visible."""
         corners = self.corners_at(frame) if self.is_on(frame) else None
         return None if corners is None else flattened(corners)
+
+
+def as_corners(array: Float64Array) -> tuple[Corner, ...]:
+    """Corners and handles, (N, 6), as they are saved."""
+    rows = np.round(array, 3).tolist()
+    return tuple((float(a), float(b), float(c), float(d), float(e), float(f)) for a, b, c, d, e, f in rows)
+
+
+def _homographies(matrices: Float64Array) -> tuple[Homography, ...]:
+    """Homographies, (N, 3, 3), as they are saved."""
+    return tuple(
+        (a, b, c, d, e, f, g, h, i) for a, b, c, d, e, f, g, h, i in matrices.reshape(-1, 9).tolist()
+    )
 
 
 def flattened(corners: Float64Array) -> Float64Array:

@@ -19,15 +19,11 @@ from segue.models.memory.components import EVEN
 from segue.models.memory.parts import merge_parts
 from segue.models.memory.table import Changes
 from segue.models.memory.tracker import object_logits, to_image
-from segue.models.memory.window import OUTSIDE, Window
+from segue.models.memory.window import OUTSIDE, Sides, Window
 from segue.utils.arrays import BoolArray
 
 WIDER = 2
-"""Margin of the window where objects left the first one, in its margins."""
-
-MAX_WINDOW_SHARE = 0.6
-"""Largest part of an image that a wider window may be. Objects often leave a larger one too, and to see the
-image at once takes less time than both."""
+"""Margins by which a window grows at the sides by which objects leave it."""
 
 NARROW = 0.25
 """Part of the margin within which the values of an object are made anew; farther away the last ones stay."""
@@ -52,18 +48,18 @@ Chunk = tuple[list[int], list[Window]]
 class LiteTracker(MemoryTracker):
     """Follows objects in a window around them where that suffices."""
 
-    def choose_windows(self, plan: FramePlan) -> Sequence[Window]:
+    def choose_window(self, plan: FramePlan) -> Window | None:
         masks, margin = self._previous_masks, self._margin()
         if masks is None or margin is None:
-            return ()
+            return None
         planes: BoolArray = masks.numpy()  # NumPy takes a tenth of the time
         if not np.all(planes.any((1, 2))):  # an object out of sight may come back anywhere
-            return ()
-        joint = torch.from_numpy(np.asarray(planes.any(0, keepdims=True)))
-        (first,), (wider,) = Window.around(joint, margin), Window.around(joint, WIDER * margin)
-        if first is None or wider is None or wider.share > MAX_WINDOW_SHARE:
-            return () if first is None else (first,)
-        return first, wider
+            return None
+        return Window.around(torch.from_numpy(np.asarray(planes.any(0, keepdims=True))), margin)[0]
+
+    def widen(self, window: Window, sides: Sides) -> Window | None:
+        margin = self._margin()
+        return None if margin is None else window.widened(sides, WIDER * margin)
 
     def read_mask(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
         margin = self._margin()
@@ -108,7 +104,7 @@ class LiteTracker(MemoryTracker):
             # Where another object wins, this one does not leave.
             winning = object_logits.masked_fill(object_logits < window.cut(highest), OUTSIDE)
             # An object that only may be there (LIKELY) is no reason to decode it again.
-            if window.is_left(winning, EVEN):
+            if any(window.left_sides(winning, EVEN)):
                 wider = Window.around(masks[one], WIDER * margin)
                 (decoded[one],) = self._decode_within(query, readout[one], wider)
         return decoded

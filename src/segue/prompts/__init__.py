@@ -7,13 +7,14 @@ from segue.utils.lazy import lazy_names
 if TYPE_CHECKING:
     from segue.prompts.annotation import resolve_prompts
     from segue.prompts.answers import ImagePrompter, ImagePrompts, MakePrompter, MaskPrediction
-    from segue.prompts.correction import Click, correct, refine, replay
+    from segue.prompts.correction import Click, ClickHistory, correct, refine, replay
     from segue.prompts.motion import MotionPrompter
     from segue.prompts.prompter import Prompter
     from segue.prompts.prompters import find_prompter
 
 __all__ = [
     "Click",
+    "ClickHistory",
     "ImagePrompter",
     "ImagePrompts",
     "MakePrompter",
@@ -32,7 +33,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "segue.prompts.annotation": "resolve_prompts",
         "segue.prompts.answers": "MaskPrediction MakePrompter ImagePrompter ImagePrompts",
-        "segue.prompts.correction": "Click correct refine replay",
+        "segue.prompts.correction": "Click ClickHistory correct refine replay",
         "segue.prompts.motion": "MotionPrompter",
         "segue.prompts.prompter": "Prompter",
         "segue.prompts.prompters": "find_prompter",

@@ -31,7 +31,7 @@ from segue.prompts.answers import (
     MaskPrediction,
     as_image_prompter,
 )
-from segue.prompts.correction import Click, correct, refine
+from segue.prompts.correction import ClickHistory, correct
 from segue.prompts.prompter import Prompter
 from segue.registry import PromptKind
 from segue.types import (
@@ -53,7 +53,7 @@ def resolve_prompts(
     native: Collection[PromptKind] = (),
     prompter: MakePrompter | None = None,
     previous_masks: Mapping[int, npt.NDArray[np.generic]] | None = None,
-    clicked: Mapping[int, Sequence[Click]] | None = None,
+    clicked: Mapping[int, ClickHistory] | None = None,
 ) -> FramePrompts:
     """Turn a list of prompts into the form that trackers take.
 
@@ -69,8 +69,8 @@ def resolve_prompts(
         prompter: what turns boxes and points into masks; None is segue-prompt.
         previous_masks: masks of this frame so far, by id, (H, W): probability in [0, 1], or booleans;
             points of such an id, without a box or mask, correct that.
-        clicked: the clicks that alone have made masks of ``previous_masks``, by id; further points of such an
-            id may change the whole mask, as :func:`segue.prompts.refine` does.
+        clicked: the clicks on objects of ``previous_masks`` so far, by id; further points of a mask that
+            they have made may change all of it, as :func:`segue.prompts.refine` does.
 
     Returns:
         The prompts of the frame. Their mask is (H, W), int32, at the size of the frame, on the CPU. Ids of
@@ -111,7 +111,7 @@ def resolve_prompts(
                         fit,
                         get_prompter,
                         (previous_masks or {}).get(id),
-                        (clicked or {}).get(id, ()),
+                        (clicked or {}).get(id, ClickHistory(mends=True)),
                     )
                     mask[object_mask] = id
                     object_masks[id] = object_mask
@@ -228,7 +228,7 @@ def _mask(
     fit: bool,
     prompter: Callable[[], ImagePrompter],
     previous_mask: npt.NDArray[np.generic] | None,
-    clicked: Sequence[Click] = (),
+    history: ClickHistory,
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """The mask of an object, given or made by a prompter, and its predicted IoU; NaN where nobody says."""
     prompt = _ObjectPrompt.of(group)
@@ -241,7 +241,7 @@ def _mask(
             return mask, iou
         answer = correct(prompter(), mask, clicks, new=len(clicks), whole=prompt.replaces)
     elif box is None and previous_mask is not None:
-        answer = _corrected(prompt, prompter(), previous_mask, clicked)
+        answer = _corrected(prompt, prompter(), previous_mask, history)
     else:
         answer = prompter().answer(replace(prompt.image, box=_box_around(prompt.image, frame.size)))
     if not answer.mask.any():
@@ -278,10 +278,38 @@ def _corrected(
     prompt: _ObjectPrompt,
     prompter: ImagePrompter,
     previous_mask: npt.NDArray[np.generic],
-    clicked: Sequence[Click],
+    history: ClickHistory,
 ) -> MaskPrediction:
-    """The mask of an object so far, corrected by points; earlier clicks alone may have made it."""
+    """The mask of an object so far, corrected by points and strokes."""
     clicks = prompt.image.clicks
-    if clicked and not prompt.replaces:
-        return refine(prompter, previous_mask, [*clicked, *clicks])
-    return correct(prompter, previous_mask, clicks, new=len(clicks), whole=prompt.replaces)
+    if prompt.replaces:
+        return replace(history, mends=False).answer(prompter, previous_mask, clicks)
+    if prompt.image.scribble:
+        return correct(prompter, previous_mask, clicks, new=len(clicks))
+    if previous_mask.dtype.kind != "f":
+        previous_mask = history.recall(prompter, previous_mask.astype(np.bool_))
+    return history.answer(prompter, previous_mask, clicks)
+
+
+def extended_history(history: ClickHistory, group: Sequence[Prompt]) -> ClickHistory:
+    """The clicks on an object after further prompts of it.
+
+    Args:
+        history: its clicks so far.
+        group: prompts of the object on the same frame.
+
+    Returns:
+        All clicks; a mask and a box begin anew.
+    """
+    prompt = _ObjectPrompt.of(group)
+    if prompt.mask is not None or prompt.fill:
+        history = ClickHistory(mends=True)
+    elif prompt.image.box is not None:
+        x0, y0, x1, y1 = map(float, prompt.image.box)
+        history = ClickHistory(box=(x0, y0, x1, y1))
+    elif prompt.image.scribble:
+        history = replace(history, mends=True)
+    elif prompt.replaces:
+        history = replace(history, mends=False)
+    points = replace(prompt.image, scribble=[])
+    return replace(history, clicks=(*history.clicks, *points.clicks))

@@ -9,8 +9,8 @@ slipped is meant for a strip, one in the middle of a lost limb for the limb.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -30,6 +30,7 @@ MIN_REACH = 24.0  # pixels of the least reach
 MIN_TRUST = 0.3  # weight of the log-odds of the mask at the click itself; it is 1 beyond the reach
 MIN_PROBABILITY = 0.002  # probabilities are taken for no surer than this and 1 minus this
 SOFT = 0.02  # probability outside of a mask of which only booleans are known; inside it is 1 minus this
+OUTSIDE = np.float32(127 / 255)  # the largest level outside of a mask
 MIN_DISK = 2.0  # pixels around a click that change where the answer changes nothing there, at most
 
 
@@ -97,19 +98,26 @@ def from_levels(levels: UInt8Array) -> Float32Array:
 
 
 def refine(
-    prompter: ImagePrompter, mask: npt.NDArray[np.generic], clicks: Sequence[Click], *, box: Box | None = None
+    prompter: ImagePrompter,
+    mask: npt.NDArray[np.generic],
+    clicks: Sequence[Click],
+    *,
+    box: Box | None = None,
+    new: int = 1,
 ) -> MaskPrediction:
-    """Answer a further click on a mask that clicks have made.
+    """Answer further clicks on a mask that clicks have made, one after another.
 
     Where the whole answer to all clicks agrees with each of them, it is taken, else the correction by the
     last click. Of 54 left-out images the mean IoU after two, three and four clicks is .902, .925, .939, of
-    whole answers alone .899, .922, .937, and of corrections alone .884, .898, .906.
+    whole answers alone .899, .922, .937, and of corrections alone .884, .898, .906. A click beside the object
+    adds nothing to its mask.
 
     Args:
         prompter: answers prompts on the image.
-        mask: the mask of the clicks before the last one, (H, W): probability in [0, 1], or booleans.
+        mask: the mask of the clicks before the new ones, (H, W): probability in [0, 1], or booleans.
         clicks: all clicks on the object, the latest last.
         box: a box around the object, which was given with them.
+        new: how many of the last ones are new.
 
     Returns:
         One mask or several, the one to take first.
@@ -117,21 +125,44 @@ def refine(
     Raises:
         PromptError: see :meth:`ImagePrompts.checked`.
     """
+    answer: MaskPrediction | None = None
+    for count in range(max(len(clicks) - new, 0) + 1, len(clicks) + 1):
+        answer = _refined(prompter, mask if answer is None else answer.probability, clicks[:count], box)
+    return prompter.answer(ImagePrompts(box, mask=mask)) if answer is None else answer
+
+
+def _refined(
+    prompter: ImagePrompter, mask: npt.NDArray[np.generic], clicks: Sequence[Click], box: Box | None
+) -> MaskPrediction:
+    """The answer of :func:`refine` to one click."""
     if np.asarray(mask).dtype.kind == "f":  # so that what was saved as levels has the same answer
         mask = from_levels(as_levels(np.asarray(mask, np.float32)))
     answer = prompter.answer(replace(_prompts(clicks, mask), box=box))
-    if all(answer.mask[int(y), int(x)] == inside for x, y, inside in clicks):
+    if any(answer.mask[int(y), int(x)] != inside for x, y, inside in clicks):
+        answer = correct(prompter, mask, clicks)
+    return answer if clicks[-1][2] else _within(answer, np.asarray(mask) > 0.5)
+
+
+def _within(answer: MaskPrediction, mask: BoolArray) -> MaskPrediction:
+    """The first mask of an answer without what another mask lacks."""
+    outside = answer.mask & ~mask
+    if not outside.any():
         return answer
-    return correct(prompter, mask, clicks)
+    height, width = answer.size
+    probability = np.where(outside, OUTSIDE, answer.probability)
+    return MaskPrediction(answer.size, (0, 0, width, height), answer.iou[:1], probability[None])
 
 
-def replay(prompter: ImagePrompter, clicks: Sequence[Click], *, box: Box | None = None) -> MaskPrediction:
-    """Answer clicks that were given one after another, such as those of a saved project.
+def replay(
+    prompter: ImagePrompter, clicks: Sequence[Click], *, box: Box | None = None, together: int | None = None
+) -> MaskPrediction:
+    """Answer clicks that were given one after another.
 
     Args:
         prompter: answers prompts on the image.
         clicks: the clicks in their order; without a box the first one lies on the object.
         box: a box around the object, which was given first.
+        together: how many of the first clicks were given at once; None is none with a box, else one.
 
     Returns:
         The prediction after the last click.
@@ -139,14 +170,79 @@ def replay(prompter: ImagePrompter, clicks: Sequence[Click], *, box: Box | None 
     Raises:
         PromptError: see :meth:`ImagePrompts.checked`.
     """
+    first = (0 if box is not None else 1) if together is None else together
+    answer = prompter.answer(replace(_prompts(clicks[:first], None), box=box))
+    return _replayed_from(prompter, answer, clicks, first, box)
+
+
+def _replayed_from(
+    prompter: ImagePrompter, answer: MaskPrediction, clicks: Sequence[Click], first: int, box: Box | None
+) -> MaskPrediction:
+    """The prediction after the last click, where the first ones were answered."""
+    new = len(clicks) - first
+    return refine(prompter, answer.probability, clicks, box=box, new=new) if new else answer
+
+
+def _replays(prompter: ImagePrompter, clicks: Sequence[Click], box: Box | None) -> Iterator[MaskPrediction]:
+    """What clicks may have made, the most likely first."""
     first = 0 if box is not None else 1
-    answer = prompter.answer(ImagePrompts(box, [click[:2] for click in clicks[:first]]))
-    for count in range(first + 1, len(clicks) + 1):
-        answer = refine(prompter, answer.probability, clicks[:count], box=box)
-    return answer
+    for together in range(first, len(clicks) + 1):
+        if box is not None or any(inside for _, _, inside in clicks[:together]):
+            yield replay(prompter, clicks, box=box, together=together)
+    if box is None and clicks and clicks[0][2]:  # a person may choose another mask of a first click
+        for candidate in prompter.candidates(ImagePrompts(points=[clicks[0][:2]]))[1:]:
+            yield _replayed_from(prompter, candidate, clicks, 1, box)
 
 
-def _prompts(clicks: Sequence[Click], mask: npt.NDArray[np.generic]) -> ImagePrompts:
+@dataclass(frozen=True, slots=True)
+class ClickHistory:
+    """The clicks on an object of a frame so far.
+
+    Attributes:
+        clicks: in their order.
+        box: around the object, which was given before them or with the first ones.
+        mends: whether they correct a mask that neither they nor the box have made.
+    """
+
+    clicks: tuple[Click, ...] = ()
+    box: Box | None = None
+    mends: bool = False
+
+    def recall(self, prompter: ImagePrompter, mask: BoolArray) -> Float32Array | BoolArray:
+        """Find the probability of the mask that they have made, such as that of a saved project.
+
+        Args:
+            prompter: answers prompts on the image.
+            mask: the mask, (H, W).
+
+        Returns:
+            Probability, (H, W), float32, beyond 0.5 in the mask alone; the mask where something else made it.
+        """
+        if self.mends or not (self.clicks or self.box):
+            return mask
+        answers = (a for a in _replays(prompter, self.clicks, self.box) if np.array_equal(a.mask, mask))
+        return next((answer.probability for answer in answers), mask)
+
+    def answer(
+        self, prompter: ImagePrompter, mask: npt.NDArray[np.generic], new: Sequence[Click]
+    ) -> MaskPrediction:
+        """Answer new clicks on the mask of these.
+
+        Args:
+            prompter: answers prompts on the image.
+            mask: what :meth:`recall` gave, (H, W).
+            new: the clicks, the latest last.
+
+        Returns:
+            One mask or several, the one to take first.
+        """
+        clicks = [*self.clicks, *new]
+        if self.mends:
+            return correct(prompter, mask, clicks, new=len(new))
+        return refine(prompter, mask, clicks, box=self.box, new=len(new))
+
+
+def _prompts(clicks: Sequence[Click], mask: npt.NDArray[np.generic] | None) -> ImagePrompts:
     on, off = ([(x, y) for x, y, inside in clicks if inside is is_positive] for is_positive in (True, False))
     return ImagePrompts(points=on, negative=off, mask=mask)
 

@@ -28,6 +28,9 @@ WINDOWS = sys.platform == "win32"
 MACOS = sys.platform == "darwin"
 LINUX = sys.platform == "linux"
 
+CPU_TABLE = Path("/proc/cpuinfo")
+"""Where Linux tells about the processors."""
+
 PATIENCE = 2.0
 """Seconds that a file of Windows is waited for which another program, such as a virus scanner, has open."""
 
@@ -40,17 +43,20 @@ _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 def processor() -> str:
     """The name that the processor gives itself, or its architecture."""
-    table = Path("/proc/cpuinfo")
-    lines = table.read_text(encoding="utf-8", errors="replace").splitlines() if table.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    text = CPU_TABLE.read_text(encoding="utf-8", errors="replace") if CPU_TABLE.is_file() else ""
+    names = (line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
 
 
-def processor_family() -> str:
-    """Vendor and family of the processor, such as ``AuthenticAMD 25``; empty where they are not known."""
-    table = Path("/proc/cpuinfo")
+def processor_family(table: Path = CPU_TABLE, name: str | None = None) -> str:
+    """Vendor and family of the processor, such as ``AuthenticAMD 25``; empty where they are not known.
+
+    Args:
+        table: what Linux tells about the processors.
+        name: of the processor, where there is no table; None is that of this machine.
+    """
     if not table.is_file():  # Windows: "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD"
-        match = re.search(r"Family (\d+) .*, (\w+)$", platform.processor())
+        match = re.search(r"Family (\d+) .*, (\w+)$", platform.processor() if name is None else name)
         return f"{match[2]} {match[1]}" if match else ""
     text = table.read_text(encoding="utf-8", errors="replace")
     fields = [

@@ -111,6 +111,7 @@ class MustanLiteRecipe(MobileNetRecipe):
     """When rare foreground weighs more, as in HOFAM: never, as its release ran; once the batch is found well,
     as it was meant; always."""
 
+    shown_size: ClassVar[tuple[int, int]] = SHOWN_SIZE
     gradient_clip: ClassVar[float | None] = 5.0
     frozen: ClassVar[int] = 6
 
@@ -147,7 +148,7 @@ class MustanLiteRecipe(MobileNetRecipe):
 
     def batches(self, count: int, seed: int) -> PoolBatches:
         provider = None if self.flow is None else (self.flow, self.flow_weights)
-        return PoolBatches(count, seed, Pool(self.pool), self.batch, SHOWN_SIZE, provider)
+        return PoolBatches(count, seed, Pool(self.pool), self.batch, self.shown_size, provider)
 
     def learning_rate(self, progress: float, step: int) -> float:
         return warmed_cosine(progress, step, warm_up=40, floor=0.01)

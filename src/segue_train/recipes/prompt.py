@@ -41,8 +41,9 @@ from segue_train.trunks import MobileNetRecipe
 
 STEPS = 4000
 BATCH = 16
-# Until which progress a crop has which side, and how many samples of the batch are new and in all.
-SHAPES = ((0.5, 160, 6 / 16, 1.0), (1.0, 192, 5 / 16, 12 / 16))
+Shapes = tuple[tuple[float, int, float, float], ...]
+"""Until which progress a crop has which side, and how many samples of the batch are new and in all."""
+SHAPES: Shapes = ((0.5, 160, 6 / 16, 1.0), (1.0, 192, 5 / 16, 12 / 16))
 STAY = 0.75  # probability that a sample may stay for a correction, where there is room
 MAX_CORRECTIONS = 6
 
@@ -58,6 +59,7 @@ class PromptRecipe(MobileNetRecipe):
     scores."""
 
     name: str = "segue-prompt"
+    shapes: ClassVar[Shapes] = SHAPES
     gradient_clip: ClassVar[float | None] = 2.0
     rate: Annotated[float, option(gt=0)] = field(default=1.5e-3, kw_only=True)
     """Highest learning rate; about a quarter of it where a training goes on from good weights."""
@@ -77,11 +79,11 @@ class PromptRecipe(MobileNetRecipe):
 
     def network(self) -> nn.Module:
         network = SeguePrompt()
-        return PromptObjective(self.started(self.name, network, network.encoder), self.batch)
+        return PromptObjective(self.started(self.name, network, network.encoder), self.batch, self.shapes)
 
     def batches(self, count: int, seed: int) -> PromptBatches:
         def shape(progress: float) -> tuple[int, int]:
-            _, side, share_of_new, _ = next(row for row in SHAPES if progress < row[0])
+            _, side, share_of_new, _ = next(row for row in self.shapes if progress < row[0])
             return side, max(1, round(share_of_new * self.batch))
 
         tracked = [CorrectionSampler(Path(folder)) for folder in self.corrections]
@@ -95,9 +97,9 @@ class PromptRecipe(MobileNetRecipe):
 class PromptObjective(nn.Module):
     """A network with its loss, and the samples that stay; checkpoints have those of the first device."""
 
-    def __init__(self, network: SeguePrompt, samples: int = BATCH) -> None:
+    def __init__(self, network: SeguePrompt, samples: int = BATCH, shapes: Shapes = SHAPES) -> None:
         super().__init__()
-        self.network, self.samples = network, samples
+        self.network, self.samples, self.shapes = network, samples, shapes
         self.carried: dict[str, Tensor] = {}
 
     def get_extra_state(self) -> dict[str, Tensor]:
@@ -113,7 +115,7 @@ class PromptObjective(nn.Module):
     def forward(self, batch: Batch, progress: float, step: int) -> Loss:
         """Loss of a batch whose ``images`` are (N, 3, S, S), uint8, and its parts by name."""
         side = batch["images"].shape[-1]
-        room = round(self.samples * next(total for _, shape, _, total in SHAPES if shape == side))
+        room = round(self.samples * next(total for _, shape, _, total in self.shapes if shape == side))
         device = batch["images"].device
         none = torch.zeros(len(batch["images"]), dtype=torch.uint8, device=device)
         batch = {**batch, "corrections": none}

@@ -17,6 +17,7 @@ from segue.masks.outlines import parts_of
 from segue.masks.pieces import Pieces
 from segue.masks.tracks import RleTrack
 from segue.prompts import ImagePrompts
+from segue.prompts.correction import ClickHistory
 from segue.types import Box
 from segue.utils.arrays import BoolArray
 from segue_web.project.project import Correction, FrameAnnotation, Project
@@ -95,8 +96,8 @@ class Edits:
                 [(x, y) for x, y, inside in clicks if inside is is_positive] for is_positive in (True, False)
             )
             prompts = ImagePrompts(box, on, off, mask=previous)
-            bound = None if adds else previous
-            answer, score = await self._worker.ask("click", frame, prompts, bound, clicks, len(added))
+            history = None if previous is None else ClickHistory(tuple(clicks[: -len(added)]), box)
+            answer, score = await self._worker.ask("click", frame, prompts, history, added)
         areas: dict[str, int] = {}
 
         def over(current: BoolArray, paint: Paint) -> tuple[BoolArray, Paint]:
@@ -108,8 +109,12 @@ class Edits:
                 areas.update(before=int(current.sum()), after=int(changed.sum()))
             return changed, painted
 
+        prompts_so_far = tuple(clicks), box, mends
+        keeps_score = previous is not None and not whole
         reply: dict[str, Any] = await self._run(
-            lambda: self._give(frame, object, seen, "click", over, (tuple(clicks), box, mends), score)
+            lambda: self._give(
+                frame, object, seen, "click", over, prompts_so_far, score, keeps_score=keeps_score
+            )
         )
         return reply | ({"replaced": areas} if areas else {})
 
@@ -210,7 +215,7 @@ class Edits:
 
         previous, correction = await self._run(present)
         if previous is None:
-            answer, score = await self._worker.ask("click", frame, marks, None, [], 0)
+            answer, score = await self._worker.ask("click", frame, marks)
         else:
             clicks = marks.clicks
             answer, score = await self._worker.ask("correct", frame, previous, clicks, len(clicks))
@@ -351,8 +356,13 @@ class Edits:
         change: Callable[[BoolArray, Paint], tuple[BoolArray, Paint]],
         prompts: tuple[tuple[Click, ...], Box | None, bool] | None = None,
         score: float = 1.0,
+        *,
+        keeps_score: bool = False,
     ) -> dict[str, Any]:
-        """Save what a person said of an object on a frame, and the IoU to be expected of its mask."""
+        """Save what a person said of an object on a frame, and the IoU to be expected of its mask.
+
+        With ``keeps_score`` that of a mask that stays as it was does not change.
+        """
         project = self._project
         project.check_edit(frame, revision, requested)
         with project.change(label):
@@ -361,7 +371,10 @@ class Edits:
             previous = project.marks(frame).get(number)
             is_detected = previous is not None and previous.area > 0 and _is_detected(previous, correction)
             on, off = (project.decoded(frame, counts) for counts in (correction.on, correction.off))
-            plane, paint = change(project.plane(frame, number), Paint(on, off))
+            current = project.plane(frame, number)
+            plane, paint = change(current, Paint(on, off))
+            if keeps_score and previous is not None and np.array_equal(plane, current):
+                score = previous.score
             project.put(frame, {number: (plane, FrameAnnotation("given", score))})
             points, box, mends = prompts or (
                 correction.points,

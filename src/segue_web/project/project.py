@@ -517,7 +517,6 @@ class Project(Store):
         row = self._object(into)
         self._set_points(row, _points_of(self._object(number)) | _points_of(row))
         self._move_comments(number, into)
-        self.drop_shapes(into)
         self.remove_object(number)
 
     def split_object(self, number: int, frame: int) -> int:
@@ -531,7 +530,6 @@ class Project(Store):
         for index in frames:
             self._move(index, number, new)
         self._move_comments(number, new, frame)
-        self.drop_shapes(number)
         return new
 
     def _move(self, frame: int, number: int, to: int) -> None:

@@ -17,6 +17,7 @@ from segue.masks.splines import (
     KeyedShape,
     Motion,
     ShapeKey,
+    as_corners,
     flattened,
     moved,
     rounded_corners,
@@ -186,7 +187,7 @@ class ShapeEdits:
         last_frame = frame + len(motions)
         if not motions:
             raise PromptError("nothing here can be followed; draw the shape around more texture")
-        goal = ShapeKey(_corners(moved(key.array, motions[-1])))
+        goal = ShapeKey(as_corners(moved(key.array, motions[-1])))
 
         def save() -> None:
             number, keyed = self._checked(shape, seen)
@@ -215,6 +216,41 @@ class ShapeEdits:
             total = chunk[-1] @ total
         return motions, False
 
+    def merge(self, number: int, into: int) -> None:
+        """Make an object and its shapes part of another one, inside :meth:`Store.change`.
+
+        Where the shapes of both do not make the mask, it counts as painted, so that no key changes it.
+        """
+        project = self._project
+        for shape, keyed in project.shapes_of(number).items():
+            project.set_shape(shape, into, keyed)
+        project.merge_object(number, into)
+        shapes = [*project.shapes_of(into).values()]
+        for frame in sorted({frame for shape in shapes for frame in shape.span}):
+            counts, mark = project.masks(frame).get(into, ""), project.marks(frame).get(into)
+            if counts == shape_runs(shapes, frame, self._video.size):
+                self._render(into, [frame], [frame])
+            elif mark is not None and mark.kind != "given":
+                project.replace_mask(frame, into, counts, replace(mark, kind="given"))
+                project.correct(frame, into, Correction(on=counts, mends=True))
+
+    def split(self, number: int, frame: int) -> int:
+        """Make all of an object and its shapes from a frame on a new one, inside :meth:`Store.change`."""
+        project = self._project
+        new = project.split_object(number, frame)
+        for shape, keyed in project.shapes_of(number).items():
+            earlier, later = keyed.split(frame)
+            if earlier.keys:
+                project.set_shape(shape, number, earlier)
+                if later.keys:
+                    project.set_shape(None, new, later)
+            else:
+                project.set_shape(shape, new, later)
+        for part, place in ((number, frame - 1), (new, frame)):  # keys have a mask of their own
+            if any(keyed.covers(place) for keyed in project.shapes_of(part).values()):
+                self._render(part, [place])
+        return new
+
     def _check_free(self, number: int | None) -> None:
         self._refuse_tracked("change the shape of an object", number)
 
@@ -235,7 +271,7 @@ class ShapeEdits:
             return replace(nearest, motion="linear", plane=(), on=True)
         key = keyed.keys[previous[-1]]
         motion: Motion = "linear" if key.motion == "plane" else key.motion
-        return ShapeKey(_corners(corners), key.on, motion)
+        return ShapeKey(as_corners(corners), key.on, motion)
 
     def _save(self, label: str, shape: int, number: int, changed: KeyedShape, frame: int) -> None:
         """Save a shape of which the key of a frame has changed."""
@@ -271,25 +307,18 @@ class ShapeEdits:
                 project.correct(frame, number, Correction(on=runs, mends=True, shaped=True))
 
 
-def _corners(array: Float64Array) -> tuple[Corner, ...]:
-    return tuple(
-        (float(a), float(b), float(c), float(d), float(e), float(f))
-        for a, b, c, d, e, f in np.round(array, 3)
-    )
-
-
 def _changed(array: Float64Array, corner: int, change: Change, is_bent: bool) -> tuple[Corner, ...]:
     """Corners of a key with one that is added, removed or bent."""
     if change == "remove":
-        return _corners(np.delete(array, corner, axis=0))
+        return as_corners(np.delete(array, corner, axis=0))
     if change == "bend":
         bent = array.copy()
         bent[corner, 2:] = 0 if is_bent else rounded_corners(array)[corner, 2:]
-        return _corners(bent)
+        return as_corners(bent)
     outline = flattened(array)
     following = array[(corner + 1) % len(array), :2]
     start = int(np.flatnonzero((outline == array[corner, :2]).all(axis=1))[0])
     ends = np.flatnonzero((outline == following).all(axis=1))
     end = int(ends[0]) if int(ends[0]) > start else len(outline)
     middle = outline[(start + end) // 2] if end - start > 1 else (array[corner, :2] + following) / 2
-    return _corners(np.insert(array, corner + 1, [*middle, 0, 0, 0, 0], axis=0))
+    return as_corners(np.insert(array, corner + 1, [*middle, 0, 0, 0, 0], axis=0))

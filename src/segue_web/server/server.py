@@ -136,14 +136,14 @@ def make_app(
         index = whole_number(request.path_params["index"])
         if index is None:
             raise SourceError("there is no such frame")
-        near = request.query_params.get("near") == "true"
+        near, small = (request.query_params.get(name) == "true" for name in ("near", "small"))
         number = request.query_params.get("video")
         video = backend.shown(None if number is None else whole_number(number))
         async with decoding:
             # A page that goes through the film gives up what it has passed: the newest place counts.
             if await request.is_disconnected():
                 raise ClientDisconnect
-            image = await run_in_threadpool(video.jpeg, index, near=near)
+            image = await run_in_threadpool(video.jpeg, index, near=near, small=small)
         cache = "no-store" if near else "private, max-age=3600"
         return Response(image, media_type="image/jpeg", headers={"Cache-Control": cache})
 

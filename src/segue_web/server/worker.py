@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -36,15 +36,13 @@ from segue.prompts import (
     MaskPrediction,
     correct,
     find_prompter,
-    refine,
-    replay,
 )
-from segue.prompts.correction import as_levels, from_levels
+from segue.prompts.correction import ClickHistory, as_levels, from_levels
 from segue.prompts.motion import MotionPrompter
 from segue.prompts.phrases import parse_phrases
 from segue.registry import DETECTORS
 from segue.sessions.detecting import choose_for_text, detector
-from segue.types import Box, Image, Point
+from segue.types import Image, Point
 from segue.utils.allocation import prepare_process
 from segue.utils.arrays import BoolArray, Float32Array, Float64Array, UInt8Array
 from segue.utils.system import killed_by, leave_group, signals_blocked
@@ -61,6 +59,9 @@ AGAIN = (
 )
 ENDED = f"the process that computes has ended; {AGAIN}"
 
+KEPT_BYTES = 48 << 20
+"""Decoded frames that are kept, which a page that shows them needs more of."""
+
 KEPT_FRAMES = 4
 """Frames whose features are kept for further clicks."""
 
@@ -73,11 +74,12 @@ KEPT_ANSWERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The mask of an answer on a frame, as levels of its probability, and who gave it."""
+    """The mask of an answer on a frame, who gave it, and levels of its probability where they count."""
 
     frame: int
     prompter: weakref.ref[ImagePrompter]
-    levels: UInt8Array
+    mask: BoolArray
+    levels: UInt8Array | None
 
 
 def drawn_soft(mask: BoolArray, edge: Edge, image: Image | None) -> dict[str, Any]:
@@ -107,7 +109,7 @@ class Tools:
     @cached_property
     def video(self) -> Video:
         """Opened by the first request: where it was moved away meanwhile, that one fails."""
-        return Video(self._path, self._index)
+        return Video(self._path, self._index, kept_bytes=KEPT_BYTES)
 
     @cached_property
     def network(self) -> Any:
@@ -173,35 +175,28 @@ class Tools:
         self,
         index: int,
         prompts: ImagePrompts,
-        bound: BoolArray | None,
-        clicks: Sequence[Click] = (),
-        new: int = 0,
+        history: ClickHistory | None = None,
+        new: Sequence[Click] = (),
     ) -> tuple[BoolArray, float]:
-        """The mask (H, W) that prompts mean, inside of ``bound``, and the IoU to be expected.
+        """The mask (H, W) that prompts mean, and the IoU to be expected.
 
-        Their mask is the answer to all ``clicks`` but the last ``new`` ones.
+        With ``history``, which has made the mask of the prompts, it is the answer to ``new`` clicks.
         """
-        prompter, mask = self.prompter(index), prompts.mask
-        if mask is None or not clicks:
-            probability = None if mask is None else self._probability(index, mask)
-            answer = prompter.answer(replace(prompts, mask=probability))
-        else:
-            probability = self._clicked(index, clicks[: len(clicks) - new], prompts.box, mask)
-            answer = refine(prompter, probability, clicks, box=prompts.box)
-        return self._kept(index, answer, answer.mask if bound is None else answer.mask & bound)
-
-    def _clicked(
-        self, index: int, clicks: Sequence[Click], box: Box | None, mask: BoolArray
-    ) -> Float32Array | BoolArray:
-        """Probability of a mask that clicks made, also before the process began, else the mask."""
-        probability = self._probability(index, mask)
-        if probability is not mask or not (box or (clicks and clicks[0][2])):
-            return probability
         prompter = self.prompter(index)
-        answers = [replay(prompter, clicks, box=box)]
-        if len(clicks) == 1 and box is None:
-            answers += prompter.candidates(ImagePrompts(points=[clicks[0][:2]]))
-        return next((each.probability for each in answers if np.array_equal(each.mask, mask)), mask)
+        if history is None or prompts.mask is None:
+            return self._kept(index, prompter.answer(prompts), is_recalled=prompts.mask is None)
+        mask = self._recalled(index, prompts.mask, history)
+        answer = history.answer(prompter, mask, new)
+        return self._kept(index, answer, is_recalled=mask.dtype.kind == "f")
+
+    def _recalled(self, index: int, mask: BoolArray, history: ClickHistory) -> Float32Array | BoolArray:
+        """Probability of a mask that clicks made, also before the process began, else the mask."""
+        prompter = self.prompter(index)  # another one does not know in which crops it was seen
+        here = (one for one in reversed(self._answers) if one.frame == index and one.prompter() is prompter)
+        answer = next((one for one in here if np.array_equal(one.mask, mask)), None)
+        if answer is None:
+            return history.recall(prompter, mask)
+        return mask if answer.levels is None else from_levels(answer.levels)
 
     def correct(self, index: int, mask: BoolArray, clicks: list[Click], new: int) -> tuple[BoolArray, float]:
         """A mask (H, W) with what its last clicks change under them, and the IoU to be expected.
@@ -209,29 +204,21 @@ class Tools:
         It is taken as it was saved, as by :class:`segue.Video`: its probability is not known after a restart.
         """
         answer = correct(self.prompter(index), mask, clicks, new=new)
-        return self._kept(index, answer, answer.mask)
+        return self._kept(index, answer, is_recalled=False)
 
     def candidates(self, index: int, prompts: ImagePrompts) -> list[tuple[BoolArray, float]]:
         """Different masks (H, W) that prompts may mean, each with the IoU to be expected; the best first."""
         predictions = self.prompter(index).candidates(prompts)
-        return [self._kept(index, answer, answer.mask) for answer in predictions]
+        return [self._kept(index, answer) for answer in predictions]
 
-    def _kept(self, index: int, answer: MaskPrediction, found: BoolArray) -> tuple[BoolArray, float]:
-        """Keep the probabilities of an answer for further clicks."""
-        levels = as_levels(answer.probability)
-        if found is not answer.mask:
-            levels = np.where(found, levels, np.minimum(levels, 127))
-        self._answers.append(Answer(index, weakref.ref(self.prompter(index)), levels))
+    def _kept(
+        self, index: int, answer: MaskPrediction, *, is_recalled: bool = True
+    ) -> tuple[BoolArray, float]:
+        """Keep the probabilities of an answer for further clicks, if another process can recall them."""
+        levels = as_levels(answer.probability) if is_recalled else None
+        self._answers.append(Answer(index, weakref.ref(self.prompter(index)), answer.mask, levels))
         iou = _iou(answer)
-        return found, 1.0 if iou is None else iou
-
-    def _probability(self, index: int, mask: BoolArray) -> Float32Array | BoolArray:
-        """Probabilities of a mask if it was computed here, which correct it better, else the mask."""
-        prompter = self.prompter(index)  # another one does not know in which crops it was seen
-        here = (one for one in reversed(self._answers) if one.frame == index)
-        answers = (one for one in here if one.prompter() is prompter)
-        levels = (one.levels for one in answers if np.array_equal(one.levels > 127, mask))
-        return next((from_levels(each) for each in levels), mask)
+        return answer.mask, 1.0 if iou is None else iou
 
     def find(self, index: int, name: str, text: str = "") -> dict[str, Any]:
         """Objects that a detector finds, or that a text names; the prompter scores those without a score.

@@ -10,9 +10,16 @@ const AT_ONCE = 3;
 /** milliseconds for which a place rests while it is dragged, before more than the key frame near it is asked for */
 const REST = 120;
 
+/** width of the images that the server calls small, and up to which they are enlarged while the film is played */
+const [SMALL, ENLARGED] = [960, 1440];
+
 class Frames {
   /** @type {Map<number, ImageBitmap>} */
   bitmaps = new Map();
+  /** frames of which a small image alone is here @type {Set<number>} */
+  small = new Set();
+  /** pixels of the screen over which a frame is shown */
+  width = 0;
   /** what is asked for and not answered yet @type {Map<number, AbortController>} */
   loading = new Map();
   /** frames that are needed, the first one first @type {number[]} */
@@ -30,7 +37,17 @@ class Frames {
 
   /** Whether frame and masks of the moment are on the screen. */
   get ready() {
-    return this.bitmaps.has(state.frame) && state.isFresh(state.frame);
+    return this.isHere(state.frame) && state.isFresh(state.frame);
+  }
+
+  /** Whether the image of a frame is here, while the film is played also a small one. */
+  isHere(/** @type {number} */ index) {
+    return this.bitmaps.has(index) && !(this.small.has(index) && !this.isPlayedSmall);
+  }
+
+  /** Whether small images are enough now. */
+  get isPlayedSmall() {
+    return state.playing && this.width <= ENLARGED && state.video.width > SMALL;
   }
 
   /** Load what is needed around the current frame, and give up what is not; while it is dragged, what is near. */
@@ -44,7 +61,7 @@ class Frames {
     this.failed.clear();
     void this.look();
     for (const [index, request] of this.loading) if (!this.needed.includes(index)) request.abort();
-    if (dragging && !this.bitmaps.has(frame)) {
+    if (dragging && !this.isHere(frame)) {
       void this.loadNear();
       this.rest = setTimeout(() => this.fill(), REST);
     } else this.fill();
@@ -74,17 +91,21 @@ class Frames {
   fill() {
     for (const index of this.needed) {
       if (this.loading.size >= AT_ONCE) return;
-      if (!this.bitmaps.has(index) && !this.loading.has(index) && !this.failed.has(index)) void this.loadFrame(index);
+      if (!this.isHere(index) && !this.loading.has(index) && !this.failed.has(index)) void this.loadFrame(index);
     }
   }
 
   async loadFrame(/** @type {number} */ index) {
     if (!state.online) return; // another program may be there by now
     const request = new AbortController();
+    const small = this.isPlayedSmall;
     this.loading.set(index, request);
     try {
-      const bitmap = await imageOf(index, false, request.signal);
+      const bitmap = await imageOf(index, small ? { small: "true" } : {}, request.signal);
+      this.release(this.bitmaps.get(index));
       this.bitmaps.set(index, bitmap);
+      if (small) this.small.add(index);
+      else this.small.delete(index);
       this.forget();
       state.changed(IMAGE);
     } catch (error) {
@@ -105,7 +126,7 @@ class Frames {
     try {
       for (let asked = -1; state.frame !== asked && !this.bitmaps.has(state.frame);) {
         asked = state.frame;
-        const bitmap = await imageOf(asked, true);
+        const bitmap = await imageOf(asked, { near: "true", small: "true" });
         if (!this.bitmaps.has(state.frame)) this.shown = bitmap;
         state.changed(IMAGE);
       }
@@ -116,22 +137,31 @@ class Frames {
     }
   }
 
+  /** Free the memory of an image that is not on the screen. */
+  release(/** @type {ImageBitmap | undefined} */ bitmap) {
+    if (bitmap !== this.shown) bitmap?.close();
+  }
+
   forget() {
     const pixels = state.video.width * state.video.height;
     const most = Math.max(6, Math.min(KEPT_FRAMES, Math.round(120e6 / pixels)));
     for (const [index, bitmap] of this.bitmaps) {
       if (this.bitmaps.size <= most) return;
       if (index === state.frame) continue;
-      bitmap.close();
+      this.release(bitmap);
       this.bitmaps.delete(index);
+      this.small.delete(index);
     }
   }
 }
 
-/** The image of a frame, or the key frame near it. @param {AbortSignal} [signal] */
-async function imageOf(/** @type {number} */ index, /** @type {boolean} */ near, signal) {
+/**
+ * The image of a frame, or one near it.
+ * @param {number} index @param {Record<string, string>} how @param {AbortSignal} [signal]
+ */
+async function imageOf(index, how, signal) {
   const { number } = state.video;
-  const which = { ...(near ? { near: "true" } : {}), ...(number === undefined ? {} : { video: String(number) }) };
+  const which = { ...how, ...(number === undefined ? {} : { video: String(number) }) };
   const answer = await fetch(`frame/${index}.jpg?${new URLSearchParams(which)}`, { signal });
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `frame ${index} cannot be read`);
   return createImageBitmap(await answer.blob());

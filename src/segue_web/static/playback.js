@@ -40,7 +40,7 @@ export function togglePlay() {
   state.playing = !state.playing;
   due = performance.now();
   requestAnimationFrame(play);
-  if (!state.playing) settle();
+  if (!state.playing) go(state.frame);
   state.changed();
 }
 

@@ -49,6 +49,14 @@ def played(desk: Desk, count: int) -> tuple[list[int], list[float]]:
     return frames, times
 
 
+WIDEN = """Promise.all(["state", "view"].map((name) => import(`./static/${name}.js`))).then(
+  ([{ state }, { view }]) => {
+    Object.assign(state.video, { width: 1920, height: 1080 });
+    view.fit();
+    view.draw();
+  })"""
+"""Makes the film 1920x1080."""
+
 FRAME = re.compile("/frame/")
 
 
@@ -62,7 +70,7 @@ class HeldFrames:
 
     def hold(self, route: Any) -> None:
         number, _, query = route.request.url.rpartition("/")[2].partition(".jpg?")
-        self.asked.append(number + (" near" if "near" in query else ""))
+        self.asked.append(number + (" near" if "near" in query else " small" if "small" in query else ""))
         if self._goes_on:
             route.continue_()
         else:
@@ -134,6 +142,18 @@ def test_going_back_loads_the_frames_before(long: Desk, frames: HeldFrames) -> N
     long.page.keyboard.press("ArrowLeft")
     becomes(long.page, "import('./static/frames.js').then(({ frameImages }) => frameImages.bitmaps.has(97))")
     assert frames.asked == ["99", "98", "97"]
+
+
+def test_a_large_film_is_played_in_small_images_and_shown_whole_where_it_stops(
+    long: Desk, frames: HeldFrames
+) -> None:
+    frames.go_on()
+    long.page.evaluate(WIDEN)
+    played(long, 4)
+    becomes(long.page, "import('./static/frames.js').then(({ frameImages }) => frameImages.ready)")
+    last = long.page.evaluate("import('./static/state.js').then(({ state }) => state.frame)")
+    assert f"{last} small" in frames.asked
+    assert frames.asked.index(f"{last} small") < frames.asked.index(f"{last}")
 
 
 def test_slow_playback_shows_each_frame_for_longer(long: Desk) -> None:

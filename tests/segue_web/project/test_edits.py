@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from segue.errors import PromptError
 from segue.prompts import ImagePrompts
+from segue.prompts.correction import ClickHistory
 from segue.utils.arrays import BoolArray
 from segue_web.project.edits import NEAREST, Edits
 from segue_web.project.project import Correction, FrameAnnotation, Project
@@ -52,7 +53,9 @@ class WanderingWorker:
             mask = mask | (disk > 0) if inside else mask & (disk == 0)
         return mask, 0.7
 
-    def click(self, prompts: ImagePrompts, bound: BoolArray | None, clicks: list[Click], new: int) -> Any:
+    def click(
+        self, prompts: ImagePrompts, history: ClickHistory | None = None, new: Sequence[Click] = ()
+    ) -> Any:
         plane = np.zeros(SIZE, np.uint8)
         if prompts.box is not None:
             x0, y0, x1, y1 = map(int, prompts.box)
@@ -62,7 +65,8 @@ class WanderingWorker:
             for x, y in points:
                 cv2.circle(plane, (int(x), int(y)), 9, value, -1)
         found = plane > 0
-        return (found if bound is None else found & bound), 0.9
+        adds = history is None or any(inside for _, _, inside in new)
+        return (found if adds else found & prompts.mask), 0.9
 
 
 class Desk:

@@ -286,6 +286,73 @@ def test_shapes_go_with_their_object(backend: AnnotateBackend, square: Ask) -> N
     assert backend.project.shapes() == []
     square("undo")
     assert [shape["object"] for shape in backend.project.shapes()] == [1]
-    square("split", object=1, frame=4)
-    assert backend.project.shapes() == [], "masks are what is split"
-    assert left(backend, 3) == 22
+
+
+def test_a_shape_is_split_with_its_object(backend: AnnotateBackend, square: Ask) -> None:
+    square("shape_key", shape=1, frame=4, corners=corners(2))
+    masks = {frame: backend.project.plane(frame, 1) for frame in range(2, 7)}
+
+    assert square("split", object=1, frame=5) == {"object": 2}
+
+    keys = {shape["object"]: [key[0] for key in shape["keys"]] for shape in backend.project.shapes()}
+    assert keys == {1: [2, 4], 2: [5, 6]}
+    for number in (1, 2):
+        assert backend.project.is_shaped(number), "the shapes make the masks that were there"
+    for frame, mask in masks.items():
+        assert np.array_equal(backend.project.plane(frame, 1 if frame < 5 else 2), mask)
+    square("shape_key", shape=2, frame=6, corners=corners(40))
+    assert backend.project.plane(6, 2).any(axis=0).argmax() == 60
+    square("undo")
+    square("undo")
+    assert [shape["object"] for shape in backend.project.shapes()] == [1]
+
+
+def test_a_surface_is_followed_in_both_parts(backend: AnnotateBackend, square: Ask) -> None:
+    square("remove_key", shape=1, frame=6)
+    square("track_plane", shape=1, frame=2, last=9)
+    masks = {frame: backend.project.plane(frame, 1) for frame in range(2, 10)}
+
+    square("split", object=1, frame=6)
+
+    for number, frames in ((1, range(2, 6)), (2, range(6, 10))):
+        [shape] = backend.project.shapes_of(number).values()
+        assert shape.span == frames
+        for frame in frames:
+            outline = shape.outline(frame)
+            assert outline is not None
+            drawn = cv2.fillPoly(np.zeros(SIZE, np.uint8), [np.round(outline).astype(np.int32)], 1)
+            assert iou(drawn == 1, masks[frame]) > 0.9
+
+
+def test_shapes_are_merged_with_their_objects(backend: AnnotateBackend, square: Ask) -> None:
+    square("draw_shape", frame=3, object=None, points=[(x + 60, y) for x, y in SQUARE])
+    square("shape_key", shape=2, frame=8, corners=corners(70))
+    painted = {"frame": 5, "object": 2, "add": True, "path": [(10, 100)], "width": 7}
+    square("stroke", **painted)
+    project = backend.project
+    masks = {f: project.plane(f, 1) | project.plane(f, 2) for f in range(2, 9)}
+
+    square("merge", object=2, into=1)
+
+    assert [(shape["id"], shape["object"]) for shape in project.shapes()] == [(1, 1), (2, 1)]
+    for frame, mask in masks.items():
+        assert np.array_equal(project.plane(frame, 1), mask), frame
+    assert project.marks(4)[1].kind == "interpolated"
+    square("shape_key", shape=1, frame=6, corners=corners(20))
+    assert project.plane(4, 1)[30, 40:60].all(), "a key moves what the shapes have made"
+    assert np.array_equal(project.plane(5, 1), masks[5]), "what was painted stays"
+    square("undo")
+    square("undo")
+    assert [(shape["id"], shape["object"]) for shape in project.shapes()] == [(1, 1), (2, 2)]
+    assert project.is_shaped(1)
+
+
+def test_a_hole_of_another_object_takes_nothing_away(backend: AnnotateBackend, square: Ask) -> None:
+    square("draw_shape", frame=2, object=None, points=[(10, 10), (80, 10), (80, 80), (10, 80)])
+    square("draw_shape", frame=2, object=2, points=[(15, 15), (60, 15), (60, 60), (15, 60)], hole=True)
+    both = backend.project.plane(2, 1) | backend.project.plane(2, 2)
+
+    square("merge", object=2, into=1)
+
+    assert np.array_equal(backend.project.plane(2, 1), both)
+    assert len(backend.project.shapes_of(1)) == 3

@@ -138,12 +138,12 @@ def test_clicks_are_answered_by_the_chosen_prompter_also_in_a_new_process(tmp_pa
     video = Video(write_video(tmp_path / "video.mp4", numbered(2)))
     with closing(WorkerHere(video, ("stcn-lite", None), "segue-prompt", "cpu")) as worker:
         prompts = ImagePrompts(points=[(20, 20)])
-        first = asyncio.run(worker.ask("click", 0, prompts, None))[1]
+        first = asyncio.run(worker.ask("click", 0, prompts))[1]
         asyncio.run(worker.use_prompter("segue-prompt-free"))
-        second = asyncio.run(worker.ask("click", 0, prompts, None))[1]
+        second = asyncio.run(worker.ask("click", 0, prompts))[1]
         with pytest.raises(PromptError):
             asyncio.run(worker.use_prompter("nothing"))
-        assert asyncio.run(worker.ask("click", 0, prompts, None))[1] == second
+        assert asyncio.run(worker.ask("click", 0, prompts))[1] == second
         worker._replace(worker._pool)
-        assert asyncio.run(worker.ask("click", 0, prompts, None))[1] == second
+        assert asyncio.run(worker.ask("click", 0, prompts))[1] == second
     assert first != second

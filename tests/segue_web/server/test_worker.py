@@ -86,9 +86,9 @@ def test_a_click_where_the_pointer_rested_is_answered_already(monkeypatch: pytes
         tools.prepare(0, (100.0, 60.0))
         answer = Prompter.answer
         monkeypatch.setattr(Prompter, "answer", lambda *given: asked.append(given) or answer(*given))
-        assert tools.click(0, ImagePrompts(points=[(100.0, 60.0)]), None)[0][60, 100]
+        assert tools.click(0, ImagePrompts(points=[(100.0, 60.0)]))[0][60, 100]
         assert asked == []
-        tools.click(0, ImagePrompts(points=[(101.0, 60.0)]), None)
+        tools.click(0, ImagePrompts(points=[(101.0, 60.0)]))
         assert asked
 
 

@@ -11,7 +11,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ import pytest
 
 from segue.labels.label_studio import decode_brush
 from tests.segue_web.services.images import centre, images, overlap, png, truth
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -41,16 +41,17 @@ def running(command: list[str], address: str, env: dict[str, str], log: Path) ->
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **env}, cwd=log.parent
         )
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except OSError:
+            return False
+        return True
+
     try:
-        end = time.monotonic() + 900  # Label Studio makes its database first
-        while True:
-            try:
-                urllib.request.urlopen(address, timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
-                time.sleep(0.5)
+        wait_for(answers, 900, log.read_text)  # Label Studio makes its database first
         yield
     finally:
         process.terminate()

@@ -100,6 +100,7 @@ class Snapshots:
         pixel_aspect: width of a pixel by its height.
         waiting: clips that may wait for the encoder.
         keep: how long images and clips are kept; None for ever.
+        keep_every: seconds after which a live source looks for those that are no longer kept.
         archive: all parts: the limits apply to them, and their clips are finished; None for this folder.
         stop_time: says when the run was asked to stop, by ``time.monotonic()``: until a second after it clips
             of a live source are waited for, and the next run finishes the others. None while it was not.
@@ -123,6 +124,7 @@ class Snapshots:
         pixel_aspect: Fraction = SQUARE,
         waiting: int = WAITING,
         keep: Retention | None = None,
+        keep_every: float = KEEP_SECONDS,
         archive: EventArchive | None = None,
         stop_time: Callable[[], float | None] = lambda: None,
         packets: PacketBuffer | None = None,
@@ -143,7 +145,7 @@ class Snapshots:
         if not append:
             (folder / MARKS).unlink(missing_ok=True)
             (folder / JOURNAL).unlink(missing_ok=True)
-        self._keep, self._archive, self._stop_time = keep, archive, stop_time
+        self._keep, self._keep_every, self._archive, self._stop_time = keep, keep_every, archive, stop_time
         self._looked = -math.inf  # when what is kept was looked at
         self._retention: Future[None] | None = None  # that looks at it
         self._journal = DeletionJournal(folder)
@@ -163,7 +165,7 @@ class Snapshots:
 
     def see(self, frame: Frame, segmentation: Segmentation, size: tuple[int, int]) -> None:
         """Take a frame, before the events that are known on it."""
-        if self._live and time.monotonic() - self._looked > KEEP_SECONDS:
+        if self._live and time.monotonic() - self._looked > self._keep_every:
             self._looked = time.monotonic()
             if self._retention is None or self._retention.done():
                 self._retention = self._clips.submit(self._tidy)

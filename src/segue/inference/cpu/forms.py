@@ -86,14 +86,14 @@ def instruction_set() -> InstructionSet:
     return "AVX2" if capability.startswith("AVX") else "other"
 
 
-def family_row(instructions: InstructionSet) -> str:
-    """The name of the rows of a table that hold for the family of this processor alone."""
-    return f"{instructions} {processor_family()}"
+def family_row(instructions: InstructionSet, family: str | None = None) -> str:
+    """The name of the rows of a table that hold for one family of processors; None is that of this one."""
+    return f"{instructions} {processor_family() if family is None else family}"
 
 
 def current() -> Forms:
     """The forms of networks that are prepared now: recorded ones, or those of this machine and thread."""
-    return _RECORDED.get() or _of_machine(instruction_set(), torch.get_num_threads())
+    return _RECORDED.get() or of_machine(instruction_set(), torch.get_num_threads())
 
 
 def recorded_forms() -> Forms | None:
@@ -116,9 +116,10 @@ def tuned_file() -> Path:
     return cache_folder() / TUNED
 
 
-def _of_machine(instructions: InstructionSet, threads: int) -> Forms:
+def of_machine(instructions: InstructionSet, threads: int, family: str | None = None) -> Forms:
+    """The forms of a machine with these instructions and a family of processors; None is that of this one."""
     tables = _tuned_table(), _read(PACKAGED, 0)
-    names = family_row(instructions), instructions
+    names = family_row(instructions, family), instructions
     rows = next((table[name] for table in tables for name in names if name in table), {})
     fitting = [count for count in rows if count <= threads]
     return Forms(instructions, threads, rows[max(fitting)] if fitting else ())

@@ -27,7 +27,7 @@ from segue.models.geometry import ResizePadGeometry, unpad
 from segue.models.memory.components import EVEN, LIKELY_LOGIT, suppress_distant_components
 from segue.models.memory.memory import Memory
 from segue.models.memory.table import MemoryTable
-from segue.models.memory.window import Window
+from segue.models.memory.window import Sides, Window
 from segue.registry import PromptKind
 from segue.state import Checkpointable, checkpointed
 from segue.types import Image
@@ -96,7 +96,8 @@ class MemoryTracker(Checkpointable):
     =========================== =======================================================================
     :meth:`encode`              an image as the network sees it
     :meth:`needs_prediction`    whether the objects are predicted where masks are given
-    :meth:`choose_windows`      the part of the image in which objects are predicted
+    :meth:`choose_window`       the part of the image in which objects are predicted
+    :meth:`widen`               a larger part, where an object leaves it
     :meth:`read`                what some objects read from the memory of a view
     :meth:`decode`              their log-odds; may move what is kept of them on
     :meth:`merge`               log-odds to the result, and probabilities for the memory
@@ -272,9 +273,13 @@ class MemoryTracker(Checkpointable):
         """Whether objects are predicted on a frame with given masks, before those are merged in."""
         return True
 
-    def choose_windows(self, plan: FramePlan) -> Sequence[Window]:
-        """Parts of the image in which objects are predicted, one after the other; none for all of it."""
-        return ()
+    def choose_window(self, plan: FramePlan) -> Window | None:
+        """The part of the image in which objects are predicted; None for all of it."""
+        return None
+
+    def widen(self, window: Window, sides: Sides) -> Window | None:
+        """A larger window, where objects leave one by some sides; None for all of the image."""
+        return None
 
     def predict(self, view: int, query: QueryFeatures, plan: FramePlan) -> Tensor:
         """Log-odds (K, h, w), float32, of all objects by one view, in the order of ``self.ids``."""
@@ -411,32 +416,31 @@ class MemoryTracker(Checkpointable):
         cached_views = {} if peeked is None else {peeked.plan.window: peeked.views}
         if not predict:
             return Prediction(pixels, plan, plan, self._encoded(pixels, cached_views, None), None)
-        logits = None
-        for window in (*self.choose_windows(plan), None):
+        window = first = self.choose_window(plan)
+        while True:
             inside = replace(plan, window=window)
             # What stays in memory is the whole image.
             views = self._encoded(pixels, cached_views, None if plan.keep else window)
             logits = self._predict_within(views, inside)
-            if logits is not None:
-                break
+            # Features of the whole image, cut, leave faint traces beside the sides of a window.
+            threshold = EVEN if plan.keep else LIKELY_LOGIT
+            if window is None or not any(sides := window.left_sides(window.cut(logits), threshold)):
+                return Prediction(pixels, plan, plan if plan.keep else inside, views, logits)
             self.memories[0].discard()
-        assert logits is not None  # nothing leaves the whole image
-        if self._previous_masks is not None and self.schedule.max_jump is not None:
-            logits = suppress_distant_components(logits, self._previous_masks, self.schedule.max_jump)
-        return Prediction(pixels, plan, plan if plan.keep else inside, views, logits)
+            window = self.widen(window, sides) if window is first else None
 
-    def _predict_within(self, views: Views, plan: FramePlan) -> Tensor | None:
-        """Log-odds (K, h, w) of the image, predicted in the window of a plan; None if an object leaves it."""
+    def _predict_within(self, views: Views, plan: FramePlan) -> Tensor:
+        """Log-odds (K, h, w) of the image, predicted in the window of a plan."""
         window = plan.window
         visible_views = views if window is None or not plan.keep else window.part(views)
         logits = self.predict(0, visible_views[0], plan)
         if len(visible_views) > 1:
             logits = (logits + self.predict(1, visible_views[1], plan).flip(-1)) / 2
-        if window is None:
+        if window is not None:
+            logits = window.paste(logits)
+        if self._previous_masks is None or self.schedule.max_jump is None:
             return logits
-        # Features of the whole image, cut, leave faint traces beside the sides of a window.
-        threshold = EVEN if plan.keep else LIKELY_LOGIT
-        return None if window.is_left(logits, threshold) else window.paste(logits)
+        return suppress_distant_components(logits, self._previous_masks, self.schedule.max_jump)
 
     def _encoded(
         self, pixels: npt.NDArray[Any], cached_views: dict[Window | None, Views], window: Window | None

@@ -26,6 +26,10 @@ OUTSIDE = -10.0
 """Log-odds outside the window."""
 
 
+Sides = tuple[bool, bool, bool, bool]
+"""The top, left, bottom and right side of a window, each with whether it counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A part of a padded image, in its pixels; ``image`` is the size of the whole."""
@@ -94,11 +98,25 @@ class Window:
         sides = (self.left // stride, right // stride, self.top // stride, below // stride)
         return F.pad(logits, sides, value=OUTSIDE)
 
-    def is_left(self, logits: Tensor, threshold: float) -> bool:
-        """Whether log-odds (K, h, w) of the window exceed ``threshold`` near a side inside the image."""
+    def left_sides(self, logits: Tensor, threshold: float) -> Sides:
+        """The sides inside the image near which log-odds (K, h, w) of the window exceed ``threshold``."""
+        band = BAND * logits.shape[1] // self.height
         highest = logits.amax(0)
-        self.without_edge(BAND).cut(highest, self).fill_(OUTSIDE)
-        return bool(highest.amax() > threshold)
+        return (
+            self.top > 0 and bool(highest[:band].amax() > threshold),
+            self.left > 0 and bool(highest[:, :band].amax() > threshold),
+            self.top + self.height < self.image[0] and bool(highest[-band:].amax() > threshold),
+            self.left + self.width < self.image[1] and bool(highest[:, -band:].amax() > threshold),
+        )
+
+    def widened(self, sides: Sides, margin: int) -> Window | None:
+        """The window with at least ``margin`` more pixels at some sides; None if that would save little."""
+        step = -(-margin // ALIGNED) * ALIGNED
+        top, left = max(self.top - step * sides[0], 0), max(self.left - step * sides[1], 0)
+        bottom = min(self.top + self.height + step * sides[2], self.image[0])
+        right = min(self.left + self.width + step * sides[3], self.image[1])
+        wider = Window(top, left, bottom - top, right - left, self.image)
+        return wider if wider.share <= MAX_WINDOW_SHARE else None
 
 
 def _spans(inside: BoolArray, margin: int) -> tuple[list[int], list[int]]:

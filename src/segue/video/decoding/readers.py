@@ -79,6 +79,7 @@ class Reader:
         is_camera: whether a stream that tells a length, as of a recorder, is one without an end all the same.
         packets: the last packets of a stream, where somebody wants them; None of all else.
         keeps: what must stay as long as it reads, such as a temporary file.
+        max_cursors: places of a video file at which it decodes on, where :meth:`load` is called.
         on_change: called in the thread that reads, when a live source is lost or is back.
     """
 
@@ -98,6 +99,7 @@ class Reader:
     is_camera: bool = False
     packets: PacketBuffer | None = None
     keeps: object = None
+    max_cursors: int = 1
     on_change: Callable[[ConnectionChange], None]
 
     @property

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from weakref import WeakSet
 
 import av.container
@@ -82,7 +82,7 @@ class VideoFileReader(Reader):
     def _restart(self) -> None:
         """Have no open file; a fork leaves that of its parent alone."""
         self._lock = threading.Lock()
-        self._cursor: _Cursor | None = None
+        self._cursors: list[_Cursor] = []  # the one that was used last is the last
 
     @property
     def _step(self) -> float:
@@ -136,16 +136,48 @@ class VideoFileReader(Reader):
             notice(f"{self._path}: has no index of its frames; reading it once ...")
 
     def load(self, index: int) -> SourceImage:
-        with self._lock:
-            self._check(index)
-            if self._cursor is None:
-                self._cursor = _Cursor(self._address, self.where, self.index)
-            item = self._cursor.item(index)
+        self._check(index)
+        with self._turn(lambda: self._cursor_to(index)) as cursor:
+            item = cursor.item(index)
         return SourceImage(
             index,
             float(self.index.times[index]),
             partial(to_rgb, item, f"{self.where}: frame {index}", self._scale),
         )
+
+    @contextmanager
+    def _turn(self, choose: Callable[[], _Cursor]) -> Iterator[_Cursor]:
+        """A block that has a cursor for itself, after those of earlier calls."""
+        own, cursor = threading.Event(), None
+        try:
+            with self._lock:
+                cursor = choose()
+                cursor.turns.append(own)
+                cursor.turns[0].set()
+            own.wait()
+            yield cursor
+        finally:
+            with self._lock:
+                if cursor is not None and own in cursor.turns:
+                    cursor.turns.remove(own)
+                    if cursor.turns:
+                        cursor.turns[0].set()
+
+    def _cursor_to(self, index: int) -> _Cursor:
+        """The cursor that will be nearest before a frame, else a new one, else one that others left first."""
+        begin = self.index.entry_of(index).index
+        on_way = [cursor for cursor in self._cursors if begin <= cursor.coming <= index]
+        if on_way:
+            cursor = max(on_way, key=lambda each: each.coming)
+        elif len(self._cursors) < self.max_cursors:
+            cursor = _Cursor(self._address, self.where, self.index)
+            self._cursors.append(cursor)
+        else:
+            cursor = next((each for each in self._cursors if not each.turns), self._cursors[0])
+        self._cursors.remove(cursor)
+        self._cursors.append(cursor)
+        cursor.coming = index + 1
+        return cursor
 
     def times(self) -> list[float]:
         return [float(time) for time in self.index.times]
@@ -155,9 +187,10 @@ class VideoFileReader(Reader):
 
     def close(self) -> None:
         with self._lock:
-            if self._cursor is not None:
-                self._cursor.close()
-                self._cursor = None
+            cursors, self._cursors = self._cursors, []
+        for each in cursors:
+            with self._turn(partial(_identity, each)):
+                each.close()
 
     @property
     def count(self) -> int:
@@ -242,17 +275,29 @@ def _ways_to(goal: EntryPoint, index: FrameIndex) -> list[EntryPoint]:
     return [entry for entry in reversed(index.entries[max(place - 2, 0) : place + 1]) if entry.index]
 
 
+def _identity(cursor: _Cursor) -> _Cursor:
+    return cursor
+
+
 class _Cursor:
-    """An open video file that decodes on, or from a key frame on, to the frame that is wanted."""
+    """An open video file that decodes on, or from a key frame on, to the frame that is wanted.
+
+    Attributes:
+        coming: the frame after the last one that was asked for.
+        turns: of those who use it, in the order in which they asked.
+    """
 
     def __init__(self, address: str, where: str, index: FrameIndex) -> None:
         self._address, self._where, self._index = address, where, index
+        self.coming = -1
+        self.turns: list[threading.Event] = []
         # Frame threads are faster; slice threads tell which frame is damaged.
         self._threads: Literal["AUTO", "SLICE"] = "AUTO" if index.is_complete else "SLICE"
         self._container: av.container.InputContainer | None = None
         self._owned = ExitStack()
         self._items: Iterator[Decoded] = iter(())
         self._next = -1  # frame that the next item may be; -1 if it is not known
+        self._needed_stamp = 0
 
     def close(self) -> None:
         self._owned.close()
@@ -294,7 +339,19 @@ class _Cursor:
                 self.close()
         container = self._container or self._opened()
         self._next = -1 if clock is not None else 0
-        self._items = decode(container, video_stream(container), clock, threads=None)
+        stream = video_stream(container)
+        spare = partial(self._spare, stream.codec_context) if self._may_skip else None
+        self._items = decode(container, stream, clock, threads=None, on_packet=spare)
+
+    @property
+    def _may_skip(self) -> bool:
+        """Whether frames can be told from one another, so that some may be left out."""
+        return self._threads == "AUTO" and not (self._index.numbers or self._index.by_position)
+
+    def _spare(self, context: Any, packet: Any) -> None:
+        """Pass over a frame before the one that is needed, if no other frame needs it."""
+        is_early = packet.pts is not None and packet.pts < self._needed_stamp
+        context.skip_frame = "NONREF" if is_early else "DEFAULT"
 
     def _opened(self) -> av.container.InputContainer:
         self._container = open_container(self._address, self._where)
@@ -304,6 +361,7 @@ class _Cursor:
 
     def _read_to(self, index: int) -> Decoded | None:
         """Decode on up to a frame; None where it is not reached, or was passed over."""
+        self._needed_stamp = int(self._index.stamps[index])
         try:
             for item in self._items:
                 place = self._next

@@ -1,0 +1,97 @@
+"""How soon the page shows frames: after a seek, by arrows in both directions, while scrubbing, and playing.
+
+Run on an idle machine: ``python -m benchmarks.services.scrubbing``; it needs Chromium and playwright. The
+film has a key frame every ten seconds, as encoders place them; ``--video`` takes another one. A frame counts
+when it is on the screen with its masks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.lib.machine import describe
+from benchmarks.services.annotate import FPS, annotating, encode
+
+SEEKS, STEPS, MOVES = 12, 40, 60
+MOVE_SECONDS = 2
+"""Seconds of the film from one move of a pointer that scrubs to the next one."""
+
+SEEK = """async ([places, drag, pause]) => {
+  const [{ go }, { frameImages }, { state }] = await Promise.all(
+    ["playback", "frames", "state"].map((name) => import(`./static/${name}.js`)));
+  const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const shown = async () => { while (!frameImages.ready) await drawn(); await drawn(); };
+  const times = [];
+  for (const place of places) {
+    const since = performance.now();
+    go(place, drag);
+    if (drag) await new Promise((done) => setTimeout(done, 16)); else await shown();
+    times.push(performance.now() - since);
+    if (pause) await new Promise((done) => setTimeout(done, pause));
+  }
+  const since = performance.now();
+  await shown();
+  return [times, performance.now() - since, state.frame];
+}"""
+"""Milliseconds of each place until it is shown, or while it is dragged, and of the last one after it."""
+
+PLAY = """seconds => Promise.all(["playback", "state"].map((name) => import(`./static/${name}.js`))).then(
+  ([{ togglePlay }, { state }]) => new Promise((done) => {
+    const first = state.frame;
+    togglePlay();
+    setTimeout(() => { togglePlay(); done(state.frame - first); }, 1000 * seconds);
+  }))"""
+"""Frames by which the film has gone on."""
+
+
+def main() -> None:
+    """Print all figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--video", type=Path, help="of at least 20 seconds; one is made by itself")
+    parser.add_argument("--height", type=int, default=1080, help="of the film that is made")
+    options = parser.parse_args()
+    print(describe(1))
+    with tempfile.TemporaryDirectory() as name:
+        path = options.video or Path(name, "film.mp4")
+        if options.video is None:
+            encode(path, options.height, seconds=30)
+        with annotating(path, Path(name, "project")) as (page, _):
+            measure(page)
+
+
+def measure(page: Any) -> None:
+    """Print the figures of a page."""
+    count = page.evaluate("import('./static/state.js').then(({ state }) => state.video.frames)")
+    chance = np.random.default_rng(2)
+    places = chance.integers(0, count, SEEKS).tolist()
+    rows = [("seek", page.evaluate(SEEK, [places, False, 500])[0])]
+    middle = count // 2
+    page.evaluate(SEEK, [[middle], False, 1000])
+    for title, sign in (("arrow forwards", 1), ("arrow backwards", -1)):
+        steps = [middle + sign * n for n in range(1, STEPS + 1)]
+        rows.append((title, page.evaluate(SEEK, [steps, False, 30])[0]))
+        page.evaluate(SEEK, [[middle], False, 1000])
+    print("| what | median, s | largest, s |\n| --- | --- | --- |")
+    for title, times in rows:
+        print(f"| {title} | {seconds(statistics.median(times))} | {seconds(max(times))} |")
+    step = MOVE_SECONDS * FPS
+    moves = [place % count for place in range(0, MOVES * step, step)]
+    _, rest, _ = page.evaluate(SEEK, [moves, True, 34])
+    print(f"| the frame after {MOVES} scrub moves of {MOVE_SECONDS} s | {seconds(rest)} | |")
+    page.evaluate(SEEK, [[0], False, 1000])
+    print(f"| frames a second while playing, of {FPS} | {page.evaluate(PLAY, 6) / 6:.1f} | |")
+
+
+def seconds(milliseconds: float) -> str:
+    """As seconds."""
+    return f"{milliseconds / 1000:.3f}"
+
+
+if __name__ == "__main__":
+    main()
