@@ -114,12 +114,18 @@ class Recall:
 
 
 class EventCounter:
-    """The table of events with its defaults; notes which objects come, and when."""
+    """The table of events with its defaults; notes which objects come, and when.
 
-    def __init__(self, folder: Path, fps: float | None = None) -> None:
+    Args:
+        folder: where it is.
+        fps: frames a second, if known.
+        live: whether it is that of a camera, with what a camera knows of its scene.
+    """
+
+    def __init__(self, folder: Path, fps: float | None = None, *, live: bool = True) -> None:
         self.enters: dict[int, Event] = {}
         rules = EventRules().at_rate(fps)
-        self._sink = EventSink(folder / "events.csv", rules=rules, live=True, on_event=self._note)
+        self._sink = EventSink(folder / "events.csv", rules=rules, live=live, on_event=self._note)
 
     def write(self, frame: Frame, result: Segmentation) -> None:
         """Take the next result."""
@@ -195,7 +201,7 @@ def recall(video: Video, session: ForegroundSession, every: int = 1) -> Recall:
     times: list[float] = []
     known: Counter[int] = Counter()  # and those of which the labels say what they are
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        true_events, events = EventCounter(Path(one)), EventCounter(Path(other), FPS / every)
+        true_events, events = EventCounter(Path(one), live=False), EventCounter(Path(other), FPS / every)
         for shot, labels in video.frames():
             times.append(shot.time)
             mask = np.zeros(video.roi.shape, bool)

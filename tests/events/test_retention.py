@@ -110,6 +110,7 @@ def test_a_table_says_what_is_deleted_while_it_is_written(tmp_path: Path, suffix
                 number = 1 + index // 20
                 image, mask = np.full((64, 96, 3), 90, np.uint8), np.zeros((64, 96), np.uint8)
                 mask[20:40, 20:40] = number
+                image[mask > 0] = 60 * number
                 result = Segmentation(index, index / 10, mask, (ObjectInfo(number),))
                 sink.write(Frame(index, index / 10, image), result)
                 sink.flush()

@@ -17,7 +17,6 @@ from segue.events.rules import EventRules
 from segue.events.scene import memory as memory_module
 from segue.events.scene.memory import SceneMemory
 from segue.events.scene.scenery import TIMES
-from segue.events.scene.standing import STILL_SECONDS
 from segue.events.table import read_events
 from segue.events.zones import Zone
 from segue.types import ObjectInfo, Segmentation
@@ -71,7 +70,7 @@ def park(table: Table, *, stops: bool = True) -> EventSink:
     _, sink = table.open(stops=stops)
     camera = Camera()
     watch(sink, camera, 2, car=False)
-    watch(sink, camera, STILL_SECONDS + 1, car=True, listed=3)
+    watch(sink, camera, 11, car=True, listed=3)
     watch(sink, camera, 1, car=True)
     return sink
 

@@ -99,7 +99,7 @@ def big(index: int, boxes: Mapping[int, tuple[int, int, int, int]]) -> Any:
     mask = np.zeros((120, 180), np.uint8)
     for number, (x0, y0, x1, y1) in boxes.items():
         mask[y0:y1, x0:x1] = number
-    frame = Frame(index, index / 10, np.zeros((120, 180, 3), np.uint8))
+    frame = Frame(index, index / 10, np.repeat(50 * (mask[..., None] > 0), 3, axis=2).astype(np.uint8))
     return frame, Segmentation(index, index / 10, mask, tuple(ObjectInfo(number, "car") for number in boxes))
 
 

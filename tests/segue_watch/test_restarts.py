@@ -16,6 +16,9 @@ from segue.video import Reconnect
 from segue_watch.cameras import Camera
 from segue_watch.configuration import read_cameras
 from tests.cli.mjpeg import mjpeg_camera
+from tests.events.test_scene_memory import sway
+from tests.segue_watch.test_command import watched
+from tests.waiting import wait_for
 
 TEXT = """
 [cameras.gate]
@@ -123,3 +126,17 @@ def test_a_run_that_failed_before_its_first_frame_has_emptied_nothing_for_good(
     monkeypatch.setattr(Camera, "_run", fail_first)
     run_to_end(camera, stop)
     assert not before & rows_of([tmp_path / "out" / "gate.csv"])
+
+
+def test_what_a_camera_knows_of_its_scene_goes_on_in_another_process(address: str, tmp_path: Path) -> None:
+    job = job_of(address, tmp_path, "")
+    boxes = list[object]()
+    for _ in range(2):
+        camera = Camera("gate", job, lambda *_: None, lambda _: None)
+        with watched(camera):
+            wait_for(lambda: camera.num_frames > 0)
+            if not boxes:
+                sway(camera.memory)
+            boxes.append([place["box"] for place in camera.state()["scene"]])
+    assert boxes[0] == boxes[1] != []
+    assert next(tmp_path.rglob(".gate.csv.scene")).stat().st_size > 0

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
-from segue.events.scene.working import FloatArray, reduced_mask, working_image
+from segue.events.scene.working import (
+    MIN_CONTRAST,
+    FloatArray,
+    contrast_around,
+    reduced_mask,
+    working_image,
+)
 from segue.types import Frame, Segmentation
 from segue.utils.arrays import BoolArray
 
-MIN_CONTRAST = 12.0
-"""Levels by which an object differs from the scene in the colour that differs most."""
-
 MIN_SHARE = 0.1
 """Share of its pixels that differ so much."""
-
-_BLACK = 8.0
-"""Levels that are added before ratios: those of dark pixels are mostly noise."""
-
-_MIN_RING = 8
-"""Pixels around an object that are needed to tell the light there."""
 
 
 class LightFilter:
@@ -60,7 +56,7 @@ class LightFilter:
             number
             for number in hidden
             if (inside := reduced_mask(result.mask == number, image.shape)).any()
-            and differs(image, background, inside, covered)
+            and _differs(image, background, inside, covered)
         }
         self._objects |= differing
         hidden -= differing
@@ -72,26 +68,10 @@ class LightFilter:
         )
 
 
-def differs(image: FloatArray, background: FloatArray, inside: BoolArray, covered: BoolArray) -> bool:
-    """Whether an object differs from the background in the light around it.
-
-    Args:
-        image: working image (H, W, 3).
-        background: the same without objects.
-        inside: pixels of the object, (H, W).
-        covered: pixels of all objects, (H, W).
-
-    Returns:
-        Whether it does, or nobody knows, as where nothing is around it.
-    """
-    x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
-    margin = max(3, max(width, height) // 4)
-    part = slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin)
-    near = cv2.dilate(inside[part].view(np.uint8), np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > 0
-    free = near & (cv2.dilate(covered[part].view(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-    if free.sum() < _MIN_RING:
+def _differs(image: FloatArray, background: FloatArray, inside: BoolArray, covered: BoolArray) -> bool:
+    """Whether an object differs from the background in the light around it, or nobody knows."""
+    around = contrast_around(image, background, inside, covered)
+    if around is None:
         return True
-    levels, empty = image[part] + _BLACK, background[part] + _BLACK
-    gains = np.median((levels / empty)[free], axis=0)
-    contrast = np.abs(levels - gains * empty).max(-1)[inside[part]]
-    return bool((contrast >= MIN_CONTRAST).mean() >= MIN_SHARE)
+    part, contrast = around
+    return bool((contrast[inside[part]] >= MIN_CONTRAST).mean() >= MIN_SHARE)

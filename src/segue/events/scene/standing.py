@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
@@ -11,18 +11,30 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, Field
 
-from segue.events.scene.working import WORKING_SIDE, FloatArray, reduced_mask, working_image
+from segue.events.scene.working import (
+    MIN_CONTRAST,
+    WORKING_SIDE,
+    FloatArray,
+    contrast_around,
+    grown_mask,
+    reduced_mask,
+    working_image,
+)
+from segue.masks import resize_mask
 from segue.masks.rle import decode_rle, encode_rle, stored_mask
 from segue.masks.values import MAX_ID
 from segue.prompts.planes import tight_box
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray
 
-STILL_SECONDS = 10.0
-"""Seconds after which an object that has not moved stands."""
+STILL_SECONDS = 1.0
+"""Seconds in view after which an object that has not moved stands."""
+
+_MAX_GAP = 0.5
+"""Seconds out of view in which an object does not begin anew to stand."""
 
 _MAX_SHIFT = 0.25
-"""Share of its longer side by which an object that stands may move."""
+"""Share of its longer side by which an object that stands may move beyond its place in this time."""
 
 _CHECK_SECONDS = 1.0
 """How often it is looked whether an object is still there."""
@@ -33,8 +45,14 @@ _LEARN_SECONDS, _LEARN_EVERY = 10.0, 0.5
 _FOLLOW_RATE = 0.05
 """Share of a frame in the image of an object that stands: light and people change slowly."""
 
-_MIN_CONTRAST = 12.0
-"""Grey levels by which an object must differ from its background to be told from it."""
+_SLIDE = 2
+"""Pixels of the working image by which an object that is held slides at most from check to check."""
+
+_MAX_GROWTH = 1.2
+"""Times the size of an object that more of it may be found: it does not grow, but light changes."""
+
+_SAME_OUTLINE = 0.9
+"""Overlap of the pixels of an object from check to check from which on they are as they were."""
 
 _MIN_DECIDED = 0.2
 """Share of the pixels of an object that must differ so much."""
@@ -50,6 +68,9 @@ _MISSES_UNLIKE = 30
 
 _SAME_PLACE = 0.3
 """Overlap of an object with one that stands from which on it is the same one."""
+
+_PART = 0.7
+"""Share of a new object inside of one that stands from which on it is a part of it."""
 
 MAX_STANDING = 100
 """Objects that are read of a file."""
@@ -124,11 +145,13 @@ class _Track:
     Attributes:
         anchor: its box when it began to stand still, as of the working image.
         since: when.
+        last_time: when a result has shown it last.
         standing: what it and its background look like, once it stands.
     """
 
     anchor: tuple[float, float, float, float]
     since: float
+    last_time: float
     standing: _Standing | None = None
 
 
@@ -145,6 +168,7 @@ class _Standing:
         appearance: the part with it.
         ring: pixels around it, by which the light is compared.
         light: what these were, as the mean of each channel.
+        size: its pixels in the working image when it began to stand.
     """
 
     info: ObjectInfo
@@ -155,6 +179,7 @@ class _Standing:
     appearance: FloatArray
     ring: BoolArray
     light: FloatArray
+    size: int
     misses: int = 0
     checked: float = -float("inf")
 
@@ -168,7 +193,8 @@ class _Standing:
         place = slice(y, y + height), slice(x, x + width)
         info = ObjectInfo(record.id, record.label, 1.0, tight_box(mask), int(mask.sum()))
         images = record.background.image(), record.appearance.image()
-        return cls(info, mask, place, inside, *images, _ring(inside), np.array(record.light, np.float32))
+        light = np.array(record.light, np.float32)
+        return cls(info, mask, place, inside, *images, _ring(inside), light, int(inside.sum()))
 
     def record(self, number: int) -> StandingRecord:
         """What a later process goes on with."""
@@ -190,7 +216,7 @@ class _Standing:
         to_object = np.abs(part - self.appearance * gain).mean(-1)
         to_background = np.abs(part - self.background * gain).mean(-1)
         contrast = np.abs(self.appearance - self.background).mean(-1)
-        decided = self.inside & (contrast >= _MIN_CONTRAST)
+        decided = self.inside & (contrast >= MIN_CONTRAST)
         if decided.sum() < _MIN_DECIDED * self.inside.sum():
             return 0.0
         if np.median(np.minimum(to_object, to_background)[decided]) > _UNLIKE:
@@ -213,7 +239,7 @@ class StandingObjects:
     """Lists objects in results as long as they are there, also when the background has taken them in.
 
     A session learns what stays: after minutes a parked car is background, and when it goes its place is an
-    object. Here an object that has stood for ten seconds keeps its id while its pixels look more like it
+    object. Here an object that has stood for two seconds keeps its id while its pixels look more like it
     than like the background before it came, whatever the light; what a result finds at its place meanwhile
     is the same object, and what it finds there afterwards is the hole that it has left, and no object. It
     goes on in the next run of the camera, see :meth:`restart`.
@@ -283,7 +309,9 @@ class StandingObjects:
         objects = {each.id: _Standing.of(each, record.size, background.shape) for each in record.objects}
         self._forget()
         self._size, self._background = record.size, background
-        self._restored = {number: _Track((0.0, 0.0, 0.0, 0.0), 0.0, each) for number, each in objects.items()}
+        self._restored = {
+            number: _Track((0.0, 0.0, 0.0, 0.0), 0.0, 0.0, each) for number, each in objects.items()
+        }
 
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Take a frame and its result; gives the result with the objects that stand."""
@@ -297,9 +325,10 @@ class StandingObjects:
         self._size = result.mask.shape
         if self._retained or self._matches:
             result = self._matched(image, result)
+        result = self._joined(result)
         self._note_still(frame.time, image, result)
         self._retain_lost(image, result)
-        self._check_retained(frame.time, image)
+        self._check_retained(frame.time, image, result)
         if learns:
             self._learn(frame.time, image, result)
         return self._with_retained(result)
@@ -323,6 +352,24 @@ class StandingObjects:
                     self._tracks[match.number] = retained
         return replace(result, mask=mask, objects=tuple(objects.values()))
 
+    def _joined(self, result: Segmentation) -> Segmentation:
+        """A result in which new objects inside of one that stands are parts of it."""
+        standing = {
+            number: track.standing.mask
+            for number, track in {**self._tracks, **self._retained}.items()
+            if track.standing is not None
+        }
+        numbers = [item.id for item in result.objects if item.id not in self._tracks] if standing else []
+        owners = {number: owner for number in numbers if (owner := _owner(result.mask == number, standing))}
+        if not owners:
+            return result
+        mask, listed = result.mask.copy(), {*result.ids}
+        for number, owner in owners.items():
+            mask[mask == number] = owner if owner in listed else 0  # else it is drawn with the owner
+        return replace(
+            result, mask=mask, objects=tuple(item for item in result.objects if item.id not in owners)
+        )
+
     def _match(self, image: FloatArray, pixels: BoolArray) -> _Match | None:
         """What the pixels of a new object are, if an object stands there."""
         for number, track in self._retained.items():
@@ -342,23 +389,56 @@ class StandingObjects:
             if not width:
                 continue
             box = float(x), float(y), float(x + width), float(y + height)
-            track = self._tracks.setdefault(item.id, _Track(box, time))
-            shift = max(abs(one - other) for one, other in zip(box, track.anchor, strict=True))
-            if shift > max(1.0, _MAX_SHIFT * max(width, height)):
+            track = self._tracks.setdefault(item.id, _Track(box, time, time))
+            has_moved = _beyond(box, track.anchor) > max(1.0, _MAX_SHIFT * max(width, height))
+            if track.standing is None and time - track.last_time > _MAX_GAP:  # a leaf that shows now and then
+                track.since = time
+            track.last_time = time
+            is_slow = time - track.since >= STILL_SECONDS
+            if has_moved:
                 track.anchor, track.since, track.standing = box, time, None
-            elif track.standing is not None:
+            if track.standing is not None:
                 track.standing.follow(image)
-            elif time - track.since >= STILL_SECONDS and self._background is not None:
-                track.standing = _standing(item, pixels, inside, image, self._background)
+                if time - track.standing.checked >= _CHECK_SECONDS:
+                    track.standing.checked = time
+                    track.standing = self._outlined(track.standing, image, result)
+            elif is_slow and self._background is not None:
+                standing = _standing(item, pixels, inside, image, self._background)
+                track.standing = self._outlined(standing, image, result, is_new=True)
 
     def _retain_lost(self, image: FloatArray, result: Segmentation) -> None:
         """Hold objects that stand where a result lists them no longer."""
         for number in self._tracks.keys() - {item.id for item in result.objects}:
             track = self._tracks.pop(number)
             if track.standing is not None and (track.standing.verdict(image) or 0.0) >= 0.5:
+                track.standing = self._outlined(track.standing, image, result)
                 self._retained[number] = track
 
-    def _check_retained(self, time: float, image: FloatArray) -> None:
+    def _outlined(
+        self, standing: _Standing, image: FloatArray, result: Segmentation, *, is_new: bool = False
+    ) -> _Standing:
+        """An object by what differs from the background there: it may slide, or be listed in part."""
+        background, previous = self._background, np.zeros(image.shape[:2], bool)
+        previous[standing.place] = standing.inside
+        others = reduced_mask((result.mask > 0) & (result.mask != standing.info.id), image.shape)
+        margin = max(side.stop - side.start for side in standing.place) // 6  # a quarter of its size
+        near = grown_mask(previous, margin if is_new else _SLIDE) & ~others
+        around = None if background is None else contrast_around(image, background, near, near | others)
+        if around is None or background is None:
+            return standing
+        part, contrast = around
+        inside = np.zeros_like(near)
+        inside[part] = near[part] & (contrast >= MIN_CONTRAST)
+        common, size = (inside & previous).sum(), int(inside.sum())
+        is_same = common >= _SAME_OUTLINE * (inside | previous).sum()
+        if is_same or common < 0.5 * previous.sum() or not (is_new or size <= _MAX_GROWTH * standing.size):
+            return standing
+        mask = resize_mask(inside, result.mask.shape) > 0
+        info = replace(standing.info, box=tight_box(mask), area=int(mask.sum()))
+        outlined = _standing(info, mask, inside, image, background)
+        return replace(outlined, size=size if is_new else standing.size, checked=standing.checked)
+
+    def _check_retained(self, time: float, image: FloatArray, result: Segmentation) -> None:
         """Let objects go that are not there any more."""
         for number, track in [*self._retained.items()]:
             standing = track.standing
@@ -369,6 +449,7 @@ class StandingObjects:
             if share is not None and share >= 0.5:
                 standing.misses = 0
                 standing.follow(image)
+                track.standing = self._outlined(standing, image, result)
                 continue
             standing.misses += 1
             if standing.misses >= (_MISSES if share is not None else _MISSES_UNLIKE):
@@ -381,11 +462,11 @@ class StandingObjects:
             self._background = image.copy()
             return
         covered = result.mask > 0
-        for track in self._retained.values():
-            assert track.standing is not None
-            covered |= track.standing.mask
-        reduced = reduced_mask(covered, image.shape).view(np.uint8)
-        free = cv2.dilate(reduced, np.ones((5, 5), np.uint8)) == 0
+        for track in (*self._retained.values(), *self._tracks.values()):
+            if track.standing is not None:
+                covered |= track.standing.mask
+        reduced = reduced_mask(covered, image.shape)
+        free = ~grown_mask(reduced, 2)
         rate = min(1.0, max(0.0, seconds) / _LEARN_SECONDS)
         self._background[free] += rate * (image - self._background)[free]
 
@@ -411,12 +492,24 @@ def _standing(
     place = rows, slice(max(0, x - margin), x + width + margin)
     part, ring = image[place], _ring(inside[place])
     light = part[ring].mean(0) if ring.any() else np.zeros(3, np.float32)
-    return _Standing(item, mask, place, inside[place], background[place].copy(), part.copy(), ring, light)
+    images = background[place].copy(), part.copy()
+    return _Standing(item, mask, place, inside[place], *images, ring, light, int(inside.sum()))
+
+
+def _beyond(box: tuple[float, float, float, float], place: tuple[float, float, float, float]) -> float:
+    """By how much a box reaches beyond a place: what the background takes in little by little does not."""
+    return max(place[0] - box[0], place[1] - box[1], box[2] - place[2], box[3] - place[3])
+
+
+def _owner(pixels: BoolArray, standing: Mapping[int, BoolArray]) -> int | None:
+    """The object inside of which most of some pixels lie."""
+    area = int(pixels.sum())
+    return next((number for number, mask in standing.items() if (pixels & mask).sum() >= _PART * area), None)
 
 
 def _ring(inside: BoolArray) -> BoolArray:
     """Pixels around an object, and not beside it."""
-    return np.asarray(cv2.dilate(inside.view(np.uint8), np.ones((3, 3), np.uint8)) == 0)
+    return ~grown_mask(inside, 1)
 
 
 def _mask_of(counts: str, size: tuple[int, int]) -> BoolArray:

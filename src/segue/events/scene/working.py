@@ -8,10 +8,26 @@ import numpy.typing as npt
 
 from segue.utils.arrays import BoolArray
 
+Part = tuple[slice, slice]
+"""Rows and columns of a working image."""
+
 FloatArray = npt.NDArray[np.float32]
 
 WORKING_SIDE = 200
 """Pixels of the longer side of the images that are compared."""
+
+
+MIN_CONTRAST = 12.0
+"""Levels by which an object differs from the scene in the colour that differs most."""
+
+_BLACK = 8.0
+"""Levels that are added before ratios: those of dark pixels are mostly noise."""
+
+_UNEVEN = 0.4
+"""Logarithm of the ratio up to which the light around an object may differ from its median there."""
+
+_MIN_RING = 8
+"""Pixels around an object that are needed to tell the light there."""
 
 
 def working_image(image: npt.NDArray[np.uint8]) -> FloatArray:
@@ -26,3 +42,45 @@ def reduced_mask(mask: BoolArray, size: tuple[int, ...]) -> BoolArray:
     """The pixels of a working image in which a mask (H, W) has some, (h, w)."""
     reduced = cv2.resize(mask.view(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_AREA)
     return np.asarray(reduced > 0)
+
+
+def contrast_around(
+    image: FloatArray, background: FloatArray, inside: BoolArray, covered: BoolArray
+) -> tuple[Part, FloatArray] | None:
+    """By how much the part around an object differs from the background in the light of its surroundings.
+
+    Args:
+        image: working image (H, W, 3).
+        background: the same without objects.
+        inside: pixels of the object, (H, W).
+        covered: pixels of all objects, (H, W).
+
+    Returns:
+        The part, and levels (h, w) in the colour that differs most; None where nothing is around the object.
+    """
+    x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
+    margin = max(3, max(width, height) // 4)
+    part = slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin)
+    near = grown_mask(inside[part], margin)
+    free = near & ~grown_mask(covered[part], 1)
+    if free.sum() < _MIN_RING:
+        return None
+    levels, empty = image[part] + _BLACK, background[part] + _BLACK
+    expected = empty * _light_of(levels / empty, free)
+    return part, np.asarray(np.abs(levels - expected).max(-1), np.float32)
+
+
+def _light_of(gains: FloatArray, free: BoolArray) -> FloatArray:
+    """The light over a part, (h, w, 3): it changes evenly between the pixels whose gains count."""
+    rows, columns = np.mgrid[: free.shape[0], : free.shape[1]].astype(np.float32)
+    terms = np.stack([np.ones_like(rows), rows, columns], axis=-1)
+    logs = np.log(gains[free])
+    middle = np.median(logs, axis=0)
+    plane = np.linalg.lstsq(terms[free], np.clip(logs, middle - _UNEVEN, middle + _UNEVEN), rcond=None)[0]
+    return np.asarray(np.exp(terms @ plane), np.float32)
+
+
+def grown_mask(mask: BoolArray, pixels: int) -> BoolArray:
+    """A mask with so many pixels more on each side."""
+    kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), kernel) > 0)
