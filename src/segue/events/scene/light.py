@@ -10,7 +10,7 @@ from segue.events.scene.working import (
     MIN_CONTRAST,
     FloatArray,
     contrast_around,
-    reduced_mask,
+    reduced_labels,
     working_image,
 )
 from segue.types import Frame, Segmentation
@@ -51,12 +51,11 @@ class LightFilter:
         if background is None or background.shape != image.shape:
             self._objects |= hidden
             return result
-        covered = reduced_mask(result.mask > 0, image.shape)
+        labels = reduced_labels(result.mask, image.shape)
         differing = {
             number
             for number in hidden
-            if (inside := reduced_mask(result.mask == number, image.shape)).any()
-            and _differs(image, background, inside, covered)
+            if (inside := labels == number).any() and _differs(image, background, inside, labels > 0)
         }
         self._objects |= differing
         hidden -= differing

@@ -17,6 +17,7 @@ from segue.events.scene.working import (
     FloatArray,
     contrast_around,
     grown_mask,
+    reduced_labels,
     reduced_mask,
     working_image,
 )
@@ -382,9 +383,9 @@ class StandingObjects:
 
     def _note_still(self, time: float, image: FloatArray, result: Segmentation) -> None:
         """See which of the objects stand."""
+        labels = reduced_labels(result.mask, image.shape)
         for item in result.objects:
-            pixels = result.mask == item.id
-            inside = reduced_mask(pixels, image.shape)
+            inside = labels == item.id
             x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
             if not width:
                 continue
@@ -403,7 +404,7 @@ class StandingObjects:
                     track.standing.checked = time
                     track.standing = self._outlined(track.standing, image, result)
             elif is_slow and self._background is not None:
-                standing = _standing(item, pixels, inside, image, self._background)
+                standing = _standing(item, result.mask == item.id, inside, image, self._background)
                 track.standing = self._outlined(standing, image, result, is_new=True)
 
     def _retain_lost(self, image: FloatArray, result: Segmentation) -> None:
@@ -468,7 +469,7 @@ class StandingObjects:
         reduced = reduced_mask(covered, image.shape)
         free = ~grown_mask(reduced, 2)
         rate = min(1.0, max(0.0, seconds) / _LEARN_SECONDS)
-        self._background[free] += rate * (image - self._background)[free]
+        cv2.accumulateWeighted(image, self._background, rate, free.view(np.uint8))
 
     def _with_retained(self, result: Segmentation) -> Segmentation:
         """A result with the objects that it does not list."""

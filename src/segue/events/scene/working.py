@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.utils.arrays import BoolArray
+from segue.utils.arrays import BoolArray, IndexMask
 
 Part = tuple[slice, slice]
 """Rows and columns of a working image."""
@@ -38,10 +38,18 @@ def working_image(image: npt.NDArray[np.uint8]) -> FloatArray:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
+def reduced_labels(mask: IndexMask, size: tuple[int, ...]) -> IndexMask:
+    """The largest id in each pixel of a working image, (h, w), of an index mask (H, W)."""
+    if mask.shape == size[:2]:
+        return mask
+    height, width = (-(-large // small) for small, large in zip(size, mask.shape, strict=False))
+    largest = cv2.dilate(mask, np.ones((height, width), np.uint8), anchor=(0, 0))  # of those below and right
+    return np.asarray(cv2.resize(largest, (size[1], size[0]), interpolation=cv2.INTER_NEAREST))
+
+
 def reduced_mask(mask: BoolArray, size: tuple[int, ...]) -> BoolArray:
     """The pixels of a working image in which a mask (H, W) has some, (h, w)."""
-    reduced = cv2.resize(mask.view(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    return np.asarray(reduced > 0)
+    return reduced_labels(mask.view(np.uint8), size) > 0
 
 
 def contrast_around(
