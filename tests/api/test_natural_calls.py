@@ -34,7 +34,8 @@ from segue.video.sources.images import write_image
 from tests.clips import clip
 from tests.lite import lively_lite
 
-FRAMES, MASKS = clip(5, 6, 48, 64, 2)
+COUNT = 4
+FRAMES, MASKS = clip(5, COUNT, 48, 64, 2)
 IMAGES = list(FRAMES)
 FIRST = MASKS[0]
 SECOND = Image.fromarray(((FIRST == 2) * 255).astype(np.uint8))
@@ -81,8 +82,13 @@ SQUARE_MASK[8:40, 8:40] = 1
         FIRST,
     ],
 )
-def test_masks_of_objects_by_id(lite: STCNLite, masks: Any) -> None:
-    assert same(tracked(lite, masks=masks), tracked(lite, {0: FIRST}))
+def test_masks_of_objects_by_id(lite: STCNLite, masks: Any, expected: list[Segmentation]) -> None:
+    assert same(tracked(lite, masks=masks), expected[:1])
+
+
+@pytest.fixture(scope="module")
+def squared(lite: STCNLite) -> list[Segmentation]:
+    return tracked(lite, SQUARE_MASK)
 
 
 @pytest.mark.parametrize(
@@ -95,16 +101,20 @@ def test_masks_of_objects_by_id(lite: STCNLite, masks: Any) -> None:
         [[8, 8, 40, 8, 40, 40, 8, 40]],
     ],
 )
-def test_a_polygon_is_a_mask(lite: STCNLite, polygon: Any) -> None:
-    assert same(tracked(lite, masks={1: polygon}), tracked(lite, SQUARE_MASK))
+def test_a_polygon_is_a_mask(lite: STCNLite, polygon: Any, squared: list[Segmentation]) -> None:
+    assert same(tracked(lite, masks={1: polygon}), squared)
+
+
+@pytest.fixture(scope="module")
+def boxed(lite: STCNLite) -> list[Segmentation]:
+    return tracked(lite, [segue.BoxPrompt(1, BOX), segue.BoxPrompt(2, (0, 0, 9, 9))])
 
 
 @pytest.mark.parametrize(
     "boxes", [{1: BOX, 2: (0, 0, 9, 9)}, np.array([BOX, (0, 0, 9, 9)]), [BOX, (0, 0, 9, 9)]]
 )
-def test_boxes_of_objects_by_id(lite: STCNLite, boxes: Any) -> None:
-    wanted = tracked(lite, [segue.BoxPrompt(1, BOX), segue.BoxPrompt(2, (0, 0, 9, 9))])
-    assert same(tracked(lite, boxes=boxes), wanted)
+def test_boxes_of_objects_by_id(lite: STCNLite, boxes: Any, boxed: list[Segmentation]) -> None:
+    assert same(tracked(lite, boxes=boxes), boxed)
 
 
 def test_points_have_labels_as_in_sam_2(lite: STCNLite) -> None:
@@ -259,7 +269,7 @@ def test_other_sessions_take_names_and_images_too(make: Any) -> None:
     session = make(name, device="cpu")
     given = [result for image in IMAGES if (result := session.step(image)) is not None]
     results = [*given, *session.finish()]
-    assert [result.index for result in results] == list(range(6))
+    assert [result.index for result in results] == list(range(COUNT))
 
 
 def test_the_empty_scene_and_the_region_are_files_arrays_tensors_or_pil(tmp_path: Path) -> None:
@@ -289,13 +299,13 @@ def test_every_function_gives_the_same_kind_of_result(lite: STCNLite, tmp_path: 
         assert isinstance(results, Results)
         assert isinstance(results.session.lag, int)
         paths = results.save(tmp_path / str(number), formats=["png", "overlay"])
-        assert len(list(paths["png"].glob("*.png"))) == 6
-        assert len(list(segue.open_source(paths["overlay"]))) == 6
+        assert len(list(paths["png"].glob("*.png"))) == COUNT
+        assert len(list(segue.open_source(paths["overlay"]))) == COUNT
 
 
 def test_results_can_be_gone_through_once(lite: STCNLite) -> None:
     for results in results_of_all(lite):
-        assert len(list(results)) == 6
+        assert len(list(results)) == COUNT
         with pytest.raises(SegueError):
             list(results)
 
@@ -307,7 +317,7 @@ def test_what_is_still_computed_is_not_copied_and_its_source_stays_open(lite: ST
             duplicate(results)
     first = next(results)
     assert np.array_equal(pickle.loads(pickle.dumps(first)).mask, first.mask)
-    assert len(list(results)) == 5
+    assert len(list(results)) == COUNT - 1
 
 
 def test_saving_what_is_used_up_is_an_error(lite: STCNLite, tmp_path: Path) -> None:
@@ -340,7 +350,7 @@ def test_a_block_and_dropping_close_the_source(lite: STCNLite) -> None:
 def test_a_list_of_files_is_a_source(lite: STCNLite, expected: list[Segmentation], tmp_path: Path) -> None:
     for number, image in enumerate(IMAGES):
         write_image(tmp_path / f"{number}.png", image)
-    files = [tmp_path / f"{number}.png" for number in range(6)]
+    files = [tmp_path / f"{number}.png" for number in range(COUNT)]
     for source in (files, tuple(map(str, files))):
         assert same(list(segue.track(source, FIRST, model=lite, device="cpu")), expected)
 
@@ -682,7 +692,7 @@ def test_results_have_a_length_where_the_frames_are_counted(lite: STCNLite) -> N
     results = segue.track(IMAGES[:3], {0: FIRST}, model=lite, device="cpu")
     assert len(results) == 3
     assert len(list(results)) == 3
-    assert len(segue.open_source(IMAGES)) == 6
+    assert len(segue.open_source(IMAGES)) == COUNT
     unknown = segue.track(iter(IMAGES[:2]), {0: FIRST}, model=lite, device="cpu")
     with pytest.raises(TypeError, match="not known"):
         len(unknown)

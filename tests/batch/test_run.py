@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pooch
 import pytest
 
 from segue.batch import Ledger, Task
@@ -208,7 +207,7 @@ def test_a_batch_beside_one_that_runs_there_is_told_so(
 
 
 def test_the_ledger_of_an_output_elsewhere_is_in_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pooch, "os_cache", lambda name: f"/cache/{name}")
+    monkeypatch.setenv("SEGUE_HOME", "/cache/segue")
     assert home_of("out") == Path("out/.segue-batch")
     one, other = home_of("s3://bucket/out"), home_of("s3://bucket/other")
     assert one.parent == other.parent == Path("/cache/segue/batch")

@@ -57,10 +57,16 @@ def test_what_is_broken_on_a_machine_is_said_and_the_rest_follows(
     assert {"processor", "default device", "decodes", "extra web", "cache folder"} <= said.keys()
 
 
-def test_each_extra_is_shown_with_its_versions(monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
+def test_each_extra_is_shown_with_its_versions(
+    monkeypatch: pytest.MonkeyPatch, command: Command, tmp_path: Path
+) -> None:
     needed = ["numpy>=1.26", 'fastapi>=0.110; extra == "web"', 'fsspec[http]>=2; extra == "cluster"']
     needed += ["no-such-package>=2; extra == 'cluster'"]
-    monkeypatch.setattr(importlib.metadata, "requires", lambda name: needed)
+    installed = tmp_path / "segue-9.dist-info/METADATA"  # found before the one of this environment
+    installed.parent.mkdir()
+    lines = ["Name: segue", "Version: 9", *(f"Requires-Dist: {each}" for each in needed)]
+    installed.write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
     said = dict(line.partition(": ")[::2] for line in command("doctor", "--no-test").out.splitlines())
     fastapi, fsspec = (importlib.metadata.version(name) for name in ("fastapi", "fsspec"))
     assert said["extra web"] == f"fastapi {fastapi}"

@@ -125,11 +125,9 @@ def test_a_slip_in_a_saved_file_changes_nothing_and_check_names_it(
     assert "Error: " not in complaint, "it is an error that a user can mend"
 
 
-def test_even_a_defect_ends_no_camera(
-    file: CameraFile, records: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_even_a_defect_ends_no_camera(file: CameraFile, records: list[tuple[str, str]]) -> None:
     cameras: Any = Cameras()
-    monkeypatch.setattr(cameras, "check", lambda _: 1 // 0)
+    cameras.check = lambda _: 1 // 0
     with Recorded() as log:
         write(file.path, GOOD + "fps = 5\n")
         Reload(file, cameras, log, Lock()).look()
@@ -215,13 +213,16 @@ def test_a_zone_outside_of_the_image_is_refused_as_on_the_page(
             gate.check(gate.job.model_copy(update={"zones": ("far=900,0 990,0 990,90",)}))
 
 
+FOR_OTHERS: dict[str, Any] = {"host": "0.0.0.0", "plain_http": True}
+
+
 @contextmanager
-def running(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """``segue watch`` in a thread, for other machines; gives the port of its page."""
+def running(file: Path, monkeypatch: pytest.MonkeyPatch, port: int = 0, **options: Any) -> Iterator[int]:
+    """``segue watch`` in a thread; gives the port of its page."""
     stop = CancelToken()
     monkeypatch.setattr(watching, "Log", Recorded)
     monkeypatch.setattr(watching, "cancel_on_signals", lambda _: nullcontext(stop))
-    options = {"output": file.parent / "out", "port": 0, "host": "0.0.0.0", "plain_http": True}
+    options |= {"output": file.parent / "out", "port": port}
     thread = threading.Thread(target=watching.watch, args=(file,), kwargs=options, daemon=True)
     thread.start()
     try:
@@ -257,7 +258,7 @@ def test_the_page_follows_the_file_also_where_a_token_was_printed(
         wait_for(lambda: any(text == notice for _, text in records))
 
     write(path, f'[page]\nlook = "{LOOK}"\n{GOOD}')
-    with running(path, monkeypatch) as port:
+    with running(path, monkeypatch, **FOR_OTHERS) as port:
         printed = records[0][1].partition("?token=")[2]
         assert len(printed) > 16
         assert [status(port, each) for each in (printed, LOOK, FIRST)] == [200, 200, 401]
@@ -281,7 +282,7 @@ def test_a_token_of_the_file_that_is_removed_is_followed_by_one_that_is_printed(
     monkeypatch.delenv("SEGUE_TOKEN", raising=False)
     path = tmp_path / "cameras.toml"
     write(path, f'[page]\ntoken = "{FIRST}"\n{GOOD}')
-    with running(path, monkeypatch) as port:
+    with running(path, monkeypatch, **FOR_OTHERS) as port:
         assert status(port, FIRST) == 200
         records.clear()
         write(path, GOOD)
@@ -305,15 +306,6 @@ def test_a_camera_may_not_listen_at_the_port_of_the_page(
         port = free.getsockname()[1]
     path = tmp_path / "cameras.toml"
     write(path, GOOD)
-    stop = CancelToken()
-    monkeypatch.setattr(watching, "Log", Recorded)
-    monkeypatch.setattr(watching, "cancel_on_signals", lambda _: nullcontext(stop))
-    options = {"output": tmp_path / "out", "port": port}
-    thread = threading.Thread(target=watching.watch, args=(path,), kwargs=options, daemon=True)
-    thread.start()
-    wait_for(lambda: any(text.startswith("cameras: http") for _, text in records))
-    write(path, GOOD + f'[cameras.yard]\nsource = "tcp://127.0.0.1:{port}?listen=1"\n')
-    wait_for(lambda: any("camera yard listens there" in text for _, text in records))
-    stop.cancel()
-    thread.join(60)
-    assert not thread.is_alive()
+    with running(path, monkeypatch, port):
+        write(path, GOOD + f'[cameras.yard]\nsource = "tcp://127.0.0.1:{port}?listen=1"\n')
+        wait_for(lambda: any("camera yard listens there" in text for _, text in records))

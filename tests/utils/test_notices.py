@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import TextIO
-
-import pytest
 
 from segue.utils import notices
 from segue.utils.notices import LineWriter
@@ -32,11 +30,10 @@ def test_lines_arrive_in_order() -> None:
     os.close(reader)
 
 
-def test_who_writes_waits_for_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notices, "LAST_SECONDS", 0.1)
+def test_who_writes_waits_for_no_reader() -> None:
     told: list[str] = []
     with pipe() as (reader, stream):
-        writer = LineWriter(stream, told.append, max_lines=10)
+        writer = LineWriter(stream, told.append, max_lines=10, last_seconds=0.1)
         line = "x" * (1 << 20)  # more than a pipe holds
         for _ in range(20):
             writer.write(line)
@@ -91,10 +88,10 @@ def test_a_stream_that_was_closed_from_the_start_takes_lines() -> None:
     assert writer.lost == 0
 
 
-def test_a_notice_for_a_terminal_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notice_for_a_terminal_that_is_gone_ends_nothing() -> None:
     class Gone(io.StringIO):
         def write(self, _: str) -> int:
             raise BrokenPipeError
 
-    monkeypatch.setattr(notices.sys, "stderr", Gone())
-    notices.notice("nobody hears it")
+    with redirect_stderr(Gone()):
+        notices.notice("nobody hears it")

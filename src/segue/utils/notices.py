@@ -58,6 +58,7 @@ class LineWriter:
             none.
         on_failure: receives the reason when the first line is lost.
         max_lines: lines that may wait.
+        last_seconds: for which closing it waits for them.
 
     Attributes:
         lost: lines that could not be written.
@@ -68,8 +69,10 @@ class LineWriter:
         stream: TextIO | None,
         on_failure: Callable[[str], object] = lambda _: None,
         max_lines: int = MAX_LINES,
+        last_seconds: float = LAST_SECONDS,
     ) -> None:
         self._stream, self._on_failure, self._max_lines = stream, on_failure, max_lines
+        self._last_seconds = last_seconds
         # Without the buffers of Python: these keep what could not be written, and lock their readers out.
         binary: Any = getattr(stream, "buffer", None)
         self._out: Any = getattr(binary, "raw", binary)
@@ -97,7 +100,7 @@ class LineWriter:
         with self._changed:
             self._ends = True
             self._changed.notify()
-        self._thread.join(LAST_SECONDS)
+        self._thread.join(self._last_seconds)
         if self._thread.is_alive():
             self.lost += len(self._lines) + 1
         if self._thread.is_alive() or self._is_closed:
