@@ -21,25 +21,30 @@ which shares its propagation with the page. ``--truth`` gives the true mask inst
 
 ``--task J`` is the whole task: the worst frame is clicked once and tracked from in both directions by
 :class:`segue.Video`, until all frames have this J or ``--most`` clicks are spent. On the page a click takes
-three keys: M goes to the frame, T and Shift T track. Seconds of a person are those of the keystroke-level
+three keys: M goes to the frame, T and Shift T track. With ``--page`` it is the page that is asked, by the
+requests that its scripts send. Seconds of a person are those of the keystroke-level
 model (Card, Moran, Newell 1980): one for a look and a click 2.65, a key 0.28; the processor's are measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
 
 import segue
+from benchmarks.lib.page_editor import PageEditor
 from segue.datasets.davis import DAVIS_VAL, DavisFolder
 from segue.datasets.davis import Sequence as Video
 from segue.models.base import TrackNetwork
@@ -107,6 +112,7 @@ def main() -> int:
     parser.add_argument("--truth", action="store_true", help="true masks instead of clicks")
     parser.add_argument("--task", type=float, metavar="J", help="correct until all frames have this J")
     parser.add_argument("--most", type=int, default=30, help="most clicks of a task")
+    parser.add_argument("--page", action="store_true", help="tasks by the page in place of segue.Video")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--list", action="store_true", help="one line an object and frame")
     arguments = parser.parse_args()
@@ -119,8 +125,14 @@ def main() -> int:
         for name, group, kept in videos(folder, wanted, arguments.network, arguments.cache)
     ]
     if arguments.task is not None:
-        how = (arguments.network, arguments.task, arguments.most, arguments.truth)
-        tasks = (completed(video, name, group, *how) for video, name, group, _ in chosen)
+        begin = by_page if arguments.page else ByVideo
+        if arguments.page and arguments.truth:
+            parser.error("--truth: the page is clicked on")
+        how = (arguments.task, arguments.most, arguments.truth)
+        tasks = (
+            completed(video, name, group, begin(video, arguments.network), *how)
+            for video, name, group, _ in chosen
+        )
         report_tasks(tasks, arguments.task)
         return 0
     if arguments.after is not None:
@@ -371,11 +383,63 @@ class Task:
         return sum(after < before - WORSE for before, after in zip(self.before, self.reached, strict=True))
 
 
+class Editor(Protocol):
+    """A video that is tracked from its first mask, and corrected."""
+
+    def masks(self) -> Mapping[int, IndexMask]:
+        """The index masks of its frames, (H, W)."""
+
+    def correct(self, case: Case, truth: bool) -> int:
+        """Correct a frame by a click or the true mask and track from it; the number of tracked frames."""
+
+    def close(self) -> None:
+        """Nothing more is asked."""
+
+
+class ByVideo:
+    """A :class:`segue.Video`."""
+
+    def __init__(self, video: Video, network: str) -> None:
+        self._video = opened(video, network)
+
+    def masks(self) -> Mapping[int, IndexMask]:
+        """See :class:`Editor`."""
+        return {result.index: result.mask for result in self._video}
+
+    def correct(self, case: Case, truth: bool) -> int:
+        """See :class:`Editor`."""
+        self._video.add(place_of(case)[0], [first_prompt(case, truth)])
+        return sum(1 for _ in self._video.propagate())
+
+    def close(self) -> None:
+        """See :class:`Editor`."""
+        self._video.close()
+
+
+class ByPage:
+    """The page of ``segue annotate``."""
+
+    def __init__(self, editor: PageEditor) -> None:
+        self.masks, self.close = editor.masks, editor.close
+        self._editor = editor
+
+    def correct(self, case: Case, truth: bool) -> int:
+        """See :class:`Editor`."""
+        frame, number = place_of(case)
+        x, y, inside = first_click(case)
+        self._editor.click(frame, number, (x, y), inside)
+        return self._editor.track(frame)
+
+
+def by_page(video: Video, network: str) -> Editor:
+    """The page with a video of DAVIS."""
+    return ByPage(PageEditor(video.frames[0].parent, network, first_mask(video)))
+
+
 def completed(
-    video: Video, name: str, group: str, network: str, aim: float, most: int, truth: bool = False
+    video: Video, name: str, group: str, editor: Editor, aim: float, most: int, truth: bool = False
 ) -> Task:
     """Click the worst frame and track from it in both directions, until all frames have a J or clicks end."""
-    both_ways = opened(video, network)
     numbers = [int(i) for i in np.unique(first_mask(video)) if i]
     truths = {
         (i, number): truth_of(video.read_mask(i), number)
@@ -384,24 +448,37 @@ def completed(
         if i > 0
     }
 
-    def scores() -> dict[tuple[int, int], float]:
-        masks = {i: both_ways[i].mask for i, _ in truths}
+    def scores(masks: Mapping[int, IndexMask]) -> dict[tuple[int, int], float]:
         return {place: overlap(masks[place[0]] == place[1], true) for place, true in truths.items()}
 
-    before = current = scores()
-    clicks, tracked, begin = 0, 0, time.process_time()
+    masks = editor.masks()
+    before = current = scores(masks)
+    clicks, tracked, begin = 0, 0, processor_time()
     while clicks < most and min(current.values()) < aim:
-        place = min(current, key=lambda each: current[each])
-        probability = (both_ways[place[0]].mask == place[1]).astype(np.float32)
-        image = video.read_image(place[0])
-        case = Case(f"{name}/{place[0]}/{place[1]}", group, image, truths[place], probability)
-        both_ways.add(place[0], [first_prompt(case, truth)])
+        frame, number = place = min(current, key=lambda each: current[each])
+        probability = (masks[frame] == number).astype(np.float32)
+        image = video.read_image(frame)
+        case = Case(f"{name}/{frame}/{number}", group, image, truths[place], probability)
+        tracked += editor.correct(case, truth)
         clicks += 1
-        for _ in both_ways.propagate():
-            tracked += 1
-        current = scores()
-    seconds = time.process_time() - begin
+        masks = editor.masks()
+        current = scores(masks)
+    seconds = processor_time() - begin
+    editor.close()
     return Task(name, group, tuple(before.values()), tuple(current.values()), clicks, tracked, seconds)
+
+
+def processor_time() -> float:
+    """Seconds of this process and of those that it began, which have not ended."""
+    children = multiprocessing.active_children()
+    own = time.process_time()
+    return own + sum(processor_seconds_of(child.pid) for child in children if child.pid is not None)
+
+
+def processor_seconds_of(process: int) -> float:
+    """Seconds of a process that runs."""
+    values = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def report_tasks(tasks: Iterable[Task], aim: float) -> None:
@@ -449,9 +526,15 @@ def first_prompt(case: Case, truth: bool) -> Prompt:
     number = place_of(case)[1]
     if truth:
         return MaskPrompt(number, case.truth == 1)
+    x, y, missing = first_click(case)
+    return PointPrompt(number, ((x, y),)) if missing else PointPrompt(number, negative=((x, y),))
+
+
+def first_click(case: Case) -> Click:
+    """An ideal click on the largest error."""
     error, missing = largest_error(case.tracked > 0.5, case.truth)
     x, y = map(float, click_on(error, np.random.default_rng(zlib.crc32(case.name.encode())), 1.0))
-    return PointPrompt(number, ((x, y),)) if missing else PointPrompt(number, negative=((x, y),))
+    return x, y, missing
 
 
 def report_tracks(tracks: Sequence[Track]) -> None:

@@ -12,9 +12,11 @@ import pytest
 
 from benchmarks.accuracy import corrections
 from benchmarks.accuracy.corrections import (
+    ByVideo,
     Case,
     Click,
     Track,
+    by_page,
     completed,
     replayed,
     report_tracks,
@@ -23,6 +25,7 @@ from benchmarks.accuracy.corrections import (
 from segue.datasets.davis import DavisFolder
 from segue.datasets.davis import Sequence as Video
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
+from tests.segue_web.here import WorkerHere
 
 
 def case(truth: BoolArray, tracked: BoolArray) -> Case:
@@ -115,10 +118,21 @@ def test_tracks_go_on_from_a_corrected_frame_in_both_directions(
 
 def test_a_task_ends_when_all_frames_have_the_aim(tmp_path: Path) -> None:
     video, _ = moving_square(tmp_path, 4)
-    task = completed(video, "sets/video", "development", "stcn-lite", aim=0.999, most=3, truth=True)
+    by_video = ByVideo(video, "stcn-lite")
+    task = completed(video, "sets/video", "development", by_video, aim=0.999, most=3, truth=True)
     assert task.clicks == 3
     assert sum(j == 1 for j in task.reached) == 3, "each true mask mends its own frame"
-    assert completed(video, "sets/video", "development", "stcn-lite", aim=0.1, most=3).clicks == 0
+    by_video = ByVideo(video, "stcn-lite")
+    assert completed(video, "sets/video", "development", by_video, aim=0.1, most=3).clicks == 0
+
+
+@pytest.mark.slow
+def test_a_task_is_done_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue_web.annotate.Worker", WorkerHere)
+    video, _ = moving_square(tmp_path, 3)
+    task = completed(video, "sets/video", "development", by_page(video, "stcn-lite"), aim=0.999, most=1)
+    assert (task.clicks, task.tracked) == (1, 2)
+    assert min(task.reached) > 0.5
 
 
 def test_the_gain_is_the_mean_over_videos(capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,5 +60,9 @@ def test_a_clip_is_played_with_outlines_over_it(served: str) -> None:
         area = "getContext('2d').getImageData(0, 0, innerWidth, innerHeight).data"
         pixels = f"[...document.querySelector('.outlines').{area}].filter(Boolean).length"
         becomes(tab, f"{pixels} > 500")
+        tab.locator(".player").press("Space")
+        becomes(tab, "!document.querySelector('video').paused")
+        tab.locator(".player").press("Space")
+        becomes(tab, "document.querySelector('video').paused")
         tab.keyboard.press("o")
         tab.locator(".player .outlines").wait_for(state="hidden")

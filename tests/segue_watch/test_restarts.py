@@ -135,7 +135,7 @@ def test_what_a_camera_knows_of_its_scene_goes_on_in_another_process(address: st
     def run() -> None:
         camera = Camera("gate", job, lambda *_: None, lambda _: None)
         with watched(camera):
-            wait_for(lambda: camera.num_frames > 0)
+            wait_for(lambda camera=camera: camera.num_frames > 0)
             if not boxes:
                 sway(camera.memory)
             boxes.append([place["box"] for place in camera.state()["scene"]])

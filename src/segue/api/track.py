@@ -228,15 +228,19 @@ def track(
                 raise ArgumentError(
                     f"{argument} goes with prompts; with Auto objects are looked for on every frame"
                 )
-        name = prompts.detector if isinstance(prompts.detector, str) else None
-        options = {item: getattr(prompts, item) for item in ("every", "text", "frames", "score")}
-        finding = checked(
-            DetectorConfig,
-            {"name": name, "detector": None if name else runtime_object(prompts.detector), **options},
-        )
-        return results_of(TrackJob, arguments, finding=finding)
+        return results_of(TrackJob, arguments, finding=_detector_config(prompts))
     collected = collect_prompts(prompts, **marks, size=opened.size)
     return results_of(TrackJob, arguments, prompts=stored_prompts(collected, opened), required=required)
+
+
+def _detector_config(auto: Auto) -> DetectorConfig:
+    """The detector of a job, as ``auto`` asks for it."""
+    name = auto.detector if isinstance(auto.detector, str) else None
+    options = {item: getattr(auto, item) for item in ("every", "text", "frames", "score")}
+    return checked(
+        DetectorConfig,
+        {"name": name, "detector": None if name else runtime_object(auto.detector), **options},
+    )
 
 
 def stored_prompts(prompts: Sequence[Prompt], source: Source) -> tuple[Prompt, ...]:

@@ -261,16 +261,7 @@ def run_batch(
             )
             changes = []
             for future in ended:
-                task = running.pop(future)
-                try:
-                    task = future.result()
-                except SegueError as error:  # its worker can do no video; Ray adds where that was
-                    raise SegueError(one_line(getattr(error, "cause", error))) from None
-                except Exception as error:  # its worker died; Ray has errors of many kinds
-                    losses[task.name] += 1
-                    retry = stopping or losses[task.name] < workers.tries
-                    text = f"its worker died ({one_line(error)})"
-                    task = replace(task, state="queued" if retry else "failed", error=text)
+                task = _outcome(future, running.pop(future), losses, workers.tries, stopping=stopping)
                 if task.state == "queued":
                     queue.append(task)
                     continue
@@ -289,6 +280,19 @@ def run_batch(
                 raise SinkError(
                     f"{refusals.reason}; {left}: mend it, then give the same command with --retry-failed"
                 )
+
+
+def _outcome(future: Future[Task], task: Task, losses: Counter[str], tries: int, *, stopping: bool) -> Task:
+    """A video as its worker leaves it; it waits for another worker where its own died."""
+    try:
+        return future.result()
+    except SegueError as error:  # its worker can do no video; Ray adds where that was
+        raise SegueError(one_line(getattr(error, "cause", error))) from None
+    except Exception as error:  # its worker died; Ray has errors of many kinds
+        losses[task.name] += 1
+        retry = stopping or losses[task.name] < tries
+        text = f"its worker died ({one_line(error)})"
+        return replace(task, state="queued" if retry else "failed", error=text)
 
 
 class _Refusals:

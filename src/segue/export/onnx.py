@@ -450,17 +450,8 @@ def _export_tracker(network: STCN | STCNLite, folder: Path) -> list[Path]:
         sample |= zip(("logits", "likely", "around"), decoded_outputs, strict=True)
         sample["pieces"] = sample["likely"].int()
         sample |= {"keep": torch.tensor(data=True), "given": torch.tensor(data=False)}
-        remembered = (
-            "image",
-            "window",
-            "joint",
-            "key",
-            "masks",
-            "key_before",
-            "grid_before",
-            "keep",
-            "given",
-        )
+        planes = "image", "window", "joint", "key", "masks", "key_before", "grid_before"
+        remembered = *planes, "keep", "given"
         rows = remember(network, *(sample[name] for name in remembered))
         sample |= zip(("keys", "near", "values"), rows[2:], strict=True)
     merged = "logits", "around", "pieces", "size"

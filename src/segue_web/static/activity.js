@@ -220,19 +220,16 @@ function step(/** @type {string} */ key) {
 }
 
 /** Whether a key does something with the visits. */
-export function pressed(/** @type {KeyboardEvent} */ event) {
-  const { key } = event;
-  if (key.startsWith("Arrow")) step(key);
-  else if (key === "x") for (const { place } of focused()) reviewed.toggle(place);
-  else if (key === "r") toggleMark(meant(), "reviewed");
-  else if (key === "k") toggleMark(meant(), "kept");
-  else if (key === "R") element("mark-all").click();
-  else if (key === "a") reviewed.select(reviewed.visits.map(({ place }) => place));
-  else if (key === "Escape" && reviewed.selected.size) reviewed.select([]);
-  else if (key === "/") element("by-search").focus();
-  else return false;
-  return true;
-}
+export const LIST_KEYS = {
+  ...Object.fromEntries(["Up", "Down", "Left", "Right"].map((way) => [`Arrow${way}`, () => step(`Arrow${way}`)])),
+  x: () => focused().forEach(({ place }) => reviewed.toggle(place)),
+  r: () => toggleMark(meant(), "reviewed"),
+  k: () => toggleMark(meant(), "kept"),
+  R: () => element("mark-all").click(),
+  a: () => reviewed.select(reviewed.visits.map(({ place }) => place)),
+  Escape: () => reviewed.selected.size > 0 && reviewed.select([]),
+  "/": () => element("by-search").focus(),
+};
 
 /** The visit whose card has the focus. */
 function focused() {

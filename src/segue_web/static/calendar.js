@@ -9,6 +9,12 @@ export const dayOf = (moment) =>
 /** The time of day of a moment. @param {number} moment seconds of the epoch */
 export const timeOf = (moment) => new Date(moment * 1000).toLocaleTimeString("en-GB");
 
+/** How long something takes, in words: whole seconds, minutes or hours. */
+export function durationText(/** @type {number} */ seconds) {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
 /**
  * The moments at which the last hours or days of the clock began, in seconds of the epoch, the oldest first.
  * @param {"hour" | "day"} by @param {number} count @param {Date} now

@@ -1,7 +1,8 @@
 // Where two results are compared: the measures over the frames, and the way to the worst of them.
 
+import { listenDrags } from "./controls.js";
 import { make, notice } from "./dom.js";
-import { along } from "./paint.js";
+import { along, cleared } from "./paint.js";
 import { go } from "./playback.js";
 import { worstFrame } from "./review.js";
 import { state } from "./state.js";
@@ -11,19 +12,9 @@ const TONES = ["accent", "warn", "good"];
 const HEIGHT = 96;
 
 const canvas = make("canvas", { className: "curve", role: "img" });
-canvas.onpointerdown = (/** @type {PointerEvent} */ event) => {
-  canvas.setPointerCapture(event.pointerId);
-  go(frameAt(event), true);
-};
-canvas.onpointermove = (/** @type {PointerEvent} */ event) => {
-  if (canvas.hasPointerCapture(event.pointerId)) go(frameAt(event), true);
-};
-canvas.onpointerup = (/** @type {PointerEvent} */ event) => {
-  if (canvas.hasPointerCapture(event.pointerId)) go(frameAt(event));
-};
-
 const frameAt = (/** @type {PointerEvent} */ event) =>
   Math.round((event.offsetX / canvas.clientWidth) * (state.video.frames - 1));
+listenDrags(canvas, (event, isDragging) => go(frameAt(event), isDragging));
 
 /** The curve of what is known so far, with a key. @param {{columns: string[]}} score */
 export function curvePart({ columns }) {
@@ -39,11 +30,9 @@ export function curvePart({ columns }) {
 
 /** Draw it for the frame that is shown. */
 export function drawCurve() {
-  const context = canvas.getContext("2d");
   const { curve = [] } = state.score ?? {};
-  if (!context || !canvas.clientWidth) return;
-  const [width, ratio] = [canvas.clientWidth, devicePixelRatio];
-  [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(HEIGHT * ratio)];
+  if (!canvas.clientWidth) return;
+  const [context, width, ratio] = [cleared(canvas), canvas.clientWidth, devicePixelRatio];
   const style = getComputedStyle(document.documentElement);
   const tone = (/** @type {string} */ name) => style.getPropertyValue(`--${name}`);
   const [x, y] = [

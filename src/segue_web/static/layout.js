@@ -1,5 +1,6 @@
 // Room for the image: the panels at the side and the timeline are dragged and folded, which is remembered.
 
+import { listenDrags } from "./controls.js";
 import { element, placeNotices } from "./dom.js";
 import { remember } from "./link.js";
 import { state } from "./state.js";
@@ -22,7 +23,7 @@ const EDGES = {
     folded: "sideFolded",
     least: 230,
     most: () => Math.max(288, innerWidth * 0.5),
-    usual: () => 288,
+    usual: () => (matchMedia("(min-width: 2400px) and (min-height: 1300px)").matches ? 380 : 288), // as the styles
     at: (event) => innerWidth - event.clientX,
     keys: ["ArrowRight", "ArrowLeft"],
   },
@@ -106,16 +107,17 @@ for (const name of NAMES) {
   const node = element(`${name}-edge`);
   const edge = EDGES[name];
   let beside = 0; // what lies between the pointer and the end of what is resized
-  node.onpointerdown = (/** @type {PointerEvent} */ event) => {
-    node.setPointerCapture(event.pointerId);
+  const press = (/** @type {PointerEvent} */ event) => {
     event.preventDefault();
     node.focus();
     beside = edge.at(event) - (state.settings[edge.folded] ? 0 : sizeOf(edge));
+    return true;
   };
-  node.onpointermove = (/** @type {PointerEvent} */ event) => {
-    if (node.hasPointerCapture(event.pointerId)) resize(name, edge.at(event) - beside);
+  const drag = (/** @type {PointerEvent} */ event, /** @type {boolean} */ isDragging) => {
+    if (isDragging && edge.at(event) - beside !== sizeOf(edge)) resize(name, edge.at(event) - beside);
+    if (!isDragging) remember(edge.size, sizeOf(edge));
   };
-  node.onpointerup = () => remember(edge.size, sizeOf(edge));
+  listenDrags(node, drag, press);
   node.ondblclick = () => fold(name);
   node.onkeydown = (/** @type {KeyboardEvent} */ event) => {
     const way = edge.keys.indexOf(event.key);

@@ -1,9 +1,10 @@
 // The page of a run: the newest frame with its masks, zones and lines, how fast it goes, and the last events.
 
-import { clock, element, headerButton, isForeign, letThemeChange, make, press, swatch } from "./dom.js";
+import { listenKeys, playKey } from "./controls.js";
+import { clock, element, headerButton, letThemeChange, make, press, swatch } from "./dom.js";
 import { eventText, label, subjectOf } from "./happenings.js";
 import { icon } from "./icons.js";
-import { drawing, paintedMask, rimOf } from "./paint.js";
+import { cleared, paintedMask, rimOf } from "./paint.js";
 import { fitted } from "./places.js";
 import { maskBox } from "./runs.js";
 import { drawZones, ZoneEditor } from "./zones.js";
@@ -25,7 +26,6 @@ const SHOWN_EVENTS = 100;
 const LATE = 3; // seconds without a frame that are worth a word
 
 const canvas = element("canvas");
-const context = drawing(canvas);
 /** @type {About} */
 let about = { name: "segue", live: false, zones: [], colours: ["#f2495c"], events: true };
 /** @type {FrameImage | null} */
@@ -150,16 +150,8 @@ function addEvent(/** @type {number} */ number, /** @type {Happening} */ event) 
 
 // The image
 
-function resize() {
-  const box = canvas.getBoundingClientRect();
-  canvas.width = Math.max(1, Math.round(box.width * devicePixelRatio));
-  canvas.height = Math.max(1, Math.round(box.height * devicePixelRatio));
-  draw();
-}
-
 function draw() {
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.clearRect(0, 0, canvas.width, canvas.height);
+  const context = cleared(canvas);
   if (!image || !bitmap) return;
   const [height, width] = image.size;
   placed = fitted([height, width], [canvas.height, canvas.width], 12 * devicePixelRatio);
@@ -235,19 +227,21 @@ headerButton("masks", "eye", "Masks", () => toggle("masks"));
 headerButton("zones", "polygon", "Zones", () => toggle("zones"));
 headerButton("draw", "polygon", "Draw", toggleDrawing);
 letThemeChange();
-addEventListener("keydown", (event) => {
-  if (isForeign(event)) return;
-  if (event.key === " " && document.activeElement?.tagName !== "BUTTON") toggle("pause");
-  else if (event.key === "h") toggle("masks");
-  else if (event.key === "n" || (event.key === "Escape" && drawn.active)) toggleDrawing();
-  else if (event.key === "Backspace" && drawn.active) drawn.removePoint();
-  else if (event.key === "z" && about.zones.length) toggle("zones");
-  else if (/^[0-9]$/.test(event.key)) {
-    shown.opacity = (Number(event.key) || 10) / 10;
-    overlay = null;
-    draw();
-  } else return;
-  event.preventDefault();
-});
-new ResizeObserver(resize).observe(canvas);
+const setOpacity = (/** @type {KeyboardEvent} */ event) => {
+  shown.opacity = (Number(event.key) || 10) / 10;
+  overlay = null;
+  draw();
+};
+/** @type {import("./controls.js").Keys} */
+const KEYS = {
+  " ": () => playKey(() => toggle("pause")),
+  h: () => toggle("masks"),
+  n: toggleDrawing,
+  Escape: () => drawn.active && toggleDrawing(),
+  Backspace: () => drawn.active && drawn.removePoint(),
+  z: () => about.zones.length > 0 && toggle("zones"),
+  ...Object.fromEntries([..."0123456789"].map((digit) => [digit, setOpacity])),
+};
+listenKeys(() => KEYS);
+new ResizeObserver(draw).observe(canvas);
 connect();

@@ -2,7 +2,7 @@
 
 import { make, within } from "./dom.js";
 import { label } from "./happenings.js";
-import { along, drawing, outline } from "./paint.js";
+import { along, cleared, outline } from "./paint.js";
 import { fitted } from "./places.js";
 
 /**
@@ -52,11 +52,8 @@ export async function showOutlines(film, clip, address) {
  * @param {number} steps @param {Outline[]} outlines
  */
 function drawOutlines(canvas, size, steps, outlines) {
-  const { clientWidth, clientHeight } = canvas;
-  const pixel = devicePixelRatio;
-  [canvas.width, canvas.height] = [Math.round(clientWidth * pixel), Math.round(clientHeight * pixel)];
+  const [context, pixel] = [cleared(canvas), devicePixelRatio];
   if (!size[0]) return;
-  const context = drawing(canvas);
   const { left, top, width, height } = fitted(size, [canvas.height, canvas.width]);
   for (const [id, name, parts] of outlines) {
     const colour = COLOURS[id % COLOURS.length];

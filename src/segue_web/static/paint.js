@@ -53,6 +53,18 @@ export function drawing(canvas) {
   return context;
 }
 
+/** What draws on a canvas, which has the pixels of its place on the page now and is empty. */
+export function cleared(/** @type {HTMLCanvasElement} */ canvas) {
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((length) =>
+    Math.max(1, Math.round(length * devicePixelRatio)),
+  );
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const context = drawing(canvas);
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return context;
+}
+
 /** pixels from one line of a hatch to the next, in a small video */
 const HATCH = 9;
 /** what is left of a mask between the lines of its hatch */

@@ -1,7 +1,7 @@
 // The newest image of a camera on a canvas, with its zones.
 
 import { cameras } from "./cameras.js";
-import { drawing } from "./paint.js";
+import { cleared } from "./paint.js";
 import { fitted } from "./places.js";
 import { sceneZones } from "./scene.js";
 import { drawHeights, drawIgnored, drawZones } from "./zones.js";
@@ -18,20 +18,12 @@ export function paint(
   /** @type {((kind: Kind, zone: Zone) => boolean)} */ isShown = () => true,
 ) {
   const { states, view, zonesShown } = cameras;
-  const box = target.getBoundingClientRect();
-  const [width, height] = [
-    Math.max(1, Math.round(box.width * devicePixelRatio)),
-    Math.max(1, Math.round(box.height * devicePixelRatio)),
-  ];
-  if (target.width !== width || target.height !== height) [target.width, target.height] = [width, height];
-  const context = drawing(target);
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.clearRect(0, 0, width, height);
+  const context = cleared(target);
   const image = cameras.images.get(name);
   /** @type {[number, number] | null | undefined} */
   const size = image ? [image.height, image.width] : states[name]?.size;
   if (!size) return { left: 0, top: 0, width: 1, height: 1 };
-  const place = fitted(size, [height, width]);
+  const place = fitted(size, [target.height, target.width]);
   context.setTransform(1, 0, 0, 1, place.left, place.top);
   if (image) context.drawImage(image, 0, 0, place.width, place.height);
   /** @type {[number, number]} */

@@ -3,6 +3,7 @@
 import { dayOf, timeOf } from "./calendar.js";
 import { looks } from "./cameras.js";
 import { linkOf } from "./cards.js";
+import { playKey, runKey } from "./controls.js";
 import { dialog, element, iconButton, make, notice, span, tell, tick } from "./dom.js";
 import { showOutlines } from "./outlines.js";
 import { MARKS, reviewed } from "./review_list.js";
@@ -130,15 +131,24 @@ export function play(visit, others, onClose) {
     onclose?.call(box, event);
     onClose();
   };
-  box.onkeydown = ({ key, target }) => {
-    if (target instanceof HTMLVideoElement && key.startsWith("Arrow")) return;
-    if (key === "o") box.classList.toggle("plain");
-    if (key === "ArrowLeft") goTo(-1);
-    else if (key === "ArrowRight") goTo(1);
-    else if (key === "r") boxes.get("reviewed")?.click();
-    else if (key === "k") boxes.get("kept")?.click();
+  box.onkeydown = (event) => {
+    if (event.target instanceof HTMLVideoElement && event.key.startsWith("Arrow")) return;
+    runKey(event, {
+      " ": () => playKey(() => togglePlay(screen)),
+      o: () => box.classList.toggle("plain"),
+      ArrowLeft: () => goTo(-1),
+      ArrowRight: () => goTo(1),
+      r: () => boxes.get("reviewed")?.click(),
+      k: () => boxes.get("kept")?.click(),
+    });
   };
   history.replaceState(null, "", linkOf(visit));
+}
+
+/** Play the clip of a visit, or hold it. */
+function togglePlay(/** @type {HTMLElement} */ screen) {
+  const clip = screen.querySelector("video");
+  return clip ? void (clip.paused ? clip.play() : clip.pause()) : false;
 }
 
 /** What shows and sets the marks of a visit. @param {Visit} visit */

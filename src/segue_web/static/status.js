@@ -1,5 +1,6 @@
 // What the page shows of its state: which commands can be used, progress, settings, transport, and the panels.
 
+import { durationText } from "./calendar.js";
 import { showAbout } from "./about.js";
 import { commands } from "./commands.js";
 import { showRemarks } from "./comments.js";
@@ -141,7 +142,7 @@ function showProgress() {
       ...beside,
     ].join("; ");
     element("progress-rate").textContent = running.rate
-      ? `${running.rate.toFixed(1)} frames/s, ${duration((running.total - running.done) / running.rate)} left`
+      ? `${running.rate.toFixed(1)} frames/s, ${durationText((running.total - running.done) / running.rate)} left`
       : beginning(running);
     element("progress-rate").title =
       passes > 1 ? `Objects that overlap are tracked apart: each frame is gone through ${passes} times.` : "";
@@ -172,11 +173,6 @@ function beginning({ what, done, shown = null }) {
   if (what === "export") return "starting …";
   if (shown) return `the tracker looks at your corrections: ${shown[0] + 1} of ${shown[1]} …`;
   return "loading the network …";
-}
-
-function duration(/** @type {number} */ seconds) {
-  if (seconds < 100) return `${Math.ceil(seconds)} s`;
-  return seconds < 6000 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 function showTransport() {

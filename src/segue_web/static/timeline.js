@@ -1,5 +1,6 @@
 // The timeline: a named row for each listed object with presence, confidence and corrected frames.
 
+import { listenDrags } from "./controls.js";
 import { element } from "./dom.js";
 import { along, drawing } from "./paint.js";
 import { remarksOn } from "./people.js";
@@ -31,11 +32,12 @@ class Timeline {
     /** @type {number | null} */
     this.object = null;
     this.width = this.height = this.names = 1;
-    canvas.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => this.down(event));
-    canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => this.move(event));
-    canvas.addEventListener("pointerup", (/** @type {PointerEvent} */ event) => {
-      if (canvas.hasPointerCapture(event.pointerId)) go(this.frameAt(event), false);
-    });
+    listenDrags(
+      canvas,
+      (event, isDragging) => go(this.frameAt(event), isDragging),
+      (event) => this.press(event),
+    );
+    canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => this.hover(event));
     canvas.addEventListener("wheel", (/** @type {WheelEvent} */ event) => this.wheel(event), { passive: false });
     canvas.addEventListener("dblclick", (/** @type {MouseEvent} */ event) => {
       if (event.offsetX >= this.names) this.show(0, state.video.frames);
@@ -45,24 +47,18 @@ class Timeline {
     state.listen(() => this.draw());
   }
 
-  down(/** @type {PointerEvent} */ event) {
-    const { canvas } = this;
-    canvas.focus({ preventScroll: true });
-    if (event.offsetX < this.names) {
-      const item = this.objectAt(event);
-      if (item) state.choose(item.id);
-      return;
-    }
-    canvas.setPointerCapture(event.pointerId);
-    go(this.frameAt(event), true);
+  /** A name is pressed, or a place among the frames. @returns {boolean} whether frames are gone through */
+  press(/** @type {PointerEvent} */ event) {
+    this.canvas.focus({ preventScroll: true });
+    if (event.offsetX >= this.names) return true;
+    const item = this.objectAt(event);
+    if (item) state.choose(item.id);
+    return false;
   }
 
-  move(/** @type {PointerEvent} */ event) {
+  hover(/** @type {PointerEvent} */ event) {
     const { canvas } = this;
-    if (canvas.hasPointerCapture(event.pointerId)) {
-      go(this.frameAt(event), true);
-      return;
-    }
+    if (canvas.hasPointerCapture(event.pointerId)) return;
     const item = event.offsetX < this.names ? this.objectAt(event) : undefined;
     canvas.style.cursor = item ? "pointer" : "";
     canvas.title = [this.remarksAt(event), item?.name ?? this.attributesAt(event)].filter(Boolean).join("\n");

@@ -1,6 +1,6 @@
 // What visits of objects are, and how they are put together: without a browser.
 
-import { timeOf } from "./calendar.js";
+import { durationText, timeOf } from "./calendar.js";
 import { eventText, subjectOf } from "./happenings.js";
 
 /**
@@ -64,9 +64,7 @@ const plural = (/** @type {string} */ name) => (name === "person" ? "people" : `
 /** How long it was there. @param {Visit} visit */
 export function lengthText({ moment, end, events }) {
   if (end === null) return events.length ? "still there" : "";
-  const seconds = Math.round(end - moment);
-  if (seconds < 90) return `${seconds} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  return durationText(Math.round(end - moment));
 }
 
 /** Whom an event of a visit is about. @param {Visit} visit */

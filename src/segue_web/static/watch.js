@@ -1,10 +1,11 @@
 // The page of cameras: which of its views is shown, and its keys.
 
-import { beginActivity, loadActivity, openLink, pressed, showLast } from "./activity.js";
+import { beginActivity, LIST_KEYS, loadActivity, openLink, showLast } from "./activity.js";
 import { drawn } from "./camera.js";
 import { cameras } from "./cameras.js";
+import { listenKeys } from "./controls.js";
 import { beginCounts, loadCounts } from "./counts.js";
-import { element, headerButton, isForeign, letThemeChange, press, tell } from "./dom.js";
+import { element, headerButton, letThemeChange, press, tell } from "./dom.js";
 import "./health.js";
 import { follow, goOn, tryLook } from "./look.js";
 import "./wall.js";
@@ -52,17 +53,15 @@ headerButton("zones", "polygon", "Zones", () => cameras.toggleZones());
 headerButton("screen", "room", "Full screen", toggleScreen);
 document.onfullscreenchange = () => press("screen", document.fullscreenElement !== null);
 letThemeChange();
-addEventListener("keydown", (event) => {
-  if (isForeign(event) || element("dialog").open) return;
-  if (event.key === "z") element("zones").click();
-  else if (event.key === "f") toggleScreen();
-  else if (cameras.view === "events" && pressed(event)) event.preventDefault();
-  else if (event.key === "Escape" && drawn.active) drawn.end();
-  else if (event.key === "Escape" && cameras.view === "camera") location.hash = "#wall";
-  else if (event.key === "Backspace" && drawn.active) element("zone-back").click();
-  else return;
-  event.preventDefault();
-});
+/** @type {import("./controls.js").Keys} */
+const PAGE_KEYS = {
+  z: () => element("zones").click(),
+  f: toggleScreen,
+  Escape: () => (drawn.active ? drawn.end() : cameras.view === "camera" && location.assign("#wall")),
+  Backspace: () => drawn.active && element("zone-back").click(),
+};
+// The keys of a visit that is open go before.
+listenKeys(() => (element("dialog").open ? {} : { ...PAGE_KEYS, ...(cameras.view === "events" && LIST_KEYS) }));
 addEventListener("hashchange", navigate);
 new ResizeObserver(() => cameras.changed()).observe(element("view"));
 await tryLook();

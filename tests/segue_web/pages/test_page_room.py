@@ -28,7 +28,8 @@ CUT = """() => {
   const { documentElement: page } = document;
   if (page.scrollWidth > innerWidth || page.scrollHeight > innerHeight)
     cut.push(`the page is ${page.scrollWidth} x ${page.scrollHeight}`);
-  for (const part of document.querySelectorAll("#tools, #here, #hint, .bar, .transport, .tabs, .legend")) {
+  const rows = "#tools, #here, #here-actions, #hint, .bar, .transport, .tabs, .legend";
+  for (const part of document.querySelectorAll(rows)) {
     if (part.checkVisibility({ visibilityProperty: true }) && part.scrollWidth > part.clientWidth)
       cut.push(`${part.id || part.className}: ${part.scrollWidth} wide in ${part.clientWidth}`);
   }
@@ -49,6 +50,12 @@ CUT = """() => {
   return cut;
 }"""
 """What is wider than the window or its own box, and tools and buttons below the end of theirs."""
+
+
+OFFER = """import("./static/dom.js").then(({ make, notice }) => {
+  const offer = make("button", { textContent: "Give your name" });
+  notice("Another browser works on this, too. Your changes stand with the name Person 2.", "", [offer]);
+})"""
 
 
 def drag(desk: Desk, edge: str, dx: float, dy: float) -> None:
@@ -302,8 +309,12 @@ def test_nothing_is_cut_off_in_windows_of_all_sizes(one: Desk, window: tuple[int
     one.settle()
     assert one.page.evaluate(CUT) == []
     one.page.keyboard.press("n")  # its hint is longer
+    one.page.evaluate(OFFER)
     one.settle()
     assert one.page.evaluate(CUT) == []
+    text = one.page.locator(".notice > span", has_text="Another browser")
+    share = text.evaluate("node => node.getBoundingClientRect().width / node.parentNode.clientWidth")
+    assert share > 0.6, "what a message offers is below its text"
     one.page.keyboard.press("Shift+H")
     playwright.expect(one.page.locator("#side")).to_be_hidden()
     one.settle()

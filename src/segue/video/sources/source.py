@@ -568,16 +568,7 @@ def open_source(
         ...     [frame.index for frame in source]
         [0, 2]
     """
-    if max_size is not None:
-        check_number("max_size", max_size, minimum=1, whole=True, error=SourceError)
-    if fps is not None:
-        check_number("fps", fps, error=SourceError)
-        if fps <= 0:
-            raise SourceError(f"fps {fps}: give a number above 0")
-    if on_damage is not None and on_damage not in get_args(DamagePolicy):
-        raise SourceError(f"on_damage {on_damage!r}: choose one of {', '.join(get_args(DamagePolicy))}")
-    if when_late not in get_args(WhenLate):
-        raise SourceError(f"when_late {when_late!r}: choose one of {', '.join(get_args(WhenLate))}")
+    _check_options(max_size, fps, on_damage, when_late)
     span = Span.of(start, end, stride, duration)
     check_choice("colour", colour, Literal["rgb", "bgr"], SourceError)
     check_choice("layout", layout, Literal["thwc", "tchw"], SourceError)
@@ -618,6 +609,22 @@ def open_source(
         when_late=when_late,
         request=request,
     )
+
+
+def _check_options(
+    max_size: int | None, fps: float | None, on_damage: DamagePolicy | None, when_late: WhenLate
+) -> None:
+    """Raise SourceError where an option of :func:`open_source` has no such value."""
+    if max_size is not None:
+        check_number("max_size", max_size, minimum=1, whole=True, error=SourceError)
+    if fps is not None:
+        check_number("fps", fps, error=SourceError)
+        if fps <= 0:
+            raise SourceError(f"fps {fps}: give a number above 0")
+    if on_damage is not None and on_damage not in get_args(DamagePolicy):
+        raise SourceError(f"on_damage {on_damage!r}: choose one of {', '.join(get_args(DamagePolicy))}")
+    if when_late not in get_args(WhenLate):
+        raise SourceError(f"when_late {when_late!r}: choose one of {', '.join(get_args(WhenLate))}")
 
 
 def _take_stream_options(
