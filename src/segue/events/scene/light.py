@@ -9,7 +9,7 @@ import numpy as np
 from segue.events.scene.working import (
     MIN_CONTRAST,
     FloatArray,
-    contrast_around,
+    local_contrast,
     reduced_labels,
     working_image,
 )
@@ -69,8 +69,8 @@ class LightFilter:
 
 def _differs(image: FloatArray, background: FloatArray, inside: BoolArray, covered: BoolArray) -> bool:
     """Whether an object differs from the background in the light around it, or nobody knows."""
-    around = contrast_around(image, background, inside, covered)
-    if around is None:
+    local = local_contrast(image, background, inside, covered)
+    if local is None:
         return True
-    part, contrast = around
+    part, contrast = local
     return bool((contrast[inside[part]] >= MIN_CONTRAST).mean() >= MIN_SHARE)

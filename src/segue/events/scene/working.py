@@ -52,7 +52,7 @@ def reduced_mask(mask: BoolArray, size: tuple[int, ...]) -> BoolArray:
     return reduced_labels(mask.view(np.uint8), size) > 0
 
 
-def contrast_around(
+def local_contrast(
     image: FloatArray, background: FloatArray, inside: BoolArray, covered: BoolArray
 ) -> tuple[Part, FloatArray] | None:
     """By how much the part around an object differs from the background in the light of its surroundings.
@@ -69,8 +69,7 @@ def contrast_around(
     x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
     margin = max(3, max(width, height) // 4)
     part = slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin)
-    near = grown_mask(inside[part], margin)
-    free = near & ~grown_mask(covered[part], 1)
+    free = grown_mask(inside[part], margin) & ~grown_mask(covered[part], 1)
     if free.sum() < _MIN_RING:
         return None
     levels, empty = image[part] + _BLACK, background[part] + _BLACK
