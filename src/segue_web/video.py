@@ -31,10 +31,10 @@ QUALITY = 88
 KEPT_BYTES = 128 << 20
 """Decoded frames that are kept to be shown again, with 12 bits a pixel, as most films have."""
 
-MAX_KEPT = 64
+MAX_CACHED = 64
 """Decoded frames that are kept at most."""
 
-BEFORE = 0.25
+BACKWARD_SHARE = 0.25
 """Share of these that are decoded before a frame that is sought, for steps back."""
 
 SMALL_WIDTH = 960
@@ -84,7 +84,7 @@ class Video:
     def jpeg(self, index: int, *, near: bool = False, small: bool = False) -> bytes:
         """A frame as JPEG, or with ``near`` one before it that is there sooner; ``small`` at less width."""
         self._checked(index)
-        image = self._image(self._near(index) if near else index)
+        image = self._image(self._cached_neighbour(index) if near else index)
         if small and (width := image.shape[1]) > SMALL_WIDTH:
             size = SMALL_WIDTH, round(image.shape[0] * SMALL_WIDTH / width)
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -93,7 +93,7 @@ class Video:
         )
         return coded[1].tobytes()
 
-    def _near(self, index: int) -> int:
+    def _cached_neighbour(self, index: int) -> int:
         """The last frame up to this one that is decoded, or the key frame."""
         key = self._reader.key_of(index)
         with self._changed:
@@ -157,24 +157,24 @@ class Video:
     def _loaded(self, index: int) -> SourceImage:
         """A decoded frame; some of those before it, which are decoded on the way to it, are kept as well."""
         with self._changed:
-            goes_back, self._last = index == self._last - 1, index
+            is_backwards, self._last = index == self._last - 1, index
             while index in self._decoding:
                 self._changed.wait()
             image = self._decoded.get(index)
             if image is None:
-                earliest = index - max(1, round(BEFORE * self._max_kept)) + 1
+                earliest = index - max(1, round(BACKWARD_SHARE * self._max_cached)) + 1
                 first = max(self._reader.key_of(index), earliest)
                 run = self._claim(index if self._is_coming(index - 1) else first, index)
         if image is None:
             image = self._decode(run)
-        if goes_back:
-            self._decode_before(index)
+        if is_backwards:
+            self._decode_backwards(index)
         return image
 
-    def _decode_before(self, index: int) -> None:
+    def _decode_backwards(self, index: int) -> None:
         """Have the frames before a place decoded, in another thread, where few of them are."""
         with self._changed:
-            span = self._max_kept // 2
+            span = self._max_cached // 2
             low = index
             while low > index - span // 2 and self._is_coming(low - 1):
                 low -= 1
@@ -184,9 +184,9 @@ class Video:
             self._ahead.submit(self._decode, run)
 
     @property
-    def _max_kept(self) -> int:
+    def _max_cached(self) -> int:
         height, width = getattr(self, "size", (1, self._kept_bytes))  # unknown before the first one
-        return min(MAX_KEPT, max(1, self._kept_bytes * 2 // (3 * height * width)))
+        return min(MAX_CACHED, max(1, self._kept_bytes * 2 // (3 * height * width)))
 
     def _is_coming(self, index: int) -> bool:
         return index in self._decoded or index in self._decoding
@@ -207,7 +207,7 @@ class Video:
                 image = self._reader.load(place)
                 with self._changed:
                     self._decoded[place] = image
-                    for oldest in [*self._decoded][: -self._max_kept]:
+                    for oldest in [*self._decoded][: -self._max_cached]:
                         del self._decoded[oldest]
                     self._decoding.discard(place)
                     self._changed.notify_all()

@@ -206,6 +206,6 @@ def _is_same(first: np.ndarray | None, view: np.ndarray) -> bool:
             one, other = first[cell][both[cell]], view[cell][both[cell]] - shift
             compared += 1
             is_plain = min(one.std(), other.std()) < TEXTURE
-            is_alike = is_plain or np.corrcoef(one, other)[0, 1] > MIN_CORRELATION
-            same += bool(is_alike and abs(one.mean() - other.mean()) < MAX_DIFFERENCE)
+            is_similar = is_plain or np.corrcoef(one, other)[0, 1] > MIN_CORRELATION
+            same += bool(is_similar and abs(one.mean() - other.mean()) < MAX_DIFFERENCE)
     return same >= MIN_SAME * compared

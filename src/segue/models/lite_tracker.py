@@ -52,14 +52,9 @@ Chunk = tuple[list[int], list[Window]]
 class LiteTracker(MemoryTracker):
     """Follows objects in a window around them where that suffices."""
 
-    @property
-    def _step(self) -> int:
-        """Of what the sides of windows are multiples."""
-        return STEP_OF_INT8 if self._setup.in_int8 else ALIGNED
-
     def _windows(self, masks: Tensor, margin: int) -> list[Window | None]:
         """The window around each mask (K, H, W)."""
-        return Window.around(masks, margin, self._step)
+        return Window.around(masks, margin, STEP_OF_INT8 if self._setup.in_int8 else ALIGNED)
 
     def choose_window(self, plan: FramePlan) -> Window | None:
         masks, margin = self._previous_masks, self._margin()
@@ -72,7 +67,7 @@ class LiteTracker(MemoryTracker):
 
     def widen(self, window: Window, sides: Sides) -> Window | None:
         margin = self._margin()
-        return None if margin is None else window.widened(sides, WIDER * margin, self._step)
+        return None if margin is None else window.widened(sides, WIDER * margin)
 
     def read_mask(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
         margin = self._margin()

@@ -109,11 +109,11 @@ class Edits:
                 areas.update(before=int(current.sum()), after=int(changed.sum()))
             return changed, painted
 
-        prompts_so_far = tuple(clicks), box, mends
+        all_prompts = tuple(clicks), box, mends
         keeps_score = previous is not None and not whole
         reply: dict[str, Any] = await self._run(
             lambda: self._give(
-                frame, object, seen, "click", over, prompts_so_far, score, keeps_score=keeps_score
+                frame, object, seen, "click", over, all_prompts, score, keeps_score=keeps_score
             )
         )
         return reply | ({"replaced": areas} if areas else {})

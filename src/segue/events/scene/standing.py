@@ -328,7 +328,7 @@ class StandingObjects:
             result = self._matched(image, result)
         result = self._joined(result)
         self._note_still(frame.time, image, result)
-        self._retain_lost(image, result)
+        self._retain_missing(image, result)
         self._check_retained(frame.time, image, result)
         if learns:
             self._learn(frame.time, image, result)
@@ -407,7 +407,7 @@ class StandingObjects:
                 standing = _standing(item, result.mask == item.id, inside, image, self._background)
                 track.standing = self._outlined(standing, image, result, is_new=True)
 
-    def _retain_lost(self, image: FloatArray, result: Segmentation) -> None:
+    def _retain_missing(self, image: FloatArray, result: Segmentation) -> None:
         """Hold objects that stand where a result lists them no longer."""
         for number in self._tracks.keys() - {item.id for item in result.objects}:
             track = self._tracks.pop(number)

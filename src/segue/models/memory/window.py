@@ -112,9 +112,9 @@ class Window:
             self.left + self.width < self.image[1] and bool(highest[:, -band:].amax() > threshold),
         )
 
-    def widened(self, sides: Sides, margin: int, step: int = ALIGNED) -> Window | None:
+    def widened(self, sides: Sides, margin: int) -> Window | None:
         """The window with at least ``margin`` more pixels at some sides; None if that would save little."""
-        more = -(-margin // step) * step
+        more = -(-margin // ALIGNED) * ALIGNED
         top, left = max(self.top - more * sides[0], 0), max(self.left - more * sides[1], 0)
         bottom = min(self.top + self.height + more * sides[2], self.image[0])
         right = min(self.left + self.width + more * sides[3], self.image[1])
