@@ -179,7 +179,7 @@ class Client:
         if event["revision"] <= self.revisions[-1]:
             return  # what was begun with has it already
         self.revisions.append(event["revision"])
-        self.known |= {key: event[key] for key in ("objects", "schema", "comments") if key in event}
+        self.known |= {key: event[key] for key in ("objects", "schema", "comments", "shapes") if key in event}
         for data in event.get("frames", ()):
             self.frames[data["frame"]] = data
             self.marks = {key: mark for key, mark in self.marks.items() if key[0] != data["frame"]}
@@ -321,6 +321,39 @@ def spread(page: Client) -> tuple[str, Message]:
     frame, number = page.marked()
     about = {"frame": frame, "object": number, "seen": page.look(frame)["revision"]}
     return "spread", {**about, "first": 0, "last": page.chance.randrange(FRAMES)}
+
+
+@act
+def draw_shape(page: Client) -> tuple[str, Message]:
+    x, y = page.place()
+    points = [[x, y], [x + 9, y], [x + 9, y + 9], [x, y + 9]]
+    return "draw_shape", {**page.about(), "points": points, "hole": page.chance.random() < 0.2}
+
+
+def some_shape(page: Client) -> Message | None:
+    shapes = page.known["shapes"][-4:]
+    return page.chance.choice(shapes) if shapes else None
+
+
+@act
+def shape_key(page: Client) -> tuple[str, Message] | None:
+    shape, (x, y) = some_shape(page), page.place()
+    corners = [[x + a, y + b, 0, 0, 0, page.chance.random()] for a, b in ((0, 0), (8, 0), (8, 8), (0, 8))]
+    fields = {"frame": page.chance.randrange(FRAMES - 1), "corners": corners, "seen": page.revision}
+    return shape and ("shape_key", {"shape": shape["id"], **fields})
+
+
+@act
+def remove_key(page: Client) -> tuple[str, Message] | None:
+    shape = some_shape(page)
+    frame = shape and page.chance.choice(shape["keys"])[0]
+    return shape and ("remove_key", {"shape": shape["id"], "frame": frame, "seen": page.revision})
+
+
+@act
+def remove_shape(page: Client) -> tuple[str, Message] | None:
+    shape = some_shape(page)
+    return shape and ("remove_shape", {"shape": shape["id"], "seen": page.revision})
 
 
 @act
@@ -543,6 +576,10 @@ STEPS = frozenset(
         "spread",
         "merge",
         "split",
+        "draw_shape",
+        "shape_key",
+        "remove_key",
+        "remove_shape",
     }
     | {
         "object",
@@ -559,7 +596,16 @@ STEPS = frozenset(
 )
 """Requests that make a step of the history when they are not refused."""
 
-FRAME_EDITS = frozenset({"click", "scribble", "stroke", "forget", "clean", "reshape", "paste", "candidate"})
+OF_REVISION = frozenset({"schema", "remove", "merge", "split", "reviewed", "judge"}) | {
+    "shape_key",
+    "remove_key",
+    "remove_shape",
+}
+"""Requests about what a page shows of the whole project, not of a frame."""
+
+FRAME_EDITS = frozenset(
+    {"click", "scribble", "stroke", "forget", "clean", "reshape", "paste", "candidate", "draw_shape"}
+)
 
 
 class Desk:
@@ -635,6 +681,7 @@ def saved_of(project: Project) -> Message:
         "marks": {(row[0], row[1]): row[2:] for row in project.timeline()},
         "schema": project.schema.as_json(),
         "comments": project.comments(),
+        "shapes": project.shapes(),
         "history": project.history(),
         "queue": (project.noted("queue") or {"waiting": []})["waiting"],
         "entries": project.last_entry,
@@ -648,6 +695,7 @@ def shown_by(page: Client) -> Message:
         "marks": page.marks,
         "schema": page.known["schema"],
         "comments": page.known["comments"],
+        "shapes": page.known["shapes"],
         "history": page.known["history"],
         "queue": page.known["queue"],
     }
@@ -676,6 +724,8 @@ def check_promises(seen: list[Message], answers: list[list[Answer]]) -> None:
             raise AssertionError(f"one step was taken back twice: {one} {other}")
         if one.op in FRAME_EDITS and other.op in FRAME_EDITS and one.fields["frame"] == other.fields["frame"]:
             raise AssertionError(f"both edits of one frame were made: {one} {other}")
+        if "shape" in one.fields and one.fields["shape"] == other.fields.get("shape"):
+            raise AssertionError(f"both changes of one shape were made: {one} {other}")
         if one.op == other.op == "remove" and one.fields["object"] == other.fields["object"]:
             raise AssertionError(f"one object was removed twice: {one} {other}")
 
@@ -793,7 +843,7 @@ def play_round(desk: Desk, backend: VideoListBackend, http: TestClient, pages: l
 def refreshed(page: Client, op: str, fields: Message) -> tuple[str, Message]:
     """A request with what the page knows at the moment at which it is sent."""
     if "seen" in fields:
-        frame = op not in ("schema", "remove", "merge", "split", "reviewed", "judge")
+        frame = op not in OF_REVISION
         fields = fields | {"seen": page.look(fields["frame"])["revision"] if frame else page.revision}
     if op == "schema":
         return schema(page)

@@ -46,6 +46,24 @@ def test_the_package_has_rows_for_both_instruction_sets_and_for_one_and_two_thre
     assert all(rows["winograd"].keys() == {"1", "2"} for rows in table.values())
 
 
+@pytest.mark.skipif(forms.instruction_set() == "other", reason="there is one form of a layer here")
+def test_a_processor_that_no_table_has_is_told_once_on_a_machine(home: Path) -> None:
+    with pytest.warns(forms.ProcessorWarning, match=r"AuthenticAMD 23.*doctor --tune"):
+        forms.note_new_processor("AuthenticAMD 23")
+    forms.note_new_processor.cache_clear()  # as in another process
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        forms.note_new_processor("AuthenticAMD 23")
+
+
+def test_a_family_is_measured_by_a_row_of_its_own_by_the_common_one_or_on_this_machine(home: Path) -> None:
+    assert forms.is_measured("AVX512", "AuthenticAMD 25")
+    assert forms.is_measured("AVX2", "GenuineIntel 6")
+    assert not forms.is_measured("AVX512", "AuthenticAMD 23")
+    (home / forms.TUNED).write_text(forms.PACKAGED.read_text("utf-8"), "utf-8")
+    assert forms.is_measured("AVX512", "AuthenticAMD 23")
+
+
 def test_more_threads_follow_the_row_of_the_most_that_are_measured(home: Path) -> None:
     two, three = (forms.of_machine("AVX2", threads) for threads in (2, 3))
     assert two.winograd == three.winograd

@@ -16,7 +16,7 @@ import pytest
 
 from segue.errors import SinkError
 from segue.events import retention
-from segue.events.images import snapshots as snapshots_module
+from segue.events.images.snapshots import Snapshots
 from segue.jobs import writing
 from segue.sinks.rotation import parts_of
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
@@ -163,7 +163,7 @@ def test_a_camera_with_events_writes_these_and_their_images_and_goes_on(
 def test_keep_holds_for_what_was_there_before_rotate_was_added_or_removed(
     watch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots_module, "KEEP_SECONDS", 0.0)
+    monkeypatch.setitem(vars(Snapshots)["__init__"].__kwdefaults__, "keep_every", 0.0)
     monkeypatch.setattr(retention, "MARK_RATE", 1e12)
     rotated, keep = ("--rotate", "0.1s"), ("--keep", "0.000001MB")
 
@@ -192,7 +192,7 @@ def test_keep_holds_for_what_was_there_before_rotate_was_added_or_removed(
 def test_a_run_with_marks_that_cannot_be_read_deletes_nothing_and_says_so_once(
     watch: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots_module, "KEEP_SECONDS", 0.0)
+    monkeypatch.setitem(vars(Snapshots)["__init__"].__kwdefaults__, "keep_every", 0.0)
     assert watch().code == 0
     (tmp_path / "events" / "marks.json").write_text("{")
     before = {path.name for path in (tmp_path / "events").glob("*.jpg")}

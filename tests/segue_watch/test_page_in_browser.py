@@ -273,7 +273,7 @@ def test_regions_and_least_heights_are_drawn_and_removed(page: Any, folder: Path
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (800, 900), (1920, 1080)])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (800, 900), (3840, 2160)])
 def test_nothing_lies_outside_of_the_window(page: Any, theme: str, width: int, height: int) -> None:
     page.emulate_media(color_scheme=theme)
     page.set_viewport_size({"width": width, "height": height})

@@ -131,12 +131,16 @@ def test_a_run_that_failed_before_its_first_frame_has_emptied_nothing_for_good(
 def test_what_a_camera_knows_of_its_scene_goes_on_in_another_process(address: str, tmp_path: Path) -> None:
     job = job_of(address, tmp_path, "")
     boxes = list[object]()
-    for _ in range(2):
+
+    def run() -> None:
         camera = Camera("gate", job, lambda *_: None, lambda _: None)
         with watched(camera):
             wait_for(lambda camera=camera: camera.num_frames > 0)
             if not boxes:
                 sway(camera.memory)
             boxes.append([place["box"] for place in camera.state()["scene"]])
+
+    run()
+    run()
     assert boxes[0] == boxes[1] != []
     assert next(tmp_path.rglob(".gate.csv.scene")).stat().st_size > 0

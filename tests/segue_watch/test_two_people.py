@@ -16,10 +16,11 @@ import pytest
 pytest.importorskip("starlette")
 
 from segue.events.marks import Marks
+from segue.events.scene.scenery import SceneryRecord
 from segue_watch.cameras import Camera
 from segue_watch.configuration import read_cameras
 from segue_watch.drawn import Change, save_change
-from segue_watch.page import CameraPage
+from segue_watch.page import CameraPage, CameraRoutes
 
 TEXT = """
 [cameras.gate]
@@ -116,3 +117,19 @@ def test_marks_of_both_are_set(send: Send, tmp_path: Path, rounds: int) -> None:
         assert {"kept": value, "reviewed": value} in [marks[IMAGE] for _, marks in answers], (
             "the second knows both"
         )
+
+
+def test_a_place_that_is_scene_is_taken_back_by_one(gate: Camera, send: Send, rounds: int) -> None:
+    scenery = gate.memory.scenery
+    for _ in range(rounds):
+        scenery.restore(SceneryRecord(places=((0.1, 0.1, 0.2, 0.3), (0.5, 0.5, 0.7, 0.7))))
+        first, second = (place.number for place in scenery.places)
+        answers = send("scene", {"number": first}, {"number": first})
+        assert sorted(status for status, _ in answers) == [204, 400], answers
+        assert [place.number for place in scenery.places] == [second]
+    assert len(scenery.record().taken_back) == 1, "that of the last round: each began with what was saved"
+
+
+def test_every_change_of_the_page_is_driven() -> None:
+    posts = {route.split("/")[1] for route in CameraRoutes([], None).table() if route.startswith("POST ")}
+    assert posts == {"marks", "scene", *KINDS} - {"lines"}

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from segue.errors import SegueError
 from segue_web.annotate import AnnotateBackend
 from segue_web.project.project import Project
 from segue_web.server.conflicts import ConflictError
 from segue_web.server.server import Backend
+from segue_web.server.worker import Tools
 from segue_web.video import Video
 from segue_web.video_list import VideoListBackend
 from tests.segue_web.test_annotate import CircleWorker, request
@@ -277,3 +281,123 @@ def test_of_two_who_are_given_a_video_the_second_is_told(tmp_path: Path, rounds:
                 await both(backend, {"op": "set_state", "number": 0, "state": ("work", "open")[number % 2]})
 
         asyncio.run(run())
+
+
+class Here(CircleWorker):
+    """Answers clicks with disks, of which each may mean two; surfaces stand still; the tools fit shapes."""
+
+    def __init__(self, video: Video) -> None:
+        super().__init__(video.size)
+        self._tools = Tools(video.path, None, ("", None), "", None)
+
+    async def ask(self, method: str, *arguments: Any) -> Any:
+        if method == "candidates":
+            plane, score = await super().ask("click", *arguments)
+            return [(plane, score), (np.roll(plane, 9, 1), score / 2)]
+        if method == "plane_motion":
+            first, last, _ = arguments
+            return [np.eye(3)] * (last - first), False
+        if method == "fit_shape":
+            return getattr(self._tools, method)(*arguments)
+        return await super().ask(method, *arguments)
+
+
+LINE, SQUARE = ((4, 4), (24, 4), (24, 24)), ((4, 4), (24, 4), (24, 24), (4, 24))
+
+
+def moved(right: int) -> list[tuple[int, int]]:
+    return [(x + right, y) for x, y in SQUARE]
+
+
+OF_ONE_PLACE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "stroke": ({"path": LINE}, {"path": moved(9)}),
+    "scribble": ({"path": LINE}, {"path": moved(9)}),
+    "click": ({"points": [[12, 12, 1]]}, {"points": [[30, 12, 1]]}),
+    "candidate": ({}, {}),
+    "forget": ({"hidden": True}, {"hidden": False}),
+    "clean": ({"what": "holes"}, {"what": "holes"}),
+    "reshape": ({"after": moved(4)}, {"after": moved(8)}),
+    "paste": ({"of_object": 1}, {"of_object": 2}),
+    "spread": ({"last": 3}, {"last": 3}),
+    "draw_shape": ({"points": SQUARE}, {"points": moved(6)}),
+    "remove_key": ({}, {}),
+    "shape_corner": ({"corner": 0}, {"corner": 1}),
+    "remove_shape": ({}, {}),
+    "shape_of_masks": ({"quality": 0.8}, {"quality": 0.9}),
+    "track_plane": ({}, {}),
+    "merge": ({"object": 1, "into": 2}, {"object": 2, "into": 1}),
+    "split": ({}, {}),
+    "reviewed": ({"last": 1}, {"last": 2}),
+}
+"""Operations on a mask or a shape, and in what those of two people differ."""
+
+COMMON: dict[str, dict[str, Any]] = {
+    "stroke": {"frame": 1, "object": 1, "add": True, "width": 4},
+    "candidate": {"frame": 3, "object": 2},
+    "reshape": {"frame": 1, "object": 1, "before": SQUARE},
+    "paste": {"frame": 1, "object": 1, "of_frame": 2},
+    "spread": {"frame": 2, "object": 1, "first": 2},
+    "remove_key": {"shape": 1, "frame": 2},
+    "shape_corner": {"shape": 1, "change": "remove"},
+    "remove_shape": {"shape": 1},
+    "shape_of_masks": {"object": 1, "first": 1, "last": 2},
+    "track_plane": {"shape": 1, "frame": 2, "last": 3},
+    "merge": {},
+    "split": {"object": 1, "frame": 2},
+    "reviewed": {"objects": [1], "first": 1},
+}
+
+ELSEWHERE = {
+    "schema": OPERATIONS,
+    "object": OPERATIONS,
+    "frame_attributes": OPERATIONS,
+    "layer": test_of_two_who_move_an_object_among_the_others_the_second_is_told,
+    "shape_key": test_of_two_who_move_the_corners_of_a_shape_the_second_is_told,
+    "remove": test_an_object_is_removed_by_one_and_changed_by_nobody_then,
+    "judge": "tests/segue_web/test_changes.py",
+    "candidates": "changes nothing",
+}
+"""What drives the others."""
+
+
+@pytest.mark.parametrize("name", OF_ONE_PLACE)
+def test_of_two_who_change_one_mask_or_shape_one_is_refused(name: str, tmp_path: Path) -> None:
+    video = Video(write_video(tmp_path / "video.mp4", numbered(4)))
+    common = {"op": name} | COMMON.get(name, {"frame": 1, "object": 1})
+
+    async def run(backend: AnnotateBackend, order: int) -> None:
+        project = backend.project
+        for _ in range(2):
+            with project.change("object"):
+                project.add_object()
+        ring = {"op": "stroke", "add": True, "width": 4, "path": [*moved(4), moved(4)[0]]}
+        for number, frame in ((1, 1), (1, 2), (2, 2)):
+            await both(backend, ring | {"object": number, "frame": frame, "seen": project.revision})
+        await both(backend, {"op": "click", "frame": 3, "object": 2, "points": [[40, 12, 1]], "seen": 99})
+        if "shape" in common:
+            [made] = await both(
+                backend, {"op": "draw_shape", "frame": 1, "object": 2, "points": SQUARE, "seen": 99}
+            )
+            corners = [(x + 3, y, 0, 0, 0, 0) for x, y in SQUARE]
+            key = {"op": "shape_key", "shape": made["shape"], "frame": 2, "corners": corners}
+            await both(backend, key | {"seen": project.revision})
+        seen, before = project.revision, str(project.frame(1)["marks"])
+        people = [common | {"seen": seen} | fields for fields in OF_ONE_PLACE[name][::order]]
+        answers = await both(backend, *people)
+        refused = [answer for answer in answers if isinstance(answer, Exception)]
+        assert len(refused) == 1, answers
+        assert isinstance(refused[0], SegueError), answers
+        assert project.revision > seen, before
+
+    for order in (1, -1):
+        worker = Here(video)
+        with closing(AnnotateBackend(video, tmp_path / f"p{order}", worker=worker)) as backend:
+            asyncio.run(run(backend, order))
+
+
+def test_every_operation_that_names_what_its_sender_has_seen_is_driven(backend: AnnotateBackend) -> None:
+    (handlers,) = (
+        each for each in vars(backend).values() if isinstance(each, dict) and {"click", "object"} <= {*each}
+    )
+    named = {name for name, (call, *_) in handlers.items() if "seen" in inspect.signature(call).parameters}
+    assert named == {*OF_ONE_PLACE, *ELSEWHERE}

@@ -178,6 +178,10 @@ def test_a_window_holds_all_objects_and_the_margin() -> None:
     assert (window.top % 16, window.left % 16) == (0, 0)
     assert window.height < 240
     assert window.width < 432
+    (coarse,) = Window.around(masks.amax(0, keepdim=True), 20, 48)
+    assert coarse is not None
+    assert (coarse.height % 48, coarse.width % 48) == (0, 0), "few sizes, for which few kernels are made"
+    assert window.height <= coarse.height < window.height + 48
     masks[1] = False
     assert Window.around(masks, 20)[1] is None
 

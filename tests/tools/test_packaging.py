@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import time
 import tomllib
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -17,6 +21,7 @@ from packaging.utils import canonicalize_name
 
 import segue
 from tests.needs import HOW
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -131,7 +136,8 @@ def test_the_lock_file_has_the_torch_that_the_tests_ran_with(project: dict[str, 
 
 def test_all_that_the_docker_image_copies_is_there_and_sent_to_the_build(project: dict[str, Any]) -> None:
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
-    copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
+    copies = (line.split()[1:-1] for line in lines if line.startswith("COPY "))
+    copied = [name for names in copies if not names[0].startswith("--from=") for name in names]
     rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
     for name in copied:
         assert (ROOT / name).exists(), name
@@ -143,6 +149,61 @@ def test_all_that_the_docker_image_copies_is_there_and_sent_to_the_build(project
     assert entry.strip('[]"') in project["scripts"]
     (extras,) = (line.removeprefix("ARG EXTRAS=") for line in lines if line.startswith("ARG EXTRAS="))
     assert set(extras.split(",")) <= set(project["optional-dependencies"])
+
+
+@pytest.fixture
+def composition(tmp_path: Path) -> Iterator[list[str]]:
+    """The command of Docker for the example with cameras; its containers and its image are removed."""
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "info"], capture_output=True, check=False).returncode:
+        pytest.skip("no Docker is running here")
+    text = (ROOT / "examples/cameras/docker-compose.yml").read_text(encoding="utf-8")
+    text = text.replace("build: ../..", f"build: {ROOT}").replace("127.0.0.1:8080:8080", "127.0.0.1::8080")
+    (tmp_path / "docker-compose.yml").write_text(text)
+    cameras = tmp_path / "cameras"
+    cameras.mkdir(mode=0o777)
+    cameras.chmod(0o777)
+    (cameras / "cameras.toml").write_text('[cameras.lost]\nsource = "http://127.0.0.1:9/none"\n')
+    command = [docker, "compose", "--project-name", "segue-test", "-f", str(tmp_path / "docker-compose.yml")]
+    yield command
+    subprocess.run([*command, "down", "--volumes", "--rmi", "local"], check=False)
+
+
+@pytest.mark.slow
+def test_the_image_is_built_serves_its_page_by_token_and_ends_in_time(
+    composition: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_TOKEN", "a-token-of-a-test-0123456789")
+
+    def compose(*words: str) -> str:
+        ran = subprocess.run([*composition, *words], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout.strip()
+
+    compose("up", "--build", "--detach")
+    image = compose("images", "--quiet").splitlines()[0]
+    size = subprocess.check_output(["docker", "image", "inspect", "--format", "{{.Size}}", image], text=True)
+    assert int(size) < 1.5e9
+    address = f"http://{compose('port', 'cameras', '8080')}/"
+
+    def status(token: str) -> int:
+        request = Request(address, headers={"Authorization": f"Bearer {token}"})
+        try:
+            with urlopen(request, timeout=10) as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            return error.code
+        except OSError:  # it is still beginning
+            return 0
+
+    wait_for(lambda: status("a-token-of-a-test-0123456789") == 200)
+    assert status("another-token-of-a-test-0123") == 401
+    check = yaml.safe_load(Path(composition[-1]).read_text())["services"]["cameras"]["healthcheck"]["test"]
+    compose("exec", "--no-TTY", "cameras", *check[1:])  # although its camera is lost
+    begin = time.monotonic()
+    compose("stop")
+    assert time.monotonic() - begin < 15
+    assert "137" not in compose("ps", "--all", "--format", "{{.ExitCode}}"), "it was not killed"
 
 
 def test_the_hook_of_ruff_has_the_version_that_is_locked() -> None:

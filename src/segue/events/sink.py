@@ -273,7 +273,7 @@ class EventSink(SpooledSink):
         resumed = set[int]() if self._memory is None else self._memory.resume(present)
         for number in sorted(resumed):
             cut_off = present.pop(number)
-            first, *entered = (self._moved(event, cut_off, frame) for event in cut_off.events)
+            first, *entered = (self._rebased(event, cut_off, frame) for event in cut_off.events)
             last = replace(cut_off.last, event="enter", direction="", snapshot="", clip="", at="")
             last = replace(last, frame=frame.index, time=frame.time)
             self._classes.admit(number)
@@ -282,7 +282,7 @@ class EventSink(SpooledSink):
                 self._on_resumed(replace(event, snapshot="", clip=""))
         self._end_earlier(present)
 
-    def _moved(self, event: Event, cut_off: _CutOff, frame: Frame) -> Event:
+    def _rebased(self, event: Event, cut_off: _CutOff, frame: Frame) -> Event:
         """An event of an earlier run, by the clock of this one."""
         now = self._at(frame.time)
         if now is not None and event.at:

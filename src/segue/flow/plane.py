@@ -158,8 +158,8 @@ def _homography(origins: np.ndarray, points: np.ndarray) -> Float64Array | None:
 
 def _covers(points: np.ndarray, outline: Float64Array) -> bool:
     """Whether points lie on a large part of a surface."""
-    hull, whole = (cv2.convexHull(np.asarray(each, np.float32)) for each in (points, outline))
-    return cv2.contourArea(hull) >= MIN_COVERED * cv2.contourArea(whole)
+    hull, surface = (cv2.convexHull(np.asarray(each, np.float32)) for each in (points, outline))
+    return cv2.contourArea(hull) >= MIN_COVERED * cv2.contourArea(surface)
 
 
 def _is_steady(outline: Float64Array, previous: Float64Array, motion: Float64Array) -> bool:

@@ -19,11 +19,15 @@ from segue.models.memory.components import EVEN
 from segue.models.memory.parts import merge_parts
 from segue.models.memory.table import Changes
 from segue.models.memory.tracker import object_logits, to_image
-from segue.models.memory.window import OUTSIDE, Sides, Window
+from segue.models.memory.window import ALIGNED, OUTSIDE, Sides, Window
 from segue.utils.arrays import BoolArray
 
 WIDER = 2
 """Margins by which a window grows at the sides by which objects leave it."""
+
+STEP_OF_INT8 = 48
+"""Sides of windows are multiples of so many pixels where layers are of 8-bit integers: oneDNN makes a kernel
+of each layer for each size, and all those of a new size take as long as a frame."""
 
 NARROW = 0.25
 """Part of the margin within which the values of an object are made anew; farther away the last ones stay."""
@@ -48,6 +52,15 @@ Chunk = tuple[list[int], list[Window]]
 class LiteTracker(MemoryTracker):
     """Follows objects in a window around them where that suffices."""
 
+    @property
+    def _step(self) -> int:
+        """Of what the sides of windows are multiples."""
+        return STEP_OF_INT8 if self._setup.in_int8 else ALIGNED
+
+    def _windows(self, masks: Tensor, margin: int) -> list[Window | None]:
+        """The window around each mask (K, H, W)."""
+        return Window.around(masks, margin, self._step)
+
     def choose_window(self, plan: FramePlan) -> Window | None:
         masks, margin = self._previous_masks, self._margin()
         if masks is None or margin is None:
@@ -55,11 +68,11 @@ class LiteTracker(MemoryTracker):
         planes: BoolArray = masks.numpy()  # NumPy takes a tenth of the time
         if not np.all(planes.any((1, 2))):  # an object out of sight may come back anywhere
             return None
-        return Window.around(torch.from_numpy(np.asarray(planes.any(0, keepdims=True))), margin)[0]
+        return self._windows(torch.from_numpy(np.asarray(planes.any(0, keepdims=True))), margin)[0]
 
     def widen(self, window: Window, sides: Sides) -> Window | None:
         margin = self._margin()
-        return None if margin is None else window.widened(sides, WIDER * margin)
+        return None if margin is None else window.widened(sides, WIDER * margin, self._step)
 
     def read_mask(self, ids: Sequence[int], plan: FramePlan) -> Tensor | None:
         margin = self._margin()
@@ -71,7 +84,7 @@ class LiteTracker(MemoryTracker):
         stride = self.network.read_stride
         mask = torch.ones(len(ids), *(side // stride for side in masks.shape[1:]), dtype=torch.bool)
         # Also what is read where an object leaves its window.
-        for plane, window in zip(mask, Window.around(masks, WIDER * margin), strict=True):
+        for plane, window in zip(mask, self._windows(masks, WIDER * margin), strict=True):
             if window is not None:
                 plane.zero_()
                 window.cut(plane).fill_(True)
@@ -93,7 +106,7 @@ class LiteTracker(MemoryTracker):
         if masks is None or margin is None:
             logits: Tensor = self.network.decode(query, readout)
             return logits
-        windows = Window.around(masks, round(DECODED * margin))
+        windows = self._windows(masks, round(DECODED * margin))
         decoded = torch.cat(self._decode_within(query, readout, windows))
         highest = decoded.amax(0, keepdim=True)
         for number, window in enumerate(windows):
@@ -105,7 +118,7 @@ class LiteTracker(MemoryTracker):
             winning = object_logits.masked_fill(object_logits < window.cut(highest), OUTSIDE)
             # An object that only may be there (LIKELY) is no reason to decode it again.
             if any(window.left_sides(winning, EVEN)):
-                wider = Window.around(masks[one], WIDER * margin)
+                wider = self._windows(masks[one], WIDER * margin)
                 (decoded[one],) = self._decode_within(query, readout[one], wider)
         return decoded
 
@@ -149,7 +162,7 @@ class LiteTracker(MemoryTracker):
         size: Shape = (masks.shape[1], masks.shape[2])
         full = Window(0, 0, *size, size)
         part, stride = plan.window or full, self.network.read_stride
-        windows = Window.around((masks > 0.5) | part.cut(previous), round(NARROW * margin))
+        windows = self._windows((masks > 0.5) | part.cut(previous), round(NARROW * margin))
         encoded = self._encode_within(query, masks, masks.sum(0, keepdim=True), windows)
         row, column = part.at(stride)
         changed = []
@@ -174,7 +187,7 @@ class LiteTracker(MemoryTracker):
         if len(masks) < MANY or masks.device.type != "cpu" or self.schedule.window is None:
             return None, self.network.encode_memory(query, masks, total)[1]
         # Far from an object all values are those of a frame without it.
-        windows = Window.around(masks > 0.5, round(self.schedule.window * min(masks.shape[-2:])))
+        windows = self._windows(masks > 0.5, round(self.schedule.window * min(masks.shape[-2:])))
         without = self.network.encode_memory(query, torch.zeros_like(total), total)[1]
         values = without.expand(len(masks), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         encoded = self._encode_within(query, masks, total, windows)

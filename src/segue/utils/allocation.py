@@ -31,6 +31,8 @@ ENVIRONMENT = {
     # Threads that sleep at once take up to 1.9 times as long on an idle machine; short spins cost little.
     # GNU's OpenMP, which PyTorch has on Linux, takes this before the policy; others know the policy alone.
     "GOMP_SPINCOUNT": "20000",
+    # Objects in windows of many sizes need more kernels than the 1024 that oneDNN keeps; one takes 70 kB.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "2048",
     # OpenCV writes lines of its own beside the one that says what failed.
     "OPENCV_LOG_LEVEL": "FATAL",
     # Operations that Apple's GPU lacks are computed on the processor.

@@ -30,7 +30,7 @@ from torch import nn
 
 from segue.errors import ArgumentError, SegueError
 from segue.inference.compiling import requested_compilation
-from segue.inference.cpu.forms import DIRECT, Forms, current, recorded_forms
+from segue.inference.cpu.forms import DIRECT, Forms, current, note_new_processor, recorded_forms
 from segue.inference.cpu.fused import FusedConv2d
 from segue.inference.running import (
     choose_device,
@@ -216,6 +216,8 @@ def prepare(
     network, is_compiled = uncompiled(network)
     device, fast = running_options(network, device, fast)
     place = choose_device(device)
+    if place.type == "cpu":
+        note_new_processor()
     forms = current() if place.type == "cpu" else DIRECT
     how = (place, fast, requested_compilation(place, compiled=is_compiled), forms)
     making = (place, fast, is_compiled, forms)

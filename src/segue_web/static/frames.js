@@ -10,6 +10,8 @@ const AT_ONCE = 3;
 /** milliseconds for which a place rests while it is dragged, before more than the key frame near it is asked for */
 const REST = 120;
 
+/** frames from one place to another one, which decoding on takes longer for than a key frame near it */
+const FAR = 12;
 /** width of the images that the server calls small, and up to which they are enlarged while the film is played */
 const [SMALL, ENLARGED] = [960, 1440];
 
@@ -54,6 +56,7 @@ class Frames {
   load(/** @type {boolean} */ dragging, /** @type {number} */ ahead) {
     clearTimeout(this.rest);
     const { frame, video } = state;
+    const isFar = Math.abs(frame - this.before) > FAR;
     if (frame !== this.before) this.direction = state.playing || frame > this.before ? 1 : -1;
     this.before = frame;
     const steps = Array.from({ length: ahead + 1 }, (_, n) => frame + n * this.direction);
@@ -61,10 +64,9 @@ class Frames {
     this.failed.clear();
     void this.look();
     for (const [index, request] of this.loading) if (!this.needed.includes(index)) request.abort();
-    if (dragging && !this.isHere(frame)) {
-      void this.loadNear();
-      this.rest = setTimeout(() => this.fill(), REST);
-    } else this.fill();
+    if ((dragging || isFar) && !this.isHere(frame)) void this.loadNear();
+    if (dragging && !this.isHere(frame)) this.rest = setTimeout(() => this.fill(), REST);
+    else this.fill();
   }
 
   /** Ask for masks, once at a time, and then for those that are needed by then. */

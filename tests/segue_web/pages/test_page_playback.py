@@ -128,6 +128,7 @@ def test_a_place_that_is_left_gives_up_its_images(long: Desk, frames: HeldFrames
         long.settle()
     playwright.expect(long.page.locator("#frame")).to_have_value("90")
     assert [int(index) for index in given_up] == [20, 21, 22, 50, 51, 52]
+    assert frames.asked[0] == "20 near", "what is near is shown until it is there"
     assert [int(index) for index in frames.asked[-3:]] == [90, 91, 92]
     frames.go_on()
     becomes(long.page, "import('./static/frames.js').then(({ frameImages }) => frameImages.bitmaps.has(92))")

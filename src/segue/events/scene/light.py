@@ -9,8 +9,8 @@ import numpy as np
 from segue.events.scene.working import (
     MIN_CONTRAST,
     FloatArray,
-    contrast_around,
-    reduced_mask,
+    local_contrast,
+    reduced_labels,
     working_image,
 )
 from segue.types import Frame, Segmentation
@@ -51,12 +51,11 @@ class LightFilter:
         if background is None or background.shape != image.shape:
             self._objects |= hidden
             return result
-        covered = reduced_mask(result.mask > 0, image.shape)
+        labels = reduced_labels(result.mask, image.shape)
         differing = {
             number
             for number in hidden
-            if (inside := reduced_mask(result.mask == number, image.shape)).any()
-            and _differs(image, background, inside, covered)
+            if (inside := labels == number).any() and _differs(image, background, inside, labels > 0)
         }
         self._objects |= differing
         hidden -= differing
@@ -70,8 +69,8 @@ class LightFilter:
 
 def _differs(image: FloatArray, background: FloatArray, inside: BoolArray, covered: BoolArray) -> bool:
     """Whether an object differs from the background in the light around it, or nobody knows."""
-    around = contrast_around(image, background, inside, covered)
-    if around is None:
+    local = local_contrast(image, background, inside, covered)
+    if local is None:
         return True
-    part, contrast = around
+    part, contrast = local
     return bool((contrast[inside[part]] >= MIN_CONTRAST).mean() >= MIN_SHARE)

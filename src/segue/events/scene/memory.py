@@ -59,7 +59,7 @@ class SceneMemory:
         self._path: Path | None = None
         self._is_new = True
         self._saved: object = None  # what was written last
-        self._saved_time = -float("inf")
+        self._saved_time = self._checked_time = -float("inf")
         self._problem = ""
 
     def begin(self, path: Path | None, *, resumes: bool) -> None:
@@ -89,10 +89,10 @@ class SceneMemory:
         result = self._light.see(frame, result, self.standing.background)
         result = self.standing.see(frame, self.scenery.see(result))
         now = time.monotonic()
-        if now - self._saved_time >= SAVE_SECONDS and (
-            self._summary() != self._saved or now - self._saved_time >= REFRESH_SECONDS
-        ):
-            self.save()
+        if self._path is not None and now - self._checked_time >= SAVE_SECONDS:
+            self._checked_time = now
+            if self._summary() != self._saved or now - self._saved_time >= REFRESH_SECONDS:
+                self.save()
         return result
 
     def save(self) -> set[int]:

@@ -15,8 +15,9 @@ from segue.events.scene.working import (
     MIN_CONTRAST,
     WORKING_SIDE,
     FloatArray,
-    contrast_around,
     grown_mask,
+    local_contrast,
+    reduced_labels,
     reduced_mask,
     working_image,
 )
@@ -382,20 +383,20 @@ class StandingObjects:
 
     def _note_still(self, time: float, image: FloatArray, result: Segmentation) -> None:
         """See which of the objects stand."""
+        labels = reduced_labels(result.mask, image.shape)
         for item in result.objects:
-            pixels = result.mask == item.id
-            inside = reduced_mask(pixels, image.shape)
+            inside = labels == item.id
             x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
             if not width:
                 continue
             box = float(x), float(y), float(x + width), float(y + height)
             track = self._tracks.setdefault(item.id, _Track(box, time, time))
-            has_moved = _beyond(box, track.anchor) > max(1.0, _MAX_SHIFT * max(width, height))
+            is_displaced = _beyond(box, track.anchor) > max(1.0, _MAX_SHIFT * max(width, height))
             if track.standing is None and time - track.last_time > _MAX_GAP:  # a leaf that shows now and then
                 track.since = time
             track.last_time = time
             is_slow = time - track.since >= STILL_SECONDS
-            if has_moved:
+            if is_displaced:
                 track.anchor, track.since, track.standing = box, time, None
             if track.standing is not None:
                 track.standing.follow(image)
@@ -403,7 +404,7 @@ class StandingObjects:
                     track.standing.checked = time
                     track.standing = self._outlined(track.standing, image, result)
             elif is_slow and self._background is not None:
-                standing = _standing(item, pixels, inside, image, self._background)
+                standing = _standing(item, result.mask == item.id, inside, image, self._background)
                 track.standing = self._outlined(standing, image, result, is_new=True)
 
     def _retain_lost(self, image: FloatArray, result: Segmentation) -> None:
@@ -420,15 +421,15 @@ class StandingObjects:
         """An object by what differs from the background there: it may slide, or be listed in part."""
         background, previous = self._background, np.zeros(image.shape[:2], bool)
         previous[standing.place] = standing.inside
-        others = reduced_mask((result.mask > 0) & (result.mask != standing.info.id), image.shape)
+        foreign = reduced_mask((result.mask > 0) & (result.mask != standing.info.id), image.shape)
         margin = max(side.stop - side.start for side in standing.place) // 6  # a quarter of its size
-        near = grown_mask(previous, margin if is_new else _SLIDE) & ~others
-        around = None if background is None else contrast_around(image, background, near, near | others)
-        if around is None or background is None:
+        region = grown_mask(previous, margin if is_new else _SLIDE) & ~foreign
+        local = None if background is None else local_contrast(image, background, region, region | foreign)
+        if local is None or background is None:
             return standing
-        part, contrast = around
-        inside = np.zeros_like(near)
-        inside[part] = near[part] & (contrast >= MIN_CONTRAST)
+        part, contrast = local
+        inside = np.zeros_like(region)
+        inside[part] = region[part] & (contrast >= MIN_CONTRAST)
         common, size = (inside & previous).sum(), int(inside.sum())
         is_same = common >= _SAME_OUTLINE * (inside | previous).sum()
         if is_same or common < 0.5 * previous.sum() or not (is_new or size <= _MAX_GROWTH * standing.size):
@@ -468,7 +469,7 @@ class StandingObjects:
         reduced = reduced_mask(covered, image.shape)
         free = ~grown_mask(reduced, 2)
         rate = min(1.0, max(0.0, seconds) / _LEARN_SECONDS)
-        self._background[free] += rate * (image - self._background)[free]
+        cv2.accumulateWeighted(image, self._background, rate, free.view(np.uint8))
 
     def _with_retained(self, result: Segmentation) -> Segmentation:
         """A result with the objects that it does not list."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from segue.utils.arrays import BoolArray
+from segue.utils.arrays import BoolArray, IndexMask
 
 Part = tuple[slice, slice]
 """Rows and columns of a working image."""
@@ -38,13 +38,21 @@ def working_image(image: npt.NDArray[np.uint8]) -> FloatArray:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
+def reduced_labels(mask: IndexMask, size: tuple[int, ...]) -> IndexMask:
+    """The largest id in each pixel of a working image, (h, w), of an index mask (H, W)."""
+    if mask.shape == size[:2]:
+        return mask
+    height, width = (-(-large // small) for small, large in zip(size, mask.shape, strict=False))
+    largest = cv2.dilate(mask, np.ones((height, width), np.uint8), anchor=(0, 0))  # of those below and right
+    return np.asarray(cv2.resize(largest, (size[1], size[0]), interpolation=cv2.INTER_NEAREST))
+
+
 def reduced_mask(mask: BoolArray, size: tuple[int, ...]) -> BoolArray:
     """The pixels of a working image in which a mask (H, W) has some, (h, w)."""
-    reduced = cv2.resize(mask.view(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    return np.asarray(reduced > 0)
+    return reduced_labels(mask.view(np.uint8), size) > 0
 
 
-def contrast_around(
+def local_contrast(
     image: FloatArray, background: FloatArray, inside: BoolArray, covered: BoolArray
 ) -> tuple[Part, FloatArray] | None:
     """By how much the part around an object differs from the background in the light of its surroundings.
@@ -61,8 +69,7 @@ def contrast_around(
     x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
     margin = max(3, max(width, height) // 4)
     part = slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin)
-    near = grown_mask(inside[part], margin)
-    free = near & ~grown_mask(covered[part], 1)
+    free = grown_mask(inside[part], margin) & ~grown_mask(covered[part], 1)
     if free.sum() < _MIN_RING:
         return None
     levels, empty = image[part] + _BLACK, background[part] + _BLACK

@@ -10,18 +10,20 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from segue.errors import CheckpointError
+from segue.errors import CheckpointError, SinkError
 from segue.utils.cache import cache_folder, cached_file, warn_of_cache
+from segue.utils.files import prepare
 from segue.utils.inputs import parse_json
+from segue.utils.notices import warn_caller
 from segue.utils.system import processor_family
 
 InstructionSet = Literal["AVX512", "AVX2", "other"]
@@ -29,6 +31,9 @@ InstructionSet = Literal["AVX512", "AVX2", "other"]
 PACKAGED = Path(__file__).with_name("forms.json")
 TUNED = "forms.json"
 """File of the cache folder with a table of this machine."""
+
+NOTED = "forms-noted.txt"
+"""File of the cache folder that says that a person was told of a processor without a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,34 @@ def of_machine(instructions: InstructionSet, threads: int, family: str | None = 
     rows = next((table[name] for table in tables for name in names if name in table), {})
     fitting = [count for count in rows if count <= threads]
     return Forms(instructions, threads, rows[max(fitting)] if fitting else ())
+
+
+class ProcessorWarning(UserWarning):
+    """No layer was measured on the processor of this machine."""
+
+
+def is_measured(instructions: InstructionSet, family: str) -> bool:
+    """Whether a table has what was measured on a family of processors, or on this machine."""
+    if instructions in _tuned_table():
+        return True
+    rows = read_rows(PACKAGED)
+    return family_row(instructions, family) in rows or family in rows[instructions].get("families", ())
+
+
+@cache
+def note_new_processor(family: str | None = None) -> None:
+    """Warn once on a machine whose processor no table knows; ``family`` is that of this one if None."""
+    family, instructions = processor_family() if family is None else family, instruction_set()
+    if instructions == "other" or is_measured(instructions, family) or cached_file(NOTED) is not None:
+        return
+    warn_caller(
+        f"layers were not measured on this processor ({family or 'unknown'}, {instructions}); on an idle "
+        "machine `segue doctor --tune` does it in about a minute and may make networks faster",
+        ProcessorWarning,
+    )
+    with suppress(OSError, SinkError):  # it is said again by the next process
+        prepare(cache_folder() / NOTED)
+        (cache_folder() / NOTED).write_text(f"{family}\n", encoding="utf-8")
 
 
 def _tuned_table() -> Table:

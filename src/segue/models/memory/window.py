@@ -41,13 +41,16 @@ class Window:
     image: Shape
 
     @classmethod
-    def around(cls, masks: Tensor, margin: int) -> list[Window | None]:
-        """The window of each mask (K, H, W), bool; None for one that is empty or would save little."""
+    def around(cls, masks: Tensor, margin: int, step: int = ALIGNED) -> list[Window | None]:
+        """The window of each mask (K, H, W), bool; None for one that is empty or would save little.
+
+        Its sides are multiples of ``step``, a multiple of :data:`ALIGNED`.
+        """
         planes: BoolArray = masks.numpy()  # NumPy takes a tenth of the time
         down, across = np.asarray(planes.any(2)), np.asarray(planes.any(1))
         image = down.shape[1], across.shape[1]
         has_row = np.asarray(down.any(1))
-        spans = zip(*_spans(down, margin), *_spans(across, margin), has_row, strict=True)
+        spans = zip(*_spans(down, margin, step), *_spans(across, margin, step), has_row, strict=True)
         windows: list[Window | None] = []
         for top, height, left, width, is_visible in spans:
             saves = is_visible and height * width <= MAX_WINDOW_SHARE * image[0] * image[1]
@@ -109,21 +112,21 @@ class Window:
             self.left + self.width < self.image[1] and bool(highest[:, -band:].amax() > threshold),
         )
 
-    def widened(self, sides: Sides, margin: int) -> Window | None:
+    def widened(self, sides: Sides, margin: int, step: int = ALIGNED) -> Window | None:
         """The window with at least ``margin`` more pixels at some sides; None if that would save little."""
-        step = -(-margin // ALIGNED) * ALIGNED
-        top, left = max(self.top - step * sides[0], 0), max(self.left - step * sides[1], 0)
-        bottom = min(self.top + self.height + step * sides[2], self.image[0])
-        right = min(self.left + self.width + step * sides[3], self.image[1])
+        more = -(-margin // step) * step
+        top, left = max(self.top - more * sides[0], 0), max(self.left - more * sides[1], 0)
+        bottom = min(self.top + self.height + more * sides[2], self.image[0])
+        right = min(self.left + self.width + more * sides[3], self.image[1])
         wider = Window(top, left, bottom - top, right - left, self.image)
         return wider if wider.share <= MAX_WINDOW_SHARE else None
 
 
-def _spans(inside: BoolArray, margin: int) -> tuple[list[int], list[int]]:
+def _spans(inside: BoolArray, margin: int, step: int) -> tuple[list[int], list[int]]:
     """Starts and lengths of windows on an axis, where ``inside`` (K, n) says which places hold objects."""
     length = inside.shape[1]
     first, last = inside.argmax(1) - margin, length - inside[:, ::-1].argmax(1) + margin
-    size = np.minimum(-(-(last - first) // ALIGNED) * ALIGNED, length)
+    size = np.minimum(-(-(last - first) // step) * step, length)
     # Rounding to the grid moves a window by half a step at most.
     start = np.rint((first + last - size) / 2 / ALIGNED).astype(np.int64) * ALIGNED
     return start.clip(0, length - size).tolist(), size.tolist()

@@ -148,18 +148,18 @@ class VideoFileReader(Reader):
     @contextmanager
     def _turn(self, choose: Callable[[], _Cursor]) -> Iterator[_Cursor]:
         """A block that has a cursor for itself, after those of earlier calls."""
-        own, cursor = threading.Event(), None
+        turn, cursor = threading.Event(), None
         try:
             with self._lock:
                 cursor = choose()
-                cursor.turns.append(own)
+                cursor.turns.append(turn)
                 cursor.turns[0].set()
-            own.wait()
+            turn.wait()
             yield cursor
         finally:
             with self._lock:
-                if cursor is not None and own in cursor.turns:
-                    cursor.turns.remove(own)
+                if cursor is not None and turn in cursor.turns:
+                    cursor.turns.remove(turn)
                     if cursor.turns:
                         cursor.turns[0].set()
 
