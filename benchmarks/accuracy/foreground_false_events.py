@@ -45,6 +45,7 @@ from benchmarks.lib.foreground_scenes import altered, headlights, insects, rain,
 from benchmarks.lib.machine import describe
 from segue.datasets.foreground.labels import MOTION, OUTSIDE, UNKNOWN
 from segue.events import Event, EventRules, EventSink
+from segue.events.scene.memory import SceneMemory
 from segue.sessions.foreground.components import ComponentTracker
 from segue.sessions.foreground.masks import ForegroundMasks
 from segue.sessions.foreground.session import SHORT_SIDE, ForegroundSession
@@ -125,7 +126,10 @@ class EventCounter:
     def __init__(self, folder: Path, fps: float | None = None, *, live: bool = True) -> None:
         self.enters: dict[int, Event] = {}
         rules = EventRules().at_rate(fps)
-        self._sink = EventSink(folder / "events.csv", rules=rules, live=live, on_event=self._note)
+        memory = SceneMemory() if live else None
+        self._sink = EventSink(
+            folder / "events.csv", rules=rules, live=live, memory=memory, on_event=self._note
+        )
 
     def write(self, frame: Frame, result: Segmentation) -> None:
         """Take the next result."""

@@ -23,9 +23,15 @@ def light(kind: str) -> Float32Array:
     return np.asarray(1 + 0.5 * cv2.GaussianBlur(spot, (0, 0), 25), np.float32)
 
 
-def shown(levels: Float32Array, pixels: BoolArray, *, thing: tuple[int, int, int] | None = None) -> set[int]:
+def shown(
+    levels: Float32Array,
+    pixels: BoolArray,
+    *,
+    thing: tuple[int, int, int] | None = None,
+    without_light: bool = True,
+) -> set[int]:
     """The objects of which there are events on three frames after the scene was learnt."""
-    memory, camera = SceneMemory(), Camera()
+    memory, camera = SceneMemory(without_light=without_light), Camera()
     for frame, result in camera.frames(2, car=False):
         memory.see(frame, result)
     numbers = set[int]()
@@ -72,3 +78,9 @@ def test_a_shadow_around_which_the_light_is_as_before_stays_an_object() -> None:
     """Nobody knows whether a dark region with an edge is one."""
     pixels = region((60, 30, 100, 90))
     assert shown(np.where(pixels, 0.4, 1).astype(np.float32), pixels) == {1}
+
+
+def test_runs_whose_objects_may_look_as_the_scene_does_keep_them() -> None:
+    """A person whom a detector knows late, or who is prompted, has been there all the time."""
+    assert shown(np.ones(SIZE, np.float32), region(BOXES[0]), without_light=True) == set()
+    assert shown(np.ones(SIZE, np.float32), region(BOXES[0]), without_light=False) == {1}

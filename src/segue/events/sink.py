@@ -83,7 +83,7 @@ class EventSink(SpooledSink):
         at: tells the date and time of day of a moment of the source, or None.
         name: says what an object without a label is, from the best view of it so far; called when there is an
             event of it, and with ``only`` in the rules whenever a view shows more of it.
-        memory: what a live run knows of its scene, also from earlier runs; None begins anew.
+        memory: what is known of the scene, also from earlier runs; None of a live run begins anew.
         stop_time: says when a live run was asked to stop, None while it was not: objects that stand go on in
             the next one, and have no ``end``.
         on_resumed: called with the ``zone-enter`` of objects of an earlier run that go on.
@@ -118,7 +118,7 @@ class EventSink(SpooledSink):
         path = Path(path)
         check_table_path(path)
         rules = rules or EventRules()
-        self._memory = memory or (SceneMemory() if live else None)
+        self._memory = memory or (SceneMemory(without_light=False) if live else None)
         self._stop_time, self._on_resumed = stop_time, on_resumed
         self._classes = ClassFilter(rules.only)  # here, where objects are named
         self._labels = dict[int, str | None]()  # of the last result

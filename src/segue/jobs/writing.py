@@ -135,13 +135,15 @@ class JobOutputs:
 
     def _open_memory(self) -> SceneMemory | None:
         """What a camera knows of its scene, also from earlier runs."""
-        opened, outputs = self._opened, self._opened.job.outputs
-        memory: SceneMemory | None = opened.events.memory
-        if memory is None and opened.source.endless:
-            memory = SceneMemory(self._observer.notice)
-        if memory is not None:
-            resumes = bool(outputs.append or outputs.rotate) and not outputs.overwrite
-            memory.begin(self._places.scene(outputs.formats or ()), resumes=resumes)
+        opened, outputs, endless = self._opened, self._opened.job.outputs, self._opened.source.endless
+        is_foreground = isinstance(opened.job, ForegroundJob)
+        if not (is_foreground or endless):
+            return None
+        memory: SceneMemory = opened.events.memory or SceneMemory(
+            self._observer.notice, without_light=is_foreground
+        )
+        resumes = bool(outputs.append or outputs.rotate) and not outputs.overwrite
+        memory.begin(self._places.scene(outputs.formats or ()) if endless else None, resumes=resumes)
         return memory
 
     def _open_sink(self) -> Sink:

@@ -46,16 +46,20 @@ class SceneMemory:
 
     Args:
         notice: called with a line about each new place, and about a file that cannot be used.
+        without_light: leave out what differs from the scene by the light around it alone, as a session that
+            finds what is no background may take it for an object.
 
     Attributes:
         scenery: places where something comes and goes again and again.
         standing: objects that stand.
     """
 
-    def __init__(self, notice: Callable[[str], object] = lambda _: None) -> None:
+    def __init__(
+        self, notice: Callable[[str], object] = lambda _: None, *, without_light: bool = True
+    ) -> None:
         self._notice = notice
         self.scenery, self.standing = Scenery(notice), StandingObjects()
-        self._light = LightFilter()
+        self._light = LightFilter() if without_light else None
         self._path: Path | None = None
         self._is_new = True
         self._saved: object = None  # what was written last
@@ -86,7 +90,8 @@ class SceneMemory:
 
     def see(self, frame: Frame, result: Segmentation) -> Segmentation:
         """Take a frame and its result; gives the result as events are made of it."""
-        result = self._light.see(frame, result, self.standing.background)
+        if self._light is not None:
+            result = self._light.see(frame, result, self.standing.background)
         result = self.standing.see(frame, self.scenery.see(result))
         now = time.monotonic()
         if self._path is not None and now - self._checked_time >= SAVE_SECONDS:
