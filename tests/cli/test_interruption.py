@@ -253,14 +253,14 @@ def test_a_signal_while_a_command_is_imported_ends_it_as_ctrl_c_does(tmp_path: P
 
 
 ENDS = """
-import atexit, sys, threading, time
+import atexit, sys, threading
 
 class Module:
     def __del__(self):
         print("torn down")
 
 def work():
-    time.sleep(0.1)
+    threading.main_thread().join()  # the command is done, and Python waits for this thread
     print("thread")
     atexit.register(print, "handler")
 
