@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from segue.inference.threads import run_each
-from segue.models.base import QueryFeatures, Shape, TrackOutput
+from segue.models.base import QueryFeatures, Setup, Shape, TrackOutput
 from segue.models.geometry import ResizePadGeometry
 from segue.models.memory import FramePlan, MemoryTracker
 from segue.models.memory.components import EVEN
@@ -52,9 +52,9 @@ Chunk = tuple[list[int], list[Window]]
 class LiteTracker(MemoryTracker):
     """Follows objects in a window around them where that suffices."""
 
-    def _windows(self, masks: Tensor, margin: int) -> list[Window | None]:
-        """The window around each mask (K, H, W)."""
-        return Window.around(masks, margin, STEP_OF_INT8 if self._setup.in_int8 else ALIGNED)
+    def __init__(self, network: Any, setup: Setup) -> None:
+        super().__init__(network, setup)
+        self._windows = partial(Window.around, step=STEP_OF_INT8 if setup.in_int8 else ALIGNED)
 
     def choose_window(self, plan: FramePlan) -> Window | None:
         masks, margin = self._previous_masks, self._margin()

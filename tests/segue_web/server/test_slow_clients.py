@@ -112,7 +112,7 @@ def test_frames_that_nobody_waits_for_any_more_are_not_decoded(
     arrived, at_work, go_on = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
 
     class Slow(Video):
-        def jpeg(self, index: int, *, near: bool = False) -> bytes:
+        def jpeg(self, index: int, *, near: bool = False, small: bool = False) -> bytes:
             decoded.append(index)
             at_work.release()
             go_on.wait(60)

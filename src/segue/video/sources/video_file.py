@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -275,6 +276,18 @@ def _ways_to(goal: EntryPoint, index: FrameIndex) -> list[EntryPoint]:
     return [entry for entry in reversed(index.entries[max(place - 2, 0) : place + 1]) if entry.index]
 
 
+@dataclass(slots=True)
+class _NeededFrame:
+    """The frame to which a cursor decodes."""
+
+    stamp: int = 0
+
+    def skip_earlier(self, context: Any, packet: Any) -> None:
+        """Pass over a frame before it, if no other frame needs that one."""
+        is_early = packet.pts is not None and packet.pts < self.stamp
+        context.skip_frame = "NONREF" if is_early else "DEFAULT"
+
+
 def _identity(cursor: _Cursor) -> _Cursor:
     return cursor
 
@@ -297,7 +310,7 @@ class _Cursor:
         self._owned = ExitStack()
         self._items: Iterator[Decoded] = iter(())
         self._next = -1  # frame that the next item may be; -1 if it is not known
-        self._needed_stamp = 0
+        self._needed = _NeededFrame()
 
     def close(self) -> None:
         self._owned.close()
@@ -340,18 +353,14 @@ class _Cursor:
         container = self._container or self._opened()
         self._next = -1 if clock is not None else 0
         stream = video_stream(container)
-        spare = partial(self._spare, stream.codec_context) if self._may_skip else None
-        self._items = decode(container, stream, clock, threads=None, on_packet=spare)
+        # Nothing here may hold the cursor, which is closed as soon as nobody has it.
+        skip = partial(self._needed.skip_earlier, stream.codec_context) if self._may_skip else None
+        self._items = decode(container, stream, clock, threads=None, on_packet=skip)
 
     @property
     def _may_skip(self) -> bool:
         """Whether frames can be told from one another, so that some may be left out."""
         return self._threads == "AUTO" and not (self._index.numbers or self._index.by_position)
-
-    def _spare(self, context: Any, packet: Any) -> None:
-        """Pass over a frame before the one that is needed, if no other frame needs it."""
-        is_early = packet.pts is not None and packet.pts < self._needed_stamp
-        context.skip_frame = "NONREF" if is_early else "DEFAULT"
 
     def _opened(self) -> av.container.InputContainer:
         self._container = open_container(self._address, self._where)
@@ -361,7 +370,7 @@ class _Cursor:
 
     def _read_to(self, index: int) -> Decoded | None:
         """Decode on up to a frame; None where it is not reached, or was passed over."""
-        self._needed_stamp = int(self._index.stamps[index])
+        self._needed.stamp = int(self._index.stamps[index])
         try:
             for item in self._items:
                 place = self._next
