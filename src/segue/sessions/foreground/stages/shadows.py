@@ -12,9 +12,9 @@ from segue.utils.arrays import Float32Array
 DARKEST, LIGHTEST = 0.3, 0.85  # shares of the light of the scene that are left in a shadow
 COLOURS = 0.12  # by which these shares differ between red, green and blue at most
 BLACK = 8.0  # levels that are added before ratios: those of dark pixels are mostly noise
-MIN_LIGHT = (
-    40  # level of the brightest colour of the scene from which on a pixel can be too dark for a shadow
-)
+MIN_LIGHT = 90
+"""Level of the brightest colour of the scene from which on a pixel can be too dark for a shadow: at night, without
+the light of the sky, shadows are black."""
 
 
 class Shadows(Stage):
