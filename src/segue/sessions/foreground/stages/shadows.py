@@ -13,8 +13,8 @@ DARKEST, LIGHTEST = 0.3, 0.85  # shares of the light of the scene that are left 
 COLOURS = 0.12  # by which these shares differ between red, green and blue at most
 BLACK = 8.0  # levels that are added before ratios: those of dark pixels are mostly noise
 MIN_LIGHT = 90
-"""Level of the brightest colour of the scene from which on a pixel can be too dark for a shadow: at night, without
-the light of the sky, shadows are black."""
+"""Level of the brightest colour of the scene from which on a pixel can be too dark for a shadow. Shadows are
+black at night, without light from the sky."""
 
 
 class Shadows(Stage):
