@@ -242,7 +242,7 @@ class JobOutputs:
         self._observer.event(event)
 
     def _resumed(self, event: Event) -> None:
-        """Take that an object of an earlier run is still in a zone, of which nobody is told again."""
+        """Restore the sensor of an object that is still in a zone after a restart; no message is sent."""
         for home in self._home:
             home.see(event, None)
 

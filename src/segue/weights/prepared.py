@@ -216,9 +216,10 @@ def prepare(
     network, is_compiled = uncompiled(network)
     device, fast = running_options(network, device, fast)
     place = choose_device(device)
+    forms = DIRECT
     if place.type == "cpu":
         note_new_processor()
-    forms = current() if place.type == "cpu" else DIRECT
+        forms = current()
     how = (place, fast, requested_compilation(place, compiled=is_compiled), forms)
     making = (place, fast, is_compiled, forms)
     with _LOCK:
