@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from segue.utils.inputs import kind_of, type_name, user_path
 
-PANELS = ("Source", "Objects and events", "Output", "Model", "Advanced")
+PANELS = ("Objects and events", "Output", "Source", "Model", "Advanced")
 """Groups of options in the help of a command, in their order."""
 
 

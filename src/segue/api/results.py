@@ -378,18 +378,19 @@ def _pairs_of(
     with naming, opened.source, opened.source.until(token), memory_errors(advice):
         opened.begin()
         loop = FrameLoop(opened.session, opened.step, required=opened.required)
-        for count, pair in enumerate(loop.over(_until_cancelled(opened.frames)), start=1):
+        frames = itertools.chain(opened.frames, _end_unless_cancelled(token))
+        for count, pair in enumerate(loop.over(frames), start=1):
             if progress is not None:
                 progress(count, opened.total)
             yield pair
         opened.finish()
 
 
-def _until_cancelled(frames: Frames) -> Iterator[Frame]:
-    """Frames; where they end since the run is to stop, no result is made any more."""
-    yield from frames
-    if frames.token.cancelled:
+def _end_unless_cancelled(token: CancelToken) -> Iterator[Frame]:
+    """No frames; where those before have ended because the run is to stop, no result is made any more."""
+    if token.cancelled:
         raise Cancelled
+    yield from ()
 
 
 def is_archive(path: Any) -> bool:

@@ -23,11 +23,14 @@ def doctor(
 ) -> None:
     """Show what a bug report needs: versions, devices, codecs, extras, layers, and a self-test.
 
-    Example:
+    Examples:
 
         segue doctor
+
         segue doctor --no-test
+
         segue doctor --bench --device cuda
+
         segue doctor --tune
     """
     if tune:
