@@ -534,8 +534,11 @@ def segmentation_of(
         highest.channel, highest.best, highest.sums, scores, compact
     )
     numbers = np.array([0, *tracked.ids])
-    mask = numbers.astype(id_type(numbers.max()))[channels.numpy()]
-    inside = np.bincount(channels.numpy().ravel(), best.numpy().ravel(), minlength=len(numbers))
+    mask = np.zeros(channels.shape, id_type(numbers.max()))
+    pixels = np.flatnonzero(channels.numpy())  # of objects, a small part of most images
+    owners = channels.numpy().ravel()[pixels]
+    mask.ravel()[pixels] = numbers[owners]
+    inside = np.bincount(owners, best.numpy().ravel()[pixels], minlength=len(numbers))
     extents = measure(mask)
     objects = []
     for k, (inner, total, i) in enumerate(zip(inside[1:], totals.tolist()[1:], tracked.ids, strict=True)):
