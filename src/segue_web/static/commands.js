@@ -295,6 +295,20 @@ export const commands = {
     can: () => editable() && !state.finding,
     run: () => find(),
   },
+  findMoving: {
+    name: "Suggest what moves around this frame",
+    text: "Find what moves",
+    icon: "find",
+    can: () => editable() && !state.finding,
+    run: () => find("motion"),
+  },
+  findNamed: {
+    name: "Suggest people, vehicles, animals and other things on this frame, with their names",
+    text: "Find and name objects",
+    icon: "find",
+    can: () => editable() && !state.finding,
+    run: () => find("nanodet"),
+  },
   adopt: {
     name: "Add the chosen suggestions as objects",
     text: "Add as objects",

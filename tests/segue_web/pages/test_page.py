@@ -203,9 +203,7 @@ def test_what_is_found_becomes_objects(
     expected = found(*opened.walk(0, found.lookahead))
     assert expected.objects
     page = Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
-    page.page.locator("#tab-found").click()
-    page.page.locator("#detector").select_option("motion")
-    page.key("f")
+    page.page.locator('[data-command="findMoving"]').click()  # offered where nothing is annotated yet
     proposals = page.page.locator("#found li")
     playwright.expect(proposals).to_have_count(len(expected.objects))
     page.check_accessibility()
@@ -220,6 +218,9 @@ def test_what_is_found_becomes_objects(
     playwright.expect(page.page.locator("#objects li")).to_have_count(1)
     page.here("corrected by you")
     playwright.expect(proposals).to_have_count(0)
+    page.page.locator("#tab-objects").click()
+    playwright.expect(page.page.locator('[data-command="findMoving"]')).to_be_hidden()
+    page.page.locator("#tab-found").click()
 
     folder = page.export("davis")
     mask = read_index_mask(next(iter(sorted(folder.glob("Annotations/Full-Resolution/*/*.png")))))
