@@ -126,9 +126,7 @@ export const isNarrow = () => matchMedia("(max-width: 1180px)").matches;
  */
 export function placeNotices() {
   const [box, side, open] = [element("notices"), optional("side"), element("dialog").open];
-  const isAway = isNarrow()
-    ? !side?.classList.contains("open")
-    : document.body.classList.contains("side-folded");
+  const isAway = isNarrow() ? !side?.classList.contains("open") : document.body.classList.contains("side-folded");
   if (!open && side && !isAway) {
     if (box.parentElement !== side) within(side, ".detail")?.before(box);
   } else {
