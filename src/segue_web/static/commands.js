@@ -4,7 +4,7 @@ import { commentAtPlace, peopleDialog } from "./comments.js";
 import { goWorst } from "./curve.js";
 import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
 import { toggleDisplay, toggleNeighbours } from "./display.js";
-import { commandButton, element, notice, otherTheme, placeNotices } from "./dom.js";
+import { commandButton, element, isNarrow, notice, otherTheme, placeNotices } from "./dom.js";
 import {
   clean,
   copyMask,
@@ -563,7 +563,7 @@ export const commands = {
     name: "Fold the panels at the side; again: show them",
     icon: "panel",
     keys: "shift+P",
-    run: () => fold("side"),
+    run: toggleSide,
   },
   timelinePanel: {
     name: "Fold the timeline; again: show it",
@@ -580,7 +580,7 @@ export const commands = {
   drawer: {
     name: "Objects and frames",
     icon: "panel",
-    run: () => openSide(!element("side").classList.contains("open")),
+    run: toggleSide,
   },
 };
 
@@ -603,6 +603,12 @@ function toggleKey() {
 function setView(/** @type {string} */ way) {
   state.settings.view = state.settings.view === way ? "masks" : way;
   state.changed();
+}
+
+/** Show the side or put it away. */
+function toggleSide() {
+  if (isNarrow()) openSide(!element("side").classList.contains("open"));
+  else fold("side");
 }
 
 /** Open or close the side where the window is too narrow to show it always. */
