@@ -347,14 +347,14 @@ class Stuck(Counted):
     def forward(
         self, batch: dict[str, Tensor], progress: float, step: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        found = super().forward(batch, progress, step)
+        result = super().forward(batch, progress, step)
         if step == 3:
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
             mutex = ctypes.create_string_buffer(64)
             library = ctypes.CDLL(None)
             library.pthread_mutex_lock(mutex)
             library.pthread_mutex_lock(mutex)  # for ever, as in a long call: no handler of Python runs
-        return found
+        return result
 
 
 class StuckRecipe(CountedRecipe):
