@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -20,12 +20,14 @@ from segue.masks.measure import iou
 from segue.masks.rle import check_runs
 from segue.masks.splines import KeyedShape, shape_runs
 from segue.masks.values import MAX_ID
-from segue.sessions.corrections import StoredObject
 from segue.types import IndexMask, ObjectInfo, Point
 from segue.utils.arrays import BoolArray
 from segue_web.project.colours import colour_of
 from segue_web.project.store import Changed, Row, Store, actor
 from segue_web.server.conflicts import ConflictError
+
+if TYPE_CHECKING:  # projects are read without PyTorch
+    from segue.sessions.corrections import StoredObject
 
 Send = Callable[[dict[str, Any]], None]
 """Sends an event to all pages."""
@@ -364,7 +366,8 @@ class Project(Store):
     def tracked_masks(self, number: int) -> dict[int, StoredObject]:
         """The tracked masks of an object by frame."""
         sql = "SELECT frame, score, mask FROM marks WHERE object=? AND kind='tracked'"
-        empty, masks = encode_rle(np.zeros(self.size, np.bool_))["counts"], dict[int, StoredObject]()
+        empty = encode_rle(np.zeros(self.size, np.bool_))["counts"]
+        masks: dict[int, StoredObject] = {}
         for row in self._db.execute(sql, (number,)):
             counts = row["mask"] or empty
             self._checked({number: counts}, row["frame"])
