@@ -19,7 +19,7 @@ from segue_watch.page import CameraPage
 from tests.cli.mjpeg import mjpeg_camera
 from tests.segue_watch.test_page import swaying
 from tests.segue_web.chromium import launched, needs_chromium
-from tests.segue_web.pages.page import WAIT, becomes, drawn
+from tests.segue_web.pages.page import WAIT, becomes, check_accessibility, drawn
 
 pytestmark = needs_chromium
 
@@ -283,3 +283,20 @@ def test_nothing_lies_outside_of_the_window(page: Any, theme: str, width: int, h
         drawn(page)
         root = "document.documentElement"
         becomes(page, f"{root}.scrollWidth === {width} && {root}.scrollHeight === {height}")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_view_keeps_to_the_rules_of_axe(page: Any, theme: str) -> None:
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    for view in ("wall", "events", "counts", "health", "camera/gate"):
+        page.evaluate(f"location.hash = '#{view}'")
+        page.locator(f"#{view.partition('/')[0]}").wait_for()
+        drawn(page)
+        check_accessibility(page)
+    page.get_by_role("button", name="Draw").click()
+    check_accessibility(page)
+    page.get_by_role("button", name="Cancel").click()
+    page.evaluate("location.hash = '#events'")
+    page.locator("#events .card").first.click()
+    page.locator("dialog[open]").wait_for()
+    check_accessibility(page)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.desk import Desk, progress
-from tests.segue_web.pages.page import becomes, playwright
+from tests.segue_web.pages.page import becomes, check_accessibility, playwright
 
 pytestmark = needs_chromium
 
@@ -242,3 +242,20 @@ def test_keys_are_those_of_the_person_whatever_the_project_has(desk: Desk) -> No
     assert asked["user"] == "Ben"
     desk.answer(asked, keys={"labels": ")"})
     playwright.expect(labels).to_have_attribute("title", "Names and numbers on the masks ())")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_panels_and_dialogs_keep_to_the_rules_of_axe(one: Desk, scheme: str) -> None:
+    one.page.emulate_media(color_scheme=scheme)
+    for tab in ("objects", "next", "found"):
+        one.page.locator(f"#tab-{tab}").click()
+        check_accessibility(one.page)
+    dialog = one.page.locator("#dialog")
+    for command in ("exportDialog", "importDialog", "schemaDialog", "help"):
+        one.page.locator(f'[data-command="{command}"]').click()
+        playwright.expect(dialog).to_be_visible()
+        check_accessibility(one.page)
+        one.page.keyboard.press("Escape")
+        playwright.expect(dialog).to_be_hidden()
+    one.page.locator('[data-command="display"]').click()
+    check_accessibility(one.page)

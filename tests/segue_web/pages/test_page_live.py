@@ -147,7 +147,9 @@ def test_a_camera_is_watched_in_the_browser(
     expect(page.locator("#age")).to_contain_text("no new frame for", timeout=limit)
     page.set_viewport_size({"width": 390, "height": 760})
     page.locator("#draw").hover()
-    check_accessibility(page)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        check_accessibility(page)
     becomes(page, "document.documentElement.scrollWidth <= 390")
     end()
     camera.allowed.release()
