@@ -72,11 +72,32 @@ def test_who_walks_through_the_place_or_comes_out_of_it_is_an_object(camera: Cam
     assert sorted(shown) == shown, "from where it comes out on"
 
 
-@pytest.mark.parametrize("kind", ["people who cross it", "rare", "long", "elsewhere", "large"])
+def test_a_flag_of_which_parts_show_up_here_and_there_is_scene(camera: Camera) -> None:
+    """It begins as a small part, is seen as a whole, and ends as another part."""
+    parts = [(20, 10, 26, 16), (20, 28, 28, 34), (52, 12, 58, 20), (50, 26, 58, 34)]
+    shown = []
+    for number in range(1, 2 * TIMES + 1):
+        first, last = parts[number % 4], parts[(number + 2) % 4]
+        boxes = [first, (20, 10, 58, 34), (24, 10, 56, 32), last, last]
+        visible = [camera.see({number: box}) for box in boxes]
+        shown.append(any(visible))
+        camera.see({})
+    assert shown == [True] * TIMES + [False] * TIMES
+
+
+@pytest.mark.parametrize(
+    "kind", ["people who cross it", "who come near", "rare", "long", "elsewhere", "large"]
+)
 def test_what_is_no_scene(camera: Camera, kind: str) -> None:
     for number in range(1, 9):
         if kind == "people who cross it":
             frames = [{number: (x, 10, x + 12, 40)} for x in range(0, 60, 4)]
+        elif kind == "who come near":
+            steps = (1.2**step for step in range(12))  # from the far side of the yard to the camera
+            frames = [
+                {number: (100 - int(4 * size), 5 + int(2 * size), 100 + int(4 * size), 10 + int(8 * size))}
+                for size in steps
+            ]
         elif kind == "long":
             frames = [{number: (20, 10, 40, 30)}] * (61 * FPS)
         elif kind == "elsewhere":

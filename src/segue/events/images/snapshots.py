@@ -252,7 +252,11 @@ class Snapshots:
     def _write_image(self, path: Path, event: Event) -> None:
         """Write the frame of an event with a box around the object."""
         moment = next((item for item in self._past if item.index == event.frame), self._past[-1])
-        picture = moment.image if moment.jpeg or self._newest is None else self._newest.image
+        newest = self._newest
+        if newest is not None and (moment is self._past[-1] or not moment.jpeg):
+            picture = newest.image  # as it came: neither decoded nor compressed twice
+        else:
+            picture = moment.image
         image = np.ascontiguousarray(picture[..., ::-1])
         thick = max(1, round(min(image.shape[:2]) / 240))
         down, across = (side / full for side, full in zip(image.shape, self._size, strict=False))

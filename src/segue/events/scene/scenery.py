@@ -24,8 +24,9 @@ _MIN_FRAMES = 3
 _MAX_SECONDS = 60.0
 """Seconds for which one of them is there at most: what stays longer is an object."""
 
-_MAX_SHIFT = 0.5
-"""Share of its longer side by which one of them moves at most."""
+_STAYS = 0.5
+"""Share of it that lies in its largest box when it comes, when it goes, and meanwhile: parts of a flag show
+up one after the other; who walks by, or towards the camera, leaves that box."""
 
 _SAME_PLACE = 0.25
 """Overlap of their boxes from which on two are at one place."""
@@ -91,13 +92,14 @@ class _Place:
 
 @dataclass(slots=True)
 class _Track:
-    """An object from its coming on; boxes are shares of the image."""
+    """An object from its coming on; boxes, the first, last and largest one, are shares of the image."""
 
     first: Box
     box: Box
+    largest: Box
     since: float
     last: float
-    shift: float = 0.0
+    moves: bool = False
     frames: int = 0
     place: int | None = None  # to which it belongs as long as it stays in it
 
@@ -198,12 +200,14 @@ class Scenery:
     def _move(self, number: int, box: Box, time: float) -> None:
         track = self._tracks.get(number)
         if track is None:
-            track = self._tracks[number] = _Track(box, box, time, time)
+            track = self._tracks[number] = _Track(box, box, box, time, time)
             track.place = next(
                 (each for each, place in self._places.items() if _inside(box, place.box) >= _INSIDE), None
             )
         track.box, track.last, track.frames = box, time, track.frames + 1
-        track.shift = max(track.shift, _shift(track.first, box))
+        small, large = sorted((track.largest, box), key=_area)
+        track.moves |= _inside(small, large) < _STAYS
+        track.largest = large
         if track.place is not None and (place := self._places.get(track.place)) is not None:
             place.last = time
             if _inside(box, place.box) < _INSIDE:  # it comes out: it is an object
@@ -212,14 +216,16 @@ class Scenery:
     def _leave(self, track: _Track) -> None:
         """Take an object that is gone, after which its place may be scene."""
         stays = track.last - track.since > _MAX_SECONDS
-        if track.place is not None or stays or track.shift > _MAX_SHIFT or track.frames < _MIN_FRAMES:
+        largest = track.largest
+        moves = track.moves or min(_inside(box, largest) for box in (track.first, track.box)) < _STAYS
+        if track.place is not None or stays or moves or track.frames < _MIN_FRAMES:
             return
         now = track.last
-        self._departures.append((now, track.box))
+        self._departures.append((now, largest))
         while self._departures[0][0] < now - WINDOW:
             self._departures.popleft()
-        boxes = [box for _, box in self._departures if _overlap(box, track.box) >= _SAME_PLACE]
-        if len(boxes) < TIMES or any(_overlap(track.box, box) > 0 for box in self._refused):
+        boxes = [box for _, box in self._departures if _overlap(box, largest) >= _SAME_PLACE]
+        if len(boxes) < TIMES or any(_overlap(largest, box) > 0 for box in self._refused):
             return
         box = _enclosing(boxes)
         if (box[2] - box[0]) * (box[3] - box[1]) > _MAX_AREA:
@@ -255,14 +261,6 @@ def _overlap(one: Box, other: Box) -> float:
 
 def _inside(box: Box, place: Box) -> float:
     return _common(box, place) / _area(box) if _area(box) else 0.0
-
-
-def _shift(first: Box, box: Box) -> float:
-    """By how much of its longer side an object has moved."""
-    sides = max(first[2] - first[0], box[2] - box[0]), max(first[3] - first[1], box[3] - box[1])
-    across = abs(first[0] + first[2] - box[0] - box[2]) / 2
-    down = abs(first[1] + first[3] - box[1] - box[3]) / 2
-    return max(across, down) / max(*sides, 1e-9)
 
 
 def _enclosing(boxes: list[Box]) -> Box:

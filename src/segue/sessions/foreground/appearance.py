@@ -20,28 +20,36 @@ NOISE = 4.0
 """Levels that are added to the contrast: that of a plain object is mostly noise."""
 
 
-def thumbnails(image: Image | None, size: tuple[int, ...], boxes: Iterable[Box]) -> list[Float32Array]:
-    """What is in boxes.
+class Thumbnails:
+    """What is in boxes of a frame, (8, 8, 3) each; made once for each box.
 
     Args:
         image: RGB (h, w, 3); without one all look the same.
         size: height and width of the frame in whose pixels the boxes are.
-        boxes: parts of the frame.
-
-    Returns:
-        A thumbnail (8, 8, 3) of each.
     """
-    if image is None:
-        return [np.zeros((SIDE, SIDE, 3), np.float32) for _ in boxes]
-    height, width = image.shape[:2]
-    scale = np.tile((width / size[1], height / size[0]), 2)
-    places = (np.rint(np.array(box) * scale).astype(int).tolist() for box in boxes)
-    parts = []
-    for x0, y0, x1, y1 in places:
-        left, top = min(max(x0, 0), width - 1), min(max(y0, 0), height - 1)
-        parts.append(image[top : max(y1, top + 1), left : max(x1, left + 1)])
-    sides = SIDE, SIDE
-    return [np.asarray(cv2.resize(each, sides, interpolation=cv2.INTER_AREA), np.float32) for each in parts]
+
+    def __init__(self, image: Image | None, size: tuple[int, ...]) -> None:
+        self._image, self._size = image, size
+        self._thumbnails: dict[Box, Float32Array] = {}
+
+    def of(self, boxes: Iterable[Box]) -> list[Float32Array]:
+        """A thumbnail of each box."""
+        return [self._of(box) for box in boxes]
+
+    def _of(self, box: Box) -> Float32Array:
+        if self._image is None:
+            return np.zeros((SIDE, SIDE, 3), np.float32)
+        if box not in self._thumbnails:
+            height, width = self._image.shape[:2]
+            down, across = height / self._size[0], width / self._size[1]
+            x0, y0, x1, y1 = (
+                round(side * scale) for side, scale in zip(box, (across, down) * 2, strict=True)
+            )
+            left, top = min(max(x0, 0), width - 1), min(max(y0, 0), height - 1)
+            part = self._image[top : max(y1, top + 1), left : max(x1, left + 1)]
+            reduced = cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            self._thumbnails[box] = np.asarray(reduced, np.float32)
+        return self._thumbnails[box]
 
 
 def likeness(previous: Sequence[Float32Array], current: Sequence[Float32Array]) -> Float32Array:

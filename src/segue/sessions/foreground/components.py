@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -19,7 +18,7 @@ from segue.masks import ObjectExtent, measure
 from segue.masks.pieces import Window, window_of
 from segue.prompts.planes import grown, tight_box
 from segue.sessions.association import assign, next_id, overlaps
-from segue.sessions.foreground.appearance import SIDE, likeness, thumbnails
+from segue.sessions.foreground.appearance import SIDE, Thumbnails, likeness
 from segue.state import Checkpointable, checkpointed
 from segue.types import Box, Image, ObjectInfo
 from segue.utils.arrays import BoolArray, Float32Array, Float64Array, id_type
@@ -105,16 +104,14 @@ class ComponentTracker(Checkpointable):
             count, labelled = cv2.connectedComponents(part.view(np.uint8), connectivity=8)
             components = np.asarray(labelled, np.int32)
         motion = self._usual_motion(mask.shape, time)
-        thumbnails_of = partial(thumbnails, image, mask.shape)
-        if motion is not None and part.size:
-            boxes = [extent.box for extent in measure(components, origin).values()]
-            self._predict(motion, boxes, thumbnails_of(boxes))
+        thumbnails, extents = Thumbnails(image, mask.shape), measure(components, origin)
+        if motion is not None:
+            self._predict(motion, [extent.box for extent in extents.values()], thumbnails)
         expected = self._expected(mask.shape, window)
         shares = _shares(expected, components)
         if shared := self._divide(components, count, expected, shares):
-            shares = _shares(expected, components)
-        extents = measure(components, origin)
-        jumps = {} if motion is None else self._jump(extents, thumbnails_of)
+            shares, extents = _shares(expected, components), measure(components, origin)
+        jumps = {} if motion is None else self._jump(extents, thumbnails)
         owners, followed = self._associate(shares, extents, jumps)
         waiting = {
             number: track
@@ -136,13 +133,13 @@ class ComponentTracker(Checkpointable):
         ids = np.zeros(table.max() + 1, np.uint16)
         totals = np.bincount(tracked[part], probability[window][part])
         objects = {track.id: ObjectInfo(track.id, score=0.0) for track in self._tracks.values()}
-        for number, extent in measure(tracked, origin).items():
+        for number, extent in _united(extents, owners).items():
             track = self._tracks.setdefault(number, _Track(extent.box, time))
             score = float(totals[number] / extent.area)
             track.evidence += score
             self._move(track, extent.box, time, steady=number in followed, shared=number in shared)
             if motion is not None or self._time is None:
-                (track.thumbnail,) = thumbnails_of([track.box])
+                (track.thumbnail,) = thumbnails.of([track.box])
             self._confirm(track, motion, mask.size)
             ids[number] = track.id
             objects[track.id] = ObjectInfo(track.id, None, score, extent.box, extent.area)
@@ -160,12 +157,10 @@ class ComponentTracker(Checkpointable):
         self._motion = motion.votes
         return motion
 
-    def _predict(
-        self, motion: _UsualMotion, boxes: Sequence[Box], thumbnails: Sequence[Float32Array]
-    ) -> None:
+    def _predict(self, motion: _UsualMotion, boxes: Sequence[Box], thumbnails: Thumbnails) -> None:
         """Learn how objects move to the boxes of a frame; new ones move as others did at their places."""
         previous = [track for track in self._tracks.values() if track.seen == self._time]
-        appearance = likeness([track.thumbnail for track in previous], thumbnails)
+        appearance = likeness([track.thumbnail for track in previous], thumbnails.of(boxes))
         motion.vote([track.box for track in previous], boxes, appearance)
         for track in previous:
             self._expect(track, motion)
@@ -186,11 +181,7 @@ class ComponentTracker(Checkpointable):
         """Whether it moves so far from frame to frame that another object may have its place."""
         return float(np.linalg.norm(track.speed)) > FAST * _size(track.box)
 
-    def _jump(
-        self,
-        extents: Mapping[int, ObjectExtent],
-        thumbnails_of: Callable[[Iterable[Box]], list[Float32Array]],
-    ) -> dict[int, int]:
+    def _jump(self, extents: Mapping[int, ObjectExtent], thumbnails: Thumbnails) -> dict[int, int]:
         """The tracks of components, which may have moved by more than their length."""
         last = [number for number, track in self._tracks.items() if track.seen == self._time]
         if not last or not extents:
@@ -206,7 +197,7 @@ class ComponentTracker(Checkpointable):
         reach = np.where(is_known, REACH, JUMP)[:, None] * np.maximum(sides_before.max(2), sides_now.max(2))
         areas = sides_before.prod(2), sides_now.prod(2)
         similarity = np.minimum(*areas) / np.maximum(*areas)
-        appearance = likeness([track.thumbnail for track in tracks], thumbnails_of(boxes))
+        appearance = likeness([track.thumbnail for track in tracks], thumbnails.of(boxes))
         value = np.maximum(1 - distances / reach, 0) * similarity * appearance
         jumps = assign(value, (value > 0) & (similarity >= SIMILAR))
         return {components[column]: last[row] for row, column in jumps.items()}
@@ -369,6 +360,19 @@ class _UsualMotion:
         if most < self.NUMBER or most < self.LEADS * float(votes.max()):
             return None
         return np.asarray((np.array((right, down)) * self.STEP - JUMP) * _size(box), np.float64)
+
+
+def _united(extents: Mapping[int, ObjectExtent], owners: Mapping[int, int]) -> dict[int, ObjectExtent]:
+    """Area and box of each track, in ascending order, of those of its components."""
+    united: dict[int, ObjectExtent] = {}
+    for component, extent in extents.items():
+        one = united.get(owners[component])
+        if one is not None:
+            (x0, y0, x1, y1), (left, top, right, bottom) = one.box, extent.box
+            box = min(x0, left), min(y0, top), max(x1, right), max(y1, bottom)
+            extent = ObjectExtent(one.area + extent.area, box)
+        united[owners[component]] = extent
+    return dict(sorted(united.items()))
 
 
 def _size(box: Box) -> float:
