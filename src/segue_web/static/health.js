@@ -31,7 +31,9 @@ async function showHealth() {
     make(
       "tr",
       {},
-      ["camera", "state", ...COLUMNS.map(([name]) => name)].map((name) => make("th", { textContent: name, scope: "col" })),
+      ["camera", "state", ...COLUMNS.map(([name]) => name)].map((name) =>
+        make("th", { textContent: name, scope: "col" }),
+      ),
     ),
   ]);
   element("health-rows").replaceChildren(

@@ -176,7 +176,7 @@ def becomes(part: Any, condition: str) -> None:
 
 
 def check_accessibility(page: Any) -> None:
-    """The rules of axe for what is shown, and targets of 24 pixels; skips without axe."""
+    """The rules of axe for what is shown, and targets of 24 pixels; skips the test where axe is missing."""
     axe = needs("axe_playwright_python.sync_playwright")
     found = axe.Axe().run(page, options={"rules": {"target-size": {"enabled": True}}})
     assert found.violations_count == 0, found.generate_report()
