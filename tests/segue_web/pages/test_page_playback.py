@@ -161,7 +161,8 @@ def test_a_large_film_is_shown_in_images_as_wide_as_the_screen_has_room_for(
     assert played_in < width <= shown_in < 1920
     assert f"{last}" not in frames.asked
     long.page.evaluate("import('./static/view.js').then(({ view }) => view.zoom(3))")
-    becomes(long.page, "import('./static/frames.js').then(({ frameImages }) => frameImages.ready)")
+    is_whole = "frameImages.width === 1920 && frameImages.ready"
+    becomes(long.page, f"import('./static/frames.js').then(({{ frameImages }}) => {is_whole})")
     assert f"{last}" in frames.asked, "what is enlarged has all its pixels"
 
 
