@@ -64,10 +64,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that are jobs of their own: those in a browser, and those of rendered scenes."""
+    """Mark the tests that are jobs of their own, in a browser or of rendered scenes, and those of numbers."""
     for item in items:
-        if "chromium" in getattr(item, "fixturenames", ()):
+        names = getattr(item, "fixturenames", ())
+        if "chromium" in names:
             item.add_marker(pytest.mark.browser)
+        elif any(name == "golden" or name.endswith("_network") for name in names):
+            item.add_marker(pytest.mark.numbers)
         elif item.path.is_relative_to(ROOT / "tests" / "segue_isd"):
             item.add_marker(pytest.mark.scenes)
 

@@ -10,7 +10,8 @@ Frames go through a session and a table of events with their defaults, as those 
 a cold start. An empty scene is the median of a video with the noise of a sensor; rain, snow, headlights and
 insects before it are drawn anew every half minute, and made while they are looked at. An object of a real
 video is what the labels show, followed by the tracker of the session, if it would have an event itself; it
-counts as found where objects with events cover half of it on half of its frames.
+counts as found where objects with events cover half of it on half of its frames. Films of what stays are
+rendered, 160 pixels wide.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from benchmarks.lib.foreground_clips import (
     sbi_videos,
 )
 from benchmarks.lib.foreground_scenes import altered, headlights, insects, rain, snow
+from benchmarks.lib.foreground_stays import STAYS, Stay, flag, lamps, stay_images
 from benchmarks.lib.machine import describe
 from segue.datasets.foreground.labels import MOTION, OUTSIDE, UNKNOWN
 from segue.events import Event, EventRules, EventSink
@@ -85,8 +87,13 @@ EMPTY: dict[str, tuple[str, Make | None]] = {
     "snow": ("office", snow),
     "headlights at night": ("highway, night", headlights),
     "insects": ("office", insects),
+    "a flag": ("highway", flag),
+    "lamps switched on and off": ("office", lamps),
 }
 """Before which scene, and what is before it."""
+
+FIXED = (flag, lamps)
+"""Effects that are drawn once: they stay where they are."""
 
 SWAYING = "swaying trees"
 """Frames of Wallflower before anybody enters, forwards and backwards again and again."""
@@ -125,6 +132,7 @@ class EventCounter:
 
     def __init__(self, folder: Path, fps: float | None = None, *, live: bool = True) -> None:
         self.enters: dict[int, Event] = {}
+        self.leaves: dict[int, Event] = {}
         rules = EventRules().at_rate(fps)
         memory = SceneMemory() if live else None
         self._sink = EventSink(
@@ -142,6 +150,8 @@ class EventCounter:
     def _note(self, event: Event) -> None:
         if event.event == "enter":
             self.enters[event.object] = event
+        elif event.event in ("leave", "end"):
+            self.leaves[event.object] = event
 
 
 def empty_images(video: Video, kind: str, fps: float, count: int, seed: int = 0) -> Iterator[Image]:
@@ -161,7 +171,7 @@ def empty_images(video: Video, kind: str, fps: float, count: int, seed: int = 0)
     every = max(1, round(RENEWED * fps))
     effect: Effect | None = None
     for index, (image, _) in enumerate(scene.shots()):
-        if make is not None and index % every == 0:
+        if make is not None and (effect is None or (index % every == 0 and make not in FIXED)):
             effect = make(np.random.default_rng([seed, index]), (image.shape[0], image.shape[1]))
         yield image if effect is None else effect(image.copy(), index)
 
@@ -191,6 +201,41 @@ def false_events(images: Iterable[Image], fps: float, session: ForegroundSession
             counter.write(frame, result)
         counter.close()
     return [*counter.enters.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What is told of something that stays.
+
+    Attributes:
+        seconds: of the longest visit, in which it is one object.
+        expected: seconds for which it is in view.
+        passers: who walk by meanwhile.
+        others: objects with an event beside it and them.
+    """
+
+    seconds: float
+    expected: float
+    passers: int
+    others: int
+
+
+def visit_of(images: Iterable[Image], fps: float, session: ForegroundSession, stay: Stay) -> Visit:
+    """What is told of a film of something that stays."""
+    with tempfile.TemporaryDirectory() as folder:
+        counter = EventCounter(Path(folder), fps)
+        for index, image in enumerate(images):
+            frame = Frame(index, index / fps, image)
+            result = session.step(frame)
+            assert result is not None  # mustan-lite waits for no frame that comes later
+            counter.write(frame, result)
+        counter.close()
+    for number, event in counter.enters.items():
+        print(f"  {event}\n  {counter.leaves.get(number)}", file=sys.stderr, flush=True)
+    begin, end = stay.times
+    seconds = max((event.seconds for event in counter.leaves.values()), default=0.0)
+    passers = len(stay.passers)
+    return Visit(seconds, end - begin, passers, len(counter.enters) - 1 - passers)
 
 
 def recall(video: Video, session: ForegroundSession, every: int = 1) -> Recall:
@@ -309,8 +354,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     real = {video.name: video for video in real_videos(options.data, options.frames)}
     empty = [*EMPTY, SWAYING]
     chosen = options.only or [*(empty if options.minutes else ()), *real]
-    if unknown := [name for name in chosen if name not in empty and name not in real]:
-        raise SystemExit(f"--only: no {', '.join(unknown)}; there are {'; '.join([*empty, *real])}")
+    if unknown := [name for name in chosen if name not in (*empty, *real, *STAYS)]:
+        raise SystemExit(f"--only: no {', '.join(unknown)}; there are {'; '.join([*empty, *STAYS, *real])}")
     kinds, names = ([name for name in chosen if name in known] for known in (empty, real))
     count = round(60 * options.minutes * options.fps)
     if kinds:
@@ -327,6 +372,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for event in found:
             print(f"  {kind}: {event}", file=sys.stderr, flush=True)
         print(f"| {kind} | {len(found)} | {60 * len(found) / options.minutes:.0f} |", flush=True)
+    if stays := [name for name in chosen if name in STAYS]:
+        print("| what stays | seconds | longest visit | walk by | other events |")
+        print("| --- | --- | --- | --- | --- |")
+    for name in stays:
+        stay = STAYS[name]
+        images = stay_images(options.data, videos[stay.video], stay, options.fps)
+        visit = visit_of(images, options.fps, new_session(options.short_side), stay)
+        print(
+            f"| {name} | {visit.expected:.0f} | {visit.seconds:.0f} | {visit.passers} | {visit.others} |",
+            flush=True,
+        )
     if kinds and names:
         print()
     if names:

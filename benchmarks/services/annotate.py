@@ -130,15 +130,15 @@ def click(page: Any, place: int, rest: float, server: int) -> tuple[float, float
     return milliseconds / 1000, processor_time(server) - before
 
 
-def processor_time(server: int) -> float:
-    """Seconds that a process and its children have used."""
+def processor_time(server: int, *, children: bool = True) -> float:
+    """Seconds that a process has used, and its children."""
     total = 0.0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             values = stat.read_text().rpartition(")")[2].split()
         except OSError:  # it has ended
             continue
-        if server in (int(stat.parent.name), int(values[1])):
+        if server in (int(stat.parent.name), *([int(values[1])] if children else [])):
             total += (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
     return total
 

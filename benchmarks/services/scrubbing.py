@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.lib.machine import describe
-from benchmarks.services.annotate import FPS, annotating, encode
+from benchmarks.services.annotate import FPS, annotating, encode, processor_time
 
 SEEKS, STEPS, MOVES = 12, 40, 60
 MOVE_SECONDS = 2
@@ -61,31 +61,37 @@ def main() -> None:
         path = options.video or Path(name, "film.mp4")
         if options.video is None:
             encode(path, options.height, seconds=30)
-        with annotating(path, Path(name, "project")) as (page, _):
-            measure(page)
+        with annotating(path, Path(name, "project")) as (page, server):
+            measure(page, server)
 
 
-def measure(page: Any) -> None:
-    """Print the figures of a page."""
+def measure(page: Any, server: int) -> None:
+    """Print the figures of a page, and the processor time of its server's process for each place."""
     count = page.evaluate("import('./static/state.js').then(({ state }) => state.video.frames)")
     chance = np.random.default_rng(2)
     places = chance.integers(0, count, SEEKS).tolist()
-    rows = [("seek", page.evaluate(SEEK, [places, False, 500])[0])]
     middle = count // 2
-    page.evaluate(SEEK, [[middle], False, 1000])
-    for title, sign in (("arrow forwards", 1), ("arrow backwards", -1)):
-        steps = [middle + sign * n for n in range(1, STEPS + 1)]
-        rows.append((title, page.evaluate(SEEK, [steps, False, 30])[0]))
+    page.evaluate(SEEK, [[middle], False, 2000])
+    rows = []
+
+    def goes(title: str, places: list[int], pause: int) -> None:
+        before = processor_time(server, children=False)
+        times = page.evaluate(SEEK, [places, False, pause])[0]
+        rows.append((title, times, (processor_time(server, children=False) - before) / len(places)))
         page.evaluate(SEEK, [[middle], False, 1000])
-    print("| what | median, s | largest, s |\n| --- | --- | --- |")
-    for title, times in rows:
-        print(f"| {title} | {seconds(statistics.median(times))} | {seconds(max(times))} |")
+
+    goes("seek", places, 500)
+    for title, sign in (("arrow forwards", 1), ("arrow backwards", -1)):
+        goes(title, [middle + sign * n for n in range(1, STEPS + 1)], 30)
+    print("| what | median, s | largest, s | processor time, s |\n| --- | --- | --- | --- |")
+    for title, times, busy in rows:
+        print(f"| {title} | {seconds(statistics.median(times))} | {seconds(max(times))} | {busy:.3f} |")
     step = MOVE_SECONDS * FPS
     moves = [place % count for place in range(0, MOVES * step, step)]
     _, rest, _ = page.evaluate(SEEK, [moves, True, 34])
-    print(f"| the frame after {MOVES} scrub moves of {MOVE_SECONDS} s | {seconds(rest)} | |")
+    print(f"| the frame after {MOVES} scrub moves of {MOVE_SECONDS} s | {seconds(rest)} | | |")
     page.evaluate(SEEK, [[0], False, 1000])
-    print(f"| frames a second while playing, of {FPS} | {page.evaluate(PLAY, 6) / 6:.1f} | |")
+    print(f"| frames a second while playing, of {FPS} | {page.evaluate(PLAY, 6) / 6:.1f} | | |")
 
 
 def seconds(milliseconds: float) -> str:

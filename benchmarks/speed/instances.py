@@ -189,7 +189,7 @@ def peak_of(name: str, variant: str, frames: int, size: tuple[int, int], threads
     """:func:`peak` in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.speed.instances", "--peak", variant, "--models", name]
     command += ["--frames", str(frames), "--size", f"{size[0]}x{size[1]}", "--threads", str(threads)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
 
 
 def main() -> None:

@@ -292,7 +292,7 @@ def per_frame(steps: list[tuple[int, float]]) -> float:
 def peak(case: Case, variant: str) -> int:
     """Resident bytes at most of a process of its own (Linux), less those with the network loaded."""
     child = [sys.executable, "-m", "benchmarks.speed.recurrent", "--child", variant, json.dumps(asdict(case))]
-    done = subprocess.run(child, capture_output=True, text=True, check=True)
+    done = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=True)
     return int(done.stdout)
 
 

@@ -132,7 +132,7 @@ def processor_time(root: Path, options: argparse.Namespace) -> list[float]:
         str(options.mask),
     ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     seconds: list[float] = json.loads(done.stdout)
     return seconds[UNTIMED:]
 
@@ -201,7 +201,7 @@ def frames_per_second(root: Path, options: argparse.Namespace) -> float:
     environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
     command = [sys.executable, "-c", RUN, str(root), *map(str, given)]
     with busy_neighbours(options.busy):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout)
 
 

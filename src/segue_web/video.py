@@ -14,6 +14,7 @@ import numpy as np
 from segue.errors import SourceError
 from segue.sinks.base import frame_name
 from segue.types import Frame, Image
+from segue.utils.cancel import CancelToken
 from segue.utils.notices import notice
 from segue.video.decoding.damage import DamageError
 from segue.video.decoding.readers import DEFAULT_FPS, SourceImage
@@ -36,9 +37,6 @@ MAX_CACHED = 64
 
 BACKWARD_SHARE = 0.25
 """Share of these that are decoded before a frame that is sought, for steps back."""
-
-SMALL_WIDTH = 960
-"""Width of images that are shown until the frame itself is there, or while the film is played."""
 
 
 class Video:
@@ -81,17 +79,41 @@ class Video:
         """A frame by its number."""
         return Frame(index, self.time(self._checked(index)), self._image(index))
 
-    def jpeg(self, index: int, *, near: bool = False, small: bool = False) -> bytes:
-        """A frame as JPEG, or with ``near`` one before it that is there sooner; ``small`` at less width."""
+    def jpeg(
+        self,
+        index: int,
+        *,
+        near: bool = False,
+        max_width: int | None = None,
+        cancel: CancelToken | None = None,
+    ) -> bytes:
+        """A frame as JPEG.
+
+        Args:
+            index: of the frame.
+            near: take one before it that is there sooner.
+            max_width: columns of the image at most; None is all.
+            cancel: gives it up, unless another call needs what is decoded.
+
+        Returns:
+            The file.
+
+        Raises:
+            SourceError: there is no such frame, or it cannot be read.
+            LoadCancelledError: it was given up.
+        """
         self._checked(index)
-        image = self._image(self._cached_neighbour(index) if near else index)
-        if small and (width := image.shape[1]) > SMALL_WIDTH:
-            size = SMALL_WIDTH, round(image.shape[0] * SMALL_WIDTH / width)
-            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        coded = cv2.imencode(
-            ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY)
-        )
-        return coded[1].tobytes()
+        image = self._image(self._cached_neighbour(index) if near else index, cancel)
+        options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+        height, width = image.shape[:2]
+        if max_width is not None and max_width < width:
+            size = max_width, max(1, round(height * max_width / width))
+            # Above half the width no pixel is left out, and this is four times as fast.
+            how = cv2.INTER_AREA if 2 * max_width <= width else cv2.INTER_LINEAR
+            image = np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+            # Each pixel is one of the screen, and keeps its colour.
+            options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
     def _cached_neighbour(self, index: int) -> int:
         """The last frame up to this one that is decoded, or the key frame."""
@@ -136,9 +158,9 @@ class Video:
             raise SourceError(f"{self.path.name}: has no frame {index}; the last one is {self.count - 1}")
         return index
 
-    def _image(self, index: int) -> Image:
+    def _image(self, index: int, cancel: CancelToken | None = None) -> Image:
         try:
-            loaded = self._loaded(index)
+            loaded = self._loaded(index, cancel)
             with self._converting:
                 image = loaded.load()
         except DamageError as error:
@@ -154,11 +176,11 @@ class Video:
             notice(f"{self.path}: frame {index} is {width}x{height}, the first one {first}; it is scaled")
         return letterboxed(image, self.size)
 
-    def _loaded(self, index: int) -> SourceImage:
+    def _loaded(self, index: int, cancel: CancelToken | None) -> SourceImage:
         """A decoded frame; some of those before it, which are decoded on the way to it, are kept as well."""
         with self._changed:
             is_backwards, self._last = index == self._last - 1, index
-            while index in self._decoding:
+            while index in self._decoding:  # where it is given up there, it is decoded on here
                 self._changed.wait()
             image = self._decoded.get(index)
             if image is None:
@@ -166,7 +188,7 @@ class Video:
                 first = max(self._reader.key_of(index), earliest)
                 run = self._claim(index if self._is_coming(index - 1) else first, index)
         if image is None:
-            image = self._decode(run)
+            image = self._decode(run, cancel)
         if is_backwards:
             self._decode_backwards(index)
         return image
@@ -197,14 +219,14 @@ class Video:
         self._decoding.update(run)
         return run
 
-    def _decode(self, run: Sequence[int]) -> SourceImage:
+    def _decode(self, run: Sequence[int], cancel: CancelToken | None = None) -> SourceImage:
         """Decode claimed frames in their order, after those before them that others decode; give the last."""
         pending = set(run)
         try:
             for place in run:
                 with self._changed:
                     self._changed.wait_for(lambda: place - 1 not in self._decoding - pending)  # noqa: B023
-                image = self._reader.load(place)
+                image = self._reader.load(place, cancel)
                 with self._changed:
                     self._decoded[place] = image
                     for oldest in [*self._decoded][: -self._max_cached]:

@@ -6,7 +6,6 @@ import asyncio
 import copy
 import itertools
 import pickle
-import subprocess
 import sys
 import threading
 import warnings
@@ -653,18 +652,6 @@ def test_an_error_names_the_argument_its_type_and_what_is_expected(
     call, kind, message = WRONG[case]
     with pytest.raises(kind, match=message):
         call()
-
-
-def test_masks_in_memory_are_tracked_where_warnings_are_errors() -> None:
-    script = """
-import sys, numpy as np, segue
-mask = np.zeros((48, 64), np.uint8)
-mask[8:40, 8:40] = 1
-frames = [np.full((48, 64, 3), 90, np.uint8)] * 2
-print(len(list(segue.track(frames, mask, device="cpu"))), "pycocotools" in sys.modules)
-"""
-    ran = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True)
-    assert (ran.returncode, ran.stdout.split()) == (0, ["2", "False"]), ran.stderr
 
 
 def test_a_second_thread_on_the_same_results_gets_a_sentence(lite: STCNLite) -> None:

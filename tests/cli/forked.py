@@ -106,8 +106,9 @@ def _command(
         sys.path.insert(0, str(site))
         for registry in (MODELS, DETECTORS, PROMPTERS, SINKS, DATASETS, STAGES, COMMANDS):
             vars(registry).pop("_points", None)
-    if words[:1] == ["eval"]:  # it has a command for each data set; some may have come since another test
-        sys.modules.pop("segue.cli.eval", None)
+    group = {"eval": "segue.cli.eval", "train": "segue_train.commands"}.get(words[0])
+    if group is not None:  # it has commands of other packages; some may have come since another test
+        sys.modules.pop(group, None)
         load_command.cache_clear()
     if folder is not None:
         os.chdir(folder)

@@ -68,8 +68,11 @@ class Step:
 
 
 def steps(*programs: str) -> dict[str, Step]:
-    """The steps of one program, one after the other; an interpreter for each takes too long to start."""
-    asked = [sys.executable, "-c", STEPS, json.dumps(programs)]
+    """The steps of one program, one after the other; an interpreter for each takes too long to start.
+
+    Warnings are errors there, as many programs have it.
+    """
+    asked = [sys.executable, "-W", "error", "-c", STEPS, json.dumps(programs)]
     done = subprocess.run(asked, capture_output=True, text=True, check=True)
     found = [Step(code, frozenset(modules)) for code, modules in map(json.loads, done.stdout.splitlines())]
     return dict(zip(programs, found, strict=True))
@@ -145,16 +148,24 @@ def test_a_batch_where_no_gpu_can_be_imports_pytorch_in_its_workers_alone(
     assert "torch" not in without_pytorch[GPUS].modules
 
 
-def test_following_objects_imports_what_it_needs_alone(tmp_path: Path) -> None:
+def test_following_objects_imports_what_it_needs_alone_and_warns_of_nothing(tmp_path: Path) -> None:
     video = tmp_path / "video"
     video.mkdir()
     Image.new("RGB", (64, 48), "grey").save(video / "00000.png")
     Image.fromarray(np.pad(np.ones((12, 16), np.uint8), ((18, 18), (24, 24)))).save(tmp_path / "mask.png")
     session = "import segue\nsegue.TrackSession('stcn-lite', device='cpu')"
+    in_memory = (
+        "import numpy as np\n"
+        "frames, mask = np.full((2, 48, 64, 3), 90, np.uint8), np.zeros((48, 64), np.uint8)\n"
+        "mask[8:40, 8:40] = 1\n"
+        "sys.exit(len([*segue.track(frames, mask, device='cpu')]))"
+    )
     words = ["track", str(video), "--mask", str(tmp_path / "mask.png"), "-o", str(tmp_path / "out"), "-q"]
-    found = steps(session, f"app({words!r})")
+    found = steps(session, in_memory, f"app({words!r})")
     networks = {f"segue.models.{name}" for name in (*NETWORKS, "stcn")}
     assert found[session].modules & {*networks, *SESSIONS} == {"segue.models.stcn"}
+    assert found[in_memory].code == 2
+    assert "pycocotools" not in found[in_memory].modules
     done = found[f"app({words!r})"]
     assert done.code == 0
     assert done.modules & {*LARGE} == {"torch", "cv2", "av"}, "scipy is not needed"

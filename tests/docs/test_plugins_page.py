@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import importlib
 import re
-import subprocess
-import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -113,15 +112,12 @@ def test_the_recipe_of_the_page_is_imported_without_a_warning_and_has_the_option
     site: Path,
 ) -> None:
     needs("lightning_fabric")
-    code = "import segue_bright.recipe; from segue.cli import main; main()"
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, "train", "bright", "--help"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *sys.path]), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+
+    def import_recipe() -> None:
+        warnings.simplefilter("error")
+        importlib.import_module("segue_bright.recipe")
+
+    ran = run_forked("train", "bright", "--help", site=site, before=import_recipe)
     assert not ran.returncode, ran.stderr
     assert not ran.stderr
     assert {"--steps", "--smooth", "--rate", "--out", "--resume", "--validate"} <= {

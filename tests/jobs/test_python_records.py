@@ -24,6 +24,7 @@ from segue.masks import write_index_mask
 from segue.types import BoxPrompt, MaskPrompt, PointPrompt, RemovePrompt
 from segue.video.sources.images import write_image
 from segue.weights import write_checkpoint
+from segue.weights.identity import network_digest
 from tests.cli.running import FRAMES, MASKS
 from tests.jobs.test_faces import files
 from tests.lite import lively_lite
@@ -134,6 +135,21 @@ def test_arrays_functions_and_detectors_are_described(folder: Path, tmp_path: Pa
     assert job.finding.detector.value is find
     with pytest.raises(ArgumentError, match=r"detector: .*MotionDetector.*call segue.track with it"):
         run(from_json(to_json(job)))
+
+
+def test_the_digest_of_a_network_is_that_of_the_weights_that_ran(folder: Path, tmp_path: Path) -> None:
+    network = lively_lite()
+    before = network_digest(network)
+    results = segue.track(folder / "clip.mp4", MASKS[0], model=network, device="cpu")
+    with torch.no_grad():
+        next(network.parameters()).mul_(2)
+    first = recorded(results, tmp_path / "one").model.network
+    results = segue.track(folder / "clip.mp4", MASKS[0], model=network, device="cpu")
+    second = recorded(results, tmp_path / "two").model.network
+    assert first is not None
+    assert second is not None
+    assert first.digest == before
+    assert second.digest == network_digest(network) != before
 
 
 def test_an_array_that_is_filled_again_and_again_is_drawn_as_it_was(tmp_path: Path) -> None:

@@ -36,4 +36,5 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clips of stcn-lite have three frames of 32x32 at any time of a training."""
-    monkeypatch.setattr(stcn_lite, "curriculum", lambda *_, **__: (ClipShape(1, 3, 32, 1), 0.5, 2))
+    for schedule in ("curriculum", "continued"):
+        monkeypatch.setattr(stcn_lite, schedule, lambda *_, **__: (ClipShape(1, 3, 32, 1), 0.5, 2))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import errno
 import importlib
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +30,7 @@ from segue.errors import CheckpointError, DatasetError, OutOfMemoryError, SinkEr
 from segue.utils import files
 from segue.utils.files import locked
 from segue.weights import read_checkpoint
+from tests.cli.forked import start_forked
 from tests.needs import needs
 
 needs("tensorboard")
@@ -271,27 +274,12 @@ def test_ctrl_c_saves_and_the_run_goes_on_as_if_nothing_had_been(settings: Any, 
     assert torch.equal(weights(loop.train(LineRecipe(), replace(settings, resume=True))), weights(whole))
 
 
-ENDED_BY_THE_CLUSTER = """
-import os, signal, sys
-from pathlib import Path
-from segue_train.loop import RunSettings, train
-from tests.segue_train.test_loop import LineRecipe
-
-def end_the_group(number):
-    if number == int(sys.argv[2]):
+def end_the_group(number: int, moment: int, passed_on: bool) -> None:
+    """Before a batch: send SIGTERM to the whole group, and perhaps Ctrl-C to the training."""
+    if number == moment:
         os.killpg(0, signal.SIGTERM)
-        if sys.argv[3] == "True":
+        if passed_on:
             os.kill(os.getppid(), signal.SIGINT)
-
-settings = RunSettings(
-    out=Path(sys.argv[1]), steps=12, seed=3, accelerator="cpu", save_every=50, log_every=50,
-    workers=2, report=lambda text: None,
-)
-try:
-    train(LineRecipe(event=end_the_group), settings)
-except KeyboardInterrupt:
-    sys.exit(130)
-"""
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups here")
@@ -302,36 +290,22 @@ def test_sigterm_to_the_whole_group_saves_and_the_run_goes_on(
     """Whoever started the training may get the signal too, and pass it on as Ctrl-C."""
     settings = replace(settings, steps=12)
     whole = loop.train(LineRecipe(), replace(settings, out=tmp_path / "whole"))
-    child = [sys.executable, "-c", ENDED_BY_THE_CLUSTER, str(settings.out), str(moment), str(passed_on)]
-    ended = subprocess.run(child, capture_output=True, text=True, start_new_session=True, timeout=120)
+    event = partial(end_the_group, moment=moment, passed_on=passed_on)
+
+    def train() -> None:
+        os.setsid()
+        multiprocessing.set_start_method("fork", force=True)  # a forked process has no server that forks
+        try:
+            loop.train(LineRecipe(event=event), replace(settings, save_every=50, log_every=50, workers=2))
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    ended = start_forked(train)()
     assert ended.returncode == 130, ended.stderr
     assert "Traceback" not in ended.stderr
     step = int(read_checkpoint(settings.out / "line.safetensors").metadata["step"])
     assert 0 < step < 12
     assert torch.equal(weights(loop.train(LineRecipe(), replace(settings, resume=True))), weights(whole))
-
-
-STUCK = """
-import ctypes, os, signal, sys, threading
-from pathlib import Path
-from segue_train import loop
-from tests.segue_train.test_loop import Counted, CountedRecipe
-
-class Stuck(Counted):
-    def forward(self, batch, progress, step):
-        loss, parts = super().forward(batch, progress, step)
-        if step == 3:
-            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
-            mutex = ctypes.create_string_buffer(64)
-            libc = ctypes.CDLL(None)
-            libc.pthread_mutex_lock(mutex)
-            libc.pthread_mutex_lock(mutex)  # for ever, as in a long call: no handler of Python runs
-        return loss, parts
-
-CountedRecipe.network = lambda self: Stuck()
-settings = loop.RunSettings(out=Path(sys.argv[1]), steps=6, seed=3, accelerator="cpu", report=print)
-loop.train(CountedRecipe(), settings)
-"""
 
 
 class Counted(Line):
@@ -361,13 +335,33 @@ class CountedRecipe(LineRecipe):
         return Counted()
 
 
+class Stuck(Counted):
+    """Its fourth step does not end, and gets SIGTERM."""
+
+    def forward(
+        self, batch: dict[str, Tensor], progress: float, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        found = super().forward(batch, progress, step)
+        if step == 3:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            mutex = ctypes.create_string_buffer(64)
+            library = ctypes.CDLL(None)
+            library.pthread_mutex_lock(mutex)
+            library.pthread_mutex_lock(mutex)  # for ever, as in a long call: no handler of Python runs
+        return found
+
+
+class StuckRecipe(CountedRecipe):
+    def network(self) -> nn.Module:
+        return Stuck()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a lock of its C library")
 def test_sigterm_ends_a_step_that_does_not_and_the_run_goes_on(settings: Any, tmp_path: Path) -> None:
     whole = loop.train(CountedRecipe(), replace(settings, out=tmp_path / "whole"))
     begun = time.monotonic()
-    ended = subprocess.run(
-        [sys.executable, "-c", STUCK, str(settings.out)], capture_output=True, text=True, timeout=120
-    )
+    stuck = replace(settings, save_every=500, log_every=50, report=print)
+    ended = start_forked(lambda: loop.train(StuckRecipe(), stuck))()
     assert ended.returncode == 130, ended.stderr
     assert time.monotonic() - begun < 60
     assert "step 4 takes longer than 1 s; the state before it is saved" in ended.stdout

@@ -49,7 +49,7 @@ def clip_batch(material: Material, slots: int) -> dict[str, Tensor]:
     return SampleBatches(1, 0, samples, 1)[0]
 
 
-@pytest.mark.parametrize("stage", [0, 3])
+@pytest.mark.parametrize("stage", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_step_of_xmem_trains_all_but_the_statistics_of_norms(material: Material, stage: int) -> None:
     recipe = XMemRecipe(stage, material.stills if stage == 0 else material.videos, batch=1, side=32)
     batch = recipe.batches(1, 0)[0] if stage == 0 else clip_batch(material, 3)
@@ -60,7 +60,7 @@ def test_a_step_of_xmem_trains_all_but_the_statistics_of_norms(material: Materia
     assert len(moved & learned) > 0.9 * len(learned)
 
 
-@pytest.mark.parametrize("stage", [0, 1])
+@pytest.mark.parametrize("stage", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_step_of_cutie_trains_all_but_the_statistics_of_norms(material: Material, stage: int) -> None:
     footage = material.stills if stage == 0 else material.videos
     recipe = CutieRecipe(stage, footage, size="small", batch=1, side=32, points=64)

@@ -205,7 +205,8 @@ def test_no_event_of_a_week_is_lost_and_nothing_grows(
     before = memory(service.process), service.files
     time.sleep(DAY)  # Saturday
     last = states(service.port)
-    after = memory(service.process), service.files
+    after = memory(service.process)
+    wait_for(lambda: service.files <= before[1] + FILES)  # clips and connections are open for a while
     begun = time.monotonic()
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(60) == 0, (tmp_path / "log").read_text()
@@ -239,8 +240,7 @@ def test_no_event_of_a_week_is_lost_and_nothing_grows(
         assert offsets == {timedelta(hours=1), timedelta(hours=2)}, name
     assert last["segue_damaged_frames_total"]["gate"] > 10
     assert last["segue_reconnects_total"]["road"] >= 1
-    assert after[0] - before[0] < GROWTH, (before, after)
-    assert after[1] - before[1] <= FILES, (before, after)
+    assert after - before[0] < GROWTH, (before, after)
 
 
 def test_a_disk_that_is_full_for_a_while_costs_no_event(cameras: Cameras, tmp_path: Path) -> None:

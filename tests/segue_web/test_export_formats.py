@@ -148,14 +148,13 @@ def test_outlines_hold_what_is_thin_empty_or_full() -> None:
 
 def test_soft_edges_are_between_inside_and_outside(video: Video, project: Project, tmp_path: Path) -> None:
     needs("pymatting")
-    folder = exported(video, snapshot(project, video, first=1, last=2, soft=True), "png", tmp_path)
-    for index in (1, 2):
-        alpha = cv2.imread(str(folder / f"{index:05d}.png"), cv2.IMREAD_UNCHANGED)[..., 3]
-        parts = planes(index)[1].astype(np.uint8)
-        brush = np.ones((7, 7), np.uint8)
-        assert (alpha[cv2.erode(parts, brush) > 0] == 255).all()
-        outside = cv2.dilate(sum(planes(index)).astype(np.uint8), brush) == 0
-        assert not alpha[outside].any()
+    folder = exported(video, snapshot(project, video, first=1, last=1, soft=True), "png", tmp_path)
+    alpha = cv2.imread(str(folder / "00001.png"), cv2.IMREAD_UNCHANGED)[..., 3]
+    parts = planes(1)[1].astype(np.uint8)
+    brush = np.ones((7, 7), np.uint8)
+    assert (alpha[cv2.erode(parts, brush) > 0] == 255).all()
+    outside = cv2.dilate(sum(planes(1)).astype(np.uint8), brush) == 0
+    assert not alpha[outside].any()
 
 
 def test_soft_edges_follow_the_image_not_the_mask() -> None:

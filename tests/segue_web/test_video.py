@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,10 @@ import numpy as np
 import pytest
 
 from segue.errors import SourceError
+from segue.utils.cancel import CancelToken
 from segue.video import open_source
 from segue.video.decoding import frame_index
-from segue.video.decoding.readers import SourceImage
+from segue.video.decoding.readers import LoadCancelledError, SourceImage
 from segue.video.sources.images import write_image
 from segue.video.sources.source import open_reader
 from segue_web.video import Video
@@ -82,9 +84,9 @@ def test_going_back_decodes_no_frame_twice(
     loaded: list[int] = []
     load = video._reader.load
 
-    def counted(index: int) -> SourceImage:
+    def counted(index: int, cancel: CancelToken | None) -> SourceImage:
         loaded.append(index)
-        return load(index)
+        return load(index, cancel)
 
     monkeypatch.setattr(video._reader, "load", counted)
     for index in range(30, 15, -1):
@@ -123,11 +125,10 @@ def test_near_is_the_key_frame_before(constant: Path) -> None:
     assert abs(image[..., ::-1].astype(int) - video.frame(keys[1]).image).mean() < 8
 
 
-def test_a_small_image_is_the_frame_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segue_web.video.SMALL_WIDTH", 32)
+def test_a_small_image_is_the_frame_itself(tmp_path: Path) -> None:
     video = Video(write_video(tmp_path / "v.mp4", numbered(15)))
 
-    small = cv2.imdecode(np.frombuffer(video.jpeg(13, small=True), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    small = cv2.imdecode(np.frombuffer(video.jpeg(13, max_width=32), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
     assert small.shape == (24, 32, 3)
     expected = cv2.resize(video.frame(13).image, (32, 24), interpolation=cv2.INTER_AREA)
@@ -166,6 +167,58 @@ def test_frames_that_no_other_needs_are_passed_over_and_the_next_ones_are_the_sa
     for index in (55, 56, 20, 43, 44, 69, 1, 33, 37):
         assert np.array_equal(reader.load(index).load(), expected[index]), index
     reader.close()
+
+
+class CancelledAfter(CancelToken):
+    """A token that is cancelled after it was looked at so many times."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    def __getattribute__(self, name: str) -> Any:
+        if name != "cancelled":
+            return super().__getattribute__(name)
+        self.looks -= 1
+        return self.looks < 0
+
+
+@pytest.mark.parametrize("looks", [0, 1, 6, 13])
+def test_what_is_given_up_is_decoded_on_by_the_next_call(looks: int, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "film.mp4", numbered(70), gap=70)
+    expected = [frame.image for frame in open_source(path)]
+    for later in (60, 30, 19, 12):  # on the way, or among frames that were passed over
+        reader = open_reader(path)
+        with pytest.raises(LoadCancelledError):
+            reader.load(60, CancelledAfter(looks))
+        for index in (later, later + 1):
+            assert np.array_equal(reader.load(index).load(), expected[index]), index
+        reader.close()
+
+
+def test_a_frame_that_one_person_gives_up_is_decoded_for_another(
+    constant: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [frame.image for frame in open_source(constant)]
+    video = Video(constant)
+    token, begun, go_on = CancelToken(), threading.Event(), threading.Event()
+    load = video._reader.load
+
+    def waits(index: int, cancel: CancelToken | None) -> SourceImage:
+        begun.set()
+        go_on.wait(60)
+        return load(index, cancel)
+
+    monkeypatch.setattr(video._reader, "load", waits)
+    with ThreadPoolExecutor(2) as people:
+        first = people.submit(video.jpeg, 30, cancel=token)
+        assert begun.wait(60)
+        second = people.submit(video.frame, 30)
+        token.cancel()
+        go_on.set()
+        with pytest.raises(LoadCancelledError):
+            first.result(60)
+        assert np.array_equal(second.result(60).image, expected[30])
+    video.close()
 
 
 def test_a_folder_of_images_is_a_video(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from segue.errors import ArgumentError, SegueError, SinkError, memory_errors
 from segue.inference.cpu.forms import recorded
 from segue.jobs.frame_loop import FrameLoop
 from segue.jobs.observer import Observer
-from segue.jobs.opened import Frames, Run
+from segue.jobs.opened import Run
 from segue.jobs.record import record_path
 from segue.jobs.running import RunCancelledError, RunInterrupted, forms_to_resume, open_job, run_open
 from segue.jobs.values import Model, Outputs, VideoJob, checked

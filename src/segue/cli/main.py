@@ -45,7 +45,7 @@ PAGE = "annotate"
 HELP = """Video segmentation that carries context through time.
 
 \b
-  segue my.mp4                              click and track in the browser
+  segue my.mp4                              click, find, track in the browser
   segue track my.mp4 --box 120,80,310,260   an object in every frame
   segue foreground street.mp4               what moves before a camera
   segue instances street.mp4                persons, cars ... by class

@@ -72,18 +72,23 @@ def _with_digests(part: P) -> P:
     for name in type(part).model_fields:
         value = getattr(part, name)
         if isinstance(value, RuntimeObject):
-            changes[name] = value.model_copy(update={"digest": _digest_of(value.value) or value.digest})
+            digest = _digest_of(value.value, runs=isinstance(part, Model))
+            changes[name] = value.model_copy(update={"digest": digest or value.digest})
         elif isinstance(value, OptionModel):
             changes[name] = _with_digests(value)
     return part.model_copy(update=changes)
 
 
-def _digest_of(value: Any) -> str | None:
-    """SHA-256 of the values of an array, a tensor or an image, or of the weights of a network; else None."""
+def _digest_of(value: Any, *, runs: bool) -> str | None:
+    """SHA-256 of the values of an array, a tensor or an image, or of the weights of a network; else None.
+
+    Of the network that the job ``runs``, the digest of the weights that its session has.
+    """
     if callable(getattr(value, "state_dict", None)):
         from segue.weights.identity import network_digest  # PyTorch is there already
+        from segue.weights.prepared import prepared_digest
 
-        return network_digest(value)
+        return prepared_digest(value) if runs else network_digest(value)
     value = as_array(np.asarray(value) if isinstance(value, PillowImage) else value)
     if not isinstance(value, np.ndarray):
         return None

@@ -168,6 +168,9 @@ _BY_MODULE: WeakKeyDictionary[nn.Module, tuple[dict[str, Any], int]] = WeakKeyDi
 _PREPARED: WeakKeyDictionary[nn.Module, Prepared[Any]] = WeakKeyDictionary()
 """What sessions run of networks that were loaded for a device, kept as long as these."""
 
+_DIGESTS: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+"""The digests of networks when they were prepared last."""
+
 _AS_LOADED: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 """The numbers of the attributes that networks had when they were loaded."""
 
@@ -236,7 +239,7 @@ def prepare(
 
             return _shared(by_file, read)
         module = cast(nn.Module, network)
-        digest = network_digest(module)
+        digest = _DIGESTS[module] = network_digest(module)
         number, loaded = _state_number(module), getattr(module, "loaded", None)
         name_of = None
         if isinstance(loaded, Loaded) and loaded.digest == digest:
@@ -247,6 +250,11 @@ def prepare(
                     return shared
         key = (number, digest, *how)
         return _shared(key, lambda: _prepared(module, *making, name_of, digest))
+
+
+def prepared_digest(network: nn.Module) -> str:
+    """SHA-256 of the weights with which sessions run a network; hashing large weights takes a second."""
+    return _DIGESTS.get(network) or network_digest(network)
 
 
 def uncompiled(network: Any) -> tuple[Any, bool]:

@@ -8,9 +8,9 @@ import re
 import ssl
 import threading
 import webbrowser
-from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack
+from asyncio import CancelledError, create_task
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -19,6 +19,7 @@ from typing import Any
 import typer
 
 from segue.errors import SegueError
+from segue.utils.cancel import CancelToken
 from segue.utils.extras import requires_extra
 from segue.utils.inputs import whole_number
 from segue_web.access.authentication import Authenticator
@@ -162,6 +163,23 @@ def question_of(request: Request) -> str:
     """What stands behind ``?``."""
     query: bytes = request.scope["query_string"]
     return query.decode("latin-1")
+
+
+@asynccontextmanager
+async def cancelled_with(request: Request) -> AsyncIterator[CancelToken]:
+    """A token that is cancelled once the client of a request without a body has gone."""
+    token = CancelToken()
+
+    async def listen() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        token.cancel()
+
+    listening = create_task(listen())
+    try:
+        yield token
+    finally:
+        listening.cancel()
 
 
 async def read_body(request: Request, limit: int) -> bytes:

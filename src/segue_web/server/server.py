@@ -22,11 +22,12 @@ from segue.errors import SegueError, SinkError, SourceError
 from segue.utils.extras import requires_extra
 from segue.utils.files import replacing, writing
 from segue.utils.inputs import whole_number
+from segue.video.decoding.readers import LoadCancelledError
 from segue_web.project.project import Send
 from segue_web.project.store import acting
 from segue_web.server import messages
 from segue_web.server.conflicts import ConflictError
-from segue_web.server.kit import LocalServer, Routes, local_application
+from segue_web.server.kit import LocalServer, Routes, cancelled_with, local_application, refuse_half
 from segue_web.video import Video
 
 with requires_extra("web"):
@@ -46,8 +47,8 @@ MAX_UPLOAD = 1 << 30
 MAX_WAITING = 64 << 20
 """Characters that wait to be sent to a page; more mean that it does not read them."""
 
-FRAMES_AT_ONCE = 2
-"""Frames of a film that are decoded at once; others wait, and are left out once nobody waits for them."""
+FRAMES_AT_ONCE = 8
+"""Frames of a film that are asked for at once; others wait, and are left out once nobody waits for them."""
 
 DEFECT = "this failed inside segue; the terminal has the details"
 """Message of the page for errors that are not :class:`SegueError`."""
@@ -136,14 +137,17 @@ def make_app(
         index = whole_number(request.path_params["index"])
         if index is None:
             raise SourceError("there is no such frame")
-        near, small = (request.query_params.get(name) == "true" for name in ("near", "small"))
-        number = request.query_params.get("video")
+        near = request.query_params.get("near") == "true"
+        number, width = map(request.query_params.get, ("video", "width"))
         video = backend.shown(None if number is None else whole_number(number))
-        async with decoding:
-            # A page that goes through the film gives up what it has passed: the newest place counts.
-            if await request.is_disconnected():
+        max_width = width and whole_number(width)
+        # A page that goes through the film gives up what it has passed: the newest place counts.
+        async with cancelled_with(request) as cancel, decoding:
+            if cancel.cancelled:
                 raise ClientDisconnect
-            image = await run_in_threadpool(video.jpeg, index, near=near, small=small)
+            image = await run_in_threadpool(
+                video.jpeg, index, near=near, max_width=max_width or None, cancel=cancel
+            )
         cache = "no-store" if near else "private, max-age=3600"
         return Response(image, media_type="image/jpeg", headers={"Cache-Control": cache})
 
@@ -202,7 +206,9 @@ def make_app(
         "POST /import/{name}": import_file,
         "WS /ws": talk,
     }
-    return local_application(token, "index.html", routes, life, {SegueError: _refuse})
+    return local_application(
+        token, "index.html", routes, life, {SegueError: _refuse, LoadCancelledError: refuse_half}
+    )
 
 
 def _refuse(_: Request, error: SegueError) -> Response:

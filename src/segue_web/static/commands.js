@@ -4,7 +4,7 @@ import { commentAtPlace, peopleDialog } from "./comments.js";
 import { goWorst } from "./curve.js";
 import { exportDialog, helpDialog, importDialog, mergeDialog, spreadDialog } from "./dialogs.js";
 import { toggleDisplay, toggleNeighbours } from "./display.js";
-import { commandButton, element, notice, otherTheme, placeNotices } from "./dom.js";
+import { commandButton, element, isNarrow, notice, otherTheme, placeNotices } from "./dom.js";
 import {
   clean,
   copyMask,
@@ -295,6 +295,20 @@ export const commands = {
     can: () => editable() && !state.finding,
     run: () => find(),
   },
+  findMoving: {
+    name: "Suggest what moves around this frame",
+    text: "Find what moves",
+    icon: "find",
+    can: () => editable() && !state.finding,
+    run: () => find("motion"),
+  },
+  findNamed: {
+    name: "Suggest people, vehicles, animals and other things on this frame, with their names",
+    text: "Find and name objects",
+    icon: "find",
+    can: () => editable() && !state.finding,
+    run: () => find("nanodet"),
+  },
   adopt: {
     name: "Add the chosen suggestions as objects",
     text: "Add as objects",
@@ -549,7 +563,7 @@ export const commands = {
     name: "Fold the panels at the side; again: show them",
     icon: "panel",
     keys: "shift+P",
-    run: () => fold("side"),
+    run: toggleSide,
   },
   timelinePanel: {
     name: "Fold the timeline; again: show it",
@@ -566,7 +580,7 @@ export const commands = {
   drawer: {
     name: "Objects and frames",
     icon: "panel",
-    run: () => openSide(!element("side").classList.contains("open")),
+    run: toggleSide,
   },
 };
 
@@ -589,6 +603,12 @@ function toggleKey() {
 function setView(/** @type {string} */ way) {
   state.settings.view = state.settings.view === way ? "masks" : way;
   state.changed();
+}
+
+/** Show the side or put it away. */
+function toggleSide() {
+  if (isNarrow()) openSide(!element("side").classList.contains("open"));
+  else fold("side");
 }
 
 /** Open or close the side where the window is too narrow to show it always. */

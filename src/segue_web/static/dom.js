@@ -117,8 +117,8 @@ export function fill(
   list.replaceChildren(...parts());
 }
 
-/** windows in which the panels at the side are a drawer, as in app.css */
-const NARROW = "(max-width: 980px)";
+/** Whether the panels at the side are a drawer, as in app.css. */
+export const isNarrow = () => matchMedia("(max-width: 1180px)").matches;
 
 /**
  * Put notices where they are seen: in a dialog that is open, which covers everything else, or beside the image: in
@@ -126,9 +126,7 @@ const NARROW = "(max-width: 980px)";
  */
 export function placeNotices() {
   const [box, side, open] = [element("notices"), optional("side"), element("dialog").open];
-  const isAway = matchMedia(NARROW).matches
-    ? !side?.classList.contains("open")
-    : document.body.classList.contains("side-folded");
+  const isAway = isNarrow() ? !side?.classList.contains("open") : document.body.classList.contains("side-folded");
   if (!open && side && !isAway) {
     if (box.parentElement !== side) within(side, ".detail")?.before(box);
   } else {

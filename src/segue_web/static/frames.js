@@ -12,16 +12,20 @@ const REST = 120;
 
 /** frames from one place to another one, which decoding on takes longer for than a key frame near it */
 const FAR = 12;
-/** width of the images that the server calls small, and up to which they are enlarged while the film is played */
-const [SMALL, ENLARGED] = [960, 1440];
+/** widths of images: of those as wide as the screen shows them or wider, the smallest one is asked for */
+const WIDTHS = [640, 960, 1280, 1600, 1920, 2560];
+/** width of images that are near a place that is jumped to */
+const NEAR_WIDTH = 960;
+/** how much an image may be enlarged while the film is played */
+const ENLARGED = 1.5;
 
 class Frames {
   /** @type {Map<number, ImageBitmap>} */
   bitmaps = new Map();
-  /** frames of which a small image alone is here @type {Set<number>} */
-  small = new Set();
+  /** widths of these images, as they were asked for @type {Map<number, number>} */
+  widths = new Map();
   /** pixels of the screen over which a frame is shown */
-  width = 0;
+  shownWidth = 0;
   /** what is asked for and not answered yet @type {Map<number, AbortController>} */
   loading = new Map();
   /** frames that are needed, the first one first @type {number[]} */
@@ -36,27 +40,37 @@ class Frames {
   rest = 0;
   isLooking = false;
   isNear = false;
+  /** whether frames ahead wait until the current one is here: it is far from the one before */
+  isFar = false;
 
   /** Whether frame and masks of the moment are on the screen. */
   get ready() {
     return this.isHere(state.frame) && state.isFresh(state.frame);
   }
 
-  /** Whether the image of a frame is here, while the film is played also a small one. */
+  /** Whether the image of a frame is here, as wide as it is shown. */
   isHere(/** @type {number} */ index) {
-    return this.bitmaps.has(index) && !(this.small.has(index) && !this.isPlayedSmall);
+    return (this.widths.get(index) ?? 0) >= this.width;
   }
 
-  /** Whether small images are enough now. */
-  get isPlayedSmall() {
-    return state.playing && this.width <= ENLARGED && state.video.width > SMALL;
+  /** How wide images are needed now. */
+  get width() {
+    const shown = this.shownWidth / (state.playing ? ENLARGED : 1);
+    return Math.min(WIDTHS.find((width) => width >= shown) ?? Infinity, state.video.width);
+  }
+
+  /** Take the width in which frames are shown from now on. */
+  setShownWidth(/** @type {number} */ width) {
+    this.shownWidth = width;
+    if (!this.rest && !this.isHere(state.frame)) this.fill();
   }
 
   /** Load what is needed around the current frame, and give up what is not; while it is dragged, what is near. */
   load(/** @type {boolean} */ dragging, /** @type {number} */ ahead) {
     clearTimeout(this.rest);
+    this.rest = 0;
     const { frame, video } = state;
-    const isFar = Math.abs(frame - this.before) > FAR;
+    this.isFar = Math.abs(frame - this.before) > FAR;
     if (frame !== this.before) this.direction = state.playing || frame > this.before ? 1 : -1;
     this.before = frame;
     const steps = Array.from({ length: ahead + 1 }, (_, n) => frame + n * this.direction);
@@ -64,7 +78,7 @@ class Frames {
     this.failed.clear();
     void this.look();
     for (const [index, request] of this.loading) if (!this.needed.includes(index)) request.abort();
-    if ((dragging || isFar) && !this.isHere(frame)) void this.loadNear();
+    if ((dragging || this.isFar) && !this.isHere(frame)) void this.loadNear();
     if (dragging && !this.isHere(frame)) this.rest = setTimeout(() => this.fill(), REST);
     else this.fill();
   }
@@ -91,7 +105,10 @@ class Frames {
 
   /** Ask for images, a few at a time, and then for those that are needed by then. */
   fill() {
-    for (const index of this.needed) {
+    this.rest = 0;
+    const [first] = this.needed;
+    const isFirstAlone = this.isFar && !this.isHere(first) && !this.failed.has(first);
+    for (const index of isFirstAlone ? [first] : this.needed) {
       if (this.loading.size >= AT_ONCE) return;
       if (!this.isHere(index) && !this.loading.has(index) && !this.failed.has(index)) void this.loadFrame(index);
     }
@@ -100,14 +117,13 @@ class Frames {
   async loadFrame(/** @type {number} */ index) {
     if (!state.online) return; // another program may be there by now
     const request = new AbortController();
-    const small = this.isPlayedSmall;
+    const { width } = this;
     this.loading.set(index, request);
     try {
-      const bitmap = await imageOf(index, small ? { small: "true" } : {}, request.signal);
+      const bitmap = await imageOf(index, width, {}, request.signal);
       this.release(this.bitmaps.get(index));
       this.bitmaps.set(index, bitmap);
-      if (small) this.small.add(index);
-      else this.small.delete(index);
+      this.widths.set(index, width);
       this.forget();
       state.changed(IMAGE);
     } catch (error) {
@@ -128,7 +144,7 @@ class Frames {
     try {
       for (let asked = -1; state.frame !== asked && !this.bitmaps.has(state.frame);) {
         asked = state.frame;
-        const bitmap = await imageOf(asked, { near: "true", small: "true" });
+        const bitmap = await imageOf(asked, Math.min(NEAR_WIDTH, this.width), { near: "true" });
         if (!this.bitmaps.has(state.frame)) this.shown = bitmap;
         state.changed(IMAGE);
       }
@@ -152,18 +168,22 @@ class Frames {
       if (index === state.frame) continue;
       this.release(bitmap);
       this.bitmaps.delete(index);
-      this.small.delete(index);
+      this.widths.delete(index);
     }
   }
 }
 
 /**
  * The image of a frame, or one near it.
- * @param {number} index @param {Record<string, string>} how @param {AbortSignal} [signal]
+ * @param {number} index @param {number} width @param {Record<string, string>} how @param {AbortSignal} [signal]
  */
-async function imageOf(index, how, signal) {
-  const { number } = state.video;
-  const which = { ...how, ...(number === undefined ? {} : { video: String(number) }) };
+async function imageOf(index, width, how, signal) {
+  const { number, width: whole } = state.video;
+  const which = {
+    ...how,
+    ...(width < whole ? { width: String(width) } : {}),
+    ...(number === undefined ? {} : { video: String(number) }),
+  };
   const answer = await fetch(`frame/${index}.jpg?${new URLSearchParams(which)}`, { signal });
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `frame ${index} cannot be read`);
   return createImageBitmap(await answer.blob());

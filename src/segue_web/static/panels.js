@@ -98,7 +98,8 @@ function showObjects() {
   empty.hidden = shown.length > 0 || (!state.objects.length && state.mode !== "annotate");
   empty.textContent = state.objects.length
     ? `No object has “${state.filter.trim()}”.`
-    : "Click on an object in the image, or draw a box around it.";
+    : "Click on an object in the image, or draw a box around it. Or let segue suggest objects:";
+  element("jobs").hidden = state.objects.length > 0;
   if (list.querySelector("input[type=color]:focus")) return;
   const focused = within(list, ":focus")?.dataset.focus;
   fill(list, [state.mode, shown, state.object, state.group], () => {

@@ -17,9 +17,13 @@ export function go(/** @type {number} */ frame, dragging = false) {
   state.changed();
 }
 
-/** A frame is looked at for a while. */
+/** A frame is looked at for a while: what that needs does not keep its image waiting. */
 function settle() {
   const { frame } = state;
+  if (frameImages.loading.has(frame)) {
+    timer = setTimeout(settle, 100);
+    return;
+  }
   if (state.mode === "annotate" && state.tool !== "hand") tell("prepare", { frame });
   if (state.mode === "compare")
     void ask("score", { frame }).then((answer) => {

@@ -1,18 +1,18 @@
 // The tool Polygon: corner after corner, and the corners of a mask that can be moved.
 
+import { Corners } from "./corners.js";
 import { keepPath } from "./drafts.js";
 import { reshape, stroke } from "./edits.js";
 import { request } from "./link.js";
-import { along, disk, outline } from "./paint.js";
-import { distance, rounded } from "./places.js";
+import { along, outline } from "./paint.js";
+import { rounded } from "./places.js";
 import { IMAGE, state } from "./state.js";
 import { view } from "./view.js";
 
 /** @typedef {import("./places.js").Point} Point */
 
-class Polygon {
-  /** @type {Point[]} */
-  path = [];
+class Polygon extends Corners {
+  colour = "#ffffff22";
   /**
    * outlines of the chosen object's mask, while the polygon is the tool
    * @type {{counts: string, polygons: {points: number[][], hole: boolean}[]}}
@@ -22,6 +22,7 @@ class Polygon {
   grabbed = null;
 
   constructor() {
+    super();
     state.listen(() => this.followOutline());
   }
 
@@ -83,31 +84,6 @@ class Polygon {
     if (points.some(([x, y], i) => x !== before[i][0] || y !== before[i][1])) reshape(before, points, hole);
   }
 
-  corner(/** @type {Point} */ at) {
-    const near = (10 * devicePixelRatio) / view.scale;
-    if (this.path.length > 2 && distance(at, this.path[0]) < near) {
-      this.close();
-      return;
-    }
-    this.path.push(at);
-    this.draw(null);
-  }
-
-  /** Show the corners so far, and a line to a place, null for none. */
-  draw(/** @type {Point | null} */ at) {
-    const corners = (at ? [...this.path, at] : this.path).map(({ x, y }) => [x, y]);
-    view.draft = (context, pixel) => {
-      along(context, corners);
-      context.fillStyle = "#ffffff22";
-      context.fill();
-      context.lineWidth = 2 * pixel;
-      context.strokeStyle = state.colour;
-      context.stroke();
-      for (const { x, y } of this.path) disk(context, x, y, 4 * pixel, "#fff");
-    };
-    state.changed(IMAGE);
-  }
-
   close() {
     const corners = this.path;
     this.cancel();
@@ -118,15 +94,8 @@ class Polygon {
 
   /** Enter is pressed where the cross is; twice at one place closes. */
   useAt(/** @type {Point} */ at) {
-    const last = this.path[this.path.length - 1];
-    if (last && last.x === at.x && last.y === at.y) this.close();
+    if (this.isLast(at)) this.close();
     else this.corner({ ...at });
-  }
-
-  /** Go on with corners that were given up. */
-  resume(/** @type {Point[]} */ corners) {
-    this.path = corners;
-    this.draw(null);
   }
 
   /** Forget what is being drawn or moved; tells whether anything was. */

@@ -1,8 +1,9 @@
 // The tool Shape: corners that move from key to key; what is dragged gets a key on the frame.
 
+import { Corners } from "./corners.js";
 import { keepPath } from "./drafts.js";
 import { changeCorner, drawShape, seenNow, setShapeKey } from "./edits.js";
-import { along, disk, outline } from "./paint.js";
+import { outline } from "./paint.js";
 import { distance, isInside, rounded, toLine } from "./places.js";
 import { pathOf } from "./prompts.js";
 import { IMAGE, state } from "./state.js";
@@ -19,9 +20,7 @@ import { view } from "./view.js";
 /** pixels of the page within which a corner is taken hold of */
 const NEAR = 9;
 
-class ShapeTool {
-  /** corners of a shape that is drawn @type {Point[]} */
-  path = [];
+class ShapeTool extends Corners {
   /** whether what is drawn cuts a hole into the shapes of the object */
   hole = false;
   /** @type {Grabbed | null} */
@@ -30,6 +29,7 @@ class ShapeTool {
   last = null;
 
   constructor() {
+    super();
     view.shapes = () => (state.usedTool === "shape" && !this.grabbed ? this.here : []);
   }
 
@@ -140,27 +140,6 @@ class ShapeTool {
     }
   }
 
-  corner(/** @type {Point} */ at) {
-    const near = (NEAR * devicePixelRatio) / view.scale;
-    if (this.path.length > 2 && distance(at, this.path[0]) < near) {
-      this.close();
-      return;
-    }
-    this.path.push(at);
-    this.draw(null);
-  }
-
-  /** Show the corners so far, and a line to a place, null for none. */
-  draw(/** @type {Point | null} */ at) {
-    const corners = (at ? [...this.path, at] : this.path).map(({ x, y }) => [x, y]);
-    view.draft = (context, pixel) => {
-      along(context, corners);
-      outline(context, pixel, state.colour, 2);
-      for (const { x, y } of this.path) disk(context, x, y, 4 * pixel, "#fff");
-    };
-    state.changed(IMAGE);
-  }
-
   close() {
     const { path, hole } = this;
     this.cancel();
@@ -176,15 +155,8 @@ class ShapeTool {
       this.release();
       return;
     }
-    const last = this.path[this.path.length - 1];
-    if (last && last.x === at.x && last.y === at.y) this.close();
+    if (this.isLast(at)) this.close();
     else this.press({ ...at }, false);
-  }
-
-  /** Go on with corners that were given up. */
-  resume(/** @type {Point[]} */ corners) {
-    this.path = corners;
-    this.draw(null);
   }
 
   /** Forget what is drawn or dragged; tells whether anything was. */

@@ -15,9 +15,11 @@ export function offerDetectors(/** @type {string[]} */ names) {
   if (names.includes(state.settings.detector)) select.value = state.settings.detector;
 }
 
-export async function find() {
+/** Suggest objects on this frame, of a detector that becomes the selected one; without one of the selected. */
+export async function find(name = "") {
   if (state.finding) return;
-  const [{ frame }, detector, wanted] = [state, select.value, text.value.trim()];
+  if (name) select.value = name;
+  const [{ frame }, detector, wanted] = [state, select.value, name ? "" : text.value.trim()];
   Object.assign(state, { finding: detector, found: [], foundFrame: -1, list: "found" });
   state.changed();
   const answer = await ask("find", { frame, detector, text: wanted });

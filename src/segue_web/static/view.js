@@ -140,7 +140,7 @@ class View {
     context.clearRect(0, 0, canvas.width, canvas.height);
     const zoom = `${Math.round((100 * this.scale) / devicePixelRatio)} %`;
     if (element("zoom").textContent !== zoom) element("zoom").textContent = zoom;
-    frameImages.width = state.video.width * this.scale;
+    frameImages.setShownWidth(state.video.width * this.scale);
     const bitmap = frameImages.bitmaps.get(state.frame);
     if (bitmap) frameImages.shown = bitmap;
     for (let pane = 0; pane < this.panes; pane++) {

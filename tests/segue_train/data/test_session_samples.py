@@ -46,13 +46,14 @@ def test_samples_are_those_of_a_film_as_its_session_saw_it(
 ) -> None:
     monkeypatch.setattr("segue_train.data.foreground.session_samples.LENGTHS", (30, 40))
     maker, windows = SessionSamples(ArtificialFilms(clips), [SHIPPED], SIZE), set()
-    for seed in range(3):
+    again = maker.samples(np.random.default_rng(0))
+    for seed in range(2):
         samples = maker.samples(np.random.default_rng(seed))
-        again = maker.samples(np.random.default_rng(seed))
         assert 1 <= len(samples) <= 7
-        for one, other in zip(samples, again, strict=True):
+        for one, other in zip(samples, again, strict=True) if seed == 0 else ():
             for name in ("window", "background", "labels"):
                 np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        for one in samples:
             assert one.window.shape == (3, *SIZE, 3)
             assert one.background.shape == (*SIZE, SCENE_PLANES + RECURRENCE_PLANES)
             windows.add(one.window.tobytes())
@@ -63,7 +64,7 @@ def test_samples_of_moving_cameras_are_parts_of_their_frames(tmp_path: Path) -> 
     videos, _ = write_all(tmp_path, frames=16)
     films = MovingFilms(gather([str(videos)], report=print).videos, SIZE)
     labels: set[int] = set()
-    for seed in range(6):
+    for seed in range(3):
         film = films.film(np.random.default_rng(seed))
         sizes = {part.shape[:2] for frame in film.frames for part in frame}
         assert len(sizes) == 1
@@ -99,8 +100,8 @@ def test_a_long_film_takes_no_more_memory_than_a_short_one() -> None:
         finally:
             tracemalloc.stop()
 
-    peak(40)  # loads the network, and fills what stays for all films
-    assert peak(160) < 1.3 * peak(80)
+    peak(20)  # loads the network, and fills what stays for all films
+    assert peak(120) < 1.3 * peak(60)
 
 
 def greedy(errors: Float64Array, at_random: Collection[int]) -> list[int]:

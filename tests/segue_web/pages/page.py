@@ -141,8 +141,7 @@ class Page:
     def pixels(self, side: int) -> np.ndarray:
         """The left or the right half of the canvas, (H, W / 2, 3)."""
         data = self.page.locator("#canvas").evaluate("node => node.toDataURL('image/png')")
-        packed = np.frombuffer(base64.b64decode(data.partition(",")[2]), np.uint8)
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        image = png_of(data)[..., ::-1]
         half = image.shape[1] // 2
         return np.asarray(image[40:, half * side : half * side + half])
 
@@ -153,6 +152,12 @@ class Page:
 
     def check_accessibility(self) -> None:
         check_accessibility(self.page)
+
+
+def png_of(address: str) -> np.ndarray:
+    """The image (H, W, 3), RGB, of a canvas as an address of data."""
+    packed = np.frombuffer(base64.b64decode(address.partition(",")[2]), np.uint8)
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))[..., ::-1]
 
 
 def says(page: Any, text: str) -> None:

@@ -203,9 +203,7 @@ def test_what_is_found_becomes_objects(
     expected = found(*opened.walk(0, found.lookahead))
     assert expected.objects
     page = Page(browser, serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu"))
-    page.page.locator("#tab-found").click()
-    page.page.locator("#detector").select_option("motion")
-    page.key("f")
+    page.page.locator('[data-command="findMoving"]').click()  # offered where nothing is annotated yet
     proposals = page.page.locator("#found li")
     playwright.expect(proposals).to_have_count(len(expected.objects))
     page.check_accessibility()
@@ -220,6 +218,9 @@ def test_what_is_found_becomes_objects(
     playwright.expect(page.page.locator("#objects li")).to_have_count(1)
     page.here("corrected by you")
     playwright.expect(proposals).to_have_count(0)
+    page.page.locator("#tab-objects").click()
+    playwright.expect(page.page.locator('[data-command="findMoving"]')).to_be_hidden()
+    page.page.locator("#tab-found").click()
 
     folder = page.export("davis")
     mask = read_index_mask(next(iter(sorted(folder.glob("Annotations/Full-Resolution/*/*.png")))))
@@ -382,11 +383,11 @@ def test_other_windows(serve_here: ServeHere, browser: Any, video: Path, tmp_pat
     masks = tmp_path / "first.png"
     shutil.copy(SAMPLE / "first.png", masks)
     address = serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu", "--import", masks)
-    for size, scheme in (((1360, 820), "light"), ((800, 600), "dark"), ((390, 760), "light")):
+    for size, scheme in (((1360, 820), "light"), ((800, 600), "dark"), ((1024, 768), "light"), ((390, 760), "light")):
         page = Page(browser, address, size, scheme)
         playwright.expect(page.page.locator("#objects li")).to_have_count(3)
         page.image(f"annotate-{size[0]}")
-        if size[0] < 980:
+        if size[0] <= 1180:
             page.page.locator('[data-command="drawer"]').click()
             page.page.wait_for_timeout(300)
         page.check_accessibility()

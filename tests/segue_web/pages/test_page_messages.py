@@ -76,7 +76,7 @@ def test_short_messages_are_seen(desk: Desk, count: int) -> None:
 LONG = "frame 3 was changed by Ann meanwhile; look, and do it again."
 
 
-@pytest.mark.parametrize("width", [1360, 1000, 700])
+@pytest.mark.parametrize("width", [1360, 1200, 1000, 700])
 def test_messages_lie_beside_the_image(desk: Desk, width: int) -> None:
     desk.open()
     desk.page.set_viewport_size({"width": width, "height": 700})
@@ -85,7 +85,7 @@ def test_messages_lie_beside_the_image(desk: Desk, width: int) -> None:
         desk.page.evaluate(SAY, text)
         is_seen(desk.page, text)
         assert not notice.evaluate(OVER_IMAGE)
-        if width > 980:
+        if width > 1180:
             for _ in range(2):  # away, and back
                 desk.page.keyboard.press("Shift+P")
                 is_seen(desk.page, text)

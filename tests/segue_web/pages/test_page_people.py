@@ -6,9 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from segue.video import open_source
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.conftest import ServeHere
-from tests.segue_web.pages.page import Page, playwright
+from tests.segue_web.pages.page import Page, playwright, png_of
+from tests.segue_web.videos import numbered, write_video
 
 pytestmark = needs_chromium
 
@@ -22,6 +26,24 @@ MARKED = """(name) => {
   return false;
 }"""
 """Whether the timeline has a pixel of a colour of the page."""
+
+SCRUB = """places => Promise.all(["playback", "frames", "state"].map((name) => import(`./static/${name}.js`)))
+  .then(([{ go }, { frameImages }, { state }]) => {
+    const drawn = () => new Promise((done) => requestAnimationFrame(done));
+    window.scrubbed = (async () => {
+      for (const place of places) {
+        go(place, place !== places.at(-1));
+        await drawn();
+      }
+      while (!frameImages.ready) await drawn();
+      const bitmap = frameImages.bitmaps.get(state.frame);
+      const { width, height } = bitmap;
+      const canvas = Object.assign(document.createElement("canvas"), { width, height });
+      canvas.getContext("2d").drawImage(bitmap, 0, 0);
+      return [state.frame, canvas.toDataURL("image/png")];
+    })();
+  })"""
+"""Scrubs over places to the last one; ``window.scrubbed`` becomes its frame and its image."""
 
 PEOPLE = '[data-command="people"]'
 
@@ -79,3 +101,24 @@ def test_two_people_comment_resolve_and_ask_before_they_undo_each_other(
     ben.page.locator(PEOPLE).click()
     playwright.expect(ben.page.get_by_label("Your name")).to_have_value("Ben")
     assert ann.errors == ben.errors == []
+
+
+def test_two_people_who_scrub_at_once_end_at_their_frames(
+    browser: Any, serve_here: ServeHere, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "film.mp4", numbered(240, (96, 128)), gap=120)
+    expected = [frame.image for frame in open_source(video)]
+    address = serve_here("annotate", video, "--project", tmp_path / "p")
+    people = [Page(browser, address) for _ in range(2)]
+    chance = np.random.default_rng(3)
+    for _ in range(4):
+        places = [chance.integers(0, 240, 20).tolist() for _ in people]
+        for person, order in zip(people, places, strict=True):
+            person.page.evaluate(SCRUB, order)
+        for person, order in zip(people, places, strict=True):
+            frame, image = person.page.evaluate("window.scrubbed")
+            assert frame == order[-1]
+            assert abs(png_of(image).astype(int) - expected[frame]).mean() < 4, frame
+    for person in people:
+        playwright.expect(person.page.locator(".notice.bad")).to_have_count(0)
+        assert person.errors == []

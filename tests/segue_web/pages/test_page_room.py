@@ -93,7 +93,7 @@ def test_with_folded_panels_the_image_has_more_of_the_window(one: Desk) -> None:
 
 
 @pytest.mark.parametrize("objects", [1, 3, 12])
-@pytest.mark.parametrize("window", [(1366, 768), (1920, 1080)])
+@pytest.mark.parametrize("window", [(1024, 768), (1366, 768), (1920, 1080)])
 def test_the_film_has_half_of_the_window_by_default(
     desk: Desk, window: tuple[int, int], objects: int
 ) -> None:
@@ -101,6 +101,20 @@ def test_the_film_has_half_of_the_window_by_default(
     desk.objects = list(range(1, objects + 1))
     desk.open()
     assert desk.page.evaluate(SHARE) >= 0.5
+
+
+def test_the_panels_at_the_side_of_a_narrow_window_come_and_go_over_the_image(one: Desk) -> None:
+    one.page.set_viewport_size({"width": 1024, "height": 768})
+    one.settle()
+    share = one.page.evaluate(SHARE)
+    side, button = one.page.locator("#side"), one.page.locator("[data-command=drawer]")
+    playwright.expect(side).to_be_hidden()
+    for toggle in (button.click, lambda: one.page.keyboard.press("Shift+P")):
+        toggle()
+        playwright.expect(side).to_be_visible()
+        assert one.page.evaluate(SHARE) == share
+        toggle()
+        playwright.expect(side).to_be_hidden()
 
 
 def test_the_timeline_is_as_high_as_its_rows_while_there_is_room(desk: Desk) -> None:
@@ -117,7 +131,7 @@ def test_the_timeline_is_as_high_as_its_rows_while_there_is_room(desk: Desk) -> 
         assert scrolls == (number == 12), number
     assert heights[:3] == [HEAD + ROW, HEAD + 2 * ROW, HEAD + 3 * ROW]
     assert heights[3] < HEAD + 5 * ROW
-    desk.page.set_viewport_size({"width": 1024, "height": 768})  # where the image needs less of the height
+    desk.page.set_viewport_size({"width": 1200, "height": 900})  # where the image needs less of the height
     desk.settle()
     assert not box.evaluate("node => node.scrollHeight > node.clientHeight")
 
@@ -298,7 +312,7 @@ def test_a_message_goes_when_what_it_asks_for_is_done(one: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "window", [(1024, 768), (1280, 720), (1366, 600), (1366, 768), (1920, 1080), (3840, 2160)]
+    "window", [(1024, 768), (1181, 700), (1280, 720), (1366, 600), (1366, 768), (1920, 1080), (3840, 2160)]
 )
 def test_nothing_is_cut_off_in_windows_of_all_sizes(one: Desk, window: tuple[int, int]) -> None:
     one.page.set_viewport_size({"width": window[0], "height": window[1]})

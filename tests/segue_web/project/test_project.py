@@ -308,7 +308,7 @@ def _write_for_ever(folder: Path, sender: object) -> None:
             sender.send((turn, frame))  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("seen", [1, 73])
+@pytest.mark.parametrize("seen", [pytest.param(1, marks=pytest.mark.slow), 73])
 def test_a_kill_loses_no_more_than_the_frame_in_work(tmp_path: Path, seen: int) -> None:
     # A fork could wait for ever for a lock that a thread of another test holds.
     context = multiprocessing.get_context("spawn")

@@ -23,6 +23,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from segue.errors import SegueError
+from segue.utils.cancel import CancelToken
+from segue.video.decoding.readers import LoadCancelledError
 from segue_web.access.encryption import certificate
 from segue_web.server.address import listening
 from segue_web.server.kit import SentFile, for_programs, quiet_server
@@ -96,13 +98,15 @@ def service(serve: Serve) -> Server:
 
 @pytest.fixture
 def page(serve: Serve, tmp_path: Path) -> Server:
-    video = write_video(tmp_path / "video.mp4", numbered(2))
-    backend = ViewBackend.__new__(ViewBackend)  # a page that is not asked for results
-    backend.video = Video(video)
-    backend.send = lambda _: None
-    backend._requests = {}
+    return serve(make_app(showing(Video(write_video(tmp_path / "video.mp4", numbered(2)))), "secret"))
+
+
+def showing(video: Video) -> ViewBackend:
+    """The backend of a page that is not asked for results."""
+    backend = ViewBackend.__new__(ViewBackend)
+    backend.video, backend._requests, backend.send = video, {}, lambda _: None
     backend.open = backend.close = lambda: None  # type: ignore[method-assign]
-    return serve(make_app(backend, "secret"))
+    return backend
 
 
 def test_frames_that_nobody_waits_for_any_more_are_not_decoded(
@@ -112,16 +116,14 @@ def test_frames_that_nobody_waits_for_any_more_are_not_decoded(
     arrived, at_work, go_on = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
 
     class Slow(Video):
-        def jpeg(self, index: int, *, near: bool = False, small: bool = False) -> bytes:
+        def jpeg(self, index: int, **_: Any) -> bytes:  # type: ignore[override]
             decoded.append(index)
             at_work.release()
             go_on.wait(60)
             return b"image"
 
-    video = Slow(write_video(tmp_path / "video.mp4", numbered(12)))
-    backend = ViewBackend.__new__(ViewBackend)
-    backend.video, backend._requests, backend.send = video, {}, lambda _: None
-    backend.open = backend.close = lambda: None  # type: ignore[method-assign]
+    video = Slow(write_video(tmp_path / "video.mp4", numbered(31)))
+    backend = showing(video)
 
     def shown(_: int | None) -> Video:
         arrived.release()
@@ -142,13 +144,35 @@ def test_frames_that_nobody_waits_for_any_more_are_not_decoded(
         for _ in first:
             assert at_work.acquire(timeout=60)
         with ExitStack() as left:
-            for index in range(3, 9):
+            for index in range(20, 26):
                 asks(left, index)
-        last = asks(stack, 11)
+        last = asks(stack, 30)
         go_on.set()
         for connection in (*first, last):
             assert connection.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
-    assert [*sorted(decoded[:FRAMES_AT_ONCE]), *decoded[FRAMES_AT_ONCE:]] == [*range(FRAMES_AT_ONCE), 11]
+    assert [*sorted(decoded[:FRAMES_AT_ONCE]), *decoded[FRAMES_AT_ONCE:]] == [*range(FRAMES_AT_ONCE), 30]
+
+
+def test_a_frame_that_is_decoded_is_given_up_when_its_client_goes(serve: Serve, tmp_path: Path) -> None:
+    at_work, given_up = threading.Event(), threading.Event()
+
+    class Waiting(Video):
+        def jpeg(self, index: int, *, cancel: CancelToken | None = None, **_: Any) -> bytes:  # type: ignore[override]
+            assert cancel is not None
+            cancel.on_cancel(given_up.set)
+            at_work.set()
+            assert given_up.wait(60)
+            raise LoadCancelledError
+
+    server = serve(make_app(showing(Waiting(write_video(tmp_path / "video.mp4", numbered(2)))), "secret"))
+    with server.client() as client:
+        client.sendall(b"GET /secret/frame/0.jpg HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % server.port)
+        assert at_work.wait(60)
+        assert not given_up.is_set()
+    assert given_up.wait(60)
+    with server.client() as other:
+        other.sendall(b"GET /secret/ HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % server.port)
+        assert other.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
 
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

@@ -252,9 +252,42 @@ def test_usual_motion_is_what_adds_up_not_what_is_nearest() -> None:
     assert motion.at(box) is None
     for _ in range(12):
         gap = float(rng.uniform(-25, 25))
-        motion.vote([box], [(70.0, 40.0, 90.0, 60.0), (40.0 + gap, 40.0, 60.0 + gap, 60.0)])
+        boxes = [(70.0, 40.0, 90.0, 60.0), (40.0 + gap, 40.0, 60.0 + gap, 60.0)]
+        motion.vote([box], boxes, np.ones((1, 2), np.float32))
     assert motion.at(box) == pytest.approx([30.0, 0.0])
     still = _UsualMotion((120, 160), None)
     for _ in range(5):
-        still.vote([box], [box])
+        still.vote([box], [box], np.ones((1, 1), np.float32))
     assert still.at(box) == pytest.approx([0.0, 0.0])
+
+
+def test_cars_that_change_places_are_told_apart_by_what_they_look_like() -> None:
+    """Of two cars that drive the same way, the first one is gone, and the second one is near its place."""
+    tracker, ids = ComponentTracker(confirmed=1), []
+    places = [[(10, 40), (10, 0)], [(10, 38)]]  # the one behind has moved by 38 pixels, more than its length
+    colours = [[(200, 30, 30), (30, 30, 200)], [(30, 30, 200)]]
+    for index in range(2):
+        image = np.full((*SIZE, 3), 110, np.uint8)
+        for (row, column), colour in zip(places[index], colours[index], strict=True):
+            image[row : row + 16, column : column + 16] = colour
+        mask = square_mask(SIZE, places[index], side=16)
+        labels, _ = tracker.update(mask, index / 5, mask.astype(np.float32), image)
+        ids.append([int(labels[row + 1, column + 1]) for row, column in places[index]])
+    assert ids[1] == ids[0][1:]
+
+
+def test_a_large_object_counts_at_once_where_others_are_fast() -> None:
+    """On a road at 5 frames a second a car that is seen once has an id; one that is dim or small has none."""
+    tracker = ComponentTracker()
+    for turn in range(8):  # a car crosses in three frames, after which another one comes
+        for step in range(3):
+            mask = square_mask((120, 160), [(40, 50 * step)], side=24)
+            tracker.update(mask, (3 * turn + step) / 5, mask.astype(np.float32))
+    counts = []
+    for place, side, probability in [(50, 24, 1.0), (50, 24, 0.6), (50, 6, 1.0)]:
+        later = ComponentTracker()
+        later.restore(tracker.state())
+        mask = square_mask((120, 160), [(40, place)], side=side)
+        labels, _ = later.update(mask, 24.5 / 5, mask * np.float32(probability))
+        counts.append(int((labels > 0).sum()))
+    assert counts == [24 * 24, 0, 0]

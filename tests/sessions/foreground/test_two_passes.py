@@ -148,7 +148,7 @@ def test_a_first_pass_goes_on_from_its_state_to_the_same_scenes(tmp_path: Path) 
 
 def test_scenes_on_disk_give_the_same_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     rooms = [wall(seed) for seed in (1, 2, 3)]
-    images = [with_squares(room, [(30, 4 * time)]) for room in rooms for time in range(25)]
+    images = [with_squares(room, [(30, 4 * time)]) for room in rooms for time in range(15)]
     expected = masks(images, passes=2)
     monkeypatch.setattr(video_scenes, "IN_MEMORY", 0)
     found = learnt(images).scenes.learnt

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -18,8 +19,9 @@ from segue.masks import ObjectExtent, measure
 from segue.masks.pieces import Window, window_of
 from segue.prompts.planes import grown, tight_box
 from segue.sessions.association import assign, next_id, overlaps
+from segue.sessions.foreground.appearance import SIDE, likeness, thumbnails
 from segue.state import Checkpointable, checkpointed
-from segue.types import Box, ObjectInfo
+from segue.types import Box, Image, ObjectInfo
 from segue.utils.arrays import BoolArray, Float32Array, Float64Array, id_type
 
 PATIENCE_SECONDS = 1.0  # an object that is out of sight for longer has left
@@ -34,7 +36,11 @@ JUMP_SECONDS = 0.12  # between two frames from which on objects may move by more
 JUMP = 2.5  # times its own size that an object may move of which no speed is known
 FAST = 0.4  # times its own size by which an object moves, so that another one may have its place
 SIMILAR = 0.4  # least ratio of the areas of the boxes of an object before and after a jump
-FAST_CONFIRMED = 2  # frames in place of CONFIRMED, of an object that is where its place moves it
+CLEAR = (
+    0.75  # mean probability of an object that counts with fewer frames than CONFIRMED, where others are fast:
+)
+LARGE = 0.01  # with one if its box takes this share of the image ...
+FAST_CONFIRMED = 2  # ... and else with two
 MAX_VOTERS = 50  # objects of a frame that say how objects move
 
 Labels = npt.NDArray[np.uint16]
@@ -54,6 +60,7 @@ class _Track:
     evidence: float = 0.0  # mean probability of its pixels, added up over these
     speed: Float64Array = field(default_factory=lambda: np.zeros(2))  # pixels a frame, to the right and down
     is_predicted: bool = False  # it was where objects of its place move to
+    thumbnail: Float32Array = field(default_factory=lambda: np.zeros((SIDE, SIDE, 3), np.float32))
 
     def is_confirmed(self, frames: int = CONFIRMED) -> bool:
         """Whether it has been seen on so many frames, clearly enough."""
@@ -85,9 +92,12 @@ class ComponentTracker(Checkpointable):
         self._tracks = {}
 
     def update(
-        self, mask: BoolArray, time: float, probability: Float32Array
+        self, mask: BoolArray, time: float, probability: Float32Array, image: Image | None = None
     ) -> tuple[npt.NDArray[Any], tuple[ObjectInfo, ...]]:
-        """Index mask (H, W) and objects of the foreground (H, W) of the next frame."""
+        """Index mask (H, W) and objects of the foreground (H, W) of the next frame.
+
+        Where objects move by more than their length, an image of any size tells them apart.
+        """
         window = window_of(mask)  # of all that follows
         part, origin = mask[window], (window[1].start, window[0].start)
         components, count = np.zeros((0, 0), np.int32), 1
@@ -95,18 +105,17 @@ class ComponentTracker(Checkpointable):
             count, labelled = cv2.connectedComponents(part.view(np.uint8), connectivity=8)
             components = np.asarray(labelled, np.int32)
         motion = self._usual_motion(mask.shape, time)
+        thumbnails_of = partial(thumbnails, image, mask.shape)
         if motion is not None and part.size:
-            previous = [track.box for track in self._tracks.values() if track.seen == self._time]
-            motion.vote(previous, [extent.box for extent in measure(components, origin).values()])
-            self._predict(motion)
+            boxes = [extent.box for extent in measure(components, origin).values()]
+            self._predict(motion, boxes, thumbnails_of(boxes))
         expected = self._expected(mask.shape, window)
         shares = _shares(expected, components)
         if shared := self._divide(components, count, expected, shares):
             shares = _shares(expected, components)
         extents = measure(components, origin)
-        owners, followed = self._associate(shares, extents)
-        if motion is not None:
-            followed |= self._jump(owners, followed, extents)
+        jumps = {} if motion is None else self._jump(extents, thumbnails_of)
+        owners, followed = self._associate(shares, extents, jumps)
         waiting = {
             number: track
             for number, track in self._tracks.items()
@@ -132,6 +141,9 @@ class ComponentTracker(Checkpointable):
             score = float(totals[number] / extent.area)
             track.evidence += score
             self._move(track, extent.box, time, steady=number in followed, shared=number in shared)
+            if motion is not None or self._time is None:
+                (track.thumbnail,) = thumbnails_of([track.box])
+            self._confirm(track, motion, mask.size)
             ids[number] = track.id
             objects[track.id] = ObjectInfo(track.id, None, score, extent.box, extent.area)
         objects.pop(0, None)  # those that are not confirmed
@@ -148,12 +160,21 @@ class ComponentTracker(Checkpointable):
         self._motion = motion.votes
         return motion
 
-    def _predict(self, motion: _UsualMotion) -> None:
-        """New objects move as others did at their places."""
-        for track in self._tracks.values():
-            if track.frames == 1 and (speed := motion.at(track.box)) is not None:
-                track.speed = speed
-                track.is_predicted = self._is_fast(track)
+    def _predict(
+        self, motion: _UsualMotion, boxes: Sequence[Box], thumbnails: Sequence[Float32Array]
+    ) -> None:
+        """Learn how objects move to the boxes of a frame; new ones move as others did at their places."""
+        previous = [track for track in self._tracks.values() if track.seen == self._time]
+        appearance = likeness([track.thumbnail for track in previous], thumbnails)
+        motion.vote([track.box for track in previous], boxes, appearance)
+        for track in previous:
+            self._expect(track, motion)
+
+    def _expect(self, track: _Track, motion: _UsualMotion) -> None:
+        """A new object moves as others did at its place."""
+        if track.frames == 1 and (speed := motion.at(track.box)) is not None:
+            track.speed = speed
+            track.is_predicted = self._is_fast(track)
 
     def _is_in_view(self, track: _Track, size: tuple[int, ...], time: float) -> bool:
         """Whether an object that is out of sight has not left by its own motion."""
@@ -166,17 +187,18 @@ class ComponentTracker(Checkpointable):
         return float(np.linalg.norm(track.speed)) > FAST * _size(track.box)
 
     def _jump(
-        self, owners: dict[int, int], followed: set[int], extents: Mapping[int, ObjectExtent]
-    ) -> set[int]:
-        """Give components without a track to objects that moved by more than their length; gives these."""
+        self,
+        extents: Mapping[int, ObjectExtent],
+        thumbnails_of: Callable[[Iterable[Box]], list[Float32Array]],
+    ) -> dict[int, int]:
+        """The tracks of components, which may have moved by more than their length."""
         last = [number for number, track in self._tracks.items() if track.seen == self._time]
-        loose = [number for number in last if number not in followed]
-        free = [component for component in extents if component not in owners]
-        if not loose or not free:
-            return set()
-        tracks = [self._tracks[number] for number in loose]
+        if not last or not extents:
+            return {}
+        tracks, components = [self._tracks[number] for number in last], [*extents]
+        boxes = [extent.box for extent in extents.values()]
         before = np.array([track.box for track in tracks], np.float64).reshape(-1, 1, 2, 2)
-        now = np.array([extents[component].box for component in free], np.float64).reshape(1, -1, 2, 2)
+        now = np.array(boxes, np.float64).reshape(1, -1, 2, 2)
         speeds = np.stack([track.speed for track in tracks]).reshape(-1, 1, 2)
         distances = np.linalg.norm(before.mean(2) + speeds - now.mean(2), axis=2)
         (sides_before, sides_now) = np.ptp(before, axis=2), np.ptp(now, axis=2)
@@ -184,10 +206,10 @@ class ComponentTracker(Checkpointable):
         reach = np.where(is_known, REACH, JUMP)[:, None] * np.maximum(sides_before.max(2), sides_now.max(2))
         areas = sides_before.prod(2), sides_now.prod(2)
         similarity = np.minimum(*areas) / np.maximum(*areas)
-        value = np.maximum(1 - distances / reach, 0) * similarity
+        appearance = likeness([track.thumbnail for track in tracks], thumbnails_of(boxes))
+        value = np.maximum(1 - distances / reach, 0) * similarity * appearance
         jumps = assign(value, (value > 0) & (similarity >= SIMILAR))
-        owners |= {free[column]: loose[row] for row, column in jumps.items()}
-        return {loose[row] for row in jumps}
+        return {components[column]: last[row] for row, column in jumps.items()}
 
     def out_of_sight(self) -> tuple[ObjectInfo, ...]:
         """The objects on a frame that shows nothing: they are where they were on the next one."""
@@ -238,11 +260,11 @@ class ComponentTracker(Checkpointable):
         return shared
 
     def _associate(
-        self, shares: Shares, extents: Mapping[int, ObjectExtent]
+        self, shares: Shares, extents: Mapping[int, ObjectExtent], jumps: Mapping[int, int]
     ) -> tuple[dict[int, int], set[int]]:
-        """The track of each component that overlaps one, and these tracks."""
-        owners: dict[int, int] = {}
-        grown_boxes: dict[int, Box] = {}
+        """The track of each component that overlaps one, or that has one already, and these tracks."""
+        owners = {**jumps}
+        grown_boxes = {number: grown(extents[component].box, APART) for component, number in jumps.items()}
         for number, component, share in shares:
             box, area = extents[component].box, extents[component].area
             if component not in owners and number not in grown_boxes:
@@ -266,9 +288,19 @@ class ComponentTracker(Checkpointable):
         )
         owners |= {free[column]: lost[row] for row, column in assign(nearness, nearness > 0).items()}
 
-    def _num_required(self, track: _Track) -> int:
-        """Frames on which an object must be seen: fewer where it is as fast as objects are at its place."""
-        return min(self._confirmed, FAST_CONFIRMED) if track.is_predicted else self._confirmed
+    def _confirm(self, track: _Track, motion: _UsualMotion | None, pixels: int) -> None:
+        """Give an object its id once it has been seen often enough, in an image of so many pixels."""
+        if motion is not None:
+            self._expect(track, motion)
+        if not track.id and track.is_confirmed(self._num_required(track, pixels)):
+            self._last_id = track.id = next_id(self._last_id, {each.id for each in self._tracks.values()})
+
+    def _num_required(self, track: _Track, pixels: int) -> int:
+        """Frames on which an object must be seen, in an image of so many pixels."""
+        if not track.is_predicted or track.evidence < CLEAR * track.frames:
+            return self._confirmed
+        is_large = _area(track.box) >= LARGE * pixels
+        return min(self._confirmed, 1 if is_large else FAST_CONFIRMED)
 
     def _move(self, track: _Track, box: Box, time: float, *, steady: bool, shared: bool) -> None:
         """Move an object to the box in which it is seen, or where it is expected if it shares the box."""
@@ -281,8 +313,6 @@ class ComponentTracker(Checkpointable):
             track.speed = step if is_first else SMOOTH * track.speed + (1 - SMOOTH) * step
         track.box, track.seen = box, time
         track.frames += 1
-        if not track.id and track.is_confirmed(self._num_required(track)):
-            self._last_id = track.id = next_id(self._last_id, {other.id for other in self._tracks.values()})
 
 
 class _UsualMotion:
@@ -298,7 +328,7 @@ class _UsualMotion:
     CELLS = 5  # of the longer side
     FADES = 0.97  # weight of earlier votes, with each frame
     STEP = 0.25  # sizes of an object
-    NUMBER = 2.0  # votes from which on a motion counts
+    NUMBER = 0.3  # votes from which on a motion counts: one of an object that looks much the same
     LEADS = 1.1  # times as many as any other one has
 
     def __init__(self, size: tuple[int, ...], votes: Float32Array | None) -> None:
@@ -313,20 +343,18 @@ class _UsualMotion:
         row, column = int((box[1] + box[3]) / 2 / self._cell), int((box[0] + box[2]) / 2 / self._cell)
         return min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
 
-    def vote(self, before: Sequence[Box], now: Sequence[Box]) -> None:
-        """Take the boxes of all objects on two frames."""
+    def vote(self, before: Sequence[Box], now: Sequence[Box], appearance: Float32Array) -> None:
+        """Take the boxes of all objects on two frames, and how similar they look, (before, now)."""
         self.votes *= self.FADES
-        for box in before[:MAX_VOTERS]:
+        for row, box in enumerate(before[:MAX_VOTERS]):
             size = _size(box)
-            moves = [
-                (np.array(other) - np.array(box)).reshape(2, 2).mean(0) / size
-                for other in now[:MAX_VOTERS]
-                if SIMILAR * _area(box) <= _area(other) <= _area(box) / SIMILAR
-            ]
-            moves = [move for move in moves if np.abs(move).max() < JUMP]
-            for right, down in moves:
-                bins = (round((down + JUMP) / self.STEP), round((right + JUMP) / self.STEP))
-                self.votes[(*self._place(box), *bins)] += 1.0
+            for column, other in enumerate(now[:MAX_VOTERS]):
+                if not SIMILAR * _area(box) <= _area(other) <= _area(box) / SIMILAR:
+                    continue
+                right, down = (np.array(other) - np.array(box)).reshape(2, 2).mean(0) / size
+                if max(abs(right), abs(down)) < JUMP:
+                    bins = (round((down + JUMP) / self.STEP), round((right + JUMP) / self.STEP))
+                    self.votes[(*self._place(box), *bins)] += appearance[row, column]
 
     def at(self, box: Box) -> Float64Array | None:
         """The speed that objects of its size have around a box; None where none leads."""

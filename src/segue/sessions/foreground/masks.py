@@ -18,7 +18,7 @@ from segue.masks.pieces import Pieces
 from segue.sessions.foreground.background.quantiles import same_shape
 from segue.sessions.foreground.components import ComponentTracker
 from segue.state import Checkpointable, checkpointed
-from segue.types import ObjectInfo, Segmentation
+from segue.types import Image, ObjectInfo, Segmentation
 from segue.utils.arrays import BoolArray, Float32Array
 from segue.utils.notices import warn_caller
 
@@ -100,10 +100,12 @@ class ForegroundMasks(Checkpointable):
         if self._tracker is not None:
             self._tracker.reset()
 
-    def result(self, index: int, time: float, size: tuple[int, int], maps: Float32Array) -> Segmentation:
+    def result(
+        self, index: int, time: float, size: tuple[int, int], maps: Float32Array, image: Image | None = None
+    ) -> Segmentation:
         """Result of a frame from probability maps (C, h, w): foreground, then shadow if there is one.
 
-        Shadow has the id 2, or is background without ``shadows``.
+        Shadow has the id 2, or is background without ``shadows``. Fast objects are told apart by the image.
         """
         inside = partial(_inside, size=size, roi=self._roi)
         foreground = inside(maps[0])
@@ -112,7 +114,7 @@ class ForegroundMasks(Checkpointable):
             min_area = 0 if self._tracker is None else round(min_object_area(size))
         mask = without_small(foreground >= self._threshold, min_area)
         if self._tracker is not None:
-            labels, objects = self._tracker.update(mask, time, foreground)
+            labels, objects = self._tracker.update(mask, time, foreground, image)
             if len(objects) > CROWD and not self._crowded:
                 self._crowded = True
                 warn_caller(

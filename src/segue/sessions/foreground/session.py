@@ -357,7 +357,7 @@ class ForegroundSession(ExplainedSession):
             result = (
                 self._masks.nothing(*frame_values)
                 if frame.empty
-                else self._masks.result(*frame_values, frame.maps)
+                else self._masks.result(*frame_values, frame.maps, frame.image)
             )
             self._due.append((result, frame.explanation))
             frame.maps = frame.explanation = None  # the frame may stay as context

@@ -16,6 +16,7 @@ from segue.errors import SourceError
 from segue.masks.files import MAX_PIXELS, check_pixels
 from segue.types import Frame, Image, SupportsArray
 from segue.utils.arrays import as_array
+from segue.utils.cancel import CancelToken
 from segue.utils.inputs import check_choice, kind_of
 from segue.video.decoding.frame_index import FrameIndex
 from segue.video.decoding.packets import PacketBuffer
@@ -31,6 +32,10 @@ class SourceImage:
     index: int  # position in the source, from 0
     time: float  # seconds from the start of the source
     load: Callable[[], Image]  # RGB, (H, W, 3), uint8, or DamageError; valid until the next image
+
+
+class LoadCancelledError(Exception):
+    """The image of :meth:`Reader.load` was given up before it was decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +133,17 @@ class Reader:
         """Number of images that :meth:`load` knows, exact where ``total`` is a promise."""
         raise SourceError(f"{self.where}: images come in order only")
 
-    def load(self, index: int) -> SourceImage:
-        """The image with an index as :meth:`images` counts, in any order."""
+    def load(self, index: int, cancel: CancelToken | None = None) -> SourceImage:
+        """The image with an index as :meth:`images` counts, in any order.
+
+        Args:
+            index: of the image.
+            cancel: gives it up while frames before it are decoded.
+
+        Raises:
+            SourceError: there is no such image, or images come in order only.
+            LoadCancelledError: it was given up.
+        """
         raise SourceError(f"{self.where}: images come in order only")
 
     def times(self) -> list[float]:
@@ -288,7 +302,7 @@ class ArrayReader(Reader):
             return super().count
         return self.total
 
-    def load(self, index: int) -> SourceImage:
+    def load(self, index: int, cancel: CancelToken | None = None) -> SourceImage:
         self._check(index)
         value = cast(Sequence[Any], self._values)[index]
         time = index / (self.fps or DEFAULT_FPS)

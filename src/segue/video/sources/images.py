@@ -22,6 +22,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from segue.errors import SourceError, UnusableImageError
 from segue.masks.files import IMAGE_ERRORS, encode_png, open_image
 from segue.types import Image
+from segue.utils.cancel import CancelToken
 from segue.utils.files import write_complete, writing
 from segue.utils.inputs import check_file, exists, matching_paths, user_path
 from segue.utils.naming import first_few, is_hidden, natural_key
@@ -288,7 +289,7 @@ class ImageReader(Reader):
         for index in range(first, len(self.files)):
             yield self._image(index)
 
-    def load(self, index: int) -> SourceImage:
+    def load(self, index: int, cancel: CancelToken | None = None) -> SourceImage:
         self._check(index)
         return self._image(index)
 
@@ -330,7 +331,7 @@ class AnimationReader(Reader):
                 yield SourceImage(index, time, partial(self._page, image, index))
                 time += self._duration(image, index)
 
-    def load(self, index: int) -> SourceImage:
+    def load(self, index: int, cancel: CancelToken | None = None) -> SourceImage:
         self._check(index)
         return SourceImage(index, self._times[index], partial(self._repeated, index))
 

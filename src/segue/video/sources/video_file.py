@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from segue.errors import SourceError, memory_error
 from segue.types import Image
+from segue.utils.cancel import CancelToken
 from segue.utils.notices import notice
 from segue.video.decoding import frame_index
 from segue.video.decoding.damage import DamageError
@@ -41,7 +42,7 @@ from segue.video.decoding.decode import (
 )
 from segue.video.decoding.frame_index import FrameIndex, numbered
 from segue.video.decoding.levels import Range
-from segue.video.decoding.readers import DEFAULT_FPS, Reader, SourceImage
+from segue.video.decoding.readers import DEFAULT_FPS, LoadCancelledError, Reader, SourceImage
 
 FEW = 50
 """Frames that are rather decoded than sought."""
@@ -136,10 +137,10 @@ class VideoFileReader(Reader):
         if self._path.stat().st_size > frame_index.LONG_BYTES:
             notice(f"{self._path}: has no index of its frames; reading it once ...")
 
-    def load(self, index: int) -> SourceImage:
+    def load(self, index: int, cancel: CancelToken | None = None) -> SourceImage:
         self._check(index)
         with self._turn(lambda: self._cursor_to(index)) as cursor:
-            item = cursor.item(index)
+            item = cursor.item(index, cancel or CancelToken())
         return SourceImage(
             index,
             float(self.index.times[index]),
@@ -163,6 +164,8 @@ class VideoFileReader(Reader):
                     cursor.turns.remove(turn)
                     if cursor.turns:
                         cursor.turns[0].set()
+                    else:
+                        cursor.coming = cursor.position
 
     def _cursor_to(self, index: int) -> _Cursor:
         """The cursor that will be nearest before a frame, else a new one, else one that others left first."""
@@ -297,6 +300,7 @@ class _Cursor:
 
     Attributes:
         coming: the frame after the last one that was asked for.
+        position: the frame that is decoded next; -1 if it is not known.
         turns: of those who use it, in the order in which they asked.
     """
 
@@ -309,7 +313,7 @@ class _Cursor:
         self._container: av.container.InputContainer | None = None
         self._owned = ExitStack()
         self._items: Iterator[Decoded] = iter(())
-        self._next = -1  # frame that the next item may be; -1 if it is not known
+        self.position = -1
         self._needed = _NeededFrame()
 
     def close(self) -> None:
@@ -319,27 +323,31 @@ class _Cursor:
     def __del__(self) -> None:
         self.close()  # the container and its streams know one another, and would stay
 
-    def item(self, index: int) -> Decoded:
+    def item(self, index: int, cancel: CancelToken) -> Decoded:
         """A frame by its index, or a lost one."""
-        decoded = self._find(index)
+        if cancel.cancelled:
+            raise LoadCancelledError
+        decoded = self._find(index, cancel)
         if (decoded is None or decoded.frame is None) and self._threads == "AUTO":
             self._threads = "SLICE"
             self.close()
-            decoded = self._find(index)
+            decoded = self._find(index, cancel)
         return decoded or Decoded(None, None)
 
-    def _find(self, index: int) -> Decoded | None:
+    def _find(self, index: int, cancel: CancelToken) -> Decoded | None:
         goal = self._index.entry_of(index)
-        if self._container is not None and goal.index <= self._next <= index:
-            return self._read_to(index)
+        if self._container is not None and goal.index <= self.position <= index:
+            decoded = self._read_to(index, cancel)
+            if decoded is not None:  # what was given up may have passed over it
+                return decoded
         for entry in [*_ways_to(goal, self._index), EntryPoint(0)]:
             self._enter(entry)
-            decoded = self._read_to(index)
+            decoded = self._read_to(index, cancel)
             if decoded is not None:
                 return decoded
         self.close()
         self._enter(EntryPoint(0))
-        return self._read_to(index)
+        return self._read_to(index, cancel)
 
     def _enter(self, entry: EntryPoint) -> None:
         clock = None
@@ -351,7 +359,7 @@ class _Cursor:
                 entry = EntryPoint(0)
                 self.close()
         container = self._container or self._opened()
-        self._next = -1 if clock is not None else 0
+        self.position = -1 if clock is not None else 0
         stream = video_stream(container)
         # Nothing here may hold the cursor, which is closed as soon as nobody has it.
         skip = partial(self._needed.skip_earlier, stream.codec_context) if self._may_skip else None
@@ -368,25 +376,27 @@ class _Cursor:
         video_stream(self._container).thread_type = self._threads
         return self._container
 
-    def _read_to(self, index: int) -> Decoded | None:
+    def _read_to(self, index: int, cancel: CancelToken) -> Decoded | None:
         """Decode on up to a frame; None where it is not reached, or was passed over."""
         self._needed.stamp = int(self._index.stamps[index])
         try:
             for item in self._items:
-                place = self._next
+                place = self.position
                 if item.stamp is not None:
                     place = self._index.places.get(item.stamp, place)
                 if place < 0:
                     continue
-                self._next = place + 1
+                self.position = place + 1
                 if place == index:
                     return item
                 if place > index:
                     break
+                if cancel.cancelled:  # the next call may decode on from here
+                    raise LoadCancelledError
         except (av.error.FFmpegError, OSError) as error:
             if (exhausted := memory_error(error)) is not None:
                 raise exhausted from error
-        self._next = -1
+        self.position = -1
         return None
 
 
