@@ -383,7 +383,12 @@ def test_other_windows(serve_here: ServeHere, browser: Any, video: Path, tmp_pat
     masks = tmp_path / "first.png"
     shutil.copy(SAMPLE / "first.png", masks)
     address = serve_here("annotate", video, "--project", tmp_path / "p", "--device", "cpu", "--import", masks)
-    for size, scheme in (((1360, 820), "light"), ((800, 600), "dark"), ((1024, 768), "light"), ((390, 760), "light")):
+    for size, scheme in (
+        ((1360, 820), "light"),
+        ((800, 600), "dark"),
+        ((1024, 768), "light"),
+        ((390, 760), "light"),
+    ):
         page = Page(browser, address, size, scheme)
         playwright.expect(page.page.locator("#objects li")).to_have_count(3)
         page.image(f"annotate-{size[0]}")
