@@ -62,8 +62,8 @@ class Pooled(Data):
     masks stay. Several take turns."""
 
     sway: bool = option(False)
-    """Let parts of videos of moving cameras, brought to rest, sway in most clips: leaves, water, crowds. To
-    find them takes some seconds a video."""
+    """Let parts of videos of moving cameras, brought to rest, sway in most clips, behind what passes and
+    before it: leaves, water, crowds. To find them takes some seconds a video."""
 
     validation_data: FilePath | None = option(None, flags="validate")
     """Folder of videos in CDnet's layout to measure F on while training."""

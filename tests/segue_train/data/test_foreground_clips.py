@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,19 @@ def test_what_moves_is_labelled_where_it_is() -> None:
         frame, labels = clip.frame_with_labels(time)
         np.testing.assert_array_equal(labels == MOTION, frame[..., 0] == 250)
         assert set(np.unique(labels)) <= {STATIC, UNKNOWN, MOTION}
+
+
+def test_what_hangs_before_a_mover_hides_its_label_too() -> None:
+    clip = moving_square((2, 0))
+    layer = np.zeros((*clip.plate.shape[:2], 4), np.uint8)
+    layer[:, MARGIN + 36 :] = (20, 90, 30, 255)  # the square ends 8 pixels to the right of it
+    hidden = replace(clip, occluders=[lambda time: layer])
+    frame, labels = hidden.frame_with_labels(0)
+    _, uncovered = clip.frame_with_labels(0)
+    assert (uncovered[:, 36:] == MOTION).any()
+    assert (labels[:, 36:] == STATIC).all()
+    assert (frame[:, 36:] == (20, 90, 30)).all()
+    np.testing.assert_array_equal(labels[:, :36], uncovered[:, :36])
 
 
 def test_a_shaken_frame_is_blurred_along_its_path_and_a_label_with_it() -> None:

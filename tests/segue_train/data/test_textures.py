@@ -16,6 +16,7 @@ from segue_train.data.foreground.textures import (
     LENGTH,
     Texture,
     largest_rectangle,
+    occluding_texture,
     path_in_wind,
     swaying_texture,
     textures_of,
@@ -99,6 +100,17 @@ def test_a_texture_sways_within_the_scene_and_leaves_the_canvas_alone() -> None:
         assert np.array_equal(first, again), "a clip is a function of time"
         changed += not np.array_equal(first, later)
     assert changed >= 7
+
+
+def test_a_texture_hangs_in_a_part_of_the_image_and_sways_as_time_goes() -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (24, 80, 90, 3), dtype=np.uint8)
+    for seed in range(4):
+        layer_at = occluding_texture(np.random.default_rng(seed), (100, 140), [Texture(frames)])
+        first, second = layer_at(0), layer_at(5)
+        assert first.shape == (100, 140, 4)
+        assert 0 < (first[..., 3] > 0).mean() < 1
+        assert not np.array_equal(first, second)
+        np.testing.assert_array_equal(first, layer_at(0))
 
 
 def test_the_wind_shows_frames_that_there_are() -> None:

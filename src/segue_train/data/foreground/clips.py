@@ -29,8 +29,16 @@ from segue_train.data.foreground.samples import (
     with_past,
     with_recurrence,
 )
-from segue_train.data.foreground.scenery import Camera, Effect, Exposure, ImageLoaders, Light, Sensor
-from segue_train.data.foreground.textures import Texture, swaying_texture
+from segue_train.data.foreground.scenery import (
+    Camera,
+    Effect,
+    Exposure,
+    ImageLoaders,
+    Light,
+    Occluder,
+    Sensor,
+)
+from segue_train.data.foreground.textures import Texture, occluding_texture, swaying_texture
 from segue_train.data.warp import Matrix, Rng, Size, picked
 
 MARGIN = 14  # pixels of canvas around what the camera sees, for it to shake in
@@ -42,6 +50,8 @@ SHAPES = 0.2  # share of movers that are mere shapes
 # no kind.
 KINDS = {"shaken": 0.2, "dim": 0.22, "from start": 0.2, "plain": 0.38}
 REAL_SWAY = 0.6  # share of the clips in which real textures sway, where there are some
+OCCLUDED = 0.5  # share of these in which some of it hangs before what passes
+REAL_OCCLUDERS = 0.6  # share of what hangs there that is a real texture; the others are drawn leaves
 SMALL = (8.0, 60.0)  # heights of movers where contrast is low, in pixels
 MATCHED = 0.6  # share of the blurred frames whose background is blurred alike
 NOISE_LEVELS = 3.0  # where contrast is low, what differs by so many spreads of the noise is visible
@@ -80,6 +90,7 @@ class Clip:
     unlit: bool
     noise: npt.NDArray[np.int8] = field(repr=False)
     exposure: Exposure | None = None
+    occluders: Sequence[Occluder] = ()  # before all that moves
     visible: float = VISIBLE  # grey levels by which a mover must differ for anybody to find it
 
     def frame(self, time: int) -> Image:
@@ -108,6 +119,8 @@ class Clip:
             _cast(canvas, shade, mover, time, self.sun)
         for mover in present:
             paint(canvas, solid, mover, time)
+        for occluder in self.occluders:
+            _occlude(canvas, (solid, shade), occluder(time))
         canvas = self.light.act(canvas, time)
         if blur := self.exposure and self.exposure.blur(time):
             canvas, solid, shade = map(blur.act, (canvas, solid, shade))
@@ -149,6 +162,18 @@ def paint(canvas: Image, solid: Image, mover: Mover, time: int) -> None:
     weight = alpha[..., None].astype(np.float32) / 255
     canvas[where] = canvas[where] * (1 - weight) + patch[..., :3] * weight
     solid[where] = np.maximum(solid[where], alpha)
+
+
+def _occlude(canvas: Image, planes: Sequence[Image], layer: Image) -> None:
+    """Draw a layer (H, W, 4) over an image, and take away what it hides of planes (H, W)."""
+    rows, columns = (np.flatnonzero(layer[..., 3].any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    where = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    weight = layer[where][..., 3].astype(np.float32) / 255
+    canvas[where] = canvas[where] * (1 - weight[..., None]) + layer[where][..., :3] * weight[..., None]
+    for plane in planes:
+        plane[where] = plane[where] * (1 - weight)
 
 
 def _darken(canvas: Image, shade: Image, shape: Image, matrix: Matrix, depth: float, blur: float) -> None:
@@ -222,11 +247,14 @@ class ClipMaker:
             count += int(rng.integers(0, 5))
         sun = draw_sun(rng)
         effects, unlit = dynamic_background.draw_effects(rng, self.canvas)
+        occluders: list[Occluder] = []
         if self.textures and rng.random() < REAL_SWAY:  # what sways really is the larger part of what sways
             effects = [
                 swaying_texture(rng, self.canvas, self.textures) for _ in range(int(rng.integers(1, 3)))
             ]
             unlit = False
+            if rng.random() < OCCLUDED:
+                occluders = [self._occluder(rng) for _ in range(int(rng.integers(1, 3)))]
         heights = SMALL if dim and rng.random() < 0.7 else HEIGHTS
         movers = [self.mover(rng, heights, from_start and rng.random() < 0.7) for _ in range(count)]
         sensor = scenery.draw_dim_sensor(rng) if dim and rng.random() < 0.5 else scenery.draw_sensor(rng)
@@ -241,6 +269,7 @@ class ClipMaker:
             unlit,
             scenery.noise_stock(),
             exposure=scenery.draw_exposure(rng) if kind == "shaken" else None,
+            occluders=occluders,
             visible=float(np.clip(NOISE_LEVELS * sensor.noise, MIN_VISIBLE, VISIBLE)) if dim else VISIBLE,
         )
 
@@ -251,6 +280,12 @@ class ClipMaker:
             image = picked(rng, self.images)()
             cut_outs = [shape_cut_out(rng, image)]
         return draw_mover(rng, cut_outs, self.canvas, heights=heights, from_start=from_start)
+
+    def _occluder(self, rng: Rng) -> Occluder:
+        """A texture, or leaves, that hides parts of what passes behind it."""
+        if rng.random() < REAL_OCCLUDERS:
+            return occluding_texture(rng, self.canvas, self.textures)
+        return dynamic_background.occluding_foliage(rng, self.canvas)
 
     def _furnished(self, rng: Rng, sun: Sun) -> Image:
         """A scene, mostly with pasted objects that do not move."""

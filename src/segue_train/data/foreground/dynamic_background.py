@@ -13,7 +13,7 @@ import numpy as np
 
 from segue.types import Image
 from segue.utils.arrays import Float32Array
-from segue_train.data.foreground.scenery import Effect, blob, clouds, procedural, scaled
+from segue_train.data.foreground.scenery import Effect, Occluder, blob, clouds, procedural, scaled
 from segue_train.data.warp import Matrix, Rng, Size, log_uniform
 
 Sway = Callable[[Any, int], Any]
@@ -74,10 +74,20 @@ def leaves(rng: Rng, size: Size) -> Float32Array:
 
 def foliage(rng: Rng, size: Size) -> Effect:
     """Leaves before the scene, through whose gaps it is seen, and which sway."""
+    return in_front(*_swaying_leaves(rng, size))
+
+
+def occluding_foliage(rng: Rng, size: Size) -> Occluder:
+    """The same before all that moves in the scene, too."""
+    layer, sway = _swaying_leaves(rng, size)
+    return lambda time: np.asarray(sway(layer, time), np.uint8)
+
+
+def _swaying_leaves(rng: Rng, size: Size) -> tuple[Image, Sway]:
+    """Leaves (H, W, 4), and how they sway."""
     layer = leaf_layer(rng, leaves(rng, size) * blob(rng, size, rng.uniform(0.1, 0.7)), 2.5)
     strength = log_uniform(rng, 0.5, 12)
-    sway = swaying(rng, size, int(rng.integers(3, 16)), np.full(size, strength, np.float32))
-    return in_front(layer, sway)
+    return layer, swaying(rng, size, int(rng.integers(3, 16)), np.full(size, strength, np.float32))
 
 
 def leaf_layer(rng: Rng, alpha: Float32Array, contrast: float) -> Image:

@@ -74,7 +74,7 @@ def fill_pool(
 
     With weights for ``sessions`` as many again are drawn from sessions: of artificial films, and half as many
     of videos of moving cameras. With ``sway`` parts of videos of moving cameras, brought to rest, sway in
-    most clips.
+    most clips, in half of them before what passes, too.
     """
     makers: list[tuple[Maker, int]] = []
     if samples:
@@ -102,7 +102,7 @@ def fill_pool(
     names += [video.key for videos in still_cameras.values() for video in videos]
     settings = {"offsets": list(offsets), "size": list(size), "samples": samples, "data": names}
     if sway:
-        settings["sway"] = True
+        settings |= {"sway": True, "occluders": True}
     if sessions:
         # By content: weights that are trained further stand under the same name.
         settings["sessions"] = [weights_digest(path) for path in sessions]

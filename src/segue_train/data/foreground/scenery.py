@@ -26,6 +26,9 @@ ImageLoaders = Sequence[Callable[[], Image]]
 Effect = Callable[[Image, int], Image]
 """Changes a canvas (H, W, 3) as it is at a time in frames; it may write into it."""
 
+Occluder = Callable[[int], Image]
+"""What hangs before a canvas at a time in frames, (H, W, 4), uint8, the fourth channel its alpha."""
+
 
 def rng_at(seed: int, time: int) -> Rng:
     """Random numbers of a time."""

@@ -18,7 +18,7 @@ from segue.types import Image
 from segue.utils.arrays import BoolArray, Float32Array, UInt8Array
 from segue_train.data.footage import Footage
 from segue_train.data.foreground.dynamic_background import leaves, swaying
-from segue_train.data.foreground.scenery import Effect, blob
+from segue_train.data.foreground.scenery import Effect, Occluder, blob
 from segue_train.data.photo import Labelled, resize
 from segue_train.data.warp import Rng, Size, log_uniform, picked
 
@@ -131,9 +131,40 @@ def swaying_texture(rng: Rng, size: Size, textures: Sequence[Texture]) -> Effect
 
     Mostly it also bends as a whole, by up to 12 pixels, and is as ragged as leaves.
     """
-    frames = picked(rng, textures).frames
+    texture, whole = picked(rng, textures), rng.random() < 0.35
+    at, layer_at = _swaying_part(rng, size, texture, whole=whole, ragged=0.4)
+
+    def act(canvas: Image, time: int) -> Image:
+        layer = layer_at(time)
+        weight = layer[..., 3:].astype(np.float32) / 255
+        changed, below = canvas.copy(), canvas[at].astype(np.float32)
+        changed[at] = (below + weight * (layer[..., :3] - below)).astype(np.uint8)
+        return changed
+
+    return act
+
+
+def occluding_texture(rng: Rng, size: Size, textures: Sequence[Texture]) -> Occluder:
+    """A texture with gaps like those between leaves, before the scene and all that moves in it."""
+    at, layer_at = _swaying_part(rng, size, picked(rng, textures), whole=False, ragged=1.0)
+
+    def layer(time: int) -> Image:
+        canvas = np.zeros((*size, 4), np.uint8)
+        canvas[at] = layer_at(time)
+        return canvas
+
+    return layer
+
+
+def _swaying_part(
+    rng: Rng, size: Size, texture: Texture, *, whole: bool, ragged: float
+) -> tuple[tuple[slice, slice], Callable[[int], Image]]:
+    """A part of a canvas, and what sways there at a time, (h, w, 4), the fourth channel its alpha.
+
+    A part that is not the whole is as ragged as leaves with a probability.
+    """
+    frames = texture.frames
     height, width = frames.shape[1:3]
-    whole = rng.random() < 0.35
     scale = max(size[0] / height, size[1] / width) if whole else log_uniform(rng, 0.3, 1) * size[0] / height
     shown = max(8, round(scale * height)), max(8, round(scale * width))
     turn = -1 if rng.random() < 0.5 else 1
@@ -146,7 +177,7 @@ def swaying_texture(rng: Rng, size: Size, textures: Sequence[Texture]) -> Effect
     alpha = np.ones(part, np.float32)
     if not whole:
         alpha = np.minimum(blob(rng, part, rng.uniform(0.4, 0.9)), _inside(*part))
-        if rng.random() < 0.4:
+        if rng.random() < ragged:
             alpha *= leaves(rng, part)
     alpha, path = np.asarray(255 * alpha, np.uint8), path_in_wind(rng, len(frames))
     bend = None
@@ -154,15 +185,11 @@ def swaying_texture(rng: Rng, size: Size, textures: Sequence[Texture]) -> Effect
         strength = np.full(part, log_uniform(rng, 0.5, 12), np.float32)
         bend = swaying(rng, part, int(rng.integers(3, 20)), strength)
 
-    def act(canvas: Image, time: int) -> Image:
-        layer = np.dstack([frames[path(time)], alpha])
-        layer = layer if bend is None else bend(layer, time)
-        weight = layer[..., 3:].astype(np.float32) / 255
-        changed, below = canvas.copy(), canvas[at].astype(np.float32)
-        changed[at] = (below + weight * (layer[..., :3] - below)).astype(np.uint8)
-        return changed
+    def layer(time: int) -> Image:
+        swayed = np.dstack([frames[path(time)], alpha])
+        return swayed if bend is None else np.asarray(bend(swayed, time), np.uint8)
 
-    return act
+    return at, layer
 
 
 def path_in_wind(rng: Rng, count: int) -> Callable[[int], int]:
