@@ -35,11 +35,11 @@ JUMP_SECONDS = 0.12  # between two frames from which on objects may move by more
 JUMP = 2.5  # times its own size that an object may move of which no speed is known
 FAST = 0.4  # times its own size by which an object moves, so that another one may have its place
 SIMILAR = 0.4  # least ratio of the areas of the boxes of an object before and after a jump
-CLEAR = (
-    0.75  # mean probability of an object that counts with fewer frames than CONFIRMED, where others are fast:
-)
-LARGE = 0.01  # with one if its box takes this share of the image ...
-FAST_CONFIRMED = 2  # ... and else with two
+CLEAR = 0.75
+"""Mean probability of an object that counts with fewer frames than CONFIRMED, where others are fast."""
+
+LARGE = 0.01  # share of the image that its box takes from which on it counts with one frame
+FAST_CONFIRMED = 2  # frames with which it counts else
 MAX_VOTERS = 50  # objects of a frame that say how objects move
 
 Labels = npt.NDArray[np.uint16]
