@@ -80,6 +80,7 @@ def test_a_change_is_judged_by_frame_and_by_range(one: Desk) -> None:
     change(one, (2, 0.33), (3, 0.33), (5, 0.95))
     one.page.keyboard.press("ArrowRight")
     one.page.keyboard.press("ArrowRight")
+    playwright.expect(one.page.locator('[data-command="refuseChange"]')).to_be_enabled()
     one.page.keyboard.press("Shift+X")
     wanted = {"objects": [1], "first": 2, "last": 2, "accept": False}
     assert wanted.items() <= one.next_asked("judge").items()
