@@ -190,8 +190,8 @@ def new_session(short_side: int) -> ForegroundSession:
     )
 
 
-def false_events(images: Iterable[Image], fps: float, session: ForegroundSession) -> list[Event]:
-    """The objects that are said to have come before an empty scene."""
+def count_events(images: Iterable[Image], fps: float, session: ForegroundSession) -> EventCounter:
+    """The events of a film."""
     with tempfile.TemporaryDirectory() as folder:
         counter = EventCounter(Path(folder), fps)
         for index, image in enumerate(images):
@@ -200,12 +200,12 @@ def false_events(images: Iterable[Image], fps: float, session: ForegroundSession
             assert result is not None  # mustan-lite waits for no frame that comes later
             counter.write(frame, result)
         counter.close()
-    return [*counter.enters.values()]
+    return counter
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What is told of something that stays.
+    """What the events say of something that stays.
 
     Attributes:
         seconds: of the longest visit, in which it is one object.
@@ -221,15 +221,8 @@ class Visit:
 
 
 def visit_of(images: Iterable[Image], fps: float, session: ForegroundSession, stay: Stay) -> Visit:
-    """What is told of a film of something that stays."""
-    with tempfile.TemporaryDirectory() as folder:
-        counter = EventCounter(Path(folder), fps)
-        for index, image in enumerate(images):
-            frame = Frame(index, index / fps, image)
-            result = session.step(frame)
-            assert result is not None  # mustan-lite waits for no frame that comes later
-            counter.write(frame, result)
-        counter.close()
+    """What the events of a film say of something that stays."""
+    counter = count_events(images, fps, session)
     for number, event in counter.enters.items():
         print(f"  {event}\n  {counter.leaves.get(number)}", file=sys.stderr, flush=True)
     begin, end = stay.times
@@ -368,7 +361,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             plain = videos[EMPTY[kind][0].partition(",")[0]]
             images = empty_images(plain, kind, options.fps, count, options.seed)
-        found = false_events(images, options.fps, new_session(options.short_side))
+        counter = count_events(images, options.fps, new_session(options.short_side))
+        found = [*counter.enters.values()]
         for event in found:
             print(f"  {kind}: {event}", file=sys.stderr, flush=True)
         print(f"| {kind} | {len(found)} | {60 * len(found) / options.minutes:.0f} |", flush=True)

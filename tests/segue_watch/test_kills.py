@@ -17,15 +17,8 @@ from tests.cli.mjpeg import mjpeg_camera
 from tests.events.test_notify import free_port
 from tests.segue_watch.test_camera_day import wait_for_events, watched
 from tests.segue_watch.test_cameras import rows
+from tests.segue_watch.test_restarts import TEXT
 from tests.waiting import wait_for
-
-TEXT = """
-[cameras.gate]
-source = "ADDRESS"
-model = "median"
-device = "cpu"
-when-late = "all"
-"""
 
 KILLS = 2
 

@@ -69,6 +69,8 @@ class Crowd(Checkpointable):
     ) -> CrowdPlan:
         """What becomes of it on the next image, where ``ids`` are followed already; nothing changes."""
         added = self.select(prompts, ids, short_side) if prompts.masked else {}
+        if not added and not self.places:
+            return CrowdPlan({}, {}, prompts)
         replaced = {*prompts.removed, *prompts.ids}
         places = {i: each for i, each in self.warped(image).items() if i not in replaced} | added
         return CrowdPlan(added, places, prompts.without(added) if added else prompts)
@@ -109,7 +111,9 @@ class Crowd(Checkpointable):
         return warped
 
     def take(self, places: dict[int, Float32Array], image: Image) -> None:
-        """The objects are there on an image."""
+        """The objects are there on an image; nothing changes where there were and are none."""
+        if not places and not self.places:
+            return
         self.places = places
         self._image = reduced_to(image, FLOW_SIDE) if places else None
 

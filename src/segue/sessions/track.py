@@ -234,16 +234,13 @@ class TrackSession(Checkpointable, Session):
             arguments["masks"] = in_rgb(arguments.get("masks"))
         resolved = self._resolved(frame, prompts, arguments, text)
         start = time.perf_counter()
-        plan = CrowdPlan({}, {}, resolved)
-        if self._crowd.places or resolved.masked:
-            plan = self._crowd.plan(frame.image, resolved, self.ids, self.schedule.short_side)
+        plan = self._crowd.plan(frame.image, resolved, self.ids, self.schedule.short_side)
         tracked = self._step_tracker(frame, plan, resolved.removed, predict=predict)
         with self.changing(f"the result of frame {frame.index}"):
             self._size, self._next_index = frame.size, frame.index + 1
             if resolved is not _NO_PROMPTS:
                 self._object_info = self._info_with(resolved)
-            if plan.places or self._crowd.places:
-                self._crowd.take(plan.places, frame.image)
+            self._crowd.take(plan.places, frame.image)
             result = self._result(frame, tracked, resolved.expected)
             if len(result.objects) + len(plan.places) > CROWD:
                 self._warn_of_crowd(frame.index, plan, time.perf_counter() - start)

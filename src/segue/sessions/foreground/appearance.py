@@ -1,4 +1,4 @@
-"""What objects look like, by which they are told apart where they move by more than their length."""
+"""Appearance of objects, which distinguishes them where they move by more than their length."""
 
 from __future__ import annotations
 

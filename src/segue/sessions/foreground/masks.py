@@ -105,7 +105,7 @@ class ForegroundMasks(Checkpointable):
     ) -> Segmentation:
         """Result of a frame from probability maps (C, h, w): foreground, then shadow if there is one.
 
-        Shadow has the id 2, or is background without ``shadows``. Fast objects are told apart by the image.
+        Shadow has the id 2, or is background without ``shadows``. The image distinguishes fast objects.
         """
         inside = partial(_inside, size=size, roi=self._roi)
         foreground = inside(maps[0])

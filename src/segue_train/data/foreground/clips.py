@@ -17,7 +17,7 @@ from segue.datasets.foreground.labels import MOTION, SHADOW, STATIC, UNKNOWN
 from segue.errors import DatasetError
 from segue.sessions.foreground.background.quantiles import Scene
 from segue.types import Image
-from segue.utils.arrays import BoolArray
+from segue.utils.arrays import BoolArray, Float32Array
 from segue_train.data.cut_outs import HEIGHTS, CutOut, Mover, draw_mover, place, shape_cut_out
 from segue_train.data.footage import Footage
 from segue_train.data.foreground import dynamic_background, scenery
@@ -158,10 +158,8 @@ def paint(canvas: Image, solid: Image, mover: Mover, time: int) -> None:
     if laid is None:
         return
     where, patch = laid
-    alpha = patch[..., 3]
-    weight = alpha[..., None].astype(np.float32) / 255
-    canvas[where] = canvas[where] * (1 - weight) + patch[..., :3] * weight
-    solid[where] = np.maximum(solid[where], alpha)
+    _blend(canvas, where, patch)
+    solid[where] = np.maximum(solid[where], patch[..., 3])
 
 
 def _occlude(canvas: Image, planes: Sequence[Image], layer: Image) -> None:
@@ -170,10 +168,16 @@ def _occlude(canvas: Image, planes: Sequence[Image], layer: Image) -> None:
     if not len(rows):
         return
     where = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    weight = layer[where][..., 3].astype(np.float32) / 255
-    canvas[where] = canvas[where] * (1 - weight[..., None]) + layer[where][..., :3] * weight[..., None]
+    weight = _blend(canvas, where, layer[where])
     for plane in planes:
         plane[where] = plane[where] * (1 - weight)
+
+
+def _blend(canvas: Image, where: tuple[slice, slice], patch: Image) -> Float32Array:
+    """Draw a patch (h, w, 4) over a part of an image; gives its weight, (h, w)."""
+    weight = np.asarray(patch[..., 3], np.float32) / np.float32(255)
+    canvas[where] = canvas[where] * (1 - weight[..., None]) + patch[..., :3] * weight[..., None]
+    return weight
 
 
 def _darken(canvas: Image, shade: Image, shape: Image, matrix: Matrix, depth: float, blur: float) -> None:
