@@ -32,6 +32,7 @@ from segue.events.zones import Zone
 from segue.sinks.rotation import RotatingSink
 from segue.video import Reconnect
 from tests.events.test_sink import big
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 QUICK = Reconnect(first_delay=0.01, max_delay=0.05, timeout=0.3)
@@ -104,11 +105,6 @@ def send(address: str, *events: str, limit: float = 60.0, queue: Path | None = N
     for event in events:
         notifier.send({"event": event})
     return notifier.close(limit)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def test_each_event_is_reported(listener: Listener, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import torch
 from segue.errors import TrainingError
 from segue.weights import read_checkpoint
 from segue_train.recipe import devices_of
+from tests.ports import free_port
 from tests.segue_train.scenes import save_scene
 
 # Threads add up in an order that differs from run to run. Adam makes of such an error in a gradient near 0 a
@@ -95,9 +95,7 @@ def test_two_devices_learn_what_one_learns_from_two_batches_a_step(videos: Path)
 
 @pytest.mark.slow
 def test_two_machines_learn_what_one_learns_from_two_batches_a_step(videos: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = [
         f"--{name}={value}" for name, value in (TINY | {"data": f"cdnet={videos}", "steps": "3"}).items()
     ]

@@ -21,8 +21,9 @@ import pytest
 
 from tests.cli.mjpeg import JPEGS
 from tests.cli.test_foreground import IMAGES
-from tests.events.test_notify import Broker, Listener, Subscriber, free_port
+from tests.events.test_notify import Broker, Listener, Subscriber
 from tests.events.test_notify import broker as broker
+from tests.ports import free_port
 from tests.segue_watch.small_disk import SmallDisk
 from tests.segue_watch.test_camera_day import memory, states, stream, wait_for_events
 from tests.segue_watch.test_cameras import rows

@@ -42,6 +42,7 @@ from tests.cli.forked import run_forked
 from tests.cli.mjpeg import JPEGS, mjpeg_camera
 from tests.cli.running import Command
 from tests.events.test_notify import Listener
+from tests.ports import free_port
 from tests.segue_watch.test_cameras import DEAD, entered, rows
 from tests.waiting import wait_for
 
@@ -883,7 +884,7 @@ def test_two_cameras_and_the_page_do_not_listen_at_one_port(command: Command, tm
     assert "5000" in command("watch", file, "--check").complaint
     file.write_text('[cameras.a]\nsource = "tcp://127.0.0.1:5000?listen=1"\n')
     assert "camera a listens" in command("watch", file, "--check", "--port", "5000").complaint
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
         assert str(port) in command("watch", file, "--check", "--port", str(port)).complaint
     assert command("watch", file, "--check", "--port", str(port)).code == 0

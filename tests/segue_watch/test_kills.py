@@ -14,7 +14,7 @@ pytest.importorskip("starlette")
 
 from segue.events.marks import Marks
 from tests.cli.mjpeg import mjpeg_camera
-from tests.events.test_notify import free_port
+from tests.ports import free_port
 from tests.segue_watch.test_camera_day import wait_for_events, watched
 from tests.segue_watch.test_cameras import rows
 from tests.segue_watch.test_restarts import TEXT

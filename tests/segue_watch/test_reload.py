@@ -25,6 +25,7 @@ from segue_watch.log import Log
 from segue_watch.reload import CameraFile, Reload
 from tests.cli.mjpeg import mjpeg_camera
 from tests.cli.running import Command
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 GOOD = '[cameras.gate]\nsource = "http://127.0.0.1:9/gate"\nmodel = "median"\n'
@@ -300,10 +301,7 @@ def test_a_token_of_the_file_that_is_removed_is_followed_by_one_that_is_printed(
 def test_a_camera_may_not_listen_at_the_port_of_the_page(
     tmp_path: Path, records: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     path = tmp_path / "cameras.toml"
     write(path, GOOD)
     with running(path, monkeypatch, port):

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 
 from segue_web.server.address import FILE, REDIRECT, Address, listen, proof, read_address
 from segue_web.server.kit import LocalServer
+from tests.ports import free_port
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="modes and links of files are those of POSIX")
 
@@ -28,11 +29,6 @@ def used(folder: Path, port: int = 0) -> Address:
     with closing(listener):
         assert listener.getsockname()[:2] == ("127.0.0.1", address.port)
     return address
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_a_folder_keeps_its_address(tmp_path: Path) -> None:

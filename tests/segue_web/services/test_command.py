@@ -12,6 +12,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from tests.cli.running import Command
+from tests.ports import free_port
 
 
 @dataclass
@@ -38,9 +39,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Served:
 def test_the_server_of_a_tool_listens_and_answers(
     tool: str, path: str, tmp_path: Path, served: Served, command: Command
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     ended = command(
         "serve", tool, "--port", str(port), "--media", str(tmp_path), "--prompter", "segue-prompt"
     )
@@ -64,10 +63,9 @@ def test_beyond_this_machine_it_is_said_how_the_token_is_encrypted(
     served: Served, command: Command, tmp_path: Path
 ) -> None:
     def serve(*words: str) -> Any:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        return command("serve", "x-anylabeling", "--port", port, "--prompter", "segue-prompt", *words)
+        return command(
+            "serve", "x-anylabeling", "--port", str(free_port()), "--prompter", "segue-prompt", *words
+        )
 
     for named, words in (
         ("--certfile", ("--host", "0.0.0.0")),

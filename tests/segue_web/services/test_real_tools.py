@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -22,16 +21,11 @@ import numpy as np
 import pytest
 
 from segue.labels.label_studio import decode_brush
+from tests.ports import free_port
 from tests.segue_web.services.images import centre, images, overlap, png, truth
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager

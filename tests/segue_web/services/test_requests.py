@@ -28,6 +28,7 @@ from segue_web.services.assistant import RequestError
 from segue_web.services.label_studio import Tags, make_app
 from segue_web.services.media import Media
 from tests.cli.running import Command
+from tests.ports import free_port
 from tests.segue_web.services.images import assistant
 from tests.waiting import wait_for
 
@@ -144,9 +145,7 @@ def test_a_token_that_can_be_guessed_is_refused(command: Command, monkeypatch: p
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="ends by a signal")
 def test_ctrl_c_ends_the_service_while_downloads_hang_and_health_answers() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = """<View><Image name="image" value="$photo"/><BrushLabels name="mask" toName="image"/></View>"""
     region = {"type": "keypointlabels", "value": {"x": 1, "y": 1}}
     asked: dict[str, Any] = {
