@@ -60,6 +60,27 @@ def test_samples_are_those_of_a_film_as_its_session_saw_it(
     assert len(windows) > 3
 
 
+def _height(maker: ClipMaker, seed: int) -> float:
+    """Height of a mover, in pixels."""
+    mover = maker.mover(np.random.default_rng(seed))
+    return mover.cut_out.height * abs(mover.scale)
+
+
+def test_half_of_the_films_have_larger_frames_with_larger_movers(clips: ClipMaker) -> None:
+    films, sizes = ArtificialFilms(clips), []
+    for seed in range(12):
+        film = films.film(np.random.default_rng(seed))
+        shapes = {part.shape[:2] for frame in film.frames for part in frame}
+        assert len(shapes) == 1
+        sizes += shapes
+    assert 2 < sizes.count(SIZE) < 10
+    assert all(
+        height >= SIZE[0] and height / width == pytest.approx(0.75, rel=0.03) for height, width in sizes
+    )
+    heights = [[_height(maker, seed) for seed in range(9)] for maker in (clips, clips.scaled(2))]
+    np.testing.assert_allclose(heights[1], np.multiply(2, heights[0]))
+
+
 def test_samples_of_moving_cameras_are_parts_of_their_frames(tmp_path: Path) -> None:
     videos, _ = write_all(tmp_path, frames=16)
     films = MovingFilms(gather([str(videos)], report=print).videos, SIZE)

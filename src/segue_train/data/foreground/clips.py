@@ -192,7 +192,16 @@ def _darken(canvas: Image, shade: Image, shape: Image, matrix: Matrix, depth: fl
 
 
 class ClipMaker:
-    """Draws samples of ``size`` (H, W) from clips in which cut-outs move through images."""
+    """Draws samples of ``size`` (H, W) from clips in which cut-outs move through images.
+
+    Args:
+        cut_outs: objects that move.
+        images: scenes.
+        offsets: frames of a window, as their distances from the current one.
+        size: height and width of a frame, in pixels.
+        textures: parts of real videos that sway.
+        scale: factor of the heights of movers, 1 for :data:`~segue_train.data.cut_outs.HEIGHTS`.
+    """
 
     def __init__(
         self,
@@ -201,12 +210,22 @@ class ClipMaker:
         offsets: Sequence[int],
         size: Size,
         textures: Sequence[Texture] = (),
+        *,
+        scale: float = 1.0,
     ) -> None:
         if not cut_outs or not images:
             raise DatasetError("nothing to make clips of: give folders with labelled stills or videos")
         self.cut_outs, self.images = list(cut_outs), list(images)
         self.offsets, self.size, self.textures = tuple(offsets), size, list(textures)
         self.canvas = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
+        self.scale = scale
+
+    def scaled(self, scale: float) -> ClipMaker:
+        """Draws the same clips on frames that are ``scale`` times as high and wide."""
+        height, width = (round(scale * side) for side in self.size)
+        return ClipMaker(
+            self.cut_outs, self.images, self.offsets, (height, width), self.textures, scale=scale
+        )
 
     def samples(self, rng: Rng) -> list[Sample]:
         """Two samples of one clip, at different times, with different pasts."""
@@ -283,6 +302,7 @@ class ClipMaker:
         if rng.random() < SHAPES:
             image = picked(rng, self.images)()
             cut_outs = [shape_cut_out(rng, image)]
+        heights = self.scale * heights[0], self.scale * heights[1]
         return draw_mover(rng, cut_outs, self.canvas, heights=heights, from_start=from_start)
 
     def _occluder(self, rng: Rng) -> Occluder:

@@ -42,6 +42,10 @@ from segue_train.trunks import SHIPPED
 LENGTHS = (40, 1200)
 """Frames of a film."""
 
+SCALES, LARGER = (1, 2.1), 0.5
+"""Frames are so many times as high and wide as those of clips, and the share of the films with larger ones:
+160 lines in clips are 160 to 336 in films."""
+
 STEPS = (1, 5)
 """Frames of a clip from one frame of a film to the next: 25 and 5 frames a second."""
 
@@ -110,33 +114,37 @@ class Film:
 
 
 class ArtificialFilms:
-    """Films of artificial clips; in some of them the lens is covered for a while."""
+    """Films of artificial clips, half of them on larger frames; in some the lens is covered for a while."""
 
     def __init__(self, clips: ClipMaker) -> None:
         self.clips = clips
 
     def film(self, rng: Rng) -> Film:
-        """Draw a film of the size of the clips."""
-        length, step, kind = int(log_uniform(rng, *LENGTHS)), picked(rng, STEPS), rng.random()
+        """Draw a film; one with larger frames has fewer of them."""
+        scale = log_uniform(rng, *SCALES) if rng.random() < LARGER else 1.0
+        clips = self.clips if scale == 1 else self.clips.scaled(scale)
+        length = int(log_uniform(rng, LENGTHS[0], LENGTHS[1] / scale**2))
+        step, kind = picked(rng, STEPS), rng.random()
         times = range(-step * length, 1, step)
-        clip = self.clips.clip(rng, list(times), switched=kind < 0.08, empty=0.08 <= kind < 0.16)
+        clip = clips.clip(rng, list(times), switched=kind < 0.08, empty=0.08 <= kind < 0.16)
         if kind >= 0.16:
-            clip = replace(clip, movers=[*clip.movers, *self._visitors(rng, times)])
+            clip = replace(clip, movers=[*clip.movers, *_visitors(rng, clips, times)])
         frames, labels = map(list, zip(*map(clip.frame_with_labels, times), strict=True))
         if rng.random() < COVERED:
             frames, labels = covered(rng, frames, labels)
         return Film(len(frames), zip(frames, labels, strict=True), clip.visible)
 
-    def _visitors(self, rng: Rng, times: range) -> list[Mover]:
-        """Movers that pass in the course of a film; some stay for long."""
-        visitors = []
-        for _ in range(int(rng.poisson(len(times) / VISIT_EVERY))):
-            when = float(rng.uniform(times[0], 0))
-            visitor = self.clips.mover(rng).passing(when)
-            if rng.random() < STAYS:
-                visitor = replace(visitor, stop=when, leaves=when + log_uniform(rng, *LONG_STAY))
-            visitors.append(visitor)
-        return visitors
+
+def _visitors(rng: Rng, clips: ClipMaker, times: range) -> list[Mover]:
+    """Movers that pass in the course of a film; some stay for long."""
+    visitors = []
+    for _ in range(int(rng.poisson(len(times) / VISIT_EVERY))):
+        when = float(rng.uniform(times[0], 0))
+        visitor = clips.mover(rng).passing(when)
+        if rng.random() < STAYS:
+            visitor = replace(visitor, stop=when, leaves=when + log_uniform(rng, *LONG_STAY))
+        visitors.append(visitor)
+    return visitors
 
 
 class MovingFilms:
