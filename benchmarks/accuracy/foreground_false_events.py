@@ -234,11 +234,12 @@ def visit_of(images: Iterable[Image], fps: float, session: ForegroundSession, st
 def recall(video: Video, session: ForegroundSession, every: int = 1) -> Recall:
     """How many objects of a video have an event, where the session takes every so many frames.
 
-    An object with an event counts for one true object where frames are left out: a fast one may have the
-    place of the one before.
+    Where frames are left out a fast object may have the place of the one before: an object with an event then
+    counts for one true object, and for others that it covers on the same frame, such as a person's leg.
     """
     truth = ComponentTracker(confirmed=1)
-    under: dict[int, list[tuple[int, Counter[int]]]] = {}  # of a true object by frame: pixels, what is there
+    # Of a true object by frame: pixels, and what is there.
+    under: dict[int, dict[int, tuple[int, Counter[int]]]] = {}
     inside: Counter[int] = Counter()  # pixels of found objects that lie in true ones
     times: list[float] = []
     known: Counter[int] = Counter()  # and those of which the labels say what they are
@@ -261,7 +262,7 @@ def recall(video: Video, session: ForegroundSession, every: int = 1) -> Recall:
             known.update(_pixels(result.mask[(labels != UNKNOWN) & (labels != OUTSIDE) & video.roi]))
             for number, pixels in _pixels(numbers).items():
                 there = _pixels(result.mask[numbers == number])
-                under.setdefault(number, []).append((pixels, there))
+                under.setdefault(number, {})[shot.index] = (pixels, there)
                 inside.update(there)
         true_events.close()
         events.close()
@@ -271,7 +272,10 @@ def recall(video: Video, session: ForegroundSession, every: int = 1) -> Recall:
         found = _matches(visible, told)
     else:
         hits = {
-            number: [sum(n for key, n in there.items() if key in told) >= COVERED * p for p, there in frames]
+            number: [
+                sum(n for key, n in there.items() if key in told) >= COVERED * pixels
+                for pixels, there in frames.values()
+            ]
             for number, frames in visible.items()
         }
         found = sum(sum(each) >= COVERED * len(each) for each in hits.values())
@@ -279,20 +283,23 @@ def recall(video: Video, session: ForegroundSession, every: int = 1) -> Recall:
     return Recall(len(visible), found, others, times[-1] - times[0])
 
 
-def _matches(visible: Mapping[int, Sequence[tuple[int, Counter[int]]]], told: Collection[int]) -> int:
-    """True objects that an object with an event covers on a frame; each counts for one, most frames first."""
-    covered = Counter(
-        (number, key)
-        for number, frames in visible.items()
-        for pixels, there in frames
-        for key, n in there.items()
-        if key in told and n >= COVERED * pixels
-    )
-    found, used = set[int](), set[int]()
-    for (number, key), _ in covered.most_common():
-        if number not in found and key not in used:
+def _matches(visible: Mapping[int, Mapping[int, tuple[int, Counter[int]]]], told: Collection[int]) -> int:
+    """True objects that an object with an event covers on a frame, those with most such frames first.
+
+    An object with an event counts for several only where it covers them on one frame.
+    """
+    covered: dict[tuple[int, int], set[int]] = {}
+    for number, frames in visible.items():
+        for index, (pixels, there) in frames.items():
+            for key, n in there.items():
+                if key in told and n >= COVERED * pixels:
+                    covered.setdefault((number, key), set()).add(index)
+    found = set[int]()
+    used: dict[int, set[int]] = {}  # of an object with an event: frames on which it covers what it counts for
+    for (number, key), indices in sorted(covered.items(), key=lambda item: -len(item[1])):
+        if number not in found and (key not in used or used[key] & indices):
             found.add(number)
-            used.add(key)
+            used[key] = used.get(key, set()) | indices
     return len(found)
 
 
