@@ -169,14 +169,9 @@ class MemoryTracker(Checkpointable):
         return bool(self.ids) and (self.schedule.include_last or self._keeps_frame)
 
     @property
-    def since_memory(self) -> int:
-        """Frames from the last one that became permanent memory to the next one that comes."""
-        return self._seen - self._last_memory
-
-    @property
     def _keeps_frame(self) -> bool:
         """Whether the next frame becomes permanent memory without prompts."""
-        return self.since_memory >= self.schedule.mem_every
+        return self._seen - self._last_memory >= self.schedule.mem_every
 
     def skip(self) -> None:
         self._peeked = None
