@@ -45,6 +45,10 @@ class CrowdPlan:
     prompts: FramePrompts | None
 
 
+NO_PLAN = CrowdPlan({}, {}, None)
+"""Of a frame without prompts, where there is no crowd."""
+
+
 class Crowd(Checkpointable):
     """The small objects of a session with many: the median flow over each moves it as a whole.
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
-from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdPlan, CrowdWarning, draw
+from segue.flow.crowd import CROWD, NO_PLAN, SPECK, Crowd, CrowdPlan, CrowdWarning, draw
 from segue.inference.running import own_precision
 from segue.masks import measure
 from segue.models.base import (
@@ -168,7 +168,7 @@ class TrackSession(Checkpointable, Session):
         frame = as_frame(frame, self._next_index, self._size)
         self.check_intact()
         self.tracker.skip()
-        self._size, self._next_index = frame.size, frame.index + 1
+        self._size, self._next_index = self._size or frame.size, frame.index + 1
 
     @one_thread_at_a_time
     @torch.inference_mode()
@@ -236,10 +236,12 @@ class TrackSession(Checkpointable, Session):
         if prompts is not None or text is not None or arguments or self._added:
             resolved = self._resolved(frame, prompts, arguments, text)
         start = time.perf_counter()
-        plan = self._crowd.plan(frame.image, resolved, self.tracker.ids, self.schedule.short_side)
+        plan = NO_PLAN
+        if resolved is not _NO_PROMPTS or self._crowd.places:
+            plan = self._crowd.plan(frame.image, resolved, self.tracker.ids, self.schedule.short_side)
         tracked = self._step_tracker(frame, plan, resolved.removed, predict=predict)
         with self.changing(f"the result of frame {frame.index}"):
-            self._size, self._next_index = frame.size, frame.index + 1
+            self._size, self._next_index = self._size or frame.size, frame.index + 1
             if resolved is not _NO_PROMPTS:
                 self._object_info = self._info_with(resolved)
             if plan.places or self._crowd.places:
