@@ -140,6 +140,13 @@ def test_a_live_run_tells_each_event_at_once(tmp_path: Path, name: str) -> None:
     assert (tmp_path / name).read_text() == whole.read_text()
 
 
+def test_an_event_before_the_first_result_of_a_live_run_is_in_its_table(tmp_path: Path) -> None:
+    with EventSink(tmp_path / "events.json", live=True) as sink:
+        sink.connection(ConnectionChange("camera 0", False, 0, 0.1, reason="unplugged"))
+        sink.write(*big(1, {}))
+        assert [event["event"] for event in read_events(tmp_path / "events.json")] == ["offline"]
+
+
 def test_what_a_live_run_has_told_stays_when_it_is_given_up(tmp_path: Path) -> None:
     sink = EventSink(tmp_path / "events.json", live=True)
     for t in range(3):

@@ -17,7 +17,7 @@ from segue.jobs.frame_loop import FIRST_PASS, STATE, FrameRun, first_pass, forge
 from segue.jobs.opened import Run
 from segue.jobs.values import VideoSource
 from segue.masks import read_index_mask
-from segue.sessions.session import SavedPasses
+from segue.sessions.session import Passes
 from segue.sinks import open_sinks
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, ObjectInfo, Segmentation
@@ -217,13 +217,16 @@ def test_a_session_file_that_is_damaged_or_of_other_masks_is_reported(tmp_path: 
             taken(tmp_path / "out", Late(), resume=True)
 
 
-class Learning(SavedPasses):
+class Learning(Checkpointable, Passes):
     """The first of two passes: counts frames."""
 
     title = "counting"
 
+    number: int = checkpointed(0)
+
     def __init__(self, count: int = 5) -> None:
-        self.count, self.number, self.learnt = count, 0, []
+        super().__init__()
+        self.count, self.learnt = count, list[int]()
 
     def learning(self) -> Iterator[int]:
         while self.number < self.count:
@@ -233,12 +236,6 @@ class Learning(SavedPasses):
 
     def second(self) -> Iterator[Frame]:
         raise AssertionError("the first pass alone is tested")
-
-    def state(self, *, copy: bool = True) -> SessionState:
-        return SessionState({}, {"number": self.number})
-
-    def restore(self, state: SessionState) -> None:
-        self.number = state.values["number"]
 
 
 def test_a_first_pass_goes_on_where_it_was_cancelled(tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ from segue.jobs.running import RunCancelledError, run_open
 from segue.jobs.values import ForegroundJob, Model, Outputs, VideoJob, VideoSource
 from segue.masks import read_index_mask
 from segue.options import RuntimeObject
-from segue.sessions.session import SavedPasses
+from segue.sessions.session import Passes
 from segue.sinks.outputs import default_folder
-from segue.state import SessionState
+from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.cancel import CancelToken
 from segue.video import Source, open_source
@@ -369,13 +369,16 @@ def test_images_in_memory_cannot_be_gone_on_with(tmp_path: Path) -> None:
         run_open(opened(resumed, open_source(list(IMAGES))))
 
 
-class Twice(SavedPasses):
+class Twice(Checkpointable, Passes):
     """Looks at all frames before they are segmented."""
 
     title = "looking"
 
+    _done: int = checkpointed(0)
+
     def __init__(self, source: Source) -> None:
-        self._source, self._done = source, 0
+        super().__init__()
+        self._source = source
 
     def learning(self) -> Iterator[int]:
         while self._done < 5:
@@ -385,12 +388,6 @@ class Twice(SavedPasses):
     def second(self) -> Iterator[Frame]:
         assert self._done == 5
         yield from self._source
-
-    def state(self, *, copy: bool = True) -> SessionState:
-        return SessionState({}, {"done": self._done})
-
-    def restore(self, state: SessionState) -> None:
-        self._done = state.values["done"]
 
 
 def test_a_pass_that_goes_before_is_counted_cancelled_and_gone_on_with(video: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 
 from segue.entries import EventSettings
@@ -24,8 +23,7 @@ from segue.events.scene.memory import SceneMemory
 from segue.events.table import Event, EventTable, Kind, Row, event_of, read_events
 from segue.events.zone_events import ZoneEvents
 from segue.events.zones import Zone
-from segue.sinks.base import Sink, Size, known_size
-from segue.sinks.files import SpooledSink
+from segue.sinks.base import FileSink, Sink, Size, known_size
 from segue.types import Frame, Segmentation
 from segue.utils.files import writing
 from segue.utils.notices import warn_caller
@@ -58,7 +56,7 @@ class _CutOff:
         return self.first, *self.inside.values()
 
 
-class EventSink(SpooledSink):
+class EventSink(FileSink):
     """Writes what happens to objects; see :class:`Event` for the columns.
 
     Everything follows from the results alone: an object is there as long as it is listed. Events are in the
@@ -126,6 +124,7 @@ class EventSink(SpooledSink):
         self._events = ZoneEvents(zones, replace(rules, only=frozenset()), size)
         self._live, self._append = live, append
         self._table: EventTable | None = None
+        self._waiting: list[Event] = []  # for the table, which a live run begins with its first result
         self._snapshots, self._on_event = snapshots, on_event
         self._source, self._at = source, at
         self._count = 0  # number of the last event
@@ -221,7 +220,6 @@ class EventSink(SpooledSink):
                     rest.callback(self._note_deleted, self._snapshots, self._table, last=True)
                 rest.callback(self._save, last=True)
                 self._finish()
-            self._release()
         if self._messages is not None and (left := self._messages.close()):
             message = f"{left} of {self._messages.total} events not delivered"
             warn_caller(message, NotifyWarning)
@@ -242,9 +240,12 @@ class EventSink(SpooledSink):
     def _complete(self) -> None:
         self._finish()
         table = EventTable(self._file.path, self._file.final.suffix)
-        for event in sorted(map(json.loads, self._entries()), key=itemgetter("time")):
-            table.add(event)
+        for event in sorted(self._waiting, key=attrgetter("time")):
+            table.add(asdict(event))
         table.close()
+
+    def _release(self) -> None:
+        pass
 
     def _see_earlier(self, row: Row) -> None:
         """Take an event of an earlier run."""
@@ -347,11 +348,8 @@ class EventSink(SpooledSink):
         if self._snapshots is not None and event.object:
             image, clip = self._snapshots.add(self._count, self._best_view(event))
             event = replace(event, snapshot=image, clip=clip)
-        if self._table is None:
-            self._append_entry(json.dumps(asdict(event)).encode())
-        else:
-            self._table.add(asdict(event))
-            self._save()  # whoever hears of it finds its row, unless the disk is full
+        self._waiting.append(event)
+        self._save()  # whoever hears of it finds its row, unless the disk is full
         self._counts.add(asdict(event))
         if self._on_event is not None:
             self._on_event(event)
@@ -359,9 +357,12 @@ class EventSink(SpooledSink):
             self._messages.send(event)
 
     def _save(self, *, last: bool = False) -> None:
-        """Write the events that wait; on a full disk later, unless it is the last time."""
+        """Write the events that wait into the table of a live run; on a full disk later, unless ``last``."""
         if self._table is None:
             return
+        for event in self._waiting:
+            self._table.add(asdict(event))
+        self._waiting.clear()
         self._tried = time.monotonic()
         try:
             with writing(self._file.final):

@@ -37,17 +37,16 @@ class CrowdPlan:
     Attributes:
         added: places of the prompted objects that belong to it from now on, by id.
         places: places of all its objects on the frame.
-        prompts: the prompts that remain for the tracker.
+        prompts: the prompts that remain for the tracker; None where none do.
     """
 
     added: dict[int, Float32Array]
     places: dict[int, Float32Array]
-    prompts: FramePrompts
+    prompts: FramePrompts | None
 
-    @property
-    def has_prompts(self) -> bool:
-        """Whether prompts remain for the tracker."""
-        return bool(self.prompts.masked or self.prompts.prompts)
+
+NO_PLAN = CrowdPlan({}, {}, None)
+"""Of a frame without prompts, where there is no crowd."""
 
 
 class Crowd(Checkpointable):
@@ -65,21 +64,22 @@ class Crowd(Checkpointable):
         self._flow = DIS()
 
     def plan(
-        self, image: Image, prompts: FramePrompts, ids: Collection[int], short_side: int | None
+        self, image: Image, prompts: FramePrompts, tracked_ids: Collection[int], short_side: int | None
     ) -> CrowdPlan:
-        """What becomes of it on the next image, where ``ids`` are followed already; nothing changes."""
-        added = self.select(prompts, ids, short_side) if prompts.masked else {}
-        if not added and not self.places:
-            return CrowdPlan({}, {}, prompts)
-        replaced = {*prompts.removed, *prompts.ids}
-        places = {i: each for i, each in self.warped(image).items() if i not in replaced} | added
-        return CrowdPlan(added, places, prompts.without(added) if added else prompts)
+        """What becomes of it on the next image; ``tracked_ids`` are the tracker's, and nothing changes."""
+        added = self.select(prompts, tracked_ids, short_side) if prompts.masked else {}
+        places = added
+        if self.places:
+            replaced = {*prompts.removed, *prompts.ids}
+            places = {i: each for i, each in self.warped(image).items() if i not in replaced} | added
+        remaining = prompts.without(added) if added else prompts
+        return CrowdPlan(added, places, remaining if remaining.masked or remaining.prompts else None)
 
     def select(
         self, prompts: FramePrompts, tracked_ids: Collection[int], short_side: int | None
     ) -> dict[int, Float32Array]:
-        """The places of those given objects that belong to it; ``tracked_ids`` are followed already."""
-        if len({*tracked_ids, *prompts.ids}) <= CROWD:
+        """The places of those prompted objects that belong to it."""
+        if len({*tracked_ids, *self.places, *prompts.ids}) <= CROWD:
             return {}
         mask = prompts.mask.cpu().numpy()
         shorter = min(mask.shape)
@@ -111,9 +111,7 @@ class Crowd(Checkpointable):
         return warped
 
     def take(self, places: dict[int, Float32Array], image: Image) -> None:
-        """The objects are there on an image; nothing changes where there were and are none."""
-        if not places and not self.places:
-            return
+        """The objects are there on an image."""
         self.places = places
         self._image = reduced_to(image, FLOW_SIDE) if places else None
 

@@ -18,9 +18,9 @@ from segue.errors import CheckpointError, PromptError, ResumeError, SourceError
 from segue.inference.cpu.forms import DIRECT, Forms
 from segue.jobs.opened import Run
 from segue.masks.values import MAX_ID
-from segue.sessions.session import Passes, SavedPasses, Session
+from segue.sessions.session import Passes, Session
 from segue.sinks import Sink, replayed
-from segue.state import DamagedStateError, SessionState, blaming_state, saved_values
+from segue.state import Checkpointable, DamagedStateError, SessionState, blaming_state, saved_values
 from segue.types import Frame, ObjectInfo, Segmentation
 from segue.utils.cancel import Cancelled, CancelToken, cancel_on_signals
 
@@ -272,7 +272,7 @@ def first_pass(
     cancel: CancelToken | None = None,
 ) -> Path | None:
     """Make the first of two passes; its state is saved into ``folder``. Returns the file it goes on from."""
-    saved = passes if isinstance(passes, SavedPasses) else None
+    saved = passes if isinstance(passes, Checkpointable) else None
     path = None if folder is None else folder / FIRST_PASS
     restored = None
     if saved is not None and path is not None and resume and path.exists():

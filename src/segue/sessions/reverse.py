@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from segue.errors import PromptError, SourceDamageError, SourceError
 from segue.models.base import FramePrompts
 from segue.sessions.corrections import StoredObject, composite, to_rle
-from segue.sessions.session import SavedPasses
+from segue.sessions.session import Passes
 from segue.sessions.track import TrackSession
 from segue.state import Checkpointable, checkpointed
 from segue.types import Frame, Prompt, RemovePrompt, Segmentation
@@ -23,7 +23,7 @@ from segue.video import Source
 PromptsByFrame = Mapping[int, "Sequence[Prompt] | FramePrompts"]
 
 
-class ReversePass(Checkpointable, SavedPasses):
+class ReversePass(Checkpointable, Passes):
     """The frames of a video for the pass forwards, after objects were followed backwards."""
 
     title: ClassVar[str] = "backwards"

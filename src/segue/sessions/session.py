@@ -232,7 +232,10 @@ class ExplainedSession(FindingSession):
 
 
 class Passes(Iterable[Frame]):
-    """The frames of a video that is read more than once, for the last pass; iterating makes the first one."""
+    """The frames of a video that is read more than once, for the last pass; iterating makes the first one.
+
+    The first pass of one that is :class:`segue.state.Checkpointable`, too, is saved and resumed.
+    """
 
     title: ClassVar[str] = "first pass"  # name of the pass before, for the progress
     total: int | None = None  # expected number of its frames; None takes the video's
@@ -255,15 +258,3 @@ class Passes(Iterable[Frame]):
     @abstractmethod
     def second(self) -> Iterator[Frame]:
         """The frames of the second pass, after the first one."""
-
-
-class SavedPasses(Passes):
-    """Passes whose first one can be saved and resumed."""
-
-    @abstractmethod
-    def state(self, *, copy: bool = True) -> SessionState:
-        """State of the first pass; see :meth:`segue.sessions.Session.state`."""
-
-    @abstractmethod
-    def restore(self, state: SessionState) -> None:
-        """Go on from where :meth:`state` was called."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
-from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdPlan, CrowdWarning, draw
+from segue.flow.crowd import CROWD, NO_PLAN, SPECK, Crowd, CrowdPlan, CrowdWarning, draw
 from segue.inference.running import own_precision
 from segue.masks import measure
 from segue.models.base import (
@@ -168,7 +168,7 @@ class TrackSession(Checkpointable, Session):
         frame = as_frame(frame, self._next_index, self._size)
         self.check_intact()
         self.tracker.skip()
-        self._size, self._next_index = frame.size, frame.index + 1
+        self._size, self._next_index = self._size or frame.size, frame.index + 1
 
     @one_thread_at_a_time
     @torch.inference_mode()
@@ -232,15 +232,20 @@ class TrackSession(Checkpointable, Session):
         if colour == "bgr":
             prompts = in_rgb(prompts)
             arguments["masks"] = in_rgb(arguments.get("masks"))
-        resolved = self._resolved(frame, prompts, arguments, text)
+        resolved = _NO_PROMPTS
+        if prompts is not None or text is not None or arguments or self._added:
+            resolved = self._resolved(frame, prompts, arguments, text)
         start = time.perf_counter()
-        plan = self._crowd.plan(frame.image, resolved, self.ids, self.schedule.short_side)
+        plan = NO_PLAN
+        if resolved is not _NO_PROMPTS or self._crowd.places:
+            plan = self._crowd.plan(frame.image, resolved, self.tracker.ids, self.schedule.short_side)
         tracked = self._step_tracker(frame, plan, resolved.removed, predict=predict)
         with self.changing(f"the result of frame {frame.index}"):
-            self._size, self._next_index = frame.size, frame.index + 1
+            self._size, self._next_index = self._size or frame.size, frame.index + 1
             if resolved is not _NO_PROMPTS:
                 self._object_info = self._info_with(resolved)
-            self._crowd.take(plan.places, frame.image)
+            if plan.places or self._crowd.places:
+                self._crowd.take(plan.places, frame.image)
             result = self._result(frame, tracked, resolved.expected)
             if len(result.objects) + len(plan.places) > CROWD:
                 self._warn_of_crowd(frame.index, plan, time.perf_counter() - start)
@@ -255,7 +260,7 @@ class TrackSession(Checkpointable, Session):
         text: str | Sequence[str] | None,
     ) -> FramePrompts:
         """All prompts of a frame, in the form of trackers."""
-        if self._added or text is not None or (arguments and _has_values(arguments)):
+        if self._added or text is not None or _has_values(arguments):
             prompts = self._collected(frame, prompts, arguments, text)
         elif isinstance(prompts, Mapping):
             raise PromptError(BY_FRAME)
@@ -267,9 +272,9 @@ class TrackSession(Checkpointable, Session):
         self, frame: Frame, plan: CrowdPlan, removed: Collection[int], *, predict: bool
     ) -> TrackOutput | None:
         """Take a frame through the tracker of the network; None where that has no objects."""
-        prompts = None
-        if plan.has_prompts:
-            prompts = replace(plan.prompts, mask=to_device(plan.prompts.mask, self.device))
+        prompts = plan.prompts
+        if prompts is not None:
+            prompts = replace(prompts, mask=to_device(prompts.mask, self.device))
         forgotten = {*removed, *plan.added} & {*self.tracker.ids}
         with self._forgotten(forgotten) if forgotten else nullcontext():
             if prompts is None and not (self.tracker.ids and predict):
@@ -368,7 +373,7 @@ class TrackSession(Checkpointable, Session):
                 f"the network enlarge parts of the image with at most {CROWD} objects each"
             )
             warn_caller(text, CrowdWarning)
-        if not plan.has_prompts and count > CROWD and not self._warned_of_slow:
+        if plan.prompts is None and count > CROWD and not self._warned_of_slow:
             self._warned_of_slow = True
             text = (
                 f"frame {index}: {count} objects, a frame takes about {seconds:.1f} s; follow fewer at a "

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from operator import attrgetter
 from types import FrameType
 
 from segue.utils.system import stop_signals
@@ -83,16 +82,21 @@ class CancelToken:
             self._callbacks.remove(callback)
 
 
-class AnyToken:
-    """Several tokens as one that is cancelled with the first of them."""
+@contextmanager
+def cancelled_with(*tokens: CancelToken) -> Iterator[CancelToken]:
+    """A token that is cancelled, inside of the block, with the first of some others.
 
-    def __init__(self, *tokens: CancelToken) -> None:
-        self._tokens = tokens
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether one of them asks to stop."""
-        return any(map(attrgetter("cancelled"), self._tokens))
+    Yields:
+        The token.
+    """
+    linked = CancelToken()
+    for token in tokens:
+        token.on_cancel(linked.cancel)
+    try:
+        yield linked
+    finally:
+        for token in tokens:
+            token.forget(linked.cancel)
 
 
 @contextmanager

@@ -94,9 +94,10 @@ class CutieTracker(LongTermTracker):
     def updates_sensory(self) -> bool:
         """Whether the decoder moves the recurrent states on, on the next frame."""
         every, times = self.schedule.mem_every, self.schedule.stagger_updates
+        since_memory = self._seen - self._last_memory
         if times >= every:
-            return 1 <= self.since_memory <= every
-        return self.since_memory in np.round(np.linspace(1, every, times)).astype(int)
+            return 1 <= since_memory <= every
+        return since_memory in np.round(np.linspace(1, every, times)).astype(int)
 
     def predict(self, view: int, query: QueryFeatures, plan: FramePlan) -> Tensor:
         update = self.updates_sensory()

@@ -51,23 +51,21 @@ class Read(ABC):
 
     Attributes:
         readable: which rows of frames the keys are.
-        rows: number of the rows.
+        query: the rows, (rows, C), as ``scores`` takes them.
         width: rows of the query in a row of its image.
         num_keys: number of the keys.
         count: how many of the best keys a position reads; None for all.
-        scores: gives the affinities (Q, N) of a block of rows with all keys.
+        scores: gives the affinities (Q, N) of a block of rows (Q, C) with all keys.
+        places: places of the query whose weights a row gives, (rows, 4); None where a row is its own place.
     """
 
     readable: Readable
-    rows: int
+    query: Tensor
     width: int
     num_keys: int
     count: int | None
-    scores: Callable[[slice], Tensor]
-
-    @abstractmethod
-    def places(self, block: slice) -> slice | Tensor:
-        """Places of the query, (P,), whose weights a block gives."""
+    scores: Callable[[Tensor], Tensor]
+    places: Tensor | None
 
     @abstractmethod
     def choose(self, scores: Tensor, group: ReadGroup, block: slice) -> tuple[Tensor, Tensor | None]:
@@ -101,12 +99,11 @@ class Read(ABC):
 class DenseRead(Read):
     """Reads the best of all keys."""
 
-    def places(self, block: slice) -> slice:
-        return slice(*block.indices(self.rows))
-
     def choose(self, scores: Tensor, group: ReadGroup, block: slice) -> tuple[Tensor, Tensor | None]:
         starts, every = self.readable.starts, self.readable.index
-        present = scores.shape[1] - sum(starts[n + 1] - starts[n] for n in group.absent)
+        present = scores.shape[1]
+        for n in group.absent:
+            present -= starts[n + 1] - starts[n]
         if self.count is None or self.count >= present:
             return scores.softmax(1), None if every is None else every.expand(len(scores), -1)
         best, index = top_k(scores, self.count)
@@ -118,21 +115,16 @@ class CoarseRead(Read):
     """Reads the best keys of the cells of 2x2 positions that match best at half resolution.
 
     Attributes:
-        asking: positions of the query in each cell, (rows, 4).
         cells: the query by cells, (rows, 4, C).
         keys: rows of the table (N, C).
         members: positions of a frame of the table in each cell, (M, 4).
         min_cells: how many cells the best keys are looked for in, at least.
     """
 
-    asking: Tensor
     cells: Tensor
     keys: Tensor
     members: Tensor
     min_cells: int
-
-    def places(self, block: slice) -> Tensor:
-        return self.asking[block].flatten()
 
     def choose(self, scores: Tensor, group: ReadGroup, block: slice) -> tuple[Tensor, Tensor]:
         members, count = self.members, self.count or 0

@@ -21,17 +21,18 @@ class RoundedKeys:
 
     def affinities(
         self, query: Tensor, parts: Mapping[tuple[int, ...], Callable[[], Tensor]]
-    ) -> Callable[[slice], Tensor]:
-        """A function that gives the affinities (P, N), float32, of some rows of a query (Q, C+1).
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The rows of a query (Q, C+1) rounded, (Q, C), and a function that gives affinities (P, N) of some.
 
-        ``parts`` give rows (n, C+1) of the memory, N in all; those of one name are always the same.
+        They are float32. ``parts`` give rows (n, C+1) of the memory, N in all; those of one name are always
+        the same.
         """
         values, step, zero = quantize_rows(query[:, :-1])
         scale = float(query[0, -1])
         self._cache = {name: self._cache.get(name) or _rounded(rows(), scale) for name, rows in parts.items()}
         cached = self._cache.values()
-        return lambda some: torch.cat(
-            [keys.times((values[some], step, zero), bias) for keys, bias in cached], 1
+        return values, lambda rows: torch.cat(
+            [keys.times((rows, step, zero), bias) for keys, bias in cached], 1
         )
 
 

@@ -246,9 +246,10 @@ class MemoryTable(Checkpointable):
             step = max(BLOCK_ELEMENTS.get(query.device.type, 1 << 21) // read.num_keys, BLOCK_ROWS)
             if read.readable.distance_biases is not None:  # whole rows of the query
                 step = max(step // read.width, 1) * read.width
-            for start in range(0, read.rows, step):
-                block = slice(start, start + step)
-                affinity, places = read.scores(block), read.places(block)
+            for start in range(0, len(read.query), step):
+                block = slice(start, min(start + step, len(read.query)))
+                affinity = read.scores(read.query[block])
+                places = block if read.places is None else read.places[block].flatten()
                 for number, group in enumerate(groups):
                     scores = read.masked(affinity, group, start, shared=len(groups) > 1)
                     weights, index = read.choose(scores, group, block)
@@ -271,17 +272,17 @@ class MemoryTable(Checkpointable):
         keys = self._tables["keys"].rows
         if "coarse" in self._tables:
             readable = self._readable((height // 2, width // 2), (at[0] // 2, at[1] // 2), 2)
-            asking = cell_members(height, width, query.device)
-            cells, coarse = query[asking], self._tables["coarse"].rows
+            places = cell_members(height, width, query.device)
+            cells, coarse = query[places], self._tables["coarse"].rows
             pooled = cells.mean(1)
             return CoarseRead(
                 readable,
-                rows=len(pooled),
+                query=pooled,
                 width=width // 2,
                 num_keys=len(coarse),
                 count=self.top_k,
-                scores=lambda block: pooled[block] @ coarse.T,
-                asking=asking,
+                scores=functools.partial(torch.matmul, other=coarse.T),
+                places=places,
                 cells=cells,
                 keys=keys,
                 members=cell_members(*self._grid, query.device),
@@ -290,11 +291,11 @@ class MemoryTable(Checkpointable):
         readable = self._readable(size, at, 1)
         count = len(keys) if readable.index is None else len(readable.index)
         if self._rounded is not None:
-            scores = self._rounded.affinities(query, self._keys_by_frames(readable))
+            query, scores = self._rounded.affinities(query, self._keys_by_frames(readable))
         else:
             rows = keys if readable.index is None else keys[readable.index]
-            scores = lambda block: query[block] @ rows.T  # noqa: E731
-        return DenseRead(readable, len(query), width, num_keys=count, count=self.top_k, scores=scores)
+            scores = functools.partial(torch.matmul, other=rows.T)
+        return DenseRead(readable, query, width, count, self.top_k, scores, places=None)
 
     def last_key(self) -> Tensor:
         """A copy of the key (1, C, h, w) written last, channels last; only for L2."""

@@ -169,14 +169,9 @@ class MemoryTracker(Checkpointable):
         return bool(self.ids) and (self.schedule.include_last or self._keeps_frame)
 
     @property
-    def since_memory(self) -> int:
-        """Frames from the last one that became permanent memory to the next one that comes."""
-        return self._seen - self._last_memory
-
-    @property
     def _keeps_frame(self) -> bool:
         """Whether the next frame becomes permanent memory without prompts."""
-        return self.since_memory >= self.schedule.mem_every
+        return self._seen - self._last_memory >= self.schedule.mem_every
 
     def skip(self) -> None:
         self._peeked = None
@@ -215,10 +210,9 @@ class MemoryTracker(Checkpointable):
             masks = geometry.pad(unpad(masks, geometry.working))
         if plan.window is not None:
             masks = plan.window.cut(masks)
-        entries = [
-            self.encode_masks(view, query, masks.flip(-1) if view else masks, plan)
-            for view, query in enumerate(prediction.views)
-        ]
+        entries = []
+        for view, query in enumerate(prediction.views):
+            entries.append(self.encode_masks(view, query, masks.flip(-1) if view else masks, plan))
         with self.changing("writing the memory"):
             self.ids, self._previous_masks, self._peeked = ids, previous_masks, None
             for memory in self.memories:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -20,36 +20,20 @@ NOISE = 4.0
 """Levels that are added to the contrast: that of a plain object is mostly noise."""
 
 
-class Thumbnails:
-    """What is in boxes of a frame, (8, 8, 3) each; made once for each box.
+def thumbnail(image: Image | None, size: tuple[int, ...], box: Box) -> Float32Array:
+    """What is in a box of a frame, (8, 8, 3).
 
-    Args:
-        image: RGB (h, w, 3); without one all look the same.
-        size: height and width of the frame in whose pixels the boxes are.
+    ``image``: RGB (h, w, 3), without which all look the same; ``size``: height and width of the frame that
+    the box is in.
     """
-
-    def __init__(self, image: Image | None, size: tuple[int, ...]) -> None:
-        self._image, self._size = image, size
-        self._thumbnails: dict[Box, Float32Array] = {}
-
-    def of(self, boxes: Iterable[Box]) -> list[Float32Array]:
-        """A thumbnail of each box."""
-        return [self._of(box) for box in boxes]
-
-    def _of(self, box: Box) -> Float32Array:
-        if self._image is None:
-            return np.zeros((SIDE, SIDE, 3), np.float32)
-        if box not in self._thumbnails:
-            height, width = self._image.shape[:2]
-            down, across = height / self._size[0], width / self._size[1]
-            x0, y0, x1, y1 = (
-                round(side * scale) for side, scale in zip(box, (across, down) * 2, strict=True)
-            )
-            left, top = min(max(x0, 0), width - 1), min(max(y0, 0), height - 1)
-            part = self._image[top : max(y1, top + 1), left : max(x1, left + 1)]
-            reduced = cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            self._thumbnails[box] = np.asarray(reduced, np.float32)
-        return self._thumbnails[box]
+    if image is None:
+        return np.zeros((SIDE, SIDE, 3), np.float32)
+    height, width = image.shape[:2]
+    down, across = height / size[0], width / size[1]
+    x0, y0, x1, y1 = (round(side * scale) for side, scale in zip(box, (across, down) * 2, strict=True))
+    left, top = min(max(x0, 0), width - 1), min(max(y0, 0), height - 1)
+    part = image[top : max(y1, top + 1), left : max(x1, left + 1)]
+    return np.asarray(cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def likeness(previous: Sequence[Float32Array], current: Sequence[Float32Array]) -> Float32Array:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any
 
@@ -18,7 +19,7 @@ from segue.masks import ObjectExtent, measure
 from segue.masks.pieces import Window, window_of
 from segue.prompts.planes import grown, tight_box
 from segue.sessions.association import assign, next_id, overlaps
-from segue.sessions.foreground.appearance import SIDE, Thumbnails, likeness
+from segue.sessions.foreground.appearance import SIDE, likeness, thumbnail
 from segue.state import Checkpointable, checkpointed
 from segue.types import Box, Image, ObjectInfo
 from segue.utils.arrays import BoolArray, Float32Array, Float64Array, id_type
@@ -44,6 +45,7 @@ MAX_VOTERS = 50  # objects of a frame that say how objects move
 
 Labels = npt.NDArray[np.uint16]
 Components = npt.NDArray[np.int32]
+ThumbnailOf = Callable[[Box], Float32Array]
 Shares = list[list[int]]
 """Each a track, a component, and in how many pixels they overlap, the largest overlap first."""
 
@@ -103,15 +105,17 @@ class ComponentTracker(Checkpointable):
         if part.size:
             count, labelled = cv2.connectedComponents(part.view(np.uint8), connectivity=8)
             components = np.asarray(labelled, np.int32)
-        motion = self._usual_motion(mask.shape, time)
-        thumbnails, extents = Thumbnails(image, mask.shape), measure(components, origin)
-        if motion is not None:
-            self._predict(motion, [extent.box for extent in extents.values()], thumbnails)
+        extents, thumbnail_of = measure(components, origin), cache(partial(thumbnail, image, mask.shape))
+        motion = None  # where frames follow so fast that all objects overlap themselves
+        if self._time is not None and JUMP_SECONDS <= time - self._time < PATIENCE_SECONDS:
+            motion = _UsualMotion(mask.shape, self._motion)
+            self._motion = motion.votes
+            self._predict(motion, [extent.box for extent in extents.values()], thumbnail_of)
         expected = self._expected(mask.shape, window)
         shares = _shares(expected, components)
         if shared := self._divide(components, count, expected, shares):
             shares, extents = _shares(expected, components), measure(components, origin)
-        jumps = {} if motion is None else self._jump(extents, thumbnails)
+        jumps = {} if motion is None else self._jump(extents, thumbnail_of)
         owners, followed = self._associate(shares, extents, jumps)
         waiting = {
             number: track
@@ -139,7 +143,7 @@ class ComponentTracker(Checkpointable):
             track.evidence += score
             self._move(track, extent.box, time, steady=number in followed, shared=number in shared)
             if motion is not None or self._time is None:
-                (track.thumbnail,) = thumbnails.of([track.box])
+                track.thumbnail = thumbnail_of(track.box)
             self._confirm(track, motion, mask.size)
             ids[number] = track.id
             objects[track.id] = ObjectInfo(track.id, None, score, extent.box, extent.area)
@@ -149,18 +153,10 @@ class ComponentTracker(Checkpointable):
         labels[window] = np.take(ids.astype(labels.dtype), tracked)
         return labels, tuple(sorted(objects.values(), key=attrgetter("id")))
 
-    def _usual_motion(self, size: tuple[int, ...], time: float) -> _UsualMotion | None:
-        """How objects move by place; None where frames follow so fast that all overlap themselves."""
-        if self._time is None or not JUMP_SECONDS <= time - self._time < PATIENCE_SECONDS:
-            return None
-        motion = _UsualMotion(size, self._motion)
-        self._motion = motion.votes
-        return motion
-
-    def _predict(self, motion: _UsualMotion, boxes: Sequence[Box], thumbnails: Thumbnails) -> None:
+    def _predict(self, motion: _UsualMotion, boxes: Sequence[Box], thumbnail_of: ThumbnailOf) -> None:
         """Learn how objects move to the boxes of a frame; new ones move as others did at their places."""
         previous = [track for track in self._tracks.values() if track.seen == self._time]
-        appearance = likeness([track.thumbnail for track in previous], thumbnails.of(boxes))
+        appearance = likeness([track.thumbnail for track in previous], [*map(thumbnail_of, boxes)])
         motion.vote([track.box for track in previous], boxes, appearance)
         for track in previous:
             self._expect(track, motion)
@@ -181,7 +177,7 @@ class ComponentTracker(Checkpointable):
         """Whether it moves so far from frame to frame that another object may have its place."""
         return float(np.linalg.norm(track.speed)) > FAST * _size(track.box)
 
-    def _jump(self, extents: Mapping[int, ObjectExtent], thumbnails: Thumbnails) -> dict[int, int]:
+    def _jump(self, extents: Mapping[int, ObjectExtent], thumbnail_of: ThumbnailOf) -> dict[int, int]:
         """The tracks of components, which may have moved by more than their length."""
         last = [number for number, track in self._tracks.items() if track.seen == self._time]
         if not last or not extents:
@@ -197,7 +193,7 @@ class ComponentTracker(Checkpointable):
         reach = np.where(is_known, REACH, JUMP)[:, None] * np.maximum(sides_before.max(2), sides_now.max(2))
         areas = sides_before.prod(2), sides_now.prod(2)
         similarity = np.minimum(*areas) / np.maximum(*areas)
-        appearance = likeness([track.thumbnail for track in tracks], thumbnails.of(boxes))
+        appearance = likeness([track.thumbnail for track in tracks], [*map(thumbnail_of, boxes)])
         value = np.maximum(1 - distances / reach, 0) * similarity * appearance
         jumps = assign(value, (value > 0) & (similarity >= SIMILAR))
         return {components[column]: last[row] for row, column in jumps.items()}
@@ -255,16 +251,17 @@ class ComponentTracker(Checkpointable):
     ) -> tuple[dict[int, int], set[int]]:
         """The track of each component that overlaps one, or that has one already, and these tracks."""
         owners = {**jumps}
-        grown_boxes = {number: grown(extents[component].box, APART) for component, number in jumps.items()}
+        largest = dict(zip(jumps.values(), jumps, strict=True))  # component of each track
         for number, component, share in shares:
-            box, area = extents[component].box, extents[component].area
-            if component not in owners and number not in grown_boxes:
-                owners[component], grown_boxes[number] = number, grown(box, APART)
-            elif (
-                component not in owners and share >= area / 2 and overlaps([grown_boxes[number]], [box])[0, 0]
-            ):
-                owners[component] = number
-        return owners, {*grown_boxes}
+            if component in owners:
+                continue
+            if number not in largest:
+                owners[component], largest[number] = number, component
+            elif share >= extents[component].area / 2:
+                grown_box = grown(extents[largest[number]].box, APART)
+                if overlaps([grown_box], [extents[component].box])[0, 0]:
+                    owners[component] = number
+        return owners, {*largest}
 
     def _recover(self, owners: dict[int, int], lost: list[int], extents: Mapping[int, ObjectExtent]) -> None:
         """Give components without a track to nearby lost ones."""

@@ -188,7 +188,8 @@ class ForegroundSession(ExplainedSession):
         if self._geometry is None or self._geometry.image != frame.size:
             self._geometry = self._resize(frame)
         image = np.array(self._geometry.to_network(frame.image))  # the caller may fill one array again
-        if self._is_skipped(image):
+        self._num_blank = min(self._num_blank + 1, REST) if is_blank(image) else 0
+        if 0 < self._num_blank < REST:  # few of one colour among others tell nothing of the scene
             self._forget_context()
             self._give_empty(self._masks.out_of_sight(frame.index, frame.time, frame.size), image)
             return
@@ -218,14 +219,6 @@ class ForegroundSession(ExplainedSession):
 
     def _end(self) -> None:
         self._advance(complete=True)
-
-    def _is_skipped(self, image: Image) -> bool:
-        """Whether a frame is one of few of one colour among others, which tell nothing of the scene."""
-        if not is_blank(image):
-            self._num_blank = 0
-            return False
-        self._num_blank = min(self._num_blank + 1, REST)  # then it is what the camera shows
-        return self._num_blank < REST
 
     def _give_empty(self, result: Segmentation, image: Image) -> None:
         """The result of a frame on which the image changes as a whole, or that is of one colour."""

@@ -21,7 +21,7 @@ from segue.sessions.foreground.segmenters.base import Segmenter, SegmenterInput
 from segue.sessions.foreground.session import ForegroundSession
 from segue.sessions.foreground.stage_list import checked
 from segue.sessions.foreground.stages.contrast import PLAIN, contrast_gain, in_contrast
-from segue.sessions.session import SavedPasses
+from segue.sessions.session import Passes
 from segue.state import Checkpointable, checkpointed
 from segue.types import Frame
 from segue.utils.arrays import Float32Array
@@ -44,7 +44,7 @@ class NullSegmenter(Segmenter):
         return np.zeros((1, *frame.image.shape[:2]), np.float32)
 
 
-class TwoPasses(Checkpointable, SavedPasses):
+class TwoPasses(Checkpointable, Passes):
     """The frames of a video for the second pass; the first one learns the background of each part of it.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from segue.errors import SourceError
-from segue.utils.cancel import LOOK_SECONDS, AnyToken
+from segue.utils.cancel import LOOK_SECONDS, CancelToken
 from segue.utils.system import lower_thread_priority
 from segue.utils.threads import context_thread
 from segue.video.decoding.decode import OF_PARENT
@@ -32,13 +32,13 @@ class Prefetcher(Generic[Item]):
         items: Callable[[], Iterator[Item]],
         depth: int,
         on_close: Callable[[], None] = lambda: None,
-        stopped: AnyToken | None = None,
+        stopped: CancelToken | None = None,
         drops: Callable[[], bool] | None = None,
     ) -> None:
         self._items = items
         self._depth = depth
         self._on_close = on_close
-        self._stopped = stopped or AnyToken()
+        self._stopped = stopped or CancelToken()
         self._drops = drops
         self.dropped = 0
         self._process = os.getpid()

@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 from segue.errors import OutOfMemoryError, SourceDamageError, SourceError, memory_is_short
 from segue.options import RuntimeObject
 from segue.types import DamagePolicy, Frame, Image, WhenLate
-from segue.utils.cancel import AnyToken, Cancelled, CancelToken
+from segue.utils.cancel import Cancelled, CancelToken, cancelled_with
 from segue.utils.inputs import (
     check_choice,
     check_file,
@@ -391,8 +391,7 @@ class Source(AbstractContextManager["Source"]):
         """The frames, until :meth:`close` is called more than ``closings`` times."""
         last: Image | None = None
         count = 0
-        stopped = AnyToken(self._stopped, self._token)
-        with self._ahead(stopped) as ahead:
+        with cancelled_with(self._stopped, self._token) as stopped, self._ahead(stopped) as ahead:
             for index, time, image in ahead:
                 if self._closings != closings or stopped.cancelled:
                     break
@@ -428,7 +427,7 @@ class Source(AbstractContextManager["Source"]):
             self._warn(f"{damage}; skipped, and so are further ones; they are counted")
 
     @contextmanager
-    def _ahead(self, stopped: AnyToken) -> Iterator[Iterator[_Read]]:
+    def _ahead(self, stopped: CancelToken) -> Iterator[Iterator[_Read]]:
         """The frames as they are decoded, in a thread where that pays."""
         if self._prefetch < 1:
             yield self._decoded()

@@ -214,7 +214,8 @@ class MaskedMedian(Background):
         grown = np.asarray(cv2.dilate(hidden.view(np.uint8), _GROW) > 0)
         if grown.any() and len(self.recent.frames) >= RECENT_FRAMES:
             grown &= ~self.recent.returns(frame, RETURNS, RETURN_SHARE)
-        self._heal(planes, grown)
+        if self._frames:
+            self._heal(planes, grown)
         self._frames.append(planes)
         self._lights.append(SAME_LIGHT)
         self._hidden.append(grown)
@@ -235,8 +236,6 @@ class MaskedMedian(Background):
 
     def _heal(self, frame: Image, hidden: BoolArray) -> None:
         """Recompute the masks of kept frames where too few of them show the scene and the new one does."""
-        if not self._frames:
-            return
         covered = np.stack(self._hidden).sum(axis=0, dtype=np.uint8)  # at most 255, see MedianSettings
         renewed = too_few(len(self._frames) - covered, len(self._frames), self._settings.least) & ~hidden
         if not renewed.any():
