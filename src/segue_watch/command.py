@@ -16,6 +16,7 @@ from segue.errors import UndeliveredError
 from segue.events.table import Event
 from segue.jobs.values import ForegroundJob
 from segue.reports.terminal import interruptible
+from segue.utils.allocation import permanent_imports
 from segue.utils.cancel import CancelToken, cancel_on_signals
 from segue.utils.inputs import printable
 from segue.video.sources.addresses import is_address, public_address
@@ -103,8 +104,8 @@ def watch(
             place = str(job.source.place)
             typer.echo(printable(f"{name}: {public_address(place) if is_address(place) else place}"))
         return
-    # Late: the file is checked before.
-    from segue_watch.cameras import Camera, CameraSet, network_pool, sharing_cores
+    with permanent_imports():  # late: the file is checked before
+        from segue_watch.cameras import Camera, CameraSet, network_pool, sharing_cores
 
     if port is not None:
         from segue_watch.page import CameraPage  # needs an extra

@@ -29,7 +29,7 @@ from segue.masks import overlay
 from segue.options import FilePath, OptionModel, option
 from segue.sinks.masks import MARKER
 from segue.types import Frame, MaskPrompt, Segmentation
-from segue.utils.allocation import prepare_process
+from segue.utils.allocation import permanent_imports, prepare_process
 from segue.utils.cancel import CancelToken
 from segue.utils.files import remove_partial
 from segue.utils.system import finish_removal, remove_folder, set_opencv_threads
@@ -130,7 +130,8 @@ class ProgressRecorder(Observer):
 def prepare_worker(threads: int) -> None:
     """Set what makes networks fast in a process, and its number of threads."""
     prepare_process()
-    import torch  # late: options are checked before
+    with permanent_imports():
+        import torch  # late: options are checked before
 
     torch.set_num_threads(threads)
     set_opencv_threads(threads)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
 from segue.entries import CommandEntry
+from segue.utils.allocation import permanent_imports
 
 _COMMANDS = {
     "track": ("segue.cli.running:track", "Follow objects through a video of any length."),
@@ -72,17 +72,11 @@ _COMMANDS = {
 
 
 def _load(place: str) -> Any:
-    """Import a command without garbage collection, which takes a tenth of the start and finds nothing."""
+    """Import a command."""
     if place.partition(":")[0] in sys.modules:
         return resolve_name(place)
-    collects = gc.isenabled()
-    gc.disable()
-    try:
+    with permanent_imports():
         return resolve_name(place)
-    finally:
-        if collects:
-            gc.freeze()
-            gc.enable()
 
 
 ENTRIES = tuple(CommandEntry(name, text, partial(_load, place)) for name, (place, text) in _COMMANDS.items())

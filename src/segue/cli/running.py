@@ -38,6 +38,7 @@ from segue.prompt_inputs import PROMPT_FORMS, typed_prompts
 from segue.registry import DETECTORS, MODELS, SINKS
 from segue.reports.terminal import bars, interruptible
 from segue.types import Frame, MaskPrompt, Segmentation
+from segue.utils.allocation import permanent_imports
 from segue.utils.cache import ASSETS
 from segue.utils.inputs import printable
 from segue.utils.notices import be_quiet, notice
@@ -203,7 +204,8 @@ def show(job: VideoJob, watched: Watched = nullcontext) -> None:
         check_prompts(job)
     check_needs([job])
     source = open_ahead(job)
-    from segue.jobs.running import run  # imports PyTorch
+    with permanent_imports():
+        from segue.jobs.running import run  # imports PyTorch
 
     with interruptible(), closing(Console()) as console, watched(console) as observer:
         run(job, observer, source=source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,22 @@ def prepare_process() -> None:
         library.mallopt(_MMAP_THRESHOLD, MAX_IN_HEAP)
         library.mallopt(_TRIM_THRESHOLD, TRIM_THRESHOLD)
         _heap = library
+
+
+@contextmanager
+def permanent_imports() -> Iterator[None]:
+    """Import without garbage collection, in a process that ends with its command.
+
+    Collections find nothing in modules. With PyTorch they take .3 s of the start, and .2 s each later on.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.freeze()
+            gc.enable()
 
 
 @cache
