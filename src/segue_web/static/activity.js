@@ -3,7 +3,7 @@
 import { dayOf, timeOf } from "./calendar.js";
 import { looks } from "./cameras.js";
 import { card, showMarks } from "./cards.js";
-import { all, buttons, element, isTyping, make, offer, span, tell, within } from "./dom.js";
+import { all, buttons, element, isTyping, make, offer, renew, span, tell, within } from "./dom.js";
 import { isOpen, play } from "./player.js";
 import { lastVisits, MARKS, reviewed, visitAt } from "./review_list.js";
 import { activitiesOf, countText } from "./visits.js";
@@ -109,8 +109,18 @@ function showList() {
   const list = element("timeline-list");
   list.inert = !reviewed.isCurrent;
   if (drawn === reviewed.visits) return;
-  const place = document.activeElement?.closest(".card")?.getAttribute("data-place");
   drawn = reviewed.visits;
+  renew(list, () => showCards(list));
+  element("events-empty").hidden = drawn.length > 0;
+  element("events-more").hidden = reviewed.following === null;
+  element("events-new").textContent = "";
+  offer("by-zone", reviewed.choices.zones ?? []);
+  offer("by-label", reviewed.choices.labels ?? []);
+  reviewed.problems.slice(0, 1).forEach(tell);
+}
+
+function showCards(/** @type {HTMLElement} */ list) {
+  const place = document.activeElement?.closest(".card")?.getAttribute("data-place");
   /** @type {Map<string, HTMLElement>} */
   const days = new Map();
   for (const { camera, start, visits } of activitiesOf(drawn)) {
@@ -145,12 +155,7 @@ function showList() {
       make("section", { "data-day": day }, [make("h2", { textContent: day }), groups]),
     ),
   );
-  element("events-empty").hidden = drawn.length > 0;
-  element("events-more").hidden = reviewed.following === null;
-  element("events-new").textContent = "";
-  offer("by-zone", reviewed.choices.zones ?? []);
-  offer("by-label", reviewed.choices.labels ?? []);
-  reviewed.problems.slice(0, 1).forEach(tell);
+  reviewed.changed(MARKS); // also what is selected
   if (place) within(list, `[data-place="${CSS.escape(place)}"] .open`)?.focus();
 }
 
@@ -189,9 +194,8 @@ export async function showLast(/** @type {string} */ camera, /** @type {HTMLElem
   if (list.dataset.camera !== camera) return; // another one is shown now
   last = visits;
   const back = location.hash;
-  list.replaceChildren(
-    ...visits.map((visit) => card(visit, (chosen) => play(chosen, visits, () => history.replaceState(null, "", back)))),
-  );
+  const openLast = (/** @type {Visit} */ visit) => play(visit, visits, () => history.replaceState(null, "", back));
+  renew(list, () => list.replaceChildren(...visits.map((visit) => card(visit, openLast))));
 }
 
 /** Move the focus from card to card: by one, or by a row. */
