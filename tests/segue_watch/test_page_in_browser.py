@@ -310,6 +310,34 @@ def test_a_press_on_a_card_is_not_lost_while_newer_visits_come(page: Any) -> Non
     assert page.evaluate("decodeURIComponent(location.hash)") == f"#visit/{place}"
 
 
+HOLD = """(() => { const { fetch } = window; const held = []; const answers = []; window.fetch = (...words) => {
+  if (!String(words[0]).startsWith("visits")) return fetch(...words);
+  answers.push(new Promise((done) => held.push(done)).then(() => fetch(...words)));
+  return answers.at(-1);
+}; window.held = held; window.release = async () => {
+  window.fetch = fetch;
+  for (const done of held) done();
+  await Promise.all(answers);
+}; })()"""
+"""Makes the page wait for visits until they are released."""
+
+
+def test_who_selects_is_not_disturbed_by_visits_that_were_asked_for_before(page: Any) -> None:
+    page.get_by_role("link", name="Events", exact=True).click()
+    page.locator(".card img").nth(2).wait_for()
+    page.evaluate(HOLD)
+    becomes(page, "held.length > 0")
+    page.locator(".pick").nth(1).click()
+    page.locator("#events-new", has_text="There are new events.").wait_for()
+    visits = "[...document.querySelectorAll('#timeline-list .card')].map((one) => one.dataset.place)"
+    before = page.evaluate(visits)
+    page.evaluate("release()")
+    drawn(page)
+    assert page.evaluate(visits) == before
+    page.keyboard.press("Escape")
+    becomes(page, f"{visits}[0] !== {before[0]!r}")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (800, 900), (3840, 2160)])
 def test_nothing_lies_outside_of_the_window(page: Any, theme: str, width: int, height: int) -> None:

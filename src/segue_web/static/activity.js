@@ -176,12 +176,14 @@ function showSelection() {
   element("mark-all").disabled = !remaining;
 }
 
-/** Say that there are newer events; who reads older ones, or is selecting, is not disturbed. */
-export function hearOfEvents() {
+/** Whether newer events would disturb: somebody reads older ones, or is selecting. */
+const isBusy = () => isOpen() || reviewed.selected.size > 0 || element("events").scrollTop >= 40;
+
+/** Show newer events, or say that there are some where they would disturb. */
+export async function hearOfEvents() {
   if (element("by-before").value) return;
-  const isBusy = isOpen() || reviewed.selected.size > 0 || element("events").scrollTop >= 40;
-  if (isBusy) element("events-new").textContent = "There are new events.";
-  else void reviewed.load().catch(tell);
+  const isShown = !isBusy() && (await reviewed.load(undefined, () => !isBusy()));
+  if (!isShown && isBusy()) element("events-new").textContent = "There are new events.";
 }
 
 /** the last visits of the camera that is shown @type {Visit[]} */

@@ -108,22 +108,28 @@ export const isTyping = () => document.activeElement?.matches("input:not([type=c
 /** what makes lists anew that are pressed @type {Map<HTMLElement, () => void>} */
 const postponed = new Map();
 
+const RELEASES = ["pointerup", "pointercancel", "dragend", "keyup"];
+
+function updatePostponed() {
+  for (const name of RELEASES) removeEventListener(name, updatePostponed);
+  // The click comes after these events.
+  setTimeout(() => [...postponed].forEach(([list, update]) => renew(list, update)));
+}
+
 /**
  * Make the parts of a list anew, and where one of them is pressed after that: a press on a part that is replaced is
  * lost.
  * @param {HTMLElement} list @param {() => void} update
  */
 export function renew(list, update) {
+  if (list.matches(":active")) {
+    postponed.set(list, update);
+    for (const name of RELEASES) addEventListener(name, updatePostponed);
+    return;
+  }
   postponed.delete(list);
-  if (list.matches(":active")) postponed.set(list, update);
-  else update();
+  update();
 }
-
-for (const name of ["pointerup", "pointercancel", "dragend", "keyup"])
-  addEventListener(name, () => {
-    // The click comes after this event.
-    if (postponed.size) setTimeout(() => [...postponed].forEach(([list, update]) => renew(list, update)));
-  });
 
 /** Make the parts of a list anew where what it shows has changed; the focus stays at its ``data-focus``. */
 export function fill(
