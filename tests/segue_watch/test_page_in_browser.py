@@ -265,11 +265,77 @@ def test_regions_and_least_heights_are_drawn_and_removed(page: Any, folder: Path
     page.get_by_role("button", name="Remove zone").click()
     page.get_by_role("button", name="Remove zone").wait_for(state="detached")
     page.evaluate(SLOW)
-    for place in (0, 1):
-        page.get_by_role("button", name=re.compile("Remove .* px")).nth(place).click()
+    heights = page.get_by_role("button", name=re.compile("Remove .* px"))
+    for title in heights.evaluate_all("all => all.map((one) => one.title)"):
+        page.get_by_role("button", name=title, exact=True).click()
     page.locator("#zone-list li", has_text="minimum height").first.wait_for(state="detached")
     gate = read_cameras(file, folder)["gate"]
     assert (len(gate.ignore), len(gate.min_height)) == (0, 0)
+
+
+ADD_ZONE = """Promise.all(["http", "look"].map((name) => import(`./static/${name}.js`))).then(
+  async ([{ post }, { look }]) => {
+    await post("zones/gate", { previous: null, new: "aisle=10%,10% 90%,90%" });
+    await look();
+  })"""
+"""What another person adds, as the page hears of it."""
+
+
+def test_a_press_on_a_list_is_not_lost_while_another_person_changes_it(page: Any, folder: Path) -> None:
+    page.locator(".tile.online").click()
+    page.locator("#camera-last .card").first.wait_for()  # what is above the list stays now
+    page.get_by_role("button", name="Remove wall").hover()
+    page.mouse.down()
+    becomes(page, "document.querySelector('#zone-list button:active')?.title === 'Remove wall'")
+    page.evaluate(ADD_ZONE)
+    drawn(page)
+    page.mouse.up()
+    page.locator("#zone-list li", has_text="aisle").wait_for()
+    page.get_by_role("button", name="Remove wall").wait_for(state="detached")
+    gate = read_cameras(folder.parent / "cameras.toml", folder)["gate"]
+    assert [text.partition("=")[0] for text in gate.zones] == ["aisle"]
+
+
+def test_a_press_on_a_card_is_not_lost_while_newer_visits_come(page: Any) -> None:
+    page.get_by_role("link", name="Events", exact=True).click()
+    page.locator(".card img").nth(1).wait_for()
+    card = page.locator(".card").nth(1)
+    card.hover()
+    page.mouse.down()
+    place = page.locator(".card:hover").get_attribute("data-place")
+    page.evaluate("import('./static/review_list.js').then(({ reviewed }) => reviewed.load())")
+    drawn(page)
+    page.mouse.up()
+    page.locator("dialog[open]").wait_for()
+    assert page.evaluate("decodeURIComponent(location.hash)") == f"#visit/{place}"
+
+
+HOLD = """(() => { const { fetch } = window; const held = []; const answers = []; window.fetch = (...words) => {
+  if (!String(words[0]).startsWith("visits")) return fetch(...words);
+  answers.push(new Promise((done) => held.push(done)).then(() => fetch(...words)));
+  return answers.at(-1);
+}; window.held = held; window.release = async () => {
+  window.fetch = fetch;
+  for (const done of held) done();
+  await Promise.all(answers);
+}; })()"""
+"""Makes the page wait for visits until they are released."""
+
+
+def test_who_selects_is_not_disturbed_by_visits_that_were_asked_for_before(page: Any) -> None:
+    page.get_by_role("link", name="Events", exact=True).click()
+    page.locator(".card img").nth(2).wait_for()
+    page.evaluate(HOLD)
+    becomes(page, "held.length > 0")
+    page.locator(".pick").nth(1).click()
+    page.locator("#events-new", has_text="There are new events.").wait_for()
+    visits = "[...document.querySelectorAll('#timeline-list .card')].map((one) => one.dataset.place)"
+    before = page.evaluate(visits)
+    page.evaluate("release()")
+    drawn(page)
+    assert page.evaluate(visits) == before
+    page.keyboard.press("Escape")
+    becomes(page, f"{visits}[0] !== {before[0]!r}")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -1,6 +1,6 @@
 // What is known of the chosen object: its name, its class, its group and its attributes.
 
-import { element, fill, iconButton, make, within } from "./dom.js";
+import { element, fill, iconButton, make } from "./dom.js";
 import { changeFrameAttributes, changeObjects, seenNow } from "./edits.js";
 import { state } from "./state.js";
 import { leave } from "./typing.js";
@@ -72,9 +72,8 @@ export function showAbout() {
   more.disabled = disabled;
   const rows = item ? attributeRows(item) : [];
   const list = element("attributes");
-  const focused = within(list, ":focus")?.dataset.focus;
   fill(list, [item?.id, disabled, rows], () => (item ? rows.map((row) => attributeRow(item, row, disabled)) : []));
-  if (focused) within(list, `[data-focus="${CSS.escape(focused)}"]`)?.focus();
+  element("legend-attribute").hidden = !state.objects.some((one) => Object.keys(one.frame_attributes ?? {}).length);
 }
 
 /** What is known of an object here: attributes of its class, whether given or not, then others. */

@@ -3,7 +3,7 @@
 import { dayOf, timeOf } from "./calendar.js";
 import { looks } from "./cameras.js";
 import { card, showMarks } from "./cards.js";
-import { all, buttons, element, isTyping, make, offer, span, tell, within } from "./dom.js";
+import { all, buttons, element, isTyping, make, offer, renew, span, tell, within } from "./dom.js";
 import { isOpen, play } from "./player.js";
 import { lastVisits, MARKS, reviewed, visitAt } from "./review_list.js";
 import { activitiesOf, countText } from "./visits.js";
@@ -109,8 +109,18 @@ function showList() {
   const list = element("timeline-list");
   list.inert = !reviewed.isCurrent;
   if (drawn === reviewed.visits) return;
-  const place = document.activeElement?.closest(".card")?.getAttribute("data-place");
   drawn = reviewed.visits;
+  renew(list, () => showCards(list));
+  element("events-empty").hidden = drawn.length > 0;
+  element("events-more").hidden = reviewed.following === null;
+  element("events-new").textContent = "";
+  offer("by-zone", reviewed.choices.zones ?? []);
+  offer("by-label", reviewed.choices.labels ?? []);
+  reviewed.problems.slice(0, 1).forEach(tell);
+}
+
+function showCards(/** @type {HTMLElement} */ list) {
+  const place = document.activeElement?.closest(".card")?.getAttribute("data-place");
   /** @type {Map<string, HTMLElement>} */
   const days = new Map();
   for (const { camera, start, visits } of activitiesOf(drawn)) {
@@ -145,12 +155,7 @@ function showList() {
       make("section", { "data-day": day }, [make("h2", { textContent: day }), groups]),
     ),
   );
-  element("events-empty").hidden = drawn.length > 0;
-  element("events-more").hidden = reviewed.following === null;
-  element("events-new").textContent = "";
-  offer("by-zone", reviewed.choices.zones ?? []);
-  offer("by-label", reviewed.choices.labels ?? []);
-  reviewed.problems.slice(0, 1).forEach(tell);
+  reviewed.changed(MARKS); // also what is selected
   if (place) within(list, `[data-place="${CSS.escape(place)}"] .open`)?.focus();
 }
 
@@ -171,12 +176,14 @@ function showSelection() {
   element("mark-all").disabled = !remaining;
 }
 
-/** Say that there are newer events; who reads older ones, or is selecting, is not disturbed. */
-export function hearOfEvents() {
+/** Whether newer events would disturb: somebody reads older ones, or is selecting. */
+const isBusy = () => isOpen() || reviewed.selected.size > 0 || element("events").scrollTop >= 40;
+
+/** Show newer events, or say that there are some where they would disturb. */
+export async function hearOfEvents() {
   if (element("by-before").value) return;
-  const isBusy = isOpen() || reviewed.selected.size > 0 || element("events").scrollTop >= 40;
-  if (isBusy) element("events-new").textContent = "There are new events.";
-  else void reviewed.load().catch(tell);
+  const isShown = !isBusy() && (await reviewed.load(undefined, () => !isBusy()));
+  if (!isShown && isBusy()) element("events-new").textContent = "There are new events.";
 }
 
 /** the last visits of the camera that is shown @type {Visit[]} */
@@ -189,9 +196,8 @@ export async function showLast(/** @type {string} */ camera, /** @type {HTMLElem
   if (list.dataset.camera !== camera) return; // another one is shown now
   last = visits;
   const back = location.hash;
-  list.replaceChildren(
-    ...visits.map((visit) => card(visit, (chosen) => play(chosen, visits, () => history.replaceState(null, "", back)))),
-  );
+  const openLast = (/** @type {Visit} */ visit) => play(visit, visits, () => history.replaceState(null, "", back));
+  renew(list, () => list.replaceChildren(...visits.map((visit) => card(visit, openLast))));
 }
 
 /** Move the focus from card to card: by one, or by a row. */

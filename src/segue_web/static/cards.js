@@ -30,7 +30,7 @@ export function card(visit, open, pick = null) {
   const shot = make("span", { className: "shot" }, [imageOf(visit), make("span", { className: "flags" })]);
   const words = make("span", { className: "words" }, [
     make("b", { textContent: subjectOfVisit(visit) }),
-    span(`${pick ? "" : `${visit.camera}, `}${timesText(visit)}`),
+    span(timesText(visit)),
     span(actsText(visit), "acts"),
   ]);
   const button = make("button", { type: "button", className: "open", onclick: () => open(visit) }, [shot, words]);

@@ -1,6 +1,6 @@
 // The dialog of people: one's own name, comments, who has done what, and the newest changes.
 
-import { commandButton, dialog, element, make, noteTyped, notice, span, tick } from "./dom.js";
+import { commandButton, dialog, element, make, noteTyped, notice, renew, span, tick } from "./dom.js";
 import { keepDrafts } from "./drafts.js";
 import { comment, resolve } from "./edits.js";
 import { ask, giveName } from "./link.js";
@@ -81,8 +81,8 @@ export async function peopleDialog(begun = "", at = /** @type {number[] | null} 
     if (isNews) void ask("people").then((now) => now && done.replaceChildren(...doneBy(now)));
     const remarks = ordered(state.comments, item?.id ?? null, frame);
     noteRead();
-    list.replaceChildren(...remarks.map((remark) => row(remark, box)));
-    if (!remarks.length) list.append(make("li", { className: "quiet", textContent: "There are no comments yet." }));
+    const none = make("li", { className: "quiet", textContent: "There are no comments yet." });
+    renew(list, () => list.replaceChildren(...(remarks.length ? remarks.map((remark) => row(remark, box)) : [none])));
   };
   const done = make("div", { className: "done" }, doneBy(answer));
   const box = dialog("People and comments", [

@@ -105,16 +105,49 @@ export const isForeign = (/** @type {KeyboardEvent} */ event) =>
 /** Whether a field has the focus; a box that is ticked is none. */
 export const isTyping = () => document.activeElement?.matches("input:not([type=checkbox]), select, textarea") ?? false;
 
-/** Make the parts of a list anew where what it shows has changed: a press on a part that is replaced is lost. */
+/** what makes lists anew that are pressed @type {Map<HTMLElement, () => void>} */
+const postponed = new Map();
+
+const RELEASES = ["pointerup", "pointercancel", "dragend", "keyup"];
+
+function updatePostponed() {
+  for (const name of RELEASES) removeEventListener(name, updatePostponed);
+  // The click comes after these events.
+  setTimeout(() => [...postponed].forEach(([list, update]) => renew(list, update)));
+}
+
+/**
+ * Make the parts of a list anew, and where one of them is pressed after that: a press on a part that is replaced is
+ * lost.
+ * @param {HTMLElement} list @param {() => void} update
+ */
+export function renew(list, update) {
+  if (list.matches(":active")) {
+    postponed.set(list, update);
+    for (const name of RELEASES) addEventListener(name, updatePostponed);
+    return;
+  }
+  postponed.delete(list);
+  update();
+}
+
+/** Make the parts of a list anew where what it shows has changed; the focus stays at its ``data-focus``. */
 export function fill(
   /** @type {HTMLElement} */ list,
   /** @type {unknown} */ shown,
   /** @type {() => (Node | string)[]} */ parts,
 ) {
   const text = JSON.stringify(shown);
-  if (list.dataset.shown === text) return;
-  list.dataset.shown = text;
-  list.replaceChildren(...parts());
+  if (list.dataset.shown === text) {
+    postponed.delete(list);
+    return;
+  }
+  renew(list, () => {
+    const focused = within(list, ":focus")?.dataset.focus;
+    list.dataset.shown = text;
+    list.replaceChildren(...parts());
+    if (focused) within(list, `[data-focus="${CSS.escape(focused)}"]`)?.focus();
+  });
 }
 
 /** Whether the panels at the side are a drawer, as in app.css. */

@@ -56,7 +56,7 @@ export async function look() {
       .map((name) => loadImage(name)),
   );
   const news = Object.keys(states).filter((name) => before[name] && states[name].events !== before[name].events);
-  if (view === "events" && news.length) hearOfEvents();
+  if (view === "events" && news.length) void hearOfEvents().catch(tell);
   if (view === "camera" && news.includes(chosen)) void showLast(chosen, element("camera-last")).catch(tell);
   cameras.changed();
 }

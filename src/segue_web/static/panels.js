@@ -2,20 +2,7 @@
 
 import { showChanges } from "./changes.js";
 import { curvePart, drawCurve, goWorst } from "./curve.js";
-import {
-  all,
-  buttons,
-  commandButton,
-  element,
-  fill,
-  iconButton,
-  make,
-  within,
-  short,
-  span,
-  swatch,
-  tick,
-} from "./dom.js";
+import { all, commandButton, element, fill, iconButton, make, within, short, span, swatch, tick } from "./dom.js";
 import { changeObjects, moveLayer, nextCandidate, pasteOf, remove } from "./edits.js";
 import { icon } from "./icons.js";
 import { DIFFERENCE } from "./paint.js";
@@ -101,17 +88,13 @@ function showObjects() {
     : "Click on an object in the image, or draw a box around it. Or let segue suggest objects:";
   element("jobs").hidden = state.objects.length > 0;
   if (list.querySelector("input[type=color]:focus")) return;
-  const focused = within(list, ":focus")?.dataset.focus;
-  fill(list, [state.mode, shown, state.object, state.group], () => {
+  fill(list, [state.mode, shown, state.object, state.group, state.running?.objects], () => {
     const groups = [...new Set(shown.map(([, item]) => item.group ?? ""))];
     return groups.flatMap((name) => [
       ...(name ? [groupRow(name)] : []),
       ...shown.filter(([, item]) => (item.group ?? "") === name).map(([number, item]) => objectRow(item, number)),
     ]);
   });
-  for (const button of buttons("#objects [data-focus^=trash]"))
-    button.disabled = state.isTracked(Number(button.dataset.focus?.slice(5)));
-  if (focused) within(list, `[data-focus="${CSS.escape(focused)}"]`)?.focus();
   if (scrolledTo === state.object) return;
   scrolledTo = state.object;
   list.querySelector(".chosen")?.scrollIntoView({ block: "nearest" });
@@ -147,7 +130,12 @@ function objectRow(/** @type {TrackedObject} */ item, /** @type {number} */ numb
     pick,
     ...toggles([item], item.name, item.id),
     ...(edits
-      ? [iconButton("trash", `Remove ${item.name}`, () => remove(item.id), { "data-focus": `trash${item.id}` })]
+      ? [
+          iconButton("trash", `Remove ${item.name}`, () => remove(item.id), {
+            "data-focus": `trash${item.id}`,
+            disabled: state.isTracked(item.id),
+          }),
+        ]
       : []),
   ]);
   if (edits) letDrag(row, item);

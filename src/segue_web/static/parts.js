@@ -26,7 +26,8 @@ export {};
  *   "dialog-title" | "display" | "doubtful" | "drop" | "edge" | "edge-text" | "events" | "events-empty" |
  *   "events-new" | "events-title" | "found" | "frame-count" | "frames" | "health" | "health-head" |
  *   "health-rows" | "here" | "here-actions" | "here-text" | "here-title" | "hint" | "jobs" | "last-title" |
- *   "legend-changed" | "legend-remark" | "list-found" | "list-next" | "list-objects" | "mask-actions" |
+ *   "legend-attribute" | "legend-changed" | "legend-remark" | "list-found" | "list-next" | "list-objects" |
+ *   "mask-actions" |
  *   "nearest" | "new-zone" | "new-zone-title" | "news" | "next" | "next-empty" | "notices" | "objects" |
  *   "objects-empty" | "offline" | "process" | "progress" | "progress-rate" | "progress-what" | "queue" |
  *   "queue-title" | "range" | "rate" | "run-name" | "saved" | "score" | "score-title" | "selected" |

@@ -43,8 +43,11 @@ class ReviewList extends Store {
     return this.answered === String(this.asked);
   }
 
-  /** Ask anew for the newest visits of a question. */
-  async load(asked = this.asked) {
+  /**
+   * Ask anew for the newest visits of a question; tells whether they are shown, which they are not where nobody wants
+   * them any more when they come.
+   */
+  async load(asked = this.asked, isWanted = () => true) {
     this.asked = asked;
     const text = String(asked);
     this.changed();
@@ -52,13 +55,14 @@ class ReviewList extends Store {
     do {
       before = this.numMarks;
       answer = await ask(asked);
-      if (text !== String(this.asked)) return; // others are wanted now
+      if (text !== String(this.asked) || !isWanted()) return false;
     } while (before !== this.numMarks);
     this.answered = text;
     this.visits = [];
     this.take(answer);
     const places = new Set(this.visits.map(({ place }) => place));
     this.selected = new Set([...this.selected].filter((place) => places.has(place)));
+    return true;
   }
 
   /** Ask for earlier ones. */

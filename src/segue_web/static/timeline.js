@@ -314,8 +314,9 @@ class Timeline {
       }
       if (mark.kind === "given") given.push(this.x(frame));
     }
-    context.globalAlpha = 1;
-    for (const x of given) {
+    context.restore(); // marks are whole, those of the first frame too
+    const isInside = (/** @type {number} */ x) => x >= this.names && x <= this.width;
+    for (const x of given.filter(isInside)) {
       const y = top + 2 + full / 2;
       along(context, [
         [x, y - 6],
@@ -331,10 +332,8 @@ class Timeline {
       context.stroke();
     }
     context.fillStyle = sign;
-    for (const frame of new Set(
-      Object.values(item.frame_attributes ?? {}).flatMap((points) => Object.keys(points).map(Number)),
-    )) {
-      const x = this.x(frame);
+    const framesOfAttributes = Object.values(item.frame_attributes ?? {}).flatMap((points) => Object.keys(points));
+    for (const x of [...new Set(framesOfAttributes)].map((frame) => this.x(Number(frame))).filter(isInside)) {
       along(context, [
         [x - 4, top],
         [x + 4, top],
@@ -342,7 +341,6 @@ class Timeline {
       ]);
       context.fill();
     }
-    context.restore();
     this.remarks(item.id, top + 6, remark, panel);
   }
 

@@ -266,6 +266,26 @@ def test_a_press_on_a_list_is_not_lost_while_something_is_tracked(desk: Desk) ->
     desk.here("Object 2")
 
 
+def test_a_press_on_a_list_is_not_lost_while_another_person_changes_it(desk: Desk) -> None:
+    desk.open()
+    desk.change(0, 1, 2)
+    desk.here("corrected by you")
+    rows = desk.page.locator("#objects li")
+    playwright.expect(rows).to_have_count(2)
+    desk.page.locator("#objects [data-focus=pick2]").hover()
+    desk.page.mouse.down()
+    desk.change(3, 3)
+    desk.settle()
+    playwright.expect(rows).to_have_count(2)
+    desk.page.mouse.up()
+    playwright.expect(rows).to_have_count(3)
+    desk.here("Object 2")
+    desk.page.locator("#objects [data-focus=lock2]").focus()
+    desk.change(4, 4)
+    playwright.expect(rows).to_have_count(4)
+    becomes(desk.page, "document.activeElement.dataset.focus === 'lock2'")
+
+
 def test_a_click_that_waits_for_the_network_says_so(desk: Desk) -> None:
     desk.held = {"hello", "click"}
     desk.page.goto(desk.address)
