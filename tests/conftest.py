@@ -5,6 +5,7 @@ Networks are imported where they are used: the process that hands out the tests 
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import shutil
@@ -99,6 +100,13 @@ def _threads() -> dict[tuple[str, str], int]:
         for module, name in (("torch", "_num_threads"), ("cv2", "NumThreads"))
         if module in sys.modules
     }
+
+
+@pytest.fixture(autouse=True)
+def slow_tests_take_their_time(request: pytest.FixtureRequest) -> None:
+    """Variables set how long some of them run: the limit for tests that hang is not for them."""
+    if request.node.get_closest_marker("slow"):
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)
