@@ -5,13 +5,14 @@ Networks are imported where they are used: the process that hands out the tests 
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -53,6 +54,11 @@ WEIGHTS = "SEGUE_TEST_WEIGHTS"
 
 ROOT = Path(__file__).resolve().parent.parent
 
+NETWORKS = {
+    f"{name}_network" for name in ("stcn", "stm", "xmem", "cutie", "cutie_small", "seqformer", "sam2")
+}
+"""Fixtures of this file that take a second to make."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give all processes of this run one folder for weights that are made once."""
@@ -64,15 +70,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that are jobs of their own, in a browser or of rendered scenes, and those of numbers."""
+    """Mark the tests that are jobs of their own, in a browser or of rendered scenes, and those of numbers.
+
+    Files that share a network come first, so that one process of several makes most of these networks.
+    """
+    sharing = {item.path for item in items if any(map(NETWORKS.__contains__, _fixtures(item)))}
+    items.sort(key=lambda item: item.path not in sharing)
     for item in items:
-        names = getattr(item, "fixturenames", ())
+        names = _fixtures(item)
         if "chromium" in names:
             item.add_marker(pytest.mark.browser)
         elif any(name == "golden" or name.endswith("_network") for name in names):
             item.add_marker(pytest.mark.numbers)
         elif item.path.is_relative_to(ROOT / "tests" / "segue_isd"):
             item.add_marker(pytest.mark.scenes)
+
+
+def _fixtures(item: pytest.Item) -> Sequence[str]:
+    return getattr(item, "fixturenames", ())
 
 
 def pytest_collection_finish() -> None:
@@ -99,6 +114,13 @@ def _threads() -> dict[tuple[str, str], int]:
         for module, name in (("torch", "_num_threads"), ("cv2", "NumThreads"))
         if module in sys.modules
     }
+
+
+@pytest.fixture(autouse=True)
+def slow_tests_take_their_time(request: pytest.FixtureRequest) -> None:
+    """Variables set how long some of them run: the limit for tests that hang is not for them."""
+    if request.node.get_closest_marker("slow"):
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)

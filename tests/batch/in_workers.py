@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from dataclasses import replace
 
 from segue.batch import Task
@@ -17,7 +16,6 @@ def sees_or_waits(task: Task, order: JobConfig) -> Task:
     """What a worker process sees, as the digest of a video; one called "long" is stopped after its frame."""
     if task.name == "long":
         return replace(task, state="queued" if engines._CANCEL.wait(60) else "failed")
-    time.sleep(0.1)  # so that both workers get one
     names = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
     seen = " ".join(os.environ.get(n, "-") for n in names)
     return replace(task, state="done", frames=sys.modules["torch"].get_num_threads(), digest=seen)

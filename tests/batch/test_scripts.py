@@ -8,6 +8,7 @@ from pathlib import Path
 
 from segue.masks import write_index_mask
 from segue.video.sources.images import write_image
+from tests.cli.forked import run_program
 from tests.cli.running import FRAMES, MASKS
 
 SCRIPT = """
@@ -46,7 +47,8 @@ def run(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
 
 def test_one_worker_needs_no_guard_and_several_show_it(tmp_path: Path) -> None:
     davis(tmp_path / "DAVIS")
-    ran = run(tmp_path, SCRIPT)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    ran = run_program(tmp_path / "script.py", folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
     two, one, four = ran.stdout.splitlines()
     assert two.startswith("workers=2 starts processes, which import the script again: put")

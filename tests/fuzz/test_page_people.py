@@ -14,6 +14,7 @@ import random
 import re
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -161,15 +162,14 @@ class Person:
 
     def choose(self, number: int) -> bool:
         """Click on an object in the list; tells whether it is still there."""
+        is_gone = f"!state.objects.some(({{ id }}) => id === {number})"
         pick = self.page.locator(f"#objects [data-focus=pick{number}]")
-        is_there = f"state.objects.some(({{ id }}) => id === {number})"
-        while self.state(is_there):
-            if pick.count():
-                pick.click()
-                becomes(self.page, STATE(f"state.object === {number} || !{is_there}"))
-                return bool(self.state(f"state.object === {number}"))
-            self.page.wait_for_timeout(20)
-        return False
+        self.waits(lambda: bool(pick.count() or self.state(is_gone)), f"object {number} is not listed")
+        if not pick.count():
+            return False
+        pick.click()
+        becomes(self.page, STATE(f"state.object === {number} || {is_gone}"))
+        return bool(self.state(f"state.object === {number}"))
 
     def stroke(self) -> Request:
         """Draw with the brush at a place where this person draws nothing else."""
@@ -299,8 +299,7 @@ class Person:
         box.get_by_role("button", name="New class", exact=True).click()
         box.get_by_label("Class", exact=True).last.fill(f"{self.name} {len(self.wire.requests)}")
         save = box.get_by_role("button", name="Save", exact=True)
-        while not self.does("schema", lambda: save.click()).is_done:
-            self.page.wait_for_timeout(20)
+        self.waits(lambda: self.does("schema", save.click).is_done, "the classes are never saved")
         box.wait_for(state="hidden")
 
     def layer(self) -> None:
@@ -345,30 +344,32 @@ class Meeting:
     barrier: threading.Barrier = field(default_factory=lambda: threading.Barrier(2, timeout=WAIT / 1000))
     revisions: list[int] = field(default_factory=list)
 
-    def works(self, seed: int) -> tuple[Person, Message]:
-        """A person works, in a thread; returns the person and what the page shows at the end."""
-        try:
-            with launched() as chromium:
-                person = Person(chromium, self.address, seed)
-                self.barrier.wait()
-                until = time.monotonic() + SECONDS
-                while time.monotonic() < until and not self.barrier.broken:
-                    act = person.chance.choice(ACTS)
-                    act(person)
-                while not (person.state(AT_REST) or self.barrier.broken):
-                    if person.state("!state.running && !state.starting"):
-                        person.go_on()
-                    person.page.wait_for_timeout(20)
-                self.barrier.wait()
-                self.revisions.append(person.state("state.revision"))
-                self.barrier.wait()
-                becomes(person.page, STATE(f"state.revision >= {max(self.revisions)}"))
-                shown = person.page.evaluate(SNAPSHOT)
-                assert person.screen.errors == []
-                return person, shown
-        except BaseException:
-            self.barrier.abort()
-            raise
+    def works(self, seed: int) -> tuple[Person, Message] | Exception:
+        """A person works in a thread; gives the person and what the page shows at the end, or what failed."""
+        with launched() as chromium:
+            try:
+                return self._works(Person(chromium, self.address, seed))
+            except Exception as error:  # the browser is closed first
+                traceback.print_exception(error)
+                self.barrier.abort()
+                return error
+
+    def _works(self, person: Person) -> tuple[Person, Message]:
+        self.barrier.wait()
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until and not self.barrier.broken:
+            person.chance.choice(ACTS)(person)
+        while not (person.state(AT_REST) or self.barrier.broken):
+            if person.state("!state.running && !state.starting"):
+                person.go_on()
+            person.page.wait_for_timeout(20)
+        self.barrier.wait()
+        self.revisions.append(person.state("state.revision"))
+        self.barrier.wait()
+        becomes(person.page, STATE(f"state.revision >= {max(self.revisions)}"))
+        shown = person.page.evaluate(SNAPSHOT)
+        assert person.screen.errors == []
+        return person, shown
 
 
 def check_no_change_is_missed(person: Person) -> None:
@@ -443,10 +444,11 @@ def test_two_people_at_one_video_lose_nothing_and_stop_nobody(tmp_path: Path) ->
         meeting = Meeting(server.address)
         with ThreadPoolExecutor(2) as threads:
             running = [threads.submit(meeting.works, 2 * SEED + number) for number in range(2)]
-        failures = [one.exception() for one in running if one.exception()]
+        results = [one.result() for one in running]
+        failures = [one for one in results if isinstance(one, Exception)]
         for failure in sorted(failures, key=lambda one: isinstance(one, threading.BrokenBarrierError)):
             raise failure
-        people, shown = zip(*(one.result() for one in running), strict=True)
+        people, shown = zip(*results, strict=True)
         assert shown[0] == shown[1]
         server.kill()
 

@@ -273,7 +273,7 @@ def test_a_data_set_is_checked_and_scored_and_trained_on(command: Command, tmp_p
 
     run = tmp_path / "run"
     words = ("train", "bright", "--data", f"squares={root}", "--smooth", 0.1, "--device", "cpu", "-o", run)
-    trained = run_alone(*words, "--steps", 4)
+    trained = run_forked(*words, "--steps", 4)
     assert trained.returncode == 0, trained.stderr
     assert "broken-recipe (segue.recipes) cannot be imported" in trained.stderr
     assert "smooth = 0.1" in (run / "run.toml").read_text()

@@ -310,7 +310,7 @@ def test_a_press_on_a_card_is_not_lost_while_newer_visits_come(page: Any) -> Non
     assert page.evaluate("decodeURIComponent(location.hash)") == f"#visit/{place}"
 
 
-HOLD = """(() => { const { fetch } = window; const held = []; const answers = []; window.fetch = (...words) => {
+HOLD = """(() => { const { fetch } = window; const [held, answers] = [[], []]; window.fetch = (...words) => {
   if (!String(words[0]).startsWith("visits")) return fetch(...words);
   answers.push(new Promise((done) => held.push(done)).then(() => fetch(...words)));
   return answers.at(-1);

@@ -1,0 +1,65 @@
+"""``segue watch`` ends soon after SIGTERM, whatever waits: clips of all cameras, messages for a broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("paho.mqtt.client")
+
+from segue.events.archive import EventArchive
+from tests.cli.mjpeg import mjpeg_camera
+from tests.ports import free_port
+from tests.segue_watch.test_camera_day import wait_for_events, watched
+from tests.segue_watch.test_cameras import rows
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
+
+SECONDS = 5.0
+"""Within which it ends where little else runs."""
+
+CAMERAS = [f"gate-{number}" for number in range(3)]
+
+
+def test_cameras_end_within_seconds_while_clips_are_made_and_the_broker_is_away(tmp_path: Path) -> None:
+    port, file = free_port(), tmp_path / "cameras.toml"
+    with mjpeg_camera(pause=0.04) as address:
+        file.write_text(
+            '[defaults]\nmodel = "median"\ndevice = "cpu"\nfps = 5\n'
+            + "".join(
+                f'[cameras.{name}]\nsource = "{address}"\nnotify = "mqtt://127.0.0.1:9/segue/{name}"\n'
+                for name in CAMERAS
+            )
+        )
+        process = watched(file, port)
+        try:
+            wait_for_events(process, port, 3)
+            begun = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 3, "messages wait for the next run"
+            took = time.monotonic() - begun
+            busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+            assert took < SECONDS * busy, f"{took:.1f} s"
+            tables = {name: rows(tmp_path / "out" / f"{name}.csv") for name in CAMERAS}
+            clips = {(name, row["clip"]) for name, table in tables.items() for row in table}
+            assert clip_states(tmp_path, clips) <= {"pending", "complete"}
+
+            process = watched(file, port)  # finishes them
+            wait_for(lambda: clip_states(tmp_path, clips) == {"complete"})
+        finally:
+            process.kill()
+            process.wait(60)
+
+
+def clip_states(folder: Path, clips: set[tuple[str, str]]) -> set[str]:
+    """What there is of clips, each with its camera."""
+    out = folder / "out"
+    parts = {name: EventArchive(out / f"{name}.csv", out / name).part("") for name in CAMERAS}
+    return {parts[name].state_of(clip) for name, clip in clips}
