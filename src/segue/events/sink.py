@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -133,18 +133,15 @@ class EventSink(FileSink):
         self._tried = 0.0  # when the table was written the last time, or could not be
         self._counts = ZoneCounts(self._events.zones)
         self._cut_off: dict[int, _CutOff] = {}  # objects that were there when an earlier run was killed
-        for table in (each for each in earlier if each != path and each.exists()):
-            with writing(table):
-                for row in read_events(table):
-                    self._see_earlier(row)
-        if append and path.exists():
-            with writing(path):
-                for row in read_events(path):
-                    self._count += 1
-                    self._counts.add(row)
-                    self._see_earlier(row)
-        if append and snapshots is not None:
-            self._count = max(self._count, snapshots.last)
+        for table in (each for each in earlier if each != path):
+            for row in _rows(table):
+                self._see_earlier(row)
+        if append:
+            for row in _rows(path):
+                self._count += 1
+                self._counts.add(row)
+                self._see_earlier(row)
+            self._count = max(self._count, 0 if snapshots is None else snapshots.last)
         self._views = None if name is None else BestViews(name)
         super().__init__(path, size)
         try:
@@ -381,3 +378,10 @@ class EventSink(FileSink):
         if self._is_full:
             self._on_disk("events", "")
         self._is_full = False
+
+
+def _rows(table: Path) -> Iterator[Row]:
+    """The events of a table that may not be there."""
+    if table.exists():
+        with writing(table):
+            yield from read_events(table)
