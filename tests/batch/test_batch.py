@@ -142,7 +142,7 @@ def test_killed_workers_change_no_byte(videos: Path, command: Command, tmp_path:
                     (time.monotonic() > patience and begun(tmp_path / "killed") and workers_of(process))
                     or process.poll() is not None
                 )
-            )  # type: ignore[misc]
+            )
             if isinstance(workers, list):
                 os.kill(rng.choice(workers), signal.SIGKILL)
                 killed += 1
