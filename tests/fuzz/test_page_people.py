@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import threading
 import time
 import traceback
@@ -19,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ FRAMES = 21
 CELL, COLUMNS, ROWS = 30, 13, 7
 """Places of strokes, in pixels of the video: wider apart than the brush, so that one changes no other."""
 
-MAX_OBJECTS, MAX_WAITING = 12, 4
+MAX_OBJECTS, MAX_WAITING = 12, 2
 
 LABELS = {
     "stroke": "brush stroke",
@@ -144,14 +144,14 @@ class Person:
             assert time.monotonic() < until, f"{self.name}: {what}"
             self.page.wait_for_timeout(20)
 
+    def asked(self, op: str, since: int) -> list[Request]:
+        return [one for one in self.wire.requests[since:] if one.op == op]
+
     def does(self, op: str, act: Callable[[], object]) -> Request:
         """Do what makes the page ask for an operation, and wait for the answer."""
         before = len(self.wire.requests)
         act()
-
-        def asked() -> list[Request]:
-            return [one for one in self.wire.requests[before:] if one.op == op]
-
+        asked = partial(self.asked, op, before)
         self.waits(lambda: any(one.answer for one in asked()), f"the page does not ask to {op}")
         request = asked()[0]
         self.counts[f"{op} {'done' if request.is_done else 'refused'}"] += 1
@@ -223,7 +223,7 @@ class Person:
         self.screen.key("Escape")
 
         def stopped() -> list[Request]:
-            return [one for one in self.wire.requests[before:] if one.op == "stop" and one.answer]
+            return [one for one in self.asked("stop", before) if one.answer]
 
         self.waits(
             lambda: bool(stopped() or question.count() or self.state("!state.running")), "Escape is lost"
@@ -236,9 +236,17 @@ class Person:
 
     def go_on(self) -> None:
         """Begin again what was stopped, or waits behind it."""
-        button = self.page.locator("#waiting").get_by_role("button", name=re.compile("^(Go on|Begin)$"))
-        if button.count():
-            self.does("track", lambda: button.click())
+        begin = """() => {
+          const names = ["Go on", "Begin"];
+          const button = [...document.querySelectorAll("#waiting button")].find(({ textContent }) =>
+            names.includes(textContent));
+          button?.click();
+          return Boolean(button);
+        }"""  # at once: between two trackings it is there for a moment
+        before = len(self.wire.requests)
+        if self.page.evaluate(begin):
+            asked = partial(self.asked, "track", before)
+            self.waits(lambda: any(one.answer for one in asked()), "nothing is begun")
 
     def undo(self) -> None:
         """Take back what this person did last; what the other one did stays."""
@@ -249,7 +257,7 @@ class Person:
         self.screen.key("z")
 
         def undone() -> list[Request]:
-            return [one for one in self.wire.requests[before:] if one.op == "undo" and one.answer]
+            return [one for one in self.asked("undo", before) if one.answer]
 
         self.waits(lambda: bool(undone() or question.count()), "undo is lost")
         if question.count():

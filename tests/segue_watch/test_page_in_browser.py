@@ -86,6 +86,7 @@ def page(chromium: Any, tmp_path: Path, folder: Path, cameras: dict[str, Camera]
         tab.goto(served.address)
         tab.locator(".tile").nth(1).wait_for()
         yield tab
+        tab.close()  # it would go on to ask, and to draw
         stop.cancel()
         thread.join(30)
         assert errors == []

@@ -14,8 +14,14 @@ const isSame = (/** @type {unknown} */ one, /** @type {unknown} */ other) =>
  * @param {LabelSchema} base @param {LabelSchema} mine @param {LabelSchema} theirs @returns {LabelSchema}
  */
 export function mergeSchemas(base, mine, theirs) {
+  const taken = new Set();
+  const classes = mergeItems(base.classes, mine.classes, theirs.classes).map((item) => {
+    const isFree = !item.key || !taken.has(item.key); // both may have given one key
+    taken.add(item.key);
+    return isFree ? item : { ...item, key: null };
+  });
   return /** @type {LabelSchema} */ ({
-    classes: mergeItems(base.classes, mine.classes, theirs.classes),
+    classes,
     attributes: mergeItems(base.attributes, mine.attributes, theirs.attributes),
   });
 }

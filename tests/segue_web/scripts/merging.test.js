@@ -13,6 +13,20 @@ test("classes that two people add are both there", () => {
   assert.deepEqual(merged, schema([item("car"), item("tram"), item("bus")]));
 });
 
+test("of two new classes with one key mine has none, so that both can be saved", () => {
+  const base = schema([item("car", { key: "1" })]);
+  const [mine, theirs] = ["bus", "tram"].map((name) => schema([...base.classes, item(name, { key: "2" })]));
+  const { classes } = mergeSchemas(base, mine, theirs);
+  assert.deepEqual(
+    classes.map(({ name, key }) => [name, key]),
+    [
+      ["car", "1"],
+      ["tram", "2"],
+      ["bus", null],
+    ],
+  );
+});
+
 test("changes of different values of one class are both there, and of one value mine stays", () => {
   const base = schema([item("car", { colour: "#000000", key: "c" })]);
   const mine = schema([item("car", { colour: "#111111", key: "c", attributes: [text("plate")] })]);
