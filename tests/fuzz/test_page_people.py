@@ -207,8 +207,10 @@ class Person:
             self.stroke()
 
     def track(self) -> None:
-        is_full = self.state(f"state.queue.length >= {MAX_WAITING}")
-        if is_full or not self.objects or not self.choose(self.chance.choice(self.objects)):
+        if self.state(f"state.queue.length >= {MAX_WAITING}"):
+            self.go_on()  # a queue that somebody has held stays full
+            return
+        if not self.objects or not self.choose(self.chance.choice(self.objects)):
             return
         if frames := self.state("state.framesOf('given', [state.chosenObject])"):
             self.screen.go(self.chance.choice(frames))
