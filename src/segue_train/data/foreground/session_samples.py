@@ -123,7 +123,7 @@ class ArtificialFilms:
         """Draw a film; one with larger frames has fewer of them."""
         scale = log_uniform(rng, *SCALES) if rng.random() < LARGER else 1.0
         clips = self.clips if scale == 1 else self.clips.scaled(scale)
-        length = int(log_uniform(rng, LENGTHS[0], LENGTHS[1] / scale**2))
+        length = int(log_uniform(rng, LENGTHS[0], max(LENGTHS[0], LENGTHS[1] / scale**2)))
         step, kind = picked(rng, STEPS), rng.random()
         times = range(-step * length, 1, step)
         clip = clips.clip(rng, list(times), switched=kind < 0.08, empty=0.08 <= kind < 0.16)
