@@ -191,9 +191,11 @@ export function schemaDialog(/** @type {Draft | null} */ begun = null) {
       notice("This file is no label schema in JSON.", "bad");
     }
   };
+  const isCurrent = () => JSON.stringify(state.schema) === JSON.stringify(base);
   const save = async () => {
+    if (isCurrent()) seen = state.revision; // what somebody has changed meanwhile, and taken back, is no conflict
     if (await setSchema(draft, seen)) whole.close();
-    else if (JSON.stringify(state.schema) !== JSON.stringify(base)) mergeIn();
+    else if (!isCurrent()) mergeIn();
   };
   /** Somebody else has changed the schema meanwhile: show both changes. */
   const mergeIn = () => {

@@ -10,7 +10,7 @@ import pytest
 
 from tests.segue_web.chromium import needs_chromium
 from tests.segue_web.pages.desk import Desk
-from tests.segue_web.pages.page import playwright
+from tests.segue_web.pages.page import becomes, playwright
 
 pytestmark = needs_chromium
 
@@ -111,6 +111,18 @@ def test_a_schema_is_made_in_the_page_and_kept_as_a_file(car: Desk, tmp_path: Pa
     page.locator('[data-command="schemaDialog"]').click()
     dialog.get_by_label("File of a label schema").set_input_files(path)
     playwright.expect(dialog.locator(".classes > li")).to_have_count(3)
+
+
+def test_classes_that_somebody_changed_and_took_back_meanwhile_can_be_saved(car: Desk) -> None:
+    page, dialog = car.page, car.page.locator("#dialog")
+    page.locator('[data-command="schemaDialog"]').click()
+    dialog.get_by_role("button", name="New class", exact=True).click()
+    dialog.get_by_label("Class", exact=True).last.fill("tram")
+    car.change(2, 1)  # a change and its undo, both later than the dialog
+    car.change(2, 1)
+    becomes(page, f"import('./static/state.js').then(({{ state }}) => state.revision === {car.revision})")
+    dialog.get_by_role("button", name="Save", exact=True).click()
+    assert car.next_asked("schema")["seen"] == car.revision
 
 
 def test_a_review_of_a_mask_is_said_shown_and_taken_back(car: Desk) -> None:
