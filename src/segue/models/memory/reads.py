@@ -101,9 +101,7 @@ class DenseRead(Read):
 
     def choose(self, scores: Tensor, group: ReadGroup, block: slice) -> tuple[Tensor, Tensor | None]:
         starts, every = self.readable.starts, self.readable.index
-        present = scores.shape[1]
-        for n in group.absent:
-            present -= starts[n + 1] - starts[n]
+        present = scores.shape[1] - sum(starts[n + 1] - starts[n] for n in group.absent)
         if self.count is None or self.count >= present:
             return scores.softmax(1), None if every is None else every.expand(len(scores), -1)
         best, index = top_k(scores, self.count)

@@ -210,9 +210,10 @@ class MemoryTracker(Checkpointable):
             masks = geometry.pad(unpad(masks, geometry.working))
         if plan.window is not None:
             masks = plan.window.cut(masks)
-        entries = []
-        for view, query in enumerate(prediction.views):
-            entries.append(self.encode_masks(view, query, masks.flip(-1) if view else masks, plan))
+        entries = [
+            self.encode_masks(view, query, masks.flip(-1) if view else masks, plan)
+            for view, query in enumerate(prediction.views)
+        ]
         with self.changing("writing the memory"):
             self.ids, self._previous_masks, self._peeked = ids, previous_masks, None
             for memory in self.memories:
