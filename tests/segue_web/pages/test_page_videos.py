@@ -60,6 +60,7 @@ def test_the_network_that_is_chosen_for_clicks_is_that_of_the_next_video_too(
         browser, serve_here("annotate", tmp_path / "videos", "--project", tmp_path / "out", "--device", "cpu")
     )
     select = page.page.locator("#dialog").get_by_label("Clicks are answered by")
+    page.page.locator("#dialog").wait_for()  # the list of videos
     page.key("Escape")
     page.page.locator('[data-command="prompterDialog"]').click()
     page.check_accessibility()
