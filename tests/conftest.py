@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Files that share a network come first, so that one process of several makes most of these networks.
     """
-    sharing = {item.path for item in items if any(map(NETWORKS.__contains__, _fixtures(item)))}
+    sharing = {item.path for item in items if not NETWORKS.isdisjoint(_fixtures(item))}
     items.sort(key=lambda item: item.path not in sharing)
     for item in items:
         names = _fixtures(item)

@@ -332,7 +332,7 @@ def masks_of(folder: Path, process: subprocess.Popen[bytes]) -> list[Path]:
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 def test_one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept(command: Command, tmp_path: Path) -> None:
     for name in "ab":
-        video(tmp_path / f"videos/{name}.mp4", 200)  # a tenth of a second and more
+        video(tmp_path / f"videos/{name}.mp4", 400)  # more than a fifth of a second
     words = ("videos", *JOB, "-o", "out", "--workers", 1)
     with started(*words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         workers = wait_for(lambda: workers_of(process))
@@ -355,7 +355,7 @@ def test_one_ctrl_c_ends_the_batch_in_seconds_with_everything_kept(command: Comm
     assert kept
     assert list(tmp_path.glob(f"out/.segue-batch/work/*/masks/{STATE}"))
     assert command("batch", *words, "--resume").code == 0
-    assert len(results(tmp_path / "out")) == 400
+    assert len(results(tmp_path / "out")) == 800
     names = {key_of(name): name for name in "ab"}
     for path, data in kept.items():
         assert (tmp_path / "out" / names[path.parts[-3]] / "masks" / path.name).read_bytes() == data

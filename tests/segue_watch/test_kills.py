@@ -76,7 +76,7 @@ def test_marks_and_ids_outlive_kills_while_another_browser_reviews(tmp_path: Pat
         reviewer = Reviewer(folder, port)
         process: subprocess.Popen[bytes] | None = None
         try:
-            for _ in range(KILLS):
+            for _ in range(KILLS + 1):
                 process = watched(tmp_path / "cameras.toml", port)
                 answers, failures = reviewer.answers, reviewer.failures
                 wait_for_events(process, port, 3)

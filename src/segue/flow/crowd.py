@@ -67,6 +67,8 @@ class Crowd(Checkpointable):
         self, image: Image, prompts: FramePrompts, tracked_ids: Collection[int], short_side: int | None
     ) -> CrowdPlan:
         """What becomes of it on the next image; ``tracked_ids`` are the tracker's, and nothing changes."""
+        if not (prompts.masked or prompts.prompts or self.places):
+            return NO_PLAN
         added = self.select(prompts, tracked_ids, short_side) if prompts.masked else {}
         places = added
         if self.places:
@@ -111,7 +113,9 @@ class Crowd(Checkpointable):
         return warped
 
     def take(self, places: dict[int, Float32Array], image: Image) -> None:
-        """The objects are there on an image."""
+        """The objects are there on an image; nothing changes where there were and are none."""
+        if not places and not self.places:
+            return
         self.places = places
         self._image = reduced_to(image, FLOW_SIDE) if places else None
 

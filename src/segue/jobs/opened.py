@@ -64,13 +64,12 @@ class Frames(Iterator[Frame]):
 class Run:
     """A job whose network is loaded and whose frames can be read; its source is still to be closed.
 
-    Jobs of a kind override :meth:`plan`, :meth:`note`, :meth:`at_end` and :meth:`summary`.
+    Jobs of a kind override :meth:`plan`, :meth:`step`, :meth:`note`, :meth:`at_end` and :meth:`summary`.
 
     Args:
         job: what is done.
         source: where the frames come from.
         session: takes the frames.
-        step: takes a frame through the session with its prompts; None is the session's own.
         given: what the session is given, where that is made of the source.
         total: expected number of results, where that is not the number of frames.
         required: indices of the frames whose results are wanted; None is all of them.
@@ -96,7 +95,6 @@ class Run:
         source: Source,
         session: Session,
         *,
-        step: Callable[[Frame], Segmentation | None] | None = None,
         given: Iterable[Frame] | None = None,
         total: int | None = None,
         required: Collection[int] | None = None,
@@ -106,7 +104,6 @@ class Run:
         events: EventSettings | None = None,
     ) -> None:
         self.job, self.source, self.session = job, source, session
-        self.step = step or session.step
         self.given = source if given is None else given
         self.frames = Frames(self.given, source)
         self.total = source.frame_count if total is None else total
@@ -122,6 +119,10 @@ class Run:
 
     def plan(self, first: Frame) -> object:
         """Read the prompts with the first frame, also of a run that goes on."""
+
+    def step(self, frame: Frame) -> Segmentation | None:
+        """Take a frame through the session, with its prompts."""
+        return self.session.step(frame)
 
     def note(self, result: Segmentation) -> str:
         """A few words about a result, for the progress."""

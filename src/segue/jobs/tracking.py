@@ -143,7 +143,6 @@ class TrackRun(Run):
             job,
             source,
             session,
-            step=self._step,
             given=self.backwards,
             total=total,
             required=required,
@@ -173,7 +172,7 @@ class TrackRun(Run):
             self.due |= dict.fromkeys(self._prompts, "prompted")
         return self._prompts
 
-    def _step(self, frame: Frame) -> Segmentation | None:
+    def step(self, frame: Frame) -> Segmentation | None:
         """Take a frame through the session with its prompts."""
         prompts = self._prompts.get(frame.index)
         self.due.pop(frame.index, None)

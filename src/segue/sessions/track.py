@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from segue.errors import ArgumentError, PromptError
-from segue.flow.crowd import CROWD, NO_PLAN, SPECK, Crowd, CrowdPlan, CrowdWarning, draw
+from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdPlan, CrowdWarning, draw
 from segue.inference.running import own_precision
 from segue.masks import measure
 from segue.models.base import (
@@ -232,20 +232,15 @@ class TrackSession(Checkpointable, Session):
         if colour == "bgr":
             prompts = in_rgb(prompts)
             arguments["masks"] = in_rgb(arguments.get("masks"))
-        resolved = _NO_PROMPTS
-        if prompts is not None or text is not None or arguments or self._added:
-            resolved = self._resolved(frame, prompts, arguments, text)
+        resolved = self._resolved(frame, prompts, arguments, text)
         start = time.perf_counter()
-        plan = NO_PLAN
-        if resolved is not _NO_PROMPTS or self._crowd.places:
-            plan = self._crowd.plan(frame.image, resolved, self.tracker.ids, self.schedule.short_side)
+        plan = self._crowd.plan(frame.image, resolved, self.tracker.ids, self.schedule.short_side)
         tracked = self._step_tracker(frame, plan, resolved.removed, predict=predict)
         with self.changing(f"the result of frame {frame.index}"):
             self._size, self._next_index = self._size or frame.size, frame.index + 1
             if resolved is not _NO_PROMPTS:
                 self._object_info = self._info_with(resolved)
-            if plan.places or self._crowd.places:
-                self._crowd.take(plan.places, frame.image)
+            self._crowd.take(plan.places, frame.image)
             result = self._result(frame, tracked, resolved.expected)
             if len(result.objects) + len(plan.places) > CROWD:
                 self._warn_of_crowd(frame.index, plan, time.perf_counter() - start)

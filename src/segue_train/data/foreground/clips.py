@@ -223,9 +223,8 @@ class ClipMaker:
     def scaled(self, scale: float) -> ClipMaker:
         """Draws the same clips on frames that are ``scale`` times as high and wide."""
         height, width = (round(scale * side) for side in self.size)
-        return ClipMaker(
-            self.cut_outs, self.images, self.offsets, (height, width), self.textures, scale=scale
-        )
+        parts = self.cut_outs, self.images, self.offsets, (height, width), self.textures
+        return ClipMaker(*parts, scale=scale * self.scale)
 
     def samples(self, rng: Rng) -> list[Sample]:
         """Two samples of one clip, at different times, with different pasts."""
