@@ -372,8 +372,9 @@ class Video(AbstractContextManager["Video"]):
         frame to the next prompted ones in both directions. With them, all objects are tracked from one frame
         to another. Prompted frames on the way, and the 24 nearest others, are memory before the first frame
         is tracked. Where a frame was tracked before, its masks change only in connected regions that touch
-        what a correction changed, moved along the optical flow. Objects that overlap on a prompted frame are
-        tracked separately.
+        what a correction changed, moved along the optical flow, and where the tracker is not less sure; on
+        frames nearer to another prompted one only where it is surer. Objects that overlap on a prompted
+        frame are tracked separately.
 
         Args:
             start: index of a frame with prompts; None is the first one.
