@@ -215,6 +215,8 @@ class Segmentation:
     )
     _class_numbers: MutableMapping[str, int] | None = field(default=None, repr=False, compare=False)
     _image: Callable[[int], Image] | None = field(default=None, repr=False, compare=False)
+    _unsure: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    """See :func:`segue.masks.unsure`."""
 
     __eq__ = same_values
 

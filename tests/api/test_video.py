@@ -330,6 +330,26 @@ def test_a_state_of_another_video_or_a_damaged_one_is_refused(video: segue.Video
     assert video.prompted == (0,), "what was there stays"
 
 
+def test_a_state_of_an_earlier_version_knows_nothing_of_what_was_unsure(video: segue.Video) -> None:
+    video.add(0, MASKS[0])
+    list(video.propagate())
+    state = json.loads(json.dumps(video.state()))
+    assert all(objects[i][3] is not None for objects in state["tracked"].values() for i in objects)
+    earlier = json.loads(json.dumps(state))
+    for objects in earlier["tracked"].values():
+        objects["1"] = objects["1"][:2]
+        objects["2"] = objects["2"][:3] if objects["2"][2] else objects["2"][:2]
+    results = masks_of(list(video))
+    video.restore(earlier)
+    for index, mask in results.items():
+        np.testing.assert_array_equal(video[index].mask, mask)
+    video.add(5, masks={2: MASKS[5] == 2})
+    assert len(list(video.propagate())) >= 8
+    state["tracked"]["3"]["1"][3] += "1"
+    with pytest.raises(CheckpointError, match="no state of a video"):
+        video.restore(state)
+
+
 def test_a_click_that_agrees_keeps_the_score(video: segue.Video) -> None:
     video.add(0, MASKS[0])
     before = masks_of(list(video.propagate()))

@@ -99,3 +99,46 @@ def test_its_state_goes_on_identically() -> None:
     for each in (region, other):
         each.advance(image(6))
     np.testing.assert_array_equal(region.limit(previous, new), other.limit(previous, new))
+
+
+def moved_square(
+    *, before: float, now: float, nearest: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Masks before and after a correction, each not sure of a share of the square, and what is taken."""
+    region = ChangeRegion(image(0), square(40, 40))
+    region.advance(image(0))
+    previous, new = np.zeros((HEIGHT, WIDTH), np.uint8), square(40, 40).astype(np.uint8)
+    unsure = []
+    for share in (before, now):
+        plane = np.zeros((HEIGHT, WIDTH), np.bool_)
+        plane[40 : 40 + round(12 * share), 40:52] = True
+        unsure.append(plane)
+    return previous, new, region.limit(previous, new, (unsure[0], unsure[1]), nearest=nearest)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "nearest", "is_new"),
+    [
+        (0, 0, True, True),
+        (0, 0.6, True, False),  # less sure
+        (0.6, 0, True, True),
+        (0, 0, False, False),  # another corrected frame is nearer
+        (0.6, 0, False, True),  # and less sure than this
+        (0.6, 0.6, False, False),
+    ],
+)
+def test_a_mask_is_replaced_where_the_new_one_is_nearer_or_surer(
+    before: float, now: float, nearest: bool, is_new: bool
+) -> None:
+    previous, new, limited = moved_square(before=before, now=now, nearest=nearest)
+    np.testing.assert_array_equal(limited, new if is_new else previous)
+
+
+def test_a_large_difference_that_hardly_touches_the_region_is_left_out() -> None:
+    still = image(0)
+    region = ChangeRegion(still, square(20, 40))
+    region.advance(still)
+    previous = np.zeros((HEIGHT, WIDTH), np.uint8)
+    new = previous.copy()
+    new[10:90, 34:150] = 1  # begins beside the square
+    np.testing.assert_array_equal(region.limit(previous, new), previous)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from segue.errors import PromptError, SegueError, SourceError
+from segue.masks import encode_rle
+from segue.masks.unsure import reduced_size
 from segue_web.annotate import AnnotateBackend
 from segue_web.project.project import FrameAnnotation, Project
 from segue_web.server.conflicts import ConflictError
@@ -22,10 +24,12 @@ __all__ = ["ask", "backend", "three"]  # fixtures
 FIRST, SECOND = range(10, 15), range(12, 17)  # columns of the masks before and after
 
 
-def put(project: Project, frame: int, number: int, columns: range, score: float = 0.6) -> None:
+def put(
+    project: Project, frame: int, number: int, columns: range, score: float = 0.6, unsure: str = ""
+) -> None:
     plane = np.zeros(project.size, np.bool_)
     plane[10:20, columns.start : columns.stop] = True
-    project.put(frame, {number: (plane, FrameAnnotation("tracked", score))})
+    project.put(frame, {number: (plane, FrameAnnotation("tracked", score, unsure=unsure))})
 
 
 @pytest.fixture
@@ -93,6 +97,26 @@ def test_refused_masks_are_put_back_as_they_were_and_accepted_ones_stay(
     assert columns(changed, 6) == SECOND
     ask("undo", redo=True)
     assert columns(changed, 6) == FIRST
+
+
+def test_where_the_tracker_was_not_sure_stays_with_a_mask(backend: AnnotateBackend, ask: Ask) -> None:
+    click(ask, 4, 30, 30)
+    project = backend.project
+    runs = [
+        encode_rle(np.full(reduced_size(project.size), full, np.bool_))["counts"] for full in (True, False)
+    ]
+    for columns, unsure in zip((FIRST, SECOND), runs, strict=True):
+        with project.change("tracking"):
+            put(project, 5, 1, columns, unsure=unsure)
+    assert project.tracked_masks(1)[5][3] == runs[1]
+    judge(ask, 5, 5, accept=False)
+    assert project.tracked_masks(1)[5][3] == runs[0]
+    ask("undo")
+    assert project.tracked_masks(1)[5][3] == runs[1]
+    with closing(sqlite3.connect(project.folder / "project.db")) as database, database:
+        database.execute("UPDATE marks SET unsure='0' WHERE frame=5")
+    with pytest.raises(SourceError, match="frame 5: a mask is damaged"):
+        project.tracked_masks(1)
 
 
 def test_two_people_judge_what_they_have_seen(changed: AnnotateBackend, ask: Ask) -> None:

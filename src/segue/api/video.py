@@ -22,6 +22,7 @@ from segue.api.slides import MAX_SLIDES, WIDTH, Slides
 from segue.errors import CheckpointError, PromptError, SegueError, SourceError
 from segue.masks import Rle, decode_rle, encode_rle
 from segue.masks.rle import check_runs
+from segue.masks.unsure import check_unsure
 from segue.models.base import Schedule, TrackNetwork
 from segue.prompt_inputs import (
     PromptArguments,
@@ -290,7 +291,7 @@ class Video(AbstractContextManager["Video"]):
             if number in previous:
                 for direction in (1, -1):
                     self._earlier.setdefault((read.index, number, direction), previous[number][1])
-            self._given.setdefault(read.index, {})[number] = item, encode_rle(inside)["counts"], None
+            self._given.setdefault(read.index, {})[number] = item, encode_rle(inside)["counts"], None, None
         return self._result(read.index)
 
     def _add_to(self, native: PromptedVideo, frame: Frame, added: Sequence[Prompt]) -> Segmentation:
@@ -314,8 +315,8 @@ class Video(AbstractContextManager["Video"]):
         stored = {} if result is None else {each[0].id: each for each in to_rle(result, self._labels.keys())}
         for by_frame, of_prompts in ((self._given, True), (self._tracked, False)):
             objects: dict[int, StoredObject] = {
-                i: (replace(item, box=None, area=0), counts, whole)
-                for i, (item, counts, whole) in stored.items()
+                i: (replace(each[0], box=None, area=0), *each[1:])
+                for i, each in stored.items()
                 if (i in prompted) is of_prompts
             }
             by_frame.pop(index, None)
@@ -371,8 +372,9 @@ class Video(AbstractContextManager["Video"]):
         frame to the next prompted ones in both directions. With them, all objects are tracked from one frame
         to another. Prompted frames on the way, and the 24 nearest others, are memory before the first frame
         is tracked. Where a frame was tracked before, its masks change only in connected regions that touch
-        what a correction changed, moved along the optical flow. Objects that overlap on a prompted frame are
-        tracked separately.
+        what a correction changed, moved along the optical flow, and where the tracker is not less sure; on
+        frames nearer to another prompted one only where it is surer. Objects that overlap on a prompted
+        frame are tracked separately.
 
         Args:
             start: index of a frame with prompts; None is the first one.
@@ -525,7 +527,7 @@ class Video(AbstractContextManager["Video"]):
             self._native.reset()
             for index, objects in self._given.items():
                 masks = {
-                    i: _decoded(whole or counts, self._size) for i, (_, counts, whole) in objects.items()
+                    i: _decoded(whole or counts, self._size) for i, (_, counts, whole, _) in objects.items()
                 }
                 self._native.add_masks(self.source.frame(index), masks)
 
@@ -565,15 +567,10 @@ class Video(AbstractContextManager["Video"]):
                 (int(index), int(i)): _history_of(clicks, box, mends, self._size)
                 for index, i, clicks, box, mends in state["clicks"]
             }
-            frames = [*prompted.values(), *tracked.values()]
-            stored = [
-                each
-                for objects in frames
-                for _, *both in objects.values()
-                for each in both
-                if each is not None
-            ]
-            check_runs([counts.encode() for counts in (*stored, *earlier.values())], math.prod(self._size))
+            objects = [each for by_id in (*prompted.values(), *tracked.values()) for each in by_id.values()]
+            masks = [runs for _, *both, _ in objects for runs in both if runs is not None]
+            check_runs([counts.encode() for counts in (*masks, *earlier.values())], math.prod(self._size))
+            check_unsure((unsure for *_, unsure in objects if unsure is not None), self._size)
         except (AttributeError, KeyError, TypeError, ValueError, SegueError) as error:
             raise CheckpointError(f"this is no state of a video: {error!r}") from error
         self._given, self._tracked, self._labels = prompted, tracked, labels
@@ -680,7 +677,7 @@ class Video(AbstractContextManager["Video"]):
         if start not in self._given:
             raise PromptError(f"frame {start} has no prompt to start from any more; {self._known()}")
         frames = select_conditioning_frames(self.prompted, start, stop)
-        masks = [{i: counts for i, (_, counts, _) in self._given[index].items()} for index in frames]
+        masks = [{i: counts for i, (_, counts, *_) in self._given[index].items()} for index in frames]
         direction = 1 if start < stop else -1
         layers = [
             self._layer(group, frames, direction) for group in split_overlapping(ids, masks, self._size)
@@ -693,8 +690,8 @@ class Video(AbstractContextManager["Video"]):
             tracked = self._tracked.setdefault(index, {})
             current = [i for i in self._remaining(objects) if kept(i, index)]
             for result in results:
-                for item, counts, whole in to_rle(result, current):
-                    tracked[item.id] = replace(item, box=None, area=0), counts, whole
+                for each in to_rle(result, current):
+                    tracked[each[0].id] = replace(each[0], box=None, area=0), *each[1:]
             yield self._result(index)
         low, high = sorted((start, stop))
         for key in [key for key in self._earlier if low <= key[0] <= high and key[2] == direction]:
@@ -712,7 +709,7 @@ class Video(AbstractContextManager["Video"]):
         prompted = {i: each for i, each in self._given[index].items() if i in objects}
         mask = np.zeros(self._size, np.uint16)
         changed: BoolArray | None = None
-        for i, (_, counts, _) in prompted.items():
+        for i, (_, counts, *_) in prompted.items():
             inside = _decoded(counts, self._size)
             mask[inside] = i
             earlier = self._earlier.get((index, i, direction))
@@ -728,8 +725,8 @@ class Video(AbstractContextManager["Video"]):
         empty = Segmentation(index, self.source.times[index], mask, _image=self._read_again)
         by_id = self._tracked.get(index, {}) | self._given.get(index, {})
         visible = [
-            (replace(item, label=self._labels.get(i)), counts, whole)
-            for i, (item, counts, whole) in sorted(by_id.items(), reverse=True)
+            (replace(each[0], label=self._labels.get(i)), *each[1:])
+            for i, each in sorted(by_id.items(), reverse=True)
             if i in self._labels
         ]
         result = composite(empty, visible)
@@ -776,12 +773,9 @@ class Video(AbstractContextManager["Video"]):
 
 
 def _as_json(objects: Mapping[int, Mapping[int, StoredObject]]) -> dict[str, dict[str, list[Any]]]:
-    """Score and run lengths of the objects by frame and id, also of whole masks that are partly hidden."""
+    """Score and all run lengths of the objects by frame and id."""
     return {
-        str(index): {
-            str(i): [item.score, counts, *([] if whole is None else [whole])]
-            for i, (item, counts, whole) in each.items()
-        }
+        str(index): {str(i): [item.score, *runs] for i, (item, *runs) in each.items()}
         for index, each in objects.items()
     }
 
@@ -804,9 +798,11 @@ def _from_json(
     objects: dict[int, dict[int, StoredObject]] = {}
     for index, each in values.items():
         objects[int(index)] = {}
-        for i, (score, counts, *whole) in each.items():
+        for i, (score, counts, *others) in each.items():
             item = ObjectInfo(int(i), labels[int(i)], float(score))
-            objects[int(index)][int(i)] = item, str(counts), str(whole[0]) if whole else None
+            # Earlier versions have the whole mask alone, or neither.
+            whole, unsure = (None if runs is None else str(runs) for runs in (*others, None, None)[:2])
+            objects[int(index)][int(i)] = item, str(counts), whole, unsure
     return objects
 
 

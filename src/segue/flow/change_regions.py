@@ -3,7 +3,8 @@
 A network that has seen a corrected frame gives other masks on all frames around it. Where they differ from
 the masks before in places that the correction was not about, they are as often worse as better. So the region
 that a correction changed follows the optical flow from frame to frame, and a new mask replaces the one before
-only in connected regions of difference that touch it.
+only in connected regions of difference that touch it, and only where it is not less sure. Frames that are
+nearer to another corrected frame keep their masks unless the new one is surer.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from segue.flow import DIS
 from segue.masks.pieces import Pieces
+from segue.masks.unsure import resize_nearest
 from segue.models.geometry import reduced_to
 from segue.state import Checkpointable, SessionState, checkpointed
 from segue.types import Image, IndexMask
@@ -30,6 +32,15 @@ MARGIN = 0.04
 LARGE = 0.06
 """Thickness of accepted differences, as a share of the shorter side, from which on they belong to the region.
 A lost object that was found again is followed so; outlines that tremble are not."""
+
+TOUCHED = 0.02
+"""Share of a difference that must lie in or beside the region."""
+
+LESS_SURE = 0.2
+"""Share of the pixels of a difference by which the new mask may be less sure than the one before."""
+
+SURER = 0.1
+"""Share by which it must be surer where another corrected frame is nearer."""
 
 
 class ChangeRegion(Checkpointable):
@@ -68,12 +79,32 @@ class ChangeRegion(Checkpointable):
         """Add pixels, (H, W), that another correction changed on the current frame."""
         self._region = np.maximum(self._region, self._reduced(changed))
 
-    def limit(self, previous: IndexMask, new: IndexMask) -> IndexMask:
-        """Take a new index mask, (H, W), where it differs from the previous one in or beside the region."""
-        differs = previous != new
-        pieces = Pieces.of(differs)
-        touched = pieces.count(self._outside(new.shape)) > 0
-        accepted = pieces.where(touched)
+    def limit(
+        self,
+        previous: IndexMask,
+        new: IndexMask,
+        unsure: tuple[BoolArray, BoolArray] | None = None,
+        *,
+        nearest: bool = True,
+    ) -> IndexMask:
+        """Take a new index mask, (H, W), where it differs from the previous one in or beside the region.
+
+        Args:
+            previous: the mask before.
+            new: the mask of a tracking from the correction.
+            unsure: the unsure pixels of both, (h, w) each; None where they are not known.
+            nearest: whether no other corrected frame is nearer than the correction.
+
+        Returns:
+            An index mask (H, W).
+        """
+        pieces = Pieces.of(previous != new)
+        accepted_pieces = pieces.count(self._outside(new.shape)) > TOUCHED * pieces.areas
+        if unsure is not None:
+            before, now = (pieces.count(resize_nearest(each, new.shape) > 0) for each in unsure)
+            surer = (before - now) / np.maximum(pieces.areas, 1)
+            accepted_pieces &= surer >= (-LESS_SURE if nearest else SURER)
+        accepted = pieces.where(accepted_pieces)
         size = max(3, round(LARGE * min(self._region.shape)))
         reduced = (self._reduced(accepted) > 0.5).astype(np.uint8)
         thick = cv2.morphologyEx(reduced, cv2.MORPH_OPEN, np.ones((size, size), np.uint8))
@@ -85,7 +116,7 @@ class ChangeRegion(Checkpointable):
         width = max(3, round(MARGIN * min(self._region.shape)))
         inside = (self._region > PRESENT).astype(np.uint8)
         wide = cv2.dilate(inside, np.ones((width, width), np.uint8))
-        return np.asarray(cv2.resize(wide, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
+        return resize_nearest(wide, size) > 0
 
     def _reduced(self, mask: BoolArray) -> Float32Array:
         height, width = self._image.shape[:2]

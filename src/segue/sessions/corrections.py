@@ -18,6 +18,7 @@ from segue.errors import PromptError
 from segue.flow.change_regions import ChangeRegion
 from segue.masks import Rle, decode_rle, encode_rle, measure
 from segue.masks.rle import overlapping
+from segue.masks.unsure import from_runs, resize_nearest, to_runs, unpack
 from segue.models.base import one_image
 from segue.sessions.track import TrackSession
 from segue.state import SessionState
@@ -30,8 +31,9 @@ MAX_AHEAD = 24
 OVERLAP = 0.05
 """Objects that share more than this part of the smaller one are tracked one over the other."""
 
-StoredObject = tuple[ObjectInfo, str, str | None]
-"""An object on a frame, the run lengths of its mask, and of its whole mask where a part is behind others."""
+StoredObject = tuple[ObjectInfo, str, str | None, str | None]
+"""An object on a frame with three run lengths: of its mask, of its whole mask where a part is behind others,
+and of the pixels where its session was not sure (:mod:`segue.masks.unsure`), if they are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,15 @@ class Layer:
         previous = self.previous.get(frame.index)
         if visible is not None or self.region is None or not previous:
             return result
-        return _limited(result, previous, self.region)
+        return _limited(result, previous, self.region, nearest=self._is_nearest(frame.index))
+
+    def _is_nearest(self, index: int) -> bool:
+        """Whether no other corrected frame is nearer than those whose change is propagated."""
+        changed, others = (
+            [abs(i - index) for i, each in self.conditioning.items() if (each.changed is None) is is_known]
+            for is_known in (False, True)
+        )
+        return not others or not changed or min(changed) <= min(others)
 
 
 def select_conditioning_frames(corrected: Sequence[int], start: int, stop: int) -> set[int]:
@@ -172,7 +182,9 @@ def propagate(
             yield results
 
 
-def _limited(result: Segmentation, previous: Sequence[StoredObject], region: ChangeRegion) -> Segmentation:
+def _limited(
+    result: Segmentation, previous: Sequence[StoredObject], region: ChangeRegion, *, nearest: bool
+) -> Segmentation:
     """A result that differs from the previous masks in the region of corrections alone.
 
     Objects that had no mask before are as in the result, and so are the scores of those that change.
@@ -180,7 +192,13 @@ def _limited(result: Segmentation, previous: Sequence[StoredObject], region: Cha
     empty = replace(result, mask=np.zeros_like(result.mask), objects=())
     earlier = composite(empty, previous)
     tracked = {item.id for item, *_ in previous}
-    mask = region.limit(earlier.mask, np.where(np.isin(result.mask, [*tracked]), result.mask, 0))
+    unsure = _unsure_of_both(result, previous)
+    new = np.where(np.isin(result.mask, [*tracked]), result.mask, 0)
+    mask = region.limit(earlier.mask, new, unsure, nearest=nearest)
+    bits = None
+    if unsure is not None:
+        is_earlier = resize_nearest(mask == earlier.mask, unsure[0].shape) > 0
+        bits = np.packbits(np.where(is_earlier, *unsure))
     mask = np.where(np.isin(result.mask, [0, *tracked]), mask, result.mask)
     scores = {item.id: item.score for item, *_ in previous}
     extents, objects = measure(mask), []
@@ -192,14 +210,24 @@ def _limited(result: Segmentation, previous: Sequence[StoredObject], region: Cha
             objects.append(replace(item, score=0.0, box=None, area=0))
         else:
             objects.append(replace(item, score=score, box=extent.box, area=extent.area))
-    return replace(result, mask=mask, objects=tuple(objects), _probabilities=None)
+    return replace(result, mask=mask, objects=tuple(objects), _probabilities=None, _unsure=bits)
+
+
+def _unsure_of_both(
+    result: Segmentation, previous: Sequence[StoredObject]
+) -> tuple[BoolArray, BoolArray] | None:
+    """Where the masks before and those of a result are not sure, (h, w) each; None where it is not known."""
+    if result._unsure is None or any(unsure is None for *_, unsure in previous):
+        return None
+    runs = [unsure for *_, unsure in previous if unsure is not None]
+    return from_runs(runs, result.mask.shape), unpack(result._unsure, result.mask.shape)
 
 
 def to_rle(result: Segmentation, ids: Collection[int]) -> list[StoredObject]:
     """Some objects of a result, to be kept."""
-    whole = _partly_hidden(result)
+    whole, unsure = _partly_hidden(result), to_runs(result._unsure, result.mask.shape)
     return [
-        (item, encode_rle(result.mask == item.id)["counts"], whole.get(item.id))
+        (item, encode_rle(result.mask == item.id)["counts"], whole.get(item.id), unsure)
         for item in result.objects
         if item.id in ids
     ]
@@ -231,7 +259,7 @@ def composite(result: Segmentation, found: Sequence[StoredObject]) -> Segmentati
         return result
     highest = max((*result.ids, *(item.id for item, *_ in found)))
     mask: IndexMask = result.mask.astype(id_type(highest))
-    for item, counts, _ in found:
+    for item, counts, *_ in found:
         inside = decode_rle(Rle(size=list(mask.shape), counts=counts))
         mask[inside & (mask == 0)] = item.id
     extents = measure(mask)
@@ -243,7 +271,7 @@ def composite(result: Segmentation, found: Sequence[StoredObject]) -> Segmentati
         else:
             objects.append(replace(item, box=extent.box, area=extent.area))
     objects.sort(key=lambda item: item.id)
-    whole = {item.id: whole or counts for item, counts, whole in found}
+    whole = {item.id: whole or counts for item, counts, whole, *_ in found}
     maps = ObjectMaps(partial(_whole_logits, result, whole, tuple(item.id for item in objects)))
     return replace(result, mask=mask, objects=tuple(objects), _probabilities=maps)
 

@@ -19,6 +19,7 @@ from segue.errors import ArgumentError, PromptError
 from segue.flow.crowd import CROWD, SPECK, Crowd, CrowdPlan, CrowdWarning, draw
 from segue.inference.running import own_precision
 from segue.masks import measure
+from segue.masks.unsure import unsure_bits
 from segue.models.base import (
     FramePrompts,
     Highest,
@@ -396,7 +397,7 @@ class TrackSession(Checkpointable, Session):
             partial(_logits_with_crowd, result, visible, ids),
             partial(_planes_with_crowd, result, visible, ids),
         )
-        return Segmentation(result.index, result.time, mask, tuple(objects), maps)
+        return Segmentation(result.index, result.time, mask, tuple(objects), maps, _unsure=result._unsure)
 
     @contextmanager
     def _forgotten(self, ids: Collection[int]) -> Iterator[None]:
@@ -564,7 +565,7 @@ def segmentation_of(
     else:
         logits = partial(_logits_of, get_probabilities)
     maps = ObjectMaps(logits, get_probabilities)
-    return Segmentation(index, time, mask, tuple(objects), maps)
+    return Segmentation(index, time, mask, tuple(objects), maps, _unsure=unsure_bits(best.numpy()))
 
 
 def _planes_with_crowd(

@@ -94,6 +94,11 @@ def _add_places(database: sqlite3.Connection) -> None:
     _add_columns(database, "comments", x="REAL", y="REAL")
 
 
+def _add_unsure(database: sqlite3.Connection) -> None:
+    """Add the run lengths of where the tracker of a mask was not sure; empty where that is not known."""
+    _add_columns(database, "marks", unsure=_TEXT)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _begin,
     _add_schema_and_review,
@@ -105,6 +110,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _add_edges,
     _add_shapes,
     _add_places,
+    _add_unsure,
 )
 """What makes tables of version 1, 2 and so on; the number of the last one is the version of today."""
 

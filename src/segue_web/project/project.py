@@ -19,6 +19,7 @@ from segue.masks import Edge, encode_rle
 from segue.masks.measure import iou
 from segue.masks.rle import check_runs
 from segue.masks.splines import KeyedShape, shape_runs
+from segue.masks.unsure import check_unsure
 from segue.masks.values import MAX_ID
 from segue.types import IndexMask, ObjectInfo, Point
 from segue.utils.arrays import BoolArray
@@ -49,6 +50,11 @@ class FrameAnnotation:
     user: str = ""  # who made it, if that is known
     reviewer: str = ""
     agreement: float | None = None  # IoU with the mask that a tracking replaced and nobody has judged
+    unsure: str = ""  # run lengths of where the tracker was not sure; empty where that is not known
+
+    def as_json(self) -> list[Any]:
+        """What pages are told of it: all but the unsure pixels."""
+        return [*astuple(self)[:-1]]
 
 
 Side = Literal["forward", "back"]
@@ -78,7 +84,7 @@ _OF_BOTH_PARTS = ("category", "team", "attributes", "frame_attributes", "edge")
 """Fields of an object that the parts have into which it is split."""
 
 _REPLACED = {"kind": str, "score": float, "area": int, "mask": str, "user": str}
-"""What is kept of a mask that a tracking replaced."""
+"""What is kept of a mask that a tracking replaced, beside where the tracker was not sure."""
 
 _EDGE = TypeAdapter(Edge)
 _SHAPE = TypeAdapter(KeyedShape)
@@ -144,7 +150,7 @@ class Project(Store):
             "replaced": self.replaced_masks(index),
             "prompts": self.prompts(index),
             "shapes": self._shapes_at(index),
-            "marks": {number: astuple(mark) for number, mark in self.marks(index).items()},
+            "marks": {number: mark.as_json() for number, mark in self.marks(index).items()},
         }
 
     def objects(self) -> list[Row]:
@@ -302,6 +308,7 @@ class Project(Store):
         try:
             stored = json.loads(row["previous"])
             previous = {name: kind(stored[name]) for name, kind in _REPLACED.items()}
+            previous["unsure"] = str(stored.get("unsure", ""))  # earlier versions had none
         except (ValueError, KeyError, TypeError):
             where = f"project.db: frame {row['frame']}"
             raise SourceError(f"{where}: a mask that a tracking replaced is damaged") from None
@@ -336,6 +343,13 @@ class Project(Store):
             raise SourceError(f"{where}: a mask is damaged ({error})") from None
         return masks
 
+    def _check_unsure(self, row: Row | Any) -> None:
+        """See that the unsure pixels of a row are some of a frame of this size."""
+        try:
+            check_unsure([row["unsure"]] if row["unsure"] else [], self.size)
+        except DatasetError as error:
+            raise SourceError(f"project.db: frame {row['frame']}: a mask is damaged ({error})") from None
+
     def decoded(self, frame: int, counts: str) -> BoolArray:
         """The mask of stored run lengths of a frame, (H, W), bool; empty run lengths hold no pixel."""
         masks = self._checked({1: counts} if counts else {}, frame)
@@ -365,13 +379,15 @@ class Project(Store):
 
     def tracked_masks(self, number: int) -> dict[int, StoredObject]:
         """The tracked masks of an object by frame."""
-        sql = "SELECT frame, score, mask FROM marks WHERE object=? AND kind='tracked'"
+        sql = "SELECT frame, score, mask, unsure FROM marks WHERE object=? AND kind='tracked'"
         empty = encode_rle(np.zeros(self.size, np.bool_))["counts"]
         masks: dict[int, StoredObject] = {}
         for row in self._db.execute(sql, (number,)):
             counts = row["mask"] or empty
             self._checked({number: counts}, row["frame"])
-            masks[row["frame"]] = ObjectInfo(number, score=row["score"]), counts, None
+            self._check_unsure(row)
+            info = ObjectInfo(number, score=row["score"])
+            masks[row["frame"]] = info, counts, None, row["unsure"] or None
         return masks
 
     def add_object(self, name: str | None = None) -> int:
@@ -628,7 +644,7 @@ class Project(Store):
         """What a tracking is about to replace, as JSON."""
         previous = self._one("SELECT * FROM marks WHERE frame=? AND object=?", frame, number)
         assert previous is not None
-        return json.dumps({name: previous[name] for name in _REPLACED})
+        return json.dumps({name: previous[name] for name in (*_REPLACED, "unsure")})
 
     def replace_mask(self, frame: int, number: int, counts: str, mark: FrameAnnotation) -> None:
         """Replace a mask, also one that a person gave, and forget its clicks, inside :meth:`change`."""

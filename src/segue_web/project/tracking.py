@@ -11,6 +11,7 @@ import numpy as np
 
 from segue.errors import PromptError
 from segue.jobs.frame_loop import now_and_then
+from segue.masks.unsure import to_runs
 from segue.sessions import TrackSession
 from segue.sessions.corrections import (
     ConditioningFrame,
@@ -358,8 +359,9 @@ def track_job(
         if not is_stored:
             continue
         marks = {
-            item.id: (place, FrameAnnotation("tracked", item.score))
+            item.id: (place, FrameAnnotation("tracked", item.score, unsure=unsure))
             for place, result in enumerate(results)
+            for unsure in [to_runs(result._unsure, result.mask.shape) or ""]
             for item in result.objects
             if item.id in objects
         }

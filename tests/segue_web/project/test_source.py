@@ -128,6 +128,7 @@ def test_a_project_of_an_earlier_segue_opens_for_the_video_at_its_path(
         database.execute("ALTER TABLE history DROP COLUMN time")
         for column in ("layer", "edge"):
             database.execute(f"ALTER TABLE objects DROP COLUMN {column}")
+        database.execute("ALTER TABLE marks DROP COLUMN unsure")
         database.execute("DROP TABLE shapes")
         for column in ("x", "y"):
             database.execute(f"ALTER TABLE comments DROP COLUMN {column}")
