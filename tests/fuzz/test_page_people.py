@@ -66,9 +66,7 @@ SNAPSHOT = STATE(
 )
 """All that a page shows of a project."""
 
-AT_REST = STATE(
-    "!state.pending && !state.starting && !state.running && !state.interrupted && !state.queue.length"
-)
+AT_REST = STATE("!state.pending && !state.starting && !state.running && !state.queue.length")
 
 
 @dataclass
