@@ -22,7 +22,7 @@ export function showQueue() {
   fill(element("waiting"), shown, () => [
     ...(running
       ? [
-          row(running.objects, `tracked ${WAYS[running.what]}${by(running.user)}`, [
+          row(running.objects, `tracked ${WAYS[running.what]}`, running.user, [
             iconButton("close", "Stop this tracking; the next one begins", () => stop(true)),
           ]),
         ]
@@ -34,22 +34,18 @@ export function showQueue() {
     : "Stop (Escape)";
 }
 
-/** Whose tracking it is, where it is somebody else's. */
-const by = (/** @type {string | undefined} */ user = "") =>
-  isOwn(user, state.user, state.guest) ? "" : `, by ${user || "somebody else"}`;
-
 function waiting(/** @type {import("./state.js").Waiting} */ entry, /** @type {number} */ place) {
   const { id, objects, direction, start, user, held, done, total } = entry;
   const isFirst = state.queue.findIndex((one) => one.user === user) === place;
   const hasBegun = done !== null;
   const holding = hasBegun ? "stopped" : "held";
-  const frames = hasBegun ? `${done} of ${total} frames` : `${WAYS[direction]} from ${start}`;
+  const from = hasBegun ? ` at ${Math.floor((100 * done) / total)} %` : `: ${WAYS[direction]} from ${start}`;
   const move = (/** @type {string} */ icon, /** @type {string} */ label, /** @type {number | null} */ to) =>
     iconButton(icon, label, () => moveWaiting(id, to), {
       disabled: to !== null && (to < 0 || to >= state.queue.length),
       "data-focus": `${icon}${id}`,
     });
-  return row(objects, `${held ? holding : "waits"}: ${frames}${by(user)}`, [
+  return row(objects, (held ? holding : "waits") + from, user, [
     ...(isFirst && (held || !state.running) ? [goOn(user, hasBegun ? "Go on" : "Begin")] : []),
     move("up", "Earlier", place - 1),
     move("down", "Later", place + 1),
@@ -59,20 +55,22 @@ function waiting(/** @type {import("./state.js").Waiting} */ entry, /** @type {n
 
 /** What lets the trackings of a person begin again; those of somebody else only after a question. */
 const goOn = (/** @type {string} */ user, /** @type {string} */ textContent) =>
-  by(user)
-    ? iconButton("play", `Let trackings of ${user || "somebody else"} begin again`, () => resume(user))
-    : make("button", { textContent, onclick: () => resume(user) });
+  isOwn(user, state.user, state.guest)
+    ? make("button", { textContent, onclick: () => resume(user) })
+    : iconButton("play", `Let trackings of ${user || "somebody else"} begin again`, () => resume(user));
 
 function row(
   /** @type {number[] | undefined} */ objects = [],
   /** @type {string} */ text,
+  /** @type {string | undefined} */ user = "",
   /** @type {Node[]} */ buttons,
 ) {
   const items = state.objects.filter(({ id }) => objects.includes(id));
   const name = items.length === 1 ? short(items[0].name) : `${items.length} objects`;
-  return make("li", { title: items.map((item) => item.name).join(", ") }, [
+  const by = isOwn(user, state.user, state.guest) ? "" : `, by ${user || "somebody else"}`;
+  return make("li", { title: `${items.map((item) => item.name).join(", ")}${by}; ${text}` }, [
     ...items.slice(0, 1).map(({ colour }) => swatch(colour)),
-    make("span", { className: "said" }, [span(name), span(text, "quiet")]),
+    make("span", { className: "said" }, [span(name + by), span(text, "quiet")]),
     make("span", { className: "group" }, buttons),
   ]);
 }

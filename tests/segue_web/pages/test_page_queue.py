@@ -109,10 +109,10 @@ def test_held_trackings_say_whose_they_are_and_begin_again_for_each_person(desk:
     playwright.expect(rows).to_have_text(
         [
             "Object 3tracked forwards",
-            "Object 1stopped: 3 of 8 framesGo on",
+            "Object 1stopped at 37 %Go on",
             "Object 2held: forwards from 0",
-            "Object 3stopped: 1 of 8 frames, by Ben",
-            "Object 2waits: forwards from 0, by Cem",
+            "Object 3, by Benstopped at 12 %",
+            "Object 2, by Cemwaits: forwards from 0",
         ]
     )
     desk.page.locator("#waiting").get_by_role("button", name="Go on").click()
